@@ -1,0 +1,31 @@
+"""The errors that an operator can cause or meet; each is one line that ends with what to type next.
+
+Exit codes are those of DESIGN section 2: 2 for misuse and 125 when the engine failed, the latter as `docker run`
+has it (https://docs.docker.com/engine/containers/run/#exit-status).
+"""
+
+from __future__ import annotations
+
+
+class TwelfthError(Exception):
+    """Anything that twelfth says instead of a traceback; `exit_code` is what the process ends with."""
+
+    exit_code = 125
+
+
+class MisuseError(TwelfthError):
+    """The command line or a file of the operator's is wrong; nothing was done."""
+
+    exit_code = 2
+
+
+class EngineError(TwelfthError):
+    """The engine could not do what was asked."""
+
+
+class BusyError(TwelfthError):
+    """Somebody else is working on the same thing right now."""
+
+
+class NotUpError(TwelfthError):
+    """The command needs a stack that is up, and it is not."""
