@@ -73,11 +73,13 @@ class Limits:
 class Local:
     """How a service runs without containers (`x-local`): a command, and what its environment has instead.
 
-    `<port>`, `<data>` and `<SERVICE.port>` in either stand for what the local engine chose.
+    `port` is the public port where the service answers by itself, None where it is to get any free one. `<port>`,
+    `<data>` (the directory of its volume) and `<SERVICE.port>` in the other two stand for what the engine chose.
     """
 
     command: tuple[str, ...]
     environment: Pairs = ()
+    port: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,3 +136,112 @@ class Stack:
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
+
+
+Recipe = dict[str, str]
+"""What one replica is made from, flat and by name (`image`, `environment.PORT_REDIS`, `limits.memory`): the
+fingerprint of a replica, kept readable so that a difference can be named."""
+
+UNKNOWN = "?"
+"""What a recipe holds where the engine cannot tell; it is not held against a replica."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """One replica that an engine found, whoever made it and whether it still runs."""
+
+    service: str
+    number: int
+    id: str
+    state: str
+    recipe: Recipe
+    health: str = ""
+    release: str = ""
+    image: str = ""
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the replica's name within its stack, such as `worker-2`."""
+        return f"{self.service}-{self.number}"
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether its process runs now."""
+        return self.state in {"running", "starting"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything of one stack that an engine found at one moment.
+
+    `images` are the names, of those that the stack asks for, that need no building or pulling.
+    """
+
+    running: tuple[Running, ...] = ()
+    networks: tuple[Network, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    images: frozenset[str] = frozenset()
+
+    def of(self, service: str) -> tuple[Running, ...]:
+        """Return the replicas of one service, by number."""
+        return tuple(sorted((one for one in self.running if one.service == service), key=lambda one: one.number))
+
+    @property
+    def address(self) -> str:
+        """Return `host:port` of the door that a replica publishes now, or an empty string."""
+        return next((one.address for one in self.running if one.is_running and one.address), "")
+
+
+def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the sorted names of what differs between two recipes, as far as both are known."""
+    names = sorted(wanted.keys() | found.keys())
+    known = [name for name in names if UNKNOWN not in (wanted.get(name), found.get(name))]
+    return tuple(name for name in known if wanted.get(name) != found.get(name))
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run that is wanted: a command, the replica whose release and environment it gets, and what was asked otherwise.
+
+    `environment` are overrides; `timeout` is in seconds, None for as long as it takes; `interactive` means that the
+    run gets an input.
+    """
+
+    id: str
+    command: tuple[str, ...]
+    replica: Running
+    environment: Pairs = ()
+    operator: str = ""
+    reason: str = ""
+    timeout: float | None = None
+    tty: bool = False
+    interactive: bool = True
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of a run. Times are ISO 8601 in UTC; `overrides` are names of environment variables, never values.
+
+    `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` for one whose client died before it was
+    started and `lost` for one whose machine did. `seconds` and `exit_code` are None where it has not ended.
+    """
+
+    id: str
+    command: tuple[str, ...]
+    engine: str
+    release: str
+    image: str
+    operator: str
+    reason: str
+    overrides: tuple[str, ...]
+    started: str
+    finished: str
+    seconds: float | None
+    state: str
+    exit_code: int | None
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether it has not ended."""
+        return self.exit_code is None and self.state not in {"created", "lost"}

@@ -1,0 +1,47 @@
+"""The engines, and the choice between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stack.errors import EngineError, MisuseError
+
+if TYPE_CHECKING:
+    from stack.engines.base import Engine
+    from stack.model import Stack
+
+NAMES = ("local", "docker")
+
+
+def choose(name: str, stack: Stack) -> Engine:
+    """Return the engine of that name, ready to be used.
+
+    `auto` is the engine where this stack is up, else docker where a daemon answers within a second, else local.
+    Raises `MisuseError` for a name that is none, `EngineError` where the named engine is not there.
+    """
+    if name not in (*NAMES, "auto"):
+        raise MisuseError(f"engine {name!r} is not known; INVOKE_ENGINE is one of auto, {', '.join(NAMES)}")
+    if name == "auto":
+        return _where_it_is_up(stack)
+    engine = _make(name, stack)
+    if why := engine.absent():
+        raise EngineError(why)
+    return engine
+
+
+def _where_it_is_up(stack: Stack) -> Engine:
+    local, docker = _make("local", stack), _make("docker", stack)
+    if local.observe().running or docker.absent():
+        return local
+    return docker
+
+
+def _make(name: str, stack: Stack) -> Engine:
+    """Return an engine; each is imported only where it is tried."""
+    if name == "local":
+        from stack.engines.local import Local  # noqa: PLC0415
+
+        return Local(stack)
+    from stack.engines.docker import Docker  # noqa: PLC0415
+
+    return Docker(stack)

@@ -1,0 +1,136 @@
+"""The contract of an engine: where a stack runs, told in as few verbs as every engine needs.
+
+An engine keeps no state of its own in memory: whoever makes a second one for the same stack sees the same things.
+Its methods raise `EngineError` with one line when the machinery underneath fails.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stack.model import Network, Order, Port, Recipe, Run, Running, Service, Snapshot, Stack, Volume
+
+Say = Callable[[str], None] if TYPE_CHECKING else object
+
+
+STDOUT, STDERR = 1, 2
+
+
+class Session(ABC):
+    """A run that has begun, as its client holds it: what goes in, what comes out, how it ends."""
+
+    @abstractmethod
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (STDOUT or STDERR, bytes) as they come, until the run closes both; a terminal has only STDOUT."""
+
+    @abstractmethod
+    def send(self, data: bytes) -> None:
+        """Give the run input; raises `OSError` where it takes no more."""
+
+    @abstractmethod
+    def end_input(self) -> None:
+        """Close the run's input."""
+
+    @abstractmethod
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the run's terminal its size."""
+
+    @abstractmethod
+    def signal(self, number: int) -> None:
+        """Send the run's process a signal; a run that has ended takes none."""
+
+    @abstractmethod
+    def wait(self) -> int:
+        """Return the exit code when the run has ended, 124 where its time was over."""
+
+
+class Engine(ABC):
+    """One stack on one kind of machinery."""
+
+    name: str
+    """What `INVOKE_ENGINE` calls it; shown and recorded, never asked for."""
+
+    def __init__(self, stack: Stack) -> None:
+        """Take the stack as it is declared; ask for nothing yet."""
+        self.stack = stack
+
+    def doors(self, service: Service) -> tuple[Port, ...]:
+        """Return the ports of this machine that a new replica of the service needs for itself."""
+        return service.ports
+
+    @abstractmethod
+    def absent(self) -> str:
+        """Return why this engine cannot be used here and what to type next, or an empty string; take a second at most."""
+
+    @abstractmethod
+    def observe(self) -> Snapshot:
+        """Return everything of this stack that exists now, whoever made it; never a run."""
+
+    @abstractmethod
+    def recipe(self, service: Service) -> Recipe | None:
+        """Return what a replica of the service would be made from now, or None where it does not run on this engine."""
+
+    @abstractmethod
+    def prepare(self, service: Service, say: Say) -> None:
+        """Make the service's image available, telling progress a line at a time."""
+
+    @abstractmethod
+    def provide(self, resource: Network | Volume) -> None:
+        """Make a network or volume of the stack."""
+
+    @abstractmethod
+    def withdraw(self, resource: Network | Volume) -> None:
+        """Remove a network or volume of the stack, with all that it holds."""
+
+    @abstractmethod
+    def create(self, service: Service, number: int) -> None:
+        """Make and start one replica; leave nothing behind where it cannot be started."""
+
+    @abstractmethod
+    def remove(self, replica: Running) -> None:
+        """Stop a replica, with its service's grace period, and remove it; it may be gone already."""
+
+    @abstractmethod
+    def logs(self, replica: Running, *, follow: bool) -> Iterator[bytes]:
+        """Yield what a replica printed, in pieces as they come; with `follow`, until it is removed."""
+
+    @property
+    @abstractmethod
+    def runs(self) -> Runs:
+        """Return the runs of this stack."""
+
+
+class Runs(ABC):
+    """The one-off processes of one stack on one engine; the engine keeps their records, whoever began them."""
+
+    @abstractmethod
+    def begin(self, order: Order) -> Session:
+        """Start a run made from the order's replica as it runs now, and hold its streams.
+
+        Builds, pulls and changes nothing else. Raises `IdentityError` where what was made differs from the replica in
+        anything that was not asked for; nothing has been started then and nothing is left.
+        """
+
+    @abstractmethod
+    def detach(self, order: Order) -> None:
+        """Start a run as `begin` does, with nobody at its streams."""
+
+    @abstractmethod
+    def records(self) -> tuple[Run, ...]:
+        """Return the record of each run that is kept, the oldest first."""
+
+    @abstractmethod
+    def printed(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+        """Yield (STDOUT or STDERR, bytes) of what a run printed; with `follow`, until it has ended."""
+
+    @abstractmethod
+    def stop(self, identity: str) -> None:
+        """End a run with TERM, and KILL after its grace period; return when it has ended, recorded as stopped."""
+
+    @abstractmethod
+    def forget(self, identity: str) -> None:
+        """Remove the record and the output of a run that has ended."""

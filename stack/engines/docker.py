@@ -1,0 +1,208 @@
+"""A stack as containers of a Docker Engine, reached through the Docker SDK for Python."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stack.engines import container, release
+from stack.engines.base import Engine
+from stack.engines.docker_runs import ContainerRuns
+from stack.engines.told import advice, gone_is_fine, one_line, told
+from stack.errors import EngineError
+from stack.model import Network, Snapshot, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from stack.engines.base import Runs, Say
+    from stack.model import Recipe, Running, Service
+
+ANSWER_WITHIN = 1.0
+"""Seconds that a daemon has to answer before it counts as absent."""
+
+LONGEST_CALL = 60.0
+"""Seconds that any later call may take to begin to answer, the SDK's own default."""
+
+
+class Docker(Engine):
+    """The stack on the daemon that the docker command line would talk to."""
+
+    name = "docker"
+
+    @functools.cached_property
+    def api(self) -> docker.APIClient:
+        """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
+        import docker  # noqa: PLC0415 - costs a tenth of a second, which only this engine pays
+        from docker.context import ContextAPI  # noqa: PLC0415
+        from docker.utils import kwargs_from_env  # noqa: PLC0415
+
+        where = kwargs_from_env() if os.environ.get("DOCKER_HOST") else ContextAPI.kwargs_from_context()
+        with told():
+            client = docker.APIClient(version="auto", timeout=ANSWER_WITHIN, **where)
+        client.timeout = LONGEST_CALL
+        return client
+
+    def absent(self) -> str:
+        """Return why no daemon can be used."""
+        try:
+            self.api.ping()
+        except EngineError as error:
+            return str(error)
+        return ""
+
+    def observe(self) -> Snapshot:
+        """Return the project's containers, networks and volumes, and which images are here."""
+        with told():
+            project = {"label": f"{container.COMPOSE}project={self.stack.project}"}
+            found = [self._inspect(each["Id"]) for each in self.api.containers(all=True, filters=_services(project))]
+            return Snapshot(
+                running=tuple(container.running(one, self._image(one["Image"])) for one in found if one),
+                networks=tuple(map(_network, self.api.networks(filters=project))),
+                volumes=tuple(map(_volume, self.api.volumes(filters=project)["Volumes"] or [])),
+                images=frozenset(one.image for one in self.stack.services if self._image(one.image)),
+            )
+
+    def recipe(self, service: Service) -> Recipe:
+        """Return what a container of the service would be made from: its image's content, its settings, its files."""
+        configs = {mount.target: _digest(mount.source) for mount in service.mounts if mount.kind == "config"}
+        with told():
+            return container.wanted_recipe(self.stack, service, self._image(service.image), configs)
+
+    def prepare(self, service: Service, say: Say) -> None:
+        """Build the service's image from its context, or pull it."""
+        with told():
+            lines = self._build(service) if service.build else self._pull(service)
+            for line in lines:
+                say(line)
+
+    def provide(self, resource: Network | Volume) -> None:
+        """Make a network or volume, labelled as Compose would."""
+        kind = type(resource).__name__.lower()
+        name = f"{self.stack.project}_{resource.name}"
+        labels = {f"{container.COMPOSE}project": self.stack.project, f"{container.COMPOSE}{kind}": resource.name}
+        with told():
+            if isinstance(resource, Network):
+                self.api.create_network(name, internal=resource.internal, labels=labels, check_duplicate=True)
+            else:
+                self.api.create_volume(name, labels=labels)
+
+    def withdraw(self, resource: Network | Volume) -> None:
+        """Remove a network or volume."""
+        name = f"{self.stack.project}_{resource.name}"
+        with told(), gone_is_fine():
+            if isinstance(resource, Network):
+                self.api.remove_network(name)
+            else:
+                self.api.remove_volume(name)
+
+    def create(self, service: Service, number: int) -> None:
+        """Create a container, join it to its networks, start it."""
+        name = f"{self.stack.project}-{service.name}-{number}"
+        labels = container.labels(self.stack, service, number, self.recipe(service))
+        body = container.body(self.stack, service, labels)
+        with told():
+            created = self.api.create_container_from_config(body, name)["Id"]
+            try:
+                for network in container.network_names(self.stack, service)[1:]:
+                    self.api.connect_container_to_network(created, network, **_snake(container.endpoint(service)))
+                self.api.start(created)
+            except BaseException:
+                self.api.remove_container(created, force=True, v=True)
+                raise
+
+    def remove(self, replica: Running) -> None:
+        """Stop a container with its grace period and remove it with its anonymous volumes."""
+        with told(), gone_is_fine():
+            self.api.stop(replica.id, timeout=int(replica.recipe["stop_grace_period"].rstrip("s")))
+            self.api.remove_container(replica.id, v=True, force=True)
+
+    def logs(self, replica: Running, *, follow: bool) -> Iterator[bytes]:
+        """Yield what the container wrote on both streams."""
+        with told():
+            yield from self.api.logs(replica.id, stream=True, follow=follow)
+
+    @property
+    def runs(self) -> Runs:
+        """Return the project's one-off containers."""
+        return ContainerRuns(self.api, self.stack)
+
+    def _inspect(self, identity: str) -> container.Body | None:
+        with gone_is_fine():
+            answer: container.Body = self.api.inspect_container(identity)
+            return answer
+        return None
+
+    def _image(self, name: str) -> container.Body | None:
+        with gone_is_fine():
+            answer: container.Body = self.api.inspect_image(name)
+            return answer
+        return None
+
+    def _build(self, service: Service) -> Iterator[str]:
+        assert service.build  # noqa: S101 - the caller asked; this tells mypy
+        context = release.archive(release.files(service.build.context))
+        stream = self.api.build(
+            fileobj=context,
+            custom_context=True,
+            tag=service.image,
+            buildargs=dict(service.build.args),
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        yield from _lines(stream, f"cannot build {service.image}")
+
+    def _pull(self, service: Service) -> Iterator[str]:
+        repository, tag = _split(service.image)
+        stream = self.api.pull(repository, tag=tag, stream=True, decode=True)
+        yield from _lines(stream, f"cannot pull {service.image}")
+
+
+def _services(project: dict[str, str]) -> dict[str, list[str]]:
+    return {"label": [project["label"], f"{container.COMPOSE}oneoff=False"]}
+
+
+def _network(answer: container.Body) -> Network:
+    return Network(answer["Labels"].get(f"{container.COMPOSE}network", answer["Name"]), answer["Internal"])
+
+
+def _volume(answer: container.Body) -> Volume:
+    return Volume(answer["Labels"].get(f"{container.COMPOSE}volume", answer["Name"]))
+
+
+def _snake(settings: container.Body) -> dict[str, Any]:
+    return {name.lower(): value for name, value in settings.items()}
+
+
+def _digest(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise EngineError(f"cannot read {path}: {error.strerror}; put it there, then: invoke up") from error
+
+
+def _split(image: str) -> tuple[str, str | None]:
+    """Return an image's repository and tag; a name with a digest stays whole."""
+    if "@" in image or ":" not in image.rpartition("/")[2]:
+        return image, None if "@" in image else "latest"
+    repository, _, tag = image.rpartition(":")
+    return repository, tag
+
+
+def _lines(stream: Iterator[container.Body], failed: str) -> Iterator[str]:
+    """Yield the steps of a build or the changes of a pull, each once; raise `EngineError` with what the daemon says."""
+    told_last = ""
+    for event in stream:
+        if "error" in event:
+            raise EngineError(f"{failed}: {one_line(event['error'])}; {advice(event['error'])}")
+        text = event.get("stream") or event.get("status") or ""
+        line = text.strip()
+        if line != told_last and (line.startswith("Step ") or "status" in event):
+            told_last = line
+            yield line

@@ -1,0 +1,125 @@
+"""Runs as one-off containers: made from the inspected worker, kept after their end as their own record."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from stack.engines import container, frames, one_off
+from stack.engines.base import Runs
+from stack.engines.docker_session import ContainerSession
+from stack.engines.told import gone_is_fine, told
+from stack.errors import IdentityError, NotUpError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from stack.engines.base import Session
+    from stack.model import Order, Run, Running, Stack
+
+
+class ContainerRuns(Runs):
+    """The one-off containers of one project."""
+
+    def __init__(self, api: docker.APIClient, stack: Stack) -> None:
+        """Take the connected client and the stack."""
+        self.api, self.stack, self.project = api, stack, stack.project
+
+    def begin(self, order: Order) -> Session:
+        """Create a container as the worker's, compare the two, attach, start."""
+        with self._created(order) as created:
+            session = ContainerSession(self.api, created, tty=order.tty, interactive=order.interactive)
+            self.api.start(created)
+        return session
+
+    def detach(self, order: Order) -> None:
+        """Create, compare, start."""
+        with self._created(order) as created:
+            self.api.start(created)
+
+    def records(self) -> tuple[Run, ...]:
+        """Return the one-off containers as records."""
+        wanted = {"label": [f"{container.COMPOSE}project={self.project}", one_off.RUN]}
+        with told():
+            found = [self._inspect(each["Id"]) for each in self.api.containers(all=True, filters=wanted)]
+        return tuple(sorted((one_off.record(one) for one in found if one), key=lambda run: run.started))
+
+    def printed(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+        """Yield what the container wrote, stream by stream."""
+        with told():
+            terminal = self.api.inspect_container(self._name(identity))["Config"]["Tty"]
+            for out, err in self._pieces(identity, follow=follow, terminal=terminal):
+                if out:
+                    yield frames.STDOUT, out
+                if err:
+                    yield frames.STDERR, err
+
+    def stop(self, identity: str) -> None:
+        """Rename the container, which tells that it was stopped, and stop it."""
+        name = self._name(identity)
+        with told():
+            self.api.rename(name, f"{name}{one_off.STOPPED}")
+            self.api.stop(f"{name}{one_off.STOPPED}")
+
+    def forget(self, identity: str) -> None:
+        """Remove the container."""
+        with told(), gone_is_fine():
+            self.api.remove_container(self._name(identity), v=True)
+
+    @contextlib.contextmanager
+    def _created(self, order: Order) -> Iterator[str]:
+        """Create the container of a run for a while; it is removed where it cannot be started."""
+        with told():
+            worker = self._worker(order.replica)
+            name = f"{self.project}-run-{order.id}"
+            created = self.api.create_container_from_config(one_off.body(worker, order), name)["Id"]
+            try:
+                for network in one_off.networks(worker)[1:]:
+                    self.api.connect_container_to_network(created, network)
+                self._refuse_unlike(worker, created, order)
+                yield created
+            except BaseException as error:
+                self.api.remove_container(created, force=True, v=True)
+                one_off.raise_if_no_program(error, order)
+                raise
+
+    def _worker(self, replica: Running) -> container.Body:
+        """Return the inspected worker, or what one of a built release would be."""
+        if replica.id:
+            answer: container.Body = self.api.inspect_container(replica.id)
+            return answer
+        service = self.stack.service(replica.service)
+        with gone_is_fine():
+            image = self.api.inspect_image(replica.image)
+            return one_off.template(self.stack, service, image) if service else {}
+        raise NotUpError(f"release {replica.release} is not built here; see: invoke build")
+
+    def _refuse_unlike(self, worker: container.Body, created: str, order: Order) -> None:
+        overrides = [name for name, _ in order.environment]
+        if unlike := one_off.unlike(worker, self.api.inspect_container(created), overrides):
+            names = ", ".join(unlike)
+            raise IdentityError(f"the run would differ from {order.replica.name} in {names}; nothing was started")
+
+    def _pieces(self, identity: str, *, follow: bool, terminal: bool) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """Yield (stdout, stderr) pieces: the log as it was, or the attached stream with the log in front."""
+        name = self._name(identity)
+        if follow:
+            yield from self.api.attach(name, stream=True, logs=True, demux=not terminal)
+            return
+        for out, err in ((True, False), (False, True)):
+            data = self.api.logs(name, stdout=out, stderr=err)
+            yield (data, None) if out else (None, data)
+
+    def _name(self, identity: str) -> str:
+        """Return the container's name now: a stopped run has another."""
+        names = {"label": [f"{one_off.RUN}={identity}"]}
+        found = self.api.containers(all=True, filters=names)
+        return str(found[0]["Names"][0].lstrip("/")) if found else f"{self.project}-run-{identity}"
+
+    def _inspect(self, identity: str) -> container.Body | None:
+        with gone_is_fine():
+            answer: container.Body = self.api.inspect_container(identity)
+            return answer
+        return None

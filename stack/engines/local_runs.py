@@ -1,0 +1,152 @@
+"""Runs as directories: `spec.json` (what it is), `output` (what it printed), `end.json` (how it ended)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stack.engines import frames
+from stack.engines.base import Runs
+from stack.engines.local_session import KeptSession
+from stack.engines.tail import tail
+from stack.errors import EngineError
+from stack.model import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stack.engines.base import Session
+    from stack.model import Order, Running
+
+POLL = 0.05
+"""Seconds between two looks whether a run has ended."""
+
+
+class KeptRuns(Runs):
+    """The run directories of one stack."""
+
+    def __init__(self, home: Path, worker: Callable[[Running], dict[str, Any]]) -> None:
+        """Take the stack's directory and what tells how a replica was launched."""
+        self.home, self.worker = home, worker
+
+    def begin(self, order: Order) -> Session:
+        """Write what the run is, and start its keeper."""
+        worker = self.worker(order.replica)
+        directory = self._directory(order.id)
+        try:
+            directory.mkdir(parents=True, mode=0o700)
+            (directory / "spec.json").write_text(json.dumps(_spec(worker, order), indent=1), "utf-8")
+            return KeptSession(directory)
+        except OSError as error:
+            raise EngineError(f"cannot write {error.filename}: {error.strerror}; nothing was started") from error
+
+    def detach(self, order: Order) -> None:
+        """Begin, and let go: the keeper needs no client."""
+        self.begin(order).end_input()
+
+    def records(self) -> tuple[Run, ...]:
+        """Return the directories as records."""
+        found = [_record(path.parent) for path in self.home.glob("runs/*/spec.json")]
+        return tuple(sorted(found, key=lambda run: run.started))
+
+    def printed(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+        """Yield the kept output."""
+        directory = self._directory(identity)
+        pieces = tail(directory / "output", lambda: follow and _keeper(directory) != 0)
+        yield from frames.frames(_reader(pieces))
+
+    def stop(self, identity: str) -> None:
+        """Tell the keeper, and wait for its record."""
+        directory = self._directory(identity)
+        while keeper := _keeper(directory):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGTERM)
+            deadline = time.monotonic() + 1
+            while _keeper(directory) and time.monotonic() < deadline:
+                time.sleep(POLL)
+
+    def forget(self, identity: str) -> None:
+        """Delete the directory."""
+        shutil.rmtree(self._directory(identity), ignore_errors=True)
+
+    def _directory(self, identity: str) -> Path:
+        return self.home / "runs" / identity
+
+
+def _spec(worker: dict[str, Any], order: Order) -> dict[str, Any]:
+    """Return what a run is: the worker's release, directory and environment, and what was ordered."""
+    return {
+        "command": list(order.command),
+        "environment": worker["environment"] | {"REPLICA": f"run-{order.id}"} | dict(order.environment),
+        "directory": worker["directory"],
+        "release": worker["release"],
+        "overrides": [name for name, _ in order.environment],
+        "operator": order.operator,
+        "reason": order.reason,
+        "started": datetime.now(timezone.utc).isoformat(),
+        "timeout": order.timeout,
+        "grace": int(worker["recipe"]["stop_grace_period"].rstrip("s")),
+        "tty": order.tty,
+        "interactive": order.interactive,
+    }
+
+
+def _record(directory: Path) -> Run:
+    spec = json.loads((directory / "spec.json").read_text("utf-8"))
+    end = _end(directory)
+    return Run(
+        id=directory.name,
+        command=tuple(spec["command"]),
+        engine="local",
+        release=spec["release"],
+        image=spec["release"],
+        operator=spec["operator"],
+        reason=spec["reason"],
+        overrides=tuple(spec["overrides"]),
+        started=end.get("started", spec["started"]),
+        finished=end.get("finished", ""),
+        seconds=end.get("seconds"),
+        state=end.get("state") or ("running" if _keeper(directory) else "lost"),
+        exit_code=end.get("exit_code"),
+    )
+
+
+def _end(directory: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        end: dict[str, Any] = json.loads((directory / "end.json").read_text("utf-8"))
+        return end
+    return {}
+
+
+def _keeper(directory: Path) -> int:
+    """Return the process that keeps the run, 0 where it has ended: the lock on `keeper` is held while it lives."""
+    import fcntl  # noqa: PLC0415
+
+    if _end(directory):
+        return 0
+    with contextlib.suppress(OSError), (directory / "keeper").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(file.read() or 0)
+    return 0
+
+
+def _reader(pieces: Iterator[bytes]) -> Any:  # noqa: ANN401 - a `read(at_most)` as of a file
+    """Return a function that reads at most so many bytes from pieces that come."""
+    rest = b""
+
+    def read(most: int) -> bytes:
+        nonlocal rest
+        rest = rest or next(pieces, b"")
+        piece, rest = rest[:most], rest[most:]
+        return piece
+
+    return read

@@ -1,0 +1,189 @@
+"""How a run is said to the Engine API: the worker's own inspection with another command; pure.
+
+Everything that the engine reports of the worker is taken over, and only what makes it a service is left behind: its
+published ports, its restarts, its healthcheck, its names on the networks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from stack.engines import container
+from stack.engines.container import COMPOSE, RELEASE, found_recipe
+from stack.errors import NoProgramError
+from stack.model import Run, differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stack.model import Order, Service, Stack
+
+Body = dict[str, Any]
+RUN = "twelfth.run"
+KILL_AFTER = 10
+"""Seconds between TERM and KILL for a run whose time is over, as `docker stop` has it."""
+
+TIMED_OUT = 124
+"""Exit code of `timeout` (coreutils) for a command whose time was over."""
+
+SERVICE_ONLY = ("command", "healthcheck", "restart", "init", "port.", "stop_grace_period")
+"""What of a worker's recipe belongs to serving, and not to the release or its configuration."""
+
+
+def body(worker: Body, order: Order) -> Body:
+    """Return the body that creates a run from an inspected worker, on the first of its networks."""
+    config, host = worker["Config"], worker["HostConfig"]
+    return {
+        "Image": worker["Image"],
+        "Entrypoint": config.get("Entrypoint"),
+        "Cmd": _bounded(order),
+        "Env": _environment(config.get("Env") or [], order.environment),
+        "User": config.get("User") or "",
+        "WorkingDir": config.get("WorkingDir") or "",
+        "Labels": labels(worker, order),
+        "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGTERM",
+        "StopTimeout": config.get("StopTimeout") or KILL_AFTER,
+        "Tty": order.tty,
+        "OpenStdin": order.interactive,
+        "StdinOnce": order.interactive,
+        "AttachStdin": order.interactive,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": _host_config(host),
+        "NetworkingConfig": {"EndpointsConfig": {name: {} for name in networks(worker)[:1]}},
+    }
+
+
+def template(stack: Stack, service: Service, image: Body) -> Body:
+    """Return what the engine would report of a worker of an image with the stack's configuration, where none runs."""
+    made, defaults = container.body(stack, service, {}), image["Config"]
+    env = _environment(defaults.get("Env") or [], service.environment)
+    mounts = made["HostConfig"]["Mounts"]
+    own = {"Env": env, "User": made["User"] or defaults.get("User"), "StopTimeout": made["StopTimeout"]}
+    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name}
+    return {
+        "Image": image["Id"],
+        "Config": defaults | own | {"Labels": labels},
+        "HostConfig": made["HostConfig"],
+        "Mounts": [{"Type": m["Type"], "Destination": m["Target"], "Name": m["Source"]} for m in mounts],
+        "NetworkSettings": {"Networks": {name: {} for name in container.network_names(stack, service)}},
+    }
+
+
+def networks(worker: Body) -> list[str]:
+    """Return the names of the worker's networks, the one that it was created on first."""
+    names = sorted(worker["NetworkSettings"]["Networks"])
+    first = worker["HostConfig"].get("NetworkMode")
+    return sorted(names, key=lambda name: name != first)
+
+
+def labels(worker: Body, order: Order) -> dict[str, str]:
+    """Return the labels that make the container a one-off of Compose's and carry the record; no value of `--env`."""
+    own = worker["Config"].get("Labels") or {}
+    return {name: value for name, value in own.items() if name in _KEPT} | {
+        f"{COMPOSE}oneoff": "True",
+        RELEASE: order.replica.release,
+        RUN: order.id,
+        f"{RUN}.command": json.dumps(order.command),
+        f"{RUN}.operator": order.operator,
+        f"{RUN}.reason": order.reason,
+        f"{RUN}.overrides": json.dumps([name for name, _ in order.environment]),
+        f"{RUN}.timeout": "" if order.timeout is None else f"{order.timeout:g}",
+    }
+
+
+_KEPT = {f"{COMPOSE}{name}" for name in ("project", "service", "project.working_dir", "project.config_files")}
+
+
+def unlike(worker: Body, run: Body, overrides: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of what differs between two inspected containers, beyond serving and what was asked for."""
+    asked = {f"environment.{name}" for name in overrides}
+    found = differences(found_recipe(worker), found_recipe(run))
+    return tuple(name for name in found if name not in asked and not name.startswith(SERVICE_ONLY))
+
+
+def _bounded(order: Order) -> list[str]:
+    """Return the command, under coreutils' `timeout` where its time is limited: that holds without any client."""
+    if order.timeout is None:
+        return list(order.command)
+    foreground = ["--foreground"] if order.tty else []
+    return ["timeout", *foreground, f"--kill-after={KILL_AFTER}", f"{order.timeout:g}", *order.command]
+
+
+def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:
+    both = dict(pair.partition("=")[::2] for pair in worker) | dict(overrides)
+    return [f"{name}={value}" for name, value in both.items()]
+
+
+def _host_config(worker: Body) -> Body:
+    own = {"PortBindings": {}, "RestartPolicy": {"Name": "no"}, "AutoRemove": False, "Init": True}
+    return {name: value for name, value in worker.items() if name not in _ANEW} | own
+
+
+_ANEW = {"ContainerIDFile", "PublishAllPorts", "Links"}
+
+
+def exit_code(run: Body) -> int:
+    """Return how an ended run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
+    code = int(run["State"]["ExitCode"])
+    limit = (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout")
+    return TIMED_OUT if limit and code in {TIMED_OUT, KILLED} and seconds(run) >= float(limit) else code
+
+
+KILLED = 137
+"""Exit code of a process that SIGKILL ended; coreutils' `timeout` has it too where TERM was not enough."""
+
+
+def seconds(run: Body) -> float:
+    """Return how long an ended run took."""
+    began, ended = (datetime.fromisoformat(run["State"][key]) for key in ("StartedAt", "FinishedAt"))
+    return (ended - began).total_seconds()
+
+
+STOPPED = "-stopped"
+"""End of the name of a run that an operator stopped: a container's name can change, its labels cannot."""
+
+
+def record(run: Body) -> Run:
+    """Return an inspected one-off container as the record of its run."""
+    labels, state = run["Config"]["Labels"] or {}, run["State"]
+    ended = state["Status"] in {"exited", "dead"}
+    return Run(
+        id=labels[RUN],
+        command=tuple(json.loads(labels[f"{RUN}.command"])),
+        engine="docker",
+        release=labels.get(RELEASE, ""),
+        image=run["Image"],
+        operator=labels.get(f"{RUN}.operator", ""),
+        reason=labels.get(f"{RUN}.reason", ""),
+        overrides=tuple(json.loads(labels[f"{RUN}.overrides"])),
+        started=run["Created"] if state["Status"] == "created" else state["StartedAt"],
+        finished=state["FinishedAt"] if ended else "",
+        seconds=round(seconds(run), 3) if ended else None,
+        state=_state(run) if ended else state["Status"],
+        exit_code=exit_code(run) if ended else None,
+    )
+
+
+def _state(run: Body) -> str:
+    if run["Name"].endswith(STOPPED):
+        return "stopped"
+    code = exit_code(run)
+    if code == TIMED_OUT and (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout"):
+        return "timeout"
+    return "failed" if code else "done"
+
+
+def raise_if_no_program(error: BaseException, order: Order) -> None:
+    """Raise `NoProgramError` where the daemon's words mean that the command is not there, or is no program.
+
+    The two exit codes are those of `docker run` (https://docs.docker.com/engine/containers/run/#exit-status).
+    """
+    words = str(error)
+    if "executable file not found" in words or "no such file or directory" in words.lower():
+        raise NoProgramError(f"{order.command[0]}: not in the release; try: invoke run -- ls admin", 127) from error
+    if "permission denied" in words.lower() or "exec format error" in words:
+        raise NoProgramError(f"{order.command[0]}: not executable; try: invoke run -- ls -l", 126) from error

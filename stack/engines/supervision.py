@@ -1,0 +1,158 @@
+"""A supervisord of a stack's own: its configuration, its start, its end, and what it says of its programs.
+
+The API is supervisor's XML-RPC (http://supervisord.org/api.html) over a socket that only this user can open.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stack.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+START_WITHIN = 10.0
+"""Seconds that supervisord has to answer after its start, and to be gone after its shutdown."""
+
+POLL = 0.02
+"""Seconds between two questions while it starts or ends."""
+
+CONFIGURATION = """\
+[unix_http_server]
+file=supervisor.sock
+chmod=0700
+
+[supervisord]
+logfile=supervisord.log
+logfile_maxbytes=1MB
+logfile_backups=1
+pidfile=supervisord.pid
+identifier=twelfth
+umask=077
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files=services/*.conf
+"""
+
+PROGRAM = """\
+[program:{name}]
+command={command}
+autorestart={autorestart}
+startsecs=1
+startretries=20
+stopsignal=TERM
+stopwaitsecs={grace}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile=logs/{name}.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=1
+"""
+
+STATES = {
+    "STARTING": "starting",
+    "RUNNING": "running",
+    "BACKOFF": "restarting",
+    "STOPPING": "stopping",
+    "STOPPED": "stopped",
+    "FATAL": "failed",
+}
+RESTART = {"no": "false", "on-failure": "unexpected"}
+
+
+def program(name: str, spec: Path, *, restart: str, grace: int) -> str:
+    """Return the configuration of one program that launches `spec`; `grace` is in seconds."""
+    import shlex  # noqa: PLC0415
+
+    launch = Path(__file__).with_name("launch.py")
+    command = shlex.join([sys.executable, "-P", str(launch), str(spec)]).replace("%", "%%")
+    return PROGRAM.format(name=name, command=command, autorestart=RESTART.get(restart, "true"), grace=grace)
+
+
+class Supervisor:
+    """The supervisord whose files are in one directory; it may run or not."""
+
+    def __init__(self, home: Path) -> None:
+        """Take the directory; touch nothing."""
+        self.home = home
+
+    def states(self) -> Mapping[str, str]:
+        """Return the state of each program by name; empty where no supervisord runs."""
+        try:
+            return {each["name"]: _state(each) for each in self._call("getAllProcessInfo")}
+        except OSError:
+            return {}
+
+    def is_up(self) -> bool:
+        """Return whether it answers."""
+        try:
+            return bool(self._call("getState"))
+        except OSError:
+            return False
+
+    def start(self) -> None:
+        """Start supervisord where none runs, and wait until it answers."""
+        if self.is_up():
+            return
+        (self.home / "supervisord.conf").write_text(CONFIGURATION, "utf-8")
+        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
+        done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+            raise EngineError(f"supervisord did not start: {last}; see {self.home / 'supervisord.log'}")
+        self._wait(up=True)
+
+    def stop(self) -> None:
+        """End supervisord and all its programs, and wait until it is gone."""
+        if self.is_up():
+            self._call("shutdown")
+            self._wait(up=False)
+
+    def add(self, name: str) -> None:
+        """Start the program whose configuration is in `services/NAME.conf`."""
+        self._call("reloadConfig")
+        self._call("addProcessGroup", name)
+
+    def remove(self, name: str) -> None:
+        """Stop a program with its grace period and forget it; it may be unknown."""
+        if name in self.states():
+            self._call("stopProcessGroup", name)
+            self._call("removeProcessGroup", name)
+
+    def _wait(self, *, up: bool) -> None:
+        deadline = time.monotonic() + START_WITHIN
+        while self.is_up() != up or (not up and (self.home / "supervisord.pid").exists()):
+            if time.monotonic() > deadline:
+                verb = "start" if up else "end"
+                raise EngineError(f"supervisord did not {verb} in {START_WITHIN:g} s; see {self.home}/supervisord.log")
+            time.sleep(POLL)
+
+    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC has no types
+        from supervisor.xmlrpc import SupervisorTransport  # noqa: PLC0415
+
+        transport = SupervisorTransport(None, None, f"unix://{self._socket()}")
+        proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+        try:
+            return getattr(proxy.supervisor, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            raise EngineError(f"supervisord: {method}: {fault.faultString}; try: invoke down") from fault
+
+    def _socket(self) -> str:
+        """Return the shorter of the socket's two names: a Unix address holds about a hundred characters."""
+        path = self.home / "supervisor.sock"
+        return min(str(path), os.path.relpath(path), key=len)
+
+
+def _state(process: Mapping[str, Any]) -> str:
+    name = process["statename"]
+    return f"exited ({process['exitstatus']})" if name == "EXITED" else STATES.get(name, name.lower())

@@ -1,0 +1,33 @@
+"""Read a growing file to its end, and on."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PIECE = 1 << 16
+POLL = 0.1
+"""Seconds between two looks at a file that did not grow."""
+
+
+def tail(path: Path, goes_on: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield what a file holds, and what is added while `goes_on()`; a file that is replaced is begun anew."""
+    position, inode = 0, 0
+    while True:
+        last_look = not goes_on()
+        if path.exists():
+            now = path.stat()
+            if now.st_ino != inode or now.st_size < position:
+                position, inode = 0, now.st_ino
+            with path.open("rb") as file:
+                file.seek(position)
+                while piece := file.read(PIECE):
+                    position += len(piece)
+                    yield piece
+        if last_look:
+            return
+        time.sleep(POLL)

@@ -1,0 +1,66 @@
+"""Turn what the Docker SDK raises into one line of ours, with the next command to type."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from stack.errors import BusyError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFLICT = 409
+LENGTH = 200
+"""Characters of a foreign message that we show at most."""
+
+
+@contextlib.contextmanager
+def gone_is_fine() -> Iterator[None]:
+    """Let pass that a thing is not there (any more)."""
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    with contextlib.suppress(NotFound):
+        yield
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Raise `EngineError` or `BusyError` for what the SDK raises."""
+    import requests  # noqa: PLC0415
+    from docker.errors import APIError, DockerException  # noqa: PLC0415
+
+    try:
+        yield
+    except APIError as error:
+        text = one_line(str(error.explanation or error))
+        if error.status_code == CONFLICT:
+            raise BusyError(f"docker: {text}; if another `up` is at work let it finish, then: invoke up") from error
+        raise EngineError(f"docker: {text}; {advice(text)}") from error
+    except requests.exceptions.RequestException as error:
+        raise EngineError(f"the Docker daemon went away ({one_line(str(error))}); try: docker version") from error
+    except DockerException as error:
+        hint = "start it, or: INVOKE_ENGINE=local invoke up"
+        raise EngineError(f"no Docker daemon answers ({one_line(str(error))}); {hint}") from error
+
+
+def advice(text: str) -> str:
+    """Return what to do about a daemon's message."""
+    return next((hint for words, hint in HINTS if any(word in text for word in words)), "mend that, then: invoke up")
+
+
+HINTS = (
+    (("no space left",), "free some (docker system df), then: invoke up"),
+    (("already allocated", "address already in use"), "stop what listens there, or name another: PORT=8001 invoke up"),
+    (("No such image",), "invoke up builds it"),
+    (
+        ("pull", "registry", "lookup", "dial tcp", "manifest"),
+        "name an image that can be had (PYTHON_IMAGE, REDIS_IMAGE, WEB_IMAGE), then: invoke up",
+    ),
+)
+
+
+def one_line(text: str) -> str:
+    """Return a message on one line and not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LENGTH else f"{line[: LENGTH - 3]}..."

@@ -1,0 +1,231 @@
+"""Bring a stack up and down: observe, plan, apply. All decisions are the plan's; all effects are the engine's."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stack import compose, plan, ports, view
+from stack.engines import choose, release
+from stack.errors import BusyError, EngineError, MisuseError, NotUpError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from stack.engines.base import Engine
+    from stack.model import Snapshot, Stack
+
+    Say = Callable[[str], None]
+
+FILE = "docker-compose.yml"
+READY_WITHIN = 60.0
+"""Seconds that a stack has from its last step to its first answer."""
+
+ASK_EVERY = 0.02
+"""Seconds between two questions whether it answers."""
+
+
+def load(directory: Path, environment: Mapping[str, str], *, identity: str = "") -> Stack:
+    """Return the stack that a directory declares, with `identity` as its release, else the one its files make.
+
+    Raises `MisuseError` where a file is missing or wrong.
+    """
+    text, dotenv = _text(directory / FILE), _text(directory / ".env", "")
+    variables = compose.variables(dotenv, environment)
+    stack = compose.read(text, variables, directory)
+    build = next((service.build for service in stack.services if service.build), None)
+    if build is None:
+        return stack
+    identity = identity or release.digest(release.files(build.context), build)
+    return compose.read(text, {**variables, "RELEASE": identity}, directory)
+
+
+def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:
+    """Return the stack with each `SERVICE=N` of the operator's wishes; raises `MisuseError` for one that cannot be."""
+    for wish in wishes:
+        name, _, number = wish.partition("=")
+        if not number.isdecimal():
+            raise MisuseError(f"--scale {wish}: say SERVICE=N, such as --scale worker=2")
+        service = plan.scaled(stack, name, int(number))
+        services = tuple(service if each.name == name else each for each in stack.services)
+        stack = replace(stack, services=services)
+    return stack
+
+
+def steps_up(engine: Engine) -> tuple[plan.Step, ...]:
+    """Return what `up` would do now; changes nothing."""
+    recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
+    here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
+    return plan.up(engine.stack, engine.observe(), here)
+
+
+def up(engine: Engine, say: Say) -> str:
+    """Converge the stack, wait until it answers, and return its address (`http://host:port`).
+
+    Images come first: what is built may turn out to be what runs already. Raises `EngineError` where it does not
+    answer in time, `BusyError` where another `up` or `down` is at work.
+    """
+    with alone(engine.stack):
+        steps = steps_up(engine)
+        _refuse_taken_ports(engine, steps)
+        if apply(engine, [step for step in steps if isinstance(step, plan.Prepare)], say):
+            steps = steps_up(engine)
+        apply(engine, [step for step in steps if not isinstance(step, plan.Prepare)], say)
+        return _wait_until_ready(engine)
+
+
+def down(engine: Engine, say: Say, *, volumes: bool) -> bool:
+    """Remove the stack, and its volumes where named; return whether there was anything to remove."""
+    with alone(engine.stack):
+        return apply(engine, steps_down(engine, volumes=volumes), say)
+
+
+def steps_down(engine: Engine, *, volumes: bool) -> tuple[plan.Step, ...]:
+    """Return what `down` would do now; changes nothing."""
+    return plan.down(engine.stack, engine.observe(), volumes=volumes)
+
+
+def build(engine: Engine, say: Say) -> str:
+    """Make available what the stack builds, where it is not, and return the release's name."""
+    images = engine.observe().images
+    built = [service for service in engine.stack.services if service.build]
+    apply(engine, [plan.Prepare(service, "not here yet") for service in built if service.image not in images], say)
+    return ", ".join(service.image.rpartition(":")[2] for service in built)
+
+
+def status(engine: Engine) -> view.Status:
+    """Return how the stack is now; asks its door."""
+    found = engine.observe()
+    ready = bool(found.address) and is_ready(found.address)
+    return view.status(engine.stack, engine.name, found, address=url(found.address) if found.address else "", ready=ready)
+
+
+def apply(engine: Engine, steps: Iterable[plan.Step], say: Say) -> bool:
+    """Do the steps in their order, telling each; return whether there were any."""
+    done = False
+    for done, step in ((True, step) for step in steps):
+        say(str(step))
+        match step:
+            case plan.Prepare(service):
+                engine.prepare(service, lambda line: say(f"  {line}"))
+            case plan.Provide(resource):
+                engine.provide(resource)
+            case plan.Withdraw(resource):
+                engine.withdraw(resource)
+            case plan.Remove(replica):
+                engine.remove(replica)
+            case plan.Create(service, number):
+                if step.instead:
+                    engine.remove(step.instead)
+                engine.create(service, number)
+    return done
+
+
+def found(name: str, stack: Stack) -> tuple[Engine, Snapshot]:
+    """Return the engine where the stack is up, and what is there; raises `NotUpError` where nothing is."""
+    engine = choose(name, stack)
+    snapshot = engine.observe()
+    if not any(replica.is_running for replica in snapshot.running):
+        raise NotUpError(f"the stack {stack.project} is not up; try: invoke up")
+    return engine, snapshot
+
+
+@contextlib.contextmanager
+def alone(stack: Stack) -> Iterator[None]:
+    """Hold the stack's lock on this machine; a process that dies frees it, whatever it dies of.
+
+    Raises `BusyError`, naming the holder, where another command changes the same stack.
+    """
+    path = stack.directory / ".twelfth" / f"{stack.project}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise BusyError(f"{holder} is changing this stack; let it finish, then repeat the command") from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} (since {time.strftime('%H:%M:%S')})")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def is_ready(address: str) -> bool:
+    """Return whether the door at `host:port` says that the stack serves: `GET /readyz` answers 200."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(_reachable(host), int(port), timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def url(address: str) -> str:
+    """Return the URL of a door at `host:port`."""
+    host, _, port = address.rpartition(":")
+    return f"http://{_reachable(host)}:{port}"
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def _wait_until_ready(engine: Engine) -> str:
+    deadline = time.monotonic() + READY_WITHIN
+    look_again = 0.0
+    snapshot = engine.observe()
+    while not (snapshot.address and is_ready(snapshot.address)):
+        now = time.monotonic()
+        if now > look_again:
+            snapshot, look_again = engine.observe(), now + 1
+            _refuse_dead(engine, snapshot)
+        if now > deadline:
+            raise EngineError(_why_not_ready(snapshot))
+        time.sleep(ASK_EVERY)
+    return url(snapshot.address)
+
+
+def _refuse_dead(engine: Engine, snapshot: Snapshot) -> None:
+    """Raise `EngineError` with a dead replica's last words."""
+    for replica in snapshot.running:
+        if not replica.is_running:
+            words = b"".join(engine.logs(replica, follow=False)).decode(errors="replace").strip().splitlines()
+            last = f": {words[-1]}" if words else ""
+            raise EngineError(f"{replica.name} is {replica.state}{last}; see: invoke logs {replica.service}")
+
+
+def _why_not_ready(snapshot: Snapshot) -> str:
+    states = ", ".join(f"{one.name} {one.health or one.state}" for one in snapshot.running)
+    return f"the stack does not answer after {READY_WITHIN:g} s ({states}); see: invoke logs"
+
+
+def _refuse_taken_ports(engine: Engine, steps: Iterable[plan.Step]) -> None:
+    """Raise `MisuseError` for a port that somebody else has, before anything is touched."""
+    for step in steps:
+        if isinstance(step, plan.Create) and step.number == 1 and step.instead is None:
+            for port in engine.doors(step.service):
+                if why := ports.why_taken(port.host, port.published):
+                    hint = f"stop what listens there, or: PORT={port.published + 1} invoke up"
+                    raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
+
+
+def _text(path: Path, default: str | None = None) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError as error:
+        if default is not None:
+            return default
+        raise MisuseError(f"there is no {path.name} in {path.parent}; go to the project's directory") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise MisuseError(f"cannot read {path.name}: {error}; mend it and repeat the command") from error

@@ -1,0 +1,138 @@
+"""Run one admin process from what serves: choose the worker, order the run, pass its streams, return its exit code."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+from typing import TYPE_CHECKING
+
+from stack import terminal
+from stack.errors import IdentityError, MisuseError, NotUpError
+from stack.model import Order, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stack.engines.base import Engine, Runs
+    from stack.model import Pairs, Run, Service, Snapshot, Stack
+
+KEPT = 50
+"""How many records of ended runs are kept."""
+
+LONGEST = 10 * 365 * 86400
+"""Seconds that no time limit needs to exceed: ten years."""
+
+
+def worker(stack: Stack, found: Snapshot, release: str = "") -> Running:
+    """Return the running replica that a run is made from: of the service that the stack builds.
+
+    Raises `NotUpError` where none runs and `IdentityError` where replicas of different releases run and `release`
+    does not choose.
+    """
+    service = built(stack).name
+    running = [each for each in found.of(service) if each.is_running]
+    if not running:
+        raise NotUpError(f"no {service} is running to make the run from; try: invoke up")
+    chosen = [each for each in running if each.release.startswith(release)] if release else running
+    names = ", ".join(f"{each.name} is {each.release or each.image}" for each in running)
+    if not chosen:
+        raise IdentityError(f"no replica runs release {release}: {names}; choose one of these with --release")
+    if len({each.release or each.image for each in chosen}) > 1:
+        raise IdentityError(f"replicas disagree: {names}; choose with --release")
+    return chosen[0]
+
+
+def from_release(stack: Stack, release: str) -> Running:
+    """Return what a worker of a built release would be, where none needs to run: the stack's own configuration."""
+    service = built(stack)
+    return Running(service.name, 0, "", "not running", {}, release=release, image=service.image)
+
+
+def built(stack: Stack) -> Service:
+    """Return the service that the stack builds: its release is what runs are made from."""
+    service = next((each for each in stack.services if each.build), None)
+    if service is None:
+        raise MisuseError("no service of docker-compose.yml is built here, so there is no release to run from; add build:")
+    return service
+
+
+def order(command: Sequence[str], replica: Running, **asked: object) -> Order:
+    """Return an order for the command, with a fresh id and this operator's name."""
+    if not command:
+        raise MisuseError("no command; say what to run: invoke run -- COMMAND ARG…")
+    return Order(id=secrets.token_hex(4), command=tuple(command), replica=replica, operator=operator(), **asked)  # type: ignore[arg-type]
+
+
+def operator() -> str:
+    """Return who is at the keyboard, as the system tells it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def overrides(pairs: Iterable[str]) -> Pairs:
+    """Return `NAME=VALUE` words as pairs; raises `MisuseError` for one that is not such, and never shows a value."""
+    split = [pair.partition("=") for pair in pairs]
+    for number, (name, mark, _) in enumerate(split, 1):
+        if not mark or not name:
+            raise MisuseError(f"--env number {number} is not NAME=VALUE; say for example --env LEVEL=debug")
+    return tuple((name, value) for name, _, value in split)
+
+
+def seconds(text: str) -> float | None:
+    """Return a time limit in seconds, None for none; raises `MisuseError` for one that is no positive number."""
+    if not text:
+        return None
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < LONGEST:
+        raise MisuseError(f"--timeout {text}: say seconds, more than 0, such as --timeout 30")
+    return limit
+
+
+def run(engine: Engine, wanted: Order) -> int:
+    """Begin the run, pass its streams until it ends, and return its exit code."""
+    make_room(engine.runs)
+    return terminal.attend(engine.runs.begin(wanted), interactive=wanted.interactive, tty=wanted.tty)
+
+
+def detach(engine: Engine, wanted: Order) -> str:
+    """Begin the run, leave it to itself, and return its id."""
+    make_room(engine.runs)
+    engine.runs.detach(wanted)
+    return wanted.id
+
+
+def make_room(runs: Runs) -> None:
+    """Forget the oldest ended runs, so that with one more there are `KEPT` records."""
+    ended = [each for each in runs.records() if not each.is_running]
+    for each in ended[: max(0, len(ended) - KEPT + 1)]:
+        runs.forget(each.id)
+
+
+def chosen(runs: Runs, prefix: str) -> Run:
+    """Return the run whose id begins so; raises `MisuseError` where none or more than one does."""
+    found = [each for each in runs.records() if each.id.startswith(prefix)]
+    if len(found) == 1 and prefix:
+        return found[0]
+    if not found or not prefix:
+        raise MisuseError(f"no run {prefix or 'is named'}; see: invoke history")
+    raise MisuseError(f"{prefix} is short for {', '.join(each.id for each in found)}; say which")
+
+
+def stop(runs: Runs, prefix: str) -> Run:
+    """End a run and return its record; raises `MisuseError` for one that has ended already."""
+    wanted = chosen(runs, prefix)
+    if not wanted.is_running:
+        raise MisuseError(f"run {wanted.id} has ended ({wanted.state}, exit code {wanted.exit_code}); see: invoke history")
+    runs.stop(wanted.id)
+    return chosen(runs, wanted.id)
+
+
+def printed(runs: Runs, prefix: str, *, follow: bool) -> None:
+    """Write what a run printed to our own two outputs."""
+    for stream, data in runs.printed(chosen(runs, prefix).id, follow=follow):
+        terminal.write(stream, data)

@@ -1,0 +1,78 @@
+"""Put a stack's state into words: a table for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stack.model import Running, Snapshot, Stack
+
+
+@dataclass(frozen=True)
+class Row:
+    """One service as it is now; `replicas` counts those that run, `wanted` those that the Compose file asks for."""
+
+    service: str
+    replicas: int
+    wanted: int
+    state: str
+    health: str
+    release: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """A stack as it is now."""
+
+    project: str
+    engine: str
+    address: str
+    ready: bool
+    release: str
+    services: tuple[Row, ...]
+
+    def json(self) -> str:
+        """Return the status as one JSON object."""
+        return json.dumps(asdict(self))
+
+    def __str__(self) -> str:
+        """Return the status as a few lines for people."""
+        rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE")]
+        rows += [(r.service, f"{r.replicas}/{r.wanted}", r.state, r.health or "-", r.release or "-") for r in self.services]
+        answers = "answers" if self.ready else "does not answer"
+        head = f"{self.project} on {self.engine}, release {self.release or '-'}"
+        return "\n".join((head, *table(rows), f"{self.address or 'no address'} {answers}"))
+
+
+def status(stack: Stack, engine: str, snapshot: Snapshot, *, address: str, ready: bool) -> Status:
+    """Return the status of a stack of which `snapshot` was found on an engine."""
+    names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.running)])
+    rows = tuple(_row(name, stack, snapshot.of(name)) for name in names if snapshot.of(name))
+    releases = _joined(one.release for one in snapshot.running)
+    return Status(stack.project, engine, address, ready, releases, rows)
+
+
+def _row(name: str, stack: Stack, replicas: tuple[Running, ...]) -> Row:
+    service = stack.service(name)
+    return Row(
+        service=name,
+        replicas=sum(one.is_running for one in replicas),
+        wanted=service.replicas if service else 0,
+        state=_joined(one.state for one in replicas),
+        health=_joined(one.health for one in replicas),
+        release=_joined(one.release for one in replicas),
+    )
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(word for word in words if word))
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Return rows of words as lines, in columns as wide as they need to be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,117 @@
+"""Stacks of a test's own: a copy of the project, a name, a port, and one engine after the other."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stack import engines, lifecycle, ports
+from stack.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stack.engines.base import Engine
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("Dockerfile", ".dockerignore", "docker-compose.yml", "tasks.py", "service", "admin", "web", "stack")
+REQUIRED = os.environ.get("TWELFTH_REQUIRE", "").split(",")
+
+
+@dataclass
+class Project:
+    """A copy of the project under a name and on a port that nobody else has."""
+
+    directory: Path
+    engine_name: str
+    environment: dict[str, str]
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Return the project's name."""
+        return self.environment["COMPOSE_PROJECT_NAME"]
+
+    def engine(self, *scale: str) -> Engine:
+        """Return a new engine, as another process would have it: it remembers nothing."""
+        stack = lifecycle.scaled(lifecycle.load(self.directory, self.environment), scale)
+        return engines.choose(self.engine_name, stack)
+
+    def up(self, *scale: str) -> str:
+        """Bring the stack up and return its address; the steps are in `said`."""
+        self.said.clear()
+        return lifecycle.up(self.engine(*scale), self.said.append)
+
+    def steps(self) -> list[str]:
+        """Return the steps that the last `up` took, without the progress of each."""
+        return [line for line in self.said if not line.startswith(" ")]
+
+    def plan(self, *scale: str) -> list[str]:
+        """Return what `up` would do now."""
+        return [str(step) for step in lifecycle.steps_up(self.engine(*scale))]
+
+    def down(self, *, volumes: bool = True) -> None:
+        """Remove the stack."""
+        lifecycle.down(self.engine(), self.said.append, volumes=volumes)
+
+    def invoke(self, *words: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `invoke` in the project as an operator would, in a process of its own."""
+        return subprocess.run(  # noqa: S603 - our own program
+            [Path(sys.executable).parent / "invoke", *words],
+            cwd=self.directory,
+            env=self.environment | {"INVOKE_ENGINE": self.engine_name} | environment,
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+def absent(name: str) -> str:
+    """Return why an engine cannot be used here, or an empty string."""
+    try:
+        engines.choose(name, lifecycle.load(ROOT, os.environ))
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture(scope="session", params=engines.NAMES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Return each engine's name in turn; skip one that is absent, unless TWELFTH_REQUIRE names it."""
+    name: str = request.param
+    if why := absent(name):
+        if name in REQUIRED:
+            pytest.fail(f"TWELFTH_REQUIRE names {name}, but {why}")
+        pytest.skip(f"{name}: {why}")
+    return name
+
+
+@pytest.fixture
+def project(engine_name: str, tmp_path: Path) -> Iterator[Project]:
+    """Return a project on the engine, and remove all that it made."""
+    made = make_project(engine_name, tmp_path)
+    yield made
+    made.down()
+
+
+def make_project(engine_name: str, directory: Path) -> Project:
+    """Return a copy of the project in `directory`, ready to be brought up."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, directory / name)
+    name = f"t{secrets.token_hex(4)}"
+    own = {"COMPOSE_PROJECT_NAME": name, "PORT": str(ports.free("127.0.0.1"))}
+    return Project(directory, engine_name, dict(os.environ) | own)

@@ -1,0 +1,152 @@
+"""What `up` and `down` decide, as values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stack import plan
+from stack.errors import MisuseError
+from stack.model import UNKNOWN, Build, Mount, Network, Port, Running, Service, Snapshot, Stack, Volume
+
+REDIS = Service("redis", "redis:8", networks=("back",), mounts=(Mount("volume", "/data", "data"),))
+WORKER = Service("worker", "app:abc", build=Build(Path()), networks=("front", "back"), depends_on=("redis",))
+WEB = Service("web", "haproxy:3", networks=("front",), ports=(Port(8000, 8000),), depends_on=("worker",))
+STACK = Stack("p", Path(), (REDIS, WORKER, WEB), (Network("front"), Network("back", internal=True)), (Volume("data"),))
+RECIPES = {name: {"image": f"{name} image", "environment.A": "1"} for name in ("redis", "worker", "web")}
+
+
+def replica(service: str, number: int = 1, **changes: object) -> Running:
+    """Return a running replica as its recipe wants it."""
+    return replace(Running(service, number, f"{service}{number}", "running", RECIPES[service]), **changes)  # type: ignore[arg-type]
+
+
+CONVERGED = Snapshot(
+    running=(replica("redis"), replica("worker"), replica("web")),
+    networks=STACK.networks,
+    volumes=STACK.volumes,
+    images=frozenset({"redis:8", "app:abc", "haproxy:3"}),
+)
+
+
+def steps(found: Snapshot, stack: Stack = STACK, recipes: dict[str, dict[str, str]] | None = None) -> list[str]:
+    """Return the printed steps of `up`."""
+    return [str(step) for step in plan.up(stack, found, recipes or RECIPES)]
+
+
+def test_nothing_there_makes_everything_in_order_of_dependence() -> None:
+    """Images first, then networks and volumes, then each service after what it depends on."""
+    assert [
+        "pull redis:8: not here yet",
+        "build app:abc: not here yet",
+        "pull haproxy:3: not here yet",
+        "create network front: not there",
+        "create network back: not there",
+        "create volume data: not there",
+        "create redis-1: not there",
+        "create worker-1: not there",
+        "create web-1: not there",
+    ] == steps(Snapshot())
+
+
+def test_converged_stack_plans_nothing() -> None:
+    """A second `up` has nothing to do."""
+    assert [] == steps(CONVERGED)
+
+
+def test_changed_recipe_replaces_only_that_service_and_names_what_changed() -> None:
+    """The cause is the name of the difference."""
+    changed = {**RECIPES, "worker": {"image": "worker image", "environment.A": "2"}}
+
+    assert ["replace worker-1: environment.A changed"] == steps(CONVERGED, recipes=changed)
+
+
+def test_what_the_engine_cannot_tell_is_not_held_against_a_replica() -> None:
+    """A stack that Compose made says nothing of some things and is adopted all the same."""
+    unknown = replica("web", recipe={**RECIPES["web"], "environment.A": UNKNOWN})
+    found = replace(CONVERGED, running=(*CONVERGED.running[:2], unknown))
+
+    assert [] == steps(found)
+
+
+@pytest.mark.parametrize("state", ["exited (1)", "created", "restarting", "paused"])
+def test_replica_that_does_not_run_is_replaced(state: str) -> None:
+    """What a half-failed `up` left behind is made anew, with its state as the cause."""
+    found = replace(CONVERGED, running=(replica("redis", state=state), *CONVERGED.running[1:]))
+
+    assert [f"replace redis-1: it is {state}"] == steps(found)
+
+
+def test_scaling_up_creates_only_what_is_missing() -> None:
+    """The replica that runs is left alone."""
+    stack = replace(STACK, services=(REDIS, plan.scaled(STACK, "worker", 3), WEB))
+
+    assert ["create worker-2: not there", "create worker-3: not there"] == steps(CONVERGED, stack)
+
+
+def test_scaling_down_removes_the_highest_numbers() -> None:
+    """Numbers above the wish go."""
+    found = replace(CONVERGED, running=(*CONVERGED.running, replica("worker", 2)))
+
+    assert ["remove worker-2: worker is scaled to 1"] == steps(found)
+
+
+def test_service_that_is_no_longer_declared_is_removed() -> None:
+    """An orphan does not stay behind."""
+    found = replace(CONVERGED, running=(*CONVERGED.running, Running("old", 1, "x", "running", {})))
+
+    assert ["remove old-1: no such service in docker-compose.yml"] == steps(found)
+
+
+def test_service_that_does_not_run_on_this_engine_is_left_out() -> None:
+    """No recipe, no image, no replica."""
+    here = {name: RECIPES[name] for name in ("redis", "worker")}
+
+    assert [] == steps(replace(CONVERGED, running=CONVERGED.running[:2], images=CONVERGED.images - {"haproxy:3"}), recipes=here)
+
+
+def test_changed_network_is_made_anew_with_all_that_is_on_it() -> None:
+    """A network in use cannot be removed, so its replicas go first and come back after it."""
+    found = replace(CONVERGED, networks=(Network("front"), Network("back")))
+
+    assert [
+        "remove redis-1: its network is made anew",
+        "remove worker-1: its network is made anew",
+        "remove network back: internal changed",
+        "create network back: internal changed",
+        "create redis-1: its network is made anew",
+        "create worker-1: its network is made anew",
+    ] == steps(found)
+
+
+def test_down_removes_dependants_first_and_keeps_the_data() -> None:
+    """The door closes first; volumes stay unless they are named."""
+    kept = [str(step) for step in plan.down(STACK, CONVERGED, volumes=False)]
+
+    assert [
+        "remove web-1: down",
+        "remove worker-1: down",
+        "remove redis-1: down",
+        "remove network front: down",
+        "remove network back: down",
+    ] == kept
+    assert "remove volume data: down --volumes" == str(plan.down(STACK, CONVERGED, volumes=True)[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "replicas", "message"),
+    [
+        ("redis", 2, "--scale redis=2: redis keeps its data in the volume data, so there can be only one; try --scale redis=1"),
+        ("web", 2, "--scale web=2: web publishes port 8000, so there can be only one; try --scale web=1"),
+        ("worker", 0, "--scale worker=0: at least 1; to stop the stack: invoke down"),
+        ("nobody", 2, "--scale nobody=2: there is no service 'nobody'; there are redis, worker, web"),
+    ],
+)
+def test_impossible_scale_is_refused_by_name(name: str, replicas: int, message: str) -> None:
+    """The refusal says why and what to type."""
+    with pytest.raises(MisuseError) as refused:
+        plan.scaled(STACK, name, replicas)
+
+    assert message == str(refused.value)

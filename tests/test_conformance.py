@@ -1,0 +1,209 @@
+"""What every engine must do: the same tests against each (the idea is huey's storage tests)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stack import lifecycle, oneoff, smoke
+from stack.errors import BusyError, MisuseError, NotUpError
+from stack.model import Order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Project
+
+    from stack.model import Running
+
+
+def eventually(check: Callable[[], bool], within: float = 15.0) -> bool:
+    """Return whether the check comes true in time (seconds)."""
+    deadline = time.monotonic() + within
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def replicas(project: Project) -> dict[str, str]:
+    """Return the ids of what runs, by name."""
+    return {one.name: one.id for one in project.engine().observe().running if one.is_running}
+
+
+def worker(project: Project) -> Running:
+    """Return the worker that a run would be made from."""
+    engine = project.engine()
+    return oneoff.worker(engine.stack, engine.observe())
+
+
+def output(project: Project, *command: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+    """Return the exit code and both outputs of a run."""
+    session = project.engine().runs.begin(Order("0123abcd", command, worker(project)))
+    session.send(stdin) if stdin else None
+    session.end_input()
+    streams = {1: b"", 2: b""}
+    for stream, data in session.output():
+        streams[stream] += data
+    return session.wait(), streams[1], streams[2]
+
+
+def test_stack_comes_up_serves_and_goes_away_whole(project: Project) -> None:
+    """From nothing to the sentence, then nothing is left: no replica, no network, no volume."""
+    url = project.up()
+
+    assert "Hello World! 1 times." == smoke.sentence(url)
+    assert "Hello World! 2 times." == smoke.sentence(url)
+    project.down()
+    left = project.engine().observe()
+    assert ((), (), ()) == (left.running, left.volumes, () if project.engine_name == "local" else left.networks)
+
+
+def test_second_up_plans_nothing_and_touches_nothing(project: Project) -> None:
+    """Another process sees the same stack and has nothing to do."""
+    project.up()
+    before = replicas(project)
+
+    assert [] == project.plan()
+    project.up()
+    assert [] == project.steps()
+    assert before == replicas(project)
+
+
+def test_data_outlives_the_stack_until_volumes_are_named(project: Project) -> None:
+    """`down` then `up` goes on counting; `down --volumes` begins anew."""
+    smoke.sentence(project.up())
+    project.down(volumes=False)
+
+    assert "Hello World! 2 times." == smoke.sentence(project.up())
+    project.down(volumes=True)
+    assert "Hello World! 1 times." == smoke.sentence(project.up())
+
+
+def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(project: Project) -> None:
+    """Redis and the door are left alone, and the new code answers."""
+    url = project.up()
+    before = replicas(project)
+    app = project.directory / "service" / "app.py"
+    app.write_text(app.read_text("utf-8").replace("Hello World!", "Hello Moon!"), "utf-8")
+
+    assert smoke.sentence(url).startswith("Hello World!")
+    project.up()
+    assert smoke.sentence(url).startswith("Hello Moon!")
+    assert ["worker-1"] == [step.split()[1].rstrip(":") for step in project.steps() if step.startswith("replace")]
+    assert before["redis-1"] == replicas(project)["redis-1"]
+
+
+def test_scaled_workers_share_the_door_and_never_a_number(project: Project) -> None:
+    """Two replicas answer, no number comes twice, and scaling back removes one."""
+    project.up()
+    url = project.up("worker=2")
+
+    assert ["create worker-2: not there"] == project.steps()
+    assert eventually(lambda: 2 == len(smoke.volley(url, 40, 8).replicas))
+    report = smoke.volley(url, 200, 8)
+    assert report.is_good
+    project.up()
+    assert ["remove worker-2: worker is scaled to 1"] == project.steps()
+
+
+def test_killed_worker_is_back(project: Project) -> None:
+    """kill -9 of the process: the engine starts it again, with nobody asking."""
+    url = project.up()
+    pid = process_of(project, "worker-1")
+
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: process_of(project, "worker-1") not in {0, pid})
+    assert eventually(lambda: lifecycle.is_ready(url.removeprefix("http://")))
+
+
+def process_of(project: Project, replica: str) -> int:
+    """Return the process of a replica on this machine, 0 while there is none."""
+    engine = project.engine()
+    if project.engine_name == "local":
+        states = engine.supervisor._call("getAllProcessInfo")  # type: ignore[attr-defined] # noqa: SLF001
+        return next(int(each["pid"]) for each in states if each["name"] == replica)
+    return int(engine.api.inspect_container(f"{project.name}-{replica}")["State"]["Pid"])  # type: ignore[attr-defined]
+
+
+def test_half_made_stack_converges_when_up_is_repeated(project: Project) -> None:
+    """What is missing is made, what is there is kept."""
+    project.up()
+    before = replicas(project)
+    engine = project.engine()
+    engine.remove(worker(project))
+
+    assert ["create worker-1: not there"] == project.plan()
+    project.up()
+    assert before["redis-1"] == replicas(project)["redis-1"]
+
+
+def test_two_ups_at_once_are_one(project: Project) -> None:
+    """The second is told who is at work."""
+    engine = project.engine()
+
+    with lifecycle.alone(engine.stack), pytest.raises(BusyError, match=f"process {os.getpid()}"):
+        project.up()
+
+
+def test_taken_port_is_refused_before_anything_is_made(project: Project) -> None:
+    """The refusal names the port and the next command; nothing was started."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", int(project.environment["PORT"]))), pytest.raises(MisuseError) as refused:
+        project.up()
+
+    assert f"port {project.environment['PORT']} is not free" in str(refused.value)
+    assert () == project.engine().observe().running
+
+
+def test_nothing_up_is_said_so(project: Project) -> None:
+    """A command that needs the stack names `invoke up`."""
+    with pytest.raises(NotUpError, match="invoke up"):
+        worker(project)
+
+
+def test_run_has_the_image_and_environment_of_the_worker(project: Project) -> None:
+    """Factor XII: the same release, the same configuration, a new process."""
+    project.up()
+    program = "import os; print(os.environ['HOST_REDIS'], os.environ['PORT_REDIS'], os.getcwd())"
+    recipe = worker(project).recipe
+
+    code, out, err = output(project, "python", "-c", program)
+    assert (0, b"") == (code, err)
+    assert [recipe["environment.HOST_REDIS"], recipe["environment.PORT_REDIS"]] == out.decode().split()[:2]
+
+
+def test_reset_in_a_run_resets_what_the_worker_counts(project: Project) -> None:
+    """The chapter's own story."""
+    url = project.up()
+    smoke.sentence(url)
+
+    assert 0 == output(project, "python", "-m", "admin.reset")[0]
+    assert "Hello World! 1 times." == smoke.sentence(url)
+
+
+def test_chapters_own_script_on_standard_input_works(project: Project) -> None:
+    """Ten lines with HOST_REDIS and PORT_REDIS, fed to a run."""
+    url = project.up()
+    smoke.sentence(url)
+    script = b"import os, redis\nr = redis.Redis(host=os.environ['HOST_REDIS'], port=int(os.environ['PORT_REDIS']))\n"
+
+    assert (0, b"", b"") == output(project, "python", "-", stdin=script + b"r.set('hits', 0)\n")
+    assert "Hello World! 1 times." == smoke.sentence(url)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(("sh", "-c", "exit 7"), 7), (("no-such-program",), 127), (("sh", "-c", "kill -9 $$"), 137)],
+)
+def test_run_ends_with_its_own_exit_code(project: Project, command: tuple[str, ...], code: int) -> None:
+    """The process's own, 127 for none, 128+n for a signal."""
+    project.up()
+
+    assert code == output(project, *command)[0]
