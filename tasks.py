@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from invoke import Argument, Context
 
     from stack.engines.base import Engine
-    from stack.model import Snapshot, Stack
+    from stack.model import Running, Snapshot
 
 HERE = Path(__file__).resolve().parent
 INTERRUPTED, BROKEN_PIPE, FAILED = 130, 141, 1
@@ -86,7 +86,10 @@ def _engine(c: Context, release: str = "", scale: tuple[str, ...] | list[str] = 
     from stack import lifecycle  # noqa: PLC0415
     from stack.engines import choose  # noqa: PLC0415
 
-    return choose(c.config.engine, lifecycle.scaled(lifecycle.load(HERE, os.environ, identity=release), scale))
+    engine = choose(c.config.engine, lifecycle.scaled(lifecycle.load(HERE, os.environ, identity=release), scale))
+    if release:
+        lifecycle.require_release(engine, release)
+    return engine
 
 
 def _found(c: Context) -> tuple[Engine, Snapshot]:
@@ -96,8 +99,15 @@ def _found(c: Context) -> tuple[Engine, Snapshot]:
     return lifecycle.found(c.config.engine, lifecycle.load(HERE, os.environ))
 
 
-@verb(iterable=["scale"], help={"scale": "SERVICE=N replicas, such as worker=2", "release": "a release made before"})
-def up(c: Context, scale: list[str], release: str = "") -> None:
+@verb(
+    iterable=["scale"],
+    help={
+        "force": "replace a worker even under an unfinished run",
+        "release": "one that was built before",
+        "scale": "SERVICE=N replicas, such as worker=2",
+    },
+)
+def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> None:
     """Build what is missing, converge the stack, wait until it answers, print its address."""
     from stack import lifecycle  # noqa: PLC0415
 
@@ -105,18 +115,19 @@ def up(c: Context, scale: list[str], release: str = "") -> None:
     if c.config.run.dry:
         _say("\n".join(map(str, lifecycle.steps_up(engine))) or "nothing to do")
     else:
-        _say(lifecycle.up(engine, _say))
+        _say(lifecycle.up(engine, _say, force=force))
 
 
-@verb(help={"volumes": "remove the data too"})
-def down(c: Context, volumes: bool = False) -> None:
-    """Stop and remove the stack; its data stays unless --volumes is given."""
+@verb(help={"volumes": "remove the data too", "history": "remove the record of runs too"})
+def down(c: Context, volumes: bool = False, history: bool = False) -> None:
+    """Stop and remove the stack; its data and the record of runs stay unless they are named."""
     from stack import lifecycle  # noqa: PLC0415
 
     engine = _engine(c)
     if c.config.run.dry:
-        _say("\n".join(map(str, lifecycle.steps_down(engine, volumes=volumes))) or "nothing to do")
-    elif not lifecycle.down(engine, _say, volumes=volumes):
+        steps = lifecycle.steps_down(engine, volumes=volumes, history=history)
+        _say("\n".join(map(str, steps)) or "nothing to do")
+    elif not lifecycle.down(engine, _say, volumes=volumes, history=history):
         _say("nothing is up")
 
 
@@ -129,11 +140,17 @@ def status(c: Context, json: bool = False) -> None:
     _say(shown.json() if json else str(shown))
 
 
-@verb(positional=["service"], help={"service": "all of them when left out", "follow": "go on as they print"})
-def logs(c: Context, service: str | None = None, follow: bool = False) -> None:
-    """Show what a service printed."""
-    from stack import journal  # noqa: PLC0415
+@verb(
+    positional=["service"],
+    help={"service": "all of them when left out", "follow": "go on as it comes", "run": "of a run, by its id"},
+)
+def logs(c: Context, service: str | None = None, follow: bool = False, run: str = "") -> None:
+    """Show what a service, or a run, printed."""
+    from stack import journal, oneoff  # noqa: PLC0415
 
+    if run:
+        oneoff.printed(_engine(c).runs, run, follow=follow)
+        return
     engine, found = _found(c)
     for line in journal.lines(engine, journal.chosen(engine.stack, found, service or ""), follow=follow):
         sys.stdout.buffer.write(line)
@@ -156,14 +173,26 @@ def hit(c: Context, count: int = 0, concurrency: int = 1, json: bool = False) ->
         raise Exit(code=FAILED)
 
 
-def _run(c: Context, *command: str, release: str = "", **asked: object) -> None:
+def _run(c: Context, command: list[str], *, release: str = "", detach: bool = False, **asked: Any) -> None:  # noqa: ANN401
     """Run a command from what serves, and exit with its code."""
     from stack import oneoff  # noqa: PLC0415
 
-    engine, found = _found(c)
-    order = oneoff.order(command, oneoff.worker(engine.stack, found, release), **asked)
-    if code := oneoff.run(engine, order):
+    engine, replica = _made_from(c, release)
+    order = oneoff.order(command, replica, **asked)
+    if c.config.run.dry:
+        _say(oneoff.dry(engine, order))
+    elif detach:
+        _say(oneoff.detach(engine, order))
+    elif code := oneoff.run(engine, order):
         raise Exit(code=code)
+
+
+def _made_from(c: Context, release: str) -> tuple[Engine, Running]:
+    """Return the engine and what a run is made from: a running worker, or a built release that is named."""
+    from stack import oneoff  # noqa: PLC0415
+
+    engine = _engine(c, release)
+    return engine, oneoff.source(engine.stack, engine.observe(), release)
 
 
 def _after_dashes() -> list[str]:
@@ -171,18 +200,70 @@ def _after_dashes() -> list[str]:
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 
-@verb(iterable=["env"], help={"env": "KEY=VALUE instead of the worker's", "reason": "kept in the record"})
-def run(c: Context, env: list[str], reason: str = "", release: str = "") -> None:
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@verb(
+    iterable=["env"],
+    help={
+        "detach": "print the id and leave it to itself",
+        "env": "NAME=VALUE instead of the worker's",
+        "reason": "kept in the record",
+        "release": "a built release, or the one of several that run",
+        "timeout": "seconds; then TERM, and KILL",
+        "tty": "a terminal; the default where there is one",
+    },
+)
+def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    c: Context,
+    env: list[str],
+    detach: bool = False,
+    reason: str = "",
+    release: str = "",
+    timeout: str = "",
+    tty: bool = _on_terminal(),  # noqa: FBT003, B008 - what this process has does not change
+) -> None:
     """Run any command, given after --, in a new process made from the running worker."""
     from stack import oneoff  # noqa: PLC0415
 
-    _run(c, *_after_dashes(), release=release, environment=oneoff.overrides(env), reason=reason)
+    asked = {"environment": oneoff.overrides(env), "timeout": oneoff.seconds(timeout), "reason": reason}
+    _run(c, _after_dashes(), release=release, detach=detach, tty=tty and not detach, interactive=not detach, **asked)
 
 
-@verb(help={"to": "what to count on from"})
+def _admin(c: Context, name: str, *arguments: str, **asked: Any) -> None:  # noqa: ANN401
+    """Run one of the release's admin processes."""
+    _run(c, ["python", "-m", f"admin.{name}", *arguments], **asked)
+
+
+@verb(help={"to": "the value to go on from", "reason": "kept in the record"})
 def reset(c: Context, to: str = "0", reason: str = "") -> None:
     """Set the counter, to 0 unless told otherwise, and say what it was."""
-    _run(c, "python", "-m", "admin.reset", "--to", to, reason=reason, interactive=False)
+    _admin(c, "reset", "--to", to, reason=reason, interactive=False)
+
+
+@verb(help={"reason": "kept in the record"})
+def console(c: Context, reason: str = "") -> None:
+    """Open a Python prompt with the counter and the Redis client at hand."""
+    _admin(c, "console", reason=reason, tty=_on_terminal())
+
+
+@verb(help={"json": "one JSON array"})
+def history(c: Context, json: bool = False) -> None:
+    """Show the record of runs, the oldest first."""
+    from stack import view  # noqa: PLC0415
+
+    records = _engine(c).runs.records()
+    _say(view.history_json(records) if json else view.history(records))
+
+
+@verb(help={"run": "its id, or the beginning of it"})
+def stop(c: Context, run: str) -> None:
+    """End a run: TERM, and KILL after its grace period."""
+    from stack import oneoff  # noqa: PLC0415
+
+    ended = oneoff.stop(_engine(c).runs, run)
+    _say(f"{ended.id} {ended.state}, exit code {ended.exit_code}")
 
 
 @verb
@@ -216,5 +297,29 @@ def test(c: Context) -> None:
     _develop(c, shlex.join(["pytest", *_after_dashes()]))
 
 
-ns = Collection(up, down, status, logs, hit, run, reset, build, check, test)
+def _first_line(path: Path) -> str:
+    """Return the first line of a program's docstring without running it."""
+    import ast  # noqa: PLC0415
+
+    try:
+        return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"({type(error).__name__} in {path.name})"
+
+
+def _program(path: Path) -> Task:  # type: ignore[type-arg]
+    """Return the command that an admin program is by being there; what follows -- are its arguments."""
+
+    def body(c: Context, reason: str = "") -> None:
+        _admin(c, path.stem, *_after_dashes(), reason=reason, tty=_on_terminal())
+
+    body.__doc__ = _first_line(path) or f"Run admin/{path.name}."
+    return Verb(body, name=path.stem.replace("_", "-"), help={"reason": "kept in the record"})
+
+
+OWN = (up, down, status, logs, hit, run, reset, console, history, stop, build, check, test)
+ns = Collection(*OWN)
 ns.configure({"engine": "auto"})
+for program in sorted((HERE / "admin").glob("[!_]*.py")):
+    if program.stem not in {own.name for own in OWN}:
+        ns.add_task(_program(program))

@@ -36,7 +36,7 @@ _CONSTANTS: dict[str, object] = {
 }
 _KINDS = {type(None): "null", bool: "bool", int: "int", float: "float", str: "str"}
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.?[0-9]*)([eE][-+]?[0-9]+)?")
-_WITHOUT_TEXT = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ][0-9]+:.*)?|[-+]?\.(inf|Inf|INF|nan|NaN|NAN)")
+_UNCLEAR = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ][0-9]+:.*)?|[-+]?\.(inf|Inf|INF|nan|NaN|NAN)|\.[0-9]+_.*")
 _SIGNED, _UNSIGNED = range(-(2**63), 2**63), range(2**64)
 
 
@@ -115,7 +115,7 @@ class _GoYaml(yaml.SafeLoader):
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
         """Return the tag of a value that names none itself; a plain scalar's follows from its text."""
         if kind is yaml.ScalarNode and implicit[0]:
-            return _TAG + ("merge" if value == "<<" else _KINDS[type(_plain(value))])
+            return _TAG + ("merge" if value == "<<" else "unclear" if _UNCLEAR.fullmatch(value) else _kind(value))
         return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # types-PyYAML has no types here
 
 
@@ -124,13 +124,20 @@ def _tree(text: str) -> dict[str, object]:
     try:
         node = _GoYaml(text).get_single_node()
     except yaml.MarkedYAMLError as error:
-        raise _broken(error.problem_mark, error.problem or "cannot be read") from error
+        why = ", ".join(filter(None, (error.context, error.problem)))
+        raise _broken(error.problem_mark, f"{why}; mend it") from error
     except yaml.reader.ReaderError as error:
-        raise _broken(None, f"the character U+{ord(error.character):04X} is not allowed; remove it") from error
+        mark = yaml.Mark(FILE, error.position, *_place(text[: error.position]), None, 0)
+        raise _broken(mark, "a character that no YAML may hold; remove it") from error
     tree = _value(node) if node else None
     if isinstance(tree, dict):
         return tree
     raise _broken(node.start_mark if node else None, "a mapping is needed; start with `services:`")
+
+
+def _place(before: str) -> tuple[int, int]:
+    """Return the line and the column, from 0, that follow a text."""
+    return before.count("\n"), len(before) - before.rfind("\n") - 1
 
 
 def _broken(mark: yaml.Mark | None, why: str) -> MisuseError:
@@ -186,12 +193,13 @@ def _merged(source: yaml.Node, above: tuple[yaml.Node, ...]) -> dict[str, object
 def _scalar(node: yaml.Node) -> object:
     if node.tag == _TAG + "str":
         return node.value
-    value = _plain(node.value) if isinstance(node, yaml.ScalarNode) else None
-    if node.tag != _TAG + _KINDS[type(value)]:
-        raise _broken(node.start_mark, f"the tag {node.tag.replace(_TAG, '!!')} is not honoured; remove it")
-    if isinstance(node.value, str) and _WITHOUT_TEXT.fullmatch(node.value):
-        raise _broken(node.start_mark, f"{node.value} is no text for YAML; quote it")
-    return value
+    if isinstance(node, yaml.ScalarNode) and node.tag == _TAG + _kind(node.value):
+        return _plain(node.value)
+    raise _broken(node.start_mark, "this is no text, whole number, float or boolean; quote it, without a tag")
+
+
+def _kind(text: str) -> str:
+    return _KINDS[type(_plain(text))]
 
 
 def _plain(text: str) -> object:

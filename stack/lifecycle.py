@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import http.client
 import os
+import shlex
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -46,6 +47,14 @@ def load(directory: Path, environment: Mapping[str, str], *, identity: str = "")
     return compose.read(text, {**variables, "RELEASE": identity}, directory)
 
 
+def require_release(engine: Engine, release: str) -> None:
+    """Raise `MisuseError` where the engine has no image of a release that the operator named."""
+    images = engine.observe().images
+    if missing := [each.image for each in engine.stack.services if each.build and each.image not in images]:
+        names = ", ".join(missing)
+        raise MisuseError(f"--release {release}: there is no {names} here; without --release: invoke up, or see: invoke status")
+
+
 def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:
     """Return the stack with each `SERVICE=N` of the operator's wishes; raises `MisuseError` for one that cannot be."""
     for wish in wishes:
@@ -65,30 +74,32 @@ def steps_up(engine: Engine) -> tuple[plan.Step, ...]:
     return plan.up(engine.stack, engine.observe(), here)
 
 
-def up(engine: Engine, say: Say) -> str:
+def up(engine: Engine, say: Say, *, force: bool = False) -> str:
     """Converge the stack, wait until it answers, and return its address (`http://host:port`).
 
     Images come first: what is built may turn out to be what runs already. Raises `EngineError` where it does not
-    answer in time, `BusyError` where another `up` or `down` is at work.
+    answer in time, `BusyError` where another `up` or `down` is at work, or a run whose worker would be replaced and
+    `force` is not given.
     """
     with alone(engine.stack):
         steps = steps_up(engine)
         _refuse_taken_ports(engine, steps)
+        _refuse_disturbing(engine, steps, force=force)
         if apply(engine, [step for step in steps if isinstance(step, plan.Prepare)], say):
             steps = steps_up(engine)
         apply(engine, [step for step in steps if not isinstance(step, plan.Prepare)], say)
         return _wait_until_ready(engine)
 
 
-def down(engine: Engine, say: Say, *, volumes: bool) -> bool:
-    """Remove the stack, and its volumes where named; return whether there was anything to remove."""
+def down(engine: Engine, say: Say, *, volumes: bool = False, history: bool = False) -> bool:
+    """Remove the stack, and its data and its record of runs where named; return whether there was anything to remove."""
     with alone(engine.stack):
-        return apply(engine, steps_down(engine, volumes=volumes), say)
+        return apply(engine, steps_down(engine, volumes=volumes, history=history), say)
 
 
-def steps_down(engine: Engine, *, volumes: bool) -> tuple[plan.Step, ...]:
+def steps_down(engine: Engine, *, volumes: bool = False, history: bool = False) -> tuple[plan.Step, ...]:
     """Return what `down` would do now; changes nothing."""
-    return plan.down(engine.stack, engine.observe(), volumes=volumes)
+    return plan.down(engine.stack, engine.observe(), engine.runs.records(), volumes=volumes, history=history)
 
 
 def build(engine: Engine, say: Say) -> str:
@@ -120,6 +131,10 @@ def apply(engine: Engine, steps: Iterable[plan.Step], say: Say) -> bool:
                 engine.withdraw(resource)
             case plan.Remove(replica):
                 engine.remove(replica)
+            case plan.End(run):
+                engine.runs.stop(run.id)
+            case plan.Forget(run):
+                engine.runs.forget(run.id)
             case plan.Create(service, number):
                 if step.instead:
                     engine.remove(step.instead)
@@ -208,6 +223,12 @@ def _refuse_dead(engine: Engine, snapshot: Snapshot) -> None:
 def _why_not_ready(snapshot: Snapshot) -> str:
     states = ", ".join(f"{one.name} {one.health or one.state}" for one in snapshot.running)
     return f"the stack does not answer after {READY_WITHIN:g} s ({states}); see: invoke logs"
+
+
+def _refuse_disturbing(engine: Engine, steps: Iterable[plan.Step], *, force: bool) -> None:
+    if not force and (runs := plan.disturbed(steps, engine.runs.records())):
+        names = ", ".join(f"{run.id} ({shlex.join(run.command)[:40]})" for run in runs)
+        raise BusyError(f"this would replace the release under a run: {names}; let it end, or: invoke up --force")
 
 
 def _refuse_taken_ports(engine: Engine, steps: Iterable[plan.Step]) -> None:

@@ -41,7 +41,7 @@ def _short_volume(node: Node) -> Mount:
     found = _VOLUME.fullmatch(node.text())
     if not found:
         raise node.refusal(
-            f"is {node.text()}; only named volumes are honoured: write NAME:/TARGET or NAME:/TARGET:ro, use configs for files"
+            f"is {node.text()}; only a named volume is honoured, NAME:/TARGET or NAME:/TARGET:ro; use configs for files"
         )
     return Mount("volume", _clean(found["target"]), found["source"], found["mode"] == "ro")
 

@@ -69,7 +69,7 @@ class Node:
         return {key: Node(step(self.path, key), below) for key, below in self.value.items()}
 
     def named(self) -> dict[str, Node]:
-        """Return the values of a mapping of named things, null standing for none."""
+        """Return the values of a mapping whose keys name services, networks, volumes or configs."""
         below = self.mapping()
         for name, node in below.items():
             if not _NAME.fullmatch(name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
+import shlex
 from typing import TYPE_CHECKING
 
 from stack import terminal
@@ -40,6 +41,15 @@ def worker(stack: Stack, found: Snapshot, release: str = "") -> Running:
     if len({each.release or each.image for each in chosen}) > 1:
         raise IdentityError(f"replicas disagree: {names}; choose with --release")
     return chosen[0]
+
+
+def source(stack: Stack, found: Snapshot, release: str) -> Running:
+    """Return what a run is made from: a running worker, or where none runs the built release that is named.
+
+    Raises as `worker` does.
+    """
+    serving = any(each.is_running and each.release.startswith(release) for each in found.of(built(stack).name))
+    return from_release(stack, release) if release and not serving else worker(stack, found, release)
 
 
 def from_release(stack: Stack, release: str) -> Running:
@@ -91,6 +101,14 @@ def seconds(text: str) -> float | None:
     if not 0 < limit < LONGEST:
         raise MisuseError(f"--timeout {text}: say seconds, more than 0, such as --timeout 30")
     return limit
+
+
+def dry(engine: Engine, wanted: Order) -> str:
+    """Return how the run would differ from what it is made from: the command, and the overrides by name."""
+    lines = [f"from {wanted.replica.name or wanted.replica.service}, release {wanted.replica.release}, {engine.name}"]
+    lines += [f"~ environment.{name}" for name, _ in wanted.environment]
+    lines += [f"+ timeout {wanted.timeout:g} s"] if wanted.timeout else []
+    return "\n".join([*lines, f"+ {shlex.join(wanted.command)}"])
 
 
 def run(engine: Engine, wanted: Order) -> int:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stack.errors import MisuseError
-from stack.model import Network, Running, Service, Volume, differences
+from stack.model import Network, Run, Running, Service, Volume, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stack.model import Recipe, Snapshot, Stack
 
@@ -81,7 +81,31 @@ class Remove:
         return f"remove {self.replica.name}: {self.cause}"
 
 
-Step = Prepare | Provide | Withdraw | Create | Remove
+@dataclass(frozen=True)
+class End:
+    """End a run, with its grace period."""
+
+    run: Run
+    cause: str
+
+    def __str__(self) -> str:
+        """Return the step and why."""
+        return f"end run {self.run.id}: {self.cause}"
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Remove the record of a run."""
+
+    run: Run
+    cause: str
+
+    def __str__(self) -> str:
+        """Return the step and why."""
+        return f"forget run {self.run.id}: {self.cause}"
+
+
+Step = Prepare | Provide | Withdraw | Create | Remove | End | Forget
 
 
 def kind(resource: Network | Volume) -> str:
@@ -106,15 +130,29 @@ def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe]) -> tuple[St
     )
 
 
-def down(stack: Stack, found: Snapshot, *, volumes: bool) -> tuple[Step, ...]:
-    """Return the steps that remove the stack: dependants first, then networks, and volumes only when named."""
+def down(
+    stack: Stack, found: Snapshot, runs: tuple[Run, ...], *, volumes: bool = False, history: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps that remove the stack: its runs first, then dependants before what they depend on, then networks.
+
+    Volumes and the record of runs stay unless they are named.
+    """
     order = [service.name for service in stack.services]
     replicas = sorted(found.running, key=lambda one: order.index(one.service) if one.service in order else -1)
     return (
+        *(End(run, "down") for run in runs if run.is_running),
         *(Remove(replica, "down") for replica in reversed(replicas)),
+        *(Forget(run, "down --history") for run in runs if history),
         *(Withdraw(network, "down") for network in found.networks),
         *(Withdraw(volume, "down --volumes") for volume in found.volumes if volumes),
     )
+
+
+def disturbed(steps: Iterable[Step], runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """Return the runs that have not ended and whose worker, the release that they are of, the steps would take away."""
+    replaced = [step for step in steps if isinstance(step, Create) and step.service.build]
+    releases = {step.instead.release for step in replaced if step.instead}
+    return tuple(run for run in runs if run.is_running and run.release in releases)
 
 
 def scaled(stack: Stack, name: str, replicas: int) -> Service:

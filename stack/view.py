@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stack.model import Running, Snapshot, Stack
+    from stack.model import Run, Running, Snapshot, Stack
+
+WIDEST = 50
+"""Characters of a command that the table shows."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,27 @@ def _row(name: str, stack: Stack, replicas: tuple[Running, ...]) -> Row:
         health=_joined(one.health for one in replicas),
         release=_joined(one.release for one in replicas),
     )
+
+
+def history(records: Iterable[Run]) -> str:
+    """Return the records of runs as a table for people; times are this machine's."""
+    rows = [("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")]
+    rows += [_record(each) for each in records]
+    return "\n".join(table(rows)) if len(rows) > 1 else "no run is recorded; try: invoke run -- COMMAND"
+
+
+def _record(run: Run) -> tuple[str, ...]:
+    began = datetime.fromisoformat(run.started).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    seconds = "-" if run.seconds is None else f"{run.seconds:.1f}"
+    code = "-" if run.exit_code is None else str(run.exit_code)
+    command = shlex.join(run.command)
+    shown = command if len(command) <= WIDEST else f"{command[: WIDEST - 1]}…"
+    return (run.id, began, seconds, run.state, code, run.release or "-", run.operator, shown, run.reason)
+
+
+def history_json(records: Iterable[Run]) -> str:
+    """Return the records of runs as one JSON array."""
+    return json.dumps([asdict(each) for each in records])
 
 
 def _joined(words: Iterable[str]) -> str:

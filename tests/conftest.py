@@ -60,7 +60,7 @@ class Project:
 
     def down(self, *, volumes: bool = True) -> None:
         """Remove the stack."""
-        lifecycle.down(self.engine(), self.said.append, volumes=volumes)
+        lifecycle.down(self.engine(), self.said.append, volumes=volumes, history=True)
 
     def invoke(self, *words: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `invoke` in the project as an operator would, in a process of its own."""

@@ -7,7 +7,7 @@ published ports, its restarts, its healthcheck, its names on the networks.
 from __future__ import annotations
 
 import json
-import math
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from stack.engines import container

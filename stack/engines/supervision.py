@@ -67,6 +67,7 @@ STATES = {
     "STOPPED": "stopped",
     "FATAL": "failed",
 }
+ALIVE = {"starting", "running", "stopping"}
 RESTART = {"no": "false", "on-failure": "unexpected"}
 
 
@@ -126,7 +127,9 @@ class Supervisor:
     def remove(self, name: str) -> None:
         """Stop a program with its grace period and forget it; it may be unknown."""
         if name in self.states():
-            self._call("stopProcessGroup", name)
+            self._call("stopProcessGroup", name, False)  # noqa: FBT003 - not to wait: supervisord looks once a second
+            while self.states().get(name) in ALIVE:
+                time.sleep(POLL)
             self._call("removeProcessGroup", name)
 
     def _wait(self, *, up: bool) -> None:

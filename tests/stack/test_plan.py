@@ -123,7 +123,7 @@ def test_changed_network_is_made_anew_with_all_that_is_on_it() -> None:
 
 def test_down_removes_dependants_first_and_keeps_the_data() -> None:
     """The door closes first; volumes stay unless they are named."""
-    kept = [str(step) for step in plan.down(STACK, CONVERGED, volumes=False)]
+    kept = [str(step) for step in plan.down(STACK, CONVERGED, ())]
 
     assert [
         "remove web-1: down",
@@ -132,7 +132,7 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
         "remove network front: down",
         "remove network back: down",
     ] == kept
-    assert "remove volume data: down --volumes" == str(plan.down(STACK, CONVERGED, volumes=True)[-1])
+    assert "remove volume data: down --volumes" == str(plan.down(STACK, CONVERGED, (), volumes=True)[-1])
 
 
 @pytest.mark.parametrize(
