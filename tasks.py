@@ -16,7 +16,7 @@ from invoke import Collection, Exit, Task, task
 from invoke.parser.parser import ParseMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from invoke import Argument, Context
 
@@ -81,22 +81,33 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _engine(c: Context, release: str = "", scale: tuple[str, ...] | list[str] = ()) -> Engine:
-    """Return the engine with the stack as it is declared now."""
+def _engine(c: Context, release: str = "") -> Engine:
+    """Return the engine with the stack as it is declared, of a release that is named or of none in particular."""
     from stack import lifecycle  # noqa: PLC0415
     from stack.engines import choose  # noqa: PLC0415
 
-    engine = choose(c.config.engine, lifecycle.scaled(lifecycle.load(HERE, os.environ, identity=release), scale))
+    engine = choose(c.config.engine, lifecycle.declared(HERE, os.environ, release))
     if release:
         lifecycle.require_release(engine, release)
     return engine
 
 
+def _engine_to_build(c: Context, release: str, scale: list[str]) -> Engine:
+    """Return the engine with the stack of the release that is named, else of the one that the files make now."""
+    from stack import lifecycle  # noqa: PLC0415
+    from stack.engines import choose  # noqa: PLC0415
+
+    if release:
+        engine = _engine(c, release)
+        return type(engine)(lifecycle.scaled(engine.stack, scale))
+    return choose(c.config.engine, lifecycle.scaled(lifecycle.current(HERE, os.environ), scale))
+
+
 def _found(c: Context) -> tuple[Engine, Snapshot]:
-    """Return the engine where the stack is up, and what is there."""
+    """Return the engine where the stack is up, and what is there; raises where nothing is."""
     from stack import lifecycle  # noqa: PLC0415
 
-    return lifecycle.found(c.config.engine, lifecycle.load(HERE, os.environ))
+    return lifecycle.found(_engine(c))
 
 
 @verb(
@@ -109,25 +120,30 @@ def _found(c: Context) -> tuple[Engine, Snapshot]:
 )
 def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> None:
     """Build what is missing, converge the stack, wait until it answers, print its address."""
-    from stack import lifecycle  # noqa: PLC0415
+    from stack import lifecycle, screen  # noqa: PLC0415
 
-    engine = _engine(c, release, scale)
+    engine = _engine_to_build(c, release, scale)
     if c.config.run.dry:
         _say("\n".join(map(str, lifecycle.steps_up(engine))) or "nothing to do")
-    else:
-        _say(lifecycle.up(engine, _say, force=force))
+        return
+    with screen.steps() as say:
+        address = lifecycle.up(engine, say, force=force)
+    _say(address)
 
 
 @verb(help={"volumes": "remove the data too", "history": "remove the record of runs too"})
 def down(c: Context, volumes: bool = False, history: bool = False) -> None:
     """Stop and remove the stack; its data and the record of runs stay unless they are named."""
-    from stack import lifecycle  # noqa: PLC0415
+    from stack import lifecycle, screen  # noqa: PLC0415
 
     engine = _engine(c)
     if c.config.run.dry:
         steps = lifecycle.steps_down(engine, volumes=volumes, history=history)
         _say("\n".join(map(str, steps)) or "nothing to do")
-    elif not lifecycle.down(engine, _say, volumes=volumes, history=history):
+        return
+    with screen.steps() as say:
+        done = lifecycle.down(engine, say, volumes=volumes, history=history)
+    if not done:
         _say("nothing is up")
 
 
@@ -160,20 +176,20 @@ def logs(c: Context, service: str | None = None, follow: bool = False, run: str 
 @verb(help={"count": "how many", "concurrency": "at a time", "json": "one JSON object"})
 def hit(c: Context, count: int = 0, concurrency: int = 1, json: bool = False) -> None:
     """Visit the service: print its sentence, or with --count what many visits prove."""
-    from stack import lifecycle, smoke  # noqa: PLC0415
+    from stack import lifecycle, screen, smoke  # noqa: PLC0415
 
     url = lifecycle.url(_found(c)[1].address)
     if not (count or json):
-        text = smoke.sentence(url)
-        _say(text)
+        _say(smoke.sentence(url))
         return
-    report = smoke.volley(url, max(count, 1), concurrency)
+    with screen.bar(count, "hits") as tell:
+        report = smoke.volley(url, count or 1, concurrency, tell)
     _say(report.json() if json else str(report))
     if not report.is_good:
         raise Exit(code=FAILED)
 
 
-def _run(c: Context, command: list[str], *, release: str = "", detach: bool = False, **asked: Any) -> None:  # noqa: ANN401
+def _run(c: Context, command: Sequence[str], *, release: str = "", detach: bool = False, **asked: Any) -> None:  # noqa: ANN401
     """Run a command from what serves, and exit with its code."""
     from stack import oneoff  # noqa: PLC0415
 
@@ -192,7 +208,7 @@ def _made_from(c: Context, release: str) -> tuple[Engine, Running]:
     from stack import oneoff  # noqa: PLC0415
 
     engine = _engine(c, release)
-    return engine, oneoff.source(engine.stack, engine.observe(), release)
+    return engine, oneoff.source(engine, release)
 
 
 def _after_dashes() -> list[str]:
@@ -228,7 +244,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from stack import oneoff  # noqa: PLC0415
 
     asked = {"environment": oneoff.overrides(env), "timeout": oneoff.seconds(timeout), "reason": reason}
-    _run(c, _after_dashes(), release=release, detach=detach, tty=tty and not detach, interactive=not detach, **asked)
+    _run(c, oneoff.command(_after_dashes()), release=release, detach=detach, tty=tty and not detach, interactive=not detach, **asked)
 
 
 def _admin(c: Context, name: str, *arguments: str, **asked: Any) -> None:  # noqa: ANN401
@@ -269,9 +285,12 @@ def stop(c: Context, run: str) -> None:
 @verb
 def build(c: Context) -> None:
     """Make the release that the files of this directory give, and print its name."""
-    from stack import lifecycle  # noqa: PLC0415
+    from stack import lifecycle, screen  # noqa: PLC0415
 
-    _say(lifecycle.build(_engine(c), _say))
+    engine = _engine_to_build(c, "", [])
+    with screen.steps() as say:
+        name = lifecycle.build(engine, say)
+    _say(name)
 
 
 def _develop(c: Context, *commands: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stack import compose, plan, ports, view
-from stack.engines import choose, release
+from stack.engines.release import digest, files
 from stack.errors import BusyError, EngineError, MisuseError, NotUpError
 
 if TYPE_CHECKING:
@@ -32,19 +32,23 @@ ASK_EVERY = 0.02
 """Seconds between two questions whether it answers."""
 
 
-def load(directory: Path, environment: Mapping[str, str], *, identity: str = "") -> Stack:
-    """Return the stack that a directory declares, with `identity` as its release, else the one its files make.
+def declared(directory: Path, environment: Mapping[str, str], release: str = "") -> Stack:
+    """Return the stack that a directory declares, of a release that is named or of none in particular.
 
     Raises `MisuseError` where a file is missing or wrong.
     """
     text, dotenv = _text(directory / FILE), _text(directory / ".env", "")
     variables = compose.variables(dotenv, environment)
-    stack = compose.read(text, variables, directory)
+    return compose.read(text, {**variables, "RELEASE": release} if release else variables, directory)
+
+
+def current(directory: Path, environment: Mapping[str, str]) -> Stack:
+    """Return the stack that a directory declares, of the release that its files make; raises as `declared` does."""
+    stack = declared(directory, environment)
     build = next((service.build for service in stack.services if service.build), None)
     if build is None:
         return stack
-    identity = identity or release.digest(release.files(build.context), build)
-    return compose.read(text, {**variables, "RELEASE": identity}, directory)
+    return declared(directory, environment, digest(files(build.context), build))
 
 
 def require_release(engine: Engine, release: str) -> None:
@@ -77,7 +81,7 @@ def steps_up(engine: Engine) -> tuple[plan.Step, ...]:
 def up(engine: Engine, say: Say, *, force: bool = False) -> str:
     """Converge the stack, wait until it answers, and return its address (`http://host:port`).
 
-    Images come first: what is built may turn out to be what runs already. Raises `EngineError` where it does not
+    Images come first: only then is it known what replicas would be made from. Raises `EngineError` where it does not
     answer in time, `BusyError` where another `up` or `down` is at work, or a run whose worker would be replaced and
     `force` is not given.
     """
@@ -142,12 +146,11 @@ def apply(engine: Engine, steps: Iterable[plan.Step], say: Say) -> bool:
     return done
 
 
-def found(name: str, stack: Stack) -> tuple[Engine, Snapshot]:
-    """Return the engine where the stack is up, and what is there; raises `NotUpError` where nothing is."""
-    engine = choose(name, stack)
+def found(engine: Engine) -> tuple[Engine, Snapshot]:
+    """Return the engine and what is there; raises `NotUpError` where nothing of the stack runs."""
     snapshot = engine.observe()
     if not any(replica.is_running for replica in snapshot.running):
-        raise NotUpError(f"the stack {stack.project} is not up; try: invoke up")
+        raise NotUpError(f"the stack {engine.stack.project} is not up; try: invoke up")
     return engine, snapshot
 
 

@@ -109,12 +109,8 @@ def words(text: str) -> tuple[str, ...]:
 
 def _unquoted(part: re.Match[str]) -> str:
     if part["double"] is not None:
-        return re.sub(r"\\(.)", lambda found: _unescaped(found[1]), part["double"], flags=re.DOTALL)
-    return _unescaped(part["escaped"]) if part["escaped"] else part["single"] or part["bare"] or ""
-
-
-def _unescaped(character: str) -> str:
-    return {"t": "\t", "n": "\n"}.get(character, character)
+        return re.sub(r"\\(.)", r"\1", part["double"], flags=re.DOTALL)
+    return part["escaped"] or part["single"] or part["bare"] or ""
 
 
 def port(text: str) -> Port:

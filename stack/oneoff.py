@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stack.engines.base import Engine, Runs
-    from stack.model import Pairs, Run, Service, Snapshot, Stack
+    from stack.model import Pairs, Run, Service, Stack
 
 KEPT = 50
 """How many records of ended runs are kept."""
@@ -24,32 +24,22 @@ LONGEST = 10 * 365 * 86400
 """Seconds that no time limit needs to exceed: ten years."""
 
 
-def worker(stack: Stack, found: Snapshot, release: str = "") -> Running:
-    """Return the running replica that a run is made from: of the service that the stack builds.
-
-    Raises `NotUpError` where none runs and `IdentityError` where replicas of different releases run and `release`
-    does not choose.
-    """
-    service = built(stack).name
-    running = [each for each in found.of(service) if each.is_running]
-    if not running:
-        raise NotUpError(f"no {service} is running to make the run from; try: invoke up")
-    chosen = [each for each in running if each.release.startswith(release)] if release else running
-    names = ", ".join(f"{each.name} is {each.release or each.image}" for each in running)
-    if not chosen:
-        raise IdentityError(f"no replica runs release {release}: {names}; choose one of these with --release")
-    if len({each.release or each.image for each in chosen}) > 1:
-        raise IdentityError(f"replicas disagree: {names}; choose with --release")
-    return chosen[0]
-
-
-def source(stack: Stack, found: Snapshot, release: str) -> Running:
+def source(engine: Engine, release: str = "") -> Running:
     """Return what a run is made from: a running worker, or where none runs the built release that is named.
 
-    Raises as `worker` does.
+    Raises `NotUpError` where no worker runs and no release is named, and `IdentityError` where workers of different
+    releases run and none is named.
     """
-    serving = any(each.is_running and each.release.startswith(release) for each in found.of(built(stack).name))
-    return from_release(stack, release) if release and not serving else worker(stack, found, release)
+    service = built(engine.stack).name
+    running = [each for each in engine.replicas(service) if each.is_running]
+    if release:
+        return next((each for each in running if each.release == release), from_release(engine.stack, release))
+    if not running:
+        raise NotUpError(f"no {service} is running to make the run from; try: invoke up")
+    if len({each.release or each.image for each in running}) > 1:
+        names = ", ".join(f"{each.name} is {each.release or each.image}" for each in running)
+        raise IdentityError(f"the workers disagree about the release: {names}; choose: --release ID")
+    return running[0]
 
 
 def from_release(stack: Stack, release: str) -> Running:
@@ -66,10 +56,15 @@ def built(stack: Stack) -> Service:
     return service
 
 
+def command(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the words as a command; raises `MisuseError` where there are none."""
+    if not words:
+        raise MisuseError("no command; say what to run: invoke run -- COMMAND ARG…")
+    return tuple(words)
+
+
 def order(command: Sequence[str], replica: Running, **asked: object) -> Order:
     """Return an order for the command, with a fresh id and this operator's name."""
-    if not command:
-        raise MisuseError("no command; say what to run: invoke run -- COMMAND ARG…")
     return Order(id=secrets.token_hex(4), command=tuple(command), replica=replica, operator=operator(), **asked)  # type: ignore[arg-type]
 
 
@@ -113,22 +108,16 @@ def dry(engine: Engine, wanted: Order) -> str:
 
 def run(engine: Engine, wanted: Order) -> int:
     """Begin the run, pass its streams until it ends, and return its exit code."""
-    make_room(engine.runs)
-    return terminal.attend(engine.runs.begin(wanted), interactive=wanted.interactive, tty=wanted.tty)
+    session = engine.runs.begin(wanted)
+    engine.runs.make_room(KEPT)
+    return terminal.attend(session, interactive=wanted.interactive, tty=wanted.tty)
 
 
 def detach(engine: Engine, wanted: Order) -> str:
     """Begin the run, leave it to itself, and return its id."""
-    make_room(engine.runs)
     engine.runs.detach(wanted)
+    engine.runs.make_room(KEPT)
     return wanted.id
-
-
-def make_room(runs: Runs) -> None:
-    """Forget the oldest ended runs, so that with one more there are `KEPT` records."""
-    ended = [each for each in runs.records() if not each.is_running]
-    for each in ended[: max(0, len(ended) - KEPT + 1)]:
-        runs.forget(each.id)
 
 
 def chosen(runs: Runs, prefix: str) -> Run:

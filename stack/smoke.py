@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from stack.errors import ServiceError
+from stack.errors import MisuseError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TIMEOUT = 10.0
 """Seconds that one request may take; the service itself answers within 1.5 when Redis is away."""
@@ -81,12 +81,17 @@ def sentence(url: str) -> str:
     return text
 
 
-def volley(url: str, count: int, concurrency: int) -> Report:
-    """Send `count` visits, `concurrency` at a time, over connections that are kept."""
+def volley(url: str, count: int, concurrency: int, tell: Callable[[int], object] = lambda _: None) -> Report:
+    """Send `count` visits, `concurrency` at a time, over connections that are kept; `tell` hears of each that is done.
+
+    Raises `MisuseError` where either is less than 1.
+    """
+    if count < 1 or concurrency < 1:
+        raise MisuseError("--count and --concurrency are at least 1; such as: invoke hit --count 100 --concurrency 8")
     began = time.perf_counter()
     shares = [len(range(start, count, concurrency)) for start in range(min(concurrency, count))]
     with ThreadPoolExecutor(len(shares)) as pool:
-        answers = [answer for some in pool.map(lambda share: list(_visits(url, share)), shares) for answer in some]
+        answers = [answer for some in pool.map(lambda share: list(_visits(url, share, tell)), shares) for answer in some]
     return report(tuple(answers), time.perf_counter() - began)
 
 
@@ -112,10 +117,11 @@ def _percentile(ordered: list[float], share: int) -> float:
     return ordered[max(0, -(-share * len(ordered) // 100) - 1)] if ordered else 0.0
 
 
-def _visits(url: str, count: int) -> Iterator[Answer]:
+def _visits(url: str, count: int, tell: Callable[[int], object]) -> Iterator[Answer]:
     connection = _connect(url)
     for _ in range(count):
         yield _visit(connection)
+        tell(1)
     connection.close()
 
 

@@ -42,7 +42,7 @@ class Project:
 
     def engine(self, *scale: str) -> Engine:
         """Return a new engine, as another process would have it: it remembers nothing."""
-        stack = lifecycle.scaled(lifecycle.load(self.directory, self.environment), scale)
+        stack = lifecycle.scaled(lifecycle.current(self.directory, self.environment), scale)
         return engines.choose(self.engine_name, stack)
 
     def up(self, *scale: str) -> str:
@@ -79,7 +79,7 @@ class Project:
 def absent(name: str) -> str:
     """Return why an engine cannot be used here, or an empty string."""
     try:
-        engines.choose(name, lifecycle.load(ROOT, os.environ))
+        engines.choose(name, lifecycle.declared(ROOT, os.environ))
     except EngineError as error:
         return str(error)
     return ""

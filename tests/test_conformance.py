@@ -38,8 +38,7 @@ def replicas(project: Project) -> dict[str, str]:
 
 def worker(project: Project) -> Running:
     """Return the worker that a run would be made from."""
-    engine = project.engine()
-    return oneoff.worker(engine.stack, engine.observe())
+    return oneoff.source(project.engine(), "")
 
 
 def output(project: Project, *command: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:

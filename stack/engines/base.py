@@ -71,6 +71,10 @@ class Engine(ABC):
         """Return everything of this stack that exists now, whoever made it; never a run."""
 
     @abstractmethod
+    def replicas(self, service: str) -> tuple[Running, ...]:
+        """Return the replicas of one service: the part of `observe` that a run needs."""
+
+    @abstractmethod
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a replica of the service would be made from now, or None where it does not run on this engine."""
 
@@ -118,6 +122,10 @@ class Runs(ABC):
     @abstractmethod
     def detach(self, order: Order) -> None:
         """Start a run as `begin` does, with nobody at its streams."""
+
+    @abstractmethod
+    def make_room(self, keep: int) -> None:
+        """Remove the records and output of all ended runs but the last `keep`."""
 
     @abstractmethod
     def records(self) -> tuple[Run, ...]:

@@ -51,7 +51,7 @@ class Docker(Engine):
     def absent(self) -> str:
         """Return why no daemon can be used."""
         try:
-            self.api.ping()
+            self.api  # noqa: B018 - connecting is the question
         except EngineError as error:
             return str(error)
         return ""
@@ -59,14 +59,18 @@ class Docker(Engine):
     def observe(self) -> Snapshot:
         """Return the project's containers, networks and volumes, and which images are here."""
         with told():
-            project = {"label": f"{container.COMPOSE}project={self.stack.project}"}
-            found = [self._inspect(each["Id"]) for each in self.api.containers(all=True, filters=_services(project))]
+            project = {"label": self._project}
             return Snapshot(
-                running=tuple(container.running(one, self._image(one["Image"])) for one in found if one),
+                running=self._containers(),
                 networks=tuple(map(_network, self.api.networks(filters=project))),
                 volumes=tuple(map(_volume, self.api.volumes(filters=project)["Volumes"] or [])),
                 images=frozenset(one.image for one in self.stack.services if self._image(one.image)),
             )
+
+    def replicas(self, service: str) -> tuple[Running, ...]:
+        """Return the service's containers."""
+        with told():
+            return self._containers(f"{container.COMPOSE}service={service}")
 
     def recipe(self, service: Service) -> Recipe:
         """Return what a container of the service would be made from: its image's content, its settings, its files."""
@@ -132,6 +136,15 @@ class Docker(Engine):
         """Return the project's one-off containers."""
         return ContainerRuns(self.api, self.stack)
 
+    @property
+    def _project(self) -> str:
+        return f"{container.COMPOSE}project={self.stack.project}"
+
+    def _containers(self, *labels: str) -> tuple[Running, ...]:
+        wanted = {"label": [self._project, f"{container.COMPOSE}oneoff=False", *labels]}
+        found = [self._inspect(each["Id"]) for each in self.api.containers(all=True, filters=wanted)]
+        return tuple(container.running(one, self._image(one["Image"])) for one in found if one)
+
     def _inspect(self, identity: str) -> container.Body | None:
         with gone_is_fine():
             answer: container.Body = self.api.inspect_container(identity)
@@ -162,10 +175,6 @@ class Docker(Engine):
         repository, tag = _split(service.image)
         stream = self.api.pull(repository, tag=tag, stream=True, decode=True)
         yield from _lines(stream, f"cannot pull {service.image}")
-
-
-def _services(project: dict[str, str]) -> dict[str, list[str]]:
-    return {"label": [project["label"], f"{container.COMPOSE}oneoff=False"]}
 
 
 def _network(answer: container.Body) -> Network:

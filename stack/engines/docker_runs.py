@@ -39,10 +39,18 @@ class ContainerRuns(Runs):
         with self._created(order) as created:
             self.api.start(created)
 
+    def make_room(self, keep: int) -> None:
+        """Remove the oldest containers that have ended; the list alone tells which."""
+        wanted = {"label": self._labels, "status": ["exited", "dead", "created"]}
+        with told(), gone_is_fine():
+            found = sorted(self.api.containers(all=True, filters=wanted), key=lambda each: each["Created"])
+            for each in found[: max(0, len(found) - keep)]:
+                self.api.remove_container(each["Id"], v=True)
+
     def records(self) -> tuple[Run, ...]:
         """Return the one-off containers as records."""
-        wanted = {"label": [f"{container.COMPOSE}project={self.project}", one_off.RUN]}
         with told():
+            wanted = {"label": self._labels}
             found = [self._inspect(each["Id"]) for each in self.api.containers(all=True, filters=wanted)]
         return tuple(sorted((one_off.record(one) for one in found if one), key=lambda run: run.started))
 
@@ -111,6 +119,10 @@ class ContainerRuns(Runs):
         for out, err in ((True, False), (False, True)):
             data = self.api.logs(name, stdout=out, stderr=err)
             yield (data, None) if out else (None, data)
+
+    @property
+    def _labels(self) -> list[str]:
+        return [f"{container.COMPOSE}project={self.project}", one_off.RUN]
 
     def _name(self, identity: str) -> str:
         """Return the container's name now: a stopped run has another."""

@@ -58,14 +58,21 @@ class Local(Engine):
 
     def observe(self) -> Snapshot:
         """Return the programs that were launched, the volumes' directories, and the releases copied here."""
-        states = self.supervisor.states() if self.home.exists() else {}
-        specs = sorted((self.home / "services").glob("*.json"))
         volumes = sorted((self.home / "volumes").glob("*/"))
         return Snapshot(
-            running=tuple(_running(json.loads(path.read_text("utf-8")), states) for path in specs),
+            running=self._processes(),
             volumes=tuple(Volume(path.name) for path in volumes),
             images=frozenset(one.image for one in self.stack.services if not one.build or self._release(one).exists()),
         )
+
+    def replicas(self, service: str) -> tuple[Running, ...]:
+        """Return the service's processes."""
+        return tuple(one for one in self._processes() if one.service == service)
+
+    def _processes(self) -> tuple[Running, ...]:
+        states = self.supervisor.states() if self.home.exists() else {}
+        specs = sorted((self.home / "services").glob("*.json"))
+        return tuple(_running(json.loads(path.read_text("utf-8")), states) for path in specs)
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a process of the service would be made from; None where it has no `x-local`."""

@@ -51,6 +51,14 @@ class KeptRuns(Runs):
         """Begin, and let go: the keeper needs no client."""
         self.begin(order).end_input()
 
+    def make_room(self, keep: int) -> None:
+        """Delete the oldest directories of runs that have ended; there is nothing to read where there are few."""
+        if len(list(self.home.glob("runs/*"))) <= keep:
+            return
+        ended = [each.id for each in self.records() if not each.is_running]
+        for identity in ended[: max(0, len(ended) - keep)]:
+            self.forget(identity)
+
     def records(self) -> tuple[Run, ...]:
         """Return the directories as records."""
         found = [_record(path.parent) for path in self.home.glob("runs/*/spec.json")]

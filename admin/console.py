@@ -1,0 +1,42 @@
+"""Open a Python prompt with the counter and the Redis client at hand."""
+
+from __future__ import annotations
+
+import code
+import os
+import sys
+
+from service.counter import open_counter
+from service.settings import SettingsError, read_settings
+
+
+def main() -> int:
+    """Open the prompt on a terminal, else run what is on standard input; return the exit code: 2 for misuse."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"console: {error}\n")
+        return 2
+    counter = open_counter(settings)
+    names = {"__name__": "__console__", "counter": counter, "redis": counter.client}
+    if not sys.stdin.isatty():
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), names)  # noqa: S102 - that is what a console is for
+        return 0
+    _edit_lines(names)
+    code.interact(f"{settings.address}: counter, redis; Ctrl-D ends", local=names, exitmsg="")
+    return 0
+
+
+def _edit_lines(names: dict[str, object]) -> None:
+    """Give the prompt line editing, history and completion where Python has readline."""
+    try:
+        import readline  # noqa: PLC0415 - not everywhere
+        import rlcompleter  # noqa: PLC0415
+    except ImportError:
+        return
+    readline.set_completer(rlcompleter.Completer(names).complete)
+    readline.parse_and_bind("tab: complete")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

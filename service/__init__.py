@@ -1,0 +1,1 @@
+"""The long-running process: a counter in Redis behind `Hello World! N times.`."""

@@ -1,0 +1,93 @@
+"""Serve the counter over HTTP until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from types import FrameType
+
+    from service.settings import Settings
+
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve, and return the exit code: 0 after a stop, 1 without the port, 2 for misuse."""
+    # First of all: the kernel drops a signal that process 1 has no handler for (pid_namespaces(7)).
+    for stop in _STOPS:
+        signal.signal(stop, lambda *_: sys.exit(0))
+    options = _parser().parse_args(arguments)
+    from service.server import listen  # noqa: PLC0415 - after the handlers
+    from service.settings import SettingsError, read_settings  # noqa: PLC0415
+
+    try:
+        settings = read_settings(os.environ)
+        listener = listen(options.host, options.port, reuse_port=options.reuse_port)
+    except SettingsError as error:
+        return _refuse(str(error), 2)
+    except OSError as error:
+        return _refuse(f"cannot listen on {options.host} port {options.port}: {error.strerror or error}", 1)
+    return _serve(settings, listener, options.threads)
+
+
+def _serve(settings: Settings, listener: socket.socket, threads: int) -> int:
+    from service.app import create_app  # noqa: PLC0415 - after the handlers
+    from service.counter import open_counter  # noqa: PLC0415
+    from service.journal import Journal, adopt_logging  # noqa: PLC0415
+    from service.server import Server  # noqa: PLC0415
+
+    journal = Journal(sys.stdout, settings.replica)
+    adopt_logging(journal)
+    server = Server(create_app(open_counter(settings), settings.replica, journal), listener, threads)
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        server.stop()
+        told.append(signal.Signals(number).name)
+
+    told: list[str] = []
+    for each in _STOPS:
+        signal.signal(each, stop)
+    host, port = server.address
+    journal.note("start", host=host, port=port, threads=threads, redis=settings.address)
+    unfinished = server.run()
+    journal.note("stop", signal=told[0] if told else None, unfinished=unfinished)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104 - a container's door
+    parser.add_argument(
+        "--port", default=8000, type=_within(0, 65535), help="port to listen on; 0: any (default: 8000)"
+    )
+    parser.add_argument("--reuse-port", action="store_true", help="share the port with other replicas")
+    parser.add_argument("--threads", default=8, type=_within(1, 64), help="requests answered at once (default: 8)")
+    return parser
+
+
+def _within(lowest: int, highest: int) -> Callable[[str], int]:
+    """Return a reader of integers from `lowest` to `highest`; argparse turns its error into misuse."""
+
+    def read(text: str) -> int:
+        if text.isascii() and text.isdigit() and lowest <= int(text[:9]) <= highest:
+            return int(text)
+        message = f"must be a number from {lowest} to {highest}, not {text[:40]!r}"
+        raise argparse.ArgumentTypeError(message)
+
+    return read
+
+
+def _refuse(why: str, code: int) -> int:
+    sys.stderr.write(f"service: {why}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The application: which request gets which answer (DESIGN section 4)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import bottle  # type: ignore[import-untyped]
+
+from service.accept import prefers_json
+from service.counter import AwayError, Counter, NoIntegerError
+from service.journal import Journal
+from service.requests import ERROR, HITS, accounted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from wsgiref.types import WSGIApplication
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered: a text, the same as a value for JSON, and what the request's line should tell of it."""
+
+    status: int
+    text: str
+    value: Mapping[str, object]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, object] = field(default_factory=dict)
+
+
+def create_app(counter: Counter, replica: str, journal: Journal | None = None) -> WSGIApplication:
+    """Return the application that counts with `counter` and signs as `replica`; its lines go to stdout by default."""
+    app = bottle.Bottle(catchall=False)  # what escapes is told in the journal, not on a page
+    app.default_error_handler = _refusal
+    routes: dict[str, Callable[[], Answer]] = {
+        "/": lambda: hit(counter),
+        "/healthz": lambda: Answer(200, "ok", {"ok": True}),
+        "/readyz": lambda: ready(counter),
+    }
+    for path, decide in routes.items():
+        app.route(path, "GET", lambda decide=decide: _response(decide()))
+    # Bottle answers HEAD with the GET route, which would count.
+    app.route("/", "HEAD", lambda: _response(Answer(200, "", {})))
+    return accounted(app, replica, journal or Journal(sys.stdout, replica))
+
+
+def hit(counter: Counter) -> Answer:
+    """Count one hit and answer with its number, or with why there is none."""
+    try:
+        number = counter.hit()
+    except AwayError as error:
+        return _away(error)
+    except NoIntegerError as error:
+        return Answer(500, f"Not counted: {error}.", {"error": str(error)}, told={ERROR: str(error)})
+    return Answer(200, f"Hello World! {number} times.", {"hits": number}, told={HITS: number})
+
+
+def ready(counter: Counter) -> Answer:
+    """Answer whether a hit could be counted now."""
+    try:
+        counter.ping()
+    except AwayError as error:
+        return _away(error)
+    return Answer(200, "ready", {"ready": True})
+
+
+def _away(error: AwayError) -> Answer:
+    said = "Redis is away; try again in a second"  # why is the operator's business: it is in the log
+    return Answer(503, f"{said}.", {"error": said}, {"Retry-After": "1"}, {ERROR: str(error)})
+
+
+def _refusal(error: Any) -> bytes:  # noqa: ANN401 - bottle.HTTPError
+    """Return the body of an answer that no route gave, such as 404 and 405."""
+    said = {404: "Not found; GET / counts a hit", 405: "Only GET counts a hit"}.get(
+        error.status_code, error.status_line
+    )
+    return _body(bottle.response, Answer(error.status_code, f"{said}.", {"error": said}))
+
+
+def _response(answer: Answer) -> Any:  # noqa: ANN401 - bottle.HTTPResponse
+    bottle.request.environ.update(answer.told)
+    response = bottle.HTTPResponse(status=answer.status, headers=dict(answer.headers))
+    response.body = _body(response, answer)
+    return response
+
+
+def _body(response: Any, answer: Answer) -> bytes:  # noqa: ANN401 - Bottle has no types
+    """Return the representation that the client prefers, and say in the headers which one it is."""
+    as_json = prefers_json(bottle.request.get_header("Accept", ""))
+    response.set_header("Content-Type", "application/json" if as_json else "text/plain; charset=utf-8")
+    response.set_header("Cache-Control", "no-store")
+    response.set_header("Vary", "Accept")
+    return (json.dumps(answer.value) if as_json else answer.text).encode()

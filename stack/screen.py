@@ -1,0 +1,86 @@
+"""Show work going on: a spinner and a bar on a terminal, plain lines everywhere else.
+
+rich is imported only where there is a terminal to draw on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+    from rich.status import Status
+
+DETAIL = "  "
+"""What a line begins with that tells how a step is getting on, and is no step itself."""
+
+
+def plain(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+@contextlib.contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Give a function that is told each step as it begins, and details of it; a step is done when the next begins."""
+    if not sys.stdout.isatty():
+        yield plain
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    with console.status("looking at what is there") as status:
+        spinner = Spinner(console, status)
+        try:
+            yield spinner.tell
+        except BaseException:
+            spinner.close("[red]✗[/]")
+            raise
+        spinner.close()
+
+
+class Spinner:
+    """The step that is going on, and those that are done above it."""
+
+    def __init__(self, console: Console, status: Status, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take what to draw on."""
+        self.console, self.status, self.clock = console, status, clock
+        self.step, self.began = "", 0.0
+
+    def tell(self, line: str) -> None:
+        """Show a detail beside the step, or end the step and show the next."""
+        from rich.markup import escape  # noqa: PLC0415
+
+        if line.startswith(DETAIL):
+            self.status.update(f"{escape(self.step)} [dim]{escape(line.strip())[:60]}[/]")
+            return
+        self.close()
+        self.step, self.began = line, self.clock()
+        self.status.update(escape(line))
+
+    def close(self, mark: str = "[green]✓[/]") -> None:
+        """Print the step that was going on as done, with its seconds."""
+        from rich.markup import escape  # noqa: PLC0415
+
+        if self.step:
+            self.console.print(f"{mark} {escape(self.step)} [dim]{self.clock() - self.began:.1f} s[/]")
+        self.step = ""
+
+
+@contextlib.contextmanager
+def bar(total: int, title: str) -> Iterator[Callable[[int], object]]:
+    """Give a function that is told how many more are done; a bar on a terminal's standard error, else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda more: progress.advance(task, more)

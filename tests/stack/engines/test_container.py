@@ -1,0 +1,180 @@
+"""What is said to the Engine API, and what is read back from it, as values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stack.engines import container, one_off
+from stack.errors import NoProgramError
+from stack.model import Build, Healthcheck, Limits, Mount, Network, Order, Port, Running, Service, Stack, differences
+
+WORKER = Service(
+    "worker",
+    "app:0123456789ab",
+    build=Build(Path("/src")),
+    environment=(("HOST_REDIS", "redis"),),
+    networks=("front", "back"),
+    mounts=(Mount("tmpfs", "/tmp"), Mount("volume", "/data", "data"), Mount("config", "/etc/a", "/src/a", True)),  # noqa: S108
+    ports=(Port(8000, 8001, "127.0.0.1"),),
+    read_only=True,
+    cap_drop=("ALL",),
+    limits=Limits(0.5, 1 << 20, 7),
+    healthcheck=Healthcheck(("CMD", "true"), interval=5),
+    restart="unless-stopped",
+    stop_grace=2.5,
+)
+STACK = Stack("p", Path("/src"), (WORKER,), (Network("front"), Network("back")))
+IMAGE: dict[str, Any] = {
+    "Id": "sha256:1",
+    "RepoTags": ["app:0123456789ab"],
+    "Config": {"Env": ["PATH=/bin", "HOST_REDIS=nowhere"], "Cmd": ["serve"], "User": "10001", "WorkingDir": "/app"},
+}
+REPLICA = Running("worker", 1, "c1", "running", {}, release="0123456789ab", image="sha256:1")
+ORDER = Order("abcd1234", ("printenv", "A B"), REPLICA, environment=(("TOKEN", "hush"),), operator="ann", reason="why")
+
+
+def inspected(**changes: Any) -> dict[str, Any]:
+    """Return what the engine would report of a worker of ours that runs."""
+    made = container.body(STACK, WORKER, container.labels(STACK, WORKER, 1, {"config./etc/a": "d1"}))
+    config = {**IMAGE["Config"], **{name: made[name] for name in ("Labels", "Healthcheck", "StopTimeout")}}
+    config["Env"] = ["PATH=/bin", *made["Env"]]
+    return {
+        "Id": "c1",
+        "Name": "/p-worker-1",
+        "Image": "sha256:1",
+        "Config": config,
+        "HostConfig": made["HostConfig"],
+        "State": {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}},
+        "Mounts": [
+            {"Type": "volume", "Name": "p_data", "Destination": "/data"},
+            {"Type": "bind", "Source": "/src/a", "Destination": "/etc/a"},
+        ],
+        "NetworkSettings": {
+            "Networks": {"p_front": {}, "p_back": {}},
+            "Ports": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8001"}]},
+        },
+    } | changes
+
+
+def test_container_that_was_made_as_wanted_shows_no_difference() -> None:
+    """The recipe said and the recipe read back are the same, so a second `up` has nothing to do."""
+    wanted = container.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d1"})
+
+    assert () == differences(wanted, container.found_recipe(inspected()))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "name"),
+    [
+        (("Image",), "sha256:2", "image"),
+        (("Config", "User"), "0", "user"),
+        (("Config", "Env"), ["PATH=/bin", "HOST_REDIS=else"], "environment.HOST_REDIS"),
+        (("HostConfig", "Memory"), 5, "limits.memory"),
+        (("HostConfig", "ReadonlyRootfs"), False, "read_only"),
+        (("NetworkSettings", "Networks"), {"p_front": {}}, "network.p_back"),
+    ],
+)
+def test_difference_is_found_and_named(path: tuple[str, ...], value: object, name: str) -> None:
+    """Whatever was changed behind our back is the cause of the step."""
+    found = inspected()
+    place: Any = found
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+
+    wanted = container.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d1"})
+    assert (name,) == differences(wanted, container.found_recipe(found))
+
+
+def test_container_of_composes_is_not_held_to_what_it_cannot_tell() -> None:
+    """Compose does not record what a configuration file held."""
+    found = inspected()
+    found["Config"]["Labels"] = {name: value for name, value in found["Config"]["Labels"].items() if "twelfth" not in name}
+
+    wanted = container.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d2"})
+    assert () == differences(wanted, container.found_recipe(found))
+
+
+def test_release_is_told_by_label_even_where_the_tag_has_moved() -> None:
+    """A tag is only a name; what was written on the container when it was made stays."""
+    moved = IMAGE | {"RepoTags": ["app:ffffffffffff"]}
+
+    assert "0123456789ab" == container.running(inspected(), moved).release
+
+
+def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
+    """By id, not by tag; with the override; on the same networks."""
+    body = one_off.body(inspected(), ORDER)
+
+    assert "sha256:1" == body["Image"]
+    assert ["PATH=/bin", "HOST_REDIS=redis", "TOKEN=hush"] == body["Env"]
+    assert {"p_front"} == set(body["NetworkingConfig"]["EndpointsConfig"])
+    assert ["p_front", "p_back"] == one_off.networks(inspected())
+
+
+def test_run_leaves_behind_what_makes_a_service() -> None:
+    """No port, no restart, no healthcheck, and no name that the door would send visitors to."""
+    body = one_off.body(inspected(), ORDER)
+
+    assert {} == body["HostConfig"]["PortBindings"]
+    assert {"Name": "no"} == body["HostConfig"]["RestartPolicy"]
+    assert {"Test": ["NONE"]} == body["Healthcheck"]
+    assert {"p_front": {}} == body["NetworkingConfig"]["EndpointsConfig"]
+
+
+def test_no_value_of_an_override_is_in_the_record() -> None:
+    """Labels are for everybody to read: they hold names only."""
+    labels = one_off.labels(inspected(), ORDER)
+
+    assert not [value for value in labels.values() if "hush" in value]
+    assert '["TOKEN"]' == labels["twelfth.run.overrides"]
+
+
+def test_time_limit_is_kept_inside_the_container() -> None:
+    """coreutils' timeout is its first program, so the limit needs no client."""
+    limited = Order("a", ("sleep", "9"), REPLICA, timeout=1.5)
+
+    assert ["timeout", "--kill-after=10", "1.5", "sleep", "9"] == one_off.body(inspected(), limited)["Cmd"]
+
+
+def test_run_that_would_differ_is_told_by_name_except_for_what_was_asked() -> None:
+    """An override is no difference; another user is."""
+    run = inspected()
+    run["Config"] = run["Config"] | {"Env": [*run["Config"]["Env"], "TOKEN=hush"], "User": "0", "Cmd": ["x"]}
+
+    assert ("user",) == one_off.unlike(inspected(), run, ["TOKEN"])
+    assert ("environment.TOKEN", "user") == one_off.unlike(inspected(), run, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "limit", "expected"),
+    [(124, 2, "1", 124), (137, 12, "1", 124), (137, 0.5, "1", 137), (0, 2, "1", 0), (137, 2, "", 137), (3, 2, "1", 3)],
+)
+def test_exit_code_tells_a_timeout_from_a_kill(code: int, seconds: float, limit: str, expected: int) -> None:
+    """124 only where the time was over."""
+    run = inspected(
+        State={
+            "Status": "exited",
+            "ExitCode": code,
+            "StartedAt": "2026-01-01T00:00:00.000000001Z",
+            "FinishedAt": f"2026-01-01T00:00:{seconds:09.6f}999Z",
+        },
+    )
+    run["Config"] = run["Config"] | {"Labels": {"twelfth.run.timeout": limit}}
+
+    assert expected == one_off.exit_code(run)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [('exec: "nope": executable file not found in $PATH', 127), ("exec: permission denied", 126)],
+)
+def test_daemons_words_for_no_program_become_the_shells_codes(words: str, code: int) -> None:
+    """127 not found, 126 not executable, as `docker run` has it."""
+    with pytest.raises(NoProgramError) as raised:
+        one_off.raise_if_no_program(RuntimeError(words), ORDER)
+
+    assert code == raised.value.exit_code

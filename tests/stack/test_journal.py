@@ -1,0 +1,33 @@
+"""Lines from pieces, and whose they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stack import journal
+from stack.errors import MisuseError
+from stack.model import Running, Service, Snapshot, Stack
+
+STACK = Stack("p", Path(), (Service("web", "a"), Service("worker", "b")))
+FOUND = Snapshot(running=(Running("worker", 2, "2", "running", {}), Running("worker", 1, "1", "running", {})))
+
+
+def test_lines_are_whole_wherever_the_pieces_break() -> None:
+    """A piece may end in the middle of a line, or of a character."""
+    pieces = [b"on", b"e\ntwo", b"\n\nthr\xc3", b"\xa9e"]
+
+    assert [b"one\n", b"two\n", b"\n", "thrée\n".encode()] == list(journal.whole_lines(pieces))
+
+
+def test_replicas_of_one_service_come_by_number() -> None:
+    """Their order does not depend on the engine's."""
+    assert [1, 2] == [one.number for one in journal.chosen(STACK, FOUND, "worker")]
+
+
+@pytest.mark.parametrize(("name", "why"), [("web", "does not run on this engine"), ("nobody", "is not a service")])
+def test_service_without_replicas_is_refused_with_those_that_have(name: str, why: str) -> None:
+    """The refusal says what could be typed."""
+    with pytest.raises(MisuseError, match=f"{name} {why}.*worker"):
+        journal.chosen(STACK, FOUND, name)
