@@ -187,8 +187,9 @@ def _limits(node: Node | None) -> Limits:
 
 
 def _healthcheck(node: Node, _scope: Scope) -> Healthcheck:
+    values = _fields(node, _HEALTHCHECK)
     node.field("test")
-    return Healthcheck(**_fields(node, _HEALTHCHECK))
+    return Healthcheck(**values)
 
 
 def _test(node: Node) -> tuple[str, ...]:

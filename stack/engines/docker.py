@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stack.engines import container, release
+from stack.engines import container, holder, release
 from stack.engines.base import Engine
 from stack.engines.docker_runs import ContainerRuns
-from stack.engines.told import advice, gone_is_fine, one_line, told
+from stack.engines.told import advice, gone_is_fine, no_daemon, one_line, told
 from stack.errors import EngineError
 from stack.model import Network, Snapshot, Volume
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 ANSWER_WITHIN = 1.0
 """Seconds that a daemon has to answer before it counts as absent."""
+
+WIDEST = 100
+"""Characters of a daemon's progress line that are shown."""
 
 LONGEST_CALL = 60.0
 """Seconds that any later call may take to begin to answer, the SDK's own default."""
@@ -43,8 +46,10 @@ class Docker(Engine):
         from docker.utils import kwargs_from_env  # noqa: PLC0415
 
         where = kwargs_from_env() if os.environ.get("DOCKER_HOST") else ContextAPI.kwargs_from_context()
-        with told():
+        try:
             client = docker.APIClient(version="auto", timeout=ANSWER_WITHIN, **where)
+        except docker.errors.DockerException as error:
+            raise EngineError(no_daemon(where.get("base_url", "the default socket"), error)) from error
         client.timeout = LONGEST_CALL
         return client
 
@@ -101,6 +106,7 @@ class Docker(Engine):
         name = f"{self.stack.project}_{resource.name}"
         with told(), gone_is_fine():
             if isinstance(resource, Network):
+                holder.remove_all(self.api, self.stack.project)
                 self.api.remove_network(name)
             else:
                 self.api.remove_volume(name)
@@ -214,4 +220,4 @@ def _lines(stream: Iterator[container.Body], failed: str) -> Iterator[str]:
         line = text.strip()
         if line != told_last and (line.startswith("Step ") or "status" in event):
             told_last = line
-            yield line
+            yield " ".join(line.split())[:WIDEST]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from stack.engines import container, frames, one_off
+from stack.engines import container, frames, holder, one_off
 from stack.engines.base import Runs
 from stack.engines.docker_session import ContainerSession
 from stack.engines.told import gone_is_fine, told
@@ -28,15 +28,18 @@ class ContainerRuns(Runs):
         self.api, self.stack, self.project = api, stack, stack.project
 
     def begin(self, order: Order) -> Session:
-        """Create a container as the worker's, compare the two, attach, start."""
-        with self._created(order) as created:
+        """Create a container as the worker's, compare the two, attach, start.
+
+        It joins a held network namespace where the worker runs: somebody waits for it.
+        """
+        with self._created(order, join=bool(order.replica.id)) as created:
             session = ContainerSession(self.api, created, tty=order.tty, interactive=order.interactive)
             self.api.start(created)
         return session
 
     def detach(self, order: Order) -> None:
-        """Create, compare, start."""
-        with self._created(order) as created:
+        """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
+        with self._created(order, join=False) as created:
             self.api.start(created)
 
     def make_room(self, keep: int) -> None:
@@ -77,14 +80,16 @@ class ContainerRuns(Runs):
             self.api.remove_container(self._name(identity), v=True)
 
     @contextlib.contextmanager
-    def _created(self, order: Order) -> Iterator[str]:
+    def _created(self, order: Order, *, join: bool) -> Iterator[str]:
         """Create the container of a run for a while; it is removed where it cannot be started."""
         with told():
             worker = self._worker(order.replica)
-            name = f"{self.project}-run-{order.id}"
-            created = self.api.create_container_from_config(one_off.body(worker, order), name)["Id"]
+            body = one_off.body(worker, order)
+            if join:
+                body = holder.joined(body, holder.find_or_make(self.api, self.project, worker))
+            created = self.api.create_container_from_config(body, f"{self.project}-run-{order.id}")["Id"]
             try:
-                for network in one_off.networks(worker)[1:]:
+                for network in [] if join else one_off.networks(worker)[1:]:
                     self.api.connect_container_to_network(created, network)
                 self._refuse_unlike(worker, created, order)
                 yield created
@@ -105,8 +110,10 @@ class ContainerRuns(Runs):
         raise NotUpError(f"release {replica.release} is not built here; see: invoke build")
 
     def _refuse_unlike(self, worker: container.Body, created: str, order: Order) -> None:
-        overrides = [name for name, _ in order.environment]
-        if unlike := one_off.unlike(worker, self.api.inspect_container(created), overrides):
+        run = self.api.inspect_container(created)
+        if run["HostConfig"]["NetworkMode"].startswith("container:"):
+            run["NetworkSettings"] = worker["NetworkSettings"]  # the holder was chosen for being on just these
+        if unlike := one_off.unlike(worker, run, [name for name, _ in order.environment]):
             names = ", ".join(unlike)
             raise IdentityError(f"the run would differ from {order.replica.name} in {names}; nothing was started")
 

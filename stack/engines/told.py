@@ -40,8 +40,14 @@ def told() -> Iterator[None]:
     except requests.exceptions.RequestException as error:
         raise EngineError(f"the Docker daemon went away ({one_line(str(error))}); try: docker version") from error
     except DockerException as error:
-        hint = "start it, or: INVOKE_ENGINE=local invoke up"
-        raise EngineError(f"no Docker daemon answers ({one_line(str(error))}); {hint}") from error
+        raise EngineError(f"docker: {one_line(str(error))}; try: docker version") from error
+
+
+def no_daemon(where: str, error: Exception) -> str:
+    """Return what to say where no daemon could be connected to."""
+    if "Permission denied" in str(error):
+        return f"you may not use the Docker daemon at {where}; join the group docker, or: INVOKE_ENGINE=local invoke up"
+    return f"no Docker daemon answers at {where}; start it, or: INVOKE_ENGINE=local invoke up"
 
 
 def advice(text: str) -> str:

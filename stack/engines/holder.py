@@ -1,0 +1,95 @@
+"""A small idle container that holds a network namespace for runs to join, as Kubernetes' pause container does for a pod.
+
+Most of the time that a container takes to start goes into making its interfaces (docs/runs.md has the numbers). A run
+that joins a namespace which is there already starts in half the time. It cannot join a worker's own: that goes with the
+worker when it dies or is replaced, and would take the run's network along. So the first run makes a holder on the very
+networks of the worker; it ends by itself a minute after the last worker has gone, and `down` removes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stack.engines.container import COMPOSE
+from stack.engines.one_off import networks
+
+if TYPE_CHECKING:
+    import docker
+
+Body = dict[str, Any]
+HOLDER = "twelfth.holder"
+WATCH = """\
+missed=0
+while [ $missed -lt 12 ]; do
+    sleep 5
+    if getent hosts "$0" >/dev/null; then missed=0; else missed=$((missed + 1)); fi
+done
+"""
+"""Ends when the worker's name has not been known on its networks for a minute."""
+
+
+def find_or_make(api: docker.APIClient, project: str, worker: Body) -> str:
+    """Return the id of a running holder on the worker's networks."""
+    wanted = _ids(worker)
+    for each in api.containers(filters=_labels(project)):
+        if _ids(each) == wanted:
+            return str(each["Id"])
+    made: str = api.create_container_from_config(body(worker), None)["Id"]
+    for network in networks(worker)[1:]:
+        api.connect_container_to_network(made, network)
+    api.start(made)
+    return made
+
+
+def remove_all(api: docker.APIClient, project: str) -> None:
+    """Remove the project's holders."""
+    for each in api.containers(all=True, filters=_labels(project)):
+        api.remove_container(each["Id"], force=True)
+
+
+def body(worker: Body) -> Body:
+    """Return the body that creates a holder: the worker's image and networks, and nothing of its configuration."""
+    labels, host = worker["Config"].get("Labels") or {}, worker["HostConfig"]
+    service = labels.get(f"{COMPOSE}service", "")
+    return {
+        "Image": worker["Image"],
+        "Entrypoint": ["sh", "-c", WATCH, service],
+        "Cmd": [],
+        "Labels": {
+            HOLDER: service,
+            f"{COMPOSE}project": labels.get(f"{COMPOSE}project", ""),
+            f"{COMPOSE}service": service,
+            f"{COMPOSE}oneoff": "True",
+        },
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {name: host.get(name) for name in NAMING if host.get(name)}
+        | {
+            "NetworkMode": networks(worker)[0],
+            "AutoRemove": True,
+            "Init": True,
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "PidsLimit": 8,
+        },
+        "NetworkingConfig": {"EndpointsConfig": {networks(worker)[0]: {}}},
+    }
+
+
+NAMING = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts")
+"""Settings that belong to a namespace, and so to its holder."""
+
+
+def joined(run: Body, holder: str) -> Body:
+    """Return a run's body so that it joins the holder's namespace instead of having interfaces of its own."""
+    host = {name: value for name, value in run["HostConfig"].items() if name not in NAMING}
+    rest = {name: value for name, value in run.items() if name != "NetworkingConfig"}
+    return rest | {"HostConfig": host | {"NetworkMode": f"container:{holder}"}}
+
+
+def _ids(container: Body) -> dict[str, str]:
+    return {name: each["NetworkID"] for name, each in container["NetworkSettings"]["Networks"].items()}
+
+
+def _labels(project: str) -> dict[str, list[str]]:
+    return {"label": [HOLDER, f"{COMPOSE}project={project}"]}
