@@ -12,13 +12,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke import Collection, Exit, Task, task
+from invoke.collection import Collection
+from invoke.exceptions import Exit
 from invoke.parser.parser import ParseMachine
+from invoke.tasks import Task, task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from invoke import Argument, Context
+    from invoke.context import Context
+    from invoke.parser.argument import Argument
 
     from stack.engines.base import Engine
     from stack.model import Running, Snapshot
@@ -30,16 +33,17 @@ INTERRUPTED, BROKEN_PIPE, FAILED = 130, 141, 1
 class Verb(Task):  # type: ignore[type-arg]
     """A task whose positional arguments may have a default, and whose errors are one line and an exit code."""
 
-    def __init__(self, body: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - Invoke's own signature
+    def __init__(self, body: Callable[..., Any], **options: Any) -> None:
         """Wrap the body so that what the operator caused never shows a traceback."""
         super().__init__(_told(body), **options)
 
-    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: FBT001 - Invoke's own
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments, those that have a default marked so."""
         parameters = inspect.signature(self.body).parameters
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
         for argument in arguments:
-            argument.may_be_missing = parameters[argument.name.replace("-", "_")].default is None
+            name = str(argument.name).replace("-", "_")
+            vars(argument)["may_be_missing"] = parameters[name].default is None
         return arguments
 
 
@@ -51,15 +55,16 @@ def _allow_missing(parser: ParseMachine) -> None:
     _complete_context(parser)
 
 
-_complete_context, ParseMachine.complete_context = ParseMachine.complete_context, _allow_missing
+_complete_context = ParseMachine.complete_context
+ParseMachine.complete_context = _allow_missing  # type: ignore[method-assign,assignment]
 
 
 def _told(body: Callable[..., Any]) -> Callable[..., Any]:
     """Return the body with our errors and Ctrl-C translated into Invoke's clean exit: the one place for it."""
 
     @functools.wraps(body)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the body takes
-        from stack.errors import TwelfthError  # noqa: PLC0415
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from stack.errors import TwelfthError
 
         try:
             return body(*args, **kwargs)
@@ -83,8 +88,8 @@ def _say(line: str) -> None:
 
 def _engine(c: Context, release: str = "") -> Engine:
     """Return the engine with the stack as it is declared, of a release that is named or of none in particular."""
-    from stack import lifecycle  # noqa: PLC0415
-    from stack.engines import choose  # noqa: PLC0415
+    from stack import lifecycle
+    from stack.engines import choose
 
     engine = choose(c.config.engine, lifecycle.declared(HERE, os.environ, release))
     if release:
@@ -94,8 +99,8 @@ def _engine(c: Context, release: str = "") -> Engine:
 
 def _engine_to_build(c: Context, release: str, scale: list[str]) -> Engine:
     """Return the engine with the stack of the release that is named, else of the one that the files make now."""
-    from stack import lifecycle  # noqa: PLC0415
-    from stack.engines import choose  # noqa: PLC0415
+    from stack import lifecycle
+    from stack.engines import choose
 
     if release:
         engine = _engine(c, release)
@@ -105,7 +110,7 @@ def _engine_to_build(c: Context, release: str, scale: list[str]) -> Engine:
 
 def _found(c: Context) -> tuple[Engine, Snapshot]:
     """Return the engine where the stack is up, and what is there; raises where nothing is."""
-    from stack import lifecycle  # noqa: PLC0415
+    from stack import lifecycle
 
     return lifecycle.found(_engine(c))
 
@@ -120,7 +125,7 @@ def _found(c: Context) -> tuple[Engine, Snapshot]:
 )
 def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> None:
     """Build what is missing, converge the stack, wait until it answers, print its address."""
-    from stack import lifecycle, screen  # noqa: PLC0415
+    from stack import lifecycle, screen
 
     engine = _engine_to_build(c, release, scale)
     if c.config.run.dry:
@@ -134,7 +139,7 @@ def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> 
 @verb(help={"volumes": "remove the data too", "history": "remove the record of runs too"})
 def down(c: Context, volumes: bool = False, history: bool = False) -> None:
     """Stop and remove the stack; its data and the record of runs stay unless they are named."""
-    from stack import lifecycle, screen  # noqa: PLC0415
+    from stack import lifecycle, screen
 
     engine = _engine(c)
     if c.config.run.dry:
@@ -150,7 +155,7 @@ def down(c: Context, volumes: bool = False, history: bool = False) -> None:
 @verb(help={"json": "one JSON object"})
 def status(c: Context, json: bool = False) -> None:
     """Show services, replicas, health, release and address."""
-    from stack import lifecycle  # noqa: PLC0415
+    from stack import lifecycle
 
     shown = lifecycle.status(_engine(c))
     _say(shown.json() if json else str(shown))
@@ -162,7 +167,7 @@ def status(c: Context, json: bool = False) -> None:
 )
 def logs(c: Context, service: str | None = None, follow: bool = False, run: str = "") -> None:
     """Show what a service, or a run, printed."""
-    from stack import journal, oneoff  # noqa: PLC0415
+    from stack import journal, oneoff
 
     if run:
         oneoff.printed(_engine(c).runs, run, follow=follow)
@@ -176,7 +181,7 @@ def logs(c: Context, service: str | None = None, follow: bool = False, run: str 
 @verb(help={"count": "how many", "concurrency": "at a time", "json": "one JSON object"})
 def hit(c: Context, count: int = 0, concurrency: int = 1, json: bool = False) -> None:
     """Visit the service: print its sentence, or with --count what many visits prove."""
-    from stack import lifecycle, screen, smoke  # noqa: PLC0415
+    from stack import lifecycle, screen, smoke
 
     url = lifecycle.url(_found(c)[1].address)
     if not (count or json):
@@ -189,9 +194,9 @@ def hit(c: Context, count: int = 0, concurrency: int = 1, json: bool = False) ->
         raise Exit(code=FAILED)
 
 
-def _run(c: Context, command: Sequence[str], *, release: str = "", detach: bool = False, **asked: Any) -> None:  # noqa: ANN401
+def _run(c: Context, command: Sequence[str], *, release: str = "", detach: bool = False, **asked: Any) -> None:
     """Run a command from what serves, and exit with its code."""
-    from stack import oneoff  # noqa: PLC0415
+    from stack import oneoff
 
     engine, replica = _made_from(c, release)
     order = oneoff.order(command, replica, **asked)
@@ -205,7 +210,7 @@ def _run(c: Context, command: Sequence[str], *, release: str = "", detach: bool 
 
 def _made_from(c: Context, release: str) -> tuple[Engine, Running]:
     """Return the engine and what a run is made from: a running worker, or a built release that is named."""
-    from stack import oneoff  # noqa: PLC0415
+    from stack import oneoff
 
     engine = _engine(c, release)
     return engine, oneoff.source(engine, release)
@@ -238,16 +243,24 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
     reason: str = "",
     release: str = "",
     timeout: str = "",
-    tty: bool = _on_terminal(),  # noqa: FBT003, B008 - what this process has does not change
+    tty: bool = _on_terminal(),
 ) -> None:
     """Run any command, given after --, in a new process made from the running worker."""
-    from stack import oneoff  # noqa: PLC0415
+    from stack import oneoff
 
     asked = {"environment": oneoff.overrides(env), "timeout": oneoff.seconds(timeout), "reason": reason}
-    _run(c, oneoff.command(_after_dashes()), release=release, detach=detach, tty=tty and not detach, interactive=not detach, **asked)
+    _run(
+        c,
+        oneoff.command(_after_dashes()),
+        release=release,
+        detach=detach,
+        tty=tty and not detach,
+        interactive=not detach,
+        **asked,
+    )
 
 
-def _admin(c: Context, name: str, *arguments: str, **asked: Any) -> None:  # noqa: ANN401
+def _admin(c: Context, name: str, *arguments: str, **asked: Any) -> None:
     """Run one of the release's admin processes."""
     _run(c, ["python", "-m", f"admin.{name}", *arguments], **asked)
 
@@ -267,7 +280,7 @@ def console(c: Context, reason: str = "") -> None:
 @verb(help={"json": "one JSON array"})
 def history(c: Context, json: bool = False) -> None:
     """Show the record of runs, the oldest first."""
-    from stack import view  # noqa: PLC0415
+    from stack import view
 
     records = _engine(c).runs.records()
     _say(view.history_json(records) if json else view.history(records))
@@ -276,7 +289,7 @@ def history(c: Context, json: bool = False) -> None:
 @verb(help={"run": "its id, or the beginning of it"})
 def stop(c: Context, run: str) -> None:
     """End a run: TERM, and KILL after its grace period."""
-    from stack import oneoff  # noqa: PLC0415
+    from stack import oneoff
 
     ended = oneoff.stop(_engine(c).runs, run)
     _say(f"{ended.id} {ended.state}, exit code {ended.exit_code}")
@@ -285,7 +298,7 @@ def stop(c: Context, run: str) -> None:
 @verb
 def build(c: Context) -> None:
     """Make the release that the files of this directory give, and print its name."""
-    from stack import lifecycle, screen  # noqa: PLC0415
+    from stack import lifecycle, screen
 
     engine = _engine_to_build(c, "", [])
     with screen.steps() as say:
@@ -311,14 +324,14 @@ def check(c: Context) -> None:
 @verb
 def test(c: Context) -> None:
     """Run the tests; what follows -- goes to pytest."""
-    import shlex  # noqa: PLC0415
+    import shlex
 
     _develop(c, shlex.join(["pytest", *_after_dashes()]))
 
 
 def _first_line(path: Path) -> str:
     """Return the first line of a program's docstring without running it."""
-    import ast  # noqa: PLC0415
+    import ast
 
     try:
         return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
@@ -340,5 +353,5 @@ OWN = (up, down, status, logs, hit, run, reset, console, history, stop, build, c
 ns = Collection(*OWN)
 ns.configure({"engine": "auto"})
 for program in sorted((HERE / "admin").glob("[!_]*.py")):
-    if program.stem not in {own.name for own in OWN}:
+    if program.stem not in ns.task_names:
         ns.add_task(_program(program))

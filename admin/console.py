@@ -30,8 +30,8 @@ def main() -> int:
 def _edit_lines(names: dict[str, object]) -> None:
     """Give the prompt line editing, history and completion where Python has readline."""
     try:
-        import readline  # noqa: PLC0415 - not everywhere
-        import rlcompleter  # noqa: PLC0415
+        import readline
+        import rlcompleter
     except ImportError:
         return
     readline.set_completer(rlcompleter.Completer(names).complete)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import subprocess
 from pathlib import Path
 
@@ -10,12 +10,21 @@ from rich.console import Console
 from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("up", "hit", "hit", "reset --reason 'new campaign'", "hit", "run -- python -c 'print(6 * 7)'", "history", "status")
+COMMANDS = (
+    "up",
+    "hit",
+    "hit",
+    "reset --reason 'new campaign'",
+    "hit",
+    "run -- python -c 'print(6 * 7)'",
+    "history",
+    "status",
+)
 
 
 def main() -> None:
     """Run the commands, and export what was typed and what was answered."""
-    console = Console(record=True, width=112, file=Path(os.devnull).open("w", encoding="utf-8"))
+    console = Console(record=True, width=112, file=io.StringIO())
     for command in (*COMMANDS, "down"):
         done = subprocess.run(f"./inv {command}", shell=True, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S602
         if command != "down":

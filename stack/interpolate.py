@@ -54,9 +54,7 @@ def _replace(found: re.Match[str], variables: Mapping[str, str], warn: Warn) -> 
     if found["escaped"]:
         return "$"
     if found["broken"] is not None:
-        raise TemplateError(
-            f"holds {found.string!r}, which is no valid expression; write $$ where you mean a dollar sign"
-        )
+        raise TemplateError("holds a ${ that starts no valid expression; write $$ where you mean a dollar sign")
     name, operator = found["named"] or found["braced"], found["operator"]
     if operator is None:
         return _plain(name, variables, warn)

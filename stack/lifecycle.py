@@ -56,7 +56,9 @@ def require_release(engine: Engine, release: str) -> None:
     images = engine.observe().images
     if missing := [each.image for each in engine.stack.services if each.build and each.image not in images]:
         names = ", ".join(missing)
-        raise MisuseError(f"--release {release}: there is no {names} here; without --release: invoke up, or see: invoke status")
+        raise MisuseError(
+            f"--release {release}: there is no {names} here; see: invoke status, or make one: invoke build"
+        )
 
 
 def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:
@@ -96,7 +98,7 @@ def up(engine: Engine, say: Say, *, force: bool = False) -> str:
 
 
 def down(engine: Engine, say: Say, *, volumes: bool = False, history: bool = False) -> bool:
-    """Remove the stack, and its data and its record of runs where named; return whether there was anything to remove."""
+    """Remove the stack, and its data and record of runs where named; return whether there was anything to remove."""
     with alone(engine.stack):
         return apply(engine, steps_down(engine, volumes=volumes, history=history), say)
 
@@ -118,32 +120,37 @@ def status(engine: Engine) -> view.Status:
     """Return how the stack is now; asks its door."""
     found = engine.observe()
     ready = bool(found.address) and is_ready(found.address)
-    return view.status(engine.stack, engine.name, found, address=url(found.address) if found.address else "", ready=ready)
+    address = url(found.address) if found.address else ""
+    return view.status(engine.stack, engine.name, found, address=address, ready=ready)
 
 
 def apply(engine: Engine, steps: Iterable[plan.Step], say: Say) -> bool:
     """Do the steps in their order, telling each; return whether there were any."""
-    done = False
-    for done, step in ((True, step) for step in steps):
+    steps = tuple(steps)
+    for step in steps:
         say(str(step))
-        match step:
-            case plan.Prepare(service):
-                engine.prepare(service, lambda line: say(f"  {line}"))
-            case plan.Provide(resource):
-                engine.provide(resource)
-            case plan.Withdraw(resource):
-                engine.withdraw(resource)
-            case plan.Remove(replica):
-                engine.remove(replica)
-            case plan.End(run):
-                engine.runs.stop(run.id)
-            case plan.Forget(run):
-                engine.runs.forget(run.id)
-            case plan.Create(service, number):
-                if step.instead:
-                    engine.remove(step.instead)
-                engine.create(service, number)
-    return done
+        _apply(engine, step, say)
+    return bool(steps)
+
+
+def _apply(engine: Engine, step: plan.Step, say: Say) -> None:
+    match step:
+        case plan.Prepare(service):
+            engine.prepare(service, lambda line: say(f"  {line}"))
+        case plan.Provide(resource):
+            engine.provide(resource)
+        case plan.Withdraw(resource):
+            engine.withdraw(resource)
+        case plan.Remove(replica):
+            engine.remove(replica)
+        case plan.End(run):
+            engine.runs.stop(run.id)
+        case plan.Forget(run):
+            engine.runs.forget(run.id)
+        case plan.Create(service, number):
+            if step.instead:
+                engine.remove(step.instead)
+            engine.create(service, number)
 
 
 def found(engine: Engine) -> tuple[Engine, Snapshot]:

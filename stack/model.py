@@ -42,11 +42,11 @@ class Mount:
 
 @dataclass(frozen=True)
 class Port:
-    """A published TCP port: `host`:`published` outside is `target` inside."""
+    """A published TCP port: `host`:`published` outside is `target` inside; an empty host is every address."""
 
     target: int
     published: int
-    host: str = "0.0.0.0"
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def built(stack: Stack) -> Service:
     """Return the service that the stack builds: its release is what runs are made from."""
     service = next((each for each in stack.services if each.build), None)
     if service is None:
-        raise MisuseError("no service of docker-compose.yml is built here, so there is no release to run from; add build:")
+        raise MisuseError("docker-compose.yml builds no service, so there is no release to run from; give one a build")
     return service
 
 
@@ -134,7 +134,8 @@ def stop(runs: Runs, prefix: str) -> Run:
     """End a run and return its record; raises `MisuseError` for one that has ended already."""
     wanted = chosen(runs, prefix)
     if not wanted.is_running:
-        raise MisuseError(f"run {wanted.id} has ended ({wanted.state}, exit code {wanted.exit_code}); see: invoke history")
+        how = f"{wanted.state}, exit code {wanted.exit_code}"
+        raise MisuseError(f"run {wanted.id} has ended ({how}); see: invoke history")
     runs.stop(wanted.id)
     return chosen(runs, wanted.id)
 

@@ -133,7 +133,7 @@ def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe]) -> tuple[St
 def down(
     stack: Stack, found: Snapshot, runs: tuple[Run, ...], *, volumes: bool = False, history: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that remove the stack: its runs first, then dependants before what they depend on, then networks.
+    """Return the steps that remove the stack: runs first, then dependants before what they depend on, then networks.
 
     Volumes and the record of runs stay unless they are named.
     """

@@ -31,7 +31,7 @@ def steps() -> Iterator[Callable[[str], None]]:
     if not sys.stdout.isatty():
         yield plain
         return
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     console = Console(highlight=False)
     with console.status("looking at what is there") as status:
@@ -54,7 +54,7 @@ class Spinner:
 
     def tell(self, line: str) -> None:
         """Show a detail beside the step, or end the step and show the next."""
-        from rich.markup import escape  # noqa: PLC0415
+        from rich.markup import escape
 
         if line.startswith(DETAIL):
             self.status.update(f"{escape(self.step)} [dim]{escape(line.strip())[:60]}[/]")
@@ -65,7 +65,7 @@ class Spinner:
 
     def close(self, mark: str = "[green]✓[/]") -> None:
         """Print the step that was going on as done, with its seconds."""
-        from rich.markup import escape  # noqa: PLC0415
+        from rich.markup import escape
 
         if self.step:
             self.console.print(f"{mark} {escape(self.step)} [dim]{self.clock() - self.began:.1f} s[/]")
@@ -78,8 +78,8 @@ def bar(total: int, title: str) -> Iterator[Callable[[int], object]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total)

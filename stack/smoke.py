@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import time
 from collections import Counter
@@ -91,8 +92,9 @@ def volley(url: str, count: int, concurrency: int, tell: Callable[[int], object]
     began = time.perf_counter()
     shares = [len(range(start, count, concurrency)) for start in range(min(concurrency, count))]
     with ThreadPoolExecutor(len(shares)) as pool:
-        answers = [answer for some in pool.map(lambda share: list(_visits(url, share, tell)), shares) for answer in some]
-    return report(tuple(answers), time.perf_counter() - began)
+        visits = pool.map(lambda share: tuple(_visits(url, share, tell)), shares)
+        answers = tuple(itertools.chain.from_iterable(visits))
+    return report(answers, time.perf_counter() - began)
 
 
 def report(answers: tuple[Answer, ...], seconds: float) -> Report:

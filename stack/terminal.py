@@ -75,9 +75,9 @@ def forwarded_signals(session: Session) -> Iterator[None]:
 
 @contextlib.contextmanager
 def raw_terminal(session: Session) -> Iterator[None]:
-    """Hand the terminal over to the run: every key, and its size whenever that changes; give it back whatever happens."""
-    import termios  # noqa: PLC0415
-    import tty  # noqa: PLC0415
+    """Hand the terminal over to the run, every key and each change of size; give it back whatever happens."""
+    import termios
+    import tty
 
     def tell_size(*_: object) -> None:
         size = os.get_terminal_size(sys.stdout.fileno())

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from stack.model import Run, Running, Snapshot, Stack
 
@@ -27,6 +27,10 @@ class Row:
     state: str
     health: str
     release: str
+
+    def words(self) -> tuple[str, ...]:
+        """Return the row as words for a table."""
+        return (self.service, f"{self.replicas}/{self.wanted}", self.state, self.health or "-", self.release or "-")
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,7 @@ class Status:
 
     def __str__(self) -> str:
         """Return the status as a few lines for people."""
-        rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE")]
-        rows += [(r.service, f"{r.replicas}/{r.wanted}", r.state, r.health or "-", r.release or "-") for r in self.services]
+        rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *(row.words() for row in self.services)]
         answers = "answers" if self.ready else "does not answer"
         head = f"{self.project} on {self.engine}, release {self.release or '-'}"
         return "\n".join((head, *table(rows), f"{self.address or 'no address'} {answers}"))
@@ -75,8 +78,8 @@ def _row(name: str, stack: Stack, replicas: tuple[Running, ...]) -> Row:
 
 def history(records: Iterable[Run]) -> str:
     """Return the records of runs as a table for people; times are this machine's."""
-    rows = [("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")]
-    rows += [_record(each) for each in records]
+    heads = ("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")
+    rows = [heads, *map(_record, records)]
     return "\n".join(table(rows)) if len(rows) > 1 else "no run is recorded; try: invoke run -- COMMAND"
 
 
@@ -98,7 +101,7 @@ def _joined(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(word for word in words if word))
 
 
-def table(rows: list[tuple[str, ...]]) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return rows of words as lines, in columns as wide as they need to be."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -26,7 +26,19 @@ NEVER = {
     "stack/model.py": ("stack.",),
     "admin/": ("service.app", "service.server", "service.__main__"),
 }
-EFFECTS = {"os", "socket", "subprocess", "time", "http", "urllib", "requests", "docker", "threading", "shutil", "tempfile"}
+EFFECTS = {
+    "os",
+    "socket",
+    "subprocess",
+    "time",
+    "http",
+    "urllib",
+    "requests",
+    "docker",
+    "threading",
+    "shutil",
+    "tempfile",
+}
 PURE = ("stack/model.py", "stack/compose.py", "stack/plan.py", "stack/engines/container.py", "stack/engines/one_off.py")
 
 

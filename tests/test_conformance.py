@@ -112,7 +112,7 @@ def test_scaled_workers_share_the_door_and_never_a_number(project: Project) -> N
 
 
 def test_killed_worker_is_back(project: Project) -> None:
-    """kill -9 of the process: the engine starts it again, with nobody asking."""
+    """After kill -9 of the process the engine starts it again, with nobody asking."""
     url = project.up()
     pid = process_of(project, "worker-1")
 

@@ -39,9 +39,9 @@ def _where_it_is_up(stack: Stack) -> Engine:
 def _make(name: str, stack: Stack) -> Engine:
     """Return an engine; each is imported only where it is tried."""
     if name == "local":
-        from stack.engines.local import Local  # noqa: PLC0415
+        from stack.engines.local import Local
 
         return Local(stack)
-    from stack.engines.docker import Docker  # noqa: PLC0415
+    from stack.engines.docker import Docker
 
     return Docker(stack)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from stack.model import Network, Order, Port, Recipe, Run, Running, Service, Snapshot, Stack, Volume
 
-Say = Callable[[str], None] if TYPE_CHECKING else object
+    Say = Callable[[str], None]
 
 
 STDOUT, STDERR = 1, 2
@@ -64,7 +64,7 @@ class Engine(ABC):
 
     @abstractmethod
     def absent(self) -> str:
-        """Return why this engine cannot be used here and what to type next, or an empty string; take a second at most."""
+        """Return why this engine cannot be used here and what to type next, or an empty string; within a second."""
 
     @abstractmethod
     def observe(self) -> Snapshot:

@@ -143,13 +143,13 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
 def found_recipe(inspected: Body) -> Recipe:
     """Return what a container was made from, whoever made it."""
     labels = inspected["Config"].get("Labels") or {}
-    binds = [mount for mount in inspected["Mounts"] if mount["Type"] == "bind"]
+    binds, volumes = ([each for each in inspected["Mounts"] if each["Type"] == kind] for kind in ("bind", "volume"))
     return _recipe(
         inspected["Config"],
         inspected["HostConfig"],
         inspected["Image"],
         {f"config.{mount['Destination']}": labels.get(CONFIGS + mount["Destination"], UNKNOWN) for mount in binds}
-        | {f"volume.{mount['Destination']}": mount["Name"] for mount in inspected["Mounts"] if mount["Type"] == "volume"},
+        | {f"volume.{mount['Destination']}": mount["Name"] for mount in volumes},
         inspected["NetworkSettings"]["Networks"],
     )
 
@@ -173,7 +173,11 @@ def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: list
         **{f"environment.{name}": value for name, value in _env(config).items()},
         **{f"tmpfs.{target}": options for target, options in (host.get("Tmpfs") or {}).items()},
         **{f"network.{name}": "joined" for name in networks},
-        **{f"port.{one['HostPort']}": f"{one['HostIp']} to {target}" for target, ones in bindings for one in ones or []},
+        **{
+            f"port.{one['HostPort']}": f"{one['HostIp']} to {target}"
+            for target, bound in bindings
+            for one in bound or []
+        },
         **mounts,
     }
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from stack.engines.base import Runs, Say
     from stack.model import Recipe, Running, Service
 
-ANSWER_WITHIN = 1.0
+ANSWER_WITHIN = 1
 """Seconds that a daemon has to answer before it counts as absent."""
 
 WIDEST = 100
 """Characters of a daemon's progress line that are shown."""
 
-LONGEST_CALL = 60.0
+LONGEST_CALL = 60
 """Seconds that any later call may take to begin to answer, the SDK's own default."""
 
 
@@ -41,9 +41,9 @@ class Docker(Engine):
     @functools.cached_property
     def api(self) -> docker.APIClient:
         """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
-        import docker  # noqa: PLC0415 - costs a tenth of a second, which only this engine pays
-        from docker.context import ContextAPI  # noqa: PLC0415
-        from docker.utils import kwargs_from_env  # noqa: PLC0415
+        import docker
+        from docker.context import ContextAPI
+        from docker.utils import kwargs_from_env
 
         where = kwargs_from_env() if os.environ.get("DOCKER_HOST") else ContextAPI.kwargs_from_context()
         try:

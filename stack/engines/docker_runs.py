@@ -120,8 +120,11 @@ class ContainerRuns(Runs):
     def _pieces(self, identity: str, *, follow: bool, terminal: bool) -> Iterator[tuple[bytes | None, bytes | None]]:
         """Yield (stdout, stderr) pieces: the log as it was, or the attached stream with the log in front."""
         name = self._name(identity)
+        if follow and terminal:
+            yield from ((data, None) for data in self.api.attach(name, stream=True, logs=True, demux=False))
+            return
         if follow:
-            yield from self.api.attach(name, stream=True, logs=True, demux=not terminal)
+            yield from self.api.attach(name, stream=True, logs=True, demux=True)
             return
         for out, err in ((True, False), (False, True)):
             data = self.api.logs(name, stdout=out, stderr=err)

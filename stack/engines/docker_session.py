@@ -51,7 +51,7 @@ class ContainerSession(Session):
 
     def signal(self, number: int) -> None:
         """Send the process a signal; 409 is the answer for one that runs no more."""
-        from docker.errors import APIError  # noqa: PLC0415
+        from docker.errors import APIError
 
         with told(), contextlib.suppress(APIError):
             self.api.kill(self.identity, signal.Signals(number).name)

@@ -1,4 +1,4 @@
-"""A small idle container that holds a network namespace for runs to join, as Kubernetes' pause container does for a pod.
+"""A small idle container that holds a network namespace for runs to join, as Kubernetes' pause container does.
 
 Most of the time that a container takes to start goes into making its interfaces (docs/runs.md has the numbers). A run
 that joins a namespace which is there already starts in half the time. It cannot join a worker's own: that goes with the

@@ -17,15 +17,15 @@ import subprocess
 import sys
 import termios
 import threading
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from stack.engines import frames  # noqa: E402 - a program of its own: the path comes first
+from stack.engines import frames
 
 NOT_FOUND, NOT_EXECUTABLE, TIMED_OUT = 127, 126, 124
 DRAIN_WITHIN = 2.0
@@ -51,7 +51,7 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._stopped)
         for name in (signal.SIGINT, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
-        began = datetime.now(timezone.utc)
+        began = datetime.now(UTC)
         try:
             code = self._run()
         except OSError as error:
@@ -72,7 +72,7 @@ class Keeper:
             pump.join(DRAIN_WITHIN)
         return code
 
-    def _start(self) -> list[tuple[int, BinaryIO]]:
+    def _start(self) -> list[tuple[int, IO[bytes]]]:
         """Start the process and return its outputs by stream."""
         if self.spec["tty"]:
             return self._start_on_terminal()
@@ -83,7 +83,7 @@ class Keeper:
         self.input = self.process.stdin
         return [(frames.STDOUT, self.process.stdout), (frames.STDERR, self.process.stderr)]
 
-    def _start_on_terminal(self) -> list[tuple[int, BinaryIO]]:
+    def _start_on_terminal(self) -> list[tuple[int, IO[bytes]]]:
         ours, theirs = pty.openpty()
         self.process = self._popen(stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_take_terminal)
         os.close(theirs)
@@ -91,7 +91,7 @@ class Keeper:
         self.input = terminal
         return [(frames.STDOUT, terminal)]
 
-    def _popen(self, **streams: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - subprocess's own
+    def _popen(self, **streams: Any) -> subprocess.Popen[bytes]:
         environment = self.spec["environment"]
         return subprocess.Popen(  # noqa: S603 - what the operator typed
             self.spec["command"],
@@ -128,7 +128,7 @@ class Keeper:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
 
-    def _pump(self, stream: int, source: BinaryIO) -> None:
+    def _pump(self, stream: int, source: IO[bytes]) -> None:
         with contextlib.suppress(OSError):  # a terminal whose last process ended reads as an error (EIO)
             while data := os.read(source.fileno(), frames.PIECE):
                 self._emit(stream, data)
@@ -169,7 +169,7 @@ class Keeper:
             self.input = None
 
     def _record(self, began: datetime, code: int) -> None:
-        ended = datetime.now(timezone.utc)
+        ended = datetime.now(UTC)
         record = {
             "started": began.isoformat(),
             "finished": ended.isoformat(),
@@ -182,9 +182,9 @@ class Keeper:
         aside.replace(self.directory / "end.json")
 
 
-def _hold(path: Path) -> BinaryIO:
+def _hold(path: Path) -> IO[bytes]:
     """Lock a file that holds our process id for as long as we live: that is how others know that we do."""
-    import fcntl  # noqa: PLC0415
+    import fcntl
 
     file = path.open("wb", buffering=0)
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -192,25 +192,25 @@ def _hold(path: Path) -> BinaryIO:
     return file
 
 
-def _write(target: BinaryIO, data: bytes) -> None:
+def _write(target: IO[bytes], data: bytes) -> None:
     target.write(data)
     target.flush()
 
 
 def _take_terminal() -> None:
     """Make the terminal on standard input the controlling one, so that Ctrl-C in it is a signal."""
-    import fcntl  # noqa: PLC0415
+    import fcntl
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _which(name: str, path: str) -> str:
     """Return the program's path by the run's own PATH, not the keeper's; raises as exec would."""
-    import shutil  # noqa: PLC0415
+    import shutil
 
     if found := shutil.which(name, path=path):
         return found
-    if os.sep in name or not any(os.path.exists(os.path.join(each, name)) for each in path.split(os.pathsep)):
+    if os.sep in name or not any((Path(each) / name).exists() for each in path.split(os.pathsep)):
         return name
     raise PermissionError(13, os.strerror(13), name)
 

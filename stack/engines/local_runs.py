@@ -8,8 +8,7 @@ import os
 import shutil
 import signal
 import time
-from datetime import datetime, timezone
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stack.engines import frames
@@ -21,6 +20,7 @@ from stack.model import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from stack.engines.base import Session
     from stack.model import Order, Running
@@ -98,7 +98,7 @@ def _spec(worker: dict[str, Any], order: Order) -> dict[str, Any]:
         "overrides": [name for name, _ in order.environment],
         "operator": order.operator,
         "reason": order.reason,
-        "started": datetime.now(timezone.utc).isoformat(),
+        "started": datetime.now(UTC).isoformat(),
         "timeout": order.timeout,
         "grace": int(worker["recipe"]["stop_grace_period"].rstrip("s")),
         "tty": order.tty,
@@ -135,7 +135,7 @@ def _end(directory: Path) -> dict[str, Any]:
 
 def _keeper(directory: Path) -> int:
     """Return the process that keeps the run, 0 where it has ended: the lock on `keeper` is held while it lives."""
-    import fcntl  # noqa: PLC0415
+    import fcntl
 
     if _end(directory):
         return 0
@@ -147,7 +147,7 @@ def _keeper(directory: Path) -> int:
     return 0
 
 
-def _reader(pieces: Iterator[bytes]) -> Any:  # noqa: ANN401 - a `read(at_most)` as of a file
+def _reader(pieces: Iterator[bytes]) -> Any:
     """Return a function that reads at most so many bytes from pieces that come."""
     rest = b""
 

@@ -130,7 +130,8 @@ def exit_code(run: Body) -> int:
     """Return how an ended run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
     code = int(run["State"]["ExitCode"])
     limit = (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout")
-    return TIMED_OUT if limit and code in {TIMED_OUT, KILLED} and seconds(run) >= float(limit) else code
+    is_over = limit and code in {TIMED_OUT, KILLED} and seconds(run) >= float(limit)
+    return TIMED_OUT if is_over else code
 
 
 KILLED = 137

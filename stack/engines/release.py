@@ -42,7 +42,7 @@ def files(context: Path) -> tuple[File, ...]:
 
     Raises `MisuseError` where the context has no Dockerfile or a file cannot be read.
     """
-    from docker.utils.build import exclude_paths  # noqa: PLC0415 - a tenth of a second that only `up` and `build` pay
+    from docker.utils.build import exclude_paths
 
     try:
         ignore = (context / ".dockerignore").read_text("utf-8") if (context / ".dockerignore").exists() else ""

@@ -73,7 +73,7 @@ RESTART = {"no": "false", "on-failure": "unexpected"}
 
 def program(name: str, spec: Path, *, restart: str, grace: int) -> str:
     """Return the configuration of one program that launches `spec`; `grace` is in seconds."""
-    import shlex  # noqa: PLC0415
+    import shlex
 
     launch = Path(__file__).with_name("launch.py")
     command = shlex.join([sys.executable, "-P", str(launch), str(spec)]).replace("%", "%%")
@@ -140,8 +140,8 @@ class Supervisor:
                 raise EngineError(f"supervisord did not {verb} in {START_WITHIN:g} s; see {self.home}/supervisord.log")
             time.sleep(POLL)
 
-    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC has no types
-        from supervisor.xmlrpc import SupervisorTransport  # noqa: PLC0415
+    def _call(self, method: str, *arguments: object) -> Any:
+        from supervisor.xmlrpc import SupervisorTransport
 
         transport = SupervisorTransport(None, None, f"unix://{self._socket()}")
         proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)

@@ -18,7 +18,7 @@ LENGTH = 200
 @contextlib.contextmanager
 def gone_is_fine() -> Iterator[None]:
     """Let pass that a thing is not there (any more)."""
-    from docker.errors import NotFound  # noqa: PLC0415
+    from docker.errors import NotFound
 
     with contextlib.suppress(NotFound):
         yield
@@ -27,8 +27,8 @@ def gone_is_fine() -> Iterator[None]:
 @contextlib.contextmanager
 def told() -> Iterator[None]:
     """Raise `EngineError` or `BusyError` for what the SDK raises."""
-    import requests  # noqa: PLC0415
-    from docker.errors import APIError, DockerException  # noqa: PLC0415
+    import requests
+    from docker.errors import APIError, DockerException
 
     try:
         yield

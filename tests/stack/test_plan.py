@@ -104,7 +104,9 @@ def test_service_that_does_not_run_on_this_engine_is_left_out() -> None:
     """No recipe, no image, no replica."""
     here = {name: RECIPES[name] for name in ("redis", "worker")}
 
-    assert [] == steps(replace(CONVERGED, running=CONVERGED.running[:2], images=CONVERGED.images - {"haproxy:3"}), recipes=here)
+    assert [] == steps(
+        replace(CONVERGED, running=CONVERGED.running[:2], images=CONVERGED.images - {"haproxy:3"}), recipes=here
+    )
 
 
 def test_changed_network_is_made_anew_with_all_that_is_on_it() -> None:
@@ -138,7 +140,11 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
 @pytest.mark.parametrize(
     ("name", "replicas", "message"),
     [
-        ("redis", 2, "--scale redis=2: redis keeps its data in the volume data, so there can be only one; try --scale redis=1"),
+        (
+            "redis",
+            2,
+            "--scale redis=2: redis keeps its data in the volume data, so there can be only one; try --scale redis=1",
+        ),
         ("web", 2, "--scale web=2: web publishes port 8000, so there can be only one; try --scale web=1"),
         ("worker", 0, "--scale worker=0: at least 1; to stop the stack: invoke down"),
         ("nobody", 2, "--scale nobody=2: there is no service 'nobody'; there are redis, worker, web"),

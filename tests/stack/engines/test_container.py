@@ -17,7 +17,7 @@ WORKER = Service(
     build=Build(Path("/src")),
     environment=(("HOST_REDIS", "redis"),),
     networks=("front", "back"),
-    mounts=(Mount("tmpfs", "/tmp"), Mount("volume", "/data", "data"), Mount("config", "/etc/a", "/src/a", True)),  # noqa: S108
+    mounts=(Mount("tmpfs", "/tmp"), Mount("volume", "/data", "data"), Mount("config", "/etc/a", "/src/a", read_only=True)),  # noqa: S108
     ports=(Port(8000, 8001, "127.0.0.1"),),
     read_only=True,
     cap_drop=("ALL",),
@@ -92,7 +92,9 @@ def test_difference_is_found_and_named(path: tuple[str, ...], value: object, nam
 def test_container_of_composes_is_not_held_to_what_it_cannot_tell() -> None:
     """Compose does not record what a configuration file held."""
     found = inspected()
-    found["Config"]["Labels"] = {name: value for name, value in found["Config"]["Labels"].items() if "twelfth" not in name}
+    found["Config"]["Labels"] = {
+        name: value for name, value in found["Config"]["Labels"].items() if "twelfth" not in name
+    }
 
     wanted = container.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d2"})
     assert () == differences(wanted, container.found_recipe(found))
@@ -134,7 +136,7 @@ def test_no_value_of_an_override_is_in_the_record() -> None:
 
 
 def test_time_limit_is_kept_inside_the_container() -> None:
-    """coreutils' timeout is its first program, so the limit needs no client."""
+    """The first program is timeout of coreutils, so the limit needs no client."""
     limited = Order("a", ("sleep", "9"), REPLICA, timeout=1.5)
 
     assert ["timeout", "--kill-after=10", "1.5", "sleep", "9"] == one_off.body(inspected(), limited)["Cmd"]
