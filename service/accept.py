@@ -10,7 +10,8 @@ def prefers_json(accept: str) -> bool:
     where all of that is equal.
     """
     ranges = [_read(item) for item in accept.split(",") if item.strip()]
-    return _rank("application/json", ranges) > max(_rank("text/plain", ranges), _NOT_ASKED)
+    wanted = _rank("application/json", ranges)
+    return wanted[0] > 0 and wanted > _rank("text/plain", ranges)
 
 
 _NOT_ASKED = (0.0, 0, 0)

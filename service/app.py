@@ -32,7 +32,9 @@ class Answer:
 
 def create_app(counter: Counter, replica: str, journal: Journal | None = None) -> WSGIApplication:
     """Return the application that counts with `counter` and signs as `replica`; its lines go to stdout by default."""
-    app = bottle.Bottle(catchall=False)  # what escapes is told in the journal, not on a page
+    app = bottle.Bottle()
+    app.config["catchall"] = False  # what escapes is told in the journal, not on a page
+    app.add_hook("before_request", _insist_on_the_path)
     app.default_error_handler = _refusal
     routes: dict[str, Callable[[], Answer]] = {
         "/": lambda: hit(counter),
@@ -64,6 +66,12 @@ def ready(counter: Counter) -> Answer:
     except AwayError as error:
         return _away(error)
     return Answer(200, "ready", {"ready": True})
+
+
+def _insist_on_the_path() -> None:
+    """Refuse a path with bytes that are no UTF-8: Bottle drops them, and /%ff would count as /."""
+    if not bottle.request.environ["bottle.raw_path"].isascii():
+        raise bottle.HTTPError(404)
 
 
 def _away(error: AwayError) -> Answer:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -62,6 +62,13 @@ class Project:
         """Remove the stack."""
         lifecycle.down(self.engine(), self.said.append, volumes=volumes, history=True)
 
+    def start(self, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
+        """Start `invoke` in the project and return its process."""
+        environment = self.environment | {"INVOKE_ENGINE": self.engine_name}
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [Path(sys.executable).parent / "invoke", *words], cwd=self.directory, env=environment, **streams
+        )
+
     def invoke(self, *words: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `invoke` in the project as an operator would, in a process of its own."""
         return subprocess.run(  # noqa: S603 - our own program
@@ -100,6 +107,15 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 def project(engine_name: str, tmp_path: Path) -> Iterator[Project]:
     """Return a project on the engine, and remove all that it made."""
     made = make_project(engine_name, tmp_path)
+    yield made
+    made.down()
+
+
+@pytest.fixture(scope="module")
+def serving(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Return a project that is up, for the tests of a module that do not change it."""
+    made = make_project(engine_name, tmp_path_factory.mktemp("serving"))
+    made.up()
     yield made
     made.down()
 

