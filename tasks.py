@@ -233,7 +233,8 @@ def _on_terminal() -> bool:
         "reason": "kept in the record",
         "release": "a built release, or the one of several that run",
         "timeout": "seconds; then TERM, and KILL",
-        "tty": "a terminal; the default where there is one",
+        "tty": "a terminal, the default where there is one",
+        "no-tty": "no terminal, even where there is one",
     },
 )
 def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -243,21 +244,16 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
     reason: str = "",
     release: str = "",
     timeout: str = "",
-    tty: bool = _on_terminal(),
+    tty: bool = False,
+    no_tty: bool = False,
 ) -> None:
     """Run any command, given after --, in a new process made from the running worker."""
     from stack import oneoff
 
+    terminal = oneoff.terminal_wanted(tty=tty, no_tty=no_tty, detach=detach, there_is_one=_on_terminal())
     asked = {"environment": oneoff.overrides(env), "timeout": oneoff.seconds(timeout), "reason": reason}
-    _run(
-        c,
-        oneoff.command(_after_dashes()),
-        release=release,
-        detach=detach,
-        tty=tty and not detach,
-        interactive=not detach,
-        **asked,
-    )
+    command = oneoff.command(_after_dashes())
+    _run(c, command, release=release, detach=detach, tty=terminal, interactive=not detach, **asked)
 
 
 def _admin(c: Context, name: str, *arguments: str, **asked: Any) -> None:

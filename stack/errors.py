@@ -39,12 +39,3 @@ class ServiceError(TwelfthError):
     """The service answers wrongly, or not at all."""
 
     exit_code = 1
-
-
-class NoProgramError(TwelfthError):
-    """What is to be run is not there (127) or is no program (126)."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        """Take the message and the shell's exit code for it."""
-        super().__init__(message)
-        self.exit_code = exit_code

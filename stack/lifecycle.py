@@ -237,7 +237,7 @@ def _why_not_ready(snapshot: Snapshot) -> str:
 
 def _refuse_disturbing(engine: Engine, steps: Iterable[plan.Step], *, force: bool) -> None:
     if not force and (runs := plan.disturbed(steps, engine.runs.records())):
-        names = ", ".join(f"{run.id} ({shlex.join(run.command)[:40]})" for run in runs)
+        names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in runs)
         raise BusyError(f"this would replace the release under a run: {names}; let it end, or: invoke up --force")
 
 

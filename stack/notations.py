@@ -59,7 +59,7 @@ def whole(text: str) -> int:
 
 def number(text: str) -> float:
     """Return a decimal number that is not negative."""
-    if not re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", text):
+    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,2})?", text):
         raise ValueError(f"is {text!r}; write a number such as 0.5")
     return float(text)
 

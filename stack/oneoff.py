@@ -106,15 +106,34 @@ def dry(engine: Engine, wanted: Order) -> str:
     return "\n".join([*lines, f"+ {shlex.join(wanted.command)}"])
 
 
+def terminal_wanted(*, tty: bool, no_tty: bool, detach: bool, there_is_one: bool) -> bool:
+    """Return whether the run gets a terminal; raises `MisuseError` where one is asked for that cannot be."""
+    if tty and (no_tty or detach or not there_is_one):
+        why = "--no-tty" if no_tty else "--detach" if detach else "no terminal here: standard input or output is none"
+        raise MisuseError(f"--tty does not go with {why}; try it without --tty")
+    return there_is_one and not no_tty and not detach
+
+
 def run(engine: Engine, wanted: Order) -> int:
     """Begin the run, pass its streams until it ends, and return its exit code."""
-    session = engine.runs.begin(wanted)
+    make_networks(engine, wanted)
+    code = terminal.attend(engine.runs.begin(wanted), interactive=wanted.interactive, tty=wanted.tty)
     engine.runs.make_room(KEPT)
-    return terminal.attend(session, interactive=wanted.interactive, tty=wanted.tty)
+    return code
+
+
+def make_networks(engine: Engine, wanted: Order) -> None:
+    """Make the networks that a run is to be on, where it comes before the first `up`; no service is started."""
+    if not wanted.replica.id:
+        there = {network.name for network in engine.observe().networks}
+        for network in engine.stack.networks:
+            if network.name not in there:
+                engine.provide(network)
 
 
 def detach(engine: Engine, wanted: Order) -> str:
     """Begin the run, leave it to itself, and return its id."""
+    make_networks(engine, wanted)
     engine.runs.detach(wanted)
     engine.runs.make_room(KEPT)
     return wanted.id

@@ -87,7 +87,7 @@ def raw_terminal(session: Session) -> Iterator[None]:
     settings = termios.tcgetattr(keyboard)
     before = signal.signal(signal.SIGWINCH, tell_size)
     try:
-        tty.setraw(keyboard)
+        tty.setraw(keyboard, termios.TCSADRAIN)  # what was typed ahead is for the run
         tell_size()
         yield
     finally:

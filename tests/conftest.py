@@ -65,13 +65,13 @@ class Project:
     def start(self, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
         """Start `invoke` in the project and return its process."""
         environment = self.environment | {"INVOKE_ENGINE": self.engine_name}
-        return subprocess.Popen(  # noqa: S603 - our own program
+        return subprocess.Popen(
             [Path(sys.executable).parent / "invoke", *words], cwd=self.directory, env=environment, **streams
         )
 
     def invoke(self, *words: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `invoke` in the project as an operator would, in a process of its own."""
-        return subprocess.run(  # noqa: S603 - our own program
+        return subprocess.run(
             [Path(sys.executable).parent / "invoke", *words],
             cwd=self.directory,
             env=self.environment | {"INVOKE_ENGINE": self.engine_name} | environment,

@@ -11,14 +11,12 @@ import pytest
 
 from stack import lifecycle, oneoff, smoke
 from stack.errors import BusyError, MisuseError, NotUpError
-from stack.model import Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Project
-
     from stack.model import Running
+    from tests.conftest import Project
 
 
 def eventually(check: Callable[[], bool], within: float = 15.0) -> bool:

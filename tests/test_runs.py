@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import random
+import select
 import signal
 import subprocess
 import time
@@ -20,7 +21,7 @@ from stack.errors import IdentityError, MisuseError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Project
+    from tests.conftest import Project
 
 
 def eventually(check: Callable[[], bool], within: float = 20.0) -> bool:
@@ -313,7 +314,7 @@ def read_until(terminal: int, mark: bytes, within: float = 30.0) -> bytes:
     seen = b""
     deadline = time.monotonic() + within
     with contextlib.suppress(OSError):
-        while mark not in seen and time.monotonic() < deadline:
+        while mark not in seen and select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
             seen += os.read(terminal, 4096)
     return seen
 

@@ -15,7 +15,7 @@ INVOKE = Path(sys.executable).parent / "invoke"
 
 def invoke(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run invoke as an operator would."""
-    return subprocess.run([INVOKE, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+    return subprocess.run([INVOKE, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
 
 
 def listed() -> list[str]:

@@ -58,14 +58,14 @@ class ContainerRuns(Runs):
         return tuple(sorted((one_off.record(one) for one in found if one), key=lambda run: run.started))
 
     def printed(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
-        """Yield what the container wrote, stream by stream."""
+        """Yield the container's log, stream by stream and in order, which the SDK's own calls cannot have at once."""
         with told():
-            terminal = self.api.inspect_container(self._name(identity))["Config"]["Tty"]
-            for out, err in self._pieces(identity, follow=follow, terminal=terminal):
-                if out:
-                    yield frames.STDOUT, out
-                if err:
-                    yield frames.STDERR, err
+            name = self._name(identity)
+            terminal = self.api.inspect_container(name)["Config"]["Tty"]
+            url = f"{self.api.base_url}/v{self.api.api_version}/containers/{name}/logs"
+            wanted = {"stdout": 1, "stderr": 1, "follow": int(follow)}
+            with self.api.get(url, params=wanted, stream=True, timeout=None) as answer:
+                yield from (frames.raw if terminal else frames.frames)(answer.raw.read)
 
     def stop(self, identity: str) -> None:
         """Rename the container, which tells that it was stopped, and stop it."""
@@ -86,16 +86,15 @@ class ContainerRuns(Runs):
             worker = self._worker(order.replica)
             body = one_off.body(worker, order)
             if join:
-                body = holder.joined(body, holder.find_or_make(self.api, self.project, worker))
+                body = holder.joined(body, holder.find_or_make(self.api, self.project, worker, order.id))
             created = self.api.create_container_from_config(body, f"{self.project}-run-{order.id}")["Id"]
             try:
                 for network in [] if join else one_off.networks(worker)[1:]:
                     self.api.connect_container_to_network(created, network)
                 self._refuse_unlike(worker, created, order)
                 yield created
-            except BaseException as error:
+            except BaseException:
                 self.api.remove_container(created, force=True, v=True)
-                one_off.raise_if_no_program(error, order)
                 raise
 
     def _worker(self, replica: Running) -> container.Body:
@@ -116,19 +115,6 @@ class ContainerRuns(Runs):
         if unlike := one_off.unlike(worker, run, [name for name, _ in order.environment]):
             names = ", ".join(unlike)
             raise IdentityError(f"the run would differ from {order.replica.name} in {names}; nothing was started")
-
-    def _pieces(self, identity: str, *, follow: bool, terminal: bool) -> Iterator[tuple[bytes | None, bytes | None]]:
-        """Yield (stdout, stderr) pieces: the log as it was, or the attached stream with the log in front."""
-        name = self._name(identity)
-        if follow and terminal:
-            yield from ((data, None) for data in self.api.attach(name, stream=True, logs=True, demux=False))
-            return
-        if follow:
-            yield from self.api.attach(name, stream=True, logs=True, demux=True)
-            return
-        for out, err in ((True, False), (False, True)):
-            data = self.api.logs(name, stdout=out, stderr=err)
-            yield (data, None) if out else (None, data)
 
     @property
     def _labels(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stack.engines import frames, one_off
 from stack.engines.base import Session
-from stack.engines.told import gone_is_fine, told
+from stack.engines.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +45,10 @@ class ContainerSession(Session):
             self.socket.shutdown(socket.SHUT_WR)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tell the run's terminal its size; one that has ended needs none."""
-        with told(), gone_is_fine():
+        """Tell the run's terminal its size; one that has ended, 409, needs none."""
+        from docker.errors import APIError
+
+        with told(), contextlib.suppress(APIError):
             self.api.resize(self.identity, rows, columns)
 
     def signal(self, number: int) -> None:

@@ -3,7 +3,7 @@
 Most of the time that a container takes to start goes into making its interfaces (docs/runs.md has the numbers). A run
 that joins a namespace which is there already starts in half the time. It cannot join a worker's own: that goes with the
 worker when it dies or is replaced, and would take the run's network along. So the first run makes a holder on the very
-networks of the worker; it ends by itself a minute after the last worker has gone, and `down` removes it.
+networks of the worker; it ends by itself an hour after the last worker has gone, and `down` removes it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ Body = dict[str, Any]
 HOLDER = "twelfth.holder"
 WATCH = """\
 missed=0
-while [ $missed -lt 12 ]; do
-    sleep 5
+while [ $missed -lt 360 ]; do
+    sleep 10
     if getent hosts "$0" >/dev/null; then missed=0; else missed=$((missed + 1)); fi
 done
 """
-"""Ends when the worker's name has not been known on its networks for a minute."""
+"""Ends when the worker's name has not been known on its networks for an hour."""
 
 
-def find_or_make(api: docker.APIClient, project: str, worker: Body) -> str:
-    """Return the id of a running holder on the worker's networks."""
+def find_or_make(api: docker.APIClient, project: str, worker: Body, token: str) -> str:
+    """Return the id of a running holder on the worker's networks; `token` is for the name of a new one."""
     wanted = _ids(worker)
     for each in api.containers(filters=_labels(project)):
         if _ids(each) == wanted:
             return str(each["Id"])
-    made: str = api.create_container_from_config(body(worker), None)["Id"]
+    made: str = api.create_container_from_config(body(worker), f"{project}-holder-{token}")["Id"]
     for network in networks(worker)[1:]:
         api.connect_container_to_network(made, network)
     api.start(made)

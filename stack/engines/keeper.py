@@ -152,6 +152,8 @@ class Keeper:
         with contextlib.suppress(OSError):
             for kind, data in frames.frames(client.recv):
                 self._obey(kind, data)
+        with contextlib.suppress(OSError):
+            self._end_input()  # nobody is left who could give more
 
     def _obey(self, kind: int, data: bytes) -> None:
         if kind == frames.SIGNAL:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from stack.engines import container
 from stack.engines.container import COMPOSE, RELEASE, found_recipe
-from stack.errors import NoProgramError
 from stack.model import Run, differences
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 RUN = "twelfth.run"
 KILL_AFTER = 10
-"""Seconds between TERM and KILL for a run whose time is over, as `docker stop` has it."""
+"""Seconds between TERM and KILL where the worker does not say otherwise, as `docker stop` has it."""
 
 TIMED_OUT = 124
 """Exit code of `timeout` (coreutils) for a command whose time was over."""
@@ -38,7 +37,7 @@ def body(worker: Body, order: Order) -> Body:
     return {
         "Image": worker["Image"],
         "Entrypoint": config.get("Entrypoint"),
-        "Cmd": _bounded(order),
+        "Cmd": _bounded(order, config.get("StopTimeout") or KILL_AFTER),
         "Env": _environment(config.get("Env") or [], order.environment),
         "User": config.get("User") or "",
         "WorkingDir": config.get("WorkingDir") or "",
@@ -105,12 +104,12 @@ def unlike(worker: Body, run: Body, overrides: Iterable[str]) -> tuple[str, ...]
     return tuple(name for name in found if name not in asked and not name.startswith(SERVICE_ONLY))
 
 
-def _bounded(order: Order) -> list[str]:
+def _bounded(order: Order, grace: int) -> list[str]:
     """Return the command, under coreutils' `timeout` where its time is limited: that holds without any client."""
     if order.timeout is None:
         return list(order.command)
     foreground = ["--foreground"] if order.tty else []
-    return ["timeout", *foreground, f"--kill-after={KILL_AFTER}", f"{order.timeout:g}", *order.command]
+    return ["timeout", *foreground, f"--kill-after={grace}", f"{order.timeout:g}", *order.command]
 
 
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:
@@ -128,10 +127,13 @@ _ANEW = {"ContainerIDFile", "PublishAllPorts", "Links"}
 
 def exit_code(run: Body) -> int:
     """Return how a run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
-    code = int(run["State"]["ExitCode"])
+    return TIMED_OUT if timed_out(run) else int(run["State"]["ExitCode"])
+
+
+def timed_out(run: Body) -> bool:
+    """Return whether a run was ended because its time was over: `timeout` exits so, and it took that long."""
     limit = (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout")
-    is_over = limit and code in {TIMED_OUT, KILLED} and seconds(run) >= float(limit)
-    return TIMED_OUT if is_over else code
+    return run["State"]["ExitCode"] in {TIMED_OUT, KILLED} and bool(limit) and seconds(run) >= float(limit or 0)
 
 
 KILLED = 137
@@ -172,19 +174,6 @@ def record(run: Body) -> Run:
 def _state(run: Body) -> str:
     if run["Name"].endswith(STOPPED):
         return "stopped"
-    code = exit_code(run)
-    if code == TIMED_OUT and (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout"):
+    if timed_out(run):
         return "timeout"
-    return "failed" if code else "done"
-
-
-def raise_if_no_program(error: BaseException, order: Order) -> None:
-    """Raise `NoProgramError` where the daemon's words mean that the command is not there, or is no program.
-
-    The two exit codes are those of `docker run` (https://docs.docker.com/engine/containers/run/#exit-status).
-    """
-    words = str(error)
-    if "executable file not found" in words or "no such file or directory" in words.lower():
-        raise NoProgramError(f"{order.command[0]}: not in the release; try: invoke run -- ls admin", 127) from error
-    if "permission denied" in words.lower() or "exec format error" in words:
-        raise NoProgramError(f"{order.command[0]}: not executable; try: invoke run -- ls -l", 126) from error
+    return "failed" if run["State"]["ExitCode"] else "done"

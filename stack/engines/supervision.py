@@ -5,6 +5,7 @@ The API is supervisor's XML-RPC (http://supervisord.org/api.html) over a socket 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 START_WITHIN = 10.0
 """Seconds that supervisord has to answer after its start, and to be gone after its shutdown."""
 
+LONGEST_ADDRESS = 90
+"""Characters: an address holds 104 (macOS) or 108 (Linux), and supervisord adds its process id for a while."""
+
 POLL = 0.02
 """Seconds between two questions while it starts or ends."""
 
 CONFIGURATION = """\
 [unix_http_server]
-file=supervisor.sock
+file={socket}
 chmod=0700
 
 [supervisord]
@@ -105,7 +109,7 @@ class Supervisor:
         """Start supervisord where none runs, and wait until it answers."""
         if self.is_up():
             return
-        (self.home / "supervisord.conf").write_text(CONFIGURATION, "utf-8")
+        (self.home / "supervisord.conf").write_text(CONFIGURATION.format(socket=self._socket("cwd")), "utf-8")
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
         done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
@@ -143,17 +147,25 @@ class Supervisor:
     def _call(self, method: str, *arguments: object) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
 
-        transport = SupervisorTransport(None, None, f"unix://{self._socket()}")
-        proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
-        try:
-            return getattr(proxy.supervisor, method)(*arguments)
-        except xmlrpc.client.Fault as fault:
-            raise EngineError(f"supervisord: {method}: {fault.faultString}; try: invoke down") from fault
+        with contextlib.ExitStack() as stack:
+            here = os.open(self.home, os.O_RDONLY)
+            stack.callback(os.close, here)
+            transport = SupervisorTransport(None, None, f"unix://{self._socket(f'fd/{here}')}")
+            proxy = stack.enter_context(xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport))
+            try:
+                return getattr(proxy.supervisor, method)(*arguments)
+            except xmlrpc.client.Fault as fault:
+                raise EngineError(f"supervisord: {method}: {fault.faultString}; try: invoke down") from fault
 
-    def _socket(self) -> str:
-        """Return the shorter of the socket's two names: a Unix address holds about a hundred characters."""
-        path = self.home / "supervisor.sock"
-        return min(str(path), os.path.relpath(path), key=len)
+    def _socket(self, home: str) -> str:
+        """Return a name of the socket that is short enough for an address, which holds about a hundred characters.
+
+        Where the path is too long, Linux has another for a directory that the process is in or has open: `home` is
+        `cwd` or `fd/N` (man 5 proc).
+        """
+        path = str(self.home / "supervisor.sock")
+        fits = len(path) < LONGEST_ADDRESS or not Path("/proc/self").exists()
+        return path if fits else f"/proc/self/{home}/supervisor.sock"
 
 
 def _state(process: Mapping[str, Any]) -> str:

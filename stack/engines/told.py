@@ -35,7 +35,9 @@ def told() -> Iterator[None]:
     except APIError as error:
         text = one_line(str(error.explanation or error))
         if error.status_code == CONFLICT:
-            raise BusyError(f"docker: {text}; if another `up` is at work let it finish, then: invoke up") from error
+            raise BusyError(
+                f"docker: {text}; let what is at work on this stack finish, then repeat the command"
+            ) from error
         raise EngineError(f"docker: {text}; {advice(text)}") from error
     except requests.exceptions.RequestException as error:
         raise EngineError(f"the Docker daemon went away ({one_line(str(error))}); try: docker version") from error

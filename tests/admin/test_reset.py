@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from real_redis import RealRedis, free_port
+
+from tests.real_redis import RealRedis, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
-from real_redis import RealRedis
 
 from service.app import create_app
 from service.journal import Journal
+from tests.real_redis import RealRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

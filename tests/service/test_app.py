@@ -10,7 +10,7 @@ import pytest
 from service.counter import HIGHEST, Counter
 
 if TYPE_CHECKING:
-    from conftest import Application
+    from tests.service.conftest import Application
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Process
-    from real_redis import RealRedis
+    from tests.real_redis import RealRedis
+    from tests.service.conftest import Process
 
 
 @pytest.fixture

@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from real_redis import ScriptedRedis, black_hole, eventually
 
 from service.counter import AwayError, open_counter
 from service.link import connection_arguments, prompt
 from service.settings import Settings
+from tests.real_redis import ScriptedRedis, black_hole, eventually
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from conftest import Process
-    from real_redis import RealRedis
+    from tests.real_redis import RealRedis
+    from tests.service.conftest import Process
 
 PROMISE_SECONDS = 1.5
 

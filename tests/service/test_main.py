@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from real_redis import ScriptedRedis, eventually, free_port
 
 from service.health import healthy
+from tests.real_redis import ScriptedRedis, eventually, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Process
+    from tests.service.conftest import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 NOWHERE = {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": "1"}

@@ -62,6 +62,7 @@ def service(keys: str, **variables: str) -> Service:
         ("deploy: {replicas: '${UNSET:-2}'}", "replicas", 2),
         ("deploy: {resources: {limits: {cpus: 0.5, memory: 1.5gb, pids: 9}}}", "limits", Limits(0.5, 1610612736, 9)),
         ("deploy: {resources: {limits: {cpus: '1', memory: '1000', pids: '9'}}}", "limits", Limits(1.0, 1000, 9)),
+        ("deploy: {resources: {limits: {cpus: 0.00001}}}", "limits", Limits(0.00001)),
         ("user: '1000'", "user", "1000"),
         ("read_only: ${UNSET:-true}", "read_only", True),
         ("read_only: ${GIVEN}", "read_only", True),

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from stack.engines import container, one_off
-from stack.errors import NoProgramError
 from stack.model import Build, Healthcheck, Limits, Mount, Network, Order, Port, Running, Service, Stack, differences
 
 WORKER = Service(
@@ -17,7 +16,11 @@ WORKER = Service(
     build=Build(Path("/src")),
     environment=(("HOST_REDIS", "redis"),),
     networks=("front", "back"),
-    mounts=(Mount("tmpfs", "/tmp"), Mount("volume", "/data", "data"), Mount("config", "/etc/a", "/src/a", read_only=True)),  # noqa: S108
+    mounts=(
+        Mount("tmpfs", "/t"),
+        Mount("volume", "/data", "data"),
+        Mount("config", "/etc/a", "/src/a", read_only=True),
+    ),
     ports=(Port(8000, 8001, "127.0.0.1"),),
     read_only=True,
     cap_drop=("ALL",),
@@ -139,7 +142,7 @@ def test_time_limit_is_kept_inside_the_container() -> None:
     """The first program is timeout of coreutils, so the limit needs no client."""
     limited = Order("a", ("sleep", "9"), REPLICA, timeout=1.5)
 
-    assert ["timeout", "--kill-after=10", "1.5", "sleep", "9"] == one_off.body(inspected(), limited)["Cmd"]
+    assert ["timeout", "--kill-after=3", "1.5", "sleep", "9"] == one_off.body(inspected(), limited)["Cmd"]
 
 
 def test_run_that_would_differ_is_told_by_name_except_for_what_was_asked() -> None:
@@ -170,13 +173,12 @@ def test_exit_code_tells_a_timeout_from_a_kill(code: int, seconds: float, limit:
     assert expected == one_off.exit_code(run)
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [('exec: "nope": executable file not found in $PATH', 127), ("exec: permission denied", 126)],
-)
-def test_daemons_words_for_no_program_become_the_shells_codes(words: str, code: int) -> None:
-    """127 not found, 126 not executable, as `docker run` has it."""
-    with pytest.raises(NoProgramError) as raised:
-        one_off.raise_if_no_program(RuntimeError(words), ORDER)
+def test_programs_own_124_before_its_time_is_over_is_a_failure() -> None:
+    """The record tells it from a timeout."""
+    state = {"Status": "exited", "ExitCode": 124}
+    times = {"StartedAt": "2026-01-01T00:00:00.000000001Z", "FinishedAt": "2026-01-01T00:00:01.5Z"}
+    run = inspected(State=state | times)
+    limited = Order("a", ("x",), REPLICA, timeout=9)
+    run["Config"] = run["Config"] | {"Labels": one_off.labels(run, limited)}
 
-    assert code == raised.value.exit_code
+    assert ("failed", 124) == (one_off.record(run).state, one_off.record(run).exit_code)
