@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
+
+from stack.errors import EngineError
 
 
 def why_taken(host: str, port: int) -> str:
@@ -17,8 +20,14 @@ def why_taken(host: str, port: int) -> str:
     return ""
 
 
+LISTENERS = range(20000, 32000)
+"""Ports that systems leave to listeners: above the well-known ones, below those of outgoing connections, which begin
+at 32768 on Linux (net.ipv4.ip_local_port_range) and at 49152 on macOS, and may come and go at any moment."""
+
+
 def free(host: str) -> int:
-    """Return a port where nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """Return a port where nobody listens now; raises `EngineError` where there is none."""
+    for port in random.sample(LISTENERS, len(LISTENERS)):
+        if not why_taken(host, port):
+            return port
+    raise EngineError(f"no port from {LISTENERS.start} to {LISTENERS.stop} is free on {host}; stop something")

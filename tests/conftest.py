@@ -34,6 +34,7 @@ class Project:
     engine_name: str
     environment: dict[str, str]
     said: list[str] = field(default_factory=list)
+    clients: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -63,11 +64,21 @@ class Project:
         lifecycle.down(self.engine(), self.said.append, volumes=volumes, history=True)
 
     def start(self, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
-        """Start `invoke` in the project and return its process."""
+        """Start `invoke` in the project and return its process, which ends with the test at the latest."""
         environment = self.environment | {"INVOKE_ENGINE": self.engine_name}
-        return subprocess.Popen(
+        client = subprocess.Popen(
             [Path(sys.executable).parent / "invoke", *words], cwd=self.directory, env=environment, **streams
         )
+        self.clients.append(client)
+        return client
+
+    def end(self) -> None:
+        """End what was started, and remove all that was made."""
+        for client in self.clients:
+            client.kill()
+            with client:  # closes its pipes
+                pass
+        self.down()
 
     def invoke(self, *words: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `invoke` in the project as an operator would, in a process of its own."""
@@ -108,7 +119,7 @@ def project(engine_name: str, tmp_path: Path) -> Iterator[Project]:
     """Return a project on the engine, and remove all that it made."""
     made = make_project(engine_name, tmp_path)
     yield made
-    made.down()
+    made.end()
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +128,7 @@ def serving(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made = make_project(engine_name, tmp_path_factory.mktemp("serving"))
     made.up()
     yield made
-    made.down()
+    made.end()
 
 
 def make_project(engine_name: str, directory: Path) -> Project:

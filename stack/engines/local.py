@@ -121,13 +121,13 @@ class Local(Engine):
         with told(path):
             for directory in (path.parent, self.home / "logs"):
                 directory.mkdir(parents=True, exist_ok=True)
+            self.supervisor.start()
+            self.supervisor.remove(name)
             self._keep_port(service)
             path.touch(mode=0o600)
             path.write_text(json.dumps(self._spec(service, number), indent=1), "utf-8")
             text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
             path.with_suffix(".conf").write_text(text, "utf-8")
-        self.supervisor.start()
-        self.supervisor.remove(name)
         self.supervisor.add(name)
 
     def remove(self, replica: Running) -> None:

