@@ -107,11 +107,16 @@ def absent(name: str) -> str:
 def engine_name(request: pytest.FixtureRequest) -> str:
     """Return each engine's name in turn; skip one that is absent, unless TWELFTH_REQUIRE names it."""
     name: str = request.param
+    require(name)
+    return name
+
+
+def require(name: str) -> None:
+    """Skip the test where an engine is absent, or fail it where TWELFTH_REQUIRE names the engine."""
     if why := absent(name):
         if name in REQUIRED:
             pytest.fail(f"TWELFTH_REQUIRE names {name}, but {why}")
         pytest.skip(f"{name}: {why}")
-    return name
 
 
 @pytest.fixture

