@@ -325,6 +325,14 @@ def test(c: Context) -> None:
     _develop(c, shlex.join(["pytest", *_after_dashes()]))
 
 
+@verb
+def bench(c: Context) -> None:
+    """Time twelfth beside docker compose and others; what follows -- is the number of rounds."""
+    import shlex
+
+    _develop(c, shlex.join(["python", "bench/compare.py", *_after_dashes()]))
+
+
 def _first_line(path: Path) -> str:
     """Return the first line of a program's docstring without running it."""
     import ast
@@ -345,7 +353,7 @@ def _program(path: Path) -> Task:  # type: ignore[type-arg]
     return Verb(body, name=path.stem.replace("_", "-"), help={"reason": "kept in the record"})
 
 
-OWN = (up, down, status, logs, hit, run, reset, console, history, stop, build, check, test)
+OWN = (up, down, status, logs, hit, run, reset, console, history, stop, build, check, test, bench)
 ns = Collection(*OWN)
 ns.configure({"engine": "auto"})
 for program in sorted((HERE / "admin").glob("[!_]*.py")):

