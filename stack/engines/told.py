@@ -63,7 +63,7 @@ HINTS = (
     (("No such image",), "invoke up builds it"),
     (
         ("pull", "registry", "lookup", "dial tcp", "manifest"),
-        "name an image that can be had (PYTHON_IMAGE, REDIS_IMAGE, WEB_IMAGE), then: invoke up",
+        "with no registry: export $(.ci/base-images), which names others; or: INVOKE_ENGINE=local invoke up",
     ),
 )
 
