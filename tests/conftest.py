@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from stack import engines, lifecycle, ports
 from stack.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stack.engines.base import Engine
 
@@ -92,6 +93,16 @@ class Project:
             timeout=120,
             check=False,
         )
+
+
+def eventually(check: Callable[[], bool], within: float = 20.0) -> bool:
+    """Return whether the check comes true in time (seconds)."""
+    deadline = time.monotonic() + within
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def absent(name: str) -> str:

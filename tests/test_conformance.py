@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from stack import lifecycle, oneoff, smoke
 from stack.errors import BusyError, MisuseError, NotUpError
+from tests.conftest import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from stack.model import Running
     from tests.conftest import Project
-
-
-def eventually(check: Callable[[], bool], within: float = 15.0) -> bool:
-    """Return whether the check comes true in time (seconds)."""
-    deadline = time.monotonic() + within
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def replicas(project: Project) -> dict[str, str]:

@@ -17,21 +17,10 @@ import pytest
 
 from stack import oneoff, smoke
 from stack.errors import IdentityError, MisuseError
+from tests.conftest import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.conftest import Project
-
-
-def eventually(check: Callable[[], bool], within: float = 20.0) -> bool:
-    """Return whether the check comes true in time (seconds)."""
-    deadline = time.monotonic() + within
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def run(project: Project, *words: str, stdin: bytes | None = b"") -> subprocess.CompletedProcess[bytes]:
