@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stack.model import Running, Snapshot
 
 HERE = Path(__file__).resolve().parent
-INTERRUPTED, BROKEN_PIPE, FAILED = 130, 141, 1
+INTERRUPTED, BROKEN_PIPE, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 1, 2, 125
 
 
 class Verb(Task):  # type: ignore[type-arg]
@@ -35,7 +35,8 @@ class Verb(Task):  # type: ignore[type-arg]
 
     def __init__(self, body: Callable[..., Any], **options: Any) -> None:
         """Wrap the body so that what the operator caused never shows a traceback."""
-        super().__init__(_told(body), **options)
+        words, dry = options.pop("takes_words", False), options.pop("minds_dry", True)
+        super().__init__(_told(body, takes_words=words, minds_dry=dry), **options)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments, those that have a default marked so."""
@@ -55,26 +56,42 @@ def _allow_missing(parser: ParseMachine) -> None:
     _complete_context(parser)
 
 
+def _refuse(parser: ParseMachine, message: str) -> None:
+    """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
+    name = parser.context.name if parser.context else None
+    hint = f"invoke --help {name}" if name else "invoke --list"
+    raise Exit(f"twelfth: {message.rstrip('!.')}; see: {hint}", MISUSE)
+
+
 _complete_context = ParseMachine.complete_context
+ParseMachine.error = _refuse  # type: ignore[method-assign,assignment]
 ParseMachine.complete_context = _allow_missing  # type: ignore[method-assign,assignment]
 
 
-def _told(body: Callable[..., Any]) -> Callable[..., Any]:
+def _told(body: Callable[..., Any], *, takes_words: bool, minds_dry: bool) -> Callable[..., Any]:
     """Return the body with our errors and Ctrl-C translated into Invoke's clean exit: the one place for it."""
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        from stack.errors import TwelfthError
+        from stack.errors import MisuseError, TwelfthError
 
         try:
+            if "--" in sys.argv and not takes_words:
+                raise MisuseError(f"{body.__name__} takes nothing after --; see: invoke --help {body.__name__}")
+            if args[0].config.run.dry and not minds_dry:
+                _say(f"{body.__name__} would act; it has nothing to plan, and nothing was done")
+                return None
             return body(*args, **kwargs)
         except TwelfthError as error:
             raise Exit(f"twelfth: {error}", error.exit_code) from error
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                raise Exit(code=BROKEN_PIPE) from None
+            what = f"{error.filename}: " if error.filename else ""
+            raise Exit(f"twelfth: {what}{error.strerror or error}; mend that and repeat it", ENGINE_FAILED) from error
         except KeyboardInterrupt:
             raise Exit("twelfth: interrupted; to see where it stands: invoke status", INTERRUPTED) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            raise Exit(code=BROKEN_PIPE) from None
 
     return wrapped
 
@@ -178,17 +195,18 @@ def logs(c: Context, service: str | None = None, follow: bool = False, run: str 
         sys.stdout.buffer.flush()
 
 
-@verb(help={"count": "how many", "concurrency": "at a time", "json": "one JSON object"})
-def hit(c: Context, count: int = 0, concurrency: int = 1, json: bool = False) -> None:
+@verb(minds_dry=False, help={"count": "how many", "concurrency": "at a time", "json": "one JSON object"})
+def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False) -> None:
     """Visit the service: print its sentence, or with --count what many visits prove."""
     from stack import lifecycle, screen, smoke
 
-    url = lifecycle.url(_found(c)[1].address)
+    many, at_once = smoke.number("--count", count or "1"), smoke.number("--concurrency", concurrency)
+    url = lifecycle.door(_engine(c))
     if not (count or json):
         _say(smoke.sentence(url))
         return
-    with screen.bar(count, "hits") as tell:
-        report = smoke.volley(url, count or 1, concurrency, tell)
+    with screen.bar(many, "hits") as tell:
+        report = smoke.volley(url, many, at_once, tell)
     _say(report.json() if json else str(report))
     if not report.is_good:
         raise Exit(code=FAILED)
@@ -222,10 +240,11 @@ def _after_dashes() -> list[str]:
 
 
 def _on_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 @verb(
+    takes_words=True,
     iterable=["env"],
     help={
         "detach": "print the id and leave it to itself",
@@ -282,7 +301,7 @@ def history(c: Context, json: bool = False) -> None:
     _say(view.history_json(records) if json else view.history(records))
 
 
-@verb(help={"run": "its id, or the beginning of it"})
+@verb(minds_dry=False, help={"run": "its id, or the beginning of it"})
 def stop(c: Context, run: str) -> None:
     """End a run: TERM, and KILL after its grace period."""
     from stack import oneoff
@@ -291,7 +310,7 @@ def stop(c: Context, run: str) -> None:
     _say(f"{ended.id} {ended.state}, exit code {ended.exit_code}")
 
 
-@verb
+@verb(minds_dry=False)
 def build(c: Context) -> None:
     """Make the release that the files of this directory give, and print its name."""
     from stack import lifecycle, screen
@@ -317,7 +336,7 @@ def check(c: Context) -> None:
     _develop(c, "ruff check .", "ruff format --check .", "mypy")
 
 
-@verb
+@verb(takes_words=True)
 def test(c: Context) -> None:
     """Run the tests; what follows -- goes to pytest."""
     import shlex
@@ -325,7 +344,7 @@ def test(c: Context) -> None:
     _develop(c, shlex.join(["pytest", *_after_dashes()]))
 
 
-@verb
+@verb(takes_words=True)
 def bench(c: Context) -> None:
     """Time twelfth beside docker compose and others; what follows -- is the number of rounds."""
     import shlex
@@ -350,12 +369,12 @@ def _program(path: Path) -> Task:  # type: ignore[type-arg]
         _admin(c, path.stem, *_after_dashes(), reason=reason, tty=_on_terminal())
 
     body.__doc__ = _first_line(path) or f"Run admin/{path.name}."
-    return Verb(body, name=path.stem.replace("_", "-"), help={"reason": "kept in the record"})
+    return Verb(body, name=path.stem.replace("_", "-"), takes_words=True, help={"reason": "kept in the record"})
 
 
 OWN = (up, down, status, logs, hit, run, reset, console, history, stop, build, check, test, bench)
 ns = Collection(*OWN)
 ns.configure({"engine": "auto"})
 for program in sorted((HERE / "admin").glob("[!_]*.py")):
-    if program.stem not in ns.task_names:
+    if program.stem.isidentifier() and program.is_file() and program.stem not in ns.task_names:
         ns.add_task(_program(program))

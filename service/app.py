@@ -69,8 +69,9 @@ def ready(counter: Counter) -> Answer:
 
 
 def _insist_on_the_path() -> None:
-    """Refuse a path with bytes that are no UTF-8: Bottle drops them, and /%ff would count as /."""
-    if not bottle.request.environ["bottle.raw_path"].isascii():
+    """Refuse what Bottle would bend into a path of ours: it drops bytes that are no UTF-8, and double slashes."""
+    path = bottle.request.environ["bottle.raw_path"]
+    if path.startswith("//") or not path.isascii():
         raise bottle.HTTPError(404)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import http.client
 import os
+import re
 import shlex
 import time
 from dataclasses import replace
@@ -37,9 +38,14 @@ def declared(directory: Path, environment: Mapping[str, str], release: str = "")
 
     Raises `MisuseError` where a file is missing or wrong.
     """
+    if release and not re.fullmatch("[0-9a-f]{12}", release):
+        raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke status")
     text, dotenv = _text(directory / FILE), _text(directory / ".env", "")
-    variables = compose.variables(dotenv, environment)
-    return compose.read(text, {**variables, "RELEASE": release} if release else variables, directory)
+    try:
+        variables = compose.variables(dotenv, environment)
+        return compose.read(text, {**variables, "RELEASE": release} if release else variables, directory)
+    except (RecursionError, OverflowError) as error:
+        raise MisuseError(f"{FILE}: too deep or too large ({error}); make it simpler") from error
 
 
 def current(directory: Path, environment: Mapping[str, str]) -> Stack:
@@ -161,6 +167,13 @@ def found(engine: Engine) -> tuple[Engine, Snapshot]:
     return engine, snapshot
 
 
+def door(engine: Engine) -> str:
+    """Return the URL of the stack's door; raises `NotUpError` where nothing that runs has one."""
+    if address := found(engine)[1].address:
+        return url(address)
+    raise NotUpError(f"nothing of {engine.stack.project} that runs answers visitors; see: invoke status")
+
+
 @contextlib.contextmanager
 def alone(stack: Stack) -> Iterator[None]:
     """Hold the stack's lock on this machine; a process that dies frees it, whatever it dies of.
@@ -168,19 +181,27 @@ def alone(stack: Stack) -> Iterator[None]:
     Raises `BusyError`, naming the holder, where another command changes the same stack.
     """
     path = stack.directory / ".twelfth" / f"{stack.project}.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise EngineError(f"cannot write {error.filename}: {error.strerror}; mend that, then repeat it") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise BusyError(f"{holder} is changing this stack; let it finish, then repeat the command") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} (since {time.strftime('%H:%M:%S')})")
-        file.flush()
+        _sign(path)
         yield
-        file.truncate(0)
+        path.write_bytes(b"")
+
+
+def _sign(path: Path) -> None:
+    """Write who holds the lock; on a full disk the lock is held all the same, and `down` must still work."""
+    with contextlib.suppress(OSError):
+        path.write_text(f"process {os.getpid()} (since {time.strftime('%H:%M:%S')})", "utf-8")
 
 
 def is_ready(address: str) -> bool:
@@ -199,7 +220,8 @@ def is_ready(address: str) -> bool:
 def url(address: str) -> str:
     """Return the URL of a door at `host:port`."""
     host, _, port = address.rpartition(":")
-    return f"http://{_reachable(host)}:{port}"
+    reachable = _reachable(host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _reachable(host: str) -> str:
@@ -238,7 +260,7 @@ def _why_not_ready(snapshot: Snapshot) -> str:
 def _refuse_disturbing(engine: Engine, steps: Iterable[plan.Step], *, force: bool) -> None:
     if not force and (runs := plan.disturbed(steps, engine.runs.records())):
         names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in runs)
-        raise BusyError(f"this would replace the release under a run: {names}; let it end, or: invoke up --force")
+        raise BusyError(f"this would replace the release under a run: {names}; invoke stop it, or: invoke up --force")
 
 
 def _refuse_taken_ports(engine: Engine, steps: Iterable[plan.Step]) -> None:

@@ -142,8 +142,8 @@ Recipe = dict[str, str]
 """What one replica is made from, flat and by name (`image`, `environment.PORT_REDIS`, `limits.memory`): the
 fingerprint of a replica, kept readable so that a difference can be named."""
 
-UNKNOWN = "?"
-"""What a recipe holds where the engine cannot tell; it is not held against a replica."""
+UNKNOWN = "\0unknown"
+"""What a recipe holds where the engine cannot tell, which no setting can be; it is not held against a replica."""
 
 
 @dataclass(frozen=True)

@@ -149,10 +149,14 @@ def down(
 
 
 def disturbed(steps: Iterable[Step], runs: tuple[Run, ...]) -> tuple[Run, ...]:
-    """Return the runs that have not ended and whose worker, the release that they are of, the steps would take away."""
-    replaced = [step for step in steps if isinstance(step, Create) and step.service.build]
-    releases = {step.instead.release for step in replaced if step.instead}
-    return tuple(run for run in runs if run.is_running and run.release in releases)
+    """Return the runs that have not ended and whose network, or the release that they are of, the steps take away."""
+    steps = tuple(steps)
+    going = tuple(run for run in runs if run.is_running)
+    if any(isinstance(step, Withdraw) for step in steps):
+        return going
+    replaced = [(step.instead, step.service) for step in steps if isinstance(step, Create) and step.service.build]
+    releases = {old.release for old, new in replaced if old and old.is_running and not new.image.endswith(old.release)}
+    return tuple(run for run in going if run.release in releases)
 
 
 def scaled(stack: Stack, name: str, replicas: int) -> Service:

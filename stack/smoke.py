@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -82,18 +83,24 @@ def sentence(url: str) -> str:
     return text
 
 
-def volley(url: str, count: int, concurrency: int, tell: Callable[[int], object] = lambda _: None) -> Report:
-    """Send `count` visits, `concurrency` at a time, over connections that are kept; `tell` hears of each that is done.
+def number(option: str, text: str) -> int:
+    """Return an option's value as a number, 1 or more; raises `MisuseError`."""
+    if text.isascii() and text.isdigit() and int(text[:12]) > 0:
+        return int(text[:12])
+    raise MisuseError(f"{option} {text}: say a number, 1 or more, such as: invoke hit --count 100 --concurrency 8")
 
-    Raises `MisuseError` where either is less than 1.
-    """
-    if count < 1 or concurrency < 1:
-        raise MisuseError("--count and --concurrency are at least 1; such as: invoke hit --count 100 --concurrency 8")
+
+def volley(url: str, count: int, concurrency: int, tell: Callable[[int], object] = lambda _: None) -> Report:
+    """Send `count` visits, `concurrency` at a time, over connections that are kept, and tell of each that is done."""
     began = time.perf_counter()
     shares = [len(range(start, count, concurrency)) for start in range(min(concurrency, count))]
+    enough = threading.Event()
     with ThreadPoolExecutor(len(shares)) as pool:
-        visits = pool.map(lambda share: tuple(_visits(url, share, tell)), shares)
-        answers = tuple(itertools.chain.from_iterable(visits))
+        visits = pool.map(lambda share: tuple(_visits(url, share, tell, enough)), shares)
+        try:
+            answers = tuple(itertools.chain.from_iterable(visits))
+        finally:
+            enough.set()
     return report(answers, time.perf_counter() - began)
 
 
@@ -119,9 +126,11 @@ def _percentile(ordered: list[float], share: int) -> float:
     return ordered[max(0, -(-share * len(ordered) // 100) - 1)] if ordered else 0.0
 
 
-def _visits(url: str, count: int, tell: Callable[[int], object]) -> Iterator[Answer]:
+def _visits(url: str, count: int, tell: Callable[[int], object], enough: threading.Event) -> Iterator[Answer]:
     connection = _connect(url)
     for _ in range(count):
+        if enough.is_set():
+            break
         yield _visit(connection)
         tell(1)
     connection.close()
@@ -139,7 +148,10 @@ def _visit(connection: http.client.HTTPConnection) -> Answer:
     seconds, replica = time.perf_counter() - began, answer.headers.get("X-Served-By", "")
     if answer.status != http.HTTPStatus.OK:
         return Answer(seconds, failure=f"HTTP {answer.status}", replica=replica)
-    return Answer(seconds, number=json.loads(text)["hits"], replica=replica)
+    try:
+        return Answer(seconds, number=int(json.loads(text)["hits"]), replica=replica)
+    except (ValueError, KeyError, TypeError):
+        return Answer(seconds, failure="no number in the answer", replica=replica)
 
 
 def _connect(url: str) -> http.client.HTTPConnection:

@@ -57,7 +57,7 @@ def write(stream: int, data: bytes) -> None:
 def pump_input(session: Session) -> None:
     """Send what we are given to the run until either has enough."""
     with contextlib.suppress(OSError):
-        while data := os.read(sys.stdin.fileno(), PIECE):
+        while sys.stdin and (data := os.read(sys.stdin.fileno(), PIECE)):
             session.send(data)
         session.end_input()
 

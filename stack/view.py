@@ -50,6 +50,8 @@ class Status:
 
     def __str__(self) -> str:
         """Return the status as a few lines for people."""
+        if not self.services:
+            return f"nothing of {self.project} is up on {self.engine}; try: invoke up"
         rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *(row.words() for row in self.services)]
         answers = "answers" if self.ready else "does not answer"
         head = f"{self.project} on {self.engine}, release {self.release or '-'}"
@@ -87,9 +89,14 @@ def _record(run: Run) -> tuple[str, ...]:
     began = datetime.fromisoformat(run.started).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     seconds = "-" if run.seconds is None else f"{run.seconds:.1f}"
     code = "-" if run.exit_code is None else str(run.exit_code)
-    command = shlex.join(run.command)
+    command = printable(shlex.join(run.command))
     shown = command if len(command) <= WIDEST else f"{command[: WIDEST - 1]}…"
-    return (run.id, began, seconds, run.state, code, run.release or "-", run.operator, shown, run.reason)
+    return (run.id, began, seconds, run.state, code, run.release or "-", run.operator, shown, printable(run.reason))
+
+
+def printable(text: str) -> str:
+    """Return the text with what would move or colour a terminal spelled out."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def history_json(records: Iterable[Run]) -> str:

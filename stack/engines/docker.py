@@ -43,9 +43,14 @@ class Docker(Engine):
         """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
         import docker
         from docker.context import ContextAPI
+        from docker.context.config import get_current_context_name
         from docker.utils import kwargs_from_env
 
-        where = kwargs_from_env() if os.environ.get("DOCKER_HOST") else ContextAPI.kwargs_from_context()
+        name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+        with told("the Docker settings are wrong"):
+            where = kwargs_from_env() if os.environ.get("DOCKER_HOST") else ContextAPI.kwargs_from_context(name)
+        if not where:
+            raise EngineError(f"there is no Docker context {name}; see: docker context ls")
         try:
             client = docker.APIClient(version="auto", timeout=ANSWER_WITHIN, **where)
         except docker.errors.DockerException as error:

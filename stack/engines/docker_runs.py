@@ -9,7 +9,7 @@ from stack.engines import container, frames, holder, one_off
 from stack.engines.base import Runs
 from stack.engines.docker_session import ContainerSession
 from stack.engines.told import gone_is_fine, told
-from stack.errors import IdentityError, NotUpError
+from stack.errors import BusyError, EngineError, IdentityError, NotUpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +44,11 @@ class ContainerRuns(Runs):
 
     def make_room(self, keep: int) -> None:
         """Remove the oldest containers that have ended; the list alone tells which."""
-        wanted = {"label": self._labels, "status": ["exited", "dead", "created"]}
-        with told(), gone_is_fine():
+        wanted = {"label": self._labels, "status": ["exited", "dead"]}
+        with told():
             found = sorted(self.api.containers(all=True, filters=wanted), key=lambda each: each["Created"])
-            for each in found[: max(0, len(found) - keep)]:
+        for each in found[: max(0, len(found) - keep)]:
+            with contextlib.suppress(EngineError, BusyError), told():  # somebody else makes room, too
                 self.api.remove_container(each["Id"], v=True)
 
     def records(self) -> tuple[Run, ...]:
@@ -65,14 +66,15 @@ class ContainerRuns(Runs):
             url = f"{self.api.base_url}/v{self.api.api_version}/containers/{name}/logs"
             wanted = {"stdout": 1, "stderr": 1, "follow": int(follow)}
             with self.api.get(url, params=wanted, stream=True, timeout=None) as answer:
-                yield from (frames.raw if terminal else frames.frames)(answer.raw.read)
+                yield from (frames.raw if terminal else frames.frames)(answer.raw.read1)
 
     def stop(self, identity: str) -> None:
         """Rename the container, which tells that it was stopped, and stop it."""
-        name = self._name(identity)
-        with told():
-            self.api.rename(name, f"{name}{one_off.STOPPED}")
-            self.api.stop(f"{name}{one_off.STOPPED}")
+        with told(), gone_is_fine():
+            run = self.api.inspect_container(self._name(identity))
+            if not run["Name"].endswith(one_off.STOPPED):
+                self.api.rename(run["Id"], f"{run['Name'].lstrip('/')}{one_off.STOPPED}")
+            self.api.stop(run["Id"], timeout=run["Config"].get("StopTimeout"))
 
     def forget(self, identity: str) -> None:
         """Remove the container."""
@@ -85,11 +87,12 @@ class ContainerRuns(Runs):
         with told():
             worker = self._worker(order.replica)
             body = one_off.body(worker, order)
-            if join:
-                body = holder.joined(body, holder.find_or_make(self.api, self.project, worker, order.id))
+            held = holder.find_or_make(self.api, self.project, worker, order.id) if join else ""
+            if held:
+                body = holder.joined(body, held)
             created = self.api.create_container_from_config(body, f"{self.project}-run-{order.id}")["Id"]
             try:
-                for network in [] if join else one_off.networks(worker)[1:]:
+                for network in [] if held else one_off.networks(worker)[1:]:
                     self.api.connect_container_to_network(created, network)
                 self._refuse_unlike(worker, created, order)
                 yield created

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-STDIN, STDOUT, STDERR, RESIZE, SIGNAL = range(5)
+STDIN, STDOUT, STDERR, RESIZE, SIGNAL, READY, EXIT = range(7)
 HEADER = struct.Struct(">BxxxL")
 PIECE = 1 << 16
 

@@ -8,7 +8,10 @@ networks of the worker; it ends by itself an hour after the last worker has gone
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
+
+from docker.errors import APIError
 
 from stack.engines.container import COMPOSE
 from stack.engines.one_off import networks
@@ -29,22 +32,35 @@ done
 
 
 def find_or_make(api: docker.APIClient, project: str, worker: Body, token: str) -> str:
-    """Return the id of a running holder on the worker's networks; `token` is for the name of a new one."""
+    """Return the id of a running holder on the worker's networks; `token` is for the name of a new one.
+
+    Returns an empty string where none can be had, as in an image without a shell.
+    """
     wanted = _ids(worker)
     for each in api.containers(filters=_labels(project)):
         if _ids(each) == wanted:
             return str(each["Id"])
     made: str = api.create_container_from_config(body(worker), f"{project}-holder-{token}")["Id"]
-    for network in networks(worker)[1:]:
-        api.connect_container_to_network(made, network)
-    api.start(made)
-    return made
+    try:
+        for network in networks(worker)[1:]:
+            api.connect_container_to_network(made, network)
+        api.start(made)
+        return made if api.inspect_container(made)["State"]["Running"] else ""
+    except APIError:
+        remove(api, made)
+        return ""
 
 
 def remove_all(api: docker.APIClient, project: str) -> None:
     """Remove the project's holders."""
     for each in api.containers(all=True, filters=_labels(project)):
-        api.remove_container(each["Id"], force=True)
+        remove(api, each["Id"])
+
+
+def remove(api: docker.APIClient, identity: str) -> None:
+    """Remove a holder, which may be about to remove itself."""
+    with contextlib.suppress(APIError):
+        api.remove_container(identity, force=True)
 
 
 def body(worker: Body) -> Body:

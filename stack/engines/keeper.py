@@ -1,22 +1,28 @@
-"""Keep one run of the local engine: `python keeper.py DIRECTORY FD`, in a session of its own.
+"""Keep one run of the local engine: `python keeper.py DIRECTORY STREAMS CONTROL`, in a session of its own.
 
-It starts what `DIRECTORY/spec.json` describes, keeps all that the run prints in `DIRECTORY/output` (as frames), passes
-it on to the client at the other end of the socket FD for as long as there is one, ends the run when its time is over
-or when it is told to by SIGTERM, and writes `DIRECTORY/end.json` last. It does not depend on its client in anything.
+What to run comes on standard input, as JSON, so that no value of the environment is ever written to a disk. STREAMS and
+CONTROL are sockets to the client: bytes in and out on the one, signals and sizes on the other, so that input which
+nobody reads holds up no signal. The keeper keeps all that the run prints in `DIRECTORY/output` (as frames), passes it
+on for as long as there is a client, ends the run when its time is over or when it is told to by SIGTERM, and writes
+`DIRECTORY/end.json` last. It does not depend on its client in anything.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import termios
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,72 +32,85 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from stack.engines import frames
+from stack.engines.launch import end_with_parent
 
 NOT_FOUND, NOT_EXECUTABLE, TIMED_OUT = 127, 126, 124
 DRAIN_WITHIN = 2.0
-"""Seconds that output may still come after the run ended, from children that it left behind."""
+"""Seconds of silence after the run ended that are waited for, should a child elsewhere hold its output open."""
+
+RECORD_SIZE = 512
+"""Bytes of a record, reserved before the run begins so that a full disk cannot take its end away."""
 
 
 class Keeper:
     """One run: its process, its client, its record."""
 
-    def __init__(self, directory: Path, client: socket.socket) -> None:
-        """Take the directory and the connection; start nothing yet."""
-        self.directory = directory
-        self.client: socket.socket | None = client
-        self.spec: dict[str, Any] = json.loads((directory / "spec.json").read_text("utf-8"))
-        self.log = (directory / "output").open("wb", buffering=0)
+    def __init__(self, directory: Path, streams: socket.socket, control: socket.socket, spec: dict[str, Any]) -> None:
+        """Take the directory, the connections and what to run; start nothing yet."""
+        self.directory, self.control, self.spec = directory, control, spec
+        self.client: socket.socket | None = streams
+        self.log: IO[bytes] | None = (directory / "output").open("wb")
+        (directory / "end.json.new").write_bytes(b" " * RECORD_SIZE)
+        self.lock = _hold(directory / "keeper")
         self.writing = threading.Lock()
         self.cause = ""
+        self.waiting: dict[int, float] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self.input: IO[bytes] | None = None
 
     def keep(self) -> None:
         """Run the command to its end and record how it ended."""
-        self.lock = _hold(self.directory / "keeper")
         signal.signal(signal.SIGTERM, self._stopped)
         for name in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(name, signal.SIG_IGN)
+            signal.signal(name, lambda *_: None)  # not SIG_IGN, which the run would inherit
         began = datetime.now(UTC)
+        self._tell(frames.READY, b"")
         try:
             code = self._run()
         except OSError as error:
             self._emit(frames.STDERR, f"twelfth: {self.spec['command'][0]}: {error.strerror}\n".encode())
             code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
         self._record(began, code)
-        if self.client:
-            self.client.close()
+        self._tell(frames.EXIT, str(code).encode())
 
     def _run(self) -> int:
         outputs = self._start()
-        pumps = [threading.Thread(target=self._pump, args=each, daemon=True) for each in outputs]
-        listener = threading.Thread(target=self._listen, daemon=True)
-        for thread in (*pumps, listener):
-            thread.start()
+        pumps = {stream: self._thread(self._pump, stream, source) for stream, source in outputs.items()}
+        if self.client:
+            self._thread(self._listen, self.client)
+        self._thread(self._listen, self.control)
         code = self._wait()
-        for pump in pumps:
-            pump.join(DRAIN_WITHIN)
+        self._signal_group(signal.SIGKILL)  # as a container's processes end with its first
+        ended = time.monotonic()
+        for stream, pump in pumps.items():
+            while pump.is_alive() and time.monotonic() - max(ended, self.waiting.get(stream, ended)) < DRAIN_WITHIN:
+                pump.join(0.05)
         return code
 
-    def _start(self) -> list[tuple[int, IO[bytes]]]:
+    def _thread(self, target: Any, *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        thread.start()
+        return thread
+
+    def _start(self) -> dict[int, IO[bytes]]:
         """Start the process and return its outputs by stream."""
         if self.spec["tty"]:
             return self._start_on_terminal()
         source = subprocess.PIPE if self.spec["interactive"] else subprocess.DEVNULL
-        self.process = self._popen(stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert self.process.stdout  # noqa: S101 - PIPE was asked for
-        assert self.process.stderr  # noqa: S101
+        self.process = self._popen(end_with_parent, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.input = self.process.stdin
-        return [(frames.STDOUT, self.process.stdout), (frames.STDERR, self.process.stderr)]
+        outputs = {frames.STDOUT: self.process.stdout, frames.STDERR: self.process.stderr}
+        return {stream: source for stream, source in outputs.items() if source}
 
-    def _start_on_terminal(self) -> list[tuple[int, IO[bytes]]]:
+    def _start_on_terminal(self) -> dict[int, IO[bytes]]:
         ours, theirs = pty.openpty()
-        self.process = self._popen(stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_take_terminal)
+        self.process = self._popen(_take_terminal, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         terminal = os.fdopen(ours, "r+b", buffering=0)
         self.input = terminal
-        return [(frames.STDOUT, terminal)]
+        return {frames.STDOUT: terminal}
 
-    def _popen(self, **streams: Any) -> subprocess.Popen[bytes]:
+    def _popen(self, first: Any, **streams: Any) -> subprocess.Popen[bytes]:
         environment = self.spec["environment"]
         return subprocess.Popen(  # noqa: S603 - what the operator typed
             self.spec["command"],
@@ -99,11 +118,13 @@ class Keeper:
             cwd=self.spec["directory"],
             executable=_which(self.spec["command"][0], environment.get("PATH", os.defpath)),
             start_new_session=True,
+            preexec_fn=first,  # noqa: PLW1509 - before any thread of ours
             **streams,
         )
 
     def _wait(self) -> int:
-        assert self.process  # noqa: S101 - called after it was started
+        if self.process is None:
+            return NOT_FOUND
         try:
             code = self.process.wait(self.spec["timeout"])
         except subprocess.TimeoutExpired:
@@ -113,7 +134,7 @@ class Keeper:
         return 128 - code if code < 0 else code
 
     def _stopped(self, _number: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=self._end, args=("stopped",), daemon=True).start()
+        self._thread(self._end, "stopped")
 
     def _end(self, cause: str) -> None:
         """Send TERM, and KILL to the whole group where that does not help within the grace period."""
@@ -125,35 +146,46 @@ class Keeper:
 
     def _signal(self, number: int) -> None:
         if self.process and self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
+            self._signal_group(number)
+
+    def _signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self.process:
                 os.killpg(self.process.pid, number)
 
     def _pump(self, stream: int, source: IO[bytes]) -> None:
         with contextlib.suppress(OSError):  # a terminal whose last process ended reads as an error (EIO)
+            self.waiting[stream] = time.monotonic()
             while data := os.read(source.fileno(), frames.PIECE):
+                self.waiting[stream] = float("inf")
                 self._emit(stream, data)
+                self.waiting[stream] = time.monotonic()
 
     def _emit(self, stream: int, data: bytes) -> None:
         """Keep the data, then pass it on; a full disk or a lost client must not disturb the run."""
-        packed = frames.frame(stream, data)
         with self.writing:
-            with contextlib.suppress(OSError):
-                self.log.write(packed)
-            if self.client:
+            if self.log:
                 try:
-                    self.client.sendall(packed)
-                except OSError:
-                    self.client = None
+                    self.log.write(frames.frame(stream, data))
+                    self.log.flush()
+                except OSError:  # what is kept ends here: half a frame would garble all that follows
+                    self.log = None
+            self._tell(stream, data)
 
-    def _listen(self) -> None:
-        """Do what the client says until it has gone."""
-        if not (client := self.client):
-            return
+    def _tell(self, kind: int, data: bytes) -> None:
+        if self.client:
+            try:
+                self.client.sendall(frames.frame(kind, data))
+            except OSError:
+                self.client = None
+
+    def _listen(self, connection: socket.socket) -> None:
+        """Do what the client says until it has gone; nobody is left then who could give more input."""
         with contextlib.suppress(OSError):
-            for kind, data in frames.frames(client.recv):
+            for kind, data in frames.frames(connection.recv):
                 self._obey(kind, data)
-        with contextlib.suppress(OSError):
-            self._end_input()  # nobody is left who could give more
+        if connection is not self.control:
+            self._end_input()
 
     def _obey(self, kind: int, data: bytes) -> None:
         if kind == frames.SIGNAL:
@@ -162,12 +194,15 @@ class Keeper:
             rows, columns = map(int, data.split())
             termios.tcsetwinsize(self.input.fileno(), (rows, columns))
         elif kind == frames.STDIN and self.input:
-            with contextlib.suppress(OSError):  # it does not read any more
+            try:
                 _write(self.input, data) if data else self._end_input()
+            except OSError:  # it does not read any more
+                self._end_input()
 
     def _end_input(self) -> None:
         if not self.spec["tty"] and self.input:
-            self.input.close()
+            with contextlib.suppress(OSError):
+                self.input.close()
             self.input = None
 
     def _record(self, began: datetime, code: int) -> None:
@@ -180,14 +215,13 @@ class Keeper:
             "exit_code": code,
         }
         aside = self.directory / "end.json.new"
-        aside.write_text(json.dumps(record), "utf-8")
+        with aside.open("r+b") as file:
+            file.write(json.dumps(record).ljust(RECORD_SIZE).encode())
         aside.replace(self.directory / "end.json")
 
 
 def _hold(path: Path) -> IO[bytes]:
     """Lock a file that holds our process id for as long as we live: that is how others know that we do."""
-    import fcntl
-
     file = path.open("wb", buffering=0)
     fcntl.flock(file, fcntl.LOCK_EX)
     file.write(str(os.getpid()).encode())
@@ -201,15 +235,12 @@ def _write(target: IO[bytes], data: bytes) -> None:
 
 def _take_terminal() -> None:
     """Make the terminal on standard input the controlling one, so that Ctrl-C in it is a signal."""
-    import fcntl
-
+    end_with_parent()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _which(name: str, path: str) -> str:
     """Return the program's path by the run's own PATH, not the keeper's; raises as exec would."""
-    import shutil
-
     if found := shutil.which(name, path=path):
         return found
     if os.sep in name or not any((Path(each) / name).exists() for each in path.split(os.pathsep)):
@@ -217,5 +248,12 @@ def _which(name: str, path: str) -> str:
     raise PermissionError(13, os.strerror(13), name)
 
 
+def main(directory: str, streams: str, control: str) -> None:
+    """Keep the run that standard input describes."""
+    ctypes.CDLL(None)  # loaded before the fork
+    spec = json.loads(sys.stdin.buffer.read())
+    Keeper(Path(directory), socket.socket(fileno=int(streams)), socket.socket(fileno=int(control)), spec).keep()
+
+
 if __name__ == "__main__":
-    Keeper(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))).keep()
+    main(*sys.argv[1:])

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 from stack import ports
 from stack.engines import release
 from stack.engines.base import Engine
+from stack.engines.json_file import read_json, write_json
 from stack.engines.local_runs import KeptRuns
 from stack.engines.supervision import Supervisor, program
 from stack.errors import EngineError, NotUpError
 from stack.model import Port, Running, Snapshot, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from stack.engines.base import Runs, Say
     from stack.model import Network, Recipe, Service, Stack
@@ -72,7 +73,7 @@ class Local(Engine):
     def _processes(self) -> tuple[Running, ...]:
         states = self.supervisor.states() if self.home.exists() else {}
         specs = sorted((self.home / "services").glob("*.json"))
-        return tuple(_running(json.loads(path.read_text("utf-8")), states) for path in specs)
+        return tuple(_running(path.stem, read_json(path), states) for path in specs)
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a process of the service would be made from; None where it has no `x-local`."""
@@ -124,8 +125,7 @@ class Local(Engine):
             self.supervisor.start()
             self.supervisor.remove(name)
             self._keep_port(service)
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(self._spec(service, number), indent=1), "utf-8")
+            write_json(path, self._spec(service, number))
             text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
             path.with_suffix(".conf").write_text(text, "utf-8")
         self.supervisor.add(name)
@@ -173,8 +173,7 @@ class Local(Engine):
     def _worker(self, replica: Running) -> dict[str, Any]:
         """Return what a replica was launched from, or what one of a release that is here would be."""
         if replica.id:
-            spec: dict[str, Any] = json.loads((self.home / "services" / f"{replica.name}.json").read_text("utf-8"))
-            return spec
+            return read_json(self.home / "services" / f"{replica.name}.json")
         service = self.stack.service(replica.service)
         if service is None or not self._release(service).exists():
             raise NotUpError(f"release {replica.release} is not here; see: invoke build")
@@ -208,27 +207,26 @@ class Local(Engine):
         return ports.free(LOOPBACK)
 
     def _kept_ports(self) -> dict[str, int]:
-        with contextlib.suppress(OSError, ValueError):
-            kept: dict[str, int] = json.loads((self.home / "ports.json").read_text("utf-8"))
-            return kept
-        return {}
+        kept = read_json(self.home / "ports.json")
+        return {name: port for name, port in kept.items() if isinstance(port, int)}
 
     def _keep_port(self, service: Service) -> None:
         kept = self._kept_ports() | {service.name: self._port(service.name)}
-        (self.home / "ports.json").write_text(json.dumps(kept), "utf-8")
+        write_json(self.home / "ports.json", kept)
 
 
-def _running(spec: dict[str, Any], states: Any) -> Running:
-    name = f"{spec['service']}-{spec['number']}"
+def _running(name: str, spec: Mapping[str, Any], states: Mapping[str, str]) -> Running:
+    """Return a process as a value; one whose file is garbled has no recipe, and so is made anew."""
+    service, _, number = name.rpartition("-")
     return Running(
-        service=spec["service"],
-        number=spec["number"],
+        service=service,
+        number=int(number) if number.isdecimal() else 0,
         id=name,
         state=states.get(name, "stopped"),
-        recipe=spec["recipe"],
-        release=spec["release"],
-        image=spec["release"],
-        address=spec["address"],
+        recipe=spec.get("recipe") or {},
+        release=spec.get("release") or "",
+        image=spec.get("release") or "",
+        address=spec.get("address") or "",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stack.engines import frames
 from stack.engines.base import Runs
+from stack.engines.json_file import read_json, write_json
 from stack.engines.local_session import KeptSession
 from stack.engines.tail import tail
 from stack.errors import EngineError
@@ -40,12 +40,18 @@ class KeptRuns(Runs):
         """Write what the run is, and start its keeper."""
         worker = self.worker(order.replica)
         directory = self._directory(order.id)
+        environment = worker["environment"] | {"REPLICA": f"run-{order.id}"} | dict(order.environment)
+        spec = _spec(worker, order)
         try:
             directory.mkdir(parents=True, mode=0o700)
-            (directory / "spec.json").write_text(json.dumps(_spec(worker, order), indent=1), "utf-8")
-            return KeptSession(directory)
-        except OSError as error:
-            raise EngineError(f"cannot write {error.filename}: {error.strerror}; nothing was started") from error
+            write_json(directory / "spec.json", spec)
+            return KeptSession(directory, spec | {"environment": environment})
+        except BaseException as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            if isinstance(error, OSError):
+                where = error.filename or directory
+                raise EngineError(f"cannot write {where}: {error.strerror}; nothing was started") from error
+            raise
 
     def detach(self, order: Order) -> None:
         """Begin, and let go: the keeper needs no client."""
@@ -61,7 +67,8 @@ class KeptRuns(Runs):
 
     def records(self) -> tuple[Run, ...]:
         """Return the directories as records."""
-        found = [_record(path.parent) for path in self.home.glob("runs/*/spec.json")]
+        specs = {path.parent: read_json(path) for path in self.home.glob("runs/*/spec.json")}
+        found = [_record(directory, spec) for directory, spec in specs.items() if spec]
         return tuple(sorted(found, key=lambda run: run.started))
 
     def printed(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
@@ -89,10 +96,9 @@ class KeptRuns(Runs):
 
 
 def _spec(worker: dict[str, Any], order: Order) -> dict[str, Any]:
-    """Return what a run is: the worker's release, directory and environment, and what was ordered."""
+    """Return what a run is, as far as it is kept: all but its environment."""
     return {
         "command": list(order.command),
-        "environment": worker["environment"] | {"REPLICA": f"run-{order.id}"} | dict(order.environment),
         "directory": worker["directory"],
         "release": worker["release"],
         "overrides": [name for name, _ in order.environment],
@@ -106,9 +112,8 @@ def _spec(worker: dict[str, Any], order: Order) -> dict[str, Any]:
     }
 
 
-def _record(directory: Path) -> Run:
-    spec = json.loads((directory / "spec.json").read_text("utf-8"))
-    end = _end(directory)
+def _record(directory: Path, spec: dict[str, Any]) -> Run:
+    end = read_json(directory / "end.json")
     return Run(
         id=directory.name,
         command=tuple(spec["command"]),
@@ -126,18 +131,11 @@ def _record(directory: Path) -> Run:
     )
 
 
-def _end(directory: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        end: dict[str, Any] = json.loads((directory / "end.json").read_text("utf-8"))
-        return end
-    return {}
-
-
 def _keeper(directory: Path) -> int:
     """Return the process that keeps the run, 0 where it has ended: the lock on `keeper` is held while it lives."""
     import fcntl
 
-    if _end(directory):
+    if (directory / "end.json").exists():
         return 0
     with contextlib.suppress(OSError), (directory / "keeper").open("rb") as file:
         try:

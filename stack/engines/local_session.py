@@ -1,4 +1,4 @@
-"""A run of the local engine, over the socket that its keeper holds the other end of."""
+"""A run of the local engine, over the sockets that its keeper holds the other ends of."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stack.engines import frames
 from stack.engines.base import Session
 from stack.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 POLL = 0.01
 """Seconds between two looks for the record of a run whose connection has ended."""
@@ -28,32 +28,50 @@ RECORD_WITHIN = 5.0
 class KeptSession(Session):
     """The streams of one run and the directory where its keeper writes."""
 
-    def __init__(self, directory: Path) -> None:
-        """Start a keeper for the run that `directory/spec.json` describes, detached from this process."""
+    def __init__(self, directory: Path, spec: Mapping[str, Any]) -> None:
+        """Start a keeper for the run, detached from this process, and return when it keeps it."""
         self.directory = directory
-        self.socket, theirs = socket.socketpair()
-        with theirs:
+        self.code: int | None = None
+        self.streams, streams = socket.socketpair()
+        self.control, control = socket.socketpair()
+        with streams, control, (directory / "keeper.log").open("wb") as log:
+            ours = (streams.fileno(), control.fileno())
             self.keeper = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, str(Path(__file__).with_name("keeper.py")), str(directory), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, str(Path(__file__).with_name("keeper.py")), str(directory), *map(str, ours)],
+                pass_fds=ours,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=(directory / "keeper.log").open("wb"),
+                stderr=log,
                 start_new_session=True,
             )
+        self._hand_over(spec)
+        self.frames = frames.frames(self.streams.recv)
+        if next(self.frames, (None, b""))[0] != frames.READY:
+            raise EngineError(f"the run's keeper did not start; see {directory}/keeper.log")
+
+    def _hand_over(self, spec: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it did not start, which is seen next
+            if self.keeper.stdin:
+                self.keeper.stdin.write(json.dumps(spec).encode())
+                self.keeper.stdin.close()
 
     def output(self) -> Iterator[tuple[int, bytes]]:
         """Yield what the run prints until its keeper closes the connection."""
         with contextlib.suppress(OSError):
-            yield from frames.frames(self.socket.recv)
+            for kind, data in self.frames:
+                if kind == frames.EXIT:
+                    self.code = int(data)
+                else:
+                    yield kind, data
 
     def send(self, data: bytes) -> None:
         """Give the run input."""
-        self.socket.sendall(frames.frame(frames.STDIN, data))
+        self.streams.sendall(frames.frame(frames.STDIN, data))
 
     def end_input(self) -> None:
         """Close the run's input: an empty piece says so."""
-        self._tell(frames.STDIN, b"")
+        with contextlib.suppress(OSError):  # a run that has ended needs to be told nothing
+            self.send(b"")
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the run's terminal its size."""
@@ -64,9 +82,11 @@ class KeptSession(Session):
         self._tell(frames.SIGNAL, str(int(number)).encode())
 
     def wait(self) -> int:
-        """Return the exit code from the record, which the keeper writes last."""
-        path = self.directory / "end.json"
+        """Return the exit code: what the keeper said last, else what it wrote."""
+        if self.code is not None:
+            return self.code
         self.keeper.wait()
+        path = self.directory / "end.json"
         deadline = time.monotonic() + RECORD_WITHIN
         while not path.exists():
             if time.monotonic() > deadline:
@@ -75,5 +95,5 @@ class KeptSession(Session):
         return int(json.loads(path.read_text("utf-8"))["exit_code"])
 
     def _tell(self, kind: int, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # a run that has ended needs to be told nothing
-            self.socket.sendall(frames.frame(kind, data))
+        with contextlib.suppress(OSError):
+            self.control.sendall(frames.frame(kind, data))

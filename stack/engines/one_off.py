@@ -101,7 +101,26 @@ def unlike(worker: Body, run: Body, overrides: Iterable[str]) -> tuple[str, ...]
     """Return the names of what differs between two inspected containers, beyond serving and what was asked for."""
     asked = {f"environment.{name}" for name in overrides}
     found = differences(found_recipe(worker), found_recipe(run))
-    return tuple(name for name in found if name not in asked and not name.startswith(SERVICE_ONLY))
+    settings = tuple(name for name in found if name not in asked and not name.startswith(SERVICE_ONLY))
+    return settings + _unlike_rest(worker, run)
+
+
+def _unlike_rest(worker: Body, run: Body) -> tuple[str, ...]:
+    """Return the names of what a recipe does not speak of: the entrypoint, capabilities, privileges and so on."""
+    config = [name for name in ("Entrypoint", "WorkingDir") if _other(worker["Config"], run["Config"], name)]
+    host = [name for name in worker["HostConfig"] if name not in RUNS_OWN]
+    return (*config, *(name for name in host if _other(worker["HostConfig"], run["HostConfig"], name)))
+
+
+def _other(worker: Body, run: Body, name: str) -> bool:
+    return (worker.get(name) or None) != (run.get(name) or None)
+
+
+RUNS_OWN = {"NetworkMode", "PortBindings", "RestartPolicy", "AutoRemove", "Init", "ContainerIDFile", "Links"} | {
+    "PublishAllPorts",
+    *("Dns", "DnsOptions", "DnsSearch", "ExtraHosts"),  # of the namespace that a run joins
+}
+"""Settings of the host's that a run has its own of, or that the recipe speaks of."""
 
 
 def _bounded(order: Order, grace: int) -> list[str]:

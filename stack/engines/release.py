@@ -59,7 +59,7 @@ def digest(contents: tuple[File, ...], build: Build) -> str:
     for name, value in build.args:
         total.update(f"arg {name}={value}\n".encode())
     for file in contents:
-        total.update(f"file {file.mode:o} {len(file.content)} {file.path}\n".encode())
+        total.update(f"file {file.mode:o} {len(file.content)} {file.path}\n".encode(errors="surrogateescape"))
         total.update(file.content)
     return total.hexdigest()[:DIGITS]
 

@@ -29,6 +29,7 @@ def told(doing: str = "docker") -> Iterator[None]:
     """Raise `EngineError` or `BusyError` for what the SDK raises; `doing` is what it begins with."""
     import requests
     from docker.errors import APIError, DockerException
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
@@ -39,7 +40,7 @@ def told(doing: str = "docker") -> Iterator[None]:
                 f"docker: {text}; let what is at work on this stack finish, then repeat the command"
             ) from error
         raise EngineError(f"{doing}: {text}; {advice(text)}") from error
-    except requests.exceptions.RequestException as error:
+    except (requests.exceptions.RequestException, HTTPError) as error:
         raise EngineError(f"the Docker daemon went away ({one_line(str(error))}); try: docker version") from error
     except DockerException as error:
         raise EngineError(f"docker: {one_line(str(error))}; try: docker version") from error
