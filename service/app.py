@@ -70,8 +70,9 @@ def ready(counter: Counter) -> Answer:
 
 def _insist_on_the_path() -> None:
     """Refuse what Bottle would bend into a path of ours: it drops bytes that are no UTF-8, and double slashes."""
-    path = bottle.request.environ["bottle.raw_path"]
-    if path.startswith("//") or not path.isascii():
+    environment = bottle.request.environ
+    asked = environment.get("REQUEST_URI", "")  # waitress strips slashes, too
+    if asked.startswith("//") or not environment["bottle.raw_path"].isascii():
         raise bottle.HTTPError(404)
 
 
