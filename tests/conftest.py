@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import shutil
@@ -105,10 +106,15 @@ def eventually(check: Callable[[], bool], within: float = 20.0) -> bool:
     return True
 
 
+@functools.cache
 def absent(name: str) -> str:
-    """Return why an engine cannot be used here, or an empty string."""
+    """Return why an engine cannot be used here, such as no daemon or no images to be had, or an empty string."""
     try:
-        engines.choose(name, lifecycle.declared(ROOT, os.environ))
+        engine = engines.choose(name, lifecycle.declared(ROOT, os.environ))
+        here = engine.observe().images
+        for service in engine.stack.services:
+            if not service.build and service.image not in here:
+                engine.prepare(service, lambda _: None)
     except EngineError as error:
         return str(error)
     return ""
