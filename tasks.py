@@ -84,10 +84,10 @@ def _told(body: Callable[..., Any], *, takes_words: bool, minds_dry: bool) -> Ca
             return body(*args, **kwargs)
         except TwelfthError as error:
             raise Exit(f"twelfth: {error}", error.exit_code) from error
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise Exit(code=BROKEN_PIPE) from None
         except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-                raise Exit(code=BROKEN_PIPE) from None
             what = f"{error.filename}: " if error.filename else ""
             raise Exit(f"twelfth: {what}{error.strerror or error}; mend that and repeat it", ENGINE_FAILED) from error
         except KeyboardInterrupt:
@@ -103,26 +103,20 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _engine(c: Context, release: str = "") -> Engine:
-    """Return the engine with the stack as it is declared, of a release that is named or of none in particular."""
+def _engine(c: Context, release: str = "", scale: Sequence[str] = (), *, build: bool = False) -> Engine:
+    """Return the engine with the stack as it is declared, of the release that is named.
+
+    Where none is named, it is of the release that the files make now with `build`, else of none in particular.
+    """
     from stack import lifecycle
     from stack.engines import choose
 
-    engine = choose(c.config.engine, lifecycle.declared(HERE, os.environ, release))
+    anew = build and not release
+    stack = lifecycle.current(HERE, os.environ) if anew else lifecycle.declared(HERE, os.environ, release)
+    engine = choose(c.config.engine, lifecycle.scaled(stack, scale))
     if release:
         lifecycle.require_release(engine, release)
     return engine
-
-
-def _engine_to_build(c: Context, release: str, scale: list[str]) -> Engine:
-    """Return the engine with the stack of the release that is named, else of the one that the files make now."""
-    from stack import lifecycle
-    from stack.engines import choose
-
-    if release:
-        engine = _engine(c, release)
-        return type(engine)(lifecycle.scaled(engine.stack, scale))
-    return choose(c.config.engine, lifecycle.scaled(lifecycle.current(HERE, os.environ), scale))
 
 
 def _found(c: Context) -> tuple[Engine, Snapshot]:
@@ -144,7 +138,7 @@ def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> 
     """Build what is missing, converge the stack, wait until it answers, print its address."""
     from stack import lifecycle, screen
 
-    engine = _engine_to_build(c, release, scale)
+    engine = _engine(c, release, scale, build=True)
     if c.config.run.dry:
         _say("\n".join(map(str, lifecycle.steps_up(engine))) or "nothing to do")
         return
@@ -315,7 +309,7 @@ def build(c: Context) -> None:
     """Make the release that the files of this directory give, and print its name."""
     from stack import lifecycle, screen
 
-    engine = _engine_to_build(c, "", [])
+    engine = _engine(c, build=True)
     with screen.steps() as say:
         name = lifecycle.build(engine, say)
     _say(name)
