@@ -206,8 +206,16 @@ def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False)
         raise Exit(code=FAILED)
 
 
-def _run(c: Context, command: Sequence[str], *, release: str = "", detach: bool = False, **asked: Any) -> None:
-    """Run a command from what serves, and exit with its code."""
+def _run(
+    c: Context,
+    command: Sequence[str],
+    *,
+    release: str = "",
+    detach: bool = False,
+    streams: tuple[int, int] = (0, 1),
+    **asked: Any,
+) -> None:
+    """Run a command from what serves, and exit with its code where that is not 0."""
     from stack import oneoff
 
     engine, replica = _made_from(c, release)
@@ -216,7 +224,7 @@ def _run(c: Context, command: Sequence[str], *, release: str = "", detach: bool 
         _say(oneoff.dry(engine, order))
     elif detach:
         _say(oneoff.detach(engine, order))
-    elif code := oneoff.run(engine, order):
+    elif code := oneoff.run(engine, order, streams):
         raise Exit(code=code)
 
 
@@ -250,7 +258,7 @@ def _on_terminal() -> bool:
         "no-tty": "no terminal, even where there is one",
     },
 )
-def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
+def run(
     c: Context,
     env: list[str],
     detach: bool = False,
@@ -264,7 +272,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from stack import oneoff
 
     terminal = oneoff.terminal_wanted(tty=tty, no_tty=no_tty, detach=detach, there_is_one=_on_terminal())
-    asked = {"environment": oneoff.overrides(env), "timeout": oneoff.seconds(timeout), "reason": reason}
+    asked: dict[str, Any] = {"environment": oneoff.overrides(env), "timeout": oneoff.seconds(timeout), "reason": reason}
     command = oneoff.command(_after_dashes())
     _run(c, command, release=release, detach=detach, tty=terminal, interactive=not detach, **asked)
 
@@ -274,16 +282,148 @@ def _admin(c: Context, name: str, *arguments: str, **asked: Any) -> None:
     _run(c, ["python", "-m", f"admin.{name}", *arguments], **asked)
 
 
-@verb(help={"to": "the value to go on from", "reason": "kept in the record"})
-def reset(c: Context, to: str = "0", reason: str = "") -> None:
+REASON, OF_RELEASE = "kept in the record", "a built release, or the one of several that run"
+WAIT = "seconds to wait for whoever changes the data now"
+
+
+@verb(help={"to": "the value to go on from", "wait": WAIT, "reason": REASON, "release": OF_RELEASE})
+def reset(c: Context, to: str = "0", wait: str = "0", reason: str = "", release: str = "") -> None:
     """Set the counter, to 0 unless told otherwise, and say what it was."""
-    _admin(c, "reset", "--to", to, reason=reason, interactive=False)
+    waiting = () if wait == "0" else ("--wait", wait)
+    _admin(c, "reset", "--to", to, *waiting, reason=reason, release=release, interactive=False)
 
 
-@verb(help={"reason": "kept in the record"})
-def console(c: Context, reason: str = "") -> None:
+@verb(
+    help={
+        "status": "show each revision, and change nothing",
+        "json": "with --status: one JSON object",
+        "to": "go up or down to a revision; 0 is before the first",
+        "baseline": "record up to this revision as applied, and do nothing else",
+        "throttle": "at most so many keys a second",
+        "take-over": "finish what another release left unfinished",
+        "wait": WAIT,
+        "reason": REASON,
+        "release": OF_RELEASE,
+    }
+)
+def migrate(
+    c: Context,
+    status: bool = False,
+    json: bool = False,
+    to: str = "",
+    baseline: str = "",
+    throttle: str = "",
+    take_over: bool = False,
+    wait: str = "0",
+    reason: str = "",
+    release: str = "",
+) -> None:
+    """Bring the data to the revision that the release needs; with --dry say what that would do."""
+    flags = {"--status": status, "--json": json, "--take-over": take_over, "--dry": c.config.run.dry}
+    values = {"--to": to, "--baseline": baseline, "--throttle": throttle, "--wait": "" if wait == "0" else wait}
+    words = [*(name for name, given in flags.items() if given)]
+    words += [word for name, value in values.items() if value for word in (name, value)]
+    c.config.run.dry = False  # the run itself is what tells
+    _admin(c, "migrate", *words, reason=reason, release=release, interactive=False)
+
+
+@verb(
+    positional=["file"],
+    help={
+        "file": "where to; backups/TIME.resp.gz when left out",
+        "stdout": "write it to standard output",
+        "reason": REASON,
+        "release": OF_RELEASE,
+    },
+)
+def backup(c: Context, file: str | None = None, stdout: bool = False, reason: str = "", release: str = "") -> None:
+    """Write all data to a file that `restore` and `redis-cli --pipe` can load; complete and verified, or not there."""
+    from stack.errors import MisuseError
+
+    asked: dict[str, Any] = {"reason": reason, "release": release, "interactive": False}
+    if stdout and (file or sys.stdout.isatty()):
+        raise MisuseError("--stdout writes bytes to a pipe or a file: invoke backup --stdout >FILE, without a FILE")
+    if stdout or c.config.run.dry:
+        _admin(c, "backup", **asked)
+    else:
+        _say(str(_save(c, file, **asked)))
+
+
+def _save(c: Context, file: str | None = None, mark: str = "", **asked: Any) -> Path:
+    """Take a backup, verify what is on the disk, and return where it is."""
+    from stack import archive
+
+    path = archive.place(Path(file) if file else HERE / "backups" / archive.named(mark=mark))
+    with archive.written(path) as (number, part):
+        _admin(c, "backup", streams=(0, number), **asked)
+        _verify(c, part, hide="stdout")
+    return Path(os.path.relpath(path))
+
+
+@verb(minds_dry=False, positional=["file"], help={"file": "a backup", "json": "one JSON object"})
+def verify(c: Context, file: str, json: bool = False) -> None:
+    """Read a whole backup, and show what it holds; needs no stack."""
+    _verify(c, _file(file), *(["--json"] if json else []))
+
+
+def _verify(c: Context, path: Path, *options: str, hide: str | None = None) -> None:
+    """Check a backup on this machine, or exit with what is wrong with it."""
+    import shlex
+
+    command = shlex.join([sys.executable, "-m", "admin.verify", *options, str(path.resolve())])
+    with c.cd(str(HERE)):
+        result = c.run(command, warn=True, in_stream=False, hide=hide, dry=False)
+    if not result.ok:
+        raise Exit(code=result.exited)
+
+
+def _file(name: str) -> Path:
+    """Return a file that is there; raises `MisuseError`."""
+    from stack.errors import MisuseError
+
+    if not (path := Path(name)).is_file():
+        raise MisuseError(f"there is no file {name}; backups are in: {os.path.relpath(HERE / 'backups')}")
+    return path
+
+
+@verb(
+    positional=["file"],
+    help={
+        "file": "a backup",
+        "yes": "do not ask",
+        "wait": WAIT,
+        "reason": REASON,
+        "release": OF_RELEASE,
+    },
+)
+def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: str = "", release: str = "") -> None:
+    """Replace all data by that of a backup, at once or not at all; what is there now is saved first."""
+    _verify(c, path := _file(file))
+    asked = {"reason": reason, "release": release}
+    if c.config.run.dry:
+        _admin(c, "restore", "--wait", wait, **asked)
+        return
+    if not yes:
+        _confirm("replace all data that is there now by this?")
+    _say(f"what is there now is saved: {_save(c, mark='-before-restore', interactive=False, **asked)}")
+    with path.open("rb") as source:
+        _admin(c, "restore", "--wait", wait, streams=(source.fileno(), 1), **asked)
+
+
+def _confirm(question: str) -> None:
+    """Ask, and exit where the answer is not yes; raises `MisuseError` where there is nobody to ask."""
+    from stack.errors import MisuseError
+
+    if not _on_terminal():
+        raise MisuseError("there is no terminal to ask on; to go on without asking: --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise Exit("twelfth: nothing was changed", FAILED)
+
+
+@verb(help={"reason": REASON, "release": OF_RELEASE})
+def console(c: Context, reason: str = "", release: str = "") -> None:
     """Open a Python prompt with the counter and the Redis client at hand."""
-    _admin(c, "console", reason=reason, tty=_on_terminal())
+    _admin(c, "console", reason=reason, release=release, tty=_on_terminal())
 
 
 @verb(help={"json": "one JSON array"})
@@ -366,8 +506,9 @@ def _program(path: Path) -> Task:  # type: ignore[type-arg]
     return Verb(body, name=path.stem.replace("_", "-"), takes_words=True, help={"reason": "kept in the record"})
 
 
-OWN = (up, down, status, logs, hit, run, reset, console, history, stop, build, check, test, bench)
-ns = Collection(*OWN)
+OWN = (up, down, status, logs, hit, run, reset, migrate, backup, verify, restore, console, history, stop)
+DEVELOP = (build, check, test, bench)
+ns = Collection(*OWN, *DEVELOP)
 ns.configure({"engine": "auto"})
 for program in sorted((HERE / "admin").glob("[!_]*.py")):
     if program.stem.isidentifier() and program.is_file() and program.stem not in ns.task_names:

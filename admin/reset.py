@@ -6,33 +6,30 @@ import argparse
 import os
 import sys
 
-from service.counter import HIGHEST, KEY, LOWEST, AwayError, open_counter
-from service.settings import SettingsError, read_settings
-
-PATIENCE_SECONDS = 3.0
-"""How long to wait for a Redis that is starting; only the asking is repeated, the reset is sent once."""
+from admin.store.connection import connect
+from admin.store.face import ended, not_negative
+from admin.store.lock import held, owner
+from service.counter import HIGHEST, KEY, LOWEST, set_to, was
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Reset, and return the exit code: 0 done, 1 Redis is away, 2 misuse."""
-    to = _parser().parse_args(arguments).to
-    try:
-        settings = read_settings(os.environ)
-    except SettingsError as error:
-        return _refuse(str(error), 2)
-    counter = open_counter(settings)
-    try:
-        counter.wait(PATIENCE_SECONDS)
-        was = counter.reset(to)
-    except AwayError as error:
-        return _refuse(f"{settings.address} is away ({error}); `invoke status` tells more", 1)
-    sys.stdout.write(f"{KEY} was {'not set' if was is None else was}, is {to} now\n")
-    return 0
+    """Reset, and return the exit code: 0 done, 1 refused or Redis is away, 2 misuse."""
+    options = _parser().parse_args(arguments)
+    return ended("reset", lambda: _reset(options.to, options.wait))
+
+
+def _reset(to: int, wait: float) -> None:
+    with held(connect(os.environ), owner("reset", os.environ), wait=wait) as lock, lock.transaction() as pipe:
+        pipe.multi()
+        set_to(pipe, to)
+        before = was(pipe.execute(raise_on_error=False))
+    sys.stdout.write(f"{KEY} was {'not set' if before is None else before}, is {to} now\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m admin.reset", description=__doc__)
     parser.add_argument("--to", type=_integer, default=0, metavar="N", help="what the counter is set to (default: 0)")
+    parser.add_argument("--wait", type=not_negative, default=0.0, metavar="S", help="wait for the lock (default: 0 s)")
     return parser
 
 
@@ -43,11 +40,6 @@ def _integer(text: str) -> int:
         return int(text)
     message = f"must be an integer of 64 bits, not {text[:40]!r}"
     raise argparse.ArgumentTypeError(message)
-
-
-def _refuse(why: str, code: int) -> int:
-    sys.stderr.write(f"reset: {why}\n")
-    return code
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from service.accept import prefers_json
 from service.counter import AwayError, Counter, NoIntegerError
 from service.journal import Journal
 from service.requests import ERROR, HITS, accounted
+from service.schema import required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,16 +31,22 @@ class Answer:
     told: Mapping[str, object] = field(default_factory=dict)
 
 
-def create_app(counter: Counter, replica: str, journal: Journal | None = None) -> WSGIApplication:
-    """Return the application that counts with `counter` and signs as `replica`; its lines go to stdout by default."""
+def create_app(
+    counter: Counter, replica: str, journal: Journal | None = None, needed: tuple[str, ...] | None = None
+) -> WSGIApplication:
+    """Return the application that counts with `counter` and signs as `replica`; its lines go to stdout by default.
+
+    `needed` are the revisions without which it is not ready, by default those of this release.
+    """
     app = bottle.Bottle()
     app.config["catchall"] = False  # what escapes is told in the journal, not on a page
     app.add_hook("before_request", _insist_on_the_path)
     app.default_error_handler = _refusal
+    needed = required() if needed is None else needed
     routes: dict[str, Callable[[], Answer]] = {
         "/": lambda: hit(counter),
         "/healthz": lambda: Answer(200, "ok", {"ok": True}),
-        "/readyz": lambda: ready(counter),
+        "/readyz": lambda: ready(counter, needed),
     }
     for path, decide in routes.items():
         app.route(path, "GET", lambda decide=decide: _response(decide()))
@@ -59,13 +66,21 @@ def hit(counter: Counter) -> Answer:
     return Answer(200, f"Hello World! {number} times.", {"hits": number}, told={HITS: number})
 
 
-def ready(counter: Counter) -> Answer:
-    """Answer whether a hit could be counted now."""
+def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
+    """Answer whether a hit could be counted now, on data that has the revisions that this release needs.
+
+    Revisions beyond those are fine: newer data must serve older releases (docs/migrations.md).
+    """
     try:
-        counter.ping()
-    except AwayError as error:
-        return _away(error)
-    return Answer(200, "ready", {"ready": True})
+        schema = counter.schema()
+    except (AwayError, NoIntegerError) as error:
+        return _away(AwayError(str(error)))
+    pending = [revision for revision in needed if revision not in schema.revisions]
+    known = {"revision": max(schema.revisions, default=""), "since": schema.since, "pending": pending}
+    if pending:
+        said = f"The data lacks revision {', '.join(pending)}; try: invoke migrate"
+        return Answer(503, f"{said}.", {"error": said, **known}, {"Retry-After": "1"}, {ERROR: said})
+    return Answer(200, "ready", {"ready": True, **known})
 
 
 def _insist_on_the_path() -> None:

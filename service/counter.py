@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import redis
 
 from service.link import AwayError, Link, connection_arguments
+from service.schema import HISTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from redis.client import Pipeline
 
     from service.settings import Settings
 
-__all__ = ["HIGHEST", "KEY", "LOWEST", "AwayError", "Counter", "NoIntegerError", "open_counter"]
+__all__ = ["HIGHEST", "KEY", "LOWEST", "SINCE", "AwayError", "Counter", "NoIntegerError", "open_counter"]
 
 KEY = "hits"
+SINCE = "hits:since"
+"""Since when KEY counts: ISO 8601 in UTC. It is set with every reset, and by migration 0002."""
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 """What INCR can hold (https://redis.io/docs/latest/commands/incr/)."""
 
 _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What was done to the data so far: the revisions that were applied, and since when it counts ("" if unknown)."""
+
+    revisions: tuple[str, ...]
+    since: str
 
 
 class NoIntegerError(Exception):
@@ -52,29 +67,36 @@ class Counter:
             held = self._link.ask(lambda client: client.get(KEY))
         except redis.ResponseError as error:
             raise _explained(error) from error
-        number = _integer(held) if held is not None else 0
+        number = integer(held) if held is not None else 0
         if number is None:
             raise _no_integer()
         return number
 
     def reset(self, to: int = 0) -> int | str | None:
-        """Set the counter and return what it was, in one transaction.
-
-        Returns None where there was nothing, and a short text fit to be shown where it was no integer: SET
-        replaces a value of any type, but its GET option refuses all but strings, hence MULTI.
-        """
+        """Set the counter and return what it was, in one transaction; see `set_to` and `was`."""
 
         def swap(client: redis.Redis) -> list[object]:
             transaction = client.pipeline(transaction=True)
-            transaction.type(KEY)
-            transaction.get(KEY)
-            transaction.set(KEY, to)
+            set_to(transaction, to)
             return list(transaction.execute(raise_on_error=False))
 
-        kind, held, done = self._link.ask(swap)
-        if isinstance(done, redis.ResponseError):
-            raise _explained(done) from done
-        return _shown(kind, held)
+        return was(self._link.ask(swap))
+
+    def schema(self) -> Schema:
+        """Return what was applied to the data."""
+
+        def ask(client: redis.Redis) -> list[object]:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.hkeys(HISTORY)
+            pipeline.get(SINCE)
+            return list(pipeline.execute(raise_on_error=False))
+
+        revisions, since = self._link.ask(ask)
+        if isinstance(revisions, redis.ResponseError):
+            raise _explained(revisions) from revisions
+        named = revisions if isinstance(revisions, list) else []
+        told = since.decode(errors="replace") if isinstance(since, bytes) else ""
+        return Schema(tuple(sorted(each.decode(errors="replace") for each in named)), told)
 
     def ping(self) -> None:
         """Return when Redis answers."""
@@ -103,7 +125,35 @@ def open_counter(settings: Settings) -> Counter:
     return Counter(redis.Redis(connection_pool=pool))
 
 
-def _integer(held: object) -> int | None:
+def now() -> str:
+    """Return this moment as SINCE holds it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def set_to(transaction: Pipeline, to: int) -> None:
+    """Queue the commands that set the counter; what they answer is for `was`.
+
+    SET replaces a value of any type, but its GET option refuses all but strings, hence TYPE and GET.
+    """
+    transaction.type(KEY)
+    transaction.get(KEY)
+    transaction.set(KEY, to)
+    transaction.set(SINCE, now())
+
+
+def was(answers: Sequence[object]) -> int | str | None:
+    """Return what the counter was before `set_to`.
+
+    None is for nothing, and a short text fit to be shown for what was no integer. Raises AwayError where Redis
+    refused.
+    """
+    kind, held, done, _ = answers
+    if isinstance(done, redis.ResponseError):
+        raise _explained(done) from done
+    return _shown(kind, held)
+
+
+def integer(held: object) -> int | None:
     """Return the number as Redis would read it, or None: no spaces, no plus, no leading zeros, 64 bits."""
     number = int(held) if isinstance(held, bytes) and _INTEGER.fullmatch(held) else None
     return number if number is not None and LOWEST <= number <= HIGHEST else None
@@ -114,7 +164,7 @@ def _shown(kind: object, held: object) -> int | str | None:
         return None
     if not isinstance(held, bytes):
         return f"a {kind.decode() if isinstance(kind, bytes) else kind}"
-    number = _integer(held)
+    number = integer(held)
     if number is not None:
         return number
     shown = repr(held[: _SHOWN + 1].decode(errors="backslashreplace"))

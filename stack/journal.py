@@ -6,7 +6,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
-from stack.errors import MisuseError
+from stack.errors import MisuseError, TwelfthError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,13 +47,15 @@ def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _merged(sources: dict[bytes, Iterator[bytes]]) -> Iterator[bytes]:
-    """Yield the lines of all sources as they come, until all have ended."""
-    arrived: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    """Yield the lines of all sources as they come, until all have ended; raises what the first that fails raises."""
+    arrived: queue.SimpleQueue[bytes | TwelfthError | None] = queue.SimpleQueue()
 
     def read(head: bytes, pieces: Iterator[bytes]) -> None:
         try:
             for line in whole_lines(pieces):
                 arrived.put(head + line)
+        except TwelfthError as error:
+            arrived.put(error)
         finally:
             arrived.put(None)
 
@@ -61,7 +63,10 @@ def _merged(sources: dict[bytes, Iterator[bytes]]) -> Iterator[bytes]:
         threading.Thread(target=read, args=(head, pieces), daemon=True).start()
     open_ones = len(sources)
     while open_ones:
-        if (line := arrived.get()) is None:
+        line = arrived.get()
+        if isinstance(line, TwelfthError):
+            raise line
+        if line is None:
             open_ones -= 1
         else:
             yield line

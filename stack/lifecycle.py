@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import http.client
-import os
 import re
 import shlex
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stack import compose, plan, ports, view
+from stack import compose, oneoff, plan, ports, view
+from stack.alone import alone
+from stack.door import Said, ask, url
 from stack.engines.release import digest, files
-from stack.errors import BusyError, EngineError, MisuseError, NotUpError
+from stack.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from stack.engines.base import Engine
-    from stack.model import Snapshot, Stack
+    from stack.model import Service, Snapshot, Stack
 
     Say = Callable[[str], None]
 
@@ -83,7 +81,8 @@ def steps_up(engine: Engine) -> tuple[plan.Step, ...]:
     """Return what `up` would do now; changes nothing."""
     recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
     here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
-    return plan.up(engine.stack, engine.observe(), here)
+    found = engine.observe()
+    return plan.up(engine.stack, found, here, lacking=_asked(found).lacking)
 
 
 def up(engine: Engine, say: Say, *, force: bool = False) -> str:
@@ -125,9 +124,8 @@ def build(engine: Engine, say: Say) -> str:
 def status(engine: Engine) -> view.Status:
     """Return how the stack is now; asks its door."""
     found = engine.observe()
-    ready = bool(found.address) and is_ready(found.address)
-    address = url(found.address) if found.address else ""
-    return view.status(engine.stack, engine.name, found, address=address, ready=ready)
+    said = _asked(found)
+    return view.status(engine.stack, engine.name, found, said, url(found.address) if found.address else "")
 
 
 def apply(engine: Engine, steps: Iterable[plan.Step], say: Say) -> bool:
@@ -153,10 +151,20 @@ def _apply(engine: Engine, step: plan.Step, say: Say) -> None:
             engine.runs.stop(run.id)
         case plan.Forget(run):
             engine.runs.forget(run.id)
+        case plan.Release(service):
+            _release(engine, service, say)
         case plan.Create(service, number):
             if step.instead:
                 engine.remove(step.instead)
             engine.create(service, number)
+
+
+def _release(engine: Engine, service: Service, say: Say) -> None:
+    """Run a service's release command; raises `ServiceError` with its last words where it fails."""
+    wanted = oneoff.order(service.release_command, oneoff.from_release(engine.stack), reason="up", interactive=False)
+    code, last = oneoff.told(engine, wanted, lambda line: say(f"  {line}"))
+    if code:
+        raise ServiceError(f"{last or 'it said nothing'} (exit code {code}, run {wanted.id}); what served serves on")
 
 
 def found(engine: Engine) -> tuple[Engine, Snapshot]:
@@ -174,71 +182,17 @@ def door(engine: Engine) -> str:
     raise NotUpError(f"nothing of {engine.stack.project} that runs answers visitors; see: invoke status")
 
 
-@contextlib.contextmanager
-def alone(stack: Stack) -> Iterator[None]:
-    """Hold the stack's lock on this machine; a process that dies frees it, whatever it dies of.
-
-    Raises `BusyError`, naming the holder, where another command changes the same stack.
-    """
-    path = stack.directory / ".twelfth" / f"{stack.project}.lock"
-    try:
-        path.parent.mkdir(exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise EngineError(f"cannot write {error.filename}: {error.strerror}; mend that, then repeat it") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise BusyError(f"{holder} is changing this stack; let it finish, then repeat the command") from error
-        _sign(path)
-        yield
-        path.write_bytes(b"")
-
-
-def _sign(path: Path) -> None:
-    """Write who holds the lock; on a full disk the lock is held all the same, and `down` must still work."""
-    with contextlib.suppress(OSError):
-        path.write_text(f"process {os.getpid()} (since {time.strftime('%H:%M:%S')})", "utf-8")
-
-
-def is_ready(address: str) -> bool:
-    """Return whether the door at `host:port` says that the stack serves: `GET /readyz` answers 200."""
-    host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(_reachable(host), int(port), timeout=2)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def url(address: str) -> str:
-    """Return the URL of a door at `host:port`."""
-    host, _, port = address.rpartition(":")
-    reachable = _reachable(host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
-
-
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
-
-
 def _wait_until_ready(engine: Engine) -> str:
     deadline = time.monotonic() + READY_WITHIN
     look_again = 0.0
     snapshot = engine.observe()
-    while not (snapshot.address and is_ready(snapshot.address)):
+    while not (said := _asked(snapshot)).ready:
         now = time.monotonic()
         if now > look_again:
             snapshot, look_again = engine.observe(), now + 1
             _refuse_dead(engine, snapshot)
         if now > deadline:
-            raise EngineError(_why_not_ready(snapshot))
+            raise EngineError(_why_not_ready(snapshot, said))
         time.sleep(ASK_EVERY)
     return url(snapshot.address)
 
@@ -252,9 +206,13 @@ def _refuse_dead(engine: Engine, snapshot: Snapshot) -> None:
             raise EngineError(f"{replica.name} is {replica.state}{last}; see: invoke logs {replica.service}")
 
 
-def _why_not_ready(snapshot: Snapshot) -> str:
-    states = ", ".join(f"{one.name} {one.health or one.state}" for one in snapshot.running)
-    return f"the stack does not answer after {READY_WITHIN:g} s ({states}); see: invoke logs"
+def _asked(snapshot: Snapshot) -> Said:
+    return ask(snapshot.address) if snapshot.address else Said()
+
+
+def _why_not_ready(snapshot: Snapshot, said: Said) -> str:
+    states = said.why or ", ".join(f"{one.name} {one.health or one.state}" for one in snapshot.running)
+    return f"the stack is not ready after {READY_WITHIN:g} s ({states}); see: invoke logs"
 
 
 def _refuse_disturbing(engine: Engine, steps: Iterable[plan.Step], *, force: bool) -> None:

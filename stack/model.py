@@ -106,6 +106,9 @@ class Service:
     restart: str = "no"
     stop_grace: float = 10.0
     local: Local | None = None
+    release_command: tuple[str, ...] = ()
+    """What is run from a new release before anything of it serves (`x-release`), as Heroku's release phase is
+    (https://devcenter.heroku.com/articles/release-phase)."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,15 @@ class Order:
     timeout: float | None = None
     tty: bool = False
     interactive: bool = True
+
+    @property
+    def told(self) -> Pairs:
+        """Return the variables that tell a process which run it is: all that its environment has beside the worker's.
+
+        As Heroku tells a dyno its name in DYNO (https://devcenter.heroku.com/articles/dynos#local-environment-variables).
+        """
+        own = {"OPERATOR": self.operator, "RELEASE": self.replica.release, "RUN": self.id}
+        return tuple((f"TWELFTH_{name}", value) for name, value in own.items())
 
 
 @dataclass(frozen=True)

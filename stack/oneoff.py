@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import secrets
 import shlex
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from stack.errors import IdentityError, MisuseError, NotUpError
 from stack.model import Order, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from stack.engines.base import Engine, Runs
     from stack.model import Pairs, Run, Service, Stack
@@ -42,9 +43,10 @@ def source(engine: Engine, release: str = "") -> Running:
     return running[0]
 
 
-def from_release(stack: Stack, release: str) -> Running:
+def from_release(stack: Stack, release: str = "") -> Running:
     """Return what a worker of a built release would be, where none needs to run: the stack's own configuration."""
     service = built(stack)
+    release = release or service.image.rpartition(":")[2]
     return Running(service.name, 0, "", "not running", {}, release=release, image=service.image)
 
 
@@ -99,11 +101,14 @@ def seconds(text: str) -> float | None:
 
 
 def dry(engine: Engine, wanted: Order) -> str:
-    """Return how the run would differ from what it is made from: the command, and the overrides by name."""
-    lines = [f"from {wanted.replica.name or wanted.replica.service}, release {wanted.replica.release}, {engine.name}"]
-    lines += [f"~ environment.{name}" for name, _ in wanted.environment]
-    lines += [f"+ timeout {wanted.timeout:g} s"] if wanted.timeout else []
-    return "\n".join([*lines, f"+ {shlex.join(wanted.command)}"])
+    """Return as a diff how the run would differ from what it is made from: the command, the rest by name only."""
+    replica = wanted.replica
+    theirs = shlex.join(json.loads(replica.recipe.get("command", "[]")))
+    lines = [f"--- {replica.name}", f"+++ run on {engine.name}, release {replica.release or replica.image}"]
+    lines += [f"~ {name}" for name in engine.runs.unlike(wanted)]
+    lines += [f"- {theirs}"] if theirs else []
+    lines += [f"+ {shlex.join(wanted.command)}"]
+    return "\n".join([*lines, f"+ time limit {wanted.timeout:g} s"] if wanted.timeout else lines)
 
 
 def terminal_wanted(*, tty: bool, no_tty: bool, detach: bool, there_is_one: bool) -> bool:
@@ -114,12 +119,27 @@ def terminal_wanted(*, tty: bool, no_tty: bool, detach: bool, there_is_one: bool
     return there_is_one and not no_tty and not detach
 
 
-def run(engine: Engine, wanted: Order) -> int:
-    """Begin the run, pass its streams until it ends, and return its exit code."""
+def run(engine: Engine, wanted: Order, streams: tuple[int, int] = (0, 1)) -> int:
+    """Begin the run, pass its streams until it ends, and return its exit code.
+
+    `streams` are the file descriptors of its input and output; its errors go to our standard error.
+    """
     make_networks(engine, wanted)
-    code = terminal.attend(engine.runs.begin(wanted), interactive=wanted.interactive, tty=wanted.tty)
+    session = engine.runs.begin(wanted)
+    code = terminal.attend(session, interactive=wanted.interactive, tty=wanted.tty, streams=streams)
     engine.runs.make_room(KEPT)
     return code
+
+
+def told(engine: Engine, wanted: Order, say: Callable[[str], None]) -> tuple[int, str]:
+    """Do a run without input, telling each line that it prints; return its exit code and its last line."""
+    session = engine.runs.begin(wanted)
+    lines = terminal.Lines(say)
+    for _, data in session.output():
+        lines.feed(data)
+    code = session.wait()
+    engine.runs.make_room(KEPT)
+    return code, lines.end()
 
 
 def make_networks(engine: Engine, wanted: Order) -> None:

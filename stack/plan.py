@@ -6,6 +6,7 @@ The idea of one snapshot and printable steps with causes is Compose's
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,19 @@ class Forget:
         return f"forget run {self.run.id}: {self.cause}"
 
 
-Step = Prepare | Provide | Withdraw | Create | Remove | End | Forget
+@dataclass(frozen=True)
+class Release:
+    """Run the release command of a service, from the release that is to serve."""
+
+    service: Service
+    cause: str
+
+    def __str__(self) -> str:
+        """Return the step and why."""
+        return f"run {shlex.join(self.service.release_command)}: {self.cause}"
+
+
+Step = Prepare | Provide | Withdraw | Create | Remove | End | Forget | Release
 
 
 def kind(resource: Network | Volume) -> str:
@@ -113,11 +126,12 @@ def kind(resource: Network | Volume) -> str:
     return type(resource).__name__.lower()
 
 
-def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe]) -> tuple[Step, ...]:
+def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, lacking: str = "") -> tuple[Step, ...]:
     """Return the steps that make `found` into `stack`; none where it is that already.
 
     `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
-    engine. Every dependency is started before what depends on it; nothing is removed that is still wanted as it is.
+    engine. `lacking` names the revisions that the data lacks, as far as what serves says so. Every dependency is
+    started before what depends on it; nothing is removed that is still wanted as it is.
     """
     wanted = [service for service in stack.services if service.name in recipes]
     changed = {network.name for network in found.networks if _differs(network, stack.networks)}
@@ -126,7 +140,7 @@ def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe]) -> tuple[St
         *_remove_unwanted(wanted, found),
         *_cut_off(wanted, found, changed),
         *_provide(stack, found, changed),
-        *(step for service in wanted for step in _converge(service, found, recipes[service.name], changed)),
+        *(step for service in wanted for step in _service(service, found, recipes[service.name], changed, lacking)),
     )
 
 
@@ -220,6 +234,21 @@ def _provide(stack: Stack, found: Snapshot, changed: set[str]) -> Iterator[Step]
     for volume in stack.volumes:
         if volume not in found.volumes:
             yield Provide(volume, "not there")
+
+
+def _service(service: Service, found: Snapshot, recipe: Recipe, changed: set[str], lacking: str) -> tuple[Step, ...]:
+    """Return the steps of one service: its release command comes before anything of a new release."""
+    steps = tuple(_converge(service, found, recipe, changed))
+    if not service.release_command:
+        return steps
+    if steps and not _serves(found.of(service.name), recipe):
+        return (Release(service, f"before {service.name} of a new release"), *steps)
+    return (Release(service, f"the data lacks revision {lacking}"), *steps) if lacking else steps
+
+
+def _serves(replicas: Iterable[Running], recipe: Recipe) -> bool:
+    """Return whether one of the replicas that run is of the recipe's release."""
+    return any(one.is_running and one.recipe.get("image") == recipe.get("image") for one in replicas)
 
 
 def _converge(service: Service, found: Snapshot, recipe: Recipe, changed: set[str]) -> Iterator[Step]:

@@ -249,4 +249,5 @@ _READERS: Mapping[str, tuple[str, Callable[[Node, Scope], object]]] = {
     "restart": ("restart", _restart),
     "stop_grace_period": ("stop_grace", lambda node, _scope: node.parsed(duration)),
     "x-local": ("local", _local),
+    "x-release": ("release_command", lambda node, _scope: node.texts()),
 }

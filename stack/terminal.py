@@ -9,8 +9,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from stack.engines.base import STDOUT
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stack.engines.base import Session
 
@@ -19,32 +21,41 @@ BROKEN_PIPE = 128 + signal.SIGPIPE
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
-def attend(session: Session, *, interactive: bool, tty: bool) -> int:
+def attend(session: Session, *, interactive: bool, tty: bool, streams: tuple[int, int] = (0, 1)) -> int:
     """Pass everything until the run has ended, and return its exit code.
 
-    A reader of ours that went away ends the run with TERM, and the exit code is 141, as for any writer to a pipe.
+    `streams` are the file descriptors of its input and output. Where the output cannot be written, the run is ended
+    with TERM; a reader that went away makes that exit code 141, as for any writer to a pipe, and all else an OSError.
     """
+    source, target = streams
     with contextlib.ExitStack() as stack:
         if tty:
             stack.enter_context(raw_terminal(session))
         stack.enter_context(forwarded_signals(session))
         if interactive:
-            threading.Thread(target=pump_input, args=(session,), daemon=True).start()
+            threading.Thread(target=pump_input, args=(session, source), daemon=True).start()
         try:
-            pump_output(session)
-        except BrokenPipeError:
-            session.signal(signal.SIGTERM)
-            for _ in session.output():
-                pass
-            session.wait()
-            return BROKEN_PIPE
+            pump_output(session, target)
+        except OSError as error:
+            end(session)
+            if isinstance(error, BrokenPipeError):
+                return BROKEN_PIPE
+            raise
         return session.wait()
 
 
-def pump_output(session: Session) -> None:
-    """Write what the run prints to our own two outputs, stream by stream, byte by byte."""
+def end(session: Session) -> None:
+    """End a run with TERM and wait for its end; what it prints until then is nobody's."""
+    session.signal(signal.SIGTERM)
+    for _ in session.output():
+        pass
+    session.wait()
+
+
+def pump_output(session: Session, target: int) -> None:
+    """Write what the run prints to a file descriptor and our standard error, stream by stream, byte by byte."""
     for stream, data in session.output():
-        write(stream, data)
+        write(target if stream == STDOUT else stream, data)
 
 
 def write(stream: int, data: bytes) -> None:
@@ -54,10 +65,31 @@ def write(stream: int, data: bytes) -> None:
         rest = rest[os.write(stream, rest) :]
 
 
-def pump_input(session: Session) -> None:
+class Lines:
+    """Bytes that come in pieces, told line by line."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Take who is told."""
+        self.say, self.rest, self.last = say, b"", ""
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece, and tell each line that it completes."""
+        *whole, self.rest = (self.rest + data).split(b"\n")
+        for line in whole:
+            self.last = line.decode(errors="replace")
+            self.say(self.last)
+
+    def end(self) -> str:
+        """Tell what is left, and return the last line."""
+        if self.rest:
+            self.feed(b"\n")
+        return self.last
+
+
+def pump_input(session: Session, source: int) -> None:
     """Send what we are given to the run until either has enough."""
     with contextlib.suppress(OSError):
-        while sys.stdin and (data := os.read(sys.stdin.fileno(), PIECE)):
+        while data := os.read(source, PIECE):
             session.send(data)
         session.end_input()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from stack.door import Said
     from stack.model import Run, Running, Snapshot, Stack
 
 WIDEST = 50
@@ -41,7 +42,10 @@ class Status:
     engine: str
     address: str
     ready: bool
+    why: str
     release: str
+    revision: str
+    since: str
     services: tuple[Row, ...]
 
     def json(self) -> str:
@@ -53,17 +57,25 @@ class Status:
         if not self.services:
             return f"nothing of {self.project} is up on {self.engine}; try: invoke up"
         rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *(row.words() for row in self.services)]
-        answers = "answers" if self.ready else "does not answer"
         head = f"{self.project} on {self.engine}, release {self.release or '-'}"
-        return "\n".join((head, *table(rows), f"{self.address or 'no address'} {answers}"))
+        return "\n".join((head, *table(rows), *self._schema(), f"{self.address or 'no address'} {self._answers()}"))
+
+    def _answers(self) -> str:
+        return "answers" if self.ready else f"is not ready: {self.why}" if self.why else "does not answer"
+
+    def _schema(self) -> tuple[str, ...]:
+        since = f", counting since {self.since}" if self.since else ""
+        return (f"data at revision {self.revision}{since}",) if self.revision else ()
 
 
-def status(stack: Stack, engine: str, snapshot: Snapshot, *, address: str, ready: bool) -> Status:
-    """Return the status of a stack of which `snapshot` was found on an engine."""
+def status(stack: Stack, engine: str, snapshot: Snapshot, said: Said, address: str) -> Status:
+    """Return the status of a stack of which `snapshot` was found on an engine, and whose door said so."""
     names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.running)])
     rows = tuple(_row(name, stack, snapshot.of(name)) for name in names if snapshot.of(name))
     releases = _joined(one.release for one in snapshot.running)
-    return Status(stack.project, engine, address, ready, releases, rows)
+    return Status(
+        stack.project, engine, address, said.ready, said.why, releases, said.revision, said.since, services=rows
+    )
 
 
 def _row(name: str, stack: Stack, replicas: tuple[Running, ...]) -> Row:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stack import lifecycle, oneoff, smoke
+from stack.alone import alone
+from stack.door import ask
 from stack.errors import BusyError, MisuseError, NotUpError
 from tests.conftest import eventually
 
@@ -93,7 +95,7 @@ def test_killed_worker_is_back(project: Project) -> None:
 
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: process_of(project, "worker-1") not in {0, pid})
-    assert eventually(lambda: lifecycle.is_ready(url.removeprefix("http://")))
+    assert eventually(lambda: ask(url.removeprefix("http://")).ready)
 
 
 def process_of(project: Project, replica: str) -> int:
@@ -121,7 +123,7 @@ def test_two_ups_at_once_are_one(project: Project) -> None:
     """The second is told who is at work."""
     engine = project.engine()
 
-    with lifecycle.alone(engine.stack), pytest.raises(BusyError, match=f"process {os.getpid()}"):
+    with alone(engine.stack), pytest.raises(BusyError, match=f"process {os.getpid()}"):
         project.up()
 
 

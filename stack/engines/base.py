@@ -124,6 +124,14 @@ class Runs(ABC):
         """Start a run as `begin` does, with nobody at its streams."""
 
     @abstractmethod
+    def unlike(self, order: Order) -> tuple[str, ...]:
+        """Return the names of what the run would have otherwise than its replica, such as `environment.LEVEL`.
+
+        Starts and makes nothing. What belongs to serving (ports, restarts, the healthcheck) and the command do not
+        count.
+        """
+
+    @abstractmethod
     def make_room(self, keep: int) -> None:
         """Remove the records and output of all ended runs but the last `keep`."""
 

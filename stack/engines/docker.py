@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stack.engines import container, holder, release
+from stack.engines import container, docker_log, holder, release
 from stack.engines.base import Engine
 from stack.engines.docker_runs import ContainerRuns
 from stack.engines.told import advice, gone_is_fine, no_daemon, one_line, told
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import docker
 
     from stack.engines.base import Runs, Say
-    from stack.model import Recipe, Running, Service
+    from stack.model import Build, Recipe, Running, Service
 
 ANSWER_WITHIN = 1
 """Seconds that a daemon has to answer before it counts as absent."""
@@ -91,7 +91,7 @@ class Docker(Engine):
     def prepare(self, service: Service, say: Say) -> None:
         """Build the service's image from its context, or pull it."""
         with told(f"cannot {'build' if service.build else 'pull'} {service.image}"):
-            lines = self._build(service) if service.build else self._pull(service)
+            lines = self._build(service, service.build) if service.build else self._pull(service)
             for line in lines:
                 say(line)
 
@@ -140,7 +140,7 @@ class Docker(Engine):
     def logs(self, replica: Running, *, follow: bool) -> Iterator[bytes]:
         """Yield what the container wrote on both streams."""
         with told():
-            yield from self.api.logs(replica.id, stream=True, follow=follow)
+            yield from (data for _, data in docker_log.printed(self.api, replica.id, follow=follow))
 
     @property
     def runs(self) -> Runs:
@@ -168,14 +168,13 @@ class Docker(Engine):
             return answer
         return None
 
-    def _build(self, service: Service) -> Iterator[str]:
-        assert service.build  # noqa: S101 - the caller asked; this tells mypy
-        context = release.archive(release.files(service.build.context))
+    def _build(self, service: Service, build: Build) -> Iterator[str]:
+        context = release.archive(release.files(build.context))
         stream = self.api.build(
             fileobj=context,
             custom_context=True,
             tag=service.image,
-            buildargs=dict(service.build.args),
+            buildargs=dict(build.args),
             rm=True,
             forcerm=True,
             decode=True,

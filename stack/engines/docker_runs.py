@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from stack.engines import container, frames, holder, one_off
+from stack.engines import container, docker_log, holder, one_off
 from stack.engines.base import Runs
 from stack.engines.docker_session import ContainerSession
 from stack.engines.told import gone_is_fine, told
@@ -42,10 +42,17 @@ class ContainerRuns(Runs):
         with self._created(order, join=False) as created:
             self.api.start(created)
 
+    def unlike(self, order: Order) -> tuple[str, ...]:
+        """Compare the worker with what would be asked of the engine."""
+        with told():
+            worker = self._worker(order.replica)
+        return one_off.unlike(worker, one_off.planned(worker, order), order)
+
     def make_room(self, keep: int) -> None:
         """Remove the oldest containers that have ended; the list alone tells which."""
         wanted = {"label": self._labels, "status": ["exited", "dead"]}
-        with told():
+        found: list[container.Body] = []
+        with contextlib.suppress(EngineError, BusyError), told():  # the run's own end is what counts
             found = sorted(self.api.containers(all=True, filters=wanted), key=lambda each: each["Created"])
         for each in found[: max(0, len(found) - keep)]:
             with contextlib.suppress(EngineError, BusyError), told():  # somebody else makes room, too
@@ -59,27 +66,22 @@ class ContainerRuns(Runs):
         return tuple(sorted((one_off.record(one) for one in found if one), key=lambda run: run.started))
 
     def printed(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
-        """Yield the container's log, stream by stream and in order, which the SDK's own calls cannot have at once."""
+        """Yield the container's log."""
         with told():
-            name = self._name(identity)
-            terminal = self.api.inspect_container(name)["Config"]["Tty"]
-            url = f"{self.api.base_url}/v{self.api.api_version}/containers/{name}/logs"
-            wanted = {"stdout": 1, "stderr": 1, "follow": int(follow)}
-            with self.api.get(url, params=wanted, stream=True, timeout=None) as answer:
-                yield from (frames.raw if terminal else frames.frames)(answer.raw.read1)
+            yield from docker_log.printed(self.api, self._container(identity), follow=follow)
 
     def stop(self, identity: str) -> None:
-        """Rename the container, which tells that it was stopped, and stop it."""
+        """Rename the container, which tells that it was stopped, and stop it; others may do so at the same time."""
         with told(), gone_is_fine():
-            run = self.api.inspect_container(self._name(identity))
-            if not run["Name"].endswith(one_off.STOPPED):
-                self.api.rename(run["Id"], f"{run['Name'].lstrip('/')}{one_off.STOPPED}")
-            self.api.stop(run["Id"], timeout=run["Config"].get("StopTimeout"))
+            run = self.api.inspect_container(self._container(identity))
+            if run["State"]["Running"]:
+                self._call_stopped(run)
+                self.api.stop(run["Id"], timeout=run["Config"].get("StopTimeout"))
 
     def forget(self, identity: str) -> None:
         """Remove the container."""
         with told(), gone_is_fine():
-            self.api.remove_container(self._name(identity), v=True)
+            self.api.remove_container(self._container(identity), v=True)
 
     @contextlib.contextmanager
     def _created(self, order: Order, *, join: bool) -> Iterator[str]:
@@ -115,19 +117,29 @@ class ContainerRuns(Runs):
         run = self.api.inspect_container(created)
         if run["HostConfig"]["NetworkMode"].startswith("container:"):
             run["NetworkSettings"] = worker["NetworkSettings"]  # the holder was chosen for being on just these
-        if unlike := one_off.unlike(worker, run, [name for name, _ in order.environment]):
-            names = ", ".join(unlike)
+        if unasked := one_off.unasked(one_off.unlike(worker, run, order), order):
+            names = ", ".join(unasked)
             raise IdentityError(f"the run would differ from {order.replica.name} in {names}; nothing was started")
 
     @property
     def _labels(self) -> list[str]:
         return [f"{container.COMPOSE}project={self.project}", one_off.RUN]
 
-    def _name(self, identity: str) -> str:
-        """Return the container's name now: a stopped run has another."""
-        names = {"label": [f"{one_off.RUN}={identity}"]}
-        found = self.api.containers(all=True, filters=names)
-        return str(found[0]["Names"][0].lstrip("/")) if found else f"{self.project}-run-{identity}"
+    def _container(self, identity: str) -> str:
+        """Return the id of a run's container, whose name may change at any time; its name where it is not there."""
+        found = self.api.containers(all=True, filters={"label": [f"{one_off.RUN}={identity}"]})
+        return str(found[0]["Id"]) if found else f"{self.project}-run-{identity}"
+
+    def _call_stopped(self, run: container.Body) -> None:
+        """Give a container the name of a stopped run; it has it already where two stop it at once."""
+        from docker.errors import APIError
+
+        name = run["Name"].removeprefix("/").removesuffix(one_off.STOPPED) + one_off.STOPPED
+        try:
+            self.api.rename(run["Id"], name)
+        except APIError:
+            if self.api.inspect_container(run["Id"])["Name"] != f"/{name}":
+                raise
 
     def _inspect(self, identity: str) -> container.Body | None:
         with gone_is_fine():

@@ -8,7 +8,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from stack.engines import frames, one_off
+from stack.engines import frames, hang_up, one_off
 from stack.engines.base import Session
 from stack.engines.told import told
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import docker
+
+
+LOST = "the connection to the run broke ({}); it may well go on, see: invoke history"
+
+RECORDED_WITHIN = 30
+"""Seconds from the end of a run's streams to its exit code. One that has none by then has not ended: Docker's init,
+its first process, holds the streams open for as long as it lives."""
 
 
 class ContainerSession(Session):
@@ -29,11 +36,16 @@ class ContainerSession(Session):
         self.socket: socket.socket = getattr(answer, "_sock", answer)
         self.socket.settimeout(None)
         self._answer = answer
+        self._broken: OSError | None = None
+        if tty and interactive:
+            hang_up.leave_behind(self.socket)
 
     def output(self) -> Iterator[tuple[int, bytes]]:
         """Yield what the run prints; a connection that breaks ends it, and `wait` says why."""
-        with contextlib.suppress(OSError):
+        try:
             yield from (frames.raw if self.tty else frames.frames)(self.socket.recv)
+        except OSError as error:
+            self._broken = error
 
     def send(self, data: bytes) -> None:
         """Give the run input."""
@@ -59,9 +71,11 @@ class ContainerSession(Session):
             self.api.kill(self.identity, signal.Signals(number).name)
 
     def wait(self) -> int:
-        """Return the exit code."""
-        with told():
-            code = int(self.api.wait(self.identity, timeout=None)["StatusCode"])
+        """Return the exit code; raises `EngineError` where the connection broke, for nobody knows what it missed."""
+        with told(gone=LOST):
+            if self._broken:
+                raise self._broken
+            code = int(self.api.wait(self.identity, timeout=RECORDED_WITHIN)["StatusCode"])
             return one_off.exit_code(self._inspected) if code else 0
 
     @functools.cached_property

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from stack.engines import frames
+from stack.engines.hang_up import hang_up
 from stack.engines.launch import end_with_parent
 
 NOT_FOUND, NOT_EXECUTABLE, TIMED_OUT = 127, 126, 124
@@ -49,29 +50,41 @@ class Keeper:
         """Take the directory, the connections and what to run; start nothing yet."""
         self.directory, self.control, self.spec = directory, control, spec
         self.client: socket.socket | None = streams
-        self.log: IO[bytes] | None = (directory / "output").open("wb")
+        self.log: IO[bytes] | None = (directory / "output").open("wb", buffering=0)
+        self.cut = ""
         (directory / "end.json.new").write_bytes(b" " * RECORD_SIZE)
-        self.lock = _hold(directory / "keeper")
-        self.writing = threading.Lock()
+        self.writing, self.ending = threading.Lock(), threading.Lock()
         self.cause = ""
         self.waiting: dict[int, float] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.input: IO[bytes] | None = None
+        self._answer_signals()
+        self.lock = _hold(directory / "keeper")  # now that we can be told to stop, others may learn of us
 
-    def keep(self) -> None:
-        """Run the command to its end and record how it ended."""
+    def _answer_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._stopped)
         for name in (signal.SIGINT, signal.SIGHUP):
             signal.signal(name, lambda *_: None)  # not SIG_IGN, which the run would inherit
-        began = datetime.now(UTC)
+
+    def keep(self) -> None:
+        """Run the command to its end and record how it ended."""
+        began, since = datetime.now(UTC), time.monotonic()
         self._tell(frames.READY, b"")
         try:
             code = self._run()
         except OSError as error:
             self._emit(frames.STDERR, f"twelfth: {self.spec['command'][0]}: {error.strerror}\n".encode())
             code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-        self._record(began, code)
+        try:
+            self._record(began, time.monotonic() - since, code)
+        except OSError as error:
+            self._say(f"the end of the run could not be recorded ({error.strerror}); see: invoke history")
+        if self.cut:
+            self._say(f"this output is not kept to its end ({self.cut}); see: df .twelfth")
         self._tell(frames.EXIT, str(code).encode())
+
+    def _say(self, line: str) -> None:
+        self._tell(frames.STDERR, f"twelfth: {line}\n".encode())
 
     def _run(self) -> int:
         outputs = self._start()
@@ -129,16 +142,23 @@ class Keeper:
             code = self.process.wait(self.spec["timeout"])
         except subprocess.TimeoutExpired:
             self._end("timeout")
-            self.process.wait()
+            code = self.process.wait()
+        if self.cause == "timeout":
             return TIMED_OUT
         return 128 - code if code < 0 else code
 
     def _stopped(self, _number: int, _frame: FrameType | None) -> None:
-        self._thread(self._end, "stopped")
+        if self.process:
+            self._thread(self._end, "stopped")
 
     def _end(self, cause: str) -> None:
-        """Send TERM, and KILL to the whole group where that does not help within the grace period."""
-        self.cause = self.cause or cause
+        """Send TERM, and KILL to the whole group where that does not help within the grace period.
+
+        Only the first who asks is heard: a second TERM would disturb the answer to the first.
+        """
+        if self.process is None or self.process.poll() is not None or not self.ending.acquire(blocking=False):
+            return
+        self.cause = cause
         self._signal(signal.SIGTERM)
         timer = threading.Timer(self.spec["grace"], self._signal, (signal.SIGKILL,))
         timer.daemon = True
@@ -166,10 +186,9 @@ class Keeper:
         with self.writing:
             if self.log:
                 try:
-                    self.log.write(frames.frame(stream, data))
-                    self.log.flush()
-                except OSError:  # what is kept ends here: half a frame would garble all that follows
-                    self.log = None
+                    _write_all(self.log, frames.frame(stream, data))
+                except OSError as error:  # what is kept ends here: half a frame would garble all that follows
+                    self.log, self.cut = None, error.strerror or str(error)
             self._tell(stream, data)
 
     def _tell(self, kind: int, data: bytes) -> None:
@@ -185,7 +204,7 @@ class Keeper:
             for kind, data in frames.frames(connection.recv):
                 self._obey(kind, data)
         if connection is not self.control:
-            self._end_input()
+            self._hang_up() if self.spec["tty"] else self._end_input()
 
     def _obey(self, kind: int, data: bytes) -> None:
         if kind == frames.SIGNAL:
@@ -199,20 +218,29 @@ class Keeper:
             except OSError:  # it does not read any more
                 self._end_input()
 
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.input:
+                hang_up(self.input.write, self._ended_within)
+
+    def _ended_within(self, seconds: float) -> bool:
+        time.sleep(seconds)
+        return self.process is None or self.process.poll() is not None
+
     def _end_input(self) -> None:
         if not self.spec["tty"] and self.input:
             with contextlib.suppress(OSError):
                 self.input.close()
             self.input = None
 
-    def _record(self, began: datetime, code: int) -> None:
-        ended = datetime.now(UTC)
+    def _record(self, began: datetime, seconds: float, code: int) -> None:
         record = {
             "started": began.isoformat(),
-            "finished": ended.isoformat(),
-            "seconds": round((ended - began).total_seconds(), 3),
+            "finished": datetime.now(UTC).isoformat(),
+            "seconds": round(seconds, 3),
             "state": self.cause or ("done" if code == 0 else "failed"),
             "exit_code": code,
+            "cut": self.cut,
         }
         aside = self.directory / "end.json.new"
         with aside.open("r+b") as file:
@@ -231,6 +259,12 @@ def _hold(path: Path) -> IO[bytes]:
 def _write(target: IO[bytes], data: bytes) -> None:
     target.write(data)
     target.flush()
+
+
+def _write_all(target: IO[bytes], data: bytes) -> None:
+    """Write to a file without a buffer, which may take less at a time than it is given."""
+    while data:
+        data = data[target.write(data) :]
 
 
 def _take_terminal() -> None:
@@ -252,7 +286,13 @@ def main(directory: str, streams: str, control: str) -> None:
     """Keep the run that standard input describes."""
     ctypes.CDLL(None)  # loaded before the fork
     spec = json.loads(sys.stdin.buffer.read())
-    Keeper(Path(directory), socket.socket(fileno=int(streams)), socket.socket(fileno=int(control)), spec).keep()
+    client = socket.socket(fileno=int(streams))
+    try:
+        keeper = Keeper(Path(directory), client, socket.socket(fileno=int(control)), spec)
+    except OSError as error:
+        client.sendall(frames.frame(frames.EXIT, f"{error.filename or directory}: {error.strerror}".encode()))
+        sys.exit(f"cannot keep the run: {error}")
+    keeper.keep()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from stack.model import Port, Running, Snapshot, Volume
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from stack import model
     from stack.engines.base import Runs, Say
     from stack.model import Network, Recipe, Service, Stack
 
@@ -154,8 +155,7 @@ class Local(Engine):
         return self.releases / service.image.rpartition(":")[2]
 
     def _environment(self, service: Service) -> dict[str, str]:
-        assert service.local  # noqa: S101 - only asked of services that run here
-        declared = dict(service.environment) | dict(service.local.environment)
+        declared = dict(service.environment) | dict(_here(service).environment)
         return {name: self._fill(service, value) for name, value in declared.items()}
 
     def _fill(self, service: Service, text: str) -> str:
@@ -181,7 +181,7 @@ class Local(Engine):
 
     def _spec(self, service: Service, number: int) -> dict[str, Any]:
         """Return all that a replica is launched from and known by."""
-        assert service.local  # noqa: S101 - only asked of services that run here
+        port = _here(service).port
         recipe = self.recipe(service) or {}
         own = {"REPLICA": f"{service.name}-{number}"}
         return {
@@ -189,7 +189,7 @@ class Local(Engine):
             "number": number,
             "recipe": recipe,
             "release": service.image.rpartition(":")[2] if service.build else "",
-            "address": f"{LOOPBACK}:{service.local.port}" if service.local.port else "",
+            "address": f"{LOOPBACK}:{port}" if port else "",
             "command": json.loads(recipe["command"]),
             "environment": _inherited() | self._environment(service) | own,
             "directory": str(self._release(service) if service.build else self.home),
@@ -228,6 +228,16 @@ def _running(name: str, spec: Mapping[str, Any], states: Mapping[str, str]) -> R
         image=spec.get("release") or "",
         address=spec.get("address") or "",
     )
+
+
+def _here(service: Service) -> model.Local:
+    """Return how a service runs without containers; raises `EngineError` where its declaration does not say."""
+    if service.local is None:
+        raise EngineError(
+            f"{service.name} does not run on this engine: docker-compose.yml gives it no x-local; "
+            "add one, or: INVOKE_ENGINE=docker invoke up"
+        )
+    return service.local
 
 
 def _inherited() -> dict[str, str]:

@@ -16,7 +16,7 @@ from stack.engines.json_file import read_json, write_json
 from stack.engines.local_session import KeptSession
 from stack.engines.tail import tail
 from stack.errors import EngineError
-from stack.model import Run
+from stack.model import Run, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class KeptRuns(Runs):
         """Write what the run is, and start its keeper."""
         worker = self.worker(order.replica)
         directory = self._directory(order.id)
-        environment = worker["environment"] | {"REPLICA": f"run-{order.id}"} | dict(order.environment)
+        environment = _environment(worker, order)
         spec = _spec(worker, order)
         try:
             directory.mkdir(parents=True, mode=0o700)
@@ -56,6 +56,13 @@ class KeptRuns(Runs):
     def detach(self, order: Order) -> None:
         """Begin, and let go: the keeper needs no client."""
         self.begin(order).end_input()
+
+    def unlike(self, order: Order) -> tuple[str, ...]:
+        """Compare the worker's environment with what the run would get."""
+        theirs = self.worker(order.replica)["environment"]
+        ours = _environment({"environment": theirs}, order)
+        told = {"REPLICA", *dict(order.told)}
+        return tuple(f"environment.{name}" for name in differences(theirs, ours) if name not in told)
 
     def make_room(self, keep: int) -> None:
         """Delete the oldest directories of runs that have ended; there is nothing to read where there are few."""
@@ -76,6 +83,8 @@ class KeptRuns(Runs):
         directory = self._directory(identity)
         pieces = tail(directory / "output", lambda: follow and _keeper(directory) != 0)
         yield from frames.frames(_reader(pieces))
+        if why := read_json(directory / "end.json").get("cut"):
+            yield frames.STDERR, f"twelfth: what is kept of this output ends here ({why}); see: df .twelfth\n".encode()
 
     def stop(self, identity: str) -> None:
         """Tell the keeper, and wait for its record."""
@@ -93,6 +102,12 @@ class KeptRuns(Runs):
 
     def _directory(self, identity: str) -> Path:
         return self.home / "runs" / identity
+
+
+def _environment(worker: dict[str, Any], order: Order) -> dict[str, str]:
+    """Return the worker's variables with what the run has instead."""
+    own = {"REPLICA": f"run-{order.id}"}
+    return {**worker["environment"], **own, **dict(order.environment), **dict(order.told)}
 
 
 def _spec(worker: dict[str, Any], order: Order) -> dict[str, Any]:

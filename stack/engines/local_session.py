@@ -46,8 +46,10 @@ class KeptSession(Session):
             )
         self._hand_over(spec)
         self.frames = frames.frames(self.streams.recv)
-        if next(self.frames, (None, b""))[0] != frames.READY:
-            raise EngineError(f"the run's keeper did not start; see {directory}/keeper.log")
+        kind, said = next(self.frames, (None, b""))
+        if kind != frames.READY:
+            why = said.decode() or _last_line(directory / "keeper.log") or "it was killed"
+            raise EngineError(f"the run's keeper did not start ({why}); mend that and repeat the command")
 
     def _hand_over(self, spec: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # it did not start, which is seen next
@@ -97,3 +99,7 @@ class KeptSession(Session):
     def _tell(self, kind: int, data: bytes) -> None:
         with contextlib.suppress(OSError):
             self.control.sendall(frames.frame(kind, data))
+
+
+def _last_line(path: Path) -> str:
+    return path.read_text("utf-8", "replace").strip().rpartition("\n")[2]

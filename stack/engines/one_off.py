@@ -38,7 +38,7 @@ def body(worker: Body, order: Order) -> Body:
         "Image": worker["Image"],
         "Entrypoint": config.get("Entrypoint"),
         "Cmd": _bounded(order, config.get("StopTimeout") or KILL_AFTER),
-        "Env": _environment(config.get("Env") or [], order.environment),
+        "Env": _environment(config.get("Env") or [], order.environment + order.told),
         "User": config.get("User") or "",
         "WorkingDir": config.get("WorkingDir") or "",
         "Labels": labels(worker, order),
@@ -97,12 +97,24 @@ def labels(worker: Body, order: Order) -> dict[str, str]:
 _KEPT = {f"{COMPOSE}{name}" for name in ("project", "service", "project.working_dir", "project.config_files")}
 
 
-def unlike(worker: Body, run: Body, overrides: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of what differs between two inspected containers, beyond serving and what was asked for."""
-    asked = {f"environment.{name}" for name in overrides}
+def unlike(worker: Body, run: Body, order: Order) -> tuple[str, ...]:
+    """Return the names of what differs between two inspected containers, beyond serving and what makes it a run."""
+    told = {f"environment.{name}" for name, _ in order.told}
     found = differences(found_recipe(worker), found_recipe(run))
-    settings = tuple(name for name in found if name not in asked and not name.startswith(SERVICE_ONLY))
+    settings = tuple(name for name in found if name not in told and not name.startswith(SERVICE_ONLY))
     return settings + _unlike_rest(worker, run)
+
+
+def unasked(unlike: Iterable[str], order: Order) -> tuple[str, ...]:
+    """Return those differences that the order did not ask for."""
+    asked = {f"environment.{name}" for name, _ in order.environment}
+    return tuple(name for name in unlike if name not in asked)
+
+
+def planned(worker: Body, order: Order) -> Body:
+    """Return what the engine would report of the run, before there is one."""
+    made = body(worker, order)
+    return {**worker, "Config": made, "HostConfig": made["HostConfig"]}
 
 
 def _unlike_rest(worker: Body, run: Body) -> tuple[str, ...]:
@@ -163,7 +175,7 @@ KILLED = 137
 def seconds(run: Body) -> float:
     """Return how long an ended run took."""
     began, ended = (datetime.fromisoformat(run["State"][key]) for key in ("StartedAt", "FinishedAt"))
-    return (ended - began).total_seconds()
+    return max(0.0, (ended - began).total_seconds())
 
 
 STOPPED = "-stopped"

@@ -6,6 +6,7 @@ The API is supervisor's XML-RPC (http://supervisord.org/api.html) over a socket 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 import xmlrpc.client
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
 
 from stack.errors import EngineError
 
@@ -75,6 +77,10 @@ ALIVE = {"starting", "running", "stopping"}
 RESTART = {"no": "false", "on-failure": "unexpected"}
 
 
+class GoneError(EngineError):
+    """No supervisord answers: none runs, or it has just died."""
+
+
 def program(name: str, spec: Path, *, restart: str, grace: int) -> str:
     """Return the configuration of one program that launches `spec`; `grace` is in seconds."""
     import shlex
@@ -95,14 +101,14 @@ class Supervisor:
         """Return the state of each program by name; empty where no supervisord runs."""
         try:
             return {each["name"]: _state(each) for each in self._call("getAllProcessInfo")}
-        except OSError:
+        except GoneError:
             return {}
 
     def is_up(self) -> bool:
         """Return whether it answers."""
         try:
             return bool(self._call("getState"))
-        except OSError:
+        except GoneError:
             return False
 
     def start(self) -> None:
@@ -121,7 +127,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End supervisord and all its programs, and wait until it is gone."""
-        if self.is_up():
+        with contextlib.suppress(GoneError):
             self._call("shutdown")
             self._wait(up=False)
 
@@ -147,6 +153,7 @@ class Supervisor:
             time.sleep(POLL)
 
     def _call(self, method: str, *arguments: object) -> Any:
+        """Return what supervisord answers; raises `GoneError` where it does not, `EngineError` where it refuses."""
         from supervisor.xmlrpc import SupervisorTransport
 
         with contextlib.ExitStack() as stack:
@@ -158,6 +165,10 @@ class Supervisor:
                 return getattr(proxy.supervisor, method)(*arguments)
             except xmlrpc.client.Fault as fault:
                 raise EngineError(f"supervisord: {method}: {fault.faultString}; try: invoke down") from fault
+            except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError, ExpatError) as error:
+                why = getattr(error, "strerror", None) or type(error).__name__
+                log = self.home / "supervisord.log"
+                raise GoneError(f"supervisord does not answer ({why}); see {log}, then: invoke up") from error
 
     def _socket(self, home: str) -> str:
         """Return a name of the socket that is short enough for an address, which holds about a hundred characters.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 from typing import TYPE_CHECKING
 
 from stack.errors import BusyError, EngineError
@@ -24,9 +25,15 @@ def gone_is_fine() -> Iterator[None]:
         yield
 
 
+GONE = "the Docker daemon went away ({}); try: docker version"
+
+
 @contextlib.contextmanager
-def told(doing: str = "docker") -> Iterator[None]:
-    """Raise `EngineError` or `BusyError` for what the SDK raises; `doing` is what it begins with."""
+def told(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
+    """Raise `EngineError` or `BusyError` for what the SDK raises.
+
+    `doing` is what it begins with; `gone` is said, with the cause in it, where the connection breaks.
+    """
     import requests
     from docker.errors import APIError, DockerException
     from urllib3.exceptions import HTTPError
@@ -40,8 +47,8 @@ def told(doing: str = "docker") -> Iterator[None]:
                 f"docker: {text}; let what is at work on this stack finish, then repeat the command"
             ) from error
         raise EngineError(f"{doing}: {text}; {advice(text)}") from error
-    except (requests.exceptions.RequestException, HTTPError) as error:
-        raise EngineError(f"the Docker daemon went away ({one_line(str(error))}); try: docker version") from error
+    except (requests.exceptions.RequestException, HTTPError, ConnectionError) as error:
+        raise EngineError(gone.format(cause(error))) from error
     except DockerException as error:
         raise EngineError(f"docker: {one_line(str(error))}; try: docker version") from error
 
@@ -51,6 +58,15 @@ def no_daemon(where: str, error: Exception) -> str:
     if "Permission denied" in str(error):
         return f"you may not use the Docker daemon at {where}; join the group docker, or: INVOKE_ENGINE=local invoke up"
     return f"no Docker daemon answers at {where}; start it, or: INVOKE_ENGINE=local invoke up"
+
+
+def cause(error: BaseException) -> str:
+    """Return what is at the bottom of a connection's error, which HTTP libraries wrap several times."""
+    while error.args and isinstance(error.args[-1], BaseException):
+        error = error.args[-1]
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection broke off"
+    return one_line(getattr(error, "strerror", None) or str(error))
 
 
 def advice(text: str) -> str:

@@ -40,9 +40,9 @@ class Reply:
 class Application:
     """The application, asked without a network; `lines` is what it logged."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, needed: tuple[str, ...] = ()) -> None:
         self._log = io.StringIO()
-        self._app = create_app(counter, "one", Journal(self._log, "one"))
+        self._app = create_app(counter, "one", Journal(self._log, "one"), needed)
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Reply:
         """Return the reply to one request; `headers` have underscores for dashes."""

@@ -1,0 +1,29 @@
+"""Adopt the counter that may exist already, or begin one at 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin.store.face import RefusedError
+from service.counter import KEY, integer
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+
+def up(read: Redis, write: Pipeline) -> None:
+    """Leave a counter as it is; raises RefusedError for what cannot be counted on.
+
+    Visitors may count while this looks: INCR keeps an integer one, and NX leaves alone what they began.
+    """
+    kind = read.type(KEY)
+    held = read.get(KEY) if kind == b"string" else None
+    if kind != b"none" and integer(held) is None:
+        what = repr(held[:40]) if held is not None else f"a {str(kind, 'ascii') if isinstance(kind, bytes) else kind}"
+        raise RefusedError(f"the key {KEY} holds {what}, which is no integer, and is left alone; try: invoke reset")
+    write.set(KEY, 0, nx=True)
+
+
+def down(_read: Redis, _write: Pipeline) -> None:
+    """Leave the counter: it may have been there before."""

@@ -1,0 +1,21 @@
+"""Remember since when it counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.counter import SINCE, now
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+
+def up(_read: Redis, write: Pipeline) -> None:
+    """Say "since now", where no reset has said it already."""
+    write.set(SINCE, now(), nx=True)
+
+
+def down(_read: Redis, write: Pipeline) -> None:
+    """Forget it."""
+    write.delete(SINCE)

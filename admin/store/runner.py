@@ -1,0 +1,174 @@
+"""Apply migrations: each at once together with its record, or batch by batch where it is about many keys.
+
+Every write is a transaction that only the holder of the lock can make (admin.store.lock).
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import redis
+
+from admin.store import history
+from admin.store.face import RefusedError
+from admin.store.lock import KEY as LOCK
+from admin.store.lock import retried
+from service.schema import HISTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis.client import Pipeline
+
+    from admin.store.history import Applied
+    from admin.store.lock import Held
+    from admin.store.plan import Move
+
+BATCH = 1000
+"""Keys of one transaction: long enough to be fast, and short enough to hold nobody up for more than milliseconds."""
+
+_OURS = frozenset({LOCK.encode(), HISTORY.encode(), history.UNFINISHED.encode()})
+
+
+@dataclass
+class Pace:
+    """How fast batches may follow each other, in keys a second (None: as fast as they go), and who is told of them."""
+
+    tell: Callable[[str], None]
+    most: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+    begun: float = field(init=False, default=0.0)
+    told: float = field(init=False, default=0.0)
+    done: int = field(init=False, default=0)
+
+    def begin(self) -> None:
+        """Count from here."""
+        self.begun = self.told = self.clock()
+        self.done = 0
+
+    def step(self, keys: int) -> None:
+        """Count keys that are done; tell once a second, and wait where that was too fast."""
+        self.done += keys
+        now = self.clock()
+        if now - self.told >= 1:
+            self.told = now
+            self.tell(f"{self.done:,} keys")
+        if self.most and (early := self.begun + self.done / self.most - now) > 0:
+            self.pause(early)
+
+
+def apply(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
+    """Do one move and return how many keys it went over, 0 where it was done at once.
+
+    Raises redis.RedisError and RefusedError; what a batch has done by then stays, and doing it again is safe.
+    """
+    try:
+        return _each(lock, move, record, pace, now) if move.way.each else _at_once(lock, move, record, now)
+    except (redis.ConnectionError, redis.TimeoutError, RefusedError):
+        raise
+    except Exception as error:
+        raise RefusedError(f"could not {move} ({_why(error)}); mend it, then: invoke migrate") from error
+
+
+def _why(error: Exception) -> str:
+    """Return what went wrong, and for a mistake in a migration where."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, redis.RedisError):
+        return said
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{said}, line {last.lineno} of {PurePath(last.filename).name}"
+
+
+def _at_once(lock: Held, move: Move, record: Applied, now: Callable[[], str]) -> int:
+    """Do a move and write its record, as one transaction."""
+    done = replace(record, applied=now())
+
+    def whole() -> None:
+        with lock.transaction(*move.way.reads) as pipe:
+            pipe.multi()
+            if step := move.way.step:
+                step(lock.client, pipe)
+            history.write(pipe, done)
+
+    try:
+        retried(whole)
+    except redis.ResponseError:
+        _take_back_record(lock, done)
+        raise
+    return 0
+
+
+def _take_back_record(lock: Held, done: Applied) -> None:
+    """Record a move as unfinished where EXEC did the rest of it: Redis rolls nothing back when one command fails."""
+    with lock.transaction() as pipe:
+        is_there = bool(pipe.hexists(HISTORY, done.revision))
+        pipe.multi()
+        if is_there != done.down:
+            history.fail(pipe, done)
+
+
+def _each(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
+    with lock.transaction() as pipe:
+        pipe.multi()
+        history.begin(pipe, record)
+    pace.begin()
+    for keys in batches(lock.client, move.way.match):
+        _do(lock, move, keys)
+        pace.step(len(keys))
+    with lock.transaction() as pipe:
+        pipe.multi()
+        history.write(pipe, replace(record, applied=now()))
+    return pace.done
+
+
+def batches(client: redis.Redis, match: str) -> Iterator[list[bytes]]:
+    """Yield the keys that match, each at least once; those that come and go meanwhile may be among them.
+
+    The cursor is not kept over a crash: it means nothing to a server that was started anew.
+    """
+    cursor = 0
+    while True:
+        cursor, keys = client.scan(cursor, match=match, count=BATCH)
+        if ours := [key for key in keys if isinstance(key, bytes) and key not in _OURS]:
+            yield ours
+        if cursor == 0:
+            return
+
+
+def _do(lock: Held, move: Move, keys: list[bytes]) -> None:
+    """Do a batch; where visitors change one of its keys meanwhile, do each half again, down to single keys."""
+    each = move.way.each
+    if each is None:
+        return
+    try:
+        with lock.transaction(*keys) as pipe:
+            pipe.multi()
+            each(keys, lock.client, pipe)
+    except redis.WatchError:
+        middle = len(keys) // 2
+        for half in filter(None, (keys[:middle], keys[middle:])):
+            _do(lock, move, half)
+
+
+def touched(client: redis.Redis, move: Move) -> int:
+    """Return how many keys a move would change now; changes nothing."""
+    if move.way.step is None:
+        return sum(len(keys) for keys in batches(client, move.way.match))
+    with client.pipeline(transaction=True) as pipe:
+        move.way.step(client, pipe)
+        return len({_key(arguments) for arguments in _queued(pipe)})
+
+
+def _queued(pipe: Pipeline) -> list[tuple[object, ...]]:
+    """Return the commands that a pipeline would send."""
+    return [tuple(arguments) for arguments, _ in pipe.command_stack]
+
+
+def _key(arguments: tuple[object, ...]) -> str:
+    key = arguments[1] if len(arguments) > 1 else ""
+    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)

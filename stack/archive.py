@@ -1,0 +1,80 @@
+"""Files that take long to write: whole under their name, or not there at all.
+
+While it grows a file has a name of its own, `.NAME.XXXXXXXX.part`, and is locked; what a killed process left is
+deleted by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stack.errors import EngineError, MisuseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PART = ".part"
+
+
+def named(moment: datetime | None = None, mark: str = "") -> str:
+    """Return the name of a backup taken at a moment, now if none is given: it sorts by time, in UTC."""
+    return f"{moment or datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}{mark}.resp.gz"
+
+
+def place(path: Path) -> Path:
+    """Return the path, its directory made; raises `MisuseError` for one that is there or cannot be."""
+    if path.exists():
+        raise MisuseError(f"{path} is there already, and is left alone; remove it, or choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise MisuseError(f"cannot make {path.parent}: {error.strerror}; choose another place") from error
+    return path
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[tuple[int, Path]]:
+    """Give a file to write (its descriptor and its name for now), which becomes `path` when the block ends well.
+
+    Readable by its owner only. Raises `EngineError` where it cannot be written; nothing is left of it then.
+    """
+    _sweep(path.parent)
+    try:
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+        part = Path(name)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX)
+            yield number, part
+            os.fsync(number)
+            part.rename(path)
+        finally:
+            os.close(number)
+            part.unlink(missing_ok=True)
+        _sync(path.parent)
+    except OSError as error:
+        raise EngineError(
+            f"cannot write {path}: {error.strerror}; nothing is left of it; mend that, repeat it"
+        ) from error
+
+
+def _sweep(directory: Path) -> None:
+    """Delete what processes that were killed left behind: nobody holds its lock."""
+    for left in directory.glob(f".*{PART}"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+def _sync(directory: Path) -> None:
+    """Make the new name last: it is the directory's content."""
+    number = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

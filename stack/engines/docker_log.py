@@ -1,0 +1,37 @@
+"""What a container printed, as its daemon keeps it: stream by stream and in order, which the SDK's calls cannot do.
+
+They also take a log that breaks off, as when the daemon goes away, for one that has ended; here that is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stack.engines import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+    import requests
+
+
+def printed(api: docker.APIClient, name: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield (STDOUT or STDERR, bytes); with `follow`, until the container has ended. To be called within `told`."""
+    terminal = api.inspect_container(name)["Config"]["Tty"]
+    url = f"{api.base_url}/v{api.api_version}/containers/{name}/logs"
+    wanted = {"stdout": 1, "stderr": 1, "follow": int(follow)}
+    with api.get(url, params=wanted, stream=True, timeout=None) as answer:
+        _refuse_failed(answer)
+        yield from (frames.raw if terminal else frames.frames)(answer.raw.read1)
+
+
+def _refuse_failed(answer: requests.Response) -> None:
+    """Raise what the SDK's own calls raise, such as for a log that the daemon sends elsewhere and cannot read."""
+    from docker.errors import create_api_error_from_http_exception
+    from requests.exceptions import HTTPError
+
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)
