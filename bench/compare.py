@@ -7,47 +7,21 @@ compared as ratios to the peer. It needs a Docker engine, the `docker` command a
 from __future__ import annotations
 
 import http.client
-import io
 import os
-import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import docker
-from rich.console import Console
-from rich.table import Table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from contest import Contender, measure, show
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 PORT = 8099
 PROJECT = "twelfth-bench"
-WIDTH = 30
-"""Characters of the longest bar."""
-
-
-@dataclass
-class Contender:
-    """One way to do a thing; `before` is done before each round and not timed."""
-
-    name: str
-    run: Callable[[], object]
-    before: Callable[[], object] = lambda: None
-    seconds: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        """Return the median wall time in seconds."""
-        return statistics.median(self.seconds)
 
 
 class Bench:
@@ -157,32 +131,6 @@ class Bench:
         }
 
 
-def measure(contenders: list[Contender], rounds: int) -> None:
-    """Let the contenders take turns, after one turn each that does not count."""
-    for number in range(rounds + 1):
-        for contender in contenders:
-            contender.before()
-            began = time.perf_counter()
-            contender.run()
-            if number:
-                contender.seconds.append(time.perf_counter() - began)
-
-
-def table(results: dict[str, list[Contender]], rounds: int) -> Table:
-    """Return the medians, as numbers and bars, with the ratio of each to the peer."""
-    drawn = Table(title=f"medians of {rounds} rounds, taking turns; the ratio is to the second of each", box=None)
-    for head in ("", "seconds", "ratio", ""):
-        drawn.add_column(head, justify="right" if head else "left", no_wrap=True)
-    for title, contenders in results.items():
-        slowest, peer = max(each.median for each in contenders), contenders[1].median
-        drawn.add_row(f"[bold]{title}[/]")
-        for each in contenders:
-            bar = "█" * max(1, round(WIDTH * each.median / slowest))
-            colour = "green" if each is contenders[0] else "blue"
-            drawn.add_row(f"  {each.name}", f"{each.median:.3f}", f"{each.median / peer:.2f}", f"[{colour}]{bar}[/]")
-    return drawn
-
-
 def main(rounds: int) -> None:
     """Measure everything, print the table and draw it into docs/bench.svg."""
     home = Path(tempfile.mkdtemp())
@@ -196,11 +144,7 @@ def main(rounds: int) -> None:
     finally:
         bench.invoke("down", "--volumes", "--history")
         shutil.rmtree(home)
-    Console(width=110).print(table(results, rounds))
-    drawing = Console(record=True, width=110, file=io.StringIO())
-    drawing.print(table(results, rounds))
-    picture = re.sub(r"@font-face \{.*?\}", "", drawing.export_svg(title="invoke bench"), flags=re.DOTALL)
-    (ROOT / "docs" / "bench.svg").write_text(picture, "utf-8")
+    show(results, rounds, "bench")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+"""Let each key of a keyspace expire: as a migration (`ours`), or in the loop that one would write by hand (`loop`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from admin.store import runner
+from admin.store.connection import connect
+from admin.store.history import Applied
+from admin.store.lock import held, owner
+from admin.store.migration import Migration, Way
+from admin.store.plan import Move
+from service.counter import now
+
+if TYPE_CHECKING:
+    import redis
+    from redis.client import Pipeline
+
+MATCH, SECONDS = "key:*", 86400
+
+
+def each(keys: list[bytes], _read: redis.Redis, write: Pipeline) -> None:
+    """Queue a batch."""
+    for key in keys:
+        write.expire(key, SECONDS)
+
+
+def ours(client: redis.Redis) -> int:
+    """Migrate; return how many keys there were."""
+    move = Move(Migration("0003", "Let keys expire", "", Way(each=each, match=MATCH)))
+    with held(client, owner("bench", os.environ)) as lock:
+        return runner.apply(lock, move, Applied("0003"), runner.Pace(print), now)
+
+
+def loop(client: redis.Redis) -> int:
+    """Do the same with a pipeline for each thousand keys, and nothing else; return how many keys there were."""
+    done = 0
+    with client.pipeline(transaction=False) as pipe:
+        for key in client.scan_iter(match=MATCH, count=1000):
+            pipe.expire(key, SECONDS)
+            done += 1
+            if done % 1000 == 0:
+                pipe.execute()
+        pipe.execute()
+    return done
+
+
+if __name__ == "__main__":
+    print({"ours": ours, "loop": loop}[sys.argv[1]](connect(os.environ)))
