@@ -480,10 +480,10 @@ def test(c: Context) -> None:
 
 @verb(takes_words=True)
 def bench(c: Context) -> None:
-    """Time twelfth beside docker compose and others; what follows -- is the number of rounds."""
+    """Time twelfth beside docker compose, redis-cli and others; what follows -- is the number of rounds."""
     import shlex
 
-    _develop(c, shlex.join(["python", "bench/compare.py", *_after_dashes()]))
+    _develop(c, *(shlex.join(["python", f"bench/{name}.py", *_after_dashes()]) for name in ("compare", "bulk")))
 
 
 def _first_line(path: Path) -> str:

@@ -156,3 +156,38 @@ def test_impossible_scale_is_refused_by_name(name: str, replicas: int, message: 
         plan.scaled(STACK, name, replicas)
 
     assert message == str(refused.value)
+
+
+def released(**recipe: str) -> tuple[Stack, dict[str, dict[str, str]]]:
+    """Return the stack with a release command, and recipes of which the worker's has this."""
+    worker = replace(WORKER, release_command=("migrate", "a b"))
+    return replace(STACK, services=(REDIS, worker, WEB)), RECIPES | {"worker": RECIPES["worker"] | recipe}
+
+
+def test_release_command_runs_before_anything_of_a_new_release() -> None:
+    """After what it depends on, before the first replica is replaced."""
+    stack, recipes = released(image="new image")
+
+    assert ["run migrate 'a b': before worker of a new release", "replace worker-1: image changed"] == steps(
+        CONVERGED, stack, recipes
+    )
+    assert "create redis-1: not there" == steps(Snapshot(), stack, recipes)[-4]
+
+
+def test_release_command_does_not_run_for_more_of_what_serves() -> None:
+    """Nor where nothing is to be done."""
+    stack, recipes = released()
+    more = plan.scaled(stack, "worker", 2)
+    services = tuple(more if each.name == "worker" else each for each in stack.services)
+
+    assert [] == steps(CONVERGED, stack, recipes)
+    assert ["create worker-2: not there"] == steps(CONVERGED, replace(stack, services=services), recipes)
+
+
+def test_release_command_runs_where_the_data_lacks_something() -> None:
+    """Such as after a restore of older data."""
+    stack, recipes = released()
+
+    assert ["run migrate 'a b': the data lacks revision 0002"] == [
+        str(step) for step in plan.up(stack, CONVERGED, recipes, lacking="0002")
+    ]

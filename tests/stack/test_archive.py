@@ -1,0 +1,88 @@
+"""Files that are whole under their name, or not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from stack import archive
+from stack.errors import EngineError, MisuseError
+
+ROOT = Path(__file__).resolve().parents[2]
+HALF = """
+import os, sys
+from pathlib import Path
+from stack import archive
+with archive.written(Path(sys.argv[1])) as (number, _):
+    os.write(number, b"half")
+    print("half", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_file_has_its_name_when_it_is_whole_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    """Before that it has another."""
+    path = tmp_path / "a"
+    with archive.written(path) as (number, part):
+        os.write(number, b"all")
+        assert (False, True) == (path.exists(), part.exists())
+
+    assert (b"all", 0o600) == (path.read_bytes(), path.stat().st_mode & 0o777)
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_finished(tmp_path: Path) -> None:
+    """Whatever the reason."""
+    with pytest.raises(ZeroDivisionError), archive.written(tmp_path / "a") as (number, _):
+        os.write(number, b"half" * (1 // 0))
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_full_disk_is_one_line_with_the_name(tmp_path: Path) -> None:
+    """What the system says, and that nothing is left."""
+    with pytest.raises(EngineError, match="a: No space left on device; nothing is left"):  # noqa: SIM117 - the story
+        with archive.written(tmp_path / "a"):
+            Path("/dev/full").write_bytes(b"x")
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    """A lock tells the two apart."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HALF, tmp_path / "a"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with archive.written(tmp_path / "b"):
+            pass
+        living = len(list(tmp_path.iterdir()))
+        other.send_signal(signal.SIGKILL)
+    with archive.written(tmp_path / "c"):
+        pass
+
+    assert 2 == living
+    assert ["b", "c"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    """Another name, or remove it."""
+    (tmp_path / "a").write_bytes(b"mine")
+
+    with pytest.raises(MisuseError, match="is there already"):
+        archive.place(tmp_path / "a")
+    assert tmp_path / "new" / "a" == archive.place(tmp_path / "new" / "a")
+
+
+def test_names_sort_by_time() -> None:
+    """In UTC."""
+    moment = datetime(2026, 11, 3, 4, 5, 6, tzinfo=UTC)
+
+    assert "2026-11-03T04-05-06Z-x.resp.gz" == archive.named(moment, "-x")

@@ -1,0 +1,220 @@
+"""What every engine must keep of the data's promises, as an operator meets them: migrate, backup, verify, restore."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pty
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stack import smoke
+from tests.conftest import eventually
+from tests.runs.client import read_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Project
+
+FAILING = '''"""Fail."""
+
+
+def up(read, write):
+    raise ValueError("not today")
+'''
+FURTHER = '''"""Go further."""
+
+
+def up(read, write):
+    write.set("further", 1)
+
+
+def down(read, write):
+    write.delete("further")
+'''
+
+
+def visit(project: Project) -> str:
+    """Visit the service once, and return its sentence."""
+    return smoke.sentence(f"http://127.0.0.1:{project.environment['PORT']}")
+
+
+def status(project: Project) -> dict[str, Any]:
+    """Return what `status --json` tells."""
+    told: dict[str, Any] = json.loads(project.invoke("status", "--json").stdout)
+    return told
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Give a name for a backup."""
+    return tmp_path / "kept" / "a.resp.gz"
+
+
+def test_up_brings_the_data_to_the_revision_of_the_release(serving: Project) -> None:
+    """And `status` shows it; a second `up` has nothing to do."""
+    told = status(serving)
+
+    assert ("0002", True) == (told["revision"], told["since"] != "")
+    assert [] == serving.plan()
+    assert "nothing to do: the data is at revision 0002\n" == serving.invoke("migrate").stdout
+
+
+def test_migration_tells_which_run_of_which_release_applied_it(serving: Project) -> None:
+    """The run is in the history."""
+    told = json.loads(serving.invoke("migrate", "--status", "--json").stdout)
+    runs = {each["id"]: each for each in json.loads(serving.invoke("history", "--json").stdout)}
+
+    assert ["applied", "applied"] == [each["state"] for each in told["migrations"]]
+    by = told["migrations"][0]
+    assert (by["release"], by["operator"], "up") == (
+        runs[by["run"]]["release"],
+        runs[by["run"]]["operator"],
+        runs[by["run"]]["reason"],
+    )
+
+
+def test_dry_migration_changes_nothing(serving: Project) -> None:
+    """It says what it would do, to how many keys."""
+    done = serving.invoke("--dry", "migrate", "--to", "1")
+
+    assert "would take back 0002: Remember since when it counts (1 key)\n" == done.stdout
+    assert "0002" == status(serving)["revision"]
+
+
+def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Project) -> None:
+    """`status` says what to do, and `up` does it."""
+    serving.invoke("migrate", "--to", "0")
+    before = status(serving)
+    sentence = visit(serving)
+    after = serving.invoke("up")
+
+    assert (False, "The data lacks revision 0001, 0002; try: invoke migrate") == (before["ready"], before["why"])
+    assert sentence.startswith("Hello World! ")
+    assert "the data lacks revision 0001, 0002" in after.stdout
+    assert status(serving)["ready"]
+
+
+def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path) -> None:
+    """And the backup that it takes first undoes the restore."""
+    serving.invoke("reset", "--to", "41")
+    taken = serving.invoke("backup", str(file))
+    visit(serving)
+    restored = serving.invoke("restore", "--yes", str(file))
+    again = visit(serving)
+    saved = next((serving.directory / "backups").glob("*-before-restore.resp.gz"))
+
+    assert (0, 0) == (taken.returncode, restored.returncode)
+    assert "Hello World! 42 times." == again
+    assert str(saved.name) in restored.stdout
+    assert 0 == serving.invoke("restore", "--yes", str(saved)).returncode
+    assert "Hello World! 43 times." == visit(serving)
+    saved.unlink()
+
+
+def test_verify_needs_no_stack(project: Project, serving: Project, file: Path) -> None:
+    """It shows what the file holds."""
+    if project.engine_name != serving.engine_name:
+        pytest.skip("one engine at a time")
+    serving.invoke("backup", str(file))
+    told = json.loads(project.invoke("verify", "--json", str(file)).stdout)
+
+    assert ["0001", "0002"] == told["revisions"]
+
+
+def test_backup_to_standard_output_is_the_file(serving: Project) -> None:
+    """For pipes; progress is told elsewhere."""
+    client = serving.start("backup", "--stdout", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    out, _ = client.communicate(timeout=60)
+
+    assert 0 == client.returncode
+    assert b"RESTORE" in gzip.decompress(out)
+
+
+def test_damaged_backup_is_refused_and_changes_nothing(serving: Project, file: Path) -> None:
+    """One line, before anything else is done."""
+    serving.invoke("backup", str(file))
+    file.write_bytes(file.read_bytes()[:-20])
+    serving.invoke("reset", "--to", "7")
+    done = serving.invoke("restore", "--yes", str(file))
+
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "Hello World! 8 times." == visit(serving)
+
+
+def test_backup_replaces_no_file(serving: Project, file: Path) -> None:
+    """It is left as it is."""
+    file.parent.mkdir()
+    file.write_bytes(b"mine")
+    done = serving.invoke("backup", str(file))
+
+    assert (2, b"mine") == (done.returncode, file.read_bytes())
+    assert "is there already" in done.stderr
+
+
+def test_restore_asks_and_takes_no_for_an_answer(serving: Project, file: Path) -> None:
+    """On a terminal; without one it wants --yes."""
+    serving.invoke("backup", str(file))
+    serving.invoke("reset", "--to", "5")
+    ours, theirs = pty.openpty()
+    client = serving.start("restore", str(file), stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    asked = read_until(ours, b"[y/N]")
+    os.write(ours, b"n\r")
+
+    assert b"replace all data" in asked
+    assert 1 == client.wait(30)
+    os.close(ours)
+    assert (2, True) == ((done := serving.invoke("restore", str(file))).returncode, "--yes" in done.stderr)
+    assert "Hello World! 6 times." == visit(serving)
+
+
+@pytest.mark.parametrize("words", [("restore", "nowhere"), ("verify", "nowhere"), ("backup", "--stdout", "a")])
+def test_misuse_is_told_before_anything_is_done(serving: Project, words: tuple[str, ...]) -> None:
+    """One line and exit code 2."""
+    done = serving.invoke(*words)
+
+    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
+
+
+def test_failing_migration_leaves_the_old_release_serving(project: Project) -> None:
+    """`up` says why, and which run it was."""
+    project.up()
+    visit(project)
+    (project.directory / "admin" / "migrations" / "0003_fail.py").write_text(FAILING, "utf-8")
+    done = project.invoke("up")
+
+    assert 1 == done.returncode
+    assert "could not apply 0003: Fail (ValueError: not today, line 5 of 0003_fail.py)" in done.stderr
+    assert "Hello World! 2 times." == visit(project)
+    assert ("0002", True) == (status(project)["revision"], status(project)["ready"])
+
+
+def test_older_release_serves_newer_data(project: Project) -> None:
+    """A rollback needs no migration where the data only grew."""
+    project.up()
+    first = status(project)["release"]
+    (project.directory / "admin" / "migrations" / "0003_further.py").write_text(FURTHER, "utf-8")
+    assert 0 == project.invoke("up").returncode
+    further = status(project)["revision"]
+    back = project.invoke("up", "--release", first)
+
+    assert ("0003", 0) == (further, back.returncode)
+    assert (first, "0003", True) == tuple(status(project)[key] for key in ("release", "revision", "ready"))
+    assert "the data is ahead: 0003 (Go further)" in project.invoke("migrate", "--release", first).stderr
+
+
+def test_killed_backup_leaves_nothing_under_its_name(serving: Project, file: Path) -> None:
+    """And the next one works, and sweeps."""
+    client = serving.start("backup", str(file), stdin=subprocess.DEVNULL)
+    assert eventually(lambda: any(file.parent.glob(".*.part")))
+    client.kill()
+    client.wait()
+
+    assert not file.exists()
+    assert 0 == serving.invoke("backup", str(file)).returncode
+    assert [file] == list(file.parent.iterdir())
