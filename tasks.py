@@ -340,7 +340,7 @@ def backup(c: Context, file: str | None = None, stdout: bool = False, reason: st
     """Write all data to a file that `restore` and `redis-cli --pipe` can load; complete and verified, or not there."""
     from stack.errors import MisuseError
 
-    asked: dict[str, Any] = {"reason": reason, "release": release, "interactive": False}
+    asked: dict[str, Any] = {"reason": reason, "release": release, "interactive": False, "kept": False}
     if stdout and (file or sys.stdout.isatty()):
         raise MisuseError("--stdout writes bytes to a pipe or a file: invoke backup --stdout >FILE, without a FILE")
     if stdout or c.config.run.dry:
@@ -405,7 +405,7 @@ def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: s
         return
     if not yes:
         _confirm("replace all data that is there now by this?")
-    _say(f"what is there now is saved: {_save(c, mark='-before-restore', interactive=False, **asked)}")
+    _say(f"what is there now is saved: {_save(c, mark='-before-restore', interactive=False, kept=False, **asked)}")
     with path.open("rb") as source:
         _admin(c, "restore", "--wait", wait, streams=(source.fileno(), 1), **asked)
 

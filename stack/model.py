@@ -208,7 +208,7 @@ class Order:
     """A run that is wanted: a command, the replica whose release and environment it gets, and what was asked otherwise.
 
     `environment` are overrides; `timeout` is in seconds, None for as long as it takes; `interactive` means that the
-    run gets an input.
+    run gets an input; where the output is not `kept`, only its client has it, such as all the data of a backup.
     """
 
     id: str
@@ -220,6 +220,7 @@ class Order:
     timeout: float | None = None
     tty: bool = False
     interactive: bool = True
+    kept: bool = True
 
     @property
     def told(self) -> Pairs:

@@ -218,3 +218,13 @@ def test_killed_backup_leaves_nothing_under_its_name(serving: Project, file: Pat
     assert not file.exists()
     assert 0 == serving.invoke("backup", str(file)).returncode
     assert [file] == list(file.parent.iterdir())
+
+
+def test_bytes_of_a_backup_are_kept_nowhere_else(serving: Project) -> None:
+    """All the data in a log would be a copy that nobody knows of."""
+    done = serving.invoke("reset", "--to", "5"), serving.start("backup", "--stdout", stdout=subprocess.PIPE)
+    assert b"" != done[1].communicate(timeout=60)[0]
+    last = json.loads(serving.invoke("history", "--json").stdout)[-1]["id"]
+    kept = serving.start("logs", "--run", last, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    assert b"" == kept.communicate(timeout=60)[0]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stack.engines import frames
+from stack.engines.one_off import NO_LOG
+from stack.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 def printed(api: docker.APIClient, name: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
     """Yield (STDOUT or STDERR, bytes); with `follow`, until the container has ended. To be called within `told`."""
-    terminal = api.inspect_container(name)["Config"]["Tty"]
+    inspected = api.inspect_container(name)
+    if inspected["HostConfig"]["LogConfig"]["Type"] == NO_LOG["Type"]:
+        raise MisuseError("what this run printed went to its client alone and is kept nowhere; see: invoke history")
+    terminal = inspected["Config"]["Tty"]
     url = f"{api.base_url}/v{api.api_version}/containers/{name}/logs"
     wanted = {"stdout": 1, "stderr": 1, "follow": int(follow)}
     with api.get(url, params=wanted, stream=True, timeout=None) as answer:

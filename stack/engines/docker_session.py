@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOST = "the connection to the run broke ({}); it may well go on, see: invoke history"
 
-RECORDED_WITHIN = 30
+RECORDED_WITHIN = 10
 """Seconds from the end of a run's streams to its exit code. One that has none by then has not ended: Docker's init,
 its first process, holds the streams open for as long as it lives."""
 
@@ -76,6 +76,8 @@ class ContainerSession(Session):
             if self._broken:
                 raise self._broken
             code = int(self.api.wait(self.identity, timeout=RECORDED_WITHIN)["StatusCode"])
+            self.socket.close()
+            self._answer.close()
             return one_off.exit_code(self._inspected) if code else 0
 
     @functools.cached_property

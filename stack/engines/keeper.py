@@ -184,7 +184,7 @@ class Keeper:
     def _emit(self, stream: int, data: bytes) -> None:
         """Keep the data, then pass it on; a full disk or a lost client must not disturb the run."""
         with self.writing:
-            if self.log:
+            if self.log and (stream != frames.STDOUT or self.spec["kept"]):
                 try:
                     _write_all(self.log, frames.frame(stream, data))
                 except OSError as error:  # what is kept ends here: half a frame would garble all that follows
@@ -293,6 +293,7 @@ def main(directory: str, streams: str, control: str) -> None:
         client.sendall(frames.frame(frames.EXIT, f"{error.filename or directory}: {error.strerror}".encode()))
         sys.exit(f"cannot keep the run: {error}")
     keeper.keep()
+    os._exit(0)  # at once: the client waits, and threads that listen to it have nothing to end
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ def _spec(worker: dict[str, Any], order: Order) -> dict[str, Any]:
         "grace": int(worker["recipe"]["stop_grace_period"].rstrip("s")),
         "tty": order.tty,
         "interactive": order.interactive,
+        "kept": order.kept,
     }
 
 

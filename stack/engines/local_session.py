@@ -85,9 +85,12 @@ class KeptSession(Session):
 
     def wait(self) -> int:
         """Return the exit code: what the keeper said last, else what it wrote."""
-        if self.code is not None:
-            return self.code
         self.keeper.wait()
+        self.streams.close()
+        self.control.close()
+        return self._recorded() if self.code is None else self.code
+
+    def _recorded(self) -> int:
         path = self.directory / "end.json"
         deadline = time.monotonic() + RECORD_WITHIN
         while not path.exists():

@@ -15,7 +15,7 @@ from stack.engines.container import COMPOSE, RELEASE, found_recipe
 from stack.model import Run, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from stack.model import Order, Service, Stack
 
@@ -26,6 +26,9 @@ KILL_AFTER = 10
 
 TIMED_OUT = 124
 """Exit code of `timeout` (coreutils) for a command whose time was over."""
+
+NO_LOG = {"Type": "none", "Config": {}}
+"""What keeps no output (https://docs.docker.com/engine/logging/configure/); it can be attached to all the same."""
 
 SERVICE_ONLY = ("command", "healthcheck", "restart", "init", "port.", "stop_grace_period")
 """What of a worker's recipe belongs to serving, and not to the release or its configuration."""
@@ -51,7 +54,7 @@ def body(worker: Body, order: Order) -> Body:
         "AttachStdin": order.interactive,
         "AttachStdout": True,
         "AttachStderr": True,
-        "HostConfig": _host_config(host),
+        "HostConfig": _host_config(host) | ({} if order.kept else {"LogConfig": NO_LOG}),
         "NetworkingConfig": {"EndpointsConfig": {name: {} for name in networks(worker)[:1]}},
     }
 
@@ -102,7 +105,8 @@ def unlike(worker: Body, run: Body, order: Order) -> tuple[str, ...]:
     told = {f"environment.{name}" for name, _ in order.told}
     found = differences(found_recipe(worker), found_recipe(run))
     settings = tuple(name for name in found if name not in told and not name.startswith(SERVICE_ONLY))
-    return settings + _unlike_rest(worker, run)
+    own = RUNS_OWN if order.kept else {*RUNS_OWN, "LogConfig"}
+    return settings + _unlike_rest(worker, run, own)
 
 
 def unasked(unlike: Iterable[str], order: Order) -> tuple[str, ...]:
@@ -117,10 +121,10 @@ def planned(worker: Body, order: Order) -> Body:
     return {**worker, "Config": made, "HostConfig": made["HostConfig"]}
 
 
-def _unlike_rest(worker: Body, run: Body) -> tuple[str, ...]:
+def _unlike_rest(worker: Body, run: Body, own: Collection[str]) -> tuple[str, ...]:
     """Return the names of what a recipe does not speak of: the entrypoint, capabilities, privileges and so on."""
     config = [name for name in ("Entrypoint", "WorkingDir") if _other(worker["Config"], run["Config"], name)]
-    host = [name for name in worker["HostConfig"] if name not in RUNS_OWN]
+    host = [name for name in worker["HostConfig"] if name not in own]
     return (*config, *(name for name in host if _other(worker["HostConfig"], run["HostConfig"], name)))
 
 

@@ -168,7 +168,7 @@ class Supervisor:
             except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError, ExpatError) as error:
                 why = getattr(error, "strerror", None) or type(error).__name__
                 log = self.home / "supervisord.log"
-                raise GoneError(f"supervisord does not answer ({why}); see {log}, then: invoke up") from error
+                raise GoneError(f"supervisord does not answer ({why}; see {log}); try: invoke up") from error
 
     def _socket(self, home: str) -> str:
         """Return a name of the socket that is short enough for an address, which holds about a hundred characters.

@@ -62,10 +62,14 @@ def no_daemon(where: str, error: Exception) -> str:
 
 def cause(error: BaseException) -> str:
     """Return what is at the bottom of a connection's error, which HTTP libraries wrap several times."""
+    from urllib3.exceptions import TimeoutError as TooLate
+
     while error.args and isinstance(error.args[-1], BaseException):
         error = error.args[-1]
     if isinstance(error, http.client.IncompleteRead):
         return "the connection broke off"
+    if isinstance(error, TooLate):
+        return "no answer in time"
     return one_line(getattr(error, "strerror", None) or str(error))
 
 
