@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 from stack.engines import container, docker_log, holder, one_off
@@ -50,11 +51,11 @@ class ContainerRuns(Runs):
 
     def make_room(self, keep: int) -> None:
         """Remove the oldest containers that have ended; the list alone tells which."""
-        wanted = {"label": self._labels, "status": ["exited", "dead"]}
+        wanted = {"label": self._labels, "status": ["exited", "dead", "created"]}
         found: list[container.Body] = []
         with contextlib.suppress(EngineError, BusyError), told():  # the run's own end is what counts
-            found = sorted(self.api.containers(all=True, filters=wanted), key=lambda each: each["Created"])
-        for each in found[: max(0, len(found) - keep)]:
+            found = self.api.containers(all=True, filters=wanted)
+        for each in one_off.superfluous(found, keep, time.time()):
             with contextlib.suppress(EngineError, BusyError), told():  # somebody else makes room, too
                 self.api.remove_container(each["Id"], v=True)
 

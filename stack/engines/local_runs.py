@@ -142,9 +142,18 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
         started=end.get("started", spec["started"]),
         finished=end.get("finished", ""),
         seconds=end.get("seconds"),
-        state=end.get("state") or ("running" if _keeper(directory) else "lost"),
+        state=end.get("state") or _state(directory),
         exit_code=end.get("exit_code"),
     )
+
+
+def _state(directory: Path) -> str:
+    """Return how a run stands that left no record of its end: `created` where its keeper never came to keep it."""
+    if _keeper(directory):
+        return "running"
+    with contextlib.suppress(OSError):
+        return "lost" if (directory / "keeper").stat().st_size else "created"
+    return "created"
 
 
 def _keeper(directory: Path) -> int:

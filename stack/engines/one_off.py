@@ -182,6 +182,19 @@ def seconds(run: Body) -> float:
     return max(0.0, (ended - began).total_seconds())
 
 
+def superfluous(listed: Iterable[Body], keep: int, now: float) -> list[Body]:
+    """Return what goes of the containers that are listed as not running, the newest first, but for the last `keep`.
+
+    One that was created and not started belongs to a client that is about to start it, or that died before it could:
+    a minute tells which. `Created` counts whole seconds, so the order of the list decides within one.
+    """
+    ended = [each for each in listed if each["State"] != "created" or now - each["Created"] > STARTED_WITHIN]
+    return ended[keep:]
+
+
+STARTED_WITHIN = 60
+"""Seconds after which a client that created a container does not start it any more."""
+
 STOPPED = "-stopped"
 """End of the name of a run that an operator stopped: a container's name can change, its labels cannot."""
 

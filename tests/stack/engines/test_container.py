@@ -192,3 +192,11 @@ def test_programs_own_124_before_its_time_is_over_is_a_failure() -> None:
     run["Config"] = run["Config"] | {"Labels": one_off.labels(run, limited)}
 
     assert ("failed", 124) == (one_off.record(run).state, one_off.record(run).exit_code)
+
+
+def test_room_is_made_by_age_within_a_second_too_and_not_at_the_cost_of_one_that_starts() -> None:
+    """The list is the newest first, and its times are whole seconds."""
+    listed = [{"Id": name, "State": "exited", "Created": 100} for name in "dcba"]
+    starting, dead = ({"Id": name, "State": "created", "Created": at} for name, at in (("s", 100), ("x", 30)))
+
+    assert ["b", "a", "x"] == [each["Id"] for each in one_off.superfluous([starting, *listed, dead], 2, now=101)]

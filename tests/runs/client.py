@@ -1,0 +1,157 @@
+"""Runs as their operator has them: through `invoke`, byte by byte, from a pipe or a terminal, or from this process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import multiprocessing
+import os
+import select
+import subprocess
+import termios
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stack import oneoff
+from stack.engines.base import STDERR, STDOUT
+from tests.conftest import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROWS, COLUMNS = 33, 77
+
+
+def run(project: Project, *words: str, stdin: bytes | None = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run `invoke run` with these words, byte by byte."""
+    client = project.start("run", *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = client.communicate(stdin, timeout=120)
+    return subprocess.CompletedProcess(words, client.returncode, out, err)
+
+
+def records(project: Project) -> list[dict[str, Any]]:
+    """Return the records of all runs, the oldest first."""
+    found: list[dict[str, Any]] = json.loads(project.invoke("history", "--json").stdout)
+    return found
+
+
+def record(project: Project, identity: str = "") -> dict[str, Any]:
+    """Return the record of one run, the last where none is named."""
+    found = records(project)
+    return next((each for each in found if each["id"] == identity), found[-1] if found else {})
+
+
+def detached(project: Project, *words: str) -> str:
+    """Start a detached run and return its id, which is all that is printed."""
+    done = project.invoke("run", "--detach", *words)
+    assert "" == done.stderr
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Attended:
+    """A run that was attended to its end."""
+
+    id: str
+    code: int
+    out: bytes
+    err: bytes
+
+
+def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: int = oneoff.KEPT) -> list[Attended]:
+    """Run a command so many times and `keep` as many records, as clients do but without the half second of Invoke's.
+
+    It is done in other processes, as a session holds its connections until its client ends.
+    """
+    one = functools.partial(_attended, project.directory, project.engine_name, project.environment, words, keep)
+    with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) as processes:
+        return list(processes.map(one, range(times)))
+
+
+def _attended(
+    directory: Path, engine_name: str, environment: dict[str, str], words: tuple[str, ...], keep: int, _: int
+) -> Attended:
+    engine = Project(directory, engine_name, environment).engine()
+    order = oneoff.order(words, oneoff.source(engine))
+    session = engine.runs.begin(order)
+    streams = {STDOUT: b"", STDERR: b""}
+    for stream, data in session.output():
+        streams[stream] += data
+    code = session.wait()
+    engine.runs.make_room(keep)
+    return Attended(order.id, code, streams[STDOUT], streams[STDERR])
+
+
+def lifecycle_url(project: Project) -> str:
+    """Return the address of a stack that is up."""
+    return f"http://127.0.0.1:{project.environment['PORT']}"
+
+
+def read_until(terminal: int, mark: bytes, within: float = 30.0) -> bytes:
+    """Return what a terminal printed, up to the mark."""
+    seen = b""
+    deadline = time.monotonic() + within
+    with contextlib.suppress(OSError):
+        while mark not in seen and select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
+            seen += os.read(terminal, 4096)
+    return seen
+
+
+@dataclass
+class Terminal:
+    """A pseudo-terminal: `ours` is the window and the keyboard, `theirs` the line that programs hold."""
+
+    ours: int
+    theirs: int
+    unread: bytes = field(default=b"")
+
+    def start(self, project: Project, *words: str) -> subprocess.Popen[bytes]:
+        """Start `invoke` as a shell in this window would: the terminal is its controlling one."""
+        line = self.theirs
+        return project.start(
+            *words,
+            stdin=line,
+            stdout=line,
+            stderr=line,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self.ours, keys.encode())
+
+    def until(self, mark: str, within: float = 30.0) -> str:
+        """Return what was printed since the last mark up to this one; all that came in time where it did not come."""
+        deadline = time.monotonic() + within
+        while mark.encode() not in self.unread and (left := deadline - time.monotonic()) > 0:
+            if select.select([self.ours], [], [], left)[0]:
+                self.unread += os.read(self.ours, 4096)
+        before, found, self.unread = self.unread.partition(mark.encode())
+        return (before + found).decode()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the window's size; the kernel tells whoever is in the foreground."""
+        termios.tcsetwinsize(self.ours, (rows, columns))
+
+    @property
+    def settings(self) -> list[Any]:
+        """Return the line's settings."""
+        return termios.tcgetattr(self.theirs)
+
+
+@contextlib.contextmanager
+def open_terminal() -> Iterator[Terminal]:
+    """Return a terminal for a while."""
+    terminal = Terminal(*os.openpty())
+    terminal.resize(ROWS, COLUMNS)
+    try:
+        yield terminal
+    finally:
+        os.close(terminal.ours)
+        os.close(terminal.theirs)

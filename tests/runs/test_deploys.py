@@ -1,0 +1,58 @@
+"""While releases change: a run is never made from a guess, and never loses its worker unasked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stack import oneoff
+from stack.errors import IdentityError
+from tests.runs.client import detached, record
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+
+def test_replicas_of_two_releases_are_named_until_one_is_chosen(project: Project) -> None:
+    """A deploy under way: the run refuses to guess."""
+    project.up("worker=2")
+    first = oneoff.source(project.engine()).release
+    engine = project.engine()
+    engine.remove(next(one for one in engine.replicas("worker") if one.number == 2))
+    app = project.directory / "service" / "app.py"
+    app.write_text(app.read_text("utf-8") + "\n# another release\n", "utf-8")
+    newer = project.engine()
+    worker = newer.stack.service("worker")
+    assert worker
+    newer.prepare(worker, lambda _: None)
+    newer.create(worker, 2)
+
+    with pytest.raises(IdentityError, match=first):
+        oneoff.source(project.engine())
+    assert first == oneoff.source(project.engine(), first).release
+
+
+def test_run_of_a_built_release_needs_no_worker(project: Project) -> None:
+    """A restore or a migration before the first `up`."""
+    name = project.invoke("build").stdout.split()[-1]
+    if project.engine_name == "docker":
+        for network in project.engine().stack.networks:
+            project.engine().provide(network)
+
+    assert 125 == project.invoke("run", "--", "true").returncode
+    done = project.invoke("run", "--release", name, "--", "python", "-c", "import service; print('here')")
+    assert "here\n" == done.stdout
+
+
+def test_up_does_not_replace_a_worker_under_a_run_unless_forced(project: Project) -> None:
+    """The run is named; `down` ends it first."""
+    project.up()
+    identity = detached(project, "--", "sleep", "60")
+    app = project.directory / "service" / "app.py"
+    app.write_text(app.read_text("utf-8") + "\n# another release\n", "utf-8")
+
+    assert identity in project.invoke("up").stderr
+    assert 0 == project.invoke("up", "--force").returncode
+    assert f"end run {identity}: down" in project.invoke("down").stdout
+    assert "stopped" == record(project, identity)["state"]

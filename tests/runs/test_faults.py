@@ -1,0 +1,271 @@
+"""What becomes of a run when something beside it fails: the daemon, the disk, its worker, its client."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import resource
+import signal
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stack.errors import EngineError
+from tests import daemon
+from tests.conftest import eventually
+from tests.runs.client import detached, read_until, record, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Project
+
+on_docker = pytest.mark.parametrize("engine_name", ["docker"], indirect=True)
+on_local = pytest.mark.parametrize("engine_name", ["local"], indirect=True)
+PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+
+@contextlib.contextmanager
+def cuttable(project: Project) -> Iterator[tuple[Project, daemon.Way]]:
+    """Return the project as one whose clients reach the daemon by a way that can be cut."""
+    with daemon.way(project.engine().api) as way:  # type: ignore[attr-defined]
+        yield replace(project, environment=project.environment | {"DOCKER_HOST": way.url}), way
+
+
+def ended(client: subprocess.Popen[bytes]) -> tuple[int, str]:
+    """Return a client's exit code and what it says on standard error, once it has ended."""
+    said = client.communicate(timeout=60)[1]
+    return client.returncode, said.decode()
+
+
+def assert_engine_failed(client: subprocess.Popen[bytes], hint: str) -> None:
+    """Check that a client ends with 125 and one line that names the next command."""
+    code, said = ended(client)
+    assert (125, 1) == (code, said.count("\n")), said
+    assert said.startswith("twelfth: ")
+    assert hint in said
+
+
+@on_docker
+def test_run_goes_on_where_the_daemon_goes_away_from_its_client(serving: Project) -> None:
+    """The client guesses no exit code; the true one is in the record when the daemon is back."""
+    with cuttable(serving) as (far, way):
+        client = far.start("run", "--", "sh", "-c", "echo begun; sleep 2; exit 5", **PIPES)
+        assert client.stdout
+        assert b"begun\n" == client.stdout.readline()
+        identity = record(serving)["id"]
+        way.cut()
+
+        assert_engine_failed(client, "invoke history")
+    assert "running" == record(serving, identity)["state"]
+    assert eventually(lambda: record(serving, identity)["exit_code"] == 5)
+    assert "begun\n" == serving.invoke("logs", "--run", identity).stdout
+
+
+@on_docker
+@pytest.mark.parametrize("what", [["worker"], [], ["--run"]])
+def test_followed_log_that_breaks_off_is_no_log_that_ended(serving: Project, what: list[str]) -> None:
+    """Of a service, of all of them, of a run: the silence is not taken for the end."""
+    identity = detached(serving, "--", "sh", "-c", "echo begun; sleep 60")
+    with cuttable(serving) as (far, way):
+        client = far.start("logs", *what, *([identity] if "--run" in what else []), "--follow", **PIPES)
+        assert client.stdout
+        assert client.stdout.readline()
+        way.cut()
+
+        assert_engine_failed(client, "docker version")
+    serving.invoke("stop", identity)
+
+
+@on_docker
+def test_stop_that_lost_the_daemon_has_stopped_all_the_same(serving: Project) -> None:
+    """What was asked for is done without the one who asked."""
+    identity = detached(
+        serving, "--", "sh", "-c", "trap 'echo leaving; sleep 2; exit 3' TERM; echo on; sleep 60 & wait"
+    )
+    assert eventually(lambda: "on" in serving.invoke("logs", "--run", identity).stdout)
+    with cuttable(serving) as (far, way):
+        client = far.start("stop", identity, **PIPES)
+        assert eventually(lambda: "leaving" in serving.invoke("logs", "--run", identity).stdout)
+        way.cut()
+
+        assert_engine_failed(client, "docker version")
+    assert eventually(lambda: record(serving, identity)["exit_code"] == 3)
+    assert "stopped" == record(serving, identity)["state"]
+
+
+@on_docker
+def test_up_that_lost_the_daemon_is_repeated(project: Project) -> None:
+    """What was made stays, and the second `up` makes the rest."""
+    with cuttable(project) as (far, way):
+        client = far.start("up", **PIPES)
+        assert client.stdout
+        assert any(line.startswith(b"create redis-1") for line in client.stdout)
+        way.cut()
+
+        assert_engine_failed(client, "docker version")
+    assert 0 == project.invoke("up").returncode
+    assert [] == project.plan()
+
+
+@on_docker
+def test_records_outlive_a_daemon_and_what_ran_is_recorded_as_ended(project: Project) -> None:
+    """A daemon that is ended, then one that is killed: each client is told, each run has an honest end."""
+    release = project.invoke("build").stdout.split()[-1]
+    with daemon.daemon() as own:
+        own.load(project.engine().api, f"twelfth:{release}")  # type: ignore[attr-defined]
+        far = replace(project, environment=project.environment | {"DOCKER_HOST": own.url})
+        assert 5 == run(far, "--release", release, "--", "sh", "-c", "echo kept; exit 5").returncode
+        kept = record(far)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            client = far.start("run", "--release", release, "--", "sh", "-c", "echo on; sleep 60", **PIPES)
+            assert client.stdout
+            assert b"on\n" == client.stdout.readline()
+            own.end(number)
+            assert 1 == ended(client)[1].count("\n")
+            assert client.returncode in {125, 137, 143}
+            own.start()
+            assert "failed" == record(far)["state"]
+            assert record(far)["exit_code"] in {137, 143, 255}
+        assert kept == record(far, kept["id"])
+        assert "kept\n" == far.invoke("logs", "--run", kept["id"]).stdout
+
+
+def limited(most: int) -> dict[str, Any]:
+    """Return the pipes of a client that may not write files larger than so many bytes, nor may what it starts."""
+    return PIPES | {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))}
+
+
+@on_local
+def test_run_on_a_full_disk_ends_as_it_would_and_the_loss_is_told(serving: Project) -> None:
+    """The client has every byte, the record the true exit code; client and reader learn that not all is kept."""
+    script = "head -c 300000 /dev/zero; echo aside >&2; exit 7"
+    client = serving.start("run", "--", "sh", "-c", script, **limited(100_000))
+    out, err = client.communicate(timeout=60)
+
+    assert (7, bytes(300_000)) == (client.returncode, out)
+    assert re.fullmatch(r"aside\ntwelfth: this output is not kept to its end \(.+\); see: df .twelfth\n", err.decode())
+    assert (7, "failed") == (record(serving)["exit_code"], record(serving)["state"])
+    kept = serving.invoke("logs", "--run", record(serving)["id"])
+    assert "" == kept.stdout.strip("\0")
+    assert re.fullmatch(r"twelfth: what is kept of this output ends here \(.+\); see: df .twelfth\n", kept.stderr)
+
+
+@on_local
+@pytest.mark.parametrize("room", [1, 511])
+def test_run_that_could_not_be_recorded_is_not_begun(serving: Project, room: int) -> None:
+    """No room for what it is, or for how it ends: refused in one line, and nothing is left."""
+    before = serving.invoke("history", "--json").stdout
+    client = serving.start("run", "--", "true", **limited(room))
+
+    assert_engine_failed(client, "File too large")
+    assert before == serving.invoke("history", "--json").stdout
+
+
+def test_two_stops_at_once_are_one(serving: Project) -> None:
+    """Both wait for the end of a run that takes its time, and say how it was."""
+    identity = detached(serving, "--", "sh", "-c", "trap 'sleep 2; exit 3' TERM; echo on; sleep 60 & wait")
+    assert eventually(lambda: "on" in serving.invoke("logs", "--run", identity).stdout)
+    clients = [serving.start("stop", identity, **PIPES) for _ in range(2)]
+    said = [(client.communicate(timeout=60), client.returncode) for client in clients]
+
+    assert [((f"{identity} stopped, exit code 3\n".encode(), b""), 0)] * 2 == said
+    assert ("stopped", 3) == (record(serving, identity)["state"], record(serving, identity)["exit_code"])
+
+
+@on_local
+def test_stop_is_said_once_to_a_run_that_takes_its_time(serving: Project) -> None:
+    """A second TERM would disturb the answer to the first."""
+    script = "trap 'echo told' TERM; echo on; for i in 1 2 3 4 5 6; do sleep 0.5 & wait; wait; done"
+    identity = detached(serving, "--", "sh", "-c", script)
+    assert eventually(lambda: "on" in serving.invoke("logs", "--run", identity).stdout)
+    serving.invoke("stop", identity)
+
+    assert "on\ntold\n" == serving.invoke("logs", "--run", identity).stdout
+
+
+def test_run_outlives_its_worker_and_keeps_its_network(project: Project) -> None:
+    """Killed, then replaced by another release: Redis still answers the run by its name."""
+    project.up()
+    script = (
+        "import os, redis, sys\n"
+        "print('on', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "print(redis.Redis(host=os.environ['HOST_REDIS'], port=int(os.environ['PORT_REDIS'])).ping())\n"
+    )
+    client = project.start("run", "--", "python", "-c", script, **(PIPES | {"stdin": subprocess.PIPE}))
+    assert client.stdout
+    assert b"on\n" == client.stdout.readline()
+    engine = project.engine()
+    engine.remove(engine.replicas("worker")[0])
+    app = project.directory / "service" / "app.py"
+    app.write_text(app.read_text("utf-8") + "\n# another release\n", "utf-8")
+    assert 0 == project.invoke("up", "--force").returncode
+
+    assert (b"True\n", b"") == client.communicate(b"go\n", timeout=60)
+    assert 0 == client.returncode
+
+
+@pytest.mark.parametrize("typed", [b"", b"print(len('half a line"])
+def test_prompt_whose_client_was_killed_ends(serving: Project, typed: bytes) -> None:
+    """Its input ends, as that of a run without a terminal does; what was half typed is not entered."""
+    ours = on_terminal(serving, ["console"], b">>> ", typed)
+    identity = record(serving)["id"]
+    serving.clients[-1].kill()
+
+    assert eventually(lambda: record(serving, identity)["state"] == "done")
+    assert "Error" not in serving.invoke("logs", "--run", identity).stdout
+    os.close(ours)
+
+
+def test_run_on_a_terminal_that_asks_nothing_outlives_its_killed_client(serving: Project) -> None:
+    """The end of its input is nothing to it."""
+    ours = on_terminal(serving, ["run", "--", "sh", "-c", "echo on; sleep 3; exit 4"], b"on", b"")
+    identity = record(serving)["id"]
+    serving.clients[-1].kill()
+
+    assert eventually(lambda: record(serving, identity)["exit_code"] == 4)
+    assert "on\n" == serving.invoke("logs", "--run", identity).stdout.replace("\r", "")
+    os.close(ours)
+
+
+def on_terminal(project: Project, words: list[str], mark: bytes, typed: bytes) -> int:
+    """Start a client on a terminal, type when the mark is there, see the echo, and return the terminal."""
+    ours, theirs = pty.openpty()
+    project.start(*words, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert mark in read_until(ours, mark)
+    if typed:
+        os.write(ours, typed)
+        assert typed in read_until(ours, typed)
+    return ours
+
+
+@on_local
+def test_supervisord_that_was_killed_is_told_in_one_line(project: Project) -> None:
+    """Whatever was asked of it; `up` starts it again."""
+    project.up()
+    supervisor = project.engine().supervisor  # type: ignore[attr-defined]
+    os.kill(int((supervisor.home / "supervisord.pid").read_text("utf-8")), signal.SIGKILL)
+    assert eventually(lambda: not supervisor.is_up())
+
+    with pytest.raises(EngineError, match=r"supervisord does not answer .*; try: invoke up"):
+        supervisor.add("worker-1")
+    assert 0 == project.invoke("up").returncode
+
+
+@on_local
+def test_release_that_does_not_run_without_containers_is_refused(project: Project) -> None:
+    """A service without `x-local`: one line, what to type, exit code 125."""
+    compose = project.directory / "docker-compose.yml"
+    text = compose.read_text("utf-8")
+    compose.write_text(re.sub(r"    x-local:\n      port.*?\n\n", "\n", text, flags=re.DOTALL), "utf-8")
+    release = project.invoke("build").stdout.split()[-1]
+    done = project.invoke("run", "--release", release, "--", "true")
+
+    assert (125, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "worker does not run on this engine" in done.stderr

@@ -1,0 +1,147 @@
+"""The record of runs: what is in it and what never is, how long it is kept, how a run is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+from unittest.mock import create_autospec
+
+import pytest
+
+from stack import oneoff
+from stack.engines.base import Runs
+from stack.errors import MisuseError
+from stack.model import Run
+from tests.conftest import eventually
+from tests.runs.client import attended, detached, record, records, run
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+TRUE = Run("", ("true",), "e", "r", "i", "me", "", (), "2026-01-01", "2026-01-01", 0.1, "done", 0)
+
+
+def known(*identities: str) -> Runs:
+    """Return runs of which the record has these."""
+    runs: Runs = create_autospec(Runs, instance=True)
+    runs.records.return_value = tuple(replace(TRUE, id=identity) for identity in identities)  # type: ignore[attr-defined]
+    return runs
+
+
+def test_unique_beginning_of_an_id_is_enough() -> None:
+    """As git has it."""
+    assert "ab22" == oneoff.chosen(known("aa11", "ab22", "cd33"), "ab").id
+
+
+def test_beginning_of_two_ids_is_refused_with_both() -> None:
+    """Those that it does not stand for are not named."""
+    with pytest.raises(MisuseError, match=r"^a is short for aa11, ab22; say which$"):
+        oneoff.chosen(known("aa11", "ab22", "cd33"), "a")
+
+
+@pytest.mark.parametrize("prefix", ["", "x"])
+def test_id_of_no_run_is_refused(prefix: str) -> None:
+    """An empty one stands for none, even where there is only one run."""
+    with pytest.raises(MisuseError, match=r"invoke history$"):
+        oneoff.chosen(known("aa11"), prefix)
+
+
+def test_run_that_has_ended_cannot_be_stopped(serving: Project) -> None:
+    """One line and exit code 2; the record stays as it is."""
+    run(serving, "--", "sh", "-c", "exit 3")
+    before = record(serving)
+    done = serving.invoke("stop", before["id"])
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert f"run {before['id']} has ended (failed, exit code 3)" in done.stderr
+    assert before == record(serving)
+
+
+def test_detach_prints_the_id_alone(serving: Project) -> None:
+    """A script can take it from standard output; standard error says nothing, and the output is in the log."""
+    done = serving.invoke("run", "--detach", "--", "sh", "-c", "echo out; echo err >&2")
+
+    assert re.fullmatch("[0-9a-f]{8}\n", done.stdout)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert eventually(lambda: record(serving, done.stdout.strip())["state"] == "done")
+
+
+def test_record_has_names_but_never_values_of_overrides(serving: Project) -> None:
+    """Who, what, why, and which variables; the reason is kept, the secret is not."""
+    done = run(serving, "--env", "TOKEN=hush", "--reason", "a drill", "--", "printenv", "TOKEN")
+
+    kept = record(serving)
+    assert b"hush\n" == done.stdout
+    assert (["TOKEN"], "a drill") == (kept["overrides"], kept["reason"])
+    assert "hush" not in json.dumps(kept)
+    assert "hush" not in serving.invoke("history").stdout
+
+
+def test_history_as_json_has_all_that_is_promised(serving: Project) -> None:
+    """Every field of docs/runs.md, the times in order."""
+    run(serving, "--env", "A=1", "--reason", "why not", "--", "sh", "-c", "sleep 0.2; exit 4")
+
+    kept = record(serving)
+    worker = oneoff.source(serving.engine())
+    expected = {
+        "command": ["sh", "-c", "sleep 0.2; exit 4"],
+        "engine": serving.engine_name,
+        "release": worker.release,
+        "image": worker.image,
+        "operator": oneoff.operator(),
+        "reason": "why not",
+        "overrides": ["A"],
+        "state": "failed",
+        "exit_code": 4,
+    }
+    assert expected == {name: kept[name] for name in expected}
+    assert {*expected, "id", "started", "finished", "seconds"} == kept.keys()
+    took = datetime.fromisoformat(kept["finished"]) - datetime.fromisoformat(kept["started"])
+    assert 0.1 < took.total_seconds() == pytest.approx(kept["seconds"], abs=0.002)
+
+
+def test_run_that_ends_at_once_takes_no_less_than_no_time(serving: Project) -> None:
+    """Docker 20.10 notes the start of such a run after its end, every other time."""
+    done = {each.id for each in attended(serving, "true", times=8)}
+
+    kept = [each for each in records(serving) if each["id"] in done]
+    assert 8 == len(kept)
+    assert [] == [each for each in kept if each["seconds"] < 0]
+
+
+def test_history_is_a_table_for_people(serving: Project) -> None:
+    """One line for a run, whatever its command holds; the newest is the last."""
+    run(serving, "--reason", "a drill", "--", "sh", "-c", "exit 5\n# \x1b[31mred")
+
+    head, *_, last = serving.invoke("history").stdout.splitlines()
+    assert ["RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON"] == head.split()
+    identity, _, _, state, code, _, _, command, reason = re.split("  +", last)
+    assert (record(serving)["id"], "failed", "5") == (identity, state, code)
+    assert (r"sh -c 'exit 5\n# \x1b[31mred'", "a drill") == (command, reason)
+
+
+def test_only_the_last_ended_runs_are_kept(project: Project) -> None:
+    """Room is made for each new run; one that still runs is not removed, however old it is."""
+    project.up()
+    running = detached(project, "--", "sleep", "60")
+    done = attended(project, "true", times=7, keep=3)
+
+    assert [running, *(each.id for each in done[-3:])] == [each["id"] for each in records(project)]
+    assert "running" == record(project, running)["state"]
+
+
+def test_history_survives_down_until_it_is_named(project: Project) -> None:
+    """`down` leaves records and output; `down --history` removes them, even where nothing else is up."""
+    project.up()
+    run(project, "--", "echo", "kept")
+    before = records(project)
+    project.invoke("down", "--volumes")
+
+    assert before == records(project)
+    assert "kept\n" == project.invoke("logs", "--run", before[-1]["id"]).stdout
+    project.invoke("down", "--history")
+    assert [] == records(project)
+    assert "no run is recorded" in project.invoke("history").stdout

@@ -1,0 +1,116 @@
+"""Three byte streams: nothing is translated, added, merged or lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from stack import oneoff
+from tests.conftest import eventually
+from tests.runs.client import attended, detached, record, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Project
+
+MANY = 200
+BRIEF = ("sh", "-c", "echo out; echo err >&2")
+"""A process that ends at once, and says something on both outputs."""
+
+
+def test_streams_are_exact_and_apart(serving: Project) -> None:
+    """Any bytes go in and come out; what is said on standard error stays there."""
+    data = random.Random(12).randbytes(3_000_000)  # noqa: S311 - data for a test
+    done = run(serving, "--", "sh", "-c", "echo aside >&2; cat", stdin=data)
+
+    assert data == done.stdout
+    assert b"aside\n" == done.stderr
+
+
+def test_hundred_megabytes_go_through_unchanged(serving: Project, tmp_path: Path) -> None:
+    """From a file, through a run's input and output, to a file; nothing is said beside it."""
+    given, taken, said = (tmp_path / name for name in ("given", "taken", "said"))
+    given.write_bytes(random.Random(100).randbytes(100_000_000))  # noqa: S311 - data for a test
+    with given.open("rb") as source, taken.open("wb") as target, said.open("wb") as aside:
+        client = serving.start("run", "--", "cat", stdin=source, stdout=target, stderr=aside)
+
+    assert 0 == client.wait(120)
+    assert digest(given) == digest(taken)
+    assert b"" == said.read_bytes()
+
+
+def digest(path: Path) -> str:
+    """Return a file's SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def test_arguments_arrive_as_they_were_typed(serving: Project) -> None:
+    """Spaces, quotes, newlines, an empty one, a dash, two dashes, other scripts."""
+    words = ["a  b", "'\"", "x\ny", "", "-", "--", "$HOME", "é☃", "--flag=1"]
+    done = run(serving, "--", "python", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))", *words)
+
+    assert words == json.loads(done.stdout)
+
+
+def test_closed_input_reaches_the_process_and_open_input_holds_nothing_up(serving: Project) -> None:
+    """`wc` ends when its input does; a process that reads nothing ends by itself."""
+    assert b"3" == run(serving, "--", "wc", "-c", stdin=b"abc").stdout.strip()
+    reader, writer = os.pipe()
+    client = serving.start("run", "--", "true", stdin=reader)
+    assert 0 == client.wait(60)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_both_outputs_of_processes_that_end_at_once_are_complete(serving: Project) -> None:
+    """200 of 200, two at a time, each making room for the next as a client does; 50 are kept."""
+    done = attended(serving, *BRIEF, times=MANY, at_once=2)
+
+    assert [(0, b"out\n", b"err\n")] * MANY == [(each.code, each.out, each.err) for each in done]
+    assert oneoff.KEPT == len(serving.engine().runs.records())
+
+
+def test_client_prints_both_outputs_of_a_process_that_ends_at_once(serving: Project) -> None:
+    """The client is attached before the process starts."""
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = list(threads.map(lambda _: run(serving, "--", *BRIEF), range(10)))
+
+    assert [(b"out\n", b"err\n")] * 10 == [(done.stdout, done.stderr) for done in outcomes]
+
+
+def test_reader_that_goes_away_ends_the_run(serving: Project) -> None:
+    """As in `| head -1`: the run gets TERM, and the client ends as any writer to a closed pipe."""
+    client = serving.start("run", "--", "yes", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert client.stdout
+    client.stdout.read(10)
+    client.stdout.close()
+
+    assert 141 == client.wait(60)
+    assert eventually(lambda: record(serving)["exit_code"] is not None)
+
+
+def test_what_a_run_leaves_behind_ends_with_it(serving: Project) -> None:
+    """As a container's processes end with its first; the output is complete all the same, however slow the reader."""
+    client = serving.start(
+        "run", "--", "sh", "-c", "sleep 63 & head -c 450000 /dev/zero", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    time.sleep(4)  # the slowness of the reader
+
+    assert 450_000 == len(client.communicate(timeout=60)[0])
+    assert 0 == client.returncode
+
+
+def test_followed_log_of_a_detached_run_has_all_of_both_streams(serving: Project) -> None:
+    """`logs --run ID --follow` ends with the run, and keeps the two apart."""
+    identity = detached(serving, "--", "sh", "-c", "echo one; sleep 1; echo two >&2; echo three")
+    done = serving.invoke("logs", "--run", identity, "--follow")
+
+    assert ("one\nthree\n", "two\n") == (done.stdout, done.stderr)
