@@ -103,6 +103,10 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _warn(line: str) -> None:
+    print(f"twelfth: {line}", file=sys.stderr, flush=True)
+
+
 def _engine(c: Context, release: str = "", scale: Sequence[str] = (), *, build: bool = False) -> Engine:
     """Return the engine with the stack as it is declared, of the release that is named.
 
@@ -112,7 +116,7 @@ def _engine(c: Context, release: str = "", scale: Sequence[str] = (), *, build: 
     from stack.engines import choose
 
     anew = build and not release
-    stack = lifecycle.current(HERE, os.environ) if anew else lifecycle.declared(HERE, os.environ, release)
+    stack = lifecycle.current(HERE, os.environ, _warn) if anew else lifecycle.declared(HERE, os.environ, release)
     engine = choose(c.config.engine, lifecycle.scaled(stack, scale))
     if release:
         lifecycle.require_release(engine, release)

@@ -13,6 +13,7 @@ from stack.alone import alone
 from stack.door import Said, ask, url
 from stack.engines.release import digest, files
 from stack.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
+from stack.interpolate import silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,24 +32,24 @@ ASK_EVERY = 0.02
 """Seconds between two questions whether it answers."""
 
 
-def declared(directory: Path, environment: Mapping[str, str], release: str = "") -> Stack:
+def declared(directory: Path, environment: Mapping[str, str], release: str = "", warn: Say = silent) -> Stack:
     """Return the stack that a directory declares, of a release that is named or of none in particular.
 
-    Raises `MisuseError` where a file is missing or wrong.
+    Tells `warn` of each variable that is used and not set. Raises `MisuseError` where a file is missing or wrong.
     """
     if release and not re.fullmatch("[0-9a-f]{12}", release):
         raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke status")
     text, dotenv = _text(directory / FILE), _text(directory / ".env", "")
     try:
-        variables = compose.variables(dotenv, environment)
-        return compose.read(text, {**variables, "RELEASE": release} if release else variables, directory)
+        variables = compose.variables(dotenv, environment, warn)
+        return compose.read(text, {**variables, "RELEASE": release} if release else variables, directory, warn)
     except (RecursionError, OverflowError) as error:
         raise MisuseError(f"{FILE}: too deep or too large ({error}); make it simpler") from error
 
 
-def current(directory: Path, environment: Mapping[str, str]) -> Stack:
-    """Return the stack that a directory declares, of the release that its files make; raises as `declared` does."""
-    stack = declared(directory, environment)
+def current(directory: Path, environment: Mapping[str, str], warn: Say = silent) -> Stack:
+    """Return the stack that a directory declares, of the release that its files make; see `declared`."""
+    stack = declared(directory, environment, warn=warn)
     build = next((service.build for service in stack.services if service.build), None)
     if build is None:
         return stack

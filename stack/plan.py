@@ -242,7 +242,7 @@ def _service(service: Service, found: Snapshot, recipe: Recipe, changed: set[str
     if not service.release_command:
         return steps
     if steps and not _serves(found.of(service.name), recipe):
-        return (Release(service, f"before {service.name} of a new release"), *steps)
+        return (Release(service, f"before the first {service.name} of its release"), *steps)
     return (Release(service, f"the data lacks revision {lacking}"), *steps) if lacking else steps
 
 

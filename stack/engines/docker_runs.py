@@ -90,7 +90,7 @@ class ContainerRuns(Runs):
         with told():
             worker = self._worker(order.replica)
             body = one_off.body(worker, order)
-            held = holder.find_or_make(self.api, self.project, worker, order.id) if join else ""
+            held = holder.find_or_make(self.api, self.project, worker) if join else ""
             if held:
                 body = holder.joined(body, held)
             created = self.api.create_container_from_config(body, f"{self.project}-run-{order.id}")["Id"]

@@ -9,6 +9,8 @@ networks of the worker; it ends by itself an hour after the last worker has gone
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 HOLDER = "twelfth.holder"
+CONFLICT = HTTPStatus.CONFLICT
 WATCH = """\
 missed=0
 while [ $missed -lt 360 ]; do
@@ -31,8 +34,8 @@ done
 """Ends when the worker's name has not been known on its networks for an hour."""
 
 
-def find_or_make(api: docker.APIClient, project: str, worker: Body, token: str) -> str:
-    """Return the id of a running holder on the worker's networks; `token` is for the name of a new one.
+def find_or_make(api: docker.APIClient, project: str, worker: Body) -> str:
+    """Return the id of a running holder on the worker's networks.
 
     Returns an empty string where none can be had, as in an image without a shell.
     """
@@ -40,15 +43,32 @@ def find_or_make(api: docker.APIClient, project: str, worker: Body, token: str) 
     for each in api.containers(filters=_labels(project)):
         if _ids(each) == wanted:
             return str(each["Id"])
-    made: str = api.create_container_from_config(body(worker), f"{project}-holder-{token}")["Id"]
+    made = _created(api, f"{project}-holder-{_token(wanted)}", worker)
     try:
         for network in networks(worker)[1:]:
-            api.connect_container_to_network(made, network)
+            with contextlib.suppress(APIError):  # it is on it already; `_ids` tells below
+                api.connect_container_to_network(made, network)
         api.start(made)
-        return made if api.inspect_container(made)["State"]["Running"] else ""
+        found = api.inspect_container(made)
+        return str(found["Id"]) if found["State"]["Running"] and _ids(found) == wanted else ""
     except APIError:
         remove(api, made)
         return ""
+
+
+def _created(api: docker.APIClient, name: str, worker: Body) -> str:
+    """Create a holder; one of that name is of another client's, which starts it too, or died before it could."""
+    try:
+        return str(api.create_container_from_config(body(worker), name)["Id"])
+    except APIError as error:
+        if error.status_code != CONFLICT:
+            raise
+        return name
+
+
+def _token(networks: dict[str, str]) -> str:
+    """Return what tells holders on other networks apart: these networks, by id, always give the same name."""
+    return hashlib.sha256(repr(sorted(networks.values())).encode()).hexdigest()[:8]
 
 
 def remove_all(api: docker.APIClient, project: str) -> None:

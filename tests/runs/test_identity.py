@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from stack import oneoff, smoke
 from tests.runs.client import lifecycle_url, record, records, run
 
@@ -73,3 +75,24 @@ def test_program_is_a_command_by_being_there(project: Project) -> None:
     assert "Say what it was given." in project.invoke("--list").stdout
     done = project.invoke("say-it", "--", "a b", "--c")
     assert (6, "['a b', '--c']\n") == (done.returncode, done.stdout)
+
+
+def test_holder_that_a_killed_client_left_unstarted_serves_the_next_run(project: Project) -> None:
+    """It is found by its name; there is one a stack, however many clients come first."""
+    if project.engine_name != "docker":
+        pytest.skip("only containers have a namespace to hold")
+    import docker
+
+    from stack.engines import holder
+
+    project.up()
+    api = docker.APIClient(version="auto")
+    worker = api.inspect_container(oneoff.source(project.engine()).id)
+    name = f"{project.name}-holder-{holder._token(holder._ids(worker))}"  # noqa: SLF001 - what a dead client left
+    api.create_container_from_config(holder.body(worker), name)
+    done = run(project, "--", "true")
+    found = api.containers(all=True, filters={"label": [holder.HOLDER, f"com.docker.compose.project={project.name}"]})
+    api.close()
+
+    assert 0 == done.returncode
+    assert [("running", [f"/{name}"])] == [(each["State"], each["Names"]) for each in found]

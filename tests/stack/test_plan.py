@@ -168,7 +168,7 @@ def test_release_command_runs_before_anything_of_a_new_release() -> None:
     """After what it depends on, before the first replica is replaced."""
     stack, recipes = released(image="new image")
 
-    assert ["run migrate 'a b': before worker of a new release", "replace worker-1: image changed"] == steps(
+    assert ["run migrate 'a b': before the first worker of its release", "replace worker-1: image changed"] == steps(
         CONVERGED, stack, recipes
     )
     assert "create redis-1: not there" == steps(Snapshot(), stack, recipes)[-4]
