@@ -100,7 +100,7 @@ def problems(known: Sequence[Migration], past: Past, release: str, *, ahead: boo
         *_edited(ours, past),
         *(_contracted if ahead else _unknown)(ours, past),
         *_skipped(ours, past),
-        *_abandoned(past, release),
+        *_abandoned(ours, past, release),
     )
 
 
@@ -138,11 +138,16 @@ def _skipped(ours: Mapping[str, Migration], past: Past) -> tuple[str, ...]:
     )
 
 
-def _abandoned(past: Past, release: str) -> tuple[str, ...]:
+def _abandoned(ours: Mapping[str, Migration], past: Past, release: str) -> tuple[str, ...]:
     begun = past.unfinished
-    if begun is None or not begun.release or not release or begun.release == release:
+    if begun is None:
         return ()
-    left = f"{begun.revision} ({begun.title}) was left unfinished by release {begun.release}, run {begun.run}"
+    by = f"release {begun.release or 'unknown'}, run {begun.run or 'unknown'}"
+    left = f"{begun.revision} ({begun.title}) was left unfinished by {by}"
+    if begun.revision not in ours:
+        return (f"{left}, and is unknown to this one; finish it there: invoke migrate --release {begun.release or 'ID'}",)
+    if not begun.release or not release or begun.release == release:
+        return ()
     return (f"{left}; finish it there: invoke migrate --release {begun.release}, or here: --take-over",)
 
 

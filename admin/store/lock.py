@@ -59,26 +59,49 @@ def owner(command: str, environment: Mapping[str, str]) -> Owner:
     return Owner(command, *told)
 
 
+class Turns:
+    """A lock that whoever waits gets next: Python's own may go to who had it before, again and again."""
+
+    def __init__(self) -> None:
+        self._next, self._now = threading.Lock(), threading.Lock()
+
+    @contextlib.contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for a turn, and have it for a while; not from within one."""
+        with self._next:
+            self._now.acquire()
+        try:
+            yield
+        finally:
+            self._now.release()
+
+
 class Held:
     """The lock, while this process has it."""
 
     def __init__(self, client: redis.Redis, ours: Owner, token: bytes) -> None:
         """Take the client, who we are, and what the key must hold for the lock to be ours."""
         self.client, self.owner, self.token = client, ours, token
+        self.turns = Turns()
+        """Transactions and renewals: a renewal touches the key that a transaction watches."""
 
     @contextlib.contextmanager
     def transaction(self, *watched: str | bytes) -> Iterator[Pipeline]:
         """Give a pipeline that reads at once until `multi()` and writes as a whole at the end, if the lock is ours.
 
-        Raises LostError where it is not, and redis.WatchError where one of the `watched` keys changed.
+        Raises LostError where it is not, redis.WatchError where one of the `watched` keys changed, and
+        redis.ConnectionError or redis.TimeoutError where nobody knows whether it was written.
         """
-        with self.client.pipeline(transaction=True) as pipe:
-            pipe.watch(KEY, *watched)  # type: ignore[no-untyped-call]
-            self.check(pipe)
+        with self.turns.take(), self.client.pipeline(transaction=True) as pipe:
             try:
+                pipe.watch(KEY, *watched)  # type: ignore[no-untyped-call]
+                self.check(pipe)
                 yield pipe
                 pipe.execute()
-            except redis.WatchError:
+            except redis.WatchError as error:
+                # redis-py takes a connection that broke for a key that changed, but its EXEC may have been done.
+                if isinstance(error.__context__, (redis.ConnectionError, redis.TimeoutError)):
+                    raise error.__context__ from error
                 self.check(self.client)
                 raise
 
@@ -98,22 +121,23 @@ def held(client: redis.Redis, ours: Owner, *, wait: float = 0.0, lease: float = 
         found = client.get(KEY)
         holder = read(found) if isinstance(found, bytes) else "somebody a moment ago"
         raise RefusedError(f"the data is locked by {holder}; let it finish, or wait for it: --wait SECONDS")
-    with _renewed(lock, lease):
+    mine = Held(client, ours, token)
+    with _renewed(lock, lease, mine.turns):
         try:
-            yield Held(client, ours, token)
+            yield mine
         finally:
             with contextlib.suppress(redis.RedisError):  # not ours any more, or nobody to ask: it expires
                 lock.release()
 
 
 @contextlib.contextmanager
-def _renewed(lock: RedisLock, lease: float) -> Iterator[None]:
-    """Renew the lock from a thread, three times a lease."""
+def _renewed(lock: RedisLock, lease: float, turns: Turns) -> Iterator[None]:
+    """Renew the lock from a thread, three times a lease, and never amid a transaction."""
     done = threading.Event()
 
     def renew() -> None:
         while not done.wait(lease / 3):
-            with contextlib.suppress(redis.RedisError):  # the next transaction finds out
+            with turns.take(), contextlib.suppress(redis.RedisError):  # the next transaction finds out
                 lock.reacquire()
 
     thread = threading.Thread(target=renew, name="lock", daemon=True)

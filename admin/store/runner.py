@@ -15,7 +15,6 @@ import redis
 
 from admin.store import history
 from admin.store.face import RefusedError
-from admin.store.lock import KEY as LOCK
 from admin.store.lock import retried
 from service.schema import HISTORY
 
@@ -31,7 +30,11 @@ if TYPE_CHECKING:
 BATCH = 1000
 """Keys of one transaction: long enough to be fast, and short enough to hold nobody up for more than milliseconds."""
 
-_OURS = frozenset({LOCK.encode(), HISTORY.encode(), history.UNFINISHED.encode()})
+PATIENCE = 1000
+"""How often a single key is tried that visitors change all the time."""
+
+_OURS = b"twelfth:"
+"""How the keys begin that belong to the lock, the record and the restore, which no migration is given."""
 
 
 @dataclass
@@ -72,16 +75,15 @@ def apply(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[],
     except (redis.ConnectionError, redis.TimeoutError, RefusedError):
         raise
     except Exception as error:
-        raise RefusedError(f"could not {move} ({_why(error)}); mend it, then: invoke migrate") from error
+        raise _refusal(move, error) from error
 
 
-def _why(error: Exception) -> str:
-    """Return what went wrong, and for a mistake in a migration where."""
-    said = f"{type(error).__name__}: {error}"
-    if isinstance(error, redis.RedisError):
-        return said
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{said}, line {last.lineno} of {PurePath(last.filename).name}"
+def _refusal(move: Move, error: Exception) -> RefusedError:
+    """Return what went wrong, and for a mistake in a migration in which of its lines."""
+    calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
+    own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
+    where = "".join(f", line {line} of {name}" for name, line in own[-1:])
+    return RefusedError(f"could not {move} ({type(error).__name__}: {error}{where}); mend it, then: invoke migrate")
 
 
 def _at_once(lock: Held, move: Move, record: Applied, now: Callable[[], str]) -> int:
@@ -134,7 +136,7 @@ def batches(client: redis.Redis, match: str) -> Iterator[list[bytes]]:
     cursor = 0
     while True:
         cursor, keys = client.scan(cursor, match=match, count=BATCH)
-        if ours := [key for key in keys if isinstance(key, bytes) and key not in _OURS]:
+        if ours := [key for key in keys if isinstance(key, bytes) and not key.startswith(_OURS)]:
             yield ours
         if cursor == 0:
             return
@@ -145,14 +147,21 @@ def _do(lock: Held, move: Move, keys: list[bytes]) -> None:
     each = move.way.each
     if each is None:
         return
-    try:
+
+    def batch() -> None:
         with lock.transaction() as pipe:
             pipe.multi()
             each(keys, cast("redis.Redis", Watching(lock.client, pipe, keys)), pipe)
+
+    if len(keys) == 1:
+        retried(batch, PATIENCE)
+        return
+    try:
+        batch()
     except redis.WatchError:
         middle = len(keys) // 2
-        for half in filter(None, (keys[:middle], keys[middle:])):
-            _do(lock, move, half)
+        _do(lock, move, keys[:middle])
+        _do(lock, move, keys[middle:])
 
 
 class Watching:
@@ -172,12 +181,17 @@ class Watching:
 
 
 def touched(client: redis.Redis, move: Move) -> int:
-    """Return how many keys a move would change now; changes nothing."""
+    """Return how many keys a move would change now; changes nothing, raises redis.RedisError and RefusedError."""
     if move.way.step is None:
         return sum(len(keys) for keys in batches(client, move.way.match))
-    with client.pipeline(transaction=True) as pipe:
-        move.way.step(client, pipe)
-        return len({_key(arguments) for arguments in _queued(pipe)})
+    try:
+        with client.pipeline(transaction=True) as pipe:
+            move.way.step(client, pipe)
+            return len({_key(arguments) for arguments in _queued(pipe)})
+    except (redis.ConnectionError, redis.TimeoutError, RefusedError):
+        raise
+    except Exception as error:
+        raise _refusal(move, error) from error
 
 
 def _queued(pipe: Pipeline) -> list[tuple[object, ...]]:

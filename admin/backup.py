@@ -1,0 +1,157 @@
+"""Write a backup of all data to standard output, as `invoke backup FILE` keeps it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import os
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO
+
+import redis
+
+from admin.store.ahead import ahead
+from admin.store.archive import EACH, TAIL, Manifest, Trailer, closing, opening, payload_version
+from admin.store.connection import connect
+from admin.store.face import MISUSE, RefusedError, ended, tell
+from admin.store.gzipped import Packer
+from admin.store.lock import KEY, owner, read
+from admin.store.progress import Progress
+from admin.store.reading import first_commands
+from admin.store.scan import Page, Snapshot, snapshot
+from admin.store.server import Server, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from redis.client import Pipeline
+
+NAME = "backup"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the backup, and return the exit code: 0 done, 1 refused or Redis is away, 2 misuse."""
+    argparse.ArgumentParser(prog="python -m admin.backup", description=__doc__).parse_args(arguments)
+    if sys.stdout.isatty():
+        tell(NAME, "it is binary, and standard output is a terminal; type: invoke backup FILE")
+        return MISUSE
+    return ended(NAME, _to_output)
+
+
+def _to_output() -> None:
+    began = time.monotonic()
+    try:
+        done = backup(connect(os.environ), sys.stdout.buffer, os.environ, Progress(NAME).tell)
+    except OSError as error:
+        _abandon_output()
+        raise RefusedError(f"the backup cannot be written ({error.strerror}); nothing is lost, repeat it") from error
+    tell(NAME, f"{done} in {time.monotonic() - began:.1f} s")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a backup came to; `size` in bytes, of the file."""
+
+    count: int
+    size: int
+    guarantee: str
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.count:,} keys, {self.guarantee}, {self.size:,} bytes"
+
+
+def backup(
+    client: redis.Redis, stream: BinaryIO, environment: Mapping[str, str], progress: Callable[[int], None]
+) -> Written:
+    """Write all keys of the client's database to the stream, and return what it came to.
+
+    Raises RefusedError, and OSError where the stream cannot be written to.
+    """
+    server = observe(client)
+    with client.pipeline() as witness:
+        witness.watch(KEY)  # type: ignore[no-untyped-call]
+        taken = snapshot(client, server.database)
+        if taken.guarantee == EACH:
+            _refuse_locked(client)
+        pages = ahead(taken.pages)
+        first = list(itertools.islice((page for page in pages if page.count), 1))
+        manifest = _manifest(server, taken, _version(first), environment)
+        packer = Packer(stream)
+        trailer = _write(packer, manifest, itertools.chain(first, pages), progress)
+        if taken.guarantee == EACH:
+            _refuse_disturbed(witness)
+    packer.write(closing(trailer))
+    packer.close()
+    return Written(trailer.count, packer.size, taken.guarantee)
+
+
+def _write(packer: Packer, manifest: Manifest, pages: Iterable[Page], progress: Callable[[int], None]) -> Trailer:
+    """Write all but the trailer, and return that."""
+    count, digest = 0, hashlib.sha256()
+    for block in _blocks(manifest, pages):
+        digest.update(block.commands)
+        packer.write(block.commands)
+        count += block.count
+        progress(count)
+    return Trailer(count, digest.hexdigest())
+
+
+def _blocks(manifest: Manifest, pages: Iterable[Page]) -> Iterator[Page]:
+    yield Page(0, opening(manifest))
+    yield from pages
+
+
+def _manifest(server: Server, taken: Snapshot, version: int, environment: Mapping[str, str]) -> Manifest:
+    ours = owner(NAME, environment)
+    return Manifest(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        server=str(server),
+        payload=version,
+        database=server.database,
+        guarantee=taken.guarantee,
+        revisions=taken.revisions,
+        keys=taken.keys,
+        memory=server.dataset,
+        release=ours.release,
+        run=ours.run,
+        operator=ours.operator,
+    )
+
+
+def _version(first: list[Page]) -> int:
+    """Return the version of the payloads, 0 where there is none."""
+    if not first:
+        return 0
+    command = first_commands(first[0].commands, most=1).commands
+    return payload_version(command.removesuffix(TAIL))
+
+
+def _refuse_locked(client: redis.Redis) -> None:
+    """Raise RefusedError while somebody changes the data in bulk: half of it would be old, and half new."""
+    if isinstance(token := client.get(KEY), bytes):
+        raise RefusedError(f"the data is being changed by {read(token)}; let it finish, then repeat the backup")
+
+
+def _refuse_disturbed(witness: Pipeline) -> None:
+    """Raise RefusedError where anybody held the lock since the key was watched."""
+    witness.multi()
+    witness.ping()
+    try:
+        witness.execute()
+    except redis.WatchError:
+        disturbed = "the data was changed in bulk (restore, migrate) meanwhile, this file is of no use; repeat it"
+        raise RefusedError(disturbed) from None
+
+
+def _abandon_output() -> None:
+    """Have nothing written at exit: Python would flush, and complain once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

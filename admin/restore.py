@@ -1,0 +1,201 @@
+"""Replace all data by that of a backup, read from standard input; `invoke restore FILE` asks before."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+import redis
+
+from admin.store import history
+from admin.store.ahead import ahead
+from admin.store.archive import ArchiveError, Manifest
+from admin.store.aside import Aside, claimed
+from admin.store.connection import connect
+from admin.store.face import MISUSE, RefusedError, ended, not_negative, tell
+from admin.store.gzipped import unpacked
+from admin.store.loaded import Loaded
+from admin.store.lock import held, owner
+from admin.store.progress import Progress
+from admin.store.reading import Reading
+from admin.store.server import Server, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from admin.store.lock import Held
+
+NAME = "restore"
+KEPT = "the data is as it was"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Restore, and return the exit code: 0 done, 1 refused, stopped or Redis is away, 2 misuse."""
+    wait = _parser().parse_args(arguments).wait
+    if sys.stdin.isatty():
+        tell(NAME, "it reads a backup from standard input, which is a terminal; type: invoke restore FILE")
+        return MISUSE
+    return ended(NAME, lambda: _from_input(wait))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m admin.restore", description=__doc__)
+    parser.add_argument("--wait", type=not_negative, default=0.0, metavar="S", help="wait for the lock (default: 0)")
+    return parser
+
+
+def _from_input(wait: float) -> None:
+    # Unbuffered: Python's own stdin has a lock, on which a thread that still reads would keep the process from ending.
+    with stoppable(), open(0, "rb", buffering=0, closefd=False) as stream:
+        done = restore(stream, connect(os.environ), os.environ, wait, Progress(NAME).tell)
+    print(done)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore came to: keys now, when and where they were saved, and keys before."""
+
+    count: int
+    manifest: Manifest
+    replaced: int
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        of = f"backup of {self.manifest.time}" + (f", release {self.manifest.release}" if self.manifest.release else "")
+        return f"restored {self.count:,} keys ({of}); replaced {self.replaced:,} keys"
+
+
+def restore(
+    stream: BinaryIO,
+    client: redis.Redis,
+    environment: Mapping[str, str],
+    wait: float,
+    progress: Callable[[int], None],
+) -> Restored:
+    """Put the data of the backup in the place of all data of the client's database, at once, and return what was done.
+
+    Raises RefusedError, and redis.RedisError; until the very last step the data is as it was.
+    """
+    with _told():
+        reading = Reading(unpacked(stream))
+        server = _suitable(observe(client), reading.manifest)
+        with held(client, owner(NAME, environment), wait=wait) as lock, claimed(lock, server.database) as aside:
+            loaded = _load(lock, server, aside, reading, progress)
+            return _swap(aside, reading.manifest, _checked(client, aside, loaded))
+
+
+def _suitable(server: Server, manifest: Manifest) -> Server:
+    """Return the server; raises RefusedError where loading aside cannot work, or would cost live data."""
+    if server.replica:
+        raise RefusedError("this Redis is a replica, and follows its primary; point REDIS_URL to that, and repeat it")
+    if server.evicts and server.memory + manifest.memory > server.limit:
+        raise RefusedError(
+            f"loading aside needs some {manifest.memory:,} bytes, {server.memory:,} of {server.limit:,} are in use: "
+            f"Redis would evict live keys ({server.policy}); raise maxmemory, or set maxmemory-policy noeviction"
+        )
+    return server
+
+
+def _load(lock: Held, server: Server, aside: Aside, reading: Reading, progress: Callable[[int], None]) -> Loaded:
+    """Load all of the backup aside; return what was counted. The file is known to be right when this returns."""
+    loaded = Loaded(began=lock.client.time()[0])
+    try:
+        for batch in ahead(reading.batches()):
+            if server.evicts:
+                _refuse_eviction(lock.client, len(batch.commands))
+            loaded.add(batch, aside.load(batch))
+            progress(loaded.count)
+    except redis.ResponseError as error:
+        raise _explained(error, reading.manifest, aside) from error
+    return loaded
+
+
+def _refuse_eviction(client: redis.Redis, more: int) -> None:
+    """Raise RefusedError where the next batch would have Redis evict live keys."""
+    server = observe(client)
+    if server.evicts and server.memory + 2 * more > server.limit:
+        raise RefusedError(f"Redis would evict live keys ({server.policy}) to load it aside; raise maxmemory; {KEPT}")
+
+
+def _explained(error: redis.ResponseError, manifest: Manifest, aside: Aside) -> RefusedError:
+    """Return what a refused RESTORE means."""
+    text = str(error)
+    if "version or checksum" in text:
+        return RefusedError(
+            f"this server, with payload version {aside.payload_version()}, cannot read what {manifest.server} wrote, "
+            f"with {manifest.payload}, or a key is damaged; restore it on a server like that, or: invoke verify FILE"
+        )
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text:
+        return RefusedError(f"Redis has no memory left to load it aside; raise maxmemory, then repeat it; {KEPT}")
+    if "Bad data format" in text:
+        return RefusedError(f"a key of it is damaged; use another copy of the file, after: invoke verify FILE; {KEPT}")
+    return RefusedError(f"Redis refuses: {text}; {KEPT}")
+
+
+def _checked(client: redis.Redis, aside: Aside, loaded: Loaded) -> int:
+    """Return how many keys are aside; raises RefusedError where that is wrong, or this release cannot use them."""
+    found = aside.count()
+    if not loaded.fits(found, client.time()[0]):
+        raise RefusedError(
+            f"{found:,} keys are there of {loaded.count - loaded.again:,} that were loaded aside: somebody else "
+            f"writes to database {aside.number}, or Redis evicts keys; {KEPT}, repeat the restore"
+        )
+    if why := history.refusal(aside.client):
+        raise RefusedError(f"this release cannot work with the data of the backup: {why}; {KEPT}")
+    return found
+
+
+def _swap(aside: Aside, manifest: Manifest, count: int) -> Restored:
+    """Swap it in; from here on it is too late to be stopped."""
+    _ignore_signals()
+    try:
+        return Restored(count, manifest, aside.swap())
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise RefusedError(
+            f"Redis went away ({error}) during the swap: either all is as before, or all as in the backup; "
+            "`invoke status` tells when it is back, then repeat the restore"
+        ) from error
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Have everything that goes wrong say in one line that nothing was lost."""
+    try:
+        yield
+    except ArchiveError as error:
+        raise RefusedError(f"the file cannot be restored: {error}; {KEPT}") from error
+    except OSError as error:
+        raise RefusedError(f"the file cannot be read ({error.strerror}); {KEPT}, repeat it") from error
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Have SIGTERM, SIGINT and SIGHUP raise RefusedError in here, once, so that what is aside is cleaned up."""
+
+    def stop(number: int, _: object) -> NoReturn:
+        _ignore_signals()
+        raise RefusedError(f"stopped by {signal.Signals(number).name}; {KEPT}")
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""A database that was empty, where a restore loads what it does not trust yet, and from where it swaps that in.
+
+It is marked by a key that names the live database and this restore: so one left over by a restore that was killed is
+recognised by the next one of the same database, which holds the lock and so knows that the other is gone. Whatever is
+written is fenced: loading and swapping by the lock, flushing by the mark.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from typing import TYPE_CHECKING
+
+import redis
+
+from admin.store.archive import LOCK, MARK, payload_version
+from admin.store.face import RefusedError
+from admin.store.lock import KEY, LostError, retried
+from admin.store.wire import Wire, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from admin.store.lock import Held
+    from admin.store.reading import Batch
+
+_CLAIM = """#!lua
+local live, ours, mine = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local databases = 0
+while not redis.pcall('SELECT', databases).err do databases = databases + 1 end
+local found = -1
+for number = databases - 1, 0, -1 do
+  redis.call('SELECT', number)
+  local mark = redis.pcall('GET', KEYS[1])
+  if number ~= live and type(mark) == 'string' and string.sub(mark, 1, #ours) == ours then
+    redis.call('FLUSHDB', 'ASYNC')
+  end
+  if number ~= live and found < 0 and redis.call('DBSIZE') == 0 then found = number end
+end
+if found >= 0 then
+  redis.call('SELECT', found)
+  redis.call('SET', KEYS[1], mine)
+end
+return {databases, found}
+"""
+
+
+class Aside:
+    """The database aside, while it is this restore's."""
+
+    def __init__(self, lock: Held, live: int, number: int, mark: str) -> None:
+        """Take the lock, the number of the live database and of the one aside, and its mark."""
+        self._lock, self._live, self._mark = lock, live, mark
+        self.number = number
+        self.client = beside(lock.client, number)
+        """A client of the database aside."""
+        self._wire = Wire(lock.client)
+        watched = ((live, LOCK), (number, MARK))
+        self._fence = b"".join(packed("SELECT", n) + packed("WATCH", key) + packed("GET", key) for n, key in watched)
+
+    def load(self, batch: Batch) -> int:
+        """Bring back the keys of a batch, and return how many of them came for another time.
+
+        Raises LostError, and redis.ResponseError where Redis refuses one.
+        """
+        keys = set(batch.keys)
+        again = 0
+
+        def attempt() -> None:
+            nonlocal again
+            with self._lock.turns.take():  # a renewal would touch the key that is watched
+                self._wire.send(self._fence, packed("MULTI"), packed("EXISTS", *keys), batch.commands)
+                self._check(self._wire.receive(6))
+                self._wire.receive(2 + batch.count)
+                self._wire.send(packed("EXEC"))
+                there = self._wire.executed()[0]
+            again = batch.count - len(keys) + (there if isinstance(there, int) else 0)
+
+        retried(attempt)
+        return again
+
+    def _check(self, replies: list[object]) -> None:
+        """Raise LostError where the lock or the database aside is not ours: what follows is not sent then."""
+        _, _, token, _, _, mark = replies
+        if (token, mark) != (self._lock.token, self._mark.encode()):
+            self._lock.check(self._lock.client)
+            raise LostError(f"database {self.number}, where the backup was loaded, was flushed; repeat the restore")
+
+    def count(self) -> int:
+        """Return the number of keys that were loaded and are there still."""
+        return int(self.client.dbsize()) - 1  # the mark
+
+    def payload_version(self) -> int:
+        """Return the version of what this server's DUMP gives."""
+        return payload_version(self.client.dump(MARK) or b"")
+
+    def swap(self) -> int:
+        """Make what was loaded live at once, and what was live the database aside; return how many keys that had.
+
+        The lock goes along. Raises LostError; then nothing was swapped.
+        """
+
+        def attempt() -> None:
+            with self._lock.transaction() as pipe:
+                pipe.multi()
+                pipe.copy(KEY, KEY, str(self.number), replace=True)
+                pipe.select(self.number)
+                pipe.delete(MARK)
+                pipe.swapdb(self._live, self.number)
+                pipe.set(MARK, self._mark)  # in what was live until now
+                pipe.select(self._live)
+                pipe.execute()
+
+        retried(attempt)
+        return int(self.client.dbsize()) - 2  # the lock and the mark
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._wire.close()
+        self.client.connection_pool.disconnect()
+
+    def flush(self) -> None:
+        """Empty the database aside if it is ours; else it is not touched."""
+        with self.client.pipeline() as pipe:
+            pipe.watch(MARK)  # type: ignore[no-untyped-call]
+            if pipe.get(MARK) != self._mark.encode():
+                return
+            pipe.multi()
+            pipe.flushdb(asynchronous=True)
+            with contextlib.suppress(redis.WatchError):  # it became somebody else's
+                pipe.execute()
+
+
+@contextlib.contextmanager
+def claimed(lock: Held, live: int) -> Iterator[Aside]:
+    """Give the highest database that is empty, mark it for the while, and leave it empty, whatever happens.
+
+    Flushes what restores of the same database left behind. Raises RefusedError where no database is free.
+    """
+    ours = f"restore of database {live}, "
+    mark = ours + secrets.token_hex(8)
+    databases, found = 0, -1
+
+    def attempt() -> None:
+        nonlocal databases, found
+        with lock.transaction() as pipe:
+            pipe.multi()
+            pipe.eval(_CLAIM, 1, MARK, str(live), ours, mark)
+            ((databases, found),) = pipe.execute()
+
+    retried(attempt)
+    if found < 0:
+        raise RefusedError(_crowded(databases))
+    aside = Aside(lock, live, found, mark)
+    try:
+        yield aside
+    finally:
+        with contextlib.suppress(redis.RedisError):  # nobody to ask: the next restore knows it by its mark
+            aside.flush()
+        aside.close()
+
+
+def _crowded(databases: int) -> str:
+    if databases == 1:
+        why = "this Redis has one database only, and a restore needs a second to load the file aside"
+    else:
+        why = f"each of the {databases} databases of this Redis holds data, and a restore needs an empty one"
+    over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
+    return f"{why}; give it one more (databases {databases + 1}), {over}"
+
+
+def beside(client: redis.Redis, number: int) -> redis.Redis:
+    """Return a client of another database of the same server."""
+    pool = client.connection_pool
+    arguments = pool.connection_kwargs | {"db": number}
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=pool.connection_class, **arguments))

@@ -1,0 +1,233 @@
+"""The format of a backup: what is written is read, and nothing else is."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admin.store import lock
+from admin.store.archive import EACH, LOCK, MARK, ArchiveError, Manifest, Trailer, closing, command, entry, opening
+from admin.store.gzipped import BLOCK, Packer, unpacked
+from admin.store.reading import Reading, first_commands
+from admin.verify import Verified, verify
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = Manifest("2026-01-02T03:04:05+00:00", "valkey 9.1.2", 80, 0, EACH, ("0001", "0002"), 2, 1000, "abc", "r1")
+ENTRIES = (entry(b"hits", 0, b"payload-one"), entry(b"\r\n", 1_700_000_000_000, b"payload-two"))
+
+
+def plain(*commands: bytes, manifest: Manifest = MANIFEST, count: int = -1) -> bytes:
+    """Return the plain bytes of a backup that has these commands."""
+    body = opening(manifest) + b"".join(commands)
+    return body + closing(Trailer(len(commands) if count < 0 else count, hashlib.sha256(body).hexdigest()))
+
+
+def packed(text: bytes) -> bytes:
+    """Return the file that has these plain bytes."""
+    stream = io.BytesIO()
+    packer = Packer(stream)
+    packer.write(text)
+    packer.close()
+    return stream.getvalue()
+
+
+def verified(file: bytes) -> Verified:
+    """Return what verifying tells."""
+    return verify(io.BytesIO(file))
+
+
+def why(file: bytes) -> str:
+    """Return why a file is no backup."""
+    with pytest.raises(ArchiveError) as refused:
+        verified(file)
+    return str(refused.value)
+
+
+def run(*arguments: str, given: bytes = b"") -> tuple[int, str, str]:
+    """Return exit code, output and errors of the program."""
+    command = [sys.executable, "-m", "admin.verify", *arguments]
+    ended = subprocess.run(command, input=given, capture_output=True, cwd=ROOT, timeout=20, check=False)
+    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
+
+
+def test_what_was_written_is_verified() -> None:
+    """The manifest and the trailer are as they were."""
+    text = plain(*ENTRIES)
+    digest = hashlib.sha256(text[: text.rindex(b"*2\r\n$4\r\nECHO")]).hexdigest()
+
+    assert Verified(MANIFEST, Trailer(2, digest)) == verified(packed(text))
+
+
+def test_gzip_itself_reads_it() -> None:
+    """The file is what any gzip takes, whatever it says."""
+    text = plain(*ENTRIES)
+
+    assert text == gzip.decompress(packed(text))
+
+
+@given(st.lists(st.binary(max_size=3000), max_size=30), st.integers(1, 4000))
+def test_blocks_of_any_size_read_the_same(payloads: list[bytes], size: int) -> None:
+    """Where the blocks of a file end does not matter."""
+    text = plain(*(entry(bytes([n]), n, b"x" + payload) for n, payload in enumerate(payloads)))
+    reading = Reading(text[at : at + size] for at in range(0, len(text), size))
+    commands = b"".join(batch.commands for batch in reading.batches())
+
+    assert (text, len(payloads)) == (
+        opening(MANIFEST) + commands + closing(reading.trailer or Trailer(0, "")),
+        reading.trailer and reading.trailer.count,
+    )
+
+
+def test_value_larger_than_a_block_is_read() -> None:
+    """It is the one thing that takes more memory."""
+    file = packed(plain(entry(b"large", 0, b"x" * (3 * BLOCK)), *ENTRIES))
+
+    assert 3 == verified(file).trailer.count
+
+
+def test_momentary_keys_are_those_of_the_lock_and_of_the_mark() -> None:
+    """The format names the lock itself, so that verifying needs no Redis client."""
+
+    assert lock.KEY.encode() == LOCK
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (b"", "it is empty"),
+        (b"REDIS0011\xfa\x09", "it is an RDB file"),
+        (b"VALKEY080\xfa\x09", "it is an RDB file"),
+        (plain(*ENTRIES), "it is Redis protocol that nobody compressed"),
+        (b"age-encryption.org/v1\n", "it is no gzip: encrypted, or no backup of twelfth at all"),
+        (b"\x1f\x8b", "it is cut off after 2 bytes"),
+        (gzip.compress(plain(*ENTRIES), mtime=1), "gzip was used on it again"),
+        (packed(b"REDIS0011"), "it is no backup of twelfth"),
+        (packed(b""), "it is no backup of twelfth"),
+        (packed(command(b"ECHO", b"{}")), "it is Redis protocol, but no backup of twelfth"),
+        (packed(command(b"ECHO", b"[" * 100_000)), "it is Redis protocol, but no backup of twelfth"),
+        (packed(plain(*ENTRIES))[:-1], "it is cut off after "),
+        (packed(plain(*ENTRIES))[:-9], "it is cut off after "),
+        (packed(plain(*ENTRIES)) + b"\n", "there is something behind its end"),
+        (packed(plain(*ENTRIES)) * 2, "there is something behind its end"),
+        (packed(plain(*ENTRIES) + b"\n"), "there is something behind its end"),
+        (packed(opening(MANIFEST)), "key 1 is damaged, or the end is missing"),
+        (packed(plain(*ENTRIES, count=3)), "it has 2 keys, but had 3 when it was made"),
+        (packed(plain(*ENTRIES).replace(b"payload-one", b"payload-0ne")), "its checksum (SHA-256) is wrong"),
+    ],
+)
+def test_what_is_no_backup_is_told_why(file: bytes, said: str) -> None:
+    """One line says what the file is instead, and what to do."""
+
+    assert said in why(file)
+    assert "\n" not in why(file)
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        command(b"FLUSHALL"),
+        command(b"SET", b"hits", b"0"),
+        command(b"ECHO", b"more"),
+        command(b"RESTORE", b"hits", b"0", b"payload", b"REPLACE"),
+        command(b"RESTORE", b"hits", b"0", b"payload", b"ABSTTL", b"REPLACE"),
+        command(b"restore", b"hits", b"0", b"payload", b"REPLACE", b"ABSTTL"),
+        command(b"RESTORE", b"hits", b"-1", b"payload", b"REPLACE", b"ABSTTL"),
+        command(b"RESTORE", b"hits", b"01", b"payload", b"REPLACE", b"ABSTTL"),
+        command(b"RESTORE", b"hits", b"0", b"", b"REPLACE", b"ABSTTL"),
+        entry(b"hits", 0, b"payload").replace(b"$4\r\nhits", b"$04\r\nhits"),
+        entry(b"hits", 0, b"payload").replace(b"$1\r\n0", b":0"),
+        entry(b"hits", 0, b"payload").replace(b"$7\r\npayload", b"$8\r\npayload"),
+        entry(b"hits", 0, b"payload").replace(b"$7\r\npayload", b"$9999999999\r\npayload"),
+        b"FLUSHALL\r\n",
+    ],
+)
+def test_command_of_another_shape_is_refused(smuggled: bytes) -> None:
+    """Its checksum may be right: it is not what a backup holds."""
+
+    assert "is damaged" in why(packed(plain(ENTRIES[0], smuggled, ENTRIES[1])))
+
+
+@pytest.mark.parametrize("key", [LOCK, MARK])
+def test_key_that_belongs_to_the_moment_is_refused(key: bytes) -> None:
+    """It would undo the lock, or the mark of the database aside."""
+
+    assert "it holds a key that no backup has" in why(packed(plain(ENTRIES[0], entry(key, 0, b"payload"))))
+
+
+def test_newer_format_is_told_from_damage() -> None:
+    """The release that made it can read it."""
+    newer = opening(MANIFEST).replace(b'"format":1', b'"format":2')
+
+    assert "it has format 2, this release reads 1: use the release that made it" == why(packed(newer))
+
+
+@pytest.mark.parametrize("change", [{"keys": -1}, {"memory": "1"}, {"guarantee": "none"}, {"revisions": [1]}])
+def test_manifest_with_another_field_is_damaged(change: dict[str, object]) -> None:
+    """What follows adds and compares its fields."""
+
+    assert "its manifest is damaged" in why(packed(plain(manifest=replace(MANIFEST, **change))))  # type: ignore[arg-type]
+
+
+def test_commands_are_taken_up_to_the_first_that_is_cut() -> None:
+    """The rest waits for the next block."""
+    text = b"".join(ENTRIES)
+
+    assert [1] * len(ENTRIES[1]) == [first_commands(text[:-cut]).count for cut in range(1, len(ENTRIES[1]) + 1)]
+
+
+def test_bytes_given_one_by_one_are_a_file_too() -> None:
+    """A pipe may be that slow."""
+
+    class Slow(io.BytesIO):
+        def read(self, _: int | None = -1) -> bytes:
+            return super().read(1)
+
+    text = plain(*ENTRIES)
+
+    assert text == b"".join(unpacked(Slow(packed(text))))
+
+
+def test_program_shows_the_manifest_for_people(tmp_path: Path) -> None:
+    """A few aligned lines, exit 0."""
+    (tmp_path / "file").write_bytes(packed(plain(*ENTRIES)))
+    code, out, _ = run(str(tmp_path / "file"))
+
+    assert (0, ["made", "server", "keys", "migrations", "sha256"]) == (
+        code,
+        [row.split()[0] for row in out.split("\n")[:-1]],
+    )
+    assert "keys        2, each key by itself\nmigrations  0001, 0002\n" in out
+
+
+def test_program_prints_json() -> None:
+    """One object, all of it, from standard input."""
+    code, out, _ = run("--json", given=packed(plain(*ENTRIES)))
+
+    assert (0, 2, "each key by itself") == (code, json.loads(out)["count"], json.loads(out)["guarantee"])
+
+
+def test_program_refuses_in_one_line(tmp_path: Path) -> None:
+    """Exit 1, with the name of the file."""
+    missing = str(tmp_path / "missing")
+
+    assert (1, "", f"verify: {missing}: No such file or directory\n") == run(missing)
+    assert (1, "verify: the file: it is empty: the backup was not written; `invoke backup FILE` makes one\n") == run()[
+        ::2
+    ]
+
+
+def test_verifying_needs_no_redis_client() -> None:
+    """The program imports none: it runs where only Python is."""
+    code = "import sys, admin.verify; sys.exit(any(name.split('.')[0] in ('redis', 'hiredis') for name in sys.modules))"
+
+    assert 0 == subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
