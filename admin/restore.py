@@ -58,16 +58,18 @@ def _from_input(wait: float) -> None:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore came to: keys now, when and where they were saved, and keys before."""
+    """What a restore came to: keys now, when and where they were saved, keys before, and revisions that are pending."""
 
     count: int
     manifest: Manifest
     replaced: int
+    lacking: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return it in words."""
         of = f"backup of {self.manifest.time}" + (f", release {self.manifest.release}" if self.manifest.release else "")
-        return f"restored {self.count:,} keys ({of}); replaced {self.replaced:,} keys"
+        done = f"restored {self.count:,} keys ({of}); replaced {self.replaced:,} keys"
+        return f"{done}\nit lacks revision {', '.join(self.lacking)}; now: invoke migrate" if self.lacking else done
 
 
 def restore(
@@ -86,7 +88,8 @@ def restore(
         server = _suitable(observe(client), reading.manifest)
         with held(client, owner(NAME, environment), wait=wait) as lock, claimed(lock, server.database) as aside:
             loaded = _load(lock, server, aside, reading, progress)
-            return _swap(aside, reading.manifest, _checked(client, aside, loaded))
+            count = _checked(client, aside, loaded)
+            return _swap(aside, reading.manifest, count, history.lacking(aside.client))
 
 
 def _suitable(server: Server, manifest: Manifest) -> Server:
@@ -150,11 +153,11 @@ def _checked(client: redis.Redis, aside: Aside, loaded: Loaded) -> int:
     return found
 
 
-def _swap(aside: Aside, manifest: Manifest, count: int) -> Restored:
+def _swap(aside: Aside, manifest: Manifest, count: int, lacking: tuple[str, ...]) -> Restored:
     """Swap it in; from here on it is too late to be stopped."""
     _ignore_signals()
     try:
-        return Restored(count, manifest, aside.swap())
+        return Restored(count, manifest, aside.swap(), lacking)
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise RefusedError(
             f"Redis went away ({error}) during the swap: either all is as before, or all as in the backup; "

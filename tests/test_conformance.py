@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stack import lifecycle, oneoff, smoke
+from stack import oneoff, smoke
 from stack.alone import alone
 from stack.door import ask
 from stack.errors import BusyError, MisuseError, NotUpError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stack import smoke
-from tests.conftest import eventually
+from tests.conftest import eventually, make_project, require
 from tests.runs.client import read_until
 
 if TYPE_CHECKING:
@@ -228,3 +228,38 @@ def test_bytes_of_a_backup_are_kept_nowhere_else(serving: Project) -> None:
     kept = serving.start("logs", "--run", last, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     assert b"" == kept.communicate(timeout=60)[0]
+
+
+def test_payloads_of_another_kind_of_server_are_refused_by_name(
+    serving: Project, file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Redis 8 and Valkey 9 read nothing of each other; nothing is changed, and both versions are named."""
+    if serving.engine_name != "docker":
+        pytest.skip("told once, between the two engines")
+    require("local")
+    other = make_project("local", tmp_path_factory.mktemp("other"))
+    try:
+        other.up()
+        assert 0 == serving.invoke("backup", str(file)).returncode
+        refused = other.invoke("restore", "--yes", str(file))
+        visited = visit(other)
+        assert 0 == other.invoke("backup", str(file.with_name("b.resp.gz"))).returncode
+        back = serving.invoke("restore", "--yes", str(file.with_name("b.resp.gz")))
+    finally:
+        other.end()
+
+    assert (1, "Hello World! 1 times.", 1) == (refused.returncode, visited, back.returncode)
+    assert "cannot read what redis 8." in refused.stderr
+    assert "cannot read what valkey 9." in back.stderr
+
+
+def test_restore_of_data_that_lacks_revisions_says_what_to_type(serving: Project, file: Path) -> None:
+    """And that works."""
+    serving.invoke("migrate", "--to", "1")
+    serving.invoke("backup", str(file))
+    serving.invoke("migrate")
+    restored = serving.invoke("restore", "--yes", str(file))
+
+    assert "it lacks revision 0002; now: invoke migrate\n" in restored.stdout
+    assert "applied 0002" in serving.invoke("migrate").stdout
+    assert status(serving)["ready"]

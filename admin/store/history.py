@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from admin.store.face import RefusedError
-from service.schema import HISTORY
+from service.schema import HISTORY, required
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,7 +145,9 @@ def _abandoned(ours: Mapping[str, Migration], past: Past, release: str) -> tuple
     by = f"release {begun.release or 'unknown'}, run {begun.run or 'unknown'}"
     left = f"{begun.revision} ({begun.title}) was left unfinished by {by}"
     if begun.revision not in ours:
-        return (f"{left}, and is unknown to this one; finish it there: invoke migrate --release {begun.release or 'ID'}",)
+        return (
+            f"{left}, and is unknown to this one; finish it there: invoke migrate --release {begun.release or 'ID'}",
+        )
     if not begun.release or not release or begun.release == release:
         return ()
     return (f"{left}; finish it there: invoke migrate --release {begun.release}, or here: --take-over",)
@@ -153,6 +155,12 @@ def _abandoned(ours: Mapping[str, Migration], past: Past, release: str) -> tuple
 
 def _before(revision: str) -> str:
     return f"{int(revision) - 1:04}" if revision.isdecimal() else "0000"
+
+
+def lacking(client: redis.Redis) -> tuple[str, ...]:
+    """Return the revisions of this release that the data of a database does not have."""
+    done = read(client).applied
+    return tuple(revision for revision in required() if revision not in done)
 
 
 def refusal(client: redis.Redis) -> str:
