@@ -31,7 +31,10 @@ _tell = functools.partial(tell, "migrate")
 
 def main(arguments: list[str] | None = None) -> int:
     """Migrate, or show; return the exit code: 0 done, 1 refused or Redis is away, 2 misuse."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.json and not options.status:
+        parser.error("--json goes with --status")
     return ended("migrate", lambda: _main(options))
 
 
@@ -92,7 +95,7 @@ def _record(move: plan.Move, ours: Owner) -> Applied:
 
 def _baseline(lock: Held, known: Sequence[Migration], past: Past, ours: Owner, to: str) -> None:
     """Record the revisions up to one as applied, without doing anything to the data."""
-    wanted = [move for move in plan.moves(known, past, to) if not move.back]
+    wanted = _marked(known, past, to)
     with lock.transaction() as pipe:
         pipe.multi()
         for move in wanted:
@@ -104,9 +107,18 @@ def _baseline(lock: Held, known: Sequence[Migration], past: Past, ours: Owner, t
         print(f"nothing to mark: the data is at revision {past.revision or '0000'}")
 
 
+def _marked(known: Sequence[Migration], past: Past, to: str) -> list[plan.Move]:
+    return [move for move in plan.moves(known, past, to) if not move.back]
+
+
 def _foretell(client: redis.Redis, known: Sequence[Migration], ours: Owner, options: argparse.Namespace) -> None:
     """Say what would be done, and to how many keys as they are now."""
-    wanted = plan.moves(known, _checked(client, known, ours, options), options.to)
+    past = _checked(client, known, ours, options)
+    if options.baseline:
+        for move in _marked(known, past, options.baseline):
+            print(f"would mark {move.migration.revision} as applied: {move.migration.title}")
+        return
+    wanted = plan.moves(known, past, options.to)
     for move in wanted:
         count = runner.touched(client, move)
         print(f"would {move} ({count:,} {'key' if count == 1 else 'keys'})")

@@ -49,6 +49,11 @@ class Pace:
     told: float = field(init=False, default=0.0)
     done: int = field(init=False, default=0)
 
+    @property
+    def batch(self) -> int:
+        """Return how many keys to take at once, no more than are allowed in a second."""
+        return BATCH if self.most is None else max(1, min(BATCH, int(self.most)))
+
     def begin(self) -> None:
         """Count from here."""
         self.begun = self.told = self.clock()
@@ -119,7 +124,7 @@ def _each(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[],
         pipe.multi()
         history.begin(pipe, record)
     pace.begin()
-    for keys in batches(lock.client, move.way.match):
+    for keys in batches(lock.client, move.way.match, pace.batch):
         _do(lock, move, keys)
         pace.step(len(keys))
     with lock.transaction() as pipe:
@@ -128,14 +133,14 @@ def _each(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[],
     return pace.done
 
 
-def batches(client: redis.Redis, match: str) -> Iterator[list[bytes]]:
-    """Yield the keys that match, each at least once; those that come and go meanwhile may be among them.
+def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]]:
+    """Yield the keys that match, about `count` at once, each at least once; some that come and go meanwhile, too.
 
     The cursor is not kept over a crash: it means nothing to a server that was started anew.
     """
     cursor = 0
     while True:
-        cursor, keys = client.scan(cursor, match=match, count=BATCH)
+        cursor, keys = client.scan(cursor, match=match, count=count)
         if ours := [key for key in keys if isinstance(key, bytes) and not key.startswith(_OURS)]:
             yield ours
         if cursor == 0:
@@ -183,7 +188,7 @@ class Watching:
 def touched(client: redis.Redis, move: Move) -> int:
     """Return how many keys a move would change now; changes nothing, raises redis.RedisError and RefusedError."""
     if move.way.step is None:
-        return sum(len(keys) for keys in batches(client, move.way.match))
+        return sum(len(keys) for keys in batches(client, move.way.match, BATCH))
     try:
         with client.pipeline(transaction=True) as pipe:
             move.way.step(client, pipe)

