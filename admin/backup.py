@@ -19,7 +19,8 @@ from admin.store.archive import EACH, TAIL, Manifest, Trailer, closing, opening,
 from admin.store.connection import connect
 from admin.store.face import MISUSE, RefusedError, ended, tell
 from admin.store.gzipped import Packer
-from admin.store.lock import KEY, owner, read
+from admin.store.lock import owner, raise_broken, read
+from admin.store.names import FENCE, LOCK
 from admin.store.progress import Progress
 from admin.store.reading import first_commands
 from admin.store.scan import Page, Snapshot, snapshot
@@ -74,7 +75,7 @@ def backup(
     """
     server = observe(client)
     with client.pipeline() as witness:
-        witness.watch(KEY)  # type: ignore[no-untyped-call]
+        witness.watch(FENCE)  # type: ignore[no-untyped-call]
         taken = snapshot(client, server.database)
         if taken.guarantee == EACH:
             _refuse_locked(client)
@@ -82,7 +83,7 @@ def backup(
         first = list(itertools.islice((page for page in pages if page.count), 1))
         manifest = _manifest(server, taken, _version(first), environment)
         packer = Packer(stream)
-        trailer = _write(packer, manifest, itertools.chain(first, pages), progress)
+        trailer = _write(packer, manifest, _witnessed(witness, itertools.chain(first, pages)), progress)
         if taken.guarantee == EACH:
             _refuse_disturbed(witness)
     packer.write(closing(trailer))
@@ -131,9 +132,16 @@ def _version(first: list[Page]) -> int:
     return payload_version(command.removesuffix(TAIL))
 
 
+def _witnessed(witness: Pipeline, pages: Iterable[Page]) -> Iterator[Page]:
+    """Yield the pages, and keep the connection that watches from being idle: some networks cut those."""
+    for page in pages:
+        witness.ping()
+        yield page
+
+
 def _refuse_locked(client: redis.Redis) -> None:
     """Raise RefusedError while somebody changes the data in bulk: half of it would be old, and half new."""
-    if isinstance(token := client.get(KEY), bytes):
+    if isinstance(token := client.get(LOCK), bytes):
         raise RefusedError(f"the data is being changed by {read(token)}; let it finish, then repeat the backup")
 
 
@@ -143,7 +151,8 @@ def _refuse_disturbed(witness: Pipeline) -> None:
     witness.ping()
     try:
         witness.execute()
-    except redis.WatchError:
+    except redis.WatchError as error:
+        raise_broken(error)
         disturbed = "the data was changed in bulk (restore, migrate) meanwhile, this file is of no use; repeat it"
         raise RefusedError(disturbed) from None
 

@@ -54,9 +54,13 @@ def _checked(client: redis.Redis, known: Sequence[Migration], ours: Owner, optio
     """Return what was done to the data; raises RefusedError where this release must not go on from there."""
     past = history.read(client)
     release = "" if options.take_over else ours.release
-    if problems := history.problems(known, past, release, ahead=options.allow_newer):
+    if problems := history.problems(known, past, release, ahead=options.allow_newer, to=_target(known, options.to)):
         raise RefusedError(problems[0])
     return past
+
+
+def _target(known: Sequence[Migration], to: str) -> str:
+    return plan.revision(known, to) if to else ""
 
 
 def _migrate(lock: Held, known: Sequence[Migration], ours: Owner, options: argparse.Namespace) -> None:
@@ -95,6 +99,8 @@ def _record(move: plan.Move, ours: Owner) -> Applied:
 
 def _baseline(lock: Held, known: Sequence[Migration], past: Past, ours: Owner, to: str) -> None:
     """Record the revisions up to one as applied, without doing anything to the data."""
+    if past.unfinished:
+        raise RefusedError(f"{past.unfinished.revision} was left unfinished; finish it first: invoke migrate")
     wanted = _marked(known, past, to)
     with lock.transaction() as pipe:
         pipe.multi()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO
 
 import redis
 
@@ -17,7 +16,7 @@ from admin.store.ahead import ahead
 from admin.store.archive import ArchiveError, Manifest
 from admin.store.aside import Aside, claimed
 from admin.store.connection import connect
-from admin.store.face import MISUSE, RefusedError, ended, not_negative, tell
+from admin.store.face import MISUSE, RefusedError, StoppedError, ended, ignore_signals, not_negative, tell
 from admin.store.gzipped import unpacked
 from admin.store.loaded import Loaded
 from admin.store.lock import held, owner
@@ -51,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _from_input(wait: float) -> None:
     # Unbuffered: Python's own stdin has a lock, on which a thread that still reads would keep the process from ending.
-    with stoppable(), open(0, "rb", buffering=0, closefd=False) as stream:
+    with open(0, "rb", buffering=0, closefd=False) as stream:
         done = restore(stream, connect(os.environ), os.environ, wait, Progress(NAME).tell)
     print(done)
 
@@ -155,9 +154,9 @@ def _checked(client: redis.Redis, aside: Aside, loaded: Loaded) -> int:
 
 def _swap(aside: Aside, manifest: Manifest, count: int, lacking: tuple[str, ...]) -> Restored:
     """Swap it in; from here on it is too late to be stopped."""
-    _ignore_signals()
+    ignore_signals()
     try:
-        return Restored(count, manifest, aside.swap(), lacking)
+        return Restored(count, manifest, aside.swap(count), lacking)
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise RefusedError(
             f"Redis went away ({error}) during the swap: either all is as before, or all as in the backup; "
@@ -172,32 +171,11 @@ def _told() -> Iterator[None]:
         yield
     except ArchiveError as error:
         raise RefusedError(f"the file cannot be restored: {error}; {KEPT}") from error
+    except StoppedError as error:
+        error.args = (f"{error}; {KEPT}",)
+        raise
     except OSError as error:
         raise RefusedError(f"the file cannot be read ({error.strerror}); {KEPT}, repeat it") from error
-
-
-@contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Have SIGTERM, SIGINT and SIGHUP raise RefusedError in here, once, so that what is aside is cleaned up."""
-
-    def stop(number: int, _: object) -> NoReturn:
-        _ignore_signals()
-        raise RefusedError(f"stopped by {signal.Signals(number).name}; {KEPT}")
-
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-def _ignore_signals() -> None:
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

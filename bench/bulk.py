@@ -31,8 +31,8 @@ ENVIRONMENT = os.environ | {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(PORT), 
 
 @contextlib.contextmanager
 def server(home: Path) -> Iterator[redis.Redis]:
-    """Give a client of a server that keeps nothing, and waits for no second replica before it gives a snapshot."""
-    options = ("--port", str(PORT), "--save", "", "--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0")
+    """Give a client of a server that keeps nothing."""
+    options = ("--port", str(PORT), "--save", "", "--enable-debug-command", "yes")
     with subprocess.Popen([get_binary_path(), *options, "--dir", home], stdout=subprocess.DEVNULL) as process:  # noqa: S603
         client = redis.Redis(port=PORT, socket_timeout=60)
         while True:
@@ -92,9 +92,11 @@ class Bulk:
         return {
             f"backup of {KEYS:,} keys": [
                 Contender("admin.backup", self.backup),
-                Contender("redis-cli --rdb", lambda: self.shell(f"{cli} --rdb dump.rdb 2>&1")),
+                Contender("redis-cli --rdb", lambda: self.shell(f"{cli} --rdb dump.rdb 2>&1"), lambda: self.delay(0)),
                 Contender(
-                    "redis-cli --rdb | gzip -1", lambda: self.shell(f"{cli} --rdb - 2>/dev/null | gzip -1 >dump.gz")
+                    "redis-cli --rdb, as the server is by default",
+                    lambda: self.shell(f"{cli} --rdb dump.rdb 2>&1"),
+                    lambda: self.delay(5),
                 ),
             ],
             f"verify {KEYS:,} keys": [
@@ -102,14 +104,22 @@ class Bulk:
                 Contender("gzip -t", lambda: self.shell(f"gzip -t {self.file}")),
             ],
             f"restore of {KEYS:,} keys": [
-                Contender("admin.restore", self.restore),
-                Contender("zcat | redis-cli --pipe", lambda: self.shell(f"zcat {self.file} | {cli} --pipe")),
+                Contender("admin.restore", self.restore, self.client.flushall),
+                Contender(
+                    "zcat | redis-cli --pipe",
+                    lambda: self.shell(f"zcat {self.file} | {cli} --pipe"),
+                    self.client.flushall,
+                ),
             ],
             f"a migration over {KEYS:,} keys": [
                 Contender("admin.migrate", lambda: self.python("bench/migrating.py", "ours")),
                 Contender("a pipelined loop by hand", lambda: self.python("bench/migrating.py", "loop")),
             ],
         }
+
+    def delay(self, seconds: int) -> None:
+        """Have the server wait so long for a second replica before it gives a snapshot."""
+        self.client.config_set("repl-diskless-sync-delay", seconds)
 
     def memory(self) -> None:
         """Print what backup and restore take at their peak, for two sizes."""

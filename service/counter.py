@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from service.link import AwayError, Link, connection_arguments
 from service.schema import HISTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from redis.client import Pipeline
 
@@ -104,19 +103,6 @@ class Counter:
             self._link.ask(lambda client: client.ping())
         except redis.ResponseError as error:
             raise _explained(error) from error
-
-    def wait(self, seconds: float, pause: Callable[[float], None] = time.sleep) -> None:
-        """Return as soon as Redis answers, within `seconds` or so; it may be starting."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                self.ping()
-            except AwayError:
-                if time.monotonic() >= deadline:
-                    raise
-                pause(0.1)
-            else:
-                return
 
 
 def open_counter(settings: Settings) -> Counter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -121,7 +122,8 @@ def _tls_options(parts: SplitResult) -> tuple[tuple[str, str], ...]:
     honoured = TLS_OPTIONS if parts.scheme == "rediss" else frozenset[str]()
     # Refused rather than passed on: redis-py would take retry_on_timeout from here, and count a hit twice.
     if strangers := sorted(set(options) - honoured):
-        message = f"REDIS_URL has an option that is not honoured: {strangers[0][:40]!r}"
+        named = f": {strangers[0]}" if re.fullmatch("[a-z_]{1,40}", strangers[0]) else ""  # else maybe a password's end
+        message = f"REDIS_URL has an option that is not honoured{named}; special characters are percent-encoded there"
         raise SettingsError(message)
     if options.get("ssl_cert_reqs", "required") not in {"none", "optional", "required"}:
         message = "ssl_cert_reqs in REDIS_URL must be none, optional or required"

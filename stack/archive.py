@@ -1,7 +1,7 @@
 """Files that take long to write: whole under their name, or not there at all.
 
-While it grows a file has a name of its own, `.NAME.XXXXXXXX.part`, and is locked; what a killed process left is
-deleted by the next one.
+While it grows a file has a name of its own, `.NAME.XXXXXXXX.twelfth-part`, and is locked; what a killed process left
+is deleted by the next one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stack.errors import EngineError, MisuseError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PART = ".part"
+PART = ".twelfth-part"
 
 
 def named(moment: datetime | None = None, mark: str = "") -> str:
@@ -52,7 +52,7 @@ def written(path: Path) -> Iterator[tuple[int, Path]]:
             fcntl.flock(number, fcntl.LOCK_EX)
             yield number, part
             os.fsync(number)
-            part.rename(path)
+            _name(part, path)
         finally:
             os.close(number)
             part.unlink(missing_ok=True)
@@ -61,6 +61,16 @@ def written(path: Path) -> Iterator[tuple[int, Path]]:
         raise EngineError(
             f"cannot write {path}: {error.strerror}; nothing is left of it; mend that, repeat it"
         ) from error
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give a file its name; raises `MisuseError` where somebody else was faster. A rename would replace theirs."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError as error:
+        raise MisuseError(f"{path} is there by now, and is left alone; choose another name") from error
+    except OSError:  # a file system without hard links
+        part.rename(path)
 
 
 def _sweep(directory: Path) -> None:

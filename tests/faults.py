@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Command = Literal["migrate", "reset", "restore"]
 KINDS = ("cut", "kill process", "kill server", "theft")
 MOMENTS = ("before", "after")
-LOCK, HISTORY, SINCE = b"twelfth:lock", b"twelfth:migrations", b"hits:since"
+LOCK, FENCE, HISTORY, SINCE = b"twelfth:lock", b"twelfth:fence", b"twelfth:migrations", b"hits:since"
 THIEF = b"a thief"
 SHORT_SECONDS, LONG_SECONDS = 0.5, 60.0
 """The lease of a lock whose holder is disturbed, and of others."""
@@ -336,6 +336,7 @@ def _database(server: RealRedis, number: int) -> dict[bytes, object]:
 
 def _masked(client: redis.Redis, held: dict[bytes, object]) -> dict[bytes, object]:
     held.pop(LOCK, None)
+    held.pop(FENCE, None)
     if SINCE in held:
         held[SINCE] = "some time"
     if HISTORY in held:
@@ -381,7 +382,7 @@ class Bench:
             self.server.start()
         wrong = self._between(fault, outcome, expected)
         if self.server.client.get(LOCK) == THIEF:
-            self.server.client.delete(LOCK)
+            self.server.client.delete(LOCK, FENCE)
         again = self._run(NEVER, "--wait", "10")
         if again.code != 0:
             wrong += f"; the next run said {again}"
@@ -430,7 +431,7 @@ class Bench:
             case "kill server":
                 self.server.kill()
             case "theft":
-                self.server.client.set(LOCK, THIEF)
+                self.server.client.mset({LOCK: THIEF, FENCE: THIEF})
                 self._seen = dataset(self.server)
 
     def __enter__(self) -> Self:

@@ -211,7 +211,7 @@ def test_older_release_serves_newer_data(project: Project) -> None:
 def test_killed_backup_leaves_nothing_under_its_name(serving: Project, file: Path) -> None:
     """And the next one works, and sweeps."""
     client = serving.start("backup", str(file), stdin=subprocess.DEVNULL)
-    assert eventually(lambda: any(file.parent.glob(".*.part")))
+    assert eventually(lambda: any(file.parent.glob(".*.twelfth-part")))
     client.kill()
     client.wait()
 

@@ -11,13 +11,17 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from admin.store import names
+from service import schema
+
 FORMAT = 1
 WHOLE = "one point in time"
 EACH = "each key by itself"
 
-LOCK, MARK = b"twelfth:lock", b"twelfth:aside"
+LOCK, FENCE, MARK = names.LOCK.encode(), names.FENCE.encode(), names.MARK.encode()
+MOMENTARY = frozenset({LOCK, FENCE, MARK})
 """The keys that belong to the moment and not to the data: no backup holds them."""
-HISTORY = b"twelfth:migrations"
+HISTORY = schema.HISTORY.encode()
 """The record of applied migrations, a hash with a field a revision; it is data like any other."""
 
 HEAD, TAIL = b"*6\r\n$7\r\nRESTORE\r\n", b"\r\n$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n"

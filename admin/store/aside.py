@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from admin.store.archive import LOCK, MARK, payload_version
+from admin.store.archive import payload_version
 from admin.store.face import RefusedError
-from admin.store.lock import KEY, LostError, retried
+from admin.store.lock import LostError, retried
+from admin.store.names import FENCE, LOCK, MARK
 from admin.store.wire import Wire, packed
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _CLAIM = """#!lua
 local live, ours, mine = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local used = {}
+for i = 4, #ARGV do used[tonumber(ARGV[i])] = true end
 local databases = 0
 while not redis.pcall('SELECT', databases).err do databases = databases + 1 end
 local found = -1
@@ -35,7 +38,7 @@ for number = databases - 1, 0, -1 do
   if number ~= live and type(mark) == 'string' and string.sub(mark, 1, #ours) == ours then
     redis.call('FLUSHDB', 'ASYNC')
   end
-  if number ~= live and found < 0 and redis.call('DBSIZE') == 0 then found = number end
+  if not used[number] and found < 0 and redis.call('DBSIZE') == 0 then found = number end
 end
 if found >= 0 then
   redis.call('SELECT', found)
@@ -55,8 +58,10 @@ class Aside:
         self.client = beside(lock.client, number)
         """A client of the database aside."""
         self._wire = Wire(lock.client)
-        watched = ((live, LOCK), (number, MARK))
-        self._fence = b"".join(packed("SELECT", n) + packed("WATCH", key) + packed("GET", key) for n, key in watched)
+        self._fence = (
+            *(packed("SELECT", live), packed("WATCH", FENCE), packed("MGET", FENCE, LOCK)),
+            *(packed("SELECT", number), packed("WATCH", MARK), packed("GET", MARK)),
+        )
 
     def load(self, batch: Batch) -> int:
         """Bring back the keys of a batch, and return how many of them came for another time.
@@ -68,12 +73,11 @@ class Aside:
 
         def attempt() -> None:
             nonlocal again
-            with self._lock.turns.take():  # a renewal would touch the key that is watched
-                self._wire.send(self._fence, packed("MULTI"), packed("EXISTS", *keys), batch.commands)
-                self._check(self._wire.receive(6))
-                self._wire.receive(2 + batch.count)
-                self._wire.send(packed("EXEC"))
-                there = self._wire.executed()[0]
+            self._wire.send(*self._fence, packed("MULTI"), packed("EXISTS", *keys), batch.commands)
+            self._check(self._wire.receive(len(self._fence)))
+            self._wire.receive(2 + batch.count)
+            self._wire.send(packed("EXEC"))
+            there = self._wire.executed()[0]
             again = batch.count - len(keys) + (there if isinstance(there, int) else 0)
 
         retried(attempt)
@@ -81,8 +85,8 @@ class Aside:
 
     def _check(self, replies: list[object]) -> None:
         """Raise LostError where the lock or the database aside is not ours: what follows is not sent then."""
-        _, _, token, _, _, mark = replies
-        if (token, mark) != (self._lock.token, self._mark.encode()):
+        _, _, tokens, _, _, mark = replies
+        if (tokens, mark) != ([self._lock.token] * 2, self._mark.encode()):
             self._lock.check(self._lock.client)
             raise LostError(f"database {self.number}, where the backup was loaded, was flushed; repeat the restore")
 
@@ -94,25 +98,35 @@ class Aside:
         """Return the version of what this server's DUMP gives."""
         return payload_version(self.client.dump(MARK) or b"")
 
-    def swap(self) -> int:
-        """Make what was loaded live at once, and what was live the database aside; return how many keys that had.
+    def swap(self, count: int) -> int:
+        """Make the `count` keys that were loaded live at once, and what was live the database aside.
 
-        The lock goes along. Raises LostError; then nothing was swapped.
+        The lock goes along. Returns how many keys were live. Raises LostError; then nothing was swapped.
         """
 
         def attempt() -> None:
-            with self._lock.transaction() as pipe:
-                pipe.multi()
-                pipe.copy(KEY, KEY, str(self.number), replace=True)
-                pipe.select(self.number)
-                pipe.delete(MARK)
-                pipe.swapdb(self._live, self.number)
-                pipe.set(MARK, self._mark)  # in what was live until now
-                pipe.select(self._live)
-                pipe.execute()
+            self._wire.send(*self._fence, packed("DBSIZE"))
+            *fence, found = self._wire.receive(len(self._fence) + 1)
+            self._check(fence)
+            if found != count + 1:  # the mark
+                raise LostError(f"somebody else writes to database {self.number}; repeat the restore")
+            commands = self._swapping()
+            self._wire.send(packed("MULTI"), *commands, packed("EXEC"))
+            self._wire.receive(1 + len(commands))
+            self._wire.executed()
 
         retried(attempt)
-        return int(self.client.dbsize()) - 2  # the lock and the mark
+        return int(self.client.dbsize()) - 3  # the lock, its fence and the mark
+
+    def _swapping(self) -> tuple[bytes, ...]:
+        return (
+            packed("SELECT", self._live),
+            *(packed("COPY", key, key, "DB", self.number, "REPLACE") for key in (LOCK, FENCE)),
+            packed("SELECT", self.number),
+            packed("DEL", MARK),
+            packed("SWAPDB", self._live, self.number),
+            packed("SET", MARK, self._mark),  # in what was live until now
+        )
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -139,13 +153,14 @@ def claimed(lock: Held, live: int) -> Iterator[Aside]:
     """
     ours = f"restore of database {live}, "
     mark = ours + secrets.token_hex(8)
+    used = {live, *_selected(lock.client)}
     databases, found = 0, -1
 
     def attempt() -> None:
         nonlocal databases, found
         with lock.transaction() as pipe:
             pipe.multi()
-            pipe.eval(_CLAIM, 1, MARK, str(live), ours, mark)
+            pipe.eval(_CLAIM, 1, MARK, str(live), ours, mark, *map(str, used))
             ((databases, found),) = pipe.execute()
 
     retried(attempt)
@@ -160,11 +175,23 @@ def claimed(lock: Held, live: int) -> Iterator[Aside]:
         aside.close()
 
 
+def _selected(client: redis.Redis) -> set[int]:
+    """Return the databases that somebody is connected to, as far as we may know: an empty one may be theirs."""
+    try:
+        return {int(each["db"]) for each in client.client_list()}
+    except redis.ResponseError:
+        return set()
+
+
 def _crowded(databases: int) -> str:
+    if databases == 0:
+        return "this user of Redis may not SELECT other databases, and a restore loads the file aside; allow it SELECT"
     if databases == 1:
         why = "this Redis has one database only, and a restore needs a second to load the file aside"
     else:
-        why = f"each of the {databases} databases of this Redis holds data, and a restore needs an empty one"
+        why = (
+            f"each of the {databases} databases of this Redis holds data or is in use, and a restore needs an empty one"
+        )
     over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
     return f"{why}; give it one more (databases {databases + 1}), {over}"
 

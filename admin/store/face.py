@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import redis
 
@@ -12,7 +14,7 @@ from service.counter import AwayError
 from service.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 REFUSED, MISUSE = 1, 2
 
@@ -29,21 +31,66 @@ class MisuseError(RefusedError):
     exit_code = MISUSE
 
 
+class StoppedError(RefusedError):
+    """A signal asked for the end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Have TERM, INT and HUP raise StoppedError in here, once, so that what was begun is cleaned up."""
+
+    def stop(number: int, _: object) -> NoReturn:
+        ignore_signals()
+        raise StoppedError(number)
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def ignore_signals() -> None:
+    """Go on whatever is asked for, within `stoppable`."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def ended(name: str, body: Callable[[], None]) -> int:
     """Do the work of the command of that name, and return its exit code; what went wrong is one line on stderr."""
     try:
-        body()
-    except SettingsError as error:
-        return _say(name, str(error), MISUSE)
-    except RefusedError as error:
-        return _say(name, str(error), error.exit_code)
-    except AwayError as error:
-        return _say(name, str(error), REFUSED)
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        return _say(name, f"Redis went away ({error}); `invoke status` tells more, then repeat it", REFUSED)
-    except redis.RedisError as error:
-        return _say(name, f"Redis refuses: {error}", REFUSED)
+        with stoppable():
+            body()
+    except (SettingsError, RefusedError, AwayError, redis.RedisError) as error:
+        why, code = _explained(error)
+        tell(name, " ".join(why.split()))
+        return code
     return 0
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return what went wrong in words, with what to do, and the exit code."""
+    match error:
+        case SettingsError():
+            return str(error), MISUSE
+        case RefusedError():
+            return str(error), error.exit_code
+        case AwayError():
+            return str(error), REFUSED
+        case redis.ConnectionError() | redis.TimeoutError():
+            return f"Redis went away ({error}); `invoke status` tells more, then repeat it", REFUSED
+        case redis.ReadOnlyError():
+            return f"this Redis is a replica ({error}); point REDIS_URL to its primary, then repeat it", REFUSED
+        case _:
+            return f"Redis refuses: {error}; see: invoke logs redis", REFUSED
 
 
 def not_negative(text: str) -> float:
@@ -62,8 +109,3 @@ def tell(name: str, line: str) -> None:
     """Write a line of progress to standard error, where it is in nobody's way."""
     sys.stderr.write(f"{name}: {line}\n")
     sys.stderr.flush()
-
-
-def _say(name: str, why: str, code: int) -> int:
-    tell(name, " ".join(why.split()))
-    return code

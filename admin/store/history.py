@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import redis
 
 from admin.store.face import RefusedError
+from admin.store.names import UNFINISHED
 from service.schema import HISTORY, required
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
     from admin.store.migration import Migration
-
-UNFINISHED = "twelfth:migrating"
-"""The record of a migration over many keys that was begun and is not done."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +57,16 @@ def read(client: redis.Redis) -> Past:
         begun = client.get(UNFINISHED)
         applied = {_text(field): _record(value) for field, value in held.items()}
         return Past(dict(sorted(applied.items())), _record(begun) if begun is not None else None)
-    except (redis.ResponseError, ValueError, TypeError) as error:
+    except (redis.ResponseError, ValueError, TypeError, AttributeError) as error:
         raise RefusedError(
             f"the keys {HISTORY} and {UNFINISHED} hold no record of ours ({error}); mend them"
         ) from error
 
 
 def _record(value: bytes | str) -> Applied:
-    return Applied(**json.loads(value))
+    """Return a record; what a newer release may have added to it is left out."""
+    known = {each.name for each in fields(Applied)}
+    return Applied(**{name: held for name, held in json.loads(value).items() if name in known})
 
 
 def _text(value: bytes | str) -> str:
@@ -82,24 +82,23 @@ def write(pipeline: Pipeline, done: Applied) -> None:
         pipeline.hset(HISTORY, done.revision, json.dumps(asdict(done)))
 
 
-def fail(pipeline: Pipeline, done: Applied) -> None:
-    """Queue that a migration was not finished after all: one of its commands was refused among others that were not."""
-    pipeline.hdel(HISTORY, done.revision)
-    begin(pipeline, done)
-
-
 def begin(pipeline: Pipeline, begun: Applied) -> None:
     """Queue the record of a migration that will take many steps."""
     pipeline.set(UNFINISHED, json.dumps(asdict(begun)))
 
 
-def problems(known: Sequence[Migration], past: Past, release: str, *, ahead: bool = False) -> tuple[str, ...]:
-    """Return each reason why this release must not migrate this data; with `ahead`, data that only grew is none."""
+def problems(
+    known: Sequence[Migration], past: Past, release: str, *, ahead: bool = False, to: str = ""
+) -> tuple[str, ...]:
+    """Return each reason why this release must not migrate this data, to a revision if one is named.
+
+    With `ahead`, newer data that only grew is none.
+    """
     ours = {each.revision: each for each in known}
     return (
         *_edited(ours, past),
         *(_contracted if ahead else _unknown)(ours, past),
-        *_skipped(ours, past),
+        *_skipped(ours, past, to),
         *_abandoned(ours, past, release),
     )
 
@@ -124,17 +123,18 @@ def _unknown(ours: Mapping[str, Migration], past: Past) -> tuple[str, ...]:
 
 def _contracted(ours: Mapping[str, Migration], past: Past) -> tuple[str, ...]:
     return tuple(
-        f"the data is ahead: {revision} ({done.title}) took away what this release needs"
+        f"the data is ahead: {revision} ({done.title}) took away what this release needs; bring up "
+        f"release {done.release or 'that did it'}, or restore a backup"
         for revision, done in past.applied.items()
         if revision not in ours and done.contract
     )
 
 
-def _skipped(ours: Mapping[str, Migration], past: Past) -> tuple[str, ...]:
+def _skipped(ours: Mapping[str, Migration], past: Past, to: str) -> tuple[str, ...]:
     return tuple(
         f"{revision} was not applied, but {past.revision} was; in order: invoke migrate --to {_before(revision)}"
         for revision in ours
-        if revision not in past.applied and revision < past.revision
+        if revision not in past.applied and revision < past.revision and (not to or to >= revision)
     )
 
 
@@ -150,7 +150,7 @@ def _abandoned(ours: Mapping[str, Migration], past: Past, release: str) -> tuple
         )
     if not begun.release or not release or begun.release == release:
         return ()
-    return (f"{left}; finish it there: invoke migrate --release {begun.release}, or here: --take-over",)
+    return (f"{left}; finish it there: invoke migrate --release {begun.release}, or: --release {release} --take-over",)
 
 
 def _before(revision: str) -> str:

@@ -81,7 +81,8 @@ def _refuse_disorder(names: Iterable[str]) -> None:
 
 def _load(path: Path) -> Migration:
     module = _imported(path)
-    reads = tuple(getattr(module, "READS", ()))
+    named = getattr(module, "READS", ())
+    reads = (named,) if isinstance(named, str) else tuple(named)
     match = getattr(module, "MATCH", "")
     up, down = (_way(module, names, match, reads) for names in (("up", "each"), ("down", "each_down")))
     if up is None:

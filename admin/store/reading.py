@@ -10,7 +10,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from admin.store.archive import HEAD, LOCK, MARK, TAIL, ArchiveError, Manifest, Trailer, read_manifest, read_trailer
+from admin.store.archive import (
+    HEAD,
+    LOCK,
+    MOMENTARY,
+    TAIL,
+    ArchiveError,
+    Manifest,
+    Trailer,
+    read_manifest,
+    read_trailer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +121,6 @@ class Reading:
         self._held, self._at = self._held[self._at :], 0
 
 
-_MOMENTARY = {LOCK, MARK}
 _MAKE = "`invoke backup FILE` makes one"
 _COPY = "use another copy of the file"
 
@@ -150,5 +159,5 @@ def _wanted(held: bytes, at: int) -> int:
 
 def _refuse_momentary(batch: Batch) -> None:
     """Raise ArchiveError where a key belongs to the moment: it would undo the lock, or the mark."""
-    if not _MOMENTARY.isdisjoint(batch.keys):
-        raise ArchiveError(f"it holds a key that no backup has, {LOCK.decode()} or {MARK.decode()}; {_COPY}")
+    if not MOMENTARY.isdisjoint(batch.keys):
+        raise ArchiveError(f"it holds a key that no backup has, such as {LOCK.decode()}; {_COPY}")

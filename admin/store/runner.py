@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, cast
 
 import redis
 
-from admin.store import history
+from admin.store import at_once, history
 from admin.store.face import RefusedError
 from admin.store.lock import retried
-from service.schema import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +78,8 @@ def apply(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[],
         return _each(lock, move, record, pace, now) if move.way.each else _at_once(lock, move, record, now)
     except (redis.ConnectionError, redis.TimeoutError, RefusedError):
         raise
+    except redis.WatchError as error:
+        raise RefusedError(f"could not {move}: visitors change what it reads all the time; repeat it") from error
     except Exception as error:
         raise _refusal(move, error) from error
 
@@ -88,35 +89,26 @@ def _refusal(move: Move, error: Exception) -> RefusedError:
     calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
     own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
     where = "".join(f", line {line} of {name}" for name, line in own[-1:])
-    return RefusedError(f"could not {move} ({type(error).__name__}: {error}{where}); mend it, then: invoke migrate")
+    said = str(error) if isinstance(error, at_once.CommandError) else f"{type(error).__name__}: {error}"
+    return RefusedError(f"could not {move} ({said}{where}); mend it, then: invoke up")
 
 
 def _at_once(lock: Held, move: Move, record: Applied, now: Callable[[], str]) -> int:
     """Do a move and write its record, as one transaction."""
-    done = replace(record, applied=now())
+    step, done = move.way.step, replace(record, applied=now())
+    answer: list[bytes] = []
 
     def whole() -> None:
+        nonlocal answer
         with lock.transaction(*move.way.reads) as pipe:
+            commands = at_once.queued(step, lock.client) if step else []
             pipe.multi()
-            if step := move.way.step:
-                step(lock.client, pipe)
-            history.write(pipe, done)
+            at_once.queue(pipe, done, commands)
+            (answer,) = pipe.execute()
 
-    try:
-        retried(whole)
-    except redis.ResponseError:
-        _take_back_record(lock, done)
-        raise
+    retried(whole)
+    at_once.refuse_failed(answer)
     return 0
-
-
-def _take_back_record(lock: Held, done: Applied) -> None:
-    """Record a move as unfinished where EXEC did the rest of it: Redis rolls nothing back when one command fails."""
-    with lock.transaction() as pipe:
-        is_there = bool(pipe.hexists(HISTORY, done.revision))
-        pipe.multi()
-        if is_there != done.down:
-            history.fail(pipe, done)
 
 
 def _each(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
@@ -190,18 +182,11 @@ def touched(client: redis.Redis, move: Move) -> int:
     if move.way.step is None:
         return sum(len(keys) for keys in batches(client, move.way.match, BATCH))
     try:
-        with client.pipeline(transaction=True) as pipe:
-            move.way.step(client, pipe)
-            return len({_key(arguments) for arguments in _queued(pipe)})
+        return len({_key(words) for words in at_once.queued(move.way.step, client)})
     except (redis.ConnectionError, redis.TimeoutError, RefusedError):
         raise
     except Exception as error:
         raise _refusal(move, error) from error
-
-
-def _queued(pipe: Pipeline) -> list[tuple[object, ...]]:
-    """Return the commands that a pipeline would send."""
-    return [tuple(arguments) for arguments, _ in pipe.command_stack]
 
 
 def _key(arguments: tuple[object, ...]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from admin.store.archive import EACH, HEAD, HISTORY, LOCK, MARK, TAIL, WHOLE, entry
+from admin.store.archive import EACH, FENCE, HEAD, HISTORY, LOCK, MARK, TAIL, WHOLE, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ end})
 
 -- What is large goes apart: in here it would be in memory five times.
 local function take(key)
-  if key == '{lock}' or key == '{mark}' then return end
+  if key == '{lock}' or key == '{fence}' or key == '{mark}' then return end
   local between = (call('MEMORY', 'USAGE', key) or 0) <= most and expiry(key)
   if not between then
     apart[#apart + 1] = key
@@ -157,7 +157,7 @@ def _sorted(revisions: Iterable[bytes | str]) -> tuple[str, ...]:
 
 def _script(text: str) -> str:
     """Return the script with the names and the shape of the format in it."""
-    words = {"{lock}": LOCK, "{mark}": MARK, "{history}": HISTORY, "{head}": HEAD, "{tail}": TAIL}
+    words = {"{lock}": LOCK, "{fence}": FENCE, "{mark}": MARK, "{history}": HISTORY, "{head}": HEAD, "{tail}": TAIL}
     for name, word in words.items():
         text = text.replace(name, word.decode().replace("\r\n", r"\r\n"))
     return text

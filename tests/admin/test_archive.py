@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin.store import lock
+from admin.store import names
 from admin.store.archive import EACH, LOCK, MARK, ArchiveError, Manifest, Trailer, closing, command, entry, opening
 from admin.store.gzipped import BLOCK, Packer, unpacked
 from admin.store.reading import Reading, first_commands
@@ -98,7 +98,7 @@ def test_value_larger_than_a_block_is_read() -> None:
 def test_momentary_keys_are_those_of_the_lock_and_of_the_mark() -> None:
     """The format names the lock itself, so that verifying needs no Redis client."""
 
-    assert lock.KEY.encode() == LOCK
+    assert names.LOCK.encode() == LOCK
 
 
 @pytest.mark.parametrize(

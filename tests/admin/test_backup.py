@@ -223,10 +223,9 @@ def test_change_in_bulk_meanwhile_spoils_the_backup(store: Store) -> None:
     stream = io.BytesIO()
 
     def swap(_: int) -> None:
-        if store.client.set(LOCK, "x", nx=True):
+        with held(store.client, owner("restore", {})):
             store.client.swapdb(0, 1)
             store.client.swapdb(0, 1)
-            store.client.delete(LOCK)
 
     with pytest.raises(RefusedError, match="changed in bulk"):
         backup(store.client, stream, {}, swap)

@@ -11,7 +11,9 @@ import pytest
 import redis
 
 from admin.store.connection import connect
-from admin.store.lock import KEY, LostError, Owner, held, read, retried
+from admin.store.lock import LostError, Owner, held, read, retried
+from admin.store.names import FENCE
+from admin.store.names import LOCK as KEY
 from tests.faults import DurableRedis, Fault, Holder, Job, Outcome, Proxy, Started, ran
 from tests.real_redis import eventually
 
@@ -111,8 +113,16 @@ def test_it_is_free_as_soon_as_its_holder_is_done(server: DurableRedis) -> None:
     assert 0 == server.client.exists(KEY)
 
 
-@pytest.mark.parametrize("amid", [False, True], ids=["before its transaction", "amid its transaction"])
-@pytest.mark.parametrize("other", ["nobody", "another", "another who is done"])
+@pytest.mark.parametrize(
+    ("other", "amid"),
+    [
+        ("nobody", False),
+        ("another", False),
+        ("another", True),
+        ("another who is done", False),
+        ("another who is done", True),
+    ],
+)
 def test_who_was_paused_past_the_lease_writes_nothing(server: DurableRedis, other: str, *, amid: bool) -> None:
     """It is told who has the lock now, and leaves that alone."""
     with Holder(server, 0.3) as holder:
@@ -122,9 +132,9 @@ def test_who_was_paused_past_the_lease_writes_nothing(server: DurableRedis, othe
         holder.send_signal(signal.SIGSTOP)
         eventually(lambda: not server.client.exists(KEY))
         if other != "nobody":
-            server.client.set(KEY, "another")
+            server.client.mset({KEY: "another", FENCE: "another"})
         if other == "another who is done":
-            server.client.delete(KEY)
+            server.client.delete(KEY, FENCE)
         holder.send_signal(signal.SIGCONT)
         holder.go_on()
         now = "b'another' has it" if other == "another" else "its lease ran out"
@@ -133,6 +143,29 @@ def test_who_was_paused_past_the_lease_writes_nothing(server: DurableRedis, othe
     assert said == f"the lock was lost: {now}; what was to be written was not; repeat the command"
     assert 0 == server.client.exists("written")
     assert (b"another" if other == "another" else None) == server.client.get(KEY)
+
+
+def test_transaction_that_began_in_time_is_done_where_nobody_took_the_lock_since(server: DurableRedis) -> None:
+    """It harms nobody; the next one is refused."""
+    with Holder(server, 0.3) as holder:
+        holder.go_on()
+        assert "queued" == holder.said()
+        holder.send_signal(signal.SIGSTOP)
+        eventually(lambda: not server.client.exists(KEY))
+        holder.send_signal(signal.SIGCONT)
+        holder.go_on()
+
+        assert "written" == holder.said()
+
+
+def test_long_transaction_is_done_however_short_the_lease(server: DurableRedis) -> None:
+    """Renewals touch nothing that it watches."""
+    with held(server.client, OURS, lease=0.2) as lock, lock.transaction() as pipe:
+        pipe.multi()
+        pipe.set("written", 1)
+        time.sleep(0.6)
+
+    assert b"1" == server.client.get("written")
 
 
 def test_who_was_paused_for_less_writes(server: DurableRedis) -> None:
@@ -186,7 +219,7 @@ def test_what_may_have_been_written_is_not_written_again(server: DurableRedis) -
             pipe.incr("written")
 
     with Proxy(server.port, lambda _: None) as proxy:
-        proxy.arm(Fault(6, "after", "cut"))  # SET, WATCH, GET, MULTI, INCRBY, EXEC
+        proxy.arm(Fault(7, "after", "cut"))  # SET, EVAL, WATCH, MGET, MULTI, INCRBY, EXEC
         client = connect(proxy.environment)
         proxy.arm(proxy.fault)  # that was a PING
         with held(client, OURS) as lock, pytest.raises(redis.ConnectionError):

@@ -16,9 +16,11 @@ from redis import Redis
 
 from admin.store import plan, runner
 from admin.store.face import RefusedError
-from admin.store.history import UNFINISHED, Applied
-from admin.store.lock import KEY, Owner, held
+from admin.store.history import Applied
+from admin.store.lock import Owner, held
 from admin.store.migration import Migration, Way
+from admin.store.names import LOCK as KEY
+from admin.store.names import UNFINISHED
 from service.app import ready
 from service.counter import SINCE, Counter
 from service.schema import HISTORY, required
@@ -367,7 +369,7 @@ HALF_REFUSED = """def up(read, write):
     write.lpush("hits", 1)
 """
 FAULTY = {
-    HALF_REFUSED: "LPUSH hits 1) of pipeline caused error: WRONGTYPE",
+    HALF_REFUSED: "(Redis refused LPUSH hits: WRONGTYPE",
     "def up(read, write):\n    write.incr('visits')\n    read.lpop('hits')\n": "wrong kind of value, line 3 of 0003_",
     "def up(read, write):\n    import json\n    json.loads('x')\n": "line 3 of 0003_faulty.py); mend it, then: ",
     "def up(read, write):\n    1 / 0\n": "(ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); mend it",
@@ -407,7 +409,7 @@ def test_a_mistake_is_one_line_in_a_dry_run_too(server: DurableRedis, folder: Pa
 
     assert says(migrate(server, "--dry", folder=folder))[2] == (
         "migrate: could not apply 0003: faulty (ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); "
-        "mend it, then: invoke migrate\n"
+        "mend it, then: invoke up\n"
     )
 
 
@@ -478,7 +480,7 @@ def test_a_key_that_never_rests_is_given_up(server: DurableRedis, monkeypatch: p
         write.set(keys[0], read.get(keys[0]) or b"")
         server.client.append(keys[0], "!")
 
-    with pytest.raises(RefusedError, match=r"could not apply 0003: Test \(WatchError: Watched variable changed"):
+    with pytest.raises(RefusedError, match="0003: Test: visitors change what it reads all the time; repeat it"):
         applying(server, moving(each))
     assert b"name 0" + b"!" * 20 == server.client.get("user:0")
 
@@ -612,3 +614,28 @@ def test_of_many_at_once_each_revision_is_applied_by_one(server: DurableRedis, w
     assert all(code == 0 and not err for _, err, code in said if wait)
     assert all(code == 0 or err.startswith("migrate: the data is locked by ") for _, err, code in said)
     assert ["0001", "0002"] == applied(server)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def up(read, write):\n    write.execute()\n", "it calls execute()"),
+        ("def up(read, write):\n    write.mset({n: n for n in range(4000)})\n", "MSET has more than 7,000 words"),
+    ],
+)
+def test_what_cannot_be_done_at_once_is_refused(server: DurableRedis, folder: Path, text: str, said: str) -> None:
+    """Before anything is done."""
+    (folder / "0003_faulty.py").write_text(text)
+    outcome = migrate(server, folder=folder)
+
+    assert (1, True) == (outcome.code, said in outcome.err)
+    assert (["0001", "0002"], 0) == (applied(server), server.client.exists(UNFINISHED))
+
+
+def test_baseline_is_refused_over_what_is_unfinished(server: DurableRedis, folder: Path) -> None:
+    """It is half done, and nobody knows which half."""
+    (folder / "0003_faulty.py").write_text(HALF_REFUSED)
+    migrate(server, folder=folder)
+    outcome = migrate(server, "--baseline", "3", folder=folder)
+
+    assert (1, "migrate: 0003 was left unfinished; finish it first: invoke migrate\n") == (outcome.code, outcome.err)

@@ -81,6 +81,24 @@ def test_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert tmp_path / "new" / "a" == archive.place(tmp_path / "new" / "a")
 
 
+def test_file_that_came_meanwhile_is_left_alone_too(tmp_path: Path) -> None:
+    """Two operators, one name: the second loses nothing of the first."""
+    with pytest.raises(MisuseError, match="is there by now"), archive.written(tmp_path / "a"):
+        (tmp_path / "a").write_bytes(b"theirs")
+
+    assert b"theirs" == (tmp_path / "a").read_bytes()
+    assert [tmp_path / "a"] == list(tmp_path.iterdir())
+
+
+def test_hidden_files_of_others_are_not_swept_away(tmp_path: Path) -> None:
+    """Browsers and torrents leave such behind."""
+    (tmp_path / ".film.part").write_bytes(b"theirs")
+    with archive.written(tmp_path / "a"):
+        pass
+
+    assert (tmp_path / ".film.part").exists()
+
+
 def test_names_sort_by_time() -> None:
     """In UTC."""
     moment = datetime(2026, 11, 3, 4, 5, 6, tzinfo=UTC)
