@@ -30,13 +30,20 @@ HERE = Path(__file__).resolve().parent
 INTERRUPTED, BROKEN_PIPE, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 1, 2, 125
 
 
+WORDY: set[str] = set()
+"""The commands that take words after `--`."""
+
+
 class Verb(Task):  # type: ignore[type-arg]
     """A task whose positional arguments may have a default, and whose errors are one line and an exit code."""
 
     def __init__(self, body: Callable[..., Any], **options: Any) -> None:
         """Wrap the body so that what the operator caused never shows a traceback."""
         words, dry = options.pop("takes_words", False), options.pop("minds_dry", True)
-        super().__init__(_told(body, takes_words=words, minds_dry=dry), **options)
+        # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
+        super().__init__(_told(body, takes_words=words, minds_dry=dry), auto_shortflags=False, **options)
+        if words:
+            WORDY.add(self.name)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments, those that have a default marked so."""
@@ -59,8 +66,10 @@ def _allow_missing(parser: ParseMachine) -> None:
 def _refuse(parser: ParseMachine, message: str) -> None:
     """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
     name = parser.context.name if parser.context else None
-    hint = f"invoke --help {name}" if name else "invoke --list"
-    raise Exit(f"twelfth: {message.rstrip('!.')}; see: {hint}", MISUSE)
+    hint = f"see: invoke --help {name}" if name else "see: invoke --list"
+    if name in WORDY and message.startswith("No idea what"):
+        hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
+    raise Exit(f"twelfth: {message.rstrip('!.')}; {hint}", MISUSE)
 
 
 _complete_context = ParseMachine.complete_context
@@ -276,7 +285,11 @@ def run(
     from stack import oneoff
 
     terminal = oneoff.terminal_wanted(tty=tty, no_tty=no_tty, detach=detach, there_is_one=_on_terminal())
-    asked: dict[str, Any] = {"environment": oneoff.overrides(env), "timeout": oneoff.seconds(timeout), "reason": reason}
+    asked: dict[str, Any] = {
+        "environment": oneoff.overrides(env, os.environ),
+        "timeout": oneoff.seconds(timeout),
+        "reason": reason,
+    }
     command = oneoff.command(_after_dashes())
     _run(c, command, release=release, detach=detach, tty=terminal, interactive=not detach, **asked)
 
@@ -293,8 +306,7 @@ WAIT = "seconds to wait for whoever changes the data now"
 @verb(help={"to": "the value to go on from", "wait": WAIT, "reason": REASON, "release": OF_RELEASE})
 def reset(c: Context, to: str = "0", wait: str = "0", reason: str = "", release: str = "") -> None:
     """Set the counter, to 0 unless told otherwise, and say what it was."""
-    waiting = () if wait == "0" else ("--wait", wait)
-    _admin(c, "reset", "--to", to, *waiting, reason=reason, release=release, interactive=False)
+    _admin(c, "reset", "--to", to, *_waiting(wait), reason=reason, release=release, interactive=False)
 
 
 @verb(
@@ -324,11 +336,11 @@ def migrate(
 ) -> None:
     """Bring the data to the revision that the release needs; with --dry say what that would do."""
     flags = {"--status": status, "--json": json, "--take-over": take_over, "--dry": c.config.run.dry}
-    values = {"--to": to, "--baseline": baseline, "--throttle": throttle, "--wait": "" if wait == "0" else wait}
+    values = {"--to": to, "--baseline": baseline, "--throttle": throttle}
     words = [*(name for name, given in flags.items() if given)]
     words += [word for name, value in values.items() if value for word in (name, value)]
     c.config.run.dry = False  # the run itself is what tells
-    _admin(c, "migrate", *words, reason=reason, release=release, interactive=False)
+    _admin(c, "migrate", *words, *_waiting(wait), reason=reason, release=release, interactive=False)
 
 
 @verb(
@@ -336,32 +348,47 @@ def migrate(
     help={
         "file": "where to; backups/TIME.resp.gz when left out",
         "stdout": "write it to standard output",
+        "wait": WAIT,
         "reason": REASON,
         "release": OF_RELEASE,
     },
 )
-def backup(c: Context, file: str | None = None, stdout: bool = False, reason: str = "", release: str = "") -> None:
+def backup(
+    c: Context, file: str | None = None, stdout: bool = False, wait: str = "0", reason: str = "", release: str = ""
+) -> None:
     """Write all data to a file that `restore` and `redis-cli --pipe` can load; complete and verified, or not there."""
     from stack.errors import MisuseError
 
-    asked: dict[str, Any] = {"reason": reason, "release": release, "interactive": False, "kept": False}
+    asked: dict[str, Any] = {"reason": reason, "release": release, "wait": wait}
+    if file and file.startswith("-"):
+        raise MisuseError(f"there is no option {file}; for standard output: invoke backup --stdout, or: ./{file}")
     if stdout and (file or sys.stdout.isatty()):
         raise MisuseError("--stdout writes bytes to a pipe or a file: invoke backup --stdout >FILE, without a FILE")
     if stdout or c.config.run.dry:
-        _admin(c, "backup", **asked)
+        _back_up(c, **asked)
     else:
         _say(str(_save(c, file, **asked)))
+
+
+def _back_up(c: Context, wait: str, **asked: Any) -> None:
+    """Have all data written, to nobody but us."""
+    _admin(c, "backup", *_waiting(wait), interactive=False, kept=False, **asked)
+
+
+def _waiting(wait: str) -> tuple[str, ...]:
+    return () if wait == "0" else ("--wait", wait)
 
 
 def _save(c: Context, file: str | None = None, mark: str = "", **asked: Any) -> Path:
     """Take a backup, verify what is on the disk, and return where it is."""
     from stack import archive
 
-    path = archive.place(Path(file) if file else HERE / "backups" / archive.named(mark=mark))
+    path = archive.place(Path(file)) if file else archive.chosen(HERE / "backups", mark)
     with archive.written(path) as (number, part):
-        _admin(c, "backup", streams=(0, number), **asked)
+        _back_up(c, streams=(0, number), **asked)
+        os.fsync(number)
         _verify(c, part, hide="stdout")
-    return Path(os.path.relpath(path))
+    return path if file else Path(os.path.relpath(path))
 
 
 @verb(minds_dry=False, positional=["file"], help={"file": "a backup", "json": "one JSON object"})
@@ -386,7 +413,8 @@ def _file(name: str) -> Path:
     from stack.errors import MisuseError
 
     if not (path := Path(name)).is_file():
-        raise MisuseError(f"there is no file {name}; backups are in: {os.path.relpath(HERE / 'backups')}")
+        what = "is a directory" if path.is_dir() else "is no file that is there"
+        raise MisuseError(f"{name} {what}; backups are in: {os.path.relpath(HERE / 'backups')}")
     return path
 
 
@@ -404,14 +432,15 @@ def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: s
     """Replace all data by that of a backup, at once or not at all; what is there now is saved first."""
     _verify(c, path := _file(file))
     asked = {"reason": reason, "release": release}
+    _made_from(c, release)  # else there is no need to ask
     if c.config.run.dry:
-        _admin(c, "restore", "--wait", wait, **asked)
+        _admin(c, "restore", **asked)
         return
     if not yes:
         _confirm("replace all data that is there now by this?")
-    _say(f"what is there now is saved: {_save(c, mark='-before-restore', interactive=False, kept=False, **asked)}")
-    with path.open("rb") as source:
-        _admin(c, "restore", "--wait", wait, streams=(source.fileno(), 1), **asked)
+    _say(f"what is there now is saved: {_save(c, mark='-before-restore', wait=wait, **asked)}")
+    with path.open("rb") as source:  # without waiting: whoever came between would make the save one of older data
+        _admin(c, "restore", streams=(source.fileno(), 1), **asked)
 
 
 def _confirm(question: str) -> None:
@@ -504,7 +533,15 @@ def _program(path: Path) -> Task:  # type: ignore[type-arg]
     """Return the command that an admin program is by being there; what follows -- are its arguments."""
 
     def body(c: Context, reason: str = "") -> None:
-        _admin(c, path.stem, *_after_dashes(), reason=reason, tty=_on_terminal())
+        from stack import oneoff
+
+        try:
+            _admin(c, path.stem, *_after_dashes(), reason=reason, tty=_on_terminal())
+        except Exit as ended:
+            serving, here = oneoff.source(_engine(c)).release, oneoff.built(_engine(c, build=True).stack).image
+            if ended.code == FAILED and not here.endswith(f":{serving}"):
+                _warn(f"the files here are not the release that runs, {serving}; to have them in it: invoke up")
+            raise
 
     body.__doc__ = _first_line(path) or f"Run admin/{path.name}."
     return Verb(body, name=path.stem.replace("_", "-"), takes_words=True, help={"reason": "kept in the record"})

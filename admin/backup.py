@@ -17,7 +17,7 @@ import redis
 from admin.store.ahead import ahead
 from admin.store.archive import EACH, TAIL, Manifest, Trailer, closing, opening, payload_version
 from admin.store.connection import connect
-from admin.store.face import MISUSE, RefusedError, ended, tell
+from admin.store.face import MISUSE, RefusedError, ended, not_negative, tell
 from admin.store.gzipped import Packer
 from admin.store.lock import owner, raise_broken, read
 from admin.store.names import FENCE, LOCK
@@ -36,17 +36,21 @@ NAME = "backup"
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the backup, and return the exit code: 0 done, 1 refused or Redis is away, 2 misuse."""
-    argparse.ArgumentParser(prog="python -m admin.backup", description=__doc__).parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python -m admin.backup", description=__doc__)
+    parser.add_argument("--wait", type=not_negative, default=0.0, metavar="S", help="wait for the lock (default: 0)")
+    wait = parser.parse_args(arguments).wait
     if sys.stdout.isatty():
         tell(NAME, "it is binary, and standard output is a terminal; type: invoke backup FILE")
         return MISUSE
-    return ended(NAME, _to_output)
+    return ended(NAME, lambda: _to_output(wait))
 
 
-def _to_output() -> None:
+def _to_output(wait: float) -> None:
     began = time.monotonic()
+    client = connect(os.environ)
     try:
-        done = backup(connect(os.environ), sys.stdout.buffer, os.environ, Progress(NAME).tell)
+        _await_unlocked(client, wait)
+        done = backup(client, sys.stdout.buffer, os.environ, Progress(NAME).tell)
     except OSError as error:
         _abandon_output()
         raise RefusedError(f"the backup cannot be written ({error.strerror}); nothing is lost, repeat it") from error
@@ -139,10 +143,17 @@ def _witnessed(witness: Pipeline, pages: Iterable[Page]) -> Iterator[Page]:
         yield page
 
 
+def _await_unlocked(client: redis.Redis, seconds: float) -> None:
+    """Return when nobody changes the data in bulk, or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and client.exists(LOCK):
+        time.sleep(0.05)
+
+
 def _refuse_locked(client: redis.Redis) -> None:
     """Raise RefusedError while somebody changes the data in bulk: half of it would be old, and half new."""
     if isinstance(token := client.get(LOCK), bytes):
-        raise RefusedError(f"the data is being changed by {read(token)}; let it finish, then repeat the backup")
+        raise RefusedError(f"the data is being changed by {read(token)}; let it finish, or wait for it: --wait SECONDS")
 
 
 def _refuse_disturbed(witness: Pipeline) -> None:

@@ -16,7 +16,7 @@ from admin.store.face import RefusedError, ended, not_negative, tell
 from admin.store.history import Applied, Past
 from admin.store.lock import held, owner
 from admin.store.migration import load
-from service.counter import now
+from service.schema import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,8 @@ def _migrate(lock: Held, known: Sequence[Migration], ours: Owner, options: argpa
         print(_done(move, keys), flush=True)
     if not wanted:
         print(f"nothing to do: the data is at revision {past.revision or '0000'}")
+    if lacking := history.lacking(lock.client):
+        _tell(f"a worker of this release is not ready without {', '.join(lacking)}; to have it: invoke migrate")
 
 
 def _done(move: plan.Move, keys: int) -> str:
@@ -140,8 +142,15 @@ def _show(known: Sequence[Migration], past: Past, ours: Owner, *, as_json: bool)
         print(json.dumps(told))
         return
     print("\n".join(history.table(states)) or "this release has no migrations")
-    for problem in problems:
+    for problem in problems or _goes_on(past):
         _tell(problem)
+
+
+def _goes_on(past: Past) -> tuple[str, ...]:
+    """Return what to do about a migration that this release left unfinished."""
+    if (begun := past.unfinished) is None:
+        return ()
+    return (f"{begun.revision} is unfinished{begun.why and f' ({begun.why})'}; to go on with it: invoke migrate",)
 
 
 def _parser() -> argparse.ArgumentParser:

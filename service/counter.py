@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import redis
 
 from service.link import AwayError, Link, connection_arguments
-from service.schema import HISTORY
+from service.schema import HISTORY, now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,11 +108,6 @@ def open_counter(settings: Settings) -> Counter:
     """Return the counter that `settings` point to, without asking Redis anything yet."""
     pool = redis.ConnectionPool(**connection_arguments(settings))
     return Counter(redis.Redis(connection_pool=pool))
-
-
-def now() -> str:
-    """Return this moment as SINCE holds it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def set_to(transaction: Pipeline, to: int) -> None:

@@ -5,6 +5,7 @@ The migrations themselves are the admin processes' business; here they are only 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 HISTORY = "twelfth:migrations"
@@ -17,3 +18,8 @@ FILES = "[0-9][0-9][0-9][0-9]_*.py"
 def required(folder: Path = FOLDER) -> tuple[str, ...]:
     """Return the revisions that this release brings, the first four digits of their files' names, in order."""
     return tuple(sorted(path.name[:4] for path in folder.glob(FILES)))
+
+
+def now() -> str:
+    """Return this moment as records hold it: ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

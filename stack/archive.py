@@ -24,17 +24,27 @@ PART = ".twelfth-part"
 
 def named(moment: datetime | None = None, mark: str = "") -> str:
     """Return the name of a backup taken at a moment, now if none is given: it sorts by time, in UTC."""
-    return f"{moment or datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}{mark}.resp.gz"
+    now = moment or datetime.now(UTC)
+    return f"{now:%Y-%m-%dT%H-%M-%S}.{now.microsecond // 1000:03}Z{mark}.resp.gz"
+
+
+def chosen(directory: Path, mark: str = "") -> Path:
+    """Return a path of this moment in a directory, which is made where there is none, for its owner only."""
+    try:
+        directory.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise EngineError(f"cannot make {directory}: {error.strerror}; mend that, or name a FILE") from error
+    return place(directory / named(mark=mark))
 
 
 def place(path: Path) -> Path:
-    """Return the path, its directory made; raises `MisuseError` for one that is there or cannot be."""
+    """Return the path; raises `MisuseError` for one that is there, or whose directory is not."""
+    if path.is_dir():
+        raise MisuseError(f"{path} is a directory; name a file in it")
     if path.exists():
-        raise MisuseError(f"{path} is there already, and is left alone; remove it, or choose another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise MisuseError(f"cannot make {path.parent}: {error.strerror}; choose another place") from error
+        raise MisuseError(f"{path} is there already, and is left alone; choose another name")
+    if not path.parent.is_dir():
+        raise MisuseError(f"there is no directory {path.parent}; make it, or choose another name")
     return path
 
 

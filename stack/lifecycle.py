@@ -219,7 +219,9 @@ def _why_not_ready(snapshot: Snapshot, said: Said) -> str:
 def _refuse_disturbing(engine: Engine, steps: Iterable[plan.Step], *, force: bool) -> None:
     if not force and (runs := plan.disturbed(steps, engine.runs.records())):
         names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in runs)
-        raise BusyError(f"this would replace the release under a run: {names}; invoke stop it, or: invoke up --force")
+        raise BusyError(
+            f"this would replace the release under a run: {names}; invoke stop {runs[0].id}, or: invoke up --force"
+        )
 
 
 def _refuse_taken_ports(engine: Engine, steps: Iterable[plan.Step]) -> None:

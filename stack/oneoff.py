@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from stack import terminal
 from stack.errors import IdentityError, MisuseError, NotUpError
-from stack.model import Order, Running
+from stack.model import Order, Running, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stack.engines.base import Engine, Runs
     from stack.model import Pairs, Run, Service, Stack
@@ -29,18 +29,29 @@ def source(engine: Engine, release: str = "") -> Running:
     """Return what a run is made from: a running worker, or where none runs the built release that is named.
 
     Raises `NotUpError` where no worker runs and no release is named, and `IdentityError` where workers of different
-    releases run and none is named.
+    releases run and none is named, or those of one release are not made alike.
     """
     service = built(engine.stack).name
-    running = [each for each in engine.replicas(service) if each.is_running]
-    if release:
-        return next((each for each in running if each.release == release), from_release(engine.stack, release))
+    found = sorted(engine.replicas(service), key=lambda each: each.number)
+    running = [each for each in found if each.is_running and release in ("", each.release)]
+    if release and not running:
+        return from_release(engine.stack, release)
     if not running:
         raise NotUpError(f"no {service} is running to make the run from; try: invoke up")
     if len({each.release or each.image for each in running}) > 1:
         names = ", ".join(f"{each.name} is {each.release or each.image}" for each in running)
         raise IdentityError(f"the workers disagree about the release: {names}; choose: --release ID")
+    _refuse_unlike(running)
     return running[0]
+
+
+def _refuse_unlike(running: Sequence[Running]) -> None:
+    """Raise `IdentityError` where replicas of one release differ, as an `up` that was not finished leaves them."""
+    first, *others = running
+    for other in others:
+        if unlike := differences(first.recipe, other.recipe):
+            names = ", ".join(unlike)
+            raise IdentityError(f"{first.name} and {other.name} differ in {names}; finish it: invoke up")
 
 
 def from_release(stack: Stack, release: str = "") -> Running:
@@ -78,13 +89,20 @@ def operator() -> str:
         return "unknown"
 
 
-def overrides(pairs: Iterable[str]) -> Pairs:
-    """Return `NAME=VALUE` words as pairs; raises `MisuseError` for one that is not such, and never shows a value."""
-    split = [pair.partition("=") for pair in pairs]
-    for number, (name, mark, _) in enumerate(split, 1):
-        if not mark or not name:
-            raise MisuseError(f"--env number {number} is not NAME=VALUE; say for example --env LEVEL=debug")
-    return tuple((name, value) for name, _, value in split)
+def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:
+    """Return `NAME=VALUE` words as pairs; a bare `NAME` has its value in the environment, as `docker run --env` has it.
+
+    A secret then is on no command line. Raises `MisuseError` for a word that is neither, and never shows one: it may
+    be a value whose name was forgotten.
+    """
+    found = []
+    for number, pair in enumerate(pairs, 1):
+        name, mark, value = pair.partition("=")
+        if not name or not (mark or name in environment):
+            why = f"--env number {number} is not NAME=VALUE, nor the name of a variable that is set here"
+            raise MisuseError(f"{why}; say for example --env LEVEL=debug")
+        found.append((name, value if mark else environment[name]))
+    return tuple(found)
 
 
 def seconds(text: str) -> float | None:
@@ -125,9 +143,9 @@ def run(engine: Engine, wanted: Order, streams: tuple[int, int] = (0, 1)) -> int
     `streams` are the file descriptors of its input and output; its errors go to our standard error.
     """
     make_networks(engine, wanted)
-    session = engine.runs.begin(wanted)
-    code = terminal.attend(session, interactive=wanted.interactive, tty=wanted.tty, streams=streams)
-    engine.runs.make_room(KEPT)
+    runs = engine.runs
+    code = terminal.attend(lambda: runs.begin(wanted), interactive=wanted.interactive, tty=wanted.tty, streams=streams)
+    runs.make_room(KEPT)
     return code
 
 

@@ -64,6 +64,8 @@ class Create:
     number: int
     cause: str
     instead: Running | None = None
+    changed: tuple[str, ...] = ()
+    """The names of what the recipe has otherwise than what is replaced."""
 
     def __str__(self) -> str:
         """Return the step and why."""
@@ -168,9 +170,18 @@ def disturbed(steps: Iterable[Step], runs: tuple[Run, ...]) -> tuple[Run, ...]:
     going = tuple(run for run in runs if run.is_running)
     if any(isinstance(step, Withdraw) for step in steps):
         return going
-    replaced = [(step.instead, step.service) for step in steps if isinstance(step, Create) and step.service.build]
-    releases = {old.release for old, new in replaced if old and old.is_running and not new.image.endswith(old.release)}
-    return tuple(run for run in going if run.release in releases)
+    taken = {name for step in steps if isinstance(step, Create) and (name := _taken_away(step))}
+    return tuple(run for run in going if (run.release or run.image) in taken)
+
+
+def _taken_away(step: Create) -> str:
+    """Return the release that a replacement takes away, or the image of one without a name; an empty string if none."""
+    old, new = step.instead, step.service
+    if old is None or not old.is_running or not new.build:
+        return ""
+    if old.release:
+        return "" if new.image.rpartition(":")[2] == old.release else old.release
+    return old.image if "image" in step.changed else ""
 
 
 def scaled(stack: Stack, name: str, replicas: int) -> Service:
@@ -259,11 +270,7 @@ def _converge(service: Service, found: Snapshot, recipe: Recipe, changed: set[st
             yield Create(service, number, "not there")
         elif changed.intersection(service.networks):
             yield Create(service, number, "its network is made anew")
-        elif why := _why_replace(replica, recipe):
-            yield Create(service, number, why, instead=replica)
-
-
-def _why_replace(replica: Running, recipe: Recipe) -> str:
-    if changed := differences(recipe, replica.recipe):
-        return f"{', '.join(changed)} changed"
-    return "" if replica.is_running else f"it is {replica.state}"
+        elif changed_here := differences(recipe, replica.recipe):
+            yield Create(service, number, f"{', '.join(changed_here)} changed", replica, changed_here)
+        elif not replica.is_running:
+            yield Create(service, number, f"it is {replica.state}", replica)

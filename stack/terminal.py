@@ -21,17 +21,16 @@ BROKEN_PIPE = 128 + signal.SIGPIPE
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
-def attend(session: Session, *, interactive: bool, tty: bool, streams: tuple[int, int] = (0, 1)) -> int:
-    """Pass everything until the run has ended, and return its exit code.
+def attend(begin: Callable[[], Session], *, interactive: bool, tty: bool, streams: tuple[int, int] = (0, 1)) -> int:
+    """Begin a run, pass everything until it has ended, and return its exit code.
 
     `streams` are the file descriptors of its input and output. Where the output cannot be written, the run is ended
     with TERM; a reader that went away makes that exit code 141, as for any writer to a pipe, and all else an OSError.
     """
     source, target = streams
-    with contextlib.ExitStack() as stack:
+    with forwarded_signals(begin) as session, contextlib.ExitStack() as stack:
         if tty:
             stack.enter_context(raw_terminal(session))
-        stack.enter_context(forwarded_signals(session))
         if interactive:
             threading.Thread(target=pump_input, args=(session, source), daemon=True).start()
         try:
@@ -87,19 +86,39 @@ class Lines:
 
 
 def pump_input(session: Session, source: int) -> None:
-    """Send what we are given to the run until either has enough."""
-    with contextlib.suppress(OSError):
-        while data := os.read(source, PIECE):
-            session.send(data)
+    """Send what we are given to the run until either has enough; where ours cannot be read, that is its end too."""
+    try:
+        with contextlib.suppress(OSError):
+            while data := os.read(source, PIECE):
+                session.send(data)
+    finally:
         session.end_input()
 
 
 @contextlib.contextmanager
-def forwarded_signals(session: Session) -> Iterator[None]:
-    """Send the run what is sent to us; SIGHUP is not for it: a run outlives a lost terminal."""
-    before = {number: signal.signal(number, lambda got, _: session.signal(got)) for number in FORWARDED}
+def forwarded_signals(begin: Callable[[], Session]) -> Iterator[Session]:
+    """Begin a run and send it what is sent to us; what comes while it begins waits for it.
+
+    A second one in that time interrupts us, should the engine not answer. SIGHUP is not for the run: it outlives a
+    lost terminal.
+    """
+    session: Session | None = None
+    early: list[int] = []
+
+    def forward(number: int, _: object) -> None:
+        if session:
+            session.signal(number)
+        elif early:
+            raise KeyboardInterrupt
+        else:
+            early.append(number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
     try:
-        yield
+        session = begin()
+        for number in early:
+            session.signal(number)
+        yield session
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -52,6 +52,7 @@ def status(project: Project) -> dict[str, Any]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """Give a name for a backup."""
+    (tmp_path / "kept").mkdir()
     return tmp_path / "kept" / "a.resp.gz"
 
 
@@ -148,7 +149,6 @@ def test_damaged_backup_is_refused_and_changes_nothing(serving: Project, file: P
 
 def test_backup_replaces_no_file(serving: Project, file: Path) -> None:
     """It is left as it is."""
-    file.parent.mkdir()
     file.write_bytes(b"mine")
     done = serving.invoke("backup", str(file))
 

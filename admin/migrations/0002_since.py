@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.counter import SINCE, now
+from service.counter import SINCE
+from service.schema import now
 
 if TYPE_CHECKING:
     from redis import Redis

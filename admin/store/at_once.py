@@ -33,7 +33,9 @@ while at <= #ARGV do
   local length = tonumber(ARGV[at])
   local answer = redis.pcall(unpack(ARGV, at + 1, at + length))
   if type(answer) == 'table' and answer.err then
-    redis.call('SET', unfinished, record)
+    local left = cjson.decode(record)
+    left.why = answer.err
+    redis.call('SET', unfinished, cjson.encode(left))
     return {answer.err, ARGV[at + 1], length > 1 and ARGV[at + 2] or ''}
   end
   at = at + length + 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import redis
 
-from service.counter import AwayError
+from service.link import AwayError
 from service.settings import SettingsError
 
 if TYPE_CHECKING:

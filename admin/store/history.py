@@ -35,6 +35,8 @@ class Applied:
     baseline: bool = False
     contract: bool = False
     down: bool = False
+    why: str = ""
+    """Why it is unfinished, where Redis refused one of its commands."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _edited(ours: Mapping[str, Migration], past: Past) -> tuple[str, ...]:
 def _unknown(ours: Mapping[str, Migration], past: Past) -> tuple[str, ...]:
     return tuple(
         f"the data is ahead: {revision} ({done.title}) was applied by release {done.release or 'unknown'} and is "
-        f"unknown to this one; migrate with that one, or take it back there: invoke migrate --to {_before(revision)}"
+        f"unknown to this one; take it back with that one: invoke migrate --to {_before(revision)} "
+        f"--release {done.release or 'ID'}"
         for revision, done in past.applied.items()
         if revision not in ours
     )
@@ -143,14 +146,15 @@ def _abandoned(ours: Mapping[str, Migration], past: Past, release: str) -> tuple
     if begun is None:
         return ()
     by = f"release {begun.release or 'unknown'}, run {begun.run or 'unknown'}"
-    left = f"{begun.revision} ({begun.title}) was left unfinished by {by}"
+    left = f"{begun.revision} ({begun.title}) was left unfinished by {by}{begun.why and f': {begun.why}'}"
     if begun.revision not in ours:
         return (
             f"{left}, and is unknown to this one; finish it there: invoke migrate --release {begun.release or 'ID'}",
         )
     if not begun.release or not release or begun.release == release:
         return ()
-    return (f"{left}; finish it there: invoke migrate --release {begun.release}, or: --release {release} --take-over",)
+    here = f"or with this one: invoke migrate --release {release} --take-over"
+    return (f"{left}; finish it there: invoke migrate --release {begun.release}, {here}",)
 
 
 def _before(revision: str) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from stack.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stack.engines.base import Engine
-    from stack.model import Stack
+    from stack.model import Running, Stack
 
 NAMES = ("local", "docker")
 
@@ -16,7 +18,8 @@ NAMES = ("local", "docker")
 def choose(name: str, stack: Stack) -> Engine:
     """Return the engine of that name, ready to be used.
 
-    `auto` is the engine where this stack is up, else docker where a daemon answers within a second, else local.
+    `auto` is the engine where this stack is up, else local where it was up and its data is, else docker where a daemon
+    answers within a second, else local.
     Raises `MisuseError` for a name that is none, `EngineError` where the named engine is not there.
     """
     if name not in (*NAMES, "auto"):
@@ -31,9 +34,15 @@ def choose(name: str, stack: Stack) -> Engine:
 
 def _where_it_is_up(stack: Stack) -> Engine:
     local, docker = _make("local", stack), _make("docker", stack)
-    if local.observe().running or docker.absent():
+    left = local.observe().running
+    if _is_up(left) or docker.absent():
         return local
-    return docker
+    return local if left and not _is_up(docker.observe().running) else docker
+
+
+def _is_up(replicas: Iterable[Running]) -> bool:
+    """Return whether any runs; after a reboot those of the local engine are known and do not."""
+    return any(each.is_running for each in replicas)
 
 
 def _make(name: str, stack: Stack) -> Engine:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stack.engines import container, docker_log, holder, release
 from stack.engines.base import Engine
-from stack.engines.docker_runs import ContainerRuns
+from stack.engines.docker_runs import ContainerRuns, inspected
 from stack.engines.told import advice, gone_is_fine, no_daemon, one_line, told
 from stack.errors import EngineError
 from stack.model import Network, Snapshot, Volume
@@ -153,14 +153,8 @@ class Docker(Engine):
 
     def _containers(self, *labels: str) -> tuple[Running, ...]:
         wanted = {"label": [self._project, f"{container.COMPOSE}oneoff=False", *labels]}
-        found = [self._inspect(each["Id"]) for each in self.api.containers(all=True, filters=wanted)]
+        found = [inspected(self.api, each["Id"]) for each in self.api.containers(all=True, filters=wanted)]
         return tuple(container.running(one, self._image(one["Image"])) for one in found if one)
-
-    def _inspect(self, identity: str) -> container.Body | None:
-        with gone_is_fine():
-            answer: container.Body = self.api.inspect_container(identity)
-            return answer
-        return None
 
     def _image(self, name: str) -> container.Body | None:
         with gone_is_fine():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stack.engines import container, docker_log, holder, one_off
 from stack.engines.base import Runs
-from stack.engines.docker_session import ContainerSession
+from stack.engines.docker_session import LOST, ContainerSession
 from stack.engines.told import gone_is_fine, told
 from stack.errors import BusyError, EngineError, IdentityError, NotUpError
 
@@ -35,13 +35,13 @@ class ContainerRuns(Runs):
         """
         with self._created(order, join=bool(order.replica.id)) as created:
             session = ContainerSession(self.api, created, tty=order.tty, interactive=order.interactive)
-            self.api.start(created)
+            self._start(created)
         return session
 
     def detach(self, order: Order) -> None:
         """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
         with self._created(order, join=False) as created:
-            self.api.start(created)
+            self._start(created)
 
     def unlike(self, order: Order) -> tuple[str, ...]:
         """Compare the worker with what would be asked of the engine."""
@@ -63,7 +63,7 @@ class ContainerRuns(Runs):
         """Return the one-off containers as records."""
         with told():
             wanted = {"label": self._labels}
-            found = [self._inspect(each["Id"]) for each in self.api.containers(all=True, filters=wanted)]
+            found = [inspected(self.api, each["Id"]) for each in self.api.containers(all=True, filters=wanted)]
         return tuple(sorted((one_off.record(one) for one in found if one), key=lambda run: run.started))
 
     def printed(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
@@ -100,14 +100,27 @@ class ContainerRuns(Runs):
                 self._refuse_unlike(worker, created, order)
                 yield created
             except BaseException:
-                self.api.remove_container(created, force=True, v=True)
+                self._withdraw(created)
                 raise
+
+    def _start(self, created: str) -> None:
+        """Start a container; where no answer comes, it may run all the same."""
+        with told(gone=LOST):
+            self.api.start(created)
+
+    def _withdraw(self, created: str) -> None:
+        """Remove a container that was not started; one that was goes on to its end, and is its own record."""
+        with contextlib.suppress(EngineError, BusyError), told():
+            found = inspected(self.api, created)
+            if found and found["State"]["Status"] == "created":
+                self.api.remove_container(created, v=True)  # not by force: it may be started at this moment
 
     def _worker(self, replica: Running) -> container.Body:
         """Return the inspected worker, or what one of a built release would be."""
         if replica.id:
-            answer: container.Body = self.api.inspect_container(replica.id)
-            return answer
+            if worker := inspected(self.api, replica.id):
+                return worker
+            raise NotUpError(f"{replica.name} is gone; repeat the command")
         service = self.stack.service(replica.service)
         with gone_is_fine():
             image = self.api.inspect_image(replica.image)
@@ -142,8 +155,10 @@ class ContainerRuns(Runs):
             if self.api.inspect_container(run["Id"])["Name"] != f"/{name}":
                 raise
 
-    def _inspect(self, identity: str) -> container.Body | None:
-        with gone_is_fine():
-            answer: container.Body = self.api.inspect_container(identity)
-            return answer
-        return None
+
+def inspected(api: docker.APIClient, identity: str) -> container.Body | None:
+    """Return what the daemon says of a container, None where it is gone."""
+    with gone_is_fine():
+        answer: container.Body = api.inspect_container(identity)
+        return answer
+    return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import docker
 
+    from stack.engines.container import Body
 
 LOST = "the connection to the run broke ({}); it may well go on, see: invoke history"
 
@@ -81,6 +82,6 @@ class ContainerSession(Session):
             return one_off.exit_code(self._inspected) if code else 0
 
     @functools.cached_property
-    def _inspected(self) -> one_off.Body:
-        answer: one_off.Body = self.api.inspect_container(self.identity)
+    def _inspected(self) -> Body:
+        answer: Body = self.api.inspect_container(self.identity)
         return answer

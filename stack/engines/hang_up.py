@@ -7,6 +7,7 @@ means one. So that key is typed in the client's place. A run that reads nothing 
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def leave_behind(connection: socket.socket) -> None:
 
 
 def _let_go(descriptor: int) -> None:
-    """Leave the client's terminal and its session, which end with it."""
+    """Leave the client's terminal and its session, which end with it, and its answers to signals."""
     os.setsid()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(name, signal.SIG_DFL)
     os.close(descriptor)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in range(3):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docker.errors import APIError
 
@@ -21,7 +21,8 @@ from stack.engines.one_off import networks
 if TYPE_CHECKING:
     import docker
 
-Body = dict[str, Any]
+    from stack.engines.container import Body
+
 HOLDER = "twelfth.holder"
 CONFLICT = HTTPStatus.CONFLICT
 WATCH = """\

@@ -2,7 +2,8 @@
 
 What to run comes on standard input, as JSON, so that no value of the environment is ever written to a disk. STREAMS and
 CONTROL are sockets to the client: bytes in and out on the one, signals and sizes on the other, so that input which
-nobody reads holds up no signal. The keeper keeps all that the run prints in `DIRECTORY/output` (as frames), passes it
+nobody reads holds up no signal. The keeper begins when its client, told that all is ready, says so, and never where
+the client has gone by then. It keeps all that the run prints in `DIRECTORY/output` (as frames), passes it
 on for as long as there is a client, ends the run when its time is over or when it is told to by SIGTERM, and writes
 `DIRECTORY/end.json` last. It does not depend on its client in anything.
 """
@@ -67,9 +68,11 @@ class Keeper:
             signal.signal(name, lambda *_: None)  # not SIG_IGN, which the run would inherit
 
     def keep(self) -> None:
-        """Run the command to its end and record how it ended."""
-        began, since = datetime.now(UTC), time.monotonic()
+        """Run the command to its end and record how it ended; only for a client that is still there."""
         self._tell(frames.READY, b"")
+        if not self._may_begin():
+            return
+        began, since = datetime.now(UTC), time.monotonic()
         try:
             code = self._run()
         except OSError as error:
@@ -82,6 +85,14 @@ class Keeper:
         if self.cut:
             self._say(f"this output is not kept to its end ({self.cut}); see: df .twelfth")
         self._tell(frames.EXIT, str(code).encode())
+
+    def _may_begin(self) -> bool:
+        """Return whether the client says so; where it has gone instead, let others see that the run never began."""
+        with contextlib.suppress(OSError):
+            if self.client and next(frames.frames(self.client.recv), None):
+                return True
+        self.lock.truncate(0)
+        return False
 
     def _say(self, line: str) -> None:
         self._tell(frames.STDERR, f"twelfth: {line}\n".encode())

@@ -15,11 +15,11 @@ from stack.engines.base import Runs
 from stack.engines.json_file import read_json, write_json
 from stack.engines.local_session import KeptSession
 from stack.engines.tail import tail
-from stack.errors import EngineError
+from stack.errors import EngineError, IdentityError, NotUpError
 from stack.model import Run, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from stack.engines.base import Session
@@ -37,21 +37,16 @@ class KeptRuns(Runs):
         self.home, self.worker = home, worker
 
     def begin(self, order: Order) -> Session:
-        """Write what the run is, and start its keeper."""
-        worker = self.worker(order.replica)
+        """Write what the run is, start its keeper, and have it begin."""
+        worker = self._worker(order.replica)
         directory = self._directory(order.id)
-        environment = _environment(worker, order)
         spec = _spec(worker, order)
-        try:
+        with _removed_on_failure(directory):
             directory.mkdir(parents=True, mode=0o700)
             write_json(directory / "spec.json", spec)
-            return KeptSession(directory, spec | {"environment": environment})
-        except BaseException as error:
-            shutil.rmtree(directory, ignore_errors=True)
-            if isinstance(error, OSError):
-                where = error.filename or directory
-                raise EngineError(f"cannot write {where}: {error.strerror}; nothing was started") from error
-            raise
+            session = KeptSession(directory, spec | {"environment": _environment(worker, order)})
+        session.begin()
+        return session
 
     def detach(self, order: Order) -> None:
         """Begin, and let go: the keeper needs no client."""
@@ -59,7 +54,7 @@ class KeptRuns(Runs):
 
     def unlike(self, order: Order) -> tuple[str, ...]:
         """Compare the worker's environment with what the run would get."""
-        theirs = self.worker(order.replica)["environment"]
+        theirs = self._worker(order.replica)["environment"]
         ours = _environment({"environment": theirs}, order)
         told = {"REPLICA", *dict(order.told)}
         return tuple(f"environment.{name}" for name in differences(theirs, ours) if name not in told)
@@ -75,7 +70,7 @@ class KeptRuns(Runs):
     def records(self) -> tuple[Run, ...]:
         """Return the directories as records."""
         specs = {path.parent: read_json(path) for path in self.home.glob("runs/*/spec.json")}
-        found = [_record(directory, spec) for directory, spec in specs.items() if spec]
+        found = [_record(directory, spec) for directory, spec in specs.items() if _has(spec, RECORD)]
         return tuple(sorted(found, key=lambda run: run.started))
 
     def printed(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
@@ -102,6 +97,40 @@ class KeptRuns(Runs):
 
     def _directory(self, identity: str) -> Path:
         return self.home / "runs" / identity
+
+    def _worker(self, replica: Running) -> dict[str, Any]:
+        """Return what a replica was launched from, which an `up` may have replaced since it was chosen."""
+        worker = self.worker(replica)
+        if not _has(worker, WORKER):
+            raise NotUpError(f"{replica.name} is gone; repeat the command, or: invoke up")
+        chosen = {"release": replica.release} | replica.recipe
+        if replica.id and (unlike := differences(chosen, {"release": worker["release"]} | worker["recipe"])):
+            names = ", ".join(unlike)
+            raise IdentityError(f"{replica.name} was replaced meanwhile ({names}); nothing was started; repeat it")
+        return worker
+
+
+@contextlib.contextmanager
+def _removed_on_failure(directory: Path) -> Iterator[None]:
+    """Leave nothing of a run that did not come to begin."""
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError):
+            where = error.filename or directory
+            raise EngineError(f"cannot write {where}: {error.strerror}; nothing was started") from error
+        raise
+
+
+WORKER = {"release": str, "environment": dict, "directory": str, "recipe": dict}
+RECORD = {"command": list, "release": str, "operator": str, "reason": str, "overrides": list, "started": str}
+END = {"started": str, "finished": str, "seconds": float | int, "state": str, "exit_code": int}
+"""What a file must hold, at least, to be one of ours."""
+
+
+def _has(values: Mapping[str, Any], shape: Mapping[str, Any]) -> bool:
+    return all(isinstance(values.get(name), kind) for name, kind in shape.items())
 
 
 def _environment(worker: dict[str, Any], order: Order) -> dict[str, str]:
@@ -130,15 +159,16 @@ def _spec(worker: dict[str, Any], order: Order) -> dict[str, Any]:
 
 def _record(directory: Path, spec: dict[str, Any]) -> Run:
     end = read_json(directory / "end.json")
+    end = end if _has(end, END) else {}
     return Run(
         id=directory.name,
-        command=tuple(spec["command"]),
+        command=tuple(map(str, spec["command"])),
         engine="local",
         release=spec["release"],
         image=spec["release"],
         operator=spec["operator"],
         reason=spec["reason"],
-        overrides=tuple(spec["overrides"]),
+        overrides=tuple(map(str, spec["overrides"])),
         started=end.get("started", spec["started"]),
         finished=end.get("finished", ""),
         seconds=end.get("seconds"),

@@ -29,7 +29,10 @@ class KeptSession(Session):
     """The streams of one run and the directory where its keeper writes."""
 
     def __init__(self, directory: Path, spec: Mapping[str, Any]) -> None:
-        """Start a keeper for the run, detached from this process, and return when it keeps it."""
+        """Start a keeper for the run, detached from this process, and return when it is ready to begin.
+
+        What fails or is interrupted until then leaves no process.
+        """
         self.directory = directory
         self.code: int | None = None
         self.streams, streams = socket.socketpair()
@@ -44,12 +47,31 @@ class KeptSession(Session):
                 stderr=log,
                 start_new_session=True,
             )
-        self._hand_over(spec)
         self.frames = frames.frames(self.streams.recv)
+        try:
+            self._hand_over(spec)
+            self._wait_until_ready()
+        except BaseException:
+            self._give_up()
+            raise
+
+    def begin(self) -> None:
+        """Have the keeper begin: from here on the run goes to its end, whatever becomes of us."""
+        with contextlib.suppress(OSError):  # a keeper that was killed meanwhile has no record, which is seen at the end
+            self.streams.sendall(frames.frame(frames.READY, b""))
+
+    def _wait_until_ready(self) -> None:
         kind, said = next(self.frames, (None, b""))
         if kind != frames.READY:
-            why = said.decode() or _last_line(directory / "keeper.log") or "it was killed"
+            why = said.decode() or _last_line(self.directory / "keeper.log") or "it was killed"
             raise EngineError(f"the run's keeper did not start ({why}); mend that and repeat the command")
+
+    def _give_up(self) -> None:
+        """End a keeper that was not told to begin."""
+        self.keeper.kill()
+        self.keeper.wait()
+        self.streams.close()
+        self.control.close()
 
     def _hand_over(self, spec: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # it did not start, which is seen next

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stack.engines import container
 from stack.engines.container import COMPOSE, RELEASE, found_recipe
@@ -17,9 +17,9 @@ from stack.model import Run, differences
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from stack.engines.container import Body
     from stack.model import Order, Service, Stack
 
-Body = dict[str, Any]
 RUN = "twelfth.run"
 KILL_AFTER = 10
 """Seconds between TERM and KILL where the worker does not say otherwise, as `docker stop` has it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,22 @@ def test_replicas_of_two_releases_are_named_until_one_is_chosen(project: Project
     with pytest.raises(IdentityError, match=first):
         oneoff.source(project.engine())
     assert first == oneoff.source(project.engine(), first).release
+
+
+def test_replicas_of_one_release_that_are_not_alike_are_named(project: Project) -> None:
+    """An `up` that was not finished after a change of the configuration; no value is shown, no release chooses."""
+    project.up("worker=2")
+    release = oneoff.source(project.engine()).release
+    newer = replace(project, environment=project.environment | {"REDIS_URL": "redis://hush:1"}).engine()
+    worker = newer.stack.service("worker")
+    assert worker
+    newer.remove(next(one for one in newer.replicas("worker") if one.number == 2))
+    newer.create(worker, 2)
+
+    for chosen in ("", release):
+        with pytest.raises(IdentityError) as refused:
+            oneoff.source(project.engine(), chosen)
+        assert "worker-1 and worker-2 differ in environment.REDIS_URL; finish it: invoke up" == str(refused.value)
 
 
 def test_run_of_a_built_release_needs_no_worker(project: Project) -> None:

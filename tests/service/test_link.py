@@ -138,15 +138,3 @@ def test_tls_options_reach_the_connection() -> None:
     arguments = connection_arguments(Settings(tls=True, tls_options=(("ssl_check_hostname", "false"),)))
 
     assert arguments["ssl_check_hostname"] is False
-
-
-def test_waiting_ends_when_redis_answers(real_redis: RealRedis) -> None:
-    """Who may wait for a Redis that is starting goes on as soon as it is there."""
-    real_redis.kill()
-    counter = open_counter(Settings(host="127.0.0.1", port=real_redis.port))
-    waiter = threading.Thread(target=counter.wait, args=(10,))
-    waiter.start()
-    real_redis.start()
-
-    waiter.join(5)
-    assert not waiter.is_alive()

@@ -78,7 +78,10 @@ def test_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
     with pytest.raises(MisuseError, match="is there already"):
         archive.place(tmp_path / "a")
-    assert tmp_path / "new" / "a" == archive.place(tmp_path / "new" / "a")
+    with pytest.raises(MisuseError, match="is a directory"):
+        archive.place(tmp_path)
+    with pytest.raises(MisuseError, match="there is no directory"):
+        archive.place(tmp_path / "typo" / "a")
 
 
 def test_file_that_came_meanwhile_is_left_alone_too(tmp_path: Path) -> None:
@@ -101,6 +104,6 @@ def test_hidden_files_of_others_are_not_swept_away(tmp_path: Path) -> None:
 
 def test_names_sort_by_time() -> None:
     """In UTC."""
-    moment = datetime(2026, 11, 3, 4, 5, 6, tzinfo=UTC)
+    moment = datetime(2026, 11, 3, 4, 5, 6, 7000, tzinfo=UTC)
 
-    assert "2026-11-03T04-05-06Z-x.resp.gz" == archive.named(moment, "-x")
+    assert "2026-11-03T04-05-06.007Z-x.resp.gz" == archive.named(moment, "-x")

@@ -9,7 +9,7 @@ import pytest
 
 from stack import plan
 from stack.errors import MisuseError
-from stack.model import UNKNOWN, Build, Mount, Network, Port, Running, Service, Snapshot, Stack, Volume
+from stack.model import UNKNOWN, Build, Mount, Network, Port, Run, Running, Service, Snapshot, Stack, Volume
 
 REDIS = Service("redis", "redis:8", networks=("back",), mounts=(Mount("volume", "/data", "data"),))
 WORKER = Service("worker", "app:abc", build=Build(Path()), networks=("front", "back"), depends_on=("redis",))
@@ -191,3 +191,29 @@ def test_release_command_runs_where_the_data_lacks_something() -> None:
     assert ["run migrate 'a b': the data lacks revision 0002"] == [
         str(step) for step in plan.up(stack, CONVERGED, recipes, lacking="0002")
     ]
+
+
+def going(release: str, image: str = "worker image") -> Run:
+    """Return the record of a run that has not ended."""
+    return Run("ab12", ("sleep",), "docker", release, image, "me", "", (), "now", "", None, "running", None)
+
+
+@pytest.mark.parametrize(
+    ("release", "changed", "run", "disturbed"),
+    [
+        ("abc", "image", going("abc"), False),  # such as an image that is not here and will be built again
+        ("bc", "image", going("bc"), True),
+        ("bc", "image", going("abc"), False),
+        ("", "image", going(""), True),
+        ("", "image", going("", "another image"), False),
+        ("", "environment.A", going(""), False),
+    ],
+)
+def test_run_is_disturbed_by_another_release_by_name_or_else_by_image(
+    release: str, changed: str, run: Run, *, disturbed: bool
+) -> None:
+    """A worker that Compose made has no name of a release; one name may end with another."""
+    found = replace(CONVERGED, running=(replica("worker", release=release, image="worker image"),))
+    recipes = RECIPES | {"worker": RECIPES["worker"] | {changed: "new"}}
+
+    assert ((run,) if disturbed else ()) == plan.disturbed(plan.up(STACK, found, recipes), (run,))

@@ -1,0 +1,131 @@
+"""A run that is interrupted while it starts either never was, or goes on to its end and is recorded."""
+
+from __future__ import annotations
+
+import gc
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stack import oneoff
+from stack.engines.local_session import KeptSession
+from stack.errors import EngineError, NotUpError
+from tests.conftest import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stack.engines.base import Engine, Session
+    from stack.model import Order
+    from tests.conftest import Project
+
+
+abandons = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""What was interrupted is not closed, which the end of its process does otherwise; `gc.collect` does it here."""
+
+
+def order(engine: Engine, *command: str) -> Order:
+    """Return an order of a command without input."""
+    return oneoff.order(command, oneoff.source(engine), interactive=False)
+
+
+def interrupt(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, *, after: bool, by: type[BaseException] = KeyboardInterrupt
+) -> None:
+    """Have every start of a run interrupted at its decisive moment: before it or after it."""
+
+    def interrupted(start: Callable[..., None]) -> Callable[..., None]:
+        def instead(*arguments: object) -> None:
+            if after:
+                start(*arguments)
+            raise by
+
+        return instead
+
+    if api := getattr(engine, "api", None):
+        monkeypatch.setattr(api, "start", interrupted(api.start))
+    else:
+        monkeypatch.setattr(KeptSession, "begin", interrupted(KeptSession.begin))
+
+
+@abandons
+@pytest.mark.parametrize("way", ["begin", "detach"])
+def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
+    serving: Project, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Ctrl-C, or an answer that was lost: what the run writes is not cut off, and its end is recorded."""
+    oneoff.run(serving.engine(), order(serving.engine(), "true"))  # there is a holder
+    engine = serving.engine()
+    wanted = order(engine, "sh", "-c", "sleep 1; exit 5")
+    interrupt(engine, monkeypatch, after=True)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(engine.runs, way)(wanted)
+    gc.collect()
+
+    runs = serving.engine().runs
+    assert eventually(lambda: ("failed", 5) == _end(oneoff.chosen(runs, wanted.id)))
+
+
+@abandons
+@pytest.mark.parametrize("engine_name", ["docker"], indirect=True)
+def test_run_whose_start_was_not_answered_goes_on(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's reply was lost; where to look is told."""
+    engine = serving.engine()
+    wanted = order(engine, "sh", "-c", "sleep 1; exit 5")
+    interrupt(engine, monkeypatch, after=True, by=ConnectionError)
+    with pytest.raises(EngineError, match="it may well go on, see: invoke history"):
+        engine.runs.detach(wanted)
+    gc.collect()
+
+    runs = serving.engine().runs
+    assert eventually(lambda: ("failed", 5) == _end(oneoff.chosen(runs, wanted.id)))
+
+
+def _end(run: object) -> tuple[object, object]:
+    return getattr(run, "state", None), getattr(run, "exit_code", None)
+
+
+@abandons
+def test_run_that_has_not_started_when_it_is_interrupted_never_was(
+    serving: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most it is there as created; what it was to do is not done."""
+    oneoff.run(serving.engine(), order(serving.engine(), "true"))
+    engine = serving.engine()
+    wanted = order(engine, "true")
+    interrupt(engine, monkeypatch, after=False)
+    with pytest.raises(KeyboardInterrupt):
+        engine.runs.begin(wanted)
+    gc.collect()
+
+    runs = serving.engine().runs
+    assert eventually(lambda: {run.state for run in runs.records() if run.id == wanted.id} <= {"created"})
+
+
+def test_interrupt_while_a_run_starts_is_forwarded_to_it(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends by it, with its own exit code and its record."""
+    engine = serving.engine()
+    begin = type(engine.runs).begin
+
+    def slowly(self: object, wanted: Order) -> Session:
+        signal.raise_signal(signal.SIGINT)
+        return begin(self, wanted)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(engine.runs), "begin", slowly)
+    wanted = order(engine, "sleep", "60")
+
+    assert 130 == oneoff.run(engine, wanted)
+    assert ("failed", 130) == _end(oneoff.chosen(engine.runs, wanted.id))
+
+
+def test_worker_that_goes_before_its_run_starts_is_told(serving: Project) -> None:
+    """In one line, with nothing started."""
+    engine = serving.engine()
+    gone = replace(oneoff.source(engine), id="nothing", number=9)
+    before = engine.runs.records()
+
+    with pytest.raises(NotUpError, match=r"^worker-9 is gone; repeat the command"):
+        engine.runs.begin(oneoff.order(["true"], gone))
+    assert before == engine.runs.records()

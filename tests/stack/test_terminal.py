@@ -1,0 +1,114 @@
+"""What passes between this process and a run, with a run that only remembers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stack import terminal
+from stack.engines.base import STDOUT, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class Remembering(Session):
+    """A run that prints nothing, ends with 3 and remembers what it was told."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self.told: list[object] = []
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Print an empty piece."""
+        yield STDOUT, b""
+
+    def send(self, data: bytes) -> None:
+        """Take input; too much of it breaks."""
+        if data == b"too much":
+            raise BrokenPipeError
+        self.told.append(data)
+
+    def end_input(self) -> None:
+        """Remember the end."""
+        self.told.append("end")
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Do not mind."""
+
+    def signal(self, number: int) -> None:
+        """Remember the signal."""
+        self.told.append(signal.Signals(number))
+
+    def wait(self) -> int:
+        """End."""
+        return 3
+
+
+def directory(path: Path) -> int:
+    """Return a source whose reading fails with EISDIR."""
+    return os.open(path, os.O_RDONLY)
+
+
+def closed(_: Path) -> int:
+    """Return a source whose reading fails with EBADF."""
+    return 1 << 20
+
+
+def hung_up(_: Path) -> int:
+    """Return a source whose reading fails with EIO: a terminal whose other end is gone."""
+    ours, theirs = os.openpty()
+    os.close(theirs)
+    return ours
+
+
+@pytest.mark.parametrize("source", [directory, closed, hung_up])
+def test_input_that_cannot_be_read_is_the_end_of_the_runs(source: Callable[[Path], int], tmp_path: Path) -> None:
+    """A run that reads would wait for ever otherwise."""
+    run = Remembering()
+    terminal.pump_input(run, source(tmp_path))
+
+    assert ["end"] == run.told
+
+
+@pytest.mark.parametrize(("given", "told"), [(b"some", [b"some", "end"]), (b"too much", ["end"])])
+def test_input_ends_after_what_was_given(given: bytes, told: list[object], tmp_path: Path) -> None:
+    """Also where the run takes no more."""
+    (tmp_path / "input").write_bytes(given)
+    run = Remembering()
+    terminal.pump_input(run, os.open(tmp_path / "input", os.O_RDONLY))
+
+    assert told == run.told
+
+
+@pytest.mark.parametrize("number", terminal.FORWARDED)
+def test_signal_that_comes_while_a_run_begins_is_for_the_run(number: signal.Signals) -> None:
+    """It neither interrupts the start nor is lost."""
+    run = Remembering()
+    before = signal.getsignal(number)
+
+    def begin() -> Session:
+        signal.raise_signal(number)
+        return run
+
+    assert 3 == terminal.attend(begin, interactive=False, tty=False)
+    assert [number] == run.told
+    assert before == signal.getsignal(number)
+
+
+def test_second_signal_interrupts_a_start_that_takes_too_long() -> None:
+    """Such as with an engine that does not answer; the operator's own answers to signals are back."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def begin() -> Session:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError
+
+    with pytest.raises(KeyboardInterrupt):
+        terminal.attend(begin, interactive=False, tty=False)
+    assert before == signal.getsignal(signal.SIGTERM)
