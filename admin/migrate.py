@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from admin.store import history, plan, runner
 from admin.store.connection import connect
-from admin.store.face import RefusedError, ended, not_negative, tell
+from admin.store.face import RefusedError, StoppedError, ended, not_negative, tell
 from admin.store.history import Applied, Past
 from admin.store.lock import held, owner
 from admin.store.migration import load
@@ -35,7 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.json and not options.status:
         parser.error("--json goes with --status")
-    return ended("migrate", lambda: _main(options))
+    return ended("migrate", lambda: _stoppable(options))
+
+
+def _stoppable(options: argparse.Namespace) -> None:
+    try:
+        _main(options)
+    except StoppedError as error:
+        error.args = (f"{error}; to see what is done: invoke migrate --status",)
+        raise
 
 
 def _main(options: argparse.Namespace) -> None:
