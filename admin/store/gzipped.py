@@ -1,29 +1,46 @@
-"""The outer layer of a backup: one gzip member (RFC 1952), and nothing before or after it.
+"""The outer layer of a backup: one gzip member (RFC 1952), and a second, empty one that seals it.
 
-Its ten bytes of header are always the same, so that no bit of them can change unseen; and a checksum guards the rest.
+A gzip has bits that mean nothing, and others that can change without changing what comes out. So that none does unseen,
+the empty member carries the SHA-256 of every byte before it, in a field that gzip skips. A backup that was unpacked and
+packed again by others has no seal; it is known by its header, which tells when that was.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import struct
+import time
 import zlib
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from admin.store.archive import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 HEADER = bytes.fromhex("1f8b 08 00 00000000 04 03")
 """gzip, deflate, no flags, no time, fastest, Unix: what `gzip -1` writes from a pipe."""
+MAGIC = HEADER[:3]
+NAMED = 8
+"""The flag of a header that a file name follows."""
+YEAR_2020 = 1_577_836_800
+DAY = 86_400
+
 BLOCK = 1 << 20
 """How many bytes are read, and unpacked, at once."""
+
+_SEAL_HEAD = bytes.fromhex("1f8b 08 04 00000000 00 03 2400 5477 2000")
+"""gzip, deflate, an extra field: 36 bytes, in which a subfield `Tw` has 32."""
+_SEAL_TAIL = bytes.fromhex("0300 00000000 00000000")
+"""Deflate of nothing, and its CRC-32 and length."""
+SEAL = len(_SEAL_HEAD) + hashlib.sha256().digest_size + len(_SEAL_TAIL)
 
 _FOREIGN = {
     b"REDIS": "it is an RDB file, a snapshot of Redis itself",
     b"VALKEY": "it is an RDB file, a snapshot of Valkey itself",
     b"*": "it is Redis protocol that nobody compressed",
-    b"\x1f\x8b": "gzip was used on it again, or it is no backup of twelfth",
+    b"\x1f\x8b": "its header is damaged, or not one that gzip gives a file",
 }
 
 
@@ -35,6 +52,7 @@ class Packer:
         self._stream = stream
         self._deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._checksum = self._plain = 0
+        self._sha256 = hashlib.sha256()
         self.size = 0
         """How many bytes were written."""
         self._put(HEADER)
@@ -48,32 +66,58 @@ class Packer:
     def close(self) -> None:
         """Write what is left, and the end of the gzip; the stream stays open."""
         self._put(self._deflate.flush() + struct.pack("<II", self._checksum, self._plain & 0xFFFFFFFF))
+        self._put(_seal(self._sha256.digest()))
         self._stream.flush()
 
     def _put(self, packed: bytes) -> None:
         self.size += len(packed)
+        self._sha256.update(packed)
         self._stream.write(packed)
+
+
+def _seal(sha256: bytes) -> bytes:
+    return _SEAL_HEAD + sha256 + _SEAL_TAIL
 
 
 def unpacked(stream: BinaryIO) -> Iterator[bytes]:
     """Yield the plain bytes in blocks of at most BLOCK; raises ArchiveError, if only after the last block."""
-    packed = _beginning(stream)
-    total, full = len(packed), True
-    inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    while not inflate.eof:
-        if not full:
-            packed = stream.read(BLOCK)
-            total += len(packed)
-            if not packed:
-                raise ArchiveError(f"it is cut off after {total:,} bytes; use another copy of the file")
+    begun = _beginning(stream)
+    inflate, sha256 = zlib.decompressobj(16 + zlib.MAX_WBITS), hashlib.sha256()
+    total, held, rest = 0, b"", b""
+    for piece in itertools.chain([begun], iter(lambda: stream.read(BLOCK), b"")):
+        total += len(piece)
+        known, held = (held + piece)[:-SEAL], (held + piece)[-SEAL:]  # the end may be the seal
+        sha256.update(known)
+        rest += yield from _inflated(inflate, known, total)
+        if len(rest) > SEAL:
+            break
+    if inflate.eof and not rest and held == _seal(sha256.digest()):
+        return
+    rest += yield from _inflated(inflate, held, total)
+    if rest or not inflate.eof or begun.startswith(HEADER):
+        raise ArchiveError(f"{_why_not(rest, total, is_whole=inflate.eof)}; use another copy of the file")
+
+
+def _inflated(inflate: Any, packed: bytes, total: int) -> Generator[bytes, None, bytes]:  # noqa: ANN401 - no name for it
+    """Yield what comes out of a piece, and return what of it is behind the end."""
+    if inflate.eof:
+        return packed
+    full = True
+    while full or packed:
         try:
             block = inflate.decompress(packed, BLOCK)
         except zlib.error as error:
             raise ArchiveError(f"it is damaged before byte {total:,} ({error}); use another copy of the file") from None
-        packed, full = inflate.unconsumed_tail, len(block) == BLOCK
+        packed, full = inflate.unconsumed_tail, len(block) == BLOCK and not inflate.eof
         yield block
-    if inflate.unused_data or stream.read(1):
-        raise ArchiveError("there is something behind its end; use another copy of the file")
+    return bytes(inflate.unused_data)
+
+
+def _why_not(rest: bytes, total: int, *, is_whole: bool) -> str:
+    """Return what is wrong with a file whose first member is whole or not, and is followed by `rest`."""
+    if not is_whole or (len(rest) < SEAL and _SEAL_HEAD.startswith(rest[: len(_SEAL_HEAD)])):
+        return f"it is cut off after {total:,} bytes"
+    return "it is damaged" if len(rest) == SEAL else "there is something behind its end"
 
 
 def _beginning(stream: BinaryIO) -> bytes:
@@ -81,7 +125,7 @@ def _beginning(stream: BinaryIO) -> bytes:
     begun = b""
     while len(begun) < len(HEADER) and (more := stream.read(BLOCK)):  # a pipe may give one byte at a time
         begun += more
-    if begun.startswith(HEADER):
+    if begun.startswith(HEADER) or _is_of_others(begun[: len(HEADER)], time.time()):
         return begun
     if not begun:
         raise ArchiveError("it is empty: the backup was not written; `invoke backup FILE` makes one")
@@ -90,3 +134,11 @@ def _beginning(stream: BinaryIO) -> bytes:
     kinds = [kind for magic, kind in _FOREIGN.items() if begun.startswith(magic)]
     kind = (kinds or ["it is no gzip: encrypted, or no backup of twelfth at all"])[0]
     raise ArchiveError(f"{kind}; give the file as `invoke backup FILE` wrote it")
+
+
+def _is_of_others(header: bytes, now: float) -> bool:
+    """Return whether gzip gives a file such a header: deflate, no flag but a name's, a time of these years."""
+    if len(header) < len(HEADER) or not header.startswith(MAGIC):
+        return False
+    flags, packed_at = struct.unpack_from("<BI", header, len(MAGIC))
+    return flags in {0, NAMED} and YEAR_2020 <= packed_at < now + DAY
