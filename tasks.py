@@ -296,7 +296,7 @@ def run(
 
 def _admin(c: Context, name: str, *arguments: str, **asked: Any) -> None:
     """Run one of the release's admin processes."""
-    _run(c, ["python", "-m", f"admin.{name}", *arguments], **asked)
+    _run(c, ["python", "-m", f"admin.{name}", *arguments], is_told=True, **asked)
 
 
 REASON, OF_RELEASE = "kept in the record", "a built release, or the one of several that run"

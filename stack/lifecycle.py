@@ -162,7 +162,8 @@ def _apply(engine: Engine, step: plan.Step, say: Say) -> None:
 
 def _release(engine: Engine, service: Service, say: Say) -> None:
     """Run a service's release command; raises `ServiceError` with its last words where it fails."""
-    wanted = oneoff.order(service.release_command, oneoff.from_release(engine.stack), reason="up", interactive=False)
+    source = oneoff.from_release(engine.stack)
+    wanted = oneoff.order(service.release_command, source, reason="up", interactive=False, is_told=True)
     code, last = oneoff.told(engine, wanted, lambda line: say(f"  {line}"))
     if code:
         raise ServiceError(f"{last or 'it said nothing'} (exit code {code}, run {wanted.id}); what served serves on")

@@ -208,7 +208,8 @@ class Order:
     """A run that is wanted: a command, the replica whose release and environment it gets, and what was asked otherwise.
 
     `environment` are overrides; `timeout` is in seconds, None for as long as it takes; `interactive` means that the
-    run gets an input; where the output is not `kept`, only its client has it, such as all the data of a backup.
+    run gets an input; where the output is not `kept`, only its client has it, such as all the data of a backup. A run
+    that is an admin process of the release `is_told` which run it is; any other has exactly the worker's environment.
     """
 
     id: str
@@ -221,13 +222,16 @@ class Order:
     tty: bool = False
     interactive: bool = True
     kept: bool = True
+    is_told: bool = False
 
     @property
     def told(self) -> Pairs:
-        """Return the variables that tell a process which run it is: all that its environment has beside the worker's.
+        """Return the variables that tell an admin process which run it is, by which its records name it.
 
         As Heroku tells a dyno its name in DYNO (https://devcenter.heroku.com/articles/dynos#local-environment-variables).
         """
+        if not self.is_told:
+            return ()
         own = {"OPERATOR": self.operator, "RELEASE": self.replica.release, "RUN": self.id}
         return tuple((f"TWELFTH_{name}", value) for name, value in own.items())
 

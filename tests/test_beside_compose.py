@@ -49,9 +49,9 @@ def compose(project: Project, *words: str, **environment: str) -> str:
 
 
 def containers(project: Project) -> dict[str, str]:
-    """Return the ids of all containers of the project, by name, as the engine tells them."""
+    """Return the ids of all containers of the project's services, by name; those of runs are the record of them."""
     engine: Docker = project.engine()  # type: ignore[assignment]
-    wanted = {"label": f"com.docker.compose.project={project.name}"}
+    wanted = {"label": [f"com.docker.compose.project={project.name}", "com.docker.compose.oneoff=False"]}
     return {each["Names"][0].lstrip("/"): each["Id"] for each in engine.api.containers(all=True, filters=wanted)}
 
 
@@ -70,13 +70,15 @@ def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project)
 
 
 def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:
-    """`docker compose up` of a release, then `up`: nothing to do, nothing touched, and runs work."""
+    """`docker compose up` of a release, then `up`: the data is migrated, nothing is touched, and runs work."""
     release = docker_project.invoke("build").stdout.split()[-1]
     compose(docker_project, "up", "-d", "--wait", RELEASE=release)
     before = containers(docker_project)
 
-    assert [] == docker_project.plan()
+    (step,) = docker_project.plan()
+    assert step.endswith("the data lacks revision 0001, 0002")
     url = docker_project.up()
+    assert [] == docker_project.plan()
     assert before == containers(docker_project)
     assert release == oneoff.source(docker_project.engine()).release
     assert "Hello World! 1 times." == smoke.sentence(url)
@@ -122,7 +124,7 @@ def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_project: Pro
     redis = engine.api.inspect_container(f"{docker_project.name}-redis-1")["Image"]
     engine.api.tag(redis, name, tag)
     try:
-        done = docker_project.invoke("run", *(["--detach"] if detach else []), "--", "python", "-m", "admin.reset")
+        done = docker_project.invoke("run", *(["--detach"] if detach else []), "--", "true")
         run = inspected_run(docker_project)
     finally:
         engine.api.tag(worker["Image"], name, tag)

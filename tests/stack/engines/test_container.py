@@ -36,7 +36,15 @@ IMAGE: dict[str, Any] = {
     "Config": {"Env": ["PATH=/bin", "HOST_REDIS=nowhere"], "Cmd": ["serve"], "User": "10001", "WorkingDir": "/app"},
 }
 REPLICA = Running("worker", 1, "c1", "running", {}, release="0123456789ab", image="sha256:1")
-ORDER = Order("abcd1234", ("printenv", "A B"), REPLICA, environment=(("TOKEN", "hush"),), operator="ann", reason="why")
+ORDER = Order(
+    "abcd1234",
+    ("printenv", "A B"),
+    REPLICA,
+    environment=(("TOKEN", "hush"),),
+    operator="ann",
+    reason="why",
+    is_told=True,
+)
 
 
 def inspected(**changes: Any) -> dict[str, Any]:
