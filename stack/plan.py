@@ -184,6 +184,10 @@ def _taken_away(step: Create) -> str:
     return old.image if "image" in step.changed else ""
 
 
+MOST = 100
+"""How many replicas a service can have: `server-template` in web/haproxy.cfg."""
+
+
 def scaled(stack: Stack, name: str, replicas: int) -> Service:
     """Return the service with that many replicas.
 
@@ -196,6 +200,10 @@ def scaled(stack: Stack, name: str, replicas: int) -> Service:
         raise MisuseError(f"--scale {name}={replicas}: there is no service {name!r}; there are {names}")
     if replicas < 1:
         raise MisuseError(f"--scale {name}={replicas}: at least 1; to stop the stack: invoke down")
+    if replicas > MOST:
+        raise MisuseError(
+            f"--scale {name}={replicas}: at most {MOST}, as many as the door has slots for (web/haproxy.cfg)"
+        )
     if replicas > 1 and (why := _singleton(service)):
         raise MisuseError(f"--scale {name}={replicas}: {name} {why}, so there can be only one; try --scale {name}=1")
     return replace(service, replicas=replicas)

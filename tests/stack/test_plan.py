@@ -147,6 +147,11 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
         ),
         ("web", 2, "--scale web=2: web publishes port 8000, so there can be only one; try --scale web=1"),
         ("worker", 0, "--scale worker=0: at least 1; to stop the stack: invoke down"),
+        (
+            "worker",
+            101,
+            "--scale worker=101: at most 100, as many as the door has slots for (web/haproxy.cfg)",
+        ),
         ("nobody", 2, "--scale nobody=2: there is no service 'nobody'; there are redis, worker, web"),
     ],
 )
