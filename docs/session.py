@@ -19,6 +19,7 @@ COMMANDS = (
     "reset --reason 'new campaign'",
     "hit",
     "run -- python -c 'print(6 * 7)'",
+    "backup",
     "history",
     "status",
 )
@@ -26,7 +27,7 @@ COMMANDS = (
 
 def main() -> None:
     """Run the commands, and export what was typed and what was answered."""
-    console = Console(record=True, width=124, file=io.StringIO())
+    console = Console(record=True, width=140, file=io.StringIO())
     own = {"COMPOSE_PROJECT_NAME": "twelfth", "PORT": "8000"}
     for command in (*COMMANDS, "down"):
         done = subprocess.run(  # noqa: S602 - our own words
