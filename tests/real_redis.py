@@ -37,9 +37,14 @@ def free_port() -> int:
 class RealRedis:
     """A Valkey server on a port of its own, which it keeps over restarts; its data is lost with the process."""
 
-    def __init__(self, directory: Path) -> None:
+    options: tuple[str, ...] = ("--save", "")
+    starts_within = 5.0
+    """Seconds."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
         self.port = free_port()
-        self._directory = directory
+        self._place = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory))
+        self._more = options
         self.client = redis.Redis(port=self.port)
         self.start()
 
@@ -50,9 +55,9 @@ class RealRedis:
 
     def start(self) -> None:
         """Start the server, and return when it answers."""
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._directory)]
-        self._process = subprocess.Popen([get_binary_path(), *options], stdout=subprocess.DEVNULL)
-        eventually(self._answers)
+        command = [get_binary_path(), *self._place, *self.options, *self._more]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        eventually(self._answers, self.starts_within)
 
     def kill(self) -> None:
         """End the server without a farewell."""
@@ -74,7 +79,21 @@ class RealRedis:
         return False
 
 
-class ScriptedRedis(socketserver.ThreadingTCPServer):
+class InThread(socketserver.ThreadingTCPServer):
+    """A server that serves for a while, in a thread."""
+
+    def __enter__(self) -> Self:
+        """Serve in a thread."""
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop serving."""
+        self.shutdown()
+        self.server_close()
+
+
+class ScriptedRedis(InThread):
     """Counts like Redis, but answers each hit after `delay` seconds, or hangs up in place of an answer."""
 
     allow_reuse_address = True
@@ -90,16 +109,6 @@ class ScriptedRedis(socketserver.ThreadingTCPServer):
     def port(self) -> int:
         """Return the port that it listens on."""
         return int(self.server_address[1])
-
-    def __enter__(self) -> Self:
-        """Serve in a thread."""
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop serving."""
-        self.shutdown()
-        self.server_close()
 
 
 class _Session(socketserver.StreamRequestHandler):

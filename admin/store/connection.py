@@ -25,9 +25,9 @@ REPLY_SECONDS = 60.0
 
 
 def connect(environment: Mapping[str, str]) -> redis.Redis:
-    """Return a client of the Redis that the environment names, which answered just now and takes writes.
+    """Return a client of the Redis that the environment names, which answered just now.
 
-    Raises SettingsError, and RefusedError where it does not answer, or is none that twelfth can keep data in.
+    Raises SettingsError, and RefusedError where it does not answer.
     """
     settings = read_settings(environment)
     arguments = connection_arguments(settings) | {"socket_timeout": REPLY_SECONDS}

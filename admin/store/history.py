@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from admin.store.face import RefusedError
+from admin.store.migration import load
 from admin.store.names import UNFINISHED
 from service.schema import HISTORY, required
 
@@ -169,8 +170,6 @@ def lacking(client: redis.Redis) -> tuple[str, ...]:
 
 def refusal(client: redis.Redis) -> str:
     """Return why this release cannot work with the data of a database, or an empty string."""
-    from admin.store.migration import load
-
     return next(iter(problems(load(), read(client), os.environ.get("TWELFTH_RELEASE", ""))), "")
 
 

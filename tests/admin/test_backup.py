@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -23,24 +22,7 @@ from admin.store.lock import held, owner
 from admin.verify import Verified, verify
 from tests.admin.stores import FAR, Store, contents, digest, fill, saved, serving, written
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give a server for all of these tests."""
-    with serving(tmp_path_factory.mktemp("redis")) as store:
-        yield store
-
-
-@pytest.fixture
-def store(shared: Store) -> Store:
-    """Give a server without data."""
-    shared.client.flushall()
-    return shared
 
 
 @pytest.fixture

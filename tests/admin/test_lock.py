@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -17,27 +16,16 @@ from admin.store.names import LOCK as KEY
 from tests.faults import DurableRedis, Fault, Holder, Job, Outcome, Proxy, Started, ran
 from tests.real_redis import eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 OURS = Owner("reset", "c3d4", "r2", "bob")
 
 
-@pytest.fixture(scope="module")
-def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DurableRedis]:
-    started = DurableRedis(tmp_path_factory.mktemp("redis"))
-    yield started
-    started.client.close()
-    started.kill()
-
-
 @pytest.fixture
-def server(_running: DurableRedis) -> DurableRedis:
+def server(durable: DurableRedis) -> DurableRedis:
     """Give a Redis with a counter."""
-    _running.client.flushall()
-    _running.client.config_resetstat()
-    _running.client.set("hits", 41)
-    return _running
+    durable.client.flushall()
+    durable.client.config_resetstat()
+    durable.client.set("hits", 41)
+    return durable
 
 
 def calls(server: DurableRedis, command: str) -> int:

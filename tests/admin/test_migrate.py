@@ -28,7 +28,7 @@ from tests.faults import DurableRedis, Job, Started, dataset, ran
 from tests.real_redis import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from redis.client import Pipeline
 
@@ -55,19 +55,11 @@ def each_down(keys, read, write):
 '''
 
 
-@pytest.fixture(scope="module")
-def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DurableRedis]:
-    started = DurableRedis(tmp_path_factory.mktemp("redis"))
-    yield started
-    started.client.close()
-    started.kill()
-
-
 @pytest.fixture
-def server(_running: DurableRedis) -> DurableRedis:
+def server(durable: DurableRedis) -> DurableRedis:
     """Give an empty Redis."""
-    _running.client.flushall()
-    return _running
+    durable.client.flushall()
+    return durable
 
 
 @pytest.fixture

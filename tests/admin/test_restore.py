@@ -12,7 +12,6 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -31,26 +30,9 @@ from tests.admin.stores import FAR, Store, contents, digest, fill, restored, sav
 from tests.admin.test_archive import MANIFEST, packed, plain
 from tests.real_redis import eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = st.binary(max_size=40)
 NAMES = st.sets(BINARY.filter(lambda name: name not in {LOCK, MARK}), min_size=1, max_size=20)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give a server for all of these tests."""
-    with serving(tmp_path_factory.mktemp("redis")) as store:
-        yield store
-
-
-@pytest.fixture
-def store(shared: Store) -> Store:
-    """Give a server without data."""
-    shared.client.flushall()
-    return shared
 
 
 @pytest.fixture
