@@ -117,10 +117,14 @@ def _load(lock: Held, server: Server, aside: Aside, reading: Reading, progress: 
     return loaded
 
 
+TAKEN = 4
+"""How often a batch is in Redis's memory at most: received, queued, as keys, and what that is rounded up to."""
+
+
 def _refuse_eviction(client: redis.Redis, more: int) -> None:
     """Raise RefusedError where the next batch would have Redis evict live keys."""
     server = observe(client)
-    if server.evicts and server.memory + 2 * more > server.limit:
+    if server.evicts and server.memory + TAKEN * more > server.limit:
         raise RefusedError(f"Redis would evict live keys ({server.policy}) to load it aside; raise maxmemory; {KEPT}")
 
 
