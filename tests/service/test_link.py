@@ -84,7 +84,7 @@ def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
 
 
 def test_a_restarted_redis_is_found_again(serve: Callable[..., Process], real_redis: RealRedis) -> None:
-    """The service answers 503 while Redis is dead and counts at the first request after, without a restart."""
+    """The service answers 503 while Redis is dead and counts on at the first request after, without a restart."""
     process = serve(real_redis.environment)
     before = process.ask().status
     real_redis.kill()
@@ -93,7 +93,7 @@ def test_a_restarted_redis_is_found_again(serve: Callable[..., Process], real_re
     after = process.ask()
 
     assert (200, 503) == (before, during)
-    assert "Hello World! 1 times." == after.body
+    assert "Hello World! 2 times." == after.body
 
 
 def test_a_connection_that_died_at_rest_costs_no_hit(real_redis: RealRedis) -> None:
@@ -103,7 +103,7 @@ def test_a_connection_that_died_at_rest_costs_no_hit(real_redis: RealRedis) -> N
     real_redis.kill()
     real_redis.start()
 
-    assert 1 == counter.hit()
+    assert 2 == counter.hit()
 
 
 def test_a_redis_that_takes_no_writes_is_away(real_redis: RealRedis) -> None:
