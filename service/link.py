@@ -7,26 +7,34 @@ command: a connection that rested is not trusted but replaced and asked (PING), 
 
 from __future__ import annotations
 
+import contextlib
+import math
 import queue
 import threading
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
+from redis._parsers import _HiredisParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.utils import SENTINEL
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from service.settings import Settings
 
 T = TypeVar("T")
 
+REQUEST_SECONDS = 1.3
+"""All that one request may wait for Redis (name, connection, TLS, AUTH, SELECT, PING, the command): DESIGN section 4
+promises a 503 within 1.5 s."""
 CONNECT_SECONDS = 0.4
 REPLY_SECONDS = 0.5
-"""Connect, PING and the command come to 1.4 s at the very most: DESIGN section 4 promises a 503 within 1.5 s."""
+"""What one step of it may take, so that a Redis that is silent is found out sooner."""
 REST_SECONDS = 2.0
 """How long a connection may be silent and still be trusted without asking."""
 GLANCE_SECONDS = 0.03
@@ -59,18 +67,60 @@ def prompt(connect: Callable[[], socket.socket], seconds: float) -> socket.socke
     return made
 
 
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Have all that this thread waits for Redis in here take so many seconds together."""
+    before = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(before)
+
+
+def _left(most: float) -> float:
+    """Return the seconds that a step may take, `most` or what is left; raises redis.TimeoutError for none."""
+    left = _deadline.get() - time.monotonic()
+    if left <= 0:
+        raise redis.TimeoutError(f"Redis took more than {REQUEST_SECONDS:g} s for all steps of a request")
+    return min(most, left)
+
+
+class PromptParser(_HiredisParser):
+    """Reads replies, no part of them later than the request's deadline."""
+
+    def read_from_socket(self, timeout: Any = SENTINEL, raise_on_timeout: bool = True) -> bool:  # noqa: ANN401, FBT001, FBT002 - redis-py's own signature
+        """Read what has come, waiting for it no longer than may be."""
+        if timeout is SENTINEL and self._sock:
+            self._sock.settimeout(_left(self._socket_timeout))
+        return bool(super().read_from_socket(timeout, raise_on_timeout))  # type: ignore[no-untyped-call]
+
+
 class PromptConnection(redis.Connection):
     """A connection that is there within its timeout or not at all, name resolution and all addresses included."""
 
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002 - redis-py's own signature
+        """Send it, unless the request's time is over: what was not sent was not counted."""
+        if self._sock:
+            self._sock.settimeout(_left(self.socket_timeout or math.inf))
+        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
+
     def _connect(self) -> socket.socket:
-        return prompt(super()._connect, CONNECT_SECONDS)
+        return prompt(super()._connect, _left(CONNECT_SECONDS))
 
 
-class PromptTLSConnection(redis.SSLConnection):
+class PromptTLSConnection(PromptConnection, redis.SSLConnection):
     """The same, with the TLS handshake inside the timeout too."""
 
-    def _connect(self) -> socket.socket:
-        return prompt(super()._connect, CONNECT_SECONDS)
+    def can_read(self, timeout: float = 0) -> bool:
+        """Tell whether there is data of Redis's.
+
+        A server of TLS 1.3 sends session tickets of its own accord (RFC 8446, section 4.6.1), which redis-py's pool
+        takes for a reply that nobody read: it refuses the connection. So what is TLS's own is read here.
+        """
+        return super().can_read(timeout) and self._parser.read_from_socket(timeout=0, raise_on_timeout=False)
 
 
 def connection_arguments(settings: Settings) -> dict[str, Any]:
@@ -85,6 +135,7 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
         "db": settings.database,
         "username": settings.username,
         "password": settings.password,
+        "parser_class": PromptParser,
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": REPLY_SECONDS,
         "retry": Retry(NoBackoff(), 0),
@@ -108,8 +159,9 @@ class Link:
 
         Raises AwayError (then the fate of the command is unknown, unless it was never sent) and redis.ResponseError.
         """
-        self._make_sure()
-        return self._send(command)
+        with at_most(REQUEST_SECONDS):
+            self._make_sure()
+            return self._send(command)
 
     def _make_sure(self) -> None:
         """Return when Redis answered just now; where that is in doubt, let one thread ask for all."""
@@ -118,7 +170,7 @@ class Link:
         believed = self._up
         # Known to be away and somebody is asking already: waiting in line would break the promise of 1.5 s. A glance
         # is enough to come along where Redis is back.
-        if not self._asking.acquire(timeout=-1 if believed else GLANCE_SECONDS):
+        if not self._asking.acquire(timeout=REQUEST_SECONDS if believed else GLANCE_SECONDS):
             message = "Redis was away a moment ago"
             raise AwayError(message)
         try:

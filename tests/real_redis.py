@@ -117,14 +117,17 @@ class InThread(socketserver.ThreadingTCPServer):
 
 
 class ScriptedRedis(InThread):
-    """Counts like Redis, but answers each hit after `delay` seconds, or hangs up in place of an answer."""
+    """Counts like Redis, but answers each hit after `delay` seconds, or hangs up in place of an answer.
+
+    Every reply waits for `pause` seconds, or each byte of it with `drips`.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, *, delay: float = 0, hang_up: bool = False) -> None:
+    def __init__(self, *, delay: float = 0, hang_up: bool = False, pause: float = 0, drips: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _Session)
-        self.delay, self.hang_up = delay, hang_up
+        self.delay, self.hang_up, self.pause, self.drips = delay, hang_up, pause, drips
         self.incremented = 0
         self.lock = threading.Lock()
 
@@ -138,17 +141,23 @@ class _Session(socketserver.StreamRequestHandler):
     server: ScriptedRedis
 
     def handle(self) -> None:
-        while command := self._read():
-            if command[0] != b"INCRBY":  # what redis-py makes of incr()
-                self.wfile.write(b"+PONG\r\n")
-                continue
-            with self.server.lock:
-                self.server.incremented += 1
-                number = self.server.incremented
-            if self.server.hang_up:
-                return
-            time.sleep(self.server.delay)
-            self.wfile.write(b":%d\r\n" % number)
+        with contextlib.suppress(ConnectionError):  # whoever asked has given up
+            while command := self._read():
+                if command[0] != b"INCRBY":  # what redis-py makes of incr()
+                    self._say(b"+PONG\r\n" if command[0] == b"PING" else b"+OK\r\n")
+                    continue
+                with self.server.lock:
+                    self.server.incremented += 1
+                    number = self.server.incremented
+                if self.server.hang_up:
+                    return
+                time.sleep(self.server.delay)
+                self._say(b":%d\r\n" % number)
+
+    def _say(self, reply: bytes) -> None:
+        for piece in [bytes([byte]) for byte in reply] if self.server.drips else [reply]:
+            time.sleep(self.server.pause)
+            self.wfile.write(piece)
 
     def _read(self) -> list[bytes]:
         """Return one command of https://redis.io/docs/latest/develop/reference/protocol-spec/, empty at the end."""

@@ -67,6 +67,21 @@ def test_a_burst_at_a_silent_redis_is_answered_in_time(serve: Callable[..., Proc
     assert took < PROMISE_SECONDS
 
 
+@pytest.mark.parametrize(("pause", "drips"), [(0.45, ""), (0.3, "drips")])
+def test_a_redis_that_is_slow_at_every_step_is_given_up_in_time(
+    serve: Callable[..., Process], pause: float, drips: str
+) -> None:
+    """Each reply, or each byte of one, comes just in time; together they would not. What is not sent is not counted."""
+    with ScriptedRedis(pause=pause, drips=bool(drips)) as scripted:
+        process = serve({"REDIS_URL": f"redis://user:secret@127.0.0.1:{scripted.port}/1"})
+        began = time.monotonic()
+        status = process.ask().status
+        took = time.monotonic() - began
+
+    assert (503, 0) == (status, scripted.incremented)
+    assert took < PROMISE_SECONDS
+
+
 def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
     """Name resolution has no timeout of its own; waiting for it has."""
     released = threading.Event()
