@@ -12,11 +12,11 @@ import bottle  # type: ignore[import-untyped]
 from service.accept import prefers_json
 from service.counter import AwayError, Counter, NoIntegerError
 from service.journal import Journal
-from service.requests import ERROR, HITS, accounted
+from service.requests import ERROR, HITS, accounted, asked_path
 from service.schema import required
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from wsgiref.types import WSGIApplication
 
 
@@ -40,7 +40,6 @@ def create_app(
     """
     app = bottle.Bottle()
     app.config["catchall"] = False  # what escapes is told in the journal, not on a page
-    app.add_hook("before_request", _insist_on_the_path)
     app.default_error_handler = _refusal
     needed = required() if needed is None else needed
     routes: dict[str, Callable[[], Answer]] = {
@@ -48,6 +47,7 @@ def create_app(
         "/healthz": lambda: Answer(200, "ok", {"ok": True}),
         "/readyz": lambda: ready(counter, needed),
     }
+    app.add_hook("before_request", lambda: _insist_on_a_path(routes.keys()))
     for path, decide in routes.items():
         app.route(path, "GET", lambda decide=decide: _response(decide()))
     # Bottle answers HEAD with the GET route, which would count.
@@ -83,11 +83,9 @@ def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
     return Answer(200, "ready", {"ready": True, **known})
 
 
-def _insist_on_the_path() -> None:
-    """Refuse what Bottle would bend into a path of ours: it drops bytes that are no UTF-8, and double slashes."""
-    environment = bottle.request.environ
-    asked = environment.get("REQUEST_URI", "")  # waitress strips slashes, too
-    if asked.startswith("//") or not environment["bottle.raw_path"].isascii():
+def _insist_on_a_path(known: Collection[str]) -> None:
+    """Refuse what waitress and Bottle would bend into a path of ours: both decode, and drop what they do not like."""
+    if asked_path(bottle.request.environ) not in known:
         raise bottle.HTTPError(404)
 
 

@@ -18,6 +18,7 @@ HITS, ERROR = "twelfth.hits", "twelfth.error"
 """Where the application leaves, in the environment of the request, what its line should tell."""
 
 QUIET = frozenset({"/healthz", "/readyz"})
+_ABSOLUTE = re.compile("https?://[^/?#]+", re.IGNORECASE)
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_PATH = 1024
 
@@ -48,6 +49,17 @@ def accounted(application: WSGIApplication, replica: str, journal: Journal) -> W
     return answer
 
 
+def asked_path(environ: WSGIEnvironment) -> str:
+    """Return the path of the request as it came, nothing of it decoded.
+
+    A target in absolute form, as a proxy may send it, has its path behind the host (RFC 9112, section 3.2.2).
+    """
+    target: str = environ["REQUEST_URI"]  # waitress's; WSGI itself has no such thing
+    if absolute := _ABSOLUTE.match(target):
+        return target[absolute.end() :].partition("?")[0] or "/"
+    return target.partition("?")[0]
+
+
 def _request_id(environ: WSGIEnvironment) -> str:
     """Return the caller's X-Request-Id where it is decent, so that one id follows a request from the door on."""
     given = environ.get("HTTP_X_REQUEST_ID", "")
@@ -61,7 +73,7 @@ def _broken(start: Callable[..., object]) -> Iterable[bytes]:
 
 
 def _account(journal: Journal, environ: WSGIEnvironment, identity: str, status: int, seconds: float) -> None:
-    path = environ.get("PATH_INFO", "")
+    path = asked_path(environ)
     if path in QUIET and status < 400:  # noqa: PLR2004 - where HTTP's errors begin
         return
     told = {name: environ[key] for name, key in (("hits", HITS), ("error", ERROR)) if key in environ}

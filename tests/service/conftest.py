@@ -46,7 +46,7 @@ class Application:
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Reply:
         """Return the reply to one request; `headers` have underscores for dashes."""
-        environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path}
+        environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "REQUEST_URI": path}
         setup_testing_defaults(environ)
         environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
         begun: list[tuple[str, list[tuple[str, str]]]] = []
