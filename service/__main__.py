@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -43,22 +44,27 @@ def _serve(settings: Settings, listener: socket.socket, threads: int) -> int:
     from service.journal import Journal, adopt_logging  # noqa: PLC0415
     from service.server import Server  # noqa: PLC0415
 
-    journal = Journal(sys.stdout, settings.replica)
-    adopt_logging(journal)
-    server = Server(create_app(open_counter(settings), settings.replica, journal), listener, threads)
+    with contextlib.closing(Journal(_output(), settings.replica)) as journal:
+        adopt_logging(journal)
+        server = Server(create_app(open_counter(settings), settings.replica, journal), listener, threads)
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        server.stop()
-        told.append(signal.Signals(number).name)
+        def stop(number: int, _frame: FrameType | None) -> None:
+            server.stop()
+            told.append(signal.Signals(number).name)
 
-    told: list[str] = []
-    for each in _STOPS:
-        signal.signal(each, stop)
-    host, port = server.address
-    journal.note("start", host=host, port=port, threads=threads, redis=settings.address)
-    unfinished = server.run()
-    journal.note("stop", signal=told[0] if told else None, unfinished=unfinished)
+        told: list[str] = []
+        for each in _STOPS:
+            signal.signal(each, stop)
+        host, port = server.address
+        journal.note("start", host=host, port=port, threads=threads, redis=settings.address)
+        unfinished = server.run()
+        journal.note("stop", signal=told[0] if told else None, unfinished=unfinished)
     return 0
+
+
+def _output() -> int:
+    """Return the descriptor of standard output; where it was closed at the start, that number is something else's."""
+    return sys.stdout.fileno() if sys.stdout else os.open(os.devnull, os.O_WRONLY)
 
 
 def _parser() -> argparse.ArgumentParser:

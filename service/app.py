@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,14 @@ import bottle  # type: ignore[import-untyped]
 
 from service.accept import prefers_json
 from service.counter import AwayError, Counter, NoIntegerError
-from service.journal import Journal
 from service.requests import ERROR, HITS, accounted, asked_path
 from service.schema import required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from wsgiref.types import WSGIApplication
+
+    from service.journal import Journal
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Answer:
 
 
 def create_app(
-    counter: Counter, replica: str, journal: Journal | None = None, needed: tuple[str, ...] | None = None
+    counter: Counter, replica: str, journal: Journal, needed: tuple[str, ...] | None = None
 ) -> WSGIApplication:
-    """Return the application that counts with `counter` and signs as `replica`; its lines go to stdout by default.
+    """Return the application that counts with `counter` and signs as `replica`; its lines go to the journal.
 
     `needed` are the revisions without which it is not ready, by default those of this release.
     """
@@ -52,7 +52,7 @@ def create_app(
         app.route(path, "GET", lambda decide=decide: _response(decide()))
     # Bottle answers HEAD with the GET route, which would count.
     app.route("/", "HEAD", lambda: _response(Answer(200, "", {})))
-    return accounted(app, replica, journal or Journal(sys.stdout, replica))
+    return accounted(app, replica, journal)
 
 
 def hit(counter: Counter) -> Answer:

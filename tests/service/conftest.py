@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+from weakref import finalize
 from wsgiref.util import setup_testing_defaults
 
 import pytest
@@ -41,8 +43,10 @@ class Application:
     """The application, asked without a network; `lines` is what it logged."""
 
     def __init__(self, counter: Counter, needed: tuple[str, ...] = ()) -> None:
-        self._log = io.StringIO()
-        self._app = create_app(counter, "one", Journal(self._log, "one"), needed)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
+        self._journal = Journal(self._log.fileno(), "one")
+        self._app = create_app(counter, "one", self._journal, needed)
+        finalize(self, _close, self._journal, self._log)
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Reply:
         """Return the reply to one request; `headers` have underscores for dashes."""
@@ -61,8 +65,15 @@ class Application:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Return the log so far."""
-        return [json.loads(line) for line in self._log.getvalue().splitlines()]
+        """Return the log, which ends with that."""
+        self._journal.close()
+        self._log.seek(0)
+        return [json.loads(line) for line in self._log]
+
+
+def _close(journal: Journal, log: IO[bytes]) -> None:
+    journal.close()
+    log.close()
 
 
 class Process:
@@ -107,6 +118,10 @@ class Process:
         """Return exit code and the rest of the log, once it has ended by itself."""
         said, _ = self._process.communicate(timeout=12)
         return self._process.returncode, [json.loads(line) for line in said.splitlines()]
+
+    def wait(self) -> int:
+        """Return its exit code, once it has ended by itself with nobody reading its log."""
+        return self._process.wait(timeout=12)
 
     def kill(self) -> None:
         """End it where the test did not."""
