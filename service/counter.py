@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import redis
 
-from service.link import AwayError, Link, connection_arguments
+from service.link import AwayError, Link, connection_arguments, reason
 from service.schema import HISTORY, now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from redis.client import Pipeline
 
     from service.settings import Settings
 
 __all__ = ["HIGHEST", "KEY", "LOWEST", "SINCE", "AwayError", "Counter", "NoIntegerError", "open_counter"]
+
+T = TypeVar("T")
 
 KEY = "hits"
 SINCE = "hits:since"
@@ -54,17 +56,11 @@ class Counter:
 
     def hit(self) -> int:
         """Count one hit and return its number, which nobody else gets; raise NoIntegerError where it cannot."""
-        try:
-            return int(self._link.ask(lambda client: client.incr(KEY)))
-        except redis.ResponseError as error:
-            raise _explained(error) from error
+        return int(self._ask(lambda client: client.incr(KEY)))
 
     def value(self) -> int:
         """Return the number of hits so far, 0 where there is none; raise NoIntegerError."""
-        try:
-            held = self._link.ask(lambda client: client.get(KEY))
-        except redis.ResponseError as error:
-            raise _explained(error) from error
+        held = self._ask(lambda client: client.get(KEY))
         number = integer(held) if held is not None else 0
         if number is None:
             raise _no_integer()
@@ -78,7 +74,7 @@ class Counter:
             set_to(transaction, to)
             return list(transaction.execute(raise_on_error=False))
 
-        return was(self._link.ask(swap))
+        return was(self._ask(swap))
 
     def schema(self) -> Schema:
         """Return what was applied to the data."""
@@ -89,12 +85,19 @@ class Counter:
             pipeline.get(SINCE)
             return list(pipeline.execute(raise_on_error=False))
 
-        revisions, since = self._link.ask(ask)
+        revisions, since = self._ask(ask)
         if isinstance(revisions, redis.ResponseError):
             raise _explained(revisions) from revisions
         named = revisions if isinstance(revisions, list) else []
         told = since.decode(errors="replace") if isinstance(since, bytes) else ""
         return Schema(tuple(sorted(each.decode(errors="replace") for each in named)), told)
+
+    def _ask(self, command: Callable[[redis.Redis], T]) -> T:
+        """Ask, and say what a refusal means: of the command, or of the connection that it needs."""
+        try:
+            return self._link.ask(command)
+        except redis.ResponseError as error:
+            raise _explained(error) from error
 
 
 def open_counter(settings: Settings) -> Counter:
@@ -155,4 +158,4 @@ def _explained(error: redis.ResponseError) -> NoIntegerError | AwayError:
         return NoIntegerError(f"the key {KEY} is at the end of 64 bits; `invoke reset` sets it to 0")
     if "not an integer" in text or "WRONGTYPE" in text:
         return _no_integer()
-    return AwayError(f"Redis refuses: {text}")
+    return AwayError(f"Redis refuses: {reason(error)}")

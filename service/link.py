@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import queue
+import ssl
 import threading
 import time
 from contextvars import ContextVar
@@ -42,6 +43,23 @@ GLANCE_SECONDS = 0.03
 
 class AwayError(Exception):
     """Redis cannot be used right now; the message says why."""
+
+
+def reason(error: redis.RedisError) -> str:
+    """Return what Redis said, with the code that redis-py takes off, such as WRONGPASS; or what became of the way."""
+    if isinstance(error.__context__, FileNotFoundError):
+        return "a file that the address names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is not there"
+    return f"{error.status_code} {error}" if error.status_code else str(error)
+
+
+def is_lasting(error: redis.RedisError) -> bool:
+    """Tell whether asking again is in vain: the password, the certificate or the port is wrong, not the moment."""
+    cause = error.__context__  # what the socket raised, which redis-py caught
+    if isinstance(cause, ssl.SSLError):
+        return not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    return isinstance(cause, FileNotFoundError) or isinstance(
+        error, redis.AuthenticationError | redis.InvalidResponse | redis.ResponseError
+    )
 
 
 def prompt(connect: Callable[[], socket.socket], seconds: float) -> socket.socket:
@@ -190,10 +208,10 @@ class Link:
     def _send(self, command: Callable[[redis.Redis], T]) -> T:
         try:
             answer = command(self._client)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse) as error:
             self._up = False
             self._drop_idle()  # what killed this connection has likely killed its neighbours
-            raise AwayError(str(error)) from error
+            raise AwayError(reason(error)) from error
         self._up, self._heard = True, self._clock()
         return answer
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from admin.store.face import RefusedError
-from service.link import connection_arguments
+from service.link import connection_arguments, is_lasting, reason
 from service.settings import read_settings
 
 if TYPE_CHECKING:
@@ -27,20 +27,28 @@ REPLY_SECONDS = 60.0
 def connect(environment: Mapping[str, str]) -> redis.Redis:
     """Return a client of the Redis that the environment names, which answered just now.
 
-    Raises SettingsError, and RefusedError where it does not answer.
+    Raises SettingsError, and RefusedError where it does not answer: at once where asking again would be in vain.
     """
     settings = read_settings(environment)
     arguments = connection_arguments(settings) | {"socket_timeout": REPLY_SECONDS}
     client = redis.Redis(connection_pool=redis.ConnectionPool(**arguments))
     began = time.monotonic()
-    while True:
-        try:
-            client.ping()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            loading = isinstance(error, redis.BusyLoadingError)
-            if time.monotonic() - began > (LOADING_SECONDS if loading else PATIENCE_SECONDS):
-                away = f"{settings.address} is away ({error}); `invoke status` tells more"
-                raise RefusedError(away) from error
-            time.sleep(0.1)
-        else:
-            return client
+    while (error := _tried(client)) is not None:
+        loading = isinstance(error, redis.BusyLoadingError)
+        if is_lasting(error):
+            wrong = f"{settings.address} cannot be used like this ({reason(error)})"
+            raise RefusedError(f"{wrong}; correct REDIS_URL, then repeat it") from error
+        if time.monotonic() - began > (LOADING_SECONDS if loading else PATIENCE_SECONDS):
+            away = f"{settings.address} is away ({reason(error)}); `invoke status` tells more"
+            raise RefusedError(away) from error
+        time.sleep(0.1)
+    return client
+
+
+def _tried(client: redis.Redis) -> redis.RedisError | None:
+    """Return why Redis does not answer, or None where it does."""
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        return error
+    return None

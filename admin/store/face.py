@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import redis
 
-from service.link import AwayError
+from service.link import AwayError, reason
 from service.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def ended(name: str, body: Callable[[], None]) -> int:
     return 0
 
 
-def _explained(error: Exception) -> tuple[str, int]:
+def _explained(error: SettingsError | RefusedError | AwayError | redis.RedisError) -> tuple[str, int]:
     """Return what went wrong in words, with what to do, and the exit code."""
     match error:
         case SettingsError():
@@ -86,11 +86,11 @@ def _explained(error: Exception) -> tuple[str, int]:
         case AwayError():
             return str(error), REFUSED
         case redis.ConnectionError() | redis.TimeoutError():
-            return f"Redis went away ({error}); `invoke status` tells more, then repeat it", REFUSED
+            return f"Redis went away ({reason(error)}); `invoke status` tells more, then repeat it", REFUSED
         case redis.ReadOnlyError():
             return f"this Redis is a replica ({error}); point REDIS_URL to its primary, then repeat it", REFUSED
-        case _:
-            return f"Redis refuses: {error}; see: invoke logs redis", REFUSED
+        case redis.RedisError():
+            return f"Redis refuses: {reason(error)}; see: invoke logs redis", REFUSED
 
 
 def not_negative(text: str) -> float:

@@ -130,13 +130,22 @@ def test_a_redis_that_takes_no_writes_is_away(real_redis: RealRedis) -> None:
 
 
 def test_a_wrong_password_is_told_without_it(real_redis: RealRedis) -> None:
-    """Signing in fails as being away does; the reason names no secret."""
+    """Signing in fails as being away does; the reason is Redis's own, and names no secret."""
     settings = Settings(host="127.0.0.1", port=real_redis.port, username="u", password="secret")  # noqa: S106
 
     with pytest.raises(AwayError) as refused:
         open_counter(settings).hit()
 
-    assert "secret" not in str(refused.value)
+    assert "WRONGPASS invalid username-password pair or user is disabled." == str(refused.value)
+
+
+def test_a_connection_that_redis_refuses_is_away(real_redis: RealRedis) -> None:
+    """Whatever is asked, in the words of Redis: here there is no such database."""
+    counter = open_counter(Settings(host="127.0.0.1", port=real_redis.port, database=99))
+
+    for ask in (counter.hit, counter.value, counter.reset, counter.schema):
+        with pytest.raises(AwayError, match="Redis refuses: ERR DB index is out of range"):
+            ask()
 
 
 def test_redis_py_is_told_to_repeat_nothing(real_redis: RealRedis) -> None:
