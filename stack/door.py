@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Said:
     """What `GET /readyz` was answered: why not, where it is not ready; the data's revision, and since when it counts.
 
-    `lacking` names the revisions that the data lacks. All are empty where nothing, or something else, answers.
+    `lacking` names the revisions that the data lacks; `request` is the id by which the service's log names this
+    question. All are empty where nothing, or something else, answers.
     """
 
     ready: bool = False
@@ -19,6 +20,7 @@ class Said:
     revision: str = ""
     since: str = ""
     lacking: str = ""
+    request: str = ""
 
 
 def ask(address: str) -> Said:
@@ -28,7 +30,8 @@ def ask(address: str) -> Said:
     try:
         connection.request("GET", "/readyz", headers={"Accept": "application/json"})
         answer = connection.getresponse()
-        return _said(answer.read(), ready=answer.status == http.HTTPStatus.OK)
+        said = _said(answer.read(), ready=answer.status == http.HTTPStatus.OK)
+        return replace(said, request=answer.getheader("X-Request-Id", ""))
     except (OSError, http.client.HTTPException):
         return Said()
     finally:

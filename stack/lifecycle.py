@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stack import compose, oneoff, plan, ports, view
+from stack import compose, journal, oneoff, plan, ports, view
 from stack.alone import alone
 from stack.door import Said, ask, url
 from stack.engines.release import digest, files
-from stack.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
+from stack.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError, TwelfthError
 from stack.interpolate import silent
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 FILE = "docker-compose.yml"
 READY_WITHIN = 60.0
 """Seconds that a stack has from its last step to its first answer."""
+
+LOGGED_WITHIN, LOGGED_LINES = 0.5, 1000
+"""Seconds, and lines, within which what was just answered is in a log."""
 
 ASK_EVERY = 0.02
 """Seconds between two questions whether it answers."""
@@ -83,7 +87,7 @@ def steps_up(engine: Engine) -> tuple[plan.Step, ...]:
     recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
     here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
     found = engine.observe()
-    return plan.up(engine.stack, found, here, lacking=_asked(found).lacking)
+    return plan.up(engine.stack, found, here, unready=_unready(_asked(found)))
 
 
 def up(engine: Engine, say: Say, *, force: bool = False) -> str:
@@ -126,6 +130,7 @@ def status(engine: Engine) -> view.Status:
     """Return how the stack is now; asks its door."""
     found = engine.observe()
     said = _asked(found)
+    said = replace(said, why=_reason(engine, found, said))
     return view.status(engine.stack, engine.name, found, said, url(found.address) if found.address else "")
 
 
@@ -194,7 +199,7 @@ def _wait_until_ready(engine: Engine) -> str:
             snapshot, look_again = engine.observe(), now + 1
             _refuse_dead(engine, snapshot)
         if now > deadline:
-            raise EngineError(_why_not_ready(snapshot, said))
+            raise EngineError(_why_not_ready(snapshot, _reason(engine, snapshot, said)))
         time.sleep(ASK_EVERY)
     return url(snapshot.address)
 
@@ -212,8 +217,28 @@ def _asked(snapshot: Snapshot) -> Said:
     return ask(snapshot.address) if snapshot.address else Said()
 
 
-def _why_not_ready(snapshot: Snapshot, said: Said) -> str:
-    states = said.why or ", ".join(f"{one.name} {one.health or one.state}" for one in snapshot.running)
+def _unready(said: Said) -> str:
+    """Return why what serves is not ready, as the cause of a step; an empty string where it does not say so."""
+    if said.lacking:
+        return f"the data lacks revision {said.lacking}"
+    return "" if said.ready or not said.why else f"what serves is not ready ({said.why})"
+
+
+def _reason(engine: Engine, snapshot: Snapshot, said: Said) -> str:
+    """Return why what serves is not ready; its log tells the operator more of it than visitors may know."""
+    deadline = time.monotonic() + LOGGED_WITHIN
+    while said.why and time.monotonic() < deadline:
+        with contextlib.suppress(TwelfthError):  # a log that this engine cannot read
+            for replica in snapshot.running:
+                lines = journal.whole_lines(engine.logs(replica, follow=False, last=LOGGED_LINES))
+                if error := journal.logged_error(lines, said.request):
+                    return view.printable(error)
+        time.sleep(ASK_EVERY)
+    return said.why
+
+
+def _why_not_ready(snapshot: Snapshot, why: str) -> str:
+    states = why or ", ".join(f"{one.name} {one.health or one.state}" for one in snapshot.running)
     return f"the stack is not ready after {READY_WITHIN:g} s ({states}); see: invoke logs"
 
 

@@ -128,12 +128,12 @@ def kind(resource: Network | Volume) -> str:
     return type(resource).__name__.lower()
 
 
-def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, lacking: str = "") -> tuple[Step, ...]:
+def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, unready: str = "") -> tuple[Step, ...]:
     """Return the steps that make `found` into `stack`; none where it is that already.
 
     `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
-    engine. `lacking` names the revisions that the data lacks, as far as what serves says so. Every dependency is
-    started before what depends on it; nothing is removed that is still wanted as it is.
+    engine. `unready` is why what serves is not ready, as far as it says so. Every dependency is started before what
+    depends on it; nothing is removed that is still wanted as it is.
     """
     wanted = [service for service in stack.services if service.name in recipes]
     changed = {network.name for network in found.networks if _differs(network, stack.networks)}
@@ -142,7 +142,7 @@ def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, lacking:
         *_remove_unwanted(wanted, found),
         *_cut_off(wanted, found, changed),
         *_provide(stack, found, changed),
-        *(step for service in wanted for step in _service(service, found, recipes[service.name], changed, lacking)),
+        *(step for service in wanted for step in _service(service, found, recipes[service.name], changed, unready)),
     )
 
 
@@ -255,19 +255,27 @@ def _provide(stack: Stack, found: Snapshot, changed: set[str]) -> Iterator[Step]
             yield Provide(volume, "not there")
 
 
-def _service(service: Service, found: Snapshot, recipe: Recipe, changed: set[str], lacking: str) -> tuple[Step, ...]:
-    """Return the steps of one service: its release command comes before anything of a new release."""
+def _service(service: Service, found: Snapshot, recipe: Recipe, changed: set[str], unready: str) -> tuple[Step, ...]:
+    """Return the steps of one service: its release command comes before anything of a new release, or configuration.
+
+    It comes, too, where what serves is not ready: it brings the data to where it has to be, or says what is wrong.
+    """
     steps = tuple(_converge(service, found, recipe, changed))
     if not service.release_command:
         return steps
-    if steps and not _serves(found.of(service.name), recipe):
-        return (Release(service, f"before the first {service.name} of its release"), *steps)
-    return (Release(service, f"the data lacks revision {lacking}"), *steps) if lacking else steps
+    if steps and (new := _new(found.of(service.name), recipe)):
+        return (Release(service, f"before the first {service.name} {new}"), *steps)
+    return (Release(service, unready), *steps) if unready else steps
 
 
-def _serves(replicas: Iterable[Running], recipe: Recipe) -> bool:
-    """Return whether one of the replicas that run is of the recipe's release."""
-    return any(one.is_running and one.recipe.get("image") == recipe.get("image") for one in replicas)
+def _new(replicas: Iterable[Running], recipe: Recipe) -> str:
+    """Return what of the recipe no replica that runs has, in words: its release, or its configuration, or nothing."""
+    changes = [differences(recipe, one.recipe) for one in replicas if one.is_running]
+    of_release = [names for names in changes if "image" not in names]
+    if not of_release:
+        return "of its release"
+    configured = [names for names in of_release if not any(name.startswith("environment.") for name in names)]
+    return "" if configured else "with its configuration"
 
 
 def _converge(service: Service, found: Snapshot, recipe: Recipe, changed: set[str]) -> Iterator[Step]:

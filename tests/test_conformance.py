@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stack import oneoff, smoke
+from stack import journal, lifecycle, oneoff, smoke
 from stack.alone import alone
 from stack.door import ask
 from stack.errors import BusyError, MisuseError, NotUpError
@@ -96,6 +96,17 @@ def test_killed_worker_is_back(project: Project) -> None:
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: process_of(project, "worker-1") not in {0, pid})
     assert eventually(lambda: ask(url.removeprefix("http://")).ready)
+
+
+def test_log_is_read_from_its_end(serving: Project) -> None:
+    """As many lines as are asked for, or all where there are not so many."""
+    smoke.sentence(lifecycle.door(serving.engine()))
+    engine, one = serving.engine(), worker(serving)
+    every = list(journal.whole_lines(engine.logs(one, follow=False)))
+
+    assert every[-1:] == list(journal.whole_lines(engine.logs(one, follow=False, last=1)))
+    assert every == list(journal.whole_lines(engine.logs(one, follow=False, last=len(every) + 1)))
+    assert [] == list(engine.logs(one, follow=False, last=0))
 
 
 def process_of(project: Project, replica: str) -> int:

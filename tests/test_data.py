@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack import smoke
+from stack import door, smoke
 from tests.conftest import eventually, make_project, require
 from tests.runs.client import read_until
 
@@ -98,6 +98,45 @@ def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Pro
     assert sentence.startswith("Hello World! ")
     assert "the data lacks revision 0001, 0002" in after.stdout
     assert status(serving)["ready"]
+
+
+def test_wrong_password_is_told_before_what_serves_is_touched(serving: Project) -> None:
+    """A changed REDIS_URL is tried first: `up` ends with the words of Redis, and the stack serves on."""
+    done = serving.invoke("up", REDIS_URL=f"redis://nobody:secret@{redis_of(serving)}/0")
+
+    assert (1, False) == (done.returncode, "secret" in done.stdout + done.stderr)
+    assert "(WRONGPASS invalid username-password pair or user is disabled.); correct REDIS_URL" in done.stderr
+    assert "what served serves on" in done.stderr
+    assert visit(serving).startswith("Hello World! ")
+
+
+def test_refusal_of_redis_is_told_to_the_operator_and_not_to_visitors(serving: Project) -> None:
+    """Redis wants a password that the stack does not have: `status` and `up` say so, soon; the door does not."""
+    redis = redis_of(serving)
+    in_console(serving, "redis.config_set('requirepass', 'p')", "redis.client_kill_filter(_type='normal', skipme=True)")
+    try:
+        told, done = status(serving), serving.invoke("up")
+        visitor = door.ask(f"127.0.0.1:{serving.environment['PORT']}")
+    finally:
+        in_console(serving, "redis.config_set('requirepass', '')", redis_url=f"redis://:p@{redis}/0")
+
+    assert (False, "NOAUTH Authentication required.") == (told["ready"], told["why"])
+    assert (1, True) == (done.returncode, "(NOAUTH Authentication required.)" in done.stderr)
+    assert "what serves is not ready (Redis is away; try again in a second)" in done.stdout
+    assert "Redis is away; try again in a second" == visitor.why
+    assert eventually(lambda: bool(status(serving)["ready"]))
+
+
+def redis_of(project: Project) -> str:
+    """Return host and port of the stack's Redis, as its workers find it."""
+    return project.invoke("run", "--", "sh", "-c", "echo $HOST_REDIS:$PORT_REDIS").stdout.strip()
+
+
+def in_console(project: Project, *lines: str, redis_url: str = "") -> None:
+    """Run lines of Python in the console of the service."""
+    words = ("--env", f"REDIS_URL={redis_url}") if redis_url else ()
+    done = project.invoke("run", *words, "--", "python", "-m", "admin.console", stdin="\n".join(lines))
+    assert 0 == done.returncode, done.stderr
 
 
 def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path) -> None:

@@ -99,8 +99,11 @@ class Engine(ABC):
         """Stop a replica, with its service's grace period, and remove it; it may be gone already."""
 
     @abstractmethod
-    def logs(self, replica: Running, *, follow: bool) -> Iterator[bytes]:
-        """Yield what a replica printed, in pieces as they come; with `follow`, until it is removed."""
+    def logs(self, replica: Running, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
+        """Yield what a replica printed, in pieces as they come; with `follow`, until it is removed.
+
+        Begins `last` lines before the end, where that is given.
+        """
 
     @property
     @abstractmethod

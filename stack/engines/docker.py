@@ -137,10 +137,10 @@ class Docker(Engine):
             self.api.stop(replica.id, timeout=int(replica.recipe["stop_grace_period"].rstrip("s")))
             self.api.remove_container(replica.id, v=True, force=True)
 
-    def logs(self, replica: Running, *, follow: bool) -> Iterator[bytes]:
+    def logs(self, replica: Running, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
         """Yield what the container wrote on both streams."""
         with told():
-            yield from (data for _, data in docker_log.printed(self.api, replica.id, follow=follow))
+            yield from (data for _, data in docker_log.printed(self.api, replica.id, follow=follow, last=last))
 
     @property
     def runs(self) -> Runs:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import requests
 
 
-def printed(api: docker.APIClient, name: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+def printed(api: docker.APIClient, name: str, *, follow: bool, last: int | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield (STDOUT or STDERR, bytes); with `follow`, until the container has ended. To be called within `told`."""
     inspected = api.inspect_container(name)
     if inspected["HostConfig"]["LogConfig"]["Type"] == NO_LOG["Type"]:
         raise MisuseError("what this run printed went to its client alone and is kept nowhere; see: invoke history")
     terminal = inspected["Config"]["Tty"]
     url = f"{api.base_url}/v{api.api_version}/containers/{name}/logs"
-    wanted = {"stdout": 1, "stderr": 1, "follow": int(follow)}
+    wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
     with api.get(url, params=wanted, stream=True, timeout=None) as answer:
         _refuse_failed(answer)
         yield from (frames.raw if terminal else frames.frames)(answer.raw.read1)

@@ -139,12 +139,12 @@ class Local(Engine):
         if not self.supervisor.states():
             self.supervisor.stop()
 
-    def logs(self, replica: Running, *, follow: bool) -> Iterator[bytes]:
+    def logs(self, replica: Running, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
         """Yield the log of a process."""
         from stack.engines.tail import tail
 
         path = self.home / "logs" / f"{replica.name}.log"
-        yield from tail(path, lambda: follow and replica.name in self.supervisor.states())
+        yield from tail(path, lambda: follow and replica.name in self.supervisor.states(), last)
 
     @property
     def runs(self) -> Runs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ def answering() -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
         def do_GET(self) -> None:
             status, body = answers.pop(0)
             self.send_response(status)
+            self.send_header("X-Request-Id", "abc")
             self.end_headers()
             self.wfile.write(body)
 
@@ -53,7 +55,7 @@ def test_answer_is_told(answering: tuple[str, list[tuple[int, bytes]]], status: 
     address, answers = answering
     answers.append((status, json.dumps(body).encode()))
 
-    assert said == door.ask(address)
+    assert replace(said, request="abc") == door.ask(address)
 
 
 def test_foreign_answer_and_none_at_all_say_nothing(answering: tuple[str, list[tuple[int, bytes]]]) -> None:
@@ -61,7 +63,7 @@ def test_foreign_answer_and_none_at_all_say_nothing(answering: tuple[str, list[t
     address, answers = answering
     answers.append((503, b"<html>no server"))
 
-    assert Said() == door.ask(address)
+    assert Said(request="abc") == door.ask(address)
     assert Said() == door.ask(f"127.0.0.1:{free('127.0.0.1')}")
 
 

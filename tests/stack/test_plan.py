@@ -189,12 +189,24 @@ def test_release_command_does_not_run_for_more_of_what_serves() -> None:
     assert ["create worker-2: not there"] == steps(CONVERGED, replace(stack, services=services), recipes)
 
 
-def test_release_command_runs_where_the_data_lacks_something() -> None:
+def test_release_command_runs_before_anything_of_a_new_configuration() -> None:
+    """Another address or password of Redis is tried before what serves is touched; another limit is not."""
+    stack, recipes = released(**{"environment.A": "2"})
+    _, limited = released(**{"limits.memory": "1"})
+
+    assert [
+        "run migrate 'a b': before the first worker with its configuration",
+        "replace worker-1: environment.A changed",
+    ] == steps(CONVERGED, stack, recipes)
+    assert ["replace worker-1: limits.memory changed"] == steps(CONVERGED, stack, limited)
+
+
+def test_release_command_runs_where_what_serves_is_not_ready() -> None:
     """Such as after a restore of older data."""
     stack, recipes = released()
 
     assert ["run migrate 'a b': the data lacks revision 0002"] == [
-        str(step) for step in plan.up(stack, CONVERGED, recipes, lacking="0002")
+        str(step) for step in plan.up(stack, CONVERGED, recipes, unready="the data lacks revision 0002")
     ]
 
 
