@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import queue
 import ssl
 import threading
 import time
+from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,24 +65,27 @@ def is_lasting(error: redis.RedisError) -> bool:
 def prompt(connect: Callable[[], socket.socket], seconds: float) -> socket.socket:
     """Return what `connect` returns, or raise TimeoutError after `seconds`: name resolution has no timeout of its own.
 
-    A socket that comes too late is nobody's, and closes as it is collected.
+    A socket that comes too late is closed.
     """
-    outcome: queue.SimpleQueue[socket.socket | Exception] = queue.SimpleQueue()
+    outcome: Future[socket.socket] = Future()
 
     def attempt() -> None:
         try:
-            outcome.put(connect())
+            outcome.set_result(connect())
         except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
-            outcome.put(error)
+            outcome.set_exception(error)
 
     threading.Thread(target=attempt, name="redis-connect", daemon=True).start()
     try:
-        made = outcome.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(made, Exception):
-        raise made
-    return made
+        return outcome.result(seconds)
+    except TimeoutError:
+        outcome.add_done_callback(_close)
+        raise
+
+
+def _close(late: Future[socket.socket]) -> None:
+    if late.exception() is None:
+        late.result().close()
 
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
@@ -126,7 +129,7 @@ class PromptConnection(redis.Connection):
         super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
 
     def _connect(self) -> socket.socket:
-        return prompt(super()._connect, _left(CONNECT_SECONDS))
+        return prompt(super()._connect, _left(self.socket_connect_timeout or math.inf))
 
 
 class PromptTLSConnection(PromptConnection, redis.SSLConnection):

@@ -6,6 +6,7 @@ import select
 import socket
 import socketserver
 import ssl
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,13 @@ class Terminator(InThread):
     block_on_close = False
     request_queue_size = 20
 
-    def __init__(self, port: int, certificate: trustme.LeafCert, version: ssl.TLSVersion) -> None:
-        """Take the port of the server behind, what it proves itself by, and the one version that it speaks."""
+    def __init__(self, port: int, certificate: trustme.LeafCert, version: ssl.TLSVersion, *, pause: float = 0) -> None:
+        """Take the port of the server behind, what it proves itself by, and the one version that it speaks.
+
+        Each handshake begins after `pause` seconds.
+        """
         super().__init__(("127.0.0.1", 0), _Passage)
-        self.upstream = port
+        self.upstream, self.pause = port, pause
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = self.context.maximum_version = version
         certificate.configure_cert(self.context)
@@ -64,6 +68,7 @@ class _Passage(socketserver.BaseRequestHandler):
     server: Terminator
 
     def handle(self) -> None:
+        time.sleep(self.server.pause)
         try:
             with (
                 self.server.context.wrap_socket(self.request, server_side=True) as client,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATIENCE_SECONDS = 3.0
-"""How long to wait for a Redis that is starting; only the asking is repeated."""
+"""How long to wait for a Redis that is starting, where only the asking is repeated, and for any connection."""
 
 LOADING_SECONDS = 60.0
 """How long to wait for one that answers, but reads its data still."""
@@ -30,7 +30,8 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
     Raises SettingsError, and RefusedError where it does not answer: at once where asking again would be in vain.
     """
     settings = read_settings(environment)
-    arguments = connection_arguments(settings) | {"socket_timeout": REPLY_SECONDS}
+    patient = {"socket_timeout": REPLY_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
+    arguments = connection_arguments(settings) | patient
     client = redis.Redis(connection_pool=redis.ConnectionPool(**arguments))
     began = time.monotonic()
     while (error := _tried(client)) is not None:

@@ -14,6 +14,7 @@ import pytest
 
 from admin.store.connection import PATIENCE_SECONDS, connect
 from admin.store.face import RefusedError
+from service.link import CONNECT_SECONDS
 from tests.admin.stores import Store, saved, serving
 from tests.tls import Authority, Terminator, authority
 
@@ -77,6 +78,16 @@ def test_no_admin_process_trusts_anybody(
 
     assert (1, True) == (done.returncode, b"certificate verify failed" in done.stderr)
     assert 0 == guarded.client.dbsize()
+
+
+def test_a_connection_may_take_longer_than_that_of_a_visit(guarded: Store, trusted: Authority) -> None:
+    """A busy machine is no reason to break off bulk work that has begun."""
+    certificate = trusted.signs.issue_cert("127.0.0.1")
+    with Terminator(guarded.port, certificate, ssl.TLSVersion.TLSv1_3, pause=CONNECT_SECONDS + 0.1) as terminator:
+        client = connect(trusted.environment(terminator.port))
+        client.connection_pool.disconnect()
+
+        assert client.ping()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,9 @@ import pytest
 from service.counter import AwayError, open_counter
 from service.link import connection_arguments, prompt
 from service.settings import Settings
-from tests.real_redis import ScriptedRedis, black_hole
+from tests.real_redis import ScriptedRedis, black_hole, eventually
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from tests.real_redis import RealRedis
@@ -96,6 +96,22 @@ def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
     released.set()
 
     assert time.monotonic() - began < 1
+
+
+def test_a_connection_that_comes_too_late_is_closed() -> None:
+    """Nobody would ever use it."""
+    ours, theirs = socket.socketpair()
+    released = threading.Event()
+
+    def connect() -> socket.socket:
+        released.wait()
+        return ours
+
+    with theirs, pytest.raises(TimeoutError):
+        prompt(connect, 0.01)
+    released.set()
+
+    eventually(lambda: -1 == ours.fileno())
 
 
 def test_a_restarted_redis_is_found_again(serve: Callable[..., Process], real_redis: RealRedis) -> None:
