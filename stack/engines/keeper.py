@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from stack.engines import frames
+from stack.engines.descendants import become_subreaper, end_descendants, reap_orphans
 from stack.engines.hang_up import hang_up
 from stack.engines.launch import end_with_parent
 
 NOT_FOUND, NOT_EXECUTABLE, TIMED_OUT = 127, 126, 124
 DRAIN_WITHIN = 2.0
 """Seconds of silence after the run ended that are waited for, should a child elsewhere hold its output open."""
+
+KILL_WITHIN = 5.0
+"""Seconds after which a process that SIGKILL does not end, or that is another user's, is left."""
 
 RECORD_SIZE = 512
 """Bytes of a record, reserved before the run begins so that a full disk cannot take its end away."""
@@ -66,6 +70,12 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._stopped)
         for name in (signal.SIGINT, signal.SIGHUP):
             signal.signal(name, lambda *_: None)  # not SIG_IGN, which the run would inherit
+        if become_subreaper():
+            signal.signal(signal.SIGCHLD, self._reap)
+
+    def _reap(self, _number: int, _frame: FrameType | None) -> None:
+        if self.process:
+            reap_orphans(self.process.pid)
 
     def keep(self) -> None:
         """Run the command to its end and record how it ended; only for a client that is still there."""
@@ -104,12 +114,18 @@ class Keeper:
             self._thread(self._listen, self.client)
         self._thread(self._listen, self.control)
         code = self._wait()
-        self._signal_group(signal.SIGKILL)  # as a container's processes end with its first
+        self._end_all()
         ended = time.monotonic()
         for stream, pump in pumps.items():
             while pump.is_alive() and time.monotonic() - max(ended, self.waiting.get(stream, ended)) < DRAIN_WITHIN:
                 pump.join(0.05)
         return code
+
+    def _end_all(self) -> None:
+        """End what the run left, as a container's processes end with its first."""
+        self._signal_group(signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        end_descendants(KILL_WITHIN)
 
     def _thread(self, target: Any, *arguments: object) -> threading.Thread:
         thread = threading.Thread(target=target, args=arguments, daemon=True)

@@ -6,7 +6,6 @@ end when its supervisor dies, so that none outlives a `kill -9` of it and holds 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
@@ -18,11 +17,18 @@ PR_SET_PDEATHSIG = 1
 """From linux/prctl.h; the setting survives execve of an ordinary program (man 2 prctl)."""
 
 
+def prctl(option: int, value: int) -> bool:
+    """Set an attribute of this process; return whether the kernel has it, which only Linux does."""
+    try:
+        return bool(ctypes.CDLL(None).prctl(option, value) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
 def end_with_parent() -> None:
     """Ask the kernel for SIGTERM when the parent dies; does nothing where the kernel has no such thing."""
     parent = os.getppid()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)  # it died before this could be asked
 
