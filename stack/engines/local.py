@@ -20,7 +20,7 @@ from stack import ports
 from stack.engines import release
 from stack.engines.base import Engine
 from stack.engines.json_file import read_json, write_json
-from stack.engines.local_runs import KeptRuns
+from stack.engines.local_runs import KeptRuns, make_private
 from stack.engines.supervision import Supervisor, program
 from stack.errors import EngineError, NotUpError
 from stack.model import Port, Running, Snapshot, Volume
@@ -81,6 +81,7 @@ class Local(Engine):
         if service.local is None:
             return None
         return {
+            "directory": str(self.stack.directory),
             **({"image": service.image} if service.build else {}),
             "command": json.dumps([self._fill(service, word) for word in service.local.command]),
             **{f"environment.{name}": value for name, value in self._environment(service).items()},
@@ -101,16 +102,15 @@ class Local(Engine):
                     _write(aside / file.path, file)
                 compileall.compile_dir(aside, quiet=2)
                 _make_read_only(aside)
-                aside.rename(target)
+                _move(aside, target)
             finally:
                 _delete(aside)
         say(f"copied to {os.path.relpath(target)}")
 
     def provide(self, resource: Network | Volume) -> None:
         """Make a volume's directory."""
-        path = self.home / "volumes" / resource.name
-        with told(path):
-            path.mkdir(parents=True, exist_ok=True)
+        with told(self.home):
+            make_private(self.home, "volumes", resource.name)
 
     def withdraw(self, resource: Network | Volume) -> None:
         """Delete a volume's directory."""
@@ -121,8 +121,8 @@ class Local(Engine):
         name = f"{service.name}-{number}"
         path = self.home / "services" / f"{name}.json"
         with told(path):
-            for directory in (path.parent, self.home / "logs"):
-                directory.mkdir(parents=True, exist_ok=True)
+            make_private(self.home, "services")
+            make_private(self.home, "logs")
             self.supervisor.start()
             self.supervisor.remove(name)
             self._keep_port(service)
@@ -254,6 +254,15 @@ def _write(path: Path, file: release.File) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file.content)
     path.chmod(file.mode)
+
+
+def _move(aside: Path, target: Path) -> None:
+    """Move a directory to its place, unless somebody else was quicker: what is there is the same."""
+    try:
+        aside.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
 
 
 def _make_read_only(top: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stack.engines import frames
@@ -20,7 +21,6 @@ from stack.model import Run, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from stack.engines.base import Session
     from stack.model import Order, Running
@@ -42,7 +42,8 @@ class KeptRuns(Runs):
         directory = self._directory(order.id)
         spec = _spec(worker, order)
         with _removed_on_failure(directory):
-            directory.mkdir(parents=True, mode=0o700)
+            make_private(self.home, "runs")
+            directory.mkdir(mode=0o700)
             write_json(directory / "spec.json", spec)
             session = KeptSession(directory, spec | {"environment": _environment(worker, order)})
         session.begin()
@@ -103,11 +104,20 @@ class KeptRuns(Runs):
         worker = self.worker(replica)
         if not _has(worker, WORKER):
             raise NotUpError(f"{replica.name} is gone; repeat the command, or: invoke up")
+        if not Path(worker["directory"]).is_dir():
+            what = f"{replica.name} was started from {worker['directory']}, which is not there any more"
+            raise NotUpError(f"{what} (was this directory moved?); start it from here: invoke up")
         chosen = {"release": replica.release} | replica.recipe
         if replica.id and (unlike := differences(chosen, {"release": worker["release"]} | worker["recipe"])):
             names = ", ".join(unlike)
             raise IdentityError(f"{replica.name} was replaced meanwhile ({names}); nothing was started; repeat it")
         return worker
+
+
+def make_private(home: Path, *below: str) -> None:
+    """Make a directory below `home`, and `home` as one that only this user may enter, whatever the umask."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.joinpath(*below).mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,9 @@ START_WITHIN = 10.0
 
 LONGEST_ADDRESS = 90
 """Characters: an address holds 104 (macOS) or 108 (Linux), and supervisord adds its process id for a while."""
+
+ANSWER_WITHIN = 5.0
+"""Seconds that it has to answer a question; one that was stopped (SIGSTOP) takes connections and never answers."""
 
 POLL = 0.02
 """Seconds between two questions while it starts or ends."""
@@ -86,7 +90,7 @@ def program(name: str, spec: Path, *, restart: str, grace: int) -> str:
     import shlex
 
     launch = Path(__file__).with_name("launch.py")
-    command = shlex.join([sys.executable, "-P", str(launch), str(spec)]).replace("%", "%%")
+    command = _escaped(shlex.join([sys.executable, "-P", str(launch), str(spec)]))
     return PROGRAM.format(name=name, command=command, autorestart=RESTART.get(restart, "true"), grace=grace)
 
 
@@ -117,7 +121,8 @@ class Supervisor:
             return
         for left in self.home.glob("services/*.conf"):  # of one that was killed: it would start them all by itself
             left.unlink()
-        (self.home / "supervisord.conf").write_text(CONFIGURATION.format(socket=self._socket("cwd")), "utf-8")
+        text = CONFIGURATION.format(socket=_escaped(self._socket("cwd")))
+        (self.home / "supervisord.conf").write_text(text, "utf-8")
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
         done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
@@ -154,21 +159,26 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: object) -> Any:
         """Return what supervisord answers; raises `GoneError` where it does not, `EngineError` where it refuses."""
-        from supervisor.xmlrpc import SupervisorTransport
-
         with contextlib.ExitStack() as stack:
             here = os.open(self.home, os.O_RDONLY)
             stack.callback(os.close, here)
-            transport = SupervisorTransport(None, None, f"unix://{self._socket(f'fd/{here}')}")
+            transport = _Transport(self._socket(f"fd/{here}"))
             proxy = stack.enter_context(xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport))
             try:
                 return getattr(proxy.supervisor, method)(*arguments)
             except xmlrpc.client.Fault as fault:
                 raise EngineError(f"supervisord: {method}: {fault.faultString}; try: invoke down") from fault
+            except TimeoutError as error:
+                raise EngineError(self._why_silent()) from error
             except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError, ExpatError) as error:
                 why = getattr(error, "strerror", None) or type(error).__name__
                 log = self.home / "supervisord.log"
                 raise GoneError(f"supervisord does not answer ({why}; see {log}); try: invoke up") from error
+
+    def _why_silent(self) -> str:
+        process = (self.home / "supervisord.pid").read_text("utf-8").strip()
+        what = f"supervisord (process {process}) does not answer in {ANSWER_WITHIN:g} s"
+        return f"{what}; where it is stopped: kill -CONT {process}, else: kill -9 {process}; invoke up"
 
     def _socket(self, home: str) -> str:
         """Return a name of the socket that is short enough for an address, which holds about a hundred characters.
@@ -179,6 +189,37 @@ class Supervisor:
         path = str(self.home / "supervisor.sock")
         fits = len(path) < LONGEST_ADDRESS or not Path("/proc/self").exists()
         return path if fits else f"/proc/self/{home}/supervisor.sock"
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to a socket of this machine."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=ANSWER_WITHIN)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over such a connection; supervisor's own transport waits for ever."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _Connection(self.path)
+        self._connection = host, connection  # where Transport looks for what it has to close
+        return connection
+
+
+def _escaped(value: str) -> str:
+    """Return a value as a configuration file of supervisor's holds it."""
+    return value.replace("%", "%%")
 
 
 def _state(process: Mapping[str, Any]) -> str:
