@@ -119,23 +119,33 @@ class Local(Engine):
     def create(self, service: Service, number: int) -> None:
         """Write what the process is, and have supervisord start it."""
         name = f"{service.name}-{number}"
-        path = self.home / "services" / f"{name}.json"
-        with told(path):
+        with told(self.home):
             make_private(self.home, "services")
             make_private(self.home, "logs")
-            self.supervisor.start()
-            self.supervisor.remove(name)
-            self._keep_port(service)
-            write_json(path, self._spec(service, number))
-            text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
-            path.with_suffix(".conf").write_text(text, "utf-8")
+            try:
+                self._start(service, number, name)
+            except BaseException:
+                self._remove(name)
+                raise
+
+    def _start(self, service: Service, number: int, name: str) -> None:
+        self.supervisor.start()
+        self.supervisor.remove(name)
+        self._keep_port(service)
+        path = self.home / "services" / f"{name}.json"
+        write_json(path, self._spec(service, number))
+        text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
+        path.with_suffix(".conf").write_text(text, "utf-8")
         self.supervisor.add(name)
 
     def remove(self, replica: Running) -> None:
         """Stop a process; with the last one goes supervisord."""
-        self.supervisor.remove(replica.name)
+        self._remove(replica.name)
+
+    def _remove(self, name: str) -> None:
+        self.supervisor.remove(name)
         for suffix in (".conf", ".json"):
-            (self.home / "services" / replica.name).with_suffix(suffix).unlink(missing_ok=True)
+            (self.home / "services" / name).with_suffix(suffix).unlink(missing_ok=True)
         if not self.supervisor.states():
             self.supervisor.stop()
 

@@ -105,6 +105,19 @@ def test_two_who_build_a_release_at_once_both_have_it(tmp_path: Path) -> None:
     assert [worker.image.rpartition(":")[2]] == [path.name for path in engine.releases.iterdir()]
 
 
+def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> None:
+    """No file of it, and no supervisord that nobody would ever end."""
+    engine = cast("Local", make_project("local", tmp_path).engine())
+    redis = engine.stack.service("redis")
+    assert redis
+    (engine.home / "ports.json").mkdir(parents=True)
+    with pytest.raises(EngineError, match=r"cannot write .*ports\.json"):
+        engine.create(redis, 1)
+
+    assert [] == list((engine.home / "services").iterdir())
+    assert not engine.supervisor.is_up()
+
+
 def test_supervisord_that_is_stopped_is_told_and_not_waited_for(
     shared: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
