@@ -228,12 +228,13 @@ class Local(Engine):
 def _running(name: str, spec: Mapping[str, Any], states: Mapping[str, str]) -> Running:
     """Return a process as a value; one whose file is garbled has no recipe, and so is made anew."""
     service, _, number = name.rpartition("-")
+    recipe = spec.get("recipe")
     return Running(
         service=service,
         number=int(number) if number.isdecimal() else 0,
         id=name,
         state=states.get(name, "stopped"),
-        recipe=spec.get("recipe") or {},
+        recipe=recipe if isinstance(recipe, dict) else {},
         release=spec.get("release") or "",
         image=spec.get("release") or "",
         address=spec.get("address") or "",

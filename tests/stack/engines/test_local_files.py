@@ -118,6 +118,17 @@ def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> Non
     assert not engine.supervisor.is_up()
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"recipe": 5}', '{"recipe": null}'])
+def test_process_whose_file_is_garbled_is_to_be_replaced(tmp_path: Path, text: str) -> None:
+    """Nothing is known of what it was made from, so all of that changed."""
+    project = make_project("local", tmp_path)
+    services = home(project) / "services"
+    services.mkdir(parents=True)
+    (services / "redis-1.json").write_text(text, "utf-8")
+
+    assert "replace redis-1: command, directory, restart, stop_grace_period changed" in project.plan()
+
+
 def test_supervisord_that_is_stopped_is_told_and_not_waited_for(
     shared: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
