@@ -386,7 +386,6 @@ def _save(c: Context, file: str | None = None, mark: str = "", **asked: Any) -> 
     path = archive.place(Path(file)) if file else archive.chosen(HERE / "backups", mark)
     with archive.written(path) as (number, part):
         _back_up(c, streams=(0, number), **asked)
-        os.fsync(number)
         _verify(c, part, hide="stdout")
     return path if file else Path(os.path.relpath(path))
 

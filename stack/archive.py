@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,11 +85,20 @@ def _name(part: Path, path: Path) -> None:
 
 
 def _sweep(directory: Path) -> None:
-    """Delete what processes that were killed left behind: nobody holds its lock."""
+    """Delete what processes that were killed left behind: nobody holds its lock. What is no file is left alone."""
     for left in directory.glob(f".*{PART}"):
-        with contextlib.suppress(OSError), left.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG(left.lstat().st_mode):  # to open a FIFO would wait, a device may do anything
+                _sweep_unlocked(left)
+
+
+def _sweep_unlocked(left: Path) -> None:
+    number = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        left.unlink()
+    finally:
+        os.close(number)
 
 
 def _sync(directory: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -100,6 +101,44 @@ def test_hidden_files_of_others_are_not_swept_away(tmp_path: Path) -> None:
         pass
 
     assert (tmp_path / ".film.part").exists()
+
+
+def test_what_is_no_file_is_neither_opened_nor_swept_away(tmp_path: Path) -> None:
+    """To open a FIFO waits for whoever writes to it; a link may lead anywhere."""
+    os.mkfifo(tmp_path / f".a.fifo{archive.PART}")
+    (tmp_path / f".a.link{archive.PART}").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / f".a.directory{archive.PART}").mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"theirs")
+    before = {*tmp_path.iterdir()}
+    ended = subprocess.run(
+        [sys.executable, "-c", HALF, tmp_path / "a"], cwd=ROOT, input=b"", capture_output=True, timeout=10, check=False
+    )
+
+    assert (0, before | {tmp_path / "a"}) == (ended.returncode, {*tmp_path.iterdir()})
+
+
+def test_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_all_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power failure it is there as a whole, or not at all; what is called is watched, and done."""
+    seen: list[tuple[str, int, int]] = []
+    sync, link = os.fsync, os.link
+
+    def watched_sync(number: int) -> None:
+        sync(number)
+        seen.append(("synced", (found := os.fstat(number)).st_ino, found.st_size * stat.S_ISREG(found.st_mode)))
+
+    def watched_link(source: Path, target: Path) -> None:
+        link(source, target)
+        seen.append(("named", (found := target.stat()).st_ino, found.st_size))
+
+    monkeypatch.setattr(os, "fsync", watched_sync)
+    monkeypatch.setattr(os, "link", watched_link)
+    with archive.written(tmp_path / "a") as (number, _):
+        os.write(number, b"all of it")
+    file, directory = (tmp_path / "a").stat().st_ino, tmp_path.stat().st_ino
+
+    assert [("synced", file, 9), ("named", file, 9), ("synced", directory, 0)] == seen
 
 
 def test_names_sort_by_time() -> None:
