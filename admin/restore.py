@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -57,10 +58,10 @@ def _from_input(wait: float) -> None:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore came to: keys now, when and where they were saved, keys before, and revisions that are pending."""
+    """What a restore came to: when and where it was saved, keys now, keys before, and revisions that are pending."""
 
-    count: int
     manifest: Manifest
+    count: int
     replaced: int
     lacking: tuple[str, ...] = ()
 
@@ -84,23 +85,35 @@ def restore(
     """
     with _told():
         reading = Reading(unpacked(stream))
-        server = _suitable(observe(client), reading.manifest)
+        server = _suitable(observe(client))
         with held(client, owner(NAME, environment), wait=wait) as lock, claimed(lock, server.database) as aside:
+            _refuse_full(client, reading.manifest)
             loaded = _load(lock, server, aside, reading, progress)
-            count = _checked(client, aside, loaded)
-            return _swap(aside, reading.manifest, count, history.lacking(aside.client))
+            _refuse_unusable(aside)
+            return _swap(aside, reading.manifest, loaded)
 
 
-def _suitable(server: Server, manifest: Manifest) -> Server:
-    """Return the server; raises RefusedError where loading aside cannot work, or would cost live data."""
+def _suitable(server: Server) -> Server:
+    """Return the server; raises RefusedError where nothing can be loaded at all."""
     if server.replica:
         raise RefusedError("this Redis is a replica, and follows its primary; point REDIS_URL to that, and repeat it")
+    return server
+
+
+FREED_SECONDS = 10.0
+"""How long to wait for the memory of what was flushed: Redis frees it by the way."""
+
+
+def _refuse_full(client: redis.Redis, manifest: Manifest) -> None:
+    """Raise RefusedError where loading aside would cost live data; what earlier restores left is flushed by now."""
+    deadline = time.monotonic() + FREED_SECONDS
+    while (server := observe(client)).freeing and server.limit and time.monotonic() < deadline:
+        time.sleep(0.02)
     if server.evicts and server.memory + manifest.memory > server.limit:
         raise RefusedError(
             f"loading aside needs some {manifest.memory:,} bytes, {server.memory:,} of {server.limit:,} are in use: "
             f"Redis would evict live keys ({server.policy}); raise maxmemory, or set maxmemory-policy noeviction"
         )
-    return server
 
 
 def _load(lock: Held, server: Server, aside: Aside, reading: Reading, progress: Callable[[int], None]) -> Loaded:
@@ -143,24 +156,18 @@ def _explained(error: redis.ResponseError, manifest: Manifest, aside: Aside) -> 
     return RefusedError(f"Redis refuses: {text}; {KEPT}")
 
 
-def _checked(client: redis.Redis, aside: Aside, loaded: Loaded) -> int:
-    """Return how many keys are aside; raises RefusedError where that is wrong, or this release cannot use them."""
-    found = aside.count()
-    if not loaded.fits(found, client.time()[0]):
-        raise RefusedError(
-            f"{found:,} keys are there of {loaded.count - loaded.again:,} that were loaded aside: somebody else "
-            f"writes to database {aside.number}, or Redis evicts keys; {KEPT}, repeat the restore"
-        )
+def _refuse_unusable(aside: Aside) -> None:
+    """Raise RefusedError where this release cannot use what was loaded."""
     if why := history.refusal(aside.client):
         raise RefusedError(f"this release cannot work with the data of the backup: {why}; {KEPT}")
-    return found
 
 
-def _swap(aside: Aside, manifest: Manifest, count: int, lacking: tuple[str, ...]) -> Restored:
+def _swap(aside: Aside, manifest: Manifest, loaded: Loaded) -> Restored:
     """Swap it in; from here on it is too late to be stopped."""
+    lacking = history.lacking(aside.client)
     ignore_signals()
     try:
-        return Restored(count, manifest, aside.swap(count), lacking)
+        return Restored(manifest, *aside.swap(loaded), lacking)
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise RefusedError(
             f"Redis went away ({error}) during the swap: either all is as before, or all as in the backup; "

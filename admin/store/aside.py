@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -22,6 +22,7 @@ from admin.store.wire import Wire, packed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from admin.store.loaded import Loaded
     from admin.store.lock import Held
     from admin.store.reading import Batch
 
@@ -90,33 +91,41 @@ class Aside:
             self._lock.check(self._lock.client)
             raise LostError(f"database {self.number}, where the backup was loaded, was flushed; repeat the restore")
 
-    def count(self) -> int:
-        """Return the number of keys that were loaded and are there still."""
-        return int(self.client.dbsize()) - 1  # the mark
-
     def payload_version(self) -> int:
         """Return the version of what this server's DUMP gives."""
         return payload_version(self.client.dump(MARK) or b"")
 
-    def swap(self, count: int) -> int:
-        """Make the `count` keys that were loaded live at once, and what was live the database aside.
+    def swap(self, loaded: Loaded) -> tuple[int, int]:
+        """Make what was loaded live at once, and what was live the database aside; the lock goes along.
 
-        The lock goes along. Returns how many keys were live. Raises LostError; then nothing was swapped.
+        Returns how many keys are live now, and how many were. Raises RefusedError where other keys are aside than were
+        loaded, and LostError; then nothing was swapped.
         """
+        count = 0
 
         def attempt() -> None:
-            self._wire.send(*self._fence, packed("DBSIZE"))
-            *fence, found = self._wire.receive(len(self._fence) + 1)
+            nonlocal count
+            self._wire.send(*self._fence, packed("DBSIZE"), packed("TIME"))
+            *fence, found, now = self._wire.receive(len(self._fence) + 2)
             self._check(fence)
-            if found != count + 1:  # the mark
-                raise LostError(f"somebody else writes to database {self.number}; repeat the restore")
+            count = self._counted(loaded, found, now)
             commands = self._swapping()
             self._wire.send(packed("MULTI"), *commands, packed("EXEC"))
             self._wire.receive(1 + len(commands))
             self._wire.executed()
 
         retried(attempt)
-        return int(self.client.dbsize()) - 3  # the lock, its fence and the mark
+        return count, int(self.client.dbsize()) - 3  # the lock, its fence and the mark
+
+    def _counted(self, loaded: Loaded, found: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
+        """Return how many keys are aside; raises RefusedError where those are not what was loaded, less what expired."""
+        count = found - 1  # the mark
+        if not loaded.fits(count, int(now[0])):
+            raise RefusedError(
+                f"{count:,} keys are there of {loaded.count - loaded.again:,} that were loaded aside: somebody else "
+                f"writes to database {self.number}, or Redis evicts keys; the data is as it was, repeat the restore"
+            )
+        return count
 
     def _swapping(self) -> tuple[bytes, ...]:
         return (

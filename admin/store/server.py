@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Server:
-    """A server as it tells of itself; memory in bytes: all, the most allowed (0: no limit), and what the data takes."""
+    """A server as it tells of itself; memory in bytes: all, the most allowed (0: no limit), and what the data takes.
+
+    `freeing` is how many keys were deleted whose memory it has not given back yet.
+    """
 
     name: str
     version: str
@@ -25,6 +28,7 @@ class Server:
     limit: int
     policy: str
     dataset: int
+    freeing: int
     database: int
 
     def __str__(self) -> str:
@@ -58,6 +62,7 @@ def told(info: Mapping[str, object], database: int) -> Server:
         limit=_number(info, "maxmemory"),
         policy=str(info.get("maxmemory_policy", "noeviction")),
         dataset=max(0, _number(info, "used_memory") - _number(info, "used_memory_startup")),
+        freeing=_number(info, "lazyfree_pending_objects"),
         database=database,
     )
 

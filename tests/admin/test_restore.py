@@ -12,6 +12,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -29,6 +30,11 @@ from admin.store.reading import Batch
 from tests.admin.stores import FAR, Store, contents, digest, fill, restored, saved, serving
 from tests.admin.test_archive import MANIFEST, packed, plain
 from tests.real_redis import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Late = Callable[[str, Callable[[Aside], object]], None]
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = st.binary(max_size=40)
@@ -432,6 +438,21 @@ def test_live_keys_are_never_evicted_to_make_room(store: Store, room: int) -> No
     assert before == digest(store.client)
 
 
+def test_room_is_looked_for_when_the_leftover_of_a_killed_restore_is_gone(store: Store) -> None:
+    """Else it would be refused each time, and never cleared away."""
+    file = large(store)
+    left = marked(store)
+    left.mset({f"left{n}": os.urandom(1000) for n in range(20_000)})
+    store.client.config_set("maxmemory-policy", "allkeys-lru")
+    store.client.config_set("maxmemory", store.client.info("memory")["used_memory"] + (1 << 20))
+    try:
+        assert 3000 == restored(file, store.client).count
+        assert 0 == store.client.info("stats")["evicted_keys"]
+    finally:
+        store.client.config_set("maxmemory", 0)
+        store.client.config_set("maxmemory-policy", "noeviction")
+
+
 def understated(file: bytes) -> bytes:
     """Return the same backup with a manifest that says it takes no memory."""
     again = reading.Reading(iter([gzip.decompress(file)]))
@@ -461,22 +482,81 @@ def test_redis_that_goes_away_is_told(tmp_path: Path) -> None:
         store.start()
 
 
-def test_database_aside_that_somebody_flushed_is_not_swapped_in(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However late: it is looked at once more, and watched."""
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Late:
+    """Give a function that has something done by others, once, just before the restore calls a method of `Aside`."""
+
+    def before(name: str, others: Callable[[Aside], object]) -> None:
+        method, waiting = getattr(Aside, name), [others]
+
+        def called(aside: Aside, *arguments: object) -> object:
+            if waiting:
+                waiting.pop()(aside)
+            return method(aside, *arguments)
+
+        monkeypatch.setattr(Aside, name, called)
+
+    return before
+
+
+@pytest.mark.parametrize("moment", ["swap", "_swapping"])
+def test_database_aside_that_somebody_flushed_is_not_swapped_in(store: Store, late: Late, moment: str) -> None:
+    """However late, even when the keys were counted: its mark is watched."""
     fill(store.client)
     file = saved(store.client)
     before = digest(store.client)
-    counted = Aside.count
+    late(moment, lambda aside: store.database(aside.number).flushdb())
 
-    def flushed(aside: Aside) -> int:
-        found = counted(aside)
-        store.database(aside.number).flushdb()
-        return found
-
-    monkeypatch.setattr(Aside, "count", flushed)
     with pytest.raises(LostError, match="was flushed; repeat the restore"):
         restored(file, store.client)
     assert before == digest(store.client)
+
+
+def test_lock_that_is_lost_last_stops_the_swap(store: Store, late: Late) -> None:
+    """Even when it was looked at: its fence is watched."""
+    fill(store.client)
+    file = saved(store.client)
+    before = contents(store.client)
+    late("_swapping", lambda _: store.client.mset({LOCK: "theirs", FENCE: "theirs"}))
+
+    with pytest.raises(LostError, match="the lock was lost"):
+        restored(file, store.client)
+    store.client.delete(LOCK, FENCE)
+    assert before == contents(store.client)
+
+
+def test_stranger_that_comes_last_is_not_swapped_in(store: Store, late: Late) -> None:
+    """When all is loaded and looked at, the keys aside are counted once more."""
+    fill(store.client)
+    file = saved(store.client)
+    before = digest(store.client)
+    late("swap", lambda aside: store.database(aside.number).set("stranger", 1))
+
+    with pytest.raises(RefusedError, match="30 keys are there of 29 that were loaded aside: somebody else writes"):
+        restored(file, store.client)
+    assert before == digest(store.client)
+
+
+def test_key_that_is_lost_last_is_missed(store: Store, late: Late) -> None:
+    """One that did not expire."""
+    fill(store.client)
+    file = saved(store.client)
+    before = digest(store.client)
+    late("swap", lambda aside: store.database(aside.number).delete("hits"))
+
+    with pytest.raises(RefusedError, match="28 keys are there of 29"):
+        restored(file, store.client)
+    assert before == digest(store.client)
+
+
+def test_key_that_expires_last_is_missed_by_nobody(store: Store, late: Late) -> None:
+    """At whatever moment before the swap."""
+    fill(store.client)
+    store.client.set("short", 1, px=300)
+    file = saved(store.client)
+    late("swap", lambda aside: eventually(lambda: not store.database(aside.number).exists("short")))
+
+    assert 29 == restored(file, store.client).count
 
 
 def test_empty_database_that_somebody_is_connected_to_is_not_taken(store: Store) -> None:
