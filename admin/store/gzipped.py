@@ -2,7 +2,7 @@
 
 A gzip has bits that mean nothing, and others that can change without changing what comes out. So that none does unseen,
 the empty member carries the SHA-256 of every byte before it, in a field that gzip skips. A backup that was unpacked and
-packed again by others has no seal; it is known by its header, which tells when that was.
+packed again by others has no seal: its gzip has one member, and the checksums inside tell whether it is right.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-import time
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 HEADER = bytes.fromhex("1f8b 08 00 00000000 04 03")
 """gzip, deflate, no flags, no time, fastest, Unix: what `gzip -1` writes from a pipe."""
 MAGIC = HEADER[:3]
-NAMED = 8
-"""The flag of a header that a file name follows."""
-YEAR_2020 = 1_577_836_800
-DAY = 86_400
 
 BLOCK = 1 << 20
 """How many bytes are read, and unpacked, at once."""
@@ -40,7 +35,7 @@ _FOREIGN = {
     b"REDIS": "it is an RDB file, a snapshot of Redis itself",
     b"VALKEY": "it is an RDB file, a snapshot of Valkey itself",
     b"*": "it is Redis protocol that nobody compressed",
-    b"\x1f\x8b": "its header is damaged, or not one that gzip gives a file",
+    b"\x1f\x8b": "its header is damaged",
 }
 
 
@@ -94,7 +89,7 @@ def unpacked(stream: BinaryIO) -> Iterator[bytes]:
     if inflate.eof and not rest and held == _seal(sha256.digest()):
         return
     rest += yield from _inflated(inflate, held, total)
-    if rest or not inflate.eof or begun.startswith(HEADER):
+    if rest or not inflate.eof:
         raise ArchiveError(f"{_why_not(rest, total, is_whole=inflate.eof)}; use another copy of the file")
 
 
@@ -125,20 +120,12 @@ def _beginning(stream: BinaryIO) -> bytes:
     begun = b""
     while len(begun) < len(HEADER) and (more := stream.read(BLOCK)):  # a pipe may give one byte at a time
         begun += more
-    if begun.startswith(HEADER) or _is_of_others(begun[: len(HEADER)], time.time()):
+    if len(begun) >= len(HEADER) and begun.startswith(MAGIC):
         return begun
     if not begun:
         raise ArchiveError("it is empty: the backup was not written; `invoke backup FILE` makes one")
-    if HEADER.startswith(begun):
+    if begun.startswith(MAGIC) or HEADER.startswith(begun):
         raise ArchiveError(f"it is cut off after {len(begun)} bytes; use another copy of the file")
     kinds = [kind for magic, kind in _FOREIGN.items() if begun.startswith(magic)]
     kind = (kinds or ["it is no gzip: encrypted, or no backup of twelfth at all"])[0]
     raise ArchiveError(f"{kind}; give the file as `invoke backup FILE` wrote it")
-
-
-def _is_of_others(header: bytes, now: float) -> bool:
-    """Return whether gzip gives a file such a header: deflate, no flag but a name's, a time of these years."""
-    if len(header) < len(HEADER) or not header.startswith(MAGIC):
-        return False
-    flags, packed_at = struct.unpack_from("<BI", header, len(MAGIC))
-    return flags in {0, NAMED} and YEAR_2020 <= packed_at < now + DAY

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from admin.store import names
 from admin.store.archive import EACH, LOCK, MARK, ArchiveError, Manifest, Trailer, closing, command, entry, opening
-from admin.store.gzipped import BLOCK, Packer, unpacked
+from admin.store.gzipped import BLOCK, SEAL, Packer, unpacked
 from admin.store.reading import Reading, first_commands
 from admin.verify import Verified, verify
 
@@ -68,11 +68,25 @@ def test_what_was_written_is_verified() -> None:
     assert Verified(MANIFEST, Trailer(2, digest)) == verified(packed(text))
 
 
-def test_what_was_unpacked_and_packed_again_is_taken() -> None:
-    """Its header says when that was."""
-    again = gzip.compress(plain(*ENTRIES), mtime=1_764_000_000)
+@pytest.mark.parametrize("level", ["-1", "-6", "-9"])
+@pytest.mark.parametrize("name", [(), ("-n", "file"), ("-N", "file")], ids=["piped", "unnamed", "named"])
+def test_what_was_unpacked_and_packed_again_by_gzip_is_taken(tmp_path: Path, level: str, name: tuple[str, ...]) -> None:
+    """Whether gzip read it from a pipe or a file, and whatever it was told; a flipped or missing end is still seen."""
+    (tmp_path / "file").write_bytes(plain(*ENTRIES))
+    command = ["gzip", "-c", level, *name]
+    again = subprocess.run(command, input=plain(*ENTRIES), capture_output=True, cwd=tmp_path, check=True).stdout
 
-    assert plain(*ENTRIES) == b"".join(unpacked(io.BytesIO(again)))
+    assert 2 == verified(again).trailer.count
+    assert "it is damaged" in why(again[:-8] + bytes([again[-8] ^ 1]) + again[-7:])
+    assert "it is cut off" in why(again[:-1])
+    assert "there is something behind its end" in why(again + b"x")
+
+
+@pytest.mark.parametrize("made", [0, 1, 1_764_000_000, 2**32 - 1])
+def test_what_was_packed_again_by_others_is_taken(made: int) -> None:
+    """Other programs name another system, or no time."""
+
+    assert 2 == verified(gzip.compress(plain(*ENTRIES), mtime=made)).trailer.count
 
 
 @pytest.mark.parametrize("bit", range(80))
@@ -94,6 +108,14 @@ def test_no_bit_at_all_can_flip_unseen(size: int) -> None:
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(ArchiveError):
             b"".join(unpacked(io.BytesIO(bytes(damaged))))
+
+
+def test_backup_without_its_seal_is_as_if_others_had_packed_it() -> None:
+    """All that is in it is there, and right; one that lost a part of the seal was cut."""
+    whole = packed(plain(*ENTRIES))
+
+    assert 2 == verified(whole[:-SEAL]).trailer.count
+    assert {"it is cut off"} == {why(whole[:-cut])[:13] for cut in range(1, SEAL)}
 
 
 def test_gzip_itself_reads_it() -> None:
@@ -138,7 +160,7 @@ def test_momentary_keys_are_those_of_the_lock_and_of_the_mark() -> None:
         (plain(*ENTRIES), "it is Redis protocol that nobody compressed"),
         (b"age-encryption.org/v1\n", "it is no gzip: encrypted, or no backup of twelfth at all"),
         (b"\x1f\x8b", "it is cut off after 2 bytes"),
-        (gzip.compress(plain(*ENTRIES), mtime=1), "its header is damaged"),
+        (b"\x1f\x8b\x07" + packed(plain(*ENTRIES))[3:], "its header is damaged"),
         (packed(b"REDIS0011"), "it is no backup of twelfth"),
         (packed(b""), "it is no backup of twelfth"),
         (packed(command(b"ECHO", b"{}")), "it is Redis protocol, but no backup of twelfth"),
