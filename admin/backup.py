@@ -84,8 +84,8 @@ def backup(
         if taken.guarantee == EACH:
             _refuse_locked(client)
         pages = ahead(taken.pages)
-        first = list(itertools.islice((page for page in pages if page.count), 1))
-        manifest = _manifest(server, taken, _version(first), environment)
+        first = list(itertools.islice(pages, 1))
+        manifest = _manifest(server, taken, _version(client, first), environment)
         packer = Packer(stream)
         trailer = _write(packer, manifest, _witnessed(witness, itertools.chain(first, pages)), progress)
         if taken.guarantee == EACH:
@@ -128,12 +128,12 @@ def _manifest(server: Server, taken: Snapshot, version: int, environment: Mappin
     )
 
 
-def _version(first: list[Page]) -> int:
-    """Return the version of the payloads, 0 where there is none."""
+def _version(client: redis.Redis, first: list[Page]) -> int:
+    """Return the version of the payloads, 0 where there is none; where the first is large, that of another DUMP."""
     if not first:
         return 0
-    command = first_commands(first[0].commands, most=1).commands
-    return payload_version(command.removesuffix(TAIL))
+    found = first_commands(first[0].commands, most=1).commands.removesuffix(TAIL)
+    return payload_version(found or client.function_dump())
 
 
 def _witnessed(witness: Pipeline, pages: Iterable[Page]) -> Iterator[Page]:

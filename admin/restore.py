@@ -14,7 +14,7 @@ import redis
 
 from admin.store import history
 from admin.store.ahead import ahead
-from admin.store.archive import ArchiveError, Manifest
+from admin.store.archive import ArchiveError, Manifest, shown
 from admin.store.aside import Aside, claimed
 from admin.store.connection import connect
 from admin.store.face import MISUSE, RefusedError, StoppedError, ended, ignore_signals, not_negative, tell
@@ -23,12 +23,14 @@ from admin.store.loaded import Loaded
 from admin.store.lock import held, owner
 from admin.store.progress import Progress
 from admin.store.reading import Reading
+from admin.store.scan import WHOLE_BYTES
 from admin.store.server import Server, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from admin.store.lock import Held
+    from admin.store.reading import Batch
 
 NAME = "restore"
 KEPT = "the data is as it was"
@@ -120,25 +122,40 @@ def _load(lock: Held, server: Server, aside: Aside, reading: Reading, progress: 
     """Load all of the backup aside; return what was counted. The file is known to be right when this returns."""
     loaded = Loaded(began=lock.client.time()[0])
     try:
-        for batch in ahead(reading.batches()):
-            if server.evicts:
-                _refuse_eviction(lock.client, len(batch.commands))
-            loaded.add(batch, aside.load(batch))
+        batches = ahead(reading.batches())
+        for batch in batches:
+            if server.evicts or batch.more:
+                _refuse_crowding(lock.client, batch)
+            loaded.add(batch, aside.load(batch, _rest(batch, batches)))
             progress(loaded.count)
     except redis.ResponseError as error:
         raise _explained(error, reading.manifest, aside) from error
     return loaded
 
 
+def _rest(batch: Batch, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the batches that a value goes on in."""
+    while batch.more:
+        batch = next(batches)
+        yield batch
+
+
 TAKEN = 4
 """How often a batch is in Redis's memory at most: received, queued, as keys, and what that is rounded up to."""
+TAKEN_LARGE = 3
+"""The same of one large value, beside what Redis does not count: it is written to a log, too, on the way there."""
 
 
-def _refuse_eviction(client: redis.Redis, more: int) -> None:
-    """Raise RefusedError where the next batch would have Redis evict live keys."""
+def _refuse_crowding(client: redis.Redis, batch: Batch) -> None:
+    """Raise RefusedError where the next batch would have Redis evict live keys, or be killed for its memory."""
     server = observe(client)
-    if server.evicts and server.memory + TAKEN * more > server.limit:
+    if server.evicts and server.lacks(TAKEN * batch.size):
         raise RefusedError(f"Redis would evict live keys ({server.policy}) to load it aside; raise maxmemory; {KEPT}")
+    if batch.size > WHOLE_BYTES and server.lacks(TAKEN_LARGE * batch.size):
+        raise RefusedError(
+            f"the value of {shown(batch.keys[0])} has {batch.size:,} bytes, and to load it Redis takes {TAKEN_LARGE} "
+            f"times that: {server.memory:,} of {server.limit:,} are in use; raise maxmemory, then repeat it; {KEPT}"
+        )
 
 
 def _explained(error: redis.ResponseError, manifest: Manifest, aside: Aside) -> RefusedError:

@@ -24,6 +24,11 @@ MOMENTARY = frozenset({LOCK, FENCE, MARK})
 HISTORY = schema.HISTORY.encode()
 """The record of applied migrations, a hash with a field a revision; it is data like any other."""
 
+LONGEST = 999_999
+"""How many bytes the name of a key may have: names are held in memory, many at once."""
+LARGEST = 512 << 20
+"""What Redis takes at most as one argument, if nobody told it otherwise (proto-max-bulk-len), hence as one payload."""
+
 HEAD, TAIL = b"*6\r\n$7\r\nRESTORE\r\n", b"\r\n$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n"
 
 
@@ -66,7 +71,17 @@ def command(*words: bytes) -> bytes:
 
 def entry(key: bytes, expires: int, payload: bytes) -> bytes:
     """Return the command that brings a key back; `expires` in ms since 1970, 0 for never."""
-    return command(b"RESTORE", key, b"%d" % expires, payload, b"REPLACE", b"ABSTTL")
+    return beginning(key, expires, len(payload)) + payload + TAIL
+
+
+def beginning(key: bytes, expires: int, length: int) -> bytes:
+    """Return that command up to its payload of so many bytes; TAIL comes behind that."""
+    return HEAD + b"$%d\r\n%b\r\n$%d\r\n%d\r\n$%d\r\n" % (len(key), key, len(b"%d" % expires), expires, length)
+
+
+def shown(key: bytes) -> str:
+    """Return the name of a key for people: printable, and not too long."""
+    return repr(key[:60])[1:] + "…" * (len(key) > 60)  # noqa: PLR2004 - about a line
 
 
 def opening(manifest: Manifest) -> bytes:
@@ -84,13 +99,14 @@ def read_manifest(text: bytes) -> Manifest:
     told = _object(text)
     if told.pop("twelfth", None) != "backup":
         raise ArchiveError("it is Redis protocol, but no backup of twelfth; `invoke backup FILE` makes one")
-    if (version := told.pop("format", None)) != FORMAT:
+    version = told.pop("format", None)
+    if type(version) is int and version != FORMAT:
         raise ArchiveError(f"it has format {version!r:.20}, this release reads {FORMAT}: use the release that made it")
     try:
         manifest = Manifest(**told | {"revisions": tuple(told["revisions"])})
     except (TypeError, KeyError):
         raise ArchiveError("its manifest is damaged; use another copy of the file") from None
-    if opening(manifest) != command(b"ECHO", text) or not _sound(manifest):
+    if not _sound(manifest) or opening(manifest) != command(b"ECHO", text):
         raise ArchiveError("its manifest is damaged; use another copy of the file")
     return manifest
 
@@ -102,7 +118,8 @@ def read_trailer(text: bytes) -> Trailer:
         trailer = Trailer(count=told["count"], sha256=told["sha256"])
     except KeyError:
         raise ArchiveError("its end is damaged; use another copy of the file") from None
-    if closing(trailer) != command(b"ECHO", text):  # anything but the very bytes that would be written
+    sound = type(trailer.count) is int and isinstance(trailer.sha256, str)
+    if not sound or closing(trailer) != command(b"ECHO", text):  # anything but the very bytes that would be written
         raise ArchiveError("its end is damaged; use another copy of the file")
     return trailer
 
@@ -131,5 +148,5 @@ def _sound(manifest: Manifest) -> bool:
     return (
         all(type(number) is int and number >= 0 for number in numbers)
         and all(isinstance(word, str) for word in words)
-        and manifest.guarantee in {WHOLE, EACH}
+        and manifest.guarantee in (WHOLE, EACH)
     )

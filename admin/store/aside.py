@@ -15,12 +15,12 @@ import redis
 
 from admin.store.archive import payload_version
 from admin.store.face import RefusedError
-from admin.store.lock import LostError, retried
+from admin.store.lock import TIMES, LostError, retried
 from admin.store.names import FENCE, LOCK, MARK
 from admin.store.wire import Wire, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from admin.store.loaded import Loaded
     from admin.store.lock import Held
@@ -64,10 +64,11 @@ class Aside:
             *(packed("SELECT", number), packed("WATCH", MARK), packed("GET", MARK)),
         )
 
-    def load(self, batch: Batch) -> int:
+    def load(self, batch: Batch, rest: Iterable[Batch] = ()) -> int:
         """Bring back the keys of a batch, and return how many of them came for another time.
 
-        Raises LostError, and redis.ResponseError where Redis refuses one.
+        The `rest` of a value that is large comes while it is sent, hence once only. Raises LostError, and
+        redis.ResponseError where Redis refuses a key.
         """
         keys = set(batch.keys)
         again = 0
@@ -76,12 +77,17 @@ class Aside:
             nonlocal again
             self._wire.send(*self._fence, packed("MULTI"), packed("EXISTS", *keys), batch.commands)
             self._check(self._wire.receive(len(self._fence)))
+            for piece in rest:
+                self._wire.send(piece.commands)
             self._wire.receive(2 + batch.count)
             self._wire.send(packed("EXEC"))
             there = self._wire.executed()[0]
             again = batch.count - len(keys) + (there if isinstance(there, int) else 0)
 
-        retried(attempt)
+        try:
+            retried(attempt, 1 if batch.more else TIMES)
+        except redis.WatchError:
+            raise LostError(f"the lock or database {self.number} changed hands meanwhile; repeat the restore") from None
         return again
 
     def _check(self, replies: list[object]) -> None:
@@ -118,8 +124,8 @@ class Aside:
         return count, int(self.client.dbsize()) - 3  # the lock, its fence and the mark
 
     def _counted(self, loaded: Loaded, found: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
-        """Return how many keys are aside; raises RefusedError where those are not what was loaded, less what expired."""
-        count = found - 1  # the mark
+        """Return how many keys are aside; raises RefusedError where they are not those loaded, less those expired."""
+        count = int(found) - 1  # the mark
         if not loaded.fits(count, int(now[0])):
             raise RefusedError(
                 f"{count:,} keys are there of {loaded.count - loaded.again:,} that were loaded aside: somebody else "

@@ -164,7 +164,11 @@ def read(token: bytes) -> Owner | str:
         return repr(token[:40])
 
 
-def retried(body: Callable[[], None], times: int = 100, pause: Callable[[float], None] = time.sleep) -> None:
+TIMES = 100
+"""How often a transaction is tried while others change what it watches."""
+
+
+def retried(body: Callable[[], None], times: int = TIMES, pause: Callable[[float], None] = time.sleep) -> None:
     """Do the body again while what it watched changes under it; the last time lets redis.WatchError through."""
     for number in range(times - 1):
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from admin.store.archive import (
     HEAD,
     LOCK,
+    LONGEST,
     MOMENTARY,
     TAIL,
     ArchiveError,
@@ -26,29 +27,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_KEYS = 1000
-"""How many keys a batch has at most; in bytes it has what one unpacked block has, or one value that is larger."""
-LARGEST = 1 << 30
-"""What no payload comes near to: Redis holds strings of up to 512 MB."""
+"""How many keys a batch has at most; in bytes it has some unpacked blocks at most."""
+LARGE = 1 << 20
+"""A payload of more bytes than that is not held: it comes in pieces."""
 
 _ROOM = 64
 """More bytes than what stands before a key or a payload can have."""
-_KEY = re.compile(re.escape(HEAD) + rb"\$(0|[1-9][0-9]{0,9})\r\n")
+_KEY = re.compile(re.escape(HEAD) + rb"\$(0|[1-9][0-9]{0,%d})\r\n" % (len(str(LONGEST)) - 1))
 _PAYLOAD = re.compile(rb"\r\n\$([1-9][0-9]?)\r\n(0|[1-9][0-9]{0,18})\r\n\$([1-9][0-9]{0,9})\r\n")
-_ECHO = re.compile(rb"\*2\r\n\$4\r\nECHO\r\n\$([1-9][0-9]{0,6})\r\n")
+_ECHO = re.compile(rb"\*2\r\n\$4\r\nECHO\r\n\$([1-9][0-9]{0,5})\r\n")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some keys of a backup, when they expire (digits, ms since 1970; 0: never), and their commands, each checked."""
+    """Some keys of a backup, when they expire (digits, ms since 1970; 0: never), and their commands, each checked.
+
+    A value that is large is a batch of its own: one whose command goes on, for `more` bytes, in batches without a key.
+    """
 
     keys: list[bytes]
     expiries: list[bytes]
     commands: bytes
+    more: int = 0
 
     @property
     def count(self) -> int:
-        """Return the number of commands."""
+        """Return the number of commands that begin here."""
         return len(self.keys)
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes the commands have that begin here."""
+        return len(self.commands) + self.more
 
 
 class Reading:
@@ -68,14 +78,28 @@ class Reading:
         """Yield the keys; that the file is whole and right is known only after the last."""
         while True:
             batch = first_commands(self._held, self._at)
+            if not batch.count:
+                batch = _large_command(self._held, self._at)
             if batch.count:
                 _refuse_momentary(batch)
                 self._count += batch.count
                 self._at += len(batch.commands)
                 yield batch
+                yield from self._rest(batch.more)
             elif not self._fill(_wanted(self._held, self._at)):
                 break
         self._end()
+
+    def _rest(self, more: int) -> Iterator[Batch]:
+        """Yield the rest of a command of which `more` bytes are to come."""
+        while more:
+            self._fill(len(TAIL))
+            piece = self._held[self._at : self._at + more - len(TAIL)] or TAIL
+            if not self._held.startswith(piece, self._at):
+                raise ArchiveError(f"key {self._count:,} is damaged, or the end is missing; {_COPY}")
+            self._at += len(piece)
+            more -= len(piece)
+            yield Batch([], [], piece, more)
 
     def _end(self) -> None:
         self._drop()
@@ -147,14 +171,24 @@ def first_commands(held: bytes, at: int = 0, most: int = MOST_KEYS) -> Batch:
     return Batch(keys, expiries, held[begin:at])
 
 
+def _large_command(held: bytes, at: int) -> Batch:
+    """Return the beginning of the RESTORE command at `at`, with its key, if its payload is large."""
+    if (before := _KEY.match(held, at)) and (between := _PAYLOAD.match(held, end := before.end() + int(before[1]))):
+        size, expires, length = between.groups()
+        if int(length) > LARGE and int(size) == len(expires):
+            more = int(length) + len(TAIL)
+            return Batch([held[before.end() : end]], [expires], held[at : between.end()], more)
+    return Batch([], [], b"")
+
+
 def _wanted(held: bytes, at: int) -> int:
-    """Return how many bytes from `at` on are needed to see the whole of the command there, as far as one can tell."""
+    """Return how many bytes from `at` on are needed to see what the command there is, as far as one can tell."""
     if not (before := _KEY.match(held, at)):
         return _ROOM
     end = before.end() + int(before[1])
     if not (between := _PAYLOAD.match(held, end)):
-        return min(end - at, LARGEST) + _ROOM
-    return between.end() - at + min(int(between[3]), LARGEST) + len(TAIL)
+        return end - at + _ROOM
+    return between.end() - at + min(int(between[3]), LARGE) + len(TAIL)
 
 
 def _refuse_momentary(batch: Batch) -> None:

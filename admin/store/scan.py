@@ -6,10 +6,27 @@ only reads and says so, hence runs on a replica and where memory is short. It is
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from admin.store.archive import EACH, FENCE, HEAD, HISTORY, LOCK, MARK, TAIL, WHOLE, entry
+from admin.store.archive import (
+    EACH,
+    FENCE,
+    HEAD,
+    HISTORY,
+    LARGEST,
+    LOCK,
+    LONGEST,
+    MARK,
+    TAIL,
+    WHOLE,
+    beginning,
+    shown,
+)
+from admin.store.face import RefusedError
+from admin.store.server import observe
+from admin.store.wire import Wire, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +37,8 @@ WHOLE_KEYS, WHOLE_BYTES = 10_000, 32 << 20
 """What is taken at one point in time: as much as keeps other clients waiting for some 0.1 s."""
 PAGE_KEYS, PAGE_BYTES = 1000, 1 << 20
 """What is taken at once of more than that: 2 to 5 ms."""
+DUMPED = 2
+"""How often a value is in Redis's memory on top while it is dumped: as a payload, and as a reply."""
 
 _READS = r"""#!lua flags=no-writes
 local HEAD, FOREVER, TAIL = '{head}', '\r\n$1\r\n0\r\n', '{tail}'
@@ -44,10 +63,11 @@ local size = setmetatable({}, {__index = function(known, length)
   return words
 end})
 
--- What is large goes apart: in here it would be in memory five times.
+-- What is large goes apart: in here it would be in memory five times. Each of its elements is asked for its size.
 local function take(key)
   if key == '{lock}' or key == '{fence}' or key == '{mark}' then return end
-  local between = (call('MEMORY', 'USAGE', key) or 0) <= most and expiry(key)
+  local usage = call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0
+  local between = usage <= most and #key <= {longest} and expiry(key)
   if not between then
     apart[#apart + 1] = key
     return
@@ -95,7 +115,7 @@ return {keys, table.concat(taken), revisions}
 
 @dataclass(frozen=True)
 class Page:
-    """The commands of some keys, and how many they are."""
+    """The commands of some keys, or a piece of one, and how many end here."""
 
     count: int
     commands: bytes
@@ -117,7 +137,7 @@ def snapshot(client: redis.Redis, database: int) -> Snapshot:
     few = expected <= WHOLE_KEYS and _told(client, _WHOLE, database, WHOLE_BYTES, WHOLE_KEYS)
     if few:
         keys, commands, revisions = few
-        return Snapshot(WHOLE, _sorted(revisions), keys, iter([Page(keys, commands)]))
+        return Snapshot(WHOLE, _sorted(revisions), keys, iter([Page(keys, commands)] if keys else []))
     revisions = client.hkeys(HISTORY) if client.type(HISTORY) == b"hash" else []
     return Snapshot(EACH, _sorted(revisions), expected, _pages(client, database))
 
@@ -128,21 +148,54 @@ def _pages(client: redis.Redis, database: int) -> Iterator[Page]:
     left: list[bytes] = []
     while True:
         cursor, count, commands, apart, left = _told(client, _PAGES, database, PAGE_BYTES, cursor, PAGE_KEYS, *left)
-        yield Page(count, commands)
-        for key in apart:
-            yield from _alone(client, key)
+        if count:
+            yield Page(count, commands)
+        yield from _large(client, apart)
         if cursor == b"0" and not left:
             return
 
 
-def _alone(client: redis.Redis, key: bytes) -> Iterator[Page]:
-    """Yield one key that is large, if it is still there."""
-    with client.pipeline(transaction=True) as pipe:
-        pipe.dump(key)
-        pipe.pexpiretime(key)  # type: ignore[arg-type] # its stub knows no key of bytes
-        payload, expires = pipe.execute()
-    if payload is not None:
-        yield Page(1, entry(key, max(expires, 0), payload))
+def _large(client: redis.Redis, keys: list[bytes]) -> Iterator[Page]:
+    """Yield keys that are large, as far as they are still there, each in pieces."""
+    if not keys:
+        return
+    with contextlib.closing(Wire(client)) as wire:
+        for key in keys:
+            _refuse_too_large(client, key)
+            yield from _pieces(wire, key)
+
+
+def _refuse_too_large(client: redis.Redis, key: bytes) -> None:
+    """Raise RefusedError for a key that no backup can hold, or whose DUMP would take memory that others need."""
+    if len(key) > LONGEST:
+        raise RefusedError(
+            f"the key {shown(key)} has a name of {len(key):,} bytes, a backup holds {LONGEST:,}; {_MEND}"
+        )
+    usage = client.memory_usage(key, samples=0) or 0
+    if usage > WHOLE_BYTES and (server := observe(client)).lacks(DUMPED * usage):
+        raise RefusedError(
+            f"the value of {shown(key)} takes {usage:,} bytes, and to DUMP it Redis takes {DUMPED} times that on top: "
+            f"{server.memory:,} of {server.limit:,} are in use; raise maxmemory, or {_MEND}"
+        )
+
+
+def _pieces(wire: Wire, key: bytes) -> Iterator[Page]:
+    """Yield the command of one key, read as it comes; raises RefusedError where no Redis would take it."""
+    wire.send(packed("MULTI"), packed("PEXPIRETIME", key), packed("DUMP", key), packed("EXEC"))
+    *_, expires, size = [wire.line() for _ in range(6)]  # OK, QUEUED twice, an array, and what is in it
+    if size in {b"$-1", b"_"}:
+        return
+    if (length := int(size[1:])) > LARGEST:
+        most = f"Redis takes back {LARGEST:,} at most (proto-max-bulk-len)"
+        raise RefusedError(f"the value of {shown(key)} has {length:,} bytes as DUMP gives it, {most}; {_MEND}")
+    yield Page(0, beginning(key, max(int(expires[1:]), 0), length))
+    for piece in wire.pieces(length):
+        yield Page(0, piece)
+    wire.line()
+    yield Page(1, TAIL)
+
+
+_MEND = "split or delete it, then repeat the backup"
 
 
 def _told(client: redis.Redis, script: str, *arguments: bytes | int) -> Any:  # noqa: ANN401 - what the script returns
@@ -158,6 +211,7 @@ def _sorted(revisions: Iterable[bytes | str]) -> tuple[str, ...]:
 def _script(text: str) -> str:
     """Return the script with the names and the shape of the format in it."""
     words = {"{lock}": LOCK, "{fence}": FENCE, "{mark}": MARK, "{history}": HISTORY, "{head}": HEAD, "{tail}": TAIL}
+    words["{longest}"] = b"%d" % LONGEST
     for name, word in words.items():
         text = text.replace(name, word.decode().replace("\r\n", r"\r\n"))
     return text

@@ -40,6 +40,10 @@ class Server:
         """Return whether it deletes keys when its memory is full."""
         return self.limit > 0 and self.policy != "noeviction"
 
+    def lacks(self, more: int) -> bool:
+        """Return whether so many bytes more are over its limit."""
+        return self.limit > 0 and self.memory + more > self.limit
+
 
 def observe(client: redis.Redis) -> Server:
     """Return what the server tells; raises RefusedError where it is a cluster: its keys are not all in one place."""

@@ -6,10 +6,17 @@ which it uses too, takes a tenth. The connection itself (address, TLS, password,
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import hiredis
 import redis
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 RECEIVED = 1 << 16
+PIECE = 1 << 20
+"""How many bytes of a reply that is too large to be held are there at once, at most."""
 
 
 class Wire:
@@ -21,6 +28,7 @@ class Wire:
         self._connection = pool.connection_class(**pool.connection_kwargs)
         self._connection.connect()
         self._replies = hiredis.Reader(replyError=redis.ResponseError)
+        self._unread = b""
 
     def close(self) -> None:
         """Close the connection: what was not executed is not done."""
@@ -44,18 +52,38 @@ class Wire:
         _refuse(replies)
         return replies
 
+    def line(self) -> bytes:
+        """Return the next line of the replies, for those that `receive` would hold as a whole; raises ResponseError."""
+        while b"\r\n" not in self._unread:
+            self._unread += self._received(RECEIVED)
+        line, self._unread = self._unread.split(b"\r\n", 1)
+        if line.startswith(b"-"):
+            raise redis.ResponseError(line[1:].decode(errors="backslashreplace"))
+        return line
+
+    def pieces(self, length: int) -> Iterator[bytes]:
+        """Yield so many bytes that come next, in pieces."""
+        while length:
+            piece = self._unread[:length] or self._received(min(length, PIECE))
+            self._unread = self._unread[len(piece) :]
+            length -= len(piece)
+            yield piece
+
     def _reply(self) -> object:
         while (reply := self._replies.gets()) is False:
-            try:
-                received = self._connection._sock.recv(RECEIVED)  # noqa: SLF001 - what its own parsers read from, too
-            except TimeoutError:
-                raise redis.TimeoutError("Timeout reading from socket") from None
-            except OSError as error:
-                raise redis.ConnectionError(str(error)) from error
-            if not received:
-                raise redis.ConnectionError("Connection closed by server.")
-            self._replies.feed(received)
+            self._replies.feed(self._received(RECEIVED))
         return reply
+
+    def _received(self, most: int) -> bytes:
+        try:
+            received = self._connection._sock.recv(most)  # noqa: SLF001 - what its own parsers read from, too
+        except TimeoutError:
+            raise redis.TimeoutError("Timeout reading from socket") from None
+        except OSError as error:
+            raise redis.ConnectionError(str(error)) from error
+        if not received:
+            raise redis.ConnectionError("Connection closed by server.")
+        return bytes(received)
 
 
 def packed(*words: bytes | str | int) -> bytes:
