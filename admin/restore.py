@@ -14,7 +14,7 @@ import redis
 
 from admin.store import history
 from admin.store.ahead import ahead
-from admin.store.archive import ArchiveError, Manifest, shown
+from admin.store.archive import ArchiveError, Manifest, printable, shown
 from admin.store.aside import Aside, claimed
 from admin.store.connection import connect
 from admin.store.face import MISUSE, RefusedError, StoppedError, ended, ignore_signals, not_negative, tell
@@ -70,7 +70,7 @@ class Restored:
     def __str__(self) -> str:
         """Return it in words."""
         of = f"backup of {self.manifest.time}" + (f", release {self.manifest.release}" if self.manifest.release else "")
-        done = f"restored {self.count:,} keys ({of}); replaced {self.replaced:,} keys"
+        done = f"restored {self.count:,} keys ({printable(of)}); replaced {self.replaced:,} keys"
         return f"{done}\nit lacks revision {', '.join(self.lacking)}; now: invoke migrate" if self.lacking else done
 
 
@@ -163,8 +163,9 @@ def _explained(error: redis.ResponseError, manifest: Manifest, aside: Aside) -> 
     text = str(error)
     if "version or checksum" in text:
         return RefusedError(
-            f"this server, with payload version {aside.payload_version()}, cannot read what {manifest.server} wrote, "
-            f"with {manifest.payload}, or a key is damaged; restore it on a server like that, or: invoke verify FILE"
+            f"this server, with payload version {aside.payload_version()}, cannot read what "
+            f"{printable(manifest.server)} wrote, with {manifest.payload}, or a key is damaged; "
+            "restore it on a server like that, or: invoke verify FILE"
         )
     if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text:
         return RefusedError(f"Redis has no memory left to load it aside; raise maxmemory, then repeat it; {KEPT}")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
 from admin.store.ahead import ahead
-from admin.store.archive import ArchiveError, Manifest, Trailer
+from admin.store.archive import ArchiveError, Manifest, Trailer, printable
 from admin.store.gzipped import unpacked
 from admin.store.reading import Reading
 
@@ -65,7 +65,7 @@ class Verified:
             "migrations": ", ".join(told.revisions) or "none",
             "sha256": self.trailer.sha256,
         }
-        return [f"{name:<11} {value}" for name, value in rows.items()]
+        return [f"{name:<11} {printable(value)}" for name, value in rows.items()]
 
 
 def verify(stream: BinaryIO) -> Verified:

@@ -84,6 +84,11 @@ def shown(key: bytes) -> str:
     return repr(key[:60])[1:] + "…" * (len(key) > 60)  # noqa: PLR2004 - about a line
 
 
+def printable(text: str) -> str:
+    """Return a text of a file whose maker nobody knows, as a terminal may get it."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def opening(manifest: Manifest) -> bytes:
     """Return the first command of the file."""
     return _echo({"twelfth": "backup", "format": FORMAT} | asdict(manifest))

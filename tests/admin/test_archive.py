@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from admin.store import names
+from admin.store import names, reading
 from admin.store.archive import EACH, LOCK, MARK, ArchiveError, Manifest, Trailer, closing, command, entry, opening
 from admin.store.gzipped import BLOCK, SEAL, Packer, unpacked
 from admin.store.reading import Reading, first_commands
@@ -125,16 +125,21 @@ def test_gzip_itself_reads_it() -> None:
     assert text == gzip.decompress(packed(text))
 
 
-@given(st.lists(st.binary(max_size=3000), max_size=30), st.integers(1, 4000))
-def test_blocks_of_any_size_read_the_same(payloads: list[bytes], size: int) -> None:
-    """Where the blocks of a file end does not matter."""
+@pytest.mark.parametrize("large", [1, 100, reading.LARGE])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(payloads=st.lists(st.binary(max_size=3000), max_size=30), size=st.integers(1, 4000))
+def test_blocks_of_any_size_read_the_same(
+    monkeypatch: pytest.MonkeyPatch, large: int, payloads: list[bytes], size: int
+) -> None:
+    """Where the blocks of a file end does not matter, nor what is so large that it comes in pieces."""
+    monkeypatch.setattr(reading, "LARGE", large)
     text = plain(*(entry(bytes([n]), n, b"x" + payload) for n, payload in enumerate(payloads)))
-    reading = Reading(text[at : at + size] for at in range(0, len(text), size))
-    commands = b"".join(batch.commands for batch in reading.batches())
+    read = Reading(text[at : at + size] for at in range(0, len(text), size))
+    commands = b"".join(batch.commands for batch in read.batches())
 
     assert (text, len(payloads)) == (
-        opening(MANIFEST) + commands + closing(reading.trailer or Trailer(0, "")),
-        reading.trailer and reading.trailer.count,
+        opening(MANIFEST) + commands + closing(read.trailer or Trailer(0, "")),
+        read.trailer and read.trailer.count,
     )
 
 
@@ -257,6 +262,15 @@ def test_program_shows_the_manifest_for_people(tmp_path: Path) -> None:
         [row.split()[0] for row in out.split("\n")[:-1]],
     )
     assert "keys        2, each key by itself\nmigrations  0001, 0002\n" in out
+
+
+def test_program_shows_no_control_characters() -> None:
+    """Whoever made the file is not who reads it; and no text is one that cannot be printed."""
+    file = packed(plain(*ENTRIES, manifest=replace(MANIFEST, operator="\x1b[2J\ud800é", revisions=("0001\n",))))
+    code, out, said = run(given=file)
+
+    assert (0, "", 5) == (code, said, out.count("\n"))
+    assert r"\x1b[2J\ud800é" in out
 
 
 def test_program_prints_json() -> None:

@@ -101,9 +101,14 @@ def line_without_end() -> Iterator[bytes]:
     yield from zeros(200)
 
 
-def many_objects() -> Iterator[bytes]:
-    """Yield a manifest that is small, and large when it is read."""
-    yield command(b"ECHO", b'{"twelfth":"backup","format":1,"revisions":[' + b"{}," * 3_000_000 + b"{}]}")
+def many_objects(number: int = 333_000) -> Iterator[bytes]:
+    """Yield a manifest that is larger when it is read."""
+    yield command(b"ECHO", b'{"twelfth":"backup","format":1,"revisions":[' + b"{}," * number + b"{}]}")
+
+
+def more_objects() -> Iterator[bytes]:
+    """Yield one that is larger than a manifest is."""
+    yield from many_objects(3_000_000)
 
 
 def deep_nesting() -> Iterator[bytes]:
@@ -120,6 +125,7 @@ CRAFTS = [
     echoes,
     line_without_end,
     many_objects,
+    more_objects,
     deep_nesting,
 ]
 
