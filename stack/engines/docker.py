@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stack.engines import container, docker_log, holder, release
+from stack.engines import container, daemon, docker_log, holder, release
 from stack.engines.base import Engine
 from stack.engines.docker_runs import ContainerRuns, inspected
-from stack.engines.told import advice, gone_is_fine, no_daemon, one_line, told
+from stack.engines.told import advice, gone_is_fine, one_line, told
 from stack.errors import EngineError
 from stack.model import Network, Snapshot, Volume
 
@@ -23,14 +22,8 @@ if TYPE_CHECKING:
     from stack.engines.base import Runs, Say
     from stack.model import Build, Recipe, Running, Service
 
-ANSWER_WITHIN = 1
-"""Seconds that a daemon has to answer before it counts as absent."""
-
 WIDEST = 100
 """Characters of a daemon's progress line that are shown."""
-
-LONGEST_CALL = 60
-"""Seconds that any later call may take to begin to answer, the SDK's own default."""
 
 
 class Docker(Engine):
@@ -41,22 +34,7 @@ class Docker(Engine):
     @functools.cached_property
     def api(self) -> docker.APIClient:
         """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
-        import docker
-        from docker.context import ContextAPI
-        from docker.context.config import get_current_context_name
-        from docker.utils import kwargs_from_env
-
-        name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
-        with told("the Docker settings are wrong"):
-            where = kwargs_from_env() if os.environ.get("DOCKER_HOST") else ContextAPI.kwargs_from_context(name)
-        if not where:
-            raise EngineError(f"there is no Docker context {name}; see: docker context ls")
-        try:
-            client = docker.APIClient(version="auto", timeout=ANSWER_WITHIN, **where)
-        except docker.errors.DockerException as error:
-            raise EngineError(no_daemon(where.get("base_url", "the default socket"), error)) from error
-        client.timeout = LONGEST_CALL
-        return client
+        return daemon.connect()
 
     def absent(self) -> str:
         """Return why no daemon can be used."""

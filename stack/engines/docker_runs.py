@@ -6,10 +6,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from stack.engines import container, docker_log, holder, one_off
+from stack.engines import container, docker_log, holder, one_off, reaper
 from stack.engines.base import Runs
 from stack.engines.docker_session import LOST, ContainerSession
-from stack.engines.told import gone_is_fine, told
+from stack.engines.told import gone_is_fine, is_refusal, told
 from stack.errors import BusyError, EngineError, IdentityError, NotUpError
 
 if TYPE_CHECKING:
@@ -31,16 +31,25 @@ class ContainerRuns(Runs):
     def begin(self, order: Order) -> Session:
         """Create a container as the worker's, compare the two, attach, start.
 
-        It joins a held network namespace where the worker runs: somebody waits for it.
+        It joins a held network namespace where the worker runs: somebody waits for it. Where that is refused, as when
+        the holder has just gone, it has interfaces of its own. A start that was not answered is not repeated.
         """
-        with self._created(order, join=bool(order.replica.id)) as created:
-            session = ContainerSession(self.api, created, tty=order.tty, interactive=order.interactive)
-            self._start(created)
+        with told():
+            held = holder.find_or_make(self.api, self.project, self._worker(order.replica)) if order.replica.id else ""
+        if not held:
+            return self._begin(order)
+        try:
+            session = self._begin(order, held)
+        except (EngineError, BusyError) as error:
+            if not is_refusal(error):
+                raise
+            return self._begin(order)
+        reaper.leave_behind(self.stack)
         return session
 
     def detach(self, order: Order) -> None:
         """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
-        with self._created(order, join=False) as created:
+        with self._created(order) as created:
             self._start(created)
 
     def unlike(self, order: Order) -> tuple[str, ...]:
@@ -84,20 +93,25 @@ class ContainerRuns(Runs):
         with told(), gone_is_fine():
             self.api.remove_container(self._container(identity), v=True)
 
+    def _begin(self, order: Order, held: str = "") -> Session:
+        with self._created(order, held) as created:
+            session = ContainerSession(self.api, created, tty=order.tty, interactive=order.interactive)
+            self._start(created)
+        return session
+
     @contextlib.contextmanager
-    def _created(self, order: Order, *, join: bool) -> Iterator[str]:
+    def _created(self, order: Order, held: str = "") -> Iterator[str]:
         """Create the container of a run for a while; it is removed where it cannot be started."""
         with told():
             worker = self._worker(order.replica)
             body = one_off.body(worker, order)
-            held = holder.find_or_make(self.api, self.project, worker) if join else ""
             if held:
                 body = holder.joined(body, held)
             created = self.api.create_container_from_config(body, f"{self.project}-run-{order.id}")["Id"]
             try:
                 for network in [] if held else one_off.networks(worker)[1:]:
                     self.api.connect_container_to_network(created, network)
-                self._refuse_unlike(worker, created, order)
+                self._refuse_unlike(worker, created, order, held)
                 yield created
             except BaseException:
                 self._withdraw(created)
@@ -127,13 +141,22 @@ class ContainerRuns(Runs):
             return one_off.template(self.stack, service, image) if service else {}
         raise NotUpError(f"release {replica.release} is not built here; see: invoke build")
 
-    def _refuse_unlike(self, worker: container.Body, created: str, order: Order) -> None:
+    def _refuse_unlike(self, worker: container.Body, created: str, order: Order, held: str) -> None:
         run = self.api.inspect_container(created)
-        if run["HostConfig"]["NetworkMode"].startswith("container:"):
-            run["NetworkSettings"] = worker["NetworkSettings"]  # the holder was chosen for being on just these
-        if unasked := one_off.unasked(one_off.unlike(worker, run, order), order):
+        if held:
+            run = holder.seen_through(run, self._held(held))
+        if unasked := one_off.unasked(worker, run, order):
             names = ", ".join(unasked)
             raise IdentityError(f"the run would differ from {order.replica.name} in {names}; nothing was started")
+
+    def _held(self, identity: str) -> container.Body:
+        """Return the inspected holder that a run is to join; raises `NotFound` where it is about to go."""
+        from docker.errors import NotFound
+
+        found: container.Body = self.api.inspect_container(identity)
+        if holder.is_leaving(found["Name"]) or not found["State"]["Running"]:
+            raise NotFound(f"the holder {identity[:12]} has gone")
+        return found
 
     @property
     def _labels(self) -> list[str]:

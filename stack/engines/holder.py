@@ -3,7 +3,10 @@
 Most of the time that a container takes to start goes into making its interfaces (docs/runs.md has the numbers). A run
 that joins a namespace which is there already starts in half the time. It cannot join a worker's own: that goes with the
 worker when it dies or is replaced, and would take the run's network along. So the first run makes a holder on the very
-networks of the worker; it ends by itself an hour after the last worker has gone, and `down` removes it.
+networks of the worker, and leaves a process behind that removes it when no run needs it any more (reaper).
+
+Whoever removes a holder first renames it, then looks whether a run has joined it; whoever joins one first creates the
+run, then looks whether the holder still has its name. So one of the two sees the other, and no run loses its network.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 from docker.errors import APIError
 
 from stack.engines.container import COMPOSE
-from stack.engines.one_off import networks
+from stack.engines.one_off import RUN, is_abandoned, networks
 
 if TYPE_CHECKING:
     import docker
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from stack.engines.container import Body
 
 HOLDER = "twelfth.holder"
+JOINED = "container:"
+LEAVING = "-leaving"
+"""End of the name of a holder that is about to be removed."""
+
 CONFLICT = HTTPStatus.CONFLICT
 WATCH = """\
 missed=0
@@ -41,8 +48,8 @@ def find_or_make(api: docker.APIClient, project: str, worker: Body) -> str:
     Returns an empty string where none can be had, as in an image without a shell.
     """
     wanted = _ids(worker)
-    for each in api.containers(filters=_labels(project)):
-        if _ids(each) == wanted:
+    for each in listed(api, project):
+        if each["State"] == "running" and not is_leaving(each["Names"][0]) and _ids(each) == wanted:
             return str(each["Id"])
     made = _created(api, f"{project}-holder-{_token(wanted)}", worker)
     try:
@@ -53,7 +60,7 @@ def find_or_make(api: docker.APIClient, project: str, worker: Body) -> str:
         found = api.inspect_container(made)
         return str(found["Id"]) if found["State"]["Running"] and _ids(found) == wanted else ""
     except APIError:
-        remove(api, made)
+        remove(api, made, force=False)  # one that runs after all may have been joined
         return ""
 
 
@@ -72,16 +79,47 @@ def _token(networks: dict[str, str]) -> str:
     return hashlib.sha256(repr(sorted(networks.values())).encode()).hexdigest()[:8]
 
 
+def listed(api: docker.APIClient, project: str) -> list[Body]:
+    """Return the project's holders as the daemon lists them."""
+    found: list[Body] = api.containers(all=True, filters={"label": [HOLDER, f"{COMPOSE}project={project}"]})
+    return found
+
+
+def is_leaving(name: str) -> bool:
+    """Return whether a holder of this name is about to be removed, so that no run may join it any more."""
+    return name.endswith(LEAVING)
+
+
+def remove_unused(api: docker.APIClient, project: str, now: float) -> None:
+    """Remove the holders that no run has joined, whoever may be joining them meanwhile."""
+    for each in listed(api, project):
+        if each["Id"] in joined_by_runs(api, project, now):
+            continue
+        name = each["Names"][0].lstrip("/")
+        if not is_leaving(name):
+            with contextlib.suppress(APIError):  # somebody else did
+                api.rename(each["Id"], name + LEAVING)
+        if each["Id"] not in joined_by_runs(api, project, now):
+            remove(api, each["Id"])
+
+
+def joined_by_runs(api: docker.APIClient, project: str, now: float) -> set[str]:
+    """Return the ids of the holders whose namespace a run has that has not ended, or that may yet be started."""
+    wanted = {"label": [RUN, f"{COMPOSE}project={project}"], "status": ["created", "running", "paused", "restarting"]}
+    found = api.containers(all=True, filters=wanted)
+    return {each["HostConfig"]["NetworkMode"].removeprefix(JOINED) for each in found if not is_abandoned(each, now)}
+
+
 def remove_all(api: docker.APIClient, project: str) -> None:
     """Remove the project's holders."""
-    for each in api.containers(all=True, filters=_labels(project)):
+    for each in listed(api, project):
         remove(api, each["Id"])
 
 
-def remove(api: docker.APIClient, identity: str) -> None:
+def remove(api: docker.APIClient, identity: str, *, force: bool = True) -> None:
     """Remove a holder, which may be about to remove itself."""
     with contextlib.suppress(APIError):
-        api.remove_container(identity, force=True)
+        api.remove_container(identity, force=force)
 
 
 def body(worker: Body) -> Body:
@@ -121,12 +159,20 @@ def joined(run: Body, holder: str) -> Body:
     """Return a run's body so that it joins the holder's namespace instead of having interfaces of its own."""
     host = {name: value for name, value in run["HostConfig"].items() if name not in NAMING}
     rest = {name: value for name, value in run.items() if name != "NetworkingConfig"}
-    return rest | {"HostConfig": host | {"NetworkMode": f"container:{holder}"}}
+    return rest | {"HostConfig": host | {"NetworkMode": JOINED + holder}}
+
+
+def seen_through(run: Body, holder: Body) -> Body:
+    """Return an inspected run that has joined a holder as if the holder's networks were its own.
+
+    One that has joined anything else stays as it is.
+    """
+    own, host = run["HostConfig"], holder["HostConfig"]
+    if own["NetworkMode"] != JOINED + holder["Id"]:
+        return run
+    network = {name: host.get(name) for name in ("NetworkMode", *NAMING)}
+    return run | {"HostConfig": own | network, "NetworkSettings": holder["NetworkSettings"]}
 
 
 def _ids(container: Body) -> dict[str, str]:
     return {name: each["NetworkID"] for name, each in container["NetworkSettings"]["Networks"].items()}
-
-
-def _labels(project: str) -> dict[str, list[str]]:
-    return {"label": [HOLDER, f"{COMPOSE}project={project}"]}

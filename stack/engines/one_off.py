@@ -15,7 +15,7 @@ from stack.engines.container import COMPOSE, RELEASE, found_recipe
 from stack.model import Run, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from stack.engines.container import Body
     from stack.model import Order, Service, Stack
@@ -54,7 +54,7 @@ def body(worker: Body, order: Order) -> Body:
         "AttachStdin": order.interactive,
         "AttachStdout": True,
         "AttachStderr": True,
-        "HostConfig": _host_config(host) | ({} if order.kept else {"LogConfig": NO_LOG}),
+        "HostConfig": host | RUNS_OWN | ({} if order.kept else {"LogConfig": NO_LOG}),
         "NetworkingConfig": {"EndpointsConfig": {name: {} for name in networks(worker)[:1]}},
     }
 
@@ -105,14 +105,15 @@ def unlike(worker: Body, run: Body, order: Order) -> tuple[str, ...]:
     told = {f"environment.{name}" for name, _ in order.told}
     found = differences(found_recipe(worker), found_recipe(run))
     settings = tuple(name for name in found if name not in told and not name.startswith(SERVICE_ONLY))
-    own = RUNS_OWN if order.kept else {*RUNS_OWN, "LogConfig"}
-    return settings + _unlike_rest(worker, run, own)
+    return settings + _unlike_rest(worker, run, RUNS_OWN if order.kept else RUNS_OWN | {"LogConfig": NO_LOG})
 
 
-def unasked(unlike: Iterable[str], order: Order) -> tuple[str, ...]:
-    """Return those differences that the order did not ask for."""
-    asked = {f"environment.{name}" for name, _ in order.environment}
-    return tuple(name for name in unlike if name not in asked)
+def unasked(worker: Body, run: Body, order: Order) -> tuple[str, ...]:
+    """Return the names of what differs and was not asked for, or is not as it was asked for."""
+    asked = {f"environment.{name}": value for name, value in order.environment + order.told}
+    made = found_recipe(run)
+    wrong = (name for name, value in asked.items() if made.get(name) != value)
+    return (*(name for name in unlike(worker, run, order) if name not in asked), *wrong)
 
 
 def planned(worker: Body, order: Order) -> Body:
@@ -121,22 +122,31 @@ def planned(worker: Body, order: Order) -> Body:
     return {**worker, "Config": made, "HostConfig": made["HostConfig"]}
 
 
-def _unlike_rest(worker: Body, run: Body, own: Collection[str]) -> tuple[str, ...]:
+def _unlike_rest(worker: Body, run: Body, own: Body) -> tuple[str, ...]:
     """Return the names of what a recipe does not speak of: the entrypoint, capabilities, privileges and so on."""
     config = [name for name in ("Entrypoint", "WorkingDir") if _other(worker["Config"], run["Config"], name)]
-    host = [name for name in worker["HostConfig"] if name not in own]
-    return (*config, *(name for name in host if _other(worker["HostConfig"], run["HostConfig"], name)))
+    wanted, made = worker["HostConfig"] | own, run["HostConfig"]
+    names = {**wanted, **made} if "Id" in worker else wanted  # a template leaves the rest to the daemon
+    return (*config, *(name for name in names if name not in IN_RECIPE and _other(wanted, made, name)))
 
 
 def _other(worker: Body, run: Body, name: str) -> bool:
     return (worker.get(name) or None) != (run.get(name) or None)
 
 
-RUNS_OWN = {"NetworkMode", "PortBindings", "RestartPolicy", "AutoRemove", "Init", "ContainerIDFile", "Links"} | {
-    "PublishAllPorts",
-    *("Dns", "DnsOptions", "DnsSearch", "ExtraHosts"),  # of the namespace that a run joins
+IN_RECIPE = {"CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}
+"""Settings of the host's that a recipe has, under names of its own."""
+
+RUNS_OWN: Body = {
+    "AutoRemove": False,
+    "ContainerIDFile": "",
+    "Init": True,
+    "Links": None,
+    "PortBindings": {},
+    "PublishAllPorts": False,
+    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
 }
-"""Settings of the host's that a run has its own of, or that the recipe speaks of."""
+"""Settings of the host's that a run has its own of, whatever the worker has."""
 
 
 def _bounded(order: Order, grace: int) -> list[str]:
@@ -151,14 +161,6 @@ def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> lis
     """Return the worker's variables with the overrides; one without `=`, as Compose writes it, stays unset."""
     own = {pair.partition("=")[0]: pair for pair in worker}
     return list((own | {name: f"{name}={value}" for name, value in overrides}).values())
-
-
-def _host_config(worker: Body) -> Body:
-    own = {"PortBindings": {}, "RestartPolicy": {"Name": "no"}, "AutoRemove": False, "Init": True}
-    return {name: value for name, value in worker.items() if name not in _ANEW} | own
-
-
-_ANEW = {"ContainerIDFile", "PublishAllPorts", "Links"}
 
 
 def exit_code(run: Body) -> int:
@@ -188,8 +190,12 @@ def superfluous(listed: Iterable[Body], keep: int, now: float) -> list[Body]:
     One that was created and not started belongs to a client that is about to start it, or that died before it could:
     a minute tells which. `Created` counts whole seconds, so the order of the list decides within one.
     """
-    ended = [each for each in listed if each["State"] != "created" or now - each["Created"] > STARTED_WITHIN]
-    return ended[keep:]
+    return [each for each in listed if each["State"] != "created" or is_abandoned(each, now)][keep:]
+
+
+def is_abandoned(listed: Body, now: float) -> bool:
+    """Return whether a run that was created will not be started any more."""
+    return bool(listed["State"] == "created" and now - listed["Created"] > STARTED_WITHIN)
 
 
 STARTED_WITHIN = 60

@@ -53,11 +53,26 @@ def told(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
         raise EngineError(f"docker: {one_line(str(error))}; try: docker version") from error
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the daemon answered that it will not; a connection that broke tells nothing of what it did."""
+    from docker.errors import APIError
+
+    return isinstance(error.__cause__, APIError)
+
+
 def no_daemon(where: str, error: Exception) -> str:
     """Return what to say where no daemon could be connected to."""
     if "Permission denied" in str(error):
         return f"you may not use the Docker daemon at {where}; join the group docker, or: INVOKE_ENGINE=local invoke up"
     return f"no Docker daemon answers at {where}; start it, or: INVOKE_ENGINE=local invoke up"
+
+
+def over_ssh(url: str) -> str:
+    """Return what to say of a daemon behind ssh://, whose connections carry no streams of a run: how to reach it."""
+    host = url.removeprefix("ssh://").rstrip("/")
+    name, _, port = host.partition(":")
+    way = f"ssh -fnNT {f'-p {port} ' if port else ''}-L /tmp/docker.sock:/var/run/docker.sock {name}"
+    return f"{url} cannot carry the streams of a run; try: {way} && export DOCKER_HOST=unix:///tmp/docker.sock"
 
 
 def cause(error: BaseException) -> str:

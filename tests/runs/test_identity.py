@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stack import oneoff, smoke
+from stack.engines import holder, one_off
+from stack.engines.container import COMPOSE
+from stack.engines.holder import joined
+from stack.errors import IdentityError
 from tests.runs.client import lifecycle_url, record, records, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stack.engines.docker import Docker
     from tests.conftest import Project
 
 
@@ -77,22 +86,106 @@ def test_program_is_a_command_by_being_there(project: Project) -> None:
     assert (6, "['a b', '--c']\n") == (done.returncode, done.stdout)
 
 
-def test_holder_that_a_killed_client_left_unstarted_serves_the_next_run(project: Project) -> None:
-    """It is found by its name; there is one a stack, however many clients come first."""
-    if project.engine_name != "docker":
-        pytest.skip("only containers have a namespace to hold")
-    import docker
+on_docker = pytest.mark.parametrize("engine_name", ["docker"], indirect=True)
+Body = dict[str, Any]
 
-    from stack.engines import holder
 
-    project.up()
-    api = docker.APIClient(version="auto")
-    worker = api.inspect_container(oneoff.source(project.engine()).id)
-    name = f"{project.name}-holder-{holder._token(holder._ids(worker))}"  # noqa: SLF001 - what a dead client left
-    api.create_container_from_config(holder.body(worker), name)
-    done = run(project, "--", "true")
-    found = api.containers(all=True, filters={"label": [holder.HOLDER, f"com.docker.compose.project={project.name}"]})
-    api.close()
+def ids(engine: Docker, label: str) -> set[str]:
+    """Return the ids of the project's containers that have a label, whatever their state."""
+    wanted = {"label": [f"{COMPOSE}project={engine.stack.project}", label]}
+    return {each["Id"] for each in engine.api.containers(all=True, filters=wanted)}
 
-    assert 0 == done.returncode
-    assert [("running", [f"/{name}"])] == [(each["State"], each["Names"]) for each in found]
+
+def alter(engine: Docker, monkeypatch: pytest.MonkeyPatch, change: Callable[[Body], Body]) -> None:
+    """Have the daemon make the container of every run otherwise than it is asked to."""
+    make: Callable[[Body, str], Body] = engine.api.create_container_from_config
+
+    def otherwise(body: Body, name: str) -> Body:
+        return make(change(body) if one_off.RUN in body["Labels"] else body, name)
+
+    monkeypatch.setattr(engine.api, "create_container_from_config", otherwise)
+
+
+def refusal(engine: Docker, way: str = "begin") -> str:
+    """Start a run, which is to be refused and to leave nothing behind, and return why."""
+    before = ids(engine, one_off.RUN)
+    with pytest.raises(IdentityError) as refused:
+        getattr(engine.runs, way)(oneoff.order(["true"], oneoff.source(engine), environment=(("LEVEL", "debug"),)))
+    assert before == ids(engine, one_off.RUN)
+    return str(refused.value)
+
+
+@on_docker
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("Env", ["HOST_REDIS=else"], "environment.HOST_REDIS"),
+        ("Env", ["LEVEL=info"], "environment.LEVEL"),
+        ("User", "root", "user"),
+        ("Entrypoint", ["env"], "Entrypoint"),
+        ("WorkingDir", "/", "WorkingDir"),
+        ("HostConfig.NanoCpus", 500_000_000, "limits.cpus"),
+        ("HostConfig.Memory", 64 << 20, "limits.memory"),
+        ("HostConfig.PidsLimit", 7, "limits.pids"),
+        ("HostConfig.ReadonlyRootfs", False, "read_only"),
+        ("HostConfig.CapDrop", [], "cap_drop"),
+        ("HostConfig.CapAdd", ["NET_ADMIN"], "CapAdd"),
+        ("HostConfig.Privileged", True, "Privileged"),
+        ("HostConfig.SecurityOpt", [], "security_opt"),
+        ("HostConfig.Tmpfs", {}, "tmpfs./tmp"),
+        ("HostConfig.Binds", ["/etc:/host"], "Binds"),
+        ("HostConfig.Mounts", [{"Type": "volume", "Target": "/more"}], "volume./more"),
+        ("HostConfig.PidMode", "host", "PidMode"),
+        ("HostConfig.Ulimits", [{"Name": "nofile", "Soft": 64, "Hard": 64}], "Ulimits"),
+        ("HostConfig.NetworkMode", "host", "NetworkMode"),
+        ("HostConfig.RestartPolicy", {"Name": "always"}, "RestartPolicy"),
+    ],
+)
+def test_run_that_was_made_otherwise_is_refused_by_name(
+    serving: Project, monkeypatch: pytest.MonkeyPatch, key: str, value: Any, name: str
+) -> None:
+    """The daemon made something else than was asked of it: it is not started, and nothing of it is left."""
+    engine: Docker = serving.engine()  # type: ignore[assignment]
+    part, _, setting = key.rpartition(".")
+    inner = {setting: value}
+    alter(engine, monkeypatch, lambda body: body | ({part: body[part] | inner} if part else inner))
+    said = refusal(engine)
+
+    assert said.startswith("the run would differ from worker-1 in ")
+    assert name in re.split(" in |, |; ", said)
+    assert said.endswith("; nothing was started")
+
+
+@on_docker
+@pytest.mark.parametrize("way", ["begin", "detach"])
+def test_run_of_another_image_is_refused(serving: Project, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Whether anybody waits for it or not."""
+    engine: Docker = serving.engine()  # type: ignore[assignment]
+    redis = engine.replicas("redis")[0].image
+    alter(engine, monkeypatch, lambda body: body | {"Image": redis})
+
+    assert " in image" in refusal(engine, way)
+
+
+@on_docker
+def test_run_on_other_networks_is_refused(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With interfaces of its own: one network is not the worker's, one of the worker's is missing."""
+    engine: Docker = serving.engine()  # type: ignore[assignment]
+    alter(engine, monkeypatch, lambda body: body | {"HostConfig": body["HostConfig"] | {"NetworkMode": "bridge"}})
+    alter(engine, monkeypatch, lambda body: body | {"NetworkingConfig": {}})
+
+    assert f" in network.bridge, network.{serving.name}_front, NetworkMode;" in refusal(engine, "detach")
+
+
+@on_docker
+def test_run_in_the_namespace_of_something_else_is_refused(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Redis, asked for or not: that is on other networks; of the worker: that goes with it."""
+    engine: Docker = serving.engine()  # type: ignore[assignment]
+    worker, redis = (engine.replicas(name)[0].id for name in ("worker", "redis"))
+    with monkeypatch.context() as patched:
+        patched.setattr(holder, "find_or_make", lambda *_: redis)
+        assert f"network.{serving.name}_front" in refusal(engine)
+    for other in (worker, redis):
+        with monkeypatch.context() as patched:
+            alter(engine, patched, functools.partial(joined, holder=other))
+            assert "NetworkMode" in refusal(engine)

@@ -142,7 +142,7 @@ def test_run_leaves_behind_what_makes_a_service() -> None:
     body = one_off.body(inspected(), ORDER)
 
     assert {} == body["HostConfig"]["PortBindings"]
-    assert {"Name": "no"} == body["HostConfig"]["RestartPolicy"]
+    assert "no" == body["HostConfig"]["RestartPolicy"]["Name"]
     assert {"Test": ["NONE"]} == body["Healthcheck"]
     assert {"p_front": {}} == body["NetworkingConfig"]["EndpointsConfig"]
 
@@ -162,14 +162,75 @@ def test_time_limit_is_kept_inside_the_container() -> None:
     assert ["timeout", "--kill-after=3", "1.5", "sleep", "9"] == one_off.body(inspected(), limited)["Cmd"]
 
 
-def test_run_that_would_differ_is_told_by_name_except_for_what_was_asked() -> None:
-    """An override is no difference; another user is."""
-    run = inspected()
-    run["Config"] = run["Config"] | {"Env": [*run["Config"]["Env"], "TOKEN=hush"], "User": "0", "Cmd": ["x"]}
+def as_asked(**changes: Any) -> dict[str, Any]:
+    """Return what the engine would report of a run of ORDER's that was made as it should be."""
+    run, made = inspected(), one_off.body(inspected(), ORDER)
+    return run | {"Config": made, "HostConfig": run["HostConfig"] | one_off.RUNS_OWN} | changes
 
-    found = one_off.unlike(inspected(), run, ORDER)
-    assert ("environment.TOKEN", "user") == found
-    assert ("user",) == one_off.unasked(found, ORDER)
+
+def test_run_that_was_made_as_asked_shows_only_what_was_asked() -> None:
+    """An override by its name; that it is told who it is, is no difference."""
+    assert ("environment.TOKEN",) == one_off.unlike(inspected(), as_asked(), ORDER)
+    assert () == one_off.unasked(inspected(), as_asked(), ORDER)
+
+
+def changed(run: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """Return an inspected container with another value at a path, such as HostConfig.Memory."""
+    first, _, rest = path.partition(".")
+    return run | {first: changed(run[first], rest, value) if rest else value}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "name"),
+    [
+        ("Image", "sha256:2", "image"),
+        ("Config.User", "0", "user"),
+        ("Config.Entrypoint", ["env"], "Entrypoint"),
+        ("Config.WorkingDir", "/", "WorkingDir"),
+        ("NetworkSettings.Networks", {"p_front": {}}, "network.p_back"),
+        ("NetworkSettings.Networks", {"p_front": {}, "p_back": {}, "q": {}}, "network.q"),
+        ("HostConfig.NetworkMode", "container:another", "NetworkMode"),
+        ("HostConfig.NanoCpus", 7, "limits.cpus"),
+        ("HostConfig.Memory", 7, "limits.memory"),
+        ("HostConfig.PidsLimit", 8, "limits.pids"),
+        ("HostConfig.ReadonlyRootfs", False, "read_only"),
+        ("HostConfig.CapDrop", [], "cap_drop"),
+        ("HostConfig.SecurityOpt", ["seccomp=unconfined"], "security_opt"),
+        ("HostConfig.Tmpfs", {}, "tmpfs./t"),
+        ("HostConfig.Mounts", [], "Mounts"),
+        *((f"HostConfig.{name}", "otherwise", name) for name in ("IpcMode", "PidMode", "UTSMode", "UsernsMode")),
+        *(
+            (f"HostConfig.{name}", ["x"], name)
+            for name in ("Binds", "CapAdd", "Devices", "Dns", "ExtraHosts", "GroupAdd")
+        ),
+        *((f"HostConfig.{name}", {"x": "1"}, name) for name in ("Sysctls", "StorageOpt")),
+        *((f"HostConfig.{name}", True, name) for name in ("AutoRemove", "Privileged", "PublishAllPorts")),
+        ("HostConfig.Init", False, "Init"),
+        ("HostConfig.PortBindings", {"80/tcp": [{"HostIp": "", "HostPort": "80"}]}, "PortBindings"),
+        ("HostConfig.RestartPolicy", {"Name": "always", "MaximumRetryCount": 0}, "RestartPolicy"),
+        ("HostConfig.AnythingNew", 1, "AnythingNew"),
+    ],
+)
+def test_run_that_would_differ_is_told_by_name(path: str, value: object, name: str) -> None:
+    """Whatever it is, and whether the worker has such a setting at all."""
+    assert (name,) == one_off.unasked(inspected(), changed(as_asked(), path, value), ORDER)
+
+
+@pytest.mark.parametrize(
+    ("env", "names"),
+    [
+        (["HOST_REDIS=else"], ("environment.HOST_REDIS",)),
+        (["EXTRA=1"], ("environment.EXTRA",)),
+        (["TOKEN=other"], ("environment.TOKEN",)),
+        (["TWELFTH_RUN=other"], ("environment.TWELFTH_RUN",)),
+    ],
+)
+def test_environment_that_is_not_as_asked_is_told_by_name(env: list[str], names: tuple[str, ...]) -> None:
+    """A variable of the worker's, one of nobody's, and the wrong value of one that was asked for."""
+    run = as_asked()
+    run["Config"] = run["Config"] | {"Env": [*run["Config"]["Env"], *env]}
+
+    assert names == one_off.unasked(inspected(), run, ORDER)
 
 
 @pytest.mark.parametrize(
