@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stack import oneoff, smoke
+from stack.engines import holder
 from tests.conftest import make_project, require
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def containers(project: Project) -> dict[str, str]:
 
 
 def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project) -> None:
-    """`ps`, `logs` and `down` see it as their own, and nothing is left."""
+    """`ps`, `logs` and `down` see it as their own, and nothing is left, right after a run that joined a holder too."""
     docker_project.up("worker=2")
+    assert 0 == docker_project.invoke("reset").returncode
     listed = [json.loads(line) for line in compose(docker_project, "ps", "--format", "json").splitlines()]
 
     assert {"redis-1", "web-1", "worker-1", "worker-2"} == {
@@ -67,6 +69,7 @@ def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project)
     compose(docker_project, "down")
     assert {} == containers(docker_project)
     assert () == docker_project.engine().observe().networks
+    assert [] == holder.listed(docker_project.engine().api, docker_project.name)  # type: ignore[attr-defined]
 
 
 def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:

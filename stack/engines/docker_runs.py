@@ -39,13 +39,13 @@ class ContainerRuns(Runs):
         if not held:
             return self._begin(order)
         try:
-            session = self._begin(order, held)
+            return self._begin(order, held)
         except (EngineError, BusyError) as error:
             if not is_refusal(error):
                 raise
             return self._begin(order)
-        reaper.leave_behind(self.stack)
-        return session
+        finally:
+            reaper.leave_behind(self.stack)
 
     def detach(self, order: Order) -> None:
         """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
