@@ -96,7 +96,11 @@ class ContainerRuns(Runs):
     def _begin(self, order: Order, held: str = "") -> Session:
         with self._created(order, held) as created:
             session = ContainerSession(self.api, created, tty=order.tty, interactive=order.interactive)
-            self._start(created)
+            try:
+                self._start(created)
+            except BaseException:
+                session.close()
+                raise
         return session
 
     @contextlib.contextmanager

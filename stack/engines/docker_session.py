@@ -77,9 +77,13 @@ class ContainerSession(Session):
             if self._broken:
                 raise self._broken
             code = int(self.api.wait(self.identity, timeout=RECORDED_WITHIN)["StatusCode"])
-            self.socket.close()
-            self._answer.close()
+            self.close()
             return one_off.exit_code(self._inspected) if code else 0
+
+    def close(self) -> None:
+        """Let go of the streams."""
+        self.socket.close()
+        self._answer.close()
 
     @functools.cached_property
     def _inspected(self) -> Body:
