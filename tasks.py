@@ -472,7 +472,7 @@ def stop(c: Context, run: str) -> None:
     """End a run: TERM, and KILL after its grace period."""
     from stack import oneoff
 
-    ended = oneoff.stop(_engine(c).runs, run)
+    ended = oneoff.stop(_engine(c).runs, run, _warn)
     _say(f"{ended.id} {ended.state}, exit code {ended.exit_code}")
 
 

@@ -154,7 +154,7 @@ def _apply(engine: Engine, step: plan.Step, say: Say) -> None:
         case plan.Remove(replica):
             engine.remove(replica)
         case plan.End(run):
-            engine.runs.stop(run.id)
+            engine.runs.stop(run.id, lambda line: say(f"  {line}"))
         case plan.Forget(run):
             engine.runs.forget(run.id)
         case plan.Release(service):

@@ -144,7 +144,9 @@ def run(engine: Engine, wanted: Order, streams: tuple[int, int] = (0, 1)) -> int
     """
     make_networks(engine, wanted)
     runs = engine.runs
-    code = terminal.attend(lambda: runs.begin(wanted), interactive=wanted.interactive, tty=wanted.tty, streams=streams)
+    code = terminal.attend(
+        lambda: runs.begin(wanted), wanted.id, interactive=wanted.interactive, tty=wanted.tty, streams=streams
+    )
     runs.make_room(KEPT)
     return code
 
@@ -187,13 +189,13 @@ def chosen(runs: Runs, prefix: str) -> Run:
     raise MisuseError(f"{prefix} is short for {', '.join(each.id for each in found)}; say which")
 
 
-def stop(runs: Runs, prefix: str) -> Run:
-    """End a run and return its record; raises `MisuseError` for one that has ended already."""
+def stop(runs: Runs, prefix: str, say: Callable[[str], None]) -> Run:
+    """End a run and return its record; say what is waited for. Raises `MisuseError` for one that has ended already."""
     wanted = chosen(runs, prefix)
     if not wanted.is_running:
         how = f"{wanted.state}, exit code {wanted.exit_code}"
         raise MisuseError(f"run {wanted.id} has ended ({how}); see: invoke history")
-    runs.stop(wanted.id)
+    runs.stop(wanted.id, say)
     return chosen(runs, wanted.id)
 
 

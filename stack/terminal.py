@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
 
-from stack.engines.base import STDOUT
+from stack.engines.base import STDERR, STDOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,17 +19,23 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 16
 BROKEN_PIPE = 128 + signal.SIGPIPE
+INSISTENT = 2
+"""How often Ctrl-C is pressed by somebody who wants to know how else the run can be ended."""
+
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
-def attend(begin: Callable[[], Session], *, interactive: bool, tty: bool, streams: tuple[int, int] = (0, 1)) -> int:
+def attend(
+    begin: Callable[[], Session], identity: str, *, interactive: bool, tty: bool, streams: tuple[int, int] = (0, 1)
+) -> int:
     """Begin a run, pass everything until it has ended, and return its exit code.
 
+    `identity` is what the operator is told to stop where the run does not end on Ctrl-C.
     `streams` are the file descriptors of its input and output. Where the output cannot be written, the run is ended
     with TERM; a reader that went away makes that exit code 141, as for any writer to a pipe, and all else an OSError.
     """
     source, target = streams
-    with forwarded_signals(begin) as session, contextlib.ExitStack() as stack:
+    with forwarded_signals(begin, identity) as session, contextlib.ExitStack() as stack:
         if tty:
             stack.enter_context(raw_terminal(session))
         if interactive:
@@ -95,19 +102,28 @@ def pump_input(session: Session, source: int) -> None:
         session.end_input()
 
 
+def insistence(identity: str) -> bytes:
+    """Return what to say to somebody who presses Ctrl-C and sees the run go on."""
+    return f"twelfth: run {identity} goes on; to kill it: Ctrl-C again, or elsewhere: invoke stop {identity}\n".encode()
+
+
 @contextlib.contextmanager
-def forwarded_signals(begin: Callable[[], Session]) -> Iterator[Session]:
+def forwarded_signals(begin: Callable[[], Session], identity: str) -> Iterator[Session]:
     """Begin a run and send it what is sent to us; what comes while it begins waits for it.
 
     A second one in that time interrupts us, should the engine not answer. SIGHUP is not for the run: it outlives a
-    lost terminal.
+    lost terminal. Of Ctrl-C the second says how to end the run, and each further one is KILL.
     """
+    interrupts = itertools.count(1)
     session: Session | None = None
     early: list[int] = []
 
     def forward(number: int, _: object) -> None:
         if session:
-            session.signal(number)
+            pressed = next(interrupts) if number == signal.SIGINT else 0
+            if pressed == INSISTENT:
+                write(STDERR, insistence(identity))
+            session.signal(signal.SIGKILL if pressed > INSISTENT else number)
         elif early:
             raise KeyboardInterrupt
         else:

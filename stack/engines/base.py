@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 STDOUT, STDERR = 1, 2
 
 
+def waiting(identity: str, grace: float) -> str:
+    """Return what to say while a run is being stopped; `grace` is in seconds."""
+    return f"run {identity} has {grace:g} s to end on TERM; then it is killed"
+
+
 class Session(ABC):
     """A run that has begun, as its client holds it: what goes in, what comes out, how it ends."""
 
@@ -147,8 +152,11 @@ class Runs(ABC):
         """Yield (STDOUT or STDERR, bytes) of what a run printed; with `follow`, until it has ended."""
 
     @abstractmethod
-    def stop(self, identity: str) -> None:
-        """End a run with TERM, and KILL after its grace period; return when it has ended, recorded as stopped."""
+    def stop(self, identity: str, say: Say) -> None:
+        """End a run with TERM, and KILL after its grace period; return when it has ended, recorded as stopped.
+
+        Says once what is waited for.
+        """
 
     @abstractmethod
     def forget(self, identity: str) -> None:

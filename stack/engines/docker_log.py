@@ -28,7 +28,8 @@ def printed(api: docker.APIClient, name: str, *, follow: bool, last: int | None 
     wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
     with api.get(url, params=wanted, stream=True, timeout=None) as answer:
         _refuse_failed(answer)
-        yield from (frames.raw if terminal else frames.frames)(answer.raw.read1)
+        read = answer.raw.read1 if follow else answer.raw.read  # what comes, line by line, or in large pieces
+        yield from (frames.raw if terminal else frames.output)(read)
 
 
 def _refuse_failed(answer: requests.Response) -> None:

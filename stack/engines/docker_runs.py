@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from stack.engines import container, docker_log, holder, one_off, reaper
-from stack.engines.base import Runs
+from stack.engines.base import Runs, waiting
 from stack.engines.docker_session import LOST, ContainerSession
 from stack.engines.told import gone_is_fine, is_refusal, told
 from stack.errors import BusyError, EngineError, IdentityError, NotUpError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import docker
 
-    from stack.engines.base import Session
+    from stack.engines.base import Say, Session
     from stack.model import Order, Run, Running, Stack
 
 
@@ -80,13 +80,15 @@ class ContainerRuns(Runs):
         with told():
             yield from docker_log.printed(self.api, self._container(identity), follow=follow)
 
-    def stop(self, identity: str) -> None:
+    def stop(self, identity: str, say: Say) -> None:
         """Rename the container, which tells that it was stopped, and stop it; others may do so at the same time."""
         with told(), gone_is_fine():
             run = self.api.inspect_container(self._container(identity))
             if run["State"]["Running"]:
                 self._call_stopped(run)
-                self.api.stop(run["Id"], timeout=run["Config"].get("StopTimeout"))
+                grace = run["Config"].get("StopTimeout") or one_off.KILL_AFTER
+                say(waiting(identity, grace))
+                self.api.stop(run["Id"], timeout=grace)
 
     def forget(self, identity: str) -> None:
         """Remove the container."""

@@ -44,7 +44,7 @@ class ContainerSession(Session):
     def output(self) -> Iterator[tuple[int, bytes]]:
         """Yield what the run prints; a connection that breaks ends it, and `wait` says why."""
         try:
-            yield from (frames.raw if self.tty else frames.frames)(self.socket.recv)
+            yield from (frames.raw if self.tty else frames.output)(self.socket.recv)
         except OSError as error:
             self._broken = error
 

@@ -33,6 +33,33 @@ def frames(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
         yield stream, data
 
 
+def output(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield (stream, bytes) as `frames` does, but what came together of one stream at once: a log has a frame a line.
+
+    It reads ahead, so nothing else may read there.
+    """
+    rest = b""
+    while piece := read(PIECE):
+        found, rest = _split(rest + piece)
+        yield from found
+
+
+def _split(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Return the whole frames at the beginning, neighbours of one stream joined, and the bytes after them."""
+    found: list[tuple[int, list[bytes]]] = []
+    place = 0
+    while len(data) - place >= HEADER.size:
+        stream, length = HEADER.unpack_from(data, place)
+        end = place + HEADER.size + length
+        if end > len(data):
+            break
+        if not found or found[-1][0] != stream:
+            found.append((stream, []))
+        found[-1][1].append(data[place + HEADER.size : end])
+        place = end
+    return [(stream, b"".join(pieces)) for stream, pieces in found], data[place:]
+
+
 def raw(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield what a terminal prints, which comes without frames, as STDOUT."""
     while data := read(PIECE):

@@ -86,7 +86,7 @@ class Keeper:
         try:
             code = self._run()
         except OSError as error:
-            self._emit(frames.STDERR, f"twelfth: {self.spec['command'][0]}: {error.strerror}\n".encode())
+            self._emit(frames.STDERR, self._line(f"{self.spec['command'][0]}: {error.strerror}"))
             code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
         try:
             self._record(began, time.monotonic() - since, code)
@@ -105,7 +105,11 @@ class Keeper:
         return False
 
     def _say(self, line: str) -> None:
-        self._tell(frames.STDERR, f"twelfth: {line}\n".encode())
+        self._tell(frames.STDERR, self._line(line))
+
+    def _line(self, text: str) -> bytes:
+        """Return a line of our own; on a terminal, which is raw while the run has it, the next begins at its left."""
+        return f"twelfth: {text}".encode() + (b"\r\n" if self.spec["tty"] else b"\n")
 
     def _run(self) -> int:
         outputs = self._start()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stack.engines import frames
-from stack.engines.base import Runs
+from stack.engines.base import Runs, waiting
 from stack.engines.json_file import read_json, write_json
 from stack.engines.local_session import KeptSession
 from stack.engines.tail import tail
@@ -22,7 +22,7 @@ from stack.model import Run, differences
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from stack.engines.base import Session
+    from stack.engines.base import Say, Session
     from stack.model import Order, Running
 
 POLL = 0.05
@@ -78,13 +78,14 @@ class KeptRuns(Runs):
         """Yield the kept output."""
         directory = self._directory(identity)
         pieces = tail(directory / "output", lambda: follow and _keeper(directory) != 0)
-        yield from frames.frames(_reader(pieces))
+        yield from frames.output(_reader(pieces))
         if why := read_json(directory / "end.json").get("cut"):
             yield frames.STDERR, f"twelfth: what is kept of this output ends here ({why}); see: df .twelfth\n".encode()
 
-    def stop(self, identity: str) -> None:
+    def stop(self, identity: str, say: Say) -> None:
         """Tell the keeper, and wait for its record."""
         directory = self._directory(identity)
+        say(waiting(identity, read_json(directory / "spec.json").get("grace", 0)))
         while keeper := _keeper(directory):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(keeper, signal.SIGTERM)

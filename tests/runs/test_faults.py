@@ -171,9 +171,9 @@ def test_two_stops_at_once_are_one(serving: Project) -> None:
     identity = detached(serving, "--", "sh", "-c", "trap 'sleep 2; exit 3' TERM; echo on; sleep 60 & wait")
     assert eventually(lambda: "on" in serving.invoke("logs", "--run", identity).stdout)
     clients = [serving.start("stop", identity, **PIPES) for _ in range(2)]
-    said = [(client.communicate(timeout=60), client.returncode) for client in clients]
+    said = [(client.communicate(timeout=60)[0], client.returncode) for client in clients]
 
-    assert [((f"{identity} stopped, exit code 3\n".encode(), b""), 0)] * 2 == said
+    assert [(f"{identity} stopped, exit code 3\n".encode(), 0)] * 2 == said
     assert ("stopped", 3) == (record(serving, identity)["state"], record(serving, identity)["exit_code"])
 
 

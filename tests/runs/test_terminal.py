@@ -73,6 +73,16 @@ def test_terminal_is_restored_however_the_run_ends(
     assert before == terminal.settings
 
 
+def test_error_of_a_run_on_a_terminal_leaves_the_next_line_at_its_left(serving: Project, terminal: Terminal) -> None:
+    """The terminal is raw then: a line's end needs to go back, too."""
+    client = terminal.start(serving, "run", "--", "no-such-program")
+
+    assert 127 == client.wait(30)
+    said = terminal.until("\n")
+    assert "no-such-program" in said
+    assert said.endswith("\r\n")
+
+
 def test_terminal_of_a_run_has_the_size_of_ours(serving: Project, terminal: Terminal) -> None:
     """And the exit code is the shell's."""
     client = terminal.start(serving, "run", "--", "sh")

@@ -95,7 +95,7 @@ def test_signal_that_comes_while_a_run_begins_is_for_the_run(number: signal.Sign
         signal.raise_signal(number)
         return run
 
-    assert 3 == terminal.attend(begin, interactive=False, tty=False)
+    assert 3 == terminal.attend(begin, "abcd", interactive=False, tty=False)
     assert [number] == run.told
     assert before == signal.getsignal(number)
 
@@ -110,5 +110,36 @@ def test_second_signal_interrupts_a_start_that_takes_too_long() -> None:
         raise AssertionError
 
     with pytest.raises(KeyboardInterrupt):
-        terminal.attend(begin, interactive=False, tty=False)
+        terminal.attend(begin, "abcd", interactive=False, tty=False)
     assert before == signal.getsignal(signal.SIGTERM)
+
+
+class Deaf(Remembering):
+    """A run during which the operator presses Ctrl-C so often."""
+
+    def __init__(self, times: int) -> None:
+        """Take how often."""
+        super().__init__()
+        self.times = times
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Go on."""
+        for _ in range(self.times):
+            signal.raise_signal(signal.SIGINT)
+            yield STDOUT, b""
+
+
+@pytest.mark.parametrize(
+    ("times", "told", "lines"),
+    [(1, [], 0), (2, [signal.SIGINT], 1), (3, [signal.SIGINT, signal.SIGKILL], 1)],
+)
+def test_second_ctrl_c_offers_the_way_out_and_the_third_takes_it(
+    times: int, told: list[object], lines: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The first is the run's alone: it may have its own answer."""
+    run = Deaf(times)
+    terminal.attend(lambda: run, "abcd", interactive=False, tty=False)
+
+    assert [signal.SIGINT, *told] == run.told
+    said = capfd.readouterr().err
+    assert lines == said.count("\n") == said.count("to kill it: Ctrl-C again, or elsewhere: invoke stop abcd")
