@@ -489,6 +489,12 @@ def build(c: Context) -> None:
 
 def _develop(c: Context, *commands: str) -> None:
     """Run tools of this environment, each on the whole tree; exit with the first code that is not 0."""
+    import importlib.util
+
+    from stack.errors import MisuseError
+
+    if not importlib.util.find_spec("pytest"):
+        raise MisuseError("what tests and checks need is not installed; it is, once and by itself, with: ./inv check")
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     with c.cd(str(HERE)):
         for command in commands:

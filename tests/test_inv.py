@@ -1,0 +1,124 @@
+"""What `./inv` installs, and when; a hand-made `uv` notes what it is asked for and installs nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+UV = """#!/bin/sh
+for last; do :; done
+echo "$1 ${last##"$PWD"/}" >>asked
+case $1 in
+    venv) ! [ -e slow ] || sleep 0.5; mkdir -p "$last/bin" && cp invoke "$last/bin/invoke" ;;
+    pip) ! [ -e broken ] ;;
+esac
+"""
+
+
+@dataclass
+class Clone:
+    """A directory with `inv`, lock files and the hand-made programs."""
+
+    directory: Path
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start `./inv` and return its process."""
+        path = f"{self.directory / 'path'}:{os.environ['PATH']}"
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            ["./inv", *words], cwd=self.directory, env={"PATH": path}, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def inv(self, *words: str) -> tuple[int, str, list[str]]:
+        """Run `./inv`; return its exit code, its output, and what was asked of `uv` meanwhile."""
+        (self.directory / "asked").write_text("")
+        with self.start(*words) as process:
+            output, _ = process.communicate(timeout=20)
+        return process.returncode, output, self.asked()
+
+    def asked(self) -> list[str]:
+        """Return what `uv` was asked for."""
+        return (self.directory / "asked").read_text().splitlines()
+
+
+ENVIRONMENT = ["venv .venv", "pip requirements.txt"]
+FOR_TESTS = ["pip tests/requirements.txt"]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    """Return a clone that has no .venv yet."""
+    shutil.copy(ROOT / "inv", tmp_path)
+    for name in ("service", "tests", "path"):
+        (tmp_path / name).mkdir()
+    for name in (".", "service", "tests"):
+        (tmp_path / name / "requirements.txt").write_text("# none\n")
+    (tmp_path / "invoke").write_text('#!/bin/sh\necho "invoke $*"\n')
+    (tmp_path / "path" / "uv").write_text(UV)
+    for program in (tmp_path / "invoke", tmp_path / "path" / "uv"):
+        program.chmod(0o755)
+    return Clone(tmp_path)
+
+
+@pytest.mark.parametrize("words", [("up",), ("run", "--", "test"), ("--help", "up")])
+def test_a_stack_needs_nothing_of_the_tests(clone: Clone, words: tuple[str, ...]) -> None:
+    """The words after `--` are a program's, and no command of ours."""
+
+    assert (0, f"invoke {' '.join(words)}\n", ENVIRONMENT) == clone.inv(*words)
+
+
+@pytest.mark.parametrize("words", [("test", "--", "-q"), ("check",), ("--echo", "build", "bench")])
+def test_what_tests_need_is_installed_with_the_first_that_needs_it(clone: Clone, words: tuple[str, ...]) -> None:
+    """Once: the second time nothing is asked for."""
+
+    assert (0, f"invoke {' '.join(words)}\n", ENVIRONMENT + FOR_TESTS) == clone.inv(*words)
+    assert [] == clone.inv(*words)[2]
+
+
+def test_what_tests_need_is_added_to_what_is_there(clone: Clone) -> None:
+    """It is the same environment, which may be running a stack."""
+    clone.inv("up")
+
+    assert FOR_TESTS == clone.inv("test")[2]
+    assert [] == clone.inv("up")[2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ("tests", FOR_TESTS),
+        (".", ENVIRONMENT + FOR_TESTS),
+        ("service", ENVIRONMENT + FOR_TESTS),
+    ],
+)
+def test_a_changed_lock_is_installed(clone: Clone, changed: str, expected: list[str]) -> None:
+    """Of the tests, without a new environment; of the stack, with one, which holds nothing of the tests yet."""
+    clone.inv("test")
+    (clone.directory / changed / "requirements.txt").write_text("# other\n")
+
+    assert expected == clone.inv("test")[2]
+
+
+def test_a_failed_installation_is_told_and_repeated(clone: Clone) -> None:
+    """Nothing is run before it went well."""
+    clone.inv("up")
+    (clone.directory / "broken").touch()
+
+    assert (125, "", FOR_TESTS) == clone.inv("test")
+    (clone.directory / "broken").unlink()
+    assert (0, "invoke test\n", FOR_TESTS) == clone.inv("test")
+
+
+def test_two_at_once_install_once(clone: Clone) -> None:
+    """The second waits, and finds what it needs."""
+    (clone.directory / "slow").touch()
+    clients = [clone.start("test"), clone.start("check")]
+
+    assert ["invoke test\n", "invoke check\n"] == [client.communicate(timeout=20)[0] for client in clients]
+    assert ENVIRONMENT + FOR_TESTS == clone.asked()
