@@ -221,4 +221,6 @@ def _whole(digits: str) -> int | None:
         found = int(re.sub("^([-+]?)0(?=[0-9])", r"\g<1>0o", digits), 0)
     except ValueError:
         return None
+    if digits == "-0":  # the one whole number that only a float can hold
+        return None
     return found if found in (_SIGNED if digits[0] in "+-" else _UNSIGNED) else None

@@ -109,8 +109,12 @@ def words(text: str) -> tuple[str, ...]:
 
 def _unquoted(part: re.Match[str]) -> str:
     if part["double"] is not None:
-        return re.sub(r"\\(.)", r"\1", part["double"], flags=re.DOTALL)
-    return part["escaped"] or part["single"] or part["bare"] or ""
+        return re.sub(r"\\(.)", lambda found: _escaped(found[1]), part["double"], flags=re.DOTALL)
+    return _escaped(part["escaped"] or "") or part["single"] or part["bare"] or ""
+
+
+def _escaped(character: str) -> str:
+    return {"t": "\t", "n": "\n"}.get(character, character)
 
 
 def port(text: str) -> Port:

@@ -95,7 +95,7 @@ def test_key_is_read(keys: str, field: str, expected: object) -> None:
         ("  a\tb\n", ("a", "b")),
         ("'a b' \"c d\"e''", ("a b", "c de")),
         ("'' \"\"", ("", "")),
-        (r"a\ b \"c \t '\t'", ("a b", '"c', "t", r"\t")),
+        (r"a\ b \"c \t '\t'", ("a b", '"c', "\t", r"\t")),
         (r'"a\"b\\c"', (r"a\"b\c".replace('\\"', '"'),)),
         ("'a;b' \\| é#x", ("a;b", "|", "é#x")),
         ("", ()),
