@@ -22,7 +22,7 @@ from stack.engines.base import Engine
 from stack.engines.json_file import read_json, write_json
 from stack.engines.local_runs import KeptRuns, make_private
 from stack.engines.supervision import Supervisor, program
-from stack.errors import EngineError, NotUpError
+from stack.errors import EngineError, MisuseError, NotUpError
 from stack.model import Port, Running, Snapshot, Volume
 
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ class Local(Engine):
             self.releases.mkdir(parents=True, exist_ok=True)
             aside = Path(tempfile.mkdtemp(prefix=".", dir=self.releases))
             try:
-                for file in release.files(service.build.context):
-                    _write(aside / file.path, file)
+                for entry in release.files(service.build.context):
+                    _write(aside / entry.path, entry)
+                _refuse_links_that_lead_out(aside)
                 compileall.compile_dir(aside, quiet=2)
                 _make_read_only(aside)
                 _move(aside, target)
@@ -261,10 +262,24 @@ def _inherited() -> dict[str, str]:
     return kept | {"PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _write(path: Path, file: release.File) -> None:
+def _write(path: Path, entry: release.Entry) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(file.content)
-    path.chmod(file.mode)
+    if isinstance(entry, release.Link):
+        path.symlink_to(entry.target)
+    else:
+        path.write_bytes(entry.content)
+        path.chmod(entry.mode)
+
+
+def _refuse_links_that_lead_out(top: Path) -> None:
+    """Raise `MisuseError` for a link to what is no part of the release and can change without it."""
+    for path in top.rglob("*"):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top)):
+            name = path.relative_to(top)
+            raise MisuseError(
+                f"{name} is a symbolic link to {path.readlink()}, out of the release; put a copy there, or add {name} "
+                "to .dockerignore, then: invoke up"
+            )
 
 
 def _move(aside: Path, target: Path) -> None:
@@ -278,13 +293,15 @@ def _move(aside: Path, target: Path) -> None:
 
 def _make_read_only(top: Path) -> None:
     for path in (*top.rglob("*"), top):
-        path.chmod(path.stat().st_mode & 0o555)
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & 0o555)
 
 
 def _delete(top: Path) -> None:
     if top.exists():
         for path in (top, *top.rglob("*/")):
-            path.chmod(0o700)
+            if not path.is_symlink():
+                path.chmod(0o700)
         shutil.rmtree(top)
 
 
