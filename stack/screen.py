@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 DETAIL = "  "
 """What a line begins with that tells how a step is getting on, and is no step itself."""
+
+
+LAST_DETAILS = 12
+"""Details of a step that are shown again where it fails."""
 
 
 def plain(line: str) -> None:
@@ -38,8 +43,8 @@ def steps() -> Iterator[Callable[[str], None]]:
         spinner = Spinner(console, status)
         try:
             yield spinner.tell
-        except BaseException:
-            spinner.close("[red]✗[/]")
+        except BaseException as error:
+            spinner.fail(shows_details=isinstance(error, Exception))
             raise
         spinner.close()
 
@@ -51,12 +56,14 @@ class Spinner:
         """Take what to draw on."""
         self.console, self.status, self.clock = console, status, clock
         self.step, self.began = "", 0.0
+        self.details: deque[str] = deque(maxlen=LAST_DETAILS)
 
     def tell(self, line: str) -> None:
         """Show a detail beside the step, or end the step and show the next."""
         from rich.markup import escape
 
         if line.startswith(DETAIL):
+            self.details.append(line)
             self.status.update(f"{escape(self.step)} [dim]{escape(line.strip())[:60]}[/]")
             return
         self.close()
@@ -70,6 +77,16 @@ class Spinner:
         if self.step:
             self.console.print(f"{mark} {escape(self.step)} [dim]{self.clock() - self.began:.1f} s[/]")
         self.step = ""
+        self.details.clear()
+
+    def fail(self, *, shows_details: bool) -> None:
+        """Print the step that was going on as failed; below it its last details, where they may tell why."""
+        from rich.text import Text
+
+        details = [line for line in self.details if line.strip()] if shows_details else []
+        self.close("[red]✗[/]")
+        for line in details:
+            self.console.print(Text(line, "dim"))
 
 
 @contextlib.contextmanager

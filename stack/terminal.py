@@ -82,11 +82,12 @@ class Lines:
         """Take a piece, and tell each line that it completes."""
         *whole, self.rest = (self.rest + data).split(b"\n")
         for line in whole:
-            self.last = line.decode(errors="replace")
-            self.say(self.last)
+            text = line.decode(errors="replace")
+            self.last = text.strip() or self.last
+            self.say(text)
 
     def end(self) -> str:
-        """Tell what is left, and return the last line."""
+        """Tell what is left, and return the last line that is not blank."""
         if self.rest:
             self.feed(b"\n")
         return self.last

@@ -7,10 +7,10 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stack.engines import container, daemon, docker_log, holder, release
+from stack.engines import container, daemon, docker_log, docker_progress, holder, release
 from stack.engines.base import Engine
 from stack.engines.docker_runs import ContainerRuns, inspected
-from stack.engines.told import advice, gone_is_fine, one_line, told
+from stack.engines.told import gone_is_fine, told
 from stack.errors import EngineError
 from stack.model import Network, Snapshot, Volume
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from stack.engines.base import Runs, Say
     from stack.model import Build, Recipe, Running, Service
-
-WIDEST = 100
-"""Characters of a daemon's progress line that are shown."""
 
 
 class Docker(Engine):
@@ -151,12 +148,12 @@ class Docker(Engine):
             forcerm=True,
             decode=True,
         )
-        yield from _lines(stream, f"cannot build {service.image}")
+        yield from docker_progress.lines(stream, f"cannot build {service.image}")
 
     def _pull(self, service: Service) -> Iterator[str]:
         repository, tag = _split(service.image)
         stream = self.api.pull(repository, tag=tag, stream=True, decode=True)
-        yield from _lines(stream, f"cannot pull {service.image}")
+        yield from docker_progress.lines(stream, f"cannot pull {service.image}")
 
 
 def _network(answer: container.Body) -> Network:
@@ -184,16 +181,3 @@ def _split(image: str) -> tuple[str, str | None]:
         return image, None if "@" in image else "latest"
     repository, _, tag = image.rpartition(":")
     return repository, tag
-
-
-def _lines(stream: Iterator[container.Body], failed: str) -> Iterator[str]:
-    """Yield the steps of a build or the changes of a pull, each once; raise `EngineError` with what the daemon says."""
-    told_last = ""
-    for event in stream:
-        if "error" in event:
-            raise EngineError(f"{failed}: {one_line(event['error'])}; {advice(event['error'])}")
-        text = event.get("stream") or event.get("status") or ""
-        line = text.strip()
-        if line != told_last and (line.startswith("Step ") or "status" in event):
-            told_last = line
-            yield " ".join(line.split())[:WIDEST]

@@ -143,3 +143,24 @@ def test_second_ctrl_c_offers_the_way_out_and_the_third_takes_it(
     assert [signal.SIGINT, *told] == run.told
     said = capfd.readouterr().err
     assert lines == said.count("\n") == said.count("to kill it: Ctrl-C again, or elsewhere: invoke stop abcd")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines", "last"),
+    [
+        ((b"on", b"e\ntwo"), ["one", "two"], "two"),
+        ((b"why\n", b"\n", b"  \n"), ["why", "", "  "], "why"),
+        ((b"\n",), [""], ""),
+        ((), [], ""),
+    ],
+)
+def test_last_line_of_an_output_is_the_last_that_says_something(
+    pieces: tuple[bytes, ...], lines: list[str], last: str
+) -> None:
+    """Blank ones are told like any other, and no reason for anything."""
+    seen: list[str] = []
+    output = terminal.Lines(seen.append)
+    for piece in pieces:
+        output.feed(piece)
+
+    assert (last, lines) == (output.end(), seen)

@@ -12,7 +12,7 @@ import pytest
 from stack import engines, lifecycle
 from stack.engines import release
 from stack.engines.docker import Docker
-from stack.errors import MisuseError
+from stack.errors import EngineError, MisuseError
 from stack.model import Build
 from tests.conftest import require
 
@@ -116,3 +116,15 @@ def test_a_link_out_of_the_release_is_refused_where_it_would_lead_somewhere(cont
     with pytest.raises(MisuseError, match=f"^app/link is a symbolic link to {target}, out of the release"):
         prepare("local", context, [])
     assert [] == list((context / ".twelfth" / "releases").iterdir())
+
+
+def test_a_failed_build_tells_what_the_step_that_failed_said_last(context: Path) -> None:
+    """Its last lines as progress, without those of the steps before, and the last of all in the error."""
+    require("docker")
+    step = "exec >&2; echo one; echo no such package; echo; exit 3"  # the daemon keeps the order of one stream only
+    (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN echo zero\nRUN {step}\n")
+    said: list[str] = []
+
+    with pytest.raises(EngineError, match=r": no such package \(step 5/5, exit code 3\); mend that, then: invoke up$"):
+        prepare("docker", context, said)
+    assert [f"Step 5/5 : RUN {step}", "one", "no such package"] == said[4:]
