@@ -142,7 +142,7 @@ def test_daemon_ends_with_a_run_that_is_stopped(runs: KeptRuns, begin: Begin, tm
     """`stop` returns when all is gone."""
     begin(*daemon(SLEEP, "time.sleep(60)"))
     assert eventually((tmp_path / "began").exists)
-    runs.stop("ab12")
+    runs.stop("ab12", lambda _: None)
 
     assert set() == marked(tmp_path)
     assert ["stopped"] == [run.state for run in runs.records()]
