@@ -370,22 +370,22 @@ def backup(
         _say(str(_save(c, file, **asked)))
 
 
-def _back_up(c: Context, wait: str, **asked: Any) -> None:
+def _back_up(c: Context, *options: str, wait: str, **asked: Any) -> None:
     """Have all data written, to nobody but us."""
-    _admin(c, "backup", *_waiting(wait), interactive=False, kept=False, **asked)
+    _admin(c, "backup", *options, *_waiting(wait), interactive=False, kept=False, **asked)
 
 
 def _waiting(wait: str) -> tuple[str, ...]:
     return () if wait == "0" else ("--wait", wait)
 
 
-def _save(c: Context, file: str | None = None, mark: str = "", **asked: Any) -> Path:
+def _save(c: Context, file: str | None = None, *options: str, mark: str = "", **asked: Any) -> Path:
     """Take a backup, verify what is on the disk, and return where it is."""
     from stack import archive
 
     path = archive.place(Path(file)) if file else archive.chosen(HERE / "backups", mark)
     with archive.written(path) as (number, part):
-        _back_up(c, streams=(0, number), **asked)
+        _back_up(c, *options, streams=(0, number), **asked)
         _verify(c, part, hide="stdout")
     return path if file else Path(os.path.relpath(path))
 
@@ -437,7 +437,8 @@ def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: s
         return
     if not yes:
         _confirm("replace all data that is there now by this?")
-    _say(f"what is there now is saved: {_save(c, mark='-before-restore', wait=wait, **asked)}")
+    saved = _save(c, None, "--before-restore", mark="-before-restore", wait=wait, **asked)
+    _say(f"what is there now is saved: {saved}")
     with path.open("rb") as source:  # without waiting: whoever came between would make the save one of older data
         _admin(c, "restore", streams=(source.fileno(), 1), **asked)
 
