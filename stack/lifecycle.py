@@ -9,12 +9,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stack import compose, journal, oneoff, plan, ports, view
+from stack import journal, oneoff, plan, ports, view
 from stack.alone import alone
 from stack.door import Said, ask, url
 from stack.engines.release import digest, files
 from stack.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError, TwelfthError
-from stack.interpolate import silent
+from stack.model import with_release
+from twelfth.compose import config, services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
-FILE = "docker-compose.yml"
 READY_WITHIN = 60.0
 """Seconds that a stack has from its last step to its first answer."""
 
@@ -36,28 +36,23 @@ ASK_EVERY = 0.02
 """Seconds between two questions whether it answers."""
 
 
-def declared(directory: Path, environment: Mapping[str, str], release: str = "", warn: Say = silent) -> Stack:
+def declared(directory: Path, environment: Mapping[str, str], release: str = "", warn: Say = lambda _: None) -> Stack:
     """Return the stack that a directory declares, of a release that is named or of none in particular.
 
     Tells `warn` of each variable that is used and not set. Raises `MisuseError` where a file is missing or wrong.
     """
     if release and not re.fullmatch("[0-9a-f]{12}", release):
         raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke status")
-    text, dotenv = _text(directory / FILE), _text(directory / ".env", "")
-    try:
-        variables = compose.variables(dotenv, environment, warn)
-        return compose.read(text, {**variables, "RELEASE": release} if release else variables, directory, warn)
-    except (RecursionError, OverflowError) as error:
-        raise MisuseError(f"{FILE}: too deep or too large ({error}); make it simpler") from error
+    found = config.read(directory, environment, warn)
+    stack = services.stack(found.model, found.files)
+    return with_release(stack, release) if release else stack
 
 
-def current(directory: Path, environment: Mapping[str, str], warn: Say = silent) -> Stack:
+def current(directory: Path, environment: Mapping[str, str], warn: Say = lambda _: None) -> Stack:
     """Return the stack that a directory declares, of the release that its files make; see `declared`."""
     stack = declared(directory, environment, warn=warn)
     build = next((service.build for service in stack.services if service.build), None)
-    if build is None:
-        return stack
-    return declared(directory, environment, digest(files(build.context), build))
+    return with_release(stack, digest(files(build.context), build)) if build else stack
 
 
 def require_release(engine: Engine, release: str) -> None:
@@ -258,14 +253,3 @@ def _refuse_taken_ports(engine: Engine, steps: Iterable[plan.Step]) -> None:
                 if why := ports.why_taken(port.host, port.published):
                     hint = f"stop what listens there, or: PORT={port.published + 1} invoke up"
                     raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
-
-
-def _text(path: Path, default: str | None = None) -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError as error:
-        if default is not None:
-            return default
-        raise MisuseError(f"there is no {path.name} in {path.parent}; go to the project's directory") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise MisuseError(f"cannot read {path.name}: {error}; mend it and repeat the command") from error

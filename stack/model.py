@@ -1,13 +1,13 @@
 """What is wanted and what is there, as frozen values; nothing here reads, writes or asks.
 
-The desired side (`Stack` and what it holds) is `docker-compose.yml` after interpolation. The observed side
+The desired side (`Stack` and what it holds) is what Compose makes of `docker-compose.yml`. The observed side
 (`Snapshot` and what it holds) is what an engine found. Names and units follow the Compose specification
 (https://github.com/compose-spec/compose-spec/blob/main/spec.md): sizes in bytes, durations in seconds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -128,17 +128,24 @@ class Volume:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything that one `docker-compose.yml` declares, services in the order in which they start."""
+    """Everything that a project's Compose files declare, services in the order in which they start."""
 
     project: str
     directory: Path
     services: tuple[Service, ...]
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
+
+
+def with_release(stack: Stack, release: str) -> Stack:
+    """Return a stack whose release was none in particular, of that release: the tag of each image that it builds."""
+    services = tuple(replace(one, image=f"{one.image}:{release}") if one.build else one for one in stack.services)
+    return replace(stack, services=services)
 
 
 Recipe = dict[str, str]

@@ -65,7 +65,7 @@ def built(stack: Stack) -> Service:
     """Return the service that the stack builds: its release is what runs are made from."""
     service = next((each for each in stack.services if each.build), None)
     if service is None:
-        raise MisuseError("docker-compose.yml builds no service, so there is no release to run from; give one a build")
+        raise MisuseError("no service is built, so there is no release to run from; give one a build")
     return service
 
 

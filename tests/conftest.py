@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from stack.engines.base import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("Dockerfile", ".dockerignore", "docker-compose.yml", "tasks.py", "service", "admin", "web", "stack")
+COPIED = (
+    "Dockerfile",
+    ".dockerignore",
+    "docker-compose.yml",
+    "tasks.py",
+    "service",
+    "admin",
+    "web",
+    "stack",
+    "twelfth",
+)
 REQUIRED = os.environ.get("TWELFTH_REQUIRE", "").split(",")
 
 

@@ -40,7 +40,7 @@ def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[
         f"{COMPOSE}config-hash": fingerprint,
         f"{COMPOSE}depends_on": ",".join(f"{name}:service_started:false" for name in service.depends_on),
         f"{COMPOSE}project.working_dir": str(stack.directory),
-        f"{COMPOSE}project.config_files": str(stack.directory / "docker-compose.yml"),
+        f"{COMPOSE}project.config_files": ",".join(map(str, stack.files)),
     }
 
 
