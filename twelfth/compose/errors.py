@@ -107,7 +107,7 @@ def _meaning(said: str, texts: Mapping[str, str]) -> str:
     masked = re.sub(
         r"""(?<!\w)(?:"(?:\\.|[^"\\])*"?|`[^`]*`?|'[^']*'?)""", "…", said.removesuffix(": invalid compose project")
     )
-    return " ".join(masked.split()) + "; correct it, or see: docker compose config"
+    return (" ".join(masked.split()) or "Compose failed without a word") + "; correct it, or see: docker compose config"
 
 
 def _port(value: str, texts: Mapping[str, str]) -> str:

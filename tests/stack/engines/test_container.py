@@ -29,7 +29,9 @@ WORKER = Service(
     restart="unless-stopped",
     stop_grace=2.5,
 )
-STACK = Stack("p", Path("/src"), (WORKER,), (Network("front"), Network("back")))
+STACK = Stack(
+    "p", Path("/src"), (WORKER,), (Network("front"), Network("back")), files=(Path("/src/a.yml"), Path("/b.yml"))
+)
 IMAGE: dict[str, Any] = {
     "Id": "sha256:1",
     "RepoTags": ["app:0123456789ab"],
@@ -109,6 +111,14 @@ def test_container_of_composes_is_not_held_to_what_it_cannot_tell() -> None:
 
     wanted = container.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d2"})
     assert () == differences(wanted, container.found_recipe(found))
+
+
+def test_labels_name_the_files_that_were_read() -> None:
+    """`docker compose` finds there with which files it can manage the stack; all of them, and where."""
+    labels = container.labels(STACK, WORKER, 1, {})
+
+    assert "/src/a.yml,/b.yml" == labels["com.docker.compose.project.config_files"]
+    assert "/src" == labels["com.docker.compose.project.working_dir"]
 
 
 def test_release_is_told_by_label_even_where_the_tag_has_moved() -> None:
