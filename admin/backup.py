@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import redis
 
-from admin.store.ahead import ahead
-from admin.store.archive import EACH, TAIL, Manifest, Trailer, closing, opening, payload_version
-from admin.store.connection import connect
-from admin.store.face import MISUSE, RefusedError, ended, not_negative, tell
-from admin.store.gzipped import Packer
-from admin.store.lock import owner, raise_broken, read
-from admin.store.names import FENCE, LOCK
-from admin.store.progress import Progress
-from admin.store.reading import first_commands
-from admin.store.scan import Page, Snapshot, snapshot
-from admin.store.server import Server, observe
+from twelfth_redis.backup.dump import Page, Snapshot, snapshot
+from twelfth_redis.backup.format import EACH, TAIL, Manifest, Trailer, closing, opening, payload_version
+from twelfth_redis.backup.prefetch import ahead
+from twelfth_redis.backup.reader import first_commands
+from twelfth_redis.backup.sealed_gzip import Packer
+from twelfth_redis.backup.server_info import Server, observe
+from twelfth_redis.connection import connect
+from twelfth_redis.errors import MISUSE, RefusedError, ended, not_negative, tell
+from twelfth_redis.keys import FENCE, LOCK
+from twelfth_redis.lock import owner, raise_broken, read
+from twelfth_redis.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -7,7 +7,7 @@ import os
 import sys
 
 from service.counter import open_counter
-from service.settings import SettingsError, read_settings
+from twelfth_redis.settings import SettingsError, read_settings
 
 
 def main() -> int:

@@ -10,21 +10,21 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from admin.store import history, plan, runner
-from admin.store.connection import connect
-from admin.store.face import RefusedError, StoppedError, ended, not_negative, tell
-from admin.store.history import Applied, Past
-from admin.store.lock import held, owner
-from admin.store.migration import load
-from service.schema import now
+from twelfth_redis.connection import connect
+from twelfth_redis.errors import RefusedError, StoppedError, ended, not_negative, tell
+from twelfth_redis.lock import held, owner
+from twelfth_redis.schema import history, plan, runner
+from twelfth_redis.schema.history import Applied, Past
+from twelfth_redis.schema.migration import load
+from twelfth_redis.schema.revisions import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import redis
 
-    from admin.store.lock import Held, Owner
-    from admin.store.migration import Migration
+    from twelfth_redis.lock import Held, Owner
+    from twelfth_redis.schema.migration import Migration
 
 _tell = functools.partial(tell, "migrate")
 

@@ -6,10 +6,10 @@ import argparse
 import os
 import sys
 
-from admin.store.connection import connect
-from admin.store.face import ended, not_negative
-from admin.store.lock import held, owner
-from service.counter import HIGHEST, KEY, LOWEST, set_to, was
+from service.counter import HIGHEST, KEY, LOWEST, queue_set, was
+from twelfth_redis.connection import connect
+from twelfth_redis.errors import ended, not_negative
+from twelfth_redis.lock import held, owner
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _reset(to: int, wait: float) -> None:
     with held(connect(os.environ), owner("reset", os.environ), wait=wait) as lock, lock.transaction() as pipe:
         pipe.multi()
-        set_to(pipe, to)
+        queue_set(pipe, to)
         before = was(pipe.execute(raise_on_error=False))
     sys.stdout.write(f"{KEY} was {'not set' if before is None else before}, is {to} now\n")
 

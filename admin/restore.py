@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import redis
 
-from admin.store import history
-from admin.store.ahead import ahead
-from admin.store.archive import ArchiveError, Manifest, printable, shown
-from admin.store.aside import Aside, claimed
-from admin.store.connection import connect
-from admin.store.face import MISUSE, RefusedError, StoppedError, ended, ignore_signals, not_negative, tell
-from admin.store.gzipped import unpacked
-from admin.store.loaded import Loaded
-from admin.store.lock import held, owner
-from admin.store.progress import Progress
-from admin.store.reading import Reading
-from admin.store.scan import WHOLE_BYTES
-from admin.store.server import Server, observe
+from twelfth_redis.backup.dump import WHOLE_BYTES
+from twelfth_redis.backup.format import FormatError, Manifest, printable, shown
+from twelfth_redis.backup.prefetch import ahead
+from twelfth_redis.backup.reader import Reader
+from twelfth_redis.backup.sealed_gzip import unpacked
+from twelfth_redis.backup.server_info import Server, observe
+from twelfth_redis.backup.staging import Aside, claimed
+from twelfth_redis.backup.tally import Loaded
+from twelfth_redis.connection import connect
+from twelfth_redis.errors import MISUSE, RefusedError, StoppedError, ended, ignore_signals, not_negative, tell
+from twelfth_redis.lock import held, owner
+from twelfth_redis.progress import Progress
+from twelfth_redis.schema import history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from admin.store.lock import Held
-    from admin.store.reading import Batch
+    from twelfth_redis.backup.reader import Batch
+    from twelfth_redis.lock import Held
 
 NAME = "restore"
 KEPT = "the data is as it was"
@@ -86,7 +86,7 @@ def restore(
     Raises RefusedError, and redis.RedisError; until the very last step the data is as it was.
     """
     with _told():
-        reading = Reading(unpacked(stream))
+        reading = Reader(unpacked(stream))
         server = _suitable(observe(client))
         with held(client, owner(NAME, environment), wait=wait) as lock, claimed(lock, server.database) as aside:
             _refuse_full(client, reading.manifest)
@@ -118,7 +118,7 @@ def _refuse_full(client: redis.Redis, manifest: Manifest) -> None:
         )
 
 
-def _load(lock: Held, server: Server, aside: Aside, reading: Reading, progress: Callable[[int], None]) -> Loaded:
+def _load(lock: Held, server: Server, aside: Aside, reading: Reader, progress: Callable[[int], None]) -> Loaded:
     """Load all of the backup aside; return what was counted. The file is known to be right when this returns."""
     loaded = Loaded(began=lock.client.time()[0])
     try:
@@ -198,7 +198,7 @@ def _told() -> Iterator[None]:
     """Have everything that goes wrong say in one line that nothing was lost."""
     try:
         yield
-    except ArchiveError as error:
+    except FormatError as error:
         raise RefusedError(f"the file cannot be restored: {error}; {KEPT}") from error
     except StoppedError as error:
         error.args = (f"{error}; {KEPT}",)

@@ -8,10 +8,10 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
-from admin.store.ahead import ahead
-from admin.store.archive import ArchiveError, Manifest, Trailer, printable
-from admin.store.gzipped import unpacked
-from admin.store.reading import Reading
+from twelfth_redis.backup.format import FormatError, Manifest, Trailer, printable
+from twelfth_redis.backup.prefetch import ahead
+from twelfth_redis.backup.reader import Reader
+from twelfth_redis.backup.sealed_gzip import unpacked
 
 REFUSED, MISUSE = 1, 2
 
@@ -24,9 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with open(0 if options.file == "-" else options.file, "rb", closefd=options.file != "-") as stream:
             found = verify(stream)
-    except (ArchiveError, OSError) as error:
+    except (FormatError, OSError) as error:
         name = "the file" if options.file == "-" else options.file
-        return _say(f"{name}: {error if isinstance(error, ArchiveError) else error.strerror}", REFUSED)
+        return _say(f"{name}: {error if isinstance(error, FormatError) else error.strerror}", REFUSED)
     print(json.dumps(found.values()) if options.json else "\n".join(found.lines()))
     return 0
 
@@ -69,15 +69,15 @@ class Verified:
 
 
 def verify(stream: BinaryIO) -> Verified:
-    """Return what a backup says of itself, after every byte of it was checked; raises ArchiveError.
+    """Return what a backup says of itself, after every byte of it was checked; raises FormatError.
 
     Each key's own checksum is left to Redis, which refuses one that is wrong before a restore swaps anything in.
     """
-    reading = Reading(ahead(unpacked(stream)))
+    reading = Reader(ahead(unpacked(stream)))
     for _ in reading.batches():
         pass
     if reading.trailer is None:
-        raise ArchiveError("its end is missing; use another copy of the file")
+        raise FormatError("its end is missing; use another copy of the file")
     return Verified(reading.manifest, reading.trailer)
 
 

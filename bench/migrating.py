@@ -6,13 +6,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from admin.store import runner
-from admin.store.connection import connect
-from admin.store.history import Applied
-from admin.store.lock import held, owner
-from admin.store.migration import Migration, Way
-from admin.store.plan import Move
 from service.counter import now
+from twelfth_redis.connection import connect
+from twelfth_redis.lock import held, owner
+from twelfth_redis.schema import runner
+from twelfth_redis.schema.history import Applied
+from twelfth_redis.schema.migration import Migration, Way
+from twelfth_redis.schema.plan import Move
 
 if TYPE_CHECKING:
     import redis

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from service.settings import Settings
+    from twelfth_redis.settings import Settings
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(stop, lambda *_: sys.exit(0))
     options = _parser().parse_args(arguments)
     from service.server import listen  # noqa: PLC0415 - after the handlers
-    from service.settings import SettingsError, read_settings  # noqa: PLC0415
+    from twelfth_redis.settings import SettingsError, read_settings  # noqa: PLC0415
 
     try:
         settings = read_settings(os.environ)
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(settings: Settings, listener: socket.socket, threads: int) -> int:
     from service.app import create_app  # noqa: PLC0415 - after the handlers
     from service.counter import open_counter  # noqa: PLC0415
-    from service.journal import Journal, adopt_logging  # noqa: PLC0415
+    from service.json_log import Journal, adopt_logging  # noqa: PLC0415
     from service.server import Server  # noqa: PLC0415
 
     with contextlib.closing(Journal(_output(), settings.replica)) as journal:

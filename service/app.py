@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import bottle  # type: ignore[import-untyped]
 
-from service.accept import prefers_json
-from service.counter import AwayError, Counter, NoIntegerError
-from service.requests import ERROR, HITS, accounted, asked_path
-from service.schema import required
+from service.counter import Counter, NoIntegerError, UnavailableError
+from service.middleware import ERROR, HITS, accounted, asked_path
+from service.negotiation import prefers_json
+from twelfth_redis.schema.revisions import required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from wsgiref.types import WSGIApplication
 
-    from service.journal import Journal
+    from service.json_log import Journal
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def hit(counter: Counter) -> Answer:
     """Count one hit and answer with its number, or with why there is none."""
     try:
         number = counter.hit()
-    except AwayError as error:
+    except UnavailableError as error:
         return _away(error)
     except NoIntegerError as error:
         return Answer(500, f"Not counted: {error}.", {"error": str(error)}, told={ERROR: str(error)})
@@ -73,8 +73,8 @@ def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
     """
     try:
         schema = counter.schema()
-    except (AwayError, NoIntegerError) as error:
-        return _away(AwayError(str(error)))
+    except (UnavailableError, NoIntegerError) as error:
+        return _away(UnavailableError(str(error)))
     pending = [revision for revision in needed if revision not in schema.revisions]
     known = {"revision": max(schema.revisions, default=""), "since": schema.since, "pending": pending}
     if pending:
@@ -89,7 +89,7 @@ def _insist_on_a_path(known: Collection[str]) -> None:
         raise bottle.HTTPError(404)
 
 
-def _away(error: AwayError) -> Answer:
+def _away(error: UnavailableError) -> Answer:
     said = "Redis is away; try again in a second"  # why is the operator's business: it is in the log
     return Answer(503, f"{said}.", {"error": said}, {"Retry-After": "1"}, {ERROR: str(error)})
 

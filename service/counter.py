@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import redis
 
-from service.link import AwayError, Link, connection_arguments, reason
-from service.schema import HISTORY, now
+from service.breaker import Link, UnavailableError, connection_arguments, reason
+from twelfth_redis.schema.revisions import HISTORY, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from redis.client import Pipeline
 
-    from service.settings import Settings
+    from twelfth_redis.settings import Settings
 
-__all__ = ["HIGHEST", "KEY", "LOWEST", "SINCE", "AwayError", "Counter", "NoIntegerError", "open_counter"]
+__all__ = ["HIGHEST", "KEY", "LOWEST", "SINCE", "Counter", "NoIntegerError", "UnavailableError", "open_counter"]
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class NoIntegerError(Exception):
 class Counter:
     """The number of hits, as any number of processes and threads share it.
 
-    Every method raises AwayError when Redis cannot be used right now.
+    Every method raises UnavailableError when Redis cannot be used right now.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -67,11 +67,11 @@ class Counter:
         return number
 
     def reset(self, to: int = 0) -> int | str | None:
-        """Set the counter and return what it was, in one transaction; see `set_to` and `was`."""
+        """Set the counter and return what it was, in one transaction; see `queue_set` and `was`."""
 
         def swap(client: redis.Redis) -> list[object]:
             transaction = client.pipeline(transaction=True)
-            set_to(transaction, to)
+            queue_set(transaction, to)
             return list(transaction.execute(raise_on_error=False))
 
         return was(self._ask(swap))
@@ -106,7 +106,7 @@ def open_counter(settings: Settings) -> Counter:
     return Counter(redis.Redis(connection_pool=pool))
 
 
-def set_to(transaction: Pipeline, to: int) -> None:
+def queue_set(transaction: Pipeline, to: int) -> None:
     """Queue the commands that set the counter; what they answer is for `was`.
 
     SET replaces a value of any type, but its GET option refuses all but strings, hence TYPE and GET.
@@ -118,9 +118,9 @@ def set_to(transaction: Pipeline, to: int) -> None:
 
 
 def was(answers: Sequence[object]) -> int | str | None:
-    """Return what the counter was before `set_to`.
+    """Return what the counter was before `queue_set`.
 
-    None is for nothing, and a short text fit to be shown for what was no integer. Raises AwayError where Redis
+    None is for nothing, and a short text fit to be shown for what was no integer. Raises UnavailableError where Redis
     refused.
     """
     kind, held, done, _ = answers
@@ -151,11 +151,11 @@ def _no_integer() -> NoIntegerError:
     return NoIntegerError(f"the key {KEY} holds no integer; `invoke reset` sets it to 0")
 
 
-def _explained(error: redis.ResponseError) -> NoIntegerError | AwayError:
+def _explained(error: redis.ResponseError) -> NoIntegerError | UnavailableError:
     """Return what a refusal of Redis means here: a bad value, or a server that takes no writes just now."""
     text = str(error)
     if "overflow" in text:
         return NoIntegerError(f"the key {KEY} is at the end of 64 bits; `invoke reset` sets it to 0")
     if "not an integer" in text or "WRONGTYPE" in text:
         return _no_integer()
-    return AwayError(f"Redis refuses: {reason(error)}")
+    return UnavailableError(f"Redis refuses: {reason(error)}")

@@ -235,9 +235,9 @@ class Holder:
 
 def _hold(environment: dict[str, str], lease: float, talk: Connection) -> None:
     """Be a process that holds the lock."""
-    from admin.store.connection import connect
-    from admin.store.face import RefusedError
-    from admin.store.lock import Owner, held
+    from twelfth_redis.connection import connect
+    from twelfth_redis.errors import RefusedError
+    from twelfth_redis.lock import Owner, held
 
     with held(connect(environment), Owner("migrate", "a1b2", "r1", "ann"), lease=lease) as lock:
         talk.send("held")
@@ -280,7 +280,9 @@ def smaller(job: Job) -> Iterator[None]:
     import admin.migrate
     import admin.reset
     import admin.restore
-    from admin.store import connection, gzipped, lock, migration, runner
+    from twelfth_redis import connection, lock
+    from twelfth_redis.backup import sealed_gzip
+    from twelfth_redis.schema import migration, runner
 
     held = functools.partial(lock.held, lease=job.lease)
     with contextlib.ExitStack() as patched:
@@ -289,7 +291,7 @@ def smaller(job: Job) -> Iterator[None]:
         if job.folder:
             load = functools.partial(migration.load, job.folder)
             patched.enter_context(mock.patch.object(admin.migrate, "load", load))
-        patched.enter_context(mock.patch.object(gzipped, "BLOCK", BYTES_OF_A_BATCH))
+        patched.enter_context(mock.patch.object(sealed_gzip, "BLOCK", BYTES_OF_A_BATCH))
         patched.enter_context(mock.patch.object(runner, "BATCH", KEYS_OF_A_BATCH))
         patched.enter_context(mock.patch.object(connection, "PATIENCE_SECONDS", 0.2))
         yield

@@ -21,9 +21,9 @@ ONLY = {
     "twelfth": ("stack/lifecycle.py", "twelfth/"),
 }
 NEVER = {
-    "stack/engines/": ("stack.plan", "twelfth.compose", "stack.lifecycle", "stack.oneoff"),
-    "stack/plan.py": ("stack.engines", "twelfth.compose", "stack.lifecycle"),
-    "twelfth/compose/": ("stack.engines", "stack.plan", "stack.lifecycle"),
+    "stack/engines/": ("twelfth.stack.plan", "twelfth.compose", "twelfth.stack.lifecycle", "twelfth.runs.oneoff"),
+    "stack/plan.py": ("twelfth.engines", "twelfth.compose", "twelfth.stack.lifecycle"),
+    "twelfth/compose/": ("twelfth.engines", "twelfth.stack.plan", "twelfth.stack.lifecycle"),
     "stack/model.py": ("stack.",),
     "admin/": ("service.app", "service.server", "service.__main__"),
 }

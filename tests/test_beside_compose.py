@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack import oneoff, smoke
-from stack.engines import holder
+from bench import hits
 from tests.conftest import make_project, require, require_program
+from twelfth.engines.docker import pause
+from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stack.engines.docker import Docker
     from tests.conftest import Project
+    from twelfth.engines.docker.engine import Docker
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 
@@ -68,7 +69,7 @@ def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project)
     compose(docker_project, "down")
     assert {} == containers(docker_project)
     assert () == docker_project.engine().observe().networks
-    assert [] == holder.listed(docker_project.engine().api, docker_project.name)  # type: ignore[attr-defined]
+    assert [] == pause.listed(docker_project.engine().api, docker_project.name)  # type: ignore[attr-defined]
 
 
 def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:
@@ -82,8 +83,8 @@ def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:
     url = docker_project.up()
     assert [] == docker_project.plan()
     assert before == containers(docker_project)
-    assert release == oneoff.source(docker_project.engine()).release
-    assert "Hello World! 1 times." == smoke.sentence(url)
+    assert release == choose_source(docker_project.engine()).release
+    assert "Hello World! 1 times." == hits.sentence(url)
     assert "hits was 1, is 0 now\n" == docker_project.invoke("reset").stdout
 
 
@@ -102,11 +103,11 @@ def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Pr
 def test_compose_up_on_a_stack_of_ours_keeps_it_serving_and_counting(docker_project: Project) -> None:
     """Compose makes containers anew, under the same names and on the same data."""
     url = docker_project.up()
-    smoke.sentence(url)
-    release = oneoff.source(docker_project.engine()).release
+    hits.sentence(url)
+    release = choose_source(docker_project.engine()).release
     compose(docker_project, "up", "-d", "--wait", RELEASE=release)
 
-    assert "Hello World! 2 times." == smoke.sentence(url)
+    assert "Hello World! 2 times." == hits.sentence(url)
     assert [] == docker_project.plan()
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack import door, smoke
+from bench import hits
 from tests.conftest import eventually, make_project, require
 from tests.runs.client import read_until
+from twelfth.stack import readiness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ def down(read, write):
 
 def visit(project: Project) -> str:
     """Visit the service once, and return its sentence."""
-    return smoke.sentence(f"http://127.0.0.1:{project.environment['PORT']}")
+    return hits.sentence(f"http://127.0.0.1:{project.environment['PORT']}")
 
 
 def status(project: Project) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def test_refusal_of_redis_is_told_to_the_operator_and_not_to_visitors(serving: P
     in_console(serving, "redis.config_set('requirepass', 'p')", "redis.client_kill_filter(_type='normal', skipme=True)")
     try:
         told, done = status(serving), serving.invoke("up")
-        visitor = door.ask(f"127.0.0.1:{serving.environment['PORT']}")
+        visitor = readiness.ask(f"127.0.0.1:{serving.environment['PORT']}")
     finally:
         in_console(serving, "redis.config_set('requirepass', '')", redis_url=f"redis://:p@{redis}/0")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin.store.face import RefusedError
 from service.counter import KEY, integer
+from twelfth_redis.errors import RefusedError
 
 if TYPE_CHECKING:
     from redis import Redis

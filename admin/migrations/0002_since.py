@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from service.counter import SINCE
-from service.schema import now
+from twelfth_redis.schema.revisions import now
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stack.errors import MisuseError
 from twelfth.compose import config, services
+from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
-    from stack.model import Stack
+    from twelfth.model.stack import Stack
 
 OWN = str(Path(sysconfig.get_path("scripts"), "docker-compose"))
 HOME = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"}

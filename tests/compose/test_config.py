@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stack.errors import EngineError
 from tests.compose.conftest import HOME, OWN
 from twelfth.compose import config
+from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stack.model import Stack
     from tests.compose.conftest import Project
+    from twelfth.model.stack import Stack
 
 PLAIN = "services: {a: {image: plain}}"
 

@@ -8,8 +8,20 @@ from typing import Any
 
 import pytest
 
-from stack.model import Build, Healthcheck, Limits, Local, Mount, Network, Port, Service, Stack, Volume, with_release
 from tests.compose.conftest import Project
+from twelfth.model.stack import (
+    Build,
+    Healthcheck,
+    Limits,
+    Local,
+    Mount,
+    Network,
+    Port,
+    Service,
+    Stack,
+    Volume,
+    with_release,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path("/project")

@@ -16,9 +16,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stack import oneoff
-from stack.engines.base import STDERR, STDOUT
 from tests.conftest import Project
+from twelfth.engines.contract import STDERR, STDOUT
+from twelfth.runs import start
+from twelfth.runs.request import new_request
+from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +65,7 @@ class Attended:
     err: bytes
 
 
-def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: int = oneoff.KEPT) -> list[Attended]:
+def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: int = start.KEPT) -> list[Attended]:
     """Run a command so many times and `keep` as many records, as clients do but without the half second of Invoke's.
 
     It is done in other processes, as a session holds its connections until its client ends.
@@ -77,13 +79,13 @@ def _attended(
     directory: Path, engine_name: str, environment: dict[str, str], words: tuple[str, ...], keep: int, _: int
 ) -> Attended:
     engine = Project(directory, engine_name, environment).engine()
-    order = oneoff.order(words, oneoff.source(engine))
-    session = engine.runs.begin(order)
+    order = new_request(words, choose_source(engine))
+    session = engine.runs.start(order)
     streams = {STDOUT: b"", STDERR: b""}
     for stream, data in session.output():
         streams[stream] += data
     code = session.wait()
-    engine.runs.make_room(keep)
+    engine.runs.prune(keep)
     return Attended(order.id, code, streams[STDOUT], streams[STDERR])
 
 

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack import oneoff
-from stack.engines import holder, one_off, reaper
 from tests.conftest import eventually
+from twelfth.engines.docker import pause, reaper, run_container
+from twelfth.runs.request import new_request
+from twelfth.runs.source import choose_source
+from twelfth.runs.start import start_attached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stack.engines.docker import Docker
-    from stack.model import Order
     from tests.conftest import Project
+    from twelfth.engines.docker.engine import Docker
+    from twelfth.model.run import RunRequest
 
 pytestmark = pytest.mark.parametrize("engine_name", ["docker"], indirect=True)
 SEES_REDIS = ("getent", "hosts", "redis")
@@ -31,21 +33,21 @@ SEES_REDIS = ("getent", "hosts", "redis")
 def engine(serving: Project) -> Docker:
     """Return the engine of a stack that is up, without a holder."""
     made: Docker = serving.engine()  # type: ignore[assignment]
-    holder.remove_all(made.api, serving.name)
+    pause.remove_all(made.api, serving.name)
     return made
 
 
-def order(engine: Docker, *command: str) -> Order:
+def order(engine: Docker, *command: str) -> RunRequest:
     """Return an order of a command without input."""
-    return oneoff.order(command, oneoff.source(engine), interactive=False)
+    return new_request(command, choose_source(engine), interactive=False)
 
 
 def names(engine: Docker) -> list[tuple[str, str]]:
     """Return the state and the name of each holder of the stack."""
-    return [(each["State"], each["Names"][0].lstrip("/")) for each in holder.listed(engine.api, engine.stack.project)]
+    return [(each["State"], each["Names"][0].lstrip("/")) for each in pause.listed(engine.api, engine.stack.project)]
 
 
-def mode(engine: Docker, wanted: Order) -> str:
+def mode(engine: Docker, wanted: RunRequest) -> str:
     """Return what network a run was made with."""
     name = f"{engine.stack.project}-run-{wanted.id}"
     return str(engine.api.inspect_container(name)["HostConfig"]["NetworkMode"])
@@ -55,7 +57,7 @@ def test_runs_in_a_row_join_one_holder(engine: Docker) -> None:
     """The second needs no interfaces to be made."""
     wanted = [order(engine, *SEES_REDIS) for _ in range(2)]
 
-    assert [0, 0] == [oneoff.run(engine, each) for each in wanted]
+    assert [0, 0] == [start_attached(engine, each) for each in wanted]
     assert 1 == len({mode(engine, each) for each in wanted})
     assert mode(engine, wanted[0]).startswith("container:")
     assert 1 == len(names(engine))
@@ -63,11 +65,11 @@ def test_runs_in_a_row_join_one_holder(engine: Docker) -> None:
 
 def test_holder_that_a_killed_client_left_unstarted_serves_the_next_run(engine: Docker) -> None:
     """It is found by its name; there is one a stack, however many clients come first."""
-    worker = engine.api.inspect_container(oneoff.source(engine).id)
-    name = f"{engine.stack.project}-holder-{holder._token(holder._ids(worker))}"  # noqa: SLF001 - a dead client's
-    engine.api.create_container_from_config(holder.body(worker), name)
+    worker = engine.api.inspect_container(choose_source(engine).id)
+    name = f"{engine.stack.project}-holder-{pause._token(pause._ids(worker))}"  # noqa: SLF001 - a dead client's
+    engine.api.create_container_from_config(pause.body(worker), name)
 
-    assert 0 == oneoff.run(engine, order(engine, "true"))
+    assert 0 == start_attached(engine, order(engine, "true"))
     assert [("running", name)] == names(engine)
 
 
@@ -76,15 +78,15 @@ def test_run_whose_holder_goes_before_it_starts_has_interfaces_of_its_own(
     engine: Docker, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """Removed by whoever, at whatever moment: nobody is told, the run just works."""
-    assert 0 == oneoff.run(engine, order(engine, "true"))  # there is a holder
+    assert 0 == start_attached(engine, order(engine, "true"))  # there is a holder
     wanted, real = order(engine, *SEES_REDIS), getattr(engine.api, call)
 
     def too_late(*arguments: Any, **options: Any) -> Any:
-        holder.remove_all(engine.api, engine.stack.project)
+        pause.remove_all(engine.api, engine.stack.project)
         return real(*arguments, **options)
 
     monkeypatch.setattr(engine.api, call, too_late)
-    assert 0 == oneoff.run(engine, wanted)
+    assert 0 == start_attached(engine, wanted)
     assert f"{engine.stack.project}_front" == mode(engine, wanted)
 
 
@@ -95,40 +97,40 @@ def test_run_does_not_join_a_holder_that_is_about_to_go(engine: Docker, monkeypa
 
     def renamed(body: dict[str, Any], name: str) -> Any:
         for _, held in names(engine):
-            if not holder.is_leaving(held):
-                engine.api.rename(held, held + holder.LEAVING)
+            if not pause.is_leaving(held):
+                engine.api.rename(held, held + pause.LEAVING)
         return create(body, name)
 
     monkeypatch.setattr(engine.api, "create_container_from_config", renamed)
-    assert 0 == oneoff.run(engine, wanted)
+    assert 0 == start_attached(engine, wanted)
     assert f"{engine.stack.project}_front" == mode(engine, wanted)
 
 
 def test_holder_stays_while_a_run_needs_it(engine: Docker) -> None:
     """One that goes on, and one that is about to start; then it goes."""
     project = engine.stack.project
-    session = engine.runs.begin(order(engine, "sleep", "60"))
-    holder.remove_unused(engine.api, project, time.time())
+    session = engine.runs.start(order(engine, "sleep", "60"))
+    pause.remove_unused(engine.api, project, time.time())
     ((_, name),) = names(engine)
-    assert not holder.is_leaving(name)
+    assert not pause.is_leaving(name)
     session.signal(signal.SIGKILL)
     assert 137 == session.wait()
 
-    worker = engine.api.inspect_container(oneoff.source(engine).id)
-    body = holder.joined(
-        one_off.body(worker, wanted := order(engine, "true")), engine.api.inspect_container(name)["Id"]
+    worker = engine.api.inspect_container(choose_source(engine).id)
+    body = pause.joined(
+        run_container.body(worker, wanted := order(engine, "true")), engine.api.inspect_container(name)["Id"]
     )
     engine.api.create_container_from_config(body, f"{project}-run-{wanted.id}")
-    holder.remove_unused(engine.api, project, time.time())
+    pause.remove_unused(engine.api, project, time.time())
     assert [("running", name)] == names(engine)
-    holder.remove_unused(engine.api, project, time.time() + one_off.STARTED_WITHIN + 1)
+    pause.remove_unused(engine.api, project, time.time() + run_container.STARTED_WITHIN + 1)
     assert [] == names(engine)
 
 
 def test_holder_that_is_idle_is_removed(engine: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
     """And whoever watches it is done."""
     monkeypatch.setattr(reaper, "IDLE", 0.2)
-    assert 0 == oneoff.run(engine, order(engine, "true"))
+    assert 0 == start_attached(engine, order(engine, "true"))
     reaper.reap(engine.api, engine.stack.project)
 
     assert [] == names(engine)
@@ -147,7 +149,7 @@ def is_watched(project: Project) -> bool:
 def test_next_run_replaces_a_process_that_was_killed(engine: Docker, serving: Project) -> None:
     """There is one a stack; it holds nothing but its lock, which its death frees."""
     for _ in range(2):
-        assert 0 == oneoff.run(engine, order(engine, "true"))
+        assert 0 == start_attached(engine, order(engine, "true"))
         (process,) = watchers(serving)
         assert is_watched(serving)
         os.kill(process, signal.SIGKILL)
@@ -160,5 +162,7 @@ def watchers(project: Project) -> list[int]:
     assert ps
     listed = subprocess.run([ps, "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
     return [
-        int(line.split()[0]) for line in listed.splitlines() if line.endswith(f"stack.engines.reaper {project.name}")
+        int(line.split()[0])
+        for line in listed.splitlines()
+        if line.endswith(f"twelfth.engines.docker.reaper {project.name}")
     ]

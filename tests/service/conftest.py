@@ -18,7 +18,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from service.app import create_app
-from service.journal import Journal
+from service.json_log import Journal
 from tests.real_redis import RealRedis
 
 if TYPE_CHECKING:

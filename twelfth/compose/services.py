@@ -14,13 +14,13 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stack.errors import MisuseError
-from stack.model import Build, Healthcheck, Limits, Local, Mount, Network, Port, Service, Stack, Volume
+from twelfth.errors import MisuseError
+from twelfth.model.stack import Build, Healthcheck, Limits, Local, Mount, Network, Port, Service, Stack, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stack.model import Pairs
+    from twelfth.model.stack import Pairs
 
 _INSTEAD = {
     "container_name": "remove it, replicas are numbered",

@@ -1,0 +1,118 @@
+"""Directories of runs: what is one, what a run is made from, and what a start that failed leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from twelfth.engines.local.json_file import write_json
+from twelfth.engines.local.runs import KeptRuns
+from twelfth.engines.local.session import KeptSession
+from twelfth.errors import IdentityError, NotUpError
+from twelfth.model.run import RunRequest
+from twelfth.model.snapshot import Replica
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECIPE = {"image": "app:abc", "environment.A": "1", "stop_grace_period": "1s"}
+WORKER = Replica("worker", 1, "worker-1", "running", RECIPE, release="abc")
+
+
+def spec(tmp_path: Path, **changes: object) -> dict[str, Any]:
+    """Return what the worker was launched from."""
+    environment = {"PATH": os.environ["PATH"], "A": "1"}
+    made = {"release": "abc", "recipe": RECIPE, "environment": environment, "directory": str(tmp_path)}
+    return made | changes
+
+
+def order(*command: str) -> RunRequest:
+    """Return an order for a command."""
+    return RunRequest("ab12", command, WORKER, interactive=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"release": "def", "recipe": RECIPE | {"image": "app:def"}}, "image, release"),
+        ({"recipe": RECIPE | {"environment.A": "hush"}}, "environment.A"),
+    ],
+)
+def test_worker_that_was_replaced_since_it_was_chosen_is_refused(
+    tmp_path: Path, changes: dict[str, object], named: str
+) -> None:
+    """An `up` came between; nothing was started, nothing is left, no value is shown."""
+    runs = KeptRuns(tmp_path, lambda _: spec(tmp_path, **changes))
+
+    with pytest.raises(IdentityError) as refused:
+        runs.start(order("true"))
+    assert f"worker-1 was replaced meanwhile ({named}); nothing was started; repeat it" == str(refused.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_built_release_needs_no_comparison(tmp_path: Path) -> None:
+    """No worker was chosen, so none was replaced."""
+    runs = KeptRuns(tmp_path, lambda _: spec(tmp_path))
+    session = runs.start(replace(order("true"), replica=replace(WORKER, id="", recipe={})))
+
+    assert [] == list(session.output())
+    assert 0 == session.wait()
+
+
+@pytest.mark.parametrize("left", [{}, {"release": "abc"}])
+def test_worker_that_is_gone_is_told_in_one_line(tmp_path: Path, left: dict[str, Any]) -> None:
+    """Its file is not there, or garbled."""
+    runs = KeptRuns(tmp_path, lambda _: left)
+
+    for begin in (runs.start, runs.differences):
+        with pytest.raises(NotUpError, match=r"^worker-1 is gone; repeat the command, or: invoke up$"):
+            begin(order("true"))
+
+
+def test_what_is_no_record_is_no_run(tmp_path: Path) -> None:
+    """Another program's file, half a file: history, stop, up and down go on without them."""
+    runs = KeptRuns(tmp_path, lambda _: spec(tmp_path))
+    runs.start(order("true")).wait()
+    for name, text in {"foreign": '{"openapi": "3"}', "half": '{"command": ["tr', "odd": '{"command": 5}'}.items():
+        (tmp_path / "runs" / name).mkdir()
+        (tmp_path / "runs" / name / "spec.json").write_text(text, "utf-8")
+
+    assert [("ab12", "done")] == [(run.id, run.state) for run in runs.records()]
+    write_json(tmp_path / "runs" / "ab12" / "end.json", {"exit_code": "none"})
+    assert [("ab12", "lost", None)] == [(run.id, run.state, run.exit_code) for run in runs.records()]
+
+
+def test_start_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its keeper may be about to begin, and is ended; then the run never was."""
+    seen: list[KeptSession] = []
+
+    def interrupted(self: KeptSession) -> None:
+        seen.append(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(KeptSession, "_wait_until_ready", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        KeptRuns(tmp_path, lambda _: spec(tmp_path)).start(order("touch", "ran"))
+
+    assert [] == list((tmp_path / "runs").iterdir())
+    assert seen[0].keeper.poll()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_client_that_is_gone_before_the_start_leaves_a_run_that_never_began(tmp_path: Path) -> None:
+    """Its keeper was ready, and nobody told it to begin."""
+    home = tmp_path / "runs" / "ab12"
+    home.mkdir(parents=True)
+    told = {"command": ["touch", "ran"], "operator": "", "reason": "", "overrides": [], "started": "now", "tty": False}
+    write_json(home / "spec.json", spec(tmp_path, **told))
+    session = KeptSession(home, json.loads((home / "spec.json").read_text("utf-8")))
+    session.streams.close()
+    session.control.close()
+    session.keeper.wait(10)
+
+    assert ["created"] == [run.state for run in KeptRuns(tmp_path, lambda _: {}).records()]
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,47 @@
+"""Lines from pieces, and whose they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twelfth.errors import MisuseError
+from twelfth.model.snapshot import Replica, Snapshot
+from twelfth.model.stack import Service, Stack
+from twelfth.stack import logs
+
+STACK = Stack("p", Path(), (Service("web", "a"), Service("worker", "b")))
+FOUND = Snapshot(replicas=(Replica("worker", 2, "2", "running", {}), Replica("worker", 1, "1", "running", {})))
+
+
+def test_lines_are_whole_wherever_the_pieces_break() -> None:
+    """A piece may end in the middle of a line, or of a character."""
+    pieces = [b"on", b"e\ntwo", b"\n\nthr\xc3", b"\xa9e"]
+
+    assert [b"one\n", b"two\n", b"\n", "thrée\n".encode()] == list(logs.whole_lines(pieces))
+
+
+def test_error_of_a_request_is_found_by_its_id() -> None:
+    """Among lines of others, some of which are no objects, or only mention the id; none is found without an id."""
+    lines = [
+        b"abc\n",
+        b'["abc"]\n',
+        b'{"request_id": "x", "error": "abc"}\n',
+        b'{"request_id": "abc", "error": "why"}\n',
+    ]
+
+    assert "why" == logs.logged_error(lines, "abc")
+    assert ["", ""] == [logs.logged_error(lines, request) for request in ("", "y")]
+
+
+def test_replicas_of_one_service_come_by_number() -> None:
+    """Their order does not depend on the engine's."""
+    assert [1, 2] == [one.number for one in logs.replicas_of(STACK, FOUND, "worker")]
+
+
+@pytest.mark.parametrize(("name", "why"), [("web", "does not run on this engine"), ("nobody", "is not a service")])
+def test_service_without_replicas_is_refused_with_those_that_have(name: str, why: str) -> None:
+    """The refusal says what could be typed."""
+    with pytest.raises(MisuseError, match=f"{name} {why}.*worker"):
+        logs.replicas_of(STACK, FOUND, name)

@@ -1,0 +1,68 @@
+"""Put a stack's status and the record of runs into words: a table for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from twelfth.stack.text import printable, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twelfth.model.run import Run
+    from twelfth.stack.status import ServiceStatus, Status
+
+WIDEST = 50
+"""Characters of a command that the table shows."""
+
+
+def status(found: Status) -> str:
+    """Return a stack's status as a few lines for people."""
+    if not found.services:
+        return f"nothing of {found.project} is up on {found.engine}; try: invoke up"
+    rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *map(_service, found.services)]
+    head = f"{found.project} on {found.engine}, release {found.release or '-'}"
+    return "\n".join((head, *table(rows), *_schema(found), f"{found.address or 'no address'} {_answers(found)}"))
+
+
+def _service(row: ServiceStatus) -> tuple[str, ...]:
+    return (row.service, f"{row.replicas}/{row.wanted}", row.state, row.health or "-", row.release or "-")
+
+
+def _answers(found: Status) -> str:
+    return "answers" if found.ready else f"is not ready: {found.why}" if found.why else "does not answer"
+
+
+def _schema(found: Status) -> tuple[str, ...]:
+    since = f", counting since {found.since}" if found.since else ""
+    return (f"data at revision {found.revision}{since}",) if found.revision else ()
+
+
+def status_json(found: Status) -> str:
+    """Return a stack's status as one JSON object."""
+    return json.dumps(asdict(found))
+
+
+def history(records: Iterable[Run]) -> str:
+    """Return the records of runs as a table for people; times are this machine's."""
+    heads = ("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")
+    rows = [heads, *map(_record, records)]
+    return "\n".join(table(rows)) if len(rows) > 1 else "no run is recorded; try: invoke run -- COMMAND"
+
+
+def _record(run: Run) -> tuple[str, ...]:
+    began = datetime.fromisoformat(run.started).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    seconds = "-" if run.seconds is None else f"{run.seconds:.1f}"
+    code = "-" if run.exit_code is None else str(run.exit_code)
+    command = printable(shlex.join(run.command))
+    shown = command if len(command) <= WIDEST else f"{command[: WIDEST - 1]}…"
+    return (run.id, began, seconds, run.state, code, run.release or "-", run.operator, shown, printable(run.reason))
+
+
+def history_json(records: Iterable[Run]) -> str:
+    """Return the records of runs as one JSON array."""
+    return json.dumps([asdict(each) for each in records])

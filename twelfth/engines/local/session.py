@@ -1,0 +1,130 @@
+"""A run of the local engine, over the sockets that its keeper holds the other ends of."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines import multiplex
+from twelfth.engines.contract import Session
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+POLL = 0.01
+"""Seconds between two looks for the record of a run whose connection has ended."""
+
+RECORD_WITHIN = 5.0
+"""Seconds that a keeper may take from its last output to the record."""
+
+
+class KeptSession(Session):
+    """The streams of one run and the directory where its keeper writes."""
+
+    def __init__(self, directory: Path, spec: Mapping[str, Any]) -> None:
+        """Start a keeper for the run, detached from this process, and return when it is ready to begin.
+
+        What fails or is interrupted until then leaves no process.
+        """
+        self.directory = directory
+        self.code: int | None = None
+        self.streams, streams = socket.socketpair()
+        self.control, control = socket.socketpair()
+        with streams, control, (directory / "keeper.log").open("wb") as log:
+            ours = (streams.fileno(), control.fileno())
+            self.keeper = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, str(Path(__file__).with_name("keeper.py")), str(directory), *map(str, ours)],
+                pass_fds=ours,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.frames = multiplex.frames(self.streams.recv)
+        try:
+            self._hand_over(spec)
+            self._wait_until_ready()
+        except BaseException:
+            self._give_up()
+            raise
+
+    def begin(self) -> None:
+        """Have the keeper begin: from here on the run goes to its end, whatever becomes of us."""
+        with contextlib.suppress(OSError):  # a keeper that was killed meanwhile has no record, which is seen at the end
+            self.streams.sendall(multiplex.frame(multiplex.READY, b""))
+
+    def _wait_until_ready(self) -> None:
+        kind, said = next(self.frames, (None, b""))
+        if kind != multiplex.READY:
+            why = said.decode() or _last_line(self.directory / "keeper.log") or "it was killed"
+            raise EngineError(f"the run's keeper did not start ({why}); mend that and repeat the command")
+
+    def _give_up(self) -> None:
+        """End a keeper that was not told to begin."""
+        self.keeper.kill()
+        self.keeper.wait()
+        self.streams.close()
+        self.control.close()
+
+    def _hand_over(self, spec: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it did not start, which is seen next
+            if self.keeper.stdin:
+                self.keeper.stdin.write(json.dumps(spec).encode())
+                self.keeper.stdin.close()
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield what the run prints until its keeper closes the connection."""
+        with contextlib.suppress(OSError):
+            for kind, data in self.frames:
+                if kind == multiplex.EXIT:
+                    self.code = int(data)
+                else:
+                    yield kind, data
+
+    def write_stdin(self, data: bytes) -> None:
+        """Give the run input."""
+        self.streams.sendall(multiplex.frame(multiplex.STDIN, data))
+
+    def close_stdin(self) -> None:
+        """Close the run's input: an empty piece says so."""
+        with contextlib.suppress(OSError):  # a run that has ended needs to be told nothing
+            self.write_stdin(b"")
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the run's terminal its size."""
+        self._tell(multiplex.RESIZE, f"{rows} {columns}".encode())
+
+    def signal(self, number: int) -> None:
+        """Send the run's process group a signal."""
+        self._tell(multiplex.SIGNAL, str(int(number)).encode())
+
+    def wait(self) -> int:
+        """Return the exit code: what the keeper said last, else what it wrote."""
+        self.keeper.wait()
+        self.streams.close()
+        self.control.close()
+        return self._recorded() if self.code is None else self.code
+
+    def _recorded(self) -> int:
+        path = self.directory / "end.json"
+        deadline = time.monotonic() + RECORD_WITHIN
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise EngineError(f"run {self.directory.name} left no record; see {self.directory}/keeper.log")
+            time.sleep(POLL)
+        return int(json.loads(path.read_text("utf-8"))["exit_code"])
+
+    def _tell(self, kind: int, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self.control.sendall(multiplex.frame(kind, data))
+
+
+def _last_line(path: Path) -> str:
+    return path.read_text("utf-8", "replace").strip().rpartition("\n")[2]

@@ -1,0 +1,60 @@
+"""Bring a stack up and down: observe, plan, execute. All decisions are the plan's; all effects are the engine's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.stack import plan, preflight, readiness
+from twelfth.stack.executor import execute
+from twelfth.stack.lock import hold_lock
+from twelfth.stack.steps import EnsureImage
+
+if TYPE_CHECKING:
+    from twelfth.engines.contract import Engine
+    from twelfth.stack.executor import Report
+    from twelfth.stack.steps import Step
+
+
+def plan_up(engine: Engine) -> tuple[Step, ...]:
+    """Return what `up` would do now; changes nothing."""
+    recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
+    here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
+    found = engine.observe()
+    return plan.up(engine.stack, found, here, unready=readiness.unready(readiness.asked(found)))
+
+
+def up(engine: Engine, report: Report, *, force: bool = False) -> str:
+    """Converge the stack, wait until it answers, and return its address (`http://host:port`).
+
+    Images come first: only then is it known what replicas would be made from. Raises `EngineError` where it does not
+    answer in time, `BusyError` where another `up` or `down` is at work, or a run whose worker would be replaced and
+    `force` is not given.
+    """
+    with hold_lock(engine.stack):
+        steps = plan_up(engine)
+        preflight.refuse_taken_ports(engine, steps)
+        if not force:
+            preflight.refuse_disturbing_runs(engine, steps)
+        if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
+            steps = plan_up(engine)
+        execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report)
+        return readiness.wait_until_ready(engine)
+
+
+def plan_down(engine: Engine, *, volumes: bool = False, history: bool = False) -> tuple[Step, ...]:
+    """Return what `down` would do now; changes nothing."""
+    return plan.down(engine.stack, engine.observe(), engine.runs.records(), volumes=volumes, history=history)
+
+
+def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool = False) -> bool:
+    """Remove the stack, and its data and record of runs where named; return whether there was anything to remove."""
+    with hold_lock(engine.stack):
+        return execute(engine, plan_down(engine, volumes=volumes, history=history), report)
+
+
+def build(engine: Engine, report: Report) -> str:
+    """Make available what the stack builds, where it is not, and return the release's name."""
+    images = engine.observe().images
+    built = [service for service in engine.stack.services if service.build]
+    execute(engine, [EnsureImage(each, "not here yet") for each in built if each.image not in images], report)
+    return ", ".join(service.image.rpartition(":")[2] for service in built)
