@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,15 @@ def test_file_is_found_from_a_directory_below(project: Project) -> None:
     found = config.read(project.directory / "below", HOME, among=project.programs)
 
     assert ((project.directory / "compose.yaml",), "x") == (found.files, found.model["services"]["a"]["image"])
+
+
+def test_directory_may_have_any_name(project: Project) -> None:
+    """A percent sign too, which Compose itself cannot take."""
+    odd = replace(project, directory=project.directory / "100% a; b")
+    odd.write(__env="A=x")
+    found = odd.read("services: {a: {image: $A, build: .}}").services[0]
+
+    assert ("x", odd.directory) == (found.image, found.build and found.build.context)
 
 
 def test_compose_file_of_the_environment_names_the_files(project: Project) -> None:
@@ -182,7 +192,7 @@ def test_unset_variables_are_told_once(project: Project) -> None:
 
 def test_values_of_the_environment_come_back_as_they_are(project: Project) -> None:
     """No sign of a variable's value is lost, doubled or expanded on its way through Compose and YAML."""
-    values = ["$", "$$", "a$b", "${A}", "$$$x", "'\"\\ \t\n#: é", "- x", "no", "01", "1e3"]
+    values = ["$", "$$", "a$b", "${A}", "$$$x", "'\"\\ \t\n#: é", "- x", "no", "01", "1e3", "caf\udce9"]
     given = {f"V{number}": value for number, value in enumerate(values)}
     text = f"services: {{a: {{image: x, environment: [{', '.join(given)}], x-release: [{'$' + ', $'.join(given)}]}}}}"
     found = project.read(text, **given)

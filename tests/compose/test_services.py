@@ -267,8 +267,9 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
     """All values are those that twelfth's own reader gave, before Compose read the file."""
     hardened: dict[str, Any] = {"restart": "unless-stopped", "read_only": True, "cap_drop": ("ALL",)}
     hardened["security_opt"] = ("no-new-privileges:true",)
-    redis = ("redis-server", "--dir", "/data", "--appendonly", "yes", "--save", "", "--protected-mode", "no")
+    redis = ("redis-server", "--dir", "/data", "--appendonly", "yes")
     valkey = ("valkey-server", "--bind", "127.0.0.1", "--port", "<port>", "--dir", "<data>", "--appendonly", "yes")
+    synced, guarded = ("--appendfsync", "always", "--save", ""), ("--protected-mode", "no")
     haproxy = "/usr/local/etc/haproxy/haproxy.cfg"
     expected = Stack(
         "twelfth",
@@ -277,14 +278,14 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
             Service(
                 "redis",
                 "redis:8.0-alpine",
-                command=(*redis, "--maxmemory", "384mb", "--maxmemory-policy", "noeviction"),
+                command=(*redis, *synced, *guarded, "--maxmemory", "384mb", "--maxmemory-policy", "noeviction"),
                 networks=("back",),
                 mounts=(Mount("volume", "/data", "redis-data"),),
                 user="redis",
                 limits=Limits(1.0, 536870912, 64),
                 healthcheck=Healthcheck(("CMD", "redis-cli", "ping"), 5.0, 2.0, None, 3),
                 stop_grace=30.0,
-                local=Local((*valkey, "--save", "")),
+                local=Local((*valkey, *synced)),
                 **hardened,
             ),
             Service(

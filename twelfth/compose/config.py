@@ -101,11 +101,16 @@ def release(version: str) -> tuple[int, ...]:
 
 def _run(program: str, directory: Path, environment: Mapping[str, str], *commands: tuple[str, ...]) -> list[_Answer]:
     """Return what a program answers to each of some commands, all at once; nothing where it cannot be started."""
+    where: list[str] = []
+    if "%" in str(directory):  # Compose takes the name of its working directory for a URL, of which that is no part
+        where, directory = ["--project-directory", str(directory)], Path(directory.anchor)
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with ExitStack() as stack:
         try:
             asked = [
-                stack.enter_context(subprocess.Popen([program, *words], cwd=directory, env=dict(environment), **pipes))
+                stack.enter_context(
+                    subprocess.Popen([program, *where, *words], cwd=directory, env=dict(environment), **pipes)
+                )
                 for words in commands
             ]
         except OSError:
@@ -212,4 +217,6 @@ def _loader() -> type[Any]:
 
     for tag, (pattern, first) in _SCALARS.items():
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
+    # How Compose writes a variable that is no UTF-8.
+    Loader.add_constructor("tag:yaml.org,2002:binary", lambda *node: os.fsdecode(Loader.construct_yaml_binary(*node)))
     return Loader
