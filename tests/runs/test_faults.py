@@ -42,11 +42,11 @@ def ended(client: subprocess.Popen[bytes]) -> tuple[int, str]:
     return client.returncode, said.decode()
 
 
-def assert_engine_failed(client: subprocess.Popen[bytes], hint: str) -> None:
-    """Check that a client ends with 125 and one line that names the next command."""
+def assert_engine_failed(client: subprocess.Popen[bytes], hint: str, before: str = "") -> None:
+    """Check that a client ends with 125 and one line that names the next command, after what it said before."""
     code, said = ended(client)
-    assert (125, 1) == (code, said.count("\n")), said
-    assert said.startswith("twelfth: ")
+    assert said.startswith(f"{before}twelfth: ")
+    assert (125, 1) == (code, said.removeprefix(before).count("\n")), said
     assert hint in said
 
 
@@ -93,7 +93,8 @@ def test_stop_that_lost_the_daemon_has_stopped_all_the_same(serving: Project) ->
         assert eventually(lambda: "leaving" in serving.invoke("logs", "--run", identity).stdout)
         way.cut()
 
-        assert_engine_failed(client, "docker version")
+        waiting = f"twelfth: run {identity} has 10 s to end on TERM; then it is killed\n"
+        assert_engine_failed(client, "docker version", before=waiting)
     assert eventually(lambda: record(serving, identity)["exit_code"] == 3)
     assert "stopped" == record(serving, identity)["state"]
 
