@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO
 
 import redis
@@ -38,14 +39,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the backup, and return the exit code: 0 done, 1 refused or Redis is away, 2 misuse."""
     parser = argparse.ArgumentParser(prog="python -m admin.backup", description=__doc__)
     parser.add_argument("--wait", type=not_negative, default=0.0, metavar="S", help="wait for the lock (default: 0)")
-    wait = parser.parse_args(arguments).wait
+    parser.add_argument("--before-restore", action="store_true", help="refuse where this release could not restore")
+    asked = parser.parse_args(arguments)
     if sys.stdout.isatty():
         tell(NAME, "it is binary, and standard output is a terminal; type: invoke backup FILE")
         return MISUSE
-    return ended(NAME, lambda: _to_output(wait))
+    return ended(NAME, lambda: _to_output(asked.wait, before_restore=asked.before_restore))
 
 
-def _to_output(wait: float) -> None:
+def _to_output(wait: float, *, before_restore: bool) -> None:
+    if before_restore and not find_spec("hiredis"):
+        raise RefusedError(
+            "this release lacks hiredis, which restore needs; have redis[hiredis] in its requirements, then: invoke up"
+        )
     began = time.monotonic()
     client = connect(os.environ)
     try:

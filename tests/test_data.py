@@ -152,6 +152,7 @@ def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path)
     assert (0, 0) == (taken.returncode, restored.returncode)
     assert "Hello World! 42 times." == again
     assert str(saved.name) in restored.stdout
+    assert ["--before-restore"] == list(serving.engine().runs.records()[-2].command[3:])
     assert 0 == serving.invoke("restore", "--yes", str(saved)).returncode
     assert "Hello World! 43 times." == visit(serving)
     saved.unlink()

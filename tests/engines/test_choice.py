@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def engine(name: str, states: Iterable[str], why: str = "") -> SimpleNamespace:
     """Return an engine where replicas are in these states; `why` tells why it is absent."""
     running = tuple(Replica("worker", number, "id", state, {}) for number, state in enumerate(states, 1))
-    return SimpleNamespace(name=name, absent=lambda: why, observe=lambda: Snapshot(running))
+    return SimpleNamespace(name=name, why_unavailable=lambda: why, observe=lambda: Snapshot(running))
 
 
 @pytest.mark.parametrize(

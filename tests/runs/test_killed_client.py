@@ -75,7 +75,7 @@ def is_at_work(found: recipe.Body) -> bool:
 
 
 def processes(directory: str) -> set[str]:
-    """Return the processes of runs: their keepers have their directory in the command line, they our command."""
+    """Return the processes of runs: their monitors have their directory in the command line, they our command."""
     ps = shutil.which("ps")
     assert ps
     lines = subprocess.run([ps, "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()

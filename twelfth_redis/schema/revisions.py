@@ -11,7 +11,7 @@ from pathlib import Path
 HISTORY = "twelfth:migrations"
 """A hash of what was applied: revision -> its record as JSON. It is data: a backup holds it."""
 
-FOLDER = Path(__file__).resolve().parents[1] / "admin" / "migrations"
+FOLDER = Path(__file__).resolve().parents[2] / "admin" / "migrations"
 FILES = "[0-9][0-9][0-9][0-9]_*.py"
 
 

@@ -1,4 +1,4 @@
-"""What is left when a run of the local engine, its keeper or its supervisord ends: nothing that it started."""
+"""What is left when a run of the local engine, its monitor or its supervisord ends: nothing that it started."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def begin(runs: KeptRuns) -> Iterator[Begin]:
         def begin(*command: str, timeout: float | None = None) -> KeptSession:
             session = runs.start(RunRequest("ab12", command, WORKER, interactive=False, timeout=timeout))
             assert isinstance(session, KeptSession)
-            stack.callback(session.keeper.wait)
-            stack.callback(session.keeper.kill)
+            stack.callback(session.monitor.wait)
+            stack.callback(session.monitor.kill)
             stack.callback(session.streams.close)
             stack.callback(session.control.close)
             return session
@@ -154,7 +154,7 @@ def test_orphans_of_a_run_that_goes_on_are_reaped(begin: Begin, tmp_path: Path) 
     """They end before their run does and leave no zombies, which would count against the operator's processes."""
     session = begin("sh", "-c", "for i in 1 2 3 4 5; do (true &); done; touch began; exec sleep 60")
     assert eventually((tmp_path / "began").exists)
-    children = Path(f"/proc/{session.keeper.pid}/task/{session.keeper.pid}/children")
+    children = Path(f"/proc/{session.monitor.pid}/task/{session.monitor.pid}/children")
 
     assert eventually(lambda: 1 == len(children.read_text("ascii").split()))
 
@@ -164,7 +164,7 @@ def test_run_ends_with_a_keeper_that_was_killed(runs: KeptRuns, begin: Begin, tm
     """Nobody could stop it any more, or hold it to its time."""
     session = begin("sh", "-c", "touch began; exec sleep 60")
     assert eventually((tmp_path / "began").exists)
-    session.keeper.kill()
+    session.monitor.kill()
 
     assert eventually(lambda: set() == marked(tmp_path))
     assert ["lost"] == [run.state for run in runs.records()]

@@ -87,7 +87,7 @@ def test_what_is_no_record_is_no_run(tmp_path: Path) -> None:
 
 
 def test_start_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its keeper may be about to begin, and is ended; then the run never was."""
+    """Its monitor may be about to begin, and is ended; then the run never was."""
     seen: list[KeptSession] = []
 
     def interrupted(self: KeptSession) -> None:
@@ -99,12 +99,12 @@ def test_start_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: p
         KeptRuns(tmp_path, lambda _: spec(tmp_path)).start(order("touch", "ran"))
 
     assert [] == list((tmp_path / "runs").iterdir())
-    assert seen[0].keeper.poll()
+    assert seen[0].monitor.poll()
     assert not (tmp_path / "ran").exists()
 
 
 def test_client_that_is_gone_before_the_start_leaves_a_run_that_never_began(tmp_path: Path) -> None:
-    """Its keeper was ready, and nobody told it to begin."""
+    """Its monitor was ready, and nobody told it to begin."""
     home = tmp_path / "runs" / "ab12"
     home.mkdir(parents=True)
     told = {"command": ["touch", "ran"], "operator": "", "reason": "", "overrides": [], "started": "now", "tty": False}
@@ -112,7 +112,7 @@ def test_client_that_is_gone_before_the_start_leaves_a_run_that_never_began(tmp_
     session = KeptSession(home, json.loads((home / "spec.json").read_text("utf-8")))
     session.streams.close()
     session.control.close()
-    session.keeper.wait(10)
+    session.monitor.wait(10)
 
     assert ["created"] == [run.state for run in KeptRuns(tmp_path, lambda _: {}).records()]
     assert not (tmp_path / "ran").exists()

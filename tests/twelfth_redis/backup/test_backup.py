@@ -73,6 +73,18 @@ def test_few_keys_are_one_point_in_time(store: Store) -> None:
     assert (True, True) == (told.server.startswith("valkey 9"), told.payload >= 11)
 
 
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--before-restore"], 1)])
+def test_backup_before_a_restore_that_cannot_follow_is_refused(store: Store, options: list[str], code: int) -> None:
+    """Where hiredis is missing, before anything is written; any other backup does without."""
+    without = "import sys; sys.modules['hiredis'] = None; from admin import backup; sys.exit(backup.main(sys.argv[1:]))"
+    environment = {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(store.port)}
+    command = [sys.executable, "-c", without, *options]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=20, check=False)
+
+    assert (code, bool(code)) == (ended.returncode, not ended.stdout)
+    assert bool(code) == (b"backup: this release lacks hiredis, which restore needs" in ended.stderr)
+
+
 @pytest.mark.parametrize("by", ["whole", "paged"])
 def test_stock_tools_bring_everything_back(store: Store, by: str, request: pytest.FixtureRequest) -> None:
     """`zcat FILE | redis-cli --pipe` on an empty server: each key, payload and expiry, by Redis' own digest too."""

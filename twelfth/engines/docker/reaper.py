@@ -54,7 +54,7 @@ def leave_behind(stack: Stack) -> None:
 
 def _start(project: str) -> None:
     """Start it with nothing of ours but the environment, which tells where the daemon is."""
-    home = str(Path(__file__).resolve().parents[2])
+    home = str(Path(__file__).resolve().parents[3])
     nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
     words = [sys.executable, "-P", "-m", "twelfth.engines.docker.reaper", project]
     os.posix_spawn(sys.executable, words, os.environ | {"PYTHONPATH": home}, file_actions=nothing)

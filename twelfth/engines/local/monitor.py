@@ -1,8 +1,8 @@
-"""Keep one run of the local engine: `python keeper.py DIRECTORY STREAMS CONTROL`, in a session of its own.
+"""Keep one run of the local engine: `python monitor.py DIRECTORY STREAMS CONTROL`, in a session of its own.
 
 What to run comes on standard input, as JSON, so that no value of the environment is ever written to a disk. STREAMS and
 CONTROL are sockets to the client: bytes in and out on the one, signals and sizes on the other, so that input which
-nobody reads holds up no signal. The keeper begins when its client, told that all is ready, says so, and never where
+nobody reads holds up no signal. The monitor begins when its client, told that all is ready, says so, and never where
 the client has gone by then. It keeps all that the run prints in `DIRECTORY/output` (as frames), passes it
 on for as long as there is a client, ends the run when its time is over or when it is told to by SIGTERM, and writes
 `DIRECTORY/end.json` last. It does not depend on its client in anything.
@@ -31,7 +31,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import FrameType
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from twelfth.engines import multiplex
 from twelfth.engines.end_of_input import hang_up
 from twelfth.engines.local.descendants import become_subreaper, end_descendants, reap_orphans
@@ -48,7 +48,7 @@ RECORD_SIZE = 512
 """Bytes of a record, reserved before the run begins so that a full disk cannot take its end away."""
 
 
-class Keeper:
+class Monitor:
     """One run: its process, its client, its record."""
 
     def __init__(self, directory: Path, streams: socket.socket, control: socket.socket, spec: dict[str, Any]) -> None:
@@ -64,7 +64,7 @@ class Keeper:
         self.process: subprocess.Popen[bytes] | None = None
         self.input: IO[bytes] | None = None
         self._answer_signals()
-        self.lock = _hold(directory / "keeper")  # now that we can be told to stop, others may learn of us
+        self.lock = _hold(directory / "monitor")  # now that we can be told to stop, others may learn of us
 
     def _answer_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._stopped)
@@ -305,7 +305,7 @@ def _take_terminal() -> None:
 
 
 def _which(name: str, path: str) -> str:
-    """Return the program's path by the run's own PATH, not the keeper's; raises as exec would."""
+    """Return the program's path by the run's own PATH, not the monitor's; raises as exec would."""
     if found := shutil.which(name, path=path):
         return found
     if os.sep in name or not any((Path(each) / name).exists() for each in path.split(os.pathsep)):
@@ -319,11 +319,11 @@ def main(directory: str, streams: str, control: str) -> None:
     spec = json.loads(sys.stdin.buffer.read())
     client = socket.socket(fileno=int(streams))
     try:
-        keeper = Keeper(Path(directory), client, socket.socket(fileno=int(control)), spec)
+        monitor = Monitor(Path(directory), client, socket.socket(fileno=int(control)), spec)
     except OSError as error:
         client.sendall(multiplex.frame(multiplex.EXIT, f"{error.filename or directory}: {error.strerror}".encode()))
         sys.exit(f"cannot keep the run: {error}")
-    keeper.keep()
+    monitor.keep()
     os._exit(0)  # at once: the client waits, and threads that listen to it have nothing to end
 
 

@@ -39,7 +39,7 @@ class KeptRuns(Runs):
         self.home, self.worker = home, worker
 
     def start(self, request: RunRequest) -> Session:
-        """Write what the run is, start its keeper, and have it begin."""
+        """Write what the run is, start its monitor, and have it begin."""
         worker = self._worker(request.replica)
         directory = self._directory(request.id)
         spec = _spec(worker, request)
@@ -52,7 +52,7 @@ class KeptRuns(Runs):
         return session
 
     def detach(self, request: RunRequest) -> None:
-        """Begin, and let go: the keeper needs no client."""
+        """Begin, and let go: the monitor needs no client."""
         self.start(request).close_stdin()
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class KeptRuns(Runs):
     def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
         """Yield the kept output."""
         directory = self._directory(identity)
-        pieces = tail(directory / "output", lambda: follow and _keeper(directory) != 0)
+        pieces = tail(directory / "output", lambda: follow and _monitor(directory) != 0)
         yield from multiplex.output(_reader(pieces))
         if why := read_json(directory / "end.json").get("cut"):
             yield (
@@ -88,14 +88,14 @@ class KeptRuns(Runs):
             )
 
     def stop(self, identity: str, say: Say) -> None:
-        """Tell the keeper, and wait for its record."""
+        """Tell the monitor, and wait for its record."""
         directory = self._directory(identity)
         say(waiting(identity, read_json(directory / "spec.json").get("grace", 0)))
-        while keeper := _keeper(directory):
+        while monitor := _monitor(directory):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(keeper, signal.SIGTERM)
+                os.kill(monitor, signal.SIGTERM)
             deadline = time.monotonic() + 1
-            while _keeper(directory) and time.monotonic() < deadline:
+            while _monitor(directory) and time.monotonic() < deadline:
                 time.sleep(POLL)
 
     def delete(self, identity: str) -> None:
@@ -194,21 +194,21 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
 
 
 def _state(directory: Path) -> str:
-    """Return how a run stands that left no record of its end: `created` where its keeper never came to keep it."""
-    if _keeper(directory):
+    """Return how a run stands that left no record of its end: `created` where its monitor never came to keep it."""
+    if _monitor(directory):
         return "running"
     with contextlib.suppress(OSError):
-        return "lost" if (directory / "keeper").stat().st_size else "created"
+        return "lost" if (directory / "monitor").stat().st_size else "created"
     return "created"
 
 
-def _keeper(directory: Path) -> int:
-    """Return the process that keeps the run, 0 where it has ended: the lock on `keeper` is held while it lives."""
+def _monitor(directory: Path) -> int:
+    """Return the process that keeps the run, 0 where it has ended: the lock on `monitor` is held while it lives."""
     import fcntl
 
     if (directory / "end.json").exists():
         return 0
-    with contextlib.suppress(OSError), (directory / "keeper").open("rb") as file:
+    with contextlib.suppress(OSError), (directory / "monitor").open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

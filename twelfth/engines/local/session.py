@@ -1,4 +1,4 @@
-"""A run of the local engine, over the sockets that its keeper holds the other ends of."""
+"""A run of the local engine, over the sockets that its monitor holds the other ends of."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ POLL = 0.01
 """Seconds between two looks for the record of a run whose connection has ended."""
 
 RECORD_WITHIN = 5.0
-"""Seconds that a keeper may take from its last output to the record."""
+"""Seconds that a monitor may take from its last output to the record."""
 
 
 class KeptSession(Session):
-    """The streams of one run and the directory where its keeper writes."""
+    """The streams of one run and the directory where its monitor writes."""
 
     def __init__(self, directory: Path, spec: Mapping[str, Any]) -> None:
-        """Start a keeper for the run, detached from this process, and return when it is ready to begin.
+        """Start a monitor for the run, detached from this process, and return when it is ready to begin.
 
         What fails or is interrupted until then leaves no process.
         """
@@ -37,10 +37,10 @@ class KeptSession(Session):
         self.code: int | None = None
         self.streams, streams = socket.socketpair()
         self.control, control = socket.socketpair()
-        with streams, control, (directory / "keeper.log").open("wb") as log:
+        with streams, control, (directory / "monitor.log").open("wb") as log:
             ours = (streams.fileno(), control.fileno())
-            self.keeper = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, str(Path(__file__).with_name("keeper.py")), str(directory), *map(str, ours)],
+            self.monitor = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, str(Path(__file__).with_name("monitor.py")), str(directory), *map(str, ours)],
                 pass_fds=ours,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -56,31 +56,31 @@ class KeptSession(Session):
             raise
 
     def begin(self) -> None:
-        """Have the keeper begin: from here on the run goes to its end, whatever becomes of us."""
-        with contextlib.suppress(OSError):  # a keeper that was killed meanwhile has no record, which is seen at the end
+        """Have the monitor begin: from here on the run goes to its end, whatever becomes of us."""
+        with contextlib.suppress(OSError):  # one that was killed meanwhile has no record, which is seen at the end
             self.streams.sendall(multiplex.frame(multiplex.READY, b""))
 
     def _wait_until_ready(self) -> None:
         kind, said = next(self.frames, (None, b""))
         if kind != multiplex.READY:
-            why = said.decode() or _last_line(self.directory / "keeper.log") or "it was killed"
-            raise EngineError(f"the run's keeper did not start ({why}); mend that and repeat the command")
+            why = said.decode() or _last_line(self.directory / "monitor.log") or "it was killed"
+            raise EngineError(f"the run's monitor did not start ({why}); mend that and repeat the command")
 
     def _give_up(self) -> None:
-        """End a keeper that was not told to begin."""
-        self.keeper.kill()
-        self.keeper.wait()
+        """End a monitor that was not told to begin."""
+        self.monitor.kill()
+        self.monitor.wait()
         self.streams.close()
         self.control.close()
 
     def _hand_over(self, spec: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # it did not start, which is seen next
-            if self.keeper.stdin:
-                self.keeper.stdin.write(json.dumps(spec).encode())
-                self.keeper.stdin.close()
+            if self.monitor.stdin:
+                self.monitor.stdin.write(json.dumps(spec).encode())
+                self.monitor.stdin.close()
 
     def output(self) -> Iterator[tuple[int, bytes]]:
-        """Yield what the run prints until its keeper closes the connection."""
+        """Yield what the run prints until its monitor closes the connection."""
         with contextlib.suppress(OSError):
             for kind, data in self.frames:
                 if kind == multiplex.EXIT:
@@ -106,8 +106,8 @@ class KeptSession(Session):
         self._tell(multiplex.SIGNAL, str(int(number)).encode())
 
     def wait(self) -> int:
-        """Return the exit code: what the keeper said last, else what it wrote."""
-        self.keeper.wait()
+        """Return the exit code: what the monitor said last, else what it wrote."""
+        self.monitor.wait()
         self.streams.close()
         self.control.close()
         return self._recorded() if self.code is None else self.code
@@ -117,7 +117,7 @@ class KeptSession(Session):
         deadline = time.monotonic() + RECORD_WITHIN
         while not path.exists():
             if time.monotonic() > deadline:
-                raise EngineError(f"run {self.directory.name} left no record; see {self.directory}/keeper.log")
+                raise EngineError(f"run {self.directory.name} left no record; see {self.directory}/monitor.log")
             time.sleep(POLL)
         return int(json.loads(path.read_text("utf-8"))["exit_code"])
 
