@@ -37,5 +37,5 @@ RUN chmod -R a+rX,go-w service admin twelfth_redis \
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --retries=3 CMD ["python", "-m", "service.health"]
+HEALTHCHECK --interval=5s --timeout=5s --retries=3 CMD ["python", "-m", "service.health"]
 CMD ["python", "-m", "service"]

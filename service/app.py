@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import bottle  # type: ignore[import-untyped]
@@ -42,10 +43,17 @@ def create_app(
     app.config["catchall"] = False  # what escapes is told in the journal, not on a page
     app.default_error_handler = _refusal
     needed = required() if needed is None else needed
+    was_ready: list[bool] = []
+
+    def remembered(answer: Answer) -> Answer:
+        if answer.status == HTTPStatus.OK and not was_ready:
+            was_ready.append(True)
+        return answer
+
     routes: dict[str, Callable[[], Answer]] = {
-        "/": lambda: hit(counter),
-        "/healthz": lambda: Answer(200, "ok", {"ok": True}),
-        "/readyz": lambda: ready(counter, needed),
+        "/": lambda: remembered(hit(counter)),
+        "/healthz": lambda: Answer(200, "ok", {"ok": True}, {"X-Was-Ready": "yes"} if was_ready else {}),
+        "/readyz": lambda: remembered(ready(counter, needed)),
     }
     app.add_hook("before_request", lambda: _insist_on_a_path(routes.keys()))
     for path, decide in routes.items():

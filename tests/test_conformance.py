@@ -14,8 +14,7 @@ from twelfth.errors import BusyError, MisuseError, NotUpError
 from twelfth.runs.source import choose_source
 from twelfth.stack import logs
 from twelfth.stack.lock import hold_lock
-from twelfth.stack.readiness import ask
-from twelfth.stack.status import require_address
+from twelfth.stack.status import require_address, status
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -93,12 +92,12 @@ def test_scaled_workers_share_the_door_and_never_a_number(project: Project) -> N
 
 def test_killed_worker_is_back(project: Project) -> None:
     """After kill -9 of the process the engine starts it again, with nobody asking."""
-    url = project.up()
+    project.up()
     pid = process_of(project, "worker-1")
 
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: process_of(project, "worker-1") not in {0, pid})
-    assert eventually(lambda: ask(url.removeprefix("http://")).ready)
+    assert eventually(lambda: status(project.engine()).ready)
 
 
 def test_log_is_read_from_its_end(serving: Project) -> None:

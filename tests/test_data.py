@@ -14,7 +14,7 @@ import pytest
 from bench import hits
 from tests.conftest import eventually, make_project, require
 from tests.runs.client import read_until
-from twelfth.stack import readiness
+from twelfth.errors import ServiceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,14 +117,15 @@ def test_refusal_of_redis_is_told_to_the_operator_and_not_to_visitors(serving: P
     in_console(serving, "redis.config_set('requirepass', 'p')", "redis.client_kill_filter(_type='normal', skipme=True)")
     try:
         told, done = status(serving), serving.invoke("up")
-        visitor = readiness.ask(f"127.0.0.1:{serving.environment['PORT']}")
+        with pytest.raises(ServiceError) as visitor:
+            visit(serving)
     finally:
         in_console(serving, "redis.config_set('requirepass', '')", redis_url=f"redis://:p@{redis}/0")
 
     assert (False, "NOAUTH Authentication required.") == (told["ready"], told["why"])
     assert (1, True) == (done.returncode, "(NOAUTH Authentication required.)" in done.stderr)
-    assert "what serves is not ready (Redis is away; try again in a second)" in done.stdout
-    assert "Redis is away; try again in a second" == visitor.why
+    assert "what serves is not ready (NOAUTH Authentication required.)" in done.stdout
+    assert "answers 503: Redis is away; try again in a second.; see: invoke logs" in str(visitor.value)
     assert eventually(lambda: bool(status(serving)["ready"]))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench import hits
 from tests.conftest import eventually
-from twelfth.stack.readiness import ask
+from twelfth.stack.status import status
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -33,5 +33,5 @@ def test_hit_of_a_worker_that_dies_as_soon_as_it_has_counted_is_counted_once(pro
     before = hits.send_hits(url, 3, 1)
 
     assert (2, 1, 2) == (before.answered, sum(before.failures.values()), before.last)
-    assert eventually(lambda: ask(url.removeprefix("http://")).ready)
+    assert eventually(lambda: status(project.engine()).ready)
     assert "Hello World! 4 times." == hits.sentence(url)

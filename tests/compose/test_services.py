@@ -85,6 +85,7 @@ HONOURED = [
         "local",
         Local(("a",), (("A", "1"), ("B", "true"), ("C", "yes")), 80),
     ),
+    ("x-local: {command: [a], healthcheck: [b]}", "local", Local(("a",), healthcheck=("b",))),
     ("x-release: [a, '60']", "release_command", ("a", "60")),
     ("x-any: {of: [thing]}", "restart", "no"),
 ]
@@ -297,11 +298,12 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
                 mounts=(Mount("tmpfs", "/tmp"),),
                 depends_on=("redis",),
                 limits=Limits(1.0, 268435456, 128),
-                healthcheck=Healthcheck(("CMD", "python", "-m", "service.health"), 5.0, 3.0, None, 3),
+                healthcheck=Healthcheck(("CMD", "python", "-m", "service.health"), 5.0, 5.0, None, 3),
                 local=Local(
                     ("python", "-m", "service", "--host", "127.0.0.1", "--port", "<port>", "--reuse-port"),
                     (("HOST_REDIS", "127.0.0.1"), ("PORT_REDIS", "<redis.port>")),
                     8000,
+                    ("python", "-m", "service.health", "--port", "<port>"),
                 ),
                 release_command=("python", "-m", "admin.migrate", "--wait", "60", "--allow-newer"),
                 **hardened,

@@ -22,19 +22,6 @@ def test_lines_are_whole_wherever_the_pieces_break() -> None:
     assert [b"one\n", b"two\n", b"\n", "thrée\n".encode()] == list(logs.whole_lines(pieces))
 
 
-def test_error_of_a_request_is_found_by_its_id() -> None:
-    """Among lines of others, some of which are no objects, or only mention the id; none is found without an id."""
-    lines = [
-        b"abc\n",
-        b'["abc"]\n',
-        b'{"request_id": "x", "error": "abc"}\n',
-        b'{"request_id": "abc", "error": "why"}\n',
-    ]
-
-    assert "why" == logs.logged_error(lines, "abc")
-    assert ["", ""] == [logs.logged_error(lines, request) for request in ("", "y")]
-
-
 def test_replicas_of_one_service_come_by_number() -> None:
     """Their order does not depend on the engine's."""
     assert [1, 2] == [one.number for one in logs.replicas_of(STACK, FOUND, "worker")]

@@ -207,8 +207,8 @@ def test_release_command_runs_where_what_serves_is_not_ready() -> None:
     """Such as after a restore of older data."""
     stack, recipes = released()
 
-    assert ["run migrate 'a b': the data lacks revision 0002"] == [
-        str(step) for step in plan.up(stack, CONVERGED, recipes, unready="the data lacks revision 0002")
+    assert ["run migrate 'a b': what serves is not ready (the data lacks revision 0002)"] == [
+        str(step) for step in plan.up(stack, CONVERGED, recipes, unready={"worker": "the data lacks revision 0002"})
     ]
 
 

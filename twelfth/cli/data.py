@@ -90,9 +90,7 @@ def waiting(wait: str) -> tuple[str, ...]:
     return () if wait == "0" else ("--wait", wait)
 
 
-def _save(
-    c: Context, target: Target, file: str | None = None, *options: str, mark: str = "", **asked: Any
-) -> Path:
+def _save(c: Context, target: Target, file: str | None = None, *options: str, mark: str = "", **asked: Any) -> Path:
     """Take a backup, verify what is on the disk, and return where it is."""
     from twelfth.cli import atomic_file
 

@@ -42,7 +42,7 @@ def down(c: Context, volumes: bool = False, history: bool = False) -> None:
     from twelfth.cli import progress
     from twelfth.stack import lifecycle
 
-    engine = Target(c).engine
+    engine = Target(c).declared_engine
     if c.config.run.dry:
         _print_plan(lifecycle.plan_down(engine, volumes=volumes, history=history))
         return
@@ -62,7 +62,7 @@ def status(c: Context, json: bool = False) -> None:
     from twelfth.cli import views
     from twelfth.stack.status import status
 
-    found = status(Target(c).engine)
+    found = status(Target(c).declared_engine)
     print(views.status_json(found) if json else views.status(found))
 
 
@@ -79,7 +79,7 @@ def logs(c: Context, service: str | None = None, follow: bool = False, run: str 
     if run:
         write_output(Target(c).engine.runs, run, follow=follow)
         return
-    engine = Target(c).engine
+    engine = Target(c).declared_engine
     for line in lines(engine, replicas_of(engine.stack, require_up(engine), service or ""), follow=follow):
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()

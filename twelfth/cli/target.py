@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.cli.command import warn
+from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Stack
+    from twelfth.stack.location import Location
 
 
 class Target:
@@ -29,7 +31,32 @@ class Target:
         self.release = release
 
     @functools.cached_property
+    def location(self) -> Location | None:
+        """Return where the stack was brought up last, None where it has to be found by its Compose file."""
+        from twelfth.stack.location import recall
+
+        location = None if self.release else recall(self.directory)
+        if location and not location.is_current(self.directory, os.environ):
+            try:
+                _ = self.declared
+            except MisuseError as error:
+                warn(f"{error}; going on with the stack that was brought up last, {location.project}")
+            else:
+                return None
+        return location
+
+    @functools.cached_property
     def engine(self) -> Engine:
+        """Return the engine for what runs: where the stack was brought up last, no Compose file is read."""
+        from twelfth.engines import choose
+
+        if self.location is None:
+            return self.declared_engine
+        name = self.location.engine if self.engine_name == "auto" else self.engine_name
+        return choose(name, self.location.stack(self.directory))
+
+    @functools.cached_property
+    def declared_engine(self) -> Engine:
         """Return the engine with the stack as the Compose file declares it."""
         from twelfth.engines import choose
 
@@ -47,7 +74,7 @@ class Target:
         """Return what runs are made from: a replica that serves, or the built release that was named."""
         from twelfth.runs.source import choose_source
 
-        return choose_source(self.engine, self.release)
+        return choose_source(self.engine, self.release, self.location.runs_from if self.location else "")
 
     def engine_to_deploy(self, scale: Sequence[str] = ()) -> Engine:
         """Return the engine with the stack of the named release, which must be built, or of what the files make."""

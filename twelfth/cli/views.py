@@ -26,7 +26,7 @@ def status(found: Status) -> str:
         return f"nothing of {found.project} is up on {found.engine}; try: invoke up"
     rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *map(_service, found.services)]
     head = f"{found.project} on {found.engine}, release {found.release or '-'}"
-    return "\n".join((head, *table(rows), *_schema(found), f"{found.address or 'no address'} {_answers(found)}"))
+    return "\n".join((head, *table(rows), *_details(found), f"{found.address or 'no address'} {_answers(found)}"))
 
 
 def _service(row: ServiceStatus) -> tuple[str, ...]:
@@ -37,14 +37,16 @@ def _answers(found: Status) -> str:
     return "answers" if found.ready else f"is not ready: {found.why}" if found.why else "does not answer"
 
 
-def _schema(found: Status) -> tuple[str, ...]:
-    since = f", counting since {found.since}" if found.since else ""
-    return (f"data at revision {found.revision}{since}",) if found.revision else ()
+def _details(found: Status) -> tuple[str, ...]:
+    """Return what the healthchecks tell, name by name; what is empty, true or false goes without saying."""
+    told = [f"{name} {value}" for name, value in found.details.items() if isinstance(value, str) and value]
+    return (printable(", ".join(told)),) if told and found.ready else ()
 
 
 def status_json(found: Status) -> str:
-    """Return a stack's status as one JSON object."""
-    return json.dumps(asdict(found))
+    """Return a stack's status as one JSON object, what its healthchecks tell beside what we know."""
+    values = asdict(found)
+    return json.dumps(values.pop("details") | values)
 
 
 def history(records: Iterable[Run]) -> str:

@@ -337,6 +337,7 @@ _LOCAL: _Table = {
     "command": ("command", _texts),
     "environment": ("environment", _local_environment),
     "port": ("port", _local_port),
+    "healthcheck": ("healthcheck", _texts),
 }
 _SERVICE: _Table = {
     "image": ("image", _same),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from twelfth.model.run import Run, RunRequest
-    from twelfth.model.snapshot import Recipe, Replica, Snapshot
+    from twelfth.model.snapshot import Health, Recipe, Replica, Snapshot
     from twelfth.model.stack import Network, Port, Service, Stack, Volume
 
     Say = Callable[[str], None]
@@ -111,6 +111,10 @@ class Engine(ABC):
 
         Begins `last` lines before the end, where that is given.
         """
+
+    @abstractmethod
+    def check_health(self, replica: Replica) -> Health:
+        """Return what the replica's own healthcheck says now; one that has none is ready when it runs."""
 
     @property
     @abstractmethod

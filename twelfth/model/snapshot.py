@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,3 +73,25 @@ def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[st
     names = sorted(wanted.keys() | found.keys())
     known = [name for name in names if UNKNOWN not in (wanted.get(name), found.get(name))]
     return tuple(name for name in known if wanted.get(name) != found.get(name))
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a replica's own healthcheck says: whether it is ready, and what the check printed."""
+
+    is_ready: bool
+    output: str = ""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Return the JSON object that the check printed, an empty one where it printed anything else."""
+        try:
+            told = json.loads(self.output)
+        except ValueError:
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    @property
+    def reason(self) -> str:
+        """Return why it is not ready, as the check says: the `error` of its JSON, else its last line."""
+        return str(self.told.get("error") or "") or (self.output.strip().splitlines() or [""])[-1]

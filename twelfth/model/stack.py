@@ -72,13 +72,15 @@ class Limits:
 class Local:
     """How a service runs without containers (`x-local`): a command, and what its environment has instead.
 
-    `port` is the public port where the service answers by itself, None where it is to get any free one. `<port>`,
-    `<data>` (the directory of its volume) and `<SERVICE.port>` in the other two stand for what the engine chose.
+    `port` is the public port where the service answers by itself, None where it is to get any free one. `healthcheck`
+    is a command that tells whether it is ready. `<port>`, `<data>` (the directory of its volume) and `<SERVICE.port>`
+    in the others stand for what the engine chose.
     """
 
     command: tuple[str, ...]
     environment: Pairs = ()
     port: int | None = None
+    healthcheck: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service, Stack
 
 
-def choose_source(engine: Engine, release: str = "") -> Replica:
+def choose_source(engine: Engine, release: str = "", service: str = "") -> Replica:
     """Return what a run is made from: a running worker, or where none runs the built release that is named.
 
-    Raises `NotUpError` where no worker runs and no release is named, and `IdentityError` where workers of different
-    releases run and none is named, or those of one release are not made alike.
+    `service` is the one that runs are made from, by default the one that the stack builds. Raises `NotUpError` where no
+    worker runs and no release is named, and `IdentityError` where workers of different releases run and none is named,
+    or those of one release are not made alike.
     """
-    service = built_service(engine.stack).name
+    service = service or built_service(engine.stack).name
     found = sorted(engine.replicas(service), key=lambda each: each.number)
     running = [each for each in found if each.is_running and release in ("", each.release)]
     if release and not running:

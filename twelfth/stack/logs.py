@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import queue
 import threading
 from typing import TYPE_CHECKING
@@ -47,17 +45,6 @@ def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from (line + b"\n" for line in complete)
     if rest:
         yield rest + b"\n"
-
-
-def logged_error(lines: Iterable[bytes], request: str) -> str:
-    """Return the `error` of the line that has the request's id, of lines that are JSON objects, or an empty string."""
-    for line in lines:
-        if request and request.encode() in line:
-            with contextlib.suppress(ValueError):
-                found = json.loads(line)
-                if isinstance(found, dict) and found.get("request_id") == request:
-                    return str(found.get("error", ""))
-    return ""
 
 
 def _merged(sources: dict[bytes, Iterator[bytes]]) -> Iterator[bytes]:

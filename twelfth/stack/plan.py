@@ -7,6 +7,7 @@ The idea of one snapshot and printable steps with causes is Compose's
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
@@ -32,12 +33,14 @@ from twelfth.stack.steps import (
 )
 
 
-def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, unready: str = "") -> tuple[Step, ...]:
+def up(
+    stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, unready: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Step, ...]:
     """Return the steps that make `found` into `stack`; none where it is that already.
 
     `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
-    engine. `unready` is why what serves is not ready, as far as it says so. Every dependency is started before what
-    depends on it; nothing is removed that is still wanted as it is.
+    engine. `unready` is, by service, why what serves cannot serve. Every dependency is started before what depends on
+    it; nothing is removed that is still wanted as it is.
     """
     wanted = [service for service in stack.services if service.name in recipes]
     changed = {network.name for network in found.networks if _differs(network, stack.networks)}
@@ -46,7 +49,11 @@ def up(stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, unready:
         *_remove_unwanted(wanted, found),
         *_cut_off(wanted, found, changed),
         *_provide(stack, found, changed),
-        *(step for service in wanted for step in _service(service, found, recipes[service.name], changed, unready)),
+        *(
+            step
+            for service in wanted
+            for step in _service(service, found, recipes[service.name], changed, unready.get(service.name, ""))
+        ),
     )
 
 
@@ -159,17 +166,17 @@ def _provide(stack: Stack, found: Snapshot, changed: set[str]) -> Iterator[Step]
             yield CreateResource(volume, "not there")
 
 
-def _service(service: Service, found: Snapshot, recipe: Recipe, changed: set[str], unready: str) -> tuple[Step, ...]:
+def _service(service: Service, found: Snapshot, recipe: Recipe, changed: set[str], why: str) -> tuple[Step, ...]:
     """Return the steps of one service: its release command comes before anything of a new release, or configuration.
 
-    It comes, too, where what serves is not ready: it brings the data to where it has to be, or says what is wrong.
+    It comes, too, where what serves cannot serve: it brings the data to where it has to be, or says what is wrong.
     """
     steps = tuple(_converge(service, found, recipe, changed))
     if not service.release_command:
         return steps
     if steps and (new := _new(found.of(service.name), recipe)):
         return (RunReleaseCommand(service, f"before the first {service.name} {new}"), *steps)
-    return (RunReleaseCommand(service, unready), *steps) if unready else steps
+    return (RunReleaseCommand(service, f"what serves is not ready ({why})"), *steps) if why else steps
 
 
 def _new(replicas: Iterable[Replica], recipe: Recipe) -> str:

@@ -1,20 +1,19 @@
-"""How a stack is now: what runs, where it answers, and what it says of itself."""
+"""How a stack is now: what runs, where it answers, and what its healthchecks say."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import NotUpError
-from twelfth.stack.readiness import asked, reason, url
+from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.snapshot import Replica, Snapshot
+    from twelfth.model.snapshot import Health, Replica, Snapshot
     from twelfth.model.stack import Stack
-    from twelfth.stack.readiness import Readiness
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """A stack; `why` is why it is not ready."""
+    """A stack; `why` is the first reason for which it is not ready, `details` what its healthchecks print as JSON."""
 
     project: str
     engine: str
@@ -39,42 +38,46 @@ class Status:
     ready: bool
     why: str
     release: str
-    revision: str
-    since: str
     services: tuple[ServiceStatus, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def status(engine: Engine) -> Status:
-    """Return how the stack is now; asks it over HTTP."""
+    """Return how the stack is now; asks the healthcheck of every replica."""
     snapshot = engine.observe()
-    found = asked(snapshot)
-    return summary(engine.stack, engine.name, snapshot, replace(found, why=reason(engine, snapshot, found)))
+    return summary(engine.stack, engine.name, snapshot, [engine.check_health(each) for each in snapshot.replicas])
 
 
-def summary(stack: Stack, engine: str, snapshot: Snapshot, found: Readiness) -> Status:
-    """Return the status that a snapshot, and what the stack says of itself, come to."""
+def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Health]) -> Status:
+    """Return the status that a snapshot and the health of its replicas, in the same order, come to.
+
+    A healthcheck that passes and prints an `error` is of something that lives, and cannot serve at the moment.
+    """
+    healths = tuple(healths)
+    health_of = {replica.id: health for replica, health in zip(snapshot.replicas, healths, strict=True)}
     names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.replicas)])
+    details = {name: value for health in healths for name, value in health.told.items()}
+    why = next((each.reason for each in healths if not each.is_ready), "") or str(details.get("error") or "")
     return Status(
         project=stack.project,
         engine=engine,
-        address=url(snapshot.address) if snapshot.address else "",
-        ready=found.ready,
-        why=found.why,
+        address=url(snapshot.address),
+        ready=bool(healths) and all(each.is_ready for each in healths) and not why,
+        why=printable(why),
         release=_joined(one.release for one in snapshot.replicas),
-        revision=found.revision,
-        since=found.since,
-        services=tuple(_service(name, stack, snapshot.of(name)) for name in names if snapshot.of(name)),
+        services=tuple(_service(name, stack, snapshot.of(name), health_of) for name in names if snapshot.of(name)),
+        details=details,
     )
 
 
-def _service(name: str, stack: Stack, replicas: tuple[Replica, ...]) -> ServiceStatus:
+def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: Mapping[str, Health]) -> ServiceStatus:
     declared = stack.service(name)
     return ServiceStatus(
         service=name,
         replicas=sum(one.is_running for one in replicas),
         wanted=declared.replicas if declared else 0,
         state=_joined(one.state for one in replicas),
-        health=_joined(one.health for one in replicas),
+        health=_joined("ready" if health_of[one.id].is_ready else "not ready" for one in replicas),
         release=_joined(one.release for one in replicas),
     )
 
@@ -96,3 +99,11 @@ def require_address(engine: Engine) -> str:
     if address := require_up(engine).address:
         return url(address)
     raise NotUpError(f"nothing of {engine.stack.project} that runs answers visitors; see: invoke status")
+
+
+def url(address: str) -> str:
+    """Return `http://host:port` as this machine reaches it, "" for no address; every interface is loopback here."""
+    host, _, port = address.rpartition(":")
+    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    written = f"[{reachable}]" if ":" in reachable else reachable
+    return f"http://{written}:{port}" if address else ""

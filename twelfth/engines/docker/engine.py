@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twelfth import release
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import client, logs, pause, progress, recipe
+from twelfth.engines.docker import client, health, logs, pause, progress, recipe
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.runs import ContainerRuns, inspected
 from twelfth.errors import EngineError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Runs, Say
     from twelfth.engines.docker.recipe import Body
-    from twelfth.model.snapshot import Recipe, Replica
+    from twelfth.model.snapshot import Health, Recipe, Replica
     from twelfth.model.stack import Build, Service
 
 
@@ -120,6 +120,10 @@ class Docker(Engine):
         """Yield what the container wrote on both streams."""
         with docker_errors():
             yield from (data for _, data in logs.printed(self.api, replica.id, follow=follow, last=last))
+
+    def check_health(self, replica: Replica) -> Health:
+        """Run the container's healthcheck in it."""
+        return health.check_health(self.api, replica)
 
     @property
     def runs(self) -> Runs:

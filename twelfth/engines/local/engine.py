@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Runs, Say
     from twelfth.model import stack
-    from twelfth.model.snapshot import Recipe
+    from twelfth.model.snapshot import Health, Recipe
     from twelfth.model.stack import Network, Service, Stack
 
 LOOPBACK = "127.0.0.1"
@@ -86,6 +86,7 @@ class Local(Engine):
             "directory": str(self.stack.directory),
             **({"image": service.image} if service.build else {}),
             "command": json.dumps([self._fill(service, word) for word in service.local.command]),
+            "healthcheck": json.dumps([self._fill(service, word) for word in service.local.healthcheck]),
             **{f"environment.{name}": value for name, value in self._environment(service).items()},
             "restart": service.restart,
             "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
@@ -159,6 +160,12 @@ class Local(Engine):
         path = self.home / "logs" / f"{replica.name}.log"
         yield from tail(path, lambda: follow and replica.name in self.supervisor.states(), last)
 
+    def check_health(self, replica: Replica) -> Health:
+        """Run the healthcheck that the process was launched with."""
+        from twelfth.engines.local.health import check_health
+
+        return check_health(replica, read_json(self.home / "services" / f"{replica.name}.json"))
+
     @property
     def runs(self) -> Runs:
         """Return the stack's run directories."""
@@ -204,6 +211,7 @@ class Local(Engine):
             "release": service.image.rpartition(":")[2] if service.build else "",
             "address": f"{LOOPBACK}:{port}" if port else "",
             "command": json.loads(recipe["command"]),
+            "healthcheck": json.loads(recipe["healthcheck"]),
             "environment": _inherited() | self._environment(service) | own,
             "directory": str(self._release(service) if service.build else self.home),
         }
