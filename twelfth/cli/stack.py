@@ -66,6 +66,15 @@ def status(c: Context, json: bool = False) -> None:
     print(views.status_json(found) if json else views.status(found))
 
 
+@command(has_plan=False, help={"json": "one JSON object"})
+def config(c: Context, json: bool = False) -> None:
+    """Show the stack as it is understood, values of its environment included, or what is not honoured."""
+    from twelfth.cli import views
+
+    stack = Target(c).declared
+    print(views.config_json(stack) if json else views.config(stack))
+
+
 @command(
     positional=["service"],
     help={"service": "all of them when left out", "follow": "go on as it comes", "run": "of a run, by its id"},

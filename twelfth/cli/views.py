@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelfth.stack.text import printable, table
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twelfth.model.run import Run
+    from twelfth.model.stack import Stack
     from twelfth.stack.status import ServiceStatus, Status
 
 WIDEST = 50
@@ -68,3 +69,29 @@ def _record(run: Run) -> tuple[str, ...]:
 def history_json(records: Iterable[Run]) -> str:
     """Return the records of runs as one JSON array."""
     return json.dumps([asdict(each) for each in records])
+
+
+def config(stack: Stack) -> str:
+    """Return a stack as YAML for people, without what is not set."""
+    import yaml
+
+    return str(yaml.safe_dump(_set(stack), sort_keys=False, allow_unicode=True)).rstrip()
+
+
+def config_json(stack: Stack) -> str:
+    """Return a stack as one JSON object, without what is not set."""
+    return json.dumps(_set(stack))
+
+
+def _set(value: Any) -> Any:
+    """Return a value of the model with the types of JSON; what is empty is left out, pairs become an object."""
+    if is_dataclass(value):
+        own = {each.name: getattr(value, each.name) for each in fields(value)}
+        return {name: _set(held) for name, held in own.items() if held not in (None, "", (), False)}
+    if isinstance(value, tuple):
+        return dict(value) if value and all(_is_pair(each) for each in value) else [_set(each) for each in value]
+    return value if isinstance(value, str | int | float) else str(value)
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == len(("name", "value"))
