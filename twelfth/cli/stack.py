@@ -33,7 +33,8 @@ def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> 
         return
     with progress.steps() as report:
         address = lifecycle.up(engine, report, force=force)
-    progress.line(address)
+    if address:
+        progress.line(address)
 
 
 @command(help={"volumes": "remove the data too", "history": "remove the record of runs too"})

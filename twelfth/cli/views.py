@@ -27,7 +27,7 @@ def status(found: Status) -> str:
         return f"nothing of {found.project} is up on {found.engine}; try: invoke up"
     rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *map(_service, found.services)]
     head = f"{found.project} on {found.engine}, release {found.release or '-'}"
-    return "\n".join((head, *table(rows), *_details(found), f"{found.address or 'no address'} {_answers(found)}"))
+    return "\n".join((head, *table(rows), *_details(found), _answers(found)))
 
 
 def _service(row: ServiceStatus) -> tuple[str, ...]:
@@ -35,7 +35,10 @@ def _service(row: ServiceStatus) -> tuple[str, ...]:
 
 
 def _answers(found: Status) -> str:
-    return "answers" if found.ready else f"is not ready: {found.why}" if found.why else "does not answer"
+    where = f"{found.address} is" if found.address else "it publishes no port, and is"
+    if not found.ready:
+        return f"{where} not ready: {found.why or 'it does not run'}"
+    return f"{found.address} answers" if found.address else f"{where} ready"
 
 
 def _details(found: Status) -> tuple[str, ...]:
