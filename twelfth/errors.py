@@ -1,10 +1,19 @@
-"""The errors that an operator can cause or meet; each is one line that ends with what to type next.
+"""The errors that an operator can cause or meet; each is one line that ends with what to type next, as he types it.
 
 Exit codes are those of DESIGN section 2: 2 for misuse and 125 when the engine failed, the latter as `docker run`
 has it (https://docs.docker.com/engine/containers/run/#exit-status).
 """
 
 from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from pathlib import Path
+
+PROGRAMS = ("invoke", "inv", "twelfth")
+"""The programs that these commands are typed with; the first is the one that messages are written with."""
 
 
 class TwelfthError(Exception):
@@ -39,3 +48,19 @@ class ServiceError(TwelfthError):
     """The service answers wrongly, or not at all."""
 
     exit_code = 1
+
+
+@functools.cache
+def program() -> str:
+    """Return the program that was typed, such as `twelfth` or `./inv`.
+
+    `./inv` says so in TWELFTH_PROGRAM, which is taken out of the environment here: what we start was not typed so.
+    """
+    path = Path(sys.argv[0])
+    name = path.parent.name if path.name == "__main__.py" else path.name
+    return os.environ.pop("TWELFTH_PROGRAM", "") or (name if name in PROGRAMS else PROGRAMS[0])
+
+
+def as_typed(message: str) -> str:
+    """Return a message whose hints (`invoke up`) name the program that was typed."""
+    return re.sub(r"(?<![\w/.-])invoke (?=-?-?[a-z])", lambda _: f"{program()} ", message)

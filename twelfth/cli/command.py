@@ -9,19 +9,22 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke.exceptions import Exit
+from invoke.exceptions import Exit, ParseError
+from invoke.parser.context import flag_key, to_flag
 from invoke.parser.parser import ParseMachine
+from invoke.program import Program
 from invoke.tasks import Task, task
+
+from twelfth.errors import MisuseError, TwelfthError, as_typed, program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from invoke.parser.argument import Argument
+    from invoke.parser.context import ParserContext
 
 INTERRUPTED, BROKEN_PIPE, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 1, 2, 125
 
@@ -34,13 +37,15 @@ class Command(Task):  # type: ignore[type-arg]
 
     def __init__(self, body: Callable[..., Any], **options: Any) -> None:
         """Wrap the body; `takes_words` after `--`, `has_plan` to print for Invoke's `--dry`."""
-        takes_words, has_plan = options.pop("takes_words", False), options.pop("has_plan", True)
+        self.takes_words = options.pop("takes_words", False)
+        has_plan = options.pop("has_plan", True)
         # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
         super().__init__(
-            exit_cleanly(body, takes_words=takes_words, has_plan=has_plan), auto_shortflags=False, **options
+            exit_cleanly(body, takes_words=self.takes_words, has_plan=has_plan), auto_shortflags=False, **options
         )
-        self.__doc__ = f"{inspect.getdoc(body) or self.name}\n\nUsage: {self._usage(takes_words=takes_words)}"
-        if takes_words:
+        # Invoke takes a list, which has no default, for positional, and then fills it from its option only.
+        self.positional = [name for name in self.positional if name not in self.iterable]
+        if self.takes_words:
             TAKING_WORDS.add(self.name)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
@@ -49,16 +54,17 @@ class Command(Task):  # type: ignore[type-arg]
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
         for argument in arguments:
             default = parameters[str(argument.name).replace("-", "_")].default
-            vars(argument)["may_be_missing"] = default is None
-            if isinstance(default, str) and default:
-                argument.help = f"{argument.help} (default: {default})"
+            argument.may_be_missing = default is None  # type: ignore[attr-defined]
+            argument.help = "; ".join(filter(None, (argument.help, _notes(argument, default))))
         return arguments
 
-    def _usage(self, *, takes_words: bool) -> str:
-        parameters = inspect.signature(self.body).parameters
-        names = [(name, parameters[name].default is None) for name in self.positional]
-        words = [f"[{name.upper()}]" if optional else name.upper() for name, optional in names]
-        return " ".join([program(), self.name, *words, "[OPTIONS]", *(["-- WORD…"] if takes_words else [])])
+
+def _notes(argument: Argument, default: object) -> str:
+    """Return what the help of an argument says besides what it is for."""
+    if argument.kind is list:
+        return "may be given again"
+    shown = isinstance(default, str | int | float) and not isinstance(default, bool) and default != ""
+    return f"{default} when left out" if shown else ""
 
 
 command = functools.partial(task, klass=Command)
@@ -69,8 +75,6 @@ def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool)
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        from twelfth.errors import MisuseError, TwelfthError
-
         try:
             if "--" in sys.argv and not takes_words:
                 raise MisuseError(f"{body.__name__} takes nothing after --; see: invoke --help {body.__name__}")
@@ -101,18 +105,6 @@ def warn(line: str) -> None:
     print(f"twelfth: {as_typed(line)}", file=sys.stderr, flush=True)
 
 
-def program() -> str:
-    """Return the program that was typed: `./inv` says so in TWELFTH_PROGRAM, else it is how this process was called."""
-    return os.environ.get("TWELFTH_PROGRAM") or Path(sys.argv[0]).name.removesuffix(".py").replace(
-        "__main__", "twelfth"
-    )
-
-
-def as_typed(message: str) -> str:
-    """Return a message whose hints (`invoke up`) name the program that was typed."""
-    return re.sub(r"(?<![\w/.-])invoke (?=-?-?[a-z])", f"{program()} ", message)
-
-
 def words_after_dashes() -> list[str]:
     """Return the words after `--` as they were typed; Invoke joins them with spaces and so loses their quoting."""
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
@@ -124,17 +116,55 @@ def on_terminal() -> bool:
 
 
 def install_parser_extensions() -> None:
-    """Let Invoke's parser know positional arguments that may be missing, and have it exit with 2 for misuse."""
-    complete_context = ParseMachine.complete_context
+    """Add to Invoke: positional arguments that may be missing, exit code 2 for misuse, help that shows both."""
+    program()  # takes what `./inv` says out of the environment, before anything is started
+    complete_context, print_task_help = ParseMachine.complete_context, Program.print_task_help
 
     def allow_missing(parser: ParseMachine) -> None:
         for argument in parser.context.missing_positional_args if parser.context else []:
-            if getattr(argument, "may_be_missing", False):
+            if not _is_required(argument):
                 argument.value = ""
         complete_context(parser)
 
+    def print_help(invoke: Program, name: str) -> None:
+        if isinstance(task := invoke.collection[name], Command):
+            print_command_help(invoke, task, invoke.parser.contexts[name])
+        else:
+            print_task_help(invoke, name)
+
     ParseMachine.error = _refuse  # type: ignore[method-assign,assignment]
     ParseMachine.complete_context = allow_missing  # type: ignore[method-assign,assignment]
+    Program.print_task_help = print_help  # type: ignore[method-assign,assignment]
+
+
+def print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
+    """Print how a command is typed, what it does, and what its arguments and options are for."""
+    arguments = [(str(argument.name).upper(), argument) for argument in context.positional_args]
+    words = [name if _is_required(argument) else f"[{name}]" for name, argument in arguments]
+    options = _options(context)
+    words += [*(["[OPTIONS]"] if options else []), *(["[-- ARG…]"] if task.takes_words else [])]
+    print("Usage:", program(), context.name, *words)
+    print(f"\n{inspect.getdoc(task)}\n")
+    _print_rows(invoke, "Arguments", [(name, argument.help or "") for name, argument in arguments])
+    _print_rows(invoke, "Options", options)
+
+
+def _options(context: ParserContext) -> list[tuple[str, str]]:
+    """Return each option as it is typed, and what it is for; Invoke shows one of a list as if it took no value."""
+    options = sorted((option for option in context.args.values() if not option.positional), key=flag_key)
+    rows = [(option, *context.help_for(to_flag(option.name))) for option in options]
+    return [(f"{flag}=STRING" if option.kind is list else flag, text) for option, flag, text in rows]
+
+
+def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> None:
+    if rows:
+        print(f"{title}:")
+        invoke.print_columns(rows)
+
+
+def _is_required(argument: Argument) -> bool:
+    """Return whether a positional argument must be given; one of a task that is not ours must."""
+    return not getattr(argument, "may_be_missing", False)
 
 
 def _refuse(parser: ParseMachine, message: str) -> None:
@@ -143,4 +173,7 @@ def _refuse(parser: ParseMachine, message: str) -> None:
     hint = f"see: invoke --help {name}" if name else "see: invoke --list"
     if name in TAKING_WORDS and message.startswith("No idea what"):
         hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
-    raise _exit(f"{message.rstrip('!.')}; {hint}", MISUSE)
+    line = f"{message.rstrip('!.')}; {hint}"
+    if "--complete" in sys.argv:
+        raise ParseError(line, parser.context)  # which Invoke takes for a command line that is not whole yet
+    raise _exit(line, MISUSE)

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from twelfth.errors import as_typed
 from twelfth.stack.text import printable, table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ WIDEST = 50
 def status(found: Status) -> str:
     """Return a stack's status as a few lines for people."""
     if not found.services:
-        return f"nothing of {found.project} is up on {found.engine}; try: invoke up"
+        return as_typed(f"nothing of {found.project} is up on {found.engine}; try: invoke up")
     rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *map(_service, found.services)]
     head = f"{found.project} on {found.engine}, release {found.release or '-'}"
     return "\n".join((head, *table(rows), *_details(found), _answers(found)))
@@ -57,7 +58,7 @@ def history(records: Iterable[Run]) -> str:
     """Return the records of runs as a table for people; times are this machine's."""
     heads = ("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")
     rows = [heads, *map(_record, records)]
-    return "\n".join(table(rows)) if len(rows) > 1 else "no run is recorded; try: invoke run -- COMMAND"
+    return "\n".join(table(rows)) if len(rows) > 1 else as_typed("no run is recorded; try: invoke run -- COMMAND")
 
 
 def _record(run: Run) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import STDERR, STDOUT
+from twelfth.errors import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +106,8 @@ def pump_input(session: Session, source: int) -> None:
 
 def insistence(identity: str) -> bytes:
     """Return what to say to somebody who presses Ctrl-C and sees the run go on."""
-    return f"twelfth: run {identity} goes on; to kill it: Ctrl-C again, or elsewhere: invoke stop {identity}\n".encode()
+    way_out = as_typed(f"to kill it: Ctrl-C again, or elsewhere: invoke stop {identity}")
+    return f"twelfth: run {identity} goes on; {way_out}\n".encode()
 
 
 @contextlib.contextmanager
