@@ -71,6 +71,19 @@ def test_where_a_link_leads_is_part_of_the_name(context: Path, target: str) -> N
     assert before != name(context)
 
 
+@pytest.mark.parametrize("place", [".twelfth", "app/.twelfth"])
+@pytest.mark.parametrize("ignored", [None, "*\n!**\n"])
+def test_our_own_state_is_no_part_of_a_release(context: Path, place: str, ignored: str | None) -> None:
+    """A project need not have a `.dockerignore`: `up` leaves a lock, and the next `up` finds the same release."""
+    if ignored:
+        (context / ".dockerignore").write_text(ignored)
+    before = name(context)
+    (context / place).mkdir()
+    (context / place / "x.lock").write_text("process 1")
+
+    assert before == name(context)
+
+
 def test_a_link_and_a_file_that_holds_its_target_are_two_releases(context: Path) -> None:
     """Though the bytes are the same."""
     link = context / "app" / "link"

@@ -51,6 +51,9 @@ Entry = File | Link
 READ_BY_THE_BUILDER = frozenset({"Dockerfile", ".dockerignore"})
 """What may be a link to anywhere: it is read, not copied."""
 
+OURS = "**/.twelfth"
+"""What no release holds, whatever `.dockerignore` admits: our own state, which each command changes."""
+
 
 def files(context: Path) -> tuple[Entry, ...]:
     """Return the files and symbolic links of a context that `.dockerignore` admits (and the Dockerfile), by path.
@@ -64,7 +67,7 @@ def files(context: Path) -> tuple[Entry, ...]:
     try:
         ignore = (context / ".dockerignore").read_text("utf-8") if (context / ".dockerignore").exists() else ""
         patterns = [line.strip() for line in ignore.splitlines() if line.strip() and not line.startswith("#")]
-        paths = sorted(exclude_paths(str(context), patterns))
+        paths = sorted(exclude_paths(str(context), [*patterns, OURS]))
         return tuple(entry for path in paths if (entry := _entry(context, path)))
     except OSError as error:
         raise MisuseError(f"cannot read {error.filename}: {error.strerror}; mend that, then: invoke up") from error
