@@ -50,6 +50,32 @@ def _continued(name: str, line: str) -> bool:
 
 
 @pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("backup", "[FILE] [OPTIONS]"),
+        ("stop", "RUN"),
+        ("up", "[OPTIONS]"),
+        ("run", "[OPTIONS] [-- ARG…]"),
+        ("check", ""),
+    ],
+)
+def test_help_begins_with_how_a_command_is_typed(name: str, usage: str) -> None:
+    """What is positional, what may be left out, and nothing that is not there."""
+    assert f"Usage: invoke {name} {usage}".strip() == invoke("--help", name).stdout.partition("\n")[0]
+
+
+def test_help_shows_arguments_apart_from_options() -> None:
+    """Each once, with its default; an option that takes a value says so, and one of a list that it can be repeated."""
+    text = invoke("--help", "backup").stdout
+    arguments, _, options = text.partition("Options:")
+
+    assert re.search(r"Arguments:\n  FILE +where to; backups/TIME\.resp\.gz when left out\n", arguments)
+    assert "--file" not in text
+    assert re.search(r"--wait=STRING .*; 0 when\s+left out", options)
+    assert re.search(r"--scale=STRING .*; may be\s+given again", invoke("--help", "up").stdout)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (("run",), "no command"),
