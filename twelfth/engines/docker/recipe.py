@@ -102,7 +102,8 @@ def _mount(stack: Stack, mount: Mount) -> Body:
     if mount.kind == "config":
         return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": True}
     source = f"{stack.project}_{mount.source}"
-    return {"Type": "volume", "Source": source, "Target": mount.target, "ReadOnly": mount.read_only}
+    writable = {"Type": "volume", "Source": source, "Target": mount.target}
+    return writable | ({"ReadOnly": True} if mount.read_only else {})  # as the daemon shows it: false is not said
 
 
 def _healthcheck(check: Healthcheck) -> Body:
