@@ -6,7 +6,6 @@ The project is a generic one: nothing here is about hits (the idea is huey's sto
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import secrets
 import signal
@@ -71,15 +70,9 @@ def resources(owner: Stack | Snapshot) -> list[Network | Volume]:
 class Site:
     """The project on one engine; each `engine()` is new, as another process would have it."""
 
-    directory: Path
+    stack: Stack
     engine_name: str
-    environment: dict[str, str] = field(repr=False)
     world: World = field(default_factory=World)
-
-    @functools.cached_property
-    def stack(self) -> Stack:
-        """Return what the project declares, which Compose takes a while to read."""
-        return load.load_current_release(self.directory, self.environment)
 
     def engine(self) -> Engine:
         """Return a new engine."""
@@ -122,15 +115,24 @@ class Site:
         return found
 
 
-def make_site(engine_name: str, directory: Path) -> Site:
-    """Return the project, of which nothing is made yet; skip or fail where the engine is absent."""
-    if engine_name != "memory":
-        require(engine_name)
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """Return what the project declares, which Compose takes a while to read."""
+    directory = tmp_path_factory.mktemp("context")
     (directory / "docker-compose.yml").write_text(COMPOSE)
     (directory / "Dockerfile").write_text(DOCKERFILE)
     (directory / "greeting").write_text("hello\n")
-    own = {"COMPOSE_PROJECT_NAME": f"t{secrets.token_hex(4)}"}
-    return Site(directory, engine_name, dict(os.environ) | own)
+    return load.load_current_release(directory, os.environ | {"COMPOSE_PROJECT_NAME": "declared"})
+
+
+def make_site(engine_name: str, declared: Stack, directory: Path) -> Site:
+    """Return the project under a name of its own, of which nothing is made yet; skip where the engine is absent."""
+    if engine_name != "memory":
+        require(engine_name)
+    (app,) = declared.services
+    project = f"t{secrets.token_hex(4)}"
+    named = replace(app, image=app.image.replace("declared", project))
+    return Site(replace(declared, project=project, directory=directory, services=(named,)), engine_name)
 
 
 @pytest.fixture(scope="module", params=["memory", *engines.NAMES])
@@ -140,17 +142,17 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def empty(name: str, tmp_path: Path) -> Iterator[Site]:
+def empty(name: str, declared: Stack, tmp_path: Path) -> Iterator[Site]:
     """Return the project of which nothing is made yet."""
-    site = make_site(name, tmp_path)
+    site = make_site(name, declared, tmp_path)
     yield site
     site.remove()
 
 
 @pytest.fixture(scope="module")
-def site(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(name: str, declared: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Return the project that is there, for the tests that do not change it."""
-    site = make_site(name, tmp_path_factory.mktemp("site"))
+    site = make_site(name, declared, tmp_path_factory.mktemp("site"))
     try:
         site.create()
         yield site
