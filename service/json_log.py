@@ -29,7 +29,7 @@ _NEWLINE = ord("\n")
 _encode = json.JSONEncoder(default=str).encode
 
 
-class Journal:
+class JsonLog:
     """Takes lines from any thread and writes them whole and in the order of their making; closed, it takes no more."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Journal:
         self._closed = False
         self._changed = threading.Condition()
         # A daemon, and no buffer of Python's: a write that never ends must not keep the process from ending.
-        self._writer = threading.Thread(target=self._write_all, name="journal", daemon=True)
+        self._writer = threading.Thread(target=self._write_all, name="json-log", daemon=True)
         self._writer.start()
 
     def note(self, event: str, **fields: object) -> None:
@@ -72,9 +72,9 @@ class Journal:
             while sent < len(data):
                 sent += _written(self._descriptor, rest[sent:])
             self._torn = b""
-        except OSError:  # nobody reads it, or the disk is full: the line that is begun is ended when that is over
-            begun = data[sent - 1] != _NEWLINE if sent else self._torn
-            end = data.index(b"\n", sent) + 1 if begun else sent
+        except OSError:  # nobody reads it, or the disk is full: the line that is torn is ended when that is over
+            torn = data[sent - 1] != _NEWLINE if sent else self._torn
+            end = data.index(b"\n", sent) + 1 if torn else sent
             self._torn = data[sent:end]
             with self._changed:
                 self._dropped += data.count(b"\n", end)
@@ -89,7 +89,7 @@ class Journal:
             dropped, self._dropped = self._dropped, 0
         if dropped and taken:  # behind all that waited: that is when lines are dropped
             taken.append((self._clock(), "dropped", {"lines": dropped}))
-        return [self._line(*each) for each in taken]
+        return [self._line(*line) for line in taken]
 
     def _line(self, moment: float, event: str, fields: dict[str, object]) -> bytes:
         return f"{_encode({'time': _iso(moment), 'event': event, 'replica': self._replica, **fields})}\n".encode()
@@ -108,22 +108,22 @@ def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class JournalHandler(logging.Handler):
-    """Brings what a library logs into the journal."""
+class JsonLogHandler(logging.Handler):
+    """Brings what a library logs into the log."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, log: JsonLog) -> None:
         super().__init__()
-        self._journal = journal
+        self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as one line, its traceback included."""
         fields: dict[str, object] = {"logger": record.name, "level": record.levelname, "message": record.getMessage()}
         if record.exc_info:
             fields["traceback"] = logging.Formatter().formatException(record.exc_info)
-        self._journal.note("log", **fields)
+        self._log.note("log", **fields)
 
 
-def adopt_logging(journal: Journal) -> None:
-    """Send all logging to the journal, but for waitress's warning about each request that has to queue."""
-    logging.basicConfig(handlers=[JournalHandler(journal)], level=logging.WARNING, force=True)
+def adopt_logging(log: JsonLog) -> None:
+    """Send all logging to the log, but for waitress's warning about each request that has to queue."""
+    logging.basicConfig(handlers=[JsonLogHandler(log)], level=logging.WARNING, force=True)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What every request gets, whatever answers it: an id, the name of the replica, one line in the journal."""
+"""What every request gets, whatever answers it: an id, the name of the replica, one line in the log."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from service.json_log import Journal
+    from service.json_log import JsonLog
 
 HITS, ERROR = "twelfth.hits", "twelfth.error"
-"""Where the application leaves, in the environment of the request, what its line should tell."""
+"""Where the application leaves, in the environment of the request, what its line should hold."""
 
 QUIET = frozenset({"/healthz", "/readyz"})
 _ABSOLUTE = re.compile("https?://[^/?#]+", re.IGNORECASE)
@@ -23,19 +23,19 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_PATH = 1024
 
 
-def accounted(application: WSGIApplication, replica: str, journal: Journal) -> WSGIApplication:
+def log_requests(application: WSGIApplication, replica: str, log: JsonLog) -> WSGIApplication:
     """Return `application` with X-Served-By, X-Request-Id, and a line a request; checks are silent while all is well.
 
     What the application lets escape becomes a 500, its traceback a field of the line.
     """
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        began = time.perf_counter()
+        started = time.perf_counter()
         identity = _request_id(environ)
-        begun: list[str] = []
+        statuses: list[str] = []
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:  # noqa: ANN401
-            begun.append(status)
+            statuses.append(status)
             return start_response(status, [*headers, ("X-Served-By", replica), ("X-Request-Id", identity)], *rest)
 
         try:
@@ -43,7 +43,7 @@ def accounted(application: WSGIApplication, replica: str, journal: Journal) -> W
         except Exception:  # noqa: BLE001 - the last line of defence
             environ[ERROR] = traceback.format_exc()
             body = _broken(start)
-        _account(journal, environ, identity, int(begun[-1][:3]), time.perf_counter() - began)
+        _log_request(log, environ, identity, int(statuses[-1][:3]), time.perf_counter() - started)
         return body
 
     return answer
@@ -67,22 +67,22 @@ def _request_id(environ: WSGIEnvironment) -> str:
 
 
 def _broken(start: Callable[..., object]) -> Iterable[bytes]:
-    said = b"Something broke; the log has the details."
-    start("500 Internal Server Error", [("Content-Type", "text/plain"), ("Content-Length", str(len(said)))])
-    return [said]
+    text = b"Something broke; the log has the details."
+    start("500 Internal Server Error", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
+    return [text]
 
 
-def _account(journal: Journal, environ: WSGIEnvironment, identity: str, status: int, seconds: float) -> None:
+def _log_request(log: JsonLog, environ: WSGIEnvironment, identity: str, status: int, seconds: float) -> None:
     path = asked_path(environ)
     if path in QUIET and status < 400:  # noqa: PLR2004 - where HTTP's errors begin
         return
-    told = {name: environ[key] for name, key in (("hits", HITS), ("error", ERROR)) if key in environ}
-    journal.note(
+    fields = {name: environ[key] for name, key in (("hits", HITS), ("error", ERROR)) if key in environ}
+    log.note(
         "request",
         request_id=identity,
         method=environ["REQUEST_METHOD"],
         path=path[:_LONGEST_PATH],
         status=status,
         ms=round(seconds * 1000, 1),
-        **told,
+        **fields,
     )

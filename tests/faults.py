@@ -237,9 +237,9 @@ def _hold(environment: dict[str, str], lease: float, talk: Connection) -> None:
     """Be a process that holds the lock."""
     from twelfth_redis.connection import connect
     from twelfth_redis.errors import RefusedError
-    from twelfth_redis.lock import Owner, held
+    from twelfth_redis.lock import Owner, hold_lock
 
-    with held(connect(environment), Owner("migrate", "a1b2", "r1", "ann"), lease=lease) as lock:
+    with hold_lock(connect(environment), Owner("migrate", "a1b2", "r1", "ann"), lease=lease) as lock:
         talk.send("held")
         talk.recv()
         try:
@@ -278,21 +278,19 @@ def _main(job: Job) -> Callable[[list[str]], int]:
 def smaller(job: Job) -> Iterator[None]:
     """Have batches and waits as short as a test needs them."""
     import admin.migrate
-    import admin.reset
-    import admin.restore
+    from service import counter
     from twelfth_redis import connection, lock
-    from twelfth_redis.backup import sealed_gzip
-    from twelfth_redis.schema import migration, runner
+    from twelfth_redis.backup import restore, sealed_gzip
+    from twelfth_redis.schema import migrator, pace
 
-    held = functools.partial(lock.held, lease=job.lease)
+    hold_lock = functools.partial(lock.hold_lock, lease=job.lease)
     with contextlib.ExitStack() as patched:
-        for module in (admin.migrate, admin.reset, admin.restore):
-            patched.enter_context(mock.patch.object(module, "held", held))
+        for module in (migrator, counter, restore):
+            patched.enter_context(mock.patch.object(module, "hold_lock", hold_lock))
         if job.folder:
-            load = functools.partial(migration.load, job.folder)
-            patched.enter_context(mock.patch.object(admin.migrate, "load", load))
+            patched.enter_context(mock.patch.object(admin.migrate, "MIGRATIONS", job.folder))
         patched.enter_context(mock.patch.object(sealed_gzip, "BLOCK", BYTES_OF_A_BATCH))
-        patched.enter_context(mock.patch.object(runner, "BATCH", KEYS_OF_A_BATCH))
+        patched.enter_context(mock.patch.object(pace, "BATCH", KEYS_OF_A_BATCH))
         patched.enter_context(mock.patch.object(connection, "PATIENCE_SECONDS", 0.2))
         yield
 

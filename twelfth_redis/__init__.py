@@ -1,1 +1,1 @@
-"""What the admin processes share: how they reach Redis, hold its lock, keep records in it; no command is in here."""
+"""Redis data tools for any service: a lock, migrations, backup and restore; needs redis-py and nothing else."""

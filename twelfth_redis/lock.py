@@ -1,9 +1,9 @@
 """One lock in Redis for what changes data in bulk, and transactions that only its holder can make.
 
 The lock is redis-py's (https://redis.readthedocs.io/en/stable/lock.html); its token is the owner in words, so that
-whoever is kept waiting can be told by whom. A thread renews it. That alone would not do: a process that was paused
-past its lease does not know that it lost the lock. So there is a fence beside it, a key that changes hands with the
-lock and that no renewal touches. Every write is a transaction that watches the fence and read both just before
+whoever is kept waiting learns by whom. A thread renews it. That alone would not do: a process that was paused past its
+lease does not know that it lost the lock. So there is a fence, a second key that changes hands with the lock and that
+no renewal touches. Every write is a transaction that watches the fence and read both just before
 (https://redis.io/docs/latest/develop/using-commands/transactions/): once the lock changes hands, EXEC does nothing.
 """
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import redis
 from redis.lock import Lock as RedisLock
 
-from twelfth_redis.errors import RefusedError
+from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.keys import FENCE, LOCK
 
 if TYPE_CHECKING:
@@ -37,13 +37,9 @@ _RAISE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('SET',
 _LOWER = "if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end"
 
 
-class LostError(RefusedError):
-    """The lock is no longer ours: nothing of what was to be written is."""
-
-
 @dataclass(frozen=True)
 class Owner:
-    """Who holds the lock: a run (as the engine told it), its operator, since when (ISO 8601, UTC)."""
+    """Who holds the lock: a command of a run of a release, its operator, since when (ISO 8601, UTC)."""
 
     command: str
     run: str = ""
@@ -59,20 +55,19 @@ class Owner:
 
 
 def owner(command: str, environment: Mapping[str, str]) -> Owner:
-    """Return this process as an owner; the engine tells a run what it is."""
-    told = [environment.get(f"TWELFTH_{name}", "") for name in ("RUN", "RELEASE", "OPERATOR")]
-    return Owner(command, *told)
+    """Return this process as an owner; what run it is stands in the environment (TWELFTH_RUN and so on)."""
+    return Owner(command, *(environment.get(f"TWELFTH_{name}", "") for name in ("RUN", "RELEASE", "OPERATOR")))
 
 
-class Held:
+class HeldLock:
     """The lock, while this process has it."""
 
-    def __init__(self, client: redis.Redis, ours: Owner, token: bytes) -> None:
+    def __init__(self, client: redis.Redis, holder: Owner, token: bytes) -> None:
         """Take the client, who we are, and what the key must hold for the lock to be ours."""
-        self.client, self.owner, self.token = client, ours, token
+        self.client, self.owner, self.token = client, holder, token
 
     def raise_fence(self) -> None:
-        """Make the fence ours; from now on no transaction of an earlier holder is done. Raises LostError."""
+        """Make the fence ours; from now on no transaction of an earlier holder is done. Raises LockLostError."""
         if not self.client.eval(_RAISE, 2, LOCK, FENCE, self.token):
             self.check(self.client)
 
@@ -84,7 +79,7 @@ class Held:
     def transaction(self, *watched: str | bytes) -> Iterator[Pipeline]:
         """Give a pipeline that reads at once until `multi()` and writes as a whole at the end, if the lock is ours.
 
-        Raises LostError where it is not, redis.WatchError where one of the `watched` keys changed, and
+        Raises LockLostError where it is not, redis.WatchError where one of the `watched` keys changed, and
         redis.ConnectionError or redis.TimeoutError where nobody knows whether it was written.
         """
         with self.client.pipeline(transaction=True) as pipe:
@@ -94,35 +89,41 @@ class Held:
                 yield pipe
                 pipe.execute()
             except redis.WatchError as error:
-                raise_broken(error)
+                raise_broken_connection(error)
                 self.check(self.client)
                 raise
 
     def check(self, client: redis.Redis) -> None:
-        """Raise LostError where the lock is not ours."""
-        fence, found = client.mget(FENCE, LOCK)
-        if (fence, found) != (self.token, self.token):
-            now = f"{read(found)} has it" if isinstance(found, bytes) and found != self.token else "its lease ran out"
-            raise LostError(f"the lock was lost: {now}; what was to be written was not; repeat the command")
+        """Raise LockLostError where the lock is not ours."""
+        fence, token = client.mget(FENCE, LOCK)
+        if (fence, token) != (self.token, self.token):
+            other = read_owner(token) if isinstance(token, bytes) and token != self.token else None
+            now = f"{other} has it" if other else "its lease ran out"
+            raise LockLostError(f"the lock was lost: {now}; what was to be written was not; repeat the command")
 
 
 @contextlib.contextmanager
-def held(client: redis.Redis, ours: Owner, *, wait: float = 0.0, lease: float = LEASE_SECONDS) -> Iterator[Held]:
-    """Hold the lock for a while, waiting for it up to `wait` seconds; raises RefusedError that names its holder."""
-    token = json.dumps(asdict(ours) | {"nonce": secrets.token_hex(8)}).encode()
+def hold_lock(
+    client: redis.Redis, holder: Owner, *, wait: float = 0.0, lease: float = LEASE_SECONDS
+) -> Iterator[HeldLock]:
+    """Hold the lock inside the block, waiting for it up to `wait` seconds; raises RefusedError that names its holder.
+
+    Where this process dies, the lock is free `lease` seconds later.
+    """
+    token = json.dumps(asdict(holder) | {"nonce": secrets.token_hex(8)}).encode()
     lock = RedisLock(client, LOCK, timeout=lease, sleep=0.05, thread_local=False)
     if not lock.acquire(blocking=wait > 0, blocking_timeout=wait, token=token.decode()):
         found = client.get(LOCK)
-        holder = read(found) if isinstance(found, bytes) else "somebody a moment ago"
-        raise RefusedError(f"the data is locked by {holder}; let it finish, or wait for it: --wait SECONDS")
-    mine = Held(client, ours, token)
+        other = read_owner(found) if isinstance(found, bytes) else "somebody a moment ago"
+        raise RefusedError(f"the data is locked by {other}; let it finish, or wait for it: --wait SECONDS")
+    held = HeldLock(client, holder, token)
     try:
-        mine.raise_fence()
+        held.raise_fence()
         with _renewed(lock, lease):
-            yield mine
+            yield held
     finally:
         with contextlib.suppress(redis.RedisError):  # not ours any more, or nobody to ask: it expires
-            mine.lower_fence()
+            held.lower_fence()
             lock.release()
 
 
@@ -145,7 +146,7 @@ def _renewed(lock: RedisLock, lease: float) -> Iterator[None]:
         thread.join()
 
 
-def raise_broken(error: redis.WatchError) -> None:
+def raise_broken_connection(error: redis.WatchError) -> None:
     """Raise what broke the connection, if that is it: redis-py takes it for a key that changed.
 
     What was sent last may have been done.
@@ -154,23 +155,25 @@ def raise_broken(error: redis.WatchError) -> None:
         raise error.__context__ from error
 
 
-def read(token: bytes) -> Owner | str:
-    """Return the owner that a token tells of; one that is not of ours is told as it is."""
+def read_owner(token: bytes) -> Owner | str:
+    """Return the owner that a token names; the beginning of one that these tools did not write."""
     try:
-        told = json.loads(token)
-        told.pop("nonce", None)
-        return Owner(**told)
+        fields = json.loads(token)
+        fields.pop("nonce", None)
+        return Owner(**fields)
     except (ValueError, TypeError, AttributeError):
         return repr(token[:40])
 
 
-TIMES = 100
+ATTEMPTS = 100
 """How often a transaction is tried while others change what it watches."""
 
 
-def retried(body: Callable[[], None], times: int = TIMES, pause: Callable[[float], None] = time.sleep) -> None:
-    """Do the body again while what it watched changes under it; the last time lets redis.WatchError through."""
-    for number in range(times - 1):
+def retry_on_conflict(
+    body: Callable[[], None], attempts: int = ATTEMPTS, pause: Callable[[float], None] = time.sleep
+) -> None:
+    """Repeat the body while what it watched changes under it; the last attempt lets redis.WatchError through."""
+    for number in range(attempts - 1):
         try:
             return body()
         except redis.WatchError:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from twelfth_redis.errors import tell
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,13 +14,13 @@ EVERY_SECONDS = 1.0
 class Progress:
     """The progress of one command."""
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the command's name, and the clock."""
-        self._name, self._clock = name, clock
-        self._told = clock()
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        """Take what writes a line, and the clock."""
+        self._write, self._clock = write, clock
+        self._last = clock()
 
-    def tell(self, keys: int) -> None:
-        """Tell how many keys are done, if the last line is long enough ago."""
-        if (now := self._clock()) - self._told >= EVERY_SECONDS:
-            self._told = now
-            tell(self._name, f"{keys:,} keys so far")
+    def update(self, keys: int) -> None:
+        """Write how many keys are done, if the last line was written long enough ago."""
+        if (now := self._clock()) - self._last >= EVERY_SECONDS:
+            self._last = now
+            self._write(f"{keys:,} keys so far")

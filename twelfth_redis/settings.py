@@ -1,12 +1,13 @@
-"""What the process is told from outside, all of it in the environment (DESIGN section 3)."""
+"""Where Redis is and how to sign in, read from the environment: REDIS_URL, else HOST_REDIS and PORT_REDIS."""
 
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from twelfth_redis.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +18,9 @@ TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_c
 HIGHEST_PORT = 65535
 
 
-class SettingsError(Exception):
-    """The environment is wrong; the message is one line for the operator and never holds a password."""
-
-
 @dataclass(frozen=True)
 class Settings:
-    """Where Redis is and how to sign in; `replica` is the name of this process among its like."""
+    """Where Redis is and how to sign in."""
 
     host: str = "redis"
     port: int = 6379
@@ -32,7 +29,6 @@ class Settings:
     password: str | None = field(default=None, repr=False)
     tls: bool = False
     tls_options: tuple[tuple[str, str], ...] = ()
-    replica: str = ""
 
     @property
     def address(self) -> str:
@@ -46,18 +42,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     REDIS_URL wins over HOST_REDIS and PORT_REDIS. Raises SettingsError.
     """
-    replica = _replica(environment.get("REPLICA") or socket.gethostname())
     if url := environment.get("REDIS_URL"):
-        return _from_url(url, replica)
+        return _from_url(url)
     host = _host("HOST_REDIS", environment.get("HOST_REDIS") or "redis")
-    return Settings(host=host, port=_port(environment.get("PORT_REDIS") or "6379"), replica=replica)
-
-
-def _replica(name: str) -> str:
-    if not (name.isascii() and name.isprintable()):  # it goes into a header, X-Served-By
-        message = f"REPLICA must be printable ASCII, not {name[:40]!r}"
-        raise SettingsError(message)
-    return name
+    return Settings(host=host, port=_port(environment.get("PORT_REDIS") or "6379"))
 
 
 def _host(variable: str, host: str) -> str:
@@ -66,19 +54,17 @@ def _host(variable: str, host: str) -> str:
     except UnicodeError:
         host = ""
     if not host or not host.isprintable() or set(host) & set("/@ "):
-        message = f"{variable} must have the name or the address of a host, such as redis or 127.0.0.1"
-        raise SettingsError(message)
+        raise SettingsError(f"{variable} must have the name or the address of a host, such as redis or 127.0.0.1")
     return host
 
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= HIGHEST_PORT):
-        message = f"PORT_REDIS must be a number from 1 to 65535, not {text[:40]!r}"
-        raise SettingsError(message)
+        raise SettingsError(f"PORT_REDIS must be a number from 1 to 65535, not {text[:40]!r}")
     return int(text)
 
 
-def _from_url(url: str, replica: str) -> Settings:
+def _from_url(url: str) -> Settings:
     """Return what the address says, as https://www.iana.org/assignments/uri-schemes/prov/redis has it."""
     parts, port = _split(url)
     return Settings(
@@ -89,7 +75,6 @@ def _from_url(url: str, replica: str) -> Settings:
         password=unquote(parts.password) if parts.password else None,
         tls=parts.scheme == "rediss",
         tls_options=_tls_options(parts),
-        replica=replica,
     )
 
 
@@ -101,19 +86,17 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         parts, port = SplitResult("", "", "", "", ""), None
     if parts.scheme not in {"redis", "rediss"} or port == 0 or parts.fragment:
         # A password with an unquoted # or / ends the host early: the usual cause of a port that is none.
-        message = (
+        raise SettingsError(
             "REDIS_URL must look like redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS, "
             "with special characters of the password percent-encoded"
         )
-        raise SettingsError(message)
     return parts, port
 
 
 def _database(path: str) -> int:
     number = path.removeprefix("/") or "0"
     if not (number.isascii() and number.isdigit()):
-        message = "REDIS_URL must end in the number of a database, such as /0"
-        raise SettingsError(message)
+        raise SettingsError("REDIS_URL must end in the number of a database, such as /0")
     return int(number)
 
 
@@ -123,9 +106,9 @@ def _tls_options(parts: SplitResult) -> tuple[tuple[str, str], ...]:
     # Refused rather than passed on: redis-py would take retry_on_timeout from here, and count a hit twice.
     if strangers := sorted(set(options) - honoured):
         named = f": {strangers[0]}" if re.fullmatch("[a-z_]{1,40}", strangers[0]) else ""  # else maybe a password's end
-        message = f"REDIS_URL has an option that is not honoured{named}; special characters are percent-encoded there"
-        raise SettingsError(message)
+        raise SettingsError(
+            f"REDIS_URL has an option that is not honoured{named}; special characters are percent-encoded there"
+        )
     if options.get("ssl_cert_reqs", "required") not in {"none", "optional", "required"}:
-        message = "ssl_cert_reqs in REDIS_URL must be none, optional or required"
-        raise SettingsError(message)
+        raise SettingsError("ssl_cert_reqs in REDIS_URL must be none, optional or required")
     return tuple(sorted(options.items()))

@@ -18,7 +18,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from service.app import create_app
-from service.json_log import Journal
+from service.json_log import JsonLog
 from tests.real_redis import RealRedis
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class Application:
     """The application, asked without a network; `lines` is what it logged."""
 
     def __init__(self, counter: Counter, needed: tuple[str, ...] = ()) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
-        self._journal = Journal(self._log.fileno(), "one")
-        self._app = create_app(counter, "one", self._journal, needed)
-        finalize(self, _close, self._journal, self._log)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
+        self._log = JsonLog(self._file.fileno(), "one")
+        self._app = create_app(counter, "one", self._log, needed)
+        finalize(self, _close, self._log, self._file)
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Reply:
         """Return the reply to one request; `headers` have underscores for dashes."""
@@ -66,14 +66,14 @@ class Application:
     @property
     def lines(self) -> list[dict[str, Any]]:
         """Return the log, which ends with that."""
-        self._journal.close()
-        self._log.seek(0)
-        return [json.loads(line) for line in self._log]
+        self._log.close()
+        self._file.seek(0)
+        return [json.loads(line) for line in self._file]
 
 
-def _close(journal: Journal, log: IO[bytes]) -> None:
-    journal.close()
+def _close(log: JsonLog, file: IO[bytes]) -> None:
     log.close()
+    file.close()
 
 
 class Process:

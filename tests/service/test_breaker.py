@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from service.breaker import connection_arguments, prompt
-from service.counter import UnavailableError, open_counter
-from tests.real_redis import ScriptedRedis, black_hole, eventually
+from service.counter import open_counter
+from tests.real_redis import ScriptedRedis, black_hole
+from twelfth_redis.errors import UnavailableError
 from twelfth_redis.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,38 +80,6 @@ def test_a_redis_that_is_slow_at_every_step_is_given_up_in_time(
     assert took < PROMISE_SECONDS
 
 
-def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
-    """Name resolution has no timeout of its own; waiting for it has."""
-    released = threading.Event()
-
-    def resolve() -> socket.socket:
-        released.wait()
-        raise OSError
-
-    began = time.monotonic()
-    with pytest.raises(TimeoutError):
-        prompt(resolve, 0.05)
-    released.set()
-
-    assert time.monotonic() - began < 1
-
-
-def test_a_connection_that_comes_too_late_is_closed() -> None:
-    """Nobody would ever use it."""
-    ours, theirs = socket.socketpair()
-    released = threading.Event()
-
-    def connect() -> socket.socket:
-        released.wait()
-        return ours
-
-    with theirs, pytest.raises(TimeoutError):
-        prompt(connect, 0.01)
-    released.set()
-
-    eventually(lambda: -1 == ours.fileno())
-
-
 def test_a_restarted_redis_is_found_again(serve: Callable[..., Process], real_redis: RealRedis) -> None:
     """The service answers 503 while Redis is dead and counts on at the first request after, without a restart."""
     process = serve(real_redis.environment)
@@ -159,7 +125,7 @@ def test_a_connection_that_redis_refuses_is_away(real_redis: RealRedis) -> None:
     """Whatever is asked, in the words of Redis: here there is no such database."""
     counter = open_counter(Settings(host="127.0.0.1", port=real_redis.port, database=99))
 
-    for ask in (counter.hit, counter.value, counter.reset, counter.schema):
+    for ask in (counter.hit, counter.value, counter.schema):
         with pytest.raises(UnavailableError, match="Redis refuses: ERR DB index is out of range"):
             ask()
 
@@ -171,10 +137,3 @@ def test_redis_py_is_told_to_repeat_nothing(real_redis: RealRedis) -> None:
 
     assert 0 == connection.retry.get_retries()
     client.connection_pool.release(connection)
-
-
-def test_tls_options_reach_the_connection() -> None:
-    """A flag of the address becomes a truth value."""
-    arguments = connection_arguments(Settings(tls=True, tls_options=(("ssl_check_hostname", "false"),)))
-
-    assert arguments["ssl_check_hostname"] is False

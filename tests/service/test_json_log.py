@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.json_log import Journal
+from service.json_log import JsonLog
 from tests.real_redis import eventually
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(ends[0])
 
 
-def told(descriptor: int) -> list[dict[str, Any]]:
+def lines_of(descriptor: int) -> list[dict[str, Any]]:
     """Return all lines until the end."""
     with os.fdopen(os.dup(descriptor), "rb") as log:
         return [json.loads(line) for line in log]
@@ -68,16 +68,16 @@ def test_nothing_is_lost_to_who_reads(serve: Callable[..., Process]) -> None:
 
 def test_lines_that_are_dropped_are_counted(pipe: tuple[int, int]) -> None:
     """The reader stalls and comes back: it finds how many lines are missing, where they are, and those after them."""
-    log, end = pipe
-    journal = Journal(end, "one", most=5)
-    journal.note("long", text=MORE_THAN_A_PIPE)
-    select.select([log], [], [])  # it is being written
+    read_end, end = pipe
+    log = JsonLog(end, "one", most=5)
+    log.note("long", text=MORE_THAN_A_PIPE)
+    select.select([read_end], [], [])  # it is being written
     for number in range(8):
-        journal.note("short", number=number)
-    with os.fdopen(os.dup(log), "rb") as reader:
+        log.note("short", number=number)
+    with os.fdopen(os.dup(read_end), "rb") as reader:
         lines = [json.loads(reader.readline()) for _ in range(7)]
-        journal.note("after")
-        journal.close()
+        log.note("after")
+        log.close()
         lines.append(json.loads(reader.readline()))
     os.close(end)
 
@@ -87,16 +87,16 @@ def test_lines_that_are_dropped_are_counted(pipe: tuple[int, int]) -> None:
 
 def test_the_end_does_not_wait_for_a_reader_that_stalls(pipe: tuple[int, int]) -> None:
     """It gives up after a while."""
-    log, end = pipe
-    journal = Journal(end, "one")
-    journal.note("long", text=MORE_THAN_A_PIPE)
+    read_end, end = pipe
+    log = JsonLog(end, "one")
+    log.note("long", text=MORE_THAN_A_PIPE)
     began = time.monotonic()
-    journal.close(0.05)
+    log.close(0.05)
 
     assert time.monotonic() - began < 1
     with ThreadPoolExecutor(1) as reader:
-        read = reader.submit(told, log)
-        journal.close()
+        read = reader.submit(lines_of, read_end)
+        log.close()
         os.close(end)
 
         assert 1 == len(read.result())
@@ -104,14 +104,14 @@ def test_the_end_does_not_wait_for_a_reader_that_stalls(pipe: tuple[int, int]) -
 
 def test_a_descriptor_that_does_not_block_has_whole_lines(pipe: tuple[int, int]) -> None:
     """Whoever shares a terminal or a pipe may have made it so."""
-    log, end = pipe
+    read_end, end = pipe
     os.set_blocking(end, False)
-    journal = Journal(end, "one")
+    log = JsonLog(end, "one")
     for _ in range(3):
-        journal.note("long", text=MORE_THAN_A_PIPE)
+        log.note("long", text=MORE_THAN_A_PIPE)
     with ThreadPoolExecutor(1) as reader:
-        read = reader.submit(told, log)
-        journal.close()
+        read = reader.submit(lines_of, read_end)
+        log.close()
         os.close(end)
 
         assert 3 == len(read.result())
@@ -121,18 +121,18 @@ def test_a_full_disk_costs_lines_and_tears_none(tmp_path: Path) -> None:
     """The line in the middle of which it was full is ended when there is room again."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with (tmp_path / "log").open("wb") as file:
-        journal = Journal(file.fileno(), "one")
+        log = JsonLog(file.fileno(), "one")
         resource.setrlimit(resource.RLIMIT_FSIZE, (150, limits[1]))
         try:
             for number in range(3):
-                journal.note("before", number=number)
+                log.note("before", number=number)
             eventually(lambda: 150 == file.tell() or 150 == (tmp_path / "log").stat().st_size)
-            journal.note("meanwhile")
+            log.note("meanwhile")
             time.sleep(0.05)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        journal.note("after")
-        journal.close()
+        log.note("after")
+        log.close()
 
     lines = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
     assert [("before", None), ("before", None), ("after", None), ("dropped", 2)] == [
@@ -144,10 +144,10 @@ def test_a_log_that_nobody_reads_any_more_is_no_error() -> None:
     """The reader is gone for good: lines are dropped, and the end comes at once."""
     reader, end = os.pipe()
     os.close(reader)
-    journal = Journal(end, "one")
-    journal.note("one")
+    log = JsonLog(end, "one")
+    log.note("one")
     began = time.monotonic()
-    journal.close(10)
+    log.close(10)
     os.close(end)
 
     assert time.monotonic() - began < 5

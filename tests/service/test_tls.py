@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service import breaker
-from service.counter import UnavailableError, open_counter
+from service.counter import open_counter
 from tests.real_redis import RealRedis, eventually
 from tests.tls import Authority, Terminator, authority
+from twelfth_redis.errors import UnavailableError
 from twelfth_redis.settings import read_settings
 
 if TYPE_CHECKING:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from admin.backup import Written, backup
-from admin.restore import Restored, restore
+from service.schema import MIGRATIONS
 from tests.real_redis import RealRedis
+from twelfth_redis.backup.restore import Restored, Restorer
+from twelfth_redis.backup.write import Written, backup
+from twelfth_redis.lock import owner
+from twelfth_redis.schema.migration import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 FAR = 4_102_444_800_123
@@ -52,15 +55,15 @@ def saved(client: redis.Redis, **environment: str) -> bytes:
 
 
 def written(client: redis.Redis, **environment: str) -> tuple[Written, bytes]:
-    """Return what backing up told, and the backup."""
+    """Return what backing up said, and the backup."""
     stream = io.BytesIO()
-    done = backup(client, stream, environment, lambda _: None)
+    done = backup(client, stream, owner("backup", environment), lambda _: None)
     return done, stream.getvalue()
 
 
-def restored(file: bytes, client: redis.Redis) -> Restored:
+def restored(file: bytes, client: redis.Redis, progress: Callable[[int], None] = lambda _: None) -> Restored:
     """Restore a backup."""
-    return restore(io.BytesIO(file), client, {}, 0.0, lambda _: None)
+    return Restorer(client, owner("restore", {}), load(MIGRATIONS), progress).restore(io.BytesIO(file))
 
 
 def contents(client: redis.Redis) -> dict[bytes, tuple[Any, Any]]:

@@ -1,11 +1,13 @@
-"""The way of the admin processes to Redis: through TLS, and no way where it is wrong."""
+"""Connections to Redis: through TLS, in time, and none where the address is wrong."""
 
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.breaker import CONNECT_SECONDS
+from tests.real_redis import eventually
 from tests.tls import Authority, Terminator, authority
 from tests.twelfth_redis.stores import Store, saved, serving
-from twelfth_redis.connection import PATIENCE_SECONDS, connect
+from twelfth_redis.connection import PATIENCE_SECONDS, connect, connect_within, connection_arguments
 from twelfth_redis.errors import RefusedError
+from twelfth_redis.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,3 +125,43 @@ def test_a_file_of_tls_that_is_not_there_is_told_at_once(trusted: Authority, gua
         url = f"rediss://127.0.0.1:{terminator.port}?ssl_ca_certs=/nowhere.pem"
         with pytest.raises(RefusedError, match=r"a file that the address names .ssl_ca_certs.*is not there"):
             connect({"REDIS_URL": url})
+
+
+def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
+    """Name resolution has no timeout of its own; waiting for it has."""
+    released = threading.Event()
+
+    def resolve() -> socket.socket:
+        released.wait()
+        raise OSError
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        connect_within(resolve, 0.05)
+    released.set()
+
+    assert time.monotonic() - began < 1
+
+
+def test_a_connection_that_comes_too_late_is_closed() -> None:
+    """Nobody would ever use it."""
+    ours, theirs = socket.socketpair()
+    released = threading.Event()
+
+    def connect() -> socket.socket:
+        released.wait()
+        return ours
+
+    with theirs, pytest.raises(TimeoutError):
+        connect_within(connect, 0.01)
+    released.set()
+
+    eventually(lambda: -1 == ours.fileno())
+
+
+def test_tls_options_reach_the_connection() -> None:
+    """A flag of the address becomes a truth value."""
+    settings = Settings(tls=True, tls_options=(("ssl_check_hostname", "false"),))
+    arguments = connection_arguments(settings, connect_seconds=1, reply_seconds=1)
+
+    assert arguments["ssl_check_hostname"] is False

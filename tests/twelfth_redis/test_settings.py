@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from twelfth_redis.settings import Settings, SettingsError, read_settings
+from twelfth_redis.errors import SettingsError
+from twelfth_redis.settings import Settings, read_settings
 
 
 def read(**environment: str) -> Settings:
-    """Return the settings of a replica named one."""
-    return read_settings({"REPLICA": "one", **environment})
+    """Return the settings of an environment."""
+    return read_settings(environment)
 
 
 def test_an_empty_environment_means_the_compose_file() -> None:
     """Redis is the host redis at its usual port; an empty variable is one that is not there."""
 
-    assert Settings(host="redis", port=6379, replica="one") == read(HOST_REDIS="", PORT_REDIS="", REDIS_URL="")
+    assert Settings(host="redis", port=6379) == read(HOST_REDIS="", PORT_REDIS="", REDIS_URL="")
 
 
 def test_host_and_port_are_taken() -> None:
     """HOST_REDIS and PORT_REDIS say where Redis is."""
 
-    assert Settings(host="::1", port=7000, replica="one") == read(HOST_REDIS="::1", PORT_REDIS="7000")
+    assert Settings(host="::1", port=7000) == read(HOST_REDIS="::1", PORT_REDIS="7000")
 
 
 def test_the_url_wins_over_both() -> None:
@@ -34,7 +35,6 @@ def test_the_url_wins_over_both() -> None:
         password="p/ss",  # noqa: S106
         tls=True,
         tls_options=(("ssl_cert_reqs", "none"),),
-        replica="one",
     )
 
     url = "rediss://u:p%2Fss@h:1/2?ssl_cert_reqs=none"
@@ -88,9 +88,3 @@ def test_a_garbled_url_is_refused_without_its_password(url: str) -> None:
         read(REDIS_URL=url)
 
     assert "secret" not in str(refused.value)
-
-
-def test_a_replica_that_would_break_a_header_is_refused() -> None:
-    """The name goes into X-Served-By."""
-    with pytest.raises(SettingsError, match="REPLICA"):
-        read(REPLICA="a\r\nSet-Cookie: b")

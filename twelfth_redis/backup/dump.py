@@ -24,7 +24,7 @@ from twelfth_redis.backup.format import (
     beginning,
     shown,
 )
-from twelfth_redis.backup.raw_connection import Wire, packed
+from twelfth_redis.backup.raw_connection import RawConnection, packed
 from twelfth_redis.backup.server_info import observe
 from twelfth_redis.errors import RefusedError
 
@@ -134,7 +134,7 @@ class Snapshot:
 def snapshot(client: redis.Redis, database: int) -> Snapshot:
     """Return all keys at one point in time where they are few, else page by page, each key by itself."""
     expected = client.dbsize()
-    few = expected <= WHOLE_KEYS and _told(client, _WHOLE, database, WHOLE_BYTES, WHOLE_KEYS)
+    few = expected <= WHOLE_KEYS and _run(client, _WHOLE, database, WHOLE_BYTES, WHOLE_KEYS)
     if few:
         keys, commands, revisions = few
         return Snapshot(WHOLE, _sorted(revisions), keys, iter([Page(keys, commands)] if keys else []))
@@ -147,7 +147,7 @@ def _pages(client: redis.Redis, database: int) -> Iterator[Page]:
     cursor: bytes = b"0"
     left: list[bytes] = []
     while True:
-        cursor, count, commands, apart, left = _told(client, _PAGES, database, PAGE_BYTES, cursor, PAGE_KEYS, *left)
+        cursor, count, commands, apart, left = _run(client, _PAGES, database, PAGE_BYTES, cursor, PAGE_KEYS, *left)
         if count:
             yield Page(count, commands)
         yield from _large(client, apart)
@@ -159,46 +159,44 @@ def _large(client: redis.Redis, keys: list[bytes]) -> Iterator[Page]:
     """Yield keys that are large, as far as they are still there, each in pieces."""
     if not keys:
         return
-    with contextlib.closing(Wire(client)) as wire:
+    with contextlib.closing(RawConnection(client)) as raw:
         for key in keys:
             _refuse_too_large(client, key)
-            yield from _pieces(wire, key)
+            yield from _pieces(raw, key)
 
 
 def _refuse_too_large(client: redis.Redis, key: bytes) -> None:
     """Raise RefusedError for a key that no backup can hold, or whose DUMP would take memory that others need."""
     if len(key) > LONGEST:
-        raise RefusedError(
-            f"the key {shown(key)} has a name of {len(key):,} bytes, a backup holds {LONGEST:,}; {_MEND}"
-        )
+        raise RefusedError(f"the key {shown(key)} has a name of {len(key):,} bytes, a backup holds {LONGEST:,}; {_FIX}")
     usage = client.memory_usage(key, samples=0) or 0
-    if usage > WHOLE_BYTES and (server := observe(client)).lacks(DUMPED * usage):
+    if usage > WHOLE_BYTES and (server := observe(client)).lacks_room(DUMPED * usage):
         raise RefusedError(
             f"the value of {shown(key)} takes {usage:,} bytes, and to DUMP it Redis takes {DUMPED} times that on top: "
-            f"{server.memory:,} of {server.limit:,} are in use; raise maxmemory, or {_MEND}"
+            f"{server.memory:,} of {server.limit:,} are in use; raise maxmemory, or {_FIX}"
         )
 
 
-def _pieces(wire: Wire, key: bytes) -> Iterator[Page]:
+def _pieces(raw: RawConnection, key: bytes) -> Iterator[Page]:
     """Yield the command of one key, read as it comes; raises RefusedError where no Redis would take it."""
-    wire.send(packed("MULTI"), packed("PEXPIRETIME", key), packed("DUMP", key), packed("EXEC"))
-    *_, expires, size = [wire.line() for _ in range(6)]  # OK, QUEUED twice, an array, and what is in it
+    raw.send(packed("MULTI"), packed("PEXPIRETIME", key), packed("DUMP", key), packed("EXEC"))
+    *_, expires, size = [raw.line() for _ in range(6)]  # OK, QUEUED twice, an array, and what is in it
     if size in {b"$-1", b"_"}:
         return
     if (length := int(size[1:])) > LARGEST:
         most = f"Redis takes back {LARGEST:,} at most (proto-max-bulk-len)"
-        raise RefusedError(f"the value of {shown(key)} has {length:,} bytes as DUMP gives it, {most}; {_MEND}")
+        raise RefusedError(f"the value of {shown(key)} has {length:,} bytes as DUMP gives it, {most}; {_FIX}")
     yield Page(0, beginning(key, max(int(expires[1:]), 0), length))
-    for piece in wire.pieces(length):
+    for piece in raw.pieces(length):
         yield Page(0, piece)
-    wire.line()
+    raw.line()
     yield Page(1, TAIL)
 
 
-_MEND = "split or delete it, then repeat the backup"
+_FIX = "split or delete it, then repeat the backup"
 
 
-def _told(client: redis.Redis, script: str, *arguments: bytes | int) -> Any:  # noqa: ANN401 - what the script returns
+def _run(client: redis.Redis, script: str, *arguments: bytes | int) -> Any:  # noqa: ANN401 - what the script returns
     return client.execute_command("EVAL", script, 0, *arguments)  # type: ignore[no-untyped-call]
 
 

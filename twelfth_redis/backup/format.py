@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from twelfth_redis import keys
-from twelfth_redis.schema import revisions
+from twelfth_redis.errors import FormatError
 
 FORMAT = 1
 WHOLE = "one point in time"
@@ -21,19 +21,18 @@ EACH = "each key by itself"
 LOCK, FENCE, MARK = keys.LOCK.encode(), keys.FENCE.encode(), keys.MARK.encode()
 MOMENTARY = frozenset({LOCK, FENCE, MARK})
 """The keys that belong to the moment and not to the data: no backup holds them."""
-HISTORY = revisions.HISTORY.encode()
+HISTORY = keys.HISTORY.encode()
 """The record of applied migrations, a hash with a field a revision; it is data like any other."""
 
 LONGEST = 999_999
 """How many bytes the name of a key may have: names are held in memory, many at once."""
 LARGEST = 512 << 20
-"""What Redis takes at most as one argument, if nobody told it otherwise (proto-max-bulk-len), hence as one payload."""
+"""What Redis takes at most as one argument, unless configured otherwise (proto-max-bulk-len), hence as one payload."""
+
+SHOWN = 60
+"""How many bytes of a key's name a message shows: about a line."""
 
 HEAD, TAIL = b"*6\r\n$7\r\nRESTORE\r\n", b"\r\n$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n"
-
-
-class FormatError(Exception):
-    """The file is no backup that can be used; the message is one line that says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,13 @@ def beginning(key: bytes, expires: int, length: int) -> bytes:
 
 def shown(key: bytes) -> str:
     """Return the name of a key for people: printable, and not too long."""
-    return repr(key[:60])[1:] + "…" * (len(key) > 60)  # noqa: PLR2004 - about a line
+    name = repr(key[:SHOWN])[1:]
+    return f"{name}…" if len(key) > SHOWN else name
 
 
 def printable(text: str) -> str:
     """Return a text of a file whose maker nobody knows, as a terminal may get it."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def opening(manifest: Manifest) -> bytes:
@@ -101,14 +101,14 @@ def closing(trailer: Trailer) -> bytes:
 
 def read_manifest(text: bytes) -> Manifest:
     """Return what the first ECHO says; raises FormatError."""
-    told = _object(text)
-    if told.pop("twelfth", None) != "backup":
+    fields = _object(text)
+    if fields.pop("twelfth", None) != "backup":
         raise FormatError("it is Redis protocol, but no backup of twelfth; `invoke backup FILE` makes one")
-    version = told.pop("format", None)
+    version = fields.pop("format", None)
     if type(version) is int and version != FORMAT:
         raise FormatError(f"it has format {version!r:.20}, this release reads {FORMAT}: use the release that made it")
     try:
-        manifest = Manifest(**told | {"revisions": tuple(told["revisions"])})
+        manifest = Manifest(**fields | {"revisions": tuple(fields["revisions"])})
     except (TypeError, KeyError):
         raise FormatError("its manifest is damaged; use another copy of the file") from None
     if not _sound(manifest) or opening(manifest) != command(b"ECHO", text):
@@ -118,9 +118,9 @@ def read_manifest(text: bytes) -> Manifest:
 
 def read_trailer(text: bytes) -> Trailer:
     """Return what the last ECHO says; raises FormatError."""
-    told = _object(text)
+    fields = _object(text)
     try:
-        trailer = Trailer(count=told["count"], sha256=told["sha256"])
+        trailer = Trailer(count=fields["count"], sha256=fields["sha256"])
     except KeyError:
         raise FormatError("its end is damaged; use another copy of the file") from None
     sound = type(trailer.count) is int and isinstance(trailer.sha256, str)
@@ -134,16 +134,16 @@ def payload_version(payload: bytes) -> int:
     return int.from_bytes(payload[-10:-8], "little")
 
 
-def _echo(told: dict[str, object]) -> bytes:
-    return command(b"ECHO", json.dumps(told, separators=(",", ":")).encode())
+def _echo(fields: dict[str, object]) -> bytes:
+    return command(b"ECHO", json.dumps(fields, separators=(",", ":")).encode())
 
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(text)
+        fields = json.loads(text)
     except (ValueError, RecursionError):
-        told = None
-    return told if isinstance(told, dict) else {}
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _sound(manifest: Manifest) -> bool:

@@ -19,7 +19,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+def prefetched(items: Iterable[T], depth: int = 4) -> Iterator[T]:
     """Yield the items, which a thread makes, at most `depth` before they are asked for; raises what it raises."""
     made: queue.Queue[T | _End] = queue.Queue(depth)
     stopped = threading.Event()
@@ -40,7 +40,7 @@ def ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
         except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asks
             put(_End(error))
 
-    threading.Thread(target=make, name="ahead", daemon=True).start()
+    threading.Thread(target=make, name="prefetch", daemon=True).start()
     try:
         while not isinstance(item := made.get(), _End):
             yield item

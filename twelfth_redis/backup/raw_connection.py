@@ -19,7 +19,7 @@ PIECE = 1 << 20
 """How many bytes of a reply that is too large to be held are there at once, at most."""
 
 
-class Wire:
+class RawConnection:
     """A connection to the database that the client uses, until it is closed."""
 
     def __init__(self, client: redis.Redis) -> None:

@@ -16,12 +16,12 @@ from twelfth_redis.backup.format import (
     LONGEST,
     MOMENTARY,
     TAIL,
-    FormatError,
     Manifest,
     Trailer,
     read_manifest,
     read_trailer,
 )
+from twelfth_redis.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,11 +103,11 @@ class Reader:
 
     def _end(self) -> None:
         self._drop()
-        begun = self._digest.hexdigest()
+        sha256 = self._digest.hexdigest()
         trailer = read_trailer(self._echoed(f"key {self._count + 1:,} is damaged, or the end is missing; {_COPY}"))
         if trailer.count != self._count:
             raise FormatError(f"it has {self._count:,} keys, but had {trailer.count:,} when it was made; {_COPY}")
-        if trailer.sha256 != begun:
+        if trailer.sha256 != sha256:
             raise FormatError(f"its checksum (SHA-256) is wrong; {_COPY}")
         if self._at < len(self._held) or any(self._blocks):  # reading on also has gzip check its own end
             raise FormatError(f"there is something behind its end; {_COPY}")

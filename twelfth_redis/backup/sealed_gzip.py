@@ -13,7 +13,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from twelfth_redis.backup.format import FormatError
+from twelfth_redis.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -39,8 +39,8 @@ _FOREIGN = {
 }
 
 
-class Packer:
-    """Compresses what a backup says, quickly."""
+class SealedGzipWriter:
+    """Compresses a backup, quickly."""
 
     def __init__(self, stream: BinaryIO) -> None:
         """Take the stream that it writes to, and write the header."""
@@ -76,10 +76,10 @@ def _seal(sha256: bytes) -> bytes:
 
 def unpacked(stream: BinaryIO) -> Iterator[bytes]:
     """Yield the plain bytes in blocks of at most BLOCK; raises FormatError, if only after the last block."""
-    begun = _beginning(stream)
+    first = _first_bytes(stream)
     inflate, sha256 = zlib.decompressobj(16 + zlib.MAX_WBITS), hashlib.sha256()
     total, held, rest = 0, b"", b""
-    for piece in itertools.chain([begun], iter(lambda: stream.read(BLOCK), b"")):
+    for piece in itertools.chain([first], iter(lambda: stream.read(BLOCK), b"")):
         total += len(piece)
         known, held = (held + piece)[:-SEAL], (held + piece)[-SEAL:]  # the end may be the seal
         sha256.update(known)
@@ -115,17 +115,17 @@ def _why_not(rest: bytes, total: int, *, is_whole: bool) -> str:
     return "it is damaged" if len(rest) == SEAL else "there is something behind its end"
 
 
-def _beginning(stream: BinaryIO) -> bytes:
+def _first_bytes(stream: BinaryIO) -> bytes:
     """Return the first bytes, at least the header; raises FormatError where it is another."""
-    begun = b""
-    while len(begun) < len(HEADER) and (more := stream.read(BLOCK)):  # a pipe may give one byte at a time
-        begun += more
-    if len(begun) >= len(HEADER) and begun.startswith(MAGIC):
-        return begun
-    if not begun:
+    first = b""
+    while len(first) < len(HEADER) and (more := stream.read(BLOCK)):  # a pipe may give one byte at a time
+        first += more
+    if len(first) >= len(HEADER) and first.startswith(MAGIC):
+        return first
+    if not first:
         raise FormatError("it is empty: the backup was not written; `invoke backup FILE` makes one")
-    if begun.startswith(MAGIC) or HEADER.startswith(begun):
-        raise FormatError(f"it is cut off after {len(begun)} bytes; use another copy of the file")
-    kinds = [kind for magic, kind in _FOREIGN.items() if begun.startswith(magic)]
-    kind = (kinds or ["it is no gzip: encrypted, or no backup of twelfth at all"])[0]
+    if first.startswith(MAGIC) or HEADER.startswith(first):
+        raise FormatError(f"it is cut off after {len(first)} bytes; use another copy of the file")
+    kinds = (kind for magic, kind in _FOREIGN.items() if first.startswith(magic))
+    kind = next(kinds, "it is no gzip: encrypted, or no backup of twelfth at all")
     raise FormatError(f"{kind}; give the file as `invoke backup FILE` wrote it")

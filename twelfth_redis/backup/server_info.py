@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server as it tells of itself; memory in bytes: all, the most allowed (0: no limit), and what the data takes.
+class ServerInfo:
+    """What a server says of itself; memory in bytes: all, the most allowed (0: no limit), and what the data takes.
 
     `freeing` is how many keys were deleted whose memory it has not given back yet.
     """
@@ -40,24 +40,24 @@ class Server:
         """Return whether it deletes keys when its memory is full."""
         return self.limit > 0 and self.policy != "noeviction"
 
-    def lacks(self, more: int) -> bool:
+    def lacks_room(self, more: int) -> bool:
         """Return whether so many bytes more are over its limit."""
         return self.limit > 0 and self.memory + more > self.limit
 
 
-def observe(client: redis.Redis) -> Server:
-    """Return what the server tells; raises RefusedError where it is a cluster: its keys are not all in one place."""
-    server = told(client.info(), int(client.connection_pool.connection_kwargs.get("db") or 0))
+def observe(client: redis.Redis) -> ServerInfo:
+    """Return what the server says; raises RefusedError where it is a cluster: its keys are not all in one place."""
+    server = read_info(client.info(), int(client.connection_pool.connection_kwargs.get("db") or 0))
     if server.cluster:
         raise RefusedError("this Redis is a cluster, which is not honoured; use its own tools: redis-cli --cluster")
     return server
 
 
-def told(info: Mapping[str, object], database: int) -> Server:
-    """Return the server that an INFO tells of; Valkey goes by its own name and version."""
+def read_info(info: Mapping[str, object], database: int) -> ServerInfo:
+    """Return what an INFO says; Valkey goes by its own name and version."""
     name = str(info.get("server_name", "redis"))
     version = info.get(f"{name}_version") or info.get("redis_version")
-    return Server(
+    return ServerInfo(
         name=name,
         version=str(version),
         cluster=str(info.get("cluster_enabled")) == "1",

@@ -14,20 +14,20 @@ HORIZON_SECONDS = 86_400
 
 
 @dataclass
-class Loaded:
-    """Commands so far, keys that came again, and how many expire in which second; `began` in seconds since 1970."""
+class Tally:
+    """Commands so far, keys that came again, and how many expire in which second; `started` in seconds since 1970."""
 
-    began: int
+    started: int
     count: int = 0
     again: int = 0
     _expiring: Counter[int] = field(default_factory=Counter)
 
     def add(self, batch: Batch, again: int) -> None:
-        """Count a batch, of whose keys `again` had been there."""
+        """Count a batch, of whose keys `again` were there already."""
         self.count += batch.count
         self.again += again
-        last = self.began + HORIZON_SECONDS
-        self._expiring.update(min(max(int(at) // 1000, self.began - 1), last) for at in batch.expiries if at != b"0")
+        last = self.started + HORIZON_SECONDS
+        self._expiring.update(min(max(int(at) // 1000, self.started - 1), last) for at in batch.expiries if at != b"0")
 
     def expired(self, now: int) -> int:
         """Return how many keys may be gone by `now`, in seconds since 1970."""

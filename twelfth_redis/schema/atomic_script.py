@@ -11,14 +11,14 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NoReturn
 
-from twelfth_redis.keys import UNFINISHED
-from twelfth_redis.schema.revisions import HISTORY
+from redis.client import Pipeline
+
+from twelfth_redis.keys import HISTORY, UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import redis
-    from redis.client import Pipeline
 
     from twelfth_redis.schema.history import Applied
     from twelfth_redis.schema.migration import Step
@@ -52,10 +52,21 @@ class CommandError(Exception):
     """A command cannot be done, or was refused; the message says which and why."""
 
 
-def queued(step: Step, client: redis.Redis) -> list[Command]:
+class QueueOnlyPipeline(Pipeline):
+    """A pipeline that keeps what is queued: whoever has it executes that together with a record."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Take the client whose pipeline it is like."""
+        super().__init__(client.connection_pool, client.response_callbacks, transaction=True, shard_hint=None)
+
+    def execute(self, raise_on_error: bool = True) -> NoReturn:  # noqa: ARG002, FBT001, FBT002 - redis-py's own signature
+        """Raise CommandError."""
+        raise CommandError("it calls execute(); what it queues is executed together with its record, without that")
+
+
+def queued_commands(step: Step, client: redis.Redis) -> list[Command]:
     """Return the commands that a step queues, none of them sent; raises CommandError for what cannot be."""
-    with client.pipeline(transaction=True) as pipe:
-        vars(pipe)["execute"] = _refuse_to_execute
+    with QueueOnlyPipeline(client) as pipe:
         step(client, pipe)
         commands = [_words(arguments) for arguments, _ in pipe.command_stack]
     if too_long := [words for words in commands if len(words) > LONGEST]:
@@ -65,24 +76,20 @@ def queued(step: Step, client: redis.Redis) -> list[Command]:
     return commands
 
 
-def _refuse_to_execute(*_: object, **__: object) -> NoReturn:
-    raise CommandError("it calls execute(); what it queues is executed together with its record, without that")
-
-
 def _words(arguments: Sequence[object]) -> Command:
     """Return a command word by word: redis-py keeps `OBJECT ENCODING` in one piece until it sends it."""
     return (*str(arguments[0]).split(), *arguments[1:])
 
 
-def queue(pipe: Pipeline, done: Applied, commands: Sequence[Command]) -> None:
+def queue(pipe: Pipeline, record: Applied, commands: Sequence[Command]) -> None:
     """Queue commands and the record of what they do, as one script."""
     flat = [word for words in commands for word in (len(words), *words)]
-    head = (HISTORY, UNFINISHED, done.revision, json.dumps(asdict(done)), int(done.down))
+    head = (HISTORY, UNFINISHED, record.revision, json.dumps(asdict(record)), int(record.down))
     pipe.eval(_SCRIPT, 2, *head, *flat)  # type: ignore[arg-type] # its stub knows no numbers and bytes
 
 
 def refuse_failed(answer: Sequence[bytes]) -> None:
-    """Raise CommandError where the script tells of a command that Redis refused."""
+    """Raise CommandError where the script met a command that Redis refused."""
     if answer:
         why, *words = (word.decode(errors="backslashreplace") for word in answer)
         raise CommandError(f"Redis refused {' '.join(words).strip()}: {why}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twelfth_redis.errors import RefusedError
-from twelfth_redis.schema.revisions import FILES, FOLDER
+from twelfth_redis.schema.revisions import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,23 +55,29 @@ class Migration:
     contract: bool = False
 
 
-def load(folder: Path = FOLDER) -> tuple[Migration, ...]:
+def load(folder: Path) -> tuple[Migration, ...]:
     """Return the migrations of a folder in order.
 
     Raises RefusedError, by name, for a gap, a number that is there twice, and a file that is none or fails to import.
     """
     paths = sorted(folder.glob("[0-9]*.py"))
-    _refuse_disorder([path.name for path in paths])
+    _refuse_disorder(paths)
     return tuple(_load(path) for path in paths)
 
 
-def _refuse_disorder(names: Iterable[str]) -> None:
+def _shown(path: Path) -> str:
+    """Return the path as messages name it: with two folders, such as admin/migrations/0001_adopt_hits.py."""
+    return "/".join(path.parts[-3:])
+
+
+def _refuse_disorder(paths: Iterable[Path]) -> None:
     expected = 1
     before = ""
-    for name in names:
+    for path in paths:
+        name = path.name
         found = _NAME.fullmatch(name)
         if not found:
-            raise RefusedError(f"admin/migrations/{name} is not named NNNN_name.py ({FILES}); rename it")
+            raise RefusedError(f"{_shown(path)} is not named NNNN_name.py ({FILES}); rename it")
         if before and before[:4] == name[:4]:
             raise RefusedError(f"revision {name[:4]} is there twice: {before} and {name}; give one the next number")
         if int(found["revision"]) != expected:
@@ -86,7 +92,7 @@ def _load(path: Path) -> Migration:
     match = getattr(module, "MATCH", "")
     up, down = (_way(module, names, match, reads) for names in (("up", "each"), ("down", "each_down")))
     if up is None:
-        raise RefusedError(f"admin/migrations/{path.name} has neither up(read, write) nor MATCH and each(…); add one")
+        raise RefusedError(f"{_shown(path)} has neither up(read, write) nor MATCH and each(…); add one")
     return Migration(
         revision=path.name[:4],
         title=(module.__doc__ or path.stem[5:].replace("_", " ")).strip().partition("\n")[0].rstrip("."),
@@ -106,13 +112,13 @@ def _way(module: ModuleType, names: tuple[str, str], match: str, reads: tuple[st
 
 def _imported(path: Path) -> ModuleType:
     """Return the file as a module: its name begins with a digit, so no import statement could."""
-    spec = importlib.util.spec_from_file_location(f"admin.migrations.m{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"migration_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise RefusedError(f"admin/migrations/{path.name} cannot be imported; mend it")
+        raise RefusedError(f"{_shown(path)} cannot be imported; fix it")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         why = traceback.format_exception_only(error)[-1].strip()
-        raise RefusedError(f"admin/migrations/{path.name} does not import ({why}); mend it") from error
+        raise RefusedError(f"{_shown(path)} does not import ({why}); fix it") from error
     return module

@@ -1,22 +1,18 @@
-"""Which revisions the data has, and which this release needs: what `/readyz` answers, and `admin.migrate` keeps.
-
-The migrations themselves are the admin processes' business; here they are only counted, by the names of their files.
-"""
+"""Which revisions a release needs, by the names of its migration files; nothing is imported for that."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-HISTORY = "twelfth:migrations"
-"""A hash of what was applied: revision -> its record as JSON. It is data: a backup holds it."""
+if TYPE_CHECKING:
+    from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / "admin" / "migrations"
 FILES = "[0-9][0-9][0-9][0-9]_*.py"
 
 
-def required(folder: Path = FOLDER) -> tuple[str, ...]:
-    """Return the revisions that this release brings, the first four digits of their files' names, in order."""
+def required(folder: Path) -> tuple[str, ...]:
+    """Return the revisions of a folder of migrations, the first four digits of their files' names, in order."""
     return tuple(sorted(path.name[:4] for path in folder.glob(FILES)))
 
 

@@ -5,77 +5,41 @@ Every write is a transaction that only the holder of the lock can make (twelfth_
 
 from __future__ import annotations
 
-import time
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
 import redis
 
 from twelfth_redis.errors import RefusedError
-from twelfth_redis.lock import retried
-from twelfth_redis.schema import atomic_script, history
+from twelfth_redis.lock import retry_on_conflict
+from twelfth_redis.schema import atomic_script, history, pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from redis.client import Pipeline
 
-    from twelfth_redis.lock import Held
+    from twelfth_redis.lock import HeldLock
     from twelfth_redis.schema.history import Applied
+    from twelfth_redis.schema.pace import Pace
     from twelfth_redis.schema.plan import Move
-
-BATCH = 1000
-"""Keys of one transaction: long enough to be fast, and short enough to hold nobody up for more than milliseconds."""
 
 PATIENCE = 1000
 """How often a single key is tried that visitors change all the time."""
 
-_OURS = b"twelfth:"
+_RESERVED = b"twelfth:"
 """How the keys begin that belong to the lock, the record and the restore, which no migration is given."""
 
 
-@dataclass
-class Pace:
-    """How fast batches may follow each other, in keys a second (None: as fast as they go), and who is told of them."""
-
-    tell: Callable[[str], None]
-    most: float | None = None
-    clock: Callable[[], float] = time.monotonic
-    pause: Callable[[float], None] = time.sleep
-    begun: float = field(init=False, default=0.0)
-    told: float = field(init=False, default=0.0)
-    done: int = field(init=False, default=0)
-
-    @property
-    def batch(self) -> int:
-        """Return how many keys to take at once, no more than are allowed in a second."""
-        return BATCH if self.most is None else max(1, min(BATCH, int(self.most)))
-
-    def begin(self) -> None:
-        """Count from here."""
-        self.begun = self.told = self.clock()
-        self.done = 0
-
-    def step(self, keys: int) -> None:
-        """Count keys that are done; tell once a second, and wait where that was too fast."""
-        self.done += keys
-        now = self.clock()
-        if now - self.told >= 1:
-            self.told = now
-            self.tell(f"{self.done:,} keys")
-        if self.most and (early := self.begun + self.done / self.most - now) > 0:
-            self.pause(early)
-
-
-def apply(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
-    """Do one move and return how many keys it went over, 0 where it was done at once.
+def apply(lock: HeldLock, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
+    """Make one move and return how many keys it went over, 0 where it was done at once.
 
     Raises redis.RedisError and RefusedError; what a batch has done by then stays, and doing it again is safe.
     """
     try:
-        return _each(lock, move, record, pace, now) if move.way.each else _at_once(lock, move, record, now)
+        return _in_batches(lock, move, record, pace, now) if move.way.each else _at_once(lock, move, record, now)
     except (redis.ConnectionError, redis.TimeoutError, RefusedError):
         raise
     except redis.WatchError as error:
@@ -89,33 +53,33 @@ def _refusal(move: Move, error: Exception) -> RefusedError:
     calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
     own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
     where = "".join(f", line {line} of {name}" for name, line in own[-1:])
-    said = str(error) if isinstance(error, atomic_script.CommandError) else f"{type(error).__name__}: {error}"
-    return RefusedError(f"could not {move} ({said}{where}); mend it, then: invoke up")
+    why = str(error) if isinstance(error, atomic_script.CommandError) else f"{type(error).__name__}: {error}"
+    return RefusedError(f"could not {move} ({why}{where}); mend it, then: invoke up")
 
 
-def _at_once(lock: Held, move: Move, record: Applied, now: Callable[[], str]) -> int:
+def _at_once(lock: HeldLock, move: Move, record: Applied, now: Callable[[], str]) -> int:
     """Do a move and write its record, as one transaction."""
-    step, done = move.way.step, replace(record, applied=now())
+    step, applied = move.way.step, replace(record, applied=now())
     answer: list[bytes] = []
 
-    def whole() -> None:
+    def attempt() -> None:
         nonlocal answer
         with lock.transaction(*move.way.reads) as pipe:
-            commands = atomic_script.queued(step, lock.client) if step else []
+            commands = atomic_script.queued_commands(step, lock.client) if step else []
             pipe.multi()
-            atomic_script.queue(pipe, done, commands)
+            atomic_script.queue(pipe, applied, commands)
             (answer,) = pipe.execute()
 
-    retried(whole)
+    retry_on_conflict(attempt)
     atomic_script.refuse_failed(answer)
     return 0
 
 
-def _each(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
+def _in_batches(lock: HeldLock, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
     with lock.transaction() as pipe:
         pipe.multi()
-        history.begin(pipe, record)
-    pace.begin()
+        history.start(pipe, record)
+    pace.start()
     for keys in batches(lock.client, move.way.match, pace.batch):
         _do(lock, move, keys)
         pace.step(len(keys))
@@ -128,33 +92,33 @@ def _each(lock: Held, move: Move, record: Applied, pace: Pace, now: Callable[[],
 def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]]:
     """Yield the keys that match, about `count` at once, each at least once; some that come and go meanwhile, too.
 
-    The cursor is not kept over a crash: it means nothing to a server that was started anew.
+    The cursor is not kept over a crash: it means nothing to a server that was restarted.
     """
     cursor = 0
     while True:
         cursor, keys = client.scan(cursor, match=match, count=count)
-        if ours := [key for key in keys if isinstance(key, bytes) and not key.startswith(_OURS)]:
-            yield ours
+        if batch := [key for key in keys if isinstance(key, bytes) and not key.startswith(_RESERVED)]:
+            yield batch
         if cursor == 0:
             return
 
 
-def _do(lock: Held, move: Move, keys: list[bytes]) -> None:
+def _do(lock: HeldLock, move: Move, keys: list[bytes]) -> None:
     """Do a batch; where visitors change one of its keys meanwhile, do each half again, down to single keys."""
     each = move.way.each
     if each is None:
         return
 
-    def batch() -> None:
+    def attempt() -> None:
         with lock.transaction() as pipe:
             pipe.multi()
             each(keys, cast("redis.Redis", Watching(lock.client, pipe, keys)), pipe)
 
     if len(keys) == 1:
-        retried(batch, PATIENCE)
+        retry_on_conflict(attempt, PATIENCE)
         return
     try:
-        batch()
+        attempt()
     except redis.WatchError:
         middle = len(keys) // 2
         _do(lock, move, keys[:middle])
@@ -177,12 +141,12 @@ class Watching:
         return getattr(self._client, name)
 
 
-def touched(client: redis.Redis, move: Move) -> int:
+def count_touched(client: redis.Redis, move: Move) -> int:
     """Return how many keys a move would change now; changes nothing, raises redis.RedisError and RefusedError."""
     if move.way.step is None:
-        return sum(len(keys) for keys in batches(client, move.way.match, BATCH))
+        return sum(len(keys) for keys in batches(client, move.way.match, pace.BATCH))
     try:
-        return len({_key(words) for words in atomic_script.queued(move.way.step, client)})
+        return len({_key(words) for words in atomic_script.queued_commands(move.way.step, client)})
     except (redis.ConnectionError, redis.TimeoutError, RefusedError):
         raise
     except Exception as error:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from admin.backup import backup
-from admin.verify import Verified, verify
 from tests.conftest import require_program
 from tests.twelfth_redis.stores import FAR, Store, contents, digest, fill, saved, serving, written
 from twelfth_redis.backup import dump
-from twelfth_redis.backup.format import EACH, HISTORY, LOCK, MARK, WHOLE, FormatError
-from twelfth_redis.errors import RefusedError
-from twelfth_redis.lock import held, owner
+from twelfth_redis.backup.format import EACH, HISTORY, LOCK, MARK, WHOLE
+from twelfth_redis.backup.verify import Verified, verify
+from twelfth_redis.backup.write import backup
+from twelfth_redis.errors import FormatError, RefusedError
+from twelfth_redis.lock import hold_lock, owner
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -206,7 +206,10 @@ def test_data_under_change_in_bulk_is_not_saved(store: Store) -> None:
     """Half of it would be old, and half new."""
     fill(store.client)
 
-    with held(store.client, owner("migrate", {})), pytest.raises(RefusedError, match="is being changed by migrate"):
+    with (
+        hold_lock(store.client, owner("migrate", {})),
+        pytest.raises(RefusedError, match="is being changed by migrate"),
+    ):
         saved(store.client)
 
 
@@ -217,12 +220,12 @@ def test_change_in_bulk_meanwhile_spoils_the_backup(store: Store) -> None:
     stream = io.BytesIO()
 
     def swap(_: int) -> None:
-        with held(store.client, owner("restore", {})):
+        with hold_lock(store.client, owner("restore", {})):
             store.client.swapdb(0, 1)
             store.client.swapdb(0, 1)
 
     with pytest.raises(RefusedError, match="changed in bulk"):
-        backup(store.client, stream, {}, swap)
+        backup(store.client, stream, owner("backup", {}), swap)
     with pytest.raises(FormatError, match="it is cut off"):
         verified(stream.getvalue())
 

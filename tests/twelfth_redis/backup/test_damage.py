@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin.verify import verify
 from tests.twelfth_redis.backup.test_format import packed
 from tests.twelfth_redis.stores import Store, digest, fill, restored, saved, serving
-from twelfth_redis.backup.format import FormatError
 from twelfth_redis.backup.sealed_gzip import SEAL
-from twelfth_redis.errors import RefusedError
+from twelfth_redis.backup.verify import verify
+from twelfth_redis.errors import FormatError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,14 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from admin.verify import Verified, verify
 from twelfth_redis import keys
 from twelfth_redis.backup import reader
 from twelfth_redis.backup.format import (
     EACH,
     LOCK,
     MARK,
-    FormatError,
     Manifest,
     Trailer,
     closing,
@@ -31,7 +29,9 @@ from twelfth_redis.backup.format import (
     opening,
 )
 from twelfth_redis.backup.reader import Reader, first_commands
-from twelfth_redis.backup.sealed_gzip import BLOCK, SEAL, Packer, unpacked
+from twelfth_redis.backup.sealed_gzip import BLOCK, SEAL, SealedGzipWriter, unpacked
+from twelfth_redis.backup.verify import Verified, verify
+from twelfth_redis.errors import FormatError
 
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = Manifest("2026-01-02T03:04:05+00:00", "valkey 9.1.2", 80, 0, EACH, ("0001", "0002"), 2, 1000, "abc", "r1")
@@ -47,9 +47,9 @@ def plain(*commands: bytes, manifest: Manifest = MANIFEST, count: int = -1) -> b
 def packed(text: bytes) -> bytes:
     """Return the file that has these plain bytes."""
     stream = io.BytesIO()
-    packer = Packer(stream)
-    packer.write(text)
-    packer.close()
+    writer = SealedGzipWriter(stream)
+    writer.write(text)
+    writer.close()
     return stream.getvalue()
 
 

@@ -16,7 +16,7 @@ from tests.twelfth_redis.backup.test_format import ENTRIES, MANIFEST, packed, pl
 from tests.twelfth_redis.stores import FAR, Store, contents, digest, fill, restored, saved
 from twelfth_redis.backup import dump
 from twelfth_redis.backup.format import LONGEST, TAIL, Trailer, beginning, closing, command, entry, opening
-from twelfth_redis.backup.sealed_gzip import Packer
+from twelfth_redis.backup.sealed_gzip import SealedGzipWriter
 from twelfth_redis.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ def limited(program: str, file: Path, store: Store | None = None, **streams: Any
 def zipped(path: Path, pieces: Iterable[bytes]) -> Path:
     """Write a file that has these plain bytes, and return it."""
     with path.open("wb") as stream:
-        packer = Packer(stream)
+        writer = SealedGzipWriter(stream)
         for piece in pieces:
-            packer.write(piece)
-        packer.close()
+            writer.write(piece)
+        writer.close()
     return path
 
 

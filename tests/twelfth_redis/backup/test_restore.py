@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import signal
@@ -19,22 +18,21 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from admin.restore import restore
 from tests.real_redis import eventually
 from tests.twelfth_redis.backup.test_format import MANIFEST, packed, plain
 from tests.twelfth_redis.stores import FAR, Store, contents, digest, fill, restored, saved, serving
 from twelfth_redis.backup import reader
 from twelfth_redis.backup.format import FENCE, LOCK, MARK, entry
 from twelfth_redis.backup.reader import Batch
-from twelfth_redis.backup.staging import Aside
-from twelfth_redis.backup.tally import HORIZON_SECONDS, Loaded
-from twelfth_redis.errors import RefusedError
-from twelfth_redis.lock import LostError, held, owner
+from twelfth_redis.backup.staging import StagingDatabase
+from twelfth_redis.backup.tally import HORIZON_SECONDS, Tally
+from twelfth_redis.errors import LockLostError, RefusedError
+from twelfth_redis.lock import hold_lock, owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Late = Callable[[str, Callable[[Aside], object]], None]
+    Late = Callable[[str, Callable[[StagingDatabase], object]], None]
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARY = st.binary(max_size=40)
@@ -199,7 +197,7 @@ def test_key_that_expired_meanwhile_is_missed_by_nobody(store: Store) -> None:
 
 def test_count_allows_for_what_expires_and_for_nothing_else() -> None:
     """Of five commands one came again, one is expired, and one will be in ten seconds."""
-    loaded = Loaded(began=1000)
+    loaded = Tally(started=1000)
     loaded.add(Batch([b"k"] * 5, [b"0", b"0", b"999000", b"1010500", b"%d" % (FAR * 1000)], b""), 1)
 
     assert [3, 4] == [found for found in range(7) if loaded.fits(found, 1000)]
@@ -307,8 +305,8 @@ def test_lock_that_is_lost_stops_the_restore(store: Store) -> None:
         store.client.set(LOCK, "somebody")
 
     before = contents(store.client)
-    with pytest.raises(LostError):
-        restore(io.BytesIO(file), store.client, {}, 0, steal)
+    with pytest.raises(LockLostError):
+        restored(file, store.client, steal)
     store.client.delete(LOCK)
     assert (before, ["db0"]) == (contents(store.client), [*store.client.info("keyspace")])
 
@@ -321,8 +319,8 @@ def test_database_aside_that_is_flushed_stops_the_restore(store: Store) -> None:
         store.database(15).flushdb()
         store.database(15).set("theirs", 1)
 
-    with pytest.raises(LostError, match="was flushed"):
-        restore(io.BytesIO(file), store.client, {}, 0, flush)
+    with pytest.raises(LockLostError, match="was flushed"):
+        restored(file, store.client, flush)
     assert [b"theirs"] == store.database(15).keys()
 
 
@@ -335,7 +333,7 @@ def test_stranger_in_the_database_aside_stops_the_restore(store: Store) -> None:
         store.database(15).set("stranger", 1)
 
     with pytest.raises(RefusedError, match="3,001 keys are there of 3,000 that were loaded"):
-        restore(io.BytesIO(file), store.client, {}, 0, intrude)
+        restored(file, store.client, intrude)
     assert (before, ["db0"]) == (contents(store.client), [*store.client.info("keyspace")])
 
 
@@ -344,7 +342,7 @@ def test_lock_of_another_is_waited_for(store: Store) -> None:
     fill(store.client)
     file = saved(store.client)
 
-    with held(store.client, owner("migrate", {})), pytest.raises(RefusedError, match="locked by migrate"):
+    with hold_lock(store.client, owner("migrate", {})), pytest.raises(RefusedError, match="locked by migrate"):
         restored(file, store.client)
 
 
@@ -484,17 +482,17 @@ def test_redis_that_goes_away_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> Late:
-    """Give a function that has something done by others, once, just before the restore calls a method of `Aside`."""
+    """Give a function that has others do something once, just before a method of `StagingDatabase` is called."""
 
-    def before(name: str, others: Callable[[Aside], object]) -> None:
-        method, waiting = getattr(Aside, name), [others]
+    def before(name: str, others: Callable[[StagingDatabase], object]) -> None:
+        method, waiting = getattr(StagingDatabase, name), [others]
 
-        def called(aside: Aside, *arguments: object) -> object:
+        def called(staging: StagingDatabase, *arguments: object) -> object:
             if waiting:
-                waiting.pop()(aside)
-            return method(aside, *arguments)
+                waiting.pop()(staging)
+            return method(staging, *arguments)
 
-        monkeypatch.setattr(Aside, name, called)
+        monkeypatch.setattr(StagingDatabase, name, called)
 
     return before
 
@@ -507,7 +505,7 @@ def test_database_aside_that_somebody_flushed_is_not_swapped_in(store: Store, la
     before = digest(store.client)
     late(moment, lambda aside: store.database(aside.number).flushdb())
 
-    with pytest.raises(LostError, match="was flushed; repeat the restore"):
+    with pytest.raises(LockLostError, match="was flushed; repeat the restore"):
         restored(file, store.client)
     assert before == digest(store.client)
 
@@ -519,7 +517,7 @@ def test_lock_that_is_lost_last_stops_the_swap(store: Store, late: Late) -> None
     before = contents(store.client)
     late("_swapping", lambda _: store.client.mset({LOCK: "theirs", FENCE: "theirs"}))
 
-    with pytest.raises(LostError, match="the lock was lost"):
+    with pytest.raises(LockLostError, match="the lock was lost"):
         restored(file, store.client)
     store.client.delete(LOCK, FENCE)
     assert before == contents(store.client)

@@ -9,10 +9,12 @@ import fakeredis
 import pytest
 
 from twelfth_redis.errors import MisuseError, RefusedError
+from twelfth_redis.keys import HISTORY
 from twelfth_redis.schema import history, plan
-from twelfth_redis.schema.history import Applied, Past
+from twelfth_redis.schema.compatibility import problems
+from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration, Way
-from twelfth_redis.schema.revisions import HISTORY
+from twelfth_redis.schema.status import states, table
 
 STEP = Way(step=lambda _read, _write: None)
 KNOWN = (
@@ -27,14 +29,14 @@ FIRST, SECOND, THIRD = (
 AHEAD = Applied("0004", "Fourth", "sum4", release="r2")
 
 
-def past(*applied: Applied, unfinished: Applied | None = None) -> Past:
+def past(*applied: Applied, unfinished: Applied | None = None) -> History:
     """Return a past of these."""
-    return Past({each.revision: each for each in applied}, unfinished)
+    return History({each.revision: each for each in applied}, unfinished)
 
 
-def problem(before: Past, *, release: str = "r1", ahead: bool = False) -> str:
+def problem(before: History, *, release: str = "r1", allow_newer: bool = False) -> str:
     """Return the first problem, nothing where there is none."""
-    return next(iter(history.problems(KNOWN, before, release, ahead=ahead)), "")
+    return next(iter(problems(KNOWN, before, release, allow_newer=allow_newer)), "")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def problem(before: Past, *, release: str = "r1", ahead: bool = False) -> str:
         ),
     ],
 )
-def test_what_does_not_go_together_is_told(before: Past, said: str) -> None:
+def test_what_does_not_go_together_is_told(before: History, said: str) -> None:
     """By revision and release, with what to do; nothing where all is well."""
 
     assert (said, bool(said)) == (problem(before)[: len(said)], bool(problem(before)))
@@ -70,8 +72,10 @@ def test_data_that_only_grew_is_accepted_where_asked_for() -> None:
     grown = past(FIRST, SECOND, THIRD, AHEAD)
     shrunk = past(FIRST, SECOND, THIRD, replace(AHEAD, contract=True))
 
-    assert ("", False) == (problem(grown, ahead=True), "" == problem(grown))
-    assert problem(shrunk, ahead=True).startswith("the data is ahead: 0004 (Fourth) took away what this release needs;")
+    assert ("", False) == (problem(grown, allow_newer=True), "" == problem(grown))
+    assert problem(shrunk, allow_newer=True).startswith(
+        "the data is ahead: 0004 (Fourth) took away what this release needs;"
+    )
 
 
 def test_whoever_takes_over_may_finish_what_it_knows() -> None:
@@ -95,7 +99,7 @@ def test_whoever_takes_over_may_finish_what_it_knows() -> None:
         (past(FIRST, SECOND, unfinished=replace(SECOND, down=True)), "1", ["take back 0002: Second"]),
     ],
 )
-def test_the_way_leads_from_what_is_to_what_is_wanted(before: Past, to: str, told: list[str]) -> None:
+def test_the_way_leads_from_what_is_to_what_is_wanted(before: History, to: str, told: list[str]) -> None:
     """Up in order, down in reverse; what is unfinished counts as there and as not there."""
 
     assert told == [str(move) for move in plan.moves(KNOWN, before, to)]
@@ -136,7 +140,7 @@ def test_a_gap_is_left_by_going_back_before_it() -> None:
     gap = past(FIRST, THIRD)
 
     assert "0002 was not applied, but 0003 was; in order: invoke migrate --to 0001" == problem(gap)
-    assert () == history.problems(KNOWN, gap, "r1", to="0001")
+    assert () == problems(KNOWN, gap, "r1", to="0001")
 
 
 def test_a_key_of_another_type_is_told() -> None:
@@ -152,22 +156,22 @@ def test_each_revision_has_a_state() -> None:
     before = past(
         replace(FIRST, baseline=True), replace(SECOND, checksum="x"), AHEAD, unfinished=replace(THIRD, applied="")
     )
-    found = history.states(KNOWN, before)
+    found = states(KNOWN, before)
 
     assert ["marked", "edited", "unfinished", "unknown"] == [each.state for each in found]
-    assert ["applied", "pending", "pending"] == [each.state for each in history.states(KNOWN, past(FIRST))]
+    assert ["applied", "pending", "pending"] == [each.state for each in states(KNOWN, past(FIRST))]
 
 
 def test_the_table_is_as_wide_as_it_needs_to_be() -> None:
     """Columns below their heads, a dash for what is not known."""
-    lines = history.table(history.states(KNOWN[:2], past(FIRST)))
+    lines = table(states(KNOWN[:2], past(FIRST)))
 
     assert lines == [
         "REVISION  STATE    APPLIED                    RELEASE  RUN   OPERATOR  TITLE",
         "0001      applied  2026-11-23T22:00:00+00:00  r1       run1  ann       First",
         "0002      pending  -                          -        -     -         Second",
     ]
-    assert [] == history.table(())
+    assert [] == table(())
 
 
 def test_what_is_written_is_read() -> None:
@@ -175,7 +179,7 @@ def test_what_is_written_is_read() -> None:
     with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
         with client.pipeline() as pipe:
             history.write(pipe, FIRST)
-            history.begin(pipe, SECOND)
+            history.start(pipe, SECOND)
             pipe.execute()
 
         assert past(FIRST, unfinished=SECOND) == history.read(client)

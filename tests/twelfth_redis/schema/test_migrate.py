@@ -16,16 +16,17 @@ from redis import Redis
 
 from service.app import ready
 from service.counter import SINCE, Counter
+from service.schema import MIGRATIONS
 from tests.faults import DurableRedis, Job, Started, dataset, ran
 from tests.real_redis import eventually
 from twelfth_redis.errors import RefusedError
+from twelfth_redis.keys import HISTORY, UNFINISHED
 from twelfth_redis.keys import LOCK as KEY
-from twelfth_redis.keys import UNFINISHED
-from twelfth_redis.lock import Owner, held
-from twelfth_redis.schema import plan, runner
+from twelfth_redis.lock import Owner, hold_lock
+from twelfth_redis.schema import pace, plan, runner
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Migration, Way
-from twelfth_redis.schema.revisions import HISTORY, required
+from twelfth_redis.schema.revisions import required
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -346,14 +347,14 @@ def test_a_reset_says_since_when_in_the_same_transaction(server: DurableRedis) -
 def test_the_service_is_ready_when_all_is_applied(server: DurableRedis) -> None:
     """Not before, and also after more."""
     counter = Counter(server.client)
-    before = ready(counter, required())
+    before = ready(counter, required(MIGRATIONS))
     migrate(server)
-    after = ready(counter, required())
+    after = ready(counter, required(MIGRATIONS))
     ahead(server)
 
     assert (503, ["0001", "0002"]) == (before.status, before.value["pending"])
     assert [(200, []), (200, [])] == [
-        (each.status, each.value["pending"]) for each in (after, ready(counter, required()))
+        (each.status, each.value["pending"]) for each in (after, ready(counter, required(MIGRATIONS)))
     ]
 
 
@@ -414,7 +415,11 @@ def test_many_keys_are_done_and_taken_back(server: DurableRedis, folder: Path) -
 
     assert "applied 0003: Greet all (3,000 keys)" == says(migrate(server, folder=folder))[1][-1]
     assert 3000 == greeted(server)
-    assert (0, ["took back 0003: Greet all (3,000 keys)"], "") == says(migrate(server, "--to", "2", folder=folder))
+    assert says(migrate(server, "--to", "2", folder=folder)) == (
+        0,
+        ["took back 0003: Greet all (3,000 keys)"],
+        "migrate: a worker of this release is not ready without 0003; to have it: invoke migrate\n",
+    )
     assert before["db0"].items() <= dataset(server)["db0"].items()
 
 
@@ -443,13 +448,13 @@ def moving(each: Callable[[list[bytes], Redis, Pipeline], None], match: str = "u
 
 def applying(server: DurableRedis, move: plan.Move) -> int:
     """Do a move here, and return how many keys it went over."""
-    with held(server.client, Owner("migrate")) as lock:
-        return runner.apply(lock, move, Applied("0003"), runner.Pace(lambda _: None), lambda: "now")
+    with hold_lock(server.client, Owner("migrate")) as lock:
+        return runner.apply(lock, move, Applied("0003"), pace.Pace(lambda _: None), lambda: "now")
 
 
 def test_a_batch_that_visitors_disturb_is_halved(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each half is done again, and what did not change stays in one piece."""
-    monkeypatch.setattr(runner, "BATCH", 1000)
+    monkeypatch.setattr(pace, "BATCH", 1000)
     users(server, 8)
     sizes: list[int] = []
 
@@ -506,7 +511,7 @@ def test_our_own_keys_are_nobodys(server: DurableRedis) -> None:
 
 def test_no_hit_is_lost_while_counters_are_rewritten(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever visitors count between the question and the answer of a migration is counted."""
-    monkeypatch.setattr(runner, "BATCH", 10)
+    monkeypatch.setattr(pace, "BATCH", 10)
     names = [f"count:{number}" for number in range(100)]
     server.client.mset(dict.fromkeys(names, 0))
     counted: collections.Counter[str] = collections.Counter()
@@ -559,11 +564,11 @@ class Clock:
 def test_progress_is_told_once_a_second() -> None:
     """However fast batches follow each other."""
     clock, said = Clock(), list[str]()
-    pace = runner.Pace(said.append, clock=clock, pause=clock.pause)
-    pace.begin()
+    limited = pace.Pace(said.append, clock=clock, pause=clock.pause)
+    limited.start()
     for _ in range(25):
         clock.now += 0.125
-        pace.step(1000)
+        limited.step(1000)
 
     assert ["8,000 keys", "16,000 keys", "24,000 keys"] == said
     assert [] == clock.waits
@@ -573,18 +578,18 @@ def test_progress_is_told_once_a_second() -> None:
 def test_a_batch_is_no_more_than_a_seconds_work(most: float | None, batch: int) -> None:
     """Else a slow pace would come in bursts."""
 
-    assert batch == runner.Pace(lambda _: None, most).batch
+    assert batch == pace.Pace(lambda _: None, most).batch
 
 
 def test_no_more_keys_a_second_than_allowed() -> None:
     """It waits for what it was too early; a batch that took long is not waited for."""
     clock = Clock()
-    pace = runner.Pace(lambda _: None, 100, clock, clock.pause)
-    pace.begin()
-    pace.step(50)
+    limited = pace.Pace(lambda _: None, 100, clock, clock.pause)
+    limited.start()
+    limited.step(50)
     clock.now += 2
-    pace.step(50)
-    pace.step(200)
+    limited.step(50)
+    limited.step(200)
 
     assert [0.5, 0.5] == clock.waits
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.schema import MIGRATIONS
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.schema.migration import load
 from twelfth_redis.schema.revisions import required
@@ -18,8 +19,10 @@ UP = '"""Title."""\n\ndef up(read, write):\n    pass\n'
 EACH = 'MATCH = "user:*"\n\ndef each(keys, read, write):\n    pass\n'
 
 
-def files(folder: Path, **texts: str) -> Path:
+def files(directory: Path, **texts: str) -> Path:
     """Write files whose names are given without the letter that a keyword needs, and without .py."""
+    folder = directory / "admin" / "migrations"
+    folder.mkdir(parents=True)
     for name, text in texts.items():
         (folder / f"{name[1:]}.py").write_text(text)
     return folder
@@ -34,20 +37,20 @@ def refusal(folder: Path) -> str:
 
 def test_the_shipped_ones_load() -> None:
     """All that the service counts, in order, each with its title and its way back."""
-    loaded = load()
+    loaded = load(MIGRATIONS)
 
-    assert required() == tuple(each.revision for each in loaded)
+    assert required(MIGRATIONS) == tuple(each.revision for each in loaded)
     assert "Remember since when it counts" == loaded[1].title
     assert all(each.down for each in loaded)
 
 
 def test_the_title_is_the_first_line_and_the_checksum_that_of_the_file(tmp_path: Path) -> None:
     """As `sha256sum` has it."""
-    files(tmp_path, _0001_first='"""Do it.\n\nAt length.\n"""\n' + EACH)
-    (loaded,) = load(tmp_path)
+    folder = files(tmp_path, _0001_first='"""Do it.\n\nAt length.\n"""\n' + EACH)
+    (loaded,) = load(folder)
 
     assert ("0001", "Do it") == (loaded.revision, loaded.title)
-    assert hashlib.sha256((tmp_path / "0001_first.py").read_bytes()).hexdigest() == loaded.checksum
+    assert hashlib.sha256((folder / "0001_first.py").read_bytes()).hexdigest() == loaded.checksum
     assert (None, False, "user:*") == (loaded.down, loaded.contract, loaded.up.match)
 
 
