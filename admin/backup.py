@@ -9,6 +9,7 @@ import time
 from importlib.util import find_spec
 
 from admin import _command
+from twelfth_redis.backup.write import backup
 from twelfth_redis.connection import connect, redis_errors
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.lock import owner
@@ -33,8 +34,6 @@ def _backup(wait: float, *, before_restore: bool) -> None:
         raise RefusedError(
             "this release lacks hiredis, which restore needs; have redis[hiredis] in its requirements, then: invoke up"
         )
-    from twelfth_redis.backup.write import backup
-
     started = time.monotonic()
     try:
         with redis_errors():

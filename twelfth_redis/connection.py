@@ -20,7 +20,7 @@ import redis
 from redis._parsers import _HiredisParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.utils import SENTINEL
+from redis.utils import HIREDIS_AVAILABLE, SENTINEL
 
 from twelfth_redis.errors import RefusedError, UnavailableError
 from twelfth_redis.settings import read_settings
@@ -76,6 +76,8 @@ def connection_arguments(settings: Settings, *, connect_seconds: float, reply_se
     options: dict[str, Any] = dict(settings.tls_options)
     if "ssl_check_hostname" in options:
         options["ssl_check_hostname"] = options["ssl_check_hostname"] not in {"0", "false", "False", "no"}
+    if HIREDIS_AVAILABLE:  # else redis-py's own, to which a deadline is one of each part of a reply
+        options["parser_class"] = PromptParser
     return options | {
         "connection_class": PromptTLSConnection if settings.tls else PromptConnection,
         "host": settings.host,
@@ -83,7 +85,6 @@ def connection_arguments(settings: Settings, *, connect_seconds: float, reply_se
         "db": settings.database,
         "username": settings.username,
         "password": settings.password,
-        "parser_class": PromptParser,
         "socket_connect_timeout": connect_seconds,
         "socket_timeout": reply_seconds,
         "retry": Retry(NoBackoff(), 0),

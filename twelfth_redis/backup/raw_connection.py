@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import hiredis
 import redis
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ class RawConnection:
 
     def __init__(self, client: redis.Redis) -> None:
         """Connect; raises redis.ConnectionError, as everything here does."""
+        import hiredis  # a backup of small values does without
+
         pool = client.connection_pool
         self._connection = pool.connection_class(**pool.connection_kwargs)
         self._connection.connect()
@@ -88,6 +89,8 @@ class RawConnection:
 
 def packed(*words: bytes | str | int) -> bytes:
     """Return a command as Redis reads it."""
+    import hiredis
+
     return bytes(hiredis.pack_command(words))  # type: ignore[arg-type] # its stub knows tuples of one word only
 
 
