@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ ONLY = {
     "supervisor": ("twelfth/engines/local/",),
     "subprocess": ("twelfth/engines/", "twelfth/compose/config.py"),
     "twelfth": ("twelfth/", "tasks.py"),
-    "service": ("service/", "admin/", "twelfth_redis/"),
-    "admin": ("admin/", "twelfth_redis/"),
+    "service": ("service/", "admin/"),
+    "admin": ("admin/",),
+    "twelfth_redis": ("twelfth_redis/", "service/", "admin/"),
 }
 """What is imported only in some places: libraries by their name, and our own packages."""
 
@@ -62,6 +64,9 @@ PURE = (
     "twelfth/engines/docker/run_container.py",
     "twelfth/compose/errors.py",
     "twelfth/compose/services.py",
+    "twelfth_redis/schema/compatibility.py",
+    "twelfth_redis/schema/plan.py",
+    "twelfth_redis/schema/status.py",
 )
 
 
@@ -101,6 +106,14 @@ def test_arrows_point_downwards(path: Path) -> None:
 
 def _module(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "twelfth_redis").rglob("*.py")), ids=lambda path: path.name)
+def test_redis_tools_stand_by_themselves(path: Path) -> None:
+    """They import Python's own library, redis-py with hiredis, and each other: any service can have them."""
+    allowed = sys.stdlib_module_names | {"redis", "hiredis", "twelfth_redis"}
+
+    assert set() == {name.split(".")[0] for name in imports(path)} - allowed
 
 
 @pytest.mark.parametrize("name", PURE)
