@@ -59,8 +59,9 @@ def _reason(body: str) -> str:
     told = _told(body)
     if not body or told.get("pending"):
         return str(told.get("error") or "it does not answer")
-    from service.counter import NoIntegerError, UnavailableError, open_counter  # noqa: PLC0415 - only where it is needed
-    from twelfth_redis.settings import SettingsError, read_settings  # noqa: PLC0415
+    from service.counter import NoIntegerError, open_counter  # noqa: PLC0415 - only where it is needed
+    from twelfth_redis.errors import SettingsError, UnavailableError  # noqa: PLC0415
+    from twelfth_redis.settings import read_settings  # noqa: PLC0415
 
     try:
         open_counter(read_settings(os.environ)).schema()

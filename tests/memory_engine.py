@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from twelfth.engines.contract import STDERR, STDOUT, Engine, Runs, Session, waiting
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.run import Run
-from twelfth.model.snapshot import Replica, Snapshot, differences
+from twelfth.model.snapshot import Health, Replica, Snapshot, differences
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class World:
 
     `done` names each change in its order, such as `create worker-1`. `failures` has what such a change raises, before
     anything is changed; `dying` has the last words of services whose new replicas end at once, with exit code 1.
-    `door` is the `host:port` where a service that publishes a port really answers.
+    `healths` has what healthchecks say.
     """
 
     replicas: dict[str, Replica] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class World:
     done: list[str] = field(default_factory=list)
     failures: dict[str, BaseException] = field(default_factory=dict)
     dying: dict[str, str] = field(default_factory=dict)
-    door: str = ""
+    healths: dict[str, Health] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -138,7 +138,7 @@ class Memory(Engine):
             recipe=self.recipe(service),
             release=service.image.rpartition(":")[2] if service.build else "",
             image=service.image,
-            address=self.world.door or f"{service.ports[0].host}:{service.ports[0].published}" if service.ports else "",
+            address=f"{service.ports[0].host}:{service.ports[0].published}" if service.ports else "",
         )
         if words := self.world.dying.get(service.name):
             self.world.end_replica(name, words)
@@ -167,6 +167,11 @@ class Memory(Engine):
                 printed = self.world.logs[replica.name]
             yield printed[len(yielded) :]
             yielded = printed
+
+    def check_health(self, replica: Replica) -> Health:
+        """Return what the world says of the replica, by default that it is ready when it runs."""
+        now = self.world.replicas.get(replica.name, replica)
+        return self.world.healths.get(replica.name, Health(is_ready=now.is_running))
 
     @property
     def runs(self) -> MemoryRuns:

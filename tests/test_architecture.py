@@ -14,7 +14,7 @@ FOLDERS = ("twelfth", "twelfth_redis", "service", "admin")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 ONLY = {
     "invoke": ("tasks.py", "twelfth/cli/", "twelfth/__init__.py", "twelfth/__main__.py"),
-    "yaml": ("twelfth/compose/",),
+    "yaml": ("twelfth/compose/", "twelfth/cli/views.py"),
     "docker": ("twelfth/engines/", "twelfth/release.py"),
     "supervisor": ("twelfth/engines/local/",),
     "subprocess": ("twelfth/engines/", "twelfth/compose/config.py"),

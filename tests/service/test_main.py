@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service import health
+from service.schema import MIGRATIONS
 from tests.real_redis import RealRedis, ScriptedRedis, eventually, free_port
-from twelfth_redis.schema.revisions import HISTORY, required
+from twelfth_redis.keys import HISTORY
+from twelfth_redis.schema.revisions import required
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +169,7 @@ def test_health_asks_for_readiness_until_there_was_some_and_then_for_life(
         return health.main(["--port", str(process.port)])
 
     codes = [check()]
-    redis.client.hset(HISTORY, mapping=dict.fromkeys(required(), "{}"))
+    redis.client.hset(HISTORY, mapping=dict.fromkeys(required(MIGRATIONS), "{}"))
     codes.append(check())
     redis.kill()
     codes.append(check())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
+import functools
 import os
-import threading
+import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,11 @@ from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
+from twelfth.model.snapshot import Health
 from twelfth.model.stack import Build, Mount, Network, Port, Service, Stack, Volume
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, plan
+from twelfth.stack import lifecycle, plan, readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,24 +54,10 @@ CHANGES = [
 
 
 @dataclass
-class Door:
-    """A port of this machine where the stack answers, and whether it says that it is ready."""
-
-    server: http.server.ThreadingHTTPServer
-    is_ready: bool = True
-
-    @property
-    def address(self) -> str:
-        """Return its `host:port`."""
-        return f"127.0.0.1:{self.server.server_port}"
-
-
-@dataclass
 class Project:
     """A stack in memory, which a test changes as an operator edits files."""
 
     stack: Stack
-    door: Door
     world: World = field(default_factory=World)
     report: Recorded = field(default_factory=Recorded)
 
@@ -82,7 +69,8 @@ class Project:
         """Bring it up; return what that changed."""
         self.world.done.clear()
         self.report = Recorded()
-        assert f"http://{self.door.address}" == lifecycle.up(self.engine(), self.report, force=force)
+        (port,) = self.stack.services[2].ports
+        assert f"http://127.0.0.1:{port.published}" == lifecycle.up(self.engine(), self.report, force=force)
         return list(self.world.done)
 
     def down(self, *, volumes: bool = False, history: bool = False) -> list[str]:
@@ -112,26 +100,14 @@ class Project:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    """Answer visitors."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200 if made.is_ready else 503)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made = Door(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield made
-        server.shutdown()
+def taken() -> Iterator[int]:
+    """Return a port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield int(other.getsockname()[1])
 
 
 @pytest.fixture
-def project(door: Door, tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> Project:
     """Return a project of which nothing is there."""
     web = Service(
         "web",
@@ -141,7 +117,7 @@ def project(door: Door, tmp_path: Path) -> Project:
         depends_on=("worker",),
     )
     stack = Stack("p", tmp_path, (REDIS, WORKER, web), NETWORKS, (Volume("data"),))
-    return Project(stack, door, World(door=door.address))
+    return Project(stack)
 
 
 @pytest.fixture
@@ -303,21 +279,20 @@ def test_two_at_once_are_one(project: Project) -> None:
     assert [] == project.plan()
 
 
-def test_taken_port_is_refused_before_anything_is_made(project: Project) -> None:
+def test_taken_port_is_refused_before_anything_is_made(project: Project, taken: int) -> None:
     """With the port that could be had instead."""
     (port,) = project.stack.services[2].ports
-    project.edit("web", ports=(replace(port, published=project.door.server.server_port),))
+    project.edit("web", ports=(replace(port, published=taken),))
     said = refused(project.up, MisuseError, project)
 
-    taken = project.door.server.server_port
     assert f"port {taken} is not free (address already in use)" in said
     assert said.endswith(f"; stop what listens there, or: PORT={taken + 1} invoke up")
 
 
-def test_own_port_is_not_taken(serving: Project) -> None:
+def test_own_port_is_not_taken(serving: Project, taken: int) -> None:
     """A door that is replaced has it, and gives it up."""
     (port,) = serving.stack.services[2].ports
-    serving.edit("web", ports=(replace(port, published=serving.door.server.server_port),), environment=(("A", "1"),))
+    serving.edit("web", ports=(replace(port, published=taken),), environment=(("A", "1"),))
 
     assert ["remove web-1", "create web-1"] == serving.up()
 
@@ -365,7 +340,6 @@ def test_service_that_died_is_replaced(serving: Project) -> None:
 
 def test_last_words_of_a_dead_replica_are_told(project: Project) -> None:
     """At once, and not after the minute that a stack has to get ready."""
-    project.door.is_ready = False
     project.world.dying["worker"] = "no module named service"
 
     with pytest.raises(EngineError) as died:
@@ -427,3 +401,25 @@ def test_scale_of_what_is_up_is_a_plan_of_its_own(serving: Project) -> None:
     serving.edit("worker", replicas=plan.scaled(serving.stack, "worker", 2).replicas)
 
     assert ["create worker-2: not there"] == serving.plan()
+
+
+def test_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthcheck(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its time is over, with its log as what to look at."""
+    monkeypatch.setattr(lifecycle, "wait_until_ready", functools.partial(readiness.wait_until_ready, within=0.1))
+    project.world.healths["worker-1"] = Health(is_ready=False, output='{"error": "no key"}')
+
+    with pytest.raises(EngineError) as never:
+        project.up()
+    assert "worker-1 is not ready after 0.1 s (no key); see: invoke logs worker" == str(never.value)
+
+
+def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Project) -> None:
+    """As after a restore of older data: its healthcheck passes, and tells an error."""
+    serving.world.healths["worker-1"] = Health(is_ready=True, output='{"error": "the data lacks revision 0002"}')
+
+    assert [MIGRATE] == serving.up()
+    assert ["what serves is not ready (the data lacks revision 0002)"] == [
+        line.partition(": ")[2] for line in serving.report.steps
+    ]
