@@ -37,7 +37,8 @@ def _backup(wait: float, *, before_restore: bool) -> None:
     started = time.monotonic()
     try:
         with redis_errors():
-            done = backup(connect(os.environ), sys.stdout.buffer, owner(NAME, os.environ), Progress(_say).update, wait)
+            client = connect(os.environ)
+            done = backup(client, sys.stdout.buffer, owner(NAME, os.environ), Progress(_say).update, wait)
     except OSError as error:
         _abandon_output()
         raise RefusedError(f"the backup cannot be written ({error.strerror}); nothing is lost, repeat it") from error

@@ -40,10 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _migrate(options: argparse.Namespace) -> None:
     with stop_hint("to see what is done: invoke migrate --status"), redis_errors():
-        migrations = load(MIGRATIONS)
-        client = connect(os.environ)
-        ours = owner(NAME, os.environ)
-        _do(Migrator(client, migrations, ours, _print, options.allow_newer, options.take_over), options)
+        migrations, client, who = load(MIGRATIONS), connect(os.environ), owner(NAME, os.environ)
+        _do(Migrator(client, migrations, who, _print, options.allow_newer, options.take_over), options)
 
 
 def _do(migrator: Migrator, options: argparse.Namespace) -> None:

@@ -28,11 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _restore(wait: float) -> None:
     why = "it reads a backup from standard input, which is a terminal; type: invoke restore FILE"
     _command.refuse_terminal(sys.stdin, why)
-    progress = Progress(functools.partial(_command.say, NAME))
     # Unbuffered: Python's own stdin has a lock, on which a thread that still reads would keep the process from ending.
     with redis_errors(), open(0, "rb", buffering=0, closefd=False) as stream:
-        ours, migrations = owner(NAME, os.environ), load(MIGRATIONS)
-        print(Restorer(connect(os.environ), ours, migrations, progress.update, wait).restore(stream))
+        migrations, client = load(MIGRATIONS), connect(os.environ)
+        progress = Progress(functools.partial(_command.say, NAME))
+        print(Restorer(client, owner(NAME, os.environ), migrations, progress.update, wait).restore(stream))
 
 
 if __name__ == "__main__":
