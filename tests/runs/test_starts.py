@@ -50,7 +50,7 @@ def interrupt(
     if api := getattr(engine, "api", None):
         monkeypatch.setattr(api, "start", interrupted(api.start))
     else:
-        monkeypatch.setattr(KeptSession, "start", interrupted(KeptSession.begin))
+        monkeypatch.setattr(KeptSession, "begin", interrupted(KeptSession.begin))
 
 
 @abandons
