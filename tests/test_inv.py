@@ -146,8 +146,10 @@ def test_version_is_that_of_invoke_and_ours(clone: Clone) -> None:
 
 def test_completion_goes_by_way_of_the_same_program(clone: Clone) -> None:
     """The script calls it by its place, wherever the shell is, and Invoke gets the line by the name that it knows."""
-    called = "invoke --complete -- ${WORDS}"
+    called = "invoke --complete -- ${WORDS}; complete --command invoke"
     (clone.directory / "invoke").write_text(f"#!/bin/sh\n[ $1 = --complete ] && echo \"$*\" || echo '{called}'\n")
 
-    assert f"'{clone.directory}/inv' --complete -- ${{WORDS}}\n" == clone.inv("--print-completion-script", "bash")[1]
+    expected = f"'{clone.directory}/inv' --complete -- ${{WORDS}}; complete --command inv\n"
+
+    assert expected == clone.inv("--print-completion-script", "fish")[1]
     assert "--complete -- invoke up --sc\n" == clone.inv("--complete", "--", "./inv", "up", "--sc")[1]
