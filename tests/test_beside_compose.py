@@ -57,7 +57,7 @@ def containers(project: Project) -> dict[str, str]:
 
 
 def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project) -> None:
-    """`ps`, `logs` and `down` see it as their own, and nothing is left, right after a run that joined a holder too."""
+    """`ps`, `logs` and `down` see it as their own, and nothing is left, even right after an attached run."""
     docker_project.up("worker=2")
     assert 0 == docker_project.invoke("reset").returncode
     listed = [json.loads(line) for line in compose(docker_project, "ps", "--format", "json").splitlines()]

@@ -12,8 +12,7 @@ import pytest
 from bench import hits
 from tests.runs.client import lifecycle_url, record, records, run
 from twelfth.engines.docker import pause, run_container
-from twelfth.engines.docker.pause import joined
-from twelfth.engines.docker.recipe import COMPOSE
+from twelfth.engines.docker.replica import COMPOSE
 from twelfth.errors import IdentityError
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
@@ -190,5 +189,5 @@ def test_run_in_the_namespace_of_something_else_is_refused(serving: Project, mon
         assert f"network.{serving.name}_front" in refusal(engine)
     for other in (worker, redis):
         with monkeypatch.context() as patched:
-            alter(engine, patched, functools.partial(joined, holder=other))
+            alter(engine, patched, functools.partial(run_container.joined, pause=other))
             assert "NetworkMode" in refusal(engine)

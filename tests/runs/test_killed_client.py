@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.conftest import eventually
 from tests.runs.client import run
-from twelfth.engines.docker import pause, recipe, run_container
+from twelfth.engines.docker import pause, replica, run_container
 from twelfth.engines.docker.engine import Docker
 
 if TYPE_CHECKING:
@@ -63,15 +63,15 @@ def left(engine: Engine, project: Project) -> set[str]:
 
 
 def containers(engine: Docker) -> set[str]:
-    """Return the project's containers that are no service and no holder at work: by the run's id, else by name."""
-    project = f"{recipe.COMPOSE}project={engine.stack.project}"
-    found = engine.api.containers(all=True, filters={"label": [project, f"{recipe.COMPOSE}oneoff=True"]})
+    """Return the project's containers that neither serve nor pause: by the run's id, else by name."""
+    project = f"{replica.COMPOSE}project={engine.stack.project}"
+    found = engine.api.containers(all=True, filters={"label": [project, f"{replica.COMPOSE}oneoff=True"]})
     return {each["Labels"].get(run_container.RUN, each["Names"][0]) for each in found if not is_at_work(each)}
 
 
-def is_at_work(found: recipe.Body) -> bool:
+def is_at_work(found: replica.Body) -> bool:
     """Return whether a container holds a namespace for runs: that is no run, and is to be there."""
-    return pause.HOLDER in found["Labels"] and found["State"] == "running"
+    return pause.PAUSE in found["Labels"] and found["State"] == "running"
 
 
 def processes(directory: str) -> set[str]:

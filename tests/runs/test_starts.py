@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import eventually
-from twelfth.engines.local.session import KeptSession
+from twelfth.engines.local.session import LocalSession
 from twelfth.errors import EngineError, NotUpError
 from twelfth.runs.records import find_run
 from twelfth.runs.request import new_request
@@ -29,8 +29,8 @@ abandons = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionW
 """What was interrupted is not closed, which the end of its process does otherwise; `gc.collect` does it here."""
 
 
-def order(engine: Engine, *command: str) -> RunRequest:
-    """Return an order of a command without input."""
+def request(engine: Engine, *command: str) -> RunRequest:
+    """Return a request of a command without input."""
     return new_request(command, choose_source(engine), interactive=False)
 
 
@@ -50,7 +50,7 @@ def interrupt(
     if api := getattr(engine, "api", None):
         monkeypatch.setattr(api, "start", interrupted(api.start))
     else:
-        monkeypatch.setattr(KeptSession, "begin", interrupted(KeptSession.begin))
+        monkeypatch.setattr(LocalSession, "start", interrupted(LocalSession.start))
 
 
 @abandons
@@ -59,9 +59,9 @@ def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
     serving: Project, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """Ctrl-C, or an answer that was lost: what the run writes is not cut off, and its end is recorded."""
-    start_attached(serving.engine(), order(serving.engine(), "true"))  # there is a holder
+    start_attached(serving.engine(), request(serving.engine(), "true"))  # there is a pause container
     engine = serving.engine()
-    wanted = order(engine, "sh", "-c", "sleep 1; exit 5")
+    wanted = request(engine, "sh", "-c", "sleep 1; exit 5")
     interrupt(engine, monkeypatch, after=True)
     with pytest.raises(KeyboardInterrupt):
         getattr(engine.runs, way)(wanted)
@@ -76,7 +76,7 @@ def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
 def test_run_whose_start_was_not_answered_goes_on(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon's reply was lost; where to look is told."""
     engine = serving.engine()
-    wanted = order(engine, "sh", "-c", "sleep 1; exit 5")
+    wanted = request(engine, "sh", "-c", "sleep 1; exit 5")
     interrupt(engine, monkeypatch, after=True, by=ConnectionError)
     with pytest.raises(EngineError, match="it may well go on, see: invoke history"):
         engine.runs.detach(wanted)
@@ -95,9 +95,9 @@ def test_run_that_has_not_started_when_it_is_interrupted_never_was(
     serving: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At most it is there as created; what it was to do is not done."""
-    start_attached(serving.engine(), order(serving.engine(), "true"))
+    start_attached(serving.engine(), request(serving.engine(), "true"))
     engine = serving.engine()
-    wanted = order(engine, "true")
+    wanted = request(engine, "true")
     interrupt(engine, monkeypatch, after=False)
     with pytest.raises(KeyboardInterrupt):
         engine.runs.start(wanted)
@@ -117,7 +117,7 @@ def test_interrupt_while_a_run_starts_is_forwarded_to_it(serving: Project, monke
         return start(self, wanted)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(engine.runs), "start", slowly)
-    wanted = order(engine, "sleep", "60")
+    wanted = request(engine, "sleep", "60")
 
     assert 130 == start_attached(engine, wanted)
     assert ("failed", 130) == _end(find_run(engine.runs, wanted.id))

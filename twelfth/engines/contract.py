@@ -1,4 +1,4 @@
-"""The contract of an engine: where a stack runs, told in as few verbs as every engine needs.
+"""The contract of an engine: where a stack runs, in as few verbs as every engine needs.
 
 An engine keeps no state of its own in memory: whoever makes a second one for the same stack sees the same things.
 Its methods raise `EngineError` with one line when the machinery underneath fails.
@@ -28,7 +28,7 @@ def waiting(identity: str, grace: float) -> str:
 
 
 class Session(ABC):
-    """A run that has begun, as its client holds it: what goes in, what comes out, how it ends."""
+    """A run that has started, as its client holds it: what goes in, what comes out, how it ends."""
 
     @abstractmethod
     def output(self) -> Iterator[tuple[int, bytes]]:
@@ -87,7 +87,7 @@ class Engine(ABC):
 
     @abstractmethod
     def ensure_image(self, service: Service, say: Say) -> None:
-        """Make the service's image available, telling progress a line at a time."""
+        """Make the service's image available, reporting progress a line at a time."""
 
     @abstractmethod
     def create_resource(self, resource: Network | Volume) -> None:
@@ -123,11 +123,11 @@ class Engine(ABC):
 
 
 class Runs(ABC):
-    """The one-off processes of one stack on one engine; the engine keeps their records, whoever began them."""
+    """The one-off processes of one stack on one engine; the engine keeps their records, whoever started them."""
 
     @abstractmethod
     def start(self, request: RunRequest) -> Session:
-        """Start a run made from the order's replica as it runs now, and hold its streams.
+        """Start a run made from the request's replica as it runs now, and hold its streams.
 
         Builds, pulls and changes nothing else. Raises `IdentityError` where what was made differs from the replica in
         anything that was not asked for; nothing has been started then and nothing is left.
@@ -135,11 +135,11 @@ class Runs(ABC):
 
     @abstractmethod
     def detach(self, request: RunRequest) -> None:
-        """Start a run as `begin` does, with nobody at its streams."""
+        """Start a run as `start` does, with nobody at its streams."""
 
     @abstractmethod
     def differences(self, request: RunRequest) -> tuple[str, ...]:
-        """Return the names of what the run would have otherwise than its replica, such as `environment.LEVEL`.
+        """Return the names of what the run would have that differs from its replica, such as `environment.LEVEL`.
 
         Starts and makes nothing. What belongs to serving (ports, restarts, the healthcheck) and the command do not
         count.
@@ -151,7 +151,7 @@ class Runs(ABC):
 
     @abstractmethod
     def records(self) -> tuple[Run, ...]:
-        """Return the record of each run that is kept, the oldest first."""
+        """Return the records of the runs that are kept, the oldest first."""
 
     @abstractmethod
     def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:

@@ -21,7 +21,7 @@ FIRST_PAUSE = 1.0
 """Seconds of silence before the end is typed; each pause is twice as long as the one before."""
 
 
-def hang_up(send: Callable[[bytes], object], ended_within: Callable[[float], bool]) -> None:
+def type_end(send: Callable[[bytes], object], ended_within: Callable[[float], bool]) -> None:
     """Type the end of input until the run has ended: what is not at a prompt now may come to one later."""
     pause = FIRST_PAUSE
     while not ended_within(pause):
@@ -30,20 +30,20 @@ def hang_up(send: Callable[[bytes], object], ended_within: Callable[[float], boo
 
 
 def leave_behind(connection: socket.socket) -> None:
-    """Make a process that waits for the death of this one, and then hangs up for it on a run that goes on."""
-    ours, theirs = os.pipe()  # `theirs` is closed by our death, and by nothing else
+    """Make a process that waits for the death of this one, and then types the end of input to a run that goes on."""
+    read_end, write_end = os.pipe()  # the write end is closed by the death of this process, and by nothing else
     if os.fork():
-        os.close(ours)
+        os.close(read_end)
         return
     try:
-        _let_go(theirs)
-        os.read(ours, 1)
-        hang_up(connection.sendall, lambda seconds: _ended_within(connection, seconds))
+        _detach(write_end)
+        os.read(read_end, 1)
+        type_end(connection.sendall, lambda seconds: _ended_within(connection, seconds))
     finally:
         os._exit(0)
 
 
-def _let_go(descriptor: int) -> None:
+def _detach(descriptor: int) -> None:
     """Leave the client's terminal and its session, which end with it, and its answers to signals."""
     os.setsid()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):

@@ -14,8 +14,8 @@ import pytest
 
 from tests.conftest import eventually
 from twelfth.engines.local.json_file import write_json
-from twelfth.engines.local.runs import KeptRuns
-from twelfth.engines.local.session import KeptSession
+from twelfth.engines.local.runs import LocalRuns
+from twelfth.engines.local.session import LocalSession
 from twelfth.engines.local.supervisord import Supervisor, program
 from twelfth.model.run import RunRequest
 from twelfth.model.snapshot import Replica
@@ -23,7 +23,7 @@ from twelfth.model.snapshot import Replica
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Begin = Callable[..., KeptSession]
+    Start = Callable[..., LocalSession]
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers and parent-death signals")
 WORKER = Replica("worker", 1, "", "running", {}, release="abc")
@@ -58,12 +58,12 @@ def daemon(work: str, end: str) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> KeptRuns:
+def runs(tmp_path: Path) -> LocalRuns:
     """Return the runs of a worker whose release is the test's directory and whose grace period is a second."""
     recipe = {"stop_grace_period": "1s"}
     environment = {"PATH": os.environ["PATH"], "MARK": str(tmp_path)}
     worker = {"release": "abc", "recipe": recipe, "environment": environment, "directory": str(tmp_path)}
-    return KeptRuns(tmp_path, lambda _: worker)
+    return LocalRuns(tmp_path, lambda _: worker)
 
 
 def marked(directory: Path) -> set[int]:
@@ -90,29 +90,29 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def begin(runs: KeptRuns) -> Iterator[Begin]:
-    """Return a function that begins a run; its session is closed after the test."""
+def start(runs: LocalRuns) -> Iterator[Start]:
+    """Return a function that starts a run; its session is closed after the test."""
     with contextlib.ExitStack() as stack:
 
-        def begin(*command: str, timeout: float | None = None) -> KeptSession:
+        def start(*command: str, timeout: float | None = None) -> LocalSession:
             session = runs.start(RunRequest("ab12", command, WORKER, interactive=False, timeout=timeout))
-            assert isinstance(session, KeptSession)
+            assert isinstance(session, LocalSession)
             stack.callback(session.monitor.wait)
             stack.callback(session.monitor.kill)
             stack.callback(session.streams.close)
             stack.callback(session.control.close)
             return session
 
-        yield begin
+        yield start
 
 
 @linux
 @pytest.mark.parametrize("work", [SLEEP, DEAF], ids=["sleeps", "is deaf to TERM"])
 def test_daemon_ends_with_its_run_whose_exit_code_stays(
-    runs: KeptRuns, begin: Begin, tmp_path: Path, work: str
+    runs: LocalRuns, start: Start, tmp_path: Path, work: str
 ) -> None:
     """A double fork and setsid do not let it escape."""
-    session = begin(*daemon(work, "sys.exit(7)"))
+    session = start(*daemon(work, "sys.exit(7)"))
 
     assert [] == list(session.output())
     assert 7 == session.wait()
@@ -121,9 +121,9 @@ def test_daemon_ends_with_its_run_whose_exit_code_stays(
 
 
 @linux
-def test_daemon_that_forks_while_it_is_killed_ends_with_its_run(begin: Begin, tmp_path: Path) -> None:
+def test_daemon_that_forks_while_it_is_killed_ends_with_its_run(start: Start, tmp_path: Path) -> None:
     """By the time that its number is known it is another process."""
-    assert 7 == begin(*daemon(FORKS, "time.sleep(0.2); sys.exit(7)")).wait()
+    assert 7 == start(*daemon(FORKS, "time.sleep(0.2); sys.exit(7)")).wait()
     written = (tmp_path / "began").stat().st_size
     time.sleep(0.1)
 
@@ -131,17 +131,17 @@ def test_daemon_that_forks_while_it_is_killed_ends_with_its_run(begin: Begin, tm
 
 
 @linux
-def test_daemon_ends_with_a_run_whose_time_is_over(begin: Begin, tmp_path: Path) -> None:
+def test_daemon_ends_with_a_run_whose_time_is_over(start: Start, tmp_path: Path) -> None:
     """The time limit holds for all that the run started."""
-    assert 124 == begin(*daemon(SLEEP, "time.sleep(60)"), timeout=0.5).wait()
+    assert 124 == start(*daemon(SLEEP, "time.sleep(60)"), timeout=0.5).wait()
     assert (tmp_path / "began").exists()
     assert set() == marked(tmp_path)
 
 
 @linux
-def test_daemon_ends_with_a_run_that_is_stopped(runs: KeptRuns, begin: Begin, tmp_path: Path) -> None:
+def test_daemon_ends_with_a_run_that_is_stopped(runs: LocalRuns, start: Start, tmp_path: Path) -> None:
     """`stop` returns when all is gone."""
-    begin(*daemon(SLEEP, "time.sleep(60)"))
+    start(*daemon(SLEEP, "time.sleep(60)"))
     assert eventually((tmp_path / "began").exists)
     runs.stop("ab12", lambda _: None)
 
@@ -150,9 +150,9 @@ def test_daemon_ends_with_a_run_that_is_stopped(runs: KeptRuns, begin: Begin, tm
 
 
 @linux
-def test_orphans_of_a_run_that_goes_on_are_reaped(begin: Begin, tmp_path: Path) -> None:
+def test_orphans_of_a_run_that_goes_on_are_reaped(start: Start, tmp_path: Path) -> None:
     """They end before their run does and leave no zombies, which would count against the operator's processes."""
-    session = begin("sh", "-c", "for i in 1 2 3 4 5; do (true &); done; touch began; exec sleep 60")
+    session = start("sh", "-c", "for i in 1 2 3 4 5; do (true &); done; touch began; exec sleep 60")
     assert eventually((tmp_path / "began").exists)
     children = Path(f"/proc/{session.monitor.pid}/task/{session.monitor.pid}/children")
 
@@ -160,9 +160,9 @@ def test_orphans_of_a_run_that_goes_on_are_reaped(begin: Begin, tmp_path: Path) 
 
 
 @linux
-def test_run_ends_with_a_keeper_that_was_killed(runs: KeptRuns, begin: Begin, tmp_path: Path) -> None:
+def test_run_ends_with_a_monitor_that_was_killed(runs: LocalRuns, start: Start, tmp_path: Path) -> None:
     """Nobody could stop it any more, or hold it to its time."""
-    session = begin("sh", "-c", "touch began; exec sleep 60")
+    session = start("sh", "-c", "touch began; exec sleep 60")
     assert eventually((tmp_path / "began").exists)
     session.monitor.kill()
 

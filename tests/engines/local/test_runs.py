@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from twelfth.engines.local.json_file import write_json
-from twelfth.engines.local.runs import KeptRuns
-from twelfth.engines.local.session import KeptSession
+from twelfth.engines.local.process_spec import run_spec
+from twelfth.engines.local.runs import LocalRuns
+from twelfth.engines.local.session import LocalSession
 from twelfth.errors import IdentityError, NotUpError
 from twelfth.model.run import RunRequest
 from twelfth.model.snapshot import Replica
@@ -30,8 +31,8 @@ def spec(tmp_path: Path, **changes: object) -> dict[str, Any]:
     return made | changes
 
 
-def order(*command: str) -> RunRequest:
-    """Return an order for a command."""
+def request(*command: str) -> RunRequest:
+    """Return a request of a command."""
     return RunRequest("ab12", command, WORKER, interactive=False)
 
 
@@ -46,18 +47,18 @@ def test_worker_that_was_replaced_since_it_was_chosen_is_refused(
     tmp_path: Path, changes: dict[str, object], named: str
 ) -> None:
     """An `up` came between; nothing was started, nothing is left, no value is shown."""
-    runs = KeptRuns(tmp_path, lambda _: spec(tmp_path, **changes))
+    runs = LocalRuns(tmp_path, lambda _: spec(tmp_path, **changes))
 
     with pytest.raises(IdentityError) as refused:
-        runs.start(order("true"))
+        runs.start(request("true"))
     assert f"worker-1 was replaced meanwhile ({named}); nothing was started; repeat it" == str(refused.value)
     assert not (tmp_path / "runs").exists()
 
 
 def test_built_release_needs_no_comparison(tmp_path: Path) -> None:
     """No worker was chosen, so none was replaced."""
-    runs = KeptRuns(tmp_path, lambda _: spec(tmp_path))
-    session = runs.start(replace(order("true"), replica=replace(WORKER, id="", recipe={})))
+    runs = LocalRuns(tmp_path, lambda _: spec(tmp_path))
+    session = runs.start(replace(request("true"), replica=replace(WORKER, id="", recipe={})))
 
     assert [] == list(session.output())
     assert 0 == session.wait()
@@ -66,17 +67,17 @@ def test_built_release_needs_no_comparison(tmp_path: Path) -> None:
 @pytest.mark.parametrize("left", [{}, {"release": "abc"}])
 def test_worker_that_is_gone_is_told_in_one_line(tmp_path: Path, left: dict[str, Any]) -> None:
     """Its file is not there, or garbled."""
-    runs = KeptRuns(tmp_path, lambda _: left)
+    runs = LocalRuns(tmp_path, lambda _: left)
 
-    for begin in (runs.start, runs.differences):
+    for method in (runs.start, runs.differences):
         with pytest.raises(NotUpError, match=r"^worker-1 is gone; repeat the command, or: invoke up$"):
-            begin(order("true"))
+            method(request("true"))
 
 
 def test_what_is_no_record_is_no_run(tmp_path: Path) -> None:
     """Another program's file, half a file: history, stop, up and down go on without them."""
-    runs = KeptRuns(tmp_path, lambda _: spec(tmp_path))
-    runs.start(order("true")).wait()
+    runs = LocalRuns(tmp_path, lambda _: spec(tmp_path))
+    runs.start(request("true")).wait()
     for name, text in {"foreign": '{"openapi": "3"}', "half": '{"command": ["tr', "odd": '{"command": 5}'}.items():
         (tmp_path / "runs" / name).mkdir()
         (tmp_path / "runs" / name / "spec.json").write_text(text, "utf-8")
@@ -87,32 +88,32 @@ def test_what_is_no_record_is_no_run(tmp_path: Path) -> None:
 
 
 def test_start_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its monitor may be about to begin, and is ended; then the run never was."""
-    seen: list[KeptSession] = []
+    """Its monitor may be about to start it, and is ended; then the run never was."""
+    seen: list[LocalSession] = []
 
-    def interrupted(self: KeptSession) -> None:
+    def interrupted(self: LocalSession) -> None:
         seen.append(self)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(KeptSession, "_wait_until_ready", interrupted)
+    monkeypatch.setattr(LocalSession, "_wait_until_ready", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        KeptRuns(tmp_path, lambda _: spec(tmp_path)).start(order("touch", "ran"))
+        LocalRuns(tmp_path, lambda _: spec(tmp_path)).start(request("touch", "ran"))
 
     assert [] == list((tmp_path / "runs").iterdir())
     assert seen[0].monitor.poll()
     assert not (tmp_path / "ran").exists()
 
 
-def test_client_that_is_gone_before_the_start_leaves_a_run_that_never_began(tmp_path: Path) -> None:
-    """Its monitor was ready, and nobody told it to begin."""
+def test_client_that_is_gone_before_the_start_leaves_a_run_that_never_started(tmp_path: Path) -> None:
+    """Its monitor was ready, and nobody asked it to start the run."""
     home = tmp_path / "runs" / "ab12"
     home.mkdir(parents=True)
-    told = {"command": ["touch", "ran"], "operator": "", "reason": "", "overrides": [], "started": "now", "tty": False}
-    write_json(home / "spec.json", spec(tmp_path, **told))
-    session = KeptSession(home, json.loads((home / "spec.json").read_text("utf-8")))
+    made = RunRequest("ab12", ("touch", "ran"), WORKER)
+    write_json(home / "spec.json", spec(tmp_path) | run_spec(spec(tmp_path), made, "now"))
+    session = LocalSession(home, json.loads((home / "spec.json").read_text("utf-8")))
     session.streams.close()
     session.control.close()
     session.monitor.wait(10)
 
-    assert ["created"] == [run.state for run in KeptRuns(tmp_path, lambda _: {}).records()]
+    assert ["created"] == [run.state for run in LocalRuns(tmp_path, lambda _: {}).records()]
     assert not (tmp_path / "ran").exists()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker.errors import docker_errors, no_daemon, over_ssh
+from twelfth.engines.docker.errors import docker_errors, gone_is_fine, no_daemon, over_ssh
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
     import docker
+
+    from twelfth.engines.docker.replica import Body
 
 ANSWER_WITHIN = 1
 """Seconds that a daemon has to answer before it counts as absent."""
@@ -39,3 +41,11 @@ def connect() -> docker.APIClient:
         raise EngineError(no_daemon(url, error)) from error
     client.timeout = LONGEST_CALL
     return client
+
+
+def inspect_container(api: docker.APIClient, identity: str) -> Body | None:
+    """Return what the daemon says of a container, None where it is gone."""
+    with gone_is_fine():
+        answer: Body = api.inspect_container(identity)
+        return answer
+    return None

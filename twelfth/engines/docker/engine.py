@@ -7,14 +7,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twelfth import release
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import client, health, logs, pause, progress, recipe
+from twelfth.engines.docker import client, health, images, pause, recipe, replica, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
-from twelfth.engines.docker.runs import ContainerRuns, inspected
+from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker.runs import DockerRuns
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Snapshot
-from twelfth.model.stack import Network, Volume
+from twelfth.model.stack import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Runs, Say
-    from twelfth.engines.docker.recipe import Body
+    from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import Health, Recipe, Replica
-    from twelfth.model.stack import Build, Service
+    from twelfth.model.stack import Service, Volume
 
 
 class Docker(Engine):
@@ -51,34 +51,33 @@ class Docker(Engine):
             project = {"label": self._project}
             return Snapshot(
                 replicas=self._containers(),
-                networks=tuple(map(_network, self.api.networks(filters=project))),
-                volumes=tuple(map(_volume, self.api.volumes(filters=project)["Volumes"] or [])),
-                images=frozenset(one.image for one in self.stack.services if self._image(one.image)),
+                networks=tuple(map(snapshot.network, self.api.networks(filters=project))),
+                volumes=tuple(map(snapshot.volume, self.api.volumes(filters=project)["Volumes"] or [])),
+                images=frozenset(one.image for one in self.stack.services if images.inspect(self.api, one.image)),
             )
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's containers."""
         with docker_errors():
-            return self._containers(f"{recipe.COMPOSE}service={service}")
+            return self._containers(f"{COMPOSE}service={service}")
 
     def recipe(self, service: Service) -> Recipe:
         """Return what a container of the service would be made from: its image's content, its settings, its files."""
         configs = {mount.target: _digest(mount.source) for mount in service.mounts if mount.kind == "config"}
         with docker_errors():
-            return recipe.wanted_recipe(self.stack, service, self._image(service.image), configs)
+            return recipe.wanted_recipe(self.stack, service, images.inspect(self.api, service.image), configs)
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build the service's image from its context, or pull it."""
         with docker_errors(f"cannot {'build' if service.build else 'pull'} {service.image}"):
-            lines = self._build(service, service.build) if service.build else self._pull(service)
-            for line in lines:
+            for line in self._build_or_pull(service):
                 say(line)
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Make a network or volume, labelled as Compose would."""
         kind = type(resource).__name__.lower()
         name = f"{self.stack.project}_{resource.name}"
-        labels = {f"{recipe.COMPOSE}project": self.stack.project, f"{recipe.COMPOSE}{kind}": resource.name}
+        labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{kind}": resource.name}
         with docker_errors():
             if isinstance(resource, Network):
                 self.api.create_network(name, internal=resource.internal, labels=labels, check_duplicate=True)
@@ -98,13 +97,13 @@ class Docker(Engine):
     def create_replica(self, service: Service, number: int) -> None:
         """Create a container, join it to its networks, start it."""
         name = f"{self.stack.project}-{service.name}-{number}"
-        labels = recipe.labels(self.stack, service, number, self.recipe(service))
-        body = recipe.body(self.stack, service, labels)
+        labels = replica.labels(self.stack, service, number, self.recipe(service))
+        body = replica.body(self.stack, service, labels)
         with docker_errors():
             created = self.api.create_container_from_config(body, name)["Id"]
             try:
-                for network in recipe.network_names(self.stack, service)[1:]:
-                    self.api.connect_container_to_network(created, network, **_snake(recipe.endpoint(service)))
+                for network in replica.network_names(self.stack, service)[1:]:
+                    self.api.connect_container_to_network(created, network, **_snake(replica.endpoint(service)))
                 self.api.start(created)
             except BaseException:
                 self.api.remove_container(created, force=True, v=True)
@@ -118,8 +117,10 @@ class Docker(Engine):
 
     def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
         """Yield what the container wrote on both streams."""
+        from twelfth.engines.docker import logs
+
         with docker_errors():
-            yield from (data for _, data in logs.printed(self.api, replica.id, follow=follow, last=last))
+            yield from (data for _, data in logs.output(self.api, replica.id, follow=follow, last=last))
 
     def check_health(self, replica: Replica) -> Health:
         """Run the container's healthcheck in it."""
@@ -128,48 +129,22 @@ class Docker(Engine):
     @property
     def runs(self) -> Runs:
         """Return the project's one-off containers."""
-        return ContainerRuns(self.api, self.stack)
+        return DockerRuns(self.api, self.stack)
 
     @property
     def _project(self) -> str:
-        return f"{recipe.COMPOSE}project={self.stack.project}"
+        return f"{COMPOSE}project={self.stack.project}"
 
     def _containers(self, *labels: str) -> tuple[Replica, ...]:
-        wanted = {"label": [self._project, f"{recipe.COMPOSE}oneoff=False", *labels]}
-        found = [inspected(self.api, each["Id"]) for each in self.api.containers(all=True, filters=wanted)]
-        return tuple(recipe.running(one, self._image(one["Image"])) for one in found if one)
+        wanted = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
+        listed = self.api.containers(all=True, filters=wanted)
+        found = [one for each in listed if (one := client.inspect_container(self.api, each["Id"]))]
+        return tuple(snapshot.replica(one, images.inspect(self.api, one["Image"])) for one in found)
 
-    def _image(self, name: str) -> Body | None:
-        with gone_is_fine():
-            answer: Body = self.api.inspect_image(name)
-            return answer
-        return None
-
-    def _build(self, service: Service, build: Build) -> Iterator[str]:
-        context = release.archive(release.files(build.context))
-        stream = self.api.build(
-            fileobj=context,
-            custom_context=True,
-            tag=service.image,
-            buildargs=dict(build.args),
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        yield from progress.lines(stream, f"cannot build {service.image}")
-
-    def _pull(self, service: Service) -> Iterator[str]:
-        repository, tag = _split(service.image)
-        stream = self.api.pull(repository, tag=tag, stream=True, decode=True)
-        yield from progress.lines(stream, f"cannot pull {service.image}")
-
-
-def _network(answer: Body) -> Network:
-    return Network(answer["Labels"].get(f"{recipe.COMPOSE}network", answer["Name"]), answer["Internal"])
-
-
-def _volume(answer: Body) -> Volume:
-    return Volume(answer["Labels"].get(f"{recipe.COMPOSE}volume", answer["Name"]))
+    def _build_or_pull(self, service: Service) -> Iterator[str]:
+        if service.build:
+            return images.build(self.api, service.image, service.build)
+        return images.pull(self.api, service.image)
 
 
 def _snake(settings: Body) -> dict[str, Any]:
@@ -181,11 +156,3 @@ def _digest(path: str) -> str:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise EngineError(f"cannot read {path}: {error.strerror}; put it there, then: invoke up") from error
-
-
-def _split(image: str) -> tuple[str, str | None]:
-    """Return an image's repository and tag; a name with a digest stays whole."""
-    if "@" in image or ":" not in image.rpartition("/")[2]:
-        return image, None if "@" in image else "latest"
-    repository, _, tag = image.rpartition(":")
-    return repository, tag

@@ -1,4 +1,4 @@
-"""Turn what the Docker SDK raises into one line of ours, with the next command to type."""
+"""Turn what the Docker SDK raises into one line with the next command to type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CONFLICT = 409
 LENGTH = 200
-"""Characters of a foreign message that we show at most."""
+"""Characters of a message of the daemon's that are shown at most."""
 
 
 @contextlib.contextmanager
@@ -90,7 +90,7 @@ def cause(error: BaseException) -> str:
 
 def advice(text: str) -> str:
     """Return what to do about a daemon's message."""
-    return next((hint for words, hint in HINTS if any(word in text for word in words)), "mend that, then: invoke up")
+    return next((hint for words, hint in HINTS if any(word in text for word in words)), "fix that, then: invoke up")
 
 
 HINTS = (

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     import requests
 
 
-def printed(api: docker.APIClient, name: str, *, follow: bool, last: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Yield (STDOUT or STDERR, bytes); with `follow`, until the container has ended. To be called within `told`."""
+def output(api: docker.APIClient, name: str, *, follow: bool, last: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield (STDOUT or STDERR, bytes); with `follow`, until the container has ended.
+
+    To be called within `docker_errors`.
+    """
     inspected = api.inspect_container(name)
     if inspected["HostConfig"]["LogConfig"]["Type"] == NO_LOG["Type"]:
         raise MisuseError("what this run printed went to its client alone and is kept nowhere; see: invoke history")

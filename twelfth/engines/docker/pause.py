@@ -1,12 +1,13 @@
-"""A small idle container that holds a network namespace for runs to join, as Kubernetes' pause container does.
+"""A pause container: a small idle one that holds a network namespace for runs to join, as a Kubernetes pod has it.
 
 Most of the time that a container takes to start goes into making its interfaces (docs/runs.md has the numbers). A run
 that joins a namespace which is there already starts in half the time. It cannot join a worker's own: that goes with the
-worker when it dies or is replaced, and would take the run's network along. So the first run makes a holder on the very
-networks of the worker, and leaves a process behind that removes it when no run needs it any more (reaper).
+worker when it dies or is replaced, and would take the run's network along. So the first run makes a pause container on
+the very networks of the worker, and leaves a process behind that removes it when no run needs it any more (reaper).
 
-Whoever removes a holder first renames it, then looks whether a run has joined it; whoever joins one first creates the
-run, then looks whether the holder still has its name. So one of the two sees the other, and no run loses its network.
+Whoever removes a pause container first renames it, then looks whether a run has joined it; whoever joins one first
+creates the run, then looks whether the pause container still has its name. So one of the two sees the other, and no run
+loses its network.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ import hashlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
-from twelfth.engines.docker.recipe import COMPOSE
-from twelfth.engines.docker.run_container import RUN, is_abandoned, networks
+from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker.run_container import JOINED, NAMESPACE, RUN, networks
+from twelfth.engines.docker.run_record import is_abandoned
 
 if TYPE_CHECKING:
     import docker
 
-    from twelfth.engines.docker.recipe import Body
+    from twelfth.engines.docker.replica import Body
 
-HOLDER = "twelfth.holder"
-JOINED = "container:"
+PAUSE = "twelfth.pause"
+"""Label of a pause container; its value is the service whose networks it is on."""
+
 LEAVING = "-leaving"
-"""End of the name of a holder that is about to be removed."""
+"""End of the name of a pause container that is about to be removed."""
 
 CONFLICT = HTTPStatus.CONFLICT
 WATCH = """\
@@ -43,29 +46,28 @@ done
 
 
 def find_or_make(api: docker.APIClient, project: str, worker: Body) -> str:
-    """Return the id of a running holder on the worker's networks.
+    """Return the id of a running pause container on the worker's networks.
 
     Returns an empty string where none can be had, as in an image without a shell.
     """
-    wanted = _ids(worker)
-    for each in listed(api, project):
-        if each["State"] == "running" and not is_leaving(each["Names"][0]) and _ids(each) == wanted:
-            return str(each["Id"])
-    made = _created(api, f"{project}-holder-{_token(wanted)}", worker)
+    wanted = network_ids(worker)
+    found = (one for one in listed(api, project) if _is_joinable(one) and network_ids(one) == wanted)
+    if there := next(found, None):
+        return str(there["Id"])
+    made = _create(api, container_name(project, worker), worker)
     try:
-        for network in networks(worker)[1:]:
-            with contextlib.suppress(APIError):  # it is on it already; `_ids` tells below
-                api.connect_container_to_network(made, network)
-        api.start(made)
-        found = api.inspect_container(made)
-        return str(found["Id"]) if found["State"]["Running"] and _ids(found) == wanted else ""
+        return _start(api, made, worker)
     except APIError:
         remove(api, made, force=False)  # one that runs after all may have been joined
         return ""
 
 
-def _created(api: docker.APIClient, name: str, worker: Body) -> str:
-    """Create a holder; one of that name is of another client's, which starts it too, or died before it could."""
+def _is_joinable(listed: Body) -> bool:
+    return listed["State"] == "running" and not is_leaving(listed["Names"][0])
+
+
+def _create(api: docker.APIClient, name: str, worker: Body) -> str:
+    """Create one; if the name is taken, another client made it, which starts it too, or died before it could."""
     try:
         return str(api.create_container_from_config(body(worker), name)["Id"])
     except APIError as error:
@@ -74,105 +76,110 @@ def _created(api: docker.APIClient, name: str, worker: Body) -> str:
         return name
 
 
-def _token(networks: dict[str, str]) -> str:
-    """Return what tells holders on other networks apart: these networks, by id, always give the same name."""
-    return hashlib.sha256(repr(sorted(networks.values())).encode()).hexdigest()[:8]
+def _start(api: docker.APIClient, made: str, worker: Body) -> str:
+    """Join the worker's networks and start; return the id, or an empty string where that is not how it runs then."""
+    for network in networks(worker)[1:]:
+        with contextlib.suppress(APIError):  # it is on it already; the comparison below tells
+            api.connect_container_to_network(made, network)
+    api.start(made)
+    found = api.inspect_container(made)
+    runs_so = found["State"]["Running"] and network_ids(found) == network_ids(worker)
+    return str(found["Id"]) if runs_so else ""
+
+
+def network_ids(container: Body) -> dict[str, str]:
+    """Return the ids of the networks that a listed or inspected container is on, by name."""
+    return {name: settings["NetworkID"] for name, settings in container["NetworkSettings"]["Networks"].items()}
+
+
+def container_name(project: str, worker: Body) -> str:
+    """Return the name of the pause container on just these networks, by id: always the same."""
+    ids = sorted(network_ids(worker).values())
+    return f"{project}-pause-{hashlib.sha256(repr(ids).encode()).hexdigest()[:8]}"
 
 
 def listed(api: docker.APIClient, project: str) -> list[Body]:
-    """Return the project's holders as the daemon lists them."""
-    found: list[Body] = api.containers(all=True, filters={"label": [HOLDER, f"{COMPOSE}project={project}"]})
+    """Return the project's pause containers as the daemon lists them."""
+    found: list[Body] = api.containers(all=True, filters={"label": [PAUSE, f"{COMPOSE}project={project}"]})
+    return found
+
+
+def to_join(api: docker.APIClient, identity: str) -> Body:
+    """Return the inspected pause container that a run is to join; raises `NotFound` where it is about to go."""
+    found: Body = api.inspect_container(identity)
+    if is_leaving(found["Name"]) or not found["State"]["Running"]:
+        raise NotFound(f"the pause container {identity[:12]} has gone")
     return found
 
 
 def is_leaving(name: str) -> bool:
-    """Return whether a holder of this name is about to be removed, so that no run may join it any more."""
+    """Return whether a pause container of this name is about to be removed, so that no run may join it any more."""
     return name.endswith(LEAVING)
 
 
 def remove_unused(api: docker.APIClient, project: str, now: float) -> None:
-    """Remove the holders that no run has joined, whoever may be joining them meanwhile."""
-    for each in listed(api, project):
-        if each["Id"] in joined_by_runs(api, project, now):
+    """Remove the pause containers that no run has joined, whoever may be joining them meanwhile."""
+    for found in listed(api, project):
+        if found["Id"] in joined_by_runs(api, project, now):
             continue
-        name = each["Names"][0].lstrip("/")
+        name = found["Names"][0].lstrip("/")
         if not is_leaving(name):
             with contextlib.suppress(APIError):  # somebody else did
-                api.rename(each["Id"], name + LEAVING)
-        if each["Id"] not in joined_by_runs(api, project, now):
-            remove(api, each["Id"])
+                api.rename(found["Id"], name + LEAVING)
+        if found["Id"] not in joined_by_runs(api, project, now):
+            remove(api, found["Id"])
 
 
 def joined_by_runs(api: docker.APIClient, project: str, now: float) -> set[str]:
-    """Return the ids of the holders whose namespace a run has that has not ended, or that may yet be started."""
+    """Return the ids of the containers whose namespace a run has that has not ended, or that may yet be started."""
     wanted = {"label": [RUN, f"{COMPOSE}project={project}"], "status": ["created", "running", "paused", "restarting"]}
-    found = api.containers(all=True, filters=wanted)
-    return {each["HostConfig"]["NetworkMode"].removeprefix(JOINED) for each in found if not is_abandoned(each, now)}
+    runs = api.containers(all=True, filters=wanted)
+    return {run["HostConfig"]["NetworkMode"].removeprefix(JOINED) for run in runs if not is_abandoned(run, now)}
 
 
 def remove_all(api: docker.APIClient, project: str) -> None:
-    """Remove the project's holders."""
-    for each in listed(api, project):
-        remove(api, each["Id"])
+    """Remove the project's pause containers."""
+    for found in listed(api, project):
+        remove(api, found["Id"])
 
 
 def remove(api: docker.APIClient, identity: str, *, force: bool = True) -> None:
-    """Remove a holder, which may be about to remove itself."""
+    """Remove a pause container, which may be about to remove itself."""
     with contextlib.suppress(APIError):
         api.remove_container(identity, force=force)
 
 
 def body(worker: Body) -> Body:
-    """Return the body that creates a holder: the worker's image and networks, and nothing of its configuration."""
-    labels, host = worker["Config"].get("Labels") or {}, worker["HostConfig"]
-    service = labels.get(f"{COMPOSE}service", "")
+    """Return the body that creates a pause container: the worker's image and networks, nothing of its configuration."""
+    first, host = networks(worker)[0], worker["HostConfig"]
+    labels = _labels(worker["Config"].get("Labels") or {})
     return {
         "Image": worker["Image"],
-        "Entrypoint": ["sh", "-c", WATCH, service],
+        "Entrypoint": ["sh", "-c", WATCH, labels[PAUSE]],
         "Cmd": [],
-        "Labels": {
-            HOLDER: service,
-            f"{COMPOSE}project": labels.get(f"{COMPOSE}project", ""),
-            f"{COMPOSE}service": service,
-            f"{COMPOSE}oneoff": "True",
-        },
+        "Labels": labels,
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": {name: host.get(name) for name in NAMING if host.get(name)}
-        | {
-            "NetworkMode": networks(worker)[0],
-            "AutoRemove": True,
-            "Init": True,
-            "ReadonlyRootfs": True,
-            "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true"],
-            "PidsLimit": 8,
-        },
-        "NetworkingConfig": {"EndpointsConfig": {networks(worker)[0]: {}}},
+        "HostConfig": {name: host[name] for name in NAMESPACE if host.get(name)} | CONFINED | {"NetworkMode": first},
+        "NetworkingConfig": {"EndpointsConfig": {first: {}}},
     }
 
 
-NAMING = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts")
-"""Settings that belong to a namespace, and so to its holder."""
+def _labels(worker: Body) -> dict[str, str]:
+    project, service = (worker.get(f"{COMPOSE}{name}", "") for name in ("project", "service"))
+    return {
+        PAUSE: service,
+        f"{COMPOSE}project": project,
+        f"{COMPOSE}service": service,
+        f"{COMPOSE}oneoff": "True",
+    }
 
 
-def joined(run: Body, holder: str) -> Body:
-    """Return a run's body so that it joins the holder's namespace instead of having interfaces of its own."""
-    host = {name: value for name, value in run["HostConfig"].items() if name not in NAMING}
-    rest = {name: value for name, value in run.items() if name != "NetworkingConfig"}
-    return rest | {"HostConfig": host | {"NetworkMode": JOINED + holder}}
-
-
-def seen_through(run: Body, holder: Body) -> Body:
-    """Return an inspected run that has joined a holder as if the holder's networks were its own.
-
-    One that has joined anything else stays as it is.
-    """
-    own, host = run["HostConfig"], holder["HostConfig"]
-    if own["NetworkMode"] != JOINED + holder["Id"]:
-        return run
-    network = {name: host.get(name) for name in ("NetworkMode", *NAMING)}
-    return run | {"HostConfig": own | network, "NetworkSettings": holder["NetworkSettings"]}
-
-
-def _ids(container: Body) -> dict[str, str]:
-    return {name: each["NetworkID"] for name, each in container["NetworkSettings"]["Networks"].items()}
+CONFINED: Body = {
+    "AutoRemove": True,
+    "Init": True,
+    "ReadonlyRootfs": True,
+    "CapDrop": ["ALL"],
+    "SecurityOpt": ["no-new-privileges:true"],
+    "PidsLimit": 8,
+}
+"""Settings of the host's: it may do nothing, and leaves nothing."""

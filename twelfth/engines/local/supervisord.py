@@ -104,7 +104,7 @@ class Supervisor:
     def states(self) -> Mapping[str, str]:
         """Return the state of each program by name; empty where no supervisord runs."""
         try:
-            return {each["name"]: _state(each) for each in self._call("getAllProcessInfo")}
+            return {process["name"]: _state(process) for process in self._call("getAllProcessInfo")}
         except GoneError:
             return {}
 

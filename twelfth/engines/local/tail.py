@@ -17,9 +17,9 @@ POLL = 0.1
 
 
 def tail(path: Path, goes_on: Callable[[], bool], last: int | None = None) -> Iterator[bytes]:
-    """Yield what a file holds, and what is added while `goes_on()`; a file that is replaced is begun anew.
+    """Yield what a file holds, and what is added while `goes_on()`; a file that is replaced is read from its beginning.
 
-    With `last`, what it holds now is begun so many lines before its end.
+    With `last`, begin so many lines before the end of what it holds now.
     """
     position, inode = (0, 0) if last is None or not path.exists() else _last_lines(path, last)
     while True:

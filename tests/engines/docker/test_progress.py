@@ -39,7 +39,7 @@ def docker_errors(*events: dict[str, Any]) -> tuple[list[str], str]:
 )
 def test_output_of_a_failed_step_is_told(printed: list[str], expected: list[str], why: str) -> None:
     """Its last lines, in whatever pieces they came, without blank ones; the error has the last."""
-    error = f"cannot build a: {why} (step 2/9, exit code 2); mend that, then: invoke up"
+    error = f"cannot build a: {why} (step 2/9, exit code 2); fix that, then: invoke up"
 
     assert (expected, error) == docker_errors(*step(1, "no more of this\n"), *step(2, *printed), BROKEN)
 
@@ -47,7 +47,7 @@ def test_output_of_a_failed_step_is_told(printed: list[str], expected: list[str]
 def test_step_that_printed_nothing_is_told_in_the_daemons_words() -> None:
     """What the step before it printed is no reason."""
 
-    assert ([], f"cannot build a: {SILENT}; mend that, then: invoke up") == docker_errors(
+    assert ([], f"cannot build a: {SILENT}; fix that, then: invoke up") == docker_errors(
         *step(1, "one\n"), *step(2), BROKEN
     )
 

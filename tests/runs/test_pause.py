@@ -1,4 +1,4 @@
-"""The namespace that attached runs join: none loses its network, and what holds it keeps nothing from being removed."""
+"""The pause container whose namespace attached runs join: no run loses its network, nothing is kept from removal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import eventually
-from twelfth.engines.docker import pause, reaper, run_container
+from twelfth.engines.docker import pause, reaper, run_container, run_record
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.runs.start import start_attached
@@ -31,19 +31,19 @@ SEES_REDIS = ("getent", "hosts", "redis")
 
 @pytest.fixture
 def engine(serving: Project) -> Docker:
-    """Return the engine of a stack that is up, without a holder."""
+    """Return the engine of a stack that is up, without a pause container."""
     made: Docker = serving.engine()  # type: ignore[assignment]
     pause.remove_all(made.api, serving.name)
     return made
 
 
-def order(engine: Docker, *command: str) -> RunRequest:
-    """Return an order of a command without input."""
+def request(engine: Docker, *command: str) -> RunRequest:
+    """Return a request of a command without input."""
     return new_request(command, choose_source(engine), interactive=False)
 
 
 def names(engine: Docker) -> list[tuple[str, str]]:
-    """Return the state and the name of each holder of the stack."""
+    """Return the state and the name of each pause container of the stack."""
     return [(each["State"], each["Names"][0].lstrip("/")) for each in pause.listed(engine.api, engine.stack.project)]
 
 
@@ -58,9 +58,9 @@ def mode_of_worker(engine: Docker) -> str:
     return str(engine.api.inspect_container(choose_source(engine).id)["HostConfig"]["NetworkMode"])
 
 
-def test_runs_in_a_row_join_one_holder(engine: Docker) -> None:
+def test_runs_in_a_row_join_one_pause_container(engine: Docker) -> None:
     """The second needs no interfaces to be made."""
-    wanted = [order(engine, *SEES_REDIS) for _ in range(2)]
+    wanted = [request(engine, *SEES_REDIS) for _ in range(2)]
 
     assert [0, 0] == [start_attached(engine, each) for each in wanted]
     assert 1 == len({mode(engine, each) for each in wanted})
@@ -68,23 +68,23 @@ def test_runs_in_a_row_join_one_holder(engine: Docker) -> None:
     assert 1 == len(names(engine))
 
 
-def test_holder_that_a_killed_client_left_unstarted_serves_the_next_run(engine: Docker) -> None:
+def test_pause_container_that_a_killed_client_left_unstarted_serves_the_next_run(engine: Docker) -> None:
     """It is found by its name; there is one a stack, however many clients come first."""
     worker = engine.api.inspect_container(choose_source(engine).id)
-    name = f"{engine.stack.project}-holder-{pause._token(pause._ids(worker))}"  # noqa: SLF001 - a dead client's
+    name = pause.container_name(engine.stack.project, worker)
     engine.api.create_container_from_config(pause.body(worker), name)
 
-    assert 0 == start_attached(engine, order(engine, "true"))
+    assert 0 == start_attached(engine, request(engine, "true"))
     assert [("running", name)] == names(engine)
 
 
 @pytest.mark.parametrize("call", ["create_container_from_config", "attach_socket", "start"])
-def test_run_whose_holder_goes_before_it_starts_has_interfaces_of_its_own(
+def test_run_whose_pause_container_goes_before_it_starts_has_interfaces_of_its_own(
     engine: Docker, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """Removed by whoever, at whatever moment: nobody is told, the run just works."""
-    assert 0 == start_attached(engine, order(engine, "true"))  # there is a holder
-    wanted, real = order(engine, *SEES_REDIS), getattr(engine.api, call)
+    assert 0 == start_attached(engine, request(engine, "true"))  # there is a pause container
+    wanted, real = request(engine, *SEES_REDIS), getattr(engine.api, call)
 
     def too_late(*arguments: Any, **options: Any) -> Any:
         pause.remove_all(engine.api, engine.stack.project)
@@ -95,10 +95,12 @@ def test_run_whose_holder_goes_before_it_starts_has_interfaces_of_its_own(
     assert mode_of_worker(engine) == mode(engine, wanted)
 
 
-def test_run_does_not_join_a_holder_that_is_about_to_go(engine: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_does_not_join_a_pause_container_that_is_about_to_go(
+    engine: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever removes it has looked for runs already."""
     create: Callable[[dict[str, Any], str], Any] = engine.api.create_container_from_config
-    wanted = order(engine, *SEES_REDIS)
+    wanted = request(engine, *SEES_REDIS)
 
     def renamed(body: dict[str, Any], name: str) -> Any:
         for _, held in names(engine):
@@ -111,10 +113,10 @@ def test_run_does_not_join_a_holder_that_is_about_to_go(engine: Docker, monkeypa
     assert mode_of_worker(engine) == mode(engine, wanted)
 
 
-def test_holder_stays_while_a_run_needs_it(engine: Docker) -> None:
+def test_pause_container_stays_while_a_run_needs_it(engine: Docker) -> None:
     """One that goes on, and one that is about to start; then it goes."""
     project = engine.stack.project
-    session = engine.runs.start(order(engine, "sleep", "60"))
+    session = engine.runs.start(request(engine, "sleep", "60"))
     pause.remove_unused(engine.api, project, time.time())
     ((_, name),) = names(engine)
     assert not pause.is_leaving(name)
@@ -122,27 +124,27 @@ def test_holder_stays_while_a_run_needs_it(engine: Docker) -> None:
     assert 137 == session.wait()
 
     worker = engine.api.inspect_container(choose_source(engine).id)
-    body = pause.joined(
-        run_container.body(worker, wanted := order(engine, "true")), engine.api.inspect_container(name)["Id"]
+    body = run_container.joined(
+        run_container.body(worker, wanted := request(engine, "true")), engine.api.inspect_container(name)["Id"]
     )
     engine.api.create_container_from_config(body, f"{project}-run-{wanted.id}")
     pause.remove_unused(engine.api, project, time.time())
     assert [("running", name)] == names(engine)
-    pause.remove_unused(engine.api, project, time.time() + run_container.STARTED_WITHIN + 1)
+    pause.remove_unused(engine.api, project, time.time() + run_record.STARTED_WITHIN + 1)
     assert [] == names(engine)
 
 
-def test_holder_that_is_idle_is_removed(engine: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pause_container_that_is_idle_is_removed(engine: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
     """And whoever watches it is done."""
     monkeypatch.setattr(reaper, "IDLE", 0.2)
-    assert 0 == start_attached(engine, order(engine, "true"))
+    assert 0 == start_attached(engine, request(engine, "true"))
     reaper.reap(engine.api, engine.stack.project)
 
     assert [] == names(engine)
 
 
 def is_watched(project: Project) -> bool:
-    """Return whether there is a process that holds the lock of the one that removes holders."""
+    """Return whether there is a process that holds the lock of the one that removes pause containers."""
     with (project.directory / ".twelfth" / f"{project.name}.reaper").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -154,7 +156,7 @@ def is_watched(project: Project) -> bool:
 def test_next_run_replaces_a_process_that_was_killed(engine: Docker, serving: Project) -> None:
     """There is one a stack; it holds nothing but its lock, which its death frees."""
     for _ in range(2):
-        assert 0 == start_attached(engine, order(engine, "true"))
+        assert 0 == start_attached(engine, request(engine, "true"))
         (process,) = watchers(serving)
         assert is_watched(serving)
         os.kill(process, signal.SIGKILL)
@@ -162,7 +164,7 @@ def test_next_run_replaces_a_process_that_was_killed(engine: Docker, serving: Pr
 
 
 def watchers(project: Project) -> list[int]:
-    """Return the processes that watch the project's holders."""
+    """Return the processes that watch the project's pause containers."""
     ps = shutil.which("ps")
     assert ps
     listed = subprocess.run([ps, "-wweo", "pid=,args="], capture_output=True, text=True, check=True).stdout
