@@ -10,9 +10,9 @@ import pytest
 
 from bench import hits
 from tests.conftest import eventually
+from twelfth.engines.lines import whole_lines
 from twelfth.errors import BusyError, MisuseError, NotUpError
 from twelfth.runs.source import choose_source
-from twelfth.stack import logs
 from twelfth.stack.lock import hold_lock
 from twelfth.stack.status import require_address, status
 
@@ -104,10 +104,10 @@ def test_log_is_read_from_its_end(serving: Project) -> None:
     """As many lines as are asked for, or all where there are not so many."""
     hits.sentence(require_address(serving.engine()))
     engine, one = serving.engine(), worker(serving)
-    every = list(logs.whole_lines(engine.logs(one, follow=False)))
+    every = list(whole_lines(engine.logs(one, follow=False)))
 
-    assert every[-1:] == list(logs.whole_lines(engine.logs(one, follow=False, last=1)))
-    assert every == list(logs.whole_lines(engine.logs(one, follow=False, last=len(every) + 1)))
+    assert every[-1:] == list(whole_lines(engine.logs(one, follow=False, last=1)))
+    assert every == list(whole_lines(engine.logs(one, follow=False, last=len(every) + 1)))
     assert [] == list(engine.logs(one, follow=False, last=0))
 
 

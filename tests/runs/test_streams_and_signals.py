@@ -10,6 +10,7 @@ import pytest
 
 from twelfth.engines.contract import STDOUT, Session
 from twelfth.runs import terminal
+from twelfth.runs.start import report_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -159,8 +160,5 @@ def test_last_line_of_an_output_is_the_last_that_says_something(
 ) -> None:
     """Blank ones are told like any other, and no reason for anything."""
     seen: list[str] = []
-    output = terminal.Lines(seen.append)
-    for piece in pieces:
-        output.feed(piece)
 
-    assert (last, lines) == (output.end(), seen)
+    assert (last, lines) == (report_lines(pieces, seen.append), seen)

@@ -1,4 +1,4 @@
-"""Lines from pieces, and whose they are."""
+"""Whose a line of a log is, and which one has an error."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ from twelfth.stack import logs
 
 STACK = Stack("p", Path(), (Service("web", "a"), Service("worker", "b")))
 FOUND = Snapshot(replicas=(Replica("worker", 2, "2", "running", {}), Replica("worker", 1, "1", "running", {})))
-
-
-def test_lines_are_whole_wherever_the_pieces_break() -> None:
-    """A piece may end in the middle of a line, or of a character."""
-    pieces = [b"on", b"e\ntwo", b"\n\nthr\xc3", b"\xa9e"]
-
-    assert [b"one\n", b"two\n", b"\n", "thrée\n".encode()] == list(logs.whole_lines(pieces))
 
 
 def test_replicas_of_one_service_come_by_number() -> None:

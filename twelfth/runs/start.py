@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from twelfth.runs import terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from twelfth.engines.contract import Engine
     from twelfth.model.run import RunRequest
@@ -47,12 +47,22 @@ def start_attached(engine: Engine, wanted: RunRequest, streams: tuple[int, int] 
 def run_with_report(engine: Engine, wanted: RunRequest, say: Callable[[str], None]) -> tuple[int, str]:
     """Do a run without input, reporting each line that it prints; return its exit code and its last line."""
     session = engine.runs.start(wanted)
-    lines = terminal.Lines(say)
-    for _, data in session.output():
-        lines.feed(data)
+    last = report_lines((data for _, data in session.output()), say)
     code = session.wait()
     engine.runs.prune(KEPT)
-    return code, lines.end()
+    return code, last
+
+
+def report_lines(pieces: Iterable[bytes], say: Callable[[str], None]) -> str:
+    """Say what comes in pieces line by line, and return the last line that is not blank, without its margins."""
+    from twelfth.engines.lines import whole_lines
+
+    last = ""
+    for line in whole_lines(pieces):
+        text = line[:-1].decode(errors="replace")
+        last = text.strip() or last
+        say(text)
+    return last
 
 
 def make_networks(engine: Engine, wanted: RunRequest) -> None:

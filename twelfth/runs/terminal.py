@@ -72,28 +72,6 @@ def write(stream: int, data: bytes) -> None:
         rest = rest[os.write(stream, rest) :]
 
 
-class Lines:
-    """Bytes that come in pieces, told line by line."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Take who is told."""
-        self.say, self.rest, self.last = say, b"", ""
-
-    def feed(self, data: bytes) -> None:
-        """Take a piece, and tell each line that it completes."""
-        *whole, self.rest = (self.rest + data).split(b"\n")
-        for line in whole:
-            text = line.decode(errors="replace")
-            self.last = text.strip() or self.last
-            self.say(text)
-
-    def end(self) -> str:
-        """Tell what is left, and return the last line that is not blank."""
-        if self.rest:
-            self.feed(b"\n")
-        return self.last
-
-
 def pump_input(session: Session, source: int) -> None:
     """Send what we are given to the run until either has enough; where ours cannot be read, that is its end too."""
     try:

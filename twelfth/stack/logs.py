@@ -6,10 +6,11 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from twelfth.engines.lines import whole_lines
 from twelfth.errors import MisuseError, TwelfthError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Replica, Snapshot
@@ -35,16 +36,6 @@ def lines(engine: Engine, replicas: tuple[Replica, ...], *, follow: bool) -> Ite
             yield from (heads[one.name] + line for line in whole_lines(engine.logs(one, follow=False)))
         return
     yield from _merged({heads[one.name]: engine.logs(one, follow=True) for one in replicas})
-
-
-def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines from pieces that break anywhere; each ends with a newline, the last one too."""
-    rest = b""
-    for piece in pieces:
-        *complete, rest = (rest + piece).split(b"\n")
-        yield from (line + b"\n" for line in complete)
-    if rest:
-        yield rest + b"\n"
 
 
 def _merged(sources: dict[bytes, Iterator[bytes]]) -> Iterator[bytes]:
