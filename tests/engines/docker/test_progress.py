@@ -1,4 +1,4 @@
-"""What a daemon streams while it builds or pulls, and what of it is told."""
+"""What a daemon streams while it builds or pulls, and what of it is shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def step(number: int, *printed: str) -> list[dict[str, Any]]:
 
 
 def docker_errors(*events: dict[str, Any]) -> tuple[list[str], str]:
-    """Return the lines that are told after the steps, and the error that ends them."""
+    """Return the lines that are shown after the steps, and the error that ends them."""
     seen: list[str] = []
     stream = lines(events, "cannot build a")
     with pytest.raises(EngineError) as failure:

@@ -50,7 +50,7 @@ REQUEST = RunRequest(
 
 
 def inspected(**changes: Any) -> dict[str, Any]:
-    """Return what the engine would report of a worker of ours that runs."""
+    """Return what the engine would report of a worker that runs."""
     made = replica.body(STACK, WORKER, replica.labels(STACK, WORKER, 1, {"config./etc/a": "d1"}))
     config = {**IMAGE["Config"], **{name: made[name] for name in ("Labels", "Healthcheck", "StopTimeout")}}
     config["Env"] = ["PATH=/bin", *made["Env"]]

@@ -24,9 +24,9 @@ IN_RECIPE = {"CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "Se
 
 def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
     """Return the names of what differs between two inspected containers, beyond serving and what makes it a run."""
-    told = {f"environment.{name}" for name, _ in request.told}
+    identifying = {f"environment.{name}" for name, _ in request.told}
     found = snapshot.differences(found_recipe(worker), found_recipe(run))
-    settings = tuple(name for name in found if name not in told and not name.startswith(SERVICE_ONLY))
+    settings = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))
     return settings + _outside_recipe(worker, run, own_settings(request))
 
 

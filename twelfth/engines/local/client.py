@@ -32,7 +32,7 @@ class Client:
                 self._is_there = False
 
     def says_start(self) -> bool:
-        """Return whether it says, once it is told that all is ready, that the run is to start; False if it has gone."""
+        """Return whether it says, once it is sent that all is ready, that the run is to start; False if it has gone."""
         self.send(multiplex.READY, b"")
         with contextlib.suppress(OSError):
             return self._is_there and next(multiplex.frames(self.streams.recv), None) is not None

@@ -1,9 +1,9 @@
 """Monitor one run of the local engine: `python monitor.py DIRECTORY STREAMS CONTROL`, in a session of its own.
 
 What to run comes on standard input, as JSON, so that no value of the environment is ever written to a disk. STREAMS and
-CONTROL are sockets to the client. The run starts when its client, told that all is ready, says so, and never where the
-client has gone by then. The monitor keeps all that the run prints, passes it on for as long as there is a client, ends
-the run when its time is over or on SIGTERM, and records the end last. It does not depend on its client in anything.
+CONTROL are sockets to the client. The run starts when its client, once it knows that all is ready, says so, and never
+where the client has gone by then. The monitor keeps all that the run prints, passes it on for as long as there is a
+client, ends the run when its time is over or on SIGTERM, and records the end last. It depends on its client in nothing.
 """
 
 from __future__ import annotations

@@ -59,9 +59,9 @@ class LocalRuns(Runs):
     def differences(self, request: RunRequest) -> tuple[str, ...]:
         """Compare the worker's environment with what the run would get."""
         worker = self._worker(request.replica)
-        named = {"REPLICA", *dict(request.told)}
+        identifying = {"REPLICA", *dict(request.told)}
         found = differences(worker["environment"], run_environment(worker, request))
-        return tuple(f"environment.{name}" for name in found if name not in named)
+        return tuple(f"environment.{name}" for name in found if name not in identifying)
 
     def prune(self, keep: int) -> None:
         """Delete the oldest directories of runs that have ended; there is nothing to read where there are few."""
