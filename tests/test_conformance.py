@@ -11,9 +11,8 @@ import pytest
 from bench import hits
 from tests.conftest import eventually
 from twelfth.engines.lines import whole_lines
-from twelfth.errors import BusyError, MisuseError, NotUpError
+from twelfth.errors import MisuseError
 from twelfth.runs.source import choose_source
-from twelfth.stack.lock import hold_lock
 from twelfth.stack.status import require_address, status
 
 if TYPE_CHECKING:
@@ -120,28 +119,6 @@ def process_of(project: Project, replica: str) -> int:
     return int(engine.api.inspect_container(f"{project.name}-{replica}")["State"]["Pid"])  # type: ignore[attr-defined]
 
 
-def test_half_made_stack_converges_when_up_is_repeated(project: Project) -> None:
-    """What is missing is made, what is there is kept."""
-    project.up()
-    before = replicas(project)
-    engine = project.engine()
-    engine.remove_replica(worker(project))
-
-    release, create = project.plan()
-    assert release.endswith("before the first worker of its release")
-    assert "create worker-1: not there" == create
-    project.up()
-    assert before["redis-1"] == replicas(project)["redis-1"]
-
-
-def test_two_ups_at_once_are_one(project: Project) -> None:
-    """The second is told who is at work."""
-    engine = project.engine()
-
-    with hold_lock(engine.stack), pytest.raises(BusyError, match=f"process {os.getpid()}"):
-        project.up()
-
-
 def test_taken_port_is_refused_before_anything_is_made(project: Project) -> None:
     """The refusal names the port and the next command; nothing was started."""
     import socket
@@ -151,9 +128,3 @@ def test_taken_port_is_refused_before_anything_is_made(project: Project) -> None
 
     assert f"port {project.environment['PORT']} is not free" in str(refused.value)
     assert () == project.engine().observe().replicas
-
-
-def test_nothing_up_is_said_so(project: Project) -> None:
-    """A command that needs the stack names `invoke up`."""
-    with pytest.raises(NotUpError, match="invoke up"):
-        worker(project)

@@ -19,7 +19,7 @@ from tests.memory_engine import Memory, World
 from twelfth import engines
 from twelfth.engines.contract import STDERR, STDOUT
 from twelfth.engines.docker.engine import Docker
-from twelfth.errors import EngineError, NotUpError
+from twelfth.errors import EngineError, IdentityError, NotUpError
 from twelfth.model.snapshot import differences
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
@@ -92,8 +92,9 @@ class Site:
         """Remove all that was made, the image too."""
         engine = self.engine()
         lifecycle.down(engine, Recorded(), volumes=True, history=True)
-        if isinstance(engine, Docker) and engine.observe().images:
-            engine.api.remove_image(self.app.image)
+        if isinstance(engine, Docker):
+            for image in engine.api.images(name=self.stack.project):
+                engine.api.remove_image(image["Id"], force=True)
 
     @property
     def app(self) -> Service:
@@ -232,6 +233,43 @@ def test_second_replica_is_made_beside_the_first(empty: Site) -> None:
 
     empty.engine().remove_replica(first)
     assert ["app-2"] == [each.name for each in empty.engine().replicas("app")]
+
+
+def test_replicas_of_two_releases_are_named_until_one_is_chosen(empty: Site) -> None:
+    """A deploy under way: a run is made from no guess."""
+    empty.create()
+    first, second = empty.replica().release, "0" * 12
+    newer = replace(empty.app, image=f"{empty.stack.project}:{second}")
+    empty.engine().ensure_image(newer, lambda _: None)
+    empty.engine().create_replica(newer, 2)
+
+    with pytest.raises(IdentityError, match=f"app-1 is {first}, app-2 is {second}; choose: --release ID"):
+        choose_source(empty.engine())
+    assert [first, second] == [choose_source(empty.engine(), each).release for each in (first, second)]
+
+
+def test_replicas_of_one_release_that_are_not_alike_are_named(empty: Site) -> None:
+    """An `up` that was not finished after a change of the configuration; no value is shown, no release chooses."""
+    empty.create()
+    release = empty.replica().release
+    empty.engine().create_replica(replace(empty.app, environment=(("COLOUR", "hush"), ("LEVEL", "info"))), 2)
+
+    for chosen in ("", release):
+        with pytest.raises(IdentityError) as refused:
+            choose_source(empty.engine(), chosen)
+        assert "app-1 and app-2 differ in environment.COLOUR; finish it: invoke up" == str(refused.value)
+
+
+def test_record_and_output_outlive_the_stack(empty: Site) -> None:
+    """Until they are named; the data, too, stays until then."""
+    empty.create()
+    request = empty.request("echo", "kept")
+    ended(empty, request)
+    lifecycle.down(empty.engine(), Recorded())
+    assert ("done", b"kept\n") == (empty.record(request).state, kept(empty, request)[STDOUT])
+
+    lifecycle.down(empty.engine(), Recorded(), history=True)
+    assert () == empty.engine().runs.records()
 
 
 def test_second_engine_sees_the_same(site: Site) -> None:

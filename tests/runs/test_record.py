@@ -135,6 +135,7 @@ def test_only_the_last_ended_runs_are_kept(project: Project) -> None:
     assert "running" == record(project, running)["state"]
 
 
+@pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # each engine's part: tests/engines/test_contract.py
 def test_history_survives_down_until_it_is_named(project: Project) -> None:
     """`down` leaves records and output; `down --history` removes them, even where nothing else is up."""
     project.up()
