@@ -171,10 +171,10 @@ class Started:
     """An admin process that was forked just now."""
 
     def __init__(self, job: Job) -> None:
-        self._answer, theirs = _FORKS.Pipe(duplex=False)
-        self._process = _FORKS.Process(target=_administer, args=(job, theirs), daemon=True)
+        self._answer, other_end = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(target=_administer, args=(job, other_end), daemon=True)
         self._process.start()
-        theirs.close()
+        other_end.close()
 
     def kill(self) -> None:
         """End it without a farewell."""
@@ -192,9 +192,9 @@ class Started:
                 self._process.join()
 
 
-def ran(server: RealRedis, command: Command, *arguments: str, folder: Path | None = None, **told: str) -> Outcome:
-    """Return what becomes of an admin process on a server; `told` is what the engine tells a run."""
-    environment = server.environment | {f"TWELFTH_{name.upper()}": value for name, value in told.items()}
+def ran(server: RealRedis, command: Command, *arguments: str, folder: Path | None = None, **run: str) -> Outcome:
+    """Return what becomes of an admin process on a server; `run` is what the engine says of a run."""
+    environment = server.environment | {f"TWELFTH_{name.upper()}": value for name, value in run.items()}
     return Started(Job(command, arguments, environment, folder)).outcome()
 
 
@@ -202,10 +202,10 @@ class Holder:
     """A process that holds the lock, and begins and ends one transaction when it is told to."""
 
     def __init__(self, server: RealRedis, lease: float) -> None:
-        self._talk, theirs = _FORKS.Pipe()
-        self._process = _FORKS.Process(target=_hold, args=(server.environment, lease, theirs), daemon=True)
+        self._talk, other_end = _FORKS.Pipe()
+        self._process = _FORKS.Process(target=_hold, args=(server.environment, lease, other_end), daemon=True)
         self._process.start()
-        theirs.close()
+        other_end.close()
         assert "held" == self.said()
 
     def said(self) -> str:
@@ -307,8 +307,8 @@ def _database(server: RealRedis, number: int) -> dict[bytes, object]:
             for key in keys:
                 pipe.execute_command("PEXPIRETIME", key)
                 pipe.dump(key)
-            told = pipe.execute()
-        held: dict[bytes, object] = dict(zip(keys, zip(told[::2], told[1::2], strict=True), strict=True))
+            answers = pipe.execute()
+        held: dict[bytes, object] = dict(zip(keys, zip(answers[::2], answers[1::2], strict=True), strict=True))
         return _masked(client, held)
 
 
@@ -426,13 +426,13 @@ class Bench:
 
 def _difference(found: Data, expected: Data) -> dict[str, list[tuple[bytes, object, object]]]:
     """Return the keys that are not as expected, with what they are and what they should be; at most five a database."""
-    told = {}
+    differences = {}
     for name in found.keys() | expected.keys():
         have, want = found.get(name, {}), expected.get(name, {})
         keys = sorted(key for key in have.keys() | want.keys() if have.get(key) != want.get(key))
         if keys:
-            told[name] = [(key, have.get(key), want.get(key)) for key in keys[:5]]
-    return told
+            differences[name] = [(key, have.get(key), want.get(key)) for key in keys[:5]]
+    return differences
 
 
 @dataclass

@@ -29,7 +29,7 @@ def store(shared: Store) -> Store:
 
 @pytest.fixture(scope="module")
 def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DurableRedis]:
-    """Give a server for all tests of a module, which has all its data again when it is started anew."""
+    """Give a server for all tests of a module, which has all its data again when it is restarted."""
     started = DurableRedis(tmp_path_factory.mktemp("redis"))
     yield started
     started.client.close()

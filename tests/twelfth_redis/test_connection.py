@@ -145,18 +145,18 @@ def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
 
 def test_a_connection_that_comes_too_late_is_closed() -> None:
     """Nobody would ever use it."""
-    ours, theirs = socket.socketpair()
+    near, far = socket.socketpair()
     released = threading.Event()
 
     def connect() -> socket.socket:
         released.wait()
-        return ours
+        return near
 
-    with theirs, pytest.raises(TimeoutError):
+    with far, pytest.raises(TimeoutError):
         connect_within(connect, 0.01)
     released.set()
 
-    eventually(lambda: -1 == ours.fileno())
+    eventually(lambda: -1 == near.fileno())
 
 
 def test_tls_options_reach_the_connection() -> None:

@@ -115,9 +115,9 @@ def verdict(
 ) -> tuple[list[str], int]:
     """Return what went wrong, and how many faults happened, which is told, too."""
     found = inflict(directory, scenario, chosen(most))
-    told = f"{found.happened} faults at {found.commands} commands"
-    note("faults", told)
-    print(told, *found.wrong, sep="\n")  # noqa: T201 - what a run with -s is for
+    summary = f"{found.happened} faults at {found.commands} commands"
+    note("faults", summary)
+    print(summary, *found.wrong, sep="\n")  # noqa: T201 - what a run with -s is for
     return found.wrong, found.happened
 
 

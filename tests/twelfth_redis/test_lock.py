@@ -17,7 +17,7 @@ from twelfth_redis.keys import FENCE
 from twelfth_redis.keys import LOCK as KEY
 from twelfth_redis.lock import Owner, hold_lock, read_owner, retry_on_conflict
 
-OURS = Owner("reset", "c3d4", "r2", "bob")
+OWNER = Owner("reset", "c3d4", "r2", "bob")
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def server(durable: DurableRedis) -> DurableRedis:
 
 def calls(server: DurableRedis, command: str) -> int:
     """Return how often a command was called."""
-    told = server.client.info("commandstats").get(f"cmdstat_{command}", {})
-    return int(told.get("calls", 0))
+    stats = server.client.info("commandstats").get(f"cmdstat_{command}", {})
+    return int(stats.get("calls", 0))
 
 
 def test_others_are_told_who_holds_it(server: DurableRedis) -> None:
@@ -59,7 +59,7 @@ def test_a_holder_that_is_not_of_ours_is_told_as_it_is(server: DurableRedis) -> 
 
 def test_whoever_waits_goes_on_when_it_is_free(server: DurableRedis) -> None:
     """Not before."""
-    with hold_lock(server.client, OURS):
+    with hold_lock(server.client, OWNER):
         waiting = Started(Job("reset", ("--wait", "20"), server.environment))
         eventually(lambda: calls(server, "set") > 4)
         between = server.client.get("hits")
@@ -70,7 +70,7 @@ def test_whoever_waits_goes_on_when_it_is_free(server: DurableRedis) -> None:
 
 def test_whoever_waits_in_vain_is_told_the_holder(server: DurableRedis) -> None:
     """After the time that was given."""
-    with hold_lock(server.client, OURS):
+    with hold_lock(server.client, OWNER):
         outcome = ran(server, "migrate", "--wait", "0.2")
 
     assert (1, True) == (outcome.code, "locked by reset of run c3d4 by bob, since" in outcome.err)
@@ -96,7 +96,7 @@ def test_it_is_free_within_its_lease_when_its_holder_is_killed(server: DurableRe
 
 def test_it_is_free_as_soon_as_its_holder_is_done(server: DurableRedis) -> None:
     """Also where that failed."""
-    with pytest.raises(ZeroDivisionError), hold_lock(server.client, OURS):
+    with pytest.raises(ZeroDivisionError), hold_lock(server.client, OWNER):
         _ = 1 / 0
 
     assert 0 == server.client.exists(KEY)
@@ -149,7 +149,7 @@ def test_transaction_that_began_in_time_is_done_where_nobody_took_the_lock_since
 
 def test_long_transaction_is_done_however_short_the_lease(server: DurableRedis) -> None:
     """Renewals touch nothing that it watches."""
-    with hold_lock(server.client, OURS, lease=0.2) as lock, lock.transaction() as pipe:
+    with hold_lock(server.client, OWNER, lease=0.2) as lock, lock.transaction() as pipe:
         pipe.multi()
         pipe.set("written", 1)
         time.sleep(0.6)
@@ -172,7 +172,7 @@ def test_who_was_paused_for_less_writes(server: DurableRedis) -> None:
 def test_many_transactions_neither_miss_a_renewal_nor_are_disturbed_by_one(server: DurableRedis) -> None:
     """One follows the other at once for some leases; the key that each of them watches is renewed in between."""
     until = time.monotonic() + 1.5
-    with hold_lock(server.client, OURS, lease=0.5) as lock:
+    with hold_lock(server.client, OWNER, lease=0.5) as lock:
         while time.monotonic() < until:
             with lock.transaction() as pipe:
                 pipe.multi()
@@ -191,7 +191,7 @@ def test_a_transaction_ends_where_a_key_that_it_watches_changes(server: DurableR
             pipe.set("hits", 0)
             server.client.incr("hits")
 
-    with hold_lock(server.client, OURS) as lock:
+    with hold_lock(server.client, OWNER) as lock:
         with pytest.raises(redis.WatchError):
             disturbed()
         lock.check(server.client)
@@ -211,7 +211,7 @@ def test_what_may_have_been_written_is_not_written_again(server: DurableRedis) -
         proxy.arm(Fault(7, "after", "cut"))  # SET, EVAL, WATCH, MGET, MULTI, INCRBY, EXEC
         client = connect(proxy.environment)
         proxy.arm(proxy.fault)  # that was a PING
-        with hold_lock(client, OURS) as lock, pytest.raises(redis.ConnectionError):
+        with hold_lock(client, OWNER) as lock, pytest.raises(redis.ConnectionError):
             retry_on_conflict(count)
 
     assert (True, b"1") == (proxy.fired, server.client.get("written"))
@@ -225,7 +225,7 @@ def test_without_the_lock_nothing_is_written(server: DurableRedis) -> None:
             pipe.multi()
             pipe.set("hits", 0)
 
-    with hold_lock(server.client, OURS) as lock:
+    with hold_lock(server.client, OWNER) as lock:
         server.client.set(KEY, json.dumps({"command": "restore", "run": "e5", "since": "now"}))
         with pytest.raises(LockLostError, match="restore of run e5, since now has it"):
             write()

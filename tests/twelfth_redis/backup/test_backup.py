@@ -66,11 +66,11 @@ def test_few_keys_are_one_point_in_time(store: Store) -> None:
     fill(store.client)
     store.client.hset(HISTORY.decode(), mapping={"0002": "{}", "0001": "{}"})
     file = saved(store.client, TWELFTH_RELEASE="abc", TWELFTH_RUN="r1", TWELFTH_OPERATOR="ada")
-    told = verified(file).manifest
+    found = verified(file).manifest
 
-    assert (WHOLE, store.client.dbsize(), ("0001", "0002")) == (told.guarantee, told.keys, told.revisions)
-    assert ("abc", "r1", "ada", 0) == (told.release, told.run, told.operator, told.database)
-    assert (True, True) == (told.server.startswith("valkey 9"), told.payload >= 11)
+    assert (WHOLE, store.client.dbsize(), ("0001", "0002")) == (found.guarantee, found.keys, found.revisions)
+    assert ("abc", "r1", "ada", 0) == (found.release, found.run, found.operator, found.database)
+    assert (True, True) == (found.server.startswith("valkey 9"), found.payload >= 11)
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--before-restore"], 1)])
@@ -104,10 +104,10 @@ def test_many_keys_are_each_by_itself(store: Store) -> None:
     """Then the manifest has an estimate, the trailer the number."""
     fill(store.client)
     done, file = written(store.client)
-    told = verified(file)
+    found = verified(file)
 
-    assert (EACH, EACH) == (done.guarantee, told.manifest.guarantee)
-    assert store.client.dbsize() == done.count == told.trailer.count
+    assert (EACH, EACH) == (done.guarantee, found.manifest.guarantee)
+    assert store.client.dbsize() == done.count == found.trailer.count
     assert len(file) == done.size
 
 
@@ -135,9 +135,9 @@ def test_large_values_and_far_expiries_are_exact(store: Store) -> None:
 
 def test_empty_database_is_a_backup_too(store: Store) -> None:
     """It has no key, and no payload version."""
-    told = verified(saved(store.client))
+    found = verified(saved(store.client))
 
-    assert (0, 0, WHOLE) == (told.trailer.count, told.manifest.payload, told.manifest.guarantee)
+    assert (0, 0, WHOLE) == (found.trailer.count, found.manifest.payload, found.manifest.guarantee)
 
 
 @pytest.mark.parametrize("by", ["whole", "paged"])
@@ -167,9 +167,9 @@ def test_other_databases_are_left_out(store: Store) -> None:
     """The database is the one that the address names."""
     store.client.set("hits", 1)
     store.database(3).mset({"hits": 3, "more": 3})
-    told = verified(saved(store.database(3)))
+    found = verified(saved(store.database(3)))
 
-    assert (2, 3) == (told.trailer.count, told.manifest.database)
+    assert (2, 3) == (found.trailer.count, found.manifest.database)
 
 
 @pytest.mark.parametrize(("by", "guarantee"), [("whole", WHOLE), ("paged", EACH)])
@@ -259,17 +259,17 @@ def test_program_writes_to_standard_output(store: Store) -> None:
 
 def test_program_refuses_a_terminal(store: Store) -> None:
     """Exit 2: the file is binary."""
-    ours, theirs = pty.openpty()
+    screen, terminal = pty.openpty()
     ended = subprocess.run(
         [sys.executable, "-m", "admin.backup"],
-        stdout=theirs,
+        stdout=terminal,
         stderr=subprocess.PIPE,
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **store.environment},
         check=False,
     )
-    os.close(ours)
-    os.close(theirs)
+    os.close(screen)
+    os.close(terminal)
 
     assert (2, True) == (ended.returncode, b"invoke backup FILE" in ended.stderr)
 

@@ -68,7 +68,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def test_damaged_backup_is_neither_verified_nor_restored(
     store: Store, damage: Callable[[random.Random, bytes], bytes]
 ) -> None:
-    """Each is refused in one line, twice, and all databases are what they were, the one aside included."""
+    """Each is refused in one line, twice, and all databases are what they were, the staging one included."""
     chance = random.Random(SEED)  # noqa: S311 - repeatable is what it has to be
     file = saved(store.client)
     store.client.incr("hits")  # so that a restore would show

@@ -143,8 +143,8 @@ def test_crafted_file_is_refused_in_little_memory(tmp_path: Path, craft: Any) ->
 @pytest.mark.parametrize("field", ["format", "revisions", "guarantee", "keys", "time", "twelfth"])
 def test_manifest_may_nest_what_it_likes(field: str, depth: int) -> None:
     """It is damaged, and that is all."""
-    told = json.loads(opening(MANIFEST).split(b"\r\n")[4]) | {field: "NESTED"}
-    text = json.dumps(told, separators=(",", ":")).encode().replace(b'"NESTED"', b"[" * depth + b"]" * depth)
+    fields = json.loads(opening(MANIFEST).split(b"\r\n")[4]) | {field: "NESTED"}
+    text = json.dumps(fields, separators=(",", ":")).encode().replace(b'"NESTED"', b"[" * depth + b"]" * depth)
 
     assert "\n" not in why(packed(command(b"ECHO", text)))
 

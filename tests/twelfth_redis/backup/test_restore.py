@@ -249,7 +249,7 @@ def test_leftover_of_a_killed_restore_is_flushed(store: Store) -> None:
 
 
 def test_killed_restore_leaves_live_data_alone(store: Store) -> None:
-    """What it leaves aside is marked, and the next restore clears it away."""
+    """What it leaves staged is marked, and the next restore clears it away."""
     file = large(store)
     before = contents(store.client)
     program = begin(store, file)
@@ -265,7 +265,7 @@ def test_killed_restore_leaves_live_data_alone(store: Store) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stopped_restore_leaves_nothing(store: Store, number: signal.Signals) -> None:
-    """One line, the exit code of the signal, nothing aside, no lock."""
+    """One line, the exit code of the signal, nothing staged, no lock."""
     file = large(store)
     before = digest(store.client)
     program = begin(store, file)
@@ -503,7 +503,7 @@ def test_database_aside_that_somebody_flushed_is_not_swapped_in(store: Store, la
     fill(store.client)
     file = saved(store.client)
     before = digest(store.client)
-    late(moment, lambda aside: store.database(aside.number).flushdb())
+    late(moment, lambda staging: store.database(staging.number).flushdb())
 
     with pytest.raises(LockLostError, match="was flushed; repeat the restore"):
         restored(file, store.client)
@@ -528,7 +528,7 @@ def test_stranger_that_comes_last_is_not_swapped_in(store: Store, late: Late) ->
     fill(store.client)
     file = saved(store.client)
     before = digest(store.client)
-    late("swap", lambda aside: store.database(aside.number).set("stranger", 1))
+    late("swap", lambda staging: store.database(staging.number).set("stranger", 1))
 
     with pytest.raises(RefusedError, match="30 keys are there of 29 that were loaded aside: somebody else writes"):
         restored(file, store.client)
@@ -540,7 +540,7 @@ def test_key_that_is_lost_last_is_missed(store: Store, late: Late) -> None:
     fill(store.client)
     file = saved(store.client)
     before = digest(store.client)
-    late("swap", lambda aside: store.database(aside.number).delete("hits"))
+    late("swap", lambda staging: store.database(staging.number).delete("hits"))
 
     with pytest.raises(RefusedError, match="28 keys are there of 29"):
         restored(file, store.client)
@@ -552,7 +552,7 @@ def test_key_that_expires_last_is_missed_by_nobody(store: Store, late: Late) -> 
     fill(store.client)
     store.client.set("short", 1, px=300)
     file = saved(store.client)
-    late("swap", lambda aside: eventually(lambda: not store.database(aside.number).exists("short")))
+    late("swap", lambda staging: eventually(lambda: not store.database(staging.number).exists("short")))
 
     assert 29 == restored(file, store.client).count
 

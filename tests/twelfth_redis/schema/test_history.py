@@ -86,7 +86,7 @@ def test_whoever_takes_over_may_finish_what_it_knows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "to", "told"),
+    ("before", "to", "expected"),
     [
         (past(), "", ["apply 0001: First", "apply 0002: Second", "apply 0003: Third"]),
         (past(), "2", ["apply 0001: First", "apply 0002: Second"]),
@@ -99,10 +99,10 @@ def test_whoever_takes_over_may_finish_what_it_knows() -> None:
         (past(FIRST, SECOND, unfinished=replace(SECOND, down=True)), "1", ["take back 0002: Second"]),
     ],
 )
-def test_the_way_leads_from_what_is_to_what_is_wanted(before: History, to: str, told: list[str]) -> None:
+def test_the_way_leads_from_what_is_to_what_is_wanted(before: History, to: str, expected: list[str]) -> None:
     """Up in order, down in reverse; what is unfinished counts as there and as not there."""
 
-    assert told == [str(move) for move in plan.moves(KNOWN, before, to)]
+    assert expected == [str(move) for move in plan.moves(KNOWN, before, to)]
 
 
 def test_where_there_is_no_way_back_it_says_so() -> None:

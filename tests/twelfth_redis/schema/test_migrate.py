@@ -71,9 +71,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def migrate(server: DurableRedis, *arguments: str, folder: Path | None = None, **told: str) -> Outcome:
+def migrate(server: DurableRedis, *arguments: str, folder: Path | None = None, **run: str) -> Outcome:
     """Run it."""
-    return ran(server, "migrate", *arguments, folder=folder, **told)
+    return ran(server, "migrate", *arguments, folder=folder, **run)
 
 
 def says(outcome: Outcome) -> tuple[int | None, list[str], str]:
@@ -114,9 +114,9 @@ def test_all_is_applied_and_recorded(server: DurableRedis) -> None:
 
     assert (0, [f"applied {FIRST}", f"applied {SECOND}"], "") == says(first)
     assert (0, ["nothing to do: the data is at revision 0002"], "") == says(migrate(server))
-    told = records(server)["0002"]
+    found = records(server)["0002"]
     assert ("r1", "a1", "ann", False, False) == tuple(
-        told[name] for name in ("release", "run", "operator", "baseline", "down")
+        found[name] for name in ("release", "run", "operator", "baseline", "down")
     )
     assert 0 == server.client.exists(KEY, UNFINISHED)
 
@@ -125,10 +125,10 @@ def test_there_and_back(server: DurableRedis) -> None:
     """To a revision that is named, in whichever direction."""
     migrate(server)
 
-    told = "migrate: a worker of this release is not ready without {}; to have it: invoke migrate\n"
-    assert (0, [f"took back {SECOND}"], told.format("0002")) == says(migrate(server, "--to", "1"))
+    found = "migrate: a worker of this release is not ready without {}; to have it: invoke migrate\n"
+    assert (0, [f"took back {SECOND}"], found.format("0002")) == says(migrate(server, "--to", "1"))
     assert (["0001"], 0) == (applied(server), server.client.exists(SINCE))
-    assert (0, [f"took back {FIRST}"], told.format("0001, 0002")) == says(migrate(server, "--to", "0"))
+    assert (0, [f"took back {FIRST}"], found.format("0001, 0002")) == says(migrate(server, "--to", "0"))
     assert (0, ["nothing to do: the data is at revision 0000"]) == says(migrate(server, "--to", "0"))[:2]
     assert b"0" == server.client.get("hits")
 
@@ -204,13 +204,13 @@ def test_the_state_is_told_as_a_table_and_as_json(server: DurableRedis) -> None:
     """With what is wrong on standard error, exit 0: it was asked, and it answers."""
     migrate(server, "--to", "1", release="r1", run="a1", operator="ann")
     lines = migrate(server, "--status").out.splitlines()
-    told = json.loads(migrate(server, "--status", "--json").out)
+    found = json.loads(migrate(server, "--status", "--json").out)
 
     assert ["REVISION", "0001", "0002"] == [line.split()[0] for line in lines]
     assert ["STATE", "applied", "pending"] == [line.split()[1] for line in lines]
-    assert ("0001", []) == (told["revision"], told["problems"])
+    assert ("0001", []) == (found["revision"], found["problems"])
     assert [("0001", "applied", "ann"), ("0002", "pending", "")] == [
-        (each["revision"], each["state"], each["operator"]) for each in told["migrations"]
+        (each["revision"], each["state"], each["operator"]) for each in found["migrations"]
     ]
 
 
@@ -248,8 +248,8 @@ def contracted(server: DurableRedis) -> None:
 
 def unfinished(server: DurableRedis) -> None:
     """Let another release have begun something."""
-    begun = records(server)["0002"] | {"release": "r9", "run": "z9"}
-    server.client.set(UNFINISHED, json.dumps(begun))
+    left = records(server)["0002"] | {"release": "r9", "run": "z9"}
+    server.client.set(UNFINISHED, json.dumps(left))
 
 
 @pytest.mark.parametrize(
@@ -390,10 +390,10 @@ def test_what_redis_did_in_part_is_unfinished(server: DurableRedis, folder: Path
     """It rolls nothing back; the state says so, and so does the release that tries to go on."""
     (folder / "0003_faulty.py").write_text(HALF_REFUSED)
     migrate(server, folder=folder, release="r1", run="a1")
-    told = json.loads(migrate(server, "--status", "--json", folder=folder, release="r2").out)
+    found = json.loads(migrate(server, "--status", "--json", folder=folder, release="r2").out)
 
-    assert ["applied", "applied", "unfinished"] == [each["state"] for each in told["migrations"]]
-    assert "0003 (faulty) was left unfinished by release r1, run a1" in told["problems"][0]
+    assert ["applied", "applied", "unfinished"] == [each["state"] for each in found["migrations"]]
+    assert "0003 (faulty) was left unfinished by release r1, run a1" in found["problems"][0]
     assert b"1" == server.client.get("visits")
 
 
