@@ -195,6 +195,15 @@ def test_image_that_cannot_be_made_changes_nothing(project: Project, image: str)
     assert [] == [change for change in project.world.done if not change.startswith("image")]
 
 
+def test_image_that_was_removed_is_made_again_and_replaces_nothing(serving: Project) -> None:
+    """Only with it is it known that what serves is made from the same."""
+    before = serving.ids()
+    serving.world.images.remove("app:one")
+
+    assert ["image app:one"] == serving.up()
+    assert before == serving.ids()
+
+
 def test_image_of_a_new_release_that_cannot_be_made_keeps_what_serves(serving: Project) -> None:
     """The same replicas, and a plan that says what is still to be done."""
     before = serving.ids()
