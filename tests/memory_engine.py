@@ -6,6 +6,7 @@ be tested on it. Its runs interpret a few commands, see `PROGRAMS`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import shlex
@@ -173,7 +174,7 @@ class Memory(Engine):
         now = self.world.replicas.get(replica.name, replica)
         return self.world.healths.get(replica.name, Health(is_ready=now.is_running))
 
-    @property
+    @functools.cached_property
     def runs(self) -> MemoryRuns:
         """Return the runs of this world."""
         return MemoryRuns(self.stack, self.world)
@@ -290,6 +291,11 @@ class MemoryRuns(Runs):
     def __init__(self, stack: Stack, world: World) -> None:
         """Take the stack and the world."""
         self.stack, self.world = stack, world
+        self.pinned: dict[str, Recipe] = {}
+
+    def pin(self, replica: Replica) -> None:
+        """Keep the recipe."""
+        self.pinned[replica.id] = self._recipe(replica)
 
     def start(self, request: RunRequest) -> Session:
         """Start a process with the replica's environment."""
@@ -339,6 +345,8 @@ class MemoryRuns(Runs):
 
     def _recipe(self, replica: Replica) -> Recipe:
         """Return what a replica was made from, or one of a built release would be; raises `NotUpError` without it."""
+        if pinned := self.pinned.get(replica.id):
+            return pinned
         if replica.id:
             if replica.id in {each.id for each in self.world.replicas.values()}:
                 return replica.recipe

@@ -141,6 +141,26 @@ def in_console(project: Project, *lines: str, redis_url: str = "") -> None:
     assert 0 == done.returncode, done.stderr
 
 
+def test_restore_goes_on_with_what_it_began_with(serving: Project, file: Path) -> None:
+    """A deploy replaces the worker between the save that it makes first and the restore itself."""
+    serving.invoke("backup", str(file))
+    in_console(serving, "redis.set('twelfth:lock', 'somebody', ex=60)")
+    restore = serving.start("restore", "--yes", "--wait", "60", str(file))
+    runs = serving.engine().runs
+    assert eventually(lambda: runs.records()[-1].is_running and runs.records()[-1].command[-1] == "60")
+    compose = serving.directory / "docker-compose.yml"
+    compose.write_text(compose.read_text("utf-8").replace("stop_grace_period: 10s", "stop_grace_period: 11s"), "utf-8")
+    serving.up()
+    in_console(serving, "redis.delete('twelfth:lock')")
+
+    assert 0 == restore.wait(60)
+    assert ["replace worker-1: stop_grace_period changed"] == serving.steps()
+    assert [0, 0] == [run.exit_code for run in runs.records() if run.command[2] in {"admin.restore", "admin.backup"}][
+        -2:
+    ]
+    assert "admin.restore" == runs.records()[-1].command[2]
+
+
 def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path) -> None:
     """And the backup that it takes first undoes the restore."""
     serving.invoke("reset", "--to", "41")

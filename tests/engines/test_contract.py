@@ -469,6 +469,18 @@ def test_run_is_made_from_the_replica_that_was_chosen_or_not_at_all(empty: Site)
     assert () == empty.engine().runs.records()
 
 
+def test_pinned_replica_may_go(empty: Site) -> None:
+    """Runs of the same command are made from what it was."""
+    empty.create()
+    engine, replica = empty.engine(), empty.replica()
+    engine.runs.pin(replica)
+    engine.remove_replica(replica)
+    session = engine.runs.start(new_request(("printenv", "COLOUR"), replica, interactive=False))
+
+    assert [(STDOUT, b"red\n")] == list(session.output())
+    assert 0 == session.wait()
+
+
 def test_run_of_a_built_release_needs_no_replica(empty: Site) -> None:
     """Only that it is built, and the networks."""
     source = from_release(empty.engine().stack)

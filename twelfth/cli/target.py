@@ -74,7 +74,9 @@ class Target:
         """Return what runs are made from: a replica that serves, or the built release that was named."""
         from twelfth.runs.source import choose_source
 
-        return choose_source(self.engine, self.release, self.location.runs_from if self.location else "")
+        source = choose_source(self.engine, self.release, self.location.runs_from if self.location else "")
+        self.engine.runs.pin(source)
+        return source
 
     def engine_to_deploy(self, scale: Sequence[str] = ()) -> Engine:
         """Return the engine with the stack of the named release, which must be built, or of what the files make."""

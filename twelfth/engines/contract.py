@@ -134,6 +134,13 @@ class Runs(ABC):
         """
 
     @abstractmethod
+    def pin(self, replica: Replica) -> None:
+        """Have every later run of this object that is made from the replica made from what it is now.
+
+        So the runs of one command are of one release, even where a deploy removes the replica meanwhile.
+        """
+
+    @abstractmethod
     def detach(self, request: RunRequest) -> None:
         """Start a run as `start` does, with nobody at its streams."""
 

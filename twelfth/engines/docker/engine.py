@@ -126,7 +126,7 @@ class Docker(Engine):
         """Run the container's healthcheck in it."""
         return health.check_health(self.api, replica)
 
-    @property
+    @functools.cached_property
     def runs(self) -> Runs:
         """Return the project's one-off containers."""
         return DockerRuns(self.api, self.stack)

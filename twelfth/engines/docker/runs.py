@@ -32,6 +32,7 @@ class DockerRuns(Runs):
     def __init__(self, api: docker.APIClient, stack: Stack) -> None:
         """Take the connected client and the stack."""
         self.api, self.stack, self.project = api, stack, stack.project
+        self._pinned: dict[str, Body] = {}
 
     def start(self, request: RunRequest) -> Session:
         """Create a container as the worker's, compare the two, attach, start.
@@ -51,6 +52,11 @@ class DockerRuns(Runs):
             return self._attach_and_start(request)
         finally:
             reaper.leave_behind(self.stack)
+
+    def pin(self, replica: Replica) -> None:
+        """Inspect the replica's container, and keep the answer."""
+        with docker_errors():
+            self._pinned[replica.id] = self._inspected(replica)
 
     def detach(self, request: RunRequest) -> None:
         """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
@@ -150,7 +156,10 @@ class DockerRuns(Runs):
                 self.api.remove_container(created, v=True)  # not by force: it may be started at this moment
 
     def _worker(self, replica: Replica) -> Body:
-        """Return the inspected worker, or what one of a built release would be."""
+        """Return the pinned worker, else the inspected one, or what one of a built release would be."""
+        return self._pinned.get(replica.id) or self._inspected(replica)
+
+    def _inspected(self, replica: Replica) -> Body:
         if replica.id:
             if worker := inspect_container(self.api, replica.id):
                 return worker

@@ -141,7 +141,7 @@ class Local(Engine):
 
         return check_health(replica, read_json(self.home / "services" / f"{replica.name}.json"))
 
-    @property
+    @functools.cached_property
     def runs(self) -> Runs:
         """Return the stack's run directories."""
         return LocalRuns(self.home, self._worker)

@@ -38,6 +38,7 @@ class LocalRuns(Runs):
     def __init__(self, home: Path, worker: Callable[[Replica], Spec]) -> None:
         """Take the stack's directory and what tells how a replica was launched."""
         self.home, self.worker = home, worker
+        self._pinned: dict[str, Spec] = {}
 
     def start(self, request: RunRequest) -> Session:
         """Write what the run is, start its monitor, and have that start the run."""
@@ -51,6 +52,10 @@ class LocalRuns(Runs):
             session = LocalSession(directory, spec | {"environment": run_environment(worker, request)})
         session.start()
         return session
+
+    def pin(self, replica: Replica) -> None:
+        """Keep what the replica was launched from."""
+        self._pinned[replica.id] = self._launched(replica)
 
     def detach(self, request: RunRequest) -> None:
         """Start, and let go: the monitor needs no client."""
@@ -98,6 +103,10 @@ class LocalRuns(Runs):
         return self.home / "runs" / identity
 
     def _worker(self, replica: Replica) -> Spec:
+        """Return what a replica was launched from when it was pinned, else what it is launched from now."""
+        return self._pinned.get(replica.id) or self._launched(replica)
+
+    def _launched(self, replica: Replica) -> Spec:
         """Return what a replica was launched from, which an `up` may have replaced since it was chosen."""
         worker = self.worker(replica)
         if not has_shape(worker, WORKER):
