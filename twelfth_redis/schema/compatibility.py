@@ -38,7 +38,7 @@ def _edited(known: Mapping[str, Migration], history: History) -> tuple[str, ...]
         f"{revision} was edited after it was applied ({done.applied}, release {done.release or 'unknown'}); "
         "put it back as it was, and make the change a new revision"
         for revision, done in history.applied.items()
-        if revision in known and known[revision].checksum != done.checksum
+        if revision in known and not known[revision].is_of(done.checksum)
     )
 
 

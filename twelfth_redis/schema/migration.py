@@ -4,7 +4,8 @@ A file is `NNNN_name.py`; the first line of its docstring is its title. It has `
 is done at once; or, for many keys, `MATCH` (a glob, https://redis.io/docs/latest/commands/scan/) and
 `each(keys, read, write)`, which queues what is done to one batch and must be safe to repeat. `down`, or `each_down`,
 is the way back, where there is one. `READS` names the keys on which `up` and `down` decide: it is done again where
-they change meanwhile. `CONTRACT = True` says that older releases cannot work with the data any more.
+they change meanwhile. `CONTRACT = True` says that older releases cannot work with the data any more. `FORMER_CHECKSUMS`
+are those of earlier texts of the file that did the same, such as before an import was renamed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Way:
 
 @dataclass(frozen=True)
 class Migration:
-    """One revision; the checksum is the SHA-256 of its file, `down` is None where there is no way back."""
+    """One revision; the checksum is the SHA-256 of its file, `former` those of earlier texts that did the same.
+
+    `down` is None where there is no way back.
+    """
 
     revision: str
     title: str
@@ -53,6 +57,11 @@ class Migration:
     up: Way
     down: Way | None = None
     contract: bool = False
+    former: tuple[str, ...] = ()
+
+    def is_of(self, checksum: str) -> bool:
+        """Return whether what was applied under a checksum is what this revision does."""
+        return checksum in (self.checksum, *self.former)
 
 
 def load(folder: Path) -> tuple[Migration, ...]:
@@ -100,6 +109,7 @@ def _load(path: Path) -> Migration:
         up=up,
         down=down,
         contract=bool(getattr(module, "CONTRACT", False)),
+        former=tuple(getattr(module, "FORMER_CHECKSUMS", ())),
     )
 
 

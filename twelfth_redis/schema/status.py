@@ -50,7 +50,7 @@ def _state(revision: str, known: Migration | None, history: History) -> State:
 def _applied_state(known: Migration | None, done: Applied) -> str:
     if known is None:
         return "unknown"
-    if known.checksum != done.checksum:
+    if not known.is_of(done.checksum):
         return "edited"
     return "marked" if done.baseline else "applied"
 
