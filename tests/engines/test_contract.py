@@ -93,8 +93,10 @@ class Site:
         engine = self.engine()
         lifecycle.down(engine, Recorded(), volumes=True, history=True)
         if isinstance(engine, Docker):
-            for image in engine.api.images(name=self.stack.project):
-                engine.api.remove_image(image["Id"], force=True)
+            own = f"{self.stack.project}:"
+            found = [tag for image in engine.api.images() for tag in image["RepoTags"] or [] if tag.startswith(own)]
+            for tag in found:  # not the image itself, which other sites have under their own names
+                engine.api.remove_image(tag)
 
     @property
     def app(self) -> Service:
