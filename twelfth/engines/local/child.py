@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pty
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from twelfth.engines import multiplex
-from twelfth.engines.end_of_input import type_end
 from twelfth.engines.local.descendants import end_descendants, reap_orphans
 from twelfth.engines.local.launch import end_with_parent
 
@@ -51,7 +49,7 @@ class Child:
         return {stream: source for stream, source in outputs.items() if source}
 
     def _start_on_terminal(self) -> dict[int, IO[bytes]]:
-        near, far = pty.openpty()
+        near, far = os.openpty()
         self._process = self._popen(_take_terminal, stdin=far, stdout=far, stderr=far)
         os.close(far)
         self._input = terminal = os.fdopen(near, "r+b", buffering=0)
@@ -150,6 +148,8 @@ class Child:
         if not self.has_terminal:
             self._close_input()
         elif self._input:
+            from twelfth.engines.end_of_input import type_end
+
             with contextlib.suppress(OSError):
                 type_end(self._input.write, self._has_ended_within)
 
