@@ -67,11 +67,12 @@ def environment(service: Service, fill: Fill) -> dict[str, str]:
 
 def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
     """Return what a process of the service would be made from, `directory` being the stack's own."""
+    local = declared_local(service)
     return {
         "directory": str(directory),
         **({"image": service.image} if service.build else {}),
-        "command": json.dumps([fill(word) for word in declared_local(service).command]),
-        "healthcheck": json.dumps([fill(word) for word in declared_local(service).healthcheck]),
+        "command": json.dumps([fill(word) for word in local.command]),
+        **({"healthcheck": json.dumps([fill(word) for word in local.healthcheck])} if local.healthcheck else {}),
         **{f"environment.{name}": value for name, value in environment(service, fill).items()},
         "restart": service.restart,
         "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
@@ -88,7 +89,7 @@ def replica_spec(service: Service, number: int, recipe: Recipe, environment: Map
         "release": release_of(service) if service.build else "",
         "address": f"{LOOPBACK}:{port}" if port else "",
         "command": json.loads(recipe["command"]),
-        "healthcheck": json.loads(recipe["healthcheck"]),
+        "healthcheck": json.loads(recipe.get("healthcheck", "[]")),
         "environment": {**environment, "REPLICA": f"{service.name}-{number}"},
         "directory": str(home),
     }
