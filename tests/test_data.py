@@ -97,7 +97,7 @@ def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Pro
 
     assert (False, "The data lacks revision 0001, 0002; try: invoke migrate") == (before["ready"], before["why"])
     assert sentence.startswith("Hello World! ")
-    assert "the data lacks revision 0001, 0002" in after.stdout
+    assert "what serves is not ready (The data lacks revision 0001, 0002; try: invoke migrate)" in after.stdout
     assert status(serving)["ready"]
 
 
