@@ -159,6 +159,8 @@ def test_restore_goes_on_with_what_it_began_with(serving: Project, file: Path) -
         -2:
     ]
     assert "admin.restore" == runs.records()[-1].command[2]
+    for saved in (serving.directory / "backups").glob("*-before-restore.resp.gz"):
+        saved.unlink()
 
 
 def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path) -> None:
