@@ -71,8 +71,20 @@ def check(c: Context) -> None:
 
 @command(takes_words=True)
 def test(c: Context) -> None:
-    """Run the tests; what follows -- goes to pytest."""
-    _develop(c, shlex.join(["pytest", *words_after_dashes()]))
+    """Run the tests; what follows -- goes to pytest, which then runs what it says, one after the other.
+
+    Without any, several run at once. What failed is repeated then, one after the other: it may have failed for what ran
+    beside it.
+    """
+    if words := words_after_dashes():
+        _develop(c, shlex.join(["pytest", *words]))
+        return
+    try:
+        _develop(c, "pytest -n auto --dist loadfile -m 'not alone'")
+    except Exit:
+        print("what failed is repeated, with nothing beside it", flush=True)
+        _develop(c, "pytest --last-failed --last-failed-no-failures none")
+    _develop(c, "pytest -m alone")
 
 
 @command(takes_words=True)

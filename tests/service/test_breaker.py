@@ -40,6 +40,7 @@ def test_a_hit_whose_reply_is_late_is_not_sent_again() -> None:
         assert 1 == scripted.incremented
 
 
+@pytest.mark.alone
 def test_a_burst_at_a_black_hole_is_answered_in_time(serve: Callable[..., Process]) -> None:
     """Five requests for every thread: each has its 503 within the promise, the ones that queued too."""
     with black_hole() as port, ThreadPoolExecutor(40) as clients:

@@ -167,7 +167,7 @@ def test_run_ends_with_a_monitor_that_was_killed(runs: LocalRuns, start: Start, 
     session.monitor.kill()
 
     assert eventually(lambda: set() == marked(tmp_path))
-    assert ["lost"] == [run.state for run in runs.records()]
+    assert eventually(lambda: ["lost"] == [run.state for run in runs.records()])
 
 
 @linux
