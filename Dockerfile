@@ -30,11 +30,12 @@ RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --root-u
 # Owned by root and readable by all, whatever the umask of the machine that builds.
 COPY service service
 COPY admin admin
-RUN chmod -R a+rX,go-w service admin \
- && python -m compileall -q --invalidation-mode unchecked-hash service admin
+COPY twelfth_redis twelfth_redis
+RUN chmod -R a+rX,go-w service admin twelfth_redis \
+ && python -m compileall -q --invalidation-mode unchecked-hash service admin twelfth_redis
 
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --retries=3 CMD ["python", "-m", "service.health"]
+HEALTHCHECK --interval=5s --timeout=5s --retries=3 CMD ["python", "-m", "service.health"]
 CMD ["python", "-m", "service"]

@@ -6,8 +6,10 @@ import code
 import os
 import sys
 
+from admin import _command
 from service.counter import open_counter
-from service.settings import SettingsError, read_settings
+from twelfth_redis.errors import SettingsError
+from twelfth_redis.settings import read_settings
 
 
 def main() -> int:
@@ -15,8 +17,8 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
-        sys.stderr.write(f"console: {error}\n")
-        return 2
+        _command.say("console", str(error))
+        return error.exit_code
     counter = open_counter(settings)
     names = {"__name__": "__console__", "counter": counter, "redis": counter.client}
     if not sys.stdin.isatty():

@@ -6,31 +6,27 @@ import argparse
 import os
 import sys
 
-from admin.store.connection import connect
-from admin.store.face import ended, not_negative
-from admin.store.lock import held, owner
-from service.counter import HIGHEST, KEY, LOWEST, set_to, was
+from admin import _command
+from service.counter import HIGHEST, KEY, LOWEST, reset
+from twelfth_redis.connection import connect, redis_errors
+from twelfth_redis.lock import owner
+
+NAME = "reset"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Reset, and return the exit code: 0 done, 1 refused or Redis is away, 2 misuse."""
-    options = _parser().parse_args(arguments)
-    return ended("reset", lambda: _reset(options.to, options.wait))
+    parser = _command.parser(NAME, __doc__)
+    parser.add_argument("--to", type=_integer, default=0, metavar="N", help="what the counter is set to (default: 0)")
+    _command.add_wait(parser)
+    options = parser.parse_args(arguments)
+    return _command.run(NAME, lambda: _reset(options.to, options.wait))
 
 
 def _reset(to: int, wait: float) -> None:
-    with held(connect(os.environ), owner("reset", os.environ), wait=wait) as lock, lock.transaction() as pipe:
-        pipe.multi()
-        set_to(pipe, to)
-        before = was(pipe.execute(raise_on_error=False))
+    with redis_errors():
+        before = reset(connect(os.environ), owner(NAME, os.environ), to, wait)
     sys.stdout.write(f"{KEY} was {'not set' if before is None else before}, is {to} now\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m admin.reset", description=__doc__)
-    parser.add_argument("--to", type=_integer, default=0, metavar="N", help="what the counter is set to (default: 0)")
-    parser.add_argument("--wait", type=not_negative, default=0.0, metavar="S", help="wait for the lock (default: 0 s)")
-    return parser
 
 
 def _integer(text: str) -> int:
@@ -38,8 +34,7 @@ def _integer(text: str) -> int:
     digits = text.removeprefix("-")
     if digits.isascii() and digits.isdigit() and len(digits) <= len(str(HIGHEST)) and LOWEST <= int(text) <= HIGHEST:
         return int(text)
-    message = f"must be an integer of 64 bits, not {text[:40]!r}"
-    raise argparse.ArgumentTypeError(message)
+    raise argparse.ArgumentTypeError(f"must be an integer of 64 bits, not {text[:40]!r}")
 
 
 if __name__ == "__main__":

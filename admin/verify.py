@@ -2,83 +2,43 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass
-from typing import BinaryIO
 
-from admin.store.ahead import ahead
-from admin.store.archive import ArchiveError, Manifest, Trailer, printable
-from admin.store.gzipped import unpacked
-from admin.store.reading import Reading
+from admin import _command
+from twelfth_redis.backup.verify import Verified, verify
+from twelfth_redis.errors import FormatError, RefusedError
 
-REFUSED, MISUSE = 1, 2
+NAME = "verify"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Check the file, and return the exit code: 0 it is right, 1 it is not (one line says why), 2 misuse."""
-    options = _parser().parse_args(arguments)
-    if options.file == "-" and sys.stdin.isatty():
-        return _say("it reads a backup from standard input, which is a terminal; type: invoke verify FILE", MISUSE)
-    try:
-        with open(0 if options.file == "-" else options.file, "rb", closefd=options.file != "-") as stream:
-            found = verify(stream)
-    except (ArchiveError, OSError) as error:
-        name = "the file" if options.file == "-" else options.file
-        return _say(f"{name}: {error if isinstance(error, ArchiveError) else error.strerror}", REFUSED)
-    print(json.dumps(found.values()) if options.json else "\n".join(found.lines()))
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m admin.verify", description=__doc__)
+    parser = _command.parser(NAME, __doc__)
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="the backup (default: standard input)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
+    options = parser.parse_args(arguments)
+    return _command.run(NAME, lambda: _verify(options.file, as_json=options.json))
 
 
-def _say(why: str, code: int) -> int:
-    sys.stderr.write(f"verify: {why}\n")
-    return code
+def _verify(file: str, *, as_json: bool) -> None:
+    if file == "-":
+        why = "it reads a backup from standard input, which is a terminal; type: invoke verify FILE"
+        _command.refuse_terminal(sys.stdin, why)
+    found = _verified(file)
+    print(json.dumps(found.values()) if as_json else "\n".join(found.lines()))
 
 
-@dataclass(frozen=True)
-class Verified:
-    """A backup that is right."""
-
-    manifest: Manifest
-    trailer: Trailer
-
-    def values(self) -> dict[str, object]:
-        """Return all that it says, with JSON's types."""
-        return asdict(self.manifest) | asdict(self.trailer)
-
-    def lines(self) -> list[str]:
-        """Return what matters for people, aligned."""
-        told = self.manifest
-        by = [f"release {told.release}" * bool(told.release), f"run {told.run}" * bool(told.run), told.operator]
-        rows = {
-            "made": ", ".join([told.time, *filter(None, by)]),
-            "server": f"{told.server}, database {told.database}, payload version {told.payload}",
-            "keys": f"{self.trailer.count:,}, {told.guarantee}",
-            "migrations": ", ".join(told.revisions) or "none",
-            "sha256": self.trailer.sha256,
-        }
-        return [f"{name:<11} {printable(value)}" for name, value in rows.items()]
-
-
-def verify(stream: BinaryIO) -> Verified:
-    """Return what a backup says of itself, after every byte of it was checked; raises ArchiveError.
-
-    Each key's own checksum is left to Redis, which refuses one that is wrong before a restore swaps anything in.
-    """
-    reading = Reading(ahead(unpacked(stream)))
-    for _ in reading.batches():
-        pass
-    if reading.trailer is None:
-        raise ArchiveError("its end is missing; use another copy of the file")
-    return Verified(reading.manifest, reading.trailer)
+def _verified(file: str) -> Verified:
+    """Return what the file says; raises RefusedError that names the file."""
+    name = "the file" if file == "-" else file
+    try:
+        with open(0 if file == "-" else file, "rb", closefd=file != "-") as stream:
+            return verify(stream)
+    except FormatError as error:
+        raise RefusedError(f"{name}: {error}") from error
+    except OSError as error:
+        raise RefusedError(f"{name}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from admin.store import runner
-from admin.store.connection import connect
-from admin.store.history import Applied
-from admin.store.lock import held, owner
-from admin.store.migration import Migration, Way
-from admin.store.plan import Move
-from service.counter import now
+from twelfth_redis.connection import connect
+from twelfth_redis.lock import hold_lock, owner
+from twelfth_redis.schema import runner
+from twelfth_redis.schema.history import Applied
+from twelfth_redis.schema.migration import Migration, Way
+from twelfth_redis.schema.pace import Pace
+from twelfth_redis.schema.plan import Move
+from twelfth_redis.schema.revisions import now
 
 if TYPE_CHECKING:
     import redis
@@ -30,8 +31,8 @@ def each(keys: list[bytes], _read: redis.Redis, write: Pipeline) -> None:
 def ours(client: redis.Redis) -> int:
     """Migrate; return how many keys there were."""
     move = Move(Migration("0003", "Let keys expire", "", Way(each=each, match=MATCH)))
-    with held(client, owner("bench", os.environ)) as lock:
-        return runner.apply(lock, move, Applied("0003"), runner.Pace(print), now)
+    with hold_lock(client, owner("bench", os.environ)) as lock:
+        return runner.apply(lock, move, Applied("0003"), Pace(print), now)
 
 
 def loop(client: redis.Redis) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from service.settings import Settings
+    from twelfth_redis.settings import Settings
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,40 +25,45 @@ def main(arguments: list[str] | None = None) -> int:
     for stop in _STOPS:
         signal.signal(stop, lambda *_: sys.exit(0))
     options = _parser().parse_args(arguments)
-    from service.server import listen  # noqa: PLC0415 - after the handlers
-    from service.settings import SettingsError, read_settings  # noqa: PLC0415
+    from service.replica import read_replica  # noqa: PLC0415 - after the handlers
+    from service.server import listen  # noqa: PLC0415
+    from twelfth_redis.errors import SettingsError  # noqa: PLC0415
+    from twelfth_redis.settings import read_settings  # noqa: PLC0415
 
     try:
-        settings = read_settings(os.environ)
+        settings, replica = read_settings(os.environ), read_replica(os.environ)
         listener = listen(options.host, options.port, reuse_port=options.reuse_port)
     except SettingsError as error:
         return _refuse(str(error), 2)
     except OSError as error:
         return _refuse(f"cannot listen on {options.host} port {options.port}: {error.strerror or error}", 1)
-    return _serve(settings, listener, options.threads)
+    return _serve(settings, replica, listener, options.threads)
 
 
-def _serve(settings: Settings, listener: socket.socket, threads: int) -> int:
+def _serve(settings: Settings, replica: str, listener: socket.socket, threads: int) -> int:
     from service.app import create_app  # noqa: PLC0415 - after the handlers
     from service.counter import open_counter  # noqa: PLC0415
-    from service.journal import Journal, adopt_logging  # noqa: PLC0415
+    from service.json_log import JsonLog, adopt_logging  # noqa: PLC0415
+    from service.schema import MIGRATIONS  # noqa: PLC0415
     from service.server import Server  # noqa: PLC0415
+    from twelfth_redis.schema.revisions import required  # noqa: PLC0415
 
-    with contextlib.closing(Journal(_output(), settings.replica)) as journal:
-        adopt_logging(journal)
-        server = Server(create_app(open_counter(settings), settings.replica, journal), listener, threads)
+    with contextlib.closing(JsonLog(_output(), replica)) as log:
+        adopt_logging(log)
+        app = create_app(open_counter(settings), replica, log, required(MIGRATIONS))
+        server = Server(app, listener, threads)
 
         def stop(number: int, _frame: FrameType | None) -> None:
             server.stop()
-            told.append(signal.Signals(number).name)
+            stops.append(signal.Signals(number).name)
 
-        told: list[str] = []
-        for each in _STOPS:
-            signal.signal(each, stop)
+        stops: list[str] = []
+        for number in _STOPS:
+            signal.signal(number, stop)
         host, port = server.address
-        journal.note("start", host=host, port=port, threads=threads, redis=settings.address)
+        log.note("start", host=host, port=port, threads=threads, redis=settings.address)
         unfinished = server.run()
-        journal.note("stop", signal=told[0] if told else None, unfinished=unfinished)
+        log.note("stop", signal=stops[0] if stops else None, unfinished=unfinished)
     return 0
 
 
@@ -84,8 +89,7 @@ def _within(lowest: int, highest: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if text.isascii() and text.isdigit() and lowest <= int(text[:9]) <= highest:
             return int(text)
-        message = f"must be a number from {lowest} to {highest}, not {text[:40]!r}"
-        raise argparse.ArgumentTypeError(message)
+        raise argparse.ArgumentTypeError(f"must be a number from {lowest} to {highest}, not {text[:40]!r}")
 
     return read
 

@@ -4,66 +4,72 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import bottle  # type: ignore[import-untyped]
 
-from service.accept import prefers_json
-from service.counter import AwayError, Counter, NoIntegerError
-from service.requests import ERROR, HITS, accounted, asked_path
-from service.schema import required
+from service.counter import Counter, NoIntegerError
+from service.middleware import ERROR, HITS, asked_path, log_requests
+from service.negotiation import prefers_json
+from twelfth_redis.errors import UnavailableError
+from twelfth_redis.schema.compatibility import pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from wsgiref.types import WSGIApplication
 
-    from service.journal import Journal
+    from service.json_log import JsonLog
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered: a text, the same as a value for JSON, and what the request's line should tell of it."""
+    """What is answered: a text, the same as a value for JSON, and what the request's line in the log holds of it."""
 
     status: int
     text: str
     value: Mapping[str, object]
     headers: Mapping[str, str] = field(default_factory=dict)
-    told: Mapping[str, object] = field(default_factory=dict)
+    log_fields: Mapping[str, object] = field(default_factory=dict)
 
 
-def create_app(
-    counter: Counter, replica: str, journal: Journal, needed: tuple[str, ...] | None = None
-) -> WSGIApplication:
-    """Return the application that counts with `counter` and signs as `replica`; its lines go to the journal.
+def create_app(counter: Counter, replica: str, log: JsonLog, needed: tuple[str, ...]) -> WSGIApplication:
+    """Return the application that counts with `counter` and signs as `replica`; its lines go to `log`.
 
-    `needed` are the revisions without which it is not ready, by default those of this release.
+    `needed` are the revisions without which it is not ready.
     """
     app = bottle.Bottle()
-    app.config["catchall"] = False  # what escapes is told in the journal, not on a page
+    app.config["catchall"] = False  # what escapes goes to the log, not on a page
     app.default_error_handler = _refusal
-    needed = required() if needed is None else needed
+    was_ready: list[bool] = []
+
+    def remembered(answer: Answer) -> Answer:
+        if answer.status == HTTPStatus.OK and not was_ready:
+            was_ready.append(True)
+        return answer
+
     routes: dict[str, Callable[[], Answer]] = {
-        "/": lambda: hit(counter),
-        "/healthz": lambda: Answer(200, "ok", {"ok": True}),
-        "/readyz": lambda: ready(counter, needed),
+        "/": lambda: remembered(hit(counter)),
+        "/healthz": lambda: Answer(200, "ok", {"ok": True}, {"X-Was-Ready": "yes"} if was_ready else {}),
+        "/readyz": lambda: remembered(ready(counter, needed)),
     }
     app.add_hook("before_request", lambda: _insist_on_a_path(routes.keys()))
     for path, decide in routes.items():
         app.route(path, "GET", lambda decide=decide: _response(decide()))
     # Bottle answers HEAD with the GET route, which would count.
     app.route("/", "HEAD", lambda: _response(Answer(200, "", {})))
-    return accounted(app, replica, journal)
+    return log_requests(app, replica, log)
 
 
 def hit(counter: Counter) -> Answer:
     """Count one hit and answer with its number, or with why there is none."""
     try:
         number = counter.hit()
-    except AwayError as error:
+    except UnavailableError as error:
         return _away(error)
     except NoIntegerError as error:
-        return Answer(500, f"Not counted: {error}.", {"error": str(error)}, told={ERROR: str(error)})
-    return Answer(200, f"Hello World! {number} times.", {"hits": number}, told={HITS: number})
+        return Answer(500, f"Not counted: {error}.", {"error": str(error)}, log_fields={ERROR: str(error)})
+    return Answer(200, f"Hello World! {number} times.", {"hits": number}, log_fields={HITS: number})
 
 
 def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
@@ -73,13 +79,13 @@ def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
     """
     try:
         schema = counter.schema()
-    except (AwayError, NoIntegerError) as error:
-        return _away(AwayError(str(error)))
-    pending = [revision for revision in needed if revision not in schema.revisions]
-    known = {"revision": max(schema.revisions, default=""), "since": schema.since, "pending": pending}
-    if pending:
-        said = f"The data lacks revision {', '.join(pending)}; try: invoke migrate"
-        return Answer(503, f"{said}.", {"error": said, **known}, {"Retry-After": "1"}, {ERROR: said})
+    except (UnavailableError, NoIntegerError) as error:
+        return _away(UnavailableError(str(error)))
+    missing = pending(needed, schema.revisions)
+    known = {"revision": max(schema.revisions, default=""), "since": schema.since, "pending": list(missing)}
+    if missing:
+        why = f"The data lacks revision {', '.join(missing)}; try: invoke migrate"
+        return Answer(503, f"{why}.", {"error": why, **known}, {"Retry-After": "1"}, {ERROR: why})
     return Answer(200, "ready", {"ready": True, **known})
 
 
@@ -89,21 +95,19 @@ def _insist_on_a_path(known: Collection[str]) -> None:
         raise bottle.HTTPError(404)
 
 
-def _away(error: AwayError) -> Answer:
-    said = "Redis is away; try again in a second"  # why is the operator's business: it is in the log
-    return Answer(503, f"{said}.", {"error": said}, {"Retry-After": "1"}, {ERROR: str(error)})
+def _away(error: UnavailableError) -> Answer:
+    why = "Redis is away; try again in a second"  # the details are the operator's business: they are in the log
+    return Answer(503, f"{why}.", {"error": why}, {"Retry-After": "1"}, {ERROR: str(error)})
 
 
 def _refusal(error: Any) -> bytes:  # noqa: ANN401 - bottle.HTTPError
     """Return the body of an answer that no route gave, such as 404 and 405."""
-    said = {404: "Not found; GET / counts a hit", 405: "Only GET counts a hit"}.get(
-        error.status_code, error.status_line
-    )
-    return _body(bottle.response, Answer(error.status_code, f"{said}.", {"error": said}))
+    why = {404: "Not found; GET / counts a hit", 405: "Only GET counts a hit"}.get(error.status_code, error.status_line)
+    return _body(bottle.response, Answer(error.status_code, f"{why}.", {"error": why}))
 
 
 def _response(answer: Answer) -> Any:  # noqa: ANN401 - bottle.HTTPResponse
-    bottle.request.environ.update(answer.told)
+    bottle.request.environ.update(answer.log_fields)
     response = bottle.HTTPResponse(status=answer.status, headers=dict(answer.headers))
     response.body = _body(response, answer)
     return response

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 import redis
 
-from service.link import AwayError, Link, connection_arguments, reason
-from service.schema import HISTORY, now
+from service.breaker import Breaker, open_client
+from twelfth_redis.connection import reason
+from twelfth_redis.errors import RedisToolError, UnavailableError
+from twelfth_redis.keys import HISTORY
+from twelfth_redis.lock import hold_lock
+from twelfth_redis.schema.revisions import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from redis.client import Pipeline
 
-    from service.settings import Settings
-
-__all__ = ["HIGHEST", "KEY", "LOWEST", "SINCE", "AwayError", "Counter", "NoIntegerError", "open_counter"]
+    from twelfth_redis.lock import Owner
+    from twelfth_redis.settings import Settings
 
 T = TypeVar("T")
 
@@ -40,19 +43,19 @@ class Schema:
     since: str
 
 
-class NoIntegerError(Exception):
+class NoIntegerError(RedisToolError):
     """The key holds something that cannot be counted on; the message says what to type."""
 
 
 class Counter:
     """The number of hits, as any number of processes and threads share it.
 
-    Every method raises AwayError when Redis cannot be used right now.
+    Every method raises UnavailableError when Redis cannot be used right now.
     """
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self._link = Link(client)
+        self._breaker = Breaker(client)
 
     def hit(self) -> int:
         """Count one hit and return its number, which nobody else gets; raise NoIntegerError where it cannot."""
@@ -60,21 +63,11 @@ class Counter:
 
     def value(self) -> int:
         """Return the number of hits so far, 0 where there is none; raise NoIntegerError."""
-        held = self._ask(lambda client: client.get(KEY))
-        number = integer(held) if held is not None else 0
+        value = self._ask(lambda client: client.get(KEY))
+        number = integer(value) if value is not None else 0
         if number is None:
             raise _no_integer()
         return number
-
-    def reset(self, to: int = 0) -> int | str | None:
-        """Set the counter and return what it was, in one transaction; see `set_to` and `was`."""
-
-        def swap(client: redis.Redis) -> list[object]:
-            transaction = client.pipeline(transaction=True)
-            set_to(transaction, to)
-            return list(transaction.execute(raise_on_error=False))
-
-        return was(self._ask(swap))
 
     def schema(self) -> Schema:
         """Return what was applied to the data."""
@@ -88,26 +81,38 @@ class Counter:
         revisions, since = self._ask(ask)
         if isinstance(revisions, redis.ResponseError):
             raise _explained(revisions) from revisions
-        named = revisions if isinstance(revisions, list) else []
-        told = since.decode(errors="replace") if isinstance(since, bytes) else ""
-        return Schema(tuple(sorted(each.decode(errors="replace") for each in named)), told)
+        names = revisions if isinstance(revisions, list) else []
+        return Schema(
+            tuple(sorted(name.decode(errors="replace") for name in names)),
+            since.decode(errors="replace") if isinstance(since, bytes) else "",
+        )
 
     def _ask(self, command: Callable[[redis.Redis], T]) -> T:
         """Ask, and say what a refusal means: of the command, or of the connection that it needs."""
         try:
-            return self._link.ask(command)
+            return self._breaker.ask(command)
         except redis.ResponseError as error:
             raise _explained(error) from error
 
 
 def open_counter(settings: Settings) -> Counter:
     """Return the counter that `settings` point to, without asking Redis anything yet."""
-    pool = redis.ConnectionPool(**connection_arguments(settings))
-    return Counter(redis.Redis(connection_pool=pool))
+    return Counter(open_client(settings))
 
 
-def set_to(transaction: Pipeline, to: int) -> None:
-    """Queue the commands that set the counter; what they answer is for `was`.
+def reset(client: redis.Redis, owner: Owner, to: int = 0, wait: float = 0.0) -> int | str | None:
+    """Set the counter while holding the lock, in one transaction, and return what it was; see `previous_value`.
+
+    Waits up to `wait` seconds for the lock. Raises RefusedError, UnavailableError and redis.RedisError.
+    """
+    with hold_lock(client, owner, wait=wait) as lock, lock.transaction() as pipe:
+        pipe.multi()
+        queue_set(pipe, to)
+        return previous_value(pipe.execute(raise_on_error=False))
+
+
+def queue_set(transaction: Pipeline, to: int) -> None:
+    """Queue the commands that set the counter; what they answer is for `previous_value`.
 
     SET replaces a value of any type, but its GET option refuses all but strings, hence TYPE and GET.
     """
@@ -117,45 +122,45 @@ def set_to(transaction: Pipeline, to: int) -> None:
     transaction.set(SINCE, now())
 
 
-def was(answers: Sequence[object]) -> int | str | None:
-    """Return what the counter was before `set_to`.
+def previous_value(answers: Sequence[object]) -> int | str | None:
+    """Return what the counter was before `queue_set`, from the answers to it.
 
-    None is for nothing, and a short text fit to be shown for what was no integer. Raises AwayError where Redis
+    None is for nothing, and a short text fit to be shown for what was no integer. Raises UnavailableError where Redis
     refused.
     """
-    kind, held, done, _ = answers
+    kind, value, done, _ = answers
     if isinstance(done, redis.ResponseError):
         raise _explained(done) from done
-    return _shown(kind, held)
+    return _shown(kind, value)
 
 
-def integer(held: object) -> int | None:
+def integer(value: object) -> int | None:
     """Return the number as Redis would read it, or None: no spaces, no plus, no leading zeros, 64 bits."""
-    number = int(held) if isinstance(held, bytes) and _INTEGER.fullmatch(held) else None
+    number = int(value) if isinstance(value, bytes) and _INTEGER.fullmatch(value) else None
     return number if number is not None and LOWEST <= number <= HIGHEST else None
 
 
-def _shown(kind: object, held: object) -> int | str | None:
-    if held is None:
+def _shown(kind: object, value: object) -> int | str | None:
+    if value is None:
         return None
-    if not isinstance(held, bytes):
+    if not isinstance(value, bytes):
         return f"a {kind.decode() if isinstance(kind, bytes) else kind}"
-    number = integer(held)
+    number = integer(value)
     if number is not None:
         return number
-    shown = repr(held[: _SHOWN + 1].decode(errors="backslashreplace"))
-    return shown if len(held) <= _SHOWN else f"{shown[:_SHOWN]}…' ({len(held)} bytes)"
+    shown = repr(value[: _SHOWN + 1].decode(errors="backslashreplace"))
+    return shown if len(value) <= _SHOWN else f"{shown[:_SHOWN]}…' ({len(value)} bytes)"
 
 
 def _no_integer() -> NoIntegerError:
     return NoIntegerError(f"the key {KEY} holds no integer; `invoke reset` sets it to 0")
 
 
-def _explained(error: redis.ResponseError) -> NoIntegerError | AwayError:
+def _explained(error: redis.ResponseError) -> NoIntegerError | UnavailableError:
     """Return what a refusal of Redis means here: a bad value, or a server that takes no writes just now."""
     text = str(error)
     if "overflow" in text:
         return NoIntegerError(f"the key {KEY} is at the end of 64 bits; `invoke reset` sets it to 0")
     if "not an integer" in text or "WRONGTYPE" in text:
         return _no_integer()
-    return AwayError(f"Redis refuses: {reason(error)}")
+    return UnavailableError(f"Redis refuses: {reason(error)}")

@@ -1,4 +1,4 @@
-"""waitress as process 1: it serves until it is told to stop, and then loses nobody who had already come.
+"""waitress as process 1: it serves until it is stopped, and then loses nobody who had already come.
 
 waitress's own way out (`waitress.server.BaseWSGIServer.run`) cancels what is queued and forgets who waits in the
 listen backlog, so the loop is run here, on waitress's parts: the dispatcher's threads, its channels, its poll loop.
@@ -87,12 +87,12 @@ class Server:
         return self._waitress.effective_host, int(self._waitress.effective_port)
 
     def stop(self) -> None:
-        """Begin to stop; fit to be called from a signal handler and from any thread."""
+        """Start to stop; fit to be called from a signal handler and from any thread."""
         self._waitress.stopping = True
         self._waitress.pull_trigger()
 
     def run(self) -> int:
-        """Serve until told to stop, then finish what has come; return how many connections had to be cut off."""
+        """Serve until stopped, then finish what has come; return how many connections had to be cut off."""
         while not self._waitress.stopping:
             self._turn(30)
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -100,7 +100,7 @@ class Server:
         wasyncore.dispatcher.close(self._waitress)  # the listener alone: threads still pull the trigger
         while self._channels and time.monotonic() < deadline:
             self._turn(_TICK)
-            self._dismiss_the_quiet()
+            self._close_the_quiet()
         return len(self._channels)
 
     @property
@@ -117,7 +117,7 @@ class Server:
                 return
             self._waitress.handle_accept()
 
-    def _dismiss_the_quiet(self) -> None:
+    def _close_the_quiet(self) -> None:
         cutoff = time.time() - QUIET_SECONDS
         for channel in self._channels:
             if not (channel.requests or channel.request or channel.total_outbufs_len):

@@ -15,17 +15,45 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack import engines, lifecycle, ports
-from stack.errors import EngineError
+from twelfth import engines
+from twelfth.engines import tcp
+from twelfth.errors import EngineError
+from twelfth.stack import lifecycle, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stack.engines.base import Engine
+    from twelfth.engines.contract import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("Dockerfile", ".dockerignore", "docker-compose.yml", "tasks.py", "service", "admin", "web", "stack")
+COPIED = (
+    "Dockerfile",
+    ".dockerignore",
+    "docker-compose.yml",
+    "tasks.py",
+    "service",
+    "admin",
+    "web",
+    "twelfth",
+    "twelfth_redis",
+)
 REQUIRED = os.environ.get("TWELFTH_REQUIRE", "").split(",")
+
+
+@dataclass
+class Recorded:
+    """A report that remembers."""
+
+    steps: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
+
+    def step(self, line: str) -> None:
+        """Take a step."""
+        self.steps.append(line)
+
+    def detail(self, line: str) -> None:
+        """Take a detail of it."""
+        self.details.append(line)
 
 
 @dataclass
@@ -35,7 +63,7 @@ class Project:
     directory: Path
     engine_name: str
     environment: dict[str, str]
-    said: list[str] = field(default_factory=list)
+    report: Recorded = field(default_factory=Recorded)
     clients: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -45,25 +73,25 @@ class Project:
 
     def engine(self, *scale: str) -> Engine:
         """Return a new engine, as another process would have it: it remembers nothing."""
-        stack = lifecycle.scaled(lifecycle.current(self.directory, self.environment), scale)
+        stack = load.scaled(load.load_current_release(self.directory, self.environment), scale)
         return engines.choose(self.engine_name, stack)
 
     def up(self, *scale: str) -> str:
-        """Bring the stack up and return its address; the steps are in `said`."""
-        self.said.clear()
-        return lifecycle.up(self.engine(*scale), self.said.append)
+        """Bring the stack up and return its address; the steps are in `report`."""
+        self.report = Recorded()
+        return lifecycle.up(self.engine(*scale), self.report)
 
     def steps(self) -> list[str]:
         """Return the steps that the last `up` took, without the progress of each."""
-        return [line for line in self.said if not line.startswith(" ")]
+        return self.report.steps
 
     def plan(self, *scale: str) -> list[str]:
         """Return what `up` would do now."""
-        return [str(step) for step in lifecycle.steps_up(self.engine(*scale))]
+        return [str(step) for step in lifecycle.plan_up(self.engine(*scale))]
 
     def down(self, *, volumes: bool = True) -> None:
         """Remove the stack."""
-        lifecycle.down(self.engine(), self.said.append, volumes=volumes, history=True)
+        lifecycle.down(self.engine(), self.report, volumes=volumes, history=True)
 
     def start(self, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
         """Start `invoke` in the project and return its process, which ends with the test at the latest."""
@@ -110,11 +138,11 @@ def eventually(check: Callable[[], bool], within: float = 20.0) -> bool:
 def absent(name: str) -> str:
     """Return why an engine cannot be used here, such as no daemon or no images to be had, or an empty string."""
     try:
-        engine = engines.choose(name, lifecycle.declared(ROOT, os.environ))
+        engine = engines.choose(name, load.load_stack(ROOT, os.environ))
         here = engine.observe().images
         for service in engine.stack.services:
             if not service.build and service.image not in here:
-                engine.prepare(service, lambda _: None)
+                engine.ensure_image(service, lambda _: None)
     except EngineError as error:
         return str(error)
     return ""
@@ -171,6 +199,8 @@ def make_project(engine_name: str, directory: Path) -> Project:
             shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, directory / name)
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # some tests move the names of images
+        (directory / "service" / "beside.py").write_text(f'"""Makes this release one of {worker} alone."""\n', "utf-8")
     name = f"t{secrets.token_hex(4)}"
-    own = {"COMPOSE_PROJECT_NAME": name, "PORT": str(ports.free("127.0.0.1"))}
+    own = {"COMPOSE_PROJECT_NAME": name, "PORT": str(tcp.free("127.0.0.1"))}
     return Project(directory, engine_name, dict(os.environ) | own)

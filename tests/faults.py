@@ -171,10 +171,10 @@ class Started:
     """An admin process that was forked just now."""
 
     def __init__(self, job: Job) -> None:
-        self._answer, theirs = _FORKS.Pipe(duplex=False)
-        self._process = _FORKS.Process(target=_administer, args=(job, theirs), daemon=True)
+        self._answer, other_end = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(target=_administer, args=(job, other_end), daemon=True)
         self._process.start()
-        theirs.close()
+        other_end.close()
 
     def kill(self) -> None:
         """End it without a farewell."""
@@ -192,9 +192,9 @@ class Started:
                 self._process.join()
 
 
-def ran(server: RealRedis, command: Command, *arguments: str, folder: Path | None = None, **told: str) -> Outcome:
-    """Return what becomes of an admin process on a server; `told` is what the engine tells a run."""
-    environment = server.environment | {f"TWELFTH_{name.upper()}": value for name, value in told.items()}
+def ran(server: RealRedis, command: Command, *arguments: str, folder: Path | None = None, **run: str) -> Outcome:
+    """Return what becomes of an admin process on a server; `run` is what the engine says of a run."""
+    environment = server.environment | {f"TWELFTH_{name.upper()}": value for name, value in run.items()}
     return Started(Job(command, arguments, environment, folder)).outcome()
 
 
@@ -202,10 +202,10 @@ class Holder:
     """A process that holds the lock, and begins and ends one transaction when it is told to."""
 
     def __init__(self, server: RealRedis, lease: float) -> None:
-        self._talk, theirs = _FORKS.Pipe()
-        self._process = _FORKS.Process(target=_hold, args=(server.environment, lease, theirs), daemon=True)
+        self._talk, other_end = _FORKS.Pipe()
+        self._process = _FORKS.Process(target=_hold, args=(server.environment, lease, other_end), daemon=True)
         self._process.start()
-        theirs.close()
+        other_end.close()
         assert "held" == self.said()
 
     def said(self) -> str:
@@ -235,11 +235,11 @@ class Holder:
 
 def _hold(environment: dict[str, str], lease: float, talk: Connection) -> None:
     """Be a process that holds the lock."""
-    from admin.store.connection import connect
-    from admin.store.face import RefusedError
-    from admin.store.lock import Owner, held
+    from twelfth_redis.connection import connect
+    from twelfth_redis.errors import RefusedError
+    from twelfth_redis.lock import Owner, hold_lock
 
-    with held(connect(environment), Owner("migrate", "a1b2", "r1", "ann"), lease=lease) as lock:
+    with hold_lock(connect(environment), Owner("migrate", "a1b2", "r1", "ann"), lease=lease) as lock:
         talk.send("held")
         talk.recv()
         try:
@@ -278,19 +278,19 @@ def _main(job: Job) -> Callable[[list[str]], int]:
 def smaller(job: Job) -> Iterator[None]:
     """Have batches and waits as short as a test needs them."""
     import admin.migrate
-    import admin.reset
-    import admin.restore
-    from admin.store import connection, gzipped, lock, migration, runner
+    from service import counter
+    from twelfth_redis import connection, lock
+    from twelfth_redis.backup import restore, sealed_gzip
+    from twelfth_redis.schema import migrator, pace
 
-    held = functools.partial(lock.held, lease=job.lease)
+    hold_lock = functools.partial(lock.hold_lock, lease=job.lease)
     with contextlib.ExitStack() as patched:
-        for module in (admin.migrate, admin.reset, admin.restore):
-            patched.enter_context(mock.patch.object(module, "held", held))
+        for module in (migrator, counter, restore):
+            patched.enter_context(mock.patch.object(module, "hold_lock", hold_lock))
         if job.folder:
-            load = functools.partial(migration.load, job.folder)
-            patched.enter_context(mock.patch.object(admin.migrate, "load", load))
-        patched.enter_context(mock.patch.object(gzipped, "BLOCK", BYTES_OF_A_BATCH))
-        patched.enter_context(mock.patch.object(runner, "BATCH", KEYS_OF_A_BATCH))
+            patched.enter_context(mock.patch.object(admin.migrate, "MIGRATIONS", job.folder))
+        patched.enter_context(mock.patch.object(sealed_gzip, "BLOCK", BYTES_OF_A_BATCH))
+        patched.enter_context(mock.patch.object(pace, "BATCH", KEYS_OF_A_BATCH))
         patched.enter_context(mock.patch.object(connection, "PATIENCE_SECONDS", 0.2))
         yield
 
@@ -307,8 +307,8 @@ def _database(server: RealRedis, number: int) -> dict[bytes, object]:
             for key in keys:
                 pipe.execute_command("PEXPIRETIME", key)
                 pipe.dump(key)
-            told = pipe.execute()
-        held: dict[bytes, object] = dict(zip(keys, zip(told[::2], told[1::2], strict=True), strict=True))
+            answers = pipe.execute()
+        held: dict[bytes, object] = dict(zip(keys, zip(answers[::2], answers[1::2], strict=True), strict=True))
         return _masked(client, held)
 
 
@@ -426,13 +426,13 @@ class Bench:
 
 def _difference(found: Data, expected: Data) -> dict[str, list[tuple[bytes, object, object]]]:
     """Return the keys that are not as expected, with what they are and what they should be; at most five a database."""
-    told = {}
+    differences = {}
     for name in found.keys() | expected.keys():
         have, want = found.get(name, {}), expected.get(name, {})
         keys = sorted(key for key in have.keys() | want.keys() if have.get(key) != want.get(key))
         if keys:
-            told[name] = [(key, have.get(key), want.get(key)) for key in keys[:5]]
-    return told
+            differences[name] = [(key, have.get(key), want.get(key)) for key in keys[:5]]
+    return differences
 
 
 @dataclass

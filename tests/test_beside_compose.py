@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack import oneoff, smoke
-from stack.engines import holder
-from tests.conftest import make_project, require, require_program
+from bench import hits
+from tests.conftest import eventually, make_project, require, require_program
+from twelfth.engines.docker import pause
+from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stack.engines.docker import Docker
     from tests.conftest import Project
+    from twelfth.engines.docker.engine import Docker
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 
@@ -56,7 +57,7 @@ def containers(project: Project) -> dict[str, str]:
 
 
 def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project) -> None:
-    """`ps`, `logs` and `down` see it as their own, and nothing is left, right after a run that joined a holder too."""
+    """`ps`, `logs` and `down` see it as their own, and nothing is left, even right after an attached run."""
     docker_project.up("worker=2")
     assert 0 == docker_project.invoke("reset").returncode
     listed = [json.loads(line) for line in compose(docker_project, "ps", "--format", "json").splitlines()]
@@ -68,28 +69,28 @@ def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project)
     compose(docker_project, "down")
     assert {} == containers(docker_project)
     assert () == docker_project.engine().observe().networks
-    assert [] == holder.listed(docker_project.engine().api, docker_project.name)  # type: ignore[attr-defined]
+    assert [] == pause.listed(docker_project.engine().api, docker_project.name)  # type: ignore[attr-defined]
 
 
 def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:
     """`docker compose up` of a release, then `up`: the data is migrated, nothing is touched, and runs work."""
     release = docker_project.invoke("build").stdout.split()[-1]
-    compose(docker_project, "up", "-d", "--wait", RELEASE=release)
+    compose(docker_project, "up", "-d", RELEASE=release)  # not --wait: no worker is ready before the data is migrated
     before = containers(docker_project)
 
-    (step,) = docker_project.plan()
-    assert step.endswith("the data lacks revision 0001, 0002")
+    assert eventually(lambda: "(The data lacks revision 0001, 0002; " in "\n".join(docker_project.plan()))
+    assert 1 == len(docker_project.plan())
     url = docker_project.up()
     assert [] == docker_project.plan()
     assert before == containers(docker_project)
-    assert release == oneoff.source(docker_project.engine()).release
-    assert "Hello World! 1 times." == smoke.sentence(url)
+    assert release == choose_source(docker_project.engine()).release
+    assert "Hello World! 1 times." == hits.sentence(url)
     assert "hits was 1, is 0 now\n" == docker_project.invoke("reset").stdout
 
 
 def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Project) -> None:
     """An image that names no release is replaced by one that does; data and door stay."""
-    compose(docker_project, "up", "-d", "--wait")
+    compose(docker_project, "up", "-d")
     before = containers(docker_project)
     docker_project.up()
 
@@ -102,11 +103,11 @@ def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Pr
 def test_compose_up_on_a_stack_of_ours_keeps_it_serving_and_counting(docker_project: Project) -> None:
     """Compose makes containers anew, under the same names and on the same data."""
     url = docker_project.up()
-    smoke.sentence(url)
-    release = oneoff.source(docker_project.engine()).release
+    hits.sentence(url)
+    release = choose_source(docker_project.engine()).release
     compose(docker_project, "up", "-d", "--wait", RELEASE=release)
 
-    assert "Hello World! 2 times." == smoke.sentence(url)
+    assert "Hello World! 2 times." == hits.sentence(url)
     assert [] == docker_project.plan()
 
 

@@ -8,36 +8,37 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stack import journal, lifecycle, oneoff, smoke
-from stack.alone import alone
-from stack.door import ask
-from stack.errors import BusyError, MisuseError, NotUpError
+from bench import hits
 from tests.conftest import eventually
+from twelfth.engines.lines import whole_lines
+from twelfth.errors import MisuseError
+from twelfth.runs.source import choose_source
+from twelfth.stack.status import require_address, status
 
 if TYPE_CHECKING:
-    from stack.model import Running
     from tests.conftest import Project
+    from twelfth.model.snapshot import Replica
 
 
 def replicas(project: Project) -> dict[str, str]:
     """Return the ids of what runs, by name."""
-    return {one.name: one.id for one in project.engine().observe().running if one.is_running}
+    return {one.name: one.id for one in project.engine().observe().replicas if one.is_running}
 
 
-def worker(project: Project) -> Running:
+def worker(project: Project) -> Replica:
     """Return the worker that a run would be made from."""
-    return oneoff.source(project.engine(), "")
+    return choose_source(project.engine(), "")
 
 
 def test_stack_comes_up_serves_and_goes_away_whole(project: Project) -> None:
     """From nothing to the sentence, then nothing is left: no replica, no network, no volume."""
     url = project.up()
 
-    assert "Hello World! 1 times." == smoke.sentence(url)
-    assert "Hello World! 2 times." == smoke.sentence(url)
+    assert "Hello World! 1 times." == hits.sentence(url)
+    assert "Hello World! 2 times." == hits.sentence(url)
     project.down()
     left = project.engine().observe()
-    assert ((), (), ()) == (left.running, left.volumes, () if project.engine_name == "local" else left.networks)
+    assert ((), (), ()) == (left.replicas, left.volumes, () if project.engine_name == "local" else left.networks)
 
 
 def test_second_up_plans_nothing_and_touches_nothing(project: Project) -> None:
@@ -53,12 +54,12 @@ def test_second_up_plans_nothing_and_touches_nothing(project: Project) -> None:
 
 def test_data_outlives_the_stack_until_volumes_are_named(project: Project) -> None:
     """`down` then `up` goes on counting; `down --volumes` begins anew."""
-    smoke.sentence(project.up())
+    hits.sentence(project.up())
     project.down(volumes=False)
 
-    assert "Hello World! 2 times." == smoke.sentence(project.up())
+    assert "Hello World! 2 times." == hits.sentence(project.up())
     project.down(volumes=True)
-    assert "Hello World! 1 times." == smoke.sentence(project.up())
+    assert "Hello World! 1 times." == hits.sentence(project.up())
 
 
 def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(project: Project) -> None:
@@ -68,9 +69,9 @@ def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(project: 
     app = project.directory / "service" / "app.py"
     app.write_text(app.read_text("utf-8").replace("Hello World!", "Hello Moon!"), "utf-8")
 
-    assert smoke.sentence(url).startswith("Hello World!")
+    assert hits.sentence(url).startswith("Hello World!")
     project.up()
-    assert smoke.sentence(url).startswith("Hello Moon!")
+    assert hits.sentence(url).startswith("Hello Moon!")
     assert ["worker-1"] == [step.split()[1].rstrip(":") for step in project.steps() if step.startswith("replace")]
     assert before["redis-1"] == replicas(project)["redis-1"]
 
@@ -81,8 +82,8 @@ def test_scaled_workers_share_the_door_and_never_a_number(project: Project) -> N
     url = project.up("worker=2")
 
     assert ["create worker-2: not there"] == project.steps()
-    assert eventually(lambda: 2 == len(smoke.volley(url, 40, 8).replicas))
-    report = smoke.volley(url, 200, 8)
+    assert eventually(lambda: 2 == len(hits.send_hits(url, 40, 8).replicas))
+    report = hits.send_hits(url, 200, 8)
     assert report.is_good
     project.up()
     assert ["remove worker-2: worker is scaled to 1"] == project.steps()
@@ -90,22 +91,22 @@ def test_scaled_workers_share_the_door_and_never_a_number(project: Project) -> N
 
 def test_killed_worker_is_back(project: Project) -> None:
     """After kill -9 of the process the engine starts it again, with nobody asking."""
-    url = project.up()
+    project.up()
     pid = process_of(project, "worker-1")
 
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: process_of(project, "worker-1") not in {0, pid})
-    assert eventually(lambda: ask(url.removeprefix("http://")).ready)
+    assert eventually(lambda: status(project.engine()).ready)
 
 
 def test_log_is_read_from_its_end(serving: Project) -> None:
     """As many lines as are asked for, or all where there are not so many."""
-    smoke.sentence(lifecycle.door(serving.engine()))
+    hits.sentence(require_address(serving.engine()))
     engine, one = serving.engine(), worker(serving)
-    every = list(journal.whole_lines(engine.logs(one, follow=False)))
+    every = list(whole_lines(engine.logs(one, follow=False)))
 
-    assert every[-1:] == list(journal.whole_lines(engine.logs(one, follow=False, last=1)))
-    assert every == list(journal.whole_lines(engine.logs(one, follow=False, last=len(every) + 1)))
+    assert every[-1:] == list(whole_lines(engine.logs(one, follow=False, last=1)))
+    assert every == list(whole_lines(engine.logs(one, follow=False, last=len(every) + 1)))
     assert [] == list(engine.logs(one, follow=False, last=0))
 
 
@@ -118,28 +119,6 @@ def process_of(project: Project, replica: str) -> int:
     return int(engine.api.inspect_container(f"{project.name}-{replica}")["State"]["Pid"])  # type: ignore[attr-defined]
 
 
-def test_half_made_stack_converges_when_up_is_repeated(project: Project) -> None:
-    """What is missing is made, what is there is kept."""
-    project.up()
-    before = replicas(project)
-    engine = project.engine()
-    engine.remove(worker(project))
-
-    release, create = project.plan()
-    assert release.endswith("before the first worker of its release")
-    assert "create worker-1: not there" == create
-    project.up()
-    assert before["redis-1"] == replicas(project)["redis-1"]
-
-
-def test_two_ups_at_once_are_one(project: Project) -> None:
-    """The second is told who is at work."""
-    engine = project.engine()
-
-    with alone(engine.stack), pytest.raises(BusyError, match=f"process {os.getpid()}"):
-        project.up()
-
-
 def test_taken_port_is_refused_before_anything_is_made(project: Project) -> None:
     """The refusal names the port and the next command; nothing was started."""
     import socket
@@ -148,10 +127,4 @@ def test_taken_port_is_refused_before_anything_is_made(project: Project) -> None
         project.up()
 
     assert f"port {project.environment['PORT']} is not free" in str(refused.value)
-    assert () == project.engine().observe().running
-
-
-def test_nothing_up_is_said_so(project: Project) -> None:
-    """A command that needs the stack names `invoke up`."""
-    with pytest.raises(NotUpError, match="invoke up"):
-        worker(project)
+    assert () == project.engine().observe().replicas

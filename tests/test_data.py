@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack import door, smoke
+from bench import hits
 from tests.conftest import eventually, make_project, require
 from tests.runs.client import read_until
+from twelfth.errors import ServiceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ def down(read, write):
 
 def visit(project: Project) -> str:
     """Visit the service once, and return its sentence."""
-    return smoke.sentence(f"http://127.0.0.1:{project.environment['PORT']}")
+    return hits.sentence(f"http://127.0.0.1:{project.environment['PORT']}")
 
 
 def status(project: Project) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Pro
 
     assert (False, "The data lacks revision 0001, 0002; try: invoke migrate") == (before["ready"], before["why"])
     assert sentence.startswith("Hello World! ")
-    assert "the data lacks revision 0001, 0002" in after.stdout
+    assert "what serves is not ready (The data lacks revision 0001, 0002; try: invoke migrate)" in after.stdout
     assert status(serving)["ready"]
 
 
@@ -116,14 +117,15 @@ def test_refusal_of_redis_is_told_to_the_operator_and_not_to_visitors(serving: P
     in_console(serving, "redis.config_set('requirepass', 'p')", "redis.client_kill_filter(_type='normal', skipme=True)")
     try:
         told, done = status(serving), serving.invoke("up")
-        visitor = door.ask(f"127.0.0.1:{serving.environment['PORT']}")
+        with pytest.raises(ServiceError) as visitor:
+            visit(serving)
     finally:
         in_console(serving, "redis.config_set('requirepass', '')", redis_url=f"redis://:p@{redis}/0")
 
     assert (False, "NOAUTH Authentication required.") == (told["ready"], told["why"])
     assert (1, True) == (done.returncode, "(NOAUTH Authentication required.)" in done.stderr)
-    assert "what serves is not ready (Redis is away; try again in a second)" in done.stdout
-    assert "Redis is away; try again in a second" == visitor.why
+    assert "what serves is not ready (NOAUTH Authentication required.)" in done.stdout
+    assert "answers 503: Redis is away; try again in a second.; see: invoke logs" in str(visitor.value)
     assert eventually(lambda: bool(status(serving)["ready"]))
 
 
@@ -137,6 +139,28 @@ def in_console(project: Project, *lines: str, redis_url: str = "") -> None:
     words = ("--env", f"REDIS_URL={redis_url}") if redis_url else ()
     done = project.invoke("run", *words, "--", "python", "-m", "admin.console", stdin="\n".join(lines))
     assert 0 == done.returncode, done.stderr
+
+
+def test_restore_goes_on_with_what_it_began_with(serving: Project, file: Path) -> None:
+    """A deploy replaces the worker between the save that it makes first and the restore itself."""
+    serving.invoke("backup", str(file))
+    in_console(serving, "redis.set('twelfth:lock', 'somebody', ex=60)")
+    restore = serving.start("restore", "--yes", "--wait", "60", str(file))
+    runs = serving.engine().runs
+    assert eventually(lambda: runs.records()[-1].is_running and runs.records()[-1].command[-1] == "60")
+    compose = serving.directory / "docker-compose.yml"
+    compose.write_text(compose.read_text("utf-8").replace("stop_grace_period: 10s", "stop_grace_period: 11s"), "utf-8")
+    serving.up()
+    in_console(serving, "redis.delete('twelfth:lock')")
+
+    assert 0 == restore.wait(60)
+    assert ["replace worker-1: stop_grace_period changed"] == serving.steps()
+    assert [0, 0] == [run.exit_code for run in runs.records() if run.command[2] in {"admin.restore", "admin.backup"}][
+        -2:
+    ]
+    assert "admin.restore" == runs.records()[-1].command[2]
+    for saved in (serving.directory / "backups").glob("*-before-restore.resp.gz"):
+        saved.unlink()
 
 
 def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path) -> None:

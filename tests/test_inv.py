@@ -27,18 +27,18 @@ class Clone:
 
     directory: Path
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, program: str = "./inv") -> subprocess.Popen[str]:
         """Start `./inv` and return its process."""
         path = f"{self.directory / 'path'}:{os.environ['PATH']}"
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            ["./inv", *words], cwd=self.directory, env={"PATH": path}, stdout=pipe, stderr=pipe, text=True
+            [program, *words], cwd=self.directory, env={"PATH": path}, stdout=pipe, stderr=pipe, text=True
         )
 
-    def inv(self, *words: str) -> tuple[int, str, list[str]]:
+    def inv(self, *words: str, program: str = "./inv") -> tuple[int, str, list[str]]:
         """Run `./inv`; return its exit code, its output, and what was asked of `uv` meanwhile."""
         (self.directory / "asked").write_text("")
-        with self.start(*words) as process:
+        with self.start(*words, program=program) as process:
             output, _ = process.communicate(timeout=20)
         return process.returncode, output, self.asked()
 
@@ -122,3 +122,34 @@ def test_two_at_once_install_once(clone: Clone) -> None:
 
     assert ["invoke test\n", "invoke check\n"] == [client.communicate(timeout=20)[0] for client in clients]
     assert ENVIRONMENT + FOR_TESTS == clone.asked()
+
+
+@pytest.mark.parametrize("program", ["./inv", "./link"])
+def test_hints_are_to_name_what_was_typed(clone: Clone, program: str) -> None:
+    """Invoke is told how it was called."""
+    (clone.directory / "invoke").write_text("#!/bin/sh\necho $TWELFTH_PROGRAM\n")
+    (clone.directory / "link").symlink_to("inv")
+
+    assert (0, f"{program}\n") == clone.inv("up", program=program)[:2]
+
+
+def test_version_is_that_of_invoke_and_ours(clone: Clone) -> None:
+    """Both are asked, by the environment's own Python."""
+    clone.inv("up")
+    python = clone.directory / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "$*"\n')
+    python.chmod(0o755)
+    (clone.directory / ".venv" / "made-from").write_text(f"{clone.directory}\n{python}\n# none\n# none\n")
+
+    assert (0, "invoke --version\n-m twelfth --version\n", []) == clone.inv("--version")
+
+
+def test_completion_goes_by_way_of_the_same_program(clone: Clone) -> None:
+    """The script calls it by its place, wherever the shell is, and Invoke gets the line by the name that it knows."""
+    called = "invoke --complete -- ${WORDS}; complete --command invoke"
+    (clone.directory / "invoke").write_text(f"#!/bin/sh\n[ $1 = --complete ] && echo \"$*\" || echo '{called}'\n")
+
+    expected = f"'{clone.directory}/inv' --complete -- ${{WORDS}}; complete --command inv\n"
+
+    assert expected == clone.inv("--print-completion-script", "fish")[1]
+    assert "--complete -- invoke up --sc\n" == clone.inv("--complete", "--", "./inv", "up", "--sc")[1]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stack import smoke
-from stack.door import ask
+from bench import hits
 from tests.conftest import eventually
+from twelfth.stack.status import status
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -30,8 +30,8 @@ def test_hit_of_a_worker_that_dies_as_soon_as_it_has_counted_is_counted_once(pro
     with (project.directory / "service" / "counter.py").open("a", encoding="utf-8") as counter:
         counter.write(END_AFTER_THE_THIRD_HIT)
     url = project.up("worker=2")
-    before = smoke.volley(url, 3, 1)
+    before = hits.send_hits(url, 3, 1)
 
     assert (2, 1, 2) == (before.answered, sum(before.failures.values()), before.last)
-    assert eventually(lambda: ask(url.removeprefix("http://")).ready)
-    assert "Hello World! 4 times." == smoke.sentence(url)
+    assert eventually(lambda: status(project.engine()).ready)
+    assert "Hello World! 4 times." == hits.sentence(url)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin.store.face import RefusedError
 from service.counter import KEY, integer
+from twelfth_redis.errors import RefusedError
 
 if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
+
+FORMER_CHECKSUMS = ("5b6e9f771cf8fe367ca25574b0b8c50f147b26110ac880a08aecdb6cb9394abc",)
 
 
 def up(read: Redis, write: Pipeline) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from service.counter import SINCE
-from service.schema import now
+from twelfth_redis.schema.revisions import now
 
 if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
+
+FORMER_CHECKSUMS = ("c9221ac21a82c914b96e6c09020a129a05eb56d5e58e39a67b4efd81b765c30f",)
 
 
 def up(_read: Redis, write: Pipeline) -> None:

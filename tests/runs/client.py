@@ -16,9 +16,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stack import oneoff
-from stack.engines.base import STDERR, STDOUT
 from tests.conftest import Project
+from twelfth.engines.contract import STDERR, STDOUT
+from twelfth.runs import start
+from twelfth.runs.request import new_request
+from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +65,7 @@ class Attended:
     err: bytes
 
 
-def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: int = oneoff.KEPT) -> list[Attended]:
+def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: int = start.KEPT) -> list[Attended]:
     """Run a command so many times and `keep` as many records, as clients do but without the half second of Invoke's.
 
     It is done in other processes, as a session holds its connections until its client ends.
@@ -77,13 +79,13 @@ def _attended(
     directory: Path, engine_name: str, environment: dict[str, str], words: tuple[str, ...], keep: int, _: int
 ) -> Attended:
     engine = Project(directory, engine_name, environment).engine()
-    order = oneoff.order(words, oneoff.source(engine))
-    session = engine.runs.begin(order)
+    order = new_request(words, choose_source(engine))
+    session = engine.runs.start(order)
     streams = {STDOUT: b"", STDERR: b""}
     for stream, data in session.output():
         streams[stream] += data
     code = session.wait()
-    engine.runs.make_room(keep)
+    engine.runs.prune(keep)
     return Attended(order.id, code, streams[STDOUT], streams[STDERR])
 
 
@@ -104,15 +106,15 @@ def read_until(terminal: int, mark: bytes, within: float = 30.0) -> bytes:
 
 @dataclass
 class Terminal:
-    """A pseudo-terminal: `ours` is the window and the keyboard, `theirs` the line that programs hold."""
+    """A pseudo-terminal: `near` is the window and the keyboard, `far` the line that programs hold."""
 
-    ours: int
-    theirs: int
+    near: int
+    far: int
     unread: bytes = field(default=b"")
 
     def start(self, project: Project, *words: str) -> subprocess.Popen[bytes]:
         """Start `invoke` as a shell in this window would: the terminal is its controlling one."""
-        line = self.theirs
+        line = self.far
         return project.start(
             *words,
             stdin=line,
@@ -124,25 +126,25 @@ class Terminal:
 
     def type(self, keys: str) -> None:
         """Press keys."""
-        os.write(self.ours, keys.encode())
+        os.write(self.near, keys.encode())
 
     def until(self, mark: str, within: float = 30.0) -> str:
         """Return what was printed since the last mark up to this one; all that came in time where it did not come."""
         deadline = time.monotonic() + within
         while mark.encode() not in self.unread and (left := deadline - time.monotonic()) > 0:
-            if select.select([self.ours], [], [], left)[0]:
-                self.unread += os.read(self.ours, 4096)
+            if select.select([self.near], [], [], left)[0]:
+                self.unread += os.read(self.near, 4096)
         before, found, self.unread = self.unread.partition(mark.encode())
         return (before + found).decode()
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the window's size; the kernel tells whoever is in the foreground."""
-        termios.tcsetwinsize(self.ours, (rows, columns))
+        termios.tcsetwinsize(self.near, (rows, columns))
 
     @property
     def settings(self) -> list[Any]:
         """Return the line's settings."""
-        return termios.tcgetattr(self.theirs)
+        return termios.tcgetattr(self.far)
 
 
 @contextlib.contextmanager
@@ -153,5 +155,5 @@ def open_terminal() -> Iterator[Terminal]:
     try:
         yield terminal
     finally:
-        os.close(terminal.ours)
-        os.close(terminal.theirs)
+        os.close(terminal.near)
+        os.close(terminal.far)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack.errors import EngineError
 from tests import daemon
 from tests.conftest import eventually
 from tests.runs.client import detached, read_until, record, run
+from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,7 +202,7 @@ def test_run_outlives_its_worker_and_keeps_its_network(project: Project) -> None
     assert client.stdout
     assert b"on\n" == client.stdout.readline()
     engine = project.engine()
-    engine.remove(engine.replicas("worker")[0])
+    engine.remove_replica(engine.replicas("worker")[0])
     app = project.directory / "service" / "app.py"
     app.write_text(app.read_text("utf-8") + "\n# another release\n", "utf-8")
     assert 0 == project.invoke("up", "--force").returncode

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack import oneoff, smoke
-from stack.engines import holder, one_off
-from stack.engines.container import COMPOSE
-from stack.engines.holder import joined
-from stack.errors import IdentityError
+from bench import hits
 from tests.runs.client import lifecycle_url, record, records, run
+from twelfth.engines.docker import pause, run_container
+from twelfth.engines.docker.replica import COMPOSE
+from twelfth.errors import IdentityError
+from twelfth.runs.request import new_request
+from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stack.engines.docker import Docker
     from tests.conftest import Project
+    from twelfth.engines.docker.engine import Docker
 
 
 def test_run_has_the_release_and_configuration_of_the_worker(serving: Project) -> None:
     """Factor XII: same image, same environment, same place, another process."""
-    worker = oneoff.source(serving.engine())
+    worker = choose_source(serving.engine())
     environment = {
         name.removeprefix("environment."): value
         for name, value in worker.recipe.items()
@@ -41,20 +42,20 @@ def test_run_has_the_release_and_configuration_of_the_worker(serving: Project) -
 def test_reset_resets_what_the_worker_counts(serving: Project) -> None:
     """The chapter's own story."""
     url = lifecycle_url(serving)
-    smoke.sentence(url)
+    hits.sentence(url)
 
     assert serving.invoke("reset").stdout.endswith("is 0 now\n")
-    assert "Hello World! 1 times." == smoke.sentence(url)
+    assert "Hello World! 1 times." == hits.sentence(url)
 
 
 def test_chapters_own_script_on_standard_input_works(serving: Project) -> None:
     """Its lines with HOST_REDIS and PORT_REDIS, fed to a run."""
     url = lifecycle_url(serving)
-    smoke.sentence(url)
+    hits.sentence(url)
     script = b"import os, redis\nr = redis.Redis(host=os.environ['HOST_REDIS'], port=int(os.environ['PORT_REDIS']))\n"
 
     assert 0 == run(serving, "--", "python", stdin=script + b"r.set('hits', 0)\n").returncode
-    assert "Hello World! 1 times." == smoke.sentence(url)
+    assert "Hello World! 1 times." == hits.sentence(url)
 
 
 def test_console_works_without_a_terminal(serving: Project) -> None:
@@ -101,17 +102,17 @@ def alter(engine: Docker, monkeypatch: pytest.MonkeyPatch, change: Callable[[Bod
     make: Callable[[Body, str], Body] = engine.api.create_container_from_config
 
     def otherwise(body: Body, name: str) -> Body:
-        return make(change(body) if one_off.RUN in body["Labels"] else body, name)
+        return make(change(body) if run_container.RUN in body["Labels"] else body, name)
 
     monkeypatch.setattr(engine.api, "create_container_from_config", otherwise)
 
 
-def refusal(engine: Docker, way: str = "begin") -> str:
+def refusal(engine: Docker, way: str = "start") -> str:
     """Start a run, which is to be refused and to leave nothing behind, and return why."""
-    before = ids(engine, one_off.RUN)
+    before = ids(engine, run_container.RUN)
     with pytest.raises(IdentityError) as refused:
-        getattr(engine.runs, way)(oneoff.order(["true"], oneoff.source(engine), environment=(("LEVEL", "debug"),)))
-    assert before == ids(engine, one_off.RUN)
+        getattr(engine.runs, way)(new_request(["true"], choose_source(engine), environment=(("LEVEL", "debug"),)))
+    assert before == ids(engine, run_container.RUN)
     return str(refused.value)
 
 
@@ -157,7 +158,7 @@ def test_run_that_was_made_otherwise_is_refused_by_name(
 
 
 @on_docker
-@pytest.mark.parametrize("way", ["begin", "detach"])
+@pytest.mark.parametrize("way", ["start", "detach"])
 def test_run_of_another_image_is_refused(serving: Project, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """Whether anybody waits for it or not."""
     engine: Docker = serving.engine()  # type: ignore[assignment]
@@ -171,10 +172,11 @@ def test_run_of_another_image_is_refused(serving: Project, monkeypatch: pytest.M
 def test_run_on_other_networks_is_refused(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """With interfaces of its own: one network is not the worker's, one of the worker's is missing."""
     engine: Docker = serving.engine()  # type: ignore[assignment]
+    first = engine.api.inspect_container(choose_source(engine).id)["HostConfig"]["NetworkMode"]
     alter(engine, monkeypatch, lambda body: body | {"HostConfig": body["HostConfig"] | {"NetworkMode": "bridge"}})
     alter(engine, monkeypatch, lambda body: body | {"NetworkingConfig": {}})
 
-    assert f" in network.bridge, network.{serving.name}_front, NetworkMode;" in refusal(engine, "detach")
+    assert f" in network.bridge, network.{first}, NetworkMode;" in refusal(engine, "detach")
 
 
 @on_docker
@@ -183,9 +185,9 @@ def test_run_in_the_namespace_of_something_else_is_refused(serving: Project, mon
     engine: Docker = serving.engine()  # type: ignore[assignment]
     worker, redis = (engine.replicas(name)[0].id for name in ("worker", "redis"))
     with monkeypatch.context() as patched:
-        patched.setattr(holder, "find_or_make", lambda *_: redis)
+        patched.setattr(pause, "find_or_make", lambda *_: redis)
         assert f"network.{serving.name}_front" in refusal(engine)
     for other in (worker, redis):
         with monkeypatch.context() as patched:
-            alter(engine, patched, functools.partial(joined, holder=other))
+            alter(engine, patched, functools.partial(run_container.joined, pause=other))
             assert "NetworkMode" in refusal(engine)

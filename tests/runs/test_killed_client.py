@@ -8,15 +8,15 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from stack.engines import container, holder, one_off
-from stack.engines.docker import Docker
 from tests.conftest import eventually
 from tests.runs.client import run
+from twelfth.engines.docker import pause, replica, run_container
+from twelfth.engines.docker.engine import Docker
 
 if TYPE_CHECKING:
-    from stack.engines.base import Engine
-    from stack.model import Run
     from tests.conftest import Project
+    from twelfth.engines.contract import Engine
+    from twelfth.model.run import Run
 
 KILLED, AT_ONCE, WITHIN = 20, 4, 2.0
 COMMAND = ("sh", "-c", "sleep 1.0125; exit 5")
@@ -63,19 +63,19 @@ def left(engine: Engine, project: Project) -> set[str]:
 
 
 def containers(engine: Docker) -> set[str]:
-    """Return the project's containers that are no service and no holder at work: by the run's id, else by name."""
-    project = f"{container.COMPOSE}project={engine.stack.project}"
-    found = engine.api.containers(all=True, filters={"label": [project, f"{container.COMPOSE}oneoff=True"]})
-    return {each["Labels"].get(one_off.RUN, each["Names"][0]) for each in found if not is_at_work(each)}
+    """Return the project's containers that neither serve nor pause: by the run's id, else by name."""
+    project = f"{replica.COMPOSE}project={engine.stack.project}"
+    found = engine.api.containers(all=True, filters={"label": [project, f"{replica.COMPOSE}oneoff=True"]})
+    return {each["Labels"].get(run_container.RUN, each["Names"][0]) for each in found if not is_at_work(each)}
 
 
-def is_at_work(found: container.Body) -> bool:
+def is_at_work(found: replica.Body) -> bool:
     """Return whether a container holds a namespace for runs: that is no run, and is to be there."""
-    return holder.HOLDER in found["Labels"] and found["State"] == "running"
+    return pause.PAUSE in found["Labels"] and found["State"] == "running"
 
 
 def processes(directory: str) -> set[str]:
-    """Return the processes of runs: their keepers have their directory in the command line, they our command."""
+    """Return the processes of runs: their monitors have their directory in the command line, they our command."""
     ps = shutil.which("ps")
     assert ps
     lines = subprocess.run([ps, "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()

@@ -11,12 +11,14 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from stack import oneoff
-from stack.engines.base import Runs
-from stack.errors import MisuseError
-from stack.model import Run
 from tests.conftest import eventually
 from tests.runs.client import attended, detached, record, records, run
+from twelfth.engines.contract import Runs
+from twelfth.errors import MisuseError
+from twelfth.model.run import Run
+from twelfth.runs import request
+from twelfth.runs.records import find_run
+from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -33,20 +35,20 @@ def known(*identities: str) -> Runs:
 
 def test_unique_beginning_of_an_id_is_enough() -> None:
     """As git has it."""
-    assert "ab22" == oneoff.chosen(known("aa11", "ab22", "cd33"), "ab").id
+    assert "ab22" == find_run(known("aa11", "ab22", "cd33"), "ab").id
 
 
 def test_beginning_of_two_ids_is_refused_with_both() -> None:
     """Those that it does not stand for are not named."""
     with pytest.raises(MisuseError, match=r"^a is short for aa11, ab22; say which$"):
-        oneoff.chosen(known("aa11", "ab22", "cd33"), "a")
+        find_run(known("aa11", "ab22", "cd33"), "a")
 
 
 @pytest.mark.parametrize("prefix", ["", "x"])
 def test_id_of_no_run_is_refused(prefix: str) -> None:
     """An empty one stands for none, even where there is only one run."""
     with pytest.raises(MisuseError, match=r"invoke history$"):
-        oneoff.chosen(known("aa11"), prefix)
+        find_run(known("aa11"), prefix)
 
 
 def test_run_that_has_ended_cannot_be_stopped(serving: Project) -> None:
@@ -85,13 +87,13 @@ def test_history_as_json_has_all_that_is_promised(serving: Project) -> None:
     run(serving, "--env", "A=1", "--reason", "why not", "--", "sh", "-c", "sleep 0.2; exit 4")
 
     kept = record(serving)
-    worker = oneoff.source(serving.engine())
+    worker = choose_source(serving.engine())
     expected = {
         "command": ["sh", "-c", "sleep 0.2; exit 4"],
         "engine": serving.engine_name,
         "release": worker.release,
         "image": worker.image,
-        "operator": oneoff.operator(),
+        "operator": request.operator(),
         "reason": "why not",
         "overrides": ["A"],
         "state": "failed",
@@ -133,6 +135,7 @@ def test_only_the_last_ended_runs_are_kept(project: Project) -> None:
     assert "running" == record(project, running)["state"]
 
 
+@pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # each engine's part: tests/engines/test_contract.py
 def test_history_survives_down_until_it_is_named(project: Project) -> None:
     """`down` leaves records and output; `down --history` removes them, even where nothing else is up."""
     project.up()

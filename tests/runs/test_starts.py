@@ -9,26 +9,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stack import oneoff
-from stack.engines.local_session import KeptSession
-from stack.errors import EngineError, NotUpError
 from tests.conftest import eventually
+from twelfth.engines.local.session import LocalSession
+from twelfth.errors import EngineError, NotUpError
+from twelfth.runs.records import find_run
+from twelfth.runs.request import new_request
+from twelfth.runs.source import choose_source
+from twelfth.runs.start import start_attached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stack.engines.base import Engine, Session
-    from stack.model import Order
     from tests.conftest import Project
+    from twelfth.engines.contract import Engine, Session
+    from twelfth.model.run import RunRequest
 
 
 abandons = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """What was interrupted is not closed, which the end of its process does otherwise; `gc.collect` does it here."""
 
 
-def order(engine: Engine, *command: str) -> Order:
-    """Return an order of a command without input."""
-    return oneoff.order(command, oneoff.source(engine), interactive=False)
+def request(engine: Engine, *command: str) -> RunRequest:
+    """Return a request of a command without input."""
+    return new_request(command, choose_source(engine), interactive=False)
 
 
 def interrupt(
@@ -47,25 +50,25 @@ def interrupt(
     if api := getattr(engine, "api", None):
         monkeypatch.setattr(api, "start", interrupted(api.start))
     else:
-        monkeypatch.setattr(KeptSession, "begin", interrupted(KeptSession.begin))
+        monkeypatch.setattr(LocalSession, "start", interrupted(LocalSession.start))
 
 
 @abandons
-@pytest.mark.parametrize("way", ["begin", "detach"])
+@pytest.mark.parametrize("way", ["start", "detach"])
 def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
     serving: Project, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """Ctrl-C, or an answer that was lost: what the run writes is not cut off, and its end is recorded."""
-    oneoff.run(serving.engine(), order(serving.engine(), "true"))  # there is a holder
+    start_attached(serving.engine(), request(serving.engine(), "true"))  # there is a pause container
     engine = serving.engine()
-    wanted = order(engine, "sh", "-c", "sleep 1; exit 5")
+    wanted = request(engine, "sh", "-c", "sleep 1; exit 5")
     interrupt(engine, monkeypatch, after=True)
     with pytest.raises(KeyboardInterrupt):
         getattr(engine.runs, way)(wanted)
     gc.collect()
 
     runs = serving.engine().runs
-    assert eventually(lambda: ("failed", 5) == _end(oneoff.chosen(runs, wanted.id)))
+    assert eventually(lambda: ("failed", 5) == _end(find_run(runs, wanted.id)))
 
 
 @abandons
@@ -73,14 +76,14 @@ def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
 def test_run_whose_start_was_not_answered_goes_on(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon's reply was lost; where to look is told."""
     engine = serving.engine()
-    wanted = order(engine, "sh", "-c", "sleep 1; exit 5")
+    wanted = request(engine, "sh", "-c", "sleep 1; exit 5")
     interrupt(engine, monkeypatch, after=True, by=ConnectionError)
     with pytest.raises(EngineError, match="it may well go on, see: invoke history"):
         engine.runs.detach(wanted)
     gc.collect()
 
     runs = serving.engine().runs
-    assert eventually(lambda: ("failed", 5) == _end(oneoff.chosen(runs, wanted.id)))
+    assert eventually(lambda: ("failed", 5) == _end(find_run(runs, wanted.id)))
 
 
 def _end(run: object) -> tuple[object, object]:
@@ -92,12 +95,12 @@ def test_run_that_has_not_started_when_it_is_interrupted_never_was(
     serving: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At most it is there as created; what it was to do is not done."""
-    oneoff.run(serving.engine(), order(serving.engine(), "true"))
+    start_attached(serving.engine(), request(serving.engine(), "true"))
     engine = serving.engine()
-    wanted = order(engine, "true")
+    wanted = request(engine, "true")
     interrupt(engine, monkeypatch, after=False)
     with pytest.raises(KeyboardInterrupt):
-        engine.runs.begin(wanted)
+        engine.runs.start(wanted)
     gc.collect()
 
     runs = serving.engine().runs
@@ -107,25 +110,25 @@ def test_run_that_has_not_started_when_it_is_interrupted_never_was(
 def test_interrupt_while_a_run_starts_is_forwarded_to_it(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends by it, with its own exit code and its record."""
     engine = serving.engine()
-    begin = type(engine.runs).begin
+    start = type(engine.runs).start
 
-    def slowly(self: object, wanted: Order) -> Session:
+    def slowly(self: object, wanted: RunRequest) -> Session:
         signal.raise_signal(signal.SIGINT)
-        return begin(self, wanted)  # type: ignore[arg-type]
+        return start(self, wanted)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(engine.runs), "begin", slowly)
-    wanted = order(engine, "sleep", "60")
+    monkeypatch.setattr(type(engine.runs), "start", slowly)
+    wanted = request(engine, "sleep", "60")
 
-    assert 130 == oneoff.run(engine, wanted)
-    assert ("failed", 130) == _end(oneoff.chosen(engine.runs, wanted.id))
+    assert 130 == start_attached(engine, wanted)
+    assert ("failed", 130) == _end(find_run(engine.runs, wanted.id))
 
 
 def test_worker_that_goes_before_its_run_starts_is_told(serving: Project) -> None:
     """In one line, with nothing started."""
     engine = serving.engine()
-    gone = replace(oneoff.source(engine), id="nothing", number=9)
+    gone = replace(choose_source(engine), id="nothing", number=9)
     before = engine.runs.records()
 
     with pytest.raises(NotUpError, match=r"^worker-9 is gone; repeat the command"):
-        engine.runs.begin(oneoff.order(["true"], gone))
+        engine.runs.start(new_request(["true"], gone))
     assert before == engine.runs.records()

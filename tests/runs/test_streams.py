@@ -11,9 +11,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from stack import oneoff
 from tests.conftest import eventually
 from tests.runs.client import attended, detached, record, run
+from twelfth.runs import start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ def test_both_outputs_of_processes_that_end_at_once_are_complete(serving: Projec
     done = attended(serving, *BRIEF, times=MANY, at_once=2)
 
     assert [(0, b"out\n", b"err\n")] * MANY == [(each.code, each.out, each.err) for each in done]
-    assert oneoff.KEPT == len(serving.engine().runs.records())
+    assert start.KEPT == len(serving.engine().runs.records())
 
 
 def test_client_prints_both_outputs_of_a_process_that_ends_at_once(serving: Project) -> None:

@@ -18,7 +18,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from service.app import create_app
-from service.journal import Journal
+from service.json_log import JsonLog
 from tests.real_redis import RealRedis
 
 if TYPE_CHECKING:
@@ -43,37 +43,37 @@ class Application:
     """The application, asked without a network; `lines` is what it logged."""
 
     def __init__(self, counter: Counter, needed: tuple[str, ...] = ()) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
-        self._journal = Journal(self._log.fileno(), "one")
-        self._app = create_app(counter, "one", self._journal, needed)
-        finalize(self, _close, self._journal, self._log)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
+        self._log = JsonLog(self._file.fileno(), "one")
+        self._app = create_app(counter, "one", self._log, needed)
+        finalize(self, _close, self._log, self._file)
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Reply:
         """Return the reply to one request; `headers` have underscores for dashes."""
         environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "REQUEST_URI": path}
         setup_testing_defaults(environ)
         environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-        begun: list[tuple[str, list[tuple[str, str]]]] = []
+        responses: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start(status: str, fields: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
-            begun.append((status, fields))
+            responses.append((status, fields))
             return io.BytesIO().write
 
         started: StartResponse = start
         body = b"".join(self._app(environ, started)).decode()
-        return Reply(int(begun[0][0][:3]), dict(begun[0][1]), body)
+        return Reply(int(responses[0][0][:3]), dict(responses[0][1]), body)
 
     @property
     def lines(self) -> list[dict[str, Any]]:
         """Return the log, which ends with that."""
-        self._journal.close()
-        self._log.seek(0)
-        return [json.loads(line) for line in self._log]
+        self._log.close()
+        self._file.seek(0)
+        return [json.loads(line) for line in self._file]
 
 
-def _close(journal: Journal, log: IO[bytes]) -> None:
-    journal.close()
+def _close(log: JsonLog, file: IO[bytes]) -> None:
     log.close()
+    file.close()
 
 
 class Process:
@@ -90,7 +90,7 @@ class Process:
         assert self._process.stdout is not None
         self.started = json.loads(self._process.stdout.readline())
         self.port = int(self.started["port"])
-        self._begun: list[HTTPConnection] = []
+        self._connections: list[HTTPConnection] = []
 
     def ask(self, path: str = "/") -> Reply:
         """Return the reply to one GET on a connection of its own."""
@@ -104,11 +104,11 @@ class Process:
 
     def begin(self, count: int, path: str) -> list[HTTPConnection]:
         """Return connections that are there and have asked, each waiting for its reply."""
-        begun = [HTTPConnection("127.0.0.1", self.port, timeout=10) for _ in range(count)]
-        for each in begun:
-            each.request("GET", path)
-        self._begun.extend(begun)
-        return begun
+        connections = [HTTPConnection("127.0.0.1", self.port, timeout=10) for _ in range(count)]
+        for connection in connections:
+            connection.request("GET", path)
+        self._connections.extend(connections)
+        return connections
 
     def signal(self, number: int) -> None:
         """Send a signal."""
@@ -127,7 +127,7 @@ class Process:
         """End it where the test did not."""
         self._process.kill()
         self._process.communicate()
-        for each in self._begun:
+        for each in self._connections:
             each.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.health import healthy
-from tests.real_redis import ScriptedRedis, eventually, free_port
+from service import health
+from service.schema import MIGRATIONS
+from tests.real_redis import RealRedis, ScriptedRedis, eventually, free_port
+from twelfth_redis.keys import HISTORY
+from twelfth_redis.schema.revisions import required
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,17 +156,59 @@ def test_bad_settings_are_one_line(environment: dict[str, str], said: str) -> No
     assert (2, said) == refused(environment, "--port", "0")
 
 
-def test_health_follows_the_process(serve: Callable[..., Process]) -> None:
-    """Healthy while it lives, whatever Redis does, and not after."""
-    process = serve(NOWHERE)
-    alive = healthy(process.port)
+def test_health_asks_for_readiness_until_there_was_some_and_then_for_life(
+    serve: Callable[..., Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails before the data is migrated, passes then, goes on passing without Redis, and fails with the process."""
+    redis = RealRedis(tmp_path)
+    for name, value in redis.environment.items():
+        monkeypatch.setenv(name, value)
+    process = serve(redis.environment)
+
+    def check() -> int:
+        return health.main(["--port", str(process.port)])
+
+    codes = [check()]
+    redis.client.hset(HISTORY, mapping=dict.fromkeys(required(MIGRATIONS), "{}"))
+    codes.append(check())
+    redis.kill()
+    codes.append(check())
     process.signal(signal.SIGTERM)
     process.end()
 
-    assert (True, False) == (alive, healthy(process.port))
+    assert [1, 0, 0, 1] == [*codes, check()]
 
 
-def test_a_process_that_hangs_is_not_healthy() -> None:
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [({}, "data lacks revision"), ({"REDIS_URL": "redis://:wrong@{place}/0"}, "WRONGPASS"), (NOWHERE, "refused")],
+)
+def test_health_tells_the_operator_why(
+    serve: Callable[..., Process],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    environment: dict[str, str],
+    why: str,
+) -> None:
+    """In the words of Redis, which visitors are not told."""
+    redis = RealRedis(tmp_path)
+    if "REDIS_URL" in environment:
+        redis.client.config_set("requirepass", "right")
+    place = f"127.0.0.1:{redis.port}"
+    own = redis.environment | {name: value.format(place=place) for name, value in environment.items()}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    process = serve(own)
+
+    code = health.main(["--port", str(process.port)])
+    redis.kill()
+
+    assert (1, True) == (code, why in json.loads(capsys.readouterr().out)["error"])
+
+
+def test_a_process_that_hangs_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who accepts and says nothing is given up."""
+    monkeypatch.setattr(health, "SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert not healthy(silent.getsockname()[1], seconds=0.1)
+        assert 1 == health.main(["--port", str(silent.getsockname()[1])])

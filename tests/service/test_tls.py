@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service import link
-from service.counter import AwayError, open_counter
-from service.settings import read_settings
+from service import breaker
+from service.counter import open_counter
 from tests.real_redis import RealRedis, eventually
 from tests.tls import Authority, Terminator, authority
+from twelfth_redis.errors import UnavailableError
+from twelfth_redis.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,8 +42,8 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRedis]:
 @pytest.fixture(autouse=True)
 def in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a connection of this process more time: how long it may take is told elsewhere."""
-    monkeypatch.setattr(link, "CONNECT_SECONDS", 5.0)
-    monkeypatch.setattr(link, "REQUEST_SECONDS", 9.0)
+    monkeypatch.setattr(breaker, "CONNECT_SECONDS", 5.0)
+    monkeypatch.setattr(breaker, "REQUEST_SECONDS", 9.0)
 
 
 @pytest.mark.parametrize(("user", "database"), [("", 0), ("", 1), ("u:p@", 0), ("u:p@", 1)])
@@ -81,7 +82,7 @@ def test_another_host_is_not_spoken_to(trusted: Authority, behind: RealRedis, na
     with Terminator(behind.port, trusted.signs.issue_cert(name), ssl.TLSVersion.TLSv1_3) as terminator:
         counter = open_counter(read_settings(trusted.environment(terminator.port)))
 
-        with pytest.raises(AwayError, match="certificate verify failed"):
+        with pytest.raises(UnavailableError, match="certificate verify failed"):
             counter.hit()
 
 
@@ -91,5 +92,5 @@ def test_an_unknown_authority_is_not_trusted(tmp_path: Path, trusted: Authority,
     with Terminator(behind.port, stranger.signs.issue_cert("127.0.0.1"), ssl.TLSVersion.TLSv1_3) as terminator:
         unnamed = {"REDIS_URL": f"rediss://127.0.0.1:{terminator.port}"}
         for environment in (trusted.environment(terminator.port), unnamed):
-            with pytest.raises(AwayError, match="certificate verify failed"):
+            with pytest.raises(UnavailableError, match="certificate verify failed"):
                 open_counter(read_settings(environment)).hit()

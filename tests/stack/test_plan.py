@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stack import plan
-from stack.errors import MisuseError
-from stack.model import UNKNOWN, Build, Mount, Network, Port, Run, Running, Service, Snapshot, Stack, Volume
+from twelfth.errors import MisuseError
+from twelfth.model.run import Run
+from twelfth.model.snapshot import UNKNOWN, Replica, Snapshot
+from twelfth.model.stack import Build, Mount, Network, Port, Service, Stack, Volume
+from twelfth.stack import plan
 
 REDIS = Service("redis", "redis:8", networks=("back",), mounts=(Mount("volume", "/data", "data"),))
 WORKER = Service("worker", "app:abc", build=Build(Path()), networks=("front", "back"), depends_on=("redis",))
@@ -18,13 +20,13 @@ STACK = Stack("p", Path(), (REDIS, WORKER, WEB), (Network("front"), Network("bac
 RECIPES = {name: {"image": f"{name} image", "environment.A": "1"} for name in ("redis", "worker", "web")}
 
 
-def replica(service: str, number: int = 1, **changes: object) -> Running:
+def replica(service: str, number: int = 1, **changes: object) -> Replica:
     """Return a running replica as its recipe wants it."""
-    return replace(Running(service, number, f"{service}{number}", "running", RECIPES[service]), **changes)  # type: ignore[arg-type]
+    return replace(Replica(service, number, f"{service}{number}", "running", RECIPES[service]), **changes)  # type: ignore[arg-type]
 
 
 CONVERGED = Snapshot(
-    running=(replica("redis"), replica("worker"), replica("web")),
+    replicas=(replica("redis"), replica("worker"), replica("web")),
     networks=STACK.networks,
     volumes=STACK.volumes,
     images=frozenset({"redis:8", "app:abc", "haproxy:3"}),
@@ -66,7 +68,7 @@ def test_changed_recipe_replaces_only_that_service_and_names_what_changed() -> N
 def test_what_the_engine_cannot_tell_is_not_held_against_a_replica() -> None:
     """A stack that Compose made says nothing of some things and is adopted all the same."""
     unknown = replica("web", recipe={**RECIPES["web"], "environment.A": UNKNOWN})
-    found = replace(CONVERGED, running=(*CONVERGED.running[:2], unknown))
+    found = replace(CONVERGED, replicas=(*CONVERGED.replicas[:2], unknown))
 
     assert [] == steps(found)
 
@@ -74,7 +76,7 @@ def test_what_the_engine_cannot_tell_is_not_held_against_a_replica() -> None:
 @pytest.mark.parametrize("state", ["exited (1)", "created", "restarting", "paused"])
 def test_replica_that_does_not_run_is_replaced(state: str) -> None:
     """What a half-failed `up` left behind is made anew, with its state as the cause."""
-    found = replace(CONVERGED, running=(replica("redis", state=state), *CONVERGED.running[1:]))
+    found = replace(CONVERGED, replicas=(replica("redis", state=state), *CONVERGED.replicas[1:]))
 
     assert [f"replace redis-1: it is {state}"] == steps(found)
 
@@ -88,14 +90,14 @@ def test_scaling_up_creates_only_what_is_missing() -> None:
 
 def test_scaling_down_removes_the_highest_numbers() -> None:
     """Numbers above the wish go."""
-    found = replace(CONVERGED, running=(*CONVERGED.running, replica("worker", 2)))
+    found = replace(CONVERGED, replicas=(*CONVERGED.replicas, replica("worker", 2)))
 
     assert ["remove worker-2: worker is scaled to 1"] == steps(found)
 
 
 def test_service_that_is_no_longer_declared_is_removed() -> None:
     """An orphan does not stay behind."""
-    found = replace(CONVERGED, running=(*CONVERGED.running, Running("old", 1, "x", "running", {})))
+    found = replace(CONVERGED, replicas=(*CONVERGED.replicas, Replica("old", 1, "x", "running", {})))
 
     assert ["remove old-1: no such service in docker-compose.yml"] == steps(found)
 
@@ -105,7 +107,7 @@ def test_service_that_does_not_run_on_this_engine_is_left_out() -> None:
     here = {name: RECIPES[name] for name in ("redis", "worker")}
 
     assert [] == steps(
-        replace(CONVERGED, running=CONVERGED.running[:2], images=CONVERGED.images - {"haproxy:3"}), recipes=here
+        replace(CONVERGED, replicas=CONVERGED.replicas[:2], images=CONVERGED.images - {"haproxy:3"}), recipes=here
     )
 
 
@@ -205,8 +207,8 @@ def test_release_command_runs_where_what_serves_is_not_ready() -> None:
     """Such as after a restore of older data."""
     stack, recipes = released()
 
-    assert ["run migrate 'a b': the data lacks revision 0002"] == [
-        str(step) for step in plan.up(stack, CONVERGED, recipes, unready="the data lacks revision 0002")
+    assert ["run migrate 'a b': what serves is not ready (the data lacks revision 0002)"] == [
+        str(step) for step in plan.up(stack, CONVERGED, recipes, unready={"worker": "the data lacks revision 0002"})
     ]
 
 
@@ -230,7 +232,7 @@ def test_run_is_disturbed_by_another_release_by_name_or_else_by_image(
     release: str, changed: str, run: Run, *, disturbed: bool
 ) -> None:
     """A worker that Compose made has no name of a release; one name may end with another."""
-    found = replace(CONVERGED, running=(replica("worker", release=release, image="worker image"),))
+    found = replace(CONVERGED, replicas=(replica("worker", release=release, image="worker image"),))
     recipes = RECIPES | {"worker": RECIPES["worker"] | {changed: "new"}}
 
     assert ((run,) if disturbed else ()) == plan.disturbed(plan.up(STACK, found, recipes), (run,))

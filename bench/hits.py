@@ -1,0 +1,163 @@
+"""Ask the door as a visitor would, once or many times, and say what came of it."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from twelfth.errors import MisuseError, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TIMEOUT = 10.0
+"""Seconds that one request may take; the service itself answers within 1.5 when Redis is away."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request got: the number, or why there is none; `seconds` is the time to the end of the answer."""
+
+    seconds: float
+    number: int | None = None
+    failure: str = ""
+    replica: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What many requests got; latencies are milliseconds, `repeated` are the numbers that came more than once."""
+
+    requests: int
+    answered: int
+    seconds: float
+    first: int | None
+    last: int | None
+    repeated: tuple[int, ...]
+    failures: dict[str, int]
+    replicas: dict[str, int]
+    latency_ms: dict[str, float]
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether every request got a number that no other got."""
+        return self.answered == self.requests and not self.repeated
+
+    def __str__(self) -> str:
+        """Return the report as a few lines for people."""
+        numbers = f": {self.first} to {self.last}" if self.answered else ""
+        twice = f"these came twice: {', '.join(map(str, self.repeated))}" if self.repeated else "none came twice"
+        lines = [f"{self.answered} of {self.requests} answered in {self.seconds:.2f} s{numbers}; {twice}"]
+        if self.answered:
+            lines.append("latency, ms: " + "  ".join(f"{name} {value:.1f}" for name, value in self.latency_ms.items()))
+            lines.append("by replica: " + "  ".join(f"{name} {count}" for name, count in self.replicas.items()))
+        lines += [f"failed: {count} x {why}" for why, count in self.failures.items()]
+        return "\n".join(lines)
+
+    def json(self) -> str:
+        """Return the report as one JSON object."""
+        return json.dumps(asdict(self))
+
+
+def sentence(url: str) -> str:
+    """Return what one visit answers; raises `ServiceError` where nobody does, or something else than 200."""
+    connection = _connect(url)
+    try:
+        connection.request("GET", "/", headers={"Accept": "text/plain"})
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        raise ServiceError(f"{url} does not answer ({_reason(error)}); see: invoke status") from error
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.OK:
+        raise ServiceError(f"{url} answers {answer.status}: {text}; see: invoke logs")
+    return text
+
+
+def number(option: str, text: str) -> int:
+    """Return an option's value as a number, 1 or more; raises `MisuseError`."""
+    if text.isascii() and text.isdigit() and int(text[:12]) > 0:
+        return int(text[:12])
+    raise MisuseError(f"{option} {text}: say a number, 1 or more, such as: invoke hit --count 100 --concurrency 8")
+
+
+def send_hits(url: str, count: int, concurrency: int, tell: Callable[[int], object] = lambda _: None) -> Report:
+    """Send `count` visits, `concurrency` at a time, over connections that are kept, and tell of each that is done."""
+    began = time.perf_counter()
+    shares = [len(range(start, count, concurrency)) for start in range(min(concurrency, count))]
+    enough = threading.Event()
+    with ThreadPoolExecutor(len(shares)) as pool:
+        visits = pool.map(lambda share: tuple(_visits(url, share, tell, enough)), shares)
+        try:
+            answers = tuple(itertools.chain.from_iterable(visits))
+        finally:
+            enough.set()
+    return report(answers, time.perf_counter() - began)
+
+
+def report(answers: tuple[Answer, ...], seconds: float) -> Report:
+    """Return what the answers prove."""
+    counted = Counter(answer.number for answer in answers if answer.number is not None)
+    times = sorted(answer.seconds * 1000 for answer in answers if answer.number is not None)
+    return Report(
+        requests=len(answers),
+        answered=len(times),
+        seconds=seconds,
+        first=min(counted, default=None),
+        last=max(counted, default=None),
+        repeated=tuple(sorted(number for number, times_seen in counted.items() if times_seen > 1)),
+        failures=dict(Counter(answer.failure for answer in answers if answer.failure)),
+        replicas=dict(sorted(Counter(answer.replica for answer in answers if answer.replica).items())),
+        latency_ms={f"p{share}": _percentile(times, share) for share in (50, 90, 99)} | {"max": max(times, default=0)},
+    )
+
+
+def _percentile(ordered: list[float], share: int) -> float:
+    """Return the nearest-rank percentile of ordered values, 0 where there are none."""
+    return ordered[max(0, -(-share * len(ordered) // 100) - 1)] if ordered else 0.0
+
+
+def _visits(url: str, count: int, tell: Callable[[int], object], enough: threading.Event) -> Iterator[Answer]:
+    connection = _connect(url)
+    for _ in range(count):
+        if enough.is_set():
+            break
+        yield _visit(connection)
+        tell(1)
+    connection.close()
+
+
+def _visit(connection: http.client.HTTPConnection) -> Answer:
+    began = time.perf_counter()
+    try:
+        connection.request("GET", "/", headers={"Accept": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return Answer(time.perf_counter() - began, failure=_reason(error))
+    seconds, replica = time.perf_counter() - began, answer.headers.get("X-Served-By", "")
+    if answer.status != http.HTTPStatus.OK:
+        return Answer(seconds, failure=f"HTTP {answer.status}", replica=replica)
+    try:
+        return Answer(seconds, number=int(json.loads(text)["hits"]), replica=replica)
+    except (ValueError, KeyError, TypeError):
+        return Answer(seconds, failure="no number in the answer", replica=replica)
+
+
+def _connect(url: str) -> http.client.HTTPConnection:
+    where = urlsplit(url)
+    return http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

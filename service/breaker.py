@@ -1,0 +1,95 @@
+"""The service's way to Redis: every wait on it is bounded, and no command is ever sent twice.
+
+What makes that bearable is doubt *before* a command: a connection that rested is not trusted but replaced and asked
+(PING), which is safe to do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import redis
+
+from twelfth_redis.connection import connection_arguments, deadline, reason
+from twelfth_redis.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twelfth_redis.settings import Settings
+
+T = TypeVar("T")
+
+REQUEST_SECONDS = 1.3
+"""All that one request may wait for Redis (name, connection, TLS, AUTH, SELECT, PING, the command): DESIGN section 4
+promises a 503 within 1.5 s."""
+CONNECT_SECONDS = 0.4
+REPLY_SECONDS = 0.5
+"""What one step of it may take, so that a Redis that is silent is found out sooner."""
+REST_SECONDS = 2.0
+"""How long a connection may be silent and still be trusted without asking."""
+GLANCE_SECONDS = 0.03
+
+
+def open_client(settings: Settings) -> redis.Redis:
+    """Return a client whose steps are as short as a request needs, without asking Redis anything yet."""
+    arguments = connection_arguments(settings, connect_seconds=CONNECT_SECONDS, reply_seconds=REPLY_SECONDS)
+    return redis.Redis(connection_pool=redis.ConnectionPool(**arguments))
+
+
+class Breaker:
+    """One process's way to Redis, shared by its threads: while Redis is away, one asks and the others fail at once."""
+
+    def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._asking = threading.Lock()
+        self._up = True
+        self._last_reply = float("-inf")
+
+    def ask(self, command: Callable[[redis.Redis], T]) -> T:
+        """Send one command, once, and return its answer.
+
+        Raises redis.ResponseError, and UnavailableError: then the fate of the command is unknown, unless it was never
+        sent.
+        """
+        with deadline(REQUEST_SECONDS):
+            self._make_sure()
+            return self._send(command)
+
+    def _make_sure(self) -> None:
+        """Return when Redis answered just now; where that is in doubt, let one thread ask for all."""
+        if self._trusted():
+            return
+        believed = self._up
+        # Known to be away and somebody is asking already: waiting in line would break the promise of 1.5 s. A glance
+        # is enough to come along where Redis is back.
+        if not self._asking.acquire(timeout=REQUEST_SECONDS if believed else GLANCE_SECONDS):
+            raise UnavailableError("Redis was away a moment ago")
+        try:
+            if self._trusted():  # somebody asked while this thread waited
+                return
+            if believed and not self._up:
+                raise UnavailableError("Redis did not answer")
+            self._drop_idle()
+            self._send(lambda client: client.ping())
+        finally:
+            self._asking.release()
+
+    def _trusted(self) -> bool:
+        return self._up and self._clock() - self._last_reply < REST_SECONDS
+
+    def _send(self, command: Callable[[redis.Redis], T]) -> T:
+        try:
+            answer = command(self._client)
+        except (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse) as error:
+            self._up = False
+            self._drop_idle()  # what killed this connection has likely killed its neighbours
+            raise UnavailableError(reason(error)) from error
+        self._up, self._last_reply = True, self._clock()
+        return answer
+
+    def _drop_idle(self) -> None:
+        self._client.connection_pool.disconnect(inuse_connections=False)

@@ -1,1 +1,0 @@
-"""How a release runs: model, compose reader, plan, lifecycle, one-off runs and the engines under them."""

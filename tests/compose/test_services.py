@@ -1,0 +1,333 @@
+"""What becomes of each key that Compose has, and how all that is not honoured is refused at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+import pytest
+
+from tests.compose.conftest import Project
+from twelfth.model.stack import (
+    Build,
+    Healthcheck,
+    Limits,
+    Local,
+    Mount,
+    Network,
+    Port,
+    Service,
+    Stack,
+    Volume,
+    with_release,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path("/project")
+TOP = "networks: {n: , inner: {internal: true}}\nvolumes: {data: }\nconfigs: {conf: {file: ./web/conf}}\n"
+HONOURED = [
+    ("build: .", "build", Build(HERE)),
+    ("build: {context: ./sub/../app, args: {B: 1, A: x}}", "build", Build(HERE / "app", (("A", "x"), ("B", "1")))),
+    ("build: {args: [A=1, GIVEN, UNSET]}", "build", Build(HERE, (("A", "1"), ("GIVEN", "yes")))),
+    ("command: [a, '', 'b c']", "command", ("a", "", "b c")),
+    ("command: a 'b c'", "command", ("a", "b c")),
+    ("command:", "command", None),
+    (
+        "environment: {B: 1.50, A: true, GIVEN: , UNSET: }",
+        "environment",
+        (("A", "true"), ("B", "1.5"), ("GIVEN", "yes")),
+    ),
+    ("environment: [B=1=2, A=, GIVEN, UNSET]", "environment", (("A", ""), ("B", "1=2"), ("GIVEN", "yes"))),
+    ("environment: {A: $GIVEN$$GIVEN, B: '$$$$'}", "environment", (("A", "yes$GIVEN"), ("B", "$$"))),
+    (
+        "environment: {A: =, B: '<<', C: '1:30', D: 0x1F, E: '2001-01-01', F: '1e3', G: 'off', H: '~', I: '010'}",
+        "environment",
+        (
+            *(("A", "="), ("B", "<<"), ("C", "1:30"), ("D", "31"), ("E", "2001-01-01"), ("F", "1e3"), ("G", "off")),
+            *(("H", "~"), ("I", "010")),
+        ),
+    ),
+    (r'environment: {A: "a\nb: é\u0085\U0001F600"}', "environment", (("A", "a\nb: é\u0085\U0001f600"),)),
+    ("init: true", "networks", ("default",)),
+    ("networks: [n, inner]", "networks", ("inner", "n")),
+    ("volumes: ['data:/a/']", "mounts", (Mount("volume", "/a", "data"),)),
+    ("volumes: ['data:/a:ro']", "mounts", (Mount("volume", "/a", "data", read_only=True),)),
+    ("volumes: [{type: tmpfs, target: /a}]", "mounts", (Mount("tmpfs", "/a"),)),
+    ("configs: [conf]", "mounts", (Mount("config", "/conf", "/project/web/conf", read_only=True),)),
+    ("configs: [{source: conf, target: /c}]", "mounts", (Mount("config", "/c", "/project/web/conf", read_only=True),)),
+    ("tmpfs: [/run/, /tmp]", "mounts", (Mount("tmpfs", "/run"), Mount("tmpfs", "/tmp"))),
+    ("ports: ['80:8000', '[::1]:81:8000/tcp']", "ports", (Port(8000, 80), Port(8000, 81, "::1"))),
+    ("ports: ['80-81:8000-8001']", "ports", (Port(8000, 80), Port(8001, 81))),
+    ("ports: [{target: 8000, published: '80', host_ip: 127.0.0.1}]", "ports", (Port(8000, 80, "127.0.0.1"),)),
+    ("depends_on: [b]", "depends_on", ("b",)),
+    ("depends_on: {b: {condition: service_started}}", "depends_on", ("b",)),
+    ("deploy: {replicas: 3}", "replicas", 3),
+    ("deploy: {replicas: '${UNSET:-2}'}", "replicas", 2),
+    ("deploy: {resources: {limits: {cpus: 0.5, memory: 1.5gb, pids: 9}}}", "limits", Limits(0.5, 1610612736, 9)),
+    ("deploy: {resources: {limits: {cpus: 0.00001}}}", "limits", Limits(0.00001)),
+    ("user: '1000'", "user", "1000"),
+    ("read_only: ${UNSET:-true}", "read_only", True),
+    ("cap_drop: [ALL]", "cap_drop", ("ALL",)),
+    ("security_opt: ['no-new-privileges:true']", "security_opt", ("no-new-privileges:true",)),
+    ("healthcheck: {test: a b}", "healthcheck", Healthcheck(("CMD-SHELL", "a b"))),
+    (
+        "healthcheck: {test: [CMD, a], interval: 1m30s, timeout: 500ms, start_period: 1.5h, retries: 3}",
+        "healthcheck",
+        Healthcheck(("CMD", "a"), 90.0, 0.5, 5400.0, 3),
+    ),
+    ("restart: 'no'", "restart", "no"),
+    ("restart: on-failure:3", "restart", "on-failure:3"),
+    ("stop_grace_period: 1w2d3us", "stop_grace", 777600.000003),
+    ("x-local: {command: [a, <port>]}", "local", Local(("a", "<port>"))),
+    (
+        "x-local: {command: [a], environment: {A: 1, B: true, C: $GIVEN}, port: '80'}",
+        "local",
+        Local(("a",), (("A", "1"), ("B", "true"), ("C", "yes")), 80),
+    ),
+    ("x-local: {command: [a], healthcheck: [b]}", "local", Local(("a",), healthcheck=("b",))),
+    ("x-release: [a, '60']", "release_command", ("a", "60")),
+    ("x-any: {of: [thing]}", "restart", "no"),
+]
+REFUSED = [
+    ("privileged: true", "privileged is not honoured by twelfth; remove it"),
+    ("entrypoint: a", "entrypoint is not honoured by twelfth; put the program first in command"),
+    ("container_name: one", "container_name is not honoured by twelfth; remove it, replicas are numbered"),
+    ("mem_limit: 1g", "mem_limit is not honoured by twelfth; write deploy.resources.limits.memory"),
+    ("build: {dockerfile: x}", "build.dockerfile is x, which is not honoured by twelfth; write Dockerfile"),
+    ("build: {target: x}", "build.target is not honoured by twelfth; remove it"),
+    (
+        "build: https://github.com/x/y.git",
+        "build.context is https://github.com/x/y.git, which twelfth does not follow; write a path",
+    ),
+    ("deploy: {mode: global}", "deploy.mode is not honoured by twelfth; remove it"),
+    (
+        "deploy: {resources: {reservations: {cpus: '1'}}}",
+        "deploy.resources.reservations is not honoured by twelfth; remove it",
+    ),
+    (
+        "environment: {x-a: 1}",
+        "environment.#extensions stands for names that begin with x-, which no variable may for Compose; rename them",
+    ),
+    ("networks: {n: {aliases: [x]}}", "networks.n.aliases is not honoured by twelfth; remove it"),
+    (
+        "volumes: [./a:/b]",
+        "volumes[0].type is bind, which is not honoured by twelfth; use a named volume, tmpfs or configs",
+    ),
+    ("volumes: [/b]", "volumes[0].source is missing; name a volume that stands under volumes"),
+    ("volumes: ['data:b']", "volumes[0].target is b; write an absolute path"),
+    ("configs: [{source: conf, mode: 0440}]", "configs[0].mode is not honoured by twelfth; remove it"),
+    ("tmpfs: '/run:size=1m'", "tmpfs[0] is /run:size=1m; write an absolute path without options"),
+    ("ports: ['8000']", "ports[0].published is missing; publish one port, such as 8000:8000"),
+    ("ports: ['53:53/udp']", "ports[0].protocol is udp, which is not honoured by twelfth; write tcp"),
+    ("ports: [{target: 80, published: 80-81}]", "ports[0].published is 80-81; publish one port, such as 8000:80"),
+    (
+        "ports: [{target: 80, published: 80, mode: host}]",
+        "ports[0].mode is host, which is not honoured by twelfth; write ingress",
+    ),
+    (
+        "depends_on: {b: {condition: service_healthy}}",
+        "depends_on.b.condition is service_healthy, which is not honoured by twelfth; write service_started",
+    ),
+    (
+        "depends_on: {b: {condition: service_started, restart: true}}",
+        "depends_on.b.restart is not honoured by twelfth; remove it",
+    ),
+    ("healthcheck: {disable: true}", "healthcheck.disable is not honoured by twelfth; remove it"),
+    (
+        "healthcheck: {interval: 1s}",
+        "healthcheck.test has no command; write [CMD, program, ...], or remove the healthcheck",
+    ),
+    ("stop_grace_period: -5s", "stop_grace_period is -5s; write a duration such as 90s or 1m30s"),
+    ("restart: never", 'restart is never; write "no", always, unless-stopped or on-failure'),
+    ("scale: 2", "scale is not honoured by twelfth; write deploy.replicas"),
+    ("x-local: {}", "x-local.command is missing; add it"),
+    ("x-local: [a]", "x-local.command is missing; add it"),
+    ("x-local: {command: [a], shell: b}", "x-local.shell is not honoured by twelfth; remove it"),
+    (
+        "x-local: {command: a}",
+        "x-local.command must be a list of texts; write [program, argument, ...], and quote numbers",
+    ),
+    (
+        "x-local: {command: [a], environment: {A: }}",
+        "x-local.environment.A must be text; quote it, or write ${A} for the operator's own",
+    ),
+    ("x-local: {command: [a], environment: [A=1]}", "x-local.environment must be a mapping; write NAME: value"),
+    ("x-local: {command: [a], port: many}", "x-local.port is many; write a port, such as 8000"),
+    ("x-release: a b", "x-release must be a list of texts; write [program, argument, ...], and quote numbers"),
+]
+
+
+def of_each(cases: list[str]) -> str:
+    """Return a file with a service for each of the keys, `s0` and so on, `b` standing beside them."""
+    of_keys = [f"  s{index}:\n    image: a\n" + indent(keys, "    ") for index, keys in enumerate(cases)]
+    return "services:\n  b: {image: b}\n" + "\n".join(of_keys) + "\n" + TOP
+
+
+@pytest.fixture(scope="module")
+def honoured(programs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """Return a stack that has a service with each of the honoured keys, read at once."""
+    project = Project(tmp_path_factory.mktemp("honoured"), programs)
+    return project.read(of_each([keys for keys, _, _ in HONOURED]), GIVEN="yes")
+
+
+@pytest.mark.parametrize("index", range(len(HONOURED)), ids=[keys for keys, _, _ in HONOURED])
+def test_key_is_read(honoured: Stack, index: int) -> None:
+    """Each honoured key, in each of its notations, becomes the model's value."""
+    _, field, expected = HONOURED[index]
+    found = getattr(honoured.service(f"s{index}"), field)
+
+    assert repr(expected).replace("/project", str(honoured.directory)) == repr(found)
+
+
+def test_all_that_is_not_honoured_is_refused_at_once_by_its_full_name(project: Project) -> None:
+    """One error has a line for each key of each service, with the file, the key and what to write."""
+    text = of_each([keys for keys, _ in REFUSED])
+    expected = {f"compose.yaml: services.s{index}.{why}" for index, (_, why) in enumerate(REFUSED)}
+
+    assert expected == set(project.refused(text).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "services: {}",
+            "services has none that is enabled; declare one, or enable its profile in COMPOSE_PROFILES",
+        ),
+        (
+            "services: {a: {image: x, profiles: [p]}}",
+            "services has none that is enabled; declare one, or enable its profile in COMPOSE_PROFILES",
+        ),
+        (
+            "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {driver: bridge}}",
+            "networks.n.driver is not honoured by twelfth; remove it",
+        ),
+        (
+            "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: true}}",
+            "networks.n.external is not honoured by twelfth; remove it, a stack has its own",
+        ),
+        (
+            "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {name: m}}",
+            "networks.n.name is m, which is not honoured by twelfth; remove it",
+        ),
+        (
+            "services: {a: {image: x, volumes: ['vol:/v']}}\nvolumes: {vol: {labels: {a: b}}}",
+            "volumes.vol.labels is not honoured by twelfth; remove it",
+        ),
+        (
+            "services: {a: {image: x, configs: [c]}}\nconfigs: {c: {content: secret}}",
+            "configs.c.content is not honoured by twelfth; remove it",
+        ),
+    ],
+)
+def test_what_the_top_level_declares_is_refused_by_its_full_name(project: Project, text: str, expected: str) -> None:
+    """Networks, volumes and configs have nothing that the model cannot hold."""
+    assert f"compose.yaml: {expected}" == project.refused(text)
+
+
+def test_services_stand_in_the_order_in_which_they_start(project: Project) -> None:
+    """What others depend on comes first, else names decide."""
+    text = "services:\n  z: {image: x}\n  web: {image: x, depends_on: [app]}\n"
+    text += "  app: {image: x, depends_on: [z]}\n  b: {image: x}\n"
+    names = [service.name for service in project.read(text).services]
+
+    assert ["b", "z", "app", "web"] == names
+
+
+def test_only_what_a_service_uses_is_part_of_the_stack(project: Project) -> None:
+    """Networks and volumes that no service uses are not created, as with Compose."""
+    text = "services: {a: {image: x, networks: [n], volumes: ['data:/d']}}\n"
+    text += "networks: {n: {internal: '${UNSET:-true}'}, m: }\nvolumes: {data: , other: }\n"
+    found = project.read(text)
+
+    assert ((Network("n", internal=True),), (Volume("data"),)) == (found.networks, found.volumes)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("", "shop-a"),
+        ("image: app", "app"),
+        ("image: 'app:${RELEASE:-compose}'", "app"),
+        ("image: host:5000/of/app", "host:5000/of/app"),
+        ("image: host:5000/of/app:tag", "host:5000/of/app"),
+        ("image: app@sha256:" + 64 * "0", "app"),
+    ],
+)
+def test_built_image_has_the_release_for_its_tag(project: Project, image: str, expected: str) -> None:
+    """The file says the repository, or Compose does; only `with_release` says the release."""
+    stack = project.read(f"services:\n  a:\n    build: .\n    {image}\n  b: {{image: 'b:1'}}\n")
+    found = {service.name: service.image for service in with_release(stack, "0123456789ab").services}
+
+    assert expected == stack.services[0].image
+    assert {"a": f"{expected}:0123456789ab", "b": "b:1"} == found
+
+
+def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]) -> None:
+    """All values are those that twelfth's own reader gave, before Compose read the file."""
+    hardened: dict[str, Any] = {"restart": "unless-stopped", "read_only": True, "cap_drop": ("ALL",)}
+    hardened["security_opt"] = ("no-new-privileges:true",)
+    redis = ("redis-server", "--dir", "/data", "--appendonly", "yes")
+    valkey = ("valkey-server", "--bind", "127.0.0.1", "--port", "<port>", "--dir", "<data>", "--appendonly", "yes")
+    synced, guarded = ("--appendfsync", "always", "--save", ""), ("--protected-mode", "no")
+    haproxy = "/usr/local/etc/haproxy/haproxy.cfg"
+    expected = Stack(
+        "twelfth",
+        ROOT,
+        (
+            Service(
+                "redis",
+                "redis:8.0-alpine",
+                command=(*redis, *synced, *guarded, "--maxmemory", "384mb", "--maxmemory-policy", "noeviction"),
+                networks=("back",),
+                mounts=(Mount("volume", "/data", "redis-data"),),
+                user="redis",
+                limits=Limits(1.0, 536870912, 64),
+                healthcheck=Healthcheck(("CMD", "redis-cli", "ping"), 5.0, 2.0, None, 3),
+                stop_grace=30.0,
+                local=Local((*valkey, *synced)),
+                **hardened,
+            ),
+            Service(
+                "worker",
+                "twelfth",
+                build=Build(ROOT, (("PYTHON_IMAGE", "python:3.13-slim"),)),
+                environment=(("HOST_REDIS", "redis"), ("PORT_REDIS", "6379")),
+                networks=("back", "front"),
+                mounts=(Mount("tmpfs", "/tmp"),),
+                depends_on=("redis",),
+                limits=Limits(1.0, 268435456, 128),
+                healthcheck=Healthcheck(("CMD", "python", "-m", "service.health"), 5.0, 5.0, None, 3),
+                local=Local(
+                    ("python", "-m", "service", "--host", "127.0.0.1", "--port", "<port>", "--reuse-port"),
+                    (("HOST_REDIS", "127.0.0.1"), ("PORT_REDIS", "<redis.port>")),
+                    8000,
+                    ("python", "-m", "service.health", "--port", "<port>"),
+                ),
+                release_command=("python", "-m", "admin.migrate", "--wait", "60", "--allow-newer"),
+                **hardened,
+            ),
+            Service(
+                "web",
+                "haproxy:3.0-alpine",
+                command=("haproxy", "-W", "-db", "-f", haproxy),
+                networks=("front",),
+                mounts=(Mount("config", haproxy, str(ROOT / "web/haproxy.cfg"), read_only=True),),
+                ports=(Port(8000, 8000, "127.0.0.1"),),
+                depends_on=("worker",),
+                user="haproxy",
+                limits=Limits(1.0, 134217728, 64),
+                healthcheck=Healthcheck(
+                    ("CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8404/"), 5.0, 2.0, None, 3
+                ),
+                stop_grace=15.0,
+                **hardened,
+            ),
+        ),
+        (Network("back", internal=True), Network("front")),
+        (Volume("redis-data"),),
+        (ROOT / "docker-compose.yml",),
+    )
+
+    assert expected == Project(ROOT, programs).read()

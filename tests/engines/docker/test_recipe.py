@@ -1,0 +1,52 @@
+"""What a container is made from, said and read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.engines.docker.values import IMAGE, STACK, WORKER, inspected
+from twelfth.engines.docker import recipe
+from twelfth.model.snapshot import differences
+
+
+def test_container_that_was_made_as_wanted_shows_no_difference() -> None:
+    """The recipe said and the recipe read back are the same, so a second `up` has nothing to do."""
+    wanted = recipe.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d1"})
+
+    assert () == differences(wanted, recipe.found_recipe(inspected()))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "name"),
+    [
+        (("Image",), "sha256:2", "image"),
+        (("Config", "User"), "0", "user"),
+        (("Config", "Env"), ["PATH=/bin", "HOST_REDIS=else"], "environment.HOST_REDIS"),
+        (("HostConfig", "Memory"), 5, "limits.memory"),
+        (("HostConfig", "ReadonlyRootfs"), False, "read_only"),
+        (("NetworkSettings", "Networks"), {"p_front": {}}, "network.p_back"),
+    ],
+)
+def test_difference_is_found_and_named(path: tuple[str, ...], value: object, name: str) -> None:
+    """Whatever was changed behind our back is the cause of the step."""
+    found = inspected()
+    place: Any = found
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+
+    wanted = recipe.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d1"})
+    assert (name,) == differences(wanted, recipe.found_recipe(found))
+
+
+def test_container_of_composes_is_not_held_to_what_it_cannot_tell() -> None:
+    """Compose does not record what a configuration file held."""
+    found = inspected()
+    found["Config"]["Labels"] = {
+        name: value for name, value in found["Config"]["Labels"].items() if "twelfth" not in name
+    }
+
+    wanted = recipe.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d2"})
+    assert () == differences(wanted, recipe.found_recipe(found))

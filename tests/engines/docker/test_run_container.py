@@ -1,0 +1,51 @@
+"""What the Engine API is asked for when the container of a run is created."""
+
+from __future__ import annotations
+
+from tests.engines.docker.values import REPLICA, REQUEST, inspected
+from twelfth.engines.docker import run_container
+from twelfth.model.run import RunRequest
+
+
+def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
+    """By id, not by tag; with the override; on the same networks."""
+    body = run_container.body(inspected(), REQUEST)
+
+    assert "sha256:1" == body["Image"]
+    told = ["TWELFTH_OPERATOR=ann", "TWELFTH_RELEASE=0123456789ab", "TWELFTH_RUN=abcd1234"]
+    assert ["PATH=/bin", "HOST_REDIS=redis", "TOKEN=hush", *told] == body["Env"]
+    assert {"p_front"} == set(body["NetworkingConfig"]["EndpointsConfig"])
+    assert ["p_front", "p_back"] == run_container.networks(inspected())
+
+
+def test_variable_that_compose_left_unset_stays_unset() -> None:
+    """A name without `=` takes a variable of the image's away; with an empty value it would be there."""
+    worker = inspected()
+    worker["Config"]["Env"] = [*worker["Config"]["Env"], "REDIS_URL"]
+
+    assert "REDIS_URL" in run_container.body(worker, REQUEST)["Env"]
+
+
+def test_run_leaves_behind_what_makes_a_service() -> None:
+    """No port, no restart, no healthcheck, and no name that the door would send visitors to."""
+    body = run_container.body(inspected(), REQUEST)
+
+    assert {} == body["HostConfig"]["PortBindings"]
+    assert "no" == body["HostConfig"]["RestartPolicy"]["Name"]
+    assert {"Test": ["NONE"]} == body["Healthcheck"]
+    assert {"p_front": {}} == body["NetworkingConfig"]["EndpointsConfig"]
+
+
+def test_no_value_of_an_override_is_in_the_record() -> None:
+    """Labels are for everybody to read: they hold names only."""
+    labels = run_container.labels(inspected(), REQUEST)
+
+    assert not [value for value in labels.values() if "hush" in value]
+    assert '["TOKEN"]' == labels["twelfth.run.overrides"]
+
+
+def test_time_limit_is_kept_inside_the_container() -> None:
+    """The first program is timeout of coreutils, so the limit needs no client."""
+    limited = RunRequest("a", ("sleep", "9"), REPLICA, timeout=1.5)
+
+    assert ["timeout", "--kill-after=3", "1.5", "sleep", "9"] == run_container.body(inspected(), limited)["Cmd"]

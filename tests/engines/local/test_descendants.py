@@ -1,0 +1,188 @@
+"""What is left when a run of the local engine, its monitor or its supervisord ends: nothing that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import eventually
+from twelfth.engines.local.json_file import write_json
+from twelfth.engines.local.runs import LocalRuns
+from twelfth.engines.local.session import LocalSession
+from twelfth.engines.local.supervisord import Supervisor, program
+from twelfth.model.run import RunRequest
+from twelfth.model.snapshot import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Start = Callable[..., LocalSession]
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers and parent-death signals")
+WORKER = Replica("worker", 1, "", "running", {}, release="abc")
+
+DAEMON = """\
+import os, signal, sys, time
+if os.fork():
+    os.wait()
+    END
+os.setsid()
+if os.fork():
+    os._exit(0)
+WORK
+"""
+"""A double fork with setsid in between: what the daemon does is WORK, what its run does then is END."""
+
+SLEEP = "open('began', 'w').close(); time.sleep(60)"
+DEAF = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
+FORKS = """\
+end = time.monotonic() + 5
+while time.monotonic() < end:
+    os.write(os.open("began", os.O_CREAT | os.O_APPEND | os.O_WRONLY), b".")
+    if os.fork():
+        os._exit(0)
+"""
+"""A daemon that is another process at every moment and writes a byte in each; it ends by itself in five seconds."""
+
+
+def daemon(work: str, end: str) -> tuple[str, ...]:
+    """Return the command of a run that makes a daemon."""
+    return (sys.executable, "-c", DAEMON.replace("END", end).replace("WORK", work))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> LocalRuns:
+    """Return the runs of a worker whose release is the test's directory and whose grace period is a second."""
+    recipe = {"stop_grace_period": "1s"}
+    environment = {"PATH": os.environ["PATH"], "MARK": str(tmp_path)}
+    worker = {"release": "abc", "recipe": recipe, "environment": environment, "directory": str(tmp_path)}
+    return LocalRuns(tmp_path, lambda _: worker)
+
+
+def marked(directory: Path) -> set[int]:
+    """Return the processes that live and have the directory in their environment, which every descendant inherits."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            is_ours = f"MARK={directory}\0".encode() in path.read_bytes()  # a zombie has no environment any more
+        except OSError:
+            continue
+        if is_ours:
+            found.add(int(path.parent.name))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path: Path) -> Iterator[None]:
+    """End what a failing test leaves."""
+    yield
+    while left := marked(tmp_path):
+        for each in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+
+
+@pytest.fixture
+def start(runs: LocalRuns) -> Iterator[Start]:
+    """Return a function that starts a run; its session is closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*command: str, timeout: float | None = None) -> LocalSession:
+            session = runs.start(RunRequest("ab12", command, WORKER, interactive=False, timeout=timeout))
+            assert isinstance(session, LocalSession)
+            stack.callback(session.monitor.wait)
+            stack.callback(session.monitor.kill)
+            stack.callback(session.streams.close)
+            stack.callback(session.control.close)
+            return session
+
+        yield start
+
+
+@linux
+@pytest.mark.parametrize("work", [SLEEP, DEAF], ids=["sleeps", "is deaf to TERM"])
+def test_daemon_ends_with_its_run_whose_exit_code_stays(
+    runs: LocalRuns, start: Start, tmp_path: Path, work: str
+) -> None:
+    """A double fork and setsid do not let it escape."""
+    session = start(*daemon(work, "sys.exit(7)"))
+
+    assert [] == list(session.output())
+    assert 7 == session.wait()
+    assert set() == marked(tmp_path)
+    assert [("failed", 7)] == [(run.state, run.exit_code) for run in runs.records()]
+
+
+@linux
+def test_daemon_that_forks_while_it_is_killed_ends_with_its_run(start: Start, tmp_path: Path) -> None:
+    """By the time that its number is known it is another process."""
+    assert 7 == start(*daemon(FORKS, "time.sleep(0.2); sys.exit(7)")).wait()
+    written = (tmp_path / "began").stat().st_size
+    time.sleep(0.1)
+
+    assert written == (tmp_path / "began").stat().st_size
+
+
+@linux
+def test_daemon_ends_with_a_run_whose_time_is_over(start: Start, tmp_path: Path) -> None:
+    """The time limit holds for all that the run started."""
+    assert 124 == start(*daemon(SLEEP, "time.sleep(60)"), timeout=0.5).wait()
+    assert (tmp_path / "began").exists()
+    assert set() == marked(tmp_path)
+
+
+@linux
+def test_daemon_ends_with_a_run_that_is_stopped(runs: LocalRuns, start: Start, tmp_path: Path) -> None:
+    """`stop` returns when all is gone."""
+    start(*daemon(SLEEP, "time.sleep(60)"))
+    assert eventually((tmp_path / "began").exists)
+    runs.stop("ab12", lambda _: None)
+
+    assert set() == marked(tmp_path)
+    assert ["stopped"] == [run.state for run in runs.records()]
+
+
+@linux
+def test_orphans_of_a_run_that_goes_on_are_reaped(start: Start, tmp_path: Path) -> None:
+    """They end before their run does and leave no zombies, which would count against the operator's processes."""
+    session = start("sh", "-c", "for i in 1 2 3 4 5; do (true &); done; touch began; exec sleep 60")
+    assert eventually((tmp_path / "began").exists)
+    children = Path(f"/proc/{session.monitor.pid}/task/{session.monitor.pid}/children")
+
+    assert eventually(lambda: 1 == len(children.read_text("ascii").split()))
+
+
+@linux
+def test_run_ends_with_a_monitor_that_was_killed(runs: LocalRuns, start: Start, tmp_path: Path) -> None:
+    """Nobody could stop it any more, or hold it to its time."""
+    session = start("sh", "-c", "touch began; exec sleep 60")
+    assert eventually((tmp_path / "began").exists)
+    session.monitor.kill()
+
+    assert eventually(lambda: set() == marked(tmp_path))
+    assert eventually(lambda: ["lost"] == [run.state for run in runs.records()])
+
+
+@linux
+def test_processes_end_with_a_supervisord_that_was_killed(tmp_path: Path) -> None:
+    """None outlives it and holds the port or the data."""
+    supervisor = Supervisor(tmp_path)
+    for name in ("services", "logs"):
+        (tmp_path / name).mkdir()
+    supervisor.start()
+    environment = {"PATH": os.environ["PATH"], "MARK": str(tmp_path)}
+    spec = tmp_path / "services" / "worker-1.json"
+    write_json(spec, {"command": ["sleep", "60"], "environment": environment, "directory": str(tmp_path)})
+    spec.with_suffix(".conf").write_text(program("worker-1", spec, restart="always", grace=1), "utf-8")
+    supervisor.add("worker-1")
+    assert eventually(lambda: bool(marked(tmp_path)))
+    os.kill(int((tmp_path / "supervisord.pid").read_text("utf-8")), signal.SIGKILL)
+
+    assert eventually(lambda: set() == marked(tmp_path))

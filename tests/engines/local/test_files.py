@@ -1,0 +1,185 @@
+"""The files of a local stack: who may read and change them, two who make them at once, and a folder that is moved."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from bench import hits
+from tests.conftest import make_project
+from tests.runs.client import run
+from twelfth.engines import tcp
+from twelfth.engines.local import supervisord
+from twelfth.engines.local.json_file import read_json, write_json
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Project
+    from twelfth.engines.local.engine import Local
+
+MARK = "correct-horse"
+ODD = "100% a; b"
+"""A folder's name that means something to a configuration file of supervisor's."""
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Return a local stack that was brought up where files are everybody's (umask 0), with a secret for the worker."""
+    directory = tmp_path_factory.mktemp("shared") / ODD
+    directory.mkdir()
+    project = make_project("local", directory)
+    file = directory / "docker-compose.yml"
+    text, own = file.read_text("utf-8"), "      REDIS_URL:"
+    assert 1 == text.count(own)
+    file.write_text(text.replace(own, f"      TOKEN: {MARK}\n{own}"), "utf-8")
+    was = os.umask(0)
+    try:
+        project.up()
+        yield project
+    finally:
+        os.umask(was)
+        project.end()
+
+
+def home(project: Project) -> Path:
+    """Return the directory of the stack's processes."""
+    return cast("Local", project.engine()).home
+
+
+def open_to_others(path: Path) -> str:
+    """Return the permissions that others than the owner have, as octal digits."""
+    return f"{path.stat().st_mode & 0o077:02o}"
+
+
+def test_file_with_a_secret_is_its_owners_only(shared: Project) -> None:
+    """The environment of a service may hold a password; so may what it prints, and the data."""
+    run(shared, "--", "sh", "-c", "echo $TOKEN")
+    top = shared.directory / ".twelfth"
+    holding = [path for path in top.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
+
+    assert {"worker-1.json", "output"} == {path.name for path in holding}
+    assert ["00"] == [open_to_others(path) for path in holding if path.name == "worker-1.json"]
+    assert "00" == open_to_others(home(shared))
+
+
+def test_supervisord_takes_orders_from_its_user_only(shared: Project) -> None:
+    """Who may write to its socket can run any command as its user."""
+    assert "00" == open_to_others(home(shared) / "supervisor.sock")
+
+
+def test_release_cannot_be_written(shared: Project) -> None:
+    """Editing what serves would make it another release under the same name."""
+    found = [shared.directory / ".twelfth" / "releases", *(shared.directory / ".twelfth" / "releases").rglob("*")]
+
+    assert len(found) > 10
+    assert set() == {path for path in found[1:] if path.stat().st_mode & 0o222}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_json_file_is_its_owners_only(tmp_path: Path, umask: int) -> None:
+    """Whatever the umask is."""
+    was = os.umask(umask)
+    try:
+        write_json(tmp_path / "spec.json", {"TOKEN": MARK})
+    finally:
+        os.umask(was)
+
+    assert 0o600 == (tmp_path / "spec.json").stat().st_mode & 0o777
+
+
+def test_two_who_build_a_release_at_once_both_have_it(tmp_path: Path) -> None:
+    """The second finds it in its place, and leaves nothing of its own."""
+    engine = cast("Local", make_project("local", tmp_path).engine())
+    worker = engine.stack.service("worker")
+    assert worker
+    for _ in range(2):
+        engine.ensure_image(worker, lambda _: None)
+
+    assert [worker.image.rpartition(":")[2]] == [path.name for path in engine.releases.iterdir()]
+
+
+def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> None:
+    """No file of it, and no supervisord that nobody would ever end."""
+    engine = cast("Local", make_project("local", tmp_path).engine())
+    redis = engine.stack.service("redis")
+    assert redis
+    (engine.home / "ports.json").mkdir(parents=True)
+    with pytest.raises(EngineError, match=r"cannot write .*ports\.json"):
+        engine.create_replica(redis, 1)
+
+    assert [] == list((engine.home / "services").iterdir())
+    assert not engine.supervisor.is_up()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"recipe": 5}', '{"recipe": null}'])
+def test_process_whose_file_is_garbled_is_to_be_replaced(tmp_path: Path, text: str) -> None:
+    """Nothing is known of what it was made from, so all of that changed."""
+    project = make_project("local", tmp_path)
+    services = home(project) / "services"
+    services.mkdir(parents=True)
+    (services / "redis-1.json").write_text(text, "utf-8")
+
+    assert "replace redis-1: command, directory, restart, stop_grace_period changed" in project.plan()
+
+
+def test_supervisord_that_is_stopped_is_told_and_not_waited_for(
+    shared: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections and never answers; here it does in the end, so that who waits for ever fails."""
+    monkeypatch.setattr(supervisord, "ANSWER_WITHIN", 0.2)
+    process = int((home(shared) / "supervisord.pid").read_text("utf-8"))
+    os.kill(process, signal.SIGSTOP)
+    waker = threading.Timer(5, os.kill, (process, signal.SIGCONT))
+    waker.start()
+    try:
+        with pytest.raises(EngineError) as told:
+            shared.engine().observe()
+    finally:
+        waker.cancel()
+        os.kill(process, signal.SIGCONT)
+
+    what = f"supervisord (process {process}) does not answer in 0.2 s"
+    assert f"{what}; where it is stopped: kill -CONT {process}, else: kill -9 {process}; invoke up" == str(told.value)
+    assert shared.engine().observe().replicas
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> Iterator[Project]:
+    """Return a local stack whose folder was moved while it was up."""
+    (tmp_path / "old").mkdir()
+    project = make_project("local", tmp_path / "old")
+    assert "Hello World! 1 times." == hits.sentence(project.up())
+    project = replace(project, directory=project.directory.rename(tmp_path / "new"))
+    yield project
+    project.end()
+
+
+def test_folder_that_is_moved_says_so_to_a_run_and_is_right_again_after_up(moved: Project) -> None:
+    """What was started in the old place is replaced, its cause is named; the data is kept."""
+    refused = run(moved, "--", "true")
+    assert (125, 1) == (refused.returncode, refused.stderr.count(b"\n"))
+    assert refused.stderr.startswith(b"twelfth: worker-1 was started from ")
+    assert refused.stderr.endswith(b"(was this directory moved?); start it from here: invoke up\n")
+
+    assert "Hello World! 2 times." == hits.sentence(moved.up())
+    assert ["replace redis-1: command, directory changed", "replace worker-1: directory changed"] == moved.steps()
+    assert [] == moved.plan()
+    assert 0 == run(moved, "--", "python", "-c", "import service").returncode
+
+
+def test_folder_that_is_moved_goes_down(moved: Project) -> None:
+    """Without an `up` in between: nothing that was started in the old place lives on."""
+    taken = [int(moved.environment["PORT"]), read_json(home(moved) / "ports.json")["redis"]]
+    assert all(tcp.why_taken("127.0.0.1", port) for port in taken)
+    moved.down()
+
+    assert ["", ""] == [tcp.why_taken("127.0.0.1", port) for port in taken]
+    assert not home(moved).exists() or not cast("Local", moved.engine()).supervisor.is_up()

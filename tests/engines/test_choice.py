@@ -1,0 +1,48 @@
+"""Which engine `auto` is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from twelfth import engines
+from twelfth.model.snapshot import Replica, Snapshot
+from twelfth.model.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def engine(name: str, states: Iterable[str], why: str = "") -> SimpleNamespace:
+    """Return an engine where replicas are in these states; `why` tells why it is absent."""
+    running = tuple(Replica("worker", number, "id", state, {}) for number, state in enumerate(states, 1))
+    return SimpleNamespace(name=name, why_unavailable=lambda: why, observe=lambda: Snapshot(running))
+
+
+@pytest.mark.parametrize(
+    ("local", "docker", "chosen"),
+    [
+        (["running"], ["running"], "local"),
+        (["stopped", "starting"], [], "local"),
+        (["stopped"], ["running"], "docker"),
+        ([], ["running"], "docker"),
+        ([], [], "docker"),
+        (["stopped"], [], "local"),
+        (["stopped"], None, "local"),
+        ([], None, "local"),
+    ],
+)
+def test_auto_is_where_something_runs_then_where_it_ran(
+    local: list[str], docker: list[str] | None, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a reboot the processes of the local engine are known and do not run; None: no daemon answers."""
+    made = {
+        "local": engine("local", local),
+        "docker": engine("docker", docker or [], "" if docker is not None else "-"),
+    }
+    monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
+
+    assert chosen == engines.choose("auto", Stack("p", Path(), ())).name

@@ -1,0 +1,524 @@
+"""What every engine must do, at the level of the contract: the same tests against each, and the one in memory.
+
+The project is a generic one: nothing here is about hits (the idea is huey's storage tests).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import Recorded, eventually, require
+from tests.memory_engine import Memory, World
+from twelfth import engines
+from twelfth.engines.contract import STDERR, STDOUT
+from twelfth.engines.docker.engine import Docker
+from twelfth.errors import EngineError, IdentityError, NotUpError
+from twelfth.model.snapshot import differences
+from twelfth.runs.request import new_request
+from twelfth.runs.source import choose_source, from_release
+from twelfth.stack import lifecycle, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.run import Run, RunRequest
+    from twelfth.model.snapshot import Replica, Snapshot
+    from twelfth.model.stack import Network, Service, Stack, Volume
+
+COMPOSE = """
+services:
+  app:
+    image: ${COMPOSE_PROJECT_NAME}:${RELEASE:-compose}
+    build: {context: ., args: {BASE: "${PYTHON_IMAGE:-python:3.13-slim}"}}
+    command: &command [sh, -c, "echo one; echo two; exec sleep 600"]
+    init: true
+    environment: {LEVEL: info, COLOUR: red}
+    networks: [inside]
+    volumes: ["data:/data"]
+    stop_grace_period: 1s
+    x-local: {command: *command}
+networks:
+  inside: {internal: true}
+volumes:
+  data: {}
+"""
+DOCKERFILE = """
+ARG BASE
+FROM ${BASE}
+COPY greeting /greeting
+"""
+
+detaching = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+"""A client that detaches ends at once, and what it holds goes with it; here it is one that goes on."""
+
+
+def resources(owner: Stack | Snapshot) -> list[Network | Volume]:
+    """Return the networks and volumes that are declared or there."""
+    return [*owner.networks, *owner.volumes]
+
+
+@dataclass
+class Site:
+    """The project on one engine; each `engine()` is new, as another process would have it."""
+
+    stack: Stack
+    engine_name: str
+    world: World = field(default_factory=World)
+
+    def engine(self) -> Engine:
+        """Return a new engine."""
+        if self.engine_name == "memory":
+            return Memory(self.stack, self.world)
+        return engines.choose(self.engine_name, self.stack)
+
+    def create(self) -> None:
+        """Create all, as `up` does but for the release command and the wait."""
+        engine, service = self.engine(), self.app
+        engine.ensure_image(service, lambda _: None)
+        for resource in resources(engine.stack):
+            engine.create_resource(resource)
+        engine.create_replica(service, 1)
+
+    def remove(self) -> None:
+        """Remove all that was made, the image too."""
+        engine = self.engine()
+        lifecycle.down(engine, Recorded(), volumes=True, history=True)
+        if isinstance(engine, Docker):
+            own = f"{self.stack.project}:"
+            found = [tag for image in engine.api.images() for tag in image["RepoTags"] or [] if tag.startswith(own)]
+            for tag in found:  # not the image itself, which other sites have under their own names
+                engine.api.remove_image(tag)
+
+    @property
+    def app(self) -> Service:
+        """Return the service."""
+        (service,) = self.stack.services
+        return service
+
+    def replica(self) -> Replica:
+        """Return the replica that runs."""
+        return choose_source(self.engine())
+
+    def request(self, *command: str, **asked: Any) -> RunRequest:
+        """Return a request for a run without input, unless that is asked for."""
+        return new_request(command, self.replica(), **{"interactive": False} | asked)
+
+    def record(self, request: RunRequest) -> Run:
+        """Return the record of a run."""
+        (found,) = [each for each in self.engine().runs.records() if each.id == request.id]
+        return found
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """Return what the project declares, which Compose takes a while to read."""
+    directory = tmp_path_factory.mktemp("context")
+    (directory / "docker-compose.yml").write_text(COMPOSE)
+    (directory / "Dockerfile").write_text(DOCKERFILE)
+    (directory / "greeting").write_text("hello\n")
+    return load.load_current_release(directory, os.environ | {"COMPOSE_PROJECT_NAME": "declared"})
+
+
+def make_site(engine_name: str, declared: Stack, directory: Path) -> Site:
+    """Return the project under a name of its own, of which nothing is made yet; skip where the engine is absent."""
+    if engine_name != "memory":
+        require(engine_name)
+    (app,) = declared.services
+    project = f"t{secrets.token_hex(4)}"
+    named = replace(app, image=app.image.replace("declared", project))
+    return Site(replace(declared, project=project, directory=directory, services=(named,)), engine_name)
+
+
+@pytest.fixture(scope="module", params=["memory", *engines.NAMES])
+def name(request: pytest.FixtureRequest) -> str:
+    """Return each engine's name in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty(name: str, declared: Stack, tmp_path: Path) -> Iterator[Site]:
+    """Return the project of which nothing is made yet."""
+    site = make_site(name, declared, tmp_path)
+    yield site
+    site.remove()
+
+
+@pytest.fixture(scope="module")
+def site(name: str, declared: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Return the project that is there, for the tests that do not change it."""
+    site = make_site(name, declared, tmp_path_factory.mktemp("site"))
+    try:
+        site.create()
+        yield site
+    finally:
+        site.remove()
+
+
+def ended(site: Site, request: RunRequest) -> tuple[int, bytes, bytes]:
+    """Do a run; return its exit code and both its outputs."""
+    session = site.engine().runs.start(request)
+    session.close_stdin()
+    streams = {STDOUT: b"", STDERR: b""}
+    for stream, data in session.output():
+        streams[stream] += data
+    return session.wait(), streams[STDOUT], streams[STDERR]
+
+
+def kept(site: Site, request: RunRequest, *, follow: bool = False) -> dict[int, bytes]:
+    """Return what is kept of a run's output, by stream."""
+    streams = {STDOUT: b"", STDERR: b""}
+    for stream, data in site.engine().runs.output(request.id, follow=follow):
+        streams[stream] += data
+    return streams
+
+
+def test_nothing_is_there_at_first_and_an_engine_that_is_there_says_no_reason(empty: Site) -> None:
+    """Looking makes nothing."""
+    found = empty.engine().observe()
+
+    assert "" == empty.engine().why_unavailable()
+    assert ((), (), (), frozenset()) == (found.replicas, found.networks, found.volumes, found.images)
+    assert () == empty.engine().runs.records()
+
+
+def test_all_that_is_made_is_seen_and_what_is_removed_is_not(empty: Site) -> None:
+    """Another engine sees it at once; removing what is gone already is no error."""
+    empty.create()
+    engine, there = empty.engine(), empty.engine().observe()
+    (replica,) = there.replicas
+
+    assert ("app", 1, "app-1", True) == (replica.service, replica.number, replica.name, replica.is_running)
+    assert (engine.stack.networks, engine.stack.volumes) == (there.networks, there.volumes)
+    for _ in range(2):
+        engine.remove_replica(replica)
+        for resource in resources(there):
+            engine.remove_resource(resource)
+    left = empty.engine().observe()
+    assert ((), (), ()) == (left.replicas, left.networks, left.volumes)
+    assert there.images == left.images
+
+
+def test_image_is_here_once_it_was_made(empty: Site) -> None:
+    """It is said how that goes; asked for again it is there all the same."""
+    for _ in range(2):
+        said: list[str] = []
+        empty.engine().ensure_image(empty.app, said.append)
+
+        assert said
+        assert frozenset({empty.app.image}) == empty.engine().observe().images
+
+
+def test_replica_of_an_image_that_is_not_here_never_runs(empty: Site) -> None:
+    """It is refused, or seen to have ended."""
+    with contextlib.suppress(EngineError):
+        empty.engine().create_replica(empty.app, 1)
+
+    assert eventually(lambda: not [each for each in empty.engine().replicas("app") if each.is_running])
+
+
+def test_second_replica_is_made_beside_the_first(empty: Site) -> None:
+    """By number, each removed by itself."""
+    empty.create()
+    empty.engine().create_replica(empty.app, 2)
+    first, second = empty.engine().observe().of("app")
+    assert [("app-1", True), ("app-2", True)] == [(each.name, each.is_running) for each in (first, second)]
+    assert differences(first.recipe, second.recipe) == ()
+
+    empty.engine().remove_replica(first)
+    assert ["app-2"] == [each.name for each in empty.engine().replicas("app")]
+
+
+def test_replicas_of_two_releases_are_named_until_one_is_chosen(empty: Site) -> None:
+    """A deploy under way: a run is made from no guess."""
+    empty.create()
+    first, second = empty.replica().release, "0" * 12
+    newer = replace(empty.app, image=f"{empty.stack.project}:{second}")
+    empty.engine().ensure_image(newer, lambda _: None)
+    empty.engine().create_replica(newer, 2)
+
+    with pytest.raises(IdentityError, match=f"app-1 is {first}, app-2 is {second}; choose: --release ID"):
+        choose_source(empty.engine())
+    assert [first, second] == [choose_source(empty.engine(), each).release for each in (first, second)]
+
+
+def test_replicas_of_one_release_that_are_not_alike_are_named(empty: Site) -> None:
+    """An `up` that was not finished after a change of the configuration; no value is shown, no release chooses."""
+    empty.create()
+    release = empty.replica().release
+    empty.engine().create_replica(replace(empty.app, environment=(("COLOUR", "hush"), ("LEVEL", "info"))), 2)
+
+    for chosen in ("", release):
+        with pytest.raises(IdentityError) as refused:
+            choose_source(empty.engine(), chosen)
+        assert "app-1 and app-2 differ in environment.COLOUR; finish it: invoke up" == str(refused.value)
+
+
+def test_record_and_output_outlive_the_stack(empty: Site) -> None:
+    """Until they are named; the data, too, stays until then."""
+    empty.create()
+    request = empty.request("echo", "kept")
+    ended(empty, request)
+    lifecycle.down(empty.engine(), Recorded())
+    assert ("done", b"kept\n") == (empty.record(request).state, kept(empty, request)[STDOUT])
+
+    lifecycle.down(empty.engine(), Recorded(), history=True)
+    assert () == empty.engine().runs.records()
+
+
+def test_second_engine_sees_the_same(site: Site) -> None:
+    """An engine keeps nothing in memory of its own."""
+    assert site.engine().observe() == site.engine().observe()
+    assert site.engine().observe().replicas == site.engine().replicas("app")
+    assert () == site.engine().replicas("nobody")
+
+
+def test_recipe_is_that_of_what_was_made_from_it(site: Site) -> None:
+    """Nothing is to be done then; a changed environment is named and nothing else."""
+    engine, service = site.engine(), site.app
+    changed = replace(service, environment=(("COLOUR", "red"), ("LEVEL", "debug")))
+    wanted, found = engine.recipe(service), site.replica().recipe
+    assert wanted is not None
+
+    assert () == differences(wanted, found)
+    assert ("environment.LEVEL",) == differences(engine.recipe(changed) or {}, found)
+
+
+def test_plan_of_what_is_there_is_empty(site: Site) -> None:
+    """What the engine finds is what the stack declares."""
+    assert () == lifecycle.plan_up(site.engine())
+
+
+def test_replica_knows_its_release(site: Site) -> None:
+    """By the name that its image has."""
+    assert site.app.image.rpartition(":")[2] == site.replica().release
+
+
+@pytest.mark.parametrize(("last", "lines"), [(None, b"one\ntwo\n"), (1, b"two\n"), (5, b"one\ntwo\n"), (0, b"")])
+def test_log_is_what_was_printed(site: Site, last: int | None, lines: bytes) -> None:
+    """All of it, or so many lines before its end."""
+    engine, replica = site.engine(), site.replica()
+    assert eventually(lambda: b"two" in b"".join(engine.logs(replica, follow=False)))
+
+    assert lines == b"".join(engine.logs(replica, follow=False, last=last))
+
+
+def test_log_that_is_followed_ends_when_the_replica_is_removed(empty: Site) -> None:
+    """Whoever reads it hears all that was printed, and is let go."""
+    empty.create()
+    pieces = empty.engine().logs(empty.replica(), follow=True)
+    read = b""
+    while not read.endswith(b"two\n"):
+        read += next(pieces)
+
+    empty.engine().remove_replica(empty.replica())
+    assert b"one\ntwo\n" == read + b"".join(pieces)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(("true",), 0), (("false",), 1), (("sh", "-c", "exit 7"), 7), (("no-such-program",), 127)]
+)
+def test_run_ends_with_its_own_exit_code(site: Site, command: tuple[str, ...], code: int) -> None:
+    """The session has it, and the record; another engine reads that."""
+    request = site.request(*command)
+    assert code == ended(site, request)[0]
+
+    record = site.record(request)
+    assert (code, "failed" if code else "done", False) == (record.exit_code, record.state, record.is_running)
+
+
+def test_record_holds_what_was_asked_for(site: Site) -> None:
+    """Of an override its name only."""
+    request = site.request("true", reason="why", environment=(("LEVEL", "hush"),))
+    ended(site, request)
+    record = site.record(request)
+
+    assert (("true",), "why", ("LEVEL",)) == (record.command, record.reason, record.overrides)
+    assert (site.engine().name, site.replica().release) == (record.engine, record.release)
+    assert record.started <= record.finished
+    assert "hush" not in repr(record)
+
+
+def test_outputs_are_exact_and_apart_and_kept(site: Site) -> None:
+    """While the run goes and after it."""
+    request = site.request("sh", "-c", "echo out; echo err >&2")
+
+    assert (0, b"out\n", b"err\n") == ended(site, request)
+    assert {STDOUT: b"out\n", STDERR: b"err\n"} == kept(site, request)
+
+
+def test_output_that_is_not_kept_has_only_its_client(site: Site) -> None:
+    """Such as all the data of a backup."""
+    request = site.request("echo", "data", kept=False)
+    assert b"data\n" == ended(site, request)[1]
+
+    assert ("done", 0) == (site.record(request).state, site.record(request).exit_code)
+
+
+def test_input_comes_out_byte_by_byte(site: Site) -> None:
+    """All 256 of them, in two pieces; the end of the input is the end of the run."""
+    data = bytes(range(256)) * 300
+    session = site.engine().runs.start(site.request("cat", interactive=True))
+    session.write_stdin(data[:1000])
+    session.write_stdin(data[1000:])
+    session.close_stdin()
+
+    assert data == b"".join(piece for stream, piece in session.output() if stream == STDOUT)
+    assert 0 == session.wait()
+
+
+def test_run_without_input_finds_its_end_at_once(site: Site) -> None:
+    """Nobody has to close anything."""
+    assert (0, b"", b"") == ended(site, site.request("cat"))
+
+
+def test_run_has_the_environment_of_its_replica(site: Site) -> None:
+    """What is asked for is otherwise, and nothing else."""
+    levels = [
+        ended(site, site.request("printenv", name, environment=asked))[1]
+        for name, asked in (("LEVEL", ()), ("LEVEL", (("LEVEL", "debug"),)), ("COLOUR", (("LEVEL", "debug"),)))
+    ]
+
+    assert [b"info\n", b"debug\n", b"red\n"] == levels
+    assert 1 == ended(site, site.request("printenv", "NOWHERE"))[0]
+
+
+def test_run_is_told_which_it_is_where_that_is_asked_for(site: Site) -> None:
+    """By its own id, and the release that it is of."""
+    request = site.request("sh", "-c", "printenv TWELFTH_RUN; printenv TWELFTH_RELEASE", is_told=True)
+    assert f"{request.id}\n{site.replica().release}\n".encode() == ended(site, request)[1]
+
+    assert 1 == ended(site, site.request("printenv", "TWELFTH_RUN"))[0]
+
+
+def test_difference_is_what_was_asked_for_by_name_only(site: Site) -> None:
+    """None where nothing was; asking starts nothing."""
+    before = len(site.engine().runs.records())
+    runs = site.engine().runs
+
+    assert () == runs.differences(site.request("true"))
+    assert () == runs.differences(site.request("true", is_told=True))
+    assert ("environment.LEVEL", "environment.NEW") == runs.differences(
+        site.request("true", environment=(("COLOUR", "red"), ("LEVEL", "debug"), ("NEW", "1")))
+    )
+    assert before == len(site.engine().runs.records())
+
+
+@detaching
+def test_detached_run_goes_on_by_itself(site: Site) -> None:
+    """Its output is followed to its end by whoever comes later."""
+    request = site.request("sh", "-c", "echo begun; sleep 0.3; echo done", interactive=True)
+    site.engine().runs.detach(request)
+
+    assert b"begun\ndone\n" == kept(site, request, follow=True)[STDOUT]
+    assert eventually(lambda: site.record(request).state == "done")
+
+
+def test_signal_ends_a_run(site: Site) -> None:
+    """With the exit code that a shell has for it; one that has ended takes none."""
+
+    session = site.engine().runs.start(site.request("sh", "-c", "echo ready; sleep 60"))
+    output = session.output()
+    assert (STDOUT, b"ready\n") == next(output)
+    session.signal(signal.SIGKILL)
+
+    assert [] == list(output)
+    assert 137 == session.wait()
+    session.signal(signal.SIGKILL)
+
+
+def test_run_whose_time_is_over_ends_with_124(site: Site) -> None:
+    """Nobody needs to watch."""
+    request = site.request("sleep", "60", timeout=0.2)
+
+    assert 124 == ended(site, request)[0]
+    assert ("timeout", 124) == (site.record(request).state, site.record(request).exit_code)
+
+
+@detaching
+def test_run_that_is_stopped_is_recorded_so(site: Site) -> None:
+    """It says once what it waits for, and returns when the run has ended."""
+    request = site.request("sleep", "60")
+    said: list[str] = []
+    site.engine().runs.detach(request)
+    assert ("running", None, None) == (
+        site.record(request).state,
+        site.record(request).exit_code,
+        site.record(request).seconds,
+    )
+    site.engine().runs.stop(request.id, said.append)
+
+    assert ("stopped", 143) == (site.record(request).state, site.record(request).exit_code)
+    assert [f"run {request.id} has 1 s to end on TERM; then it is killed"] == said
+
+
+def test_run_is_made_from_the_replica_that_was_chosen_or_not_at_all(empty: Site) -> None:
+    """It has been removed since; no record is left."""
+    empty.create()
+    request = empty.request("true")
+    empty.engine().remove_replica(request.replica)
+
+    with pytest.raises(NotUpError, match="app-1 is gone"):
+        empty.engine().runs.start(request)
+    assert () == empty.engine().runs.records()
+
+
+def test_pinned_replica_may_go(empty: Site) -> None:
+    """Runs of the same command are made from what it was."""
+    empty.create()
+    engine, replica = empty.engine(), empty.replica()
+    engine.runs.pin(replica)
+    engine.remove_replica(replica)
+    session = engine.runs.start(new_request(("printenv", "COLOUR"), replica, interactive=False))
+
+    assert [(STDOUT, b"red\n")] == list(session.output())
+    assert 0 == session.wait()
+
+
+def test_run_of_a_built_release_needs_no_replica(empty: Site) -> None:
+    """Only that it is built, and the networks."""
+    source = from_release(empty.engine().stack)
+    request = new_request(("printenv", "LEVEL"), source, interactive=False)
+    with pytest.raises(NotUpError, match="invoke build"):
+        empty.engine().runs.start(request)
+
+    empty.engine().ensure_image(empty.app, lambda _: None)
+    for resource in resources(empty.engine().stack):
+        empty.engine().create_resource(resource)
+    assert (0, b"info\n", b"") == ended(empty, request)
+    assert () == empty.engine().observe().replicas
+
+
+@detaching
+def test_records_come_in_order_and_the_last_are_kept(empty: Site) -> None:
+    """A run that goes on is never pruned; a record that is deleted takes its output along."""
+    empty.create()
+    going, *brief = (empty.request(*words) for words in (("sleep", "60"), *[("true",)] * 3))
+    empty.engine().runs.detach(going)
+    for request in brief:
+        ended(empty, request)
+    assert [going.id, *(each.id for each in brief)] == [each.id for each in empty.engine().runs.records()]
+
+    empty.engine().runs.prune(2)
+    assert [going.id, brief[1].id, brief[2].id] == [each.id for each in empty.engine().runs.records()]
+    empty.engine().runs.delete(brief[1].id)
+    assert [going.id, brief[2].id] == [each.id for each in empty.engine().runs.records()]
+
+
+@detaching
+def test_run_is_no_replica(site: Site) -> None:
+    """Whatever is observed is what serves."""
+    before = site.engine().observe()
+    request = site.request("sleep", "60")
+    site.engine().runs.detach(request)
+
+    assert before == site.engine().observe()
+    site.engine().runs.stop(request.id, lambda _: None)

@@ -1,0 +1,441 @@
+"""An engine in memory: all of the contract, in no time, and with failures at will.
+
+It is held by the same tests as the real engines (tests/engines/test_contract.py), so what is about the tool itself can
+be tested on it. Its runs interpret a few commands, see `PROGRAMS`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import shlex
+import signal
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from twelfth.engines.contract import STDERR, STDOUT, Engine, Runs, Session, waiting
+from twelfth.errors import EngineError, NotUpError
+from twelfth.model.run import Run
+from twelfth.model.snapshot import Health, Replica, Snapshot, differences
+from twelfth.model.stack import Network, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from twelfth.engines.contract import Say
+    from twelfth.model.run import RunRequest
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Service, Stack
+
+TIMED_OUT = 124
+NO_SUCH_PROGRAM = 127
+
+
+@dataclass
+class World:
+    """What all engines of one project share: what there is, what was done, and what is to fail.
+
+    `done` names each change in its order, such as `create worker-1`. `failures` has what such a change raises, before
+    anything is changed; `dying` has the last words of services whose new replicas end at once, with exit code 1.
+    `healths` has what healthchecks say.
+    """
+
+    replicas: dict[str, Replica] = field(default_factory=dict)
+    resources: list[Network | Volume] = field(default_factory=list)
+    images: set[str] = field(default_factory=set)
+    logs: dict[str, bytes] = field(default_factory=dict)
+    runs: dict[str, Process] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    failures: dict[str, BaseException] = field(default_factory=dict)
+    dying: dict[str, str] = field(default_factory=dict)
+    healths: dict[str, Health] = field(default_factory=dict)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def begin(self, change: str) -> None:
+        """Note a change that is about to be made; raises what is to fail."""
+        if failure := self.failures.get(change):
+            raise failure
+        self.done.append(change)
+
+    def end_replica(self, name: str, words: str, code: int = 1) -> None:
+        """Let a replica's process end by itself, with its last words."""
+        with self.changed:
+            self.logs[name] += f"{words}\n".encode()
+            self.replicas[name] = replace(self.replicas[name], state=f"exited ({code})")
+            self.changed.notify_all()
+
+
+class Memory(Engine):
+    """The stack in a world of its own."""
+
+    name = "memory"
+
+    def __init__(self, stack: Stack, world: World) -> None:
+        """Take the stack, and the world that it is in."""
+        super().__init__(stack)
+        self.world = world
+
+    def why_unavailable(self) -> str:
+        """Return an empty string: it needs nothing."""
+        return ""
+
+    def observe(self) -> Snapshot:
+        """Return what the world has."""
+        known = frozenset(service.image for service in self.stack.services)
+        return Snapshot(
+            replicas=tuple(self.world.replicas.values()),
+            networks=tuple(each for each in self.world.resources if isinstance(each, Network)),
+            volumes=tuple(each for each in self.world.resources if isinstance(each, Volume)),
+            images=known & self.world.images,
+        )
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """Return the replicas of one service."""
+        return self.observe().of(service)
+
+    def recipe(self, service: Service) -> Recipe:
+        """Return what is said of the service, and its image's name for its content."""
+        is_here = service.image in self.world.images
+        return {
+            "image": service.image if is_here else f"{service.image}, not here yet",
+            "command": json.dumps(service.command or ()),
+            "stop_grace_period": f"{service.stop_grace:g}s",
+            **{f"environment.{name}": value for name, value in service.environment},
+            **{f"network.{name}": "joined" for name in service.networks},
+        }
+
+    def ensure_image(self, service: Service, say: Say) -> None:
+        """Have the image from now on."""
+        self.world.begin(f"image {service.image}")
+        say(f"{service.image} is here")
+        self.world.images.add(service.image)
+
+    def create_resource(self, resource: Network | Volume) -> None:
+        """Have the resource from now on."""
+        self.world.begin(f"create {resource.name}")
+        self.world.resources.append(resource)
+
+    def remove_resource(self, resource: Network | Volume) -> None:
+        """Have it no more."""
+        self.world.begin(f"remove {resource.name}")
+        self.world.resources = [each for each in self.world.resources if each != resource]
+
+    def create_replica(self, service: Service, number: int) -> None:
+        """Have a replica that runs, or one that ended at once; its log is what its command `echo`ed."""
+        name = f"{service.name}-{number}"
+        self._refuse_missing(service)
+        self.world.begin(f"create {name}")
+        self.world.logs[name] = _echoed(service.command or ())
+        self.world.replicas[name] = Replica(
+            service=service.name,
+            number=number,
+            id=f"{name}-{next(self.world.ids)}",
+            state="running",
+            recipe=self.recipe(service),
+            release=service.image.rpartition(":")[2] if service.build else "",
+            image=service.image,
+            address=f"{service.ports[0].host}:{service.ports[0].published}" if service.ports else "",
+        )
+        if words := self.world.dying.get(service.name):
+            self.world.end_replica(name, words)
+
+    def _refuse_missing(self, service: Service) -> None:
+        """Raise `EngineError` where the image or a network is not there, as any engine would."""
+        networks = {network.name for network in self.observe().networks}
+        if service.image not in self.world.images or not networks.issuperset(service.networks):
+            raise EngineError(f"the image or a network of {service.name} is not there; try: invoke up")
+
+    def remove_replica(self, replica: Replica) -> None:
+        """Have it no more."""
+        self.world.begin(f"remove {replica.name}")
+        with self.world.changed:
+            self.world.replicas.pop(replica.name, None)
+            self.world.changed.notify_all()
+
+    def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
+        """Yield the replica's log, as often as there is more of it."""
+        lines = self.world.logs.get(replica.name, b"").splitlines(keepends=True)
+        yielded = b"".join(lines)
+        yield b"".join(lines if last is None else lines[len(lines) - last :])
+        while follow and replica.name in self.world.replicas:
+            with self.world.changed:
+                self.world.changed.wait(0.01)
+                printed = self.world.logs[replica.name]
+            yield printed[len(yielded) :]
+            yielded = printed
+
+    def check_health(self, replica: Replica) -> Health:
+        """Return what the world says of the replica, by default that it is ready when it runs."""
+        now = self.world.replicas.get(replica.name, replica)
+        return self.world.healths.get(replica.name, Health(is_ready=now.is_running))
+
+    @functools.cached_property
+    def runs(self) -> MemoryRuns:
+        """Return the runs of this world."""
+        return MemoryRuns(self.stack, self.world)
+
+
+def _echoed(command: Sequence[str]) -> bytes:
+    """Return what a service's shell script echoes before it goes on."""
+    scripts = [shlex.split(each) for each in command[-1].split(";")] if command else []
+    return b"".join(f"{' '.join(words[1:])}\n".encode() for words in scripts if words[:1] == ["echo"])
+
+
+class KilledError(Exception):
+    """A signal, or its time, ended a process; the argument is the exit code."""
+
+
+class Process(Session):
+    """A run: a thread that interprets the command; the world keeps it as its own record."""
+
+    def __init__(self, world: World, request: RunRequest, environment: dict[str, str], grace: float) -> None:
+        """Take what the run is, and start it."""
+        self.changed, self.request, self.environment, self.grace = world.changed, request, environment, grace
+        self.started, self.began = datetime.now(UTC).isoformat(), time.monotonic()
+        self.pieces: list[tuple[int, bytes]] = []
+        self.stdin, self.is_closed, self.killed_by = b"", not request.interactive, 0
+        self.code: int | None = None
+        self.finished, self.seconds, self.is_stopped, self.is_over_time = "", 0.0, False, False
+        threading.Thread(target=self._interpret, daemon=True).start()
+
+    def _interpret(self) -> None:
+        try:
+            code = interpret(self, self.request.command)
+        except KilledError as error:
+            (code,) = error.args
+        with self.changed:
+            self.code, self.finished = code, datetime.now(UTC).isoformat()
+            self.seconds = time.monotonic() - self.began
+            self.changed.notify_all()
+
+    def print(self, stream: int, data: bytes) -> None:
+        """Write to one of the process's outputs; a terminal has only one."""
+        with self.changed:
+            self.pieces.append((STDOUT if self.request.tty else stream, data))
+            self.changed.notify_all()
+
+    def pause(self, until: Callable[[], bool], seconds: float | None = None) -> None:
+        """Let the process wait; raises `KilledError` where a signal comes or its time is over meanwhile."""
+        limit, own = self.request.timeout, self.began
+        ends = [time.monotonic() + seconds] if seconds is not None else []
+        with self.changed:
+            while not until() and not any(time.monotonic() >= end for end in ends):
+                if self.killed_by:
+                    raise KilledError(128 + self.killed_by)
+                if limit is not None and time.monotonic() >= own + limit:
+                    self.is_over_time = True
+                    raise KilledError(TIMED_OUT)
+                self.changed.wait(0.01)
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield what is printed until the process has ended."""
+        return self.printed(follow=True)
+
+    def printed(self, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+        """Yield what was printed so far, and with `follow` what still is."""
+        for number in itertools.count():
+            with self.changed:
+                self.changed.wait_for(lambda: len(self.pieces) > number or self.code is not None or not follow)  # noqa: B023 - asked at once
+                if len(self.pieces) <= number:
+                    return
+                piece = self.pieces[number]
+            yield piece
+
+    def write_stdin(self, data: bytes) -> None:
+        """Give the process input."""
+        with self.changed:
+            if self.is_closed or self.code is not None:
+                raise BrokenPipeError
+            self.stdin += data
+            self.changed.notify_all()
+
+    def close_stdin(self) -> None:
+        """Close its input."""
+        with self.changed:
+            self.is_closed = True
+            self.changed.notify_all()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Do nothing: no program here asks for the size."""
+
+    def signal(self, number: int) -> None:
+        """Kill the process, unless it has ended: no program here has an answer to a signal."""
+        with self.changed:
+            self.killed_by = number
+            self.changed.notify_all()
+
+    def wait(self) -> int:
+        """Return the exit code when it has ended."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.code is not None)
+        return self.code or 0
+
+    @property
+    def state(self) -> str:
+        """Return the record's state."""
+        if self.code is None:
+            return "running"
+        if self.is_stopped or self.is_over_time:
+            return "stopped" if self.is_stopped else "timeout"
+        return "failed" if self.code else "done"
+
+
+class MemoryRuns(Runs):
+    """The runs of one world."""
+
+    def __init__(self, stack: Stack, world: World) -> None:
+        """Take the stack and the world."""
+        self.stack, self.world = stack, world
+        self.pinned: dict[str, Recipe] = {}
+
+    def pin(self, replica: Replica) -> None:
+        """Keep the recipe."""
+        self.pinned[replica.id] = self._recipe(replica)
+
+    def start(self, request: RunRequest) -> Session:
+        """Start a process with the replica's environment."""
+        recipe = self._recipe(request.replica)
+        self.world.begin(f"run {shlex.join(request.command)}")
+        environment = _environment(recipe) | dict(request.environment + request.told)
+        process = Process(self.world, request, environment, float(recipe["stop_grace_period"].rstrip("s")))
+        self.world.runs[request.id] = process
+        return process
+
+    def detach(self, request: RunRequest) -> None:
+        """Start a process, and close its input."""
+        self.start(request).close_stdin()
+
+    def differences(self, request: RunRequest) -> tuple[str, ...]:
+        """Compare the environment with the replica's."""
+        found = _environment(self._recipe(request.replica))
+        return tuple(f"environment.{name}" for name in differences(found | dict(request.environment), found))
+
+    def prune(self, keep: int) -> None:
+        """Delete the oldest."""
+        ended = [run.id for run in self.records() if not run.is_running]
+        for identity in ended[: max(0, len(ended) - keep)]:
+            self.delete(identity)
+
+    def records(self) -> tuple[Run, ...]:
+        """Return a record of each process."""
+        return tuple(map(_record, self.world.runs.values()))
+
+    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+        """Yield what the process printed, where that is kept."""
+        process = self.world.runs[identity]
+        return process.printed(follow=follow) if process.request.kept else iter(())
+
+    def stop(self, identity: str, say: Say) -> None:
+        """Send TERM to a process that has not ended."""
+        process = self.world.runs[identity]
+        if process.code is None:
+            say(waiting(identity, process.grace))
+            process.is_stopped = True
+            process.signal(signal.SIGTERM)
+            process.wait()
+
+    def delete(self, identity: str) -> None:
+        """Forget a process."""
+        self.world.runs.pop(identity, None)
+
+    def _recipe(self, replica: Replica) -> Recipe:
+        """Return what a replica was made from, or one of a built release would be; raises `NotUpError` without it."""
+        if pinned := self.pinned.get(replica.id):
+            return pinned
+        if replica.id:
+            if replica.id in {each.id for each in self.world.replicas.values()}:
+                return replica.recipe
+            raise NotUpError(f"{replica.name} is gone; repeat the command, or: invoke up")
+        service = self.stack.service(replica.service)
+        if service is None or replica.image not in self.world.images:
+            raise NotUpError(f"release {replica.release} is not here; see: invoke build")
+        return Memory(self.stack, self.world).recipe(replace(service, image=replica.image))
+
+
+def _environment(recipe: Recipe) -> dict[str, str]:
+    mark = "environment."
+    return {name.removeprefix(mark): value for name, value in recipe.items() if name.startswith(mark)}
+
+
+def _record(process: Process) -> Run:
+    request = process.request
+    return Run(
+        id=request.id,
+        command=request.command,
+        engine=Memory.name,
+        release=request.replica.release,
+        image=request.replica.image,
+        operator=request.operator,
+        reason=request.reason,
+        overrides=tuple(name for name, _ in request.environment),
+        started=process.started,
+        finished=process.finished,
+        seconds=None if process.code is None else process.seconds,
+        state=process.state,
+        exit_code=process.code,
+    )
+
+
+def interpret(process: Process, words: Sequence[str]) -> int:
+    """Return the exit code of a command, done as its program would."""
+    program, *arguments = words
+    if program not in PROGRAMS:
+        process.print(STDERR, f"{program}: not found\n".encode())
+        return NO_SUCH_PROGRAM
+    return PROGRAMS[program](process, arguments)
+
+
+def _echo(process: Process, words: Sequence[str]) -> int:
+    to_stderr = words[-1:] == [">&2"]
+    process.print(STDERR if to_stderr else STDOUT, f"{' '.join(words[: len(words) - to_stderr])}\n".encode())
+    return 0
+
+
+def _cat(process: Process, _: Sequence[str]) -> int:
+    while True:
+        process.pause(lambda: bool(process.stdin) or process.is_closed)
+        with process.changed:
+            data, process.stdin = process.stdin, b""
+        if not data:
+            return 0
+        process.print(STDOUT, data)
+
+
+def _sleep(process: Process, words: Sequence[str]) -> int:
+    process.pause(lambda: False, float(words[0]))
+    return 0
+
+
+def _printenv(process: Process, words: Sequence[str]) -> int:
+    (name,) = words
+    if name not in process.environment:
+        return 1
+    return _echo(process, [process.environment[name]])
+
+
+def _sh(process: Process, words: Sequence[str]) -> int:
+    """Do the commands of `-c SCRIPT` one after the other; its `echo` goes to standard error with `>&2`."""
+    code = 0
+    for each in words[1].split(";"):
+        program, *arguments = shlex.split(each)
+        if program == "exit":
+            return int(arguments[0])
+        code = interpret(process, (program, *arguments))
+    return code
+
+
+PROGRAMS: dict[str, Callable[[Process, Sequence[str]], int]] = {
+    "true": lambda *_: 0,
+    "false": lambda *_: 1,
+    "echo": _echo,
+    "cat": _cat,
+    "sh": _sh,
+    "sleep": _sleep,
+    "printenv": _printenv,
+}
+"""What a run can do, by its first word; any other is a program that is not there."""

@@ -1,0 +1,71 @@
+"""What a run is made from and what is asked for it, as values; tests/runs has the runs themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from twelfth.errors import IdentityError, MisuseError
+from twelfth.model.snapshot import UNKNOWN, Replica
+from twelfth.model.stack import Build, Service, Stack
+from twelfth.runs import request
+from twelfth.runs.source import choose_source
+
+if TYPE_CHECKING:
+    from twelfth.engines.contract import Engine
+
+STACK = Stack("p", Path(), (Service("worker", "app:abc", build=Build(Path())),))
+
+
+def worker(number: int, state: str = "running", release: str = "abc", **recipe: str) -> Replica:
+    """Return a worker whose recipe has this."""
+    return Replica("worker", number, f"id{number}", state, {"image": release, **recipe}, release=release, image=release)
+
+
+def engine(*replicas: Replica) -> Engine:
+    """Return an engine where these are."""
+    return cast("Engine", SimpleNamespace(stack=STACK, replicas=lambda _: replicas))
+
+
+def test_workers_that_differ_are_named_with_the_names_of_what_differs() -> None:
+    """Never its values; whichever of them it is."""
+    with pytest.raises(IdentityError) as refused:
+        choose_source(engine(worker(1, A="hush"), worker(2, A="hush"), worker(3, A="other", B="1")))
+
+    assert "worker-1 and worker-3 differ in A, B; finish it: invoke up" == str(refused.value)
+
+
+@pytest.mark.parametrize("other", [worker(2, "exited (1)", A="2"), worker(2, A=UNKNOWN), worker(2, A="1")])
+def test_what_does_not_run_or_is_not_known_does_not_count(other: Replica) -> None:
+    """A replica that has ended, a setting that the engine cannot tell."""
+    assert "worker-1" == choose_source(engine(worker(1, A="1"), other)).name
+
+
+def test_named_release_chooses_among_releases_and_its_workers_must_be_alike() -> None:
+    """Those of the other release may differ."""
+    old, first, second = worker(1, release="old"), worker(2, A="1"), worker(3, A="2")
+
+    assert "worker-1" == choose_source(engine(old, first, second), "old").name
+    with pytest.raises(IdentityError, match="worker-2 and worker-3 differ in A"):
+        choose_source(engine(old, first, second), "abc")
+    with pytest.raises(IdentityError, match="worker-1 is old, worker-2 is abc"):
+        choose_source(engine(old, first))
+
+
+def test_bare_name_has_the_operators_own_value() -> None:
+    """As `docker run --env NAME` has it; an empty value is one."""
+    given = request.overrides(["A", "B=x=y", "C="], {"A": "hush", "B": "not this"})
+
+    assert (("A", "hush"), ("B", "x=y"), ("C", "")) == given
+
+
+@pytest.mark.parametrize("words", [["B=1", "hush"], ["B=1", "=hush"], ["B=1", ""]])
+def test_name_that_is_not_set_is_misuse_and_is_not_shown(words: list[str]) -> None:
+    """It may be a value whose name was forgotten."""
+    with pytest.raises(MisuseError, match="--env number 2 is not NAME=VALUE, nor the name") as refused:
+        request.overrides(words, {"A": "1"})
+
+    assert "hush" not in str(refused.value)

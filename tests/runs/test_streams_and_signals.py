@@ -1,0 +1,164 @@
+"""What passes between this process and a run, with a run that only remembers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from twelfth.engines.contract import STDOUT, Session
+from twelfth.runs import terminal
+from twelfth.runs.start import report_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class Remembering(Session):
+    """A run that prints nothing, ends with 3 and remembers what it was told."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self.told: list[object] = []
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Print an empty piece."""
+        yield STDOUT, b""
+
+    def write_stdin(self, data: bytes) -> None:
+        """Take input; too much of it breaks."""
+        if data == b"too much":
+            raise BrokenPipeError
+        self.told.append(data)
+
+    def close_stdin(self) -> None:
+        """Remember the end."""
+        self.told.append("end")
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Do not mind."""
+
+    def signal(self, number: int) -> None:
+        """Remember the signal."""
+        self.told.append(signal.Signals(number))
+
+    def wait(self) -> int:
+        """End."""
+        return 3
+
+
+def directory(path: Path) -> int:
+    """Return a source whose reading fails with EISDIR."""
+    return os.open(path, os.O_RDONLY)
+
+
+def closed(_: Path) -> int:
+    """Return a source whose reading fails with EBADF."""
+    return 1 << 20
+
+
+def hung_up(_: Path) -> int:
+    """Return a source whose reading fails with EIO: a terminal whose other end is gone."""
+    ours, theirs = os.openpty()
+    os.close(theirs)
+    return ours
+
+
+@pytest.mark.parametrize("source", [directory, closed, hung_up])
+def test_input_that_cannot_be_read_is_the_end_of_the_runs(source: Callable[[Path], int], tmp_path: Path) -> None:
+    """A run that reads would wait for ever otherwise."""
+    run = Remembering()
+    terminal.pump_input(run, source(tmp_path))
+
+    assert ["end"] == run.told
+
+
+@pytest.mark.parametrize(("given", "told"), [(b"some", [b"some", "end"]), (b"too much", ["end"])])
+def test_input_ends_after_what_was_given(given: bytes, told: list[object], tmp_path: Path) -> None:
+    """Also where the run takes no more."""
+    (tmp_path / "input").write_bytes(given)
+    run = Remembering()
+    terminal.pump_input(run, os.open(tmp_path / "input", os.O_RDONLY))
+
+    assert told == run.told
+
+
+@pytest.mark.parametrize("number", terminal.FORWARDED)
+def test_signal_that_comes_while_a_run_begins_is_for_the_run(number: signal.Signals) -> None:
+    """It neither interrupts the start nor is lost."""
+    run = Remembering()
+    before = signal.getsignal(number)
+
+    def begin() -> Session:
+        signal.raise_signal(number)
+        return run
+
+    assert 3 == terminal.attend(begin, "abcd", interactive=False, tty=False)
+    assert [number] == run.told
+    assert before == signal.getsignal(number)
+
+
+def test_second_signal_interrupts_a_start_that_takes_too_long() -> None:
+    """Such as with an engine that does not answer; the operator's own answers to signals are back."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def begin() -> Session:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError
+
+    with pytest.raises(KeyboardInterrupt):
+        terminal.attend(begin, "abcd", interactive=False, tty=False)
+    assert before == signal.getsignal(signal.SIGTERM)
+
+
+class Deaf(Remembering):
+    """A run during which the operator presses Ctrl-C so often."""
+
+    def __init__(self, times: int) -> None:
+        """Take how often."""
+        super().__init__()
+        self.times = times
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Go on."""
+        for _ in range(self.times):
+            signal.raise_signal(signal.SIGINT)
+            yield STDOUT, b""
+
+
+@pytest.mark.parametrize(
+    ("times", "told", "lines"),
+    [(1, [], 0), (2, [signal.SIGINT], 1), (3, [signal.SIGINT, signal.SIGKILL], 1)],
+)
+def test_second_ctrl_c_offers_the_way_out_and_the_third_takes_it(
+    times: int, told: list[object], lines: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The first is the run's alone: it may have its own answer."""
+    run = Deaf(times)
+    terminal.attend(lambda: run, "abcd", interactive=False, tty=False)
+
+    assert [signal.SIGINT, *told] == run.told
+    said = capfd.readouterr().err
+    assert lines == said.count("\n") == said.count("to kill it: Ctrl-C again, or elsewhere: invoke stop abcd")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines", "last"),
+    [
+        ((b"on", b"e\ntwo"), ["one", "two"], "two"),
+        ((b"why\n", b"\n", b"  \n"), ["why", "", "  "], "why"),
+        ((b"\n",), [""], ""),
+        ((), [], ""),
+    ],
+)
+def test_last_line_of_an_output_is_the_last_that_says_something(
+    pieces: tuple[bytes, ...], lines: list[str], last: str
+) -> None:
+    """Blank ones are told like any other, and no reason for anything."""
+    seen: list[str] = []
+
+    assert (last, lines) == (report_lines(pieces, seen.append), seen)

@@ -1,0 +1,434 @@
+"""`up` and `down` from their first step to their last, and every way in which one can fail, on the engine in memory."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import Recorded
+from tests.memory_engine import Memory, World
+from twelfth.engines import tcp
+from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
+from twelfth.model.snapshot import Health
+from twelfth.model.stack import Build, Mount, Network, Port, Service, Stack, Volume
+from twelfth.runs.request import new_request
+from twelfth.runs.source import choose_source
+from twelfth.stack import lifecycle, plan, readiness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twelfth.model.run import Run
+
+REDIS = Service("redis", "redis:8", networks=("back",), mounts=(Mount("volume", "/data", "data"),))
+WORKER = Service(
+    "worker",
+    "app:one",
+    build=Build(Path()),
+    networks=("front", "back"),
+    depends_on=("redis",),
+    stop_grace=1,
+    release_command=("sh", "-c", "echo applying 0001; echo applied"),
+)
+NETWORKS = (Network("front"), Network("back", internal=True))
+MIGRATE = "run sh -c 'echo applying 0001; echo applied'"
+CHANGES = [
+    "image redis:8",
+    "image app:one",
+    "image haproxy:3",
+    "create front",
+    "create back",
+    "create data",
+    "create redis-1",
+    MIGRATE,
+    "create worker-1",
+    "create web-1",
+]
+"""What the first `up` does, in its order."""
+
+
+@dataclass
+class Project:
+    """A stack in memory, which a test changes as an operator edits files."""
+
+    stack: Stack
+    world: World = field(default_factory=World)
+    report: Recorded = field(default_factory=Recorded)
+
+    def engine(self) -> Memory:
+        """Return a new engine."""
+        return Memory(self.stack, self.world)
+
+    def up(self, *, force: bool = False) -> list[str]:
+        """Bring it up; return what that changed."""
+        self.world.done.clear()
+        self.report = Recorded()
+        (port,) = self.stack.services[2].ports
+        assert f"http://127.0.0.1:{port.published}" == lifecycle.up(self.engine(), self.report, force=force)
+        return list(self.world.done)
+
+    def down(self, *, volumes: bool = False, history: bool = False) -> list[str]:
+        """Take it down; return what that changed."""
+        self.world.done.clear()
+        lifecycle.down(self.engine(), self.report, volumes=volumes, history=history)
+        return list(self.world.done)
+
+    def plan(self) -> list[str]:
+        """Return what `up` would do."""
+        return [str(step) for step in lifecycle.plan_up(self.engine())]
+
+    def ids(self) -> dict[str, str]:
+        """Return the ids of all replicas, by name."""
+        return {name: each.id for name, each in self.world.replicas.items()}
+
+    def edit(self, name: str, **changes: object) -> None:
+        """Declare a service otherwise."""
+        services = (replace(one, **changes) if one.name == name else one for one in self.stack.services)  # type: ignore[arg-type]
+        self.stack = replace(self.stack, services=tuple(services))
+
+    def detached(self, *command: str) -> Run:
+        """Start a run that nobody watches, and return its record."""
+        request = new_request(command, choose_source(self.engine()))
+        self.engine().runs.detach(request)
+        return next(each for each in self.engine().runs.records() if each.id == request.id)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """Return a port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield int(other.getsockname()[1])
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return a project of which nothing is there."""
+    web = Service(
+        "web",
+        "haproxy:3",
+        networks=("front",),
+        ports=(Port(8000, tcp.free("127.0.0.1"), "127.0.0.1"),),
+        depends_on=("worker",),
+    )
+    stack = Stack("p", tmp_path, (REDIS, WORKER, web), NETWORKS, (Volume("data"),))
+    return Project(stack)
+
+
+@pytest.fixture
+def serving(project: Project) -> Project:
+    """Return a project that is up."""
+    project.up()
+    return project
+
+
+def refused(call: Callable[[], object], error: type[Exception], project: Project) -> str:
+    """Return what a refusal says, and see that nothing was changed before it."""
+    project.world.done.clear()
+    with pytest.raises(error) as found:
+        call()
+    assert [] == project.world.done
+    return str(found.value)
+
+
+def test_first_up_does_everything_in_its_order(project: Project) -> None:
+    """Images, networks and volumes, then each service after what it depends on; the release command before its own."""
+    assert CHANGES == project.up()
+
+
+def test_plan_changes_nothing(project: Project) -> None:
+    """Whoever asks what would be done has done nothing."""
+    assert len(CHANGES) == len(project.plan())
+
+    assert [] == project.world.done
+
+
+def test_second_up_does_nothing(serving: Project) -> None:
+    """Another process finds what the first one made."""
+    before = serving.ids()
+
+    assert [] == serving.plan()
+    assert [] == serving.up()
+    assert before == serving.ids()
+
+
+def test_each_step_is_told_before_what_it_has_to_tell(project: Project) -> None:
+    """With its cause; an image's and a release command's lines are details."""
+    project.up()
+
+    assert ["pull redis:8: not here yet", "build app:one: not here yet"] == project.report.steps[:2]
+    assert f"{MIGRATE}: before the first worker of its release" == project.report.steps[-3]
+    assert ["redis:8 is here", "app:one is here"] == project.report.details[:2]
+    assert ["applying 0001", "applied"] == project.report.details[-2:]
+
+
+def test_new_release_replaces_only_its_own(serving: Project) -> None:
+    """Its image is made and its release command is run before what serves is touched."""
+    before = serving.ids()
+    serving.edit("worker", image="app:two")
+
+    assert ["image app:two", MIGRATE, "remove worker-1", "create worker-1"] == serving.up()
+    assert ["worker-1"] == [name for name in before if before[name] != serving.ids()[name]]
+
+
+def test_more_replicas_are_made_without_a_release_command(serving: Project) -> None:
+    """And fewer are removed from the highest number."""
+    serving.edit("worker", replicas=3)
+    assert ["create worker-2", "create worker-3"] == serving.up()
+
+    serving.edit("worker", replicas=1)
+    assert {"remove worker-2", "remove worker-3"} == set(serving.up())
+
+
+@pytest.mark.parametrize("image", ["redis:8", "app:one", "haproxy:3"])
+def test_image_that_cannot_be_made_changes_nothing(project: Project, image: str) -> None:
+    """No network, no volume, no replica."""
+    project.world.failures[f"image {image}"] = EngineError("no space left")
+
+    with pytest.raises(EngineError, match="no space left"):
+        project.up()
+    assert [] == [change for change in project.world.done if not change.startswith("image")]
+
+
+def test_image_that_was_removed_is_made_again_and_replaces_nothing(serving: Project) -> None:
+    """Only with it is it known that what serves is made from the same."""
+    before = serving.ids()
+    serving.world.images.remove("app:one")
+
+    assert ["image app:one"] == serving.up()
+    assert before == serving.ids()
+
+
+def test_image_of_a_new_release_that_cannot_be_made_keeps_what_serves(serving: Project) -> None:
+    """The same replicas, and a plan that says what is still to be done."""
+    before = serving.ids()
+    serving.edit("worker", image="app:two")
+    serving.world.failures["image app:two"] = EngineError("step 5/5 failed")
+
+    with pytest.raises(EngineError, match="step 5/5 failed"):
+        serving.up()
+    assert before == serving.ids()
+    assert "build app:two: not here yet" == serving.plan()[0]
+
+
+def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
+    """Its last words, its exit code and its run are told; it is tried again by the next `up`."""
+    before = serving.ids()
+    serving.edit("worker", image="app:two", release_command=("sh", "-c", "echo data is ahead; exit 3"))
+
+    with pytest.raises(ServiceError) as failed:
+        serving.up()
+    run = serving.engine().runs.records()[-1]
+    assert f"data is ahead (exit code 3, run {run.id}); what served serves on" == str(failed.value)
+    assert (before, "failed", "two") == (serving.ids(), run.state, run.release)
+    serving.edit("worker", release_command=WORKER.release_command)
+    assert [MIGRATE, "remove worker-1", "create worker-1"] == serving.up()
+
+
+def test_release_command_that_says_nothing_is_told_so(project: Project) -> None:
+    """There are no last words; what it depends on is there already, nothing of its own is."""
+    project.edit("worker", release_command=("false",))
+
+    with pytest.raises(
+        ServiceError, match=r"^it said nothing \(exit code 1, run [0-9a-f]{8}\); what served serves on$"
+    ):
+        project.up()
+    assert ["redis-1"] == list(project.ids())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("the daemon is away")], ids=["Ctrl-C", "error"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_up_that_was_ended_anywhere_is_finished_by_the_next(
+    project: Project, change: str, error: BaseException
+) -> None:
+    """The lock is free, what is there is kept, and only the rest is made; a worker comes after its release command."""
+    project.world.failures[change] = error
+    with pytest.raises(type(error)):
+        project.up()
+    done, kept = list(project.world.done), project.ids()
+    project.world.failures.clear()
+
+    assert CHANGES[: CHANGES.index(change)] == done
+    assert CHANGES[CHANGES.index(MIGRATE if change == "create worker-1" else change) :] == project.up()
+    assert kept.items() <= project.ids().items()
+    assert [] == project.plan()
+
+
+def test_replacement_that_was_ended_half_way_is_finished_by_the_next(serving: Project) -> None:
+    """The old one is gone and the new one is not there: the release command comes again."""
+    serving.edit("worker", image="app:two")
+    serving.world.failures["create worker-1"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        serving.up()
+    serving.world.failures.clear()
+
+    assert [MIGRATE, "create worker-1"] == serving.up()
+    assert ["two"] == [each.release for each in serving.engine().replicas("worker")]
+
+
+def test_two_at_once_are_one(project: Project) -> None:
+    """The second `up`, or `down`, is told who is at work, and does nothing; then the first goes on to its end."""
+    said: list[str] = []
+
+    class Meanwhile(Recorded):
+        def step(self, line: str) -> None:
+            super().step(line)
+            said.append(refused(lambda: lifecycle.up(project.engine(), Recorded()), BusyError, project))
+            said.append(refused(lambda: lifecycle.down(project.engine(), Recorded()), BusyError, project))
+
+    lifecycle.up(project.engine(), Meanwhile())
+
+    assert 2 * len(CHANGES) == len(said)
+    assert all(line.startswith(f"process {os.getpid()} (since ") for line in said)
+    assert [] == project.plan()
+
+
+def test_taken_port_is_refused_before_anything_is_made(project: Project, taken: int) -> None:
+    """With the port that could be had instead."""
+    (port,) = project.stack.services[2].ports
+    project.edit("web", ports=(replace(port, published=taken),))
+    said = refused(project.up, MisuseError, project)
+
+    assert f"port {taken} is not free (address already in use)" in said
+    assert said.endswith(f"; stop what listens there, or: PORT={taken + 1} invoke up")
+
+
+def test_own_port_is_not_taken(serving: Project, taken: int) -> None:
+    """A door that is replaced has it, and gives it up."""
+    (port,) = serving.stack.services[2].ports
+    serving.edit("web", ports=(replace(port, published=taken),), environment=(("A", "1"),))
+
+    assert ["remove web-1", "create web-1"] == serving.up()
+
+
+def test_run_whose_release_would_go_is_named_and_nothing_is_done(serving: Project) -> None:
+    """Until it has ended, or the operator insists; the run goes on all the same."""
+    run = serving.detached("sleep", "60")
+    serving.edit("worker", image="app:two")
+    said = refused(serving.up, BusyError, serving)
+
+    assert f"a run: {run.id} (sleep 60); invoke stop {run.id}, or: invoke up --force" in said
+    assert "create worker-1" in serving.up(force=True)
+    assert [run] == [each for each in serving.engine().runs.records() if each.is_running]
+
+
+def test_run_that_has_ended_or_is_of_the_release_that_stays_disturbs_nothing(serving: Project) -> None:
+    """A limit of the worker's changes under a run, and a new release comes after one."""
+    run = serving.detached("sleep", "60")
+    serving.edit("worker", environment=(("LEVEL", "debug"),))
+    assert "create worker-1" in serving.up()
+    serving.engine().runs.stop(run.id, lambda _: None)
+
+    serving.edit("worker", image="app:two")
+    assert "create worker-1" in serving.up()
+
+
+def test_network_that_changes_is_made_again_with_all_that_is_on_it(serving: Project) -> None:
+    """Dependants come back after what they depend on; a run on it must have ended."""
+    serving.stack = replace(serving.stack, networks=(Network("front"), Network("back")))
+    run = serving.detached("sleep", "60")
+    assert run.id in refused(serving.up, BusyError, serving)
+    serving.engine().runs.stop(run.id, lambda _: None)
+
+    removed = ["remove redis-1", "remove worker-1", "remove back"]
+    assert [*removed, "create back", "create redis-1", "create worker-1"] == serving.up()
+
+
+def test_service_that_died_is_replaced(serving: Project) -> None:
+    """With its state as the cause."""
+    serving.world.end_replica("redis-1", "out of memory", 137)
+
+    assert ["replace redis-1: it is exited (137)"] == serving.plan()
+    assert ["remove redis-1", "create redis-1"] == serving.up()
+
+
+def test_last_words_of_a_dead_replica_are_told(project: Project) -> None:
+    """At once, and not after the minute that a stack has to get ready."""
+    project.world.dying["worker"] = "no module named service"
+
+    with pytest.raises(EngineError) as died:
+        project.up()
+    assert "worker-1 is exited (1): no module named service; see: invoke logs worker" == str(died.value)
+    assert ["replace worker-1: it is exited (1)"] == [step for step in project.plan() if step.startswith("replace")]
+
+
+def test_down_ends_runs_then_dependants_then_the_rest_and_keeps_the_data(serving: Project) -> None:
+    """The door closes first; the record of runs stays."""
+    run = serving.detached("sleep", "60")
+    assert ["remove web-1", "remove worker-1", "remove redis-1", "remove front", "remove back"] == serving.down()
+
+    assert "stopped" == next(each.state for each in serving.engine().runs.records() if each.id == run.id)
+    assert [Volume("data")] == serving.world.resources
+    assert f"run {run.id} has 1 s to end on TERM; then it is killed" in serving.report.details
+
+
+def test_down_takes_data_and_record_where_they_are_named(serving: Project) -> None:
+    """Nothing is left but the images; once more there is nothing to do."""
+    assert "remove data" in serving.down(volumes=True, history=True)
+
+    assert ([], (), {}) == (serving.world.resources, serving.engine().runs.records(), serving.world.replicas)
+    assert not lifecycle.down(serving.engine(), Recorded(), volumes=True, history=True)
+
+
+def test_down_that_was_ended_anywhere_is_finished_by_the_next(serving: Project) -> None:
+    """What was removed is not asked for again."""
+    serving.world.failures["remove redis-1"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        serving.down()
+    serving.world.failures.clear()
+
+    assert ["remove redis-1", "remove front", "remove back"] == serving.down()
+
+
+def test_data_outlives_the_stack(serving: Project) -> None:
+    """The next `up` makes all but the images and the volume; the release command comes before what is new."""
+    serving.down()
+
+    assert [each for each in CHANGES if not each.startswith("image") and each != "create data"] == serving.up()
+
+
+def test_build_makes_what_is_built_once_and_names_the_release(project: Project) -> None:
+    """Nothing is pulled, and nothing is started."""
+    assert ("one", "one") == tuple(lifecycle.build(project.engine(), project.report) for _ in range(2))
+
+    assert ["image app:one"] == project.world.done
+
+
+def test_nothing_up_is_said_so(project: Project) -> None:
+    """A command that needs the stack names `invoke up`."""
+    with pytest.raises(NotUpError, match="invoke up"):
+        choose_source(project.engine())
+
+
+def test_scale_of_what_is_up_is_a_plan_of_its_own(serving: Project) -> None:
+    """The service that `--scale` makes is the declared one but for the number."""
+    serving.edit("worker", replicas=plan.scaled(serving.stack, "worker", 2).replicas)
+
+    assert ["create worker-2: not there"] == serving.plan()
+
+
+def test_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthcheck(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its time is over, with its log as what to look at."""
+    monkeypatch.setattr(lifecycle, "wait_until_ready", functools.partial(readiness.wait_until_ready, within=0.1))
+    project.world.healths["worker-1"] = Health(is_ready=False, output='{"error": "no key"}')
+
+    with pytest.raises(EngineError) as never:
+        project.up()
+    assert "worker-1 is not ready after 0.1 s (no key); see: invoke logs worker" == str(never.value)
+
+
+def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Project) -> None:
+    """As after a restore of older data: its healthcheck passes, and tells an error."""
+    serving.world.healths["worker-1"] = Health(is_ready=True, output='{"error": "the data lacks revision 0002"}')
+
+    assert [MIGRATE] == serving.up()
+    assert ["what serves is not ready (the data lacks revision 0002)"] == [
+        line.partition(": ")[2] for line in serving.report.steps
+    ]

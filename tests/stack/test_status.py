@@ -1,0 +1,59 @@
+"""How a stack is, from what was found and what its healthchecks say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twelfth.model.snapshot import Health, Replica, Snapshot
+from twelfth.model.stack import Service, Stack
+from twelfth.stack import status
+
+STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app", replicas=2)))
+REDIS = Replica("redis", 1, "a", "running", {})
+WORKER = Replica("worker", 1, "b", "running", {}, release="abc", address="0.0.0.0:80")
+FOUND = Snapshot((REDIS, WORKER))
+
+
+def test_stack_is_ready_when_every_replica_is() -> None:
+    """And tells what healthchecks print as JSON."""
+    found = status.summary(
+        STACK, "e", FOUND, [Health(is_ready=True), Health(is_ready=True, output='{"revision": "0002"}')]
+    )
+
+    assert (True, "", {"revision": "0002"}) == (found.ready, found.why, found.details)
+    assert [("redis", 1, 1, "ready"), ("worker", 1, 2, "ready")] == [
+        (row.service, row.replicas, row.wanted, row.health) for row in found.services
+    ]
+
+
+@pytest.mark.parametrize(
+    ("health", "why"),
+    [
+        (Health(is_ready=False, output='{"error": "no key"}'), "no key"),
+        (Health(is_ready=False, output="one\ntwo\n"), "two"),
+        (Health(is_ready=True, output='{"error": "Redis is away"}'), "Redis is away"),
+        (Health(is_ready=False, output="\x1b[31mred"), "\\x1b[31mred"),
+    ],
+)
+def test_stack_that_cannot_serve_says_why(health: Health, why: str) -> None:
+    """Even where its healthcheck passes, as it does for what lives and was ready once."""
+    found = status.summary(STACK, "e", FOUND, [Health(is_ready=True), health])
+
+    assert (False, why) == (found.ready, found.why)
+
+
+@pytest.mark.parametrize("output", ["", "ok", "[1]", "{"])
+def test_output_that_is_no_object_tells_nothing(output: str) -> None:
+    """Such as wget's."""
+    assert {} == Health(is_ready=True, output=output).told
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [("0.0.0.0:80", "http://127.0.0.1:80"), (":::80", "http://[::1]:80"), ("::1:80", "http://[::1]:80")],
+)
+def test_address_becomes_a_url_that_can_be_reached(address: str, url: str) -> None:
+    """Every address means this machine."""
+    assert url == status.url(address)

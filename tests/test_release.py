@@ -1,0 +1,143 @@
+"""What a release is made of: files and links of the build context, the same on every engine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import require
+from twelfth import engines, release
+from twelfth.engines.docker.engine import Docker
+from twelfth.errors import EngineError, MisuseError
+from twelfth.model.stack import Build
+from twelfth.stack import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMPOSE = """
+services:
+  app:
+    image: ${COMPOSE_PROJECT_NAME}:${RELEASE:-compose}
+    build: {context: ., args: {BASE: "${PYTHON_IMAGE:-python:3.13-slim}"}}
+    x-local: {command: [sleep, "60"]}
+"""
+DOCKERFILE = """
+ARG BASE
+FROM ${BASE}
+COPY app /app
+"""
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """Return a project whose release holds `app/real/a` and what a test adds to `app`."""
+    context = tmp_path / "context"
+    (context / "app" / "real").mkdir(parents=True)
+    (context / "app" / "real" / "a").write_text("inside\n")
+    (context / "docker-compose.yml").write_text(COMPOSE)
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    return context
+
+
+def name(context: Path) -> str:
+    """Return the release's name."""
+    return release.digest(release.files(context), Build(context))
+
+
+def prepare(engine_name: str, context: Path, said: list[str]) -> None:
+    """Have the release made; the engine tells `said` how it is getting on."""
+    environment = dict(os.environ) | {"COMPOSE_PROJECT_NAME": f"t{secrets.token_hex(4)}"}
+    engine = engines.choose(engine_name, load.load_current_release(context, environment))
+    (service,) = engine.stack.services
+    engine.ensure_image(service, said.append)
+    if isinstance(engine, Docker):
+        engine.api.remove_image(service.image)
+
+
+@pytest.mark.parametrize("target", ["real/b", "real", "/etc/passwd", "nowhere"])
+def test_where_a_link_leads_is_part_of_the_name(context: Path, target: str) -> None:
+    """What is there is not: that is part of the release by itself, or none of it."""
+    link = context / "app" / "link"
+    link.symlink_to("real/a")
+    before = name(context)
+    link.unlink()
+    link.symlink_to(target)
+
+    assert before != name(context)
+
+
+@pytest.mark.parametrize("place", [".twelfth", "app/.twelfth"])
+@pytest.mark.parametrize("ignored", [None, "*\n!**\n"])
+def test_our_own_state_is_no_part_of_a_release(context: Path, place: str, ignored: str | None) -> None:
+    """A project need not have a `.dockerignore`: `up` leaves a lock, and the next `up` finds the same release."""
+    if ignored:
+        (context / ".dockerignore").write_text(ignored)
+    before = name(context)
+    (context / place).mkdir()
+    (context / place / "x.lock").write_text("process 1")
+
+    assert before == name(context)
+
+
+def test_a_link_and_a_file_that_holds_its_target_are_two_releases(context: Path) -> None:
+    """Though the bytes are the same."""
+    link = context / "app" / "link"
+    link.symlink_to("real")
+    before = name(context)
+    link.unlink()
+    link.write_text("real")
+
+    assert before != name(context)
+
+
+def test_what_a_linked_dockerfile_says_is_part_of_the_name(context: Path) -> None:
+    """The builder reads it, and nobody copies it: it may be a link out of the context."""
+    before = name(context)
+    elsewhere = (context / "Dockerfile").rename(context.parent / "Dockerfile")
+    (context / "Dockerfile").symlink_to(elsewhere)
+
+    assert before == name(context)
+    elsewhere.write_text(f"{DOCKERFILE}USER 1\n")
+    assert before != name(context)
+
+
+def test_links_stay_links(context: Path, engine_name: str) -> None:
+    """Those to a file, to a directory and to nothing, as `docker build` has them."""
+    app = context / "app"
+    for path, target in {"a": "real/a", "d": "real", "n": "nowhere", "real/up": "../a"}.items():
+        (app / path).symlink_to(target)
+    check = '[ "$(cat real/up; readlink a d n real/up | xargs)" = "$(printf "inside\\nreal/a real nowhere ../a")" ]'
+    (context / "Dockerfile").write_text(f"{DOCKERFILE}WORKDIR /app\nRUN {check}\n")
+    prepare(engine_name, context, [])
+
+    for copy in context.glob(".twelfth/releases/*/app"):
+        subprocess.run(["sh", "-c", check], cwd=copy, check=True)  # noqa: S607
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../secret", "real/back/../../../secret"])
+def test_a_link_out_of_the_release_is_refused_where_it_would_lead_somewhere(context: Path, target: str) -> None:
+    """The local engine has this machine's files around a release; nothing of a half-made one is left."""
+    require("local")
+    (context / "app" / "real" / "back").symlink_to("../real")
+    (context / "app" / "link").symlink_to(target)
+
+    with pytest.raises(MisuseError, match=f"^app/link is a symbolic link to {target}, out of the release"):
+        prepare("local", context, [])
+    assert [] == list((context / ".twelfth" / "releases").iterdir())
+
+
+def test_a_failed_build_tells_what_the_step_that_failed_said_last(context: Path) -> None:
+    """Its last lines as progress, without those of the steps before, and the last of all in the error."""
+    require("docker")
+    step = "exec >&2; echo one; echo no such package; echo; exit 3"  # the daemon keeps the order of one stream only
+    (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN echo zero\nRUN {step}\n")
+    said: list[str] = []
+
+    with pytest.raises(EngineError, match=r": no such package \(step 5/5, exit code 3\); fix that, then: invoke up$"):
+        prepare("docker", context, said)
+    assert [f"Step 5/5 : RUN {step}", "one", "no such package"] == said[4:]

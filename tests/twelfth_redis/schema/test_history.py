@@ -1,0 +1,186 @@
+"""What the record of the data and the migrations of a release say about each other; nothing here needs a server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import fakeredis
+import pytest
+
+from twelfth_redis.errors import MisuseError, RefusedError
+from twelfth_redis.keys import HISTORY
+from twelfth_redis.schema import history, plan
+from twelfth_redis.schema.compatibility import problems
+from twelfth_redis.schema.history import Applied, History
+from twelfth_redis.schema.migration import Migration, Way
+from twelfth_redis.schema.status import states, table
+
+STEP = Way(step=lambda _read, _write: None)
+KNOWN = (
+    Migration("0001", "First", "sum1", STEP, STEP),
+    Migration("0002", "Second", "sum2", STEP, STEP),
+    Migration("0003", "Third", "sum3", STEP),
+)
+FIRST, SECOND, THIRD = (
+    Applied(each.revision, each.title, each.checksum, "2026-11-23T22:00:00+00:00", "r1", "run1", "ann")
+    for each in KNOWN
+)
+AHEAD = Applied("0004", "Fourth", "sum4", release="r2")
+
+
+def past(*applied: Applied, unfinished: Applied | None = None) -> History:
+    """Return a past of these."""
+    return History({each.revision: each for each in applied}, unfinished)
+
+
+def problem(before: History, *, release: str = "r1", allow_newer: bool = False) -> str:
+    """Return the first problem, nothing where there is none."""
+    return next(iter(problems(KNOWN, before, release, allow_newer=allow_newer)), "")
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (past(), ""),
+        (past(FIRST), ""),
+        (past(FIRST, SECOND, THIRD), ""),
+        (
+            past(replace(FIRST, checksum="x")),
+            "0001 was edited after it was applied (2026-11-23T22:00:00+00:00, release r1)",
+        ),
+        (past(FIRST, SECOND, THIRD, AHEAD), "the data is ahead: 0004 (Fourth) was applied by release r2"),
+        (past(SECOND), "0001 was not applied, but 0002 was; in order: invoke migrate --to 0000"),
+        (past(FIRST, THIRD), "0002 was not applied, but 0003 was; in order: invoke migrate --to 0001"),
+        (past(unfinished=FIRST), ""),
+        (past(unfinished=replace(FIRST, release="")), ""),
+        (past(unfinished=replace(FIRST, release="r2")), "0001 (First) was left unfinished by release r2, run run1"),
+        (
+            past(unfinished=AHEAD),
+            "0004 (Fourth) was left unfinished by release r2, run unknown, and is unknown to this",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told(before: History, said: str) -> None:
+    """By revision and release, with what to do; nothing where all is well."""
+
+    assert (said, bool(said)) == (problem(before)[: len(said)], bool(problem(before)))
+
+
+def test_data_that_only_grew_is_accepted_where_asked_for() -> None:
+    """But not what took away."""
+    grown = past(FIRST, SECOND, THIRD, AHEAD)
+    shrunk = past(FIRST, SECOND, THIRD, replace(AHEAD, contract=True))
+
+    assert ("", False) == (problem(grown, allow_newer=True), "" == problem(grown))
+    assert problem(shrunk, allow_newer=True).startswith(
+        "the data is ahead: 0004 (Fourth) took away what this release needs;"
+    )
+
+
+def test_whoever_takes_over_may_finish_what_it_knows() -> None:
+    """No release is said, then; what it does not know stays refused."""
+
+    assert "" == problem(past(unfinished=replace(FIRST, release="r2")), release="")
+    assert "" != problem(past(unfinished=AHEAD), release="")
+
+
+@pytest.mark.parametrize(
+    ("before", "to", "expected"),
+    [
+        (past(), "", ["apply 0001: First", "apply 0002: Second", "apply 0003: Third"]),
+        (past(), "2", ["apply 0001: First", "apply 0002: Second"]),
+        (past(FIRST, SECOND, THIRD), "", []),
+        (past(FIRST, SECOND), "0001", ["take back 0002: Second"]),
+        (past(FIRST, SECOND), "0", ["take back 0002: Second", "take back 0001: First"]),
+        (past(FIRST, unfinished=SECOND), "2", ["apply 0002: Second"]),
+        (past(FIRST, unfinished=SECOND), "1", ["take back 0002: Second"]),
+        (past(FIRST, SECOND, unfinished=replace(SECOND, down=True)), "2", ["apply 0002: Second"]),
+        (past(FIRST, SECOND, unfinished=replace(SECOND, down=True)), "1", ["take back 0002: Second"]),
+    ],
+)
+def test_the_way_leads_from_what_is_to_what_is_wanted(before: History, to: str, expected: list[str]) -> None:
+    """Up in order, down in reverse; what is unfinished counts as there and as not there."""
+
+    assert expected == [str(move) for move in plan.moves(KNOWN, before, to)]
+
+
+def test_where_there_is_no_way_back_it_says_so() -> None:
+    """Before anything is done."""
+    with pytest.raises(RefusedError, match=r"0003 \(Third\) has no way back; restore a backup"):
+        plan.moves(KNOWN, past(FIRST, SECOND, THIRD), "1")
+
+
+@pytest.mark.parametrize("to", ["4", "x", "00001", "-1"])
+def test_a_revision_that_is_none_is_misuse(to: str) -> None:
+    """It tells which there are."""
+    with pytest.raises(MisuseError, match="there are 0000, 0001, 0002, 0003"):
+        plan.moves(KNOWN, past(), to)
+
+
+@pytest.mark.parametrize("record", ["", "x", "1", "null", "[]", "{}", b"\xff"])
+def test_a_garbled_record_is_told(record: str | bytes) -> None:
+    """By the key, in one line."""
+    with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
+        client.hset(HISTORY, "0001", record)
+        with pytest.raises(RefusedError, match=r"twelfth:migrations and twelfth:migrating hold no record of ours"):
+            history.read(client)
+
+
+def test_what_a_newer_release_records_besides_is_left_out() -> None:
+    """Or a rollback would find garbage."""
+    with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
+        client.hset(HISTORY, "0001", '{"revision": "0001", "more": 1}')
+
+        assert {"0001": Applied("0001")} == history.read(client).applied
+
+
+def test_a_gap_is_left_by_going_back_before_it() -> None:
+    """As its refusal says."""
+    gap = past(FIRST, THIRD)
+
+    assert "0002 was not applied, but 0003 was; in order: invoke migrate --to 0001" == problem(gap)
+    assert () == problems(KNOWN, gap, "r1", to="0001")
+
+
+def test_a_key_of_another_type_is_told() -> None:
+    """As a record that is garbled."""
+    with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
+        client.set(HISTORY, "x")
+        with pytest.raises(RefusedError, match="WRONGTYPE"):
+            history.read(client)
+
+
+def test_each_revision_has_a_state() -> None:
+    """Of the data, of the release, of both."""
+    before = past(
+        replace(FIRST, baseline=True), replace(SECOND, checksum="x"), AHEAD, unfinished=replace(THIRD, applied="")
+    )
+    found = states(KNOWN, before)
+
+    assert ["marked", "edited", "unfinished", "unknown"] == [each.state for each in found]
+    assert ["applied", "pending", "pending"] == [each.state for each in states(KNOWN, past(FIRST))]
+
+
+def test_the_table_is_as_wide_as_it_needs_to_be() -> None:
+    """Columns below their heads, a dash for what is not known."""
+    lines = table(states(KNOWN[:2], past(FIRST)))
+
+    assert lines == [
+        "REVISION  STATE    APPLIED                    RELEASE  RUN   OPERATOR  TITLE",
+        "0001      applied  2026-11-23T22:00:00+00:00  r1       run1  ann       First",
+        "0002      pending  -                          -        -     -         Second",
+    ]
+    assert [] == table(())
+
+
+def test_what_is_written_is_read() -> None:
+    """A record, and what was begun."""
+    with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
+        with client.pipeline() as pipe:
+            history.write(pipe, FIRST)
+            history.start(pipe, SECOND)
+            pipe.execute()
+
+        assert past(FIRST, unfinished=SECOND) == history.read(client)
+        assert "ann" == json.loads(client.hget(HISTORY, "0001") or b"")["operator"]

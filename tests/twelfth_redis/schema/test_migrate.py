@@ -1,0 +1,643 @@
+"""`python -m admin.migrate` on a real server: mostly as forked processes, where it matters as real ones."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis import Redis
+
+from service.app import ready
+from service.counter import SINCE, Counter
+from service.schema import MIGRATIONS
+from tests.faults import DurableRedis, Job, Started, dataset, ran
+from tests.real_redis import eventually
+from twelfth_redis.errors import RefusedError
+from twelfth_redis.keys import HISTORY, UNFINISHED
+from twelfth_redis.keys import LOCK as KEY
+from twelfth_redis.lock import Owner, hold_lock
+from twelfth_redis.schema import pace, plan, runner
+from twelfth_redis.schema.history import Applied
+from twelfth_redis.schema.migration import Migration, Way
+from twelfth_redis.schema.revisions import required
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis.client import Pipeline
+
+    from tests.faults import Outcome
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = sorted((ROOT / "admin" / "migrations").glob("[0-9]*.py"))
+FIRST, SECOND = (
+    "0001: Adopt the counter that may exist already, or begin one at 0",
+    "0002: Remember since when it counts",
+)
+SLOW = '''"""Greet all."""
+
+MATCH = "user:*"
+
+def each(keys, read, write):
+    for key, value in zip(keys, read.mget(keys)):
+        if not value.startswith(b"hello "):
+            write.set(key, b"hello " + value)
+
+def each_down(keys, read, write):
+    for key, value in zip(keys, read.mget(keys)):
+        write.set(key, value.removeprefix(b"hello "))
+'''
+
+
+@pytest.fixture
+def server(durable: DurableRedis) -> DurableRedis:
+    """Give an empty Redis."""
+    durable.client.flushall()
+    return durable
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a folder of the shipped migrations, to which more can be added."""
+    for path in SHIPPED:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def migrate(server: DurableRedis, *arguments: str, folder: Path | None = None, **run: str) -> Outcome:
+    """Run it."""
+    return ran(server, "migrate", *arguments, folder=folder, **run)
+
+
+def says(outcome: Outcome) -> tuple[int | None, list[str], str]:
+    """Return its exit code, what it printed line by line, and its complaint."""
+    return outcome.code, outcome.out.splitlines(), outcome.err
+
+
+def digest(server: DurableRedis) -> object:
+    """Return what only the very same data have."""
+    return server.client.execute_command("DEBUG", "DIGEST")  # type: ignore[no-untyped-call]
+
+
+def applied(server: DurableRedis) -> list[str]:
+    """Return the revisions that are recorded, in order."""
+    return sorted(records(server))
+
+
+def records(server: DurableRedis) -> dict[str, dict[str, Any]]:
+    """Return what is recorded."""
+    with Redis(port=server.port, decode_responses=True) as client:
+        return {str(revision): json.loads(record) for revision, record in client.hgetall(HISTORY).items()}
+
+
+def users(server: DurableRedis, count: int) -> None:
+    """Fill the database."""
+    server.client.mset({f"user:{number}": f"name {number}" for number in range(count)})
+
+
+def greeted(server: DurableRedis) -> int:
+    """Return how many users are new."""
+    found = server.client.mget(list(server.client.scan_iter("user:*", count=1000)))
+    return sum(str(value).startswith("b'hello name") for value in found)
+
+
+def test_all_is_applied_and_recorded(server: DurableRedis) -> None:
+    """Each with who did it; the second time there is nothing to do."""
+    first = migrate(server, release="r1", run="a1", operator="ann")
+
+    assert (0, [f"applied {FIRST}", f"applied {SECOND}"], "") == says(first)
+    assert (0, ["nothing to do: the data is at revision 0002"], "") == says(migrate(server))
+    found = records(server)["0002"]
+    assert ("r1", "a1", "ann", False, False) == tuple(
+        found[name] for name in ("release", "run", "operator", "baseline", "down")
+    )
+    assert 0 == server.client.exists(KEY, UNFINISHED)
+
+
+def test_there_and_back(server: DurableRedis) -> None:
+    """To a revision that is named, in whichever direction."""
+    migrate(server)
+
+    found = "migrate: a worker of this release is not ready without {}; to have it: invoke migrate\n"
+    assert (0, [f"took back {SECOND}"], found.format("0002")) == says(migrate(server, "--to", "1"))
+    assert (["0001"], 0) == (applied(server), server.client.exists(SINCE))
+    assert (0, [f"took back {FIRST}"], found.format("0001, 0002")) == says(migrate(server, "--to", "0"))
+    assert (0, ["nothing to do: the data is at revision 0000"]) == says(migrate(server, "--to", "0"))[:2]
+    assert b"0" == server.client.get("hits")
+
+
+def test_where_there_is_no_way_back_nothing_is_done(server: DurableRedis, folder: Path) -> None:
+    """Not even the part for which there is one."""
+    (folder / "0003_last.py").write_text('"""Last."""\n\ndef up(read, write):\n    pass\n')
+    migrate(server, folder=folder)
+    before = digest(server)
+
+    assert (1, [], "migrate: 0003 (Last) has no way back; restore a backup\n") == says(
+        migrate(server, "--to", "1", folder=folder)
+    )
+    assert before == digest(server)
+
+
+@pytest.mark.parametrize(
+    "words", [("--to", "7"), ("--to", "x"), ("--baseline", "7"), ("--json",), ("--throttle", "-1"), ("--wait", "x")]
+)
+def test_misuse_is_told(server: DurableRedis, words: tuple[str, ...]) -> None:
+    """Exit 2, and nothing is done."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "admin.migrate", *words],
+        cwd=ROOT,
+        env=os.environ | server.environment,
+        capture_output=True,
+        check=False,
+    )
+
+    assert (2, b"", 0) == (ended.returncode, ended.stdout, server.client.dbsize())
+    assert b"Traceback" not in ended.stderr
+
+
+def test_a_baseline_is_recorded_and_nothing_else(server: DurableRedis) -> None:
+    """It shows as marked."""
+    foretold = migrate(server, "--dry", "--baseline", "1")
+    outcome = migrate(server, "--baseline", "1")
+
+    assert (0, [f"would mark {FIRST.replace(':', ' as applied:')}"], "") == says(foretold)
+    assert (0, [f"marked {FIRST.replace(':', ' as applied:')}"], "") == says(outcome)
+    assert [HISTORY.encode()] == server.client.keys()
+    assert "marked" == json.loads(migrate(server, "--status", "--json").out)["migrations"][0]["state"]
+    assert ["nothing to mark: the data is at revision 0001"] == says(migrate(server, "--baseline", "1"))[1]
+
+
+@pytest.mark.parametrize("words", [("--dry",), ("--status",), ("--status", "--json"), ("--dry", "--to", "0")])
+def test_showing_changes_nothing(server: DurableRedis, words: tuple[str, ...]) -> None:
+    """Not on empty data, nor on data that are half done; and it needs no lock."""
+    server.client.set("hits", 41)
+    migrate(server, "--to", "1")
+    server.client.set(KEY, "somebody")
+    before = digest(server)
+
+    assert 0 == migrate(server, *words).code
+    assert before == digest(server)
+
+
+def test_a_dry_run_counts(server: DurableRedis, folder: Path) -> None:
+    """The keys as they are now."""
+    (folder / "0003_greet.py").write_text(SLOW)
+    users(server, 1234)
+
+    assert says(migrate(server, "--dry", folder=folder)) == (
+        0,
+        [f"would apply {FIRST} (1 key)", f"would apply {SECOND} (1 key)", "would apply 0003: Greet all (1,234 keys)"],
+        "",
+    )
+    migrate(server)
+    assert ["nothing is pending"] == says(migrate(server, "--dry"))[1]
+
+
+def test_the_state_is_told_as_a_table_and_as_json(server: DurableRedis) -> None:
+    """With what is wrong on standard error, exit 0: it was asked, and it answers."""
+    migrate(server, "--to", "1", release="r1", run="a1", operator="ann")
+    lines = migrate(server, "--status").out.splitlines()
+    found = json.loads(migrate(server, "--status", "--json").out)
+
+    assert ["REVISION", "0001", "0002"] == [line.split()[0] for line in lines]
+    assert ["STATE", "applied", "pending"] == [line.split()[1] for line in lines]
+    assert ("0001", []) == (found["revision"], found["problems"])
+    assert [("0001", "applied", "ann"), ("0002", "pending", "")] == [
+        (each["revision"], each["state"], each["operator"]) for each in found["migrations"]
+    ]
+
+
+def record(server: DurableRedis, revision: str, **changed: object) -> None:
+    """Record a revision that is like the first one, but for this."""
+    first = json.loads(server.client.hget(HISTORY, "0001") or b"")
+    server.client.hset(HISTORY, revision, json.dumps(first | {"revision": revision} | changed))
+
+
+def edited(server: DurableRedis) -> None:
+    """Let the file of 0001 be another than the one that was applied."""
+    record(server, "0001", checksum="x")
+
+
+def skipped(server: DurableRedis) -> None:
+    """Let 0002 have been applied alone."""
+    record(server, "0002", checksum=records(server)["0002"]["checksum"])
+    server.client.hdel(HISTORY, "0001")
+
+
+def garbled(server: DurableRedis) -> None:
+    """Let a record be none."""
+    server.client.hset(HISTORY, "0001", "x")
+
+
+def ahead(server: DurableRedis) -> None:
+    """Let a release that is newer have applied what only adds."""
+    record(server, "0003", title="More", release="r9")
+
+
+def contracted(server: DurableRedis) -> None:
+    """Let a release that is newer have taken something away."""
+    record(server, "0003", title="Less", release="r9", contract=True)
+
+
+def unfinished(server: DurableRedis) -> None:
+    """Let another release have begun something."""
+    left = records(server)["0002"] | {"release": "r9", "run": "z9"}
+    server.client.set(UNFINISHED, json.dumps(left))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "said"),
+    [
+        (edited, (), "0001 was edited after it was applied"),
+        (skipped, (), "0001 was not applied, but 0002 was; in order: invoke migrate --to 0000"),
+        (garbled, (), "the keys twelfth:migrations and twelfth:migrating hold no record of ours"),
+        (ahead, (), "the data is ahead: 0003 (More) was applied by release r9 and is unknown to this one"),
+        (contracted, ("--allow-newer",), "the data is ahead: 0003 (Less) took away what this release needs"),
+        (
+            unfinished,
+            (),
+            "0002 (Remember since when it counts) was left unfinished by release r9, run z9; finish it there",
+        ),
+    ],
+)
+def test_what_it_must_not_go_on_from_is_refused(
+    server: DurableRedis, spoil: Callable[[DurableRedis], None], words: tuple[str, ...], said: str
+) -> None:
+    """By name, in one line, with nothing changed; a dry run and a baseline are refused as well."""
+    migrate(server, release="r1")
+    spoil(server)
+    before = digest(server)
+    outcomes = [migrate(server, *words, *more, release="r1") for more in ((), ("--dry",), ("--baseline", "2"))]
+
+    assert [(1, "", True)] * 3 == [(each.code, each.out, said in each.err) for each in outcomes]
+    assert [1] * 3 == [each.err.count("\n") for each in outcomes]
+    assert before == digest(server)
+
+
+def test_data_that_only_grew_is_accepted_where_asked_for(server: DurableRedis) -> None:
+    """A rollback needs no migration."""
+    migrate(server, release="r1")
+    ahead(server)
+
+    assert ["nothing to do: the data is at revision 0003"] == says(migrate(server, "--allow-newer", release="r1"))[1]
+
+
+@pytest.mark.parametrize(("release", "words"), [("r9", ()), ("r1", ("--take-over",)), ("", ())])
+def test_what_was_left_unfinished_is_finished(server: DurableRedis, release: str, words: tuple[str, ...]) -> None:
+    """By the release that began it, by whoever takes over, and where releases are not known."""
+    migrate(server, release="r1")
+    unfinished(server)
+
+    assert (0, [f"applied {SECOND}"], "") == says(migrate(server, *words, release=release))
+    assert (["0001", "0002"], 0) == (applied(server), server.client.exists(UNFINISHED))
+
+
+@pytest.mark.parametrize(("there", "then"), [("41", b"41"), ("-3", b"-3"), (None, b"0")])
+def test_a_counter_is_adopted_or_begun(server: DurableRedis, there: str | None, then: bytes) -> None:
+    """What is there stays."""
+    if there:
+        server.client.set("hits", there)
+
+    assert (0, then) == (migrate(server).code, server.client.get("hits"))
+
+
+@pytest.mark.parametrize(
+    ("there", "said"), [("a lot", "b'a lot'"), ("007", "b'007'"), ("9" * 50, "b'" + "9" * 40 + "'"), ([1], "a list")]
+)
+def test_what_is_no_counter_is_refused_and_left_alone(server: DurableRedis, there: str | list[int], said: str) -> None:
+    """With what it is, and what to type."""
+    if isinstance(there, str):
+        server.client.set("hits", there)
+    else:
+        server.client.rpush("hits", *there)
+    before = digest(server)
+
+    assert says(migrate(server)) == (
+        1,
+        [],
+        f"migrate: the key hits holds {said}, which is no integer, and is left alone; try: invoke reset\n",
+    )
+    assert before == digest(server)
+
+
+def test_since_when_it_counts_is_said_once(server: DurableRedis) -> None:
+    """What a reset has said already stays."""
+    server.client.set(SINCE, "2020-01-01T00:00:00+00:00")
+
+    assert (0, b"2020-01-01T00:00:00+00:00") == (migrate(server).code, server.client.get(SINCE))
+
+
+def test_a_reset_says_since_when_in_the_same_transaction(server: DurableRedis) -> None:
+    """Nobody ever sees the one without the other."""
+    with server.client.monitor() as watching:  # type: ignore[no-untyped-call]
+        ran(server, "reset")
+        commands = list(iter(lambda: watching.next_command()["command"], "EXEC"))
+
+    queued = commands[commands.index("MULTI") + 1 :]
+    assert ["hits", SINCE] == [command.split()[1] for command in queued if command.startswith("SET ")]
+
+
+def test_the_service_is_ready_when_all_is_applied(server: DurableRedis) -> None:
+    """Not before, and also after more."""
+    counter = Counter(server.client)
+    before = ready(counter, required(MIGRATIONS))
+    migrate(server)
+    after = ready(counter, required(MIGRATIONS))
+    ahead(server)
+
+    assert (503, ["0001", "0002"]) == (before.status, before.value["pending"])
+    assert [(200, []), (200, [])] == [
+        (each.status, each.value["pending"]) for each in (after, ready(counter, required(MIGRATIONS)))
+    ]
+
+
+HALF_REFUSED = """def up(read, write):
+    write.incr("visits")
+    write.lpush("hits", 1)
+"""
+FAULTY = {
+    HALF_REFUSED: "(Redis refused LPUSH hits: WRONGTYPE",
+    "def up(read, write):\n    write.incr('visits')\n    read.lpop('hits')\n": "wrong kind of value, line 3 of 0003_",
+    "def up(read, write):\n    import json\n    json.loads('x')\n": "line 3 of 0003_faulty.py); mend it, then: ",
+    "def up(read, write):\n    1 / 0\n": "(ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); mend it",
+    "MATCH = '*'\ndef each(keys, read, write):\n    raise KeyError(2)\n": "(KeyError: 2, line 3 of 0003_faulty.py)",
+}
+
+
+@pytest.mark.parametrize("text", FAULTY)
+def test_a_mistake_in_a_migration_is_one_line(server: DurableRedis, folder: Path, text: str) -> None:
+    """With the file and the line where there is one; it is not recorded as applied, and done when mended."""
+    (folder / "0003_faulty.py").write_text(text)
+    outcome = migrate(server, folder=folder)
+
+    assert (1, True, 1) == (outcome.code, FAULTY[text] in outcome.err, outcome.err.count("\n"))
+    assert outcome.err.startswith("migrate: could not apply 0003: faulty (")
+    assert ["0001", "0002"] == applied(server)
+
+    (folder / "0003_faulty.py").write_text("def up(read, write):\n    write.set('visits', 1)\n")
+    assert (0, ["applied 0003: faulty"], "") == says(migrate(server, folder=folder))
+    assert ["0001", "0002", "0003"] == applied(server)
+
+
+def test_what_redis_did_in_part_is_unfinished(server: DurableRedis, folder: Path) -> None:
+    """It rolls nothing back; the state says so, and so does the release that tries to go on."""
+    (folder / "0003_faulty.py").write_text(HALF_REFUSED)
+    migrate(server, folder=folder, release="r1", run="a1")
+    found = json.loads(migrate(server, "--status", "--json", folder=folder, release="r2").out)
+
+    assert ["applied", "applied", "unfinished"] == [each["state"] for each in found["migrations"]]
+    assert "0003 (faulty) was left unfinished by release r1, run a1" in found["problems"][0]
+    assert b"1" == server.client.get("visits")
+
+
+def test_a_mistake_is_one_line_in_a_dry_run_too(server: DurableRedis, folder: Path) -> None:
+    """It has to be asked what it would do."""
+    (folder / "0003_faulty.py").write_text("def up(read, write):\n    1 / 0\n")
+
+    assert says(migrate(server, "--dry", folder=folder))[2] == (
+        "migrate: could not apply 0003: faulty (ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); "
+        "mend it, then: invoke up\n"
+    )
+
+
+def test_many_keys_are_done_and_taken_back(server: DurableRedis, folder: Path) -> None:
+    """All of them, however often it is repeated."""
+    (folder / "0003_greet.py").write_text(SLOW)
+    users(server, 3000)
+    before = dataset(server)
+
+    assert "applied 0003: Greet all (3,000 keys)" == says(migrate(server, folder=folder))[1][-1]
+    assert 3000 == greeted(server)
+    assert says(migrate(server, "--to", "2", folder=folder)) == (
+        0,
+        ["took back 0003: Greet all (3,000 keys)"],
+        "migrate: a worker of this release is not ready without 0003; to have it: invoke migrate\n",
+    )
+    assert before["db0"].items() <= dataset(server)["db0"].items()
+
+
+def test_what_was_killed_in_the_middle_goes_on(server: DurableRedis, folder: Path) -> None:
+    """The next run does the rest; until then it is unfinished, and the service that needs it not ready."""
+    (folder / "0003_greet.py").write_text(SLOW)
+    users(server, 3000)
+    process = Started(Job("migrate", ("--throttle", "400"), server.environment, folder, lease=1.0))
+    eventually(lambda: greeted(server) > 0)
+    process.kill()
+
+    assert process.outcome().code is None
+    assert ["0001", "0002"] == applied(server)
+    assert 0 < greeted(server) < 3000
+    assert (
+        "unfinished" == json.loads(migrate(server, "--status", "--json", folder=folder).out)["migrations"][2]["state"]
+    )
+    assert 0 == migrate(server, "--wait", "10", folder=folder).code
+    assert (3000, ["0001", "0002", "0003"]) == (greeted(server), applied(server))
+
+
+def moving(each: Callable[[list[bytes], Redis, Pipeline], None], match: str = "user:*") -> plan.Move:
+    """Return a move over many keys."""
+    return plan.Move(Migration("0003", "Test", "sum", Way(each=each, match=match)))
+
+
+def applying(server: DurableRedis, move: plan.Move) -> int:
+    """Do a move here, and return how many keys it went over."""
+    with hold_lock(server.client, Owner("migrate")) as lock:
+        return runner.apply(lock, move, Applied("0003"), pace.Pace(lambda _: None), lambda: "now")
+
+
+def test_a_batch_that_visitors_disturb_is_halved(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each half is done again, and what did not change stays in one piece."""
+    monkeypatch.setattr(pace, "BATCH", 1000)
+    users(server, 8)
+    sizes: list[int] = []
+
+    def each(keys: list[bytes], read: Redis, write: Pipeline) -> None:
+        sizes.append(len(keys))
+        read.mget(keys)
+        write.set("done", 1)
+        if len(sizes) < 3:
+            server.client.append(keys[0], "!")
+
+    assert 8 == applying(server, moving(each))
+    assert [8, 4, 2, 2, 4] == sizes
+
+
+def test_a_key_that_never_rests_is_given_up(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After many attempts, with a line that says so."""
+    monkeypatch.setattr(runner, "PATIENCE", 20)
+    users(server, 1)
+
+    def each(keys: list[bytes], read: Redis, write: Pipeline) -> None:
+        write.set(keys[0], read.get(keys[0]) or b"")
+        server.client.append(keys[0], "!")
+
+    with pytest.raises(RefusedError, match="0003: Test: visitors change what it reads all the time; repeat it"):
+        applying(server, moving(each))
+    assert b"name 0" + b"!" * 20 == server.client.get("user:0")
+
+
+def test_who_does_not_read_is_not_disturbed(server: DurableRedis) -> None:
+    """Nothing is watched for it but the lock."""
+    users(server, 8)
+    sizes: list[int] = []
+
+    def each(keys: list[bytes], _read: Redis, write: Pipeline) -> None:
+        sizes.append(len(keys))
+        server.client.append(keys[0], "!")
+        write.expire(keys[0], 1000)
+
+    applying(server, moving(each))
+
+    assert [8] == sizes
+
+
+def test_our_own_keys_are_nobodys(server: DurableRedis) -> None:
+    """Neither the lock nor the records, even where all keys are asked for."""
+    migrate(server)
+    server.client.set("twelfth:aside", "x")
+    seen: list[bytes] = []
+
+    applying(server, moving(lambda keys, _read, _write: seen.extend(keys), "*"))
+
+    assert [b"hits", SINCE.encode()] == sorted(seen)
+
+
+def test_no_hit_is_lost_while_counters_are_rewritten(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever visitors count between the question and the answer of a migration is counted."""
+    monkeypatch.setattr(pace, "BATCH", 10)
+    names = [f"count:{number}" for number in range(100)]
+    server.client.mset(dict.fromkeys(names, 0))
+    counted: collections.Counter[str] = collections.Counter()
+    calls = 0
+    done = threading.Event()
+
+    def visit() -> None:
+        while not done.is_set():
+            for name in names:
+                server.client.incr(name)
+                counted[name] += 1
+
+    def each(keys: list[bytes], read: Redis, write: Pipeline) -> None:
+        nonlocal calls
+        calls += 1
+        for key, value in zip(keys, read.mget(keys), strict=True):
+            write.set(key, int(value or 0))
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    keys = 0
+    for number in range(100):
+        keys += applying(server, moving(each, "count:*"))
+        if number >= 4 and calls > keys / 10:  # they met; a busy machine may take more rounds
+            break
+    done.set()
+    visitor.join()
+
+    assert calls > keys / 10
+    assert dict(counted) == {name: int(server.client.get(name) or 0) for name in names}
+
+
+class Clock:
+    """A time that passes only while somebody waits, or is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.waits: list[float] = []
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        self.waits.append(round(seconds, 6))
+        self.now += seconds
+
+
+def test_progress_is_told_once_a_second() -> None:
+    """However fast batches follow each other."""
+    clock, said = Clock(), list[str]()
+    limited = pace.Pace(said.append, clock=clock, pause=clock.pause)
+    limited.start()
+    for _ in range(25):
+        clock.now += 0.125
+        limited.step(1000)
+
+    assert ["8,000 keys", "16,000 keys", "24,000 keys"] == said
+    assert [] == clock.waits
+
+
+@pytest.mark.parametrize(("most", "batch"), [(None, 1000), (5000, 1000), (100, 100), (0.5, 1)])
+def test_a_batch_is_no_more_than_a_seconds_work(most: float | None, batch: int) -> None:
+    """Else a slow pace would come in bursts."""
+
+    assert batch == pace.Pace(lambda _: None, most).batch
+
+
+def test_no_more_keys_a_second_than_allowed() -> None:
+    """It waits for what it was too early; a batch that took long is not waited for."""
+    clock = Clock()
+    limited = pace.Pace(lambda _: None, 100, clock, clock.pause)
+    limited.start()
+    limited.step(50)
+    clock.now += 2
+    limited.step(50)
+    limited.step(200)
+
+    assert [0.5, 0.5] == clock.waits
+
+
+@pytest.mark.parametrize("wait", [0, 20])
+def test_of_many_at_once_each_revision_is_applied_by_one(server: DurableRedis, wait: int) -> None:
+    """Who comes too late is told by whom the data is locked; who waits finds nothing to do."""
+    command = [sys.executable, "-m", "admin.migrate", "--wait", str(wait)]
+    started = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | server.environment | {"TWELFTH_RUN": f"run{number}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    said = [(*process.communicate(timeout=60), process.returncode) for process in started]
+    lines = [line for out, _, _ in said for line in out.splitlines() if line.startswith("applied")]
+
+    assert [f"applied {FIRST}", f"applied {SECOND}"] == lines
+    assert all(code == 0 and not err for _, err, code in said if wait)
+    assert all(code == 0 or err.startswith("migrate: the data is locked by ") for _, err, code in said)
+    assert ["0001", "0002"] == applied(server)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def up(read, write):\n    write.execute()\n", "it calls execute()"),
+        ("def up(read, write):\n    write.mset({n: n for n in range(4000)})\n", "MSET has more than 7,000 words"),
+    ],
+)
+def test_what_cannot_be_done_at_once_is_refused(server: DurableRedis, folder: Path, text: str, said: str) -> None:
+    """Before anything is done."""
+    (folder / "0003_faulty.py").write_text(text)
+    outcome = migrate(server, folder=folder)
+
+    assert (1, True) == (outcome.code, said in outcome.err)
+    assert (["0001", "0002"], 0) == (applied(server), server.client.exists(UNFINISHED))
+
+
+def test_baseline_is_refused_over_what_is_unfinished(server: DurableRedis, folder: Path) -> None:
+    """It is half done, and nobody knows which half."""
+    (folder / "0003_faulty.py").write_text(HALF_REFUSED)
+    migrate(server, folder=folder)
+    outcome = migrate(server, "--baseline", "3", folder=folder)
+
+    assert (1, "migrate: 0003 was left unfinished; finish it first: invoke migrate\n") == (outcome.code, outcome.err)

@@ -1,0 +1,167 @@
+"""Connections to Redis: through TLS, in time, and none where the address is wrong."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.breaker import CONNECT_SECONDS
+from tests.real_redis import eventually
+from tests.tls import Authority, Terminator, authority
+from tests.twelfth_redis.stores import Store, saved, serving
+from twelfth_redis.connection import PATIENCE_SECONDS, connect, connect_within, connection_arguments
+from twelfth_redis.errors import RefusedError
+from twelfth_redis.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ("reset", "migrate", "backup", "restore", "console")
+MORE_THAN_A_RECORD = os.urandom(1 << 20)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Give a server with a password for its user `u`, and none for others."""
+    users = ("--user", "u", "on", ">p", "~*", "&*", "+@all")
+    with serving(tmp_path_factory.mktemp("redis"), *users) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Give an authority."""
+    return authority(tmp_path_factory.mktemp("trusted"))
+
+
+def run(program: str, environment: Mapping[str, str], backup: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Run an admin process to its end."""
+    given = {"restore": backup, "console": b"print(counter.hit())"}.get(program, b"")
+    own = {"PATH": os.environ["PATH"], **environment}
+    command = [sys.executable, "-m", f"admin.{program}"]
+    return subprocess.run(command, input=given, cwd=ROOT, env=own, capture_output=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+def test_every_admin_process_works_through_tls(
+    guarded: Store, trusted: Authority, version: ssl.TLSVersion, program: str
+) -> None:
+    """With no password, and what is read and written at once larger than what TLS hands over at once."""
+    guarded.client.flushall()
+    guarded.client.set("large", MORE_THAN_A_RECORD)
+    backup = saved(guarded.client)
+    with Terminator(guarded.port, trusted.signs.issue_cert("127.0.0.1"), version) as terminator:
+        done = run(program, trusted.environment(terminator.port), backup)
+
+    assert (0, True) == (done.returncode, done.stdout != b""), done.stderr
+    assert MORE_THAN_A_RECORD == guarded.client.get("large")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("wrong", ["host", "authority"])
+def test_no_admin_process_trusts_anybody(
+    tmp_path: Path, guarded: Store, trusted: Authority, wrong: str, program: str
+) -> None:
+    """A certificate for another host, or by another authority: the reason is told, and nothing is done."""
+    guarded.client.flushall()
+    signs = trusted if wrong == "host" else authority(tmp_path)
+    certificate = signs.signs.issue_cert("elsewhere.example" if wrong == "host" else "127.0.0.1")
+    with Terminator(guarded.port, certificate, ssl.TLSVersion.TLSv1_3) as terminator:
+        done = run(program, trusted.environment(terminator.port), saved(guarded.client))
+
+    assert (1, True) == (done.returncode, b"certificate verify failed" in done.stderr)
+    assert 0 == guarded.client.dbsize()
+
+
+def test_a_connection_may_take_longer_than_that_of_a_visit(guarded: Store, trusted: Authority) -> None:
+    """A busy machine is no reason to break off bulk work that has begun."""
+    certificate = trusted.signs.issue_cert("127.0.0.1")
+    with Terminator(guarded.port, certificate, ssl.TLSVersion.TLSv1_3, pause=CONNECT_SECONDS + 0.1) as terminator:
+        client = connect(trusted.environment(terminator.port))
+        client.connection_pool.disconnect()
+
+        assert client.ping()
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ("u:wrong@", "WRONGPASS"),
+        (":unwanted@", "ERR AUTH <password> called without any password configured"),
+        ("u:p@", "ERR DB index is out of range"),
+    ],
+)
+def test_what_time_does_not_cure_is_told_at_once(guarded: Store, user: str, said: str) -> None:
+    """In the words of Redis, with what to correct; nobody waits for a password to become right."""
+    began = time.monotonic()
+
+    with pytest.raises(RefusedError, match=f"cannot be used like this .{said}.*; correct REDIS_URL, then repeat it"):
+        connect({"REDIS_URL": f"redis://{user}127.0.0.1:{guarded.port}/99"})
+    assert time.monotonic() - began < PATIENCE_SECONDS
+
+
+def test_a_missing_password_is_told_at_once(tmp_path: Path) -> None:
+    """Redis wants one, and the address has none."""
+    with serving(tmp_path, "--user", "u", "on", ">p", "~*", "&*", "+@all") as store:
+        store.client.config_set("requirepass", "p")
+        with pytest.raises(RefusedError, match="NOAUTH Authentication required"):
+            connect(store.url())
+
+
+def test_a_file_of_tls_that_is_not_there_is_told_at_once(trusted: Authority, guarded: Store) -> None:
+    """Not as a Redis that is away."""
+    with Terminator(guarded.port, trusted.signs.issue_cert("127.0.0.1"), ssl.TLSVersion.TLSv1_3) as terminator:
+        url = f"rediss://127.0.0.1:{terminator.port}?ssl_ca_certs=/nowhere.pem"
+        with pytest.raises(RefusedError, match=r"a file that the address names .ssl_ca_certs.*is not there"):
+            connect({"REDIS_URL": url})
+
+
+def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
+    """Name resolution has no timeout of its own; waiting for it has."""
+    released = threading.Event()
+
+    def resolve() -> socket.socket:
+        released.wait()
+        raise OSError
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        connect_within(resolve, 0.05)
+    released.set()
+
+    assert time.monotonic() - began < 1
+
+
+def test_a_connection_that_comes_too_late_is_closed() -> None:
+    """Nobody would ever use it."""
+    near, far = socket.socketpair()
+    released = threading.Event()
+
+    def connect() -> socket.socket:
+        released.wait()
+        return near
+
+    with far, pytest.raises(TimeoutError):
+        connect_within(connect, 0.01)
+    released.set()
+
+    eventually(lambda: -1 == near.fileno())
+
+
+def test_tls_options_reach_the_connection() -> None:
+    """A flag of the address becomes a truth value."""
+    settings = Settings(tls=True, tls_options=(("ssl_check_hostname", "false"),))
+    arguments = connection_arguments(settings, connect_seconds=1, reply_seconds=1)
+
+    assert arguments["ssl_check_hostname"] is False

@@ -1,0 +1,21 @@
+"""Run a service's admin processes from the identical release that serves its traffic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from invoke.collection import Collection
+
+__version__ = "0.2.0"
+
+
+def project(file: str | Path) -> Collection:
+    """Return the commands of the project whose `tasks.py` this file is, for its `ns`.
+
+    It is an ordinary collection of Invoke's, to which a project adds tasks of its own (`ns.add_task`).
+    """
+    from twelfth.cli.collection import collection
+
+    return collection(Path(file).resolve().parent)

@@ -1,0 +1,179 @@
+"""What Invoke's tasks and parser lack for these commands, added in one place.
+
+A `Command` is a task whose positional arguments may have defaults, that may take words after `--`, and whose errors
+are one line and an exit code (`invoke.exceptions.Exit` is the only exception that Invoke prints cleanly).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from invoke.exceptions import Exit, ParseError
+from invoke.parser.context import flag_key, to_flag
+from invoke.parser.parser import ParseMachine
+from invoke.program import Program
+from invoke.tasks import Task, task
+
+from twelfth.errors import MisuseError, TwelfthError, as_typed, program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from invoke.parser.argument import Argument
+    from invoke.parser.context import ParserContext
+
+INTERRUPTED, BROKEN_PIPE, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 1, 2, 125
+
+TAKING_WORDS: set[str] = set()
+"""The commands that take words after `--`."""
+
+
+class Command(Task):  # type: ignore[type-arg]
+    """A task of this tool."""
+
+    def __init__(self, body: Callable[..., Any], **options: Any) -> None:
+        """Wrap the body; `takes_words` after `--`, `has_plan` to print for Invoke's `--dry`."""
+        self.takes_words = options.pop("takes_words", False)
+        has_plan = options.pop("has_plan", True)
+        # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
+        super().__init__(
+            exit_cleanly(body, takes_words=self.takes_words, has_plan=has_plan), auto_shortflags=False, **options
+        )
+        # Invoke takes a list, which has no default, for positional, and then fills it from its option only.
+        self.positional = [name for name in self.positional if name not in self.iterable]
+        if self.takes_words:
+            TAKING_WORDS.add(self.name)
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the arguments, each with its default in its help, and those marked that may be missing."""
+        parameters = inspect.signature(self.body).parameters
+        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
+        for argument in arguments:
+            default = parameters[str(argument.name).replace("-", "_")].default
+            argument.may_be_missing = default is None  # type: ignore[attr-defined]
+            argument.help = "; ".join(filter(None, (argument.help, _notes(argument, default))))
+        return arguments
+
+
+def _notes(argument: Argument, default: object) -> str:
+    """Return what the help of an argument says besides what it is for."""
+    if argument.kind is list:
+        return "may be given again"
+    shown = isinstance(default, str | int | float) and not isinstance(default, bool) and default != ""
+    return f"{default} when left out" if shown else ""
+
+
+command = functools.partial(task, klass=Command)
+
+
+def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool) -> Callable[..., Any]:
+    """Return the body with our errors and Ctrl-C translated into Invoke's clean exit: the one place for it."""
+
+    @functools.wraps(body)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            if "--" in sys.argv and not takes_words:
+                raise MisuseError(f"{body.__name__} takes nothing after --; see: invoke --help {body.__name__}")
+            if args[0].config.run.dry and not has_plan:
+                print(f"{body.__name__} would act; it has nothing to plan, and nothing was done")
+                return None
+            return body(*args, **kwargs)
+        except TwelfthError as error:
+            raise _exit(str(error), error.exit_code) from error
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise Exit(code=BROKEN_PIPE) from None
+        except OSError as error:
+            what = f"{error.filename}: " if error.filename else ""
+            raise _exit(f"{what}{error.strerror or error}; fix that and repeat it", ENGINE_FAILED) from error
+        except KeyboardInterrupt:
+            raise _exit("interrupted; to see where it stands: invoke status", INTERRUPTED) from None
+
+    return wrapped
+
+
+def _exit(message: str, code: int) -> Exit:
+    return Exit(f"twelfth: {as_typed(message)}", code)
+
+
+def warn(line: str) -> None:
+    """Print a warning on standard error."""
+    print(f"twelfth: {as_typed(line)}", file=sys.stderr, flush=True)
+
+
+def words_after_dashes() -> list[str]:
+    """Return the words after `--` as they were typed; Invoke joins them with spaces and so loses their quoting."""
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+
+
+def on_terminal() -> bool:
+    """Return whether both standard input and standard output are a terminal."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def install_parser_extensions() -> None:
+    """Add to Invoke: positional arguments that may be missing, exit code 2 for misuse, help that shows both."""
+    program()  # takes what `./inv` says out of the environment, before anything is started
+    complete_context, print_task_help = ParseMachine.complete_context, Program.print_task_help
+
+    def allow_missing(parser: ParseMachine) -> None:
+        for argument in parser.context.missing_positional_args if parser.context else []:
+            if not _is_required(argument):
+                argument.value = ""
+        complete_context(parser)
+
+    def print_help(invoke: Program, name: str) -> None:
+        if isinstance(task := invoke.collection[name], Command):
+            print_command_help(invoke, task, invoke.parser.contexts[name])
+        else:
+            print_task_help(invoke, name)
+
+    ParseMachine.error = _refuse  # type: ignore[method-assign,assignment]
+    ParseMachine.complete_context = allow_missing  # type: ignore[method-assign,assignment]
+    Program.print_task_help = print_help  # type: ignore[method-assign,assignment]
+
+
+def print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
+    """Print how a command is typed, what it does, and what its arguments and options are for."""
+    arguments = [(str(argument.name).upper(), argument) for argument in context.positional_args]
+    words = [name if _is_required(argument) else f"[{name}]" for name, argument in arguments]
+    options = _options(context)
+    words += [*(["[OPTIONS]"] if options else []), *(["[-- ARG…]"] if task.takes_words else [])]
+    print("Usage:", program(), context.name, *words)
+    print(f"\n{inspect.getdoc(task)}\n")
+    _print_rows(invoke, "Arguments", [(name, argument.help or "") for name, argument in arguments])
+    _print_rows(invoke, "Options", options)
+
+
+def _options(context: ParserContext) -> list[tuple[str, str]]:
+    """Return each option as it is typed, and what it is for; Invoke shows one of a list as if it took no value."""
+    options = sorted((option for option in context.args.values() if not option.positional), key=flag_key)
+    rows = [(option, *context.help_for(to_flag(option.name))) for option in options]
+    return [(f"{flag}=STRING" if option.kind is list else flag, text) for option, flag, text in rows]
+
+
+def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> None:
+    if rows:
+        print(f"{title}:")
+        invoke.print_columns(rows)
+
+
+def _is_required(argument: Argument) -> bool:
+    """Return whether a positional argument must be given; one of a task that is not ours must."""
+    return not getattr(argument, "may_be_missing", False)
+
+
+def _refuse(parser: ParseMachine, message: str) -> None:
+    """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
+    name = parser.context.name if parser.context else None
+    hint = f"see: invoke --help {name}" if name else "see: invoke --list"
+    if name in TAKING_WORDS and message.startswith("No idea what"):
+        hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
+    line = f"{message.rstrip('!.')}; {hint}"
+    if "--complete" in sys.argv:
+        raise ParseError(line, parser.context)  # which Invoke takes for a command line that is not whole yet
+    raise _exit(line, MISUSE)

@@ -1,0 +1,153 @@
+"""The commands about the data, for a project whose `admin/` has the programs of the same names."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.exceptions import Exit
+
+from twelfth.cli.command import FAILED, command, on_terminal
+from twelfth.cli.runs import REASON, RELEASE, start_admin
+from twelfth.cli.target import Target
+from twelfth.errors import MisuseError
+
+if TYPE_CHECKING:
+    from invoke.context import Context
+
+WAIT = "seconds to wait for whoever changes the data now"
+
+
+@command(
+    help={
+        "status": "show each revision, and change nothing",
+        "json": "with --status: one JSON object",
+        "to": "go up or down to a revision; 0 is before the first",
+        "baseline": "record up to this revision as applied, and do nothing else",
+        "throttle": "at most so many keys a second",
+        "take-over": "finish what another release left unfinished",
+        "wait": WAIT,
+        "reason": REASON,
+        "release": RELEASE,
+    }
+)
+def migrate(
+    c: Context,
+    status: bool = False,
+    json: bool = False,
+    to: str = "",
+    baseline: str = "",
+    throttle: str = "",
+    take_over: bool = False,
+    wait: str = "0",
+    reason: str = "",
+    release: str = "",
+) -> None:
+    """Bring the data to the revision that the release needs; with --dry say what that would do."""
+    flags = {"--status": status, "--json": json, "--take-over": take_over, "--dry": c.config.run.dry}
+    values = {"--to": to, "--baseline": baseline, "--throttle": throttle}
+    words = [name for name, given in flags.items() if given]
+    words += [word for name, value in values.items() if value for word in (name, value)]
+    c.config.run.dry = False  # the run itself is what tells
+    start_admin(c, Target(c, release), "migrate", *words, *waiting(wait), reason=reason, interactive=False)
+
+
+@command(
+    positional=["file"],
+    help={
+        "file": "where to; backups/TIME.resp.gz when left out",
+        "stdout": "write it to standard output",
+        "wait": WAIT,
+        "reason": REASON,
+        "release": RELEASE,
+    },
+)
+def backup(
+    c: Context, file: str | None = None, stdout: bool = False, wait: str = "0", reason: str = "", release: str = ""
+) -> None:
+    """Write all data to a file that `restore` and `redis-cli --pipe` can load; complete and verified, or not there."""
+    if file and file.startswith("-"):
+        raise MisuseError(f"there is no option {file}; for standard output: invoke backup --stdout, or: ./{file}")
+    if stdout and (file or sys.stdout.isatty()):
+        raise MisuseError("--stdout writes bytes to a pipe or a file: invoke backup --stdout >FILE, without a FILE")
+    target = Target(c, release)
+    if stdout or c.config.run.dry:
+        _back_up(c, target, wait=wait, reason=reason)
+    else:
+        print(_save(c, target, file, wait=wait, reason=reason))
+
+
+def _back_up(c: Context, target: Target, *options: str, wait: str, **asked: Any) -> None:
+    """Have all data written, to nobody but us."""
+    start_admin(c, target, "backup", *options, *waiting(wait), interactive=False, kept=False, **asked)
+
+
+def waiting(wait: str) -> tuple[str, ...]:
+    """Return the option of an admin process that waits so many seconds for the lock."""
+    return () if wait == "0" else ("--wait", wait)
+
+
+def _save(c: Context, target: Target, file: str | None = None, *options: str, mark: str = "", **asked: Any) -> Path:
+    """Take a backup, verify what is on the disk, and return where it is."""
+    from twelfth.cli import atomic_file
+
+    path = atomic_file.new_path(Path(file)) if file else atomic_file.path_of_now(target.directory / "backups", mark)
+    with atomic_file.written(path) as (number, part):
+        _back_up(c, target, *options, streams=(0, number), **asked)
+        _verify(c, target, part, hide="stdout")
+    return path if file else Path(os.path.relpath(path))
+
+
+@command(has_plan=False, positional=["file"], help={"file": "a backup", "json": "one JSON object"})
+def verify(c: Context, file: str, json: bool = False) -> None:
+    """Read a whole backup, and show what it holds; needs no stack."""
+    target = Target(c)
+    _verify(c, target, _file(target, file), *(["--json"] if json else []))
+
+
+def _verify(c: Context, target: Target, path: Path, *options: str, hide: str | None = None) -> None:
+    """Check a backup on this machine, or exit with what is wrong with it."""
+    command = shlex.join([sys.executable, "-m", "admin.verify", *options, str(path.resolve())])
+    with c.cd(str(target.directory)):
+        result = c.run(command, warn=True, in_stream=False, hide=hide, dry=False)
+    if not result.ok:
+        raise Exit(code=result.exited)
+
+
+def _file(target: Target, name: str) -> Path:
+    """Return a file that is there; raises `MisuseError`."""
+    if not (path := Path(name)).is_file():
+        what = "is a directory" if path.is_dir() else "is no file that is there"
+        raise MisuseError(f"{name} {what}; backups are in: {os.path.relpath(target.directory / 'backups')}")
+    return path
+
+
+@command(
+    positional=["file"],
+    help={"file": "a backup", "yes": "do not ask", "wait": WAIT, "reason": REASON, "release": RELEASE},
+)
+def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: str = "", release: str = "") -> None:
+    """Replace all data by that of a backup, at once or not at all; what is there now is saved first."""
+    target = Target(c, release)
+    _verify(c, target, path := _file(target, file))
+    _ = target.source  # chosen here, once; where there is none there is no need to ask
+    if c.config.run.dry:
+        start_admin(c, target, "restore", reason=reason)
+        return
+    if not yes:
+        _confirm("replace all data that is there now by this?")
+    saved = _save(c, target, None, "--before-restore", mark="-before-restore", wait=wait, reason=reason)
+    print(f"what is there now is saved: {saved}", flush=True)
+    with path.open("rb") as source:  # without waiting: whoever came between would make the save one of older data
+        start_admin(c, target, "restore", streams=(source.fileno(), 1), reason=reason)
+
+
+def _confirm(question: str) -> None:
+    """Ask, and exit where the answer is not yes; raises `MisuseError` where there is nobody to ask."""
+    if not on_terminal():
+        raise MisuseError("there is no terminal to ask on; to go on without asking: --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise Exit("twelfth: nothing was changed", FAILED)

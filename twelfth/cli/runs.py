@@ -1,0 +1,99 @@
+"""The commands about runs: run, history, stop; and how every other command has one started."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from invoke.exceptions import Exit
+
+from twelfth.cli.command import command, on_terminal, warn, words_after_dashes
+from twelfth.cli.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invoke.context import Context
+
+REASON, RELEASE = "kept in the record", "a built release, or the one of several that run"
+
+
+@command(
+    takes_words=True,
+    iterable=["env"],
+    help={
+        "detach": "print the id and leave it to itself",
+        "env": "NAME=VALUE instead of the worker's",
+        "reason": REASON,
+        "release": RELEASE,
+        "timeout": "seconds; then TERM, and KILL",
+        "tty": "a terminal, the default where there is one",
+        "no-tty": "no terminal, even where there is one",
+    },
+)
+def run(
+    c: Context,
+    env: list[str],
+    detach: bool = False,
+    reason: str = "",
+    release: str = "",
+    timeout: str = "",
+    tty: bool = False,
+    no_tty: bool = False,
+) -> None:
+    """Run any command, given after --, in a new process made from the running worker."""
+    from twelfth.runs import request
+
+    terminal = request.terminal_wanted(tty=tty, no_tty=no_tty, detach=detach, there_is_one=on_terminal())
+    asked: dict[str, Any] = {
+        "environment": request.overrides(env, os.environ),
+        "timeout": request.seconds(timeout),
+        "reason": reason,
+    }
+    command = request.command(words_after_dashes())
+    start(c, Target(c, release), command, detach=detach, tty=terminal, interactive=not detach, **asked)
+
+
+def start(
+    c: Context,
+    target: Target,
+    command: Sequence[str],
+    *,
+    detach: bool = False,
+    streams: tuple[int, int] = (0, 1),
+    **asked: Any,
+) -> None:
+    """Run a command from the target's source, and exit with its code where that is not 0; with --dry show it only."""
+    from twelfth.runs.request import new_request
+    from twelfth.runs.start import describe, start_attached, start_detached
+
+    wanted = new_request(command, target.source, **asked)
+    if c.config.run.dry:
+        print(describe(target.engine, wanted))
+    elif detach:
+        print(start_detached(target.engine, wanted))
+    elif code := start_attached(target.engine, wanted, streams):
+        raise Exit(code=code)
+
+
+def start_admin(c: Context, target: Target, name: str, *arguments: str, **asked: Any) -> None:
+    """Run one of the release's admin processes."""
+    start(c, target, ["python", "-m", f"admin.{name}", *arguments], is_told=True, **asked)
+
+
+@command(help={"json": "one JSON array"})
+def history(c: Context, json: bool = False) -> None:
+    """Show the record of runs, the oldest first."""
+    from twelfth.cli import views
+
+    records = Target(c).engine.runs.records()
+    print(views.history_json(records) if json else views.history(records))
+
+
+@command(has_plan=False, help={"run": "its id, or the beginning of it"})
+def stop(c: Context, run: str) -> None:
+    """End a run: TERM, and KILL after its grace period."""
+    from twelfth.runs.records import stop_run
+
+    ended = stop_run(Target(c).engine.runs, run, warn)
+    print(f"{ended.id} {ended.state}, exit code {ended.exit_code}")

@@ -1,0 +1,107 @@
+"""The commands about the stack as a whole: up, down, status, config, logs, build."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from twelfth.cli.command import command
+from twelfth.cli.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from invoke.context import Context
+
+
+@command(
+    iterable=["scale"],
+    help={
+        "force": "replace a worker even under an unfinished run",
+        "release": "one that was built before",
+        "scale": "SERVICE=N replicas, such as worker=2",
+    },
+)
+def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> None:
+    """Build what is missing, converge the stack, wait until it is ready, print its address."""
+    from twelfth.cli import progress
+    from twelfth.stack import lifecycle
+
+    engine = Target(c, release).engine_to_deploy(scale)
+    if c.config.run.dry:
+        _print_plan(lifecycle.plan_up(engine))
+        return
+    with progress.steps() as report:
+        address = lifecycle.up(engine, report, force=force)
+    if address:
+        progress.line(address)
+
+
+@command(help={"volumes": "remove the data too", "history": "remove the record of runs too"})
+def down(c: Context, volumes: bool = False, history: bool = False) -> None:
+    """Stop and remove the stack; its data and the record of runs stay unless they are named."""
+    from twelfth.cli import progress
+    from twelfth.stack import lifecycle
+
+    engine = Target(c).declared_engine
+    if c.config.run.dry:
+        _print_plan(lifecycle.plan_down(engine, volumes=volumes, history=history))
+        return
+    with progress.steps() as report:
+        done = lifecycle.down(engine, report, volumes=volumes, history=history)
+    if not done:
+        progress.line("nothing is up")
+
+
+def _print_plan(steps: Iterable[object]) -> None:
+    print("\n".join(map(str, steps)) or "nothing to do")
+
+
+@command(help={"json": "one JSON object"})
+def status(c: Context, json: bool = False) -> None:
+    """Show services, replicas, health, release and address."""
+    from twelfth.cli import views
+    from twelfth.stack.status import status
+
+    found = status(Target(c).declared_engine)
+    print(views.status_json(found) if json else views.status(found))
+
+
+@command(has_plan=False, help={"json": "one JSON object"})
+def config(c: Context, json: bool = False) -> None:
+    """Show the stack as it is understood, values of its environment included, or what is not honoured."""
+    from twelfth.cli import views
+
+    stack = Target(c).declared
+    print(views.config_json(stack) if json else views.config(stack))
+
+
+@command(
+    positional=["service"],
+    help={"service": "all of them when left out", "follow": "go on as it comes", "run": "of a run, by its id"},
+)
+def logs(c: Context, service: str | None = None, follow: bool = False, run: str = "") -> None:
+    """Show what a service, or a run, printed."""
+    from twelfth.runs.records import write_output
+    from twelfth.stack.logs import lines, replicas_of
+    from twelfth.stack.status import require_up
+
+    if run:
+        write_output(Target(c).engine.runs, run, follow=follow)
+        return
+    engine = Target(c).declared_engine
+    for line in lines(engine, replicas_of(engine.stack, require_up(engine), service or ""), follow=follow):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+
+
+@command(has_plan=False)
+def build(c: Context) -> None:
+    """Make the release that the files of this directory give, and print its name."""
+    from twelfth.cli import progress
+    from twelfth.stack import lifecycle
+
+    engine = Target(c).engine_to_deploy()
+    with progress.steps() as report:
+        name = lifecycle.build(engine, report)
+    progress.line(name)

@@ -1,0 +1,90 @@
+"""What a command is about: an engine with its stack, and what runs are made from, each loaded once a command."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twelfth.cli.command import warn
+from twelfth.errors import MisuseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invoke.context import Context
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.snapshot import Replica
+    from twelfth.model.stack import Stack
+    from twelfth.stack.location import Location
+
+
+class Target:
+    """One stack on one engine, as one command sees it from its first step to its last."""
+
+    def __init__(self, c: Context, release: str = "") -> None:
+        """Take Invoke's context, which names the project's directory and the engine, and the release that is named."""
+        self.directory = Path(c.config.project.directory)
+        self.engine_name: str = c.config.engine
+        self.release = release
+
+    @functools.cached_property
+    def location(self) -> Location | None:
+        """Return where the stack was brought up last, None where it has to be found by its Compose file."""
+        from twelfth.stack.location import recall
+
+        location = None if self.release else recall(self.directory)
+        if location and not location.is_current(self.directory, os.environ):
+            try:
+                _ = self.declared
+            except MisuseError as error:
+                warn(f"{error}; going on with the stack that was brought up last, {location.project}")
+            else:
+                return None
+        return location
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """Return the engine for what runs: where the stack was brought up last, no Compose file is read."""
+        from twelfth.engines import choose
+
+        if self.location is None:
+            return self.declared_engine
+        name = self.location.engine if self.engine_name == "auto" else self.engine_name
+        return choose(name, self.location.stack(self.directory))
+
+    @functools.cached_property
+    def declared_engine(self) -> Engine:
+        """Return the engine with the stack as the Compose file declares it."""
+        from twelfth.engines import choose
+
+        return choose(self.engine_name, self.declared)
+
+    @functools.cached_property
+    def declared(self) -> Stack:
+        """Return the stack that the Compose file declares, of the release that was named or of none in particular."""
+        from twelfth.stack.load import load_stack
+
+        return load_stack(self.directory, os.environ, self.release, warn)
+
+    @functools.cached_property
+    def source(self) -> Replica:
+        """Return what runs are made from: a replica that serves, or the built release that was named."""
+        from twelfth.runs.source import choose_source
+
+        source = choose_source(self.engine, self.release, self.location.runs_from if self.location else "")
+        self.engine.runs.pin(source)
+        return source
+
+    def engine_to_deploy(self, scale: Sequence[str] = ()) -> Engine:
+        """Return the engine with the stack of the named release, which must be built, or of what the files make."""
+        from twelfth.engines import choose
+        from twelfth.stack import load
+
+        stack = self.declared if self.release else load.load_current_release(self.directory, os.environ, warn)
+        engine = choose(self.engine_name, load.scaled(stack, scale))
+        if self.release:
+            load.require_release(engine, self.release)
+        return engine

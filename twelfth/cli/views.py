@@ -1,0 +1,101 @@
+"""Put a stack's status and the record of runs into words: a table for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict, fields, is_dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from twelfth.errors import as_typed
+from twelfth.stack.text import printable, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twelfth.model.run import Run
+    from twelfth.model.stack import Stack
+    from twelfth.stack.status import ServiceStatus, Status
+
+WIDEST = 50
+"""Characters of a command that the table shows."""
+
+
+def status(found: Status) -> str:
+    """Return a stack's status as a few lines for people."""
+    if not found.services:
+        return as_typed(f"nothing of {found.project} is up on {found.engine}; try: invoke up")
+    rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *map(_service, found.services)]
+    head = f"{found.project} on {found.engine}, release {found.release or '-'}"
+    return "\n".join((head, *table(rows), *_details(found), _answers(found)))
+
+
+def _service(row: ServiceStatus) -> tuple[str, ...]:
+    return (row.service, f"{row.replicas}/{row.wanted}", row.state, row.health or "-", row.release or "-")
+
+
+def _answers(found: Status) -> str:
+    where = f"{found.address} is" if found.address else "it publishes no port, and is"
+    if not found.ready:
+        return f"{where} not ready: {found.why or 'it does not run'}"
+    return f"{found.address} answers" if found.address else f"{where} ready"
+
+
+def _details(found: Status) -> tuple[str, ...]:
+    """Return what the healthchecks tell, name by name; what is empty, true or false goes without saying."""
+    told = [f"{name} {value}" for name, value in found.details.items() if isinstance(value, str) and value]
+    return (printable(", ".join(told)),) if told and found.ready else ()
+
+
+def status_json(found: Status) -> str:
+    """Return a stack's status as one JSON object, what its healthchecks tell beside what we know."""
+    values = asdict(found)
+    return json.dumps(values.pop("details") | values)
+
+
+def history(records: Iterable[Run]) -> str:
+    """Return the records of runs as a table for people; times are this machine's."""
+    heads = ("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")
+    rows = [heads, *map(_record, records)]
+    return "\n".join(table(rows)) if len(rows) > 1 else as_typed("no run is recorded; try: invoke run -- COMMAND")
+
+
+def _record(run: Run) -> tuple[str, ...]:
+    began = datetime.fromisoformat(run.started).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    seconds = "-" if run.seconds is None else f"{run.seconds:.1f}"
+    code = "-" if run.exit_code is None else str(run.exit_code)
+    command = printable(shlex.join(run.command))
+    shown = command if len(command) <= WIDEST else f"{command[: WIDEST - 1]}…"
+    return (run.id, began, seconds, run.state, code, run.release or "-", run.operator, shown, printable(run.reason))
+
+
+def history_json(records: Iterable[Run]) -> str:
+    """Return the records of runs as one JSON array."""
+    return json.dumps([asdict(each) for each in records])
+
+
+def config(stack: Stack) -> str:
+    """Return a stack as YAML for people, without what is not set."""
+    import yaml
+
+    return str(yaml.safe_dump(_set(stack), sort_keys=False, allow_unicode=True)).rstrip()
+
+
+def config_json(stack: Stack) -> str:
+    """Return a stack as one JSON object, without what is not set."""
+    return json.dumps(_set(stack))
+
+
+def _set(value: Any) -> Any:
+    """Return a value of the model with the types of JSON; what is empty is left out, pairs become an object."""
+    if is_dataclass(value):
+        own = {each.name: getattr(value, each.name) for each in fields(value)}
+        return {name: _set(held) for name, held in own.items() if held not in (None, "", (), False)}
+    if isinstance(value, tuple):
+        return dict(value) if value and all(_is_pair(each) for each in value) else [_set(each) for each in value]
+    return value if isinstance(value, str | int | float) else str(value)
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == len(("name", "value"))

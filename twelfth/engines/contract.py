@@ -1,0 +1,176 @@
+"""The contract of an engine: where a stack runs, in as few verbs as every engine needs.
+
+An engine keeps no state of its own in memory: whoever makes a second one for the same stack sees the same things.
+Its methods raise `EngineError` with one line when the machinery underneath fails.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twelfth.model.run import Run, RunRequest
+    from twelfth.model.snapshot import Health, Recipe, Replica, Snapshot
+    from twelfth.model.stack import Network, Port, Service, Stack, Volume
+
+    Say = Callable[[str], None]
+
+
+STDOUT, STDERR = 1, 2
+
+
+def waiting(identity: str, grace: float) -> str:
+    """Return what to say while a run is being stopped; `grace` is in seconds."""
+    return f"run {identity} has {grace:g} s to end on TERM; then it is killed"
+
+
+class Session(ABC):
+    """A run that has started, as its client holds it: what goes in, what comes out, how it ends."""
+
+    @abstractmethod
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (STDOUT or STDERR, bytes) as they come, until the run closes both; a terminal has only STDOUT."""
+
+    @abstractmethod
+    def write_stdin(self, data: bytes) -> None:
+        """Give the run input; raises `OSError` where it takes no more."""
+
+    @abstractmethod
+    def close_stdin(self) -> None:
+        """Close the run's input."""
+
+    @abstractmethod
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the run's terminal its size."""
+
+    @abstractmethod
+    def signal(self, number: int) -> None:
+        """Send the run's process a signal; a run that has ended takes none."""
+
+    @abstractmethod
+    def wait(self) -> int:
+        """Return the exit code when the run has ended, 124 where its time was over."""
+
+
+class Engine(ABC):
+    """One stack on one kind of machinery."""
+
+    name: str
+    """What `INVOKE_ENGINE` calls it; shown and recorded, never asked for."""
+
+    def __init__(self, stack: Stack) -> None:
+        """Take the stack as it is declared; ask for nothing yet."""
+        self.stack = stack
+
+    def host_ports(self, service: Service) -> tuple[Port, ...]:
+        """Return the ports of this machine that a new replica of the service needs for itself."""
+        return service.ports
+
+    @abstractmethod
+    def why_unavailable(self) -> str:
+        """Return why this engine cannot be used here and what to type next, or an empty string; within a second."""
+
+    @abstractmethod
+    def observe(self) -> Snapshot:
+        """Return everything of this stack that exists now, whoever made it; never a run."""
+
+    @abstractmethod
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """Return the replicas of one service: the part of `observe` that a run needs."""
+
+    @abstractmethod
+    def recipe(self, service: Service) -> Recipe | None:
+        """Return what a replica of the service would be made from now, or None where it does not run on this engine."""
+
+    @abstractmethod
+    def ensure_image(self, service: Service, say: Say) -> None:
+        """Make the service's image available, reporting progress a line at a time."""
+
+    @abstractmethod
+    def create_resource(self, resource: Network | Volume) -> None:
+        """Make a network or volume of the stack."""
+
+    @abstractmethod
+    def remove_resource(self, resource: Network | Volume) -> None:
+        """Remove a network or volume of the stack, with all that it holds."""
+
+    @abstractmethod
+    def create_replica(self, service: Service, number: int) -> None:
+        """Make and start one replica; leave nothing behind where it cannot be started."""
+
+    @abstractmethod
+    def remove_replica(self, replica: Replica) -> None:
+        """Stop a replica, with its service's grace period, and remove it; it may be gone already."""
+
+    @abstractmethod
+    def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
+        """Yield what a replica printed, in pieces as they come; with `follow`, until it is removed.
+
+        Begins `last` lines before the end, where that is given.
+        """
+
+    @abstractmethod
+    def check_health(self, replica: Replica) -> Health:
+        """Return what the replica's own healthcheck says now; one that has none is ready when it runs."""
+
+    @property
+    @abstractmethod
+    def runs(self) -> Runs:
+        """Return the runs of this stack."""
+
+
+class Runs(ABC):
+    """The one-off processes of one stack on one engine; the engine keeps their records, whoever started them."""
+
+    @abstractmethod
+    def start(self, request: RunRequest) -> Session:
+        """Start a run made from the request's replica as it runs now, and hold its streams.
+
+        Builds, pulls and changes nothing else. Raises `IdentityError` where what was made differs from the replica in
+        anything that was not asked for; nothing has been started then and nothing is left.
+        """
+
+    @abstractmethod
+    def pin(self, replica: Replica) -> None:
+        """Have every later run of this object that is made from the replica made from what it is now.
+
+        So the runs of one command are of one release, even where a deploy removes the replica meanwhile.
+        """
+
+    @abstractmethod
+    def detach(self, request: RunRequest) -> None:
+        """Start a run as `start` does, with nobody at its streams."""
+
+    @abstractmethod
+    def differences(self, request: RunRequest) -> tuple[str, ...]:
+        """Return the names of what the run would have that differs from its replica, such as `environment.LEVEL`.
+
+        Starts and makes nothing. What belongs to serving (ports, restarts, the healthcheck) and the command do not
+        count.
+        """
+
+    @abstractmethod
+    def prune(self, keep: int) -> None:
+        """Remove the records and output of all ended runs but the last `keep`."""
+
+    @abstractmethod
+    def records(self) -> tuple[Run, ...]:
+        """Return the records of the runs that are kept, the oldest first."""
+
+    @abstractmethod
+    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+        """Yield (STDOUT or STDERR, bytes) of what a run printed; with `follow`, until it has ended."""
+
+    @abstractmethod
+    def stop(self, identity: str, say: Say) -> None:
+        """End a run with TERM, and KILL after its grace period; return when it has ended, recorded as stopped.
+
+        Says once what is waited for.
+        """
+
+    @abstractmethod
+    def delete(self, identity: str) -> None:
+        """Remove the record and the output of a run that has ended."""

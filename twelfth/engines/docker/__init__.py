@@ -1,0 +1,1 @@
+"""The docker engine: a stack as containers of a Docker Engine."""

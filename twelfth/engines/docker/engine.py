@@ -1,0 +1,158 @@
+"""A stack as containers of a Docker Engine, reached through the Docker SDK for Python."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines.contract import Engine
+from twelfth.engines.docker import client, health, images, pause, recipe, replica, snapshot
+from twelfth.engines.docker.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker.runs import DockerRuns
+from twelfth.errors import EngineError
+from twelfth.model.snapshot import Snapshot
+from twelfth.model.stack import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from twelfth.engines.contract import Runs, Say
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.snapshot import Health, Recipe, Replica
+    from twelfth.model.stack import Service, Volume
+
+
+class Docker(Engine):
+    """The stack on the daemon that the docker command line would talk to."""
+
+    name = "docker"
+
+    @functools.cached_property
+    def api(self) -> docker.APIClient:
+        """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
+        return client.connect()
+
+    def why_unavailable(self) -> str:
+        """Return why no daemon can be used."""
+        try:
+            self.api  # noqa: B018 - connecting is the question
+        except EngineError as error:
+            return str(error)
+        return ""
+
+    def observe(self) -> Snapshot:
+        """Return the project's containers, networks and volumes, and which images are here."""
+        with docker_errors():
+            project = {"label": self._project}
+            return Snapshot(
+                replicas=self._containers(),
+                networks=tuple(map(snapshot.network, self.api.networks(filters=project))),
+                volumes=tuple(map(snapshot.volume, self.api.volumes(filters=project)["Volumes"] or [])),
+                images=frozenset(one.image for one in self.stack.services if images.inspect(self.api, one.image)),
+            )
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """Return the service's containers."""
+        with docker_errors():
+            return self._containers(f"{COMPOSE}service={service}")
+
+    def recipe(self, service: Service) -> Recipe:
+        """Return what a container of the service would be made from: its image's content, its settings, its files."""
+        configs = {mount.target: _digest(mount.source) for mount in service.mounts if mount.kind == "config"}
+        with docker_errors():
+            return recipe.wanted_recipe(self.stack, service, images.inspect(self.api, service.image), configs)
+
+    def ensure_image(self, service: Service, say: Say) -> None:
+        """Build the service's image from its context, or pull it."""
+        with docker_errors(f"cannot {'build' if service.build else 'pull'} {service.image}"):
+            for line in self._build_or_pull(service):
+                say(line)
+
+    def create_resource(self, resource: Network | Volume) -> None:
+        """Make a network or volume, labelled as Compose would."""
+        kind = type(resource).__name__.lower()
+        name = f"{self.stack.project}_{resource.name}"
+        labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{kind}": resource.name}
+        with docker_errors():
+            if isinstance(resource, Network):
+                self.api.create_network(name, internal=resource.internal, labels=labels, check_duplicate=True)
+            else:
+                self.api.create_volume(name, labels=labels)
+
+    def remove_resource(self, resource: Network | Volume) -> None:
+        """Remove a network or volume."""
+        name = f"{self.stack.project}_{resource.name}"
+        with docker_errors(), gone_is_fine():
+            if isinstance(resource, Network):
+                pause.remove_all(self.api, self.stack.project)
+                self.api.remove_network(name)
+            else:
+                self.api.remove_volume(name)
+
+    def create_replica(self, service: Service, number: int) -> None:
+        """Create a container, join it to its networks, start it."""
+        name = f"{self.stack.project}-{service.name}-{number}"
+        labels = replica.labels(self.stack, service, number, self.recipe(service))
+        body = replica.body(self.stack, service, labels)
+        with docker_errors():
+            created = self.api.create_container_from_config(body, name)["Id"]
+            try:
+                for network in replica.network_names(self.stack, service)[1:]:
+                    self.api.connect_container_to_network(created, network, **_snake(replica.endpoint(service)))
+                self.api.start(created)
+            except BaseException:
+                self.api.remove_container(created, force=True, v=True)
+                raise
+
+    def remove_replica(self, replica: Replica) -> None:
+        """Stop a container with its grace period and remove it with its anonymous volumes."""
+        with docker_errors(), gone_is_fine():
+            self.api.stop(replica.id, timeout=int(replica.recipe["stop_grace_period"].rstrip("s")))
+            self.api.remove_container(replica.id, v=True, force=True)
+
+    def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
+        """Yield what the container wrote on both streams."""
+        from twelfth.engines.docker import logs
+
+        with docker_errors():
+            yield from (data for _, data in logs.output(self.api, replica.id, follow=follow, last=last))
+
+    def check_health(self, replica: Replica) -> Health:
+        """Run the container's healthcheck in it."""
+        return health.check_health(self.api, replica)
+
+    @functools.cached_property
+    def runs(self) -> Runs:
+        """Return the project's one-off containers."""
+        return DockerRuns(self.api, self.stack)
+
+    @property
+    def _project(self) -> str:
+        return f"{COMPOSE}project={self.stack.project}"
+
+    def _containers(self, *labels: str) -> tuple[Replica, ...]:
+        wanted = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
+        listed = self.api.containers(all=True, filters=wanted)
+        found = [one for each in listed if (one := client.inspect_container(self.api, each["Id"]))]
+        return tuple(snapshot.replica(one, images.inspect(self.api, one["Image"])) for one in found)
+
+    def _build_or_pull(self, service: Service) -> Iterator[str]:
+        if service.build:
+            return images.build(self.api, service.image, service.build)
+        return images.pull(self.api, service.image)
+
+
+def _snake(settings: Body) -> dict[str, Any]:
+    return {name.lower(): value for name, value in settings.items()}
+
+
+def _digest(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise EngineError(f"cannot read {path}: {error.strerror}; put it there, then: invoke up") from error

@@ -1,0 +1,110 @@
+"""Turn what the Docker SDK raises into one line with the next command to type."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from typing import TYPE_CHECKING
+
+from twelfth.errors import BusyError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFLICT = 409
+LENGTH = 200
+"""Characters of a message of the daemon's that are shown at most."""
+
+
+@contextlib.contextmanager
+def gone_is_fine() -> Iterator[None]:
+    """Let pass that a thing is not there (any more)."""
+    from docker.errors import NotFound
+
+    with contextlib.suppress(NotFound):
+        yield
+
+
+GONE = "the Docker daemon went away ({}); try: docker version"
+
+
+@contextlib.contextmanager
+def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
+    """Raise `EngineError` or `BusyError` for what the SDK raises.
+
+    `doing` is what it begins with; `gone` is said, with the cause in it, where the connection breaks.
+    """
+    import requests
+    from docker.errors import APIError, DockerException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except APIError as error:
+        text = one_line(str(error.explanation or error))
+        if error.status_code == CONFLICT:
+            raise BusyError(
+                f"docker: {text}; let what is at work on this stack finish, then repeat the command"
+            ) from error
+        raise EngineError(f"{doing}: {text}; {advice(text)}") from error
+    except (requests.exceptions.RequestException, HTTPError, ConnectionError) as error:
+        raise EngineError(gone.format(cause(error))) from error
+    except DockerException as error:
+        raise EngineError(f"docker: {one_line(str(error))}; try: docker version") from error
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the daemon answered that it will not; a connection that broke tells nothing of what it did."""
+    from docker.errors import APIError
+
+    return isinstance(error.__cause__, APIError)
+
+
+def no_daemon(where: str, error: Exception) -> str:
+    """Return what to say where no daemon could be connected to."""
+    if "Permission denied" in str(error):
+        return f"you may not use the Docker daemon at {where}; join the group docker, or: INVOKE_ENGINE=local invoke up"
+    return f"no Docker daemon answers at {where}; start it, or: INVOKE_ENGINE=local invoke up"
+
+
+def over_ssh(url: str) -> str:
+    """Return what to say of a daemon behind ssh://, whose connections carry no streams of a run: how to reach it."""
+    host = url.removeprefix("ssh://").rstrip("/")
+    name, _, port = host.partition(":")
+    way = f"ssh -fnNT {f'-p {port} ' if port else ''}-L /tmp/docker.sock:/var/run/docker.sock {name}"
+    return f"{url} cannot carry the streams of a run; try: {way} && export DOCKER_HOST=unix:///tmp/docker.sock"
+
+
+def cause(error: BaseException) -> str:
+    """Return what is at the bottom of a connection's error, which HTTP libraries wrap several times."""
+    from urllib3.exceptions import TimeoutError as TooLate
+
+    while error.args and isinstance(error.args[-1], BaseException):
+        error = error.args[-1]
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection broke off"
+    if isinstance(error, TooLate):
+        return "no answer in time"
+    return one_line(getattr(error, "strerror", None) or str(error))
+
+
+def advice(text: str) -> str:
+    """Return what to do about a daemon's message."""
+    return next((hint for words, hint in HINTS if any(word in text for word in words)), "fix that, then: invoke up")
+
+
+HINTS = (
+    (("no space left",), "free some (docker system df), then: invoke up"),
+    (("already allocated", "address already in use"), "stop what listens there, or name another: PORT=8001 invoke up"),
+    (("No such image",), "invoke up builds it"),
+    (
+        ("pull", "registry", "lookup", "dial tcp", "manifest"),
+        "with no registry: export $(.ci/base-images), which names others; or: INVOKE_ENGINE=local invoke up",
+    ),
+)
+
+
+def one_line(text: str) -> str:
+    """Return a message on one line and not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LENGTH else f"{line[: LENGTH - 3]}..."

@@ -1,0 +1,62 @@
+"""How a run's container differs from its worker's, named; pure.
+
+A difference that belongs to serving (ports, restarts, the healthcheck) or that makes a container a run is none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker.recipe import found_recipe
+from twelfth.engines.docker.run_container import JOINED, NAMESPACE, own_settings
+from twelfth.model import snapshot
+
+if TYPE_CHECKING:
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.run import RunRequest
+
+SERVICE_ONLY = ("command", "healthcheck", "restart", "init", "port.", "stop_grace_period")
+"""What of a worker's recipe belongs to serving, and not to the release or its configuration."""
+
+IN_RECIPE = {"CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}
+"""Settings of the host's that a recipe has, under names of its own."""
+
+
+def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
+    """Return the names of what differs between two inspected containers, beyond serving and what makes it a run."""
+    identifying = {f"environment.{name}" for name, _ in request.told}
+    found = snapshot.differences(found_recipe(worker), found_recipe(run))
+    settings = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))
+    return settings + _outside_recipe(worker, run, own_settings(request))
+
+
+def unasked(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
+    """Return the names of what differs and was not asked for, or is not as it was asked for."""
+    asked = {f"environment.{name}": value for name, value in request.environment + request.told}
+    made = found_recipe(run)
+    wrong = (name for name, value in asked.items() if made.get(name) != value)
+    return (*(name for name in differences(worker, run, request) if name not in asked), *wrong)
+
+
+def seen_through(run: Body, pause: Body) -> Body:
+    """Return an inspected run that has joined a pause container as if that one's networks were its own.
+
+    One that has joined anything else stays as it is.
+    """
+    own, host = run["HostConfig"], pause["HostConfig"]
+    if own["NetworkMode"] != JOINED + pause["Id"]:
+        return run
+    network = {name: host.get(name) for name in ("NetworkMode", *NAMESPACE)}
+    return run | {"HostConfig": own | network, "NetworkSettings": pause["NetworkSettings"]}
+
+
+def _outside_recipe(worker: Body, run: Body, own: Body) -> tuple[str, ...]:
+    """Return the names of what a recipe does not speak of: the entrypoint, capabilities, privileges and so on."""
+    config = [name for name in ("Entrypoint", "WorkingDir") if _differs(worker["Config"], run["Config"], name)]
+    wanted, made = worker["HostConfig"] | own, run["HostConfig"]
+    names = {**wanted, **made} if "Id" in worker else wanted  # a template leaves the rest to the daemon
+    return (*config, *(name for name in names if name not in IN_RECIPE and _differs(wanted, made, name)))
+
+
+def _differs(worker: Body, run: Body, name: str) -> bool:
+    return (worker.get(name) or None) != (run.get(name) or None)

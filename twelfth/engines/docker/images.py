@@ -1,0 +1,57 @@
+"""Images: inspect one, build it from a service's context, or pull it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker.errors import gone_is_fine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.stack import Build
+
+
+def inspect(api: docker.APIClient, name: str) -> Body | None:
+    """Return what the daemon says of an image, None where it is not here."""
+    with gone_is_fine():
+        answer: Body = api.inspect_image(name)
+        return answer
+    return None
+
+
+def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
+    """Build an image, and yield its steps; raises `EngineError` for one that fails."""
+    from twelfth import release
+    from twelfth.engines.docker import progress
+
+    stream = api.build(
+        fileobj=release.archive(release.files(source.context)),
+        custom_context=True,
+        tag=image,
+        buildargs=dict(source.args),
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    yield from progress.lines(stream, f"cannot build {image}")
+
+
+def pull(api: docker.APIClient, image: str) -> Iterator[str]:
+    """Pull an image, and yield what changes; raises `EngineError` where it cannot be had."""
+    from twelfth.engines.docker import progress
+
+    repository, tag = _split(image)
+    stream = api.pull(repository, tag=tag, stream=True, decode=True)
+    yield from progress.lines(stream, f"cannot pull {image}")
+
+
+def _split(image: str) -> tuple[str, str | None]:
+    """Return an image's repository and tag; a name with a digest stays whole."""
+    if "@" in image or ":" not in image.rpartition("/")[2]:
+        return image, None if "@" in image else "latest"
+    repository, _, tag = image.rpartition(":")
+    return repository, tag

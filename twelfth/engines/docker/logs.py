@@ -1,0 +1,46 @@
+"""What a container printed, as its daemon keeps it: stream by stream and in order, which the SDK's calls cannot do.
+
+They also take a log that breaks off, as when the daemon goes away, for one that has ended; here that is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.engines import multiplex
+from twelfth.engines.docker.run_container import NO_LOG
+from twelfth.errors import MisuseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+    import requests
+
+
+def output(api: docker.APIClient, name: str, *, follow: bool, last: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield (STDOUT or STDERR, bytes); with `follow`, until the container has ended.
+
+    To be called within `docker_errors`.
+    """
+    inspected = api.inspect_container(name)
+    if inspected["HostConfig"]["LogConfig"]["Type"] == NO_LOG["Type"]:
+        raise MisuseError("what this run printed went to its client alone and is kept nowhere; see: invoke history")
+    terminal = inspected["Config"]["Tty"]
+    url = f"{api.base_url}/v{api.api_version}/containers/{name}/logs"
+    wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
+    with api.get(url, params=wanted, stream=True, timeout=None) as answer:
+        _refuse_failed(answer)
+        read = answer.raw.read1 if follow else answer.raw.read  # what comes, line by line, or in large pieces
+        yield from (multiplex.raw if terminal else multiplex.output)(read)
+
+
+def _refuse_failed(answer: requests.Response) -> None:
+    """Raise what the SDK's own calls raise, such as for a log that the daemon sends elsewhere and cannot read."""
+    from docker.errors import create_api_error_from_http_exception
+    from requests.exceptions import HTTPError
+
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)

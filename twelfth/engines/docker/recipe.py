@@ -1,0 +1,102 @@
+"""What a replica is made from, as a recipe: what one would be, and what one that was found is; pure.
+
+Answers are those of `GET /containers/{id}/json` and `GET /images/{name}/json`
+(https://docs.docker.com/reference/api/engine/version/v1.41/).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker.replica import CONFIGS, NANO, body, network_names
+from twelfth.model.snapshot import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Service, Stack
+
+
+def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: Mapping[str, str]) -> Recipe:
+    """Return what a replica of the service would be made from.
+
+    `image` is its inspected image, None where it is not there yet; `configs` are the digests of its configuration
+    files, by target.
+    """
+    wanted = body(stack, service, {})
+    defaults = (image or {}).get("Config") or {}
+    checks = _merged_check(wanted["Healthcheck"], defaults.get("Healthcheck"))
+    config = {
+        **wanted,
+        "Cmd": wanted["Cmd"] if wanted["Cmd"] is not None else defaults.get("Cmd"),
+        "Env": [f"{name}={value}" for name, value in {**_env(defaults), **_env(wanted)}.items()],
+        "User": wanted["User"] or defaults.get("User") or "",
+        "Healthcheck": checks,
+    }
+    return _recipe(
+        config,
+        wanted["HostConfig"],
+        image["Id"] if image else f"{service.image}, not here yet",
+        {f"config.{target}": digest for target, digest in configs.items()}
+        | {f"volume.{mount['Target']}": mount["Source"] for mount in _volumes(wanted["HostConfig"])},
+        network_names(stack, service),
+    )
+
+
+def found_recipe(inspected: Body) -> Recipe:
+    """Return what a container was made from, whoever made it."""
+    labels = inspected["Config"].get("Labels") or {}
+    binds, volumes = ([each for each in inspected["Mounts"] if each["Type"] == kind] for kind in ("bind", "volume"))
+    return _recipe(
+        inspected["Config"],
+        inspected["HostConfig"],
+        inspected["Image"],
+        {f"config.{mount['Destination']}": labels.get(CONFIGS + mount["Destination"], UNKNOWN) for mount in binds}
+        | {f"volume.{mount['Destination']}": mount["Name"] for mount in volumes},
+        inspected["NetworkSettings"]["Networks"],
+    )
+
+
+def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: list[str] | Body) -> Recipe:
+    bindings = (host.get("PortBindings") or {}).items()
+    return {
+        "image": image,
+        "command": json.dumps(config.get("Cmd") or []),
+        "user": config.get("User") or "",
+        "healthcheck": json.dumps(_merged_check(config.get("Healthcheck"), None), sort_keys=True),
+        "stop_grace_period": f"{config.get('StopTimeout') or 10}s",
+        "init": str(bool(host.get("Init"))),
+        "read_only": str(bool(host.get("ReadonlyRootfs"))),
+        "cap_drop": json.dumps(sorted(host.get("CapDrop") or [])),
+        "security_opt": json.dumps(sorted(host.get("SecurityOpt") or [])),
+        "restart": (host.get("RestartPolicy") or {}).get("Name") or "no",
+        "limits.cpus": str((host.get("NanoCpus") or 0) / NANO),
+        "limits.memory": str(host.get("Memory") or 0),
+        "limits.pids": str(max(host.get("PidsLimit") or 0, 0)),
+        **{f"environment.{name}": value for name, value in _env(config).items()},
+        **{f"tmpfs.{target}": options for target, options in (host.get("Tmpfs") or {}).items()},
+        **{f"network.{name}": "joined" for name in networks},
+        **{
+            f"port.{one['HostPort']}": f"{one['HostIp']} to {target}"
+            for target, bound in bindings
+            for one in bound or []
+        },
+        **mounts,
+    }
+
+
+def _env(config: Body) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
+
+
+def _volumes(host: Body) -> list[Body]:
+    return [mount for mount in host["Mounts"] if mount["Type"] == "volume"]
+
+
+def _merged_check(own: Body | None, default: Body | None) -> Body:
+    """Return a healthcheck as the daemon completes it: what is not said comes from the image's."""
+    both = {**(default or {}), **{name: value for name, value in (own or {}).items() if value}}
+    return {name: value for name, value in both.items() if value}

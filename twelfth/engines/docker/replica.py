@@ -1,0 +1,112 @@
+"""A replica of a service as the Engine API makes it: the body of its creation, its labels, its networks; pure.
+
+Bodies are those of `POST /containers/create` (https://docs.docker.com/reference/api/engine/version/v1.41/). Labels are
+Compose's (https://github.com/docker/compose/blob/main/pkg/api/labels.go): `docker compose` sees the stack as its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Healthcheck, Mount, Service, Stack
+
+Body = dict[str, Any]
+COMPOSE = "com.docker.compose."
+CONFIGS = "twelfth.configs."
+RELEASE = "twelfth.release"
+NANO = 1_000_000_000
+
+
+def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[str, str]:
+    """Return the labels of a replica: Compose's, its release, and the digests of its configuration files."""
+    own = {CONFIGS + name.split(".", 1)[1]: value for name, value in recipe.items() if name.startswith("config.")}
+    fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return own | {
+        RELEASE: release_of(service.image) if service.build else "",
+        f"{COMPOSE}project": stack.project,
+        f"{COMPOSE}service": service.name,
+        f"{COMPOSE}container-number": str(number),
+        f"{COMPOSE}oneoff": "False",
+        f"{COMPOSE}config-hash": fingerprint,
+        f"{COMPOSE}depends_on": ",".join(f"{name}:service_started:false" for name in service.depends_on),
+        f"{COMPOSE}project.working_dir": str(stack.directory),
+        f"{COMPOSE}project.config_files": ",".join(map(str, stack.files)),
+    }
+
+
+def release_of(image: str) -> str:
+    """Return the release that an image's name tells: its tag."""
+    return image.rpartition(":")[2]
+
+
+def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
+    """Return the body that creates one replica of the service, on the first of its networks."""
+    first = {network: endpoint(service) for network in network_names(stack, service)[:1]}
+    return {
+        "Image": service.image,
+        "Cmd": None if service.command is None else list(service.command),
+        "Env": [f"{name}={value}" for name, value in service.environment],
+        "User": service.user or "",
+        "Labels": dict(labels),
+        "ExposedPorts": {f"{port.target}/tcp": {} for port in service.ports},
+        "Healthcheck": service.healthcheck and _healthcheck(service.healthcheck),
+        "StopTimeout": math.ceil(service.stop_grace),
+        "HostConfig": _host_config(stack, service),
+        "NetworkingConfig": {"EndpointsConfig": first},
+    }
+
+
+def network_names(stack: Stack, service: Service) -> list[str]:
+    """Return the engine's names of the networks that a service is on."""
+    return [f"{stack.project}_{network}" for network in service.networks]
+
+
+def endpoint(service: Service) -> Body:
+    """Return the settings of a replica on a network: it answers to its service's name."""
+    return {"Aliases": [service.name]}
+
+
+def _host_config(stack: Stack, service: Service) -> Body:
+    limits = service.limits
+    names = network_names(stack, service)
+    return {
+        "NetworkMode": names[0] if names else "none",
+        "PortBindings": {
+            f"{port.target}/tcp": [{"HostIp": port.host, "HostPort": str(port.published)}] for port in service.ports
+        },
+        "Mounts": [_mount(stack, mount) for mount in service.mounts if mount.kind != "tmpfs"],
+        "Tmpfs": {mount.target: "" for mount in service.mounts if mount.kind == "tmpfs"},
+        "Init": service.init or None,
+        "ReadonlyRootfs": service.read_only,
+        "CapDrop": list(service.cap_drop),
+        "SecurityOpt": list(service.security_opt),
+        "NanoCpus": round((limits.cpus or 0) * NANO),
+        "Memory": limits.memory or 0,
+        "PidsLimit": limits.pids,
+        "RestartPolicy": {"Name": service.restart},
+    }
+
+
+def _mount(stack: Stack, mount: Mount) -> Body:
+    if mount.kind == "config":
+        return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": True}
+    source = f"{stack.project}_{mount.source}"
+    writable = {"Type": "volume", "Source": source, "Target": mount.target}
+    return writable | ({"ReadOnly": True} if mount.read_only else {})  # as the daemon shows it: false is not said
+
+
+def _healthcheck(check: Healthcheck) -> Body:
+    return {
+        "Test": list(check.test),
+        "Interval": round((check.interval or 0) * NANO),
+        "Timeout": round((check.timeout or 0) * NANO),
+        "StartPeriod": round((check.start_period or 0) * NANO),
+        "Retries": check.retries or 0,
+    }

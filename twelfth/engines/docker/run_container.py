@@ -1,0 +1,142 @@
+"""A run's container as the Engine API makes it: the worker's own inspection with another command; pure.
+
+Everything that the engine reports of the worker is taken over, and only what makes it a service is left behind: its
+published ports, its restarts, its healthcheck, its names on the networks.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker import replica
+from twelfth.engines.docker.replica import COMPOSE, RELEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.run import RunRequest
+    from twelfth.model.stack import Service, Stack
+
+RUN = "twelfth.run"
+KILL_AFTER = 10
+"""Seconds between TERM and KILL where the worker does not say otherwise, as `docker stop` has it."""
+
+NO_LOG = {"Type": "none", "Config": {}}
+"""What keeps no output (https://docs.docker.com/engine/logging/configure/); it can be attached to all the same."""
+
+OWN_SETTINGS: Body = {
+    "AutoRemove": False,
+    "ContainerIDFile": "",
+    "Init": True,
+    "Links": None,
+    "PortBindings": {},
+    "PublishAllPorts": False,
+    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+}
+"""Settings of the host's that a run has its own of, whatever the worker has."""
+
+JOINED = "container:"
+"""Beginning of the network mode of a container that has joined another's network namespace."""
+
+NAMESPACE = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts")
+"""Settings that belong to a network namespace, and so to the container that holds it."""
+
+
+def body(worker: Body, request: RunRequest) -> Body:
+    """Return the body that creates a run from an inspected worker, on the first of its networks."""
+    config, host = worker["Config"], worker["HostConfig"]
+    return {
+        "Image": worker["Image"],
+        "Entrypoint": config.get("Entrypoint"),
+        "Cmd": _bounded(request, config.get("StopTimeout") or KILL_AFTER),
+        "Env": _environment(config.get("Env") or [], request.environment + request.told),
+        "User": config.get("User") or "",
+        "WorkingDir": config.get("WorkingDir") or "",
+        "Labels": labels(worker, request),
+        "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGTERM",
+        "StopTimeout": config.get("StopTimeout") or KILL_AFTER,
+        "Tty": request.tty,
+        "OpenStdin": request.interactive,
+        "StdinOnce": request.interactive,
+        "AttachStdin": request.interactive,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": host | own_settings(request),
+        "NetworkingConfig": {"EndpointsConfig": {name: {} for name in networks(worker)[:1]}},
+    }
+
+
+def own_settings(request: RunRequest) -> Body:
+    """Return the settings of the host's that the run has its own of."""
+    return OWN_SETTINGS if request.kept else OWN_SETTINGS | {"LogConfig": NO_LOG}
+
+
+def template(stack: Stack, service: Service, image: Body) -> Body:
+    """Return what the engine would report of a worker of an image with the stack's configuration, where none runs."""
+    made, defaults = replica.body(stack, service, {}), image["Config"]
+    env = _environment(defaults.get("Env") or [], service.environment)
+    mounts = made["HostConfig"]["Mounts"]
+    own = {"Env": env, "User": made["User"] or defaults.get("User"), "StopTimeout": made["StopTimeout"]}
+    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name}
+    return {
+        "Image": image["Id"],
+        "Config": defaults | own | {"Labels": labels},
+        "HostConfig": made["HostConfig"],
+        "Mounts": [{"Type": m["Type"], "Destination": m["Target"], "Name": m["Source"]} for m in mounts],
+        "NetworkSettings": {"Networks": {name: {} for name in replica.network_names(stack, service)}},
+    }
+
+
+def networks(worker: Body) -> list[str]:
+    """Return the names of the worker's networks, the one that it was created on first."""
+    names = sorted(worker["NetworkSettings"]["Networks"])
+    first = worker["HostConfig"].get("NetworkMode")
+    return sorted(names, key=lambda name: name != first)
+
+
+def labels(worker: Body, request: RunRequest) -> dict[str, str]:
+    """Return the labels that make the container a one-off of Compose's and carry the record; no value of `--env`."""
+    own = worker["Config"].get("Labels") or {}
+    return {name: value for name, value in own.items() if name in _LABELS_KEPT} | {
+        f"{COMPOSE}oneoff": "True",
+        RELEASE: request.replica.release,
+        RUN: request.id,
+        f"{RUN}.command": json.dumps(request.command),
+        f"{RUN}.operator": request.operator,
+        f"{RUN}.reason": request.reason,
+        f"{RUN}.overrides": json.dumps([name for name, _ in request.environment]),
+        f"{RUN}.timeout": "" if request.timeout is None else f"{request.timeout:g}",
+    }
+
+
+_LABELS_KEPT = {f"{COMPOSE}{name}" for name in ("project", "service", "project.working_dir", "project.config_files")}
+
+
+def planned(worker: Body, request: RunRequest) -> Body:
+    """Return what the engine would report of the run, before there is one."""
+    made = body(worker, request)
+    return {**worker, "Config": made, "HostConfig": made["HostConfig"]}
+
+
+def joined(run: Body, pause: str) -> Body:
+    """Return a run's body so that it joins the pause container's namespace instead of having interfaces of its own."""
+    host = {name: value for name, value in run["HostConfig"].items() if name not in NAMESPACE}
+    rest = {name: value for name, value in run.items() if name != "NetworkingConfig"}
+    return rest | {"HostConfig": host | {"NetworkMode": JOINED + pause}}
+
+
+def _bounded(request: RunRequest, grace: int) -> list[str]:
+    """Return the command, under coreutils' `timeout` where its time is limited: that holds without any client."""
+    if request.timeout is None:
+        return list(request.command)
+    foreground = ["--foreground"] if request.tty else []
+    return ["timeout", *foreground, f"--kill-after={grace}", f"{request.timeout:g}", *request.command]
+
+
+def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the worker's variables with the overrides; one without `=`, as Compose writes it, stays unset."""
+    own = {pair.partition("=")[0]: pair for pair in worker}
+    return list((own | {name: f"{name}={value}" for name, value in overrides}).values())

@@ -1,0 +1,88 @@
+"""The record of a run, read from its inspected container, and which records are kept; pure."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker.replica import RELEASE
+from twelfth.engines.docker.run_container import RUN
+from twelfth.model.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twelfth.engines.docker.replica import Body
+
+TIMED_OUT = 124
+"""Exit code of `timeout` (coreutils) for a command whose time was over."""
+
+KILLED = 137
+"""Exit code of a process that SIGKILL ended; coreutils' `timeout` has it too where TERM was not enough."""
+
+STARTED_WITHIN = 60
+"""Seconds after which a client that created a container does not start it any more."""
+
+STOPPED = "-stopped"
+"""End of the name of a run that an operator stopped: a container's name can change, its labels cannot."""
+
+
+def record(run: Body) -> Run:
+    """Return an inspected one-off container as the record of its run."""
+    labels, state = run["Config"]["Labels"] or {}, run["State"]
+    ended = state["Status"] in {"exited", "dead"}
+    return Run(
+        id=labels[RUN],
+        command=tuple(json.loads(labels[f"{RUN}.command"])),
+        engine="docker",
+        release=labels.get(RELEASE, ""),
+        image=run["Image"],
+        operator=labels.get(f"{RUN}.operator", ""),
+        reason=labels.get(f"{RUN}.reason", ""),
+        overrides=tuple(json.loads(labels[f"{RUN}.overrides"])),
+        started=run["Created"] if state["Status"] == "created" else state["StartedAt"],
+        finished=state["FinishedAt"] if ended else "",
+        seconds=round(seconds(run), 3) if ended else None,
+        state=_state(run) if ended else state["Status"],
+        exit_code=exit_code(run) if ended else None,
+    )
+
+
+def _state(run: Body) -> str:
+    if run["Name"].endswith(STOPPED):
+        return "stopped"
+    if timed_out(run):
+        return "timeout"
+    return "failed" if run["State"]["ExitCode"] else "done"
+
+
+def exit_code(run: Body) -> int:
+    """Return how a run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
+    return TIMED_OUT if timed_out(run) else int(run["State"]["ExitCode"])
+
+
+def timed_out(run: Body) -> bool:
+    """Return whether a run was ended because its time was over: `timeout` exits so, and it took that long."""
+    limit = (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout")
+    return run["State"]["ExitCode"] in {TIMED_OUT, KILLED} and bool(limit) and seconds(run) >= float(limit or 0)
+
+
+def seconds(run: Body) -> float:
+    """Return how long an ended run took."""
+    began, ended = (datetime.fromisoformat(run["State"][key]) for key in ("StartedAt", "FinishedAt"))
+    return max(0.0, (ended - began).total_seconds())
+
+
+def prunable(listed: Iterable[Body], keep: int, now: float) -> list[Body]:
+    """Return what goes of the containers that are listed as not running, the newest first, but for the last `keep`.
+
+    One that was created and not started belongs to a client that is about to start it, or that died before it could:
+    a minute tells which. `Created` counts whole seconds, so the order of the list decides within one.
+    """
+    return [each for each in listed if each["State"] != "created" or is_abandoned(each, now)][keep:]
+
+
+def is_abandoned(listed: Body, now: float) -> bool:
+    """Return whether a run that was created will not be started any more."""
+    return bool(listed["State"] == "created" and now - listed["Created"] > STARTED_WITHIN)

@@ -1,0 +1,198 @@
+"""Runs as one-off containers: made from the inspected worker, kept after their end as their own record."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from twelfth.engines.contract import Runs, waiting
+from twelfth.engines.docker import identity, images, pause, reaper, run_container, run_record
+from twelfth.engines.docker.client import inspect_container
+from twelfth.engines.docker.errors import docker_errors, gone_is_fine, is_refusal
+from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker.session import LOST, DockerSession
+from twelfth.errors import BusyError, EngineError, IdentityError, NotUpError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from twelfth.engines.contract import Say, Session
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.run import Run, RunRequest
+    from twelfth.model.snapshot import Replica
+    from twelfth.model.stack import Stack
+
+
+class DockerRuns(Runs):
+    """The one-off containers of one project."""
+
+    def __init__(self, api: docker.APIClient, stack: Stack) -> None:
+        """Take the connected client and the stack."""
+        self.api, self.stack, self.project = api, stack, stack.project
+        self._pinned: dict[str, Body] = {}
+
+    def start(self, request: RunRequest) -> Session:
+        """Create a container as the worker's, compare the two, attach, start.
+
+        It joins a pause container's network namespace where the worker runs: somebody waits for it. Where that is
+        refused, as when the pause container has just gone, it has interfaces of its own. A start that was not answered
+        is not repeated.
+        """
+        held = self._pause_container(request) if request.replica.id else ""
+        if not held:
+            return self._attach_and_start(request)
+        try:
+            return self._attach_and_start(request, held)
+        except (EngineError, BusyError) as error:
+            if not is_refusal(error):
+                raise
+            return self._attach_and_start(request)
+        finally:
+            reaper.leave_behind(self.stack)
+
+    def pin(self, replica: Replica) -> None:
+        """Inspect the replica's container, and keep the answer."""
+        with docker_errors():
+            self._pinned[replica.id] = self._inspected(replica)
+
+    def detach(self, request: RunRequest) -> None:
+        """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
+        with self._created(request) as created:
+            self._start(created)
+
+    def differences(self, request: RunRequest) -> tuple[str, ...]:
+        """Compare the worker with what would be asked of the engine."""
+        with docker_errors():
+            worker = self._worker(request.replica)
+        return identity.differences(worker, run_container.planned(worker, request), request)
+
+    def prune(self, keep: int) -> None:
+        """Remove the oldest containers that have ended; the list alone tells which."""
+        wanted = {"label": self._labels, "status": ["exited", "dead", "created"]}
+        found: list[Body] = []
+        with contextlib.suppress(EngineError, BusyError), docker_errors():  # the run's own end is what counts
+            found = self.api.containers(all=True, filters=wanted)
+        for listed in run_record.prunable(found, keep, time.time()):
+            with contextlib.suppress(EngineError, BusyError), docker_errors():  # somebody else prunes, too
+                self.api.remove_container(listed["Id"], v=True)
+
+    def records(self) -> tuple[Run, ...]:
+        """Return the one-off containers as records."""
+        with docker_errors():
+            listed = self.api.containers(all=True, filters={"label": self._labels})
+            found = [one for each in listed if (one := inspect_container(self.api, each["Id"]))]
+        return tuple(sorted(map(run_record.record, found), key=lambda run: run.started))
+
+    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+        """Yield the container's log."""
+        from twelfth.engines.docker import logs
+
+        with docker_errors():
+            yield from logs.output(self.api, self._container(identity), follow=follow)
+
+    def stop(self, identity: str, say: Say) -> None:
+        """Rename the container, which tells that it was stopped, and stop it; others may do so at the same time."""
+        with docker_errors(), gone_is_fine():
+            run = self.api.inspect_container(self._container(identity))
+            if run["State"]["Running"]:
+                self._name_as_stopped(run)
+                grace = run["Config"].get("StopTimeout") or run_container.KILL_AFTER
+                say(waiting(identity, grace))
+                self.api.stop(run["Id"], timeout=grace)
+
+    def delete(self, identity: str) -> None:
+        """Remove the container."""
+        with docker_errors(), gone_is_fine():
+            self.api.remove_container(self._container(identity), v=True)
+
+    def _pause_container(self, request: RunRequest) -> str:
+        with docker_errors():
+            return pause.find_or_make(self.api, self.project, self._worker(request.replica))
+
+    def _attach_and_start(self, request: RunRequest, held: str = "") -> Session:
+        with self._created(request, held) as created:
+            session = DockerSession(self.api, created, tty=request.tty, interactive=request.interactive)
+            try:
+                self._start(created)
+            except BaseException:
+                session.close()
+                raise
+        return session
+
+    @contextlib.contextmanager
+    def _created(self, request: RunRequest, held: str = "") -> Iterator[str]:
+        """Create the container of a run for a while; it is removed where it cannot be started.
+
+        `held` is the pause container whose namespace it joins, an empty string where it has interfaces of its own.
+        """
+        with docker_errors():
+            worker = self._worker(request.replica)
+            body = run_container.body(worker, request)
+            if held:
+                body = run_container.joined(body, held)
+            created = self.api.create_container_from_config(body, f"{self.project}-run-{request.id}")["Id"]
+            try:
+                for network in [] if held else run_container.networks(worker)[1:]:
+                    self.api.connect_container_to_network(created, network)
+                self._refuse_differences(worker, created, request, held)
+                yield created
+            except BaseException:
+                self._remove_unstarted(created)
+                raise
+
+    def _start(self, created: str) -> None:
+        """Start a container; where no answer comes, it may run all the same."""
+        with docker_errors(gone=LOST):
+            self.api.start(created)
+
+    def _remove_unstarted(self, created: str) -> None:
+        """Remove a container that was not started; one that was goes on to its end, and is its own record."""
+        with contextlib.suppress(EngineError, BusyError), docker_errors():
+            found = inspect_container(self.api, created)
+            if found and found["State"]["Status"] == "created":
+                self.api.remove_container(created, v=True)  # not by force: it may be started at this moment
+
+    def _worker(self, replica: Replica) -> Body:
+        """Return the pinned worker, else the inspected one, or what one of a built release would be."""
+        return self._pinned.get(replica.id) or self._inspected(replica)
+
+    def _inspected(self, replica: Replica) -> Body:
+        if replica.id:
+            if worker := inspect_container(self.api, replica.id):
+                return worker
+            raise NotUpError(f"{replica.name} is gone; repeat the command")
+        service = self.stack.service(replica.service)
+        if image := images.inspect(self.api, replica.image):
+            return run_container.template(self.stack, service, image) if service else {}
+        raise NotUpError(f"release {replica.release} is not built here; see: invoke build")
+
+    def _refuse_differences(self, worker: Body, created: str, request: RunRequest, held: str) -> None:
+        run = self.api.inspect_container(created)
+        if held:
+            run = identity.seen_through(run, pause.to_join(self.api, held))
+        if unasked := identity.unasked(worker, run, request):
+            names = ", ".join(unasked)
+            raise IdentityError(f"the run would differ from {request.replica.name} in {names}; nothing was started")
+
+    @property
+    def _labels(self) -> list[str]:
+        return [f"{COMPOSE}project={self.project}", run_container.RUN]
+
+    def _container(self, identity: str) -> str:
+        """Return the id of a run's container, whose name may change at any time; its name where it is not there."""
+        found = self.api.containers(all=True, filters={"label": [f"{run_container.RUN}={identity}"]})
+        return str(found[0]["Id"]) if found else f"{self.project}-run-{identity}"
+
+    def _name_as_stopped(self, run: Body) -> None:
+        """Give a container the name of a stopped run; it has it already where two stop it at once."""
+        from docker.errors import APIError
+
+        name = run["Name"].removeprefix("/").removesuffix(run_record.STOPPED) + run_record.STOPPED
+        try:
+            self.api.rename(run["Id"], name)
+        except APIError:
+            if self.api.inspect_container(run["Id"])["Name"] != f"/{name}":
+                raise

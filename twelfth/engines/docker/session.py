@@ -1,0 +1,94 @@
+"""A run in a container, attached to before it started so that nothing it prints is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+from twelfth.engines import multiplex
+from twelfth.engines.contract import Session
+from twelfth.engines.docker.errors import docker_errors
+from twelfth.engines.docker.run_record import exit_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from twelfth.engines.docker.replica import Body
+
+LOST = "the connection to the run broke ({}); it may well go on, see: invoke history"
+
+RECORDED_WITHIN = 10
+"""Seconds from the end of a run's streams to its exit code. One that has none by then has not ended: Docker's init,
+its first process, holds the streams open for as long as it lives."""
+
+
+class DockerSession(Session):
+    """The attached streams of one container."""
+
+    def __init__(self, api: docker.APIClient, identity: str, *, tty: bool, interactive: bool) -> None:
+        """Attach to a container that was created and not started."""
+        self.api, self.identity, self.tty = api, identity, tty
+        wanted = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1}
+        answer = api.attach_socket(identity, params=wanted)
+        self.socket: socket.socket = getattr(answer, "_sock", answer)
+        self.socket.settimeout(None)
+        self._answer = answer
+        self._broken: OSError | None = None
+        if tty and interactive:
+            from twelfth.engines import end_of_input
+
+            end_of_input.leave_behind(self.socket)
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield what the run prints; a connection that breaks ends it, and `wait` says why."""
+        try:
+            yield from (multiplex.raw if self.tty else multiplex.output)(self.socket.recv)
+        except OSError as error:
+            self._broken = error
+
+    def write_stdin(self, data: bytes) -> None:
+        """Give the run input."""
+        self.socket.sendall(data)
+
+    def close_stdin(self) -> None:
+        """Close the run's input: half of the connection is enough for that."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the run's terminal its size; one that has ended, 409, needs none."""
+        from docker.errors import APIError
+
+        with docker_errors(), contextlib.suppress(APIError):
+            self.api.resize(self.identity, rows, columns)
+
+    def signal(self, number: int) -> None:
+        """Send the process a signal; 409 is the answer for one that runs no more."""
+        from docker.errors import APIError
+
+        with docker_errors(), contextlib.suppress(APIError):
+            self.api.kill(self.identity, signal.Signals(number).name)
+
+    def wait(self) -> int:
+        """Return the exit code; raises `EngineError` where the connection broke, for nobody knows what it missed."""
+        with docker_errors(gone=LOST):
+            if self._broken:
+                raise self._broken
+            code = int(self.api.wait(self.identity, timeout=RECORDED_WITHIN)["StatusCode"])
+            self.close()
+            return exit_code(self._inspected) if code else 0
+
+    def close(self) -> None:
+        """Close the streams."""
+        self.socket.close()
+        self._answer.close()
+
+    @functools.cached_property
+    def _inspected(self) -> Body:
+        answer: Body = self.api.inspect_container(self.identity)
+        return answer

@@ -1,0 +1,53 @@
+"""What the Engine API answers about a stack, as values of a snapshot; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker.recipe import found_recipe
+from twelfth.engines.docker.replica import COMPOSE, RELEASE, release_of
+from twelfth.model.snapshot import Replica
+from twelfth.model.stack import Network, Volume
+from twelfth.release import DIGITS
+
+if TYPE_CHECKING:
+    from twelfth.engines.docker.replica import Body
+
+
+def network(answer: Body) -> Network:
+    """Return a network of the stack as a value, by the name that the stack gives it."""
+    return Network(answer["Labels"].get(f"{COMPOSE}network", answer["Name"]), answer["Internal"])
+
+
+def volume(answer: Body) -> Volume:
+    """Return a volume of the stack as a value, by the name that the stack gives it."""
+    return Volume(answer["Labels"].get(f"{COMPOSE}volume", answer["Name"]))
+
+
+def replica(inspected: Body, image: Body | None) -> Replica:
+    """Return a container of the stack as a value."""
+    labels = inspected["Config"].get("Labels") or {}
+    state = inspected["State"]
+    return Replica(
+        service=labels[f"{COMPOSE}service"],
+        number=int(labels.get(f"{COMPOSE}container-number") or 1),
+        id=inspected["Id"],
+        state=f"{state['Status']} ({state['ExitCode']})" if state["Status"] == "exited" else state["Status"],
+        health=(state.get("Health") or {}).get("Status", ""),
+        release=labels.get(RELEASE) or _tagged(image),
+        image=inspected["Image"],
+        address=_address(inspected),
+        recipe=found_recipe(inspected),
+    )
+
+
+def _tagged(image: Body | None) -> str:
+    """Return the release that an image's own names tell, where its container's labels tell none."""
+    tags = [release_of(name) for name in (image or {}).get("RepoTags") or []]
+    return next((tag for tag in tags if len(tag) == DIGITS and not set(tag) - set("0123456789abcdef")), "")
+
+
+def _address(inspected: Body) -> str:
+    ports = (inspected["NetworkSettings"].get("Ports") or {}).values()
+    bound = [binding for bindings in ports for binding in bindings or []]
+    return f"{bound[0]['HostIp']}:{bound[0]['HostPort']}" if bound else ""

@@ -1,0 +1,1 @@
+"""The local engine: a stack as processes of this machine."""

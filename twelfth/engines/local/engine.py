@@ -1,0 +1,172 @@
+"""A stack as processes of this machine: supervisor keeps them alive, an embedded Valkey keeps the data."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from twelfth.engines.contract import Engine
+from twelfth.engines.local import process_spec, releases
+from twelfth.engines.local.errors import disk_errors
+from twelfth.engines.local.json_file import read_json, write_json
+from twelfth.engines.local.process_spec import LOOPBACK, release_of
+from twelfth.engines.local.run_directory import make_private
+from twelfth.engines.local.runs import LocalRuns
+from twelfth.engines.local.service_ports import ServicePorts
+from twelfth.engines.local.supervisord import Supervisor, program
+from twelfth.errors import NotUpError
+from twelfth.model.snapshot import Snapshot
+from twelfth.model.stack import Port, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from twelfth.engines.contract import Runs, Say
+    from twelfth.engines.local.process_spec import Spec
+    from twelfth.model.snapshot import Health, Recipe, Replica
+    from twelfth.model.stack import Network, Service, Stack
+
+
+class Local(Engine):
+    """The stack under a supervisord of its own, with everything in `.twelfth/`; it has no networks."""
+
+    name = "local"
+
+    def __init__(self, stack: Stack) -> None:
+        """Take the stack as it is declared."""
+        super().__init__(replace(stack, networks=()))
+        self.releases = stack.directory / ".twelfth" / "releases"
+        self.home = stack.directory / ".twelfth" / "local" / stack.project
+        self.supervisor = Supervisor(self.home)
+        self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
+
+    def host_ports(self, service: Service) -> tuple[Port, ...]:
+        """Return the port where the service answers by itself."""
+        port = service.local and service.local.port
+        return (Port(port, port, LOOPBACK),) if port else ()
+
+    def why_unavailable(self) -> str:
+        """Return an empty string: all that it needs was installed with twelfth."""
+        return ""
+
+    def observe(self) -> Snapshot:
+        """Return the programs that were launched, the volumes' directories, and the releases copied here."""
+        volumes = sorted((self.home / "volumes").glob("*/"))
+        return Snapshot(
+            replicas=self._processes(),
+            volumes=tuple(Volume(path.name) for path in volumes),
+            images=frozenset(one.image for one in self.stack.services if not one.build or self._release(one).exists()),
+        )
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """Return the service's processes."""
+        return tuple(one for one in self._processes() if one.service == service)
+
+    def _processes(self) -> tuple[Replica, ...]:
+        states = self.supervisor.states() if self.home.exists() else {}
+        specs = sorted((self.home / "services").glob("*.json"))
+        return tuple(process_spec.replica(path.stem, read_json(path), states) for path in specs)
+
+    def recipe(self, service: Service) -> Recipe | None:
+        """Return what a process of the service would be made from; None where it has no `x-local`."""
+        if service.local is None:
+            return None
+        return process_spec.recipe(service, self.stack.directory, self._fill(service))
+
+    def ensure_image(self, service: Service, say: Say) -> None:
+        """Copy the service's release to where its processes start from, read-only."""
+        if service.build is None:
+            return
+        target = self._release(service)
+        with disk_errors(target):
+            releases.copy(service.build, target)
+        say(f"copied to {os.path.relpath(target)}")
+
+    def create_resource(self, resource: Network | Volume) -> None:
+        """Make a volume's directory."""
+        with disk_errors(self.home):
+            make_private(self.home, "volumes", resource.name)
+
+    def remove_resource(self, resource: Network | Volume) -> None:
+        """Delete a volume's directory."""
+        releases.delete(self.home / "volumes" / resource.name)
+
+    def create_replica(self, service: Service, number: int) -> None:
+        """Write what the process is, and have supervisord start it."""
+        name = f"{service.name}-{number}"
+        with disk_errors(self.home):
+            make_private(self.home, "services")
+            make_private(self.home, "logs")
+            try:
+                self._start(service, number, name)
+            except BaseException:
+                self._remove(name)
+                raise
+
+    def _start(self, service: Service, number: int, name: str) -> None:
+        self.supervisor.start()
+        self.supervisor.remove(name)
+        self.ports.keep(service)
+        path = self.home / "services" / f"{name}.json"
+        write_json(path, self._spec(service, number))
+        text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
+        path.with_suffix(".conf").write_text(text, "utf-8")
+        self.supervisor.add(name)
+
+    def remove_replica(self, replica: Replica) -> None:
+        """Stop a process; with the last one goes supervisord."""
+        self._remove(replica.name)
+
+    def _remove(self, name: str) -> None:
+        self.supervisor.remove(name)
+        for suffix in (".conf", ".json"):
+            (self.home / "services" / name).with_suffix(suffix).unlink(missing_ok=True)
+        if not self.supervisor.states():
+            self.supervisor.stop()
+
+    def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
+        """Yield the log of a process."""
+        from twelfth.engines.local.tail import tail
+
+        path = self.home / "logs" / f"{replica.name}.log"
+        yield from tail(path, lambda: follow and replica.name in self.supervisor.states(), last)
+
+    def check_health(self, replica: Replica) -> Health:
+        """Run the healthcheck that the process was launched with."""
+        from twelfth.engines.local.health import check_health
+
+        return check_health(replica, read_json(self.home / "services" / f"{replica.name}.json"))
+
+    @functools.cached_property
+    def runs(self) -> Runs:
+        """Return the stack's run directories."""
+        return LocalRuns(self.home, self._worker)
+
+    def _release(self, service: Service) -> Path:
+        return self.releases / release_of(service)
+
+    def _fill(self, service: Service) -> Callable[[str], str]:
+        """Return what fills the placeholders in a text of the service's declaration."""
+        volumes, port = self.home / "volumes", self.ports.port
+        return functools.partial(process_spec.filled, stack=self.stack, service=service, volumes=volumes, port=port)
+
+    def _worker(self, replica: Replica) -> Spec:
+        """Return what a replica was launched from, or what one of a release that is here would be."""
+        if replica.id:
+            return read_json(self.home / "services" / f"{replica.name}.json")
+        service = self.stack.service(replica.service)
+        if service is None or not self._release(service).exists():
+            raise NotUpError(f"release {replica.release} is not here; see: invoke build")
+        return self._spec(service, replica.number)
+
+    def _spec(self, service: Service, number: int) -> Spec:
+        """Return all that a replica is launched from and known by."""
+        from twelfth.engines.local.inherited import inherited
+
+        home = self._release(service) if service.build else self.home
+        environment = inherited() | process_spec.environment(service, self._fill(service))
+        return process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home)

@@ -1,0 +1,163 @@
+"""Monitor one run of the local engine: `python monitor.py DIRECTORY STREAMS CONTROL`, in a session of its own.
+
+What to run comes on standard input, as JSON, so that no value of the environment is ever written to a disk. STREAMS and
+CONTROL are sockets to the client. The run starts when its client, once it knows that all is ready, says so, and never
+where the client has gone by then. The monitor keeps all that the run prints, passes it on for as long as there is a
+client, ends the run when its time is over or on SIGTERM, and records the end last. It depends on its client in nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from twelfth.engines import multiplex
+from twelfth.engines.local.child import NOT_FOUND, Child
+from twelfth.engines.local.client import Client
+from twelfth.engines.local.descendants import become_subreaper
+from twelfth.engines.local.recorder import Recorder
+
+NOT_EXECUTABLE = 126
+DRAIN_WITHIN = 2.0
+"""Seconds of silence after the run ended that are waited for, should a child elsewhere hold its output open."""
+
+
+class Monitor:
+    """One run: its process, its client, its record."""
+
+    def __init__(self, child: Child, client: Client, recorder: Recorder) -> None:
+        """Answer signals, then let others learn of this process; start nothing yet."""
+        self.child, self.client, self.recorder = child, client, recorder
+        self.writing = threading.Lock()
+        self.silent_since: dict[int, float] = {}
+        self._answer_signals()
+        recorder.hold_lock()
+
+    def _answer_signals(self) -> None:
+        signal.signal(signal.SIGTERM, self._stopped)
+        for name in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(name, lambda *_: None)  # not SIG_IGN, which the run would inherit
+        if become_subreaper():
+            signal.signal(signal.SIGCHLD, lambda *_: self.child.reap_orphans())
+
+    def _stopped(self, _number: int, _frame: FrameType | None) -> None:
+        if self.child.was_started:
+            _thread(self.child.end, "stopped")
+
+    def run(self) -> None:
+        """Run the command to its end and record how it ended; only for a client that is still there."""
+        if not self.client.says_start():
+            self.recorder.mark_as_never_started()
+            return
+        started, since = datetime.now(UTC), time.monotonic()
+        code = self._run()
+        state = self.child.cause or ("done" if code == 0 else "failed")
+        try:
+            self.recorder.record_end(started, time.monotonic() - since, state, code)
+        except OSError as error:
+            self._say(f"the end of the run could not be recorded ({error.strerror}); see: invoke history")
+        if self.recorder.cut:
+            self._say(f"this output is not kept to its end ({self.recorder.cut}); see: df .twelfth")
+        self.client.send(multiplex.EXIT, str(code).encode())
+
+    def _run(self) -> int:
+        """Return the exit code of the command, when it has ended and all that it printed was taken."""
+        try:
+            outputs = self.child.start()
+        except OSError as error:
+            self._emit(multiplex.STDERR, self._line(f"{self.child.spec['command'][0]}: {error.strerror}"))
+            return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+        pumps = {stream: _thread(self._pump, stream, source) for stream, source in outputs.items()}
+        _thread(self._take_input)
+        _thread(self._take_control)
+        code = self.child.wait()
+        self._drain(pumps)
+        return code
+
+    def _say(self, line: str) -> None:
+        self.client.send(multiplex.STDERR, self._line(line))
+
+    def _line(self, text: str) -> bytes:
+        """Return a line of the monitor's; on a terminal, raw while the run has it, the next begins at its left."""
+        return f"twelfth: {text}".encode() + (b"\r\n" if self.child.has_terminal else b"\n")
+
+    def _pump(self, stream: int, source: IO[bytes]) -> None:
+        with contextlib.suppress(OSError):  # a terminal whose last process ended reads as an error (EIO)
+            self.silent_since[stream] = time.monotonic()
+            while data := os.read(source.fileno(), multiplex.PIECE):
+                self.silent_since[stream] = float("inf")
+                self._emit(stream, data)
+                self.silent_since[stream] = time.monotonic()
+
+    def _drain(self, pumps: dict[int, threading.Thread]) -> None:
+        """Wait for what was printed and not yet taken, until all is closed or silent."""
+        ended = time.monotonic()
+        for stream, pump in pumps.items():
+            while pump.is_alive() and _seconds_since(self.silent_since.get(stream, ended), ended) < DRAIN_WITHIN:
+                pump.join(0.05)
+
+    def _emit(self, stream: int, data: bytes) -> None:
+        """Keep the data, then pass it on; a full disk or a lost client must not disturb the run."""
+        with self.writing:
+            self.recorder.write(stream, data)
+            self.client.send(stream, data)
+
+    def _take_input(self) -> None:
+        """Pass input on until the client has gone; nobody is left then who could give more."""
+        with contextlib.suppress(OSError):
+            for kind, data in multiplex.frames(self.client.streams.recv):
+                if kind == multiplex.STDIN:
+                    self.child.write_input(data)
+        self.child.end_input()
+
+    def _take_control(self) -> None:
+        with contextlib.suppress(OSError):
+            for kind, data in multiplex.frames(self.client.control.recv):
+                if kind == multiplex.SIGNAL:
+                    self.child.signal(int(data))
+                elif kind == multiplex.RESIZE:
+                    rows, columns = map(int, data.split())
+                    self.child.resize(rows, columns)
+
+
+def _seconds_since(*moments: float) -> float:
+    """Return how long ago the last of the moments was."""
+    return time.monotonic() - max(moments)
+
+
+def _thread(target: Any, *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def main(directory: str, streams: str, control: str) -> None:
+    """Monitor the run that standard input describes."""
+    ctypes.CDLL(None)  # loaded before the fork
+    spec = json.loads(sys.stdin.buffer.read())
+    client = Client(socket.socket(fileno=int(streams)), socket.socket(fileno=int(control)))
+    try:
+        monitor = Monitor(Child(spec), client, Recorder(Path(directory), keeps_stdout=spec["kept"]))
+    except OSError as error:
+        client.send(multiplex.EXIT, f"{error.filename or directory}: {error.strerror}".encode())
+        sys.exit(f"cannot monitor the run: {error}")
+    monitor.run()
+    os._exit(0)  # at once: the client waits, and threads that listen to it have nothing to end
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

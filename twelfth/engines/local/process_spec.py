@@ -1,0 +1,135 @@
+"""What a process is launched from, a replica's and a run's: command, environment, directory, and what it is known by.
+
+Pure: ports and directories come in as arguments, and a spec is a value that may be written as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from twelfth.errors import EngineError
+from twelfth.model.snapshot import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from twelfth.model import stack
+    from twelfth.model.run import RunRequest
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Service, Stack
+
+    Fill = Callable[[str], str]
+
+Spec = dict[str, Any]
+LOOPBACK = "127.0.0.1"
+WORKER = {"release": str, "environment": dict, "directory": str, "recipe": dict}
+"""What a replica's spec must hold, at least, for a run to be made from it."""
+
+
+def release_of(service: Service) -> str:
+    """Return the release that a service's image is of: its tag."""
+    return service.image.rpartition(":")[2]
+
+
+def declared_local(service: Service) -> stack.Local:
+    """Return how a service runs without containers; raises `EngineError` where its declaration does not say."""
+    if service.local is None:
+        raise EngineError(
+            f"{service.name} does not run on this engine: docker-compose.yml gives it no x-local; "
+            "add one, or: INVOKE_ENGINE=docker invoke up"
+        )
+    return service.local
+
+
+def filled(text: str, stack: Stack, service: Service, volumes: Path, port: Callable[[str], int]) -> str:
+    """Return the text with `<port>`, `<data>` and `<SERVICE.port>` replaced by what was chosen for them.
+
+    `port` is asked only for a service that the text names.
+    """
+    if "<" not in text:
+        return text
+    volume = next((mount.source for mount in service.mounts if mount.kind == "volume"), service.name)
+    text = text.replace("<data>", str(volumes / volume)).replace("<port>", f"<{service.name}.port>")
+    for other in stack.services:
+        if other.local and f"<{other.name}.port>" in text:
+            text = text.replace(f"<{other.name}.port>", str(port(other.name)))
+    return text
+
+
+def environment(service: Service, fill: Fill) -> dict[str, str]:
+    """Return the environment that a service declares for this engine."""
+    declared = dict(service.environment) | dict(declared_local(service).environment)
+    return {name: fill(value) for name, value in declared.items()}
+
+
+def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
+    """Return what a process of the service would be made from, `directory` being the stack's own."""
+    local = declared_local(service)
+    return {
+        "directory": str(directory),
+        **({"image": service.image} if service.build else {}),
+        "command": json.dumps([fill(word) for word in local.command]),
+        **({"healthcheck": json.dumps([fill(word) for word in local.healthcheck])} if local.healthcheck else {}),
+        **{f"environment.{name}": value for name, value in environment(service, fill).items()},
+        "restart": service.restart,
+        "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
+    }
+
+
+def replica_spec(service: Service, number: int, recipe: Recipe, environment: Mapping[str, str], home: Path) -> Spec:
+    """Return all that a replica is launched from and known by; it starts in the directory `home`."""
+    port = declared_local(service).port
+    return {
+        "service": service.name,
+        "number": number,
+        "recipe": recipe,
+        "release": release_of(service) if service.build else "",
+        "address": f"{LOOPBACK}:{port}" if port else "",
+        "command": json.loads(recipe["command"]),
+        "healthcheck": json.loads(recipe.get("healthcheck", "[]")),
+        "environment": {**environment, "REPLICA": f"{service.name}-{number}"},
+        "directory": str(home),
+    }
+
+
+def replica(name: str, spec: Mapping[str, Any], states: Mapping[str, str]) -> Replica:
+    """Return a process as a value; one whose file is garbled has no recipe, and so is to be replaced."""
+    service, _, number = name.rpartition("-")
+    recipe = spec.get("recipe")
+    return Replica(
+        service=service,
+        number=int(number) if number.isdecimal() else 0,
+        id=name,
+        state=states.get(name, "stopped"),
+        recipe=recipe if isinstance(recipe, dict) else {},
+        release=spec.get("release") or "",
+        image=spec.get("release") or "",
+        address=spec.get("address") or "",
+    )
+
+
+def run_environment(worker: Spec, request: RunRequest) -> dict[str, str]:
+    """Return the worker's variables with what the run has instead."""
+    own = {"REPLICA": f"run-{request.id}"}
+    return {**worker["environment"], **own, **dict(request.environment), **dict(request.told)}
+
+
+def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:
+    """Return what a run is, as far as it is kept: all but its environment; `started` is a time of ISO 8601."""
+    return {
+        "command": list(request.command),
+        "directory": worker["directory"],
+        "release": worker["release"],
+        "overrides": [name for name, _ in request.environment],
+        "operator": request.operator,
+        "reason": request.reason,
+        "started": started,
+        "timeout": request.timeout,
+        "grace": int(worker["recipe"]["stop_grace_period"].rstrip("s")),
+        "tty": request.tty,
+        "interactive": request.interactive,
+        "kept": request.kept,
+    }

@@ -1,0 +1,70 @@
+"""What a run's monitor keeps: the output as frames, how it ended, and that somebody monitors it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING
+
+from twelfth.engines import multiplex
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD_SIZE = 512
+"""Bytes of a record, reserved before the run starts so that a full disk cannot take its end away."""
+
+
+class Recorder:
+    """The directory of one run, as its monitor writes it."""
+
+    def __init__(self, directory: Path, *, keeps_stdout: bool) -> None:
+        """Make the files; raises `OSError` where they cannot be written."""
+        self.directory, self.keeps_stdout = directory, keeps_stdout
+        self.cut = ""
+        """Why what is kept of the output ends before the output does, or an empty string."""
+        self._log: IO[bytes] | None = (directory / "output").open("wb", buffering=0)
+        self._staged = directory / "end.json.new"
+        self._staged.write_bytes(b" " * RECORD_SIZE)
+        self._monitor: IO[bytes] | None = None
+
+    def hold_lock(self) -> None:
+        """Lock a file with the monitor's process id for as long as it lives: that is how others know that it does."""
+        self._monitor = (self.directory / "monitor").open("wb", buffering=0)
+        fcntl.flock(self._monitor, fcntl.LOCK_EX)
+        self._monitor.write(str(os.getpid()).encode())
+
+    def mark_as_never_started(self) -> None:
+        """Let others see that the run never started."""
+        if self._monitor:
+            self._monitor.truncate(0)
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Keep what the run printed; a full disk ends what is kept: half a frame would garble all that follows."""
+        if self._log and (stream != multiplex.STDOUT or self.keeps_stdout):
+            try:
+                _write_all(self._log, multiplex.frame(stream, data))
+            except OSError as error:
+                self._log, self.cut = None, error.strerror or str(error)
+
+    def record_end(self, started: datetime, seconds: float, state: str, code: int) -> None:
+        """Write how the run ended, into the room that was reserved; raises `OSError`."""
+        record = {
+            "started": started.isoformat(),
+            "finished": datetime.now(UTC).isoformat(),
+            "seconds": round(seconds, 3),
+            "state": state,
+            "exit_code": code,
+            "cut": self.cut,
+        }
+        with self._staged.open("r+b") as file:
+            file.write(json.dumps(record).ljust(RECORD_SIZE).encode())
+        self._staged.replace(self.directory / "end.json")
+
+
+def _write_all(target: IO[bytes], data: bytes) -> None:
+    """Write to a file without a buffer, which may take less at a time than it is given."""
+    while data:
+        data = data[target.write(data) :]

@@ -1,0 +1,78 @@
+"""Releases as directories: read-only copies of what an image would hold, from which processes start."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twelfth import release
+from twelfth.errors import MisuseError
+
+if TYPE_CHECKING:
+    from twelfth.model.stack import Build
+
+
+def copy(build: Build, target: Path) -> None:
+    """Copy a release to its directory, read-only; one that somebody else makes at the same time is the same.
+
+    Raises `OSError` where it cannot be written and `MisuseError` for what cannot be part of a release.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+    try:
+        for entry in release.files(build.context):
+            _write(staged / entry.path, entry)
+        _refuse_links_that_lead_out(staged)
+        compileall.compile_dir(staged, quiet=2)
+        _make_read_only(staged)
+        _move(staged, target)
+    finally:
+        delete(staged)
+
+
+def delete(top: Path) -> None:
+    """Delete a directory with all that it holds, read-only or not; it may be gone already."""
+    if top.exists():
+        for path in (top, *top.rglob("*/")):
+            if not path.is_symlink():
+                path.chmod(0o700)
+        shutil.rmtree(top)
+
+
+def _write(path: Path, entry: release.Entry) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(entry, release.Link):
+        path.symlink_to(entry.target)
+    else:
+        path.write_bytes(entry.content)
+        path.chmod(entry.mode)
+
+
+def _refuse_links_that_lead_out(top: Path) -> None:
+    """Raise `MisuseError` for a link to what is no part of the release and can change without it."""
+    for path in top.rglob("*"):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top)):
+            name = path.relative_to(top)
+            raise MisuseError(
+                f"{name} is a symbolic link to {path.readlink()}, out of the release; put a copy there, or add {name} "
+                "to .dockerignore, then: invoke up"
+            )
+
+
+def _make_read_only(top: Path) -> None:
+    for path in (*top.rglob("*"), top):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & 0o555)
+
+
+def _move(staged: Path, target: Path) -> None:
+    """Move a directory to its place, unless somebody else was quicker: what is there is the same."""
+    try:
+        staged.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise

@@ -1,0 +1,113 @@
+"""The directory of a run: `spec.json` (what it is), `output` (what it printed), `end.json` (how it ended), `monitor`.
+
+The monitor of the run holds a lock on `monitor` for as long as it lives, and writes `end.json` last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines import multiplex
+from twelfth.engines.local.errors import disk_errors
+from twelfth.engines.local.json_file import has_shape, read_json
+from twelfth.model.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RECORD = {"command": list, "release": str, "operator": str, "reason": str, "overrides": list, "started": str}
+END = {"started": str, "finished": str, "seconds": float | int, "state": str, "exit_code": int}
+"""What a file must hold, at least, to be one of a run's."""
+
+
+def make_private(home: Path, *below: str) -> None:
+    """Make a directory below `home`, and `home` as one that only this user may enter, whatever the umask."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.joinpath(*below).mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def removed_on_failure(directory: Path) -> Iterator[None]:
+    """Leave nothing of a run that did not start; raises `EngineError` where the disk is why."""
+    try:
+        with disk_errors(directory, "nothing was started"):
+            yield
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def records(home: Path) -> tuple[Run, ...]:
+    """Return the records of the runs below `home`, the oldest first; what is no record is left out."""
+    specs = {path.parent: read_json(path) for path in home.glob("runs/*/spec.json")}
+    found = [_record(directory, spec) for directory, spec in specs.items() if has_shape(spec, RECORD)]
+    return tuple(sorted(found, key=lambda run: run.started))
+
+
+def _record(directory: Path, spec: dict[str, Any]) -> Run:
+    end = read_json(directory / "end.json")
+    end = end if has_shape(end, END) else {}
+    return Run(
+        id=directory.name,
+        command=tuple(map(str, spec["command"])),
+        engine="local",
+        release=spec["release"],
+        image=spec["release"],
+        operator=spec["operator"],
+        reason=spec["reason"],
+        overrides=tuple(map(str, spec["overrides"])),
+        started=end.get("started", spec["started"]),
+        finished=end.get("finished", ""),
+        seconds=end.get("seconds"),
+        state=end.get("state") or _state(directory),
+        exit_code=end.get("exit_code"),
+    )
+
+
+def _state(directory: Path) -> str:
+    """Return the state of a run that left no record of its end: `created` where its monitor never started it."""
+    if monitor_of(directory):
+        return "running"
+    with contextlib.suppress(OSError):
+        return "lost" if (directory / "monitor").stat().st_size else "created"
+    return "created"
+
+
+def monitor_of(directory: Path) -> int:
+    """Return the process that monitors the run, 0 where it has ended."""
+    import fcntl
+
+    if (directory / "end.json").exists():
+        return 0
+    with contextlib.suppress(OSError), (directory / "monitor").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(file.read() or 0)
+    return 0
+
+
+def output(directory: Path, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield (STDOUT or STDERR, bytes) of what is kept of the output; with `follow`, until the run has ended."""
+    from twelfth.engines.local.tail import tail
+
+    pieces = tail(directory / "output", lambda: follow and monitor_of(directory) != 0)
+    yield from multiplex.output(_reader(pieces))
+    if why := read_json(directory / "end.json").get("cut"):
+        yield multiplex.STDERR, f"twelfth: what is kept of this output ends here ({why}); see: df .twelfth\n".encode()
+
+
+def _reader(pieces: Iterator[bytes]) -> Any:
+    """Return a function that reads at most so many bytes from pieces that come."""
+    rest = b""
+
+    def read(most: int) -> bytes:
+        nonlocal rest
+        rest = rest or next(pieces, b"")
+        piece, rest = rest[:most], rest[most:]
+        return piece
+
+    return read

@@ -1,0 +1,130 @@
+"""A run of the local engine, over the sockets that its monitor holds the other ends of."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines import multiplex
+from twelfth.engines.contract import Session
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+POLL = 0.01
+"""Seconds between two looks for the record of a run whose connection has ended."""
+
+RECORD_WITHIN = 5.0
+"""Seconds that a monitor may take from its last output to the record."""
+
+
+class LocalSession(Session):
+    """The streams of one run and the directory where its monitor writes."""
+
+    def __init__(self, directory: Path, spec: Mapping[str, Any]) -> None:
+        """Start a monitor for the run, detached from this process, and return when it is ready to start the run.
+
+        What fails or is interrupted until then leaves no process.
+        """
+        self.directory = directory
+        self.code: int | None = None
+        self.streams, streams = socket.socketpair()
+        self.control, control = socket.socketpair()
+        with streams, control, (directory / "monitor.log").open("wb") as log:
+            descriptors = (streams.fileno(), control.fileno())
+            self.monitor = subprocess.Popen(  # noqa: S603 - the monitor
+                [sys.executable, str(Path(__file__).with_name("monitor.py")), str(directory), *map(str, descriptors)],
+                pass_fds=descriptors,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.frames = multiplex.frames(self.streams.recv)
+        try:
+            self._hand_over(spec)
+            self._wait_until_ready()
+        except BaseException:
+            self._give_up()
+            raise
+
+    def start(self) -> None:
+        """Have the monitor start the run: from here on it goes to its end, whatever becomes of this process."""
+        with contextlib.suppress(OSError):  # one that was killed meanwhile has no record, which is seen at the end
+            self.streams.sendall(multiplex.frame(multiplex.READY, b""))
+
+    def _wait_until_ready(self) -> None:
+        kind, reason = next(self.frames, (None, b""))
+        if kind != multiplex.READY:
+            why = reason.decode() or _last_line(self.directory / "monitor.log") or "it was killed"
+            raise EngineError(f"the run's monitor did not start ({why}); fix that and repeat the command")
+
+    def _give_up(self) -> None:
+        """End a monitor that was not asked to start the run."""
+        self.monitor.kill()
+        self.monitor.wait()
+        self.streams.close()
+        self.control.close()
+
+    def _hand_over(self, spec: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it did not start, which is seen next
+            if self.monitor.stdin:
+                self.monitor.stdin.write(json.dumps(spec).encode())
+                self.monitor.stdin.close()
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield what the run prints until its monitor closes the connection."""
+        with contextlib.suppress(OSError):
+            for kind, data in self.frames:
+                if kind == multiplex.EXIT:
+                    self.code = int(data)
+                else:
+                    yield kind, data
+
+    def write_stdin(self, data: bytes) -> None:
+        """Give the run input."""
+        self.streams.sendall(multiplex.frame(multiplex.STDIN, data))
+
+    def close_stdin(self) -> None:
+        """Close the run's input: an empty piece says so."""
+        with contextlib.suppress(OSError):  # a run that has ended takes no more
+            self.write_stdin(b"")
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the run's terminal its size."""
+        self._send_control(multiplex.RESIZE, f"{rows} {columns}".encode())
+
+    def signal(self, number: int) -> None:
+        """Send the run's process group a signal."""
+        self._send_control(multiplex.SIGNAL, str(int(number)).encode())
+
+    def wait(self) -> int:
+        """Return the exit code: what the monitor said last, else what it wrote."""
+        self.monitor.wait()
+        self.streams.close()
+        self.control.close()
+        return self._recorded() if self.code is None else self.code
+
+    def _recorded(self) -> int:
+        path = self.directory / "end.json"
+        deadline = time.monotonic() + RECORD_WITHIN
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise EngineError(f"run {self.directory.name} left no record; see {self.directory}/monitor.log")
+            time.sleep(POLL)
+        return int(json.loads(path.read_text("utf-8"))["exit_code"])
+
+    def _send_control(self, kind: int, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self.control.sendall(multiplex.frame(kind, data))
+
+
+def _last_line(path: Path) -> str:
+    return path.read_text("utf-8", "replace").strip().rpartition("\n")[2]

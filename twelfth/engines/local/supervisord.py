@@ -1,0 +1,227 @@
+"""A supervisord of a stack's own: its configuration, its start, its end, and what it says of its programs.
+
+The API is supervisor's XML-RPC (http://supervisord.org/api.html) over a socket that only this user can open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
+
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+START_WITHIN = 10.0
+"""Seconds that supervisord has to answer after its start, and to be gone after its shutdown."""
+
+LONGEST_ADDRESS = 90
+"""Characters: an address holds 104 (macOS) or 108 (Linux), and supervisord adds its process id for a while."""
+
+ANSWER_WITHIN = 5.0
+"""Seconds that it has to answer a question; one that was stopped (SIGSTOP) takes connections and never answers."""
+
+POLL = 0.02
+"""Seconds between two questions while it starts or ends."""
+
+CONFIGURATION = """\
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[supervisord]
+logfile=supervisord.log
+logfile_maxbytes=1MB
+logfile_backups=1
+pidfile=supervisord.pid
+identifier=twelfth
+umask=077
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files=services/*.conf
+"""
+
+PROGRAM = """\
+[program:{name}]
+command={command}
+autorestart={autorestart}
+startsecs=1
+startretries=20
+stopsignal=TERM
+stopwaitsecs={grace}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile=logs/{name}.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=1
+"""
+
+STATES = {
+    "STARTING": "starting",
+    "RUNNING": "running",
+    "BACKOFF": "restarting",
+    "STOPPING": "stopping",
+    "STOPPED": "stopped",
+    "FATAL": "failed",
+}
+ALIVE = {"starting", "running", "stopping"}
+RESTART = {"no": "false", "on-failure": "unexpected"}
+
+
+class GoneError(EngineError):
+    """No supervisord answers: none runs, or it has just died."""
+
+
+def program(name: str, spec: Path, *, restart: str, grace: int) -> str:
+    """Return the configuration of one program that launches `spec`; `grace` is in seconds."""
+    import shlex
+
+    launch = Path(__file__).with_name("launch.py")
+    command = _escaped(shlex.join([sys.executable, "-P", str(launch), str(spec)]))
+    return PROGRAM.format(name=name, command=command, autorestart=RESTART.get(restart, "true"), grace=grace)
+
+
+class Supervisor:
+    """The supervisord whose files are in one directory; it may run or not."""
+
+    def __init__(self, home: Path) -> None:
+        """Take the directory; touch nothing."""
+        self.home = home
+
+    def states(self) -> Mapping[str, str]:
+        """Return the state of each program by name; empty where no supervisord runs."""
+        try:
+            return {process["name"]: _state(process) for process in self._call("getAllProcessInfo")}
+        except GoneError:
+            return {}
+
+    def is_up(self) -> bool:
+        """Return whether it answers."""
+        try:
+            return bool(self._call("getState"))
+        except GoneError:
+            return False
+
+    def start(self) -> None:
+        """Start supervisord where none runs, and wait until it answers."""
+        if self.is_up():
+            return
+        for left in self.home.glob("services/*.conf"):  # of one that was killed: it would start them all by itself
+            left.unlink()
+        text = CONFIGURATION.format(socket=_escaped(self._socket("cwd")))
+        (self.home / "supervisord.conf").write_text(text, "utf-8")
+        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
+        done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+            raise EngineError(f"supervisord did not start: {last}; see {self.home / 'supervisord.log'}")
+        self._wait(up=True)
+
+    def stop(self) -> None:
+        """End supervisord and all its programs, and wait until it is gone."""
+        with contextlib.suppress(GoneError):
+            self._call("shutdown")
+            self._wait(up=False)
+
+    def add(self, name: str) -> None:
+        """Start the program whose configuration is in `services/NAME.conf`."""
+        self._call("reloadConfig")
+        self._call("addProcessGroup", name)
+
+    def remove(self, name: str) -> None:
+        """Stop a program with its grace period and forget it; it may be unknown."""
+        if name in self.states():
+            self._call("stopProcessGroup", name, False)  # noqa: FBT003 - not to wait: supervisord looks once a second
+            while self.states().get(name) in ALIVE:
+                time.sleep(POLL)
+            self._call("removeProcessGroup", name)
+
+    def _wait(self, *, up: bool) -> None:
+        deadline = time.monotonic() + START_WITHIN
+        while self.is_up() != up or (not up and (self.home / "supervisord.pid").exists()):
+            if time.monotonic() > deadline:
+                verb = "start" if up else "end"
+                raise EngineError(f"supervisord did not {verb} in {START_WITHIN:g} s; see {self.home}/supervisord.log")
+            time.sleep(POLL)
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        """Return what supervisord answers; raises `GoneError` where it does not, `EngineError` where it refuses."""
+        with contextlib.ExitStack() as stack:
+            here = os.open(self.home, os.O_RDONLY)
+            stack.callback(os.close, here)
+            transport = _Transport(self._socket(f"fd/{here}"))
+            proxy = stack.enter_context(xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport))
+            try:
+                return getattr(proxy.supervisor, method)(*arguments)
+            except xmlrpc.client.Fault as fault:
+                raise EngineError(f"supervisord: {method}: {fault.faultString}; try: invoke down") from fault
+            except TimeoutError as error:
+                raise EngineError(self._why_silent()) from error
+            except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError, ExpatError) as error:
+                why = getattr(error, "strerror", None) or type(error).__name__
+                log = self.home / "supervisord.log"
+                raise GoneError(f"supervisord does not answer ({why}; see {log}); try: invoke up") from error
+
+    def _why_silent(self) -> str:
+        process = (self.home / "supervisord.pid").read_text("utf-8").strip()
+        what = f"supervisord (process {process}) does not answer in {ANSWER_WITHIN:g} s"
+        return f"{what}; where it is stopped: kill -CONT {process}, else: kill -9 {process}; invoke up"
+
+    def _socket(self, home: str) -> str:
+        """Return a name of the socket that is short enough for an address, which holds about a hundred characters.
+
+        Where the path is too long, Linux has another for a directory that the process is in or has open: `home` is
+        `cwd` or `fd/N` (man 5 proc).
+        """
+        path = str(self.home / "supervisor.sock")
+        fits = len(path) < LONGEST_ADDRESS or not Path("/proc/self").exists()
+        return path if fits else f"/proc/self/{home}/supervisor.sock"
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to a socket of this machine."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=ANSWER_WITHIN)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over such a connection; supervisor's own transport waits for ever."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _Connection(self.path)
+        self._connection = host, connection  # where Transport looks for what it has to close
+        return connection
+
+
+def _escaped(value: str) -> str:
+    """Return a value as a configuration file of supervisor's holds it."""
+    return value.replace("%", "%%")
+
+
+def _state(process: Mapping[str, Any]) -> str:
+    name = process["statename"]
+    return f"exited ({process['exitstatus']})" if name == "EXITED" else STATES.get(name, name.lower())

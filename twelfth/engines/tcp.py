@@ -1,0 +1,33 @@
+"""TCP ports of this machine: which are taken, and one that is not."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+from twelfth.errors import EngineError
+
+
+def why_taken(host: str, port: int) -> str:
+    """Return why nobody can listen there now (somebody else does, no such address, no right to), or an empty string."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+    return ""
+
+
+LISTENERS = range(20000, 32000)
+"""Ports that systems leave to listeners: above the well-known ones, below those of outgoing connections, which begin
+at 32768 on Linux (net.ipv4.ip_local_port_range) and at 49152 on macOS, and may come and go at any moment."""
+
+
+def free(host: str) -> int:
+    """Return a port where nobody listens now; raises `EngineError` where there is none."""
+    for port in random.sample(LISTENERS, len(LISTENERS)):
+        if not why_taken(host, port):
+            return port
+    raise EngineError(f"no port from {LISTENERS.start} to {LISTENERS.stop} is free on {host}; stop something")

@@ -1,0 +1,1 @@
+"""What is declared, observed, requested and recorded, as frozen values."""

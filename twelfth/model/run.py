@@ -1,0 +1,71 @@
+"""A run: as it is requested, and as it is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twelfth.model.snapshot import Replica
+    from twelfth.model.stack import Pairs
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run that is wanted: a command, the replica whose release and environment it gets, and what was asked otherwise.
+
+    `environment` are overrides; `timeout` is in seconds, None for as long as it takes; `interactive` means that the
+    run gets an input; where the output is not `kept`, only its client has it, such as all the data of a backup. A run
+    that is an admin process of the release `is_told` which run it is; any other has exactly the worker's environment.
+    """
+
+    id: str
+    command: tuple[str, ...]
+    replica: Replica
+    environment: Pairs = ()
+    operator: str = ""
+    reason: str = ""
+    timeout: float | None = None
+    tty: bool = False
+    interactive: bool = True
+    kept: bool = True
+    is_told: bool = False
+
+    @property
+    def told(self) -> Pairs:
+        """Return the variables that tell an admin process which run it is, by which its records name it.
+
+        As Heroku tells a dyno its name in DYNO (https://devcenter.heroku.com/articles/dynos#local-environment-variables).
+        """
+        if not self.is_told:
+            return ()
+        own = {"OPERATOR": self.operator, "RELEASE": self.replica.release, "RUN": self.id}
+        return tuple((f"TWELFTH_{name}", value) for name, value in own.items())
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of a run. Times are ISO 8601 in UTC; `overrides` are names of environment variables, never values.
+
+    `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` for one whose client died before it was
+    started and `lost` for one whose machine did. `seconds` and `exit_code` are None where it has not ended.
+    """
+
+    id: str
+    command: tuple[str, ...]
+    engine: str
+    release: str
+    image: str
+    operator: str
+    reason: str
+    overrides: tuple[str, ...]
+    started: str
+    finished: str
+    seconds: float | None
+    state: str
+    exit_code: int | None
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether it has not ended."""
+        return self.exit_code is None and self.state not in {"created", "lost"}

@@ -1,0 +1,97 @@
+"""What an engine found of a stack at one moment, as frozen values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twelfth.model.stack import Network, Volume
+
+
+Recipe = dict[str, str]
+"""What one replica is made from, flat and by name (`image`, `environment.PORT_REDIS`, `limits.memory`): the
+fingerprint of a replica, kept readable so that a difference can be named."""
+
+
+UNKNOWN = "\0unknown"
+"""What a recipe holds where the engine cannot tell, which no setting can be; it is not held against a replica."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One replica that an engine found, whoever made it and whether it still runs."""
+
+    service: str
+    number: int
+    id: str
+    state: str
+    recipe: Recipe
+    health: str = ""
+    release: str = ""
+    image: str = ""
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the replica's name within its stack, such as `worker-2`."""
+        return f"{self.service}-{self.number}"
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether its process runs now."""
+        return self.state in {"running", "starting"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything of one stack that an engine found at one moment.
+
+    `images` are the names, of those that the stack asks for, that need no building or pulling.
+    """
+
+    replicas: tuple[Replica, ...] = ()
+    networks: tuple[Network, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    images: frozenset[str] = frozenset()
+
+    def of(self, service: str) -> tuple[Replica, ...]:
+        """Return the replicas of one service, by number."""
+        return tuple(sorted((one for one in self.replicas if one.service == service), key=lambda one: one.number))
+
+    @property
+    def address(self) -> str:
+        """Return `host:port` of the door that a replica publishes now, or an empty string."""
+        return next((one.address for one in self.replicas if one.is_running and one.address), "")
+
+
+def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the sorted names of what differs between two recipes, as far as both are known."""
+    names = sorted(wanted.keys() | found.keys())
+    known = [name for name in names if UNKNOWN not in (wanted.get(name), found.get(name))]
+    return tuple(name for name in known if wanted.get(name) != found.get(name))
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a replica's own healthcheck says: whether it is ready, and what the check printed."""
+
+    is_ready: bool
+    output: str = ""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Return the JSON object that the check printed, an empty one where it printed anything else."""
+        try:
+            told = json.loads(self.output)
+        except ValueError:
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    @property
+    def reason(self) -> str:
+        """Return why it is not ready, as the check says: the `error` of its JSON, else its last line."""
+        return str(self.told.get("error") or "") or (self.output.strip().splitlines() or [""])[-1]

@@ -1,0 +1,149 @@
+"""What a Compose file declares, as frozen values; nothing here reads, writes or asks.
+
+Names and units follow the Compose specification
+(https://github.com/compose-spec/compose-spec/blob/main/spec.md): sizes in bytes, durations in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+Pairs = tuple[tuple[str, str], ...]
+"""A mapping as a value: (name, value) pairs, sorted by name."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What an image is built from: a context directory and build arguments."""
+
+    context: Path
+    args: Pairs = ()
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Something of the engine's or the operator's that a replica sees at `target`.
+
+    `kind` is `volume` (source: a key of the stack's volumes), `config` (source: the file's path, always read-only)
+    or `tmpfs` (no source).
+    """
+
+    kind: str
+    target: str
+    source: str = ""
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Port:
+    """A published TCP port: `host`:`published` outside is `target` inside; an empty host is every address."""
+
+    target: int
+    published: int
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class Healthcheck:
+    """A command that tells whether a replica is well; None where Compose's own default holds."""
+
+    test: tuple[str, ...]
+    interval: float | None = None
+    timeout: float | None = None
+    start_period: float | None = None
+    retries: int | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that one replica may take: processors, bytes of memory, processes."""
+
+    cpus: float | None = None
+    memory: int | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True)
+class Local:
+    """How a service runs without containers (`x-local`): a command, and what its environment has instead.
+
+    `port` is the public port where the service answers by itself, None where it is to get any free one. `healthcheck`
+    is a command that tells whether it is ready. `<port>`, `<data>` (the directory of its volume) and `<SERVICE.port>`
+    in the others stand for what the engine chose.
+    """
+
+    command: tuple[str, ...]
+    environment: Pairs = ()
+    port: int | None = None
+    healthcheck: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Service:
+    """One long-running part of the stack, as many replicas as asked for."""
+
+    name: str
+    image: str
+    build: Build | None = None
+    command: tuple[str, ...] | None = None
+    environment: Pairs = ()
+    networks: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    ports: tuple[Port, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    replicas: int = 1
+    user: str | None = None
+    init: bool = False
+    read_only: bool = False
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    healthcheck: Healthcheck | None = None
+    restart: str = "no"
+    stop_grace: float = 10.0
+    local: Local | None = None
+    release_command: tuple[str, ...] = ()
+    """What is run from a new release before anything of it serves (`x-release`), as Heroku's release phase is
+    (https://devcenter.heroku.com/articles/release-phase)."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the stack; an internal one has no way out."""
+
+    name: str
+    internal: bool = False
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A named volume of the stack: data that outlives its containers."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything that a project's Compose files declare, services in the order in which they start."""
+
+    project: str
+    directory: Path
+    services: tuple[Service, ...]
+    networks: tuple[Network, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def service(self, name: str) -> Service | None:
+        """Return the service of that name, or None."""
+        return next((service for service in self.services if service.name == name), None)
+
+
+def with_release(stack: Stack, release: str) -> Stack:
+    """Return a stack whose release was none in particular, of that release: the tag of each image that it builds."""
+    services = tuple(replace(one, image=f"{one.image}:{release}") if one.build else one for one in stack.services)
+    return replace(stack, services=services)

@@ -1,0 +1,1 @@
+"""Runs: what one is made from, its start, its streams, its record."""

@@ -1,0 +1,40 @@
+"""Find a run by its id, stop it, show what it printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.errors import MisuseError
+from twelfth.runs import terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twelfth.engines.contract import Runs
+    from twelfth.model.run import Run
+
+
+def find_run(runs: Runs, prefix: str) -> Run:
+    """Return the run whose id begins so; raises `MisuseError` where none or more than one does."""
+    found = [each for each in runs.records() if each.id.startswith(prefix)]
+    if len(found) == 1 and prefix:
+        return found[0]
+    if not found or not prefix:
+        raise MisuseError(f"no run {prefix or 'is named'}; see: invoke history")
+    raise MisuseError(f"{prefix} is short for {', '.join(each.id for each in found)}; say which")
+
+
+def stop_run(runs: Runs, prefix: str, say: Callable[[str], None]) -> Run:
+    """End a run and return its record; say what is waited for. Raises `MisuseError` for one that has ended already."""
+    wanted = find_run(runs, prefix)
+    if not wanted.is_running:
+        how = f"{wanted.state}, exit code {wanted.exit_code}"
+        raise MisuseError(f"run {wanted.id} has ended ({how}); see: invoke history")
+    runs.stop(wanted.id, say)
+    return find_run(runs, wanted.id)
+
+
+def write_output(runs: Runs, prefix: str, *, follow: bool) -> None:
+    """Write what a run printed to our own two outputs."""
+    for stream, data in runs.output(find_run(runs, prefix).id, follow=follow):
+        terminal.write(stream, data)

@@ -1,0 +1,77 @@
+"""What was typed about a run, checked and put into a request."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+from typing import TYPE_CHECKING
+
+from twelfth.errors import MisuseError
+from twelfth.model.run import RunRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from twelfth.model.snapshot import Replica
+    from twelfth.model.stack import Pairs
+
+
+LONGEST = 10 * 365 * 86400
+"""Seconds that no time limit needs to exceed: ten years."""
+
+
+def command(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the words as a command; raises `MisuseError` where there are none."""
+    if not words:
+        raise MisuseError("no command; say what to run: invoke run -- COMMAND ARG…")
+    return tuple(words)
+
+
+def new_request(command: Sequence[str], replica: Replica, **asked: object) -> RunRequest:
+    """Return a request for the command, with a fresh id and this operator's name."""
+    return RunRequest(id=secrets.token_hex(4), command=tuple(command), replica=replica, operator=operator(), **asked)  # type: ignore[arg-type]
+
+
+def operator() -> str:
+    """Return who is at the keyboard, as the system tells it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:
+    """Return `NAME=VALUE` words as pairs; a bare `NAME` has its value in the environment, as `docker run --env` has it.
+
+    A secret then is on no command line. Raises `MisuseError` for a word that is neither, and never shows one: it may
+    be a value whose name was forgotten.
+    """
+    found = []
+    for number, pair in enumerate(pairs, 1):
+        name, mark, value = pair.partition("=")
+        if not name or not (mark or name in environment):
+            why = f"--env number {number} is not NAME=VALUE, nor the name of a variable that is set here"
+            raise MisuseError(f"{why}; say for example --env LEVEL=debug")
+        found.append((name, value if mark else environment[name]))
+    return tuple(found)
+
+
+def seconds(text: str) -> float | None:
+    """Return a time limit in seconds, None for none; raises `MisuseError` for one that is no positive number."""
+    if not text:
+        return None
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < LONGEST:
+        raise MisuseError(f"--timeout {text}: say seconds, more than 0, such as --timeout 30")
+    return limit
+
+
+def terminal_wanted(*, tty: bool, no_tty: bool, detach: bool, there_is_one: bool) -> bool:
+    """Return whether the run gets a terminal; raises `MisuseError` where one is asked for that cannot be."""
+    if tty and (no_tty or detach or not there_is_one):
+        why = "--no-tty" if no_tty else "--detach" if detach else "no terminal here: standard input or output is none"
+        raise MisuseError(f"--tty does not go with {why}; try it without --tty")
+    return there_is_one and not no_tty and not detach

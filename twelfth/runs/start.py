@@ -1,0 +1,82 @@
+"""Start a run, attached or detached, or show how it would differ from its source."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from twelfth.runs import terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.run import RunRequest
+
+
+KEPT = 50
+"""How many records of ended runs are kept."""
+
+
+def describe(engine: Engine, wanted: RunRequest) -> str:
+    """Return as a diff how the run would differ from what it is made from: the command, the rest by name only."""
+    replica = wanted.replica
+    theirs = shlex.join(json.loads(replica.recipe.get("command", "[]")))
+    lines = [f"--- {replica.name}", f"+++ run on {engine.name}, release {replica.release or replica.image}"]
+    lines += [f"~ {name}" for name in engine.runs.differences(wanted)]
+    lines += [f"- {theirs}"] if theirs else []
+    lines += [f"+ {shlex.join(wanted.command)}"]
+    return "\n".join([*lines, f"+ time limit {wanted.timeout:g} s"] if wanted.timeout else lines)
+
+
+def start_attached(engine: Engine, wanted: RunRequest, streams: tuple[int, int] = (0, 1)) -> int:
+    """Begin the run, pass its streams until it ends, and return its exit code.
+
+    `streams` are the file descriptors of its input and output; its errors go to our standard error.
+    """
+    make_networks(engine, wanted)
+    runs = engine.runs
+    code = terminal.attend(
+        lambda: runs.start(wanted), wanted.id, interactive=wanted.interactive, tty=wanted.tty, streams=streams
+    )
+    runs.prune(KEPT)
+    return code
+
+
+def run_with_report(engine: Engine, wanted: RunRequest, say: Callable[[str], None]) -> tuple[int, str]:
+    """Do a run without input, reporting each line that it prints; return its exit code and its last line."""
+    session = engine.runs.start(wanted)
+    last = report_lines((data for _, data in session.output()), say)
+    code = session.wait()
+    engine.runs.prune(KEPT)
+    return code, last
+
+
+def report_lines(pieces: Iterable[bytes], say: Callable[[str], None]) -> str:
+    """Say what comes in pieces line by line, and return the last line that is not blank, without its margins."""
+    from twelfth.engines.lines import whole_lines
+
+    last = ""
+    for line in whole_lines(pieces):
+        text = line[:-1].decode(errors="replace")
+        last = text.strip() or last
+        say(text)
+    return last
+
+
+def make_networks(engine: Engine, wanted: RunRequest) -> None:
+    """Make the networks that a run is to be on, where it comes before the first `up`; no service is started."""
+    if not wanted.replica.id:
+        there = {network.name for network in engine.observe().networks}
+        for network in engine.stack.networks:
+            if network.name not in there:
+                engine.create_resource(network)
+
+
+def start_detached(engine: Engine, wanted: RunRequest) -> str:
+    """Begin the run, leave it to itself, and return its id."""
+    make_networks(engine, wanted)
+    engine.runs.detach(wanted)
+    engine.runs.prune(KEPT)
+    return wanted.id

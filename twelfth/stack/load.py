@@ -1,0 +1,65 @@
+"""Load the stack that a project's Compose files declare, of the release that is wanted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from twelfth.compose import config, services
+from twelfth.errors import MisuseError
+from twelfth.model.stack import with_release
+from twelfth.release import digest, files
+from twelfth.stack import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.stack import Stack
+
+    Warn = Callable[[str], None]
+
+
+def load_stack(
+    directory: Path, environment: Mapping[str, str], release: str = "", warn: Warn = lambda _: None
+) -> Stack:
+    """Return the stack that a directory declares, of a release that is named or of none in particular.
+
+    Tells `warn` of each variable that is used and not set. Raises `MisuseError` where a file is missing or wrong.
+    """
+    if release and not re.fullmatch("[0-9a-f]{12}", release):
+        raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke status")
+    found = config.read(directory, environment, warn)
+    stack = services.stack(found.model, found.files)
+    return with_release(stack, release) if release else stack
+
+
+def load_current_release(directory: Path, environment: Mapping[str, str], warn: Warn = lambda _: None) -> Stack:
+    """Return the stack that a directory declares, of the release that its files make; see `load_stack`."""
+    stack = load_stack(directory, environment, warn=warn)
+    build = next((service.build for service in stack.services if service.build), None)
+    return with_release(stack, digest(files(build.context), build)) if build else stack
+
+
+def require_release(engine: Engine, release: str) -> None:
+    """Raise `MisuseError` where the engine has no image of a release that the operator named."""
+    images = engine.observe().images
+    if missing := [each.image for each in engine.stack.services if each.build and each.image not in images]:
+        names = ", ".join(missing)
+        raise MisuseError(
+            f"--release {release}: there is no {names} here; see: invoke status, or make one: invoke build"
+        )
+
+
+def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:
+    """Return the stack with each `SERVICE=N` of the operator's wishes; raises `MisuseError` for one that cannot be."""
+    for wish in wishes:
+        name, _, number = wish.partition("=")
+        if not number.isdecimal():
+            raise MisuseError(f"--scale {wish}: say SERVICE=N, such as --scale worker=2")
+        service = plan.scaled(stack, name, int(number))
+        replaced = tuple(service if each.name == name else each for each in stack.services)
+        stack = replace(stack, services=replaced)
+    return stack

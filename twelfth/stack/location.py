@@ -1,0 +1,82 @@
+"""Where the stack of a directory is: `up` leaves it in `.twelfth/`, so that a run needs no Compose file to find it.
+
+What it leaves counts only as long as nothing changed that decides the project's name, which COMPOSE_ variables, the
+Compose file and `.env` do (https://docs.docker.com/compose/how-tos/project-name/).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twelfth.errors import EngineError
+from twelfth.model.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twelfth.engines.contract import Engine
+
+FILE = Path(".twelfth") / "stack.json"
+
+
+@dataclass(frozen=True)
+class Location:
+    """A project and its engine, which service its runs are made from, and what its name was made from."""
+
+    project: str
+    engine: str
+    runs_from: str
+    inputs: dict[str, str]
+
+    def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
+        """Return whether nothing has changed that decides the project's name."""
+        files = [name for name in self.inputs if not name.startswith("COMPOSE_")]
+        return self.inputs == _inputs(directory, files, environment)
+
+    def stack(self, directory: Path) -> Stack:
+        """Return as much of the stack as is known without its Compose file: whose it is."""
+        return Stack(self.project, directory, ())
+
+
+def remember(engine: Engine) -> None:
+    """Write where the stack is; raises `EngineError` where that cannot be written."""
+    stack = engine.stack
+    built = next((service.name for service in stack.services if service.build), "")
+    names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
+    location = Location(stack.project, engine.name, built, _inputs(stack.directory, names, os.environ))
+    try:
+        (stack.directory / FILE).parent.mkdir(exist_ok=True)
+        (stack.directory / FILE).write_text(json.dumps(asdict(location)), "utf-8")
+    except OSError as error:
+        raise EngineError(f"cannot write {error.filename}: {error.strerror}; fix that, then repeat it") from error
+
+
+def recall(directory: Path) -> Location | None:
+    """Return where the stack of a directory was brought up last, None where none is."""
+    try:
+        return Location(**json.loads((directory / FILE).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def forget(directory: Path) -> None:
+    """Remove what `remember` wrote: the stack is not up any more."""
+    (directory / FILE).unlink(missing_ok=True)
+
+
+def _inputs(directory: Path, files: list[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what decides the project's name: variables by value, files by size and time of change."""
+    variables = {name: value for name, value in environment.items() if name.startswith("COMPOSE_")}
+    return variables | {name: _state(directory / name) for name in files}
+
+
+def _state(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"

@@ -1,0 +1,64 @@
+"""What the replicas of a stack printed, as lines that say whose they are."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+from twelfth.engines.lines import whole_lines
+from twelfth.errors import MisuseError, TwelfthError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.snapshot import Replica, Snapshot
+    from twelfth.model.stack import Stack
+
+
+def replicas_of(stack: Stack, found: Snapshot, service: str) -> tuple[Replica, ...]:
+    """Return the replicas of one service, or of all where none is named; raises `MisuseError` for one that is none."""
+    replicas = found.of(service) if service else tuple(found.replicas)
+    if not replicas:
+        names = ", ".join(dict.fromkeys(one.service for one in found.replicas))
+        known = "does not run on this engine" if stack.service(service) else "is not a service"
+        raise MisuseError(f"{service} {known}; try: invoke logs SERVICE with one of {names}")
+    return replicas
+
+
+def lines(engine: Engine, replicas: tuple[Replica, ...], *, follow: bool) -> Iterator[bytes]:
+    """Yield what the replicas printed, line by line as they come, each line behind its replica's name."""
+    width = max(len(one.name) for one in replicas)
+    heads = {one.name: f"{one.name.ljust(width)} | ".encode() for one in replicas}
+    if not follow:
+        for one in replicas:
+            yield from (heads[one.name] + line for line in whole_lines(engine.logs(one, follow=False)))
+        return
+    yield from _merged({heads[one.name]: engine.logs(one, follow=True) for one in replicas})
+
+
+def _merged(sources: dict[bytes, Iterator[bytes]]) -> Iterator[bytes]:
+    """Yield the lines of all sources as they come, until all have ended; raises what the first that fails raises."""
+    arrived: queue.SimpleQueue[bytes | TwelfthError | None] = queue.SimpleQueue()
+
+    def read(head: bytes, pieces: Iterator[bytes]) -> None:
+        try:
+            for line in whole_lines(pieces):
+                arrived.put(head + line)
+        except TwelfthError as error:
+            arrived.put(error)
+        finally:
+            arrived.put(None)
+
+    for head, pieces in sources.items():
+        threading.Thread(target=read, args=(head, pieces), daemon=True).start()
+    open_ones = len(sources)
+    while open_ones:
+        line = arrived.get()
+        if isinstance(line, TwelfthError):
+            raise line
+        if line is None:
+            open_ones -= 1
+        else:
+            yield line

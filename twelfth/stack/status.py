@@ -1,0 +1,109 @@
+"""How a stack is now: what runs, where it answers, and what its healthchecks say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from twelfth.errors import NotUpError
+from twelfth.stack.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.snapshot import Health, Replica, Snapshot
+    from twelfth.model.stack import Stack
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One service; `replicas` counts those that run, `wanted` those that the Compose file asks for."""
+
+    service: str
+    replicas: int
+    wanted: int
+    state: str
+    health: str
+    release: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """A stack; `why` is the first reason for which it is not ready, `details` what its healthchecks print as JSON."""
+
+    project: str
+    engine: str
+    address: str
+    ready: bool
+    why: str
+    release: str
+    services: tuple[ServiceStatus, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def status(engine: Engine) -> Status:
+    """Return how the stack is now; asks the healthcheck of every replica."""
+    snapshot = engine.observe()
+    return summary(engine.stack, engine.name, snapshot, [engine.check_health(each) for each in snapshot.replicas])
+
+
+def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Health]) -> Status:
+    """Return the status that a snapshot and the health of its replicas, in the same order, come to.
+
+    A healthcheck that passes and prints an `error` is of something that lives, and cannot serve at the moment.
+    """
+    healths = tuple(healths)
+    health_of = {replica.id: health for replica, health in zip(snapshot.replicas, healths, strict=True)}
+    names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.replicas)])
+    details = {name: value for health in healths for name, value in health.told.items()}
+    why = next((each.reason for each in healths if not each.is_ready), "") or str(details.get("error") or "")
+    return Status(
+        project=stack.project,
+        engine=engine,
+        address=url(snapshot.address),
+        ready=bool(healths) and all(each.is_ready for each in healths) and not why,
+        why=printable(why),
+        release=_joined(one.release for one in snapshot.replicas),
+        services=tuple(_service(name, stack, snapshot.of(name), health_of) for name in names if snapshot.of(name)),
+        details=details,
+    )
+
+
+def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: Mapping[str, Health]) -> ServiceStatus:
+    declared = stack.service(name)
+    return ServiceStatus(
+        service=name,
+        replicas=sum(one.is_running for one in replicas),
+        wanted=declared.replicas if declared else 0,
+        state=_joined(one.state for one in replicas),
+        health=_joined("ready" if health_of[one.id].is_ready else "not ready" for one in replicas),
+        release=_joined(one.release for one in replicas),
+    )
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(word for word in words if word))
+
+
+def require_up(engine: Engine) -> Snapshot:
+    """Return what is there; raises `NotUpError` where nothing of the stack runs."""
+    snapshot = engine.observe()
+    if not any(replica.is_running for replica in snapshot.replicas):
+        raise NotUpError(f"the stack {engine.stack.project} is not up; try: invoke up")
+    return snapshot
+
+
+def require_address(engine: Engine) -> str:
+    """Return the URL where the stack answers; raises `NotUpError` where nothing that runs publishes a port."""
+    if address := require_up(engine).address:
+        return url(address)
+    raise NotUpError(f"nothing of {engine.stack.project} that runs answers visitors; see: invoke status")
+
+
+def url(address: str) -> str:
+    """Return `http://host:port` as this machine reaches it, "" for no address; every interface is loopback here."""
+    host, _, port = address.rpartition(":")
+    reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    written = f"[{reachable}]" if ":" in reachable else reachable
+    return f"http://{written}:{port}" if address else ""

@@ -1,0 +1,1 @@
+"""Backup and restore of one database, in the protocol of Redis itself."""

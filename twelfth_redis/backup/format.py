@@ -1,0 +1,157 @@
+"""A backup, as values: what stands at its head and at its end, and the one shape that a key has in between.
+
+The file is a gzip of Redis protocol (https://redis.io/docs/latest/develop/reference/protocol-spec/): `ECHO` manifest,
+one `RESTORE key ttl payload REPLACE ABSTTL` a key, `ECHO` trailer. So `zcat FILE | redis-cli --pipe` loads it too.
+Nothing here needs Redis.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from twelfth_redis import keys
+from twelfth_redis.errors import FormatError
+
+FORMAT = 1
+WHOLE = "one point in time"
+EACH = "each key by itself"
+
+LOCK, FENCE, MARK = keys.LOCK.encode(), keys.FENCE.encode(), keys.MARK.encode()
+MOMENTARY = frozenset({LOCK, FENCE, MARK})
+"""The keys that belong to the moment and not to the data: no backup holds them."""
+HISTORY = keys.HISTORY.encode()
+"""The record of applied migrations, a hash with a field a revision; it is data like any other."""
+
+LONGEST = 999_999
+"""How many bytes the name of a key may have: names are held in memory, many at once."""
+LARGEST = 512 << 20
+"""What Redis takes at most as one argument, unless configured otherwise (proto-max-bulk-len), hence as one payload."""
+
+SHOWN = 60
+"""How many bytes of a key's name a message shows: about a line."""
+
+HEAD, TAIL = b"*6\r\n$7\r\nRESTORE\r\n", b"\r\n$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup says of itself; `keys` and `memory` (bytes) are what Redis expected when it began.
+
+    `payload` is the version of what DUMP gives, which a server that is older refuses; 0 where there was no key.
+    """
+
+    time: str
+    server: str
+    payload: int
+    database: int
+    guarantee: str
+    revisions: tuple[str, ...]
+    keys: int
+    memory: int
+    release: str = ""
+    run: str = ""
+    operator: str = ""
+
+
+@dataclass(frozen=True)
+class Trailer:
+    """What was written: the number of RESTORE commands, and the SHA-256 of every byte before this one command."""
+
+    count: int
+    sha256: str
+
+
+def command(*words: bytes) -> bytes:
+    """Return a command as Redis reads it."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def entry(key: bytes, expires: int, payload: bytes) -> bytes:
+    """Return the command that brings a key back; `expires` in ms since 1970, 0 for never."""
+    return beginning(key, expires, len(payload)) + payload + TAIL
+
+
+def beginning(key: bytes, expires: int, length: int) -> bytes:
+    """Return that command up to its payload of so many bytes; TAIL comes behind that."""
+    return HEAD + b"$%d\r\n%b\r\n$%d\r\n%d\r\n$%d\r\n" % (len(key), key, len(b"%d" % expires), expires, length)
+
+
+def shown(key: bytes) -> str:
+    """Return the name of a key for people: printable, and not too long."""
+    name = repr(key[:SHOWN])[1:]
+    return f"{name}…" if len(key) > SHOWN else name
+
+
+def printable(text: str) -> str:
+    """Return a text of a file whose maker nobody knows, as a terminal may get it."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def opening(manifest: Manifest) -> bytes:
+    """Return the first command of the file."""
+    return _echo({"twelfth": "backup", "format": FORMAT} | asdict(manifest))
+
+
+def closing(trailer: Trailer) -> bytes:
+    """Return the last command of the file."""
+    return _echo({"twelfth": "end"} | asdict(trailer))
+
+
+def read_manifest(text: bytes) -> Manifest:
+    """Return what the first ECHO says; raises FormatError."""
+    fields = _object(text)
+    if fields.pop("twelfth", None) != "backup":
+        raise FormatError("it is Redis protocol, but no backup of twelfth; `invoke backup FILE` makes one")
+    version = fields.pop("format", None)
+    if type(version) is int and version != FORMAT:
+        raise FormatError(f"it has format {version!r:.20}, this release reads {FORMAT}: use the release that made it")
+    try:
+        manifest = Manifest(**fields | {"revisions": tuple(fields["revisions"])})
+    except (TypeError, KeyError):
+        raise FormatError("its manifest is damaged; use another copy of the file") from None
+    if not _sound(manifest) or opening(manifest) != command(b"ECHO", text):
+        raise FormatError("its manifest is damaged; use another copy of the file")
+    return manifest
+
+
+def read_trailer(text: bytes) -> Trailer:
+    """Return what the last ECHO says; raises FormatError."""
+    fields = _object(text)
+    try:
+        trailer = Trailer(count=fields["count"], sha256=fields["sha256"])
+    except KeyError:
+        raise FormatError("its end is damaged; use another copy of the file") from None
+    sound = type(trailer.count) is int and isinstance(trailer.sha256, str)
+    if not sound or closing(trailer) != command(b"ECHO", text):  # anything but the very bytes that would be written
+        raise FormatError("its end is damaged; use another copy of the file")
+    return trailer
+
+
+def payload_version(payload: bytes) -> int:
+    """Return the version of what DUMP gave: two bytes before the CRC-64, https://redis.io/docs/latest/commands/dump/."""
+    return int.from_bytes(payload[-10:-8], "little")
+
+
+def _echo(fields: dict[str, object]) -> bytes:
+    return command(b"ECHO", json.dumps(fields, separators=(",", ":")).encode())
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _sound(manifest: Manifest) -> bool:
+    """Return whether every field has its type: what follows adds and compares them."""
+    numbers = (manifest.payload, manifest.database, manifest.keys, manifest.memory)
+    words = (manifest.time, manifest.server, manifest.release, manifest.run, manifest.operator, *manifest.revisions)
+    return (
+        all(type(number) is int and number >= 0 for number in numbers)
+        and all(isinstance(word, str) for word in words)
+        and manifest.guarantee in (WHOLE, EACH)
+    )

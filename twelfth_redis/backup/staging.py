@@ -1,0 +1,220 @@
+"""A database that was empty, where a restore loads what it does not trust yet, and from where it swaps that in.
+
+It is marked by a key that names the live database and this restore: so one left over by a restore that was killed is
+recognised by the next one of the same database, which holds the lock and so knows that the other is gone. Whatever is
+written is fenced: loading and swapping by the lock, flushing by the mark.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from twelfth_redis.backup.format import payload_version
+from twelfth_redis.backup.raw_connection import RawConnection, packed
+from twelfth_redis.errors import LockLostError, RefusedError
+from twelfth_redis.keys import FENCE, LOCK, MARK
+from twelfth_redis.lock import ATTEMPTS, retry_on_conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from twelfth_redis.backup.reader import Batch
+    from twelfth_redis.backup.tally import Tally
+    from twelfth_redis.lock import HeldLock
+
+_CLAIM = """#!lua
+local live, prefix, mine = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local used = {}
+for i = 4, #ARGV do used[tonumber(ARGV[i])] = true end
+local databases = 0
+while not redis.pcall('SELECT', databases).err do databases = databases + 1 end
+local found = -1
+for number = databases - 1, 0, -1 do
+  redis.call('SELECT', number)
+  local mark = redis.pcall('GET', KEYS[1])
+  if number ~= live and type(mark) == 'string' and string.sub(mark, 1, #prefix) == prefix then
+    redis.call('FLUSHDB', 'ASYNC')
+  end
+  if not used[number] and found < 0 and redis.call('DBSIZE') == 0 then found = number end
+end
+if found >= 0 then
+  redis.call('SELECT', found)
+  redis.call('SET', KEYS[1], mine)
+end
+return {databases, found}
+"""
+
+
+class StagingDatabase:
+    """A database that a restore loads into, while it is this restore's."""
+
+    def __init__(self, lock: HeldLock, live: int, number: int, mark: str) -> None:
+        """Take the lock, the numbers of the live database and of this one, and its mark."""
+        self._lock, self._live, self._mark = lock, live, mark
+        self.number = number
+        self.client = client_of(lock.client, number)
+        """A client of the staging database."""
+        self._raw = RawConnection(lock.client)
+        self._fence = (
+            *(packed("SELECT", live), packed("WATCH", FENCE), packed("MGET", FENCE, LOCK)),
+            *(packed("SELECT", number), packed("WATCH", MARK), packed("GET", MARK)),
+        )
+
+    def load(self, batch: Batch, rest: Iterable[Batch] = ()) -> int:
+        """Bring back the keys of a batch, and return how many of them came for another time.
+
+        The `rest` of a value that is large comes while it is sent, hence once only. Raises LockLostError, and
+        redis.ResponseError where Redis refuses a key.
+        """
+        keys = set(batch.keys)
+        again = 0
+
+        def attempt() -> None:
+            nonlocal again
+            self._raw.send(*self._fence, packed("MULTI"), packed("EXISTS", *keys), batch.commands)
+            self._check(self._raw.receive(len(self._fence)))
+            for piece in rest:
+                self._raw.send(piece.commands)
+            self._raw.receive(2 + batch.count)
+            self._raw.send(packed("EXEC"))
+            there = self._raw.executed()[0]
+            again = batch.count - len(keys) + (there if isinstance(there, int) else 0)
+
+        try:
+            retry_on_conflict(attempt, 1 if batch.more else ATTEMPTS)
+        except redis.WatchError:
+            raise LockLostError(
+                f"the lock or database {self.number} changed hands meanwhile; repeat the restore"
+            ) from None
+        return again
+
+    def _check(self, replies: list[object]) -> None:
+        """Raise LockLostError where the lock or this database is not ours: what follows is not sent then."""
+        _, _, tokens, _, _, mark = replies
+        if (tokens, mark) != ([self._lock.token] * 2, self._mark.encode()):
+            self._lock.check(self._lock.client)
+            raise LockLostError(f"database {self.number}, where the backup was loaded, was flushed; repeat the restore")
+
+    def payload_version(self) -> int:
+        """Return the version of what this server's DUMP gives."""
+        return payload_version(self.client.dump(MARK) or b"")
+
+    def swap(self, tally: Tally) -> tuple[int, int]:
+        """Make what was loaded live at once, and stage what was live; the lock goes along.
+
+        Returns how many keys are live now, and how many were. Raises RefusedError where other keys are there than were
+        loaded, and LockLostError; then nothing was swapped.
+        """
+        count = 0
+
+        def attempt() -> None:
+            nonlocal count
+            self._raw.send(*self._fence, packed("DBSIZE"), packed("TIME"))
+            *fence, found, now = self._raw.receive(len(self._fence) + 2)
+            self._check(fence)
+            count = self._counted(tally, found, now)
+            commands = self._swapping()
+            self._raw.send(packed("MULTI"), *commands, packed("EXEC"))
+            self._raw.receive(1 + len(commands))
+            self._raw.executed()
+
+        retry_on_conflict(attempt)
+        return count, int(self.client.dbsize()) - 3  # the lock, its fence and the mark
+
+    def _counted(self, tally: Tally, found: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
+        """Return how many keys are staged; raises RefusedError where they are not those loaded, less those expired."""
+        count = int(found) - 1  # the mark
+        if not tally.fits(count, int(now[0])):
+            raise RefusedError(
+                f"{count:,} keys are there of {tally.count - tally.again:,} that were loaded aside: somebody else "
+                f"writes to database {self.number}, or Redis evicts keys; the data is as it was, repeat the restore"
+            )
+        return count
+
+    def _swapping(self) -> tuple[bytes, ...]:
+        return (
+            packed("SELECT", self._live),
+            *(packed("COPY", key, key, "DB", self.number, "REPLACE") for key in (LOCK, FENCE)),
+            packed("SELECT", self.number),
+            packed("DEL", MARK),
+            packed("SWAPDB", self._live, self.number),
+            packed("SET", MARK, self._mark),  # in what was live until now
+        )
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._raw.close()
+        self.client.connection_pool.disconnect()
+
+    def flush(self) -> None:
+        """Empty this database if it is ours; else it is not touched."""
+        with self.client.pipeline() as pipe:
+            pipe.watch(MARK)  # type: ignore[no-untyped-call]
+            if pipe.get(MARK) != self._mark.encode():
+                return
+            pipe.multi()
+            pipe.flushdb(asynchronous=True)
+            with contextlib.suppress(redis.WatchError):  # it became somebody else's
+                pipe.execute()
+
+
+@contextlib.contextmanager
+def claim(lock: HeldLock, live: int) -> Iterator[StagingDatabase]:
+    """Give the highest database that is empty, mark it for the while, and leave it empty, whatever happens.
+
+    Flushes what restores of the same database left behind. Raises RefusedError where no database is free.
+    """
+    prefix = f"restore of database {live}, "
+    mark = prefix + secrets.token_hex(8)
+    used = {live, *_selected(lock.client)}
+    databases, found = 0, -1
+
+    def attempt() -> None:
+        nonlocal databases, found
+        with lock.transaction() as pipe:
+            pipe.multi()
+            pipe.eval(_CLAIM, 1, MARK, str(live), prefix, mark, *map(str, used))
+            ((databases, found),) = pipe.execute()
+
+    retry_on_conflict(attempt)
+    if found < 0:
+        raise RefusedError(_crowded(databases))
+    staging = StagingDatabase(lock, live, found, mark)
+    try:
+        yield staging
+    finally:
+        with contextlib.suppress(redis.RedisError):  # nobody to ask: the next restore knows it by its mark
+            staging.flush()
+        staging.close()
+
+
+def _selected(client: redis.Redis) -> set[int]:
+    """Return the databases that somebody is connected to, as far as we may know: an empty one may be in use."""
+    try:
+        return {int(other["db"]) for other in client.client_list()}
+    except redis.ResponseError:
+        return set()
+
+
+def _crowded(databases: int) -> str:
+    if databases == 0:
+        return "this user of Redis may not SELECT other databases, and a restore loads the file aside; allow it SELECT"
+    if databases == 1:
+        why = "this Redis has one database only, and a restore needs a second to load the file aside"
+    else:
+        why = (
+            f"each of the {databases} databases of this Redis holds data or is in use, and a restore needs an empty one"
+        )
+    over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
+    return f"{why}; give it one more (databases {databases + 1}), {over}"
+
+
+def client_of(client: redis.Redis, number: int) -> redis.Redis:
+    """Return a client of another database of the same server."""
+    pool = client.connection_pool
+    arguments = pool.connection_kwargs | {"db": number}
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=pool.connection_class, **arguments))

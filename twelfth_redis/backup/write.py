@@ -1,0 +1,140 @@
+"""Write a backup of all keys of a database."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO
+
+import redis
+
+from twelfth_redis.backup.dump import Page, Snapshot, snapshot
+from twelfth_redis.backup.format import EACH, TAIL, Manifest, Trailer, closing, opening, payload_version
+from twelfth_redis.backup.prefetch import prefetched
+from twelfth_redis.backup.reader import first_commands
+from twelfth_redis.backup.sealed_gzip import SealedGzipWriter
+from twelfth_redis.backup.server_info import ServerInfo, observe
+from twelfth_redis.errors import RefusedError
+from twelfth_redis.keys import FENCE, LOCK
+from twelfth_redis.lock import raise_broken_connection, read_owner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from redis.client import Pipeline
+
+    from twelfth_redis.lock import Owner
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a backup came to; `size` in bytes, of the file."""
+
+    count: int
+    size: int
+    guarantee: str
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.count:,} keys, {self.guarantee}, {self.size:,} bytes"
+
+
+def backup(
+    client: redis.Redis, stream: BinaryIO, owner: Owner, progress: Callable[[int], None], wait: float = 0.0
+) -> Written:
+    """Write all keys of the client's database to the stream, and return what it came to.
+
+    Waits up to `wait` seconds for whoever holds the lock. Raises RefusedError, redis.RedisError, and OSError where the
+    stream cannot be written to.
+    """
+    _await_unlocked(client, wait)
+    server = observe(client)
+    with client.pipeline() as witness:
+        witness.watch(FENCE)  # type: ignore[no-untyped-call]
+        taken = snapshot(client, server.database)
+        if taken.guarantee == EACH:
+            _refuse_locked(client)
+        pages = prefetched(taken.pages)
+        first = list(itertools.islice(pages, 1))
+        manifest = _manifest(server, taken, _payload_version(client, first), owner)
+        writer = SealedGzipWriter(stream)
+        trailer = _write(writer, manifest, _keep_alive(witness, itertools.chain(first, pages)), progress)
+        if taken.guarantee == EACH:
+            _refuse_disturbed(witness)
+    writer.write(closing(trailer))
+    writer.close()
+    return Written(trailer.count, writer.size, taken.guarantee)
+
+
+def _write(
+    writer: SealedGzipWriter, manifest: Manifest, pages: Iterable[Page], progress: Callable[[int], None]
+) -> Trailer:
+    """Write all but the trailer, and return that."""
+    count, digest = 0, hashlib.sha256()
+    for page in itertools.chain([Page(0, opening(manifest))], pages):
+        digest.update(page.commands)
+        writer.write(page.commands)
+        count += page.count
+        progress(count)
+    return Trailer(count, digest.hexdigest())
+
+
+def _manifest(server: ServerInfo, taken: Snapshot, version: int, owner: Owner) -> Manifest:
+    return Manifest(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        server=str(server),
+        payload=version,
+        database=server.database,
+        guarantee=taken.guarantee,
+        revisions=taken.revisions,
+        keys=taken.keys,
+        memory=server.dataset,
+        release=owner.release,
+        run=owner.run,
+        operator=owner.operator,
+    )
+
+
+def _payload_version(client: redis.Redis, first: list[Page]) -> int:
+    """Return the version of the payloads, 0 where there is none; where the first is large, that of another DUMP."""
+    if not first:
+        return 0
+    found = first_commands(first[0].commands, most=1).commands.removesuffix(TAIL)
+    return payload_version(found or client.function_dump())
+
+
+def _keep_alive(witness: Pipeline, pages: Iterable[Page]) -> Iterator[Page]:
+    """Yield the pages, and keep the connection that watches from being idle: some networks cut those."""
+    for page in pages:
+        witness.ping()
+        yield page
+
+
+def _await_unlocked(client: redis.Redis, seconds: float) -> None:
+    """Return when nobody changes the data in bulk, or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and client.exists(LOCK):
+        time.sleep(0.05)
+
+
+def _refuse_locked(client: redis.Redis) -> None:
+    """Raise RefusedError while somebody changes the data in bulk: half of it would be old, and half new."""
+    if isinstance(token := client.get(LOCK), bytes):
+        raise RefusedError(
+            f"the data is being changed by {read_owner(token)}; let it finish, or wait for it: --wait SECONDS"
+        )
+
+
+def _refuse_disturbed(witness: Pipeline) -> None:
+    """Raise RefusedError where anybody held the lock since the key was watched."""
+    witness.multi()
+    witness.ping()
+    try:
+        witness.execute()
+    except redis.WatchError as error:
+        raise_broken_connection(error)
+        disturbed = "the data was changed in bulk (restore, migrate) meanwhile, this file is of no use; repeat it"
+        raise RefusedError(disturbed) from None

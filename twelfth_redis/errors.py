@@ -1,0 +1,62 @@
+"""What goes wrong in words: each error is one line for the operator, and most name the next command to type.
+
+    RedisToolError            exit code 1
+    ├── RefusedError          what was asked for is not done
+    │   ├── LockLostError     somebody else has the lock now: nothing more is written
+    │   ├── MisuseError       what was asked for cannot be; exit code 2
+    │   └── StoppedError      a signal asked for the end; exit code 128 + its number
+    ├── SettingsError         the environment is wrong; exit code 2
+    ├── UnavailableError      Redis cannot be used right now
+    └── FormatError           the file is no backup that can be used
+
+Nothing here needs redis-py: a backup is verified without it. What redis-py raises is translated in one place,
+`twelfth_redis.connection.redis_errors`.
+"""
+
+from __future__ import annotations
+
+import signal
+
+
+class RedisToolError(Exception):
+    """Anything that these tools say instead of a traceback; `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+
+class RefusedError(RedisToolError):
+    """What was asked for is not done; the message names the next command to type."""
+
+
+class LockLostError(RefusedError):
+    """Somebody else has the lock now: nothing of what was to be written is."""
+
+
+class MisuseError(RefusedError):
+    """What was asked for cannot be."""
+
+    exit_code = 2
+
+
+class StoppedError(RefusedError):
+    """A signal asked for the end; `number` is the signal's."""
+
+    def __init__(self, number: int, hint: str = "") -> None:
+        """Take the signal's number, and what else to say about the end."""
+        super().__init__("; ".join(filter(None, (f"stopped by {signal.Signals(number).name}", hint))))
+        self.number = number
+        self.exit_code = 128 + number
+
+
+class SettingsError(RedisToolError):
+    """The environment is wrong; the message never holds a password."""
+
+    exit_code = 2
+
+
+class UnavailableError(RedisToolError):
+    """Redis cannot be used right now; the message says why."""
+
+
+class FormatError(RedisToolError):
+    """The file is no backup that can be used; the message says why and what to do."""

@@ -1,0 +1,1 @@
+"""Migrations: which there are, which were applied, how the others are."""

@@ -1,0 +1,134 @@
+"""Migrations as they are on disk: read, checked, imported.
+
+A file is `NNNN_name.py`; the first line of its docstring is its title. It has `up(read, write)`, which queues what
+is done at once; or, for many keys, `MATCH` (a glob, https://redis.io/docs/latest/commands/scan/) and
+`each(keys, read, write)`, which queues what is done to one batch and must be safe to repeat. `down`, or `each_down`,
+is the way back, where there is one. `READS` names the keys on which `up` and `down` decide: it is done again where
+they change meanwhile. `CONTRACT = True` says that older releases cannot work with the data any more. `FORMER_CHECKSUMS`
+are those of earlier texts of the file that did the same, such as before an import was renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twelfth_redis.errors import RefusedError
+from twelfth_redis.schema.revisions import FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from types import ModuleType
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+    Step = Callable[[Redis, Pipeline], None]
+    Each = Callable[[list[bytes], Redis, Pipeline], None]
+
+_NAME = re.compile(r"(?P<revision>[0-9]{4})_[a-z0-9_]+\.py")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One direction of a migration: a step done at once, or what is done to each batch of the keys that match."""
+
+    step: Step | None = None
+    each: Each | None = None
+    match: str = ""
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One revision; the checksum is the SHA-256 of its file, `former` those of earlier texts that did the same.
+
+    `down` is None where there is no way back.
+    """
+
+    revision: str
+    title: str
+    checksum: str
+    up: Way
+    down: Way | None = None
+    contract: bool = False
+    former: tuple[str, ...] = ()
+
+    def is_of(self, checksum: str) -> bool:
+        """Return whether what was applied under a checksum is what this revision does."""
+        return checksum in (self.checksum, *self.former)
+
+
+def load(folder: Path) -> tuple[Migration, ...]:
+    """Return the migrations of a folder in order.
+
+    Raises RefusedError, by name, for a gap, a number that is there twice, and a file that is none or fails to import.
+    """
+    paths = sorted(folder.glob("[0-9]*.py"))
+    _refuse_disorder(paths)
+    return tuple(_load(path) for path in paths)
+
+
+def _shown(path: Path) -> str:
+    """Return the path as messages name it: with two folders, such as admin/migrations/0001_adopt_hits.py."""
+    return "/".join(path.parts[-3:])
+
+
+def _refuse_disorder(paths: Iterable[Path]) -> None:
+    expected = 1
+    before = ""
+    for path in paths:
+        name = path.name
+        found = _NAME.fullmatch(name)
+        if not found:
+            raise RefusedError(f"{_shown(path)} is not named NNNN_name.py ({FILES}); rename it")
+        if before and before[:4] == name[:4]:
+            raise RefusedError(f"revision {name[:4]} is there twice: {before} and {name}; give one the next number")
+        if int(found["revision"]) != expected:
+            raise RefusedError(f"revision {expected:04} is missing before {name}; revisions have no gaps, from 0001 on")
+        expected, before = expected + 1, name
+
+
+def _load(path: Path) -> Migration:
+    module = _imported(path)
+    named = getattr(module, "READS", ())
+    reads = (named,) if isinstance(named, str) else tuple(named)
+    match = getattr(module, "MATCH", "")
+    up, down = (_way(module, names, match, reads) for names in (("up", "each"), ("down", "each_down")))
+    if up is None:
+        raise RefusedError(f"{_shown(path)} has neither up(read, write) nor MATCH and each(…); add one")
+    return Migration(
+        revision=path.name[:4],
+        title=(module.__doc__ or path.stem[5:].replace("_", " ")).strip().partition("\n")[0].rstrip("."),
+        checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
+        up=up,
+        down=down,
+        contract=bool(getattr(module, "CONTRACT", False)),
+        former=tuple(getattr(module, "FORMER_CHECKSUMS", ())),
+    )
+
+
+def _way(module: ModuleType, names: tuple[str, str], match: str, reads: tuple[str, ...]) -> Way | None:
+    step, each = (getattr(module, name, None) for name in names)
+    if step is None and (each is None or not match):
+        return None
+    return Way(step, None if step else each, match, reads)
+
+
+def _imported(path: Path) -> ModuleType:
+    """Return the file as a module: its name begins with a digit, so no import statement could."""
+    spec = importlib.util.spec_from_file_location(f"migration_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise RefusedError(f"{_shown(path)} cannot be imported; fix it")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        why = traceback.format_exception_only(error)[-1].strip()
+        raise RefusedError(f"{_shown(path)} does not import ({why}); fix it") from error
+    return module

@@ -1,0 +1,158 @@
+"""Apply migrations: each at once together with its record, or batch by batch where it is about many keys.
+
+Every write is a transaction that only the holder of the lock can make (twelfth_redis.lock).
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, cast
+
+import redis
+
+from twelfth_redis.errors import RefusedError
+from twelfth_redis.lock import retry_on_conflict
+from twelfth_redis.schema import atomic_script, history, pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis.client import Pipeline
+
+    from twelfth_redis.lock import HeldLock
+    from twelfth_redis.schema.history import Applied
+    from twelfth_redis.schema.pace import Pace
+    from twelfth_redis.schema.plan import Move
+
+PATIENCE = 1000
+"""How often a single key is tried that visitors change all the time."""
+
+_RESERVED = b"twelfth:"
+"""How the keys begin that belong to the lock, the record and the restore, which no migration is given."""
+
+
+def apply(lock: HeldLock, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
+    """Make one move and return how many keys it went over, 0 where it was done at once.
+
+    Raises redis.RedisError and RefusedError; what a batch has done by then stays, and doing it again is safe.
+    """
+    try:
+        return _in_batches(lock, move, record, pace, now) if move.way.each else _at_once(lock, move, record, now)
+    except (redis.ConnectionError, redis.TimeoutError, RefusedError):
+        raise
+    except redis.WatchError as error:
+        raise RefusedError(f"could not {move}: visitors change what it reads all the time; repeat it") from error
+    except Exception as error:
+        raise _refusal(move, error) from error
+
+
+def _refusal(move: Move, error: Exception) -> RefusedError:
+    """Return what went wrong, and for a mistake in a migration in which of its lines."""
+    calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
+    own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
+    where = "".join(f", line {line} of {name}" for name, line in own[-1:])
+    why = str(error) if isinstance(error, atomic_script.CommandError) else f"{type(error).__name__}: {error}"
+    return RefusedError(f"could not {move} ({why}{where}); mend it, then: invoke up")
+
+
+def _at_once(lock: HeldLock, move: Move, record: Applied, now: Callable[[], str]) -> int:
+    """Do a move and write its record, as one transaction."""
+    step, applied = move.way.step, replace(record, applied=now())
+    answer: list[bytes] = []
+
+    def attempt() -> None:
+        nonlocal answer
+        with lock.transaction(*move.way.reads) as pipe:
+            commands = atomic_script.queued_commands(step, lock.client) if step else []
+            pipe.multi()
+            atomic_script.queue(pipe, applied, commands)
+            (answer,) = pipe.execute()
+
+    retry_on_conflict(attempt)
+    atomic_script.refuse_failed(answer)
+    return 0
+
+
+def _in_batches(lock: HeldLock, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
+    with lock.transaction() as pipe:
+        pipe.multi()
+        history.start(pipe, record)
+    pace.start()
+    for keys in batches(lock.client, move.way.match, pace.batch):
+        _do(lock, move, keys)
+        pace.step(len(keys))
+    with lock.transaction() as pipe:
+        pipe.multi()
+        history.write(pipe, replace(record, applied=now()))
+    return pace.done
+
+
+def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]]:
+    """Yield the keys that match, about `count` at once, each at least once; some that come and go meanwhile, too.
+
+    The cursor is not kept over a crash: it means nothing to a server that was restarted.
+    """
+    cursor = 0
+    while True:
+        cursor, keys = client.scan(cursor, match=match, count=count)
+        if batch := [key for key in keys if isinstance(key, bytes) and not key.startswith(_RESERVED)]:
+            yield batch
+        if cursor == 0:
+            return
+
+
+def _do(lock: HeldLock, move: Move, keys: list[bytes]) -> None:
+    """Do a batch; where visitors change one of its keys meanwhile, do each half again, down to single keys."""
+    each = move.way.each
+    if each is None:
+        return
+
+    def attempt() -> None:
+        with lock.transaction() as pipe:
+            pipe.multi()
+            each(keys, cast("redis.Redis", Watching(lock.client, pipe, keys)), pipe)
+
+    if len(keys) == 1:
+        retry_on_conflict(attempt, PATIENCE)
+        return
+    try:
+        attempt()
+    except redis.WatchError:
+        middle = len(keys) // 2
+        _do(lock, move, keys[:middle])
+        _do(lock, move, keys[middle:])
+
+
+class Watching:
+    """A client that has the keys of a batch watched before it is first asked anything: who reads nothing waits less."""
+
+    def __init__(self, client: redis.Redis, pipe: Pipeline, keys: list[bytes]) -> None:
+        """Take the client that reads, the transaction that writes, and what the batch is about."""
+        self._client, self._pipe, self._keys, self._watches = client, pipe, keys, False
+
+    def __getattr__(self, name: str) -> object:
+        """Return what the client has of that name."""
+        if not self._watches:
+            # At once: MULTI is only sent with the rest, so the connection is not in a transaction yet.
+            self._pipe.immediate_execute_command("WATCH", *self._keys)  # type: ignore[no-untyped-call]
+            self._watches = True
+        return getattr(self._client, name)
+
+
+def count_touched(client: redis.Redis, move: Move) -> int:
+    """Return how many keys a move would change now; changes nothing, raises redis.RedisError and RefusedError."""
+    if move.way.step is None:
+        return sum(len(keys) for keys in batches(client, move.way.match, pace.BATCH))
+    try:
+        return len({_key(words) for words in atomic_script.queued_commands(move.way.step, client)})
+    except (redis.ConnectionError, redis.TimeoutError, RefusedError):
+        raise
+    except Exception as error:
+        raise _refusal(move, error) from error
+
+
+def _key(arguments: tuple[object, ...]) -> str:
+    key = arguments[1] if len(arguments) > 1 else ""
+    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)

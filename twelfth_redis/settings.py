@@ -1,0 +1,114 @@
+"""Where Redis is and how to sign in, read from the environment: REDIS_URL, else HOST_REDIS and PORT_REDIS."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from twelfth_redis.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"})
+"""What the query of a rediss:// address may say, with redis-py's own names."""
+
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where Redis is and how to sign in."""
+
+    host: str = "redis"
+    port: int = 6379
+    database: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    tls_options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Return where Redis is, fit to be shown: host, port and database, nothing secret."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.database}"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that `environment` holds; an empty variable counts as one that is not there.
+
+    REDIS_URL wins over HOST_REDIS and PORT_REDIS. Raises SettingsError.
+    """
+    if url := environment.get("REDIS_URL"):
+        return _from_url(url)
+    host = _host("HOST_REDIS", environment.get("HOST_REDIS") or "redis")
+    return Settings(host=host, port=_port(environment.get("PORT_REDIS") or "6379"))
+
+
+def _host(variable: str, host: str) -> str:
+    try:
+        host.encode("idna")  # what name resolution will do, at the latest
+    except UnicodeError:
+        host = ""
+    if not host or not host.isprintable() or set(host) & set("/@ "):
+        raise SettingsError(f"{variable} must have the name or the address of a host, such as redis or 127.0.0.1")
+    return host
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= HIGHEST_PORT):
+        raise SettingsError(f"PORT_REDIS must be a number from 1 to 65535, not {text[:40]!r}")
+    return int(text)
+
+
+def _from_url(url: str) -> Settings:
+    """Return what the address says, as https://www.iana.org/assignments/uri-schemes/prov/redis has it."""
+    parts, port = _split(url)
+    return Settings(
+        host=_host("REDIS_URL", unquote(parts.hostname or "")),
+        port=6379 if port is None else port,
+        database=_database(parts.path),
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        tls=parts.scheme == "rediss",
+        tls_options=_tls_options(parts),
+    )
+
+
+def _split(url: str) -> tuple[SplitResult, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # its message may quote what stands before the @
+        parts, port = SplitResult("", "", "", "", ""), None
+    if parts.scheme not in {"redis", "rediss"} or port == 0 or parts.fragment:
+        # A password with an unquoted # or / ends the host early: the usual cause of a port that is none.
+        raise SettingsError(
+            "REDIS_URL must look like redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS, "
+            "with special characters of the password percent-encoded"
+        )
+    return parts, port
+
+
+def _database(path: str) -> int:
+    number = path.removeprefix("/") or "0"
+    if not (number.isascii() and number.isdigit()):
+        raise SettingsError("REDIS_URL must end in the number of a database, such as /0")
+    return int(number)
+
+
+def _tls_options(parts: SplitResult) -> tuple[tuple[str, str], ...]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    honoured = TLS_OPTIONS if parts.scheme == "rediss" else frozenset[str]()
+    # Refused rather than passed on: redis-py would take retry_on_timeout from here, and count a hit twice.
+    if strangers := sorted(set(options) - honoured):
+        named = f": {strangers[0]}" if re.fullmatch("[a-z_]{1,40}", strangers[0]) else ""  # else maybe a password's end
+        raise SettingsError(
+            f"REDIS_URL has an option that is not honoured{named}; special characters are percent-encoded there"
+        )
+    if options.get("ssl_cert_reqs", "required") not in {"none", "optional", "required"}:
+        raise SettingsError("ssl_cert_reqs in REDIS_URL must be none, optional or required")
+    return tuple(sorted(options.items()))
