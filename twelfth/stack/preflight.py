@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
     """Raise `BusyError` where the steps would take away the network or the release of an unfinished run."""
-    if runs := plan.disturbed(steps, engine.runs.records()):
+    steps = tuple(steps)  # without any, the record of runs, which takes a while to read, need not be asked
+    if steps and (runs := plan.disturbed(steps, engine.runs.records())):
         names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in runs)
         raise BusyError(
             f"this would replace the release under a run: {names}; invoke stop {runs[0].id}, or: invoke up --force"
