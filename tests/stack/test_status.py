@@ -10,7 +10,7 @@ from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Service, Stack
 from twelfth.stack import status
 
-STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app", replicas=2)))
+STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))
 REDIS = Replica("redis", 1, "a", "running", {})
 WORKER = Replica("worker", 1, "b", "running", {}, release="abc", address="0.0.0.0:80")
 FOUND = Snapshot((REDIS, WORKER))
@@ -23,7 +23,7 @@ def test_stack_is_ready_when_every_replica_is() -> None:
     )
 
     assert (True, "", {"revision": "0002"}) == (found.ready, found.why, found.details)
-    assert [("redis", 1, 1, "ready"), ("worker", 1, 2, "ready")] == [
+    assert [("redis", 1, 1, "ready"), ("worker", 1, 1, "ready")] == [
         (row.service, row.replicas, row.wanted, row.health) for row in found.services
     ]
 
@@ -42,6 +42,27 @@ def test_stack_that_cannot_serve_says_why(health: Health, why: str) -> None:
     found = status.summary(STACK, "e", FOUND, [Health(is_ready=True), health])
 
     assert (False, why) == (found.ready, found.why)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "row", "why"),
+    [
+        (
+            Service("worker", "app", replicas=3),
+            ("worker", 1, 3, "running"),
+            "worker has 1 of 3 replicas; try: invoke up",
+        ),
+        (Service("web", "haproxy"), ("web", 0, 1, "missing"), "web has 0 of 1 replicas; try: invoke up"),
+    ],
+)
+def test_service_that_lacks_replicas_is_not_ready(wanted: Service, row: tuple[object, ...], why: str) -> None:
+    """As after an interrupt: what is there may be well, and what is not there has a row of its own."""
+    others = tuple(each for each in STACK.services if each.name != wanted.name)
+    stack = Stack("p", Path(), (*others, wanted))
+    found = status.summary(stack, "e", FOUND, [Health(is_ready=True), Health(is_ready=True)])
+
+    assert (False, why) == (found.ready, found.why)
+    assert row in [(each.service, each.replicas, each.wanted, each.state) for each in found.services]
 
 
 @pytest.mark.parametrize("output", ["", "ok", "[1]", "{"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import NotUpError
@@ -45,11 +45,15 @@ class Status:
 def status(engine: Engine) -> Status:
     """Return how the stack is now; asks the healthcheck of every replica."""
     snapshot = engine.observe()
-    return summary(engine.stack, engine.name, snapshot, [engine.check_health(each) for each in snapshot.replicas])
+    healths = [engine.check_health(each) for each in snapshot.replicas]
+    here = tuple(service for service in engine.stack.services if engine.recipe(service) is not None)
+    return summary(replace(engine.stack, services=here), engine.name, snapshot, healths)
 
 
 def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Health]) -> Status:
     """Return the status that a snapshot and the health of its replicas, in the same order, come to.
+
+    All services of the stack are to run on this engine; one that has fewer replicas than wanted is not ready.
 
     A healthcheck that passes and prints an `error` is of something that lives, and cannot serve at the moment.
     """
@@ -57,7 +61,9 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
     health_of = {replica.id: health for replica, health in zip(snapshot.replicas, healths, strict=True)}
     names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.replicas)])
     details = {name: value for health in healths for name, value in health.told.items()}
-    why = next((each.reason for each in healths if not each.is_ready), "") or str(details.get("error") or "")
+    unready = (each.reason or "its healthcheck fails" for each in healths if not each.is_ready)
+    reasons = [*unready, *_missing(stack, snapshot), str(details.get("error") or "")]
+    why = next(filter(None, reasons), "")
     return Status(
         project=stack.project,
         engine=engine,
@@ -65,9 +71,19 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
         ready=bool(healths) and all(each.is_ready for each in healths) and not why,
         why=printable(why),
         release=_joined(one.release for one in snapshot.replicas),
-        services=tuple(_service(name, stack, snapshot.of(name), health_of) for name in names if snapshot.of(name)),
+        services=tuple(_service(name, stack, snapshot.of(name), health_of) for name in names if healths),
         details=details,
     )
+
+
+def _missing(stack: Stack, snapshot: Snapshot) -> list[str]:
+    """Return what is missing of the replicas that are wanted, a text a service."""
+    running = {one.name: sum(each.is_running for each in snapshot.of(one.name)) for one in stack.services}
+    return [
+        f"{one.name} has {running[one.name]} of {one.replicas} replicas; try: invoke up"
+        for one in stack.services
+        if running[one.name] < one.replicas
+    ]
 
 
 def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: Mapping[str, Health]) -> ServiceStatus:
@@ -76,7 +92,7 @@ def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: 
         service=name,
         replicas=sum(one.is_running for one in replicas),
         wanted=declared.replicas if declared else 0,
-        state=_joined(one.state for one in replicas),
+        state=_joined(one.state for one in replicas) or "missing",
         health=_joined("ready" if health_of[one.id].is_ready else "not ready" for one in replicas),
         release=_joined(one.release for one in replicas),
     )
