@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> int:
     if status == b"200":
         sys.stdout.write(f"{body}\n")
         return 0
-    sys.stdout.write(f"{json.dumps(_told(body) | {'error': _reason(body)})}\n")
+    answer = _json_object(body)
+    sys.stdout.write(f"{json.dumps(answer | {'error': _reason(answer)})}\n")
     status, headers, _ = ask(port, "/healthz")
     return int(not (status == b"200" and WAS_READY in headers.lower()))
 
@@ -46,19 +47,19 @@ def ask(port: int, path: str) -> tuple[bytes, bytes, str]:
     return b"".join(headers.split()[1:2]), headers, body.decode(errors="replace")
 
 
-def _told(body: str) -> dict[str, object]:
+def _json_object(body: str) -> dict[str, object]:
+    """Return the JSON object that a body is, an empty one for anything else."""
     try:
-        told = json.loads(body)
+        value = json.loads(body)
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _reason(body: str) -> str:
+def _reason(answer: dict[str, object]) -> str:
     """Return why the service is not ready, in words that are the operator's business and not every visitor's."""
-    told = _told(body)
-    if not body or told.get("pending"):
-        return str(told.get("error") or "it does not answer")
+    if not answer or answer.get("pending"):
+        return str(answer.get("error") or "it does not answer")
     from service.counter import NoIntegerError, open_counter  # noqa: PLC0415 - only where it is needed
     from twelfth_redis.errors import SettingsError, UnavailableError  # noqa: PLC0415
     from twelfth_redis.settings import read_settings  # noqa: PLC0415
@@ -67,7 +68,7 @@ def _reason(body: str) -> str:
         open_counter(read_settings(os.environ)).schema()
     except (SettingsError, UnavailableError, NoIntegerError) as error:
         return str(error)
-    return str(told.get("error") or "it was not ready a moment ago")
+    return str(answer.get("error") or "it was not ready a moment ago")
 
 
 if __name__ == "__main__":

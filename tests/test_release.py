@@ -115,7 +115,9 @@ def test_links_stay_links(context: Path, engine_name: str) -> None:
     (context / "Dockerfile").write_text(f"{DOCKERFILE}WORKDIR /app\nRUN {check}\n")
     prepare(engine_name, context, [])
 
-    for copy in context.glob(".twelfth/releases/*/app"):
+    copies = list(context.glob(".twelfth/releases/*/app"))
+    assert (engine_name == "local") == bool(copies)  # on Docker it was the build that checked
+    for copy in copies:
         subprocess.run(["sh", "-c", check], cwd=copy, check=True)  # noqa: S607
 
 

@@ -292,6 +292,15 @@ def test_recipe_is_that_of_what_was_made_from_it(site: Site) -> None:
     assert ("environment.LEVEL",) == differences(engine.recipe(changed) or {}, found)
 
 
+def test_service_runs_here_where_it_has_a_recipe(site: Site) -> None:
+    """One that says nothing of a life without containers has none on the engine that has no containers."""
+    engine = site.engine()
+    mute = replace(site.app, local=None)
+
+    assert engine.runs_here(site.app)
+    assert engine.runs_here(mute) == (engine.recipe(mute) is not None)
+
+
 def test_plan_of_what_is_there_is_empty(site: Site) -> None:
     """What the engine finds is what the stack declares."""
     assert () == lifecycle.plan_up(site.engine())

@@ -68,7 +68,7 @@ def test_service_that_lacks_replicas_is_not_ready(wanted: Service, row: tuple[ob
 @pytest.mark.parametrize("output", ["", "ok", "[1]", "{"])
 def test_output_that_is_no_object_tells_nothing(output: str) -> None:
     """Such as wget's."""
-    assert {} == Health(is_ready=True, output=output).told
+    assert {} == Health(is_ready=True, output=output).details
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,10 @@ class Engine(ABC):
         """Return the ports of this machine that a new replica of the service needs for itself."""
         return service.ports
 
+    def runs_here(self, service: Service) -> bool:  # noqa: ARG002 - by default an engine runs all
+        """Return whether the service is one that this engine runs; `recipe` has None for one that is not."""
+        return True
+
     @abstractmethod
     def why_unavailable(self) -> str:
         """Return why this engine cannot be used here and what to type next, or an empty string; within a second."""

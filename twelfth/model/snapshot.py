@@ -83,15 +83,15 @@ class Health:
     output: str = ""
 
     @property
-    def told(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         """Return the JSON object that the check printed, an empty one where it printed anything else."""
         try:
-            told = json.loads(self.output)
+            details = json.loads(self.output)
         except ValueError:
             return {}
-        return told if isinstance(told, dict) else {}
+        return details if isinstance(details, dict) else {}
 
     @property
     def reason(self) -> str:
         """Return why it is not ready, as the check says: the `error` of its JSON, else its last line."""
-        return str(self.told.get("error") or "") or (self.output.strip().splitlines() or [""])[-1]
+        return str(self.details.get("error") or "") or (self.output.strip().splitlines() or [""])[-1]

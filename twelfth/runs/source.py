@@ -31,11 +31,11 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
     if len({each.release or each.image for each in running}) > 1:
         names = ", ".join(f"{each.name} is {each.release or each.image}" for each in running)
         raise IdentityError(f"the workers disagree about the release: {names}; choose: --release ID")
-    _refuse_unlike(running)
+    _refuse_differences(running)
     return running[0]
 
 
-def _refuse_unlike(running: Sequence[Replica]) -> None:
+def _refuse_differences(running: Sequence[Replica]) -> None:
     """Raise `IdentityError` where replicas of one release differ, as an `up` that was not finished leaves them."""
     first, *others = running
     for other in others:

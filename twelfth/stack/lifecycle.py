@@ -31,8 +31,8 @@ def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
     """Return, by service, why what serves cannot serve at the moment, where a release command may cure that."""
     asked = [service.name for service in engine.stack.services if service.release_command]
     replicas = [each for name in asked for each in found.of(name)[:1] if each.is_running]
-    told = {each.service: engine.check_health(each).told for each in replicas}
-    return {name: str(said["error"]) for name, said in told.items() if said.get("error")}
+    details = {each.service: engine.check_health(each).details for each in replicas}
+    return {name: str(said["error"]) for name, said in details.items() if said.get("error")}
 
 
 def up(engine: Engine, report: Report, *, force: bool = False) -> str:

@@ -46,7 +46,7 @@ def status(engine: Engine) -> Status:
     """Return how the stack is now; asks the healthcheck of every replica."""
     snapshot = engine.observe()
     healths = [engine.check_health(each) for each in snapshot.replicas]
-    here = tuple(service for service in engine.stack.services if engine.recipe(service) is not None)
+    here = tuple(filter(engine.runs_here, engine.stack.services))
     return summary(replace(engine.stack, services=here), engine.name, snapshot, healths)
 
 
@@ -60,7 +60,7 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
     healths = tuple(healths)
     health_of = {replica.id: health for replica, health in zip(snapshot.replicas, healths, strict=True)}
     names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.replicas)])
-    details = {name: value for health in healths for name, value in health.told.items()}
+    details = {name: value for health in healths for name, value in health.details.items()}
     unready = (each.reason or "its healthcheck fails" for each in healths if not each.is_ready)
     reasons = [*unready, *_missing(stack, snapshot), str(details.get("error") or "")]
     why = next(filter(None, reasons), "")

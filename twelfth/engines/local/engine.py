@@ -49,6 +49,10 @@ class Local(Engine):
         port = service.local and service.local.port
         return (Port(port, port, LOOPBACK),) if port else ()
 
+    def runs_here(self, service: Service) -> bool:
+        """Return whether it says how it runs without containers."""
+        return service.local is not None
+
     def why_unavailable(self) -> str:
         """Return an empty string: all that it needs was installed with twelfth."""
         return ""
@@ -73,7 +77,7 @@ class Local(Engine):
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a process of the service would be made from; None where it has no `x-local`."""
-        if service.local is None:
+        if not self.runs_here(service):
             return None
         return process_spec.recipe(service, self.stack.directory, self._fill(service))
 
