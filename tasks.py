@@ -90,7 +90,8 @@ def test(c: Context) -> None:
 @command(takes_words=True)
 def bench(c: Context) -> None:
     """Time twelfth beside docker compose, redis-cli and others; what follows -- is the number of rounds."""
-    _develop(c, *(shlex.join(["python", f"bench/{name}.py", *words_after_dashes()]) for name in ("compare", "bulk")))
+    programs = ("bench/beside_compose.py", "bench/beside_redis_cli.py")
+    _develop(c, *(shlex.join(["python", program, *words_after_dashes()]) for program in programs))
 
 
 ns = project(__file__)

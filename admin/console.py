@@ -1,14 +1,12 @@
 """Open a Python prompt with the counter and the Redis client at hand."""
 
-from __future__ import annotations
-
 import code
 import os
 import sys
 
-from admin import _command
 from service.counter import open_counter
 from twelfth_redis.errors import SettingsError
+from twelfth_redis.programs import say
 from twelfth_redis.settings import read_settings
 
 
@@ -17,7 +15,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
-        _command.say("console", str(error))
+        say("console", str(error))
         return error.exit_code
     counter = open_counter(settings)
     names = {"__name__": "__console__", "counter": counter, "redis": counter.client}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -69,15 +70,11 @@ class Report:
 
 def sentence(url: str) -> str:
     """Return what one visit answers; raises `ServiceError` where nobody does, or something else than 200."""
-    connection = _connect(url)
-    try:
-        connection.request("GET", "/", headers={"Accept": "text/plain"})
-        answer = connection.getresponse()
-        text = answer.read().decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
-        raise ServiceError(f"{url} does not answer ({_reason(error)}); see: invoke status") from error
-    finally:
-        connection.close()
+    with contextlib.closing(_connect(url)) as connection:
+        try:
+            answer, text = _ask(connection, "text/plain")
+        except (OSError, http.client.HTTPException) as error:
+            raise ServiceError(f"{url} does not answer ({_reason(error)}); see: invoke status") from error
     if answer.status != http.HTTPStatus.OK:
         raise ServiceError(f"{url} answers {answer.status}: {text}; see: invoke logs")
     return text
@@ -127,21 +124,18 @@ def _percentile(ordered: list[float], share: int) -> float:
 
 
 def _visits(url: str, count: int, tell: Callable[[int], object], enough: threading.Event) -> Iterator[Answer]:
-    connection = _connect(url)
-    for _ in range(count):
-        if enough.is_set():
-            break
-        yield _visit(connection)
-        tell(1)
-    connection.close()
+    with contextlib.closing(_connect(url)) as connection:
+        for _ in range(count):
+            if enough.is_set():
+                break
+            yield _visit(connection)
+            tell(1)
 
 
 def _visit(connection: http.client.HTTPConnection) -> Answer:
     began = time.perf_counter()
     try:
-        connection.request("GET", "/", headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        text = answer.read()
+        answer, text = _ask(connection, "application/json")
     except (OSError, http.client.HTTPException) as error:
         connection.close()
         return Answer(time.perf_counter() - began, failure=_reason(error))
@@ -157,6 +151,12 @@ def _visit(connection: http.client.HTTPConnection) -> Answer:
 def _connect(url: str) -> http.client.HTTPConnection:
     where = urlsplit(url)
     return http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT)
+
+
+def _ask(connection: http.client.HTTPConnection, kind: str) -> tuple[http.client.HTTPResponse, str]:
+    connection.request("GET", "/", headers={"Accept": kind})
+    answer = connection.getresponse()
+    return answer, answer.read().decode(errors="replace").strip()
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from service.counter import Counter, NoIntegerError
 from service.middleware import ERROR, HITS, asked_path, log_requests
 from service.negotiation import prefers_json
 from twelfth_redis.errors import UnavailableError
-from twelfth_redis.schema.compatibility import pending
+from twelfth_redis.schema.revisions import pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -270,27 +270,29 @@ def _administer(job: Job, answer: Connection) -> None:
 
 def _main(job: Job) -> Callable[[list[str]], int]:
     from admin import migrate, reset, restore
+    from twelfth_redis import programs
 
-    return {"migrate": migrate.main, "reset": reset.main, "restore": restore.main}[job.command]
+    if job.command == "migrate" and job.folder:
+        return functools.partial(programs.migrate, job.folder)
+    programs_of_service: dict[str, Callable[[list[str]], int]]
+    programs_of_service = {"migrate": migrate.main, "reset": reset.main, "restore": restore.main}
+    return programs_of_service[job.command]
 
 
 @contextlib.contextmanager
 def smaller(job: Job) -> Iterator[None]:
     """Have batches and waits as short as a test needs them."""
-    import admin.migrate
     from service import counter
-    from twelfth_redis import connection, lock
+    from twelfth_redis import connection, lock, progress
     from twelfth_redis.backup import restore, sealed_gzip
-    from twelfth_redis.schema import migrator, pace
+    from twelfth_redis.schema import migrator
 
     hold_lock = functools.partial(lock.hold_lock, lease=job.lease)
     with contextlib.ExitStack() as patched:
         for module in (migrator, counter, restore):
             patched.enter_context(mock.patch.object(module, "hold_lock", hold_lock))
-        if job.folder:
-            patched.enter_context(mock.patch.object(admin.migrate, "MIGRATIONS", job.folder))
         patched.enter_context(mock.patch.object(sealed_gzip, "BLOCK", BYTES_OF_A_BATCH))
-        patched.enter_context(mock.patch.object(pace, "BATCH", KEYS_OF_A_BATCH))
+        patched.enter_context(mock.patch.object(progress, "BATCH", KEYS_OF_A_BATCH))
         patched.enter_context(mock.patch.object(connection, "PATIENCE_SECONDS", 0.2))
         yield
 

@@ -69,7 +69,6 @@ PURE = (
     "twelfth/engines/local/process_spec.py",
     "twelfth/compose/errors.py",
     "twelfth/compose/services.py",
-    "twelfth_redis/schema/compatibility.py",
     "twelfth_redis/schema/plan.py",
     "twelfth_redis/schema/status.py",
 )

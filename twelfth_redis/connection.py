@@ -4,17 +4,17 @@ redis-py 8 repeats a failed command ten times with backoff (`redis.client.Redis.
 twice when only its reply was lost. Here nothing is repeated.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
+import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from redis._parsers import _HiredisParser
@@ -23,13 +23,7 @@ from redis.retry import Retry
 from redis.utils import HIREDIS_AVAILABLE, SENTINEL
 
 from twelfth_redis.errors import RefusedError, UnavailableError
-from twelfth_redis.settings import read_settings
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterator, Mapping
-
-    from twelfth_redis.settings import Settings
+from twelfth_redis.settings import Settings, read_settings
 
 PATIENCE_SECONDS = 3.0
 """How long `connect` waits for a Redis that is starting, where only the asking is repeated, and for any connection."""

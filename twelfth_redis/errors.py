@@ -1,19 +1,8 @@
 """What goes wrong in words: each error is one line for the operator, and most name the next command to type.
 
-    RedisToolError            exit code 1
-    ├── RefusedError          what was asked for is not done
-    │   ├── LockLostError     somebody else has the lock now: nothing more is written
-    │   ├── MisuseError       what was asked for cannot be; exit code 2
-    │   └── StoppedError      a signal asked for the end; exit code 128 + its number
-    ├── SettingsError         the environment is wrong; exit code 2
-    ├── UnavailableError      Redis cannot be used right now
-    └── FormatError           the file is no backup that can be used
-
 Nothing here needs redis-py: a backup is verified without it. What redis-py raises is translated in one place,
 `twelfth_redis.connection.redis_errors`.
 """
-
-from __future__ import annotations
 
 import signal
 

@@ -7,27 +7,21 @@ no renewal touches. Every write is a transaction that watches the fence and read
 (https://redis.io/docs/latest/develop/using-commands/transactions/): once the lock changes hands, EXEC does nothing.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import secrets
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import redis
+from redis.client import Pipeline
 from redis.lock import Lock as RedisLock
 
 from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.keys import FENCE, LOCK
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from redis.client import Pipeline
 
 LEASE_SECONDS = 10.0
 """How long the lock of a process that died stays."""

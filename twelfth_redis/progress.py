@@ -1,26 +1,40 @@
-"""How far a long command is, for whoever waits: at most one line a second."""
-
-from __future__ import annotations
+"""How far a long command is, and how fast it may go."""
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-EVERY_SECONDS = 1.0
+BATCH = 1000
+"""Keys of one transaction: long enough to be fast, and short enough to hold nobody up for more than milliseconds."""
 
 
+@dataclass
 class Progress:
-    """The progress of one command."""
+    """What writes once a second how many keys are done, and allows so many a second at most (None: any number)."""
 
-    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        """Take what writes a line, and the clock."""
-        self._write, self._clock = write, clock
-        self._last = clock()
+    write: Callable[[str], None]
+    most: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
 
-    def update(self, keys: int) -> None:
-        """Write how many keys are done, if the last line was written long enough ago."""
-        if (now := self._clock()) - self._last >= EVERY_SECONDS:
-            self._last = now
-            self._write(f"{keys:,} keys so far")
+    def __post_init__(self) -> None:
+        """Count from here."""
+        self.start()
+
+    def start(self) -> None:
+        """Count from here again."""
+        self._started = self._last_line = self.clock()
+
+    @property
+    def batch(self) -> int:
+        """Return how many keys to take at once, no more than are allowed in a second."""
+        return BATCH if self.most is None else max(1, min(BATCH, int(self.most)))
+
+    def update(self, done: int) -> None:
+        """Write how many keys are done, if the last line is a second old; wait where they were done too fast."""
+        now = self.clock()
+        if now - self._last_line >= 1:
+            self._last_line = now
+            self.write(f"{done:,} keys so far")
+        if self.most and (early := self._started + done / self.most - now) > 0:
+            self.pause(early)

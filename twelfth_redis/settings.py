@@ -1,16 +1,11 @@
 """Where Redis is and how to sign in, read from the environment: REDIS_URL, else HOST_REDIS and PORT_REDIS."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from twelfth_redis.errors import SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"})
 """What the query of a rediss:// address may say, with redis-py's own names."""

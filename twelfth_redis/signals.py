@@ -1,15 +1,11 @@
 """A signal as an error, so that what was started is cleaned up on the way out."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterator
+from typing import NoReturn
 
 from twelfth_redis.errors import StoppedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

@@ -11,6 +11,7 @@ import redis
 
 from service.schema import MIGRATIONS
 from tests.real_redis import RealRedis
+from twelfth_redis import keys
 from twelfth_redis.backup.restore import Restored, Restorer
 from twelfth_redis.backup.write import Written, backup
 from twelfth_redis.lock import owner
@@ -19,6 +20,8 @@ from twelfth_redis.schema.migration import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+LOCK, FENCE, MARK, HISTORY = (key.encode() for key in (keys.LOCK, keys.FENCE, keys.MARK, keys.HISTORY))
 
 FAR = 4_102_444_800_123
 """An expiry, in ms: the year 2100."""

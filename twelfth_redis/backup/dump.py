@@ -4,49 +4,35 @@ A script (https://redis.io/docs/latest/develop/programmability/eval-intro/) is a
 only reads and says so, hence runs on a replica and where memory is short. It is sent each time: Redis may forget it.
 """
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from twelfth_redis.backup.format import (
-    EACH,
-    FENCE,
-    HEAD,
-    HISTORY,
-    LARGEST,
-    LOCK,
-    LONGEST,
-    MARK,
-    TAIL,
-    WHOLE,
-    beginning,
-    shown,
-)
+import redis
+
+from twelfth_redis.backup.format import EACH, HEAD, LARGEST, LONGEST, TAIL, WHOLE, beginning, shown
 from twelfth_redis.backup.raw_connection import RawConnection, packed
 from twelfth_redis.backup.server_info import observe
 from twelfth_redis.errors import RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import redis
+from twelfth_redis.keys import FENCE, HISTORY, LOCK, MARK
 
 WHOLE_KEYS, WHOLE_BYTES = 10_000, 32 << 20
 """What is taken at one point in time: as much as keeps other clients waiting for some 0.1 s."""
+WHOLE_SCAN = 10 * WHOLE_KEYS
+"""What SCAN is to count up to for that: however sparse its table is, all keys come at once."""
 PAGE_KEYS, PAGE_BYTES = 1000, 1 << 20
 """What is taken at once of more than that: 2 to 5 ms."""
 DUMPED = 2
 """How often a value is in Redis's memory on top while it is dumped: as a payload, and as a reply."""
 
-_READS = r"""#!lua flags=no-writes
+_SCRIPT = r"""#!lua flags=no-writes
 local HEAD, FOREVER, TAIL = '{head}', '\r\n$1\r\n0\r\n', '{tail}'
 local call, format = redis.call, string.format
 -- Where nothing of this database expires, nobody has to ask each key; that holds as long as this script runs.
 local expires = string.match(call('INFO', 'keyspace'), 'db' .. ARGV[1] .. ':keys=%d+,expires=(%d+)') ~= '0'
 local most = tonumber(ARGV[2])
-local taken, keys, bytes, apart = {}, 0, 0, {}
+local taken, keys, bytes, apart, seen = {}, 0, 0, {}, {}
 
 local function expiry(key)
   local at = expires and call('PEXPIRETIME', key) or -1
@@ -65,7 +51,8 @@ end})
 
 -- What is large goes apart: in here it would be in memory five times. Each of its elements is asked for its size.
 local function take(key)
-  if key == '{lock}' or key == '{fence}' or key == '{mark}' then return end
+  if seen[key] or key == '{lock}' or key == '{fence}' or key == '{mark}' then return end
+  seen[key] = true -- SCAN may name a key twice
   local usage = call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0
   local between = usage <= most and #key <= {longest} and expiry(key)
   if not between then
@@ -79,38 +66,23 @@ local function take(key)
     taken[keys] = HEAD .. size[#key] .. key .. between .. size[#payload] .. payload .. TAIL
   end
 end
-"""
 
-_PAGE = r"""
-local cursor, left, first = ARGV[3], {}, 5
-local names = {}
-if #ARGV >= first then
-  for i = first, #ARGV do names[#names + 1] = ARGV[i] end
-else
+local cursor, names, left, first = ARGV[3], {}, {}, 5
+for i = first, #ARGV do names[#names + 1] = ARGV[i] end
+if #names == 0 then
   local page = call('SCAN', cursor, 'COUNT', ARGV[4])
   cursor, names = page[1], page[2]
 end
 for _, key in ipairs(names) do
   if bytes < most then take(key) else left[#left + 1] = key end
 end
-return {cursor, keys, table.concat(taken), apart, left}
-"""
-
-_ALL = r"""
-local cursor, seen, limit = '0', {}, tonumber(ARGV[3])
-repeat
-  local page = call('SCAN', cursor, 'COUNT', 1000)
-  cursor = page[1]
-  for _, key in ipairs(page[2]) do
-    if not seen[key] then take(key) end
-    seen[key] = true
-    if bytes > most or keys > limit or #apart > 0 then return false end
-  end
-until cursor == '0'
 local revisions = {}
 if call('TYPE', '{history}').ok == 'hash' then revisions = call('HKEYS', '{history}') end
-return {keys, table.concat(taken), revisions}
+return {cursor, keys, table.concat(taken), apart, left, revisions}
 """
+_WORDS = {"lock": LOCK, "fence": FENCE, "mark": MARK, "history": HISTORY, "longest": str(LONGEST)}
+for _name, _word in (_WORDS | {"head": HEAD.decode(), "tail": TAIL.decode()}).items():
+    _SCRIPT = _SCRIPT.replace(f"{{{_name}}}", _word.replace("\r\n", r"\r\n"))
 
 
 @dataclass(frozen=True)
@@ -134,25 +106,32 @@ class Snapshot:
 def snapshot(client: redis.Redis, database: int) -> Snapshot:
     """Return all keys at one point in time where they are few, else page by page, each key by itself."""
     expected = client.dbsize()
-    few = expected <= WHOLE_KEYS and _run(client, _WHOLE, database, WHOLE_BYTES, WHOLE_KEYS)
-    if few:
-        keys, commands, revisions = few
-        return Snapshot(WHOLE, _sorted(revisions), keys, iter([Page(keys, commands)] if keys else []))
-    revisions = client.hkeys(HISTORY) if client.type(HISTORY) == b"hash" else []
-    return Snapshot(EACH, _sorted(revisions), expected, _pages(client, database))
+    few = expected <= WHOLE_KEYS
+    first = _taken(client, database, WHOLE_BYTES, b"0", WHOLE_SCAN) if few else _taken(client, database)
+    cursor, keys, _, apart, left, names = first
+    whole = few and cursor == b"0" and not apart and not left
+    revisions = tuple(sorted(name.decode(errors="backslashreplace") for name in names))
+    return Snapshot(WHOLE if whole else EACH, revisions, keys if whole else expected, _pages(client, database, first))
 
 
-def _pages(client: redis.Redis, database: int) -> Iterator[Page]:
-    """Yield page after page; a key may come twice where the table of keys is being resized (SCAN's guarantees)."""
-    cursor: bytes = b"0"
-    left: list[bytes] = []
+def _taken(
+    client: redis.Redis, database: int, most: int = 0, cursor: bytes = b"0", count: int = 0, *names: bytes
+) -> Any:  # noqa: ANN401 - what the script returns
+    """Take keys from a cursor on, or of these names; return the next cursor, how many, their commands, what is left."""
+    words = (database, most or PAGE_BYTES, cursor, count or PAGE_KEYS, *names)
+    return client.execute_command("EVAL", _SCRIPT, 0, *words)  # type: ignore[no-untyped-call]
+
+
+def _pages(client: redis.Redis, database: int, taken: Any) -> Iterator[Page]:  # noqa: ANN401
+    """Yield what was taken, and page after page; a key may come twice where the table of keys is being resized."""
     while True:
-        cursor, count, commands, apart, left = _run(client, _PAGES, database, PAGE_BYTES, cursor, PAGE_KEYS, *left)
+        cursor, count, commands, apart, left, _ = taken
         if count:
             yield Page(count, commands)
         yield from _large(client, apart)
         if cursor == b"0" and not left:
             return
+        taken = _taken(client, database, 0, cursor, 0, *left)
 
 
 def _large(client: redis.Redis, keys: list[bytes]) -> Iterator[Page]:
@@ -194,25 +173,3 @@ def _pieces(raw: RawConnection, key: bytes) -> Iterator[Page]:
 
 
 _FIX = "split or delete it, then repeat the backup"
-
-
-def _run(client: redis.Redis, script: str, *arguments: bytes | int) -> Any:  # noqa: ANN401 - what the script returns
-    return client.execute_command("EVAL", script, 0, *arguments)  # type: ignore[no-untyped-call]
-
-
-def _sorted(revisions: Iterable[bytes | str]) -> tuple[str, ...]:
-    return tuple(
-        sorted(name if isinstance(name, str) else name.decode(errors="backslashreplace") for name in revisions)
-    )
-
-
-def _script(text: str) -> str:
-    """Return the script with the names and the shape of the format in it."""
-    words = {"{lock}": LOCK, "{fence}": FENCE, "{mark}": MARK, "{history}": HISTORY, "{head}": HEAD, "{tail}": TAIL}
-    words["{longest}"] = b"%d" % LONGEST
-    for name, word in words.items():
-        text = text.replace(name, word.decode().replace("\r\n", r"\r\n"))
-    return text
-
-
-_PAGES, _WHOLE = _script(_READS + _PAGE), _script(_READS + _ALL)

@@ -5,29 +5,23 @@ one `RESTORE key ttl payload REPLACE ABSTTL` a key, `ECHO` trailer. So `zcat FIL
 Nothing here needs Redis.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from twelfth_redis import keys
 from twelfth_redis.errors import FormatError
 
 FORMAT = 1
 WHOLE = "one point in time"
 EACH = "each key by itself"
 
-LOCK, FENCE, MARK = keys.LOCK.encode(), keys.FENCE.encode(), keys.MARK.encode()
-MOMENTARY = frozenset({LOCK, FENCE, MARK})
-"""The keys that belong to the moment and not to the data: no backup holds them."""
-HISTORY = keys.HISTORY.encode()
-"""The record of applied migrations, a hash with a field a revision; it is data like any other."""
-
 LONGEST = 999_999
 """How many bytes the name of a key may have: names are held in memory, many at once."""
 LARGEST = 512 << 20
 """What Redis takes at most as one argument, unless configured otherwise (proto-max-bulk-len), hence as one payload."""
+
+HIGHEST_PAYLOAD = 0xFFFF
+"""The highest version that a payload can have: it is written in two bytes."""
 
 SHOWN = 60
 """How many bytes of a key's name a message shows: about a line."""
@@ -134,6 +128,17 @@ def payload_version(payload: bytes) -> int:
     return int.from_bytes(payload[-10:-8], "little")
 
 
+def empty_payload(version: int) -> bytes:
+    """Return a payload of that version without a value: whoever can read the version refuses it for that."""
+    text = b"\xff" + version.to_bytes(2, "little")
+    crc = 0
+    for byte in text:  # CRC-64/Redis, bit by bit
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x95AC9329AC4BC9B5 * (crc & 1)
+    return text + crc.to_bytes(8, "little")
+
+
 def _echo(fields: dict[str, object]) -> bytes:
     return command(b"ECHO", json.dumps(fields, separators=(",", ":")).encode())
 
@@ -152,6 +157,7 @@ def _sound(manifest: Manifest) -> bool:
     words = (manifest.time, manifest.server, manifest.release, manifest.run, manifest.operator, *manifest.revisions)
     return (
         all(type(number) is int and number >= 0 for number in numbers)
+        and manifest.payload <= HIGHEST_PAYLOAD
         and all(isinstance(word, str) for word in words)
         and manifest.guarantee in (WHOLE, EACH)
     )

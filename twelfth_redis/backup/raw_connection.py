@@ -4,14 +4,9 @@ redis-py takes some µs to pack a command and some to read a reply, several time
 which it uses too, takes a tenth. The connection itself (address, TLS, password, timeouts) is redis-py's.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import redis
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RECEIVED = 1 << 16
 PIECE = 1 << 20

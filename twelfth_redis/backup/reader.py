@@ -3,28 +3,14 @@
 Every byte is accounted for: a command of any other shape is no backup's, so nothing can be smuggled in.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from twelfth_redis.backup.format import (
-    HEAD,
-    LOCK,
-    LONGEST,
-    MOMENTARY,
-    TAIL,
-    Manifest,
-    Trailer,
-    read_manifest,
-    read_trailer,
-)
+from twelfth_redis.backup.format import HEAD, LONGEST, TAIL, Manifest, Trailer, read_manifest, read_trailer
 from twelfth_redis.errors import FormatError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from twelfth_redis.keys import LOCK, MOMENTARY
 
 MOST_KEYS = 1000
 """How many keys a batch has at most; in bytes it has some unpacked blocks at most."""
@@ -194,4 +180,4 @@ def _wanted(held: bytes, at: int) -> int:
 def _refuse_momentary(batch: Batch) -> None:
     """Raise FormatError where a key belongs to the moment: it would undo the lock, or the mark."""
     if not MOMENTARY.isdisjoint(batch.keys):
-        raise FormatError(f"it holds a key that no backup has, such as {LOCK.decode()}; {_COPY}")
+        raise FormatError(f"it holds a key that no backup has, such as {LOCK}; {_COPY}")

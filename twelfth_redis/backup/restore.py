@@ -1,36 +1,32 @@
 """Put the data of a backup in the place of all data of a database, at once, after every byte of it was checked."""
 
-from __future__ import annotations
-
 import contextlib
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import redis
 
 from twelfth_redis.backup.dump import WHOLE_BYTES
-from twelfth_redis.backup.format import Manifest, printable, shown
+from twelfth_redis.backup.format import Manifest, empty_payload, printable, shown
 from twelfth_redis.backup.prefetch import prefetched
-from twelfth_redis.backup.reader import Reader
+from twelfth_redis.backup.reader import Batch, Reader
 from twelfth_redis.backup.sealed_gzip import unpacked
 from twelfth_redis.backup.server_info import ServerInfo, observe
 from twelfth_redis.backup.staging import StagingDatabase, claim
-from twelfth_redis.backup.tally import Tally
 from twelfth_redis.errors import FormatError, RefusedError
-from twelfth_redis.lock import hold_lock
+from twelfth_redis.keys import MARK
+from twelfth_redis.lock import HeldLock, Owner, hold_lock
 from twelfth_redis.schema import history
-from twelfth_redis.schema.compatibility import pending, problems
+from twelfth_redis.schema.migration import Migration
+from twelfth_redis.schema.plan import problems
+from twelfth_redis.schema.revisions import pending
 from twelfth_redis.signals import ignore_signals, stop_hint
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from twelfth_redis.backup.reader import Batch
-    from twelfth_redis.lock import HeldLock, Owner
-    from twelfth_redis.schema.migration import Migration
-
 UNCHANGED = "the data is as it was"
+UNREADABLE = "version or checksum"
+"""What RESTORE says of a payload of a newer server, or of one whose CRC-64 is wrong."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +65,15 @@ class Restorer:
         """
         with _unchanged_hint():
             reader = Reader(unpacked(stream))
-            server = observe(self.client)
-            _refuse_replica(server)
+            server = _fit_server(self.client, reader.manifest)
             with (
                 hold_lock(self.client, self.owner, wait=self.wait) as lock,
                 claim(lock, server.database) as staging,
             ):
                 _refuse_full(self.client, reader.manifest)
-                tally = _load(lock, server, staging, reader, self.progress)
+                _load(lock, server, staging, reader, self.progress)
                 missing = self._check_compatible(staging)
-                return _swap(staging, reader.manifest, tally, missing)
+                return _swap(staging, reader.manifest, missing)
 
     def _check_compatible(self, staging: StagingDatabase) -> tuple[str, ...]:
         """Return the revisions that are pending; raises RefusedError where the release cannot use what was loaded."""
@@ -88,10 +83,26 @@ class Restorer:
         return pending((migration.revision for migration in self.migrations), past.applied)
 
 
-def _refuse_replica(server: ServerInfo) -> None:
-    """Raise RefusedError where nothing can be loaded at all."""
+def refuse_unrestorable(client: redis.Redis, stream: BinaryIO) -> None:
+    """Raise RefusedError where this server cannot take the backup, of which only the head is read; change nothing."""
+    with _unchanged_hint():
+        _fit_server(client, Reader(unpacked(stream)).manifest)
+
+
+def _fit_server(client: redis.Redis, manifest: Manifest) -> ServerInfo:
+    """Return what the server says of itself; raises RefusedError where nothing of the backup could be loaded."""
+    server = observe(client)
     if server.replica:
         raise RefusedError("this Redis is a replica, and follows its primary; point REDIS_URL to that, and repeat it")
+    try:  # it holds no value, so it is never written, but refused: for its version first
+        client.restore(MARK, 0, empty_payload(manifest.payload))
+    except redis.ResponseError as error:
+        if manifest.payload and UNREADABLE in str(error):
+            raise RefusedError(
+                f"{server.name} cannot read what {printable(manifest.server)} wrote (payload version "
+                f"{manifest.payload}); restore it on a server like that; {UNCHANGED}"
+            ) from error
+    return server
 
 
 FREED_SECONDS = 10.0
@@ -112,22 +123,17 @@ def _refuse_full(client: redis.Redis, manifest: Manifest) -> None:
 
 def _load(
     lock: HeldLock, server: ServerInfo, staging: StagingDatabase, reader: Reader, progress: Callable[[int], None]
-) -> Tally:
-    """Load all of the backup into the staging database; return what was counted.
-
-    The file is known to be right when this returns.
-    """
-    tally = Tally(started=lock.client.time()[0])
+) -> None:
+    """Load all of the backup into the staging database; the file is known to be right when this returns."""
     try:
         batches = prefetched(reader.batches())
         for batch in batches:
             if server.evicts or batch.more:
                 _refuse_crowding(lock.client, batch)
-            tally.add(batch, staging.load(batch, _rest(batch, batches)))
-            progress(tally.count)
+            staging.load(batch, _rest(batch, batches))
+            progress(staging.tally.count)
     except redis.ResponseError as error:
-        raise _explained(error, reader.manifest, staging) from error
-    return tally
+        raise RefusedError(f"{_meaning(error)}; {UNCHANGED}") from error
 
 
 def _rest(batch: Batch, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -158,29 +164,21 @@ def _refuse_crowding(client: redis.Redis, batch: Batch) -> None:
         )
 
 
-def _explained(error: redis.ResponseError, manifest: Manifest, staging: StagingDatabase) -> RefusedError:
+def _meaning(error: redis.ResponseError) -> str:
     """Return what a refused RESTORE means."""
     text = str(error)
-    if "version or checksum" in text:
-        return RefusedError(
-            f"this server, with payload version {staging.payload_version()}, cannot read what "
-            f"{printable(manifest.server)} wrote, with {manifest.payload}, or a key is damaged; "
-            "restore it on a server like that, or: invoke verify FILE"
-        )
+    if UNREADABLE in text or "Bad data format" in text:
+        return "a key of it is damaged; use another copy of the file, after: invoke verify FILE"
     if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text:
-        return RefusedError(f"Redis has no memory left to load it aside; raise maxmemory, then repeat it; {UNCHANGED}")
-    if "Bad data format" in text:
-        return RefusedError(
-            f"a key of it is damaged; use another copy of the file, after: invoke verify FILE; {UNCHANGED}"
-        )
-    return RefusedError(f"Redis refuses: {text}; {UNCHANGED}")
+        return "Redis has no memory left to load it aside; raise maxmemory, then repeat it"
+    return f"Redis refuses: {text}"
 
 
-def _swap(staging: StagingDatabase, manifest: Manifest, tally: Tally, missing: tuple[str, ...]) -> Restored:
+def _swap(staging: StagingDatabase, manifest: Manifest, missing: tuple[str, ...]) -> Restored:
     """Swap it in; from here on it is too late to be stopped."""
     ignore_signals()
     try:
-        return Restored(manifest, *staging.swap(tally), missing)
+        return Restored(manifest, *staging.swap(), missing)
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise RefusedError(
             f"Redis went away ({error}) during the swap: either all is as before, or all as in the backup; "

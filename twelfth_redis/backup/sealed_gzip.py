@@ -5,21 +5,16 @@ the empty member carries the SHA-256 of every byte before it, in a field that gz
 packed again by others has no seal: its gzip has one member, and the checksums inside tell whether it is right.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
-import struct
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Generator, Iterator
+from typing import Any, BinaryIO
 
 from twelfth_redis.errors import FormatError
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
 HEADER = bytes.fromhex("1f8b 08 00 00000000 04 03")
-"""gzip, deflate, no flags, no time, fastest, Unix: what `gzip -1` writes from a pipe."""
+"""gzip, deflate, no flags, no time, fastest, Unix: what zlib writes, and `gzip -1` from a pipe."""
 MAGIC = HEADER[:3]
 
 BLOCK = 1 << 20
@@ -40,27 +35,22 @@ _FOREIGN = {
 
 
 class SealedGzipWriter:
-    """Compresses a backup, quickly."""
+    """Compresses a backup, quickly; `size` is how many bytes were written."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        """Take the stream that it writes to, and write the header."""
+        """Take the stream that it writes to."""
         self._stream = stream
-        self._deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-        self._checksum = self._plain = 0
+        self._gzip = zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
         self._sha256 = hashlib.sha256()
         self.size = 0
-        """How many bytes were written."""
-        self._put(HEADER)
 
     def write(self, block: bytes) -> None:
         """Write a block, now or with a later one."""
-        self._checksum = zlib.crc32(block, self._checksum)
-        self._plain += len(block)
-        self._put(self._deflate.compress(block))
+        self._put(self._gzip.compress(block))
 
     def close(self) -> None:
-        """Write what is left, and the end of the gzip; the stream stays open."""
-        self._put(self._deflate.flush() + struct.pack("<II", self._checksum, self._plain & 0xFFFFFFFF))
+        """Write what is left, and the seal; the stream stays open."""
+        self._put(self._gzip.flush())
         self._put(_seal(self._sha256.digest()))
         self._stream.flush()
 

@@ -1,16 +1,10 @@
 """What backup and restore must know of the server before they begin (https://redis.io/docs/latest/commands/info/)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import redis
 
 from twelfth_redis.errors import RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import redis
 
 
 @dataclass(frozen=True)
@@ -21,8 +15,6 @@ class ServerInfo:
     """
 
     name: str
-    version: str
-    cluster: bool
     replica: bool
     memory: int
     limit: int
@@ -30,10 +22,6 @@ class ServerInfo:
     dataset: int
     freeing: int
     database: int
-
-    def __str__(self) -> str:
-        """Return name and version."""
-        return f"{self.name} {self.version}"
 
     @property
     def evicts(self) -> bool:
@@ -47,30 +35,18 @@ class ServerInfo:
 
 def observe(client: redis.Redis) -> ServerInfo:
     """Return what the server says; raises RefusedError where it is a cluster: its keys are not all in one place."""
-    server = read_info(client.info(), int(client.connection_pool.connection_kwargs.get("db") or 0))
-    if server.cluster:
+    info = client.info()
+    if str(info.get("cluster_enabled")) == "1":
         raise RefusedError("this Redis is a cluster, which is not honoured; use its own tools: redis-cli --cluster")
-    return server
-
-
-def read_info(info: Mapping[str, object], database: int) -> ServerInfo:
-    """Return what an INFO says; Valkey goes by its own name and version."""
-    name = str(info.get("server_name", "redis"))
-    version = info.get(f"{name}_version") or info.get("redis_version")
+    product = str(info.get("server_name", "redis"))  # Valkey goes by its own name and version
+    memory = int(info.get("used_memory", 0))
     return ServerInfo(
-        name=name,
-        version=str(version),
-        cluster=str(info.get("cluster_enabled")) == "1",
+        name=f"{product} {info.get(f'{product}_version') or info.get('redis_version')}",
         replica=info.get("role") == "slave",
-        memory=_number(info, "used_memory"),
-        limit=_number(info, "maxmemory"),
+        memory=memory,
+        limit=int(info.get("maxmemory", 0)),
         policy=str(info.get("maxmemory_policy", "noeviction")),
-        dataset=max(0, _number(info, "used_memory") - _number(info, "used_memory_startup")),
-        freeing=_number(info, "lazyfree_pending_objects"),
-        database=database,
+        dataset=max(0, memory - int(info.get("used_memory_startup", 0))),
+        freeing=int(info.get("lazyfree_pending_objects", 0)),
+        database=int(client.connection_pool.connection_kwargs.get("db") or 0),
     )
-
-
-def _number(info: Mapping[str, object], name: str) -> int:
-    found = info.get(name)
-    return found if isinstance(found, int) else 0

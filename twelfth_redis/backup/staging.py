@@ -5,26 +5,20 @@ recognised by the next one of the same database, which holds the lock and so kno
 written is fenced: loading and swapping by the lock, flushing by the mark.
 """
 
-from __future__ import annotations
-
 import contextlib
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import redis
 
-from twelfth_redis.backup.format import payload_version
 from twelfth_redis.backup.raw_connection import RawConnection, packed
+from twelfth_redis.backup.reader import Batch
 from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.keys import FENCE, LOCK, MARK
-from twelfth_redis.lock import ATTEMPTS, retry_on_conflict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from twelfth_redis.backup.reader import Batch
-    from twelfth_redis.backup.tally import Tally
-    from twelfth_redis.lock import HeldLock
+from twelfth_redis.lock import ATTEMPTS, HeldLock, retry_on_conflict
 
 _CLAIM = """#!lua
 local live, prefix, mine = tonumber(ARGV[1]), ARGV[2], ARGV[3]
@@ -49,6 +43,36 @@ return {databases, found}
 """
 
 
+HORIZON_SECONDS = 86_400
+"""Keys that expire later than that after the start are not counted by the second: no restore takes so long."""
+
+
+@dataclass
+class Tally:
+    """Commands so far, keys that came again, and how many expire in which second; `started` in seconds since 1970."""
+
+    started: int
+    count: int = 0
+    again: int = 0
+    _expiring: Counter[int] = field(default_factory=Counter)
+
+    def add(self, batch: Batch, again: int) -> None:
+        """Count a batch, of whose keys `again` were there already."""
+        self.count += batch.count
+        self.again += again
+        last = self.started + HORIZON_SECONDS
+        self._expiring.update(min(max(int(at) // 1000, self.started - 1), last) for at in batch.expiries if at != b"0")
+
+    def expired(self, now: int) -> int:
+        """Return how many keys may be gone by `now`, in seconds since 1970."""
+        return sum(count for second, count in self._expiring.items() if second <= now)
+
+    def fits(self, found: int, now: int) -> bool:
+        """Return whether so many keys are what must be there: all but those that came again, or may be gone."""
+        most = self.count - self.again
+        return most - self.expired(now) <= found <= most
+
+
 class StagingDatabase:
     """A database that a restore loads into, while it is this restore's."""
 
@@ -58,23 +82,25 @@ class StagingDatabase:
         self.number = number
         self.client = client_of(lock.client, number)
         """A client of the staging database."""
+        self.tally = Tally(started=lock.client.time()[0])
+        """What was loaded."""
         self._raw = RawConnection(lock.client)
         self._fence = (
             *(packed("SELECT", live), packed("WATCH", FENCE), packed("MGET", FENCE, LOCK)),
             *(packed("SELECT", number), packed("WATCH", MARK), packed("GET", MARK)),
         )
 
-    def load(self, batch: Batch, rest: Iterable[Batch] = ()) -> int:
-        """Bring back the keys of a batch, and return how many of them came for another time.
+    def load(self, batch: Batch, rest: Iterable[Batch] = ()) -> None:
+        """Bring back the keys of a batch, and count them.
 
         The `rest` of a value that is large comes while it is sent, hence once only. Raises LockLostError, and
         redis.ResponseError where Redis refuses a key.
         """
         keys = set(batch.keys)
-        again = 0
+        there: Any = 0
 
         def attempt() -> None:
-            nonlocal again
+            nonlocal there
             self._raw.send(*self._fence, packed("MULTI"), packed("EXISTS", *keys), batch.commands)
             self._check(self._raw.receive(len(self._fence)))
             for piece in rest:
@@ -82,7 +108,6 @@ class StagingDatabase:
             self._raw.receive(2 + batch.count)
             self._raw.send(packed("EXEC"))
             there = self._raw.executed()[0]
-            again = batch.count - len(keys) + (there if isinstance(there, int) else 0)
 
         try:
             retry_on_conflict(attempt, 1 if batch.more else ATTEMPTS)
@@ -90,7 +115,7 @@ class StagingDatabase:
             raise LockLostError(
                 f"the lock or database {self.number} changed hands meanwhile; repeat the restore"
             ) from None
-        return again
+        self.tally.add(batch, batch.count - len(keys) + there)
 
     def _check(self, replies: list[object]) -> None:
         """Raise LockLostError where the lock or this database is not ours: what follows is not sent then."""
@@ -99,44 +124,14 @@ class StagingDatabase:
             self._lock.check(self._lock.client)
             raise LockLostError(f"database {self.number}, where the backup was loaded, was flushed; repeat the restore")
 
-    def payload_version(self) -> int:
-        """Return the version of what this server's DUMP gives."""
-        return payload_version(self.client.dump(MARK) or b"")
-
-    def swap(self, tally: Tally) -> tuple[int, int]:
+    def swap(self) -> tuple[int, int]:
         """Make what was loaded live at once, and stage what was live; the lock goes along.
 
         Returns how many keys are live now, and how many were. Raises RefusedError where other keys are there than were
         loaded, and LockLostError; then nothing was swapped.
         """
         count = 0
-
-        def attempt() -> None:
-            nonlocal count
-            self._raw.send(*self._fence, packed("DBSIZE"), packed("TIME"))
-            *fence, found, now = self._raw.receive(len(self._fence) + 2)
-            self._check(fence)
-            count = self._counted(tally, found, now)
-            commands = self._swapping()
-            self._raw.send(packed("MULTI"), *commands, packed("EXEC"))
-            self._raw.receive(1 + len(commands))
-            self._raw.executed()
-
-        retry_on_conflict(attempt)
-        return count, int(self.client.dbsize()) - 3  # the lock, its fence and the mark
-
-    def _counted(self, tally: Tally, found: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
-        """Return how many keys are staged; raises RefusedError where they are not those loaded, less those expired."""
-        count = int(found) - 1  # the mark
-        if not tally.fits(count, int(now[0])):
-            raise RefusedError(
-                f"{count:,} keys are there of {tally.count - tally.again:,} that were loaded aside: somebody else "
-                f"writes to database {self.number}, or Redis evicts keys; the data is as it was, repeat the restore"
-            )
-        return count
-
-    def _swapping(self) -> tuple[bytes, ...]:
-        return (
+        commands = (
             packed("SELECT", self._live),
             *(packed("COPY", key, key, "DB", self.number, "REPLACE") for key in (LOCK, FENCE)),
             packed("SELECT", self.number),
@@ -144,6 +139,29 @@ class StagingDatabase:
             packed("SWAPDB", self._live, self.number),
             packed("SET", MARK, self._mark),  # in what was live until now
         )
+
+        def attempt() -> None:
+            nonlocal count
+            self._raw.send(*self._fence, packed("DBSIZE"), packed("TIME"))
+            *fence, found, now = self._raw.receive(len(self._fence) + 2)
+            self._check(fence)
+            count = self._counted(found, now)
+            self._raw.send(packed("MULTI"), *commands, packed("EXEC"))
+            self._raw.receive(1 + len(commands))
+            self._raw.executed()
+
+        retry_on_conflict(attempt)
+        return count, int(self.client.dbsize()) - 3  # the lock, its fence and the mark
+
+    def _counted(self, found: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
+        """Return how many keys are staged; raises RefusedError where they are not those loaded, less those expired."""
+        count, tally = int(found) - 1, self.tally  # the mark is none
+        if not tally.fits(count, int(now[0])):
+            raise RefusedError(
+                f"{count:,} keys are there of {tally.count - tally.again:,} that were loaded aside: somebody else "
+                f"writes to database {self.number}, or Redis evicts keys; the data is as it was, repeat the restore"
+            )
+        return count
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -203,12 +221,9 @@ def _selected(client: redis.Redis) -> set[int]:
 def _crowded(databases: int) -> str:
     if databases == 0:
         return "this user of Redis may not SELECT other databases, and a restore loads the file aside; allow it SELECT"
+    why = f"each of the {databases} databases of this Redis holds data or is in use, and a restore needs an empty one"
     if databases == 1:
         why = "this Redis has one database only, and a restore needs a second to load the file aside"
-    else:
-        why = (
-            f"each of the {databases} databases of this Redis holds data or is in use, and a restore needs an empty one"
-        )
     over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
     return f"{why}; give it one more (databases {databases + 1}), {over}"
 

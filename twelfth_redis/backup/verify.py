@@ -1,18 +1,13 @@
 """Check a backup from the first byte to the last; nothing here needs Redis."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-from twelfth_redis.backup.format import printable
+from twelfth_redis.backup.format import Manifest, Trailer, printable
 from twelfth_redis.backup.prefetch import prefetched
 from twelfth_redis.backup.reader import Reader
 from twelfth_redis.backup.sealed_gzip import unpacked
 from twelfth_redis.errors import FormatError
-
-if TYPE_CHECKING:
-    from twelfth_redis.backup.format import Manifest, Trailer
 
 
 @dataclass(frozen=True)

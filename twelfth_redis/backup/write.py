@@ -1,32 +1,25 @@
 """Write a backup of all keys of a database."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import redis
+from redis.client import Pipeline
 
-from twelfth_redis.backup.dump import Page, Snapshot, snapshot
+from twelfth_redis.backup.dump import Page, snapshot
 from twelfth_redis.backup.format import EACH, TAIL, Manifest, Trailer, closing, opening, payload_version
 from twelfth_redis.backup.prefetch import prefetched
 from twelfth_redis.backup.reader import first_commands
 from twelfth_redis.backup.sealed_gzip import SealedGzipWriter
-from twelfth_redis.backup.server_info import ServerInfo, observe
+from twelfth_redis.backup.server_info import observe
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import FENCE, LOCK
-from twelfth_redis.lock import raise_broken_connection, read_owner
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from redis.client import Pipeline
-
-    from twelfth_redis.lock import Owner
+from twelfth_redis.lock import Owner, raise_broken_connection, read_owner
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,19 @@ def backup(
             _refuse_locked(client)
         pages = prefetched(taken.pages)
         first = list(itertools.islice(pages, 1))
-        manifest = _manifest(server, taken, _payload_version(client, first), owner)
+        manifest = Manifest(
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            server=server.name,
+            payload=_payload_version(client, first),
+            database=server.database,
+            guarantee=taken.guarantee,
+            revisions=taken.revisions,
+            keys=taken.keys,
+            memory=server.dataset,
+            release=owner.release,
+            run=owner.run,
+            operator=owner.operator,
+        )
         writer = SealedGzipWriter(stream)
         trailer = _write(writer, manifest, _keep_alive(witness, itertools.chain(first, pages)), progress)
         if taken.guarantee == EACH:
@@ -80,22 +85,6 @@ def _write(
         count += page.count
         progress(count)
     return Trailer(count, digest.hexdigest())
-
-
-def _manifest(server: ServerInfo, taken: Snapshot, version: int, owner: Owner) -> Manifest:
-    return Manifest(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
-        server=str(server),
-        payload=version,
-        database=server.database,
-        guarantee=taken.guarantee,
-        revisions=taken.revisions,
-        keys=taken.keys,
-        memory=server.dataset,
-        release=owner.release,
-        run=owner.run,
-        operator=owner.operator,
-    )
 
 
 def _payload_version(client: redis.Redis, first: list[Page]) -> int:

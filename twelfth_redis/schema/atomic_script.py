@@ -5,23 +5,17 @@ from being done, and the record would be among those. So it is a script that doe
 stops at the first that is refused, and then says that the migration is unfinished instead of applied.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
+import redis
 from redis.client import Pipeline
 
 from twelfth_redis.keys import HISTORY, UNFINISHED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import redis
-
-    from twelfth_redis.schema.history import Applied
-    from twelfth_redis.schema.migration import Step
+from twelfth_redis.schema.history import Applied
+from twelfth_redis.schema.migration import Step
 
 LONGEST = 7000
 """Words of one command that a script can pass on: Lua's stack holds 8,000."""

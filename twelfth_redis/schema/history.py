@@ -1,20 +1,14 @@
 """The record of what was applied to the data, in the data."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
 
 import redis
+from redis.client import Pipeline
 
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import HISTORY, UNFINISHED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from redis.client import Pipeline
 
 
 @dataclass(frozen=True)

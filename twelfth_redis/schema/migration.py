@@ -8,28 +8,23 @@ they change meanwhile. `CONTRACT = True` says that older releases cannot work wi
 are those of earlier texts of the file that did the same, such as before an import was renamed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import re
 import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import ModuleType
+
+from redis import Redis
+from redis.client import Pipeline
 
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.schema.revisions import FILES
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-    from types import ModuleType
-
-    from redis import Redis
-    from redis.client import Pipeline
-
-    Step = Callable[[Redis, Pipeline], None]
-    Each = Callable[[list[bytes], Redis, Pipeline], None]
+Step = Callable[[Redis, Pipeline], None]
+Each = Callable[[list[bytes], Redis, Pipeline], None]
 
 _NAME = re.compile(r"(?P<revision>[0-9]{4})_[a-z0-9_]+\.py")
 

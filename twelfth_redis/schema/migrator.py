@@ -1,37 +1,18 @@
 """The migrations of a release and the data that they are about: bring it to a revision, or say what that would do."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import redis
 
 from twelfth_redis.errors import RefusedError
-from twelfth_redis.lock import hold_lock
-from twelfth_redis.schema import history, plan, runner
-from twelfth_redis.schema.compatibility import pending, problems
+from twelfth_redis.lock import Owner, hold_lock
+from twelfth_redis.progress import Progress
+from twelfth_redis.schema import history, plan, runner, status
 from twelfth_redis.schema.history import Applied, History
-from twelfth_redis.schema.revisions import now
-from twelfth_redis.schema.status import State, states
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import redis
-
-    from twelfth_redis.lock import Owner
-    from twelfth_redis.schema.migration import Migration
-    from twelfth_redis.schema.pace import Pace
-    from twelfth_redis.schema.plan import Move
-
-
-@dataclass(frozen=True)
-class Status:
-    """How the data stands: its revision, each revision's state, what forbids to migrate, and what to do next."""
-
-    revision: str
-    migrations: tuple[State, ...]
-    problems: tuple[str, ...]
-    hint: str = ""
+from twelfth_redis.schema.migration import Migration
+from twelfth_redis.schema.plan import Move
+from twelfth_redis.schema.revisions import now, pending
 
 
 @dataclass(frozen=True)
@@ -48,11 +29,9 @@ class Migrator:
     allow_newer: bool = False
     take_over: bool = False
 
-    def status(self) -> Status:
+    def status(self) -> status.Status:
         """Return how the data stands; changes nothing, and needs no lock."""
-        past = history.read(self.client)
-        wrong = problems(self.migrations, past, self.owner.release)
-        return Status(past.revision, states(self.migrations, past), wrong, _unfinished_hint(past))
+        return status.status(self.migrations, history.read(self.client), self.owner.release)
 
     def preview(self, to: str = "") -> None:
         """Write what would be done, and to how many keys as they are now; changes nothing, and needs no lock."""
@@ -68,17 +47,18 @@ class Migrator:
         for move in self._unrecorded(self._history(to), baseline):
             self.write(f"would mark {move.migration.revision} as applied: {move.migration.title}")
 
-    def migrate(self, pace: Pace, to: str = "", wait: float = 0.0) -> tuple[str, ...]:
+    def migrate(self, progress: Progress, to: str = "", wait: float = 0.0) -> tuple[str, ...]:
         """Go up or down to a revision, the newest where none is named; return the revisions that are pending then."""
         with hold_lock(self.client, self.owner, wait=wait) as lock:
             past = self._history(to)
             moves = plan.moves(self.migrations, past, to)
             for move in moves:
-                keys = runner.apply(lock, move, self._record(move), pace, now)
-                self.write(_done(move, keys))
+                keys = runner.apply(lock, move, self._record(move), progress, now)
+                verb, over = "took back" if move.revert else "applied", f" ({keys:,} keys)" if keys else ""
+                self.write(f"{verb} {move.migration.revision}: {move.migration.title}{over}")
             if not moves:
                 self.write(f"nothing to do: the data is at revision {past.revision or '0000'}")
-            return pending(self._revisions(), history.read(self.client).applied)
+            return pending((each.revision for each in self.migrations), history.read(self.client).applied)
 
     def baseline(self, baseline: str, to: str = "", wait: float = 0.0) -> None:
         """Record the revisions up to one as applied, without doing anything to the data."""
@@ -101,39 +81,14 @@ class Migrator:
         past = history.read(self.client)
         release = "" if self.take_over else self.owner.release
         target = plan.find_revision(self.migrations, to) if to else ""
-        if wrong := problems(self.migrations, past, release, allow_newer=self.allow_newer, to=target):
+        if wrong := plan.problems(self.migrations, past, release, allow_newer=self.allow_newer, to=target):
             raise RefusedError(wrong[0])
         return past
-
-    def _revisions(self) -> list[str]:
-        return [migration.revision for migration in self.migrations]
 
     def _unrecorded(self, past: History, to: str) -> list[Move]:
         return [move for move in plan.moves(self.migrations, past, to) if not move.revert]
 
     def _record(self, move: Move) -> Applied:
-        migration = move.migration
-        return Applied(
-            revision=migration.revision,
-            title=migration.title,
-            checksum=migration.checksum,
-            release=self.owner.release,
-            run=self.owner.run,
-            operator=self.owner.operator,
-            contract=migration.contract,
-            down=move.revert,
-        )
-
-
-def _done(move: Move, keys: int) -> str:
-    verb = "took back" if move.revert else "applied"
-    over = f" ({keys:,} keys)" if keys else ""
-    return f"{verb} {move.migration.revision}: {move.migration.title}{over}"
-
-
-def _unfinished_hint(past: History) -> str:
-    """Return what to do about a migration that this release left unfinished, "" where there is none."""
-    left = past.unfinished
-    if left is None:
-        return ""
-    return f"{left.revision} is unfinished{left.why and f' ({left.why})'}; to go on with it: invoke migrate"
+        of, by = move.migration, self.owner
+        record = Applied(of.revision, of.title, of.checksum, contract=of.contract, down=move.revert)
+        return replace(record, release=by.release, run=by.run, operator=by.operator)

@@ -1,12 +1,8 @@
 """Which revisions a release needs, by the names of its migration files; nothing is imported for that."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 FILES = "[0-9][0-9][0-9][0-9]_*.py"
 
@@ -14,6 +10,12 @@ FILES = "[0-9][0-9][0-9][0-9]_*.py"
 def required(folder: Path) -> tuple[str, ...]:
     """Return the revisions of a folder of migrations, the first four digits of their files' names, in order."""
     return tuple(sorted(path.name[:4] for path in folder.glob(FILES)))
+
+
+def pending(revisions: Iterable[str], applied: Iterable[str]) -> tuple[str, ...]:
+    """Return the revisions that were not applied."""
+    done = frozenset(applied)
+    return tuple(revision for revision in revisions if revision not in done)
 
 
 def now() -> str:

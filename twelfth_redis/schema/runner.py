@@ -3,28 +3,21 @@
 Every write is a transaction that only the holder of the lock can make (twelfth_redis.lock).
 """
 
-from __future__ import annotations
-
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import redis
+from redis.client import Pipeline
 
 from twelfth_redis.errors import RefusedError
-from twelfth_redis.lock import retry_on_conflict
-from twelfth_redis.schema import atomic_script, history, pace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from redis.client import Pipeline
-
-    from twelfth_redis.lock import HeldLock
-    from twelfth_redis.schema.history import Applied
-    from twelfth_redis.schema.pace import Pace
-    from twelfth_redis.schema.plan import Move
+from twelfth_redis.lock import HeldLock, retry_on_conflict
+from twelfth_redis.progress import BATCH, Progress
+from twelfth_redis.schema import atomic_script, history
+from twelfth_redis.schema.history import Applied
+from twelfth_redis.schema.plan import Move
 
 PATIENCE = 1000
 """How often a single key is tried that visitors change all the time."""
@@ -33,13 +26,13 @@ _RESERVED = b"twelfth:"
 """How the keys begin that belong to the lock, the record and the restore, which no migration is given."""
 
 
-def apply(lock: HeldLock, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
+def apply(lock: HeldLock, move: Move, record: Applied, progress: Progress, now: Callable[[], str]) -> int:
     """Make one move and return how many keys it went over, 0 where it was done at once.
 
     Raises redis.RedisError and RefusedError; what a batch has done by then stays, and doing it again is safe.
     """
     try:
-        return _in_batches(lock, move, record, pace, now) if move.way.each else _at_once(lock, move, record, now)
+        return _in_batches(lock, move, record, progress, now) if move.way.each else _at_once(lock, move, record, now)
     except (redis.ConnectionError, redis.TimeoutError, RefusedError):
         raise
     except redis.WatchError as error:
@@ -75,18 +68,20 @@ def _at_once(lock: HeldLock, move: Move, record: Applied, now: Callable[[], str]
     return 0
 
 
-def _in_batches(lock: HeldLock, move: Move, record: Applied, pace: Pace, now: Callable[[], str]) -> int:
+def _in_batches(lock: HeldLock, move: Move, record: Applied, progress: Progress, now: Callable[[], str]) -> int:
     with lock.transaction() as pipe:
         pipe.multi()
         history.start(pipe, record)
-    pace.start()
-    for keys in batches(lock.client, move.way.match, pace.batch):
+    done = 0
+    progress.start()
+    for keys in batches(lock.client, move.way.match, progress.batch):
         _do(lock, move, keys)
-        pace.step(len(keys))
+        done += len(keys)
+        progress.update(done)
     with lock.transaction() as pipe:
         pipe.multi()
         history.write(pipe, replace(record, applied=now()))
-    return pace.done
+    return done
 
 
 def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]]:
@@ -144,7 +139,7 @@ class Watching:
 def count_touched(client: redis.Redis, move: Move) -> int:
     """Return how many keys a move would change now; changes nothing, raises redis.RedisError and RefusedError."""
     if move.way.step is None:
-        return sum(len(keys) for keys in batches(client, move.way.match, pace.BATCH))
+        return sum(len(keys) for keys in batches(client, move.way.match, BATCH))
     try:
         return len({_key(words) for words in atomic_script.queued_commands(move.way.step, client)})
     except (redis.ConnectionError, redis.TimeoutError, RefusedError):

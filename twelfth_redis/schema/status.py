@@ -1,15 +1,11 @@
 """The state of each revision, as values and as a table; pure."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from twelfth_redis.schema.history import Applied, History
-    from twelfth_redis.schema.migration import Migration
+from twelfth_redis.schema.history import Applied, History
+from twelfth_redis.schema.migration import Migration
+from twelfth_redis.schema.plan import problems
 
 
 @dataclass(frozen=True)
@@ -29,38 +25,53 @@ class State:
     checksum: str = ""
 
 
+@dataclass(frozen=True)
+class Status:
+    """How the data stands: its revision, each revision's state, what forbids to migrate, and what to do next."""
+
+    revision: str
+    migrations: tuple[State, ...]
+    problems: tuple[str, ...]
+    hint: str
+
+
+def status(migrations: Sequence[Migration], history: History, release: str) -> Status:
+    """Return how the data stands for a release."""
+    left = history.unfinished
+    hint = left and f"{left.revision} is unfinished{left.why and f' ({left.why})'}; to go on with it: invoke migrate"
+    wrong = problems(migrations, history, release)
+    return Status(history.revision, states(migrations, history), wrong, hint or "")
+
+
 def states(migrations: Sequence[Migration], history: History) -> tuple[State, ...]:
     """Return every revision that the data or this release has, in order."""
     known = {migration.revision: migration for migration in migrations}
-    unfinished = {history.unfinished.revision} if history.unfinished else set()
-    revisions = sorted(known.keys() | history.applied.keys() | unfinished)
-    return tuple(_state(revision, known.get(revision), history) for revision in revisions)
+    left = history.unfinished
+    records = dict(history.applied) | ({left.revision: left} if left else {})
+    revisions = sorted(known.keys() | records.keys())
+    return tuple(_state(revision, known.get(revision), records.get(revision), left) for revision in revisions)
 
 
-def _state(revision: str, known: Migration | None, history: History) -> State:
-    left = history.unfinished if history.unfinished and history.unfinished.revision == revision else None
-    done = left or history.applied.get(revision)
+def _state(revision: str, known: Migration | None, done: Applied | None, left: Applied | None) -> State:
     title = known.title if known else done.title if done else ""
     if done is None:
         return State(revision, title, "pending", checksum=known.checksum if known else "")
-    state = "unfinished" if left else _applied_state(known, done)
+    if done is left:
+        state = "unfinished"
+    elif known is None:
+        state = "unknown"
+    elif not known.is_of(done.checksum):
+        state = "edited"
+    else:
+        state = "marked" if done.baseline else "applied"
     return State(revision, title, state, done.applied, done.release, done.run, done.operator, done.checksum)
-
-
-def _applied_state(known: Migration | None, done: Applied) -> str:
-    if known is None:
-        return "unknown"
-    if not known.is_of(done.checksum):
-        return "edited"
-    return "marked" if done.baseline else "applied"
 
 
 def table(rows: Sequence[State]) -> list[str]:
     """Return the states as lines for people, in columns as wide as they need to be; none where there is no state."""
     if not rows:
         return []
-    heads = ("REVISION", "STATE", "APPLIED", "RELEASE", "RUN", "OPERATOR", "TITLE")
-    cells = [(s.revision, s.state, s.applied, s.release, s.run, s.operator, s.title) for s in rows]
-    words = [heads, *(tuple(cell or "-" for cell in row) for row in cells)]
+    heads = ("revision", "state", "applied", "release", "run", "operator", "title")
+    words = [[head.upper() for head in heads], *([getattr(row, head) or "-" for head in heads] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*words, strict=True)]
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in words]

@@ -17,17 +17,7 @@ from hypothesis import strategies as st
 
 from twelfth_redis import keys
 from twelfth_redis.backup import reader
-from twelfth_redis.backup.format import (
-    EACH,
-    LOCK,
-    MARK,
-    Manifest,
-    Trailer,
-    closing,
-    command,
-    entry,
-    opening,
-)
+from twelfth_redis.backup.format import EACH, Manifest, Trailer, closing, command, entry, opening
 from twelfth_redis.backup.reader import Reader, first_commands
 from twelfth_redis.backup.sealed_gzip import BLOCK, SEAL, SealedGzipWriter, unpacked
 from twelfth_redis.backup.verify import Verified, verify
@@ -162,12 +152,6 @@ def test_value_larger_than_a_block_is_read() -> None:
     assert 3 == verified(file).trailer.count
 
 
-def test_momentary_keys_are_those_of_the_lock_and_of_the_mark() -> None:
-    """The format names the lock itself, so that verifying needs no Redis client."""
-
-    assert keys.LOCK.encode() == LOCK
-
-
 @pytest.mark.parametrize(
     ("file", "said"),
     [
@@ -224,7 +208,7 @@ def test_command_of_another_shape_is_refused(smuggled: bytes) -> None:
     assert "is damaged" in why(packed(plain(ENTRIES[0], smuggled, ENTRIES[1])))
 
 
-@pytest.mark.parametrize("key", [LOCK, MARK])
+@pytest.mark.parametrize("key", sorted(keys.MOMENTARY))
 def test_key_that_belongs_to_the_moment_is_refused(key: bytes) -> None:
     """It would undo the lock, or the mark of the database aside."""
 

@@ -20,12 +20,11 @@ from hypothesis import strategies as st
 
 from tests.real_redis import eventually
 from tests.twelfth_redis.backup.test_format import MANIFEST, packed, plain
-from tests.twelfth_redis.stores import FAR, Store, contents, digest, fill, restored, saved, serving
+from tests.twelfth_redis.stores import FAR, FENCE, LOCK, MARK, Store, contents, digest, fill, restored, saved, serving
 from twelfth_redis.backup import reader
-from twelfth_redis.backup.format import FENCE, LOCK, MARK, entry
+from twelfth_redis.backup.format import entry
 from twelfth_redis.backup.reader import Batch
-from twelfth_redis.backup.staging import StagingDatabase
-from twelfth_redis.backup.tally import HORIZON_SECONDS, Tally
+from twelfth_redis.backup.staging import HORIZON_SECONDS, StagingDatabase, Tally
 from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.lock import hold_lock, owner
 
@@ -65,6 +64,13 @@ def begin(store: Store, file: bytes) -> subprocess.Popen[bytes]:
     program.stdin.flush()
     eventually(lambda: store.database(15).dbsize() > 1)
     return program
+
+
+def backed_up_before_restore(store: Store, file: bytes) -> tuple[int, bytes, str]:
+    """Have the live data saved for a restore of a file; return the exit code and what was printed."""
+    command = [sys.executable, "-m", "admin.backup", "--before-restore"]
+    ended = subprocess.run(command, input=file, capture_output=True, cwd=ROOT, env=store.environment, check=False)
+    return ended.returncode, ended.stdout, ended.stderr.decode()
 
 
 def large(store: Store) -> bytes:
@@ -360,12 +366,33 @@ def test_history_that_this_release_does_not_know_is_refused(store: Store) -> Non
     assert before == digest(store.client)
 
 
-def test_payload_of_a_newer_server_names_both_versions(store: Store) -> None:
-    """An older server cannot read it."""
-    file = packed(plain(entry(b"k", 0, b"\x00\x01x" + (99).to_bytes(2, "little") + bytes(8)), manifest=MANIFEST))
+def test_payload_of_a_newer_server_is_refused_before_anything_is_written(store: Store) -> None:
+    """By its manifest, with both servers' names; the same is told before the live data is saved for nothing."""
+    manifest = replace(MANIFEST, server="redis 99.0", payload=9999)
+    file = packed(plain(entry(b"k", 0, b"\x00\x01x" + (9999).to_bytes(2, "little") + bytes(8)), manifest=manifest))
+    changes = store.client.info("persistence")["rdb_changes_since_last_save"]
 
-    with pytest.raises(RefusedError, match=r"with payload version \d+, cannot read what valkey 9.1.2 wrote, with 80"):
+    with pytest.raises(
+        RefusedError, match=r"^valkey [\d.]+ cannot read what redis 99\.0 wrote \(payload version 9999\)"
+    ):
         restored(file, store.client)
+    code, out, said = backed_up_before_restore(store, file)
+
+    assert (1, b"", 1) == (code, out, said.count("\n"))
+    assert "backup: valkey" in said
+    assert "cannot read what redis 99.0 wrote (payload version 9999); restore it on a server like that" in said
+    assert changes == store.client.info("persistence")["rdb_changes_since_last_save"]
+
+
+def test_backup_is_taken_where_the_other_can_be_restored(store: Store) -> None:
+    """And where standard input holds none."""
+    store.client.set("hits", 1)
+    file = saved(store.client)
+
+    ended = [backed_up_before_restore(store, given) for given in (file, b"")]
+
+    assert [0, 0] == [code for code, _, _ in ended]
+    assert b"hits" in gzip.decompress(ended[0][1])
 
 
 def test_one_database_only_is_refused(tmp_path: Path) -> None:

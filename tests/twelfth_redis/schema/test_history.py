@@ -11,9 +11,9 @@ import pytest
 from twelfth_redis.errors import MisuseError, RefusedError
 from twelfth_redis.keys import HISTORY
 from twelfth_redis.schema import history, plan
-from twelfth_redis.schema.compatibility import problems
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration, Way
+from twelfth_redis.schema.plan import problems
 from twelfth_redis.schema.status import states, table
 
 STEP = Way(step=lambda _read, _write: None)

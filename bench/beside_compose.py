@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,9 +15,8 @@ import time
 from pathlib import Path
 
 import docker
-from contest import Contender, measure, show
+from rounds import ROOT, Contender, measure, show
 
-ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 PORT = 8099
 PROJECT = "twelfth-bench"
@@ -92,35 +90,30 @@ class Bench:
 
     def cases(self) -> dict[str, list[Contender]]:
         """Return what is compared: twelfth first, then the peer that the ratio is to, then others."""
-        empty = self.home / "tasks.py"
-        empty.write_text("from invoke import task\n\n\n@task\ndef nothing(c):\n    pass\n", "utf-8")
+        (self.home / "tasks.py").write_text("from invoke import task\n\n@task\ndef nothing(c): pass\n", "utf-8")
+        run = ("run", "--rm", "-T", "worker", "python", "-m", "admin.reset")
+
+        def compose_up() -> None:
+            self.compose("up", "-d", "--wait")
+
+        def invoke_up() -> None:
+            self.invoke("up")
 
         def nothing_up() -> None:
             self.invoke("down")
 
         return {
             "up from built images to the first answer": [
-                Contender("invoke up", lambda: (self.invoke("up"), self.first_answer()), nothing_up),
-                Contender(
-                    "docker compose up -d --wait",
-                    lambda: (self.compose("up", "-d", "--wait"), self.first_answer()),
-                    nothing_up,
-                ),
+                Contender("invoke up", lambda: (invoke_up(), self.first_answer()), nothing_up),
+                Contender("docker compose up -d --wait", lambda: (compose_up(), self.first_answer()), nothing_up),
             ],
             "a second up": [
-                Contender("invoke up", lambda: self.invoke("up"), lambda: self.invoke("up")),
-                Contender(
-                    "docker compose up -d --wait",
-                    lambda: self.compose("up", "-d", "--wait"),
-                    lambda: self.compose("up", "-d", "--wait"),
-                ),
+                Contender("invoke up", invoke_up, invoke_up),
+                Contender("docker compose up -d --wait", compose_up, compose_up),
             ],
             "reset, as a one-off process": [
                 Contender("invoke reset", lambda: self.invoke("reset")),
-                Contender(
-                    "docker compose run --rm -T worker",
-                    lambda: self.compose("run", "--rm", "-T", "worker", "python", "-m", "admin.reset"),
-                ),
+                Contender("docker compose run --rm -T worker", lambda: self.compose(*run)),
                 Contender("docker create, network connect, start, rm", self.docker_run),
                 Contender("the bare Engine API", self.engine_api),
             ],
@@ -132,19 +125,16 @@ class Bench:
 
 
 def main(rounds: int) -> None:
-    """Measure everything, print the table and draw it into docs/bench.svg."""
-    home = Path(tempfile.mkdtemp())
-    bench = Bench(home)
-    try:
-        results = bench.cases()
-        bench.invoke("up")
-        for title, contenders in results.items():
-            print(f"{title} …", file=sys.stderr)
-            measure(contenders, rounds)
-    finally:
-        bench.invoke("down", "--volumes", "--history")
-        shutil.rmtree(home)
-    show(results, rounds, "bench")
+    """Measure everything, print the table and draw it into docs/beside_compose.svg."""
+    with tempfile.TemporaryDirectory() as home:
+        bench = Bench(Path(home))
+        try:
+            cases = bench.cases()
+            bench.invoke("up")
+            measure(cases, rounds)
+        finally:
+            bench.invoke("down", "--volumes", "--history")
+    show(cases, rounds, "beside_compose")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""Contenders that take turns, and their medians as a table and a picture."""
+
+from __future__ import annotations
+
+import io
+import re
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDTH = 30
+"""Characters of the longest bar."""
+
+
+@dataclass
+class Contender:
+    """One way to do a thing; `before` is done before each round and not timed."""
+
+    name: str
+    run: Callable[[], object]
+    before: Callable[[], object] = lambda: None
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Return the median wall time in seconds."""
+        return statistics.median(self.seconds)
+
+
+def measure(cases: dict[str, list[Contender]], rounds: int) -> None:
+    """Let the contenders of each case take turns, after one turn each that does not count."""
+    for title, contenders in cases.items():
+        print(f"{title} …", file=sys.stderr)
+        for number in range(rounds + 1):
+            for contender in contenders:
+                contender.before()
+                began = time.perf_counter()
+                contender.run()
+                if number:
+                    contender.seconds.append(time.perf_counter() - began)
+
+
+def show(cases: dict[str, list[Contender]], rounds: int, name: str) -> None:
+    """Print the medians with the ratio of each to the peer, and draw them into docs/NAME.svg."""
+    table = Table(title=f"medians of {rounds} rounds, taking turns; the ratio is to the second of each", box=None)
+    for head in ("", "seconds", "ratio", ""):
+        table.add_column(head, justify="right" if head else "left", no_wrap=True)
+    for title, contenders in cases.items():
+        slowest, peer = max(each.median for each in contenders), contenders[1].median
+        table.add_row(f"[bold]{title}[/]")
+        for each in contenders:
+            bar = "█" * max(1, round(WIDTH * each.median / slowest))
+            colour = "green" if each is contenders[0] else "blue"
+            table.add_row(f"  {each.name}", f"{each.median:.3f}", f"{each.median / peer:.2f}", f"[{colour}]{bar}[/]")
+    Console(width=110).print(table)
+    drawing = Console(record=True, width=110, file=io.StringIO())
+    drawing.print(table)
+    picture = re.sub(r"@font-face \{.*?\}", "", drawing.export_svg(title="invoke bench"), flags=re.DOTALL)
+    (ROOT / "docs" / f"{name}.svg").write_text(picture, "utf-8")

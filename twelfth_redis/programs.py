@@ -1,0 +1,236 @@
+"""The programs migrate, backup, restore and verify of any service, and the command line that all admin processes share.
+
+What needs redis-py is imported where it is used: `verify` does without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from twelfth_redis.errors import FormatError, MisuseError, RedisToolError, RefusedError
+from twelfth_redis.progress import Progress
+from twelfth_redis.signals import stop_hint, stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import TextIO
+
+    import redis
+
+    from twelfth_redis.backup.verify import Verified
+    from twelfth_redis.lock import Owner
+    from twelfth_redis.schema.migrator import Migrator
+
+    Arguments = Sequence[str] | None
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser for `python -m admin.NAME`."""
+    return argparse.ArgumentParser(prog=f"python -m admin.{name}", description=description)
+
+
+def add_wait(to: argparse.ArgumentParser) -> None:
+    """Add `--wait`, how many seconds to wait for the lock."""
+    to.add_argument("--wait", type=not_negative, default=0.0, metavar="S", help="wait for the lock (default: 0 s)")
+
+
+def not_negative(text: str) -> float:
+    """Return the number that an argument is; argparse turns its error into misuse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number, 0 or more, not {text[:40]!r}")
+    return number
+
+
+def run(name: str, body: Callable[[], None]) -> int:
+    """Do the work of a program and return its exit code; what went wrong is one line on standard error.
+
+    0 is done, 1 refused or Redis is away, 2 misuse, 128 and more stopped by a signal.
+    """
+    try:
+        with stoppable():
+            body()
+    except RedisToolError as error:
+        say(name, " ".join(str(error).split()))
+        return error.exit_code
+    return 0
+
+
+def say(name: str, line: str) -> None:
+    """Write a line of the program to standard error, where it is in nobody's way."""
+    print(f"{name}: {line}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def at_redis(name: str) -> Iterator[tuple[redis.Redis, Owner]]:
+    """Give a client of the service's Redis, and this process as an owner of the lock; its errors become ours."""
+    from twelfth_redis.connection import connect, redis_errors
+    from twelfth_redis.lock import owner
+
+    with redis_errors():
+        yield connect(os.environ), owner(name, os.environ)
+
+
+def _refuse_terminal(stream: TextIO, why: str) -> None:
+    if stream.isatty():
+        raise MisuseError(why)
+
+
+def migrate(folder: Path, arguments: Arguments = None) -> int:
+    """Apply or revert the migrations of a folder, or show how they stand; return the exit code."""
+    of = parser("migrate", "Bring the data to the revision that this release needs, or show how it stands.")
+    add = of.add_argument
+    add("--status", action="store_true", help="show each revision, and change nothing")
+    add("--json", action="store_true", help="with --status: one JSON object")
+    add("--dry", action="store_true", help="say what would be done to how many keys, and change nothing")
+    add("--to", default="", metavar="REV", help="go up or down to a revision; 0 is before the first")
+    add("--baseline", default="", metavar="REV", help="record up to REV as applied, and do nothing else")
+    add_wait(of)
+    add("--throttle", type=not_negative, metavar="N", help="at most N keys a second")
+    add("--take-over", action="store_true", help="finish what another release left unfinished")
+    add("--allow-newer", action="store_true", help="accept newer data that older releases can work with")
+    options = of.parse_args(arguments)
+    if options.json and not options.status:
+        of.error("--json goes with --status")
+    return run("migrate", lambda: _migrate(folder, options))
+
+
+def _migrate(folder: Path, options: argparse.Namespace) -> None:
+    from twelfth_redis.schema.migration import load
+    from twelfth_redis.schema.migrator import Migrator
+
+    migrations, write = load(folder), functools.partial(print, flush=True)
+    with stop_hint("to see what is done: invoke migrate --status"), at_redis("migrate") as (client, who):
+        _do(Migrator(client, migrations, who, write, options.allow_newer, options.take_over), options)
+
+
+def _do(migrator: Migrator, options: argparse.Namespace) -> None:
+    line = functools.partial(say, "migrate")
+    if options.status:
+        _show(migrator, as_json=options.json)
+    elif options.dry and options.baseline:
+        migrator.preview_baseline(options.baseline, options.to)
+    elif options.dry:
+        migrator.preview(options.to)
+    elif options.baseline:
+        migrator.baseline(options.baseline, options.to, options.wait)
+    elif pending := migrator.migrate(Progress(line, options.throttle), options.to, options.wait):
+        line(f"a worker of this release is not ready without {', '.join(pending)}; to have it: invoke migrate")
+
+
+def _show(migrator: Migrator, *, as_json: bool) -> None:
+    from twelfth_redis.schema.status import table
+
+    status = migrator.status()
+    if as_json:
+        migrations = [asdict(state) for state in status.migrations]
+        print(json.dumps({"revision": status.revision, "migrations": migrations, "problems": status.problems}))
+        return
+    print("\n".join(table(status.migrations)) or "this release has no migrations")
+    for line in status.problems or filter(None, [status.hint]):
+        say("migrate", line)
+
+
+def backup(arguments: Arguments = None) -> int:
+    """Write a backup to standard output; return the exit code."""
+    of = parser("backup", "Write a backup of all data to standard output, as `invoke backup FILE` keeps it.")
+    add_wait(of)
+    of.add_argument(
+        "--before-restore",
+        action="store_true",
+        help="refuse where the backup on standard input, if there is one, could not be restored afterwards",
+    )
+    options = of.parse_args(arguments)
+    return run("backup", lambda: _backup(options.wait, before_restore=options.before_restore))
+
+
+def _backup(wait: float, *, before_restore: bool) -> None:
+    from twelfth_redis.backup.write import backup
+
+    _refuse_terminal(sys.stdout, "it is binary, and standard output is a terminal; type: invoke backup FILE")
+    started, line = time.monotonic(), functools.partial(say, "backup")
+    try:
+        with at_redis("backup") as (client, who):
+            if before_restore:
+                _refuse_unrestorable(client)
+            done = backup(client, sys.stdout.buffer, who, Progress(line).update, wait)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at exit Python flushes, and would complain
+        raise RefusedError(f"the backup cannot be written ({error.strerror}); nothing is lost, repeat it") from error
+    line(f"{done} in {time.monotonic() - started:.1f} s")
+
+
+def _refuse_unrestorable(client: redis.Redis) -> None:
+    """Raise RefusedError where a restore of what is on standard input would be in vain."""
+    from twelfth_redis.backup.restore import refuse_unrestorable
+
+    if not find_spec("hiredis"):
+        raise RefusedError(
+            "this release lacks hiredis, which restore needs; have redis[hiredis] in its requirements, then: invoke up"
+        )
+    with open(0, "rb", closefd=False) as stream:
+        if not stream.isatty() and stream.peek(1):
+            refuse_unrestorable(client, stream)
+
+
+def restore(folder: Path, arguments: Arguments = None) -> int:
+    """Replace all data by the backup on standard input, for a release with these migrations; return the exit code."""
+    of = parser("restore", "Replace all data by that of a backup on standard input; `invoke restore FILE` asks before.")
+    add_wait(of)
+    wait = of.parse_args(arguments).wait
+    return run("restore", lambda: _restore(folder, wait))
+
+
+def _restore(folder: Path, wait: float) -> None:
+    from twelfth_redis.backup.restore import Restorer
+    from twelfth_redis.schema.migration import load
+
+    _refuse_terminal(sys.stdin, "it reads a backup from standard input, which is a terminal; type: invoke restore FILE")
+    # Unbuffered: Python's own stdin has a lock, on which a thread that still reads would keep the process from ending.
+    migrations, progress = load(folder), Progress(functools.partial(say, "restore"))
+    with at_redis("restore") as (client, who), open(0, "rb", buffering=0, closefd=False) as stream:
+        print(Restorer(client, who, migrations, progress.update, wait).restore(stream))
+
+
+def verify(arguments: Arguments = None) -> int:
+    """Check a backup, and print what it says of itself; return the exit code."""
+    of = parser("verify", "Check a backup from the first byte to the last, and show what it says of itself.")
+    of.add_argument("file", nargs="?", default="-", metavar="FILE", help="the backup (default: standard input)")
+    of.add_argument("--json", action="store_true", help="print one JSON object")
+    options = of.parse_args(arguments)
+    return run("verify", lambda: _verify(options.file, as_json=options.json))
+
+
+def _verify(file: str, *, as_json: bool) -> None:
+    if file == "-":
+        why = "it reads a backup from standard input, which is a terminal; type: invoke verify FILE"
+        _refuse_terminal(sys.stdin, why)
+    found = _verified(file)
+    print(json.dumps(found.values()) if as_json else "\n".join(found.lines()))
+
+
+def _verified(file: str) -> Verified:
+    """Return what the file says; raises RefusedError that names the file."""
+    from twelfth_redis.backup.verify import verify
+
+    name = "the file" if file == "-" else file
+    try:
+        with open(0 if file == "-" else file, "rb", closefd=file != "-") as stream:
+            return verify(stream)
+    except FormatError as error:
+        raise RefusedError(f"{name}: {error}") from error
+    except OSError as error:
+        raise RefusedError(f"{name}: {error.strerror}") from error
