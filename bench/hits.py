@@ -1,7 +1,5 @@
 """Ask the door as a visitor would, once or many times, and say what came of it."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import itertools
@@ -9,15 +7,12 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from twelfth.errors import MisuseError, ServiceError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 TIMEOUT = 10.0
 """Seconds that one request may take; the service itself answers within 1.5 when Redis is away."""

@@ -1,21 +1,16 @@
 """Contenders that take turns, and their medians as a table and a picture."""
 
-from __future__ import annotations
-
 import io
 import re
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 30

@@ -1,7 +1,5 @@
 """Draw docs/session.svg from a real session: `.venv/bin/python docs/draw_session.py`, with nothing up before."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

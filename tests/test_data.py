@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from bench import hits
 from tests.conftest import eventually, make_project, require
 from tests.runs.client import read_until
+from tests.twelfth_redis.backup.test_format import MANIFEST, packed, plain
+from tests.twelfth_redis.stores import entry
 from twelfth.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -209,6 +212,19 @@ def test_damaged_backup_is_refused_and_changes_nothing(serving: Project, file: P
 
     assert (1, 1) == (done.returncode, done.stderr.count("\n"))
     assert "Hello World! 8 times." == visit(serving)
+
+
+def test_backup_of_a_server_that_this_one_cannot_read_is_refused_before_anything_is_saved(
+    serving: Project, file: Path
+) -> None:
+    """One line says which server could."""
+    manifest = replace(MANIFEST, server="redis 99.0", payload=9999)
+    file.write_bytes(packed(plain(entry(b"hits", 0, b"payload"), manifest=manifest)))
+    done = serving.invoke("restore", "--yes", str(file))
+
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "cannot read what redis 99.0 wrote (payload version 9999); restore it on a server like that" in done.stderr
+    assert [] == [*(serving.directory / "backups").glob("*-before-restore*")]
 
 
 def test_backup_replaces_no_file(serving: Project, file: Path) -> None:

@@ -44,25 +44,20 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
     arguments = connection_arguments(settings, connect_seconds=PATIENCE_SECONDS, reply_seconds=REPLY_SECONDS)
     client = redis.Redis(connection_pool=redis.ConnectionPool(**arguments))
     started = time.monotonic()
-    while (error := _ping_error(client)) is not None:
-        loading = isinstance(error, redis.BusyLoadingError)
-        if is_lasting(error):
-            wrong = f"{settings.address} cannot be used like this ({reason(error)})"
-            raise RefusedError(f"{wrong}; correct REDIS_URL, then repeat it") from error
-        if time.monotonic() - started > (LOADING_SECONDS if loading else PATIENCE_SECONDS):
-            away = f"{settings.address} is away ({reason(error)}); `invoke status` tells more"
-            raise RefusedError(away) from error
-        time.sleep(0.1)
-    return client
-
-
-def _ping_error(client: redis.Redis) -> redis.RedisError | None:
-    """Return why Redis does not answer, or None where it does."""
-    try:
-        client.ping()
-    except redis.RedisError as error:
-        return error
-    return None
+    while True:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            patience = LOADING_SECONDS if isinstance(error, redis.BusyLoadingError) else PATIENCE_SECONDS
+            if is_lasting(error):
+                wrong = f"{settings.address} cannot be used like this ({reason(error)})"
+                raise RefusedError(f"{wrong}; correct REDIS_URL, then repeat it") from error
+            if time.monotonic() - started > patience:
+                away = f"{settings.address} is away ({reason(error)}); `invoke status` tells more"
+                raise RefusedError(away) from error
+            time.sleep(0.1)
+        else:
+            return client
 
 
 def connection_arguments(settings: Settings, *, connect_seconds: float, reply_seconds: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import redis
 from redis.client import Pipeline
@@ -25,7 +26,10 @@ from twelfth_redis.keys import FENCE, LOCK
 
 LEASE_SECONDS = 10.0
 """How long the lock of a process that died stays."""
+ATTEMPTS = 100
+"""How often a transaction is tried while others change what it watches."""
 
+T = TypeVar("T")
 
 _RAISE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('SET', KEYS[2], ARGV[1]) end"
 _LOWER = "if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end"
@@ -53,21 +57,12 @@ def owner(command: str, environment: Mapping[str, str]) -> Owner:
     return Owner(command, *(environment.get(f"TWELFTH_{name}", "") for name in ("RUN", "RELEASE", "OPERATOR")))
 
 
+@dataclass(frozen=True)
 class HeldLock:
-    """The lock, while this process has it."""
+    """The lock, while this process has it; `token` is what its key must hold for that."""
 
-    def __init__(self, client: redis.Redis, holder: Owner, token: bytes) -> None:
-        """Take the client, who we are, and what the key must hold for the lock to be ours."""
-        self.client, self.owner, self.token = client, holder, token
-
-    def raise_fence(self) -> None:
-        """Make the fence ours; from now on no transaction of an earlier holder is done. Raises LockLostError."""
-        if not self.client.eval(_RAISE, 2, LOCK, FENCE, self.token):
-            self.check(self.client)
-
-    def lower_fence(self) -> None:
-        """Remove the fence if it is ours."""
-        self.client.eval(_LOWER, 2, LOCK, FENCE, self.token)
+    client: redis.Redis
+    token: bytes
 
     @contextlib.contextmanager
     def transaction(self, *watched: str | bytes) -> Iterator[Pipeline]:
@@ -110,14 +105,15 @@ def hold_lock(
         found = client.get(LOCK)
         other = read_owner(found) if isinstance(found, bytes) else "somebody a moment ago"
         raise RefusedError(f"the data is locked by {other}; let it finish, or wait for it: --wait SECONDS")
-    held = HeldLock(client, holder, token)
+    held = HeldLock(client, token)
     try:
-        held.raise_fence()
+        if not client.eval(_RAISE, 2, LOCK, FENCE, token):  # from here on no transaction of an earlier holder is done
+            held.check(client)
         with _renewed(lock, lease):
             yield held
     finally:
         with contextlib.suppress(redis.RedisError):  # not ours any more, or nobody to ask: it expires
-            held.lower_fence()
+            client.eval(_LOWER, 2, LOCK, FENCE, token)
             lock.release()
 
 
@@ -159,14 +155,10 @@ def read_owner(token: bytes) -> Owner | str:
         return repr(token[:40])
 
 
-ATTEMPTS = 100
-"""How often a transaction is tried while others change what it watches."""
-
-
 def retry_on_conflict(
-    body: Callable[[], None], attempts: int = ATTEMPTS, pause: Callable[[float], None] = time.sleep
-) -> None:
-    """Repeat the body while what it watched changes under it; the last attempt lets redis.WatchError through."""
+    body: Callable[[], T], attempts: int = ATTEMPTS, pause: Callable[[float], None] = time.sleep
+) -> T:
+    """Return what the body does, repeated while what it watches changes; the last attempt raises redis.WatchError."""
     for number in range(attempts - 1):
         try:
             return body()

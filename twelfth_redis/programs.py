@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     import redis
 
-    from twelfth_redis.backup.verify import Verified
     from twelfth_redis.lock import Owner
     from twelfth_redis.schema.migrator import Migrator
 
@@ -215,22 +214,17 @@ def verify(arguments: Arguments = None) -> int:
 
 
 def _verify(file: str, *, as_json: bool) -> None:
-    if file == "-":
-        why = "it reads a backup from standard input, which is a terminal; type: invoke verify FILE"
-        _refuse_terminal(sys.stdin, why)
-    found = _verified(file)
-    print(json.dumps(found.values()) if as_json else "\n".join(found.lines()))
+    from twelfth_redis.backup.reader import verify
 
-
-def _verified(file: str) -> Verified:
-    """Return what the file says; raises RefusedError that names the file."""
-    from twelfth_redis.backup.verify import verify
-
-    name = "the file" if file == "-" else file
+    piped = file == "-"
+    if piped:
+        _refuse_terminal(
+            sys.stdin, "it reads a backup from standard input, which is a terminal; type: invoke verify FILE"
+        )
     try:
-        with open(0 if file == "-" else file, "rb", closefd=file != "-") as stream:
-            return verify(stream)
-    except FormatError as error:
-        raise RefusedError(f"{name}: {error}") from error
-    except OSError as error:
-        raise RefusedError(f"{name}: {error.strerror}") from error
+        with open(0 if piped else file, "rb", closefd=not piped) as stream:
+            found = verify(stream)
+    except (FormatError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise RefusedError(f"{'the file' if piped else file}: {why}") from error
+    print(json.dumps(found.values()) if as_json else "\n".join(found.lines()))

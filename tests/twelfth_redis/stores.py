@@ -12,6 +12,7 @@ import redis
 from service.schema import MIGRATIONS
 from tests.real_redis import RealRedis
 from twelfth_redis import keys
+from twelfth_redis.backup.format import TAIL, beginning
 from twelfth_redis.backup.restore import Restored, Restorer
 from twelfth_redis.backup.write import Written, backup
 from twelfth_redis.lock import owner
@@ -67,6 +68,11 @@ def written(client: redis.Redis, **environment: str) -> tuple[Written, bytes]:
 def restored(file: bytes, client: redis.Redis, progress: Callable[[int], None] = lambda _: None) -> Restored:
     """Restore a backup."""
     return Restorer(client, owner("restore", {}), load(MIGRATIONS), progress).restore(io.BytesIO(file))
+
+
+def entry(key: bytes, expires: int, payload: bytes) -> bytes:
+    """Return the command that brings a key back; `expires` in ms since 1970, 0 for never."""
+    return beginning(key, expires, len(payload)) + payload + TAIL
 
 
 def contents(client: redis.Redis) -> dict[bytes, tuple[Any, Any]]:

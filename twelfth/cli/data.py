@@ -80,9 +80,9 @@ def backup(
         print(_save(c, target, file, wait=wait, reason=reason))
 
 
-def _back_up(c: Context, target: Target, *options: str, wait: str, **asked: Any) -> None:
+def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: bool = False, **asked: Any) -> None:
     """Have all data written, to nobody but us."""
-    start_admin(c, target, "backup", *options, *waiting(wait), interactive=False, kept=False, **asked)
+    start_admin(c, target, "backup", *options, *waiting(wait), interactive=interactive, kept=False, **asked)
 
 
 def waiting(wait: str) -> tuple[str, ...]:
@@ -90,13 +90,15 @@ def waiting(wait: str) -> tuple[str, ...]:
     return () if wait == "0" else ("--wait", wait)
 
 
-def _save(c: Context, target: Target, file: str | None = None, *options: str, mark: str = "", **asked: Any) -> Path:
-    """Take a backup, verify what is on the disk, and return where it is."""
+def _save(
+    c: Context, target: Target, file: str | None = None, *options: str, mark: str = "", source: int = 0, **asked: Any
+) -> Path:
+    """Take a backup, verify what is on the disk, and return where it is; the program reads `source` if interactive."""
     from twelfth.cli import atomic_file
 
     path = atomic_file.new_path(Path(file)) if file else atomic_file.path_of_now(target.directory / "backups", mark)
     with atomic_file.written(path) as (number, part):
-        _back_up(c, target, *options, streams=(0, number), **asked)
+        _back_up(c, target, *options, streams=(source, number), **asked)
         _verify(c, target, part, hide="stdout")
     return path if file else Path(os.path.relpath(path))
 
@@ -139,7 +141,9 @@ def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: s
         return
     if not yes:
         _confirm("replace all data that is there now by this?")
-    saved = _save(c, target, None, "--before-restore", mark="-before-restore", wait=wait, reason=reason)
+    with path.open("rb") as source:  # which the server must be able to read, or the save would be for nothing
+        asked: dict[str, Any] = {"source": source.fileno(), "interactive": True, "wait": wait, "reason": reason}
+        saved = _save(c, target, None, "--before-restore", mark="-before-restore", **asked)
     print(f"what is there now is saved: {saved}", flush=True)
     with path.open("rb") as source:  # without waiting: whoever came between would make the save one of older data
         start_admin(c, target, "restore", streams=(source.fileno(), 1), reason=reason)

@@ -6,7 +6,7 @@ Nothing here needs Redis.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from twelfth_redis.errors import FormatError
@@ -62,13 +62,11 @@ def command(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
-def entry(key: bytes, expires: int, payload: bytes) -> bytes:
-    """Return the command that brings a key back; `expires` in ms since 1970, 0 for never."""
-    return beginning(key, expires, len(payload)) + payload + TAIL
-
-
 def beginning(key: bytes, expires: int, length: int) -> bytes:
-    """Return that command up to its payload of so many bytes; TAIL comes behind that."""
+    """Return the command that brings a key back, up to its payload of so many bytes; behind that comes TAIL.
+
+    `expires` is in ms since 1970, 0 for never.
+    """
     return HEAD + b"$%d\r\n%b\r\n$%d\r\n%d\r\n$%d\r\n" % (len(key), key, len(b"%d" % expires), expires, length)
 
 
@@ -153,11 +151,10 @@ def _object(text: bytes) -> dict[str, Any]:
 
 def _sound(manifest: Manifest) -> bool:
     """Return whether every field has its type: what follows adds and compares them."""
-    numbers = (manifest.payload, manifest.database, manifest.keys, manifest.memory)
-    words = (manifest.time, manifest.server, manifest.release, manifest.run, manifest.operator, *manifest.revisions)
+    values = [(field.type, getattr(manifest, field.name)) for field in fields(manifest) if field.name != "revisions"]
     return (
-        all(type(number) is int and number >= 0 for number in numbers)
+        all(type(value) is kind and (kind is str or value >= 0) for kind, value in values)
+        and all(isinstance(revision, str) for revision in manifest.revisions)
         and manifest.payload <= HIGHEST_PAYLOAD
-        and all(isinstance(word, str) for word in words)
         and manifest.guarantee in (WHOLE, EACH)
     )

@@ -116,7 +116,7 @@ def _refuse_full(client: redis.Redis, manifest: Manifest) -> None:
         time.sleep(0.02)
     if server.evicts and server.memory + manifest.memory > server.limit:
         raise RefusedError(
-            f"loading aside needs some {manifest.memory:,} bytes, {server.memory:,} of {server.limit:,} are in use: "
+            f"to load it takes some {manifest.memory:,} bytes, {server.memory:,} of {server.limit:,} are in use: "
             f"Redis would evict live keys ({server.policy}); raise maxmemory, or set maxmemory-policy noeviction"
         )
 
@@ -153,9 +153,7 @@ def _refuse_crowding(client: redis.Redis, batch: Batch) -> None:
     """Raise RefusedError where the next batch would have Redis evict live keys, or be killed for its memory."""
     server = observe(client)
     if server.evicts and server.lacks_room(TAKEN * batch.size):
-        raise RefusedError(
-            f"Redis would evict live keys ({server.policy}) to load it aside; raise maxmemory; {UNCHANGED}"
-        )
+        raise RefusedError(f"Redis would evict live keys ({server.policy}) to load it; raise maxmemory; {UNCHANGED}")
     if batch.size > WHOLE_BYTES and server.lacks_room(TAKEN_LARGE * batch.size):
         raise RefusedError(
             f"the value of {shown(batch.keys[0])} has {batch.size:,} bytes, and to load it Redis takes {TAKEN_LARGE} "
@@ -170,7 +168,7 @@ def _meaning(error: redis.ResponseError) -> str:
     if UNREADABLE in text or "Bad data format" in text:
         return "a key of it is damaged; use another copy of the file, after: invoke verify FILE"
     if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text:
-        return "Redis has no memory left to load it aside; raise maxmemory, then repeat it"
+        return "Redis has no memory left to load it; raise maxmemory, then repeat it"
     return f"Redis refuses: {text}"
 
 

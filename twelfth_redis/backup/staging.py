@@ -80,7 +80,9 @@ class StagingDatabase:
         """Take the lock, the numbers of the live database and of this one, and its mark."""
         self._lock, self._live, self._mark = lock, live, mark
         self.number = number
-        self.client = client_of(lock.client, number)
+        pool = lock.client.connection_pool
+        arguments = pool.connection_kwargs | {"db": number}
+        self.client = redis.Redis(connection_pool=redis.ConnectionPool(pool.connection_class, **arguments))
         """A client of the staging database."""
         self.tally = Tally(started=lock.client.time()[0])
         """What was loaded."""
@@ -97,20 +99,18 @@ class StagingDatabase:
         redis.ResponseError where Redis refuses a key.
         """
         keys = set(batch.keys)
-        there: Any = 0
 
-        def attempt() -> None:
-            nonlocal there
+        def attempt() -> Any:  # noqa: ANN401 - what Redis replies
             self._raw.send(*self._fence, packed("MULTI"), packed("EXISTS", *keys), batch.commands)
             self._check(self._raw.receive(len(self._fence)))
             for piece in rest:
                 self._raw.send(piece.commands)
             self._raw.receive(2 + batch.count)
             self._raw.send(packed("EXEC"))
-            there = self._raw.executed()[0]
+            return self._raw.executed()[0]
 
         try:
-            retry_on_conflict(attempt, 1 if batch.more else ATTEMPTS)
+            there = retry_on_conflict(attempt, 1 if batch.more else ATTEMPTS)
         except redis.WatchError:
             raise LockLostError(
                 f"the lock or database {self.number} changed hands meanwhile; repeat the restore"
@@ -130,7 +130,6 @@ class StagingDatabase:
         Returns how many keys are live now, and how many were. Raises RefusedError where other keys are there than were
         loaded, and LockLostError; then nothing was swapped.
         """
-        count = 0
         commands = (
             packed("SELECT", self._live),
             *(packed("COPY", key, key, "DB", self.number, "REPLACE") for key in (LOCK, FENCE)),
@@ -140,8 +139,7 @@ class StagingDatabase:
             packed("SET", MARK, self._mark),  # in what was live until now
         )
 
-        def attempt() -> None:
-            nonlocal count
+        def attempt() -> int:
             self._raw.send(*self._fence, packed("DBSIZE"), packed("TIME"))
             *fence, found, now = self._raw.receive(len(self._fence) + 2)
             self._check(fence)
@@ -149,16 +147,16 @@ class StagingDatabase:
             self._raw.send(packed("MULTI"), *commands, packed("EXEC"))
             self._raw.receive(1 + len(commands))
             self._raw.executed()
+            return count
 
-        retry_on_conflict(attempt)
-        return count, int(self.client.dbsize()) - 3  # the lock, its fence and the mark
+        return retry_on_conflict(attempt), int(self.client.dbsize()) - 3  # the lock, its fence and the mark
 
     def _counted(self, found: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
         """Return how many keys are staged; raises RefusedError where they are not those loaded, less those expired."""
         count, tally = int(found) - 1, self.tally  # the mark is none
         if not tally.fits(count, int(now[0])):
             raise RefusedError(
-                f"{count:,} keys are there of {tally.count - tally.again:,} that were loaded aside: somebody else "
+                f"{count:,} keys are there of {tally.count - tally.again:,} that were loaded: somebody else "
                 f"writes to database {self.number}, or Redis evicts keys; the data is as it was, repeat the restore"
             )
         return count
@@ -189,16 +187,14 @@ def claim(lock: HeldLock, live: int) -> Iterator[StagingDatabase]:
     prefix = f"restore of database {live}, "
     mark = prefix + secrets.token_hex(8)
     used = {live, *_selected(lock.client)}
-    databases, found = 0, -1
 
-    def attempt() -> None:
-        nonlocal databases, found
+    def attempt() -> list[tuple[int, int]]:
         with lock.transaction() as pipe:
             pipe.multi()
             pipe.eval(_CLAIM, 1, MARK, str(live), prefix, mark, *map(str, used))
-            ((databases, found),) = pipe.execute()
+            return pipe.execute()
 
-    retry_on_conflict(attempt)
+    ((databases, found),) = retry_on_conflict(attempt)
     if found < 0:
         raise RefusedError(_crowded(databases))
     staging = StagingDatabase(lock, live, found, mark)
@@ -220,16 +216,9 @@ def _selected(client: redis.Redis) -> set[int]:
 
 def _crowded(databases: int) -> str:
     if databases == 0:
-        return "this user of Redis may not SELECT other databases, and a restore loads the file aside; allow it SELECT"
+        return "this user of Redis may not SELECT other databases, which a restore loads the file into; allow it SELECT"
     why = f"each of the {databases} databases of this Redis holds data or is in use, and a restore needs an empty one"
     if databases == 1:
-        why = "this Redis has one database only, and a restore needs a second to load the file aside"
+        why = "this Redis has one database only, and a restore needs a second to load the file into"
     over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
     return f"{why}; give it one more (databases {databases + 1}), {over}"
-
-
-def client_of(client: redis.Redis, number: int) -> redis.Redis:
-    """Return a client of another database of the same server."""
-    pool = client.connection_pool
-    arguments = pool.connection_kwargs | {"db": number}
-    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=pool.connection_class, **arguments))

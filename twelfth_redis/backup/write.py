@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -12,9 +12,8 @@ import redis
 from redis.client import Pipeline
 
 from twelfth_redis.backup.dump import Page, snapshot
-from twelfth_redis.backup.format import EACH, TAIL, Manifest, Trailer, closing, opening, payload_version
+from twelfth_redis.backup.format import EACH, Manifest, Trailer, closing, opening, payload_version
 from twelfth_redis.backup.prefetch import prefetched
-from twelfth_redis.backup.reader import first_commands
 from twelfth_redis.backup.sealed_gzip import SealedGzipWriter
 from twelfth_redis.backup.server_info import observe
 from twelfth_redis.errors import RefusedError
@@ -44,18 +43,16 @@ def backup(
     stream cannot be written to.
     """
     _await_unlocked(client, wait)
-    server = observe(client)
+    server, writer = observe(client), SealedGzipWriter(stream)
     with client.pipeline() as witness:
         witness.watch(FENCE)  # type: ignore[no-untyped-call]
         taken = snapshot(client, server.database)
         if taken.guarantee == EACH:
             _refuse_locked(client)
-        pages = prefetched(taken.pages)
-        first = list(itertools.islice(pages, 1))
         manifest = Manifest(
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             server=server.name,
-            payload=_payload_version(client, first),
+            payload=payload_version(client.function_dump()) if taken.keys else 0,
             database=server.database,
             guarantee=taken.guarantee,
             revisions=taken.revisions,
@@ -65,41 +62,18 @@ def backup(
             run=owner.run,
             operator=owner.operator,
         )
-        writer = SealedGzipWriter(stream)
-        trailer = _write(writer, manifest, _keep_alive(witness, itertools.chain(first, pages)), progress)
+        count, digest = 0, hashlib.sha256()
+        for page in itertools.chain([Page(0, opening(manifest))], prefetched(taken.pages)):
+            witness.ping()  # some networks cut a connection that is idle
+            digest.update(page.commands)
+            writer.write(page.commands)
+            count += page.count
+            progress(count)
         if taken.guarantee == EACH:
             _refuse_disturbed(witness)
-    writer.write(closing(trailer))
+    writer.write(closing(Trailer(count, digest.hexdigest())))
     writer.close()
-    return Written(trailer.count, writer.size, taken.guarantee)
-
-
-def _write(
-    writer: SealedGzipWriter, manifest: Manifest, pages: Iterable[Page], progress: Callable[[int], None]
-) -> Trailer:
-    """Write all but the trailer, and return that."""
-    count, digest = 0, hashlib.sha256()
-    for page in itertools.chain([Page(0, opening(manifest))], pages):
-        digest.update(page.commands)
-        writer.write(page.commands)
-        count += page.count
-        progress(count)
-    return Trailer(count, digest.hexdigest())
-
-
-def _payload_version(client: redis.Redis, first: list[Page]) -> int:
-    """Return the version of the payloads, 0 where there is none; where the first is large, that of another DUMP."""
-    if not first:
-        return 0
-    found = first_commands(first[0].commands, most=1).commands.removesuffix(TAIL)
-    return payload_version(found or client.function_dump())
-
-
-def _keep_alive(witness: Pipeline, pages: Iterable[Page]) -> Iterator[Page]:
-    """Yield the pages, and keep the connection that watches from being idle: some networks cut those."""
-    for page in pages:
-        witness.ping()
-        yield page
+    return Written(count, writer.size, taken.guarantee)
 
 
 def _await_unlocked(client: redis.Redis, seconds: float) -> None:

@@ -9,13 +9,13 @@ are those of earlier texts of the file that did the same, such as before an impo
 """
 
 import hashlib
-import importlib.util
 import re
+import runpy
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
@@ -90,40 +90,33 @@ def _refuse_disorder(paths: Iterable[Path]) -> None:
 
 
 def _load(path: Path) -> Migration:
-    module = _imported(path)
-    named = getattr(module, "READS", ())
+    names = _names(path)
+    named, match = names.get("READS", ()), names.get("MATCH", "")
     reads = (named,) if isinstance(named, str) else tuple(named)
-    match = getattr(module, "MATCH", "")
-    up, down = (_way(module, names, match, reads) for names in (("up", "each"), ("down", "each_down")))
+    up = _way(names.get("up"), names.get("each"), match, reads)
     if up is None:
         raise RefusedError(f"{_shown(path)} has neither up(read, write) nor MATCH and each(…); add one")
     return Migration(
         revision=path.name[:4],
-        title=(module.__doc__ or path.stem[5:].replace("_", " ")).strip().partition("\n")[0].rstrip("."),
+        title=(names["__doc__"] or path.stem[5:].replace("_", " ")).strip().partition("\n")[0].rstrip("."),
         checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
         up=up,
-        down=down,
-        contract=bool(getattr(module, "CONTRACT", False)),
-        former=tuple(getattr(module, "FORMER_CHECKSUMS", ())),
+        down=_way(names.get("down"), names.get("each_down"), match, reads),
+        contract=bool(names.get("CONTRACT", False)),
+        former=tuple(names.get("FORMER_CHECKSUMS", ())),
     )
 
 
-def _way(module: ModuleType, names: tuple[str, str], match: str, reads: tuple[str, ...]) -> Way | None:
-    step, each = (getattr(module, name, None) for name in names)
+def _way(step: Step | None, each: Each | None, match: str, reads: tuple[str, ...]) -> Way | None:
     if step is None and (each is None or not match):
         return None
     return Way(step, None if step else each, match, reads)
 
 
-def _imported(path: Path) -> ModuleType:
-    """Return the file as a module: its name begins with a digit, so no import statement could."""
-    spec = importlib.util.spec_from_file_location(f"migration_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise RefusedError(f"{_shown(path)} cannot be imported; fix it")
-    module = importlib.util.module_from_spec(spec)
+def _names(path: Path) -> dict[str, Any]:
+    """Return what the file defines: its own name begins with a digit, so no import statement could."""
     try:
-        spec.loader.exec_module(module)
+        return runpy.run_path(str(path))
     except Exception as error:
         why = traceback.format_exception_only(error)[-1].strip()
         raise RefusedError(f"{_shown(path)} does not import ({why}); fix it") from error
-    return module

@@ -47,24 +47,21 @@ def _refusal(move: Move, error: Exception) -> RefusedError:
     own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
     where = "".join(f", line {line} of {name}" for name, line in own[-1:])
     why = str(error) if isinstance(error, atomic_script.CommandError) else f"{type(error).__name__}: {error}"
-    return RefusedError(f"could not {move} ({why}{where}); mend it, then: invoke up")
+    return RefusedError(f"could not {move} ({why}{where}); fix it, then: invoke up")
 
 
 def _at_once(lock: HeldLock, move: Move, record: Applied, now: Callable[[], str]) -> int:
     """Do a move and write its record, as one transaction."""
     step, applied = move.way.step, replace(record, applied=now())
-    answer: list[bytes] = []
 
-    def attempt() -> None:
-        nonlocal answer
+    def attempt() -> list[list[bytes]]:
         with lock.transaction(*move.way.reads) as pipe:
             commands = atomic_script.queued_commands(step, lock.client) if step else []
             pipe.multi()
             atomic_script.queue(pipe, applied, commands)
-            (answer,) = pipe.execute()
+            return pipe.execute()
 
-    retry_on_conflict(attempt)
-    atomic_script.refuse_failed(answer)
+    atomic_script.refuse_failed(*retry_on_conflict(attempt))
     return 0
 
 

@@ -17,7 +17,7 @@ from tests.conftest import require_program
 from tests.twelfth_redis.stores import FAR, HISTORY, LOCK, MARK, Store, contents, digest, fill, saved, serving, written
 from twelfth_redis.backup import dump
 from twelfth_redis.backup.format import EACH, WHOLE
-from twelfth_redis.backup.verify import Verified, verify
+from twelfth_redis.backup.reader import Verified, verify
 from twelfth_redis.backup.write import backup
 from twelfth_redis.errors import FormatError, RefusedError
 from twelfth_redis.lock import hold_lock, owner

@@ -11,8 +11,8 @@ import pytest
 
 from tests.twelfth_redis.backup.test_format import packed
 from tests.twelfth_redis.stores import Store, digest, fill, restored, saved, serving
+from twelfth_redis.backup.reader import verify
 from twelfth_redis.backup.sealed_gzip import SEAL
-from twelfth_redis.backup.verify import verify
 from twelfth_redis.errors import FormatError, RefusedError
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.twelfth_redis.stores import entry
 from twelfth_redis import keys
 from twelfth_redis.backup import reader
-from twelfth_redis.backup.format import EACH, Manifest, Trailer, closing, command, entry, opening
-from twelfth_redis.backup.reader import Reader, first_commands
+from twelfth_redis.backup.format import EACH, Manifest, Trailer, closing, command, opening
+from twelfth_redis.backup.reader import Reader, Verified, first_commands, verify
 from twelfth_redis.backup.sealed_gzip import BLOCK, SEAL, SealedGzipWriter, unpacked
-from twelfth_redis.backup.verify import Verified, verify
 from twelfth_redis.errors import FormatError
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.twelfth_redis.backup.test_format import ENTRIES, MANIFEST, packed, plain, verified, why
-from tests.twelfth_redis.stores import FAR, Store, contents, digest, fill, restored, saved
+from tests.twelfth_redis.stores import FAR, Store, contents, digest, entry, fill, restored, saved
 from twelfth_redis.backup import dump
-from twelfth_redis.backup.format import LONGEST, TAIL, Trailer, beginning, closing, command, entry, opening
+from twelfth_redis.backup.format import LONGEST, TAIL, Trailer, beginning, closing, command, opening
 from twelfth_redis.backup.sealed_gzip import SealedGzipWriter
 from twelfth_redis.errors import RefusedError
 

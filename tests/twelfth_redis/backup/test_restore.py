@@ -20,9 +20,21 @@ from hypothesis import strategies as st
 
 from tests.real_redis import eventually
 from tests.twelfth_redis.backup.test_format import MANIFEST, packed, plain
-from tests.twelfth_redis.stores import FAR, FENCE, LOCK, MARK, Store, contents, digest, fill, restored, saved, serving
+from tests.twelfth_redis.stores import (
+    FAR,
+    FENCE,
+    LOCK,
+    MARK,
+    Store,
+    contents,
+    digest,
+    entry,
+    fill,
+    restored,
+    saved,
+    serving,
+)
 from twelfth_redis.backup import reader
-from twelfth_redis.backup.format import entry
 from twelfth_redis.backup.reader import Batch
 from twelfth_redis.backup.staging import HORIZON_SECONDS, StagingDatabase, Tally
 from twelfth_redis.errors import LockLostError, RefusedError
@@ -524,7 +536,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Late:
     return before
 
 
-@pytest.mark.parametrize("moment", ["swap", "_swapping"])
+@pytest.mark.parametrize("moment", ["swap", "_counted"])
 def test_database_aside_that_somebody_flushed_is_not_swapped_in(store: Store, late: Late, moment: str) -> None:
     """However late, even when the keys were counted: its mark is watched."""
     fill(store.client)
@@ -542,7 +554,7 @@ def test_lock_that_is_lost_last_stops_the_swap(store: Store, late: Late) -> None
     fill(store.client)
     file = saved(store.client)
     before = contents(store.client)
-    late("_swapping", lambda _: store.client.mset({LOCK: "theirs", FENCE: "theirs"}))
+    late("_counted", lambda _: store.client.mset({LOCK: "theirs", FENCE: "theirs"}))
 
     with pytest.raises(LockLostError, match="the lock was lost"):
         restored(file, store.client)
@@ -557,7 +569,7 @@ def test_stranger_that_comes_last_is_not_swapped_in(store: Store, late: Late) ->
     before = digest(store.client)
     late("swap", lambda staging: store.database(staging.number).set("stranger", 1))
 
-    with pytest.raises(RefusedError, match="30 keys are there of 29 that were loaded aside: somebody else writes"):
+    with pytest.raises(RefusedError, match="30 keys are there of 29 that were loaded: somebody else writes"):
         restored(file, store.client)
     assert before == digest(store.client)
 

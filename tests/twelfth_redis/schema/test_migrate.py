@@ -367,8 +367,8 @@ HALF_REFUSED = """def up(read, write):
 FAULTY = {
     HALF_REFUSED: "(Redis refused LPUSH hits: WRONGTYPE",
     "def up(read, write):\n    write.incr('visits')\n    read.lpop('hits')\n": "wrong kind of value, line 3 of 0003_",
-    "def up(read, write):\n    import json\n    json.loads('x')\n": "line 3 of 0003_faulty.py); mend it, then: ",
-    "def up(read, write):\n    1 / 0\n": "(ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); mend it",
+    "def up(read, write):\n    import json\n    json.loads('x')\n": "line 3 of 0003_faulty.py); fix it, then: ",
+    "def up(read, write):\n    1 / 0\n": "(ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); fix it",
     "MATCH = '*'\ndef each(keys, read, write):\n    raise KeyError(2)\n": "(KeyError: 2, line 3 of 0003_faulty.py)",
 }
 
@@ -405,7 +405,7 @@ def test_a_mistake_is_one_line_in_a_dry_run_too(server: DurableRedis, folder: Pa
 
     assert says(migrate(server, "--dry", folder=folder))[2] == (
         "migrate: could not apply 0003: faulty (ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); "
-        "mend it, then: invoke up\n"
+        "fix it, then: invoke up\n"
     )
 
 
