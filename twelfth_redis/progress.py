@@ -19,10 +19,6 @@ class Progress:
 
     def __post_init__(self) -> None:
         """Count from here."""
-        self.start()
-
-    def start(self) -> None:
-        """Count from here again."""
         self._started = self._last_line = self.clock()
 
     @property

@@ -3,6 +3,7 @@
 Every write is a transaction that only the holder of the lock can make (twelfth_redis.lock).
 """
 
+import contextlib
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from twelfth_redis.lock import HeldLock, retry_on_conflict
 from twelfth_redis.progress import BATCH, Progress
 from twelfth_redis.schema import atomic_script, history
 from twelfth_redis.schema.history import Applied
+from twelfth_redis.schema.migration import Each
 from twelfth_redis.schema.plan import Move
 
 PATIENCE = 1000
@@ -31,23 +33,25 @@ def apply(lock: HeldLock, move: Move, record: Applied, progress: Progress, now: 
 
     Raises redis.RedisError and RefusedError; what a batch has done by then stays, and doing it again is safe.
     """
-    try:
+    with _explained(move):
         return _in_batches(lock, move, record, progress, now) if move.way.each else _at_once(lock, move, record, now)
+
+
+@contextlib.contextmanager
+def _explained(move: Move) -> Iterator[None]:
+    """Have what goes wrong in the block say in which move, and for a mistake in a migration in which of its lines."""
+    try:
+        yield
     except (redis.ConnectionError, redis.TimeoutError, RefusedError):
         raise
     except redis.WatchError as error:
         raise RefusedError(f"could not {move}: visitors change what it reads all the time; repeat it") from error
     except Exception as error:
-        raise _refusal(move, error) from error
-
-
-def _refusal(move: Move, error: Exception) -> RefusedError:
-    """Return what went wrong, and for a mistake in a migration in which of its lines."""
-    calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
-    own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
-    where = "".join(f", line {line} of {name}" for name, line in own[-1:])
-    why = str(error) if isinstance(error, atomic_script.CommandError) else f"{type(error).__name__}: {error}"
-    return RefusedError(f"could not {move} ({why}{where}); fix it, then: invoke up")
+        calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
+        own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
+        where = "".join(f", line {line} of {name}" for name, line in own[-1:])
+        why = str(error) if isinstance(error, atomic_script.CommandError) else f"{type(error).__name__}: {error}"
+        raise RefusedError(f"could not {move} ({why}{where}); fix it, then: invoke up") from error
 
 
 def _at_once(lock: HeldLock, move: Move, record: Applied, now: Callable[[], str]) -> int:
@@ -69,10 +73,9 @@ def _in_batches(lock: HeldLock, move: Move, record: Applied, progress: Progress,
     with lock.transaction() as pipe:
         pipe.multi()
         history.start(pipe, record)
-    done = 0
-    progress.start()
+    done, progress = 0, replace(progress)  # whose clock starts here
     for keys in batches(lock.client, move.way.match, progress.batch):
-        _do(lock, move, keys)
+        _do(lock, cast("Each", move.way.each), keys)
         done += len(keys)
         progress.update(done)
     with lock.transaction() as pipe:
@@ -95,11 +98,8 @@ def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]
             return
 
 
-def _do(lock: HeldLock, move: Move, keys: list[bytes]) -> None:
+def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> None:
     """Do a batch; where visitors change one of its keys meanwhile, do each half again, down to single keys."""
-    each = move.way.each
-    if each is None:
-        return
 
     def attempt() -> None:
         with lock.transaction() as pipe:
@@ -113,8 +113,8 @@ def _do(lock: HeldLock, move: Move, keys: list[bytes]) -> None:
         attempt()
     except redis.WatchError:
         middle = len(keys) // 2
-        _do(lock, move, keys[:middle])
-        _do(lock, move, keys[middle:])
+        _do(lock, each, keys[:middle])
+        _do(lock, each, keys[middle:])
 
 
 class Watching:
@@ -137,12 +137,8 @@ def count_touched(client: redis.Redis, move: Move) -> int:
     """Return how many keys a move would change now; changes nothing, raises redis.RedisError and RefusedError."""
     if move.way.step is None:
         return sum(len(keys) for keys in batches(client, move.way.match, BATCH))
-    try:
+    with _explained(move):
         return len({_key(words) for words in atomic_script.queued_commands(move.way.step, client)})
-    except (redis.ConnectionError, redis.TimeoutError, RefusedError):
-        raise
-    except Exception as error:
-        raise _refusal(move, error) from error
 
 
 def _key(arguments: tuple[object, ...]) -> str:
