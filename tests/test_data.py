@@ -194,6 +194,16 @@ def test_verify_needs_no_stack(project: Project, serving: Project, file: Path) -
     assert ["0001", "0002"] == told["revisions"]
 
 
+def test_verify_that_lacks_a_module_on_this_machine_says_so(project: Project, file: Path) -> None:
+    """In one line, not with a traceback."""
+    file.write_bytes(b"")
+    (project.directory / "admin" / "verify.py").write_text("import not_there\n", "utf-8")
+    done = project.invoke("verify", str(file))
+
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "whose Python has no not_there; put it beside admin/, or install it into /" in done.stderr
+
+
 def test_backup_to_standard_output_is_the_file(serving: Project) -> None:
     """For pipes; progress is told elsewhere."""
     client = serving.start("backup", "--stdout", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)

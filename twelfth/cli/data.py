@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -114,9 +115,13 @@ def _verify(c: Context, target: Target, path: Path, *options: str, hide: str | N
     """Check a backup on this machine, or exit with what is wrong with it."""
     command = shlex.join([sys.executable, "-m", "admin.verify", *options, str(path.resolve())])
     with c.cd(str(target.directory)):
-        result = c.run(command, warn=True, in_stream=False, hide=hide, dry=False)
+        result = c.run(command, warn=True, in_stream=False, hide="both" if hide else "stderr", dry=False)
     if not result.ok:
-        raise Exit(code=result.exited)
+        *_, why = result.stderr.splitlines() or [""]
+        if name := re.search(r"^ModuleNotFoundError: .*'(.+)'", why):
+            lacking = f"twelfth: verify runs on this machine, whose Python has no {name[1]}"
+            why = f"{lacking}; put it beside admin/, or install it into {sys.prefix}"
+        raise Exit(why, result.exited)
 
 
 def _file(target: Target, name: str) -> Path:
