@@ -301,7 +301,7 @@ class MemoryRuns(Runs):
         """Start a process with the replica's environment."""
         recipe = self._recipe(request.replica)
         self.world.begin(f"run {shlex.join(request.command)}")
-        environment = _environment(recipe) | dict(request.environment + request.told)
+        environment = _environment(recipe) | dict(request.environment + request.identifying_environment)
         process = Process(self.world, request, environment, float(recipe["stop_grace_period"].rstrip("s")))
         self.world.runs[request.id] = process
         return process

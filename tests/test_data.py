@@ -264,7 +264,16 @@ def test_restore_asks_and_takes_no_for_an_answer(serving: Project, file: Path) -
     assert "Hello World! 6 times." == visit(serving)
 
 
-@pytest.mark.parametrize("words", [("restore", "nowhere"), ("verify", "nowhere"), ("backup", "--stdout", "a")])
+MISUSE = [
+    ("restore", "nowhere"),
+    ("verify", "nowhere"),
+    ("backup", "--stdout", "a"),
+    ("reset", "--to", "abc"),
+    ("migrate", "--wait", "long"),
+]
+
+
+@pytest.mark.parametrize("words", MISUSE)
 def test_misuse_is_told_before_anything_is_done(serving: Project, words: tuple[str, ...]) -> None:
     """One line and exit code 2."""
     done = serving.invoke(*words)

@@ -13,7 +13,8 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.compose.config import NAMES, version
+from twelfth.compose.config import version
+from twelfth.compose.errors import NAMES
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import asdict
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from twelfth_redis.errors import FormatError, MisuseError, RedisToolError, RefusedError
 from twelfth_redis.progress import Progress
@@ -33,9 +33,17 @@ if TYPE_CHECKING:
     Arguments = Sequence[str] | None
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose errors are one line: how it is typed depends on who starts it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with what is wrong, and the exit code of misuse."""
+        self.exit(2, f"{self.prog.rpartition('.')[2]}: {message}\n")
+
+
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     """Return a parser for `python -m admin.NAME`."""
-    return argparse.ArgumentParser(prog=f"python -m admin.{name}", description=description)
+    return _Parser(prog=f"python -m admin.{name}", description=description)
 
 
 def add_wait(to: argparse.ArgumentParser) -> None:

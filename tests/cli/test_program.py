@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import twelfth
 from twelfth import errors
 from twelfth.__main__ import imports_twelfth, project_directory
-from twelfth.compose.config import NAMES
+from twelfth.compose.errors import NAMES
 from twelfth.errors import program
 from twelfth.runs.terminal import insistence
 
@@ -105,6 +106,23 @@ def test_directory_without_a_compose_file_is_told(tmp_path: Path) -> None:
 
     assert 0 == run(tmp_path, "--list").returncode
     assert (2, 1, True) == (done.returncode, done.stderr.count("\n"), "there is none of compose.yaml, " in done.stderr)
+
+
+@pytest.mark.parametrize("command", ["up", "status", "down", "history"])
+def test_stack_does_not_move_to_another_engine_where_its_own_is_away(directory: Path, command: str) -> None:
+    """One line says where it was and what to type; only the operator moves it."""
+    (directory / ".twelfth").mkdir()
+    (directory / ".twelfth" / "stack.json").write_text(
+        json.dumps({"project": "nobodys", "engine": "docker", "runs_from": "app", "inputs": {}})
+    )
+    away = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+    done = run(directory, command, INVOKE_ENGINE="auto", **away)
+    forced = run(directory, "status", INVOKE_ENGINE="local", **away)
+
+    assert (125, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "twelfth: the stack nobodys was up last on docker: no Docker daemon answers at tcp://" in done.stderr
+    assert "INVOKE_ENGINE=local twelfth up" in done.stderr
+    assert "nothing of nobodys is up on local; try: twelfth up\n" == forced.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.compose.conftest import HOME, OWN
 from twelfth.compose import config
+from twelfth.compose.errors import NAMES
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def files(stack: Stack) -> list[str]:
     return [os.path.relpath(file, stack.directory.parent) for file in stack.files]
 
 
-@pytest.mark.parametrize("name", config.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_file_may_have_each_of_its_names(project: Project, name: str) -> None:
     """`compose.yaml` is what most have; the stack says which it was."""
     (project.directory / name).write_text(PLAIN)

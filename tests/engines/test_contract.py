@@ -400,9 +400,9 @@ def test_run_has_the_environment_of_its_replica(site: Site) -> None:
     assert 1 == ended(site, site.request("printenv", "NOWHERE"))[0]
 
 
-def test_run_is_told_which_it_is_where_that_is_asked_for(site: Site) -> None:
+def test_admin_process_is_told_which_run_it_is(site: Site) -> None:
     """By its own id, and the release that it is of."""
-    request = site.request("sh", "-c", "printenv TWELFTH_RUN; printenv TWELFTH_RELEASE", is_told=True)
+    request = site.request("sh", "-c", "printenv TWELFTH_RUN; printenv TWELFTH_RELEASE", is_admin_process=True)
     assert f"{request.id}\n{site.replica().release}\n".encode() == ended(site, request)[1]
 
     assert 1 == ended(site, site.request("printenv", "TWELFTH_RUN"))[0]
@@ -414,7 +414,7 @@ def test_difference_is_what_was_asked_for_by_name_only(site: Site) -> None:
     runs = site.engine().runs
 
     assert () == runs.differences(site.request("true"))
-    assert () == runs.differences(site.request("true", is_told=True))
+    assert () == runs.differences(site.request("true", is_admin_process=True))
     assert ("environment.LEVEL", "environment.NEW") == runs.differences(
         site.request("true", environment=(("COLOUR", "red"), ("LEVEL", "debug"), ("NEW", "1")))
     )

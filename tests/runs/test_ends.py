@@ -56,7 +56,8 @@ def test_run_ends_with_its_own_exit_code_and_so_does_its_record(
     serving: Project, words: tuple[str, ...], code: int, state: str
 ) -> None:
     """The process's own, 127 for none, 128+n for a signal; attached and detached alike."""
-    assert code == run(serving, "--", *words).returncode
+    done = run(serving, "--timeout", "60", "--", *words)
+    assert (code, False) == (done.returncode, b"timed out" in done.stderr)
     assert (state, code) == ended(serving, detached(serving, "--", *words))
 
 
@@ -66,9 +67,13 @@ def test_program_that_is_not_executable_is_126(serving: Project) -> None:
 
 
 def test_time_limit_ends_the_run_with_124(serving: Project) -> None:
-    """TERM when the time is over, and the record says why."""
-    assert 124 == run(serving, "--timeout", "0.5", "--", "sleep", "60").returncode
-    assert ("timeout", 124) == (record(serving)["state"], record(serving)["exit_code"])
+    """TERM when the time is over; one line and the record say why."""
+    done = run(serving, "--timeout", "0.5", "--", "sleep", "60")
+    kept = record(serving)
+
+    assert ("timeout", 124, 124) == (kept["state"], kept["exit_code"], done.returncode)
+    said = f"twelfth: run {kept['id']} timed out after 0.5 s; its output: invoke logs --run {kept['id']}\n"
+    assert said == done.stderr.decode()
 
 
 def test_time_limit_ends_a_detached_run_too(serving: Project) -> None:

@@ -20,6 +20,7 @@ from twelfth.model.stack import Build, Mount, Network, Port, Service, Stack, Vol
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, plan, readiness
+from twelfth.stack.location import recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -217,13 +218,14 @@ def test_image_of_a_new_release_that_cannot_be_made_keeps_what_serves(serving: P
 
 
 def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
-    """Its last words, its exit code and its run are told; it is tried again by the next `up`."""
+    """Its last words, once, its exit code and its run are told; it is tried again by the next `up`."""
     before = serving.ids()
-    serving.edit("worker", image="app:two", release_command=("sh", "-c", "echo data is ahead; exit 3"))
+    serving.edit("worker", image="app:two", release_command=("sh", "-c", "echo checking; echo data is ahead; exit 3"))
 
     with pytest.raises(ServiceError) as failed:
         serving.up()
     run = serving.engine().runs.records()[-1]
+    assert ["checking"] == serving.report.details[-1:]
     assert f"data is ahead (exit code 3, run {run.id}); what served serves on" == str(failed.value)
     assert (before, "failed", "two") == (serving.ids(), run.state, run.release)
     serving.edit("worker", release_command=WORKER.release_command)
@@ -383,6 +385,15 @@ def test_down_that_was_ended_anywhere_is_finished_by_the_next(serving: Project) 
     serving.world.failures.clear()
 
     assert ["remove redis-1", "remove front", "remove back"] == serving.down()
+
+
+def test_where_the_data_is_is_known_as_long_as_it_is_there(serving: Project) -> None:
+    """`up` leaves the engine in `.twelfth/`; a `down` that keeps the data keeps that."""
+    serving.down()
+    after_down = recall(serving.stack.directory)
+    serving.down(volumes=True)
+
+    assert ("memory", None) == (after_down and after_down.engine, recall(serving.stack.directory))
 
 
 def test_data_outlives_the_stack(serving: Project) -> None:

@@ -64,6 +64,7 @@ def start(
     **asked: Any,
 ) -> None:
     """Run a command from the target's source, and exit with its code where that is not 0; with --dry show it only."""
+    from twelfth.runs.records import timed_out
     from twelfth.runs.request import new_request
     from twelfth.runs.start import describe, start_attached, start_detached
 
@@ -73,12 +74,15 @@ def start(
     elif detach:
         print(start_detached(target.engine, wanted))
     elif code := start_attached(target.engine, wanted, streams):
+        if timed_out(target.engine.runs, wanted, code):
+            limit = f"{wanted.timeout:g} s"
+            warn(f"run {wanted.id} timed out after {limit}; its output: invoke logs --run {wanted.id}")
         raise Exit(code=code)
 
 
 def start_admin(c: Context, target: Target, name: str, *arguments: str, **asked: Any) -> None:
     """Run one of the release's admin processes."""
-    start(c, target, ["python", "-m", f"admin.{name}", *arguments], is_told=True, **asked)
+    start(c, target, ["python", "-m", f"admin.{name}", *arguments], is_admin_process=True, **asked)
 
 
 @command(help={"json": "one JSON array"})

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.cli.command import warn
-from twelfth.errors import MisuseError
+from twelfth.engines import choose
+from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +32,16 @@ class Target:
         self.release = release
 
     @functools.cached_property
-    def location(self) -> Location | None:
-        """Return where the stack was brought up last, None where it has to be found by its Compose file."""
+    def last(self) -> Location | None:
+        """Return where a stack of this directory was brought up last, None for nowhere."""
         from twelfth.stack.location import recall
 
-        location = None if self.release else recall(self.directory)
+        return recall(self.directory)
+
+    @functools.cached_property
+    def location(self) -> Location | None:
+        """Return where the stack was brought up last, None where it has to be found by its Compose file."""
+        location = None if self.release else self.last
         if location and not location.is_current(self.directory, os.environ):
             try:
                 _ = self.declared
@@ -48,19 +54,22 @@ class Target:
     @functools.cached_property
     def engine(self) -> Engine:
         """Return the engine for what runs: where the stack was brought up last, no Compose file is read."""
-        from twelfth.engines import choose
-
-        if self.location is None:
-            return self.declared_engine
-        name = self.location.engine if self.engine_name == "auto" else self.engine_name
-        return choose(name, self.location.stack(self.directory))
+        return self._choose(self.location.stack(self.directory)) if self.location else self.declared_engine
 
     @functools.cached_property
     def declared_engine(self) -> Engine:
         """Return the engine with the stack as the Compose file declares it."""
-        from twelfth.engines import choose
+        return self._choose(self.declared)
 
-        return choose(self.engine_name, self.declared)
+    def _choose(self, stack: Stack) -> Engine:
+        """Return the engine; `auto` is the one where this very stack was brought up last: it never moves by itself."""
+        last = self.last
+        if last is None or self.engine_name != "auto" or last.project != stack.project:
+            return choose(self.engine_name, stack)
+        try:
+            return choose(last.engine, stack)
+        except EngineError as error:
+            raise EngineError(f"the stack {stack.project} was up last on {last.engine}: {error}") from error
 
     @functools.cached_property
     def declared(self) -> Stack:
@@ -80,11 +89,10 @@ class Target:
 
     def engine_to_deploy(self, scale: Sequence[str] = ()) -> Engine:
         """Return the engine with the stack of the named release, which must be built, or of what the files make."""
-        from twelfth.engines import choose
         from twelfth.stack import load
 
         stack = self.declared if self.release else load.load_current_release(self.directory, os.environ, warn)
-        engine = choose(self.engine_name, load.scaled(stack, scale))
+        engine = self._choose(load.scaled(stack, scale))
         if self.release:
             load.require_release(engine, self.release)
         return engine

@@ -15,8 +15,8 @@ class RunRequest:
     """A run that is wanted: a command, the replica whose release and environment it gets, and what was asked otherwise.
 
     `environment` are overrides; `timeout` is in seconds, None for as long as it takes; `interactive` means that the
-    run gets an input; where the output is not `kept`, only its client has it, such as all the data of a backup. A run
-    that is an admin process of the release `is_told` which run it is; any other has exactly the worker's environment.
+    run gets an input; where the output is not `kept`, only its client has it, such as all the data of a backup. An
+    admin process of the release gets variables that name its run; any other has exactly the worker's environment.
     """
 
     id: str
@@ -29,15 +29,12 @@ class RunRequest:
     tty: bool = False
     interactive: bool = True
     kept: bool = True
-    is_told: bool = False
+    is_admin_process: bool = False
 
     @property
-    def told(self) -> Pairs:
-        """Return the variables that tell an admin process which run it is, by which its records name it.
-
-        As Heroku tells a dyno its name in DYNO (https://devcenter.heroku.com/articles/dynos#local-environment-variables).
-        """
-        if not self.is_told:
+    def identifying_environment(self) -> Pairs:
+        """Return the variables that name the run to an admin process, as Heroku's DYNO does, for its own records."""
+        if not self.is_admin_process:
             return ()
         own = {"OPERATOR": self.operator, "RELEASE": self.replica.release, "RUN": self.id}
         return tuple((f"TWELFTH_{name}", value) for name, value in own.items())

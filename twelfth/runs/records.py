@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twelfth.engines.contract import Runs
-    from twelfth.model.run import Run
+    from twelfth.model.run import Run, RunRequest
+
+TIMED_OUT = 124
+"""The exit code of a run whose time was over, and of any that chooses it."""
 
 
 def find_run(runs: Runs, prefix: str) -> Run:
@@ -22,6 +25,11 @@ def find_run(runs: Runs, prefix: str) -> Run:
     if not found or not prefix:
         raise MisuseError(f"no run {prefix or 'is named'}; see: invoke history")
     raise MisuseError(f"{prefix} is short for {', '.join(each.id for each in found)}; say which")
+
+
+def timed_out(runs: Runs, request: RunRequest, code: int) -> bool:
+    """Return whether a run that ended with an exit code did so because its time was over."""
+    return bool(request.timeout) and code == TIMED_OUT and find_run(runs, request.id).state == "timeout"
 
 
 def stop_run(runs: Runs, prefix: str, say: Callable[[str], None]) -> Run:

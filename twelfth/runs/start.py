@@ -6,10 +6,11 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
+from twelfth.engines.lines import whole_lines
 from twelfth.runs import terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from twelfth.engines.contract import Engine
     from twelfth.model.run import RunRequest
@@ -45,24 +46,27 @@ def start_attached(engine: Engine, wanted: RunRequest, streams: tuple[int, int] 
 
 
 def run_with_report(engine: Engine, wanted: RunRequest, say: Callable[[str], None]) -> tuple[int, str]:
-    """Do a run without input, reporting each line that it prints; return its exit code and its last line."""
+    """Do a run without input, reporting each line that it prints; return its exit code and its last line.
+
+    The last line of one that failed is not reported: it is why, and for whoever is told of the failure.
+    """
     session = engine.runs.start(wanted)
-    last = report_lines((data for _, data in session.output()), say)
-    code = session.wait()
-    engine.runs.prune(KEPT)
-    return code, last
-
-
-def report_lines(pieces: Iterable[bytes], say: Callable[[str], None]) -> str:
-    """Say what comes in pieces line by line, and return the last line that is not blank, without its margins."""
-    from twelfth.engines.lines import whole_lines
-
     last = ""
-    for line in whole_lines(pieces):
-        text = line[:-1].decode(errors="replace")
-        last = text.strip() or last
-        say(text)
-    return last
+    for text in printed_lines(data for _, data in session.output()):
+        if last:
+            say(last)
+        last = text
+    code = session.wait()
+    if last and not code:
+        say(last)
+    engine.runs.prune(KEPT)
+    return code, last.strip()
+
+
+def printed_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Yield what comes in pieces as lines, without those that are blank."""
+    lines = (line[:-1].decode(errors="replace") for line in whole_lines(pieces))
+    return (line for line in lines if line.strip())
 
 
 def make_networks(engine: Engine, wanted: RunRequest) -> None:

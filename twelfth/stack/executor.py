@@ -71,7 +71,7 @@ def _execute(engine: Engine, step: Step, report: Report) -> None:
 def _run_release_command(engine: Engine, service: Service, report: Report) -> None:
     """Run a service's release command; raises `ServiceError` with its last words where it fails."""
     source = from_release(engine.stack)
-    wanted = new_request(service.release_command, source, reason="up", interactive=False, is_told=True)
+    wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
     code, last = run_with_report(engine, wanted, report.detail)
     if code:
         raise ServiceError(f"{last or 'it said nothing'} (exit code {code}, run {wanted.id}); what served serves on")

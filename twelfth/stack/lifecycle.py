@@ -63,7 +63,8 @@ def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool
     """Remove the stack, and its data and record of runs where named; return whether there was anything to remove."""
     with hold_lock(engine.stack):
         done = execute(engine, plan_down(engine, volumes=volumes, history=history), report)
-        forget(engine.stack.directory)
+        if not engine.observe().volumes:
+            forget(engine.stack.directory)
         return done
 
 

@@ -64,7 +64,7 @@ def recall(directory: Path) -> Location | None:
 
 
 def forget(directory: Path) -> None:
-    """Remove what `remember` wrote: the stack is not up any more."""
+    """Remove what `remember` wrote: nothing of the stack is left."""
     (directory / FILE).unlink(missing_ok=True)
 
 

@@ -45,7 +45,7 @@ REQUEST = RunRequest(
     environment=(("TOKEN", "hush"),),
     operator="ann",
     reason="why",
-    is_told=True,
+    is_admin_process=True,
 )
 
 

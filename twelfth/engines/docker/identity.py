@@ -24,7 +24,7 @@ IN_RECIPE = {"CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "Se
 
 def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
     """Return the names of what differs between two inspected containers, beyond serving and what makes it a run."""
-    identifying = {f"environment.{name}" for name, _ in request.told}
+    identifying = {f"environment.{name}" for name, _ in request.identifying_environment}
     found = snapshot.differences(found_recipe(worker), found_recipe(run))
     settings = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))
     return settings + _outside_recipe(worker, run, own_settings(request))
@@ -32,7 +32,7 @@ def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]
 
 def unasked(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
     """Return the names of what differs and was not asked for, or is not as it was asked for."""
-    asked = {f"environment.{name}": value for name, value in request.environment + request.told}
+    asked = {f"environment.{name}": value for name, value in request.environment + request.identifying_environment}
     made = found_recipe(run)
     wrong = (name for name, value in asked.items() if made.get(name) != value)
     return (*(name for name in differences(worker, run, request) if name not in asked), *wrong)

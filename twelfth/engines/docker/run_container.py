@@ -51,7 +51,7 @@ def body(worker: Body, request: RunRequest) -> Body:
         "Image": worker["Image"],
         "Entrypoint": config.get("Entrypoint"),
         "Cmd": _bounded(request, config.get("StopTimeout") or KILL_AFTER),
-        "Env": _environment(config.get("Env") or [], request.environment + request.told),
+        "Env": _environment(config.get("Env") or [], request.environment + request.identifying_environment),
         "User": config.get("User") or "",
         "WorkingDir": config.get("WorkingDir") or "",
         "Labels": labels(worker, request),

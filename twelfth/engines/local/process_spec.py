@@ -114,7 +114,7 @@ def replica(name: str, spec: Mapping[str, Any], states: Mapping[str, str]) -> Re
 def run_environment(worker: Spec, request: RunRequest) -> dict[str, str]:
     """Return the worker's variables with what the run has instead."""
     own = {"REPLICA": f"run-{request.id}"}
-    return {**worker["environment"], **own, **dict(request.environment), **dict(request.told)}
+    return {**worker["environment"], **own, **dict(request.environment), **dict(request.identifying_environment)}
 
 
 def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:

@@ -64,7 +64,7 @@ class LocalRuns(Runs):
     def differences(self, request: RunRequest) -> tuple[str, ...]:
         """Compare the worker's environment with what the run would get."""
         worker = self._worker(request.replica)
-        identifying = {"REPLICA", *dict(request.told)}
+        identifying = {"REPLICA", *dict(request.identifying_environment)}
         found = differences(worker["environment"], run_environment(worker, request))
         return tuple(f"environment.{name}" for name in found if name not in identifying)
 
