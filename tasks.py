@@ -16,8 +16,8 @@ from invoke.exceptions import Exit
 
 from twelfth import project
 from twelfth.cli.command import FAILED, command, words_after_dashes
-from twelfth.cli.data import WAIT, waiting
-from twelfth.cli.runs import REASON, RELEASE, start_admin
+from twelfth.cli.data import waiting
+from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 
 
-@command(has_plan=False, help={"count": "how many", "concurrency": "at a time", "json": "one JSON object"})
+@command(has_plan=False, help={"count": "how many", "concurrency": "at a time"})
 def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False) -> None:
     """Visit the service: print its sentence, or with --count what many visits prove."""
     from bench import hits
@@ -46,7 +46,7 @@ def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False)
         raise Exit(code=FAILED)
 
 
-@command(help={"to": "the value to go on from", "wait": WAIT, "reason": REASON, "release": RELEASE})
+@command(help={"to": "the value to go on from"})
 def reset(c: Context, to: str = "0", wait: str = "0", reason: str = "", release: str = "") -> None:
     """Set the counter, to 0 unless told otherwise, and say what it was."""
     start_admin(c, Target(c, release), "reset", "--to", to, *waiting(wait), reason=reason, interactive=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import FAILED, Command, command, on_terminal, warn, words_after_dashes
-from twelfth.cli.runs import REASON, RELEASE, start_admin
+from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-@command(help={"reason": REASON, "release": RELEASE})
+@command()
 def console(c: Context, reason: str = "", release: str = "") -> None:
     """Open a prompt of the service's own, with what it works on at hand."""
     start_admin(c, Target(c, release), "console", reason=reason, tty=on_terminal())
@@ -44,7 +44,7 @@ def program_command(path: Path) -> Command:
             raise
 
     body.__doc__ = _first_line(path) or f"Run admin/{path.name}."
-    return Command(body, name=path.stem.replace("_", "-"), takes_words=True, help={"reason": REASON})
+    return Command(body, name=path.stem.replace("_", "-"), takes_words=True)
 
 
 def _first_line(path: Path) -> str:

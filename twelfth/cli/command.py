@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from invoke.parser.argument import Argument
     from invoke.parser.context import ParserContext
 
+HELP = {
+    "json": "one JSON document",
+    "reason": "kept in the record",
+    "release": "a built release, or the one of several that run",
+    "wait": "seconds to wait for whoever changes the data now",
+}
+"""What options are for that several commands have."""
+
 INTERRUPTED, BROKEN_PIPE, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 1, 2, 125
 
 TAKING_WORDS: set[str] = set()
@@ -39,6 +47,8 @@ class Command(Task):  # type: ignore[type-arg]
         """Wrap the body; `takes_words` after `--`, `has_plan` to print for Invoke's `--dry`."""
         self.takes_words = options.pop("takes_words", False)
         has_plan = options.pop("has_plan", True)
+        shared = {name: HELP[name] for name in inspect.signature(body).parameters if name in HELP}
+        options["help"] = shared | options.get("help", {})
         # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
         super().__init__(
             exit_cleanly(body, takes_words=self.takes_words, has_plan=has_plan), auto_shortflags=False, **options

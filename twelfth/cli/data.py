@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import FAILED, command, on_terminal
-from twelfth.cli.runs import REASON, RELEASE, start_admin
+from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
     from invoke.context import Context
-
-WAIT = "seconds to wait for whoever changes the data now"
 
 
 @command(
@@ -30,9 +28,6 @@ WAIT = "seconds to wait for whoever changes the data now"
         "baseline": "record up to this revision as applied, and do nothing else",
         "throttle": "at most so many keys a second",
         "take-over": "finish what another release left unfinished",
-        "wait": WAIT,
-        "reason": REASON,
-        "release": RELEASE,
     }
 )
 def migrate(
@@ -58,13 +53,7 @@ def migrate(
 
 @command(
     positional=["file"],
-    help={
-        "file": "where to; backups/TIME.resp.gz when left out",
-        "stdout": "write it to standard output",
-        "wait": WAIT,
-        "reason": REASON,
-        "release": RELEASE,
-    },
+    help={"file": "where to; backups/TIME.resp.gz when left out", "stdout": "write it to standard output"},
 )
 def backup(
     c: Context, file: str | None = None, stdout: bool = False, wait: str = "0", reason: str = "", release: str = ""
@@ -104,7 +93,7 @@ def _save(
     return path if file else Path(os.path.relpath(path))
 
 
-@command(has_plan=False, positional=["file"], help={"file": "a backup", "json": "one JSON object"})
+@command(has_plan=False, positional=["file"], help={"file": "a backup"})
 def verify(c: Context, file: str, json: bool = False) -> None:
     """Read a whole backup, and show what it holds; needs no stack."""
     target = Target(c)
@@ -132,10 +121,7 @@ def _file(target: Target, name: str) -> Path:
     return path
 
 
-@command(
-    positional=["file"],
-    help={"file": "a backup", "yes": "do not ask", "wait": WAIT, "reason": REASON, "release": RELEASE},
-)
+@command(positional=["file"], help={"file": "a backup", "yes": "do not ask"})
 def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: str = "", release: str = "") -> None:
     """Replace all data by that of a backup, at once or not at all; what is there now is saved first."""
     target = Target(c, release)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from invoke.context import Context
 
-REASON, RELEASE = "kept in the record", "a built release, or the one of several that run"
-
 
 @command(
     takes_words=True,
@@ -24,8 +22,6 @@ REASON, RELEASE = "kept in the record", "a built release, or the one of several 
     help={
         "detach": "print the id and leave it to itself",
         "env": "NAME=VALUE instead of the worker's",
-        "reason": REASON,
-        "release": RELEASE,
         "timeout": "seconds; then TERM, and KILL",
         "tty": "a terminal, the default where there is one",
         "no-tty": "no terminal, even where there is one",
@@ -85,7 +81,7 @@ def start_admin(c: Context, target: Target, name: str, *arguments: str, **asked:
     start(c, target, ["python", "-m", f"admin.{name}", *arguments], is_admin_process=True, **asked)
 
 
-@command(help={"json": "one JSON array"})
+@command()
 def history(c: Context, json: bool = False) -> None:
     """Show the record of runs, the oldest first."""
     from twelfth.cli import views

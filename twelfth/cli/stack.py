@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from twelfth.cli.command import command
 from twelfth.cli.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from invoke.context import Context
+
+    from twelfth.stack.executor import Report
+
+T = TypeVar("T")
 
 
 @command(
@@ -24,40 +28,41 @@ if TYPE_CHECKING:
 )
 def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> None:
     """Build what is missing, converge the stack, wait until it is ready, print its address."""
-    from twelfth.cli import progress
     from twelfth.stack import lifecycle
 
     engine = Target(c, release).engine_to_deploy(scale)
     if c.config.run.dry:
         _print_plan(lifecycle.plan_up(engine))
-        return
-    with progress.steps() as report:
-        address = lifecycle.up(engine, report, force=force)
-    if address:
-        progress.line(address)
+    elif address := _with_progress(lambda report: lifecycle.up(engine, report, force=force)):
+        print(address)
 
 
 @command(help={"volumes": "remove the data too", "history": "remove the record of runs too"})
 def down(c: Context, volumes: bool = False, history: bool = False) -> None:
     """Stop and remove the stack; its data and the record of runs stay unless they are named."""
-    from twelfth.cli import progress
     from twelfth.stack import lifecycle
 
     engine = Target(c).declared_engine
+    named = {"volumes": volumes, "history": history}
     if c.config.run.dry:
-        _print_plan(lifecycle.plan_down(engine, volumes=volumes, history=history))
-        return
-    with progress.steps() as report:
-        done = lifecycle.down(engine, report, volumes=volumes, history=history)
-    if not done:
-        progress.line("nothing is up")
+        _print_plan(lifecycle.plan_down(engine, **named))
+    elif not _with_progress(lambda report: lifecycle.down(engine, report, **named)):
+        print("nothing is up")
 
 
 def _print_plan(steps: Iterable[object]) -> None:
     print("\n".join(map(str, steps)) or "nothing to do")
 
 
-@command(help={"json": "one JSON object"})
+def _with_progress(work: Callable[[Report], T]) -> T:
+    """Show the steps of some work as it goes on; return what it gives."""
+    from twelfth.cli import progress
+
+    with progress.steps() as report:
+        return work(report)
+
+
+@command()
 def status(c: Context, json: bool = False) -> None:
     """Show services, replicas, health, release and address."""
     from twelfth.cli import views
@@ -67,7 +72,7 @@ def status(c: Context, json: bool = False) -> None:
     print(views.status_json(found) if json else views.status(found))
 
 
-@command(has_plan=False, help={"json": "one JSON object"})
+@command(has_plan=False)
 def config(c: Context, json: bool = False) -> None:
     """Show the stack as it is understood, values of its environment included, or what is not honoured."""
     from twelfth.cli import views
@@ -98,10 +103,7 @@ def logs(c: Context, service: str | None = None, follow: bool = False, run: str 
 @command(has_plan=False)
 def build(c: Context) -> None:
     """Make the release that the files of this directory give, and print its name."""
-    from twelfth.cli import progress
     from twelfth.stack import lifecycle
 
     engine = Target(c).engine_to_deploy()
-    with progress.steps() as report:
-        name = lifecycle.build(engine, report)
-    progress.line(name)
+    print(_with_progress(lambda report: lifecycle.build(engine, report)))
