@@ -79,7 +79,10 @@ def digest(contents: tuple[Entry, ...], build: Build) -> str:
     for name, value in build.args:
         total.update(f"arg {name}={value}\n".encode())
     for entry in contents:
-        kind, content = _kind(entry), _content(entry)
+        if isinstance(entry, Link):
+            kind, content = "link", os.fsencode(entry.target)
+        else:
+            kind, content = f"file {entry.mode:o}", entry.content
         total.update(f"{kind} {len(content)} {entry.path}\n".encode(errors="surrogateescape"))
         total.update(content)
     return total.hexdigest()[:DIGITS]
@@ -106,11 +109,3 @@ def _entry(context: Path, path: str) -> Entry | None:
     if full.is_symlink() and name not in READ_BY_THE_BUILDER:
         return Link(name, str(full.readlink()))
     return File(name, bool(full.stat().st_mode & 0o100), full.read_bytes()) if full.is_file() else None
-
-
-def _kind(entry: Entry) -> str:
-    return "link" if isinstance(entry, Link) else f"file {entry.mode:o}"
-
-
-def _content(entry: Entry) -> bytes:
-    return os.fsencode(entry.target) if isinstance(entry, Link) else entry.content

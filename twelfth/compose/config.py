@@ -14,7 +14,8 @@ import re
 import shutil
 import subprocess
 import sysconfig
-from contextlib import ExitStack, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,6 +25,7 @@ from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from subprocess import CompletedProcess
 
     Warn = Callable[[str], None]
 
@@ -34,6 +36,7 @@ _ABSENT = f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install
 
 OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
 _SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
+_VERSION = ("version", "--short")
 _LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')
 _SCALARS = {
     "null": ("null|~|", ["n", "~", ""]),
@@ -65,7 +68,7 @@ def read(
     is missing or wrong, and EngineError where there is no Compose to ask.
     """
     environment = {**environment, "PWD": str(directory), "COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"}
-    program, answer = _asked(programs(environment) if among is None else among, directory, environment)
+    program, answer = _asked(programs(environment) if among is None else among, directory, environment, "config")
     paths = _files(directory, _with_dotenv(program, directory, environment))
     warnings, error = _split(answer.stderr)
     if not answer.stdout:
@@ -76,16 +79,12 @@ def read(
     return Config(_parsed(answer.stdout), paths)
 
 
-@dataclass(frozen=True)
-class _Answer:
-    stdout: str
-    stderr: str
-
-
-def _asked(among: Iterable[str], directory: Path, environment: Mapping[str, str]) -> tuple[str, _Answer]:
+def _asked(
+    among: Iterable[str], directory: Path, environment: Mapping[str, str], *words: str
+) -> tuple[str, CompletedProcess[str]]:
     """Return the first Compose that is there and recent enough, and its answer; it tells both at the same time."""
     for program in among:
-        questions = [("config",), ("version", "--short")]
+        questions = [words, _VERSION]
         answers = _run(program, directory, environment, *questions[: 1 if program == _own() else 2])
         if answers and (len(answers) == 1 or release(answers[1].stdout) >= OLDEST):
             return program, answers[0]
@@ -98,34 +97,30 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else ()
 
 
-def _run(program: str, directory: Path, environment: Mapping[str, str], *commands: tuple[str, ...]) -> list[_Answer]:
+def _run(
+    program: str, directory: Path, environment: Mapping[str, str], *commands: tuple[str, ...]
+) -> list[CompletedProcess[str]]:
     """Return what a program answers to each of some commands, all at once; nothing where it cannot be started."""
     where: list[str] = []
     if "%" in str(directory):  # Compose takes the name of its working directory for a URL, of which that is no part
         where, directory = ["--project-directory", str(directory)], Path(directory.anchor)
-    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with ExitStack() as stack:
-        try:
-            asked = [
-                stack.enter_context(
-                    subprocess.Popen([program, *where, *words], cwd=directory, env=dict(environment), **pipes)
-                )
-                for words in commands
-            ]
-        except OSError:
-            return []
+    options: dict[str, Any] = {"cwd": directory, "env": dict(environment), "encoding": "utf-8", "errors": "replace"}
+
+    def ask(words: tuple[str, ...]) -> CompletedProcess[str]:
+        command = [program, *where, *words]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, **options)
+
+    with ThreadPoolExecutor() as pool, suppress(OSError):
+        answers = pool.map(ask, commands)
         _loader()  # which takes a while, as they do
-        return [_Answer(*(data.decode(errors="replace") for data in each.communicate())) for each in asked]
+        return list(answers)
+    return []
 
 
 def version(environment: Mapping[str, str]) -> str:
     """Return the version of the Compose that is asked, such as `5.6.0`, and whose it is; raises EngineError."""
-    for program in programs(environment):
-        answers = _run(program, Path.cwd(), environment, ("version", "--short"))
-        if answers and release(answers[0].stdout) >= OLDEST:
-            whose = "installed with twelfth" if program == _own() else program
-            return f"{answers[0].stdout.strip()} ({whose})"
-    raise EngineError(_ABSENT)
+    program, answer = _asked(programs(environment), Path.cwd(), environment, *_VERSION)
+    return f"{answer.stdout.strip()} ({'installed with twelfth' if program == _own() else program})"
 
 
 def programs(environment: Mapping[str, str]) -> Iterator[str]:

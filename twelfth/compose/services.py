@@ -39,7 +39,6 @@ _NAMES = {"stop_grace_period": "stop_grace", "x-local": "local", "x-release": "r
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"([0-9.]+)(ms|µs|ns|h|m|s)")
-_RESTART = re.compile(r"no|always|unless-stopped|on-failure(:[0-9]+)?")
 _TAG = re.compile(r"(:[^/:@]+)?(@.+)?$")
 
 _Reader = Callable[["_Value"], Any]
@@ -151,10 +150,22 @@ def _only(*accepted: str, instead: str = "") -> _Reader:
     return read
 
 
+def _matching(pattern: str, instead: str) -> _Reader:
+    """Return a reader of a key whose value has to match a pattern as a whole."""
+
+    def read(at: _Value) -> object:
+        if not re.fullmatch(pattern, str(at.value)):
+            at.refuse("", f"is {at.value}; {instead}")
+        return at.value
+
+    return read
+
+
 def _service(name: str, at: _Value) -> Service:
     found = at.read(_SERVICE)
     found |= found.pop("deploy", {})
-    mounts = [mount for key in ("volumes", "configs", "tmpfs") for mount in found.pop(key, ())]
+    tmpfs = (Mount("tmpfs", _clean(target)) for target in found.pop("tmpfs", ()))
+    mounts = [*found.pop("volumes", ()), *found.pop("configs", ()), *tmpfs]
     if "build" in found:  # its release takes the place of a tag
         found["image"] = _TAG.sub("", found.get("image") or f"{at.model.get('name')}-{name}")
     return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts))
@@ -187,8 +198,6 @@ def _port(at: _Value) -> Port:
 
 def _volume(at: _Value) -> Mount:
     found = at.read(_MOUNT)
-    if not found["target"].startswith("/"):
-        at.refuse("target", f"is {found['target']}; write an absolute path")
     if found["type"] == "volume" and "source" not in found:
         at.refuse("source", "is missing; name a volume that stands under volumes")
     return Mount(found["type"], _clean(found["target"]), found.get("source", ""), found.get("read_only", False))
@@ -199,12 +208,6 @@ def _config(at: _Value) -> Mount:
     declared = at.model["configs"][found["source"]]
     target = found.get("target") or found["source"]
     return Mount("config", _clean(f"/{target}"), declared.get("file", ""), read_only=True)
-
-
-def _tmpfs(at: _Value) -> Mount:
-    if not re.fullmatch("/[^:]*", at.value):
-        at.refuse("", f"is {at.value}; write an absolute path without options")
-    return Mount("tmpfs", _clean(at.value))
 
 
 def _clean(target: str) -> str:
@@ -226,12 +229,6 @@ def _seconds(at: _Value) -> float:
     return float(sum(round(float(amount) * _SECONDS[unit] * 10**9) for amount, unit in parts) / 10**9)
 
 
-def _restart(at: _Value) -> str:
-    if not _RESTART.fullmatch(at.value):
-        at.refuse("", f'is {at.value}; write "no", always, unless-stopped or on-failure')
-    return str(at.value)
-
-
 def _deploy(at: _Value) -> dict[str, Any]:
     found = at.read(_DEPLOY)
     limits = found.pop("resources", {}).get("limits", {})
@@ -243,7 +240,9 @@ def _local(at: _Value) -> Local | None:
     if not isinstance(at.value, dict) or "command" not in at.value:
         at.refuse("command", "is missing; add it")
         return None
-    return Local(**{"command": (), **at.read(_LOCAL)})
+    found = at.read(_LOCAL)
+    port = str(found.pop("port", ""))
+    return Local(**{"command": (), **found}, port=int(port) if port.isdecimal() else None)
 
 
 def _texts(at: _Value) -> tuple[str, ...]:
@@ -267,13 +266,6 @@ def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _local_port(at: _Value) -> int | None:
-    if str(at.value).isdecimal():
-        return int(at.value)
-    at.refuse("", f"is {at.value}; write a port, such as 8000")
-    return None
-
-
 def _declared(table: _Table) -> _Reader:
     """Return a reader of what the top level declares, by key; how the engine names it is not for the file to say."""
 
@@ -287,6 +279,7 @@ def _declared(table: _Table) -> _Reader:
     return read
 
 
+_RESTART = "no|always|unless-stopped|on-failure(:[0-9]+)?"
 _LIMITS: _Table = {"cpus": _as(float), "memory": _as(int), "pids": _as(int)}
 _DEPLOY: _Table = {"replicas": _same, "resources": _nested({"limits": _nested(_LIMITS)})}
 _BUILD: _Table = {"context": _same, "args": _pairs, "dockerfile": _only("Dockerfile")}
@@ -301,7 +294,7 @@ _PORT: _Table = {
 _MOUNT: _Table = {
     "type": _only("volume", "tmpfs", instead="use a named volume, tmpfs or configs"),
     "source": _same,
-    "target": _same,
+    "target": _matching("/.*", "write an absolute path"),
     "read_only": _same,
     "bind": None,
 }
@@ -316,7 +309,7 @@ _HEALTHCHECK: _Table = {
 _LOCAL: _Table = {
     "command": _texts,
     "environment": _local_environment,
-    "port": _local_port,
+    "port": _matching("[0-9]+", "write a port, such as 8000"),
     "healthcheck": _texts,
 }
 _SERVICE: _Table = {
@@ -328,7 +321,7 @@ _SERVICE: _Table = {
     "ports": _each(_port),
     "volumes": _each(_volume),
     "configs": _each(_config),
-    "tmpfs": _each(_tmpfs),
+    "tmpfs": _each(_matching("/[^:]*", "write an absolute path without options")),
     "depends_on": _keys(_DEPENDENCY),
     "deploy": _deploy,
     "user": _same,
@@ -337,7 +330,7 @@ _SERVICE: _Table = {
     "cap_drop": _as(tuple),
     "security_opt": _as(tuple),
     "healthcheck": _healthcheck,
-    "restart": _restart,
+    "restart": _matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
     "stop_grace_period": _seconds,
     "profiles": None,
     "x-local": _local,
