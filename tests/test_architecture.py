@@ -68,6 +68,7 @@ PURE = (
     "twelfth/engines/docker/snapshot.py",
     "twelfth/engines/local/process_spec.py",
     "twelfth/compose/errors.py",
+    "twelfth/compose/reader.py",
     "twelfth/compose/services.py",
     "twelfth_redis/schema/plan.py",
     "twelfth_redis/schema/status.py",

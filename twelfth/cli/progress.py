@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from twelfth.stack.executor import Report
 
@@ -24,19 +25,16 @@ class PlainReport:
         print(f"  {text}", flush=True)
 
 
-@contextlib.contextmanager
-def steps() -> Iterator[Report]:
-    """Give what takes each step as it begins, and details of it; a step is done when the next begins."""
+def steps() -> AbstractContextManager[Report]:
+    """Return what takes each step as it begins, and details of it; a step is done when the next begins."""
     if not sys.stdout.isatty():
-        yield PlainReport()
-        return
+        return nullcontext(PlainReport())
     from twelfth.cli.spinner import Spinner
 
-    with Spinner() as spinner:
-        yield spinner
+    return Spinner()
 
 
-@contextlib.contextmanager
+@contextmanager
 def bar(total: int, title: str) -> Iterator[Callable[[int], object]]:
     """Give a function that is told how many more are done; a bar on a terminal's standard error, else nothing."""
     if not sys.stderr.isatty():

@@ -8,42 +8,26 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twelfth.compose.reader import Table, Value, as_is, cast, each, keys, matching, nested, only
 from twelfth.errors import MisuseError
 from twelfth.model.stack import Build, Healthcheck, Limits, Local, Mount, Network, Port, Service, Stack, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
+    from twelfth.compose.reader import Reader
     from twelfth.model.stack import Pairs
 
-_INSTEAD = {
-    "container_name": "remove it, replicas are numbered",
-    "cpus": "write deploy.resources.limits.cpus",
-    "entrypoint": "put the program first in command",
-    "external": "remove it, a stack has its own",
-    "mem_limit": "write deploy.resources.limits.memory",
-    "pids_limit": "write deploy.resources.limits.pids",
-    "scale": "write deploy.replicas",
-    "secrets": "write configs, or a variable under environment",
-}
-"""What to write instead of a key that is not honoured."""
-
 _NAMES = {"stop_grace_period": "stop_grace", "x-local": "local", "x-release": "release_command"}
-"""What the model calls a key, where that is not Compose's name for it."""
+"""What the model calls a key of a service, where that is not Compose's name for it."""
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"([0-9.]+)(ms|µs|ns|h|m|s)")
 _TAG = re.compile(r"(:[^/:@]+)?(@.+)?$")
-
-_Reader = Callable[["_Value"], Any]
-_Table = Mapping[str, _Reader | None]
-"""The keys that are honoured, and what reads each; None for one that says nothing more."""
 
 
 def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
@@ -52,7 +36,7 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
     What is built has no release yet; `with_release` names it. Raise MisuseError with all that is not honoured, a line
     for each.
     """
-    top = _Value("", model, model, [])
+    top = Value("", model, model, [])
     found = top.read(_TOP)
     if not found.get("services"):
         top.refuse("services", "has none that is enabled; declare one, or enable its profile in COMPOSE_PROFILES")
@@ -79,90 +63,8 @@ def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
     return tuple(services[name] for name in found)
 
 
-@dataclass(frozen=True)
-class _Value:
-    """A value, the full name of its key, the whole model, and where the refusals are collected."""
-
-    path: str
-    value: Any
-    model: Mapping[str, Any]
-    refusals: list[str]
-
-    def refuse(self, key: str, why: str) -> None:
-        """Add that a key of this value, or this value itself where the key is empty, is not honoured."""
-        self.refusals.append(f"{'.'.join(filter(None, (self.path, key)))} {why}")
-
-    def below(self) -> Iterator[tuple[str, _Value]]:
-        """Return what a mapping holds, by key."""
-        for key, value in (self.value or {}).items():
-            yield key, _Value(f"{self.path}.{key}".lstrip("."), value, self.model, self.refusals)
-
-    def items(self) -> Iterator[_Value]:
-        """Return what a list holds."""
-        for index, value in enumerate(self.value):
-            yield _Value(f"{self.path}[{index}]", value, self.model, self.refusals)
-
-    def read(self, table: _Table) -> dict[str, Any]:
-        """Return what the table makes of each key that is set, by the model's name for it; refuse any other key."""
-        found = {}
-        for key, below in self.below():
-            if key not in table:
-                below.refuse_unknown(key)
-            elif below.value is not None and (reader := table[key]):
-                found[_NAMES.get(key, key)] = reader(below)
-        return found
-
-    def refuse_unknown(self, key: str) -> None:
-        """Refuse a key that is not honoured, unless it says nothing."""
-        if not key.startswith("x-") and self.value not in (None, {}, []):
-            self.refuse("", f"is not honoured by twelfth; {_INSTEAD.get(key, 'remove it')}")
-
-
-def _same(at: _Value) -> object:
-    return at.value
-
-
-def _as(kind: Callable[[Any], object]) -> _Reader:
-    return lambda at: kind(at.value)
-
-
-def _nested(table: _Table) -> _Reader:
-    return lambda at: at.read(table)
-
-
-def _each(reader: _Reader) -> _Reader:
-    return lambda at: tuple(map(reader, at.items()))
-
-
-def _keys(table: _Table) -> _Reader:
-    """Return a reader of a mapping of which the keys count; what each holds says nothing more than the table has."""
-    return lambda at: tuple(name for name, below in at.below() if below.read(table) is not None)
-
-
-def _only(*accepted: str, instead: str = "") -> _Reader:
-    """Return a reader of a key that may have only these values."""
-
-    def read(at: _Value) -> object:
-        if at.value not in accepted:
-            at.refuse("", f"is {at.value}, which is not honoured by twelfth; {instead or f'write {accepted[0]}'}")
-        return at.value
-
-    return read
-
-
-def _matching(pattern: str, instead: str) -> _Reader:
-    """Return a reader of a key whose value has to match a pattern as a whole."""
-
-    def read(at: _Value) -> object:
-        if not re.fullmatch(pattern, str(at.value)):
-            at.refuse("", f"is {at.value}; {instead}")
-        return at.value
-
-    return read
-
-
-def _service(name: str, at: _Value) -> Service:
-    found = at.read(_SERVICE)
+def _service(name: str, at: Value) -> Service:
+    found = {_NAMES.get(key, key): value for key, value in at.read(_SERVICE).items()}
     found |= found.pop("deploy", {})
     tmpfs = (Mount("tmpfs", _clean(target)) for target in found.pop("tmpfs", ()))
     mounts = [*found.pop("volumes", ()), *found.pop("configs", ()), *tmpfs]
@@ -171,7 +73,7 @@ def _service(name: str, at: _Value) -> Service:
     return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts))
 
 
-def _build(at: _Value) -> Build:
+def _build(at: Value) -> Build:
     found = at.read(_BUILD)
     context = found.get("context", "")
     if not posixpath.isabs(context):
@@ -179,7 +81,7 @@ def _build(at: _Value) -> Build:
     return Build(Path(context), found.get("args", ()))
 
 
-def _pairs(at: _Value) -> Pairs:
+def _pairs(at: Value) -> Pairs:
     """Return names and values, without the variables that the operator has not set."""
     for name, below in at.below():
         if name.startswith("#"):  # where Compose puts keys that begin so
@@ -187,7 +89,7 @@ def _pairs(at: _Value) -> Pairs:
     return tuple(sorted((name, str(value)) for name, value in at.value.items() if value is not None))
 
 
-def _port(at: _Value) -> Port:
+def _port(at: Value) -> Port:
     found = at.read(_PORT)
     published = str(found.get("published", ""))
     if not published.isdecimal() or not int(published):
@@ -196,14 +98,14 @@ def _port(at: _Value) -> Port:
     return Port(found["target"], int(published), found.get("host_ip", ""))
 
 
-def _volume(at: _Value) -> Mount:
+def _volume(at: Value) -> Mount:
     found = at.read(_MOUNT)
     if found["type"] == "volume" and "source" not in found:
         at.refuse("source", "is missing; name a volume that stands under volumes")
     return Mount(found["type"], _clean(found["target"]), found.get("source", ""), found.get("read_only", False))
 
 
-def _config(at: _Value) -> Mount:
+def _config(at: Value) -> Mount:
     found = at.read(_CONFIG)
     declared = at.model["configs"][found["source"]]
     target = found.get("target") or found["source"]
@@ -214,14 +116,14 @@ def _clean(target: str) -> str:
     return "/" + posixpath.normpath(target).lstrip("/")
 
 
-def _healthcheck(at: _Value) -> Healthcheck:
+def _healthcheck(at: Value) -> Healthcheck:
     found = at.read(_HEALTHCHECK)
     if found.get("test", ("NONE",))[:1] == ("NONE",) and "disable" not in at.value:
         at.refuse("test", "has no command; write [CMD, program, ...], or remove the healthcheck")
     return Healthcheck(**{"test": (), **found})
 
 
-def _seconds(at: _Value) -> float:
+def _seconds(at: Value) -> float:
     """Return the seconds of a duration as Go prints it, such as `1m30s`."""
     parts = _DURATION.findall(at.value)
     if "".join(map("".join, parts)) != at.value:
@@ -229,13 +131,13 @@ def _seconds(at: _Value) -> float:
     return float(sum(round(float(amount) * _SECONDS[unit] * 10**9) for amount, unit in parts) / 10**9)
 
 
-def _deploy(at: _Value) -> dict[str, Any]:
+def _deploy(at: Value) -> dict[str, Any]:
     found = at.read(_DEPLOY)
     limits = found.pop("resources", {}).get("limits", {})
     return {**found, "limits": Limits(**limits)}
 
 
-def _local(at: _Value) -> Local | None:
+def _local(at: Value) -> Local | None:
     """Return how a service runs without containers; Compose has not looked at what is under an `x-` key."""
     if not isinstance(at.value, dict) or "command" not in at.value:
         at.refuse("command", "is missing; add it")
@@ -245,14 +147,14 @@ def _local(at: _Value) -> Local | None:
     return Local(**{"command": (), **found}, port=int(port) if port.isdecimal() else None)
 
 
-def _texts(at: _Value) -> tuple[str, ...]:
+def _texts(at: Value) -> tuple[str, ...]:
     if isinstance(at.value, list) and all(isinstance(text, str) for text in at.value):
         return tuple(at.value)
     at.refuse("", "must be a list of texts; write [program, argument, ...], and quote numbers")
     return ()
 
 
-def _local_environment(at: _Value) -> Pairs:
+def _local_environment(at: Value) -> Pairs:
     if not isinstance(at.value, dict):
         at.refuse("", "must be a mapping; write NAME: value")
         return ()
@@ -266,10 +168,10 @@ def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _declared(table: _Table) -> _Reader:
+def _declared(table: Table) -> Reader:
     """Return a reader of what the top level declares, by key; how the engine names it is not for the file to say."""
 
-    def read(at: _Value) -> dict[str, dict[str, Any]]:
+    def read(at: Value) -> dict[str, dict[str, Any]]:
         for key, below in at.below():
             usual = f"{at.model.get('name')}_{key}"
             if "external" not in below.value and below.value.get("name", usual) != usual:
@@ -280,66 +182,66 @@ def _declared(table: _Table) -> _Reader:
 
 
 _RESTART = "no|always|unless-stopped|on-failure(:[0-9]+)?"
-_LIMITS: _Table = {"cpus": _as(float), "memory": _as(int), "pids": _as(int)}
-_DEPLOY: _Table = {"replicas": _same, "resources": _nested({"limits": _nested(_LIMITS)})}
-_BUILD: _Table = {"context": _same, "args": _pairs, "dockerfile": _only("Dockerfile")}
-_DEPENDENCY: _Table = {"condition": _only("service_started"), "required": None}
-_PORT: _Table = {
-    "target": _same,
-    "published": _same,
-    "host_ip": _same,
-    "protocol": _only("tcp"),
-    "mode": _only("ingress"),
+_LIMITS: Table = {"cpus": cast(float), "memory": cast(int), "pids": cast(int)}
+_DEPLOY: Table = {"replicas": as_is, "resources": nested({"limits": nested(_LIMITS)})}
+_BUILD: Table = {"context": as_is, "args": _pairs, "dockerfile": only("Dockerfile")}
+_DEPENDENCY: Table = {"condition": only("service_started"), "required": None}
+_PORT: Table = {
+    "target": as_is,
+    "published": as_is,
+    "host_ip": as_is,
+    "protocol": only("tcp"),
+    "mode": only("ingress"),
 }
-_MOUNT: _Table = {
-    "type": _only("volume", "tmpfs", instead="use a named volume, tmpfs or configs"),
-    "source": _same,
-    "target": _matching("/.*", "write an absolute path"),
-    "read_only": _same,
+_MOUNT: Table = {
+    "type": only("volume", "tmpfs", instead="use a named volume, tmpfs or configs"),
+    "source": as_is,
+    "target": matching("/.*", "write an absolute path"),
+    "read_only": as_is,
     "bind": None,
 }
-_CONFIG: _Table = {"source": _same, "target": _same}
-_HEALTHCHECK: _Table = {
-    "test": _as(tuple),
+_CONFIG: Table = {"source": as_is, "target": as_is}
+_HEALTHCHECK: Table = {
+    "test": cast(tuple),
     "interval": _seconds,
     "timeout": _seconds,
     "start_period": _seconds,
-    "retries": _same,
+    "retries": as_is,
 }
-_LOCAL: _Table = {
+_LOCAL: Table = {
     "command": _texts,
     "environment": _local_environment,
-    "port": _matching("[0-9]+", "write a port, such as 8000"),
+    "port": matching("[0-9]+", "write a port, such as 8000"),
     "healthcheck": _texts,
 }
-_SERVICE: _Table = {
-    "image": _same,
+_SERVICE: Table = {
+    "image": as_is,
     "build": _build,
-    "command": _as(tuple),
+    "command": cast(tuple),
     "environment": _pairs,
-    "networks": _keys({}),
-    "ports": _each(_port),
-    "volumes": _each(_volume),
-    "configs": _each(_config),
-    "tmpfs": _each(_matching("/[^:]*", "write an absolute path without options")),
-    "depends_on": _keys(_DEPENDENCY),
+    "networks": keys({}),
+    "ports": each(_port),
+    "volumes": each(_volume),
+    "configs": each(_config),
+    "tmpfs": each(matching("/[^:]*", "write an absolute path without options")),
+    "depends_on": keys(_DEPENDENCY),
     "deploy": _deploy,
-    "user": _same,
-    "init": _same,
-    "read_only": _same,
-    "cap_drop": _as(tuple),
-    "security_opt": _as(tuple),
+    "user": as_is,
+    "init": as_is,
+    "read_only": as_is,
+    "cap_drop": cast(tuple),
+    "security_opt": cast(tuple),
     "healthcheck": _healthcheck,
-    "restart": _matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
+    "restart": matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
     "stop_grace_period": _seconds,
     "profiles": None,
     "x-local": _local,
     "x-release": _texts,
 }
-_TOP: _Table = {
-    "name": _same,
+_TOP: Table = {
+    "name": as_is,
     "services": lambda at: {name: _service(name, below) for name, below in at.below()},
-    "networks": _declared({"name": None, "internal": _same}),
+    "networks": _declared({"name": None, "internal": as_is}),
     "volumes": _declared({"name": None}),
-    "configs": _declared({"name": None, "file": _same}),
+    "configs": _declared({"name": None, "file": as_is}),
 }
