@@ -23,7 +23,8 @@ from twelfth.stack import lifecycle, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import Engine, Runs
+    from twelfth.model.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = (
@@ -70,6 +71,16 @@ class Project:
     def name(self) -> str:
         """Return the project's name."""
         return self.environment["COMPOSE_PROJECT_NAME"]
+
+    @functools.cached_property
+    def stack(self) -> Stack:
+        """Return the stack as it is declared when it is first asked for; Compose takes a while to read it."""
+        return load.load_current_release(self.directory, self.environment)
+
+    @property
+    def runs(self) -> Runs:
+        """Return the runs as another process would find them, which needs no later change of what is declared."""
+        return engines.choose(self.engine_name, self.stack).runs
 
     def engine(self, *scale: str) -> Engine:
         """Return a new engine, as another process would have it: it remembers nothing."""
@@ -184,7 +195,7 @@ def project(engine_name: str, tmp_path: Path) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def serving(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Return a project that is up, for the tests of a module that do not change it."""
+    """Return a project that is up, for the tests of a module that leave it serving, with whatever release and data."""
     made = make_project(engine_name, tmp_path_factory.mktemp("serving"))
     made.up()
     yield made

@@ -16,7 +16,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.conftest import Project
+from twelfth import engines
+from twelfth.cli import views
 from twelfth.engines.contract import STDERR, STDOUT
 from twelfth.runs import start
 from twelfth.runs.request import new_request
@@ -24,7 +25,9 @@ from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from tests.conftest import Project
+    from twelfth.model.stack import Stack
 
 ROWS, COLUMNS = 33, 77
 
@@ -36,9 +39,15 @@ def run(project: Project, *words: str, stdin: bytes | None = b"") -> subprocess.
     return subprocess.CompletedProcess(words, client.returncode, out, err)
 
 
-def records(project: Project) -> list[dict[str, Any]]:
-    """Return the records of all runs, the oldest first."""
+def history(project: Project) -> list[dict[str, Any]]:
+    """Return what `invoke history --json` prints: the records of all runs, the oldest first."""
     found: list[dict[str, Any]] = json.loads(project.invoke("history", "--json").stdout)
+    return found
+
+
+def records(project: Project) -> list[dict[str, Any]]:
+    """Return the same from this process, in which it takes no half second."""
+    found: list[dict[str, Any]] = json.loads(views.history_json(project.runs.records()))
     return found
 
 
@@ -46,6 +55,11 @@ def record(project: Project, identity: str = "") -> dict[str, Any]:
     """Return the record of one run, the last where none is named."""
     found = records(project)
     return next((each for each in found if each["id"] == identity), found[-1] if found else {})
+
+
+def output(project: Project, identity: str) -> bytes:
+    """Return what a run printed on standard output so far."""
+    return b"".join(data for stream, data in project.runs.output(identity, follow=False) if stream == STDOUT)
 
 
 def detached(project: Project, *words: str) -> str:
@@ -70,23 +84,21 @@ def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: 
 
     It is done in other processes, as a session holds its connections until its client ends.
     """
-    one = functools.partial(_attended, project.directory, project.engine_name, project.environment, words, keep)
+    one = functools.partial(_attended, project.engine_name, project.stack, words, keep)
     with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) as processes:
         return list(processes.map(one, range(times)))
 
 
-def _attended(
-    directory: Path, engine_name: str, environment: dict[str, str], words: tuple[str, ...], keep: int, _: int
-) -> Attended:
-    engine = Project(directory, engine_name, environment).engine()
-    order = new_request(words, choose_source(engine))
-    session = engine.runs.start(order)
+def _attended(engine_name: str, stack: Stack, words: tuple[str, ...], keep: int, _: int) -> Attended:
+    engine = engines.choose(engine_name, stack)
+    request = new_request(words, choose_source(engine))
+    session = engine.runs.start(request)
     streams = {STDOUT: b"", STDERR: b""}
     for stream, data in session.output():
         streams[stream] += data
     code = session.wait()
     engine.runs.prune(keep)
-    return Attended(order.id, code, streams[STDOUT], streams[STDERR])
+    return Attended(request.id, code, streams[STDOUT], streams[STDERR])
 
 
 def lifecycle_url(project: Project) -> str:

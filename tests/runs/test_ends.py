@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import eventually, make_project
-from tests.runs.client import detached, record, run
+from tests.runs.client import detached, output, record, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def test_time_limit_kills_a_run_that_ignores_term(impatient: Project) -> None:
 def test_stop_kills_a_run_that_ignores_term(impatient: Project) -> None:
     """KILL after the worker's grace period, not the usual ten seconds."""
     identity = detached(impatient, "--", *DEAF)
-    assert eventually(lambda: impatient.invoke("logs", "--run", identity).stdout == "deaf\n")
+    assert eventually(lambda: output(impatient, identity) == b"deaf\n")
     began = time.monotonic()
     done = impatient.invoke("stop", identity)
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests import daemon
 from tests.conftest import eventually
-from tests.runs.client import detached, read_until, record, run
+from tests.runs.client import detached, output, read_until, record, records, run
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def assert_engine_failed(client: subprocess.Popen[bytes], hint: str, before: str
 def test_run_goes_on_where_the_daemon_goes_away_from_its_client(serving: Project) -> None:
     """The client guesses no exit code; the true one is in the record when the daemon is back."""
     with cuttable(serving) as (far, way):
-        client = far.start("run", "--", "sh", "-c", "echo begun; sleep 2; exit 5", **PIPES)
+        client = far.start("run", "--", "sh", "-c", "trap 'exit 5' USR1; echo begun; sleep 60 & wait", **PIPES)
         assert client.stdout
         assert b"begun\n" == client.stdout.readline()
         identity = record(serving)["id"]
@@ -62,8 +62,9 @@ def test_run_goes_on_where_the_daemon_goes_away_from_its_client(serving: Project
 
         assert_engine_failed(client, "invoke history")
     assert "running" == record(serving, identity)["state"]
+    serving.engine().api.kill(f"{serving.name}-run-{identity}", "USR1")  # type: ignore[attr-defined]
     assert eventually(lambda: record(serving, identity)["exit_code"] == 5)
-    assert "begun\n" == serving.invoke("logs", "--run", identity).stdout
+    assert b"begun\n" == output(serving, identity)
 
 
 @on_docker
@@ -78,7 +79,7 @@ def test_followed_log_that_breaks_off_is_no_log_that_ended(serving: Project, wha
         way.cut()
 
         assert_engine_failed(client, "docker version")
-    serving.invoke("stop", identity)
+    serving.runs.stop(identity, lambda _: None)
 
 
 @on_docker
@@ -87,10 +88,10 @@ def test_stop_that_lost_the_daemon_has_stopped_all_the_same(serving: Project) ->
     identity = detached(
         serving, "--", "sh", "-c", "trap 'echo leaving; sleep 2; exit 3' TERM; echo on; sleep 60 & wait"
     )
-    assert eventually(lambda: "on" in serving.invoke("logs", "--run", identity).stdout)
+    assert eventually(lambda: b"on" in output(serving, identity))
     with cuttable(serving) as (far, way):
         client = far.start("stop", identity, **PIPES)
-        assert eventually(lambda: "leaving" in serving.invoke("logs", "--run", identity).stdout)
+        assert eventually(lambda: b"leaving" in output(serving, identity))
         way.cut()
 
         waiting = f"twelfth: run {identity} has 10 s to end on TERM; then it is killed\n"
@@ -113,15 +114,29 @@ def test_up_that_lost_the_daemon_is_repeated(project: Project) -> None:
     assert [] == project.plan()
 
 
+SMALL = """
+ARG PYTHON_IMAGE=python:3.13-slim
+FROM ${PYTHON_IMAGE} AS base
+RUN mkdir /small && cp -L --parents /bin/sh /bin/sleep $(ldd /bin/sh /bin/sleep | grep -o '/[^ :]*[^ :]') /small
+FROM scratch
+COPY --from=base /small /
+"""
+"""A release that holds a shell and little else: copying all of the usual one to another daemon takes long."""
+
+
 @on_docker
-def test_records_outlive_a_daemon_and_what_ran_is_recorded_as_ended(project: Project) -> None:
-    """A daemon that is ended, then one that is killed: each client is told, each run has an honest end."""
+def test_records_outlive_a_daemon_and_what_ran_is_recorded_as_ended(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that is ended, then one that is killed: each client learns of it, each run has an honest end."""
+    (project.directory / "Dockerfile").write_text(SMALL, "utf-8")
     release = project.invoke("build").stdout.split()[-1]
     with daemon.daemon() as own:
         own.load(project.engine().api, f"twelfth:{release}")  # type: ignore[attr-defined]
         far = replace(project, environment=project.environment | {"DOCKER_HOST": own.url})
+        monkeypatch.setenv("DOCKER_HOST", own.url)
         assert 5 == run(far, "--release", release, "--", "sh", "-c", "echo kept; exit 5").returncode
-        kept = record(far)
+        (kept,) = records(far)
         for number in (signal.SIGTERM, signal.SIGKILL):
             client = far.start("run", "--release", release, "--", "sh", "-c", "echo on; sleep 60", **PIPES)
             assert client.stdout
@@ -132,7 +147,7 @@ def test_records_outlive_a_daemon_and_what_ran_is_recorded_as_ended(project: Pro
             own.start()
             assert "failed" == record(far)["state"]
             assert record(far)["exit_code"] in {137, 143, 255}
-        assert kept == record(far, kept["id"])
+        assert kept == records(far)[0]
         assert "kept\n" == far.invoke("logs", "--run", kept["id"]).stdout
 
 
@@ -160,17 +175,17 @@ def test_run_on_a_full_disk_ends_as_it_would_and_the_loss_is_told(serving: Proje
 @pytest.mark.parametrize("room", [1, 511])
 def test_run_that_could_not_be_recorded_is_not_begun(serving: Project, room: int) -> None:
     """No room for what it is, or for how it ends: refused in one line, and nothing is left."""
-    before = serving.invoke("history", "--json").stdout
+    before = records(serving)
     client = serving.start("run", "--", "true", **limited(room))
 
     assert_engine_failed(client, "File too large")
-    assert before == serving.invoke("history", "--json").stdout
+    assert before == records(serving)
 
 
 def test_two_stops_at_once_are_one(serving: Project) -> None:
     """Both wait for the end of a run that takes its time, and say how it was."""
     identity = detached(serving, "--", "sh", "-c", "trap 'sleep 2; exit 3' TERM; echo on; sleep 60 & wait")
-    assert eventually(lambda: "on" in serving.invoke("logs", "--run", identity).stdout)
+    assert eventually(lambda: b"on" in output(serving, identity))
     clients = [serving.start("stop", identity, **PIPES) for _ in range(2)]
     said = [(client.communicate(timeout=60)[0], client.returncode) for client in clients]
 
@@ -183,29 +198,28 @@ def test_stop_is_said_once_to_a_run_that_takes_its_time(serving: Project) -> Non
     """A second TERM would disturb the answer to the first."""
     script = "trap 'echo told' TERM; echo on; for i in 1 2 3 4 5 6; do sleep 0.5 & wait; wait; done"
     identity = detached(serving, "--", "sh", "-c", script)
-    assert eventually(lambda: "on" in serving.invoke("logs", "--run", identity).stdout)
+    assert eventually(lambda: b"on" in output(serving, identity))
     serving.invoke("stop", identity)
 
     assert "on\ntold\n" == serving.invoke("logs", "--run", identity).stdout
 
 
-def test_run_outlives_its_worker_and_keeps_its_network(project: Project) -> None:
+def test_run_outlives_its_worker_and_keeps_its_network(serving: Project) -> None:
     """Killed, then replaced by another release: Redis still answers the run by its name."""
-    project.up()
     script = (
         "import os, redis, sys\n"
         "print('on', flush=True)\n"
         "sys.stdin.readline()\n"
         "print(redis.Redis(host=os.environ['HOST_REDIS'], port=int(os.environ['PORT_REDIS'])).ping())\n"
     )
-    client = project.start("run", "--", "python", "-c", script, **(PIPES | {"stdin": subprocess.PIPE}))
+    client = serving.start("run", "--", "python", "-c", script, **(PIPES | {"stdin": subprocess.PIPE}))
     assert client.stdout
     assert b"on\n" == client.stdout.readline()
-    engine = project.engine()
+    engine = serving.engine()
     engine.remove_replica(engine.replicas("worker")[0])
-    app = project.directory / "service" / "app.py"
+    app = serving.directory / "service" / "app.py"
     app.write_text(app.read_text("utf-8") + "\n# another release\n", "utf-8")
-    assert 0 == project.invoke("up", "--force").returncode
+    assert 0 == serving.invoke("up", "--force").returncode
 
     assert (b"True\n", b"") == client.communicate(b"go\n", timeout=60)
     assert 0 == client.returncode
@@ -214,36 +228,36 @@ def test_run_outlives_its_worker_and_keeps_its_network(project: Project) -> None
 @pytest.mark.parametrize("typed", [b"", b"print(len('half a line"])
 def test_prompt_whose_client_was_killed_ends(serving: Project, typed: bytes) -> None:
     """Its input ends, as that of a run without a terminal does; what was half typed is not entered."""
-    ours = on_terminal(serving, ["console"], b">>> ", typed)
+    terminal = on_terminal(serving, ["console"], b">>> ", typed)
     identity = record(serving)["id"]
     serving.clients[-1].kill()
 
     assert eventually(lambda: record(serving, identity)["state"] == "done")
-    assert "Error" not in serving.invoke("logs", "--run", identity).stdout
-    os.close(ours)
+    assert b"Error" not in output(serving, identity)
+    os.close(terminal)
 
 
 def test_run_on_a_terminal_that_asks_nothing_outlives_its_killed_client(serving: Project) -> None:
     """The end of its input is nothing to it."""
-    ours = on_terminal(serving, ["run", "--", "sh", "-c", "echo on; sleep 3; exit 4"], b"on", b"")
+    terminal = on_terminal(serving, ["run", "--", "sh", "-c", "echo on; sleep 3; exit 4"], b"on", b"")
     identity = record(serving)["id"]
     serving.clients[-1].kill()
 
     assert eventually(lambda: record(serving, identity)["exit_code"] == 4)
-    assert "on\n" == serving.invoke("logs", "--run", identity).stdout.replace("\r", "")
-    os.close(ours)
+    assert b"on\n" == output(serving, identity).replace(b"\r", b"")
+    os.close(terminal)
 
 
 def on_terminal(project: Project, words: list[str], mark: bytes, typed: bytes) -> int:
     """Start a client on a terminal, type when the mark is there, see the echo, and return the terminal."""
-    ours, theirs = pty.openpty()
-    project.start(*words, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    assert mark in read_until(ours, mark)
+    terminal, line = pty.openpty()
+    project.start(*words, stdin=line, stdout=line, stderr=line)
+    os.close(line)
+    assert mark in read_until(terminal, mark)
     if typed:
-        os.write(ours, typed)
-        assert typed in read_until(ours, typed)
-    return ours
+        os.write(terminal, typed)
+        assert typed in read_until(terminal, typed)
+    return terminal
 
 
 @on_local

@@ -29,8 +29,8 @@ def test_killed_client_leaves_a_run_that_ends_and_is_recorded(serving: Project) 
         kill_at(serving, sorted(chance.uniform(0.1, WITHIN) for _ in range(AT_ONCE)))
 
     engine = serving.engine()
-    assert eventually(lambda: all(is_settled(each) for each in ours(engine)))
-    assert 5 in {each.exit_code for each in ours(engine)}
+    assert eventually(lambda: all(is_settled(each) for each in killed(engine)))
+    assert 5 in {each.exit_code for each in killed(engine)}
     assert 0 == run(serving, "--", "true").returncode
     assert eventually(lambda: set() == left(engine, serving))
 
@@ -45,7 +45,7 @@ def kill_at(project: Project, moments: list[float]) -> None:
         client.wait()
 
 
-def ours(engine: Engine) -> list[Run]:
+def killed(engine: Engine) -> list[Run]:
     """Return the records of the runs whose clients were killed."""
     return [each for each in engine.runs.records() if each.command == COMMAND]
 
