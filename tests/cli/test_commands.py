@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import subprocess
 import sys
@@ -13,14 +15,43 @@ ROOT = Path(__file__).resolve().parents[2]
 INVOKE = Path(sys.executable).parent / "invoke"
 
 
-def invoke(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+HELP_OF_EACH = """
+import sys
+from invoke.main import program
+
+names, sys.argv = sys.argv[1:], ["invoke"]
+for name in names:
+    program.run(["invoke", "--help", name], exit=False)
+    print(end="\\f")
+"""
+"""A program that prints what `invoke --help NAME` does, of each name; starting Invoke for each would take long."""
+
+
+def invoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run invoke as an operator would."""
-    return subprocess.run([INVOKE, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [INVOKE, *words],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
+@functools.cache
 def listed() -> list[str]:
     """Return the names of the commands."""
     return re.findall(r"^  (\S+) ", invoke("--list").stdout, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def helps() -> dict[str, str]:
+    """Return the help of each command, by name."""
+    command = [sys.executable, "-c", HELP_OF_EACH, *listed()]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    return dict(zip(listed(), printed.split("\f"), strict=False))
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -30,21 +61,21 @@ def test_every_command_is_in_the_readme() -> None:
     assert [] == [name for name in listed() if not re.search(rf"\b{name}\b", readme)]
 
 
-def test_every_option_is_explained() -> None:
+def test_every_option_is_explained(helps: dict[str, str]) -> None:
     """`--help NAME` says what each option is for."""
+    assert helps["up"] == invoke("--help", "up").stdout
     bare = {
         (name, line)
-        for name in listed()
-        for line in re.findall(r"^  -.*$", invoke("--help", name).stdout.partition("Options:")[2], re.MULTILINE)
+        for name, text in helps.items()
+        for line in re.findall(r"^  -.*$", text.partition("Options:")[2], re.MULTILINE)
         if not re.search(r"\S {2,}\S", line.strip())
     }
 
-    assert set() == {(name, line) for name, line in bare if not _continued(name, line)}
+    assert set() == {(name, line) for name, line in bare if not is_continued(helps[name], line)}
 
 
-def _continued(name: str, line: str) -> bool:
+def is_continued(text: str, line: str) -> bool:
     """Return whether an option's explanation stands on the line below it."""
-    text = invoke("--help", name).stdout
     below = text[text.index(line) + len(line) :].lstrip("\n").partition("\n")[0]
     return below.startswith("      ") and not below.strip().startswith("-")
 
@@ -59,37 +90,44 @@ def _continued(name: str, line: str) -> bool:
         ("check", ""),
     ],
 )
-def test_help_begins_with_how_a_command_is_typed(name: str, usage: str) -> None:
+def test_help_begins_with_how_a_command_is_typed(helps: dict[str, str], name: str, usage: str) -> None:
     """What is positional, what may be left out, and nothing that is not there."""
-    assert f"Usage: invoke {name} {usage}".strip() == invoke("--help", name).stdout.partition("\n")[0]
+    assert f"Usage: invoke {name} {usage}".strip() == helps[name].partition("\n")[0]
 
 
-def test_help_shows_arguments_apart_from_options() -> None:
+def test_help_shows_arguments_apart_from_options(helps: dict[str, str]) -> None:
     """Each once, with its default; an option that takes a value says so, and one of a list that it can be repeated."""
-    text = invoke("--help", "backup").stdout
+    text = helps["backup"]
     arguments, _, options = text.partition("Options:")
 
     assert re.search(r"Arguments:\n  FILE +where to; backups/TIME\.resp\.gz when left out\n", arguments)
     assert "--file" not in text
     assert re.search(r"--wait=STRING .*; 0 when\s+left out", options)
-    assert re.search(r"--scale=STRING .*; may be\s+given again", invoke("--help", "up").stdout)
+    assert re.search(r"--scale=STRING .*; may be\s+given again", helps["up"])
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("run",), "no command"),
+        (("run", "--"), "no command"),
         (("run", "--env", "NOVALUE", "--", "true"), "--env number 1 is not NAME=VALUE"),
+        (("run", "--env", "=hush", "--", "true"), "--env number 1 is not NAME=VALUE"),
         (("run", "--timeout", "0", "--", "true"), "--timeout 0"),
         (("run", "--timeout", "soon", "--", "true"), "--timeout soon"),
+        (("run", "--timeout", "nan", "--", "true"), "--timeout nan"),
+        (("run", "--timeout", "-1", "--", "true"), "--timeout -1"),
+        (("run", "--tty", "--detach", "--", "true"), "--tty does not go with --detach"),
+        (("stop",), "'run'; see: invoke --help stop"),
         (("up", "--scale", "worker"), "say SERVICE=N"),
         (("up", "--scale", "redis=2"), "redis keeps its data in the volume"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(words: tuple[str, ...], message: str) -> None:
-    """What happened and the next command to type; never a traceback."""
-    done = invoke(*words)
+    """What happened and the next command to type; never a traceback, no value, and no engine is asked for."""
+    done = invoke(*words, INVOKE_ENGINE="none-such")
 
-    assert 2 == done.returncode
+    assert (2, "") == (done.returncode, done.stdout)
     assert message in done.stderr
     assert 1 == done.stderr.count("\n")
+    assert "hush" not in done.stderr
