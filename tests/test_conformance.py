@@ -31,72 +31,48 @@ def worker(project: Project) -> Replica:
 
 
 def test_stack_comes_up_serves_and_goes_away_whole(project: Project) -> None:
-    """From nothing to the sentence, then nothing is left: no replica, no network, no volume."""
+    """`down` then `up` goes on counting; `down --volumes` leaves nothing of all that, and the count begins."""
     url = project.up()
 
     assert "Hello World! 1 times." == hits.sentence(url)
     assert "Hello World! 2 times." == hits.sentence(url)
+    project.down(volumes=False)
+    assert "Hello World! 3 times." == hits.sentence(project.up())
     project.down()
     left = project.engine().observe()
     assert ((), (), ()) == (left.replicas, left.volumes, () if project.engine_name == "local" else left.networks)
-
-
-def test_second_up_plans_nothing_and_touches_nothing(project: Project) -> None:
-    """Another process sees the same stack and has nothing to do."""
-    project.up()
-    before = replicas(project)
-
-    assert [] == project.plan()
-    project.up()
-    assert [] == project.steps()
-    assert before == replicas(project)
-
-
-def test_data_outlives_the_stack_until_volumes_are_named(project: Project) -> None:
-    """`down` then `up` goes on counting; `down --volumes` begins anew."""
-    hits.sentence(project.up())
-    project.down(volumes=False)
-
-    assert "Hello World! 2 times." == hits.sentence(project.up())
-    project.down(volumes=True)
     assert "Hello World! 1 times." == hits.sentence(project.up())
 
 
-def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(project: Project) -> None:
-    """Redis and the door are left alone, and the new code answers."""
-    url = project.up()
-    before = replicas(project)
-    app = project.directory / "service" / "app.py"
-    app.write_text(app.read_text("utf-8").replace("Hello World!", "Hello Moon!"), "utf-8")
+def test_second_up_plans_nothing_and_touches_nothing(serving: Project) -> None:
+    """Another process sees the same stack and has nothing to do."""
+    before = replicas(serving)
 
-    assert hits.sentence(url).startswith("Hello World!")
-    project.up()
-    assert hits.sentence(url).startswith("Hello Moon!")
-    assert ["worker-1"] == [step.split()[1].rstrip(":") for step in project.steps() if step.startswith("replace")]
-    assert before["redis-1"] == replicas(project)["redis-1"]
+    assert [] == serving.plan()
+    serving.up()
+    assert [] == serving.steps()
+    assert before == replicas(serving)
 
 
-def test_scaled_workers_share_the_door_and_never_a_number(project: Project) -> None:
+def test_scaled_workers_share_the_door_and_never_a_number(serving: Project) -> None:
     """Two replicas answer, no number comes twice, and scaling back removes one."""
-    project.up()
-    url = project.up("worker=2")
+    url = serving.up("worker=2")
 
-    assert ["create worker-2: not there"] == project.steps()
+    assert ["create worker-2: not there"] == serving.steps()
     assert eventually(lambda: 2 == len(hits.send_hits(url, 40, 8).replicas))
     report = hits.send_hits(url, 200, 8)
     assert report.is_good
-    project.up()
-    assert ["remove worker-2: worker is scaled to 1"] == project.steps()
+    serving.up()
+    assert ["remove worker-2: worker is scaled to 1"] == serving.steps()
 
 
-def test_killed_worker_is_back(project: Project) -> None:
+def test_killed_worker_is_back(serving: Project) -> None:
     """After kill -9 of the process the engine starts it again, with nobody asking."""
-    project.up()
-    pid = process_of(project, "worker-1")
+    pid = process_of(serving, "worker-1")
 
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: process_of(project, "worker-1") not in {0, pid})
-    assert eventually(lambda: status(project.engine()).ready)
+    assert eventually(lambda: process_of(serving, "worker-1") not in {0, pid})
+    assert eventually(lambda: status(serving.engine()).ready)
 
 
 def test_log_is_read_from_its_end(serving: Project) -> None:
@@ -108,6 +84,19 @@ def test_log_is_read_from_its_end(serving: Project) -> None:
     assert every[-1:] == list(whole_lines(engine.logs(one, follow=False, last=1)))
     assert every == list(whole_lines(engine.logs(one, follow=False, last=len(every) + 1)))
     assert [] == list(engine.logs(one, follow=False, last=0))
+
+
+def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(serving: Project) -> None:
+    """Redis and the door are left alone, and the new code answers."""
+    url, before = require_address(serving.engine()), replicas(serving)
+    app = serving.directory / "service" / "app.py"
+    app.write_text(app.read_text("utf-8").replace("Hello World!", "Hello Moon!"), "utf-8")
+
+    assert hits.sentence(url).startswith("Hello World!")
+    serving.up()
+    assert hits.sentence(url).startswith("Hello Moon!")
+    assert ["worker-1"] == [step.split()[1].rstrip(":") for step in serving.steps() if step.startswith("replace")]
+    assert before["redis-1"] == replicas(serving)["redis-1"]
 
 
 def process_of(project: Project, replica: str) -> int:

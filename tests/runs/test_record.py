@@ -12,7 +12,7 @@ from unittest.mock import create_autospec
 import pytest
 
 from tests.conftest import eventually
-from tests.runs.client import attended, detached, record, records, run
+from tests.runs.client import attended, detached, history, record, records, run
 from twelfth.engines.contract import Runs
 from twelfth.errors import MisuseError
 from twelfth.model.run import Run
@@ -86,7 +86,7 @@ def test_history_as_json_has_all_that_is_promised(serving: Project) -> None:
     """Every field of docs/runs.md, the times in order."""
     run(serving, "--env", "A=1", "--reason", "why not", "--", "sh", "-c", "sleep 0.2; exit 4")
 
-    kept = record(serving)
+    kept = history(serving)[-1]
     worker = choose_source(serving.engine())
     expected = {
         "command": ["sh", "-c", "sleep 0.2; exit 4"],
@@ -125,14 +125,14 @@ def test_history_is_a_table_for_people(serving: Project) -> None:
     assert (r"sh -c 'exit 5\n# \x1b[31mred'", "a drill") == (command, reason)
 
 
-def test_only_the_last_ended_runs_are_kept(project: Project) -> None:
+def test_only_the_last_ended_runs_are_kept(serving: Project) -> None:
     """Room is made for each new run; one that still runs is not removed, however old it is."""
-    project.up()
-    running = detached(project, "--", "sleep", "60")
-    done = attended(project, "true", times=7, keep=3)
+    running = detached(serving, "--", "sleep", "60")
+    done = attended(serving, "true", times=7, keep=3)
 
-    assert [running, *(each.id for each in done[-3:])] == [each["id"] for each in records(project)]
-    assert "running" == record(project, running)["state"]
+    assert [running, *(each.id for each in done[-3:])] == [each["id"] for each in records(serving)]
+    assert "running" == record(serving, running)["state"]
+    serving.runs.stop(running, lambda _: None)
 
 
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # each engine's part: tests/engines/test_contract.py
