@@ -83,17 +83,18 @@ def test_error_of_a_run_on_a_terminal_leaves_the_next_line_at_its_left(serving: 
     assert said.endswith("\r\n")
 
 
-def test_terminal_of_a_run_has_the_size_of_ours(serving: Project, terminal: Terminal) -> None:
+def test_terminal_of_a_run_has_the_size_of_the_operators(serving: Project, terminal: Terminal) -> None:
     """And the exit code is the shell's."""
-    client = terminal.start(serving, "run", "--", "sh")
+    client = terminal.start(serving, "run", "--env", f"PS1={PROMPT}", "--", "sh")
+    terminal.until(PROMPT)
     terminal.type(f"stty size; exit 9{ENTER}")
 
     assert terminal.until(f"{ROWS} {COLUMNS}\r\n").endswith(f"{ROWS} {COLUMNS}\r\n")
     assert 9 == client.wait(30)
 
 
-def test_terminal_of_a_run_follows_the_size_of_ours(serving: Project, terminal: Terminal) -> None:
-    """The run is told with SIGWINCH, each time."""
+def test_terminal_of_a_run_follows_the_size_of_the_operators(serving: Project, terminal: Terminal) -> None:
+    """The run gets SIGWINCH, each time."""
     waiting = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done"
     client = terminal.start(serving, "run", "--", "sh", "-c", waiting)
     terminal.until("ready")
@@ -106,17 +107,19 @@ def test_terminal_of_a_run_follows_the_size_of_ours(serving: Project, terminal: 
 
 
 def test_shell_on_a_terminal_is_interactive(serving: Project, terminal: Terminal) -> None:
-    """It echoes, computes, and ends when it is told to; output and error are one."""
-    client = terminal.start(serving, "run", "--tty", "--", "sh")
+    """It echoes, computes, and ends with its input; output and error are one."""
+    client = terminal.start(serving, "run", "--tty", "--env", f"PS1={PROMPT}", "--", "sh")
+    terminal.until(PROMPT)
     terminal.type(f"echo $((6 * 7)) >&2; test -t 0 && test -t 2 && echo 'on a' terminal{ENTER}")
 
     assert terminal.until("42\r\non a terminal\r\n").endswith("42\r\non a terminal\r\n")
+    terminal.until(PROMPT)
     terminal.type(CTRL_D)
     assert 0 == client.wait(30)
 
 
 def test_no_tty_gives_pipes_even_on_a_terminal(serving: Project, terminal: Terminal) -> None:
-    """The run sees no terminal, and ours is left alone."""
+    """The run sees no terminal, and the operator's stays as it was."""
     before = terminal.settings
     client = terminal.start(serving, "run", "--no-tty", "--", "sh", "-c", "test -t 0 || test -t 1 || echo none; cat")
     terminal.until("none")
@@ -142,6 +145,7 @@ def test_console_is_a_prompt_on_a_terminal(serving: Project, terminal: Terminal)
     terminal.type(f"6 * 7{ENTER}")
 
     assert "6 * 7\r\n42" in terminal.until("42").replace("\x1b[?2004l\r", "")
+    terminal.until(PROMPT)
     terminal.type(CTRL_D)
     assert 0 == client.wait(30)
 
@@ -171,5 +175,6 @@ def test_arrow_up_in_the_console_recalls_the_line_before(serving: Project, termi
     terminal.type(f"{UP}\x1b[D1{ENTER}")
 
     assert "1071" in terminal.until("1071")
+    terminal.until(PROMPT)
     terminal.type(CTRL_D)
     assert 0 == client.wait(30)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,10 +42,10 @@ def test_a_hit_whose_reply_is_late_is_not_sent_again() -> None:
 @pytest.mark.alone
 def test_a_burst_at_a_black_hole_is_answered_in_time(serve: Callable[..., Process]) -> None:
     """Five requests for every thread: each has its 503 within the promise, the ones that queued too."""
-    with black_hole() as port, ThreadPoolExecutor(40) as clients:
+    with black_hole() as port:
         process = serve({"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(port)})
         began = time.monotonic()
-        replies = list(clients.map(lambda _: process.ask(), range(40)))
+        replies = [each.getresponse() for each in process.begin(40, "/")]
         took = time.monotonic() - began
 
     assert {(503, "1")} == {(reply.status, reply.headers["Retry-After"]) for reply in replies}
@@ -58,9 +57,9 @@ def test_a_burst_at_a_silent_redis_is_answered_in_time(serve: Callable[..., Proc
     """A server that accepts and says nothing, in the middle of the traffic, is as much away."""
     process = serve(real_redis.environment)
     process.ask()
-    with real_redis.paused(), ThreadPoolExecutor(40) as clients:
+    with real_redis.paused():
         began = time.monotonic()
-        statuses = {reply.status for reply in clients.map(lambda _: process.ask(), range(40))}
+        statuses = {each.getresponse().status for each in process.begin(40, "/")}
         took = time.monotonic() - began
 
     assert {503} == statuses
