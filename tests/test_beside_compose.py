@@ -14,6 +14,7 @@ from bench import hits
 from tests.conftest import eventually, make_project, require, require_program
 from twelfth.engines.docker import pause
 from twelfth.runs.source import choose_source
+from twelfth.stack.status import require_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,17 @@ def docker_project(tmp_path: Path) -> Iterator[Project]:
     project = make_project("docker", tmp_path)
     yield project
     compose(project, "down", "--volumes", "--remove-orphans")
+    project.end()
+
+
+@pytest.fixture(scope="module")
+def docker_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Return such a project that is up, for the tests that leave it so."""
+    require("docker")
+    require_program(COMPOSE)
+    project = make_project("docker", tmp_path_factory.mktemp("serving"))
+    project.up()
+    yield project
     project.end()
 
 
@@ -56,7 +68,7 @@ def containers(project: Project) -> dict[str, str]:
     return {each["Names"][0].lstrip("/"): each["Id"] for each in engine.api.containers(all=True, filters=wanted)}
 
 
-def test_compose_lists_logs_and_removes_a_stack_of_ours(docker_project: Project) -> None:
+def test_compose_lists_logs_and_removes_a_stack_of_twelfth(docker_project: Project) -> None:
     """`ps`, `logs` and `down` see it as their own, and nothing is left, even right after an attached run."""
     docker_project.up("worker=2")
     assert 0 == docker_project.invoke("reset").returncode
@@ -100,17 +112,6 @@ def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Pr
     }
 
 
-def test_compose_up_on_a_stack_of_ours_keeps_it_serving_and_counting(docker_project: Project) -> None:
-    """Compose makes containers anew, under the same names and on the same data."""
-    url = docker_project.up()
-    hits.sentence(url)
-    release = choose_source(docker_project.engine()).release
-    compose(docker_project, "up", "-d", "--wait", RELEASE=release)
-
-    assert "Hello World! 2 times." == hits.sentence(url)
-    assert [] == docker_project.plan()
-
-
 def inspected_run(project: Project) -> dict[str, Any]:
     """Return what the engine tells of the last run's container."""
     engine: Docker = project.engine()  # type: ignore[assignment]
@@ -118,17 +119,16 @@ def inspected_run(project: Project) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("detach", [False, True])
-def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_project: Project, detach: bool) -> None:  # noqa: FBT001
+def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_serving: Project, detach: bool) -> None:  # noqa: FBT001
     """The tag names another image now; the run is made from what serves."""
-    docker_project.up()
-    engine: Docker = docker_project.engine()  # type: ignore[assignment]
-    worker = engine.api.inspect_container(f"{docker_project.name}-worker-1")
+    engine: Docker = docker_serving.engine()  # type: ignore[assignment]
+    worker = engine.api.inspect_container(f"{docker_serving.name}-worker-1")
     name, _, tag = worker["Config"]["Image"].partition(":")
-    redis = engine.api.inspect_container(f"{docker_project.name}-redis-1")["Image"]
+    redis = engine.api.inspect_container(f"{docker_serving.name}-redis-1")["Image"]
     engine.api.tag(redis, name, tag)
     try:
-        done = docker_project.invoke("run", *(["--detach"] if detach else []), "--", "true")
-        run = inspected_run(docker_project)
+        done = docker_serving.invoke("run", *(["--detach"] if detach else []), "--", "true")
+        run = inspected_run(docker_serving)
     finally:
         engine.api.tag(worker["Image"], name, tag)
 
@@ -138,15 +138,25 @@ def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_project: Pro
     assert tag == engine.runs.records()[-1].release
 
 
-def test_detached_run_is_on_the_workers_own_networks(docker_project: Project) -> None:
+def test_detached_run_is_on_the_workers_own_networks(docker_serving: Project) -> None:
     """With interfaces of its own, and without the worker's name."""
-    docker_project.up()
-    docker_project.invoke("run", "--detach", "--", "sleep", "30")
-    engine: Docker = docker_project.engine()  # type: ignore[assignment]
-    worker = engine.api.inspect_container(f"{docker_project.name}-worker-1")["NetworkSettings"]["Networks"]
-    run = inspected_run(docker_project)["NetworkSettings"]["Networks"]
+    docker_serving.invoke("run", "--detach", "--", "sleep", "30")
+    engine: Docker = docker_serving.engine()  # type: ignore[assignment]
+    worker = engine.api.inspect_container(f"{docker_serving.name}-worker-1")["NetworkSettings"]["Networks"]
+    run = inspected_run(docker_serving)["NetworkSettings"]["Networks"]
 
     assert {name: each["NetworkID"] for name, each in worker.items()} == {
         name: each["NetworkID"] for name, each in run.items()
     }
     assert not [each for each in run.values() if "worker" in (each["Aliases"] or [])]
+
+
+def test_compose_up_on_a_stack_of_twelfth_keeps_it_serving_and_counting(docker_serving: Project) -> None:
+    """It makes containers anew, without the label of a release, under the same names and on the same data."""
+    url = require_address(docker_serving.engine())
+    assert "Hello World! 1 times." == hits.sentence(url)
+    release = choose_source(docker_serving.engine()).release
+    compose(docker_serving, "up", "-d", "--wait", RELEASE=release)
+
+    assert "Hello World! 2 times." == hits.sentence(url)
+    assert [] == docker_serving.plan()

@@ -76,14 +76,14 @@ def test_dry_run_shows_the_command_and_does_nothing(serving: Project) -> None:
     assert before == records(serving)
 
 
-def test_program_is_a_command_by_being_there(project: Project) -> None:
+def test_program_is_a_command_by_being_there(serving: Project) -> None:
     """A new admin/NAME.py is listed with its docstring and runs from the next release on."""
     program = '"""Say what it was given."""\nimport sys\nprint(sys.argv[1:])\nsys.exit(6)\n'
-    (project.directory / "admin" / "say_it.py").write_text(program, "utf-8")
-    project.up()
+    (serving.directory / "admin" / "say_it.py").write_text(program, "utf-8")
+    serving.up()
 
-    assert "Say what it was given." in project.invoke("--list").stdout
-    done = project.invoke("say-it", "--", "a b", "--c")
+    assert "Say what it was given." in serving.invoke("--list").stdout
+    done = serving.invoke("say-it", "--", "a b", "--c")
     assert (6, "['a b', '--c']\n") == (done.returncode, done.stdout)
 
 
