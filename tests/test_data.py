@@ -14,10 +14,14 @@ import pytest
 
 from bench import hits
 from tests.conftest import eventually, make_project, require
-from tests.runs.client import read_until
+from tests.runs.client import read_until, records
 from tests.twelfth_redis.backup.test_format import MANIFEST, packed, plain
 from tests.twelfth_redis.stores import entry
+from twelfth import engines
+from twelfth.cli import views
 from twelfth.errors import ServiceError
+from twelfth.stack import load
+from twelfth.stack.status import status as stack_status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +52,10 @@ def visit(project: Project) -> str:
 
 
 def status(project: Project) -> dict[str, Any]:
-    """Return what `status --json` tells."""
-    told: dict[str, Any] = json.loads(project.invoke("status", "--json").stdout)
-    return told
+    """Return what `status --json` prints, from this process, in which it takes no half second."""
+    declared = load.load_stack(project.directory, project.environment)
+    found: dict[str, Any] = json.loads(views.status_json(stack_status(engines.choose(project.engine_name, declared))))
+    return found
 
 
 @pytest.fixture
@@ -60,22 +65,30 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "kept" / "a.resp.gz"
 
 
+@pytest.fixture(scope="module")
+def taken(serving: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a backup of the stack, for the tests that do not change it."""
+    path = tmp_path_factory.mktemp("taken") / "a.resp.gz"
+    assert 0 == serving.invoke("backup", str(path)).returncode
+    return path
+
+
 def test_up_brings_the_data_to_the_revision_of_the_release(serving: Project) -> None:
     """And `status` shows it; a second `up` has nothing to do."""
-    told = status(serving)
+    printed = json.loads(serving.invoke("status", "--json").stdout)
 
-    assert ("0002", True) == (told["revision"], told["since"] != "")
+    assert ("0002", True) == (printed["revision"], printed["since"] != "")
     assert [] == serving.plan()
     assert "nothing to do: the data is at revision 0002\n" == serving.invoke("migrate").stdout
 
 
 def test_migration_tells_which_run_of_which_release_applied_it(serving: Project) -> None:
     """The run is in the history."""
-    told = json.loads(serving.invoke("migrate", "--status", "--json").stdout)
-    runs = {each["id"]: each for each in json.loads(serving.invoke("history", "--json").stdout)}
+    migrations = json.loads(serving.invoke("migrate", "--status", "--json").stdout)["migrations"]
+    runs = {each["id"]: each for each in records(serving)}
 
-    assert ["applied", "applied"] == [each["state"] for each in told["migrations"]]
-    by = told["migrations"][0]
+    assert ["applied", "applied"] == [each["state"] for each in migrations]
+    by = migrations[0]
     assert (by["release"], by["operator"], "up") == (
         runs[by["run"]]["release"],
         runs[by["run"]]["operator"],
@@ -104,7 +117,7 @@ def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Pro
     assert status(serving)["ready"]
 
 
-def test_wrong_password_is_told_before_what_serves_is_touched(serving: Project) -> None:
+def test_wrong_password_is_reported_before_what_serves_is_touched(serving: Project) -> None:
     """A changed REDIS_URL is tried first: `up` ends with the words of Redis, and the stack serves on."""
     done = serving.invoke("up", REDIS_URL=f"redis://nobody:secret@{redis_of(serving)}/0")
 
@@ -114,18 +127,18 @@ def test_wrong_password_is_told_before_what_serves_is_touched(serving: Project) 
     assert visit(serving).startswith("Hello World! ")
 
 
-def test_refusal_of_redis_is_told_to_the_operator_and_not_to_visitors(serving: Project) -> None:
+def test_refusal_of_redis_is_shown_to_the_operator_and_not_to_visitors(serving: Project) -> None:
     """Redis wants a password that the stack does not have: `status` and `up` say so, soon; the door does not."""
     redis = redis_of(serving)
     in_console(serving, "redis.config_set('requirepass', 'p')", "redis.client_kill_filter(_type='normal', skipme=True)")
     try:
-        told, done = status(serving), serving.invoke("up")
+        found, done = status(serving), serving.invoke("up")
         with pytest.raises(ServiceError) as visitor:
             visit(serving)
     finally:
         in_console(serving, "redis.config_set('requirepass', '')", redis_url=f"redis://:p@{redis}/0")
 
-    assert (False, "NOAUTH Authentication required.") == (told["ready"], told["why"])
+    assert (False, "NOAUTH Authentication required.") == (found["ready"], found["why"])
     assert (1, True) == (done.returncode, "(NOAUTH Authentication required.)" in done.stderr)
     assert "what serves is not ready (NOAUTH Authentication required.)" in done.stdout
     assert "answers 503: Redis is away; try again in a second.; see: invoke logs" in str(visitor.value)
@@ -144,12 +157,11 @@ def in_console(project: Project, *lines: str, redis_url: str = "") -> None:
     assert 0 == done.returncode, done.stderr
 
 
-def test_restore_goes_on_with_what_it_began_with(serving: Project, file: Path) -> None:
+def test_restore_goes_on_with_what_it_began_with(serving: Project, taken: Path) -> None:
     """A deploy replaces the worker between the save that it makes first and the restore itself."""
-    serving.invoke("backup", str(file))
     in_console(serving, "redis.set('twelfth:lock', 'somebody', ex=60)")
-    restore = serving.start("restore", "--yes", "--wait", "60", str(file))
-    runs = serving.engine().runs
+    restore = serving.start("restore", "--yes", "--wait", "60", str(taken))
+    runs = serving.runs
     assert eventually(lambda: runs.records()[-1].is_running and runs.records()[-1].command[-1] == "60")
     compose = serving.directory / "docker-compose.yml"
     compose.write_text(compose.read_text("utf-8").replace("stop_grace_period: 10s", "stop_grace_period: 11s"), "utf-8")
@@ -169,29 +181,26 @@ def test_restore_goes_on_with_what_it_began_with(serving: Project, file: Path) -
 def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path) -> None:
     """And the backup that it takes first undoes the restore."""
     serving.invoke("reset", "--to", "41")
-    taken = serving.invoke("backup", str(file))
+    made = serving.invoke("backup", str(file))
     visit(serving)
     restored = serving.invoke("restore", "--yes", str(file))
     again = visit(serving)
     saved = next((serving.directory / "backups").glob("*-before-restore.resp.gz"))
 
-    assert (0, 0) == (taken.returncode, restored.returncode)
+    assert (0, 0) == (made.returncode, restored.returncode)
     assert "Hello World! 42 times." == again
     assert str(saved.name) in restored.stdout
-    assert ["--before-restore"] == list(serving.engine().runs.records()[-2].command[3:])
+    assert ["--before-restore"] == list(serving.runs.records()[-2].command[3:])
     assert 0 == serving.invoke("restore", "--yes", str(saved)).returncode
     assert "Hello World! 43 times." == visit(serving)
     saved.unlink()
 
 
-def test_verify_needs_no_stack(project: Project, serving: Project, file: Path) -> None:
+def test_verify_needs_no_stack(project: Project, taken: Path) -> None:
     """It shows what the file holds."""
-    if project.engine_name != serving.engine_name:
-        pytest.skip("one engine at a time")
-    serving.invoke("backup", str(file))
-    told = json.loads(project.invoke("verify", "--json", str(file)).stdout)
+    printed = json.loads(project.invoke("verify", "--json", str(taken)).stdout)
 
-    assert ["0001", "0002"] == told["revisions"]
+    assert ["0001", "0002"] == printed["revisions"]
 
 
 def test_verify_that_lacks_a_module_on_this_machine_says_so(project: Project, file: Path) -> None:
@@ -205,7 +214,7 @@ def test_verify_that_lacks_a_module_on_this_machine_says_so(project: Project, fi
 
 
 def test_backup_to_standard_output_is_the_file(serving: Project) -> None:
-    """For pipes; progress is told elsewhere."""
+    """For pipes; progress goes to standard error."""
     client = serving.start("backup", "--stdout", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     out, _ = client.communicate(timeout=60)
 
@@ -213,10 +222,9 @@ def test_backup_to_standard_output_is_the_file(serving: Project) -> None:
     assert b"RESTORE" in gzip.decompress(out)
 
 
-def test_damaged_backup_is_refused_and_changes_nothing(serving: Project, file: Path) -> None:
+def test_damaged_backup_is_refused_and_changes_nothing(serving: Project, taken: Path, file: Path) -> None:
     """One line, before anything else is done."""
-    serving.invoke("backup", str(file))
-    file.write_bytes(file.read_bytes()[:-20])
+    file.write_bytes(taken.read_bytes()[:-20])
     serving.invoke("reset", "--to", "7")
     done = serving.invoke("restore", "--yes", str(file))
 
@@ -247,20 +255,19 @@ def test_backup_replaces_no_file(serving: Project, file: Path) -> None:
     assert "is there already" in done.stderr
 
 
-def test_restore_asks_and_takes_no_for_an_answer(serving: Project, file: Path) -> None:
+def test_restore_asks_and_takes_no_for_an_answer(serving: Project, taken: Path) -> None:
     """On a terminal; without one it wants --yes."""
-    serving.invoke("backup", str(file))
     serving.invoke("reset", "--to", "5")
-    ours, theirs = pty.openpty()
-    client = serving.start("restore", str(file), stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    asked = read_until(ours, b"[y/N]")
-    os.write(ours, b"n\r")
+    terminal, line = pty.openpty()
+    client = serving.start("restore", str(taken), stdin=line, stdout=line, stderr=line)
+    os.close(line)
+    asked = read_until(terminal, b"[y/N]")
+    os.write(terminal, b"n\r")
 
     assert b"replace all data" in asked
     assert 1 == client.wait(30)
-    os.close(ours)
-    assert (2, True) == ((done := serving.invoke("restore", str(file))).returncode, "--yes" in done.stderr)
+    os.close(terminal)
+    assert (2, True) == ((done := serving.invoke("restore", str(taken))).returncode, "--yes" in done.stderr)
     assert "Hello World! 6 times." == visit(serving)
 
 
@@ -274,38 +281,29 @@ MISUSE = [
 
 
 @pytest.mark.parametrize("words", MISUSE)
-def test_misuse_is_told_before_anything_is_done(serving: Project, words: tuple[str, ...]) -> None:
+def test_misuse_is_refused_before_anything_is_done(serving: Project, words: tuple[str, ...]) -> None:
     """One line and exit code 2."""
     done = serving.invoke(*words)
 
     assert (2, 1) == (done.returncode, done.stderr.count("\n"))
 
 
-def test_failing_migration_leaves_the_old_release_serving(project: Project) -> None:
+def test_failing_migration_leaves_the_old_release_serving(serving: Project) -> None:
     """`up` says why, and which run it was."""
-    project.up()
-    visit(project)
-    (project.directory / "admin" / "migrations" / "0003_fail.py").write_text(FAILING, "utf-8")
-    done = project.invoke("up")
+    before = status(serving)
+    serving.invoke("reset", "--to", "1")
+    failing = serving.directory / "admin" / "migrations" / "0003_fail.py"
+    failing.write_text(FAILING, "utf-8")
+    done = serving.invoke("up")
+    after = status(serving)
+    failing.unlink()
 
     assert 1 == done.returncode
     assert "could not apply 0003: Fail (ValueError: not today, line 5 of 0003_fail.py)" in done.stderr
-    assert "Hello World! 2 times." == visit(project)
-    assert ("0002", True) == (status(project)["revision"], status(project)["ready"])
-
-
-def test_older_release_serves_newer_data(project: Project) -> None:
-    """A rollback needs no migration where the data only grew."""
-    project.up()
-    first = status(project)["release"]
-    (project.directory / "admin" / "migrations" / "0003_further.py").write_text(FURTHER, "utf-8")
-    assert 0 == project.invoke("up").returncode
-    further = status(project)["revision"]
-    back = project.invoke("up", "--release", first)
-
-    assert ("0003", 0) == (further, back.returncode)
-    assert (first, "0003", True) == tuple(status(project)[key] for key in ("release", "revision", "ready"))
-    assert "the data is ahead: 0003 (Go further)" in project.invoke("migrate", "--release", first).stderr
+    assert f"run {serving.runs.records()[-1].id}" in done.stderr
+    assert "Hello World! 2 times." == visit(serving)
+    assert ("0002", True) == (after["revision"], after["ready"])
+    assert before["release"] == after["release"]
 
 
 def test_killed_backup_leaves_nothing_under_its_name(serving: Project, file: Path) -> None:
@@ -324,27 +322,26 @@ def test_bytes_of_a_backup_are_kept_nowhere_else(serving: Project) -> None:
     """All the data in a log would be a copy that nobody knows of."""
     done = serving.invoke("reset", "--to", "5"), serving.start("backup", "--stdout", stdout=subprocess.PIPE)
     assert b"" != done[1].communicate(timeout=60)[0]
-    last = json.loads(serving.invoke("history", "--json").stdout)[-1]["id"]
+    last = serving.runs.records()[-1].id
     kept = serving.start("logs", "--run", last, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     assert b"" == kept.communicate(timeout=60)[0]
 
 
 def test_payloads_of_another_kind_of_server_are_refused_by_name(
-    serving: Project, file: Path, tmp_path_factory: pytest.TempPathFactory
+    serving: Project, taken: Path, file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Redis 8 and Valkey 9 read nothing of each other; nothing is changed, and both versions are named."""
     if serving.engine_name != "docker":
-        pytest.skip("told once, between the two engines")
+        pytest.skip("asked once, between the two engines")
     require("local")
     other = make_project("local", tmp_path_factory.mktemp("other"))
     try:
         other.up()
-        assert 0 == serving.invoke("backup", str(file)).returncode
-        refused = other.invoke("restore", "--yes", str(file))
+        refused = other.invoke("restore", "--yes", str(taken))
         visited = visit(other)
-        assert 0 == other.invoke("backup", str(file.with_name("b.resp.gz"))).returncode
-        back = serving.invoke("restore", "--yes", str(file.with_name("b.resp.gz")))
+        assert 0 == other.invoke("backup", str(file)).returncode
+        back = serving.invoke("restore", "--yes", str(file))
     finally:
         other.end()
 
@@ -363,3 +360,16 @@ def test_restore_of_data_that_lacks_revisions_says_what_to_type(serving: Project
     assert "it lacks revision 0002; now: invoke migrate\n" in restored.stdout
     assert "applied 0002" in serving.invoke("migrate").stdout
     assert status(serving)["ready"]
+
+
+def test_older_release_serves_newer_data(serving: Project) -> None:
+    """A rollback needs no migration where the data only grew; the last test, as the data stays ahead."""
+    first = status(serving)["release"]
+    (serving.directory / "admin" / "migrations" / "0003_further.py").write_text(FURTHER, "utf-8")
+    assert 0 == serving.invoke("up").returncode
+    further = status(serving)["revision"]
+    back = serving.invoke("up", "--release", first)
+
+    assert ("0003", 0) == (further, back.returncode)
+    assert (first, "0003", True) == tuple(status(serving)[key] for key in ("release", "revision", "ready"))
+    assert "the data is ahead: 0003 (Go further)" in serving.invoke("migrate", "--release", first).stderr
