@@ -62,6 +62,13 @@ class World:
             raise failure
         self.done.append(change)
 
+    def change(self, change: str, name: str, **values: object) -> None:
+        """Make a change to a replica."""
+        self.begin(change)
+        with self.changed:
+            self.replicas[name] = replace(self.replicas[name], **values)  # type: ignore[arg-type]
+            self.changed.notify_all()
+
     def end_replica(self, name: str, words: str, code: int = 1) -> None:
         """Let a replica's process end by itself, with its last words."""
         with self.changed:
@@ -107,6 +114,7 @@ class Memory(Engine):
             "stop_grace_period": f"{service.stop_grace:g}s",
             **{f"environment.{name}": value for name, value in service.environment},
             **{f"network.{name}": "joined" for name in service.networks},
+            **{f"port.{port.published}": port.host for port in service.ports},
         }
 
     def ensure_image(self, service: Service, say: Say) -> None:
@@ -125,7 +133,7 @@ class Memory(Engine):
         self.world.begin(f"remove {resource.name}")
         self.world.resources = [each for each in self.world.resources if each != resource]
 
-    def create_replica(self, service: Service, number: int) -> None:
+    def create_replica(self, service: Service, number: int) -> Replica:
         """Have a replica that runs, or one that ended at once; its log is what its command `echo`ed."""
         name = f"{service.name}-{number}"
         self._refuse_missing(service)
@@ -140,9 +148,24 @@ class Memory(Engine):
             release=service.image.rpartition(":")[2] if service.build else "",
             image=service.image,
             address=f"{service.ports[0].host}:{service.ports[0].published}" if service.ports else "",
+            is_admitted=bool(service.why_single) or not self.stack.networks_to_dependants(service),
         )
         if words := self.world.dying.get(service.name):
             self.world.end_replica(name, words)
+        return self.world.replicas[name]
+
+    def admit_replica(self, replica: Replica) -> None:
+        """Have visitors find it."""
+        if not self.world.replicas[replica.name].is_admitted:
+            self.world.change(f"admit {replica.name}", replica.name, is_admitted=True)
+
+    def stop_replica(self, replica: Replica) -> None:
+        """Have it exit."""
+        self.world.change(f"stop {replica.name}", replica.name, state="exited (0)")
+
+    def start_replica(self, replica: Replica) -> None:
+        """Have it run."""
+        self.world.change(f"start {replica.name}", replica.name, state="running")
 
     def _refuse_missing(self, service: Service) -> None:
         """Raise `EngineError` where the image or a network is not there, as any engine would."""

@@ -21,19 +21,22 @@ T = TypeVar("T")
 @command(
     iterable=["scale"],
     help={
-        "force": "replace a worker even under an unfinished run",
+        "ready-within": "seconds that each new replica has to get ready",
         "release": "one that was built before",
         "scale": "SERVICE=N replicas, such as worker=2",
     },
 )
-def up(c: Context, scale: list[str], release: str = "", force: bool = False) -> None:
+def up(c: Context, scale: list[str], release: str = "", ready_within: str = "60") -> None:
     """Build what is missing, converge the stack, wait until it is ready, print its address."""
+    from twelfth.runs import request
     from twelfth.stack import lifecycle
+    from twelfth.stack.readiness import READY_WITHIN
 
+    within = request.seconds(ready_within, "--ready-within") or READY_WITHIN
     engine = Target(c, release).engine_to_deploy(scale)
     if c.config.run.dry:
         _print_plan(lifecycle.plan_up(engine))
-    elif address := _with_progress(lambda report: lifecycle.up(engine, report, force=force)):
+    elif address := _with_progress(lambda report: lifecycle.up(engine, report, within)):
         print(address)
 
 

@@ -61,6 +61,9 @@ class Engine(ABC):
     name: str
     """What `INVOKE_ENGINE` calls it; shown and recorded, never asked for."""
 
+    admission_seconds = 0.0
+    """How long whoever sends visitors may take to find a replica that was admitted."""
+
     def __init__(self, stack: Stack) -> None:
         """Take the stack as it is declared; ask for nothing yet."""
         self.stack = stack
@@ -102,8 +105,20 @@ class Engine(ABC):
         """Remove a network or volume of the stack, with all that it holds."""
 
     @abstractmethod
-    def create_replica(self, service: Service, number: int) -> None:
-        """Make and start one replica; leave nothing behind where it cannot be started."""
+    def create_replica(self, service: Service, number: int) -> Replica:
+        """Make and start one replica that nobody is sent to yet; leave nothing behind where it cannot be started."""
+
+    @abstractmethod
+    def admit_replica(self, replica: Replica) -> None:
+        """Have visitors, and the services that depend on this one, find the replica from now on."""
+
+    @abstractmethod
+    def stop_replica(self, replica: Replica) -> None:
+        """End a replica's process, with its service's grace period, and keep it, so that it can be started again."""
+
+    @abstractmethod
+    def start_replica(self, replica: Replica) -> None:
+        """Start a replica again that was stopped."""
 
     @abstractmethod
     def remove_replica(self, replica: Replica) -> None:

@@ -31,3 +31,12 @@ def free(host: str) -> int:
         if not why_taken(host, port):
             return port
     raise EngineError(f"no port from {LISTENERS.start} to {LISTENERS.stop} is free on {host}; stop something")
+
+
+def answers(host: str, port: int) -> bool:
+    """Return whether somebody takes connections there."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -23,7 +23,11 @@ UNKNOWN = "\0unknown"
 
 @dataclass(frozen=True)
 class Replica:
-    """One replica that an engine found, whoever made it and whether it still runs."""
+    """One replica that an engine found, whoever made it and whether it still runs.
+
+    One that is not `is_admitted` was made and is not found by visitors yet. `restarts` counts how often the engine had
+    to start it again.
+    """
 
     service: str
     number: int
@@ -34,6 +38,8 @@ class Replica:
     release: str = ""
     image: str = ""
     address: str = ""
+    is_admitted: bool = True
+    restarts: int = 0
 
     @property
     def name(self) -> str:
@@ -44,6 +50,11 @@ class Replica:
     def is_running(self) -> bool:
         """Return whether its process runs now."""
         return self.state in {"running", "starting"}
+
+    @property
+    def serves(self) -> bool:
+        """Return whether it runs and visitors are sent to it."""
+        return self.is_running and self.is_admitted
 
 
 @dataclass(frozen=True)

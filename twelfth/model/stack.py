@@ -111,6 +111,14 @@ class Service:
     """What is run from a new release before anything of it serves (`x-release`), as Heroku's release phase is
     (https://devcenter.heroku.com/articles/release-phase)."""
 
+    @property
+    def why_single(self) -> str:
+        """Return why there can be only one replica, an empty string where there can be more."""
+        volume = next((mount.source for mount in self.mounts if mount.kind == "volume"), "")
+        if volume:
+            return f"keeps its data in the volume {volume}"
+        return f"publishes port {self.ports[0].published}" if self.ports else ""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -141,6 +149,11 @@ class Stack:
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
+
+    def networks_to_dependants(self, service: Service) -> tuple[str, ...]:
+        """Return the networks of a service on which one that depends on it is, too: there it is looked for."""
+        dependants = [other for other in self.services if service.name in other.depends_on]
+        return tuple(name for name in service.networks if any(name in other.networks for other in dependants))
 
 
 def with_release(stack: Stack, release: str) -> Stack:

@@ -56,7 +56,7 @@ def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:
     return tuple(found)
 
 
-def seconds(text: str) -> float | None:
+def seconds(text: str, option: str = "--timeout") -> float | None:
     """Return a time limit in seconds, None for none; raises `MisuseError` for one that is no positive number."""
     if not text:
         return None
@@ -65,7 +65,7 @@ def seconds(text: str) -> float | None:
     except ValueError:
         limit = 0.0
     if not 0 < limit < LONGEST:
-        raise MisuseError(f"--timeout {text}: say seconds, more than 0, such as --timeout 30")
+        raise MisuseError(f"{option} {text}: say seconds, more than 0, such as {option} 30")
     return limit
 
 

@@ -23,7 +23,7 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
     """
     service = service or built_service(engine.stack).name
     found = sorted(engine.replicas(service), key=lambda each: each.number)
-    running = [each for each in found if each.is_running and release in ("", each.release)]
+    running = [each for each in found if each.serves and release in ("", each.release)]
     if release and not running:
         return from_release(engine.stack, release)
     if not running:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from twelfth.errors import ServiceError
+from twelfth.errors import EngineError, ServiceError
 from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
+from twelfth.stack.readiness import READY_WITHIN, wait_until_ready
 from twelfth.stack.steps import (
+    AdmitReplica,
     CreateReplica,
     CreateResource,
     DeleteRun,
     EnsureImage,
     RemoveReplica,
     RemoveResource,
+    ReplaceReplica,
     RunReleaseCommand,
     StopRun,
 )
+from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twelfth.engines.contract import Engine
+    from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Service
     from twelfth.stack.steps import Step
 
@@ -37,41 +45,101 @@ class Report(Protocol):
         """Take what the step that is going on has to tell."""
 
 
-def execute(engine: Engine, steps: Iterable[Step], report: Report) -> bool:
-    """Do the steps, reporting each; return whether there were any."""
+LAST_LINES = 10
+"""How much of the log of a replica that does not get ready is shown."""
+
+
+def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float = READY_WITHIN) -> bool:
+    """Do the steps, reporting each; return whether there were any. A replica has `within` seconds to get ready."""
     steps = tuple(steps)
     for step in steps:
         report.step(str(step))
-        _execute(engine, step, report)
+        _Executor(engine, report, within).execute(step)
     return bool(steps)
 
 
-def _execute(engine: Engine, step: Step, report: Report) -> None:
-    match step:
-        case EnsureImage(service):
-            engine.ensure_image(service, report.detail)
-        case CreateResource(resource):
-            engine.create_resource(resource)
-        case RemoveResource(resource):
-            engine.remove_resource(resource)
-        case RemoveReplica(replica):
-            engine.remove_replica(replica)
-        case StopRun(run):
-            engine.runs.stop(run.id, report.detail)
-        case DeleteRun(run):
-            engine.runs.delete(run.id)
-        case RunReleaseCommand(service):
-            _run_release_command(engine, service, report)
-        case CreateReplica(service, number, instead=instead):
-            if instead:
-                engine.remove_replica(instead)
-            engine.create_replica(service, number)
+@dataclass(frozen=True)
+class _Executor:
+    """Does one step on an engine, telling what the step has to tell."""
 
+    engine: Engine
+    report: Report
+    within: float
 
-def _run_release_command(engine: Engine, service: Service, report: Report) -> None:
-    """Run a service's release command; raises `ServiceError` with its last words where it fails."""
-    source = from_release(engine.stack)
-    wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
-    code, last = run_with_report(engine, wanted, report.detail)
-    if code:
-        raise ServiceError(f"{last or 'it said nothing'} (exit code {code}, run {wanted.id}); what served serves on")
+    def execute(self, step: Step) -> None:
+        """Do the step."""
+        engine, runs = self.engine, self.engine.runs
+        match step:
+            case EnsureImage(service):
+                engine.ensure_image(service, self.report.detail)
+            case CreateResource(resource):
+                engine.create_resource(resource)
+            case RemoveResource(resource):
+                engine.remove_resource(resource)
+            case StopRun(run):
+                runs.stop(run.id, self.report.detail)
+            case DeleteRun(run):
+                runs.delete(run.id)
+            case RunReleaseCommand(service):
+                self.run_release_command(service)
+            case _:
+                self.execute_on_replica(step)
+
+    def execute_on_replica(self, step: Step) -> None:
+        """Do a step that is about one replica."""
+        match step:
+            case CreateReplica(service, number):
+                self.engine.create_replica(service, number)
+            case AdmitReplica(service, number):
+                self.admit(service, number)
+            case ReplaceReplica(service, number, old):
+                self.replace(service, number, old)
+            case RemoveReplica(replica):
+                self.engine.remove_replica(replica)
+
+    def admit(self, service: Service, number: int) -> None:
+        """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown."""
+        replica = next(each for each in self.engine.replicas(service.name) if each.number == number)
+        try:
+            wait_until_ready(self.engine, replica, self.within)
+        except EngineError as error:
+            for line in self.last_lines(replica):
+                self.report.detail(line)
+            self.engine.remove_replica(replica)
+            serves = any(each.serves for each in self.engine.replicas(service.name))
+            rest = "what served serves on" if serves else "it was removed"
+            raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
+        self.engine.admit_replica(replica)
+        if any(each.serves for each in self.engine.replicas(service.name) if each.number != number):
+            time.sleep(self.engine.admission_seconds)  # the old ones serve until visitors are sent to the new one
+
+    def replace(self, service: Service, number: int, old: Replica) -> None:
+        """Replace a replica in its place; whatever goes wrong, the old one is put back."""
+        self.engine.stop_replica(old)
+        try:
+            self.engine.create_replica(service, number)
+            self.admit(service, number)
+        except BaseException:
+            for replica in self.engine.replicas(service.name):
+                if replica.number == number:
+                    self.engine.remove_replica(replica)
+            if old.is_running:
+                self.engine.start_replica(old)
+            raise
+        self.engine.remove_replica(old)
+
+    def last_lines(self, replica: Replica) -> list[str]:
+        """Return the end of a replica's log, as far as it can be had."""
+        with contextlib.suppress(EngineError):
+            log = b"".join(self.engine.logs(replica, follow=False, last=LAST_LINES))
+            return [printable(line) for line in log.decode(errors="replace").splitlines()]
+        return []
+
+    def run_release_command(self, service: Service) -> None:
+        """Run a service's release command; raises `ServiceError` with its last words where it fails."""
+        source = from_release(self.engine.stack)
+        wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
+        code, last = run_with_report(self.engine, wanted, self.report.detail)
+        if code:
+            why = last or "it said nothing"
+            raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from twelfth.stack import plan, preflight
 from twelfth.stack.executor import execute
 from twelfth.stack.location import forget, remember
 from twelfth.stack.lock import hold_lock
-from twelfth.stack.readiness import wait_until_ready
+from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
 from twelfth.stack.status import url
 from twelfth.stack.steps import EnsureImage
 
@@ -21,37 +22,46 @@ if TYPE_CHECKING:
 
 def plan_up(engine: Engine) -> tuple[Step, ...]:
     """Return what `up` would do now; changes nothing."""
-    recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
-    here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
-    found = engine.observe()
-    return plan.up(engine.stack, found, here, unready=_unready(engine, found))
+    return _plan(engine, engine.observe())
+
+
+def _plan(engine: Engine, found: Snapshot) -> tuple[Step, ...]:
+    with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as all the rest
+        unready = pool.submit(_unready, engine, found)
+        recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
+        here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
+        return plan.up(engine.stack, found, here, unready=unready.result())
 
 
 def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
     """Return, by service, why what serves cannot serve at the moment, where a release command may cure that."""
     asked = [service.name for service in engine.stack.services if service.release_command]
-    replicas = [each for name in asked for each in found.of(name)[:1] if each.is_running]
-    details = {each.service: engine.check_health(each).details for each in replicas}
+    replicas = [each for name in asked for each in found.of(name) if each.serves]
+    details = {each.service: engine.check_health(each).details for each in replicas[:1]}
     return {name: str(said["error"]) for name, said in details.items() if said.get("error")}
 
 
-def up(engine: Engine, report: Report, *, force: bool = False) -> str:
-    """Converge the stack, wait until it is ready, and return its address (`http://host:port`), "" where it has none.
+def up(engine: Engine, report: Report, within: float = READY_WITHIN) -> str:
+    """Converge the stack and return its address (`http://host:port`), "" where it has none.
 
-    Images come first: only then is it known what replicas would be made from. Raises `EngineError` where it is not
-    ready in time, `BusyError` where another `up` or `down` is at work, or a run whose worker would be replaced and
-    `force` is not given.
+    Images come first: only then is it known what replicas would be made from. A replica has `within` seconds to get
+    ready. Raises `EngineError` where one does not, `BusyError` where another `up` or `down` is at work, or a run whose
+    network would be removed.
     """
     with hold_lock(engine.stack):
-        steps = plan_up(engine)
-        preflight.refuse_taken_ports(engine, steps)
-        if not force:
-            preflight.refuse_disturbing_runs(engine, steps)
+        found = engine.observe()
+        steps = _plan(engine, found)
+        preflight.refuse_taken_ports(engine, steps, found)
+        preflight.refuse_disturbing_runs(engine, steps)
         remember(engine)
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
             steps = plan_up(engine)
-        execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report)
-        return url(wait_until_ready(engine).address)
+        if execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report, within):
+            found = engine.observe()
+        for replica in found.replicas:
+            if replica.health != HEALTHY:
+                wait_until_ready(engine, replica, within)
+        return url(found.address)
 
 
 def plan_down(engine: Engine, *, volumes: bool = False, history: bool = False) -> tuple[Step, ...]:

@@ -11,17 +11,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
-from twelfth.model.snapshot import Replica, differences
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from twelfth.model.run import Run
-    from twelfth.model.snapshot import Recipe, Snapshot
-    from twelfth.model.stack import Network, Service, Stack
-
+from twelfth.model.snapshot import differences
+from twelfth.stack.rollout import create, roll
 from twelfth.stack.steps import (
-    CreateReplica,
     CreateResource,
     DeleteRun,
     EnsureImage,
@@ -32,6 +24,13 @@ from twelfth.stack.steps import (
     StopRun,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from twelfth.model.run import Run
+    from twelfth.model.snapshot import Recipe, Replica, Snapshot
+    from twelfth.model.stack import Network, Service, Stack
+
 
 def up(
     stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, unready: Mapping[str, str] = MappingProxyType({})
@@ -39,21 +38,26 @@ def up(
     """Return the steps that make `found` into `stack`; none where it is that already.
 
     `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
-    engine. `unready` is, by service, why what serves cannot serve. Every dependency is started before what depends on
-    it; nothing is removed that is still wanted as it is.
+    engine. `unready` is, by service, why what serves cannot serve. A release command comes before anything that serves
+    is touched, so that one that fails has changed nothing; then each service after what it depends on.
     """
     wanted = [service for service in stack.services if service.name in recipes]
-    changed = {network.name for network in found.networks if _differs(network, stack.networks)}
+    recreated = {network.name for network in found.networks if _differs(network, stack.networks)}
+    rolls = {one.name: tuple(_roll(one, found, recipes[one.name], recreated)) for one in wanted}
+    commands = [
+        command
+        for one in wanted
+        if (command := _release_command(one, found, recipes[one.name], rolls[one.name], unready.get(one.name)))
+    ]
+    needed = _needed(wanted, found, [command.service.name for command in commands])
     return (
-        *_prepare(wanted, found),
+        *_images(wanted, found),
+        *_create_missing(stack, found),
+        *(step for name in needed for step in rolls.pop(name)),
+        *commands,
         *_remove_unwanted(wanted, found),
-        *_cut_off(wanted, found, changed),
-        *_provide(stack, found, changed),
-        *(
-            step
-            for service in wanted
-            for step in _service(service, found, recipes[service.name], changed, unready.get(service.name, ""))
-        ),
+        *_recreate_networks(stack, found, recreated),
+        *(step for steps in rolls.values() for step in steps),
     )
 
 
@@ -73,26 +77,6 @@ def down(
         *(RemoveResource(network, "down") for network in found.networks),
         *(RemoveResource(volume, "down --volumes") for volume in found.volumes if volumes),
     )
-
-
-def disturbed(steps: Iterable[Step], runs: tuple[Run, ...]) -> tuple[Run, ...]:
-    """Return the runs that have not ended and whose network, or the release that they are of, the steps take away."""
-    steps = tuple(steps)
-    going = tuple(run for run in runs if run.is_running)
-    if any(isinstance(step, RemoveResource) for step in steps):
-        return going
-    taken = {name for step in steps if isinstance(step, CreateReplica) and (name := _taken_away(step))}
-    return tuple(run for run in going if (run.release or run.image) in taken)
-
-
-def _taken_away(step: CreateReplica) -> str:
-    """Return the release that a replacement takes away, or the image of one without a name; an empty string if none."""
-    old, new = step.instead, step.service
-    if old is None or not old.is_running or not new.build:
-        return ""
-    if old.release:
-        return "" if new.image.rpartition(":")[2] == old.release else old.release
-    return old.image if "image" in step.changed else ""
 
 
 MOST = 100
@@ -115,89 +99,88 @@ def scaled(stack: Stack, name: str, replicas: int) -> Service:
         raise MisuseError(
             f"--scale {name}={replicas}: at most {MOST}, as many as the door has slots for (web/haproxy.cfg)"
         )
-    if replicas > 1 and (why := _singleton(service)):
+    if replicas > 1 and (why := service.why_single):
         raise MisuseError(f"--scale {name}={replicas}: {name} {why}, so there can be only one; try --scale {name}=1")
     return replace(service, replicas=replicas)
 
 
-def _singleton(service: Service) -> str:
-    volume = next((mount.source for mount in service.mounts if mount.kind == "volume"), "")
-    if volume:
-        return f"keeps its data in the volume {volume}"
-    return f"publishes port {service.ports[0].published}" if service.ports else ""
-
-
-def _prepare(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
+def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
     for service in wanted:
         if service.image not in found.images:
             yield EnsureImage(service, "not here yet")
 
 
+def _create_missing(stack: Stack, found: Snapshot) -> Iterator[Step]:
+    there = {network.name for network in found.networks}
+    for network in stack.networks:
+        if network.name not in there:
+            yield CreateResource(network, "not there")
+    for volume in stack.volumes:
+        if volume not in found.volumes:
+            yield CreateResource(volume, "not there")
+
+
+def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str]) -> Iterator[Step]:
+    if found.of(service.name) and recreated.intersection(service.networks):
+        return create(service, "its network is created again")
+    return roll(service, found, recipe)
+
+
 def _remove_unwanted(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
-    replicas = {service.name: service.replicas for service in wanted}
+    names = {service.name for service in wanted}
     for replica in found.replicas:
-        if replica.service not in replicas:
+        if replica.service not in names:
             yield RemoveReplica(replica, "no such service in docker-compose.yml")
-        elif replica.number > replicas[replica.service]:
-            yield RemoveReplica(replica, f"{replica.service} is scaled to {replicas[replica.service]}")
 
 
-def _cut_off(wanted: list[Service], found: Snapshot, changed: set[str]) -> Iterator[Step]:
-    for service in wanted:
-        for replica in found.of(service.name)[: service.replicas]:
-            if changed.intersection(service.networks):
-                yield RemoveReplica(replica, "its network is made anew")
+def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str]) -> Iterator[Step]:
+    """Yield what makes a changed network again: all that is on it has to go first."""
+    for service in stack.services:
+        if recreated.intersection(service.networks):
+            yield from (RemoveReplica(each, "its network is created again") for each in found.of(service.name))
+    for network in found.networks:
+        if network.name in recreated:
+            yield RemoveResource(network, "internal changed")
+    for network in stack.networks:
+        if network.name in recreated:
+            yield CreateResource(network, "internal changed")
 
 
 def _differs(network: Network, declared: tuple[Network, ...]) -> bool:
     return any(network.name == other.name and network != other for other in declared)
 
 
-def _provide(stack: Stack, found: Snapshot, changed: set[str]) -> Iterator[Step]:
-    for network in found.networks:
-        if network.name in changed:
-            yield RemoveResource(network, "internal changed")
-    there = {network.name for network in found.networks} - changed
-    for network in stack.networks:
-        if network.name not in there:
-            yield CreateResource(network, "internal changed" if network.name in changed else "not there")
-    for volume in stack.volumes:
-        if volume not in found.volumes:
-            yield CreateResource(volume, "not there")
+def _needed(wanted: list[Service], found: Snapshot, names: Collection[str]) -> list[str]:
+    """Return what the release commands of some services need and what does not serve yet: what these depend on."""
+    on = {service.name: service.depends_on for service in wanted}
+    needed: set[str] = set()
+    ahead = [name for service in names for name in on[service]]
+    while ahead:
+        if (name := ahead.pop()) in on and name not in needed:
+            needed.add(name)
+            ahead += on[name]
+    return [name for name in on if name in needed and not any(each.serves for each in found.of(name))]
 
 
-def _service(service: Service, found: Snapshot, recipe: Recipe, changed: set[str], why: str) -> tuple[Step, ...]:
-    """Return the steps of one service: its release command comes before anything of a new release, or configuration.
+def _release_command(
+    service: Service, found: Snapshot, recipe: Recipe, rolled: Sequence[Step], why: str | None
+) -> RunReleaseCommand | None:
+    """Return the release command where it is due: before anything of a new release, or configuration, serves.
 
-    It comes, too, where what serves cannot serve: it brings the data to where it has to be, or says what is wrong.
+    It is due, too, where what serves cannot serve: it brings the data to where it has to be, or says what is wrong.
     """
-    steps = tuple(_converge(service, found, recipe, changed))
     if not service.release_command:
-        return steps
-    if steps and (new := _new(found.of(service.name), recipe)):
-        return (RunReleaseCommand(service, f"before the first {service.name} {new}"), *steps)
-    return (RunReleaseCommand(service, f"what serves is not ready ({why})"), *steps) if why else steps
+        return None
+    if rolled and (new := _new(found.of(service.name), recipe)):
+        return RunReleaseCommand(service, f"before the first {service.name} {new}")
+    return RunReleaseCommand(service, f"what serves is not ready ({why})") if why else None
 
 
 def _new(replicas: Iterable[Replica], recipe: Recipe) -> str:
-    """Return what of the recipe no replica that runs has, in words: its release, or its configuration, or nothing."""
-    changes = [differences(recipe, one.recipe) for one in replicas if one.is_running]
+    """Return what of the recipe no replica that serves has, in words: its release, or its configuration, or nothing."""
+    changes = [differences(recipe, each.recipe) for each in replicas if each.serves]
     of_release = [names for names in changes if "image" not in names]
     if not of_release:
         return "of its release"
     configured = [names for names in of_release if not any(name.startswith("environment.") for name in names)]
     return "" if configured else "with its configuration"
-
-
-def _converge(service: Service, found: Snapshot, recipe: Recipe, changed: set[str]) -> Iterator[Step]:
-    replicas = {replica.number: replica for replica in found.of(service.name)}
-    for number in range(1, service.replicas + 1):
-        replica = replicas.get(number)
-        if replica is None:
-            yield CreateReplica(service, number, "not there")
-        elif changed.intersection(service.networks):
-            yield CreateReplica(service, number, "its network is made anew")
-        elif changed_here := differences(recipe, replica.recipe):
-            yield CreateReplica(service, number, f"{', '.join(changed_here)} changed", replica, changed_here)
-        elif not replica.is_running:
-            yield CreateReplica(service, number, f"it is {replica.state}", replica)

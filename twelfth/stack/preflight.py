@@ -7,31 +7,32 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, MisuseError
-from twelfth.stack import plan
-from twelfth.stack.steps import CreateReplica
+from twelfth.stack.steps import CreateReplica, RemoveResource, ReplaceReplica
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twelfth.engines.contract import Engine
+    from twelfth.model.snapshot import Snapshot
     from twelfth.stack.steps import Step
 
 
 def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
-    """Raise `BusyError` where the steps would take away the network or the release of an unfinished run."""
-    steps = tuple(steps)  # without any, the record of runs, which takes a while to read, need not be asked
-    if steps and (runs := plan.disturbed(steps, engine.runs.records())):
-        names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in runs)
-        raise BusyError(
-            f"this would replace the release under a run: {names}; invoke stop {runs[0].id}, or: invoke up --force"
-        )
+    """Raise `BusyError` where the steps would take away the network of an unfinished run."""
+    steps = tuple(steps)
+    if any(isinstance(step, RemoveResource) for step in steps):  # the record of runs takes a while to read
+        going = [run for run in engine.runs.records() if run.is_running]
+        names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in going)
+        if going:
+            hint = f"invoke stop {going[0].id}, then: invoke up"
+            raise BusyError(f"this would remove the network under a run: {names}; {hint}")
 
 
-def refuse_taken_ports(engine: Engine, steps: Iterable[Step]) -> None:
-    """Raise `MisuseError` for a port that a new replica needs and somebody else has."""
-    for step in steps:
-        if isinstance(step, CreateReplica) and step.number == 1 and step.instead is None:
-            for port in engine.host_ports(step.service):
-                if why := tcp.why_taken(port.host, port.published):
-                    hint = f"stop what listens there, or: PORT={port.published + 1} invoke up"
-                    raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
+def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -> None:
+    """Raise `MisuseError` for a port that a new replica needs, and that somebody else than this stack has."""
+    own = {name for each in found.replicas if each.is_running for name in each.recipe}
+    services = {step.service.name: step.service for step in steps if isinstance(step, CreateReplica | ReplaceReplica)}
+    for port in (port for service in services.values() for port in engine.host_ports(service)):
+        if f"port.{port.published}" not in own and (why := tcp.why_taken(port.host, port.published)):
+            hint = f"stop what listens there, or: PORT={port.published + 1} invoke up"
+            raise MisuseError(f"port {port.published} is not free ({why}); {hint}")

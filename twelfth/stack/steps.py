@@ -69,21 +69,45 @@ class RemoveResource(Step):
 
 @dataclass(frozen=True)
 class CreateReplica(Step):
-    """Make and start a replica, in the place of `instead` where that is given.
-
-    `changed` names what its recipe has otherwise than what it replaces.
-    """
+    """Make and start a replica that nobody is sent to yet."""
 
     service: Service
     number: int
     cause: str
-    instead: Replica | None = None
-    changed: tuple[str, ...] = ()
 
     @property
     def what(self) -> str:
-        """Return `create NAME` or `replace NAME`."""
-        return f"{'replace' if self.instead else 'create'} {self.service.name}-{self.number}"
+        """Return `create NAME`."""
+        return f"create {self.service.name}-{self.number}"
+
+
+@dataclass(frozen=True)
+class AdmitReplica(Step):
+    """Wait until a replica is ready, and have visitors find it; remove it where it does not get ready."""
+
+    service: Service
+    number: int
+    cause: str = "as soon as it is ready"
+
+    @property
+    def what(self) -> str:
+        """Return `admit NAME`."""
+        return f"admit {self.service.name}-{self.number}"
+
+
+@dataclass(frozen=True)
+class ReplaceReplica(Step):
+    """Stop the only replica that there can be, have a new one in its place, or else the old one again."""
+
+    service: Service
+    number: int
+    instead: Replica
+    cause: str
+
+    @property
+    def what(self) -> str:
+        """Return `replace NAME by NAME`."""
+        return f"replace {self.instead.name} by {self.service.name}-{self.number}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import client, health, images, pause, recipe, replica, snapshot
+from twelfth.engines.docker import client, health, images, pause, recipe, snapshot
+from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.runs import DockerRuns
@@ -31,6 +32,7 @@ class Docker(Engine):
     """The stack on the daemon that the docker command line would talk to."""
 
     name = "docker"
+    admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
 
     @functools.cached_property
     def api(self) -> docker.APIClient:
@@ -94,25 +96,48 @@ class Docker(Engine):
             else:
                 self.api.remove_volume(name)
 
-    def create_replica(self, service: Service, number: int) -> None:
-        """Create a container, join it to its networks, start it."""
+    def create_replica(self, service: Service, number: int) -> Replica:
+        """Create a container, join it to its networks but those on which others look for it, start it."""
         name = f"{self.stack.project}-{service.name}-{number}"
-        labels = replica.labels(self.stack, service, number, self.recipe(service))
-        body = replica.body(self.stack, service, labels)
+        labels = bodies.labels(self.stack, service, number, self.recipe(service))
+        body = bodies.body(self.stack, service, labels)
         with docker_errors():
             created = self.api.create_container_from_config(body, name)["Id"]
             try:
-                for network in replica.network_names(self.stack, service)[1:]:
-                    self.api.connect_container_to_network(created, network, **_snake(replica.endpoint(service)))
+                for network, endpoint in [*bodies.endpoints(self.stack, service).items()][1:]:
+                    self.api.connect_container_to_network(created, network, **_snake(endpoint))
                 self.api.start(created)
             except BaseException:
                 self.api.remove_container(created, force=True, v=True)
                 raise
+            return self._replica(self.api.inspect_container(created))
+
+    def admit_replica(self, replica: Replica) -> None:
+        """Join a container to the networks of the services that depend on its own, under its service's name.
+
+        Where it is on such a network already, for want of another, it leaves it for a moment: its connections break.
+        """
+        with docker_errors():
+            inspected = self.api.inspect_container(replica.id)
+            for network in snapshot.not_admitted_on(inspected):
+                if network in inspected["NetworkSettings"]["Networks"]:
+                    self.api.disconnect_container_from_network(replica.id, network)
+                self.api.connect_container_to_network(replica.id, network, aliases=[replica.service])
+
+    def stop_replica(self, replica: Replica) -> None:
+        """Stop a container with its grace period."""
+        with docker_errors(), gone_is_fine():
+            self.api.stop(replica.id, timeout=int(replica.recipe["stop_grace_period"].rstrip("s")))
+
+    def start_replica(self, replica: Replica) -> None:
+        """Start a container that was stopped."""
+        with docker_errors():
+            self.api.start(replica.id)
 
     def remove_replica(self, replica: Replica) -> None:
         """Stop a container with its grace period and remove it with its anonymous volumes."""
+        self.stop_replica(replica)
         with docker_errors(), gone_is_fine():
-            self.api.stop(replica.id, timeout=int(replica.recipe["stop_grace_period"].rstrip("s")))
             self.api.remove_container(replica.id, v=True, force=True)
 
     def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
@@ -139,7 +164,11 @@ class Docker(Engine):
         wanted = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
         listed = self.api.containers(all=True, filters=wanted)
         found = [one for each in listed if (one := client.inspect_container(self.api, each["Id"]))]
-        return tuple(snapshot.replica(one, images.inspect(self.api, one["Image"])) for one in found)
+        return tuple(map(self._replica, found))
+
+    def _replica(self, inspected: Body) -> Replica:
+        image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
+        return snapshot.replica(inspected, image)
 
     def _build_or_pull(self, service: Service) -> Iterator[str]:
         if service.build:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker.replica import CONFIGS, NANO, body, network_names
+from twelfth.engines.docker.replica import ADMISSION, CONFIGS, NANO, body, network_names
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import Recipe
@@ -56,11 +56,11 @@ def found_recipe(inspected: Body) -> Recipe:
         inspected["Image"],
         {f"config.{mount['Destination']}": labels.get(CONFIGS + mount["Destination"], UNKNOWN) for mount in binds}
         | {f"volume.{mount['Destination']}": mount["Name"] for mount in volumes},
-        inspected["NetworkSettings"]["Networks"],
+        {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")},
     )
 
 
-def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: list[str] | Body) -> Recipe:
+def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iterable[str]) -> Recipe:
     bindings = (host.get("PortBindings") or {}).items()
     return {
         "image": image,

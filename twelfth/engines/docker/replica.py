@@ -21,6 +21,9 @@ Body = dict[str, Any]
 COMPOSE = "com.docker.compose."
 CONFIGS = "twelfth.configs."
 RELEASE = "twelfth.release"
+ADMISSION = "twelfth.admission"
+"""Label: the networks where others look for the service, as JSON; a replica serves once it is on all of them."""
+
 NANO = 1_000_000_000
 
 
@@ -30,6 +33,7 @@ def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[
     fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     return own | {
         RELEASE: release_of(service.image) if service.build else "",
+        ADMISSION: json.dumps(admission_networks(stack, service)),
         f"{COMPOSE}project": stack.project,
         f"{COMPOSE}service": service.name,
         f"{COMPOSE}container-number": str(number),
@@ -48,7 +52,7 @@ def release_of(image: str) -> str:
 
 def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
     """Return the body that creates one replica of the service, on the first of its networks."""
-    first = {network: endpoint(service) for network in network_names(stack, service)[:1]}
+    first = dict([*endpoints(stack, service).items()][:1])
     return {
         "Image": service.image,
         "Cmd": None if service.command is None else list(service.command),
@@ -64,13 +68,29 @@ def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
 
 
 def network_names(stack: Stack, service: Service) -> list[str]:
-    """Return the engine's names of the networks that a service is on."""
-    return [f"{stack.project}_{network}" for network in service.networks]
+    """Return the engine's names of the networks that a service is on, those of its admission last."""
+    names = sorted(service.networks, key=stack.networks_to_dependants(service).__contains__)
+    return [f"{stack.project}_{network}" for network in names]
 
 
-def endpoint(service: Service) -> Body:
-    """Return the settings of a replica on a network: it answers to its service's name."""
-    return {"Aliases": [service.name]}
+def admission_networks(stack: Stack, service: Service) -> list[str]:
+    """Return the engine's names of the networks that a replica joins when it is ready, and not before.
+
+    Those are where a service that depends on this one looks for it; none where there is only one replica, which nobody
+    can do without meanwhile.
+    """
+    held = () if service.why_single else stack.networks_to_dependants(service)
+    return [f"{stack.project}_{network}" for network in held]
+
+
+def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
+    """Return the networks that a replica is made on, and its settings there: it answers to its service's name.
+
+    One that is on no network but those of its admission is made on them without that name.
+    """
+    names, held = network_names(stack, service), admission_networks(stack, service)
+    apart = {name: {"Aliases": [service.name]} for name in names if name not in held}
+    return apart or {name: {"Aliases": []} for name in names}
 
 
 def _host_config(stack: Stack, service: Service) -> Body:

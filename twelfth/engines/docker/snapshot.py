@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.replica import COMPOSE, RELEASE, release_of
+from twelfth.engines.docker.replica import ADMISSION, COMPOSE, RELEASE, release_of
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import Network, Volume
 from twelfth.release import DIGITS
@@ -37,8 +38,26 @@ def replica(inspected: Body, image: Body | None) -> Replica:
         release=labels.get(RELEASE) or _tagged(image),
         image=inspected["Image"],
         address=_address(inspected),
+        is_admitted=not not_admitted_on(inspected),
+        restarts=inspected.get("RestartCount") or 0,
         recipe=found_recipe(inspected),
     )
+
+
+def is_labelled(inspected: Body) -> bool:
+    """Return whether a container's own labels tell its release, or that it has none."""
+    return RELEASE in (inspected["Config"].get("Labels") or {})
+
+
+def not_admitted_on(inspected: Body) -> list[str]:
+    """Return the networks on which a container does not answer to its service's name, though others look for it there.
+
+    None for one that Compose made: it is on all of its networks from the beginning.
+    """
+    labels = inspected["Config"].get("Labels") or {}
+    name, there = labels[f"{COMPOSE}service"], inspected["NetworkSettings"]["Networks"]
+    wanted = json.loads(labels.get(ADMISSION) or "[]")
+    return [network for network in wanted if name not in ((there.get(network) or {}).get("Aliases") or ())]
 
 
 def _tagged(image: Body | None) -> str:

@@ -8,21 +8,23 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
-from twelfth.engines.local import process_spec, releases
+from twelfth.engines.local import launch, process_spec, releases
 from twelfth.engines.local.errors import disk_errors
 from twelfth.engines.local.json_file import read_json, write_json
 from twelfth.engines.local.process_spec import LOOPBACK, release_of
 from twelfth.engines.local.run_directory import make_private
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
+from twelfth.engines.local.service_proxy import ServiceProxy
 from twelfth.engines.local.supervisord import Supervisor, program
 from twelfth.errors import NotUpError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from twelfth.engines.contract import Runs, Say
@@ -73,7 +75,15 @@ class Local(Engine):
     def _processes(self) -> tuple[Replica, ...]:
         states = self.supervisor.states() if self.home.exists() else {}
         specs = sorted((self.home / "services").glob("*.json"))
-        return tuple(process_spec.replica(path.stem, read_json(path), states) for path in specs)
+        return tuple(self._process(path, read_json(path), states) for path in specs)
+
+    def _process(self, path: Path, spec: Spec, states: Mapping[str, str]) -> Replica:
+        is_admitted = not spec.get("port") or path.stem in self._proxy(spec["service"]).backends
+        starts = launch.starts(path)
+        return process_spec.replica(path.stem, spec, states, is_admitted=is_admitted, starts=starts)
+
+    def _proxy(self, service: str) -> ServiceProxy:
+        return ServiceProxy(self.home, service, self.supervisor)
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a process of the service would be made from; None where it has no `x-local`."""
@@ -99,7 +109,7 @@ class Local(Engine):
         """Delete a volume's directory."""
         releases.delete(self.home / "volumes" / resource.name)
 
-    def create_replica(self, service: Service, number: int) -> None:
+    def create_replica(self, service: Service, number: int) -> Replica:
         """Write what the process is, and have supervisord start it."""
         name = f"{service.name}-{number}"
         with disk_errors(self.home):
@@ -110,6 +120,7 @@ class Local(Engine):
             except BaseException:
                 self._remove(name)
                 raise
+        return next(each for each in self._processes() if each.id == name)
 
     def _start(self, service: Service, number: int, name: str) -> None:
         self.supervisor.start()
@@ -117,18 +128,40 @@ class Local(Engine):
         self.ports.keep(service)
         path = self.home / "services" / f"{name}.json"
         write_json(path, self._spec(service, number))
+        for left in (launch.counter(path), self.home / "logs" / f"{name}.log"):  # of another of that name
+            left.unlink(missing_ok=True)
         text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
         path.with_suffix(".conf").write_text(text, "utf-8")
         self.supervisor.add(name)
 
+    def admit_replica(self, replica: Replica) -> None:
+        """Have the service's load balancer send visitors to the process."""
+        spec = read_json(self.home / "services" / f"{replica.name}.json")
+        if port := spec.get("port"):
+            with disk_errors(self.home):
+                self._proxy(replica.service).admit(replica.name, port, int(spec["address"].rpartition(":")[2]))
+
+    def stop_replica(self, replica: Replica) -> None:
+        """Stop a process, and keep what it is launched from."""
+        self.supervisor.end(replica.name)
+
+    def start_replica(self, replica: Replica) -> None:
+        """Launch a process again."""
+        self.supervisor.begin(replica.name)
+
     def remove_replica(self, replica: Replica) -> None:
-        """Stop a process; with the last one goes supervisord."""
+        """Stop a process, when no new visitor comes; with the last one goes supervisord."""
+        with disk_errors(self.home):
+            self._proxy(replica.service).dismiss(replica.name)
         self._remove(replica.name)
 
     def _remove(self, name: str) -> None:
         self.supervisor.remove(name)
-        for suffix in (".conf", ".json"):
+        for suffix in (".conf", ".json", ".starts"):
             (self.home / "services" / name).with_suffix(suffix).unlink(missing_ok=True)
+        service = name.rpartition("-")[0]
+        if not [each for each in self._processes() if each.service == service]:
+            self._proxy(service).remove()
         if not self.supervisor.states():
             self.supervisor.stop()
 
@@ -173,4 +206,5 @@ class Local(Engine):
 
         home = self._release(service) if service.build else self.home
         environment = inherited() | process_spec.environment(service, self._fill(service))
-        return process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home)
+        spec = process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home)
+        return process_spec.with_own_port(spec, tcp.free(LOOPBACK)) if spec["address"] else spec

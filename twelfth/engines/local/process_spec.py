@@ -47,12 +47,14 @@ def declared_local(service: Service) -> stack.Local:
 def filled(text: str, stack: Stack, service: Service, volumes: Path, port: Callable[[str], int]) -> str:
     """Return the text with `<port>`, `<data>` and `<SERVICE.port>` replaced by what was chosen for them.
 
-    `port` is asked only for a service that the text names.
+    `port` is asked only for a service that the text names. `<port>` stays where each replica has one of its own.
     """
     if "<" not in text:
         return text
     volume = next((mount.source for mount in service.mounts if mount.kind == "volume"), service.name)
-    text = text.replace("<data>", str(volumes / volume)).replace("<port>", f"<{service.name}.port>")
+    text = text.replace("<data>", str(volumes / volume))
+    if not (service.local and service.local.port):
+        text = text.replace("<port>", f"<{service.name}.port>")
     for other in stack.services:
         if other.local and f"<{other.name}.port>" in text:
             text = text.replace(f"<{other.name}.port>", str(port(other.name)))
@@ -74,6 +76,7 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
         "command": json.dumps([fill(word) for word in local.command]),
         **({"healthcheck": json.dumps([fill(word) for word in local.healthcheck])} if local.healthcheck else {}),
         **{f"environment.{name}": value for name, value in environment(service, fill).items()},
+        **({f"port.{local.port}": LOOPBACK} if local.port else {}),
         "restart": service.restart,
         "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
     }
@@ -81,13 +84,13 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
 
 def replica_spec(service: Service, number: int, recipe: Recipe, environment: Mapping[str, str], home: Path) -> Spec:
     """Return all that a replica is launched from and known by; it starts in the directory `home`."""
-    port = declared_local(service).port
+    public = declared_local(service).port
     return {
         "service": service.name,
         "number": number,
         "recipe": recipe,
         "release": release_of(service) if service.build else "",
-        "address": f"{LOOPBACK}:{port}" if port else "",
+        "address": f"{LOOPBACK}:{public}" if public else "",
         "command": json.loads(recipe["command"]),
         "healthcheck": json.loads(recipe.get("healthcheck", "[]")),
         "environment": {**environment, "REPLICA": f"{service.name}-{number}"},
@@ -95,7 +98,23 @@ def replica_spec(service: Service, number: int, recipe: Recipe, environment: Map
     }
 
 
-def replica(name: str, spec: Mapping[str, Any], states: Mapping[str, str]) -> Replica:
+def with_own_port(spec: Spec, port: int) -> Spec:
+    """Return a spec whose replica, one of several behind a public port, listens on a port of its own."""
+
+    def own(text: str) -> str:
+        return text.replace("<port>", str(port))
+
+    return spec | {
+        "port": port,
+        "command": [own(word) for word in spec["command"]],
+        "healthcheck": [own(word) for word in spec["healthcheck"]],
+        "environment": {name: own(value) for name, value in spec["environment"].items()},
+    }
+
+
+def replica(
+    name: str, spec: Mapping[str, Any], states: Mapping[str, str], *, is_admitted: bool, starts: int
+) -> Replica:
     """Return a process as a value; one whose file is garbled has no recipe, and so is to be replaced."""
     service, _, number = name.rpartition("-")
     recipe = spec.get("recipe")
@@ -108,6 +127,8 @@ def replica(name: str, spec: Mapping[str, Any], states: Mapping[str, str]) -> Re
         release=spec.get("release") or "",
         image=spec.get("release") or "",
         address=spec.get("address") or "",
+        is_admitted=is_admitted,
+        restarts=max(starts - 1, 0),
     )
 
 

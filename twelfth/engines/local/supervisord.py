@@ -141,12 +141,21 @@ class Supervisor:
         self._call("reloadConfig")
         self._call("addProcessGroup", name)
 
-    def remove(self, name: str) -> None:
-        """Stop a program with its grace period and forget it; it may be unknown."""
+    def end(self, name: str) -> None:
+        """Stop a program with its grace period; it may be unknown."""
         if name in self.states():
             self._call("stopProcessGroup", name, False)  # noqa: FBT003 - not to wait: supervisord looks once a second
             while self.states().get(name) in ALIVE:
                 time.sleep(POLL)
+
+    def begin(self, name: str) -> None:
+        """Start a program again that was stopped."""
+        self._call("startProcessGroup", name, False)  # noqa: FBT003 - not to wait, as above
+
+    def remove(self, name: str) -> None:
+        """Stop a program with its grace period and forget it; it may be unknown."""
+        self.end(name)
+        if name in self.states():
             self._call("removeProcessGroup", name)
 
     def _wait(self, *, up: bool) -> None:

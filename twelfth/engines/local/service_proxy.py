@@ -1,0 +1,82 @@
+"""The load balancer of one service, as the engine sees it: which of the service's replicas visitors are sent to."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twelfth.engines import tcp
+from twelfth.engines.local.json_file import read_json, write_json
+from twelfth.engines.local.process_spec import LOOPBACK
+from twelfth.engines.local.run_directory import make_private
+from twelfth.engines.local.supervisord import program
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from twelfth.engines.local.supervisord import Supervisor
+
+POLL = 0.01
+"""Seconds between two looks whether it listens."""
+
+LISTEN_WITHIN = 10.0
+"""Seconds that it has to listen."""
+
+
+class ServiceProxy:
+    """The proxy that answers for one service on its public port; its file says for which replicas."""
+
+    def __init__(self, home: Path, service: str, supervisor: Supervisor) -> None:
+        """Take the stack's directory, the service, and who keeps its processes."""
+        self.home, self.service, self.supervisor = home, service, supervisor
+        self.program = f"{service}-proxy"
+        self.path = home / "proxies" / f"{service}.json"
+
+    @property
+    def backends(self) -> dict[str, int]:
+        """Return the ports of the replicas that visitors are sent to, by name."""
+        return dict(read_json(self.path).get("backends") or {})
+
+    def admit(self, replica: str, port: int, public: int) -> None:
+        """Send visitors of a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
+        make_private(self.home, "proxies")
+        has_moved = read_json(self.path).get("port") not in (None, public)
+        write_json(self.path, {"host": LOOPBACK, "port": public, "backends": self.backends | {replica: port}})
+        if has_moved:
+            self.supervisor.remove(self.program)
+        if self.program not in self.supervisor.states():
+            self._start(public)
+
+    def dismiss(self, replica: str) -> None:
+        """Send no more visitors to a replica."""
+        if replica in (backends := self.backends):
+            del backends[replica]
+            write_json(self.path, read_json(self.path) | {"backends": backends})
+
+    def remove(self) -> None:
+        """End the proxy."""
+        self.supervisor.remove(self.program)
+        for path in (self.path, self._spec, self._configuration):
+            path.unlink(missing_ok=True)
+
+    @property
+    def _spec(self) -> Path:
+        return self.path.with_suffix(".spec")
+
+    @property
+    def _configuration(self) -> Path:
+        return self.home / "services" / f"{self.program}.conf"
+
+    def _start(self, public: int) -> None:
+        command = [sys.executable, "-P", str(Path(__file__).with_name("proxy.py")), str(self.path)]
+        write_json(self._spec, {"command": command, "environment": {}, "directory": str(self.home)})
+        text = program(self.program, self._spec, restart="always", grace=1)
+        self._configuration.write_text(text, "utf-8")
+        self.supervisor.add(self.program)
+        deadline = time.monotonic() + LISTEN_WITHIN
+        while not tcp.answers(LOOPBACK, public):
+            if self.supervisor.states().get(self.program) not in ("starting", "running") or time.monotonic() > deadline:
+                why = (self.home / "logs" / f"{self.program}.log").read_text("utf-8", "replace").strip()
+                raise EngineError(f"nobody can listen on port {public}: {why.rpartition(chr(10))[2]}; invoke up")
+            time.sleep(POLL)

@@ -1,0 +1,69 @@
+"""Decide how one service gets from the replicas that it has to those that it should have; change nothing.
+
+A new replica is made beside the old ones, and admitted when it is ready; only then an old one is drained and removed,
+and the next one comes. So what served serves until something better does (docs/deploys.md). Where there can be only
+one, because it publishes a port or keeps data, the new one takes the old one's place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from twelfth.model.snapshot import differences
+from twelfth.stack.steps import AdmitReplica, CreateReplica, RemoveReplica, ReplaceReplica
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twelfth.model.snapshot import Recipe, Replica, Snapshot
+    from twelfth.model.stack import Service
+    from twelfth.stack.steps import Step
+
+
+def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
+    """Yield the steps that give a service its replicas, all made from `recipe`; none where it has them."""
+    good: list[Replica] = []
+    bad: list[Replica] = []
+    for replica in found.of(service.name):
+        (good if replica.is_running and not differences(recipe, replica.recipe) else bad).append(replica)
+    serving = [each for each in good if each.is_admitted]
+    left = [each for each in good if not each.is_admitted]
+    bad.sort(key=lambda each: each.serves)  # first those that nobody would miss
+    free = _free_numbers(found.of(service.name))
+    for _ in range(service.replicas - len(serving)):
+        old = bad.pop(0) if bad else None
+        if old and service.why_single:
+            yield ReplaceReplica(service, next(free), old, _cause(recipe, old))
+            continue
+        number = left.pop(0).number if left else next(free)
+        if number not in {each.number for each in good}:
+            yield CreateReplica(service, number, _cause(recipe, old) if old else "not there")
+        yield AdmitReplica(service, number)
+        if old:
+            yield RemoveReplica(old, f"{service.name}-{number} is in its place")
+    for replica in (*bad, *left):
+        yield RemoveReplica(replica, _cause(recipe, replica))
+    for replica in serving[service.replicas :]:
+        yield RemoveReplica(replica, f"{service.name} is scaled to {service.replicas}")
+
+
+def create(service: Service, cause: str) -> Iterator[Step]:
+    """Yield the steps that make all replicas of a service of which there are none."""
+    for number in range(1, service.replicas + 1):
+        yield CreateReplica(service, number, cause)
+        yield AdmitReplica(service, number)
+
+
+def _free_numbers(replicas: tuple[Replica, ...]) -> Iterator[int]:
+    taken = {replica.number for replica in replicas}
+    return (number for number in itertools.count(1) if number not in taken)
+
+
+def _cause(recipe: Recipe, old: Replica) -> str:
+    """Return why a replica has to go."""
+    if not old.is_admitted:
+        return "it was never admitted"
+    if changed := differences(recipe, old.recipe):
+        return f"{', '.join(changed)} changed"
+    return f"it is {old.state}"
