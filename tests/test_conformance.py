@@ -58,7 +58,7 @@ def test_scaled_workers_share_the_door_and_never_a_number(serving: Project) -> N
     """Two replicas answer, no number comes twice, and scaling back removes one."""
     url = serving.up("worker=2")
 
-    assert ["create worker-2: not there"] == serving.steps()
+    assert ["create worker-2: not there", "admit worker-2: as soon as it is ready"] == serving.steps()
     assert eventually(lambda: 2 == len(hits.send_hits(url, 40, 8).replicas))
     report = hits.send_hits(url, 200, 8)
     assert report.is_good
@@ -95,7 +95,9 @@ def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(serving: 
     assert hits.sentence(url).startswith("Hello World!")
     serving.up()
     assert hits.sentence(url).startswith("Hello Moon!")
-    assert ["worker-1"] == [step.split()[1].rstrip(":") for step in serving.steps() if step.startswith("replace")]
+    assert ["create worker-2", "admit worker-2", "remove worker-1"] == [
+        step.partition(":")[0] for step in serving.steps()[-3:]
+    ]
     assert before["redis-1"] == replicas(serving)["redis-1"]
 
 

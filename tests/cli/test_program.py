@@ -243,7 +243,7 @@ def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) 
         ("do", ["down"]),
         ("up --sc", ["--scale"]),
         ("logs --", ["--follow", "--run", "--service"]),
-        ("--dry up --fo", ["--force"]),
+        ("--dry up --rea", ["--ready-within"]),
     ],
 )
 def test_bash_completes_a_line(directory: Path, line: str, expected: list[str]) -> None:

@@ -17,10 +17,14 @@ import pytest
 from tests.conftest import Recorded, eventually, require
 from tests.memory_engine import Memory, World
 from twelfth import engines
+from twelfth.engines import tcp
 from twelfth.engines.contract import STDERR, STDOUT
 from twelfth.engines.docker.engine import Docker
+from twelfth.engines.local.engine import Local
 from twelfth.errors import EngineError, IdentityError, NotUpError
 from twelfth.model.snapshot import differences
+from twelfth.model.stack import Local as LocalSettings
+from twelfth.model.stack import Service
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
 from twelfth.stack import lifecycle, load
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Replica, Snapshot
-    from twelfth.model.stack import Network, Service, Stack, Volume
+    from twelfth.model.stack import Network, Stack, Volume
 
 COMPOSE = """
 services:
@@ -87,6 +91,18 @@ class Site:
         for resource in resources(engine.stack):
             engine.create_resource(resource)
         engine.create_replica(service, 1)
+
+    def end(self, replica: Replica) -> None:
+        """End a replica's process as if it had crashed."""
+        engine = self.engine()
+        match engine:
+            case Docker():
+                os.kill(engine.api.inspect_container(replica.id)["State"]["Pid"], signal.SIGKILL)
+            case Local():
+                processes = engine.supervisor._call("getAllProcessInfo")  # noqa: SLF001 - it has no other use
+                os.kill(next(each["pid"] for each in processes if each["name"] == replica.name), signal.SIGKILL)
+            case _:
+                self.world.change("crash", replica.name, restarts=replica.restarts + 1)
 
     def remove(self) -> None:
         """Remove all that was made, the image too."""
@@ -235,6 +251,50 @@ def test_second_replica_is_made_beside_the_first(empty: Site) -> None:
 
     empty.engine().remove_replica(first)
     assert ["app-2"] == [each.name for each in empty.engine().replicas("app")]
+
+
+def test_replica_serves_once_it_was_admitted(empty: Site) -> None:
+    """Until then nobody who depends on its service finds it, and no run is made from it; once more does no harm."""
+    public = replace(empty.app.local or LocalSettings(()), port=tcp.free("127.0.0.1"))
+    app = replace(empty.app, mounts=(), local=public)
+    dependant = Service("door", "none", networks=app.networks, depends_on=("app",))
+    empty.stack = replace(empty.stack, services=(app, dependant))
+    engine = empty.engine()
+    engine.ensure_image(app, lambda _: None)
+    for resource in resources(engine.stack):
+        engine.create_resource(resource)
+    made = engine.create_replica(app, 1)
+    assert (True, False, False) == (made.is_running, made.is_admitted, made.serves)
+    assert () == differences(engine.recipe(app) or {}, made.recipe)
+    with pytest.raises(NotUpError):
+        choose_source(engine)
+
+    for _ in range(2):
+        engine.admit_replica(made)
+        assert [True] == [each.serves for each in empty.engine().replicas("app")]
+
+
+def test_replica_that_was_stopped_is_started_again(empty: Site) -> None:
+    """The same one, whatever came in between."""
+    empty.create()
+    engine, before = empty.engine(), empty.replica()
+    engine.stop_replica(before)
+    assert [(before.id, False)] == [(each.id, each.is_running) for each in engine.replicas("app")]
+
+    engine.start_replica(before)
+    assert eventually(lambda: [(before.id, True)] == [(each.id, each.is_running) for each in engine.replicas("app")])
+
+
+def test_replica_that_had_to_be_started_again_says_how_often(empty: Site) -> None:
+    """An engine starts again what ends, where the service wants that."""
+    empty.stack = replace(empty.stack, services=(replace(empty.app, restart="always"),))
+    empty.create()
+    replica = empty.replica()
+    assert 0 == replica.restarts
+    assert eventually(lambda: b"two" in b"".join(empty.engine().logs(replica, follow=False)))
+
+    empty.end(replica)
+    assert eventually(lambda: [1] == [each.restarts for each in empty.engine().replicas("app")])
 
 
 def test_replicas_of_two_releases_are_named_until_one_is_chosen(empty: Site) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import eventually
 from tests.runs.client import detached, record
 
 if TYPE_CHECKING:
@@ -24,15 +25,24 @@ def test_run_of_a_built_release_needs_no_worker(project: Project) -> None:
     assert "here\n" == done.stdout
 
 
-@pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
-def test_up_does_not_replace_a_worker_under_a_run_unless_forced(project: Project) -> None:
-    """The run is named; `down` ends it first."""
+def test_run_goes_on_while_its_release_is_replaced(project: Project) -> None:
+    """On what it began with, to its end; a run that starts then is of the new release."""
     project.up()
-    identity = detached(project, "--", "sleep", "60")
+    identity = detached(project, "--", "sh", "-c", "sleep 6; grep -c 'another release' service/app.py")
     app = project.directory / "service" / "app.py"
     app.write_text(app.read_text("utf-8") + "\n# another release\n", "utf-8")
+    project.up()
 
-    assert identity in project.invoke("up").stderr
-    assert 0 == project.invoke("up", "--force").returncode
+    assert "1\n" == project.invoke("run", "--", "grep", "-c", "another release", "service/app.py").stdout
+    assert eventually(lambda: record(project, identity)["state"] != "running")
+    assert "0\n" == project.invoke("logs", "--run", identity).stdout
+
+
+@pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
+def test_down_ends_a_run(project: Project) -> None:
+    """And says so."""
+    project.up()
+    identity = detached(project, "--", "sleep", "60")
+
     assert f"end run {identity}: down" in project.invoke("down").stdout
     assert "stopped" == record(project, identity)["state"]

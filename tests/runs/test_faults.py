@@ -219,7 +219,7 @@ def test_run_outlives_its_worker_and_keeps_its_network(serving: Project) -> None
     engine.remove_replica(engine.replicas("worker")[0])
     app = serving.directory / "service" / "app.py"
     app.write_text(app.read_text("utf-8") + "\n# another release\n", "utf-8")
-    assert 0 == serving.invoke("up", "--force").returncode
+    assert 0 == serving.invoke("up").returncode
 
     assert (b"True\n", b"") == client.communicate(b"go\n", timeout=60)
     assert 0 == client.returncode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
 from dataclasses import dataclass, field, replace
@@ -15,11 +14,11 @@ from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
-from twelfth.model.snapshot import Health
+from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Build, Mount, Network, Port, Service, Stack, Volume
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, plan, readiness
+from twelfth.stack import lifecycle, plan
 from twelfth.stack.location import recall
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ CHANGES = [
     "create redis-1",
     MIGRATE,
     "create worker-1",
+    "admit worker-1",
     "create web-1",
 ]
 """What the first `up` does, in its order."""
@@ -66,12 +66,12 @@ class Project:
         """Return a new engine."""
         return Memory(self.stack, self.world)
 
-    def up(self, *, force: bool = False) -> list[str]:
+    def up(self, within: float = 1.0) -> list[str]:
         """Bring it up; return what that changed."""
         self.world.done.clear()
         self.report = Recorded()
         (port,) = self.stack.services[2].ports
-        assert f"http://127.0.0.1:{port.published}" == lifecycle.up(self.engine(), self.report, force=force)
+        assert f"http://127.0.0.1:{port.published}" == lifecycle.up(self.engine(), self.report, within)
         return list(self.world.done)
 
     def down(self, *, volumes: bool = False, history: bool = False) -> list[str]:
@@ -144,7 +144,8 @@ def test_first_up_does_everything_in_its_order(project: Project) -> None:
 
 def test_plan_changes_nothing(project: Project) -> None:
     """Whoever asks what would be done has done nothing."""
-    assert len(CHANGES) == len(project.plan())
+    admissions = ["admit redis-1", "admit web-1"]  # which change nothing: there can be only one
+    assert len(CHANGES) + len(admissions) == len(project.plan())
 
     assert [] == project.world.done
 
@@ -163,7 +164,7 @@ def test_each_step_is_told_before_what_it_has_to_tell(project: Project) -> None:
     project.up()
 
     assert ["pull redis:8: not here yet", "build app:one: not here yet"] == project.report.steps[:2]
-    assert f"{MIGRATE}: before the first worker of its release" == project.report.steps[-3]
+    assert f"{MIGRATE}: before the first worker of its release" == project.report.steps[-5]
     assert ["redis:8 is here", "app:one is here"] == project.report.details[:2]
     assert ["applying 0001", "applied"] == project.report.details[-2:]
 
@@ -173,14 +174,27 @@ def test_new_release_replaces_only_its_own(serving: Project) -> None:
     before = serving.ids()
     serving.edit("worker", image="app:two")
 
-    assert ["image app:two", MIGRATE, "remove worker-1", "create worker-1"] == serving.up()
-    assert ["worker-1"] == [name for name in before if before[name] != serving.ids()[name]]
+    assert ["image app:two", MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"] == serving.up()
+    assert {"worker-1"} == before.keys() - serving.ids().keys()
+
+
+def test_replicas_are_rolled_one_by_one(serving: Project) -> None:
+    """So that there never are fewer than there were, and only one more."""
+    serving.edit("worker", replicas=3)
+    serving.up()
+    serving.edit("worker", replicas=3, image="app:two")
+
+    assert [
+        *("create worker-4", "admit worker-4", "remove worker-1"),
+        *("create worker-5", "admit worker-5", "remove worker-2"),
+        *("create worker-6", "admit worker-6", "remove worker-3"),
+    ] == serving.up()[2:]
 
 
 def test_more_replicas_are_made_without_a_release_command(serving: Project) -> None:
     """And fewer are removed from the highest number."""
     serving.edit("worker", replicas=3)
-    assert ["create worker-2", "create worker-3"] == serving.up()
+    assert ["create worker-2", "admit worker-2", "create worker-3", "admit worker-3"] == serving.up()
 
     serving.edit("worker", replicas=1)
     assert {"remove worker-2", "remove worker-3"} == set(serving.up())
@@ -229,7 +243,7 @@ def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
     assert f"data is ahead (exit code 3, run {run.id}); what served serves on" == str(failed.value)
     assert (before, "failed", "two") == (serving.ids(), run.state, run.release)
     serving.edit("worker", release_command=WORKER.release_command)
-    assert [MIGRATE, "remove worker-1", "create worker-1"] == serving.up()
+    assert [MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"] == serving.up()
 
 
 def test_release_command_that_says_nothing_is_told_so(project: Project) -> None:
@@ -255,22 +269,108 @@ def test_up_that_was_ended_anywhere_is_finished_by_the_next(
     done, kept = list(project.world.done), project.ids()
     project.world.failures.clear()
 
+    rest = CHANGES[CHANGES.index(change) :]
     assert CHANGES[: CHANGES.index(change)] == done
-    assert CHANGES[CHANGES.index(MIGRATE if change == "create worker-1" else change) :] == project.up()
+    assert ([MIGRATE] if change.endswith("worker-1") else []) + rest == project.up()
     assert kept.items() <= project.ids().items()
     assert [] == project.plan()
 
 
-def test_replacement_that_was_ended_half_way_is_finished_by_the_next(serving: Project) -> None:
-    """The old one is gone and the new one is not there: the release command comes again."""
+@pytest.mark.parametrize(
+    ("change", "rest"),
+    [
+        ("create worker-2", [MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"]),
+        ("admit worker-2", [MIGRATE, "admit worker-2", "remove worker-1"]),
+        ("remove worker-1", ["remove worker-1"]),
+    ],
+)
+def test_deploy_that_was_ended_half_way_is_finished_by_the_next(serving: Project, change: str, rest: list[str]) -> None:
+    """What served serves until then; the release command comes again where nothing of the release serves."""
+    before = serving.ids()
     serving.edit("worker", image="app:two")
-    serving.world.failures["create worker-1"] = KeyboardInterrupt()
+    serving.world.failures[change] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         serving.up()
+    assert before["worker-1"] in [each.id for each in serving.engine().replicas("worker") if each.serves]
     serving.world.failures.clear()
 
-    assert [MIGRATE, "create worker-1"] == serving.up()
+    assert rest == serving.up()
     assert ["two"] == [each.release for each in serving.engine().replicas("worker")]
+
+
+def test_replica_that_was_never_admitted_and_is_not_wanted_any_more_goes(serving: Project) -> None:
+    """The operator went back to the files of before."""
+    serving.edit("worker", image="app:two")
+    serving.world.failures["admit worker-2"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        serving.up()
+    serving.edit("worker", image="app:one")
+
+    assert ["remove worker-2: it was never admitted"] == serving.plan()
+
+
+def test_release_that_does_not_get_ready_is_removed_and_what_served_serves_on(serving: Project) -> None:
+    """Its last lines are shown, and nobody was ever sent to it."""
+    before = serving.ids()
+    serving.edit("worker", image="app:two", command=("sh", "-c", "echo starting; echo waiting for the moon"))
+    serving.world.healths["worker-2"] = Health(is_ready=False, output="no moon")
+
+    with pytest.raises(EngineError) as failed:
+        serving.up(within=0.1)
+    assert "worker-2 is not ready after 0.1 s (no moon); what served serves on; fix that, then: invoke up" == str(
+        failed.value
+    )
+    assert ["starting", "waiting for the moon"] == serving.report.details[-2:]
+    assert before == serving.ids()
+    assert "admit worker-2" not in serving.world.done
+
+
+def test_release_that_ends_at_once_is_told_at_once(serving: Project) -> None:
+    """And not after the minute that it has to get ready."""
+    before = serving.ids()
+    serving.edit("worker", image="app:two")
+    serving.world.dying["worker"] = "no module named moon"
+
+    with pytest.raises(EngineError, match=r"^worker-2 is exited \(1\): no module named moon; what served serves on;"):
+        serving.up(within=60)
+    assert before == serving.ids()
+
+
+def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Project) -> None:
+    """An engine that starts it again and again would hide that it never gets ready."""
+    serving.edit("worker", image="app:two")
+    serving.world.healths["worker-2"] = Health(is_ready=False, output="")
+
+    class Restarting(Memory):
+        def replicas(self, service: str) -> tuple[Replica, ...]:
+            return tuple(replace(each, restarts=next(self.world.ids)) for each in super().replicas(service))
+
+    with pytest.raises(EngineError, match="worker-2 ended and was started again"):
+        lifecycle.up(Restarting(serving.stack, serving.world), Recorded(), 60)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no such address")])
+def test_only_replica_is_put_back_where_the_new_one_cannot_be_made(serving: Project, error: BaseException) -> None:
+    """A door's port cannot be had twice, so it is stopped before; it answers again after."""
+    before = serving.ids()
+    serving.edit("web", environment=(("A", "1"),))
+    serving.world.failures["create web-2"] = error
+    with pytest.raises(type(error)):
+        serving.up()
+
+    assert ["stop web-1", "start web-1"] == serving.world.done
+    assert before == serving.ids()
+    assert all(each.serves for each in serving.engine().observe().replicas)
+
+
+def test_only_replica_is_put_back_where_the_new_one_does_not_get_ready(serving: Project) -> None:
+    """The new one is removed first, since it has the port."""
+    serving.edit("web", environment=(("A", "1"),))
+    serving.world.dying["web"] = "bad configuration"
+    with pytest.raises(EngineError, match="web-2 is exited"):
+        serving.up()
+
+    assert ["stop web-1", "create web-2", "remove web-2", "start web-1"] == serving.world.done
 
 
 def test_two_at_once_are_one(project: Project) -> None:
@@ -285,7 +385,7 @@ def test_two_at_once_are_one(project: Project) -> None:
 
     lifecycle.up(project.engine(), Meanwhile())
 
-    assert 2 * len(CHANGES) == len(said)
+    assert 2 * (len(CHANGES) + len(("admit redis-1", "admit web-1"))) == len(said)
     assert all(line.startswith(f"process {os.getpid()} (since ") for line in said)
     assert [] == project.plan()
 
@@ -300,34 +400,30 @@ def test_taken_port_is_refused_before_anything_is_made(project: Project, taken: 
     assert said.endswith(f"; stop what listens there, or: PORT={taken + 1} invoke up")
 
 
-def test_own_port_is_not_taken(serving: Project, taken: int) -> None:
+def test_own_port_is_not_taken(serving: Project) -> None:
     """A door that is replaced has it, and gives it up."""
     (port,) = serving.stack.services[2].ports
-    serving.edit("web", ports=(replace(port, published=taken),), environment=(("A", "1"),))
+    with socket.create_server((port.host, port.published)):
+        serving.edit("web", environment=(("A", "1"),))
 
-    assert ["remove web-1", "create web-1"] == serving.up()
+        assert ["stop web-1", "create web-2", "remove web-1"] == serving.up()
 
 
-def test_run_whose_release_would_go_is_named_and_nothing_is_done(serving: Project) -> None:
-    """Until it has ended, or the operator insists; the run goes on all the same."""
+def test_another_port_that_is_taken_keeps_the_door(serving: Project, taken: int) -> None:
+    """It is asked for before anything is stopped."""
+    (port,) = serving.stack.services[2].ports
+    serving.edit("web", ports=(replace(port, published=taken),))
+
+    assert f"port {taken} is not free" in refused(serving.up, MisuseError, serving)
+
+
+def test_run_goes_on_while_its_release_is_replaced(serving: Project) -> None:
+    """On what it began with; only `down` ends it."""
     run = serving.detached("sleep", "60")
     serving.edit("worker", image="app:two")
-    said = refused(serving.up, BusyError, serving)
 
-    assert f"a run: {run.id} (sleep 60); invoke stop {run.id}, or: invoke up --force" in said
-    assert "create worker-1" in serving.up(force=True)
+    assert "remove worker-1" in serving.up()
     assert [run] == [each for each in serving.engine().runs.records() if each.is_running]
-
-
-def test_run_that_has_ended_or_is_of_the_release_that_stays_disturbs_nothing(serving: Project) -> None:
-    """A limit of the worker's changes under a run, and a new release comes after one."""
-    run = serving.detached("sleep", "60")
-    serving.edit("worker", environment=(("LEVEL", "debug"),))
-    assert "create worker-1" in serving.up()
-    serving.engine().runs.stop(run.id, lambda _: None)
-
-    serving.edit("worker", image="app:two")
-    assert "create worker-1" in serving.up()
 
 
 def test_network_that_changes_is_made_again_with_all_that_is_on_it(serving: Project) -> None:
@@ -338,25 +434,15 @@ def test_network_that_changes_is_made_again_with_all_that_is_on_it(serving: Proj
     serving.engine().runs.stop(run.id, lambda _: None)
 
     removed = ["remove redis-1", "remove worker-1", "remove back"]
-    assert [*removed, "create back", "create redis-1", "create worker-1"] == serving.up()
+    assert [*removed, "create back", "create redis-1", "create worker-1", "admit worker-1"] == serving.up()
 
 
 def test_service_that_died_is_replaced(serving: Project) -> None:
     """With its state as the cause."""
     serving.world.end_replica("redis-1", "out of memory", 137)
 
-    assert ["replace redis-1: it is exited (137)"] == serving.plan()
-    assert ["remove redis-1", "create redis-1"] == serving.up()
-
-
-def test_last_words_of_a_dead_replica_are_told(project: Project) -> None:
-    """At once, and not after the minute that a stack has to get ready."""
-    project.world.dying["worker"] = "no module named service"
-
-    with pytest.raises(EngineError) as died:
-        project.up()
-    assert "worker-1 is exited (1): no module named service; see: invoke logs worker" == str(died.value)
-    assert ["replace worker-1: it is exited (1)"] == [step for step in project.plan() if step.startswith("replace")]
+    assert ["replace redis-1 by redis-2: it is exited (137)"] == serving.plan()
+    assert ["stop redis-1", "create redis-2", "remove redis-1"] == serving.up()
 
 
 def test_down_ends_runs_then_dependants_then_the_rest_and_keeps_the_data(serving: Project) -> None:
@@ -420,19 +506,17 @@ def test_scale_of_what_is_up_is_a_plan_of_its_own(serving: Project) -> None:
     """The service that `--scale` makes is the declared one but for the number."""
     serving.edit("worker", replicas=plan.scaled(serving.stack, "worker", 2).replicas)
 
-    assert ["create worker-2: not there"] == serving.plan()
+    assert ["create worker-2: not there", "admit worker-2: as soon as it is ready"] == serving.plan()
 
 
-def test_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthcheck(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When its time is over, with its log as what to look at."""
-    monkeypatch.setattr(lifecycle, "wait_until_ready", functools.partial(readiness.wait_until_ready, within=0.1))
+def test_first_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthcheck(project: Project) -> None:
+    """When its time is over; nothing served before, so nothing serves."""
     project.world.healths["worker-1"] = Health(is_ready=False, output='{"error": "no key"}')
 
     with pytest.raises(EngineError) as never:
-        project.up()
-    assert "worker-1 is not ready after 0.1 s (no key); see: invoke logs worker" == str(never.value)
+        project.up(within=0.1)
+    said = "worker-1 is not ready after 0.1 s (no key); it was removed; fix that, then: invoke up"
+    assert said == str(never.value)
 
 
 def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Project) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from twelfth.errors import MisuseError
-from twelfth.model.run import Run
 from twelfth.model.snapshot import UNKNOWN, Replica, Snapshot
 from twelfth.model.stack import Build, Mount, Network, Port, Service, Stack, Volume
 from twelfth.stack import plan
@@ -38,6 +37,16 @@ def steps(found: Snapshot, stack: Stack = STACK, recipes: dict[str, dict[str, st
     return [str(step) for step in plan.up(stack, found, recipes or RECIPES)]
 
 
+def created(name: str, cause: str = "not there") -> list[str]:
+    """Return the steps that make a replica."""
+    return [f"create {name}: {cause}", f"admit {name}: as soon as it is ready"]
+
+
+def rolled(cause: str) -> list[str]:
+    """Return the steps that replace the only worker."""
+    return [*created("worker-2", cause), "remove worker-1: worker-2 is in its place"]
+
+
 def test_nothing_there_makes_everything_in_order_of_dependence() -> None:
     """Images first, then networks and volumes, then each service after what it depends on."""
     assert [
@@ -48,8 +57,11 @@ def test_nothing_there_makes_everything_in_order_of_dependence() -> None:
         "create network back: not there",
         "create volume data: not there",
         "create redis-1: not there",
+        "admit redis-1: as soon as it is ready",
         "create worker-1: not there",
+        "admit worker-1: as soon as it is ready",
         "create web-1: not there",
+        "admit web-1: as soon as it is ready",
     ] == steps(Snapshot())
 
 
@@ -62,7 +74,7 @@ def test_changed_recipe_replaces_only_that_service_and_names_what_changed() -> N
     """The cause is the name of the difference."""
     changed = {**RECIPES, "worker": {"image": "worker image", "environment.A": "2"}}
 
-    assert ["replace worker-1: environment.A changed"] == steps(CONVERGED, recipes=changed)
+    assert rolled("environment.A changed") == steps(CONVERGED, recipes=changed)
 
 
 def test_what_the_engine_cannot_tell_is_not_held_against_a_replica() -> None:
@@ -78,14 +90,14 @@ def test_replica_that_does_not_run_is_replaced(state: str) -> None:
     """What a half-failed `up` left behind is made anew, with its state as the cause."""
     found = replace(CONVERGED, replicas=(replica("redis", state=state), *CONVERGED.replicas[1:]))
 
-    assert [f"replace redis-1: it is {state}"] == steps(found)
+    assert [f"replace redis-1 by redis-2: it is {state}"] == steps(found)
 
 
 def test_scaling_up_creates_only_what_is_missing() -> None:
     """The replica that runs is left alone."""
     stack = replace(STACK, services=(REDIS, plan.scaled(STACK, "worker", 3), WEB))
 
-    assert ["create worker-2: not there", "create worker-3: not there"] == steps(CONVERGED, stack)
+    assert [*created("worker-2"), *created("worker-3")] == steps(CONVERGED, stack)
 
 
 def test_scaling_down_removes_the_highest_numbers() -> None:
@@ -116,12 +128,12 @@ def test_changed_network_is_made_anew_with_all_that_is_on_it() -> None:
     found = replace(CONVERGED, networks=(Network("front"), Network("back")))
 
     assert [
-        "remove redis-1: its network is made anew",
-        "remove worker-1: its network is made anew",
+        "remove redis-1: its network is created again",
+        "remove worker-1: its network is created again",
         "remove network back: internal changed",
         "create network back: internal changed",
-        "create redis-1: its network is made anew",
-        "create worker-1: its network is made anew",
+        *created("redis-1", "its network is created again"),
+        *created("worker-1", "its network is created again"),
     ] == steps(found)
 
 
@@ -175,10 +187,27 @@ def test_release_command_runs_before_anything_of_a_new_release() -> None:
     """After what it depends on, before the first replica is replaced."""
     stack, recipes = released(image="new image")
 
-    assert ["run migrate 'a b': before the first worker of its release", "replace worker-1: image changed"] == steps(
+    assert ["run migrate 'a b': before the first worker of its release", *rolled("image changed")] == steps(
         CONVERGED, stack, recipes
     )
-    assert "create redis-1: not there" == steps(Snapshot(), stack, recipes)[-4]
+    assert [
+        *created("redis-1"),
+        "run migrate 'a b': before the first worker of its release",
+        *created("worker-1"),
+        *created("web-1"),
+    ] == steps(Snapshot(), stack, recipes)[-7:]
+
+
+def test_release_command_runs_before_anything_that_serves_is_touched() -> None:
+    """One that fails has changed nothing, not even what the new release depends on."""
+    stack, recipes = released(image="new image")
+    steps_ = steps(CONVERGED, stack, recipes | {"redis": RECIPES["redis"] | {"environment.A": "2"}})
+
+    assert [
+        "run migrate 'a b': before the first worker of its release",
+        "replace redis-1 by redis-2: environment.A changed",
+        *rolled("image changed"),
+    ] == steps_
 
 
 def test_release_command_does_not_run_for_more_of_what_serves() -> None:
@@ -188,7 +217,7 @@ def test_release_command_does_not_run_for_more_of_what_serves() -> None:
     services = tuple(more if each.name == "worker" else each for each in stack.services)
 
     assert [] == steps(CONVERGED, stack, recipes)
-    assert ["create worker-2: not there"] == steps(CONVERGED, replace(stack, services=services), recipes)
+    assert created("worker-2") == steps(CONVERGED, replace(stack, services=services), recipes)
 
 
 def test_release_command_runs_before_anything_of_a_new_configuration() -> None:
@@ -198,9 +227,9 @@ def test_release_command_runs_before_anything_of_a_new_configuration() -> None:
 
     assert [
         "run migrate 'a b': before the first worker with its configuration",
-        "replace worker-1: environment.A changed",
+        *rolled("environment.A changed"),
     ] == steps(CONVERGED, stack, recipes)
-    assert ["replace worker-1: limits.memory changed"] == steps(CONVERGED, stack, limited)
+    assert rolled("limits.memory changed") == steps(CONVERGED, stack, limited)
 
 
 def test_release_command_runs_where_what_serves_is_not_ready() -> None:
@@ -212,27 +241,42 @@ def test_release_command_runs_where_what_serves_is_not_ready() -> None:
     ]
 
 
-def going(release: str, image: str = "worker image") -> Run:
-    """Return the record of a run that has not ended."""
-    return Run("ab12", ("sleep",), "docker", release, image, "me", "", (), "now", "", None, "running", None)
+@pytest.mark.parametrize(("service", "dependants"), [("redis", ("back",)), ("worker", ("front",)), ("web", ())])
+def test_a_service_is_looked_for_on_the_networks_of_its_dependants(service: str, dependants: tuple[str, ...]) -> None:
+    """There a replica is not found until it is ready."""
+    declared = next(each for each in STACK.services if each.name == service)
+
+    assert dependants == STACK.networks_to_dependants(declared)
 
 
-@pytest.mark.parametrize(
-    ("release", "changed", "run", "disturbed"),
-    [
-        ("abc", "image", going("abc"), False),  # such as an image that is not here and will be built again
-        ("bc", "image", going("bc"), True),
-        ("bc", "image", going("abc"), False),
-        ("", "image", going(""), True),
-        ("", "image", going("", "another image"), False),
-        ("", "environment.A", going(""), False),
-    ],
-)
-def test_run_is_disturbed_by_another_release_by_name_or_else_by_image(
-    release: str, changed: str, run: Run, *, disturbed: bool
-) -> None:
-    """A worker that Compose made has no name of a release; one name may end with another."""
-    found = replace(CONVERGED, replicas=(replica("worker", release=release, image="worker image"),))
-    recipes = RECIPES | {"worker": RECIPES["worker"] | {changed: "new"}}
+def test_replicas_that_do_not_serve_are_the_first_to_go() -> None:
+    """So that a deploy of three, of which one is dead, never has fewer than the two that serve."""
+    found = replace(
+        CONVERGED,
+        replicas=(
+            *(replica("worker", number, recipe={"image": "old"}) for number in (1, 2)),
+            replica("worker", 3, state="exited (1)", recipe={"image": "old"}),
+            replica("redis"),
+            replica("web"),
+        ),
+    )
+    stack = replace(STACK, services=(REDIS, plan.scaled(STACK, "worker", 3), WEB))
 
-    assert ((run,) if disturbed else ()) == plan.disturbed(plan.up(STACK, found, recipes), (run,))
+    assert ["worker-3", "worker-1", "worker-2"] == [
+        step.split()[1].rstrip(":") for step in steps(found, stack) if step.startswith("remove")
+    ]
+
+
+def test_replica_that_was_never_admitted_is_admitted_now() -> None:
+    """A deploy that was cut off goes on where it was."""
+    found = replace(
+        CONVERGED,
+        replicas=(
+            replica("worker", recipe={"image": "old"}),
+            replica("worker", 2, is_admitted=False),
+            replica("redis"),
+            replica("web"),
+        ),
+    )
+
+    assert [created("worker-2")[1], "remove worker-1: worker-2 is in its place"] == steps(found)

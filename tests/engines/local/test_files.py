@@ -170,7 +170,12 @@ def test_folder_that_is_moved_says_so_to_a_run_and_is_right_again_after_up(moved
     assert refused.stderr.endswith(b"(was this directory moved?); start it from here: invoke up\n")
 
     assert "Hello World! 2 times." == hits.sentence(moved.up())
-    assert ["replace redis-1: command, directory changed", "replace worker-1: directory changed"] == moved.steps()
+    assert [
+        "replace redis-1 by redis-2: command, directory changed",
+        "create worker-2: directory changed",
+        "admit worker-2: as soon as it is ready",
+        "remove worker-1: worker-2 is in its place",
+    ] == moved.steps()
     assert [] == moved.plan()
     assert 0 == run(moved, "--", "python", "-c", "import service").returncode
 
