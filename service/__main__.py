@@ -44,14 +44,16 @@ def _serve(settings: Settings, replica: str, listener: socket.socket, threads: i
     from service.app import create_app  # noqa: PLC0415 - after the handlers
     from service.counter import open_counter  # noqa: PLC0415
     from service.json_log import JsonLog, adopt_logging  # noqa: PLC0415
+    from service.liveness import Liveness  # noqa: PLC0415
     from service.schema import MIGRATIONS  # noqa: PLC0415
     from service.server import Server  # noqa: PLC0415
     from twelfth_redis.schema.revisions import required  # noqa: PLC0415
 
     with contextlib.closing(JsonLog(_output(), replica)) as log:
         adopt_logging(log)
-        app = create_app(open_counter(settings), replica, log, required(MIGRATIONS))
-        server = Server(app, listener, threads)
+        counter, liveness = open_counter(settings), Liveness()
+        app = create_app(counter, replica, log, required(MIGRATIONS), liveness)
+        server = Server(app, listener, threads, counter.hits)
 
         def stop(number: int, _frame: FrameType | None) -> None:
             server.stop()
@@ -62,7 +64,7 @@ def _serve(settings: Settings, replica: str, listener: socket.socket, threads: i
             signal.signal(number, stop)
         host, port = server.address
         log.note("start", host=host, port=port, threads=threads, redis=settings.address)
-        unfinished = server.run()
+        unfinished = server.run(liveness.leave)
         log.note("stop", signal=stops[0] if stops else None, unfinished=unfinished)
     return 0
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import bottle  # type: ignore[import-untyped]
 
 from service.counter import Counter, NoIntegerError
-from service.middleware import ERROR, HITS, asked_path, log_requests
+from service.liveness import Liveness
+from service.middleware import ERROR, HITS, TARGET, asked_path, log_requests
 from service.negotiation import prefers_json
 from twelfth_redis.errors import UnavailableError
 from twelfth_redis.schema.revisions import pending
@@ -33,11 +34,23 @@ class Answer:
     log_fields: Mapping[str, object] = field(default_factory=dict)
 
 
-def create_app(counter: Counter, replica: str, log: JsonLog, needed: tuple[str, ...]) -> WSGIApplication:
+COUNTED = "twelfth.counted"
+"""Where the server leaves, in the environment of a hit, what became of it when it counted it together with others."""
+
+
+def is_hit(method: str, target: str) -> bool:
+    """Return whether a request with that method and target is a hit."""
+    return method == "GET" and asked_path(target) == "/"
+
+
+def create_app(
+    counter: Counter, replica: str, log: JsonLog, needed: tuple[str, ...], liveness: Liveness | None = None
+) -> WSGIApplication:
     """Return the application that counts with `counter` and signs as `replica`; its lines go to `log`.
 
-    `needed` are the revisions without which it is not ready.
+    `needed` are the revisions without which it is not ready; `liveness` knows when it is stopping.
     """
+    life = liveness or Liveness()
     app = bottle.Bottle()
     app.config["catchall"] = False  # what escapes goes to the log, not on a page
     app.default_error_handler = _refusal
@@ -49,27 +62,36 @@ def create_app(counter: Counter, replica: str, log: JsonLog, needed: tuple[str, 
         return answer
 
     routes: dict[str, Callable[[], Answer]] = {
-        "/": lambda: remembered(hit(counter)),
-        "/healthz": lambda: Answer(200, "ok", {"ok": True}, {"X-Was-Ready": "yes"} if was_ready else {}),
+        "/": lambda: remembered(hit(counter, bottle.request.environ.get(COUNTED))),
+        "/healthz": lambda: alive(life, was_ready=bool(was_ready)),
         "/readyz": lambda: remembered(ready(counter, needed)),
     }
     app.add_hook("before_request", lambda: _insist_on_a_path(routes.keys()))
     for path, decide in routes.items():
-        app.route(path, "GET", lambda decide=decide: _response(decide()))
+        app.route(path, "GET", lambda decide=decide: _body(decide()))
     # Bottle answers HEAD with the GET route, which would count.
-    app.route("/", "HEAD", lambda: _response(Answer(200, "", {})))
+    app.route("/", "HEAD", lambda: _body(Answer(200, "", {})))
     return log_requests(app, replica, log)
 
 
-def hit(counter: Counter) -> Answer:
-    """Count one hit and answer with its number, or with why there is none."""
-    try:
-        number = counter.hit()
-    except UnavailableError as error:
-        return _away(error)
-    except NoIntegerError as error:
-        return Answer(500, f"Not counted: {error}.", {"error": str(error)}, log_fields={ERROR: str(error)})
-    return Answer(200, f"Hello World! {number} times.", {"hits": number}, log_fields={HITS: number})
+def hit(counter: Counter, outcome: int | Exception | None = None) -> Answer:
+    """Answer a hit with its number, or with why there is none; count it where no `outcome` is there yet."""
+    match counter.hits(1)[0] if outcome is None else outcome:
+        case int(number):
+            return Answer(200, f"Hello World! {number} times.", {"hits": number}, log_fields={HITS: number})
+        case UnavailableError() as error:
+            return _away(error)
+        case NoIntegerError() as error:
+            return Answer(500, f"Not counted: {error}.", {"error": str(error)}, log_fields={ERROR: str(error)})
+        case unforeseen:
+            raise unforeseen
+
+
+def alive(liveness: Liveness, *, was_ready: bool) -> Answer:
+    """Answer that the process lives, and whether it was ready once; that it is not there where it is leaving."""
+    if not liveness.ask():
+        return Answer(404, "Stopping.", {"error": "Stopping"})
+    return Answer(200, "ok", {"ok": True}, {"X-Was-Ready": "yes"} if was_ready else {})
 
 
 def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
@@ -91,7 +113,7 @@ def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
 
 def _insist_on_a_path(known: Collection[str]) -> None:
     """Refuse what waitress and Bottle would bend into a path of ours: both decode, and drop what they do not like."""
-    if asked_path(bottle.request.environ) not in known:
+    if asked_path(bottle.request.environ[TARGET]) not in known:
         raise bottle.HTTPError(404)
 
 
@@ -103,20 +125,18 @@ def _away(error: UnavailableError) -> Answer:
 def _refusal(error: Any) -> bytes:  # noqa: ANN401 - bottle.HTTPError
     """Return the body of an answer that no route gave, such as 404 and 405."""
     why = {404: "Not found; GET / counts a hit", 405: "Only GET counts a hit"}.get(error.status_code, error.status_line)
-    return _body(bottle.response, Answer(error.status_code, f"{why}.", {"error": why}))
+    return _body(Answer(error.status_code, f"{why}.", {"error": why}))
 
 
-def _response(answer: Answer) -> Any:  # noqa: ANN401 - bottle.HTTPResponse
+def _body(answer: Answer) -> bytes:
+    """Return the representation that the client prefers, and say in the headers of the response which one it is."""
     bottle.request.environ.update(answer.log_fields)
-    response = bottle.HTTPResponse(status=answer.status, headers=dict(answer.headers))
-    response.body = _body(response, answer)
-    return response
-
-
-def _body(response: Any, answer: Answer) -> bytes:  # noqa: ANN401 - Bottle has no types
-    """Return the representation that the client prefers, and say in the headers which one it is."""
-    as_json = prefers_json(bottle.request.get_header("Accept", ""))
-    response.set_header("Content-Type", "application/json" if as_json else "text/plain; charset=utf-8")
-    response.set_header("Cache-Control", "no-store")
-    response.set_header("Vary", "Accept")
+    as_json = prefers_json(bottle.request.environ.get("HTTP_ACCEPT", ""))
+    response = bottle.response
+    response.status = answer.status
+    headers = response.headers
+    headers["Content-Type"] = "application/json" if as_json else "text/plain; charset=utf-8"
+    headers["Cache-Control"] = "no-store"
+    headers["Vary"] = "Accept"
+    headers.update(answer.headers)
     return (json.dumps(answer.value) if as_json else answer.text).encode()

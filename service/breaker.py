@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 
@@ -16,7 +16,7 @@ from twelfth_redis.connection import connection_arguments, deadline, reason
 from twelfth_redis.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twelfth_redis.settings import Settings
 
@@ -39,6 +39,29 @@ def open_client(settings: Settings) -> redis.Redis:
     return redis.Redis(connection_pool=redis.ConnectionPool(**arguments))
 
 
+def pipeline(client: redis.Redis, command: Sequence[str | int], count: int, replies: list[object]) -> None:
+    """Send one command so many times in one write, and add each reply to `replies` as it comes, a refusal as a value.
+
+    redis-py's own pipeline would pack each command anew, and lose the replies that came before the connection broke.
+    """
+    connection: Any = client.connection_pool.get_connection()  # its methods have no types
+    try:
+        connection.send_packed_command([b"".join(connection.pack_command(*command)) * count])
+        replies.extend(_reply(connection) for _ in range(count))
+    except BaseException:
+        connection.disconnect()  # a reply that comes late must find nobody
+        raise
+    finally:
+        client.connection_pool.release(connection)
+
+
+def _reply(connection: Any) -> object:  # noqa: ANN401 - redis.Connection
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error
+
+
 class Breaker:
     """One process's way to Redis, shared by its threads: while Redis is away, one asks and the others fail at once."""
 
@@ -49,13 +72,13 @@ class Breaker:
         self._up = True
         self._last_reply = float("-inf")
 
-    def ask(self, command: Callable[[redis.Redis], T]) -> T:
-        """Send one command, once, and return its answer.
+    def ask(self, command: Callable[[redis.Redis], T], waited: float = 0.0) -> T:
+        """Send one command, once, and return its answer; the request has `waited` so many seconds for its turn.
 
         Raises redis.ResponseError, and UnavailableError: then the fate of the command is unknown, unless it was never
         sent.
         """
-        with deadline(REQUEST_SECONDS):
+        with deadline(REQUEST_SECONDS - waited):
             self._make_sure()
             return self._send(command)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 
-from service.breaker import Breaker, open_client
+from service.breaker import Breaker, open_client, pipeline
 from twelfth_redis.connection import reason
 from twelfth_redis.errors import RedisToolError, UnavailableError
 from twelfth_redis.keys import HISTORY
@@ -31,6 +31,7 @@ SINCE = "hits:since"
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 """What INCR can hold (https://redis.io/docs/latest/commands/incr/)."""
 
+_ONE_HIT = ("INCRBY", KEY, 1)
 _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _SHOWN = 60
 
@@ -59,7 +60,22 @@ class Counter:
 
     def hit(self) -> int:
         """Count one hit and return its number, which nobody else gets; raise NoIntegerError where it cannot."""
-        return int(self._ask(lambda client: client.incr(KEY)))
+        (outcome,) = self.hits(1)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def hits(self, count: int, waited: float = 0.0) -> list[int | RedisToolError]:
+        """Count so many hits that have `waited` so many seconds; return the number of each, or what `hit` would raise.
+
+        Each has a command of its own, and all go to Redis in one write.
+        """
+        replies: list[Any] = []
+        try:
+            self._ask(lambda client: pipeline(client, _ONE_HIT, count, replies), waited)
+        except RedisToolError as error:  # those that were answered before it are counted
+            return [*map(_outcome, replies), *[error] * (count - len(replies))]
+        return [*map(_outcome, replies)]
 
     def value(self) -> int:
         """Return the number of hits so far, 0 where there is none; raise NoIntegerError."""
@@ -87,10 +103,10 @@ class Counter:
             since.decode(errors="replace") if isinstance(since, bytes) else "",
         )
 
-    def _ask(self, command: Callable[[redis.Redis], T]) -> T:
+    def _ask(self, command: Callable[[redis.Redis], T], waited: float = 0.0) -> T:
         """Ask, and say what a refusal means: of the command, or of the connection that it needs."""
         try:
-            return self._breaker.ask(command)
+            return self._breaker.ask(command, waited)
         except redis.ResponseError as error:
             raise _explained(error) from error
 
@@ -150,6 +166,10 @@ def _shown(kind: object, value: object) -> int | str | None:
         return number
     shown = repr(value[: _SHOWN + 1].decode(errors="backslashreplace"))
     return shown if len(value) <= _SHOWN else f"{shown[:_SHOWN]}…' ({len(value)} bytes)"
+
+
+def _outcome(reply: Any) -> int | RedisToolError:  # noqa: ANN401 - redis-py's
+    return _explained(reply) if isinstance(reply, redis.ResponseError) else int(reply)
 
 
 def _no_integer() -> NoIntegerError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 import traceback
-import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 HITS, ERROR = "twelfth.hits", "twelfth.error"
 """Where the application leaves, in the environment of the request, what its line should hold."""
+
+TARGET = "REQUEST_URI"
+"""Where waitress leaves the request's target as it came; WSGI itself has no such thing."""
 
 QUIET = frozenset({"/healthz", "/readyz"})
 _ABSOLUTE = re.compile("https?://[^/?#]+", re.IGNORECASE)
@@ -49,12 +52,11 @@ def log_requests(application: WSGIApplication, replica: str, log: JsonLog) -> WS
     return answer
 
 
-def asked_path(environ: WSGIEnvironment) -> str:
-    """Return the path of the request as it came, nothing of it decoded.
+def asked_path(target: str) -> str:
+    """Return the path of a request's target as it came, nothing of it decoded.
 
     A target in absolute form, as a proxy may send it, has its path behind the host (RFC 9112, section 3.2.2).
     """
-    target: str = environ["REQUEST_URI"]  # waitress's; WSGI itself has no such thing
     if absolute := _ABSOLUTE.match(target):
         return target[absolute.end() :].partition("?")[0] or "/"
     return target.partition("?")[0]
@@ -63,7 +65,7 @@ def asked_path(environ: WSGIEnvironment) -> str:
 def _request_id(environ: WSGIEnvironment) -> str:
     """Return the caller's X-Request-Id where it is decent, so that one id follows a request from the door on."""
     given = environ.get("HTTP_X_REQUEST_ID", "")
-    return given if _ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def _broken(start: Callable[..., object]) -> Iterable[bytes]:
@@ -73,7 +75,7 @@ def _broken(start: Callable[..., object]) -> Iterable[bytes]:
 
 
 def _log_request(log: JsonLog, environ: WSGIEnvironment, identity: str, status: int, seconds: float) -> None:
-    path = asked_path(environ)
+    path = asked_path(environ[TARGET])
     if path in QUIET and status < 400:  # noqa: PLR2004 - where HTTP's errors begin
         return
     fields = {name: environ[key] for name, key in (("hits", HITS), ("error", ERROR)) if key in environ}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 
+
+@functools.lru_cache(maxsize=16)  # clients are of few kinds
 def prefers_json(accept: str) -> bool:
     """Tell whether the Accept header puts application/json before text/plain.
 

@@ -2,22 +2,34 @@
 
 waitress's own way out (`waitress.server.BaseWSGIServer.run`) cancels what is queued and forgets who waits in the
 listen backlog, so the loop is run here, on waitress's parts: the dispatcher's threads, its channels, its poll loop.
+
+Its threads answer all but hits: those are counted in batches, and answered by the loop.
 """
 
 from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from waitress import create_server, wasyncore  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
+from waitress.parser import HTTPRequestParser  # type: ignore[import-untyped]
 from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
 
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+from service.app import COUNTED, is_hit
+from service.batches import Batches
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+    from service.batches import Outcome
+
+LAME_DUCK_SECONDS = 0.5
+"""How long a process that is checked goes on as before while it says that it is leaving: two checks of the door's."""
 DRAIN_SECONDS = 8.0
 """The longest that stopping may take; docker-compose.yml grants 10 s."""
 QUIET_SECONDS = 0.3
@@ -47,25 +59,54 @@ def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     return bound
 
 
-class _LastTask(WSGITask):  # type: ignore[misc]
-    """Tells the client, in the answer, that the connection ends with it once the server is stopping."""
+class _Request(HTTPRequestParser):  # type: ignore[misc]
+    outcome: Outcome | None = None
+    """What became of it, if it is a hit and was counted."""
+
+
+class _Task(WSGITask):  # type: ignore[misc]
+    wrote_header: bool
+
+    def get_environment(self) -> WSGIEnvironment:
+        environ: WSGIEnvironment = super().get_environment()
+        environ[COUNTED] = self.request.outcome
+        return environ
 
     def build_response_header(self) -> bytes:
+        """Tell the client that the connection ends with this answer once the server is stopping."""
         if self.channel.server.stopping:
             self.request.headers["CONNECTION"] = "close"
         header: bytes = super().build_response_header()
         return header
 
+    def write(self, data: bytes) -> None:
+        """Send header and body in one piece where the body is: waitress sends each by itself."""
+        if self.wrote_header or not (self.complete and self.has_body and self.content_length == len(data)):
+            super().write(data)
+            return
+        self.channel.write_soon(self.build_response_header() + data)
+        self.wrote_header, self.content_bytes_written = True, len(data)
+
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    task_class = _LastTask
+    parser_class = _Request
+    task_class = _Task
     error_task_class = ErrorTask
 
 
 class Server:
-    """Serves one application on one listening socket until `stop` is called."""
+    """Serves one application on one listening socket until `stop` is called, in the thread that made it.
 
-    def __init__(self, application: WSGIApplication, listener: socket.socket, threads: int) -> None:
+    `count` counts so many hits, the oldest of which has waited so many seconds.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        listener: socket.socket,
+        threads: int,
+        count: Callable[[int, float], Sequence[Outcome]],
+    ) -> None:
         self._sockets: dict[int, Any] = {}
         self._waitress = create_server(
             application,
@@ -80,6 +121,10 @@ class Server:
         )
         self._waitress.channel_class = _Channel
         self._waitress.stopping = False
+        self._waitress.add_task = self._add_task
+        self._waitress.pull_trigger = self._wake
+        self._batches: Batches[Any] = Batches(count, self._wake)
+        self._loop = threading.get_ident()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -89,16 +134,21 @@ class Server:
     def stop(self) -> None:
         """Start to stop; fit to be called from a signal handler and from any thread."""
         self._waitress.stopping = True
-        self._waitress.pull_trigger()
+        self._waitress.trigger.pull_trigger()
 
-    def run(self) -> int:
-        """Serve until stopped, then finish what has come; return how many connections had to be cut off."""
+    def run(self, leave: Callable[[], bool]) -> int:
+        """Serve until stopped, then finish what has come; return how many connections had to be cut off.
+
+        `leave` is called when it is stopped, and returns whether somebody is being told of it and needs a while.
+        """
         while not self._waitress.stopping:
             self._turn(30)
-        deadline = time.monotonic() + DRAIN_SECONDS
+        stopped = time.monotonic()
+        if leave():
+            self._turn_until(stopped + LAME_DUCK_SECONDS)
         self._accept_the_backlog()
         wasyncore.dispatcher.close(self._waitress)  # the listener alone: threads still pull the trigger
-        while self._channels and time.monotonic() < deadline:
+        while self._channels and time.monotonic() < stopped + DRAIN_SECONDS:
             self._turn(_TICK)
             self._close_the_quiet()
         return len(self._channels)
@@ -107,8 +157,29 @@ class Server:
     def _channels(self) -> list[Any]:
         return list(self._waitress.active_channels.values())
 
+    def _turn_until(self, end: float) -> None:
+        while time.monotonic() < end:
+            self._turn(_TICK)
+
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._sockets, count=1)
+        for channel, outcome in self._batches.take():
+            channel.requests[0].outcome = outcome
+            channel.service()
+        self._batches.send()
+
+    def _add_task(self, channel: Any) -> None:  # noqa: ANN401 - waitress has no types
+        """Keep a hit for the batch of this turn, and leave everything else to waitress's threads."""
+        request = channel.requests[0]
+        if not request.error and is_hit(request.command, request.request_uri):
+            self._batches.add(channel)
+        else:
+            self._waitress.task_dispatcher.add_task(channel)
+
+    def _wake(self) -> None:
+        """Have the loop look again; in its own thread it will anyway."""
+        if threading.get_ident() != self._loop:
+            self._waitress.trigger.pull_trigger()
 
     def _accept_the_backlog(self) -> None:
         listener = self._waitress.socket

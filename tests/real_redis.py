@@ -120,7 +120,7 @@ class InThread(socketserver.ThreadingTCPServer):
 class ScriptedRedis(InThread):
     """Counts like Redis, but answers each hit after `delay` seconds, or hangs up in place of an answer.
 
-    Every reply waits for `pause` seconds, or each byte of it with `drips`.
+    It does so after as many as `answers`. Every reply waits for `pause` seconds, or each byte of it with `drips`.
     """
 
     allow_reuse_address = True
@@ -129,6 +129,7 @@ class ScriptedRedis(InThread):
     def __init__(self, *, delay: float = 0, hang_up: bool = False, pause: float = 0, drips: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _Session)
         self.delay, self.hang_up, self.pause, self.drips = delay, hang_up, pause, drips
+        self.answers = 0
         self.incremented = 0
         self.lock = threading.Lock()
 
@@ -150,7 +151,7 @@ class _Session(socketserver.StreamRequestHandler):
                 with self.server.lock:
                     self.server.incremented += 1
                     number = self.server.incremented
-                if self.server.hang_up:
+                if self.server.hang_up and number > self.server.answers:
                     return
                 time.sleep(self.server.delay)
                 self._say(b":%d\r\n" % number)
