@@ -89,8 +89,8 @@ def test(c: Context) -> None:
 
 @command(takes_words=True)
 def bench(c: Context) -> None:
-    """Time twelfth beside docker compose, redis-cli and others; what follows -- is the number of rounds."""
-    programs = ("bench/beside_compose.py", "bench/beside_redis_cli.py")
+    """Time twelfth beside docker compose, redis-cli, Flask and others; what follows -- is the number of rounds."""
+    programs = ("bench/beside_compose.py", "bench/beside_redis_cli.py", "bench/limit.py")
     _develop(c, *(shlex.join(["python", program, *words_after_dashes()]) for program in programs))
 
 

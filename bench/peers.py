@@ -1,0 +1,42 @@
+"""What one would write instead of the service: `python bench/peers.py PORT REDIS_PORT` serves Bottle's.
+
+`/constant` answers without Redis, and `/` with redis-py's `incr`, both under waitress; Flask's is for gunicorn.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import redis
+
+
+def serve_bottle(port: int, redis_port: int) -> None:
+    """Serve the constant and the counter on a port."""
+    import bottle  # noqa: PLC0415 - not where Flask is
+    import waitress  # noqa: PLC0415 - not where Flask is
+
+    client, app = redis.Redis(port=redis_port), bottle.Bottle()
+    app.route("/constant", "GET", lambda: "Hello World! 1 times.")
+    app.route("/", "GET", lambda: f"Hello World! {client.incr('hits')} times.")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    waitress.serve(app, host="127.0.0.1", port=port, threads=8, _quiet=True)
+
+
+def flask_app() -> object:
+    """Return the counter of Redis's own tutorials: INCR, then GET."""
+    import flask  # noqa: PLC0415 - not where Bottle is
+
+    client, app = redis.Redis(port=int(os.environ["PORT_REDIS"])), flask.Flask(__name__)
+
+    def hello() -> str:
+        client.incr("hits")
+        return f"Hello World! {int(client.get('hits'))} times."
+
+    app.add_url_rule("/", view_func=hello)
+    return app
+
+
+if __name__ == "__main__":
+    serve_bottle(int(sys.argv[1]), int(sys.argv[2]))
