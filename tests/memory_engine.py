@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import STDERR, STDOUT, Engine, Runs, Session, waiting
 from twelfth.errors import EngineError, NotUpError
+from twelfth.model.release import BuiltRelease
 from twelfth.model.run import Run
 from twelfth.model.snapshot import Health, Replica, Snapshot, differences
 from twelfth.model.stack import Network, Volume
@@ -46,7 +47,7 @@ class World:
 
     replicas: dict[str, Replica] = field(default_factory=dict)
     resources: list[Network | Volume] = field(default_factory=list)
-    images: set[str] = field(default_factory=set)
+    images: list[str] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, Process] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Memory(Engine):
             replicas=tuple(self.world.replicas.values()),
             networks=tuple(each for each in self.world.resources if isinstance(each, Network)),
             volumes=tuple(each for each in self.world.resources if isinstance(each, Volume)),
-            images=known & self.world.images,
+            images=known.intersection(self.world.images),
         )
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
@@ -121,7 +122,8 @@ class Memory(Engine):
         """Have the image from now on."""
         self.world.begin(f"image {service.image}")
         say(f"{service.image} is here")
-        self.world.images.add(service.image)
+        if service.image not in self.world.images:
+            self.world.images.append(service.image)
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Have the resource from now on."""
@@ -154,6 +156,15 @@ class Memory(Engine):
             self.world.end_replica(name, words)
         return self.world.replicas[name]
 
+    def clone_replica(self, replica: Replica, number: int) -> Replica:
+        """Have another replica like that."""
+        name = f"{replica.service}-{number}"
+        self.world.begin(f"clone {replica.name} as {name}")
+        changes = {"number": number, "id": f"{name}-{next(self.world.ids)}", "is_admitted": False}
+        self.world.replicas[name] = replace(replica, **changes)  # type: ignore[arg-type]
+        self.world.logs[name] = b""
+        return self.world.replicas[name]
+
     def admit_replica(self, replica: Replica) -> None:
         """Have visitors find it."""
         if not self.world.replicas[replica.name].is_admitted:
@@ -179,6 +190,22 @@ class Memory(Engine):
         with self.world.changed:
             self.world.replicas.pop(replica.name, None)
             self.world.changed.notify_all()
+
+    def releases(self) -> tuple[BuiltRelease, ...]:
+        """Return the images of what the stack builds, the newest first."""
+        names = [service.image.rpartition(":")[0] for service in self.stack.services if service.build]
+        found = [image.split(":") for image in self.world.images]
+        return tuple(
+            BuiltRelease(tag, f"2026-11-25T00:00:{order:02}+00:00", "me", 1)
+            for order, (name, tag) in reversed([*enumerate(found)])
+            if name in names
+        )
+
+    def remove_release(self, release: str) -> bool:
+        """Have the image no more."""
+        self.world.begin(f"remove release {release}")
+        self.world.images = [image for image in self.world.images if not image.endswith(f":{release}")]
+        return True
 
     def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
         """Yield the replica's log, as often as there is more of it."""

@@ -24,6 +24,11 @@ DIGITS = 12
 """Length of a release's name in hexadecimal digits, as Docker shortens its own ids."""
 
 
+def is_release(name: str) -> bool:
+    """Return whether a text is the name of a release."""
+    return len(name) == DIGITS and not set(name) - set("0123456789abcdef")
+
+
 @dataclass(frozen=True)
 class File:
     """One file of a release: its path within the context, whether it is a program, its bytes."""

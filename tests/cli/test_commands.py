@@ -103,7 +103,7 @@ def test_help_shows_arguments_apart_from_options(helps: dict[str, str]) -> None:
     assert re.search(r"Arguments:\n  FILE +where to; backups/TIME\.resp\.gz when left out\n", arguments)
     assert "--file" not in text
     assert re.search(r"--wait=STRING .*; 0 when\s+left out", options)
-    assert re.search(r"--scale=STRING .*; may be\s+given again", helps["up"])
+    assert re.search(r"--scale=STRING .*; may\s+be\s+given\s+again", helps["up"])
 
 
 @pytest.mark.parametrize(

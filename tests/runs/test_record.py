@@ -16,7 +16,7 @@ from tests.runs.client import attended, detached, history, record, records, run
 from twelfth.engines.contract import Runs
 from twelfth.errors import MisuseError
 from twelfth.model.run import Run
-from twelfth.runs import request
+from twelfth.operator import operator
 from twelfth.runs.records import find_run
 from twelfth.runs.source import choose_source
 
@@ -93,7 +93,7 @@ def test_history_as_json_has_all_that_is_promised(serving: Project) -> None:
         "engine": serving.engine_name,
         "release": worker.release,
         "image": worker.image,
-        "operator": request.operator(),
+        "operator": operator(),
         "reason": "why not",
         "overrides": ["A"],
         "state": "failed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,7 +72,9 @@ class Project:
         self.world.done.clear()
         self.report = Recorded()
         (port,) = self.stack.services[2].ports
-        assert f"http://127.0.0.1:{port.published}" == lifecycle.up(self.engine(), self.report, within)
+        assert f"http://127.0.0.1:{port.published}" == lifecycle.up(
+            self.engine(), self.report, lifecycle.Wishes(within)
+        )
         return list(self.world.done)
 
     def down(self, *, volumes: bool = False, history: bool = False) -> list[str]:
@@ -346,7 +349,7 @@ def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Projec
             return tuple(replace(each, restarts=next(self.world.ids)) for each in super().replicas(service))
 
     with pytest.raises(EngineError, match="worker-2 ended and was started again"):
-        lifecycle.up(Restarting(serving.stack, serving.world), Recorded(), 60)
+        lifecycle.up(Restarting(serving.stack, serving.world), Recorded(), lifecycle.Wishes(60))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no such address")])
@@ -386,7 +389,7 @@ def test_two_at_once_are_one(project: Project) -> None:
     lifecycle.up(project.engine(), Meanwhile())
 
     assert 2 * (len(CHANGES) + len(("admit redis-1", "admit web-1"))) == len(said)
-    assert all(line.startswith(f"process {os.getpid()} (since ") for line in said)
+    assert all(re.match(rf"\S+ \(deploying since [0-9:]+, process {os.getpid()}\) is changing", line) for line in said)
     assert [] == project.plan()
 
 

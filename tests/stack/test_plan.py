@@ -157,16 +157,16 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
         (
             "redis",
             2,
-            "--scale redis=2: redis keeps its data in the volume data, so there can be only one; try --scale redis=1",
+            "redis=2: redis keeps its data in the volume data, so there can be only one; try redis=1",
         ),
-        ("web", 2, "--scale web=2: web publishes port 8000, so there can be only one; try --scale web=1"),
-        ("worker", 0, "--scale worker=0: at least 1; to stop the stack: invoke down"),
+        ("web", 2, "web=2: web publishes port 8000, so there can be only one; try web=1"),
+        ("worker", 0, "worker=0: at least 1; to stop the stack: invoke down"),
         (
             "worker",
             101,
-            "--scale worker=101: at most 100, as many as the door has slots for (web/haproxy.cfg)",
+            "worker=101: at most 100, as many as the door has slots for (web/haproxy.cfg)",
         ),
-        ("nobody", 2, "--scale nobody=2: there is no service 'nobody'; there are redis, worker, web"),
+        ("nobody", 2, "nobody=2: there is no service 'nobody'; there are redis, worker, web"),
     ],
 )
 def test_impossible_scale_is_refused_by_name(name: str, replicas: int, message: str) -> None:

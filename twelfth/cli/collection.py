@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
-from twelfth.cli import admin, data, runs, stack
+from twelfth.cli import admin, data, releases, runs, stack
 from twelfth.cli.command import install_parser_extensions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ALWAYS = (stack.up, stack.down, stack.status, stack.config, stack.logs, stack.build, runs.run, runs.history, runs.stop)
+ALWAYS = (
+    *(stack.up, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build),
+    *(releases.releases, releases.rollback, releases.prune),
+    *(runs.run, runs.history, runs.stop),
+)
 WITH_PROGRAM = (data.migrate, data.backup, data.verify, data.restore, admin.console)
 """Commands with options of their own, for programs of these names in `admin/`."""
 

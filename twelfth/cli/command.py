@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 HELP = {
     "json": "one JSON document",
+    "ready-within": "seconds that each new replica has to get ready",
     "reason": "kept in the record",
     "release": "a built release, or the one of several that run",
     "wait": "seconds to wait for whoever changes the data now",
@@ -40,6 +41,18 @@ TAKING_WORDS: set[str] = set()
 """The commands that take words after `--`."""
 
 
+def flag_name(parameter: str) -> str:
+    """Return how a parameter is typed."""
+    return parameter.replace("_", "-")
+
+
+def number(text: str, option: str) -> int:
+    """Return what an option says, a number of 0 or more; raises `MisuseError` for anything else."""
+    if not (text.isascii() and text.isdigit()):
+        raise MisuseError(f"{option} {text}: say a number, 0 or more")
+    return int(text)
+
+
 class Command(Task):  # type: ignore[type-arg]
     """A task of this tool."""
 
@@ -47,7 +60,7 @@ class Command(Task):  # type: ignore[type-arg]
         """Wrap the body; `takes_words` after `--`, `has_plan` to print for Invoke's `--dry`."""
         self.takes_words = options.pop("takes_words", False)
         has_plan = options.pop("has_plan", True)
-        shared = {name: HELP[name] for name in inspect.signature(body).parameters if name in HELP}
+        shared = {name: HELP[name] for name in map(flag_name, inspect.signature(body).parameters) if name in HELP}
         options["help"] = shared | options.get("help", {})
         # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
         super().__init__(

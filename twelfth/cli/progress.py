@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from twelfth.stack.executor import Report
+
+
+T = TypeVar("T")
 
 
 class PlainReport:
@@ -32,6 +35,12 @@ def steps() -> AbstractContextManager[Report]:
     from twelfth.cli.spinner import Spinner
 
     return Spinner()
+
+
+def with_progress(work: Callable[[Report], T]) -> T:
+    """Show the steps of some work as it goes on; return what it gives."""
+    with steps() as report:
+        return work(report)
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def history(c: Context, json: bool = False) -> None:
     from twelfth.cli import views
 
     records = Target(c).engine.runs.records()
-    print(views.history_json(records) if json else views.history(records))
+    print(views.json_array(records) if json else views.history(records))
 
 
 @command(has_plan=False, help={"run": "its id, or the beginning of it"})

@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+from invoke.exceptions import Exit
 
 from twelfth.cli.command import command
+from twelfth.cli.progress import with_progress
 from twelfth.cli.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from invoke.context import Context
-
-    from twelfth.stack.executor import Report
-
-T = TypeVar("T")
 
 
 @command(
     iterable=["scale"],
     help={
-        "ready-within": "seconds that each new replica has to get ready",
         "release": "one that was built before",
         "scale": "SERVICE=N replicas, such as worker=2",
+        "wait-for-runs": "replace nothing before all runs have ended",
     },
 )
-def up(c: Context, scale: list[str], release: str = "", ready_within: str = "60") -> None:
+def up(c: Context, scale: list[str], release: str = "", ready_within: str = "60", wait_for_runs: bool = False) -> None:
     """Build what is missing, converge the stack, wait until it is ready, print its address."""
-    from twelfth.runs import request
     from twelfth.stack import lifecycle
-    from twelfth.stack.readiness import READY_WITHIN
 
-    within = request.seconds(ready_within, "--ready-within") or READY_WITHIN
+    scaled = [wish.partition("=")[0] for wish in scale]
+    wishes = lifecycle.Wishes(seconds_to_get_ready(ready_within), wait_for_runs, scaled=scaled)
     engine = Target(c, release).engine_to_deploy(scale)
     if c.config.run.dry:
-        _print_plan(lifecycle.plan_up(engine))
-    elif address := _with_progress(lambda report: lifecycle.up(engine, report, within)):
+        print_plan(lifecycle.plan_up(engine))
+    elif address := with_progress(lambda report: lifecycle.up(engine, report, wishes)):
         print(address)
+
+
+def seconds_to_get_ready(text: str) -> float:
+    """Return what `--ready-within` says, in seconds."""
+    from twelfth.runs.request import seconds
+    from twelfth.stack.readiness import READY_WITHIN
+
+    return seconds(text, "--ready-within") or READY_WITHIN
+
+
+@command(positional=["replicas"], help={"replicas": "SERVICE=N, such as worker=4"})
+def scale(c: Context, replicas: str, ready_within: str = "60") -> None:
+    """Make or remove replicas of the release that runs; the number is remembered, nothing is deployed."""
+    from twelfth.stack import lifecycle
+    from twelfth.stack.load import wanted
+
+    engine = Target(c).declared_engine
+    service = wanted(engine.stack, replicas)
+    if c.config.run.dry:
+        print_plan(lifecycle.plan_scale(engine, service))
+        return
+    within = seconds_to_get_ready(ready_within)
+    if not with_progress(lambda report: lifecycle.scale(engine, service, report, within)):
+        print(f"{service.name} has {service.replicas} already")
 
 
 @command(help={"volumes": "remove the data too", "history": "remove the record of runs too"})
@@ -48,31 +70,26 @@ def down(c: Context, volumes: bool = False, history: bool = False) -> None:
     engine = Target(c).declared_engine
     named = {"volumes": volumes, "history": history}
     if c.config.run.dry:
-        _print_plan(lifecycle.plan_down(engine, **named))
-    elif not _with_progress(lambda report: lifecycle.down(engine, report, **named)):
+        print_plan(lifecycle.plan_down(engine, **named))
+    elif not with_progress(lambda report: lifecycle.down(engine, report, **named)):
         print("nothing is up")
 
 
-def _print_plan(steps: Iterable[object]) -> None:
+def print_plan(steps: Iterable[object]) -> None:
+    """Print the steps of a plan, or that there are none."""
     print("\n".join(map(str, steps)) or "nothing to do")
-
-
-def _with_progress(work: Callable[[Report], T]) -> T:
-    """Show the steps of some work as it goes on; return what it gives."""
-    from twelfth.cli import progress
-
-    with progress.steps() as report:
-        return work(report)
 
 
 @command()
 def status(c: Context, json: bool = False) -> None:
-    """Show services, replicas, health, release and address."""
+    """Show services, replicas, health, releases and address; exit with 1 where not all is ready that is wanted."""
     from twelfth.cli import views
     from twelfth.stack.status import status
 
     found = status(Target(c).declared_engine)
     print(views.status_json(found) if json else views.status(found))
+    if not found.ready:
+        raise Exit(code=1)
 
 
 @command(has_plan=False)
@@ -109,4 +126,4 @@ def build(c: Context) -> None:
     from twelfth.stack import lifecycle
 
     engine = Target(c).engine_to_deploy()
-    print(_with_progress(lambda report: lifecycle.build(engine, report)))
+    print(with_progress(lambda report: lifecycle.build(engine, report)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.cli.command import warn
 from twelfth.engines import choose
-from twelfth.errors import EngineError, MisuseError
+from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
     from twelfth.engines.contract import Engine
+    from twelfth.errors import TwelfthError
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Stack
     from twelfth.stack.location import Location
+
+
+ASK_EVERY = 0.1
+"""Seconds between two looks whether a deploy goes on."""
 
 
 class Target:
@@ -30,6 +36,7 @@ class Target:
         self.directory = Path(c.config.project.directory)
         self.engine_name: str = c.config.engine
         self.release = release
+        self._is_waiting = False
 
     @functools.cached_property
     def last(self) -> Location | None:
@@ -74,24 +81,48 @@ class Target:
     @functools.cached_property
     def declared(self) -> Stack:
         """Return the stack that the Compose file declares, of the release that was named or of none in particular."""
+        from twelfth.stack.deploys import scaled_as_before
         from twelfth.stack.load import load_stack
 
-        return load_stack(self.directory, os.environ, self.release, warn)
+        return scaled_as_before(load_stack(self.directory, os.environ, self.release, warn))
 
     @functools.cached_property
     def source(self) -> Replica:
         """Return what runs are made from: a replica that serves, or the built release that was named."""
         from twelfth.runs.source import choose_source
 
-        source = choose_source(self.engine, self.release, self.location.runs_from if self.location else "")
-        self.engine.runs.pin(source)
-        return source
+        service = self.location.runs_from if self.location else ""
+        while True:
+            try:
+                source = choose_source(self.engine, self.release, service)
+                self.engine.runs.pin(source)
+            except (IdentityError, NotUpError) as error:
+                self._wait_for_deploy(error)
+            else:
+                return source
+
+    def _wait_for_deploy(self, error: TwelfthError) -> None:
+        """Wait a moment where a deploy is under way, after which there will be one release; raises the error else."""
+        from twelfth.stack.deploys import read_deploys
+        from twelfth.stack.lock import holder
+
+        stack = self.engine.stack
+        if who := holder(stack):
+            if not self._is_waiting:
+                warn(f"waiting for {who}")
+            self._is_waiting = True
+            time.sleep(ASK_EVERY)
+        elif isinstance(error, NotUpError) and (deployed := read_deploys(stack).deployed):
+            last = deployed[-1]
+            raise NotUpError(f"{error}; the last release was {last.release}, of {last.at}") from error
+        else:
+            raise error
 
     def engine_to_deploy(self, scale: Sequence[str] = ()) -> Engine:
         """Return the engine with the stack of the named release, which must be built, or of what the files make."""
         from twelfth.stack import load
 
-        stack = self.declared if self.release else load.load_current_release(self.directory, os.environ, warn)
+        stack = self.declared if self.release else load.of_current_release(self.declared)
         engine = self._choose(load.scaled(stack, scale))
         if self.release:
             load.require_release(engine, self.release)

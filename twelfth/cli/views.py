@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from twelfth.model.run import Run
     from twelfth.model.stack import Stack
+    from twelfth.stack.releases import ReleaseStatus
     from twelfth.stack.status import ServiceStatus, Status
 
 WIDEST = 50
@@ -26,13 +27,15 @@ def status(found: Status) -> str:
     """Return a stack's status as a few lines for people."""
     if not found.services:
         return as_typed(f"nothing of {found.project} is up on {found.engine}; try: invoke up")
-    rows = [("SERVICE", "REPLICAS", "STATE", "HEALTH", "RELEASE"), *map(_service, found.services)]
+    rows = [("SERVICE", "READY", "STATE", "HEALTH", "RESTARTS", "RELEASE"), *map(_service, found.services)]
     head = f"{found.project} on {found.engine}, release {found.release or '-'}"
-    return "\n".join((head, *table(rows), *_details(found), _answers(found)))
+    deploy = (f"at work: {found.deploy}",) if found.deploy else ()
+    return "\n".join((head, *table(rows), *_details(found), *deploy, _answers(found)))
 
 
 def _service(row: ServiceStatus) -> tuple[str, ...]:
-    return (row.service, f"{row.replicas}/{row.wanted}", row.state, row.health or "-", row.release or "-")
+    count = f"{row.ready}/{row.wanted}"
+    return (row.service, count, row.state, row.health or "-", str(row.restarts), row.release or "-")
 
 
 def _answers(found: Status) -> str:
@@ -54,6 +57,24 @@ def status_json(found: Status) -> str:
     return json.dumps(values.pop("details") | values)
 
 
+def releases(found: Iterable[ReleaseStatus]) -> str:
+    """Return releases as a table for people; times are this machine's."""
+    rows = [
+        (each.id, _time(each.built), each.operator or "-", _size(each.size), "serves" if each.serving else "")
+        for each in found
+    ]
+    table_ = table([("RELEASE", "BUILT", "BY", "SIZE", ""), *rows])
+    return "\n".join(table_) if rows else as_typed("no release is here; try: invoke up")
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _time(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def history(records: Iterable[Run]) -> str:
     """Return the records of runs as a table for people; times are this machine's."""
     heads = ("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")
@@ -62,16 +83,25 @@ def history(records: Iterable[Run]) -> str:
 
 
 def _record(run: Run) -> tuple[str, ...]:
-    began = datetime.fromisoformat(run.started).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     seconds = "-" if run.seconds is None else f"{run.seconds:.1f}"
     code = "-" if run.exit_code is None else str(run.exit_code)
     command = printable(shlex.join(run.command))
     shown = command if len(command) <= WIDEST else f"{command[: WIDEST - 1]}…"
-    return (run.id, began, seconds, run.state, code, run.release or "-", run.operator, shown, printable(run.reason))
+    return (
+        run.id,
+        _time(run.started),
+        seconds,
+        run.state,
+        code,
+        run.release or "-",
+        run.operator,
+        shown,
+        printable(run.reason),
+    )
 
 
-def history_json(records: Iterable[Run]) -> str:
-    """Return the records of runs as one JSON array."""
+def json_array(records: Iterable[Run] | Iterable[ReleaseStatus]) -> str:
+    """Return records as one JSON array."""
     return json.dumps([asdict(each) for each in records])
 
 

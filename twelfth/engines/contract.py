@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from twelfth.model.release import BuiltRelease
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Health, Recipe, Replica, Snapshot
     from twelfth.model.stack import Network, Port, Service, Stack, Volume
@@ -109,6 +110,10 @@ class Engine(ABC):
         """Make and start one replica that nobody is sent to yet; leave nothing behind where it cannot be started."""
 
     @abstractmethod
+    def clone_replica(self, replica: Replica, number: int) -> Replica:
+        """Make and start another replica just like one that is there, which nobody is sent to yet."""
+
+    @abstractmethod
     def admit_replica(self, replica: Replica) -> None:
         """Have visitors, and the services that depend on this one, find the replica from now on."""
 
@@ -134,6 +139,14 @@ class Engine(ABC):
     @abstractmethod
     def check_health(self, replica: Replica) -> Health:
         """Return what the replica's own healthcheck says now; one that has none is ready when it runs."""
+
+    @abstractmethod
+    def releases(self) -> tuple[BuiltRelease, ...]:
+        """Return the releases of this stack that need no building, the newest first."""
+
+    @abstractmethod
+    def remove_release(self, release: str) -> bool:
+        """Remove a release; return whether it could go: what others still use stays."""
 
     @property
     @abstractmethod

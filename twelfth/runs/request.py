@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
 from twelfth.model.run import RunRequest
+from twelfth.operator import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,14 +30,6 @@ def command(words: Sequence[str]) -> tuple[str, ...]:
 def new_request(command: Sequence[str], replica: Replica, **asked: object) -> RunRequest:
     """Return a request for the command, with a fresh id and this operator's name."""
     return RunRequest(id=secrets.token_hex(4), command=tuple(command), replica=replica, operator=operator(), **asked)  # type: ignore[arg-type]
-
-
-def operator() -> str:
-    """Return who is at the keyboard, as the system tells it."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
 
 
 def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from twelfth.errors import EngineError, ServiceError
+from twelfth.model.snapshot import Replica
 from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
@@ -18,6 +19,7 @@ from twelfth.stack.steps import (
     CreateResource,
     DeleteRun,
     EnsureImage,
+    RemoveRelease,
     RemoveReplica,
     RemoveResource,
     ReplaceReplica,
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Service
     from twelfth.stack.steps import Step
 
@@ -76,6 +77,9 @@ class _Executor:
                 engine.create_resource(resource)
             case RemoveResource(resource):
                 engine.remove_resource(resource)
+            case RemoveRelease(release):
+                if not engine.remove_release(release.id):
+                    self.report.detail("it is still needed by something else, and stays")
             case StopRun(run):
                 runs.stop(run.id, self.report.detail)
             case DeleteRun(run):
@@ -88,6 +92,8 @@ class _Executor:
     def execute_on_replica(self, step: Step) -> None:
         """Do a step that is about one replica."""
         match step:
+            case CreateReplica(_, number, like=Replica() as like):
+                self.engine.clone_replica(like, number)
             case CreateReplica(service, number):
                 self.engine.create_replica(service, number)
             case AdmitReplica(service, number):

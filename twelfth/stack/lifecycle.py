@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from twelfth.operator import operator
 from twelfth.stack import plan, preflight
+from twelfth.stack.deploys import forget_deploys, note_deploy, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.location import forget, remember
 from twelfth.stack.lock import hold_lock
 from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
+from twelfth.stack.releases import plan_prune
 from twelfth.stack.status import url
 from twelfth.stack.steps import EnsureImage
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Snapshot
+    from twelfth.model.stack import Service, Stack
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
 
@@ -41,14 +48,26 @@ def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
     return {name: str(said["error"]) for name, said in details.items() if said.get("error")}
 
 
-def up(engine: Engine, report: Report, within: float = READY_WITHIN) -> str:
+@dataclass(frozen=True)
+class Wishes:
+    """How to deploy: seconds that a replica has to get ready, whether runs that have not ended are waited for.
+
+    Numbers of replicas of the services that are `scaled` are remembered.
+    """
+
+    ready_within: float = READY_WITHIN
+    waits_for_runs: bool = False
+    is_rollback: bool = False
+    scaled: Collection[str] = ()
+
+
+def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
     """Converge the stack and return its address (`http://host:port`), "" where it has none.
 
-    Images come first: only then is it known what replicas would be made from. A replica has `within` seconds to get
-    ready. Raises `EngineError` where one does not, `BusyError` where another `up` or `down` is at work, or a run whose
-    network would be removed.
+    Images come first: only then is it known what replicas would be made from. Raises `EngineError` where a replica does
+    not get ready, `BusyError` where another command changes the stack, or a run is on a network that would be removed.
     """
-    with hold_lock(engine.stack):
+    with hold_lock(engine.stack, "deploying"):
         found = engine.observe()
         steps = _plan(engine, found)
         preflight.refuse_taken_ports(engine, steps, found)
@@ -56,12 +75,53 @@ def up(engine: Engine, report: Report, within: float = READY_WITHIN) -> str:
         remember(engine)
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
             steps = plan_up(engine)
+        if steps and wishes.waits_for_runs:
+            preflight.wait_for_runs(engine, report)
+        within = wishes.ready_within
         if execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report, within):
             found = engine.observe()
-        for replica in found.replicas:
-            if replica.health != HEALTHY:
-                wait_until_ready(engine, replica, within)
+            _note(engine.stack, is_rollback=wishes.is_rollback)
+            execute(engine, plan_prune(engine), report)
+        for name in wishes.scaled:
+            note_scale(engine.stack, name, next(each.replicas for each in engine.stack.services if each.name == name))
+        _wait_for_all(engine, found, within)
         return url(found.address)
+
+
+def _note(stack: Stack, *, is_rollback: bool) -> None:
+    """Note what was deployed; a rollback is none: from there, the next one goes back further."""
+    release = next((each.image.rpartition(":")[2] for each in stack.services if each.build), "")
+    if release and not is_rollback:
+        note_deploy(stack, release, operator())
+
+
+def _wait_for_all(engine: Engine, found: Snapshot, within: float) -> None:
+    """Wait for replicas that were there before, and may just be getting ready."""
+    for replica in found.replicas:
+        if replica.health != HEALTHY:
+            wait_until_ready(engine, replica, within)
+
+
+def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:
+    """Return what `scale` would do now to give a service its replicas; changes nothing."""
+    return plan.scale(service, engine.observe())
+
+
+def scale(engine: Engine, service: Service, report: Report, within: float = READY_WITHIN) -> bool:
+    """Make or remove replicas of the release that runs, until there are as many as the service says.
+
+    Return whether there was anything to do.
+    """
+    with hold_lock(engine.stack, "scaling"):
+        done = execute(engine, plan_scale(engine, service), report, within)
+        note_scale(engine.stack, service.name, service.replicas)
+        return done
+
+
+def prune(engine: Engine, report: Report, keep: int) -> bool:
+    """Remove the releases that nothing needs; return whether there were any."""
+    with hold_lock(engine.stack, "removing releases"):
+        return execute(engine, plan_prune(engine, keep), report)
 
 
 def plan_down(engine: Engine, *, volumes: bool = False, history: bool = False) -> tuple[Step, ...]:
@@ -71,10 +131,11 @@ def plan_down(engine: Engine, *, volumes: bool = False, history: bool = False) -
 
 def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool = False) -> bool:
     """Remove the stack, and its data and record of runs where named; return whether there was anything to remove."""
-    with hold_lock(engine.stack):
+    with hold_lock(engine.stack, "taking it down"):
         done = execute(engine, plan_down(engine, volumes=volumes, history=history), report)
         if not engine.observe().volumes:
             forget(engine.stack.directory)
+            forget_deploys(engine.stack)
         return done
 
 

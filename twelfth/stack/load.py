@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.stack import Stack
+    from twelfth.model.stack import Service, Stack
 
     Warn = Callable[[str], None]
 
@@ -38,7 +38,11 @@ def load_stack(
 
 def load_current_release(directory: Path, environment: Mapping[str, str], warn: Warn = lambda _: None) -> Stack:
     """Return the stack that a directory declares, of the release that its files make; see `load_stack`."""
-    stack = load_stack(directory, environment, warn=warn)
+    return of_current_release(load_stack(directory, environment, warn=warn))
+
+
+def of_current_release(stack: Stack) -> Stack:
+    """Return a stack of no release in particular, of the one that its files make."""
     build = next((service.build for service in stack.services if service.build), None)
     return with_release(stack, digest(files(build.context), build)) if build else stack
 
@@ -56,10 +60,15 @@ def require_release(engine: Engine, release: str) -> None:
 def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:
     """Return the stack with each `SERVICE=N` of the operator's wishes; raises `MisuseError` for one that cannot be."""
     for wish in wishes:
-        name, _, number = wish.partition("=")
-        if not number.isdecimal():
-            raise MisuseError(f"--scale {wish}: say SERVICE=N, such as --scale worker=2")
-        service = plan.scaled(stack, name, int(number))
-        replaced = tuple(service if each.name == name else each for each in stack.services)
+        service = wanted(stack, wish)
+        replaced = tuple(service if each.name == service.name else each for each in stack.services)
         stack = replace(stack, services=replaced)
     return stack
+
+
+def wanted(stack: Stack, wish: str) -> Service:
+    """Return the service that `SERVICE=N` names, with so many replicas; raises `MisuseError` where that cannot be."""
+    name, _, number = wish.partition("=")
+    if not number.isdecimal():
+        raise MisuseError(f"{wish}: say SERVICE=N, such as worker=2")
+    return plan.scaled(stack, name, int(number))

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from twelfth.errors import BusyError, EngineError
+from twelfth.operator import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def hold_lock(stack: Stack) -> Iterator[None]:
-    """Hold the stack's lock on this machine; a process that dies frees it, whatever it dies of.
+def hold_lock(stack: Stack, what: str) -> Iterator[None]:
+    """Hold the stack's lock on this machine to do `what`; a process that dies frees it, whatever it dies of.
 
     Raises `BusyError`, naming the holder, where another command changes the same stack.
     """
-    path = stack.directory / ".twelfth" / f"{stack.project}.lock"
+    path = _path(stack)
     try:
         path.parent.mkdir(exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise EngineError(f"cannot write {error.filename}: {error.strerror}; mend that, then repeat it") from error
+        raise EngineError(f"cannot write {error.filename}: {error.strerror}; fix that, then repeat it") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,12 +37,29 @@ def hold_lock(stack: Stack) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise BusyError(f"{holder} is changing this stack; let it finish, then repeat the command") from error
-        _sign(path)
+        _sign(path, what)
         yield
         path.write_bytes(b"")
 
 
-def _sign(path: Path) -> None:
+def holder(stack: Stack) -> str:
+    """Return who changes the stack now, on this machine, and what he does; an empty string for nobody."""
+    path = _path(stack)
+    try:
+        with path.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return path.read_text("utf-8").strip() or "another process"
+    except OSError:
+        pass
+    return ""
+
+
+def _path(stack: Stack) -> Path:
+    return stack.directory / ".twelfth" / f"{stack.project}.lock"
+
+
+def _sign(path: Path, what: str) -> None:
     """Write who holds the lock; on a full disk the lock is held all the same, and `down` must still work."""
     with contextlib.suppress(OSError):
-        path.write_text(f"process {os.getpid()} (since {time.strftime('%H:%M:%S')})", "utf-8")
+        path.write_text(f"{operator()} ({what} since {time.strftime('%H:%M:%S')}, process {os.getpid()})", "utf-8")

@@ -10,9 +10,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from twelfth.errors import MisuseError
+from twelfth.errors import MisuseError, NotUpError
 from twelfth.model.snapshot import differences
-from twelfth.stack.rollout import create, roll
+from twelfth.stack.rollout import create, free_numbers, roll
 from twelfth.stack.steps import (
     CreateResource,
     DeleteRun,
@@ -79,6 +79,23 @@ def down(
     )
 
 
+def scale(service: Service, found: Snapshot) -> tuple[Step, ...]:
+    """Return the steps that give a service its number of replicas, new ones just like one that serves.
+
+    Raises `NotUpError` where none serves.
+    """
+    serving = [replica for replica in found.of(service.name) if replica.serves]
+    if not serving:
+        raise NotUpError(f"no {service.name} is running that could be scaled; try: invoke up")
+    numbers = free_numbers(found.of(service.name))
+    new = [next(numbers) for _ in range(service.replicas - len(serving))]
+    cause = f"{service.name} is scaled to {service.replicas}"
+    return (
+        *(step for number in new for step in create(service, cause, [number], serving[0])),
+        *(RemoveReplica(replica, cause) for replica in reversed(serving[service.replicas :])),
+    )
+
+
 MOST = 100
 """How many replicas a service can have: `server-template` in web/haproxy.cfg."""
 
@@ -92,15 +109,13 @@ def scaled(stack: Stack, name: str, replicas: int) -> Service:
     service = stack.service(name)
     if service is None:
         names = ", ".join(each.name for each in stack.services)
-        raise MisuseError(f"--scale {name}={replicas}: there is no service {name!r}; there are {names}")
+        raise MisuseError(f"{name}={replicas}: there is no service {name!r}; there are {names}")
     if replicas < 1:
-        raise MisuseError(f"--scale {name}={replicas}: at least 1; to stop the stack: invoke down")
+        raise MisuseError(f"{name}={replicas}: at least 1; to stop the stack: invoke down")
     if replicas > MOST:
-        raise MisuseError(
-            f"--scale {name}={replicas}: at most {MOST}, as many as the door has slots for (web/haproxy.cfg)"
-        )
+        raise MisuseError(f"{name}={replicas}: at most {MOST}, as many as the door has slots for (web/haproxy.cfg)")
     if replicas > 1 and (why := service.why_single):
-        raise MisuseError(f"--scale {name}={replicas}: {name} {why}, so there can be only one; try --scale {name}=1")
+        raise MisuseError(f"{name}={replicas}: {name} {why}, so there can be only one; try {name}=1")
     return replace(service, replicas=replicas)
 
 
@@ -122,7 +137,7 @@ def _create_missing(stack: Stack, found: Snapshot) -> Iterator[Step]:
 
 def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str]) -> Iterator[Step]:
     if found.of(service.name) and recreated.intersection(service.networks):
-        return create(service, "its network is created again")
+        return create(service, "its network is created again", range(1, service.replicas + 1))
     return roll(service, found, recipe)
 
 

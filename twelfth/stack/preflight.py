@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Snapshot
+    from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
 
 
@@ -26,6 +28,22 @@ def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
         if going:
             hint = f"invoke stop {going[0].id}, then: invoke up"
             raise BusyError(f"this would remove the network under a run: {names}; {hint}")
+
+
+def wait_for_runs(engine: Engine, report: Report) -> None:
+    """Return when no run goes on any more; tells which it waits for."""
+    report.step("wait for runs: --wait-for-runs")
+    told: set[str] = set()
+    while going := [run for run in engine.runs.records() if run.is_running]:
+        for run in going:
+            if run.id not in told:
+                report.detail(f"run {run.id} goes on: {shlex.join(run.command)[:60]}")
+        told |= {run.id for run in going}
+        time.sleep(ASK_EVERY)
+
+
+ASK_EVERY = 0.2
+"""Seconds between two looks at the record of runs."""
 
 
 def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -> None:

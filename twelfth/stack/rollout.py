@@ -14,7 +14,7 @@ from twelfth.model.snapshot import differences
 from twelfth.stack.steps import AdmitReplica, CreateReplica, RemoveReplica, ReplaceReplica
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
     from twelfth.model.stack import Service
@@ -30,7 +30,7 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     serving = [each for each in good if each.is_admitted]
     left = [each for each in good if not each.is_admitted]
     bad.sort(key=lambda each: each.serves)  # first those that nobody would miss
-    free = _free_numbers(found.of(service.name))
+    free = free_numbers(found.of(service.name))
     for _ in range(service.replicas - len(serving)):
         old = bad.pop(0) if bad else None
         if old and service.why_single:
@@ -48,14 +48,15 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
         yield RemoveReplica(replica, f"{service.name} is scaled to {service.replicas}")
 
 
-def create(service: Service, cause: str) -> Iterator[Step]:
-    """Yield the steps that make all replicas of a service of which there are none."""
-    for number in range(1, service.replicas + 1):
-        yield CreateReplica(service, number, cause)
+def create(service: Service, cause: str, numbers: Iterable[int], like: Replica | None = None) -> Iterator[Step]:
+    """Yield the steps that make replicas of these numbers, as the service is declared or just `like` another."""
+    for number in numbers:
+        yield CreateReplica(service, number, cause, like)
         yield AdmitReplica(service, number)
 
 
-def _free_numbers(replicas: tuple[Replica, ...]) -> Iterator[int]:
+def free_numbers(replicas: tuple[Replica, ...]) -> Iterator[int]:
+    """Yield the numbers that none of the replicas has, the lowest first."""
     taken = {replica.number for replica in replicas}
     return (number for number in itertools.count(1) if number not in taken)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import NotUpError
+from twelfth.stack.lock import holder
 from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
@@ -17,20 +18,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ReplicaStatus:
+    """One replica; `restarts` counts how often it had to be started again."""
+
+    name: str
+    state: str
+    ready: bool
+    release: str
+    restarts: int
+
+
+@dataclass(frozen=True)
 class ServiceStatus:
-    """One service; `replicas` counts those that run, `wanted` those that the Compose file asks for."""
+    """One service; `replicas` counts those that run, `ready` those that serve, `wanted` those that are asked for."""
 
     service: str
     replicas: int
+    ready: int
     wanted: int
     state: str
     health: str
     release: str
+    restarts: int
+    each: tuple[ReplicaStatus, ...]
 
 
 @dataclass(frozen=True)
 class Status:
-    """A stack; `why` is the first reason for which it is not ready, `details` what its healthchecks print as JSON."""
+    """A stack; `why` is the first reason for which it is not ready, `details` what its healthchecks print as JSON.
+
+    `deploy` says who is changing it at this moment, on this machine.
+    """
 
     project: str
     engine: str
@@ -40,6 +58,7 @@ class Status:
     release: str
     services: tuple[ServiceStatus, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
+    deploy: str = ""
 
 
 def status(engine: Engine) -> Status:
@@ -47,7 +66,8 @@ def status(engine: Engine) -> Status:
     snapshot = engine.observe()
     healths = [engine.check_health(each) for each in snapshot.replicas]
     here = tuple(filter(engine.runs_here, engine.stack.services))
-    return summary(replace(engine.stack, services=here), engine.name, snapshot, healths)
+    found = summary(replace(engine.stack, services=here), engine.name, snapshot, healths)
+    return replace(found, deploy=holder(engine.stack))
 
 
 def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Health]) -> Status:
@@ -61,14 +81,18 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
     health_of = {replica.id: health for replica, health in zip(snapshot.replicas, healths, strict=True)}
     names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.replicas)])
     details = {name: value for health in healths for name, value in health.details.items()}
-    unready = (each.reason or "its healthcheck fails" for each in healths if not each.is_ready)
-    reasons = [*unready, *_missing(stack, snapshot), str(details.get("error") or "")]
+    unready = (
+        health.reason or "its healthcheck fails"
+        for replica, health in zip(snapshot.replicas, healths, strict=True)
+        if replica.is_admitted and not health.is_ready
+    )
+    reasons = [*_missing(stack, snapshot), *unready, str(details.get("error") or "")]
     why = next(filter(None, reasons), "")
     return Status(
         project=stack.project,
         engine=engine,
         address=url(snapshot.address),
-        ready=bool(healths) and all(each.is_ready for each in healths) and not why,
+        ready=bool(healths) and not why,
         why=printable(why),
         release=_joined(one.release for one in snapshot.replicas),
         services=tuple(_service(name, stack, snapshot.of(name), health_of) for name in names if healths),
@@ -78,23 +102,30 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
 
 def _missing(stack: Stack, snapshot: Snapshot) -> list[str]:
     """Return what is missing of the replicas that are wanted, a text a service."""
-    running = {one.name: sum(each.is_running for each in snapshot.of(one.name)) for one in stack.services}
+    serving = {one.name: sum(each.serves for each in snapshot.of(one.name)) for one in stack.services}
     return [
-        f"{one.name} has {running[one.name]} of {one.replicas} replicas; try: invoke up"
+        f"{one.name} has {serving[one.name]} of {one.replicas} replicas; try: invoke up"
         for one in stack.services
-        if running[one.name] < one.replicas
+        if serving[one.name] < one.replicas
     ]
 
 
 def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: Mapping[str, Health]) -> ServiceStatus:
     declared = stack.service(name)
+    each = tuple(
+        ReplicaStatus(one.name, one.state, one.is_admitted and health_of[one.id].is_ready, one.release, one.restarts)
+        for one in replicas
+    )
     return ServiceStatus(
         service=name,
         replicas=sum(one.is_running for one in replicas),
+        ready=sum(one.ready for one in each),
         wanted=declared.replicas if declared else 0,
         state=_joined(one.state for one in replicas) or "missing",
         health=_joined("ready" if health_of[one.id].is_ready else "not ready" for one in replicas),
         release=_joined(one.release for one in replicas),
+        restarts=sum(one.restarts for one in replicas),
+        each=each,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from twelfth.model.release import BuiltRelease
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Network, Service, Volume
@@ -69,11 +70,12 @@ class RemoveResource(Step):
 
 @dataclass(frozen=True)
 class CreateReplica(Step):
-    """Make and start a replica that nobody is sent to yet."""
+    """Make and start a replica that nobody is sent to yet, from the service as declared, or just `like` another."""
 
     service: Service
     number: int
     cause: str
+    like: Replica | None = None
 
     @property
     def what(self) -> str:
@@ -121,6 +123,19 @@ class RemoveReplica(Step):
     def what(self) -> str:
         """Return `remove NAME`."""
         return f"remove {self.replica.name}"
+
+
+@dataclass(frozen=True)
+class RemoveRelease(Step):
+    """Remove a release that nothing needs any more."""
+
+    release: BuiltRelease
+    cause: str
+
+    @property
+    def what(self) -> str:
+        """Return `remove release ID`."""
+        return f"remove release {self.release.id}"
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def test_two_who_build_a_release_at_once_both_have_it(tmp_path: Path) -> None:
     for _ in range(2):
         engine.ensure_image(worker, lambda _: None)
 
-    assert [worker.image.rpartition(":")[2]] == [path.name for path in engine.releases.iterdir()]
+    assert [worker.image.rpartition(":")[2]] == [path.name for path in engine.releases_directory.iterdir()]
 
 
 def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> None:

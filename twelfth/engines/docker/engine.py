@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Engine
 from twelfth.engines.docker import client, health, images, pause, recipe, snapshot
@@ -18,12 +18,13 @@ from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import docker
 
     from twelfth.engines.contract import Runs, Say
     from twelfth.engines.docker.replica import Body
+    from twelfth.model.release import BuiltRelease
     from twelfth.model.snapshot import Health, Recipe, Replica
     from twelfth.model.stack import Service, Volume
 
@@ -98,14 +99,28 @@ class Docker(Engine):
 
     def create_replica(self, service: Service, number: int) -> Replica:
         """Create a container, join it to its networks but those on which others look for it, start it."""
-        name = f"{self.stack.project}-{service.name}-{number}"
         labels = bodies.labels(self.stack, service, number, self.recipe(service))
         body = bodies.body(self.stack, service, labels)
+        return self._create(f"{service.name}-{number}", body, bodies.endpoints(self.stack, service))
+
+    def clone_replica(self, replica: Replica, number: int) -> Replica:
+        """Create a container as another was created."""
         with docker_errors():
-            created = self.api.create_container_from_config(body, name)["Id"]
+            inspected = self.api.inspect_container(replica.id)
+            image = images.inspect(self.api, inspected["Config"]["Image"])
+        body = bodies.clone(inspected, number)
+        if image is None or image["Id"] != inspected["Image"]:  # that name means something else by now
+            body |= {"Image": inspected["Image"]}
+        return self._create(f"{replica.service}-{number}", body, bodies.endpoints_of_clone(inspected))
+
+    def _create(self, name: str, body: Body, endpoints: Mapping[str, Body]) -> Replica:
+        with docker_errors():
+            first, others = [*endpoints.items()][:1], [*endpoints.items()][1:]
+            body = body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
+            created = self.api.create_container_from_config(body, f"{self.stack.project}-{name}")["Id"]
             try:
-                for network, endpoint in [*bodies.endpoints(self.stack, service).items()][1:]:
-                    self.api.connect_container_to_network(created, network, **_snake(endpoint))
+                for network, endpoint in others:
+                    self.api.connect_container_to_network(created, network, aliases=endpoint["Aliases"])
                 self.api.start(created)
             except BaseException:
                 self.api.remove_container(created, force=True, v=True)
@@ -139,6 +154,28 @@ class Docker(Engine):
         self.stop_replica(replica)
         with docker_errors(), gone_is_fine():
             self.api.remove_container(replica.id, v=True, force=True)
+
+    def releases(self) -> tuple[BuiltRelease, ...]:
+        """Return the images of the service that the stack builds."""
+        with docker_errors():
+            found = self.api.images(self._repository) if self._repository else []
+        built = [one for each in found for one in snapshot.releases(each, self._repository)]
+        return tuple(sorted(built, key=lambda each: each.built, reverse=True))
+
+    def remove_release(self, release: str) -> bool:
+        """Remove an image that no container was made from, ended runs apart: their records need none."""
+        image = f"{self._repository}:{release}"
+        with docker_errors(), gone_is_fine():
+            users = self.api.containers(all=True, filters={"ancestor": image})
+            if not all(snapshot.is_ended_run(each) for each in users):
+                return False
+            self.api.remove_image(image, force=True)
+        return True
+
+    @property
+    def _repository(self) -> str:
+        """Return the name of the image that the stack builds, without its tag."""
+        return next((each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build), "")
 
     def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
         """Yield what the container wrote on both streams."""
@@ -174,10 +211,6 @@ class Docker(Engine):
         if service.build:
             return images.build(self.api, service.image, service.build)
         return images.pull(self.api, service.image)
-
-
-def _snake(settings: Body) -> dict[str, Any]:
-    return {name.lower(): value for name, value in settings.items()}
 
 
 def _digest(path: str) -> str:

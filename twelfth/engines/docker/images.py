@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.errors import gone_is_fine
+from twelfth.engines.docker.replica import BUILT_BY
+from twelfth.operator import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,7 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
         custom_context=True,
         tag=image,
         buildargs=dict(source.args),
+        labels={BUILT_BY: operator()},
         rm=True,
         forcerm=True,
         decode=True,

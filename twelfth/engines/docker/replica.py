@@ -21,6 +21,9 @@ Body = dict[str, Any]
 COMPOSE = "com.docker.compose."
 CONFIGS = "twelfth.configs."
 RELEASE = "twelfth.release"
+BUILT_BY = "twelfth.built-by"
+"""Label of an image: who had it built."""
+
 ADMISSION = "twelfth.admission"
 """Label: the networks where others look for the service, as JSON; a replica serves once it is on all of them."""
 
@@ -51,8 +54,7 @@ def release_of(image: str) -> str:
 
 
 def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
-    """Return the body that creates one replica of the service, on the first of its networks."""
-    first = dict([*endpoints(stack, service).items()][:1])
+    """Return the body that creates one replica of the service, but for its networks."""
     return {
         "Image": service.image,
         "Cmd": None if service.command is None else list(service.command),
@@ -63,7 +65,6 @@ def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
         "Healthcheck": service.healthcheck and _healthcheck(service.healthcheck),
         "StopTimeout": math.ceil(service.stop_grace),
         "HostConfig": _host_config(stack, service),
-        "NetworkingConfig": {"EndpointsConfig": first},
     }
 
 
@@ -91,6 +92,27 @@ def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
     names, held = network_names(stack, service), admission_networks(stack, service)
     apart = {name: {"Aliases": [service.name]} for name in names if name not in held}
     return apart or {name: {"Aliases": []} for name in names}
+
+
+def clone(inspected: Body, number: int) -> Body:
+    """Return the body that creates another container like one that is there, but for its networks."""
+    config = {name: value for name, value in inspected["Config"].items() if name not in _OWN}
+    labels = config["Labels"] | {f"{COMPOSE}container-number": str(number)}
+    return config | {"Labels": labels, "HostConfig": inspected["HostConfig"]}
+
+
+_OWN = {"Hostname", "Domainname"}
+"""What the daemon gives each container by itself."""
+
+
+def endpoints_of_clone(inspected: Body) -> dict[str, Body]:
+    """Return the networks on which another container like one that is there is made; see `endpoints`."""
+    labels, there = inspected["Config"]["Labels"], inspected["NetworkSettings"]["Networks"]
+    held, name = json.loads(labels.get(ADMISSION) or "[]"), labels[f"{COMPOSE}service"]
+    first = inspected["HostConfig"]["NetworkMode"]
+    names = sorted(there, key=lambda network: network != first)
+    apart = {network: {"Aliases": [name]} for network in names if network not in held}
+    return apart or {network: {"Aliases": []} for network in names}
 
 
 def _host_config(stack: Stack, service: Service) -> Body:

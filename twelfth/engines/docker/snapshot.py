@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.replica import ADMISSION, COMPOSE, RELEASE, release_of
+from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, release_of
+from twelfth.model.release import BuiltRelease
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import Network, Volume
-from twelfth.release import DIGITS
+from twelfth.release import is_release
 
 if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
@@ -44,6 +46,19 @@ def replica(inspected: Body, image: Body | None) -> Replica:
     )
 
 
+def releases(image: Body, repository: str) -> list[BuiltRelease]:
+    """Return the releases that a listed image has as its tags."""
+    built = datetime.fromtimestamp(image["Created"], UTC).isoformat()
+    operator = (image["Labels"] or {}).get(BUILT_BY, "")
+    tags = [release_of(tag) for tag in image["RepoTags"] or [] if tag.rpartition(":")[0] == repository]
+    return [BuiltRelease(tag, built, operator, image["Size"]) for tag in tags if is_release(tag)]
+
+
+def is_ended_run(listed: Body) -> bool:
+    """Return whether a listed container is a one-off that has ended."""
+    return (listed["Labels"].get(f"{COMPOSE}oneoff"), listed["State"]) == ("True", "exited")
+
+
 def is_labelled(inspected: Body) -> bool:
     """Return whether a container's own labels tell its release, or that it has none."""
     return RELEASE in (inspected["Config"].get("Labels") or {})
@@ -63,7 +78,7 @@ def not_admitted_on(inspected: Body) -> list[str]:
 def _tagged(image: Body | None) -> str:
     """Return the release that an image's own names tell, where its container's labels tell none."""
     tags = [release_of(name) for name in (image or {}).get("RepoTags") or []]
-    return next((tag for tag in tags if len(tag) == DIGITS and not set(tag) - set("0123456789abcdef")), "")
+    return next(filter(is_release, tags), "")
 
 
 def _address(inspected: Body) -> str:

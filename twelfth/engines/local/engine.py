@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from twelfth.engines.local.supervisord import Supervisor, program
 from twelfth.errors import NotUpError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
+from twelfth.release import is_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Runs, Say
     from twelfth.engines.local.process_spec import Spec
+    from twelfth.model.release import BuiltRelease
     from twelfth.model.snapshot import Health, Recipe, Replica
     from twelfth.model.stack import Network, Service, Stack
 
@@ -41,7 +42,7 @@ class Local(Engine):
     def __init__(self, stack: Stack) -> None:
         """Take the stack as it is declared."""
         super().__init__(replace(stack, networks=()))
-        self.releases = stack.directory / ".twelfth" / "releases"
+        self.releases_directory = stack.directory / ".twelfth" / "releases"
         self.home = stack.directory / ".twelfth" / "local" / stack.project
         self.supervisor = Supervisor(self.home)
         self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
@@ -111,26 +112,37 @@ class Local(Engine):
 
     def create_replica(self, service: Service, number: int) -> Replica:
         """Write what the process is, and have supervisord start it."""
-        name = f"{service.name}-{number}"
+        with disk_errors(self.home):
+            make_private(self.home)
+            self.ports.keep(service)
+        return self._launch(self._spec(service, number))
+
+    def clone_replica(self, replica: Replica, number: int) -> Replica:
+        """Write what another process of a replica's kind is, and have supervisord start it."""
+        return self._launch(self._placed(process_spec.clone(self._worker(replica), number)))
+
+    def _launch(self, spec: Spec) -> Replica:
+        name = f"{spec['service']}-{spec['number']}"
         with disk_errors(self.home):
             make_private(self.home, "services")
             make_private(self.home, "logs")
             try:
-                self._start(service, number, name)
+                self._start(name, spec)
             except BaseException:
                 self._remove(name)
                 raise
         return next(each for each in self._processes() if each.id == name)
 
-    def _start(self, service: Service, number: int, name: str) -> None:
+    def _start(self, name: str, spec: Spec) -> None:
         self.supervisor.start()
         self.supervisor.remove(name)
-        self.ports.keep(service)
         path = self.home / "services" / f"{name}.json"
-        write_json(path, self._spec(service, number))
+        write_json(path, spec)
         for left in (launch.counter(path), self.home / "logs" / f"{name}.log"):  # of another of that name
             left.unlink(missing_ok=True)
-        text = program(name, path, restart=service.restart, grace=math.ceil(service.stop_grace))
+        recipe = spec["recipe"]
+        grace = int(recipe["stop_grace_period"].rstrip("s"))
+        text = program(name, path, restart=recipe["restart"], grace=grace)
         path.with_suffix(".conf").write_text(text, "utf-8")
         self.supervisor.add(name)
 
@@ -165,6 +177,17 @@ class Local(Engine):
         if not self.supervisor.states():
             self.supervisor.stop()
 
+    def releases(self) -> tuple[BuiltRelease, ...]:
+        """Return the copies that are here."""
+        found = [releases.built(path) for path in self.releases_directory.glob("*/") if is_release(path.name)]
+        return tuple(sorted(found, key=lambda each: each.built, reverse=True))
+
+    def remove_release(self, release: str) -> bool:
+        """Delete a copy."""
+        with disk_errors(self.releases_directory):
+            releases.delete(self.releases_directory / release)
+        return True
+
     def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
         """Yield the log of a process."""
         from twelfth.engines.local.tail import tail
@@ -184,7 +207,7 @@ class Local(Engine):
         return LocalRuns(self.home, self._worker)
 
     def _release(self, service: Service) -> Path:
-        return self.releases / release_of(service)
+        return self.releases_directory / release_of(service)
 
     def _fill(self, service: Service) -> Callable[[str], str]:
         """Return what fills the placeholders in a text of the service's declaration."""
@@ -206,5 +229,8 @@ class Local(Engine):
 
         home = self._release(service) if service.build else self.home
         environment = inherited() | process_spec.environment(service, self._fill(service))
-        spec = process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home)
+        return self._placed(process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home))
+
+    def _placed(self, spec: Spec) -> Spec:
+        """Return a spec with a port of its own, where it is one of several behind a public one."""
         return process_spec.with_own_port(spec, tcp.free(LOOPBACK)) if spec["address"] else spec

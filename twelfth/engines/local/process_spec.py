@@ -98,6 +98,18 @@ def replica_spec(service: Service, number: int, recipe: Recipe, environment: Map
     }
 
 
+def clone(spec: Spec, number: int) -> Spec:
+    """Return what another replica is launched from, made as one that is there but for its port."""
+    recipe, mark = spec["recipe"], "environment."
+    declared = {name.removeprefix(mark): value for name, value in recipe.items() if name.startswith(mark)}
+    return spec | {
+        "number": number,
+        "command": json.loads(recipe["command"]),
+        "healthcheck": json.loads(recipe.get("healthcheck", "[]")),
+        "environment": spec["environment"] | declared | {"REPLICA": f"{spec['service']}-{number}"},
+    }
+
+
 def with_own_port(spec: Spec, port: int) -> Spec:
     """Return a spec whose replica, one of several behind a public port, listens on a port of its own."""
 

@@ -6,11 +6,13 @@ import compileall
 import os
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth import release
 from twelfth.errors import MisuseError
+from twelfth.model.release import BuiltRelease
 
 if TYPE_CHECKING:
     from twelfth.model.stack import Build
@@ -32,6 +34,17 @@ def copy(build: Build, target: Path) -> None:
         _move(staged, target)
     finally:
         delete(staged)
+
+
+def built(copy: Path) -> BuiltRelease:
+    """Return what is known of a copy."""
+    found = copy.stat()
+    try:
+        owner = copy.owner()
+    except KeyError:
+        owner = ""
+    size = sum(path.lstat().st_size for path in copy.rglob("*") if not path.is_dir())
+    return BuiltRelease(copy.name, datetime.fromtimestamp(found.st_ctime, UTC).isoformat(), owner, size)
 
 
 def delete(top: Path) -> None:

@@ -1,0 +1,84 @@
+"""What was deployed here and how it was scaled, kept in `.twelfth/`: an `up` goes by it, and a rollback."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from twelfth.errors import EngineError
+from twelfth.model.release import Deploy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from twelfth.model.stack import Stack
+
+MOST = 50
+"""How many deploys are kept."""
+
+
+@dataclass(frozen=True)
+class Deploys:
+    """The releases that were deployed, the last one last, and the numbers of replicas that the operator asked for."""
+
+    deployed: tuple[Deploy, ...] = ()
+    scale: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_deploys(stack: Stack) -> Deploys:
+    """Return what is kept; nothing where the file is not there or garbled."""
+    try:
+        values = json.loads(_path(stack).read_text("utf-8"))
+        scale = {str(name): int(number) for name, number in values["scale"].items()}
+        return Deploys(tuple(Deploy(**each) for each in values["deployed"]), scale)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return Deploys()
+
+
+def note_deploy(stack: Stack, release: str, operator: str) -> None:
+    """Note that a release serves from now on; raises `EngineError` where that cannot be written."""
+    found = read_deploys(stack)
+    if not found.deployed or found.deployed[-1].release != release:
+        now = Deploy(release, datetime.now(UTC).isoformat(timespec="seconds"), operator)
+        _write(stack, replace(found, deployed=(*found.deployed, now)[-MOST:]))
+
+
+def note_scale(stack: Stack, service: str, replicas: int) -> None:
+    """Note how many replicas a service is to have; raises `EngineError` where that cannot be written."""
+    found = read_deploys(stack)
+    _write(stack, replace(found, scale={**found.scale, service: replicas}))
+
+
+def forget_deploys(stack: Stack) -> None:
+    """Remove what is kept: nothing of the stack is left."""
+    _path(stack).unlink(missing_ok=True)
+
+
+def scaled_as_before(stack: Stack) -> Stack:
+    """Return the stack with the numbers of replicas that were asked for last, where a service still can have them."""
+    scale = read_deploys(stack).scale
+    return replace(
+        stack,
+        services=tuple(
+            replace(each, replicas=scale[each.name]) if each.name in scale and not each.why_single else each
+            for each in stack.services
+        ),
+    )
+
+
+def _write(stack: Stack, deploys: Deploys) -> None:
+    path = _path(stack)
+    staged = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        staged.write_text(json.dumps(asdict(deploys), indent=1), "utf-8")
+        staged.replace(path)
+    except OSError as error:
+        raise EngineError(f"cannot write {error.filename}: {error.strerror}; fix that, then repeat it") from error
+
+
+def _path(stack: Stack) -> Path:
+    return stack.directory / ".twelfth" / f"{stack.project}.deploys.json"

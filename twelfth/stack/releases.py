@@ -1,0 +1,78 @@
+"""Which release to go back to, and which nothing needs any more: pure decisions, and the list for `releases`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twelfth.errors import MisuseError, NotUpError
+from twelfth.stack.deploys import read_deploys
+from twelfth.stack.steps import RemoveRelease
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.release import BuiltRelease, Deploy
+
+KEPT = 5
+"""How many releases are kept, where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class ReleaseStatus:
+    """A release that is here; `serving` says whether a replica of it serves, times are ISO 8601 in UTC."""
+
+    id: str
+    built: str
+    operator: str
+    serving: bool
+    size: int
+
+
+def releases(engine: Engine) -> tuple[ReleaseStatus, ...]:
+    """Return the releases that are here, the newest first."""
+    serving = {each.release for each in engine.observe().replicas if each.serves}
+    return tuple(
+        ReleaseStatus(each.id, each.built, each.operator, each.id in serving, each.size) for each in engine.releases()
+    )
+
+
+def to_roll_back_to(engine: Engine, release: str = "") -> str:
+    """Return the release that is named, by its beginning, or else the one that was deployed before the one that serves.
+
+    Raises `MisuseError` where it is not here, and `NotUpError` where none serves or there was none before.
+    """
+    here = [each.id for each in engine.releases()]
+    if release:
+        found = [each for each in here if each.startswith(release)]
+        if len(found) != 1:
+            why = f"begins {len(found)} releases that are" if found else "is not"
+            raise MisuseError(f"rollback {release}: it {why} here; see: invoke releases")
+        return found[0]
+    serving = [each.release for each in engine.observe().replicas if each.serves and each.release]
+    if not serving:
+        raise NotUpError("no release serves that could be rolled back; try: invoke up")
+    if found_before := _before(serving[0], read_deploys(engine.stack).deployed, here):
+        return found_before
+    raise NotUpError("there is no release here that served before this one; see: invoke releases")
+
+
+def _before(serving: str, deployed: Iterable[Deploy], here: Collection[str]) -> str:
+    """Return the release that was deployed last before the one that serves, of those that are here; or nothing."""
+    order = [each.release for each in deployed]
+    last = len(order) - 1 - order[::-1].index(serving) if serving in order else len(order)
+    return next((each for each in reversed(order[:last]) if each != serving and each in here), "")
+
+
+def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
+    """Return the steps that remove the releases that nothing needs; changes nothing."""
+    used = {each.release for each in engine.observe().replicas}
+    used |= {run.release for run in engine.runs.records() if run.is_running}
+    return prunable(engine.releases(), used, keep)
+
+
+def prunable(releases: Iterable[BuiltRelease], used: Collection[str], keep: int) -> tuple[RemoveRelease, ...]:
+    """Return the steps that remove all releases but the newest `keep`, and but those that are used."""
+    old = list(releases)[keep:]
+    return tuple(RemoveRelease(each, f"the newest {keep} are kept") for each in old if each.id not in used)
