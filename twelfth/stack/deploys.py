@@ -22,10 +22,14 @@ MOST = 50
 
 @dataclass(frozen=True)
 class Deploys:
-    """The releases that were deployed, the last one last, and the numbers of replicas that the operator asked for."""
+    """The releases that were deployed, the last one last, and the numbers of replicas that the operator asked for.
+
+    `built` are the releases that were made for this stack: an image may have been made for another one.
+    """
 
     deployed: tuple[Deploy, ...] = ()
     scale: Mapping[str, int] = field(default_factory=dict)
+    built: tuple[str, ...] = ()
 
 
 def read_deploys(stack: Stack) -> Deploys:
@@ -33,7 +37,8 @@ def read_deploys(stack: Stack) -> Deploys:
     try:
         values = json.loads(_path(stack).read_text("utf-8"))
         scale = {str(name): int(number) for name, number in values["scale"].items()}
-        return Deploys(tuple(Deploy(**each) for each in values["deployed"]), scale)
+        deployed = tuple(Deploy(**each) for each in values["deployed"])
+        return Deploys(deployed, scale, tuple(map(str, values["built"])))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return Deploys()
 
@@ -44,6 +49,12 @@ def note_deploy(stack: Stack, release: str, operator: str) -> None:
     if not found.deployed or found.deployed[-1].release != release:
         now = Deploy(release, datetime.now(UTC).isoformat(timespec="seconds"), operator)
         _write(stack, replace(found, deployed=(*found.deployed, now)[-MOST:]))
+
+
+def note_build(stack: Stack, release: str) -> None:
+    """Note that a release was made for this stack; raises `EngineError` where that cannot be written."""
+    found = read_deploys(stack)
+    _write(stack, replace(found, built=tuple(dict.fromkeys((*found.built, release)))[-MOST:]))
 
 
 def note_scale(stack: Stack, service: str, replicas: int) -> None:

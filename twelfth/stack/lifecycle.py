@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.operator import operator
 from twelfth.stack import plan, preflight
-from twelfth.stack.deploys import forget_deploys, note_deploy, note_scale
+from twelfth.stack.deploys import forget_deploys, note_build, note_deploy, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.location import forget, remember
 from twelfth.stack.lock import hold_lock
@@ -74,6 +74,7 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         preflight.refuse_disturbing_runs(engine, steps)
         remember(engine)
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
+            note_build(engine.stack, _release(engine.stack))
             steps = plan_up(engine)
         if steps and wishes.waits_for_runs:
             preflight.wait_for_runs(engine, report)
@@ -90,9 +91,13 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
 
 def _note(stack: Stack, *, is_rollback: bool) -> None:
     """Note what was deployed; a rollback is none: from there, the next one goes back further."""
-    release = next((each.image.rpartition(":")[2] for each in stack.services if each.build), "")
-    if release and not is_rollback:
+    if (release := _release(stack)) and not is_rollback:
         note_deploy(stack, release, operator())
+
+
+def _release(stack: Stack) -> str:
+    """Return the release that a stack is of, an empty string where it builds nothing."""
+    return next((each.image.rpartition(":")[2] for each in stack.services if each.build), "")
 
 
 def _wait_for_all(engine: Engine, found: Snapshot, within: float) -> None:

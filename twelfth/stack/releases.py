@@ -69,7 +69,8 @@ def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     """Return the steps that remove the releases that nothing needs; changes nothing."""
     used = {each.release for each in engine.observe().replicas}
     used |= {run.release for run in engine.runs.records() if run.is_running}
-    return prunable(engine.releases(), used, keep)
+    own = read_deploys(engine.stack).built
+    return prunable([each for each in engine.releases() if each.id in own], used, keep)
 
 
 def prunable(releases: Iterable[BuiltRelease], used: Collection[str], keep: int) -> tuple[RemoveRelease, ...]:

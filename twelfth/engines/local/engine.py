@@ -183,7 +183,9 @@ class Local(Engine):
         return tuple(sorted(found, key=lambda each: each.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
-        """Delete a copy."""
+        """Delete a copy that no other stack of this directory runs from."""
+        if any(read_json(path).get("release") == release for path in self.home.parent.glob("*/services/*.json")):
+            return False
         with disk_errors(self.releases_directory):
             releases.delete(self.releases_directory / release)
         return True
