@@ -148,5 +148,6 @@ def build(engine: Engine, report: Report) -> str:
     """Make available what the stack builds, where it is not, and return the release's name."""
     images = engine.observe().images
     built = [service for service in engine.stack.services if service.build]
-    execute(engine, [EnsureImage(each, "not here yet") for each in built if each.image not in images], report)
+    if execute(engine, [EnsureImage(each, "not here yet") for each in built if each.image not in images], report):
+        note_build(engine.stack, _release(engine.stack))
     return ", ".join(service.image.rpartition(":")[2] for service in built)
