@@ -47,7 +47,7 @@ def history(project: Project) -> list[dict[str, Any]]:
 
 def records(project: Project) -> list[dict[str, Any]]:
     """Return the same from this process, in which it takes no half second."""
-    found: list[dict[str, Any]] = json.loads(views.history_json(project.runs.records()))
+    found: list[dict[str, Any]] = json.loads(views.json_array(project.runs.records()))
     return found
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import eventually
 from tests.runs.client import detached, record
+from twelfth.stack.lock import hold_lock
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -46,3 +49,34 @@ def test_down_ends_a_run(project: Project) -> None:
 
     assert f"end run {identity}: down" in project.invoke("down").stdout
     assert "stopped" == record(project, identity)["state"]
+
+
+@pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
+def test_run_waits_for_a_deploy_that_is_under_way(project: Project) -> None:
+    """A cron job never fails for that there are two releases for a moment; without a deploy they are named."""
+    project.up()
+    engine = project.engine()
+    worker = engine.stack.service("worker")
+    assert worker
+    other = replace(worker, environment=(("LEVEL", "debug"),))
+    engine.admit_replica(engine.create_replica(other, 2))
+    assert "worker-1 and worker-2 differ" in project.invoke("run", "--", "true").stderr
+
+    with hold_lock(engine.stack, "deploying"):
+        client = project.start("run", "--", "echo", "done", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert client.stderr
+        assert client.stderr.readline().startswith(b"twelfth: waiting for ")
+        engine.remove_replica(engine.replicas("worker")[1])
+        assert (b"done\n", b"") == client.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("engine_name", ["local"], indirect=True)
+def test_where_no_worker_runs_the_last_release_is_named(project: Project) -> None:
+    """It may be what the operator wants the run to be made from."""
+    project.up()
+    engine = project.engine()
+    (worker,) = engine.replicas("worker")
+    engine.remove_replica(worker)
+
+    said = project.invoke("run", "--", "true").stderr
+    assert f"no worker is running to make the run from; the last release was {worker.release}, of 2" in said

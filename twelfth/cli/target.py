@@ -113,8 +113,8 @@ class Target:
             self._is_waiting = True
             time.sleep(ASK_EVERY)
         elif isinstance(error, NotUpError) and (deployed := read_deploys(stack).deployed):
-            last = deployed[-1]
-            raise NotUpError(f"{error}; the last release was {last.release}, of {last.at}") from error
+            last, (what, _, then) = deployed[-1], str(error).partition("; ")
+            raise NotUpError(f"{what}; the last release was {last.release}, of {last.at}; {then}") from error
         else:
             raise error
 

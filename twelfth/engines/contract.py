@@ -62,6 +62,9 @@ class Engine(ABC):
     name: str
     """What `INVOKE_ENGINE` calls it; shown and recorded, never asked for."""
 
+    has_own_releases = False
+    """Whether the releases here were all made for the stacks of this directory."""
+
     admission_seconds = 0.0
     """How long whoever sends visitors may take to find a replica that was admitted."""
 

@@ -69,8 +69,9 @@ def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     """Return the steps that remove the releases that nothing needs; changes nothing."""
     used = {each.release for each in engine.observe().replicas}
     used |= {run.release for run in engine.runs.records() if run.is_running}
-    own = read_deploys(engine.stack).built
-    return prunable([each for each in engine.releases() if each.id in own], used, keep)
+    built = read_deploys(engine.stack).built
+    own = [each for each in engine.releases() if engine.has_own_releases or each.id in built]
+    return prunable(own, used, keep)
 
 
 def prunable(releases: Iterable[BuiltRelease], used: Collection[str], keep: int) -> tuple[RemoveRelease, ...]:

@@ -38,6 +38,7 @@ class Local(Engine):
     """The stack under a supervisord of its own, with everything in `.twelfth/`; it has no networks."""
 
     name = "local"
+    has_own_releases = True
 
     def __init__(self, stack: Stack) -> None:
         """Take the stack as it is declared."""
