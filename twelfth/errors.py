@@ -40,6 +40,10 @@ class NotUpError(TwelfthError):
     """The command needs a stack that is up, and it is not."""
 
 
+class NoWorkerError(NotUpError):
+    """Nothing runs that a run could be made from."""
+
+
 class IdentityError(TwelfthError):
     """A run would not be made from what serves."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.cli.command import warn
 from twelfth.engines import choose
-from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError
+from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError, NoWorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,9 +112,9 @@ class Target:
                 warn(f"waiting for {who}")
             self._is_waiting = True
             time.sleep(ASK_EVERY)
-        elif isinstance(error, NotUpError) and (deployed := read_deploys(stack).deployed):
+        elif isinstance(error, NoWorkerError) and (deployed := read_deploys(stack).deployed):
             last, (what, _, then) = deployed[-1], str(error).partition("; ")
-            raise NotUpError(f"{what}; the last release was {last.release}, of {last.at}; {then}") from error
+            raise NoWorkerError(f"{what}; the last release was {last.release}, of {last.at}; {then}") from error
         else:
             raise error
 

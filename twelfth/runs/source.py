@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.errors import IdentityError, MisuseError, NotUpError
+from twelfth.errors import IdentityError, MisuseError, NoWorkerError
 from twelfth.model.snapshot import Replica, differences
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def choose_source(engine: Engine, release: str = "", service: str = "") -> Replica:
     """Return what a run is made from: a running worker, or where none runs the built release that is named.
 
-    `service` is the one that runs are made from, by default the one that the stack builds. Raises `NotUpError` where no
-    worker runs and no release is named, and `IdentityError` where workers of different releases run and none is named,
-    or those of one release are not made alike.
+    `service` is the one that runs are made from, by default the one that the stack builds. Raises `NoWorkerError` where
+    no worker runs and no release is named, and `IdentityError` where workers of different releases run and none is
+    named, or those of one release are not made alike.
     """
     service = service or built_service(engine.stack).name
     found = sorted(engine.replicas(service), key=lambda each: each.number)
@@ -27,7 +27,7 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
     if release and not running:
         return from_release(engine.stack, release)
     if not running:
-        raise NotUpError(f"no {service} is running to make the run from; try: invoke up")
+        raise NoWorkerError(f"no {service} is running to make the run from; try: invoke up")
     if len({each.release or each.image for each in running}) > 1:
         names = ", ".join(f"{each.name} is {each.release or each.image}" for each in running)
         raise IdentityError(f"the workers disagree about the release: {names}; choose: --release ID")
