@@ -107,9 +107,7 @@ def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Pr
     docker_project.up()
 
     after = containers(docker_project)
-    assert {"worker-1"} == {
-        name.removeprefix(f"{docker_project.name}-") for name in before if before[name] != after[name]
-    }
+    assert [f"{docker_project.name}-worker-1"] == [name for name, each in before.items() if each not in after.values()]
 
 
 def inspected_run(project: Project) -> dict[str, Any]:
