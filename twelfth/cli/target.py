@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.cli.command import warn
-from twelfth.engines import choose
+from twelfth.engines import choose, preload
 from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError, NoWorkerError
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ class Target:
         from twelfth.stack.deploys import scaled_as_before
         from twelfth.stack.load import load_stack
 
-        return scaled_as_before(load_stack(self.directory, os.environ, self.release, warn))
+        with ThreadPoolExecutor(1) as pool:  # Compose takes as long to answer as the engine's client to be imported
+            stack = pool.submit(load_stack, self.directory, os.environ, self.release, warn)
+            preload(self.last.engine if self.last and self.engine_name == "auto" else self.engine_name)
+            return scaled_as_before(stack.result())
 
     @functools.cached_property
     def source(self) -> Replica:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, MisuseError
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Stack
 
 NAMES = ("local", "docker")
+
+
+def preload(name: str) -> None:
+    """Import what an engine takes a while to import."""
+    if name in ("docker", "auto"):
+        import_module("docker")
 
 
 def choose(name: str, stack: Stack) -> Engine:
