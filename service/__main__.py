@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         settings, replica = read_settings(os.environ), read_replica(os.environ)
-        listener = listen(options.host, options.port, reuse_port=options.reuse_port)
+        listener = listen(options.host, options.port)
     except SettingsError as error:
         return _refuse(str(error), 2)
     except OSError as error:
@@ -80,7 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", default=8000, type=_within(0, 65535), help="port to listen on; 0: any (default: 8000)"
     )
-    parser.add_argument("--reuse-port", action="store_true", help="share the port with other replicas")
     parser.add_argument("--threads", default=8, type=_within(1, 64), help="threads for all but hits (default: 8)")
     return parser
 

@@ -38,19 +38,14 @@ _BACKLOG = 1024
 _TICK = 0.05
 
 
-def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
-    """Return a socket that is bound to the first address of `host`; raise OSError.
-
-    With `reuse_port` the kernel spreads connections over all who bind the same port that way (socket(7)).
-    """
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to the first address of `host`; raise OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(address)
         bound.listen(_BACKLOG)  # here, where a port that is taken is still an error of its own
     except OSError:

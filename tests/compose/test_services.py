@@ -300,7 +300,7 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
                 limits=Limits(1.0, 268435456, 128),
                 healthcheck=Healthcheck(("CMD", "python", "-m", "service.health"), 5.0, 5.0, None, 3),
                 local=Local(
-                    ("python", "-m", "service", "--host", "127.0.0.1", "--port", "<port>", "--reuse-port"),
+                    ("python", "-m", "service", "--host", "127.0.0.1", "--port", "<port>"),
                     (("HOST_REDIS", "127.0.0.1"), ("PORT_REDIS", "<redis.port>")),
                     8000,
                     ("python", "-m", "service.health", "--port", "<port>"),

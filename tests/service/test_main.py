@@ -17,7 +17,7 @@ import pytest
 
 from service import health
 from service.schema import MIGRATIONS
-from tests.real_redis import RealRedis, ScriptedRedis, eventually, free_port
+from tests.real_redis import RealRedis, ScriptedRedis, eventually
 from twelfth_redis.keys import HISTORY
 from twelfth_redis.schema.revisions import required
 
@@ -113,16 +113,6 @@ def test_the_log_is_json_from_start_to_stop(serve: Callable[..., Process]) -> No
 
     assert ["start", "request", "stop"] == [line["event"] for line in [process.started, *lines]]
     assert {"one"} == {line["replica"] for line in [process.started, *lines]}
-
-
-def test_replicas_share_a_port(serve: Callable[..., Process]) -> None:
-    """With --reuse-port a second replica takes the same port, and the first may go."""
-    port = str(free_port())
-    first, second = (serve(NOWHERE, "--port", port, "--reuse-port") for _ in range(2))
-    first.signal(signal.SIGTERM)
-    first.end()
-
-    assert 200 == second.ask("/healthz").status
 
 
 def test_a_taken_port_is_one_line() -> None:
