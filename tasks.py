@@ -24,6 +24,8 @@ from twelfth.errors import MisuseError
 if TYPE_CHECKING:
     from invoke.context import Context
 
+    from twelfth.engines.contract import Engine
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -35,15 +37,24 @@ def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False)
     from twelfth.stack.status import require_address
 
     many, at_once = hits.number("--count", count or "1"), hits.number("--concurrency", concurrency)
-    url = require_address(Target(c).engine)
+    engine = Target(c).engine
+    url = require_address(engine)
     if not (count or json):
         print(hits.sentence(url))
         return
+    before = _releases(engine)
     with progress.bar(many, "hits") as advance:
         report = hits.send_hits(url, many, at_once, advance)
+    report = hits.with_releases(report, before | _releases(engine))
     print(report.json() if json else report)
     if not report.is_good:
         raise Exit(code=FAILED)
+
+
+def _releases(engine: Engine) -> dict[str, str]:
+    """Return the release of each replica by what the service signs with: its name, or its container's short id."""
+    replicas = [each for each in engine.observe().replicas if each.release]
+    return {sign: each.release for each in replicas for sign in (each.name, each.id[:12])}
 
 
 @command(help={"to": "the value to go on from"})

@@ -7,12 +7,15 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import urlsplit
 
 from twelfth.errors import MisuseError, ServiceError
+
+UNAVAILABLE = "HTTP 503"
+"""The failure of an answer that says that nothing was counted."""
 
 TIMEOUT = 10.0
 """Seconds that one request may take; the service itself answers within 1.5 when Redis is away."""
@@ -30,37 +33,72 @@ class Answer:
 
 @dataclass(frozen=True)
 class Report:
-    """What many requests got; latencies are milliseconds, `repeated` are the numbers that came more than once."""
+    """What many requests got; latencies are milliseconds, of the answered ones; `rate` is these in a second.
+
+    `moved` is how far the counter went from the first number to the last. `repeated` are the numbers that came more
+    than once, with who gave them. An answer of 503 is honest, and `unavailable` counts it; `failures` are all others.
+    """
 
     requests: int
     answered: int
     seconds: float
+    rate: float
     first: int | None
     last: int | None
-    repeated: tuple[int, ...]
+    moved: int
+    repeated: dict[int, tuple[str, ...]]
+    unavailable: int
     failures: dict[str, int]
     replicas: dict[str, int]
     latency_ms: dict[str, float]
+    releases: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
         """Return whether every request got a number that no other got."""
         return self.answered == self.requests and not self.repeated
 
+    @property
+    def verdict(self) -> str:
+        """Return what the numbers prove."""
+        if self.repeated:
+            twice = [f"{number} by {' and '.join(by)}" for number, by in self.repeated.items()]
+            return f"numbers came twice: {', '.join(twice[:EVIDENCE])}" + (" …" if len(twice) > EVIDENCE else "")
+        between = self.moved - self.answered
+        if not self.answered:
+            return "nothing was answered"
+        if not between:
+            return "all numbers distinct, and the counter moved by just as many"
+        return f"all numbers distinct; the counter moved by {between} more: other visitors, or answers that were lost"
+
     def __str__(self) -> str:
         """Return the report as a few lines for people."""
-        numbers = f": {self.first} to {self.last}" if self.answered else ""
-        twice = f"these came twice: {', '.join(map(str, self.repeated))}" if self.repeated else "none came twice"
-        lines = [f"{self.answered} of {self.requests} answered in {self.seconds:.2f} s{numbers}; {twice}"]
+        numbers = f", numbers {self.first} to {self.last}" if self.answered else ""
+        lines = [f"{self.answered} of {self.requests} answered in {self.seconds:.2f} s ({self.rate:.0f}/s){numbers}"]
         if self.answered:
             lines.append("latency, ms: " + "  ".join(f"{name} {value:.1f}" for name, value in self.latency_ms.items()))
             lines.append("by replica: " + "  ".join(f"{name} {count}" for name, count in self.replicas.items()))
+        if self.releases:
+            lines.append("by release: " + "  ".join(f"{name} {count}" for name, count in self.releases.items()))
+        lines += [f"unavailable (503): {self.unavailable}"] * bool(self.unavailable)
         lines += [f"failed: {count} x {why}" for why, count in self.failures.items()]
-        return "\n".join(lines)
+        return "\n".join([*lines, self.verdict])
 
     def json(self) -> str:
         """Return the report as one JSON object."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self) | {"good": self.is_good, "verdict": self.verdict})
+
+
+EVIDENCE = 5
+"""How many of the numbers that came twice are named."""
+
+
+def with_releases(report: Report, releases: Mapping[str, str]) -> Report:
+    """Return the report with the answers counted by release, too; `releases` tells that of a replica, by its name."""
+    counts: Counter[str] = Counter()
+    for replica, count in report.replicas.items():
+        counts[releases.get(replica, "unknown")] += count
+    return replace(report, releases=dict(sorted(counts.items())))
 
 
 def sentence(url: str) -> str:
@@ -98,18 +136,25 @@ def send_hits(url: str, count: int, concurrency: int, tell: Callable[[int], obje
 
 def report(answers: tuple[Answer, ...], seconds: float) -> Report:
     """Return what the answers prove."""
-    counted = Counter(answer.number for answer in answers if answer.number is not None)
+    givers: dict[int, list[str]] = {}
+    for answer in answers:
+        if answer.number is not None:
+            givers.setdefault(answer.number, []).append(answer.replica or "somebody")
     times = sorted(answer.seconds * 1000 for answer in answers if answer.number is not None)
+    failures = Counter(answer.failure for answer in answers if answer.failure)
     return Report(
         requests=len(answers),
         answered=len(times),
         seconds=seconds,
-        first=min(counted, default=None),
-        last=max(counted, default=None),
-        repeated=tuple(sorted(number for number, times_seen in counted.items() if times_seen > 1)),
-        failures=dict(Counter(answer.failure for answer in answers if answer.failure)),
+        rate=len(times) / seconds if seconds else 0.0,
+        first=min(givers, default=None),
+        last=max(givers, default=None),
+        moved=max(givers) - min(givers) + 1 if givers else 0,
+        repeated={number: tuple(by) for number, by in sorted(givers.items()) if len(by) > 1},
+        unavailable=failures.pop(UNAVAILABLE, 0),
+        failures=dict(failures),
         replicas=dict(sorted(Counter(answer.replica for answer in answers if answer.replica).items())),
-        latency_ms={f"p{share}": _percentile(times, share) for share in (50, 90, 99)} | {"max": max(times, default=0)},
+        latency_ms={f"p{share}": _percentile(times, share) for share in (50, 95, 99)} | {"max": max(times, default=0)},
     )
 
 

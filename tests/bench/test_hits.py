@@ -8,26 +8,47 @@ from bench.hits import Answer
 
 def test_numbers_that_came_twice_are_named() -> None:
     """A number handed out twice is the one thing that must never happen."""
-    report = hits.report((Answer(0.1, 1), Answer(0.1, 2), Answer(0.1, 2)), 1.0)
+    report = hits.report((Answer(0.1, 1), Answer(0.1, 2, replica="a"), Answer(0.1, 2, replica="b")), 1.0)
 
-    assert (2,) == report.repeated
+    assert {2: ("a", "b")} == report.repeated
     assert not report.is_good
-    assert "these came twice: 2" in str(report)
+    assert "numbers came twice: 2 by a and b" == str(report).splitlines()[-1]
+
+
+def test_movement_of_the_counter_is_compared_with_the_answers() -> None:
+    """Other visitors may have come in between; that is said, and is no failure."""
+    exact = hits.report((Answer(0.1, 4), Answer(0.1, 5)), 1.0)
+    other = hits.report((Answer(0.1, 4), Answer(0.1, 7)), 1.0)
+
+    assert (2, "all numbers distinct, and the counter moved by just as many") == (exact.moved, exact.verdict)
+    assert (4, True) == (other.moved, other.is_good)
+    assert "the counter moved by 2 more" in other.verdict
+
+
+def test_answers_are_counted_by_release() -> None:
+    """One that is gone, so that nobody knows its release, is said to be unknown."""
+    answers = (Answer(0.1, 1, replica="a"), Answer(0.1, 2, replica="b"), Answer(0.1, 3, replica="c"))
+    report = hits.with_releases(hits.report(answers, 1.0), {"a": "one", "b": "one"})
+
+    assert {"one": 2, "unknown": 1} == report.releases
+    assert "by release: one 2  unknown 1" in str(report)
 
 
 def test_failures_are_counted_by_reason_and_spoil_the_proof() -> None:
     """An answer without a number is a failure, not a gap."""
-    report = hits.report((Answer(0.1, 1), Answer(0.1, failure="HTTP 503"), Answer(0.1, failure="HTTP 503")), 1.0)
+    failed = (Answer(0.1, failure="HTTP 503"), Answer(0.1, failure="HTTP 503"), Answer(0.1, failure="reset"))
+    report = hits.report((Answer(0.1, 1), *failed), 1.0)
 
-    assert {"HTTP 503": 2} == report.failures
+    assert (2, {"reset": 1}) == (report.unavailable, report.failures)
     assert not report.is_good
+    assert {"unavailable (503): 2", "failed: 1 x reset"} < set(str(report).splitlines())
 
 
 def test_percentiles_are_nearest_rank_in_milliseconds() -> None:
     """Of 100 answers the 99th percentile is the 99th."""
     answers = tuple(Answer(number / 1000, number) for number in range(1, 101))
 
-    assert {"p50": 50.0, "p90": 90.0, "p99": 99.0, "max": 100.0} == hits.report(answers, 1.0).latency_ms
+    assert {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0} == hits.report(answers, 1.0).latency_ms
 
 
 def test_report_of_no_answer_is_still_a_report() -> None:
