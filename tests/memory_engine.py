@@ -207,8 +207,12 @@ class Memory(Engine):
         self.world.images = [image for image in self.world.images if not image.endswith(f":{release}")]
         return True
 
-    def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
-        """Yield the replica's log, as often as there is more of it."""
+    def logs(
+        self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[bytes]:
+        """Yield the replica's log, as often as there is more of it; nothing of before `since`, if all is older."""
+        if since and since > datetime.now(UTC):
+            return
         lines = self.world.logs.get(replica.name, b"").splitlines(keepends=True)
         yielded = b"".join(lines)
         yield b"".join(lines if last is None else lines[len(lines) - last :])

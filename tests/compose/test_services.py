@@ -14,6 +14,7 @@ from twelfth.model.stack import (
     Healthcheck,
     Limits,
     Local,
+    Logging,
     Mount,
     Network,
     Port,
@@ -268,6 +269,7 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
     """All values are those that twelfth's own reader gave, before Compose read the file."""
     hardened: dict[str, Any] = {"restart": "unless-stopped", "read_only": True, "cap_drop": ("ALL",)}
     hardened["security_opt"] = ("no-new-privileges:true",)
+    hardened["logging"] = Logging("json-file", (("max-file", "3"), ("max-size", "10m")))
     redis = ("redis-server", "--dir", "/data", "--appendonly", "yes")
     valkey = ("valkey-server", "--bind", "127.0.0.1", "--port", "<port>", "--dir", "<data>", "--appendonly", "yes")
     synced, guarded = ("--appendfsync", "always", "--save", ""), ("--protected-mode", "no")

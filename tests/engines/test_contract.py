@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -378,6 +379,14 @@ def test_log_is_what_was_printed(site: Site, last: int | None, lines: bytes) -> 
     assert eventually(lambda: b"two" in b"".join(engine.logs(replica, follow=False)))
 
     assert lines == b"".join(engine.logs(replica, follow=False, last=last))
+
+
+def test_log_since_a_later_moment_is_empty(site: Site) -> None:
+    """Nothing was printed after it."""
+    engine, replica = site.engine(), site.replica()
+    assert eventually(lambda: b"two" in b"".join(engine.logs(replica, follow=False)))
+
+    assert b"" == b"".join(engine.logs(replica, follow=False, since=datetime.now(UTC) + timedelta(minutes=1)))
 
 
 def test_log_that_is_followed_ends_when_the_replica_is_removed(empty: Site) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from twelfth.engines.local.tail import printed_since
 from twelfth.errors import MisuseError
 from twelfth.model.snapshot import Replica, Snapshot
 from twelfth.model.stack import Service, Stack
@@ -25,3 +27,36 @@ def test_service_without_replicas_is_refused_with_those_that_have(name: str, why
     """The refusal says what could be typed."""
     with pytest.raises(MisuseError, match=f"{name} {why}.*worker"):
         logs.replicas_of(STACK, FOUND, name)
+
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10m", NOW - timedelta(minutes=10)),
+        ("1h30m", NOW - timedelta(minutes=90)),
+        ("2d", NOW - timedelta(days=2)),
+        ("0s", NOW),
+        ("2026-11-25T11:00:00+00:00", NOW - timedelta(hours=1)),
+        ("2026-11-25T11:00:00Z", NOW - timedelta(hours=1)),
+    ],
+)
+def test_since_is_how_long_ago_or_a_time(text: str, expected: datetime) -> None:
+    """As `docker logs` has it."""
+    assert expected == logs.moment(text, NOW)
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "yesterday", "-5m", "1m1h"])
+def test_since_that_is_no_time_is_refused(text: str) -> None:
+    """With what could be typed."""
+    with pytest.raises(MisuseError, match=f"^--since {text}: say how long ago, such as 10m"):
+        logs.moment(text, NOW)
+
+
+def test_lines_since_a_moment_are_those_after_a_time() -> None:
+    """A line without one, such as of a traceback, is as old as the one before it."""
+    written = [b'{"time": "2026-11-25T11:00:00Z"}\nold\n', b'{"time": "2026-11-25T12:00:00Z"}\nTrace', b"back\n{}\n"]
+
+    assert [b'{"time": "2026-11-25T12:00:00Z"}\n', b"Traceback\n", b"{}\n"] == [*printed_since(NOW, written)]

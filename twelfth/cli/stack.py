@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command
+from twelfth.cli.command import command, number
 from twelfth.cli.progress import with_progress
 from twelfth.cli.target import Target
+from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,19 +104,35 @@ def config(c: Context, json: bool = False) -> None:
 
 @command(
     positional=["service"],
-    help={"service": "all of them when left out", "follow": "go on as it comes", "run": "of a run, by its id"},
+    help={
+        "service": "all of them when left out",
+        "follow": "go on as it comes",
+        "run": "of a run, by its id",
+        "tail": "so many lines before the end of each",
+        "since": "how long ago, such as 10m, or a time",
+    },
 )
-def logs(c: Context, service: str | None = None, follow: bool = False, run: str = "") -> None:
+def logs(
+    c: Context, service: str | None = None, follow: bool = False, run: str = "", tail: str = "", since: str = ""
+) -> None:
     """Show what a service, or a run, printed."""
+    from datetime import UTC, datetime
+
     from twelfth.runs.records import write_output
-    from twelfth.stack.logs import lines, replicas_of
+    from twelfth.stack.logs import lines, moment, replicas_of
     from twelfth.stack.status import require_up
 
+    begin: dict[str, Any] = {
+        "last": number(tail, "--tail") if tail else None,
+        "since": moment(since, datetime.now(UTC)) if since else None,
+    }
+    if run and (tail or since):
+        raise MisuseError("--tail and --since are about services; try: invoke logs --run ID | tail")
     if run:
         write_output(Target(c).engine.runs, run, follow=follow)
         return
     engine = Target(c).declared_engine
-    for line in lines(engine, replicas_of(engine.stack, require_up(engine), service or ""), follow=follow):
+    for line in lines(engine, replicas_of(engine.stack, require_up(engine), service or ""), follow=follow, **begin):
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from twelfth.compose.reader import Table, Value, as_is, cast, each, keys, matching, nested, only
 from twelfth.errors import MisuseError
-from twelfth.model.stack import Build, Healthcheck, Limits, Local, Mount, Network, Port, Service, Stack, Volume
+from twelfth.model.stack import Build, Healthcheck, Limits, Local, Logging, Mount, Network, Port, Service, Stack, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,6 +137,10 @@ def _deploy(at: Value) -> dict[str, Any]:
     return {**found, "limits": Limits(**limits)}
 
 
+def _logging(at: Value) -> Logging:
+    return Logging(**at.read(_LOGGING))
+
+
 def _local(at: Value) -> Local | None:
     """Return how a service runs without containers; Compose has not looked at what is under an `x-` key."""
     if not isinstance(at.value, dict) or "command" not in at.value:
@@ -208,6 +212,7 @@ _HEALTHCHECK: Table = {
     "start_period": _seconds,
     "retries": as_is,
 }
+_LOGGING: Table = {"driver": as_is, "options": _pairs}
 _LOCAL: Table = {
     "command": _texts,
     "environment": _local_environment,
@@ -232,6 +237,7 @@ _SERVICE: Table = {
     "cap_drop": cast(tuple),
     "security_opt": cast(tuple),
     "healthcheck": _healthcheck,
+    "logging": _logging,
     "restart": matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
     "stop_grace_period": _seconds,
     "profiles": None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from twelfth.model.release import BuiltRelease
     from twelfth.model.run import Run, RunRequest
@@ -133,10 +134,12 @@ class Engine(ABC):
         """Stop a replica, with its service's grace period, and remove it; it may be gone already."""
 
     @abstractmethod
-    def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
+    def logs(
+        self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[bytes]:
         """Yield what a replica printed, in pieces as they come; with `follow`, until it is removed.
 
-        Begins `last` lines before the end, where that is given.
+        Begins `last` lines before the end and not before `since`, where these are given.
         """
 
     @abstractmethod

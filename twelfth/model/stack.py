@@ -69,6 +69,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Logging:
+    """Who keeps what a replica prints, "" for the engine's own choice, and options such as `max-size`."""
+
+    driver: str = ""
+    options: Pairs = ()
+
+
+@dataclass(frozen=True)
 class Local:
     """How a service runs without containers (`x-local`): a command, and what its environment has instead.
 
@@ -104,6 +112,7 @@ class Service:
     security_opt: tuple[str, ...] = ()
     limits: Limits = Limits()
     healthcheck: Healthcheck | None = None
+    logging: Logging = Logging()
     restart: str = "no"
     stop_grace: float = 10.0
     local: Local | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import whole_lines
@@ -27,15 +29,40 @@ def replicas_of(stack: Stack, found: Snapshot, service: str) -> tuple[Replica, .
     return replicas
 
 
-def lines(engine: Engine, replicas: tuple[Replica, ...], *, follow: bool) -> Iterator[bytes]:
-    """Yield what the replicas printed, line by line as they come, each line behind its replica's name."""
+def lines(
+    engine: Engine,
+    replicas: tuple[Replica, ...],
+    *,
+    follow: bool,
+    last: int | None = None,
+    since: datetime | None = None,
+) -> Iterator[bytes]:
+    """Yield what the replicas printed, line by line as they come, each line behind its replica's name.
+
+    Begins `last` lines before the end of each and not before `since`, where these are given.
+    """
     width = max(len(one.name) for one in replicas)
     heads = {one.name: f"{one.name.ljust(width)} | ".encode() for one in replicas}
+    pieces = {one.name: engine.logs(one, follow=follow, last=last, since=since) for one in replicas}
     if not follow:
         for one in replicas:
-            yield from (heads[one.name] + line for line in whole_lines(engine.logs(one, follow=False)))
+            yield from (heads[one.name] + line for line in whole_lines(pieces[one.name]))
         return
-    yield from _merged({heads[one.name]: engine.logs(one, follow=True) for one in replicas})
+    yield from _merged({heads[one.name]: pieces[one.name] for one in replicas})
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Return when `--since` begins: a time of ISO 8601, this machine's where it names no zone, or `1h30m` ago.
+
+    Raises `MisuseError` for anything else.
+    """
+    if text and (ago := re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)):
+        days, hours, minutes, seconds = (int(part or 0) for part in ago.groups())
+        return now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise MisuseError(f"--since {text}: say how long ago, such as 10m or 1h30m, or a time of ISO 8601") from error
 
 
 def _merged(sources: dict[bytes, Iterator[bytes]]) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.engines.docker.values import IMAGE, STACK, WORKER, inspected
 from twelfth.engines.docker import recipe
 from twelfth.model.snapshot import differences
+from twelfth.model.stack import Logging
 
 
 def test_container_that_was_made_as_wanted_shows_no_difference() -> None:
@@ -16,6 +18,17 @@ def test_container_that_was_made_as_wanted_shows_no_difference() -> None:
     wanted = recipe.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d1"})
 
     assert () == differences(wanted, recipe.found_recipe(inspected()))
+
+
+def test_log_is_the_daemons_business_until_it_is_declared() -> None:
+    """What it keeps by itself is not held against a container; what is declared is."""
+    found = inspected()
+    found["HostConfig"]["LogConfig"] = {"Type": "local", "Config": {}}
+    declared = replace(WORKER, logging=Logging(options=(("max-size", "1m"),)))
+    silent, bounded = (recipe.wanted_recipe(STACK, each, IMAGE, {"/etc/a": "d1"}) for each in (WORKER, declared))
+
+    assert () == differences(silent, recipe.found_recipe(found))
+    assert ("logging",) == differences(bounded, recipe.found_recipe(found))
 
 
 @pytest.mark.parametrize(

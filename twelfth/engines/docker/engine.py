@@ -19,6 +19,7 @@ from twelfth.model.stack import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     import docker
 
@@ -177,12 +178,14 @@ class Docker(Engine):
         """Return the name of the image that the stack builds, without its tag."""
         return next((each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build), "")
 
-    def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
+    def logs(
+        self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[bytes]:
         """Yield what the container wrote on both streams."""
         from twelfth.engines.docker import logs
 
         with docker_errors():
-            yield from (data for _, data in logs.output(self.api, replica.id, follow=follow, last=last))
+            yield from (data for _, data in logs.output(self.api, replica.id, follow=follow, last=last, since=since))
 
     def check_health(self, replica: Replica) -> Health:
         """Run the container's healthcheck in it."""

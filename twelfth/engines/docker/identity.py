@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
     from twelfth.model.run import RunRequest
 
-SERVICE_ONLY = ("command", "healthcheck", "restart", "init", "port.", "stop_grace_period")
+SERVICE_ONLY = ("logging", "command", "healthcheck", "restart", "init", "port.", "stop_grace_period")
 """What of a worker's recipe belongs to serving, and not to the release or its configuration."""
 
 IN_RECIPE = {"CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}

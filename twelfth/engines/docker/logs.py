@@ -13,14 +13,18 @@ from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     import docker
     import requests
 
 
-def output(api: docker.APIClient, name: str, *, follow: bool, last: int | None = None) -> Iterator[tuple[int, bytes]]:
+def output(
+    api: docker.APIClient, name: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+) -> Iterator[tuple[int, bytes]]:
     """Yield (STDOUT or STDERR, bytes); with `follow`, until the container has ended.
 
+    Begins `last` lines before the end and not before `since`, where these are given.
     To be called within `docker_errors`.
     """
     inspected = api.inspect_container(name)
@@ -29,6 +33,7 @@ def output(api: docker.APIClient, name: str, *, follow: bool, last: int | None =
     terminal = inspected["Config"]["Tty"]
     url = f"{api.base_url}/v{api.api_version}/containers/{name}/logs"
     wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
+    wanted |= {"since": f"{since.timestamp():.9f}"} if since else {}
     with api.get(url, params=wanted, stream=True, timeout=None) as answer:
         _refuse_failed(answer)
         read = answer.raw.read1 if follow else answer.raw.read  # what comes, line by line, or in large pieces

@@ -72,6 +72,7 @@ def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iter
         "read_only": str(bool(host.get("ReadonlyRootfs"))),
         "cap_drop": json.dumps(sorted(host.get("CapDrop") or [])),
         "security_opt": json.dumps(sorted(host.get("SecurityOpt") or [])),
+        "logging": _logging(host.get("LogConfig") or {}),
         "restart": (host.get("RestartPolicy") or {}).get("Name") or "no",
         "limits.cpus": str((host.get("NanoCpus") or 0) / NANO),
         "limits.memory": str(host.get("Memory") or 0),
@@ -86,6 +87,11 @@ def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iter
         },
         **mounts,
     }
+
+
+def _logging(config: Body) -> str:
+    """Return a driver and its options as text; the daemon chooses where none is declared."""
+    return json.dumps(config, sort_keys=True) if config.get("Type") else UNKNOWN
 
 
 def _env(config: Body) -> dict[str, str]:

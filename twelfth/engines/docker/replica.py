@@ -133,7 +133,15 @@ def _host_config(stack: Stack, service: Service) -> Body:
         "Memory": limits.memory or 0,
         "PidsLimit": limits.pids,
         "RestartPolicy": {"Name": service.restart},
+        "LogConfig": _log_config(service),
     }
+
+
+def _log_config(service: Service) -> Body:
+    """Return where the daemon keeps a replica's log; options without a driver are those of its usual one."""
+    declared = service.logging
+    driver = declared.driver or ("json-file" if declared.options else "")
+    return {"Type": driver, "Config": dict(declared.options)}
 
 
 def _mount(stack: Stack, mount: Mount) -> Body:

@@ -31,6 +31,7 @@ OWN_SETTINGS: Body = {
     "ContainerIDFile": "",
     "Init": True,
     "Links": None,
+    "LogConfig": {"Type": "json-file", "Config": {"max-file": "2", "max-size": "128m"}},
     "PortBindings": {},
     "PublishAllPorts": False,
     "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},

@@ -25,6 +25,7 @@ from twelfth.release import is_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from twelfth.engines.contract import Runs, Say
@@ -191,12 +192,15 @@ class Local(Engine):
             releases.delete(self.releases_directory / release)
         return True
 
-    def logs(self, replica: Replica, *, follow: bool, last: int | None = None) -> Iterator[bytes]:
-        """Yield the log of a process."""
-        from twelfth.engines.local.tail import tail
+    def logs(
+        self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[bytes]:
+        """Yield the log of a process; a line is as old as the `time` of the last one that is a JSON object with one."""
+        from twelfth.engines.local.tail import printed_since, tail
 
         path = self.home / "logs" / f"{replica.name}.log"
-        yield from tail(path, lambda: follow and replica.name in self.supervisor.states(), last)
+        pieces = tail(path, lambda: follow and replica.name in self.supervisor.states(), last)
+        yield from printed_since(since, pieces) if since else pieces
 
     def check_health(self, replica: Replica) -> Health:
         """Run the healthcheck that the process was launched with."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 RECORD_SIZE = 512
 """Bytes of a record, reserved before the run starts so that a full disk cannot take its end away."""
 
+LIMIT = 256 << 20
+"""Bytes of a run's output that are kept."""
+
 
 class Recorder:
     """The directory of one run, as its monitor writes it."""
@@ -25,6 +28,7 @@ class Recorder:
         self.directory, self.keeps_stdout = directory, keeps_stdout
         self.cut = ""
         """Why what is kept of the output ends before the output does, or an empty string."""
+        self._kept = 0
         self._log: IO[bytes] | None = (directory / "output").open("wb", buffering=0)
         self._staged = directory / "end.json.new"
         self._staged.write_bytes(b" " * RECORD_SIZE)
@@ -43,9 +47,12 @@ class Recorder:
 
     def write(self, stream: int, data: bytes) -> None:
         """Keep what the run printed; a full disk ends what is kept: half a frame would garble all that follows."""
+        if self._kept > LIMIT:
+            self._log, self.cut = None, f"the limit of {LIMIT >> 20} MiB"
         if self._log and (stream != multiplex.STDOUT or self.keeps_stdout):
             try:
                 _write_all(self._log, multiplex.frame(stream, data))
+                self._kept += len(data)
             except OSError as error:
                 self._log, self.cut = None, error.strerror or str(error)
 

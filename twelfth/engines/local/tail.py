@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from twelfth.engines.lines import whole_lines
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 PIECE = 1 << 16
@@ -36,6 +40,27 @@ def tail(path: Path, goes_on: Callable[[], bool], last: int | None = None) -> It
         if last_look:
             return
         time.sleep(POLL)
+
+
+def printed_since(moment: datetime, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a log that were printed at a moment or later.
+
+    A line is a JSON object with a `time` of ISO 8601, or as old as the last one before it that is.
+    """
+    is_late = False
+    for line in whole_lines(pieces):
+        if time_ := _time(line):
+            is_late = time_ >= moment
+        if is_late:
+            yield line
+
+
+def _time(line: bytes) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(json.loads(line)["time"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if found.tzinfo else found.astimezone()
 
 
 def _last_lines(path: Path, count: int) -> tuple[int, int]:
