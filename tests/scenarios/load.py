@@ -1,0 +1,162 @@
+"""Visitors who hit the door without a pause, while something happens to the stack, and what each of them got.
+
+With `TWELFTH_SCENARIOS=full` there are as many hits as docs/deploys.md reports of, and the limits are those of a
+machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from bench import hits
+from tests.real_redis import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FULL = os.environ.get("TWELFTH_SCENARIOS") == "full"
+VISITORS = 16
+PAUSE = 0.0 if FULL else 0.04
+"""Seconds that each visitor rests after an answer: what is done meanwhile shall not take for ever on two processors."""
+
+HITS = 20_000 if FULL else 3_000
+SLOWEST_MS = 250 if FULL else 2_000
+"""What docs/deploys.md promises on a machine that does nothing else, and what shows a gap on one that is busy."""
+
+TIMEOUT = 10.0
+"""Seconds that one answer may take."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What one request got: a number, or why there is none; `began` is on the monotonic clock."""
+
+    began: float
+    seconds: float
+    number: int | None = None
+    replica: str = ""
+    failure: str = ""
+
+    @property
+    def ended(self) -> float:
+        """Return when the answer was there."""
+        return self.began + self.seconds
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What many hits prove; `moved` is by how much the counter moved meanwhile."""
+
+    hits: tuple[Hit, ...]
+    seconds: float
+    moved: int
+
+    @property
+    def numbers(self) -> list[int]:
+        """Return the numbers that were answered."""
+        return [hit.number for hit in self.hits if hit.number is not None]
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Return how many requests failed, by why."""
+        return dict(Counter(hit.failure for hit in self.hits if hit.failure))
+
+    @property
+    def repeated(self) -> int:
+        """Return how many numbers were answered to more than one."""
+        return len(self.numbers) - len(set(self.numbers))
+
+    @property
+    def slowest_ms(self) -> float:
+        """Return the longest time that an answer took, in milliseconds."""
+        return max(hit.seconds for hit in self.hits) * 1000
+
+    @property
+    def replicas(self) -> set[str]:
+        """Return who answered."""
+        return {hit.replica for hit in self.hits if hit.replica}
+
+    def __str__(self) -> str:
+        """Return the figures as one line."""
+        return (
+            f"{len(self.hits)} hits, {len(self.hits) / self.seconds:.0f}/s, {self.failures or 'none'} failed, "
+            f"slowest {self.slowest_ms:.0f} ms, {len(set(self.numbers))} distinct, counter moved {self.moved}, "
+            f"{len(self.replicas)} replicas"
+        )
+
+
+class Load:
+    """Visitors at work between `__enter__` and `__exit__`; each keeps its connection as a browser does."""
+
+    def __init__(self, url: str, visitors: int = VISITORS, pause: float = PAUSE) -> None:
+        """Take the door's address, how many come at a time, and for how many seconds each rests after an answer."""
+        self.url, self.pause = url, pause
+        self.hits: list[Hit] = []
+        self._enough = threading.Event()
+        self._threads = [threading.Thread(target=self._visit, daemon=True) for _ in range(visitors)]
+
+    def __enter__(self) -> Self:
+        """Send the visitors."""
+        self._before, self._began = counted(self.url), time.monotonic()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Send them home, when each has its answer."""
+        self._enough.set()
+        for thread in self._threads:
+            thread.join()
+        self._seconds = time.monotonic() - self._began
+
+    def reach(self, count: int, seconds: float = 120) -> None:
+        """Return when that many hits have been answered since the start."""
+        eventually(lambda: len(self.hits) >= count, seconds)
+
+    def figures(self) -> Figures:
+        """Return what came of it, after the end."""
+        return Figures(tuple(self.hits), self._seconds, counted(self.url) - 1 - self._before)
+
+    def _visit(self) -> None:
+        with contextlib.closing(_connection(self.url)) as connection:
+            while not self._enough.wait(self.pause):
+                self.hits.append(_hit(connection))
+
+
+def counted(url: str) -> int:
+    """Hit once, and return the number."""
+    return int(hits.sentence(url).removeprefix("Hello World! ").partition(" ")[0])
+
+
+def longest_gap(found: Iterable[Hit], since: float) -> float:
+    """Return for how many seconds after a moment nobody got a number."""
+    return min((hit.ended for hit in found if hit.number is not None and hit.began >= since), default=1e9) - since
+
+
+def _hit(connection: http.client.HTTPConnection) -> Hit:
+    began = time.monotonic()
+    try:
+        connection.request("GET", "/", headers={"Accept": "application/json"})
+        answer = connection.getresponse()
+        body = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return Hit(began, time.monotonic() - began, failure=str(error) or type(error).__name__)
+    seconds, replica = time.monotonic() - began, answer.headers.get("X-Served-By", "")
+    if answer.status != http.HTTPStatus.OK:
+        return Hit(began, seconds, replica=replica, failure=f"HTTP {answer.status}")
+    return Hit(began, seconds, int(json.loads(body)["hits"]), replica)
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    where = urlsplit(url)
+    return http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT)
