@@ -11,7 +11,7 @@ import pytest
 from bench import hits
 from tests.conftest import eventually
 from twelfth.engines.lines import whole_lines
-from twelfth.errors import MisuseError
+from twelfth.errors import MisuseError, ServiceError
 from twelfth.runs.source import choose_source
 from twelfth.stack.status import require_address, status
 
@@ -73,6 +73,15 @@ def test_killed_worker_is_back(serving: Project) -> None:
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: process_of(serving, "worker-1") not in {0, pid})
     assert eventually(lambda: status(serving.engine()).ready)
+    assert eventually(lambda: is_answered(serving))
+
+
+def is_answered(project: Project) -> bool:
+    """Return whether a visitor gets through the door, which takes a moment to see that a worker is back."""
+    try:
+        return bool(hits.sentence(require_address(project.engine())))
+    except ServiceError:
+        return False
 
 
 def test_log_is_read_from_its_end(serving: Project) -> None:
