@@ -11,7 +11,15 @@ from twelfth.model.run import RunRequest
 
 @pytest.mark.parametrize(
     ("code", "seconds", "limit", "expected"),
-    [(124, 2, "1", 124), (137, 12, "1", 124), (137, 0.5, "1", 137), (0, 2, "1", 0), (137, 2, "", 137), (3, 2, "1", 3)],
+    [
+        (124, 2, "1", 124),
+        (137, 12, "1", 124),
+        (137, 0.4, "1", 137),
+        (124, 0.6, "1", 124),
+        (0, 2, "1", 0),
+        (137, 2, "", 137),
+        (3, 2, "1", 3),
+    ],
 )
 def test_exit_code_tells_a_timeout_from_a_kill(code: int, seconds: float, limit: str, expected: int) -> None:
     """124 only where the time was over."""

@@ -57,6 +57,10 @@ def _state(run: Body) -> str:
     return "failed" if run["State"]["ExitCode"] else "done"
 
 
+LATE = 0.5
+"""Seconds by which a busy daemon may note late that a container has started."""
+
+
 def exit_code(run: Body) -> int:
     """Return how a run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
     return TIMED_OUT if timed_out(run) else int(run["State"]["ExitCode"])
@@ -65,7 +69,7 @@ def exit_code(run: Body) -> int:
 def timed_out(run: Body) -> bool:
     """Return whether a run was ended because its time was over: `timeout` exits so, and it took that long."""
     limit = (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout")
-    return run["State"]["ExitCode"] in {TIMED_OUT, KILLED} and bool(limit) and seconds(run) >= float(limit or 0)
+    return run["State"]["ExitCode"] in {TIMED_OUT, KILLED} and bool(limit) and seconds(run) >= float(limit or 0) - LATE
 
 
 def seconds(run: Body) -> float:
