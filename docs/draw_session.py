@@ -19,6 +19,7 @@ COMMANDS = (
     "run -- python -c 'print(6 * 7)'",
     "backup",
     "history",
+    "scale worker=2",
     "status",
 )
 
