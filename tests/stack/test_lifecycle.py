@@ -361,7 +361,7 @@ def test_only_replica_is_put_back_where_the_new_one_cannot_be_made(serving: Proj
     with pytest.raises(type(error)):
         serving.up()
 
-    assert ["stop web-1", "start web-1"] == serving.world.done
+    assert ["stop web-1", "stop web-1", "start web-1"] == serving.world.done
     assert before == serving.ids()
     assert all(each.serves for each in serving.engine().observe().replicas)
 
@@ -373,7 +373,22 @@ def test_only_replica_is_put_back_where_the_new_one_does_not_get_ready(serving: 
     with pytest.raises(EngineError, match="web-2 is exited"):
         serving.up()
 
-    assert ["stop web-1", "create web-2", "remove web-2", "start web-1"] == serving.world.done
+    assert ["stop web-1", "create web-2", "remove web-2", "stop web-1", "start web-1"] == serving.world.done
+
+
+def test_only_replica_is_put_back_where_its_stop_is_interrupted(serving: Project) -> None:
+    """The engine goes on stopping it, whatever becomes of who asked for that."""
+    serving.edit("web", environment=(("A", "1"),))
+
+    class Interrupted(Memory):
+        def stop_replica(self, replica: Replica) -> None:
+            super().stop_replica(replica)
+            if "stop web-1" not in self.world.done[:-1]:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lifecycle.up(Interrupted(serving.stack, serving.world), Recorded())
+    assert ["web-1"] == [each.name for each in serving.engine().replicas("web") if each.serves]
 
 
 def test_two_at_once_are_one(project: Project) -> None:

@@ -121,8 +121,8 @@ class _Executor:
 
     def replace(self, service: Service, number: int, old: Replica) -> None:
         """Replace a replica in its place; whatever goes wrong, the old one is put back."""
-        self.engine.stop_replica(old)
         try:
+            self.engine.stop_replica(old)
             self.engine.create_replica(service, number)
             self.admit(service, number)
         except BaseException:
@@ -130,6 +130,7 @@ class _Executor:
                 if replica.number == number:
                     self.engine.remove_replica(replica)
             if old.is_running:
+                self.engine.stop_replica(old)  # it may be stopping still, and would do so after its start
                 self.engine.start_replica(old)
             raise
         self.engine.remove_replica(old)
