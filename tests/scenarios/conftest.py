@@ -17,6 +17,6 @@ def tell(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 
     def print_figures(text: str) -> None:
         with capfd.disabled():
-            sys.stdout.write(f"\n{text}\n")
+            sys.stdout.write(f"{text}\n")
 
     return print_figures

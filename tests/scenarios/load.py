@@ -21,7 +21,7 @@ from bench import hits
 from tests.real_redis import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from tests.conftest import Project
 
 FULL = os.environ.get("TWELFTH_SCENARIOS") == "full"
 VISITORS = 16
@@ -122,6 +122,11 @@ class Load:
         """Return when that many hits have been answered since the start."""
         eventually(lambda: len(self.hits) >= count, seconds)
 
+    def settle(self, seconds: float, many: int = 50) -> None:
+        """Return when as many hits one after the other got their numbers, all of them sent from now on."""
+        since = time.monotonic()
+        eventually(lambda: _are_good(self.hits[-many:], since), seconds)
+
     def figures(self) -> Figures:
         """Return what came of it, after the end."""
         return Figures(tuple(self.hits), self._seconds, counted(self.url) - 1 - self._before)
@@ -132,14 +137,19 @@ class Load:
                 self.hits.append(_hit(connection))
 
 
+def change(project: Project, text: str, name: str = "service/app.py") -> None:
+    """Append some text to a file of the project, which makes another release."""
+    path = project.directory / name
+    path.write_text(f"{path.read_text('utf-8')}{text}\n", "utf-8")
+
+
 def counted(url: str) -> int:
     """Hit once, and return the number."""
     return int(hits.sentence(url).removeprefix("Hello World! ").partition(" ")[0])
 
 
-def longest_gap(found: Iterable[Hit], since: float) -> float:
-    """Return for how many seconds after a moment nobody got a number."""
-    return min((hit.ended for hit in found if hit.number is not None and hit.began >= since), default=1e9) - since
+def _are_good(found: list[Hit], since: float) -> bool:
+    return all(hit.began >= since and not hit.failure for hit in found)
 
 
 def _hit(connection: http.client.HTTPConnection) -> Hit:

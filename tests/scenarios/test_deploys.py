@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.scenarios.load import FULL, HITS, SLOWEST_MS, Load
+from tests.scenarios.load import FULL, HITS, SLOWEST_MS, Load, change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,12 +23,6 @@ NEVER_READY = """
 def ready(*_: object) -> Answer:
     return Answer(503, "Not yet.", {"error": "it waits for what never comes"})
 """
-
-
-def change(project: Project, text: str, name: str = "service/app.py") -> None:
-    """Append some text to a file of the project, which makes another release."""
-    path = project.directory / name
-    path.write_text(f"{path.read_text('utf-8')}{text}\n", "utf-8")
 
 
 def assert_nobody_noticed(figures: Figures) -> None:

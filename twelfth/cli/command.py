@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ HELP = {
 }
 """What options are for that several commands have."""
 
-INTERRUPTED, BROKEN_PIPE, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 1, 2, 125
+INTERRUPTED, BROKEN_PIPE, TERMINATED, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 143, 1, 2, 125
 
 TAKING_WORDS: set[str] = set()
 """The commands that take words after `--`."""
@@ -94,10 +95,11 @@ command = functools.partial(task, klass=Command)
 
 
 def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool) -> Callable[..., Any]:
-    """Return the body with our errors and Ctrl-C translated into Invoke's clean exit: the one place for it."""
+    """Return the body with our errors, Ctrl-C and TERM translated into Invoke's clean exit: the one place for it."""
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        before = signal.signal(signal.SIGTERM, _terminate)
         try:
             if "--" in sys.argv and not takes_words:
                 raise MisuseError(f"{body.__name__} takes nothing after --; see: invoke --help {body.__name__}")
@@ -113,10 +115,22 @@ def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool)
         except OSError as error:
             what = f"{error.filename}: " if error.filename else ""
             raise _exit(f"{what}{error.strerror or error}; fix that and repeat it", ENGINE_FAILED) from error
+        except _TerminatedError:
+            raise _exit("terminated; to see where it stands: invoke status", TERMINATED) from None
         except KeyboardInterrupt:
             raise _exit("interrupted; to see where it stands: invoke status", INTERRUPTED) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     return wrapped
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came: as with Ctrl-C, what is half done is put back on the way out."""
+
+
+def _terminate(*_: object) -> None:
+    raise _TerminatedError
 
 
 def _exit(message: str, code: int) -> Exit:
