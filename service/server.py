@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from waitress import create_server, wasyncore  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
-from waitress.parser import HTTPRequestParser  # type: ignore[import-untyped]
+from waitress.parser import (  # type: ignore[import-untyped]
+    HTTPRequestParser,
+    ParsingError,
+    TransferEncodingNotImplemented,
+)
 from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
 
 from service.app import COUNTED, is_hit
@@ -35,6 +39,8 @@ DRAIN_SECONDS = 8.0
 QUIET_SECONDS = 0.3
 """How long a connection without a request is still listened to while stopping: what was on its way arrives."""
 _BACKLOG = 1024
+_LARGEST_HEADER = 16384
+"""Bytes, as at the door: a thousand connections may hold as many, and the loop reads them while all others wait."""
 _TICK = 0.05
 
 
@@ -46,6 +52,8 @@ def listen(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it: an urgent byte that is the last (tcp(7)) would otherwise keep the poll loop awake.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         bound.bind(address)
         bound.listen(_BACKLOG)  # here, where a port that is taken is still an error of its own
     except OSError:
@@ -57,6 +65,27 @@ def listen(host: str, port: int) -> socket.socket:
 class _Request(HTTPRequestParser):  # type: ignore[misc]
     outcome: Outcome | None = None
     """What became of it, if it is a hit and was counted."""
+    expect_continue: bool
+
+    def received(self, data: bytes) -> int:
+        """Take what came, and return how much of it; a client whose request is complete is not told to go on.
+
+        waitress would tell it, and then wait for a body that nobody sends.
+        """
+        consumed: int = super().received(data)
+        if self.completed:
+            self.expect_continue = False
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read it; what the standard library stumbles over is the client's mistake, and so is a foreign coding.
+
+        waitress answers the former with nothing and the latter with 501 (RFC 9112, section 6.3, wants 400).
+        """
+        try:
+            super().parse_header(header_plus)
+        except (ValueError, TransferEncodingNotImplemented) as error:
+            raise ParsingError("The request cannot be understood") from error
 
 
 class _Task(WSGITask):  # type: ignore[misc]
@@ -88,6 +117,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     task_class = _Task
     error_task_class = ErrorTask
 
+    def handle_expt(self) -> None:
+        """Say nothing of urgent data, which is read like all other."""
+
 
 class Server:
     """Serves one application on one listening socket until `stop` is called, in the thread that made it.
@@ -111,6 +143,7 @@ class Server:
             backlog=_BACKLOG,
             connection_limit=1000,
             channel_timeout=60,
+            max_request_header_size=_LARGEST_HEADER,
             max_request_body_size=65536,  # nothing here reads a body
             ident=None,
         )

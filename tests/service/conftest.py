@@ -92,6 +92,17 @@ class Process:
         self.port = int(self.started["port"])
         self._connections: list[HTTPConnection] = []
 
+    @property
+    def resident(self) -> int:
+        """Return how much memory it holds, in KiB."""
+        command = ["ps", "-o", "rss=", "-p", str(self._process.pid)]
+        return int(subprocess.run(command, capture_output=True, check=True).stdout)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Give each line of the log as it is written, until the process ends."""
+        assert self._process.stdout is not None
+        yield from map(json.loads, self._process.stdout)
+
     def ask(self, path: str = "/") -> Reply:
         """Return the reply to one GET on a connection of its own."""
         asked = HTTPConnection("127.0.0.1", self.port, timeout=10)
