@@ -66,6 +66,8 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
     outcome: Outcome | None = None
     """What became of it, if it is a hit and was counted."""
     expect_continue: bool
+    path = ""
+    """waitress logs it of a client that has gone, and has none where the request could not be parsed."""
 
     def received(self, data: bytes) -> int:
         """Take what came, and return how much of it; a client whose request is complete is not told to go on.
