@@ -25,6 +25,7 @@ WORKER = '''
 
 import os
 import signal
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -33,6 +34,8 @@ class Handler(BaseHTTPRequestHandler):
         print("received", self.path, flush=True)
         if self.path == "/garbles":
             self.wfile.write(b"no HTTP\\r\\n\\r\\n")
+        elif self.path == "/hangs":
+            time.sleep(60)
         elif self.path != "/breaks":
             self.send_response(503 if self.path == "/refuses" else 200)
             self.end_headers()
@@ -61,7 +64,7 @@ def status(door: Project, path: str) -> int:
         return client.getresponse().status
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/breaks", 502), ("/garbles", 502), ("/refuses", 503)])
+@pytest.mark.parametrize(("path", "expected"), [("/breaks", 502), ("/garbles", 502), ("/refuses", 503), ("/hangs", 504)])
 def test_request_that_reached_a_worker_is_sent_to_none_again(door: Project, path: str, expected: int) -> None:
     """Whatever becomes of it there: the worker may have counted it."""
     answered = status(door, path)
