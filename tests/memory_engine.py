@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import STDERR, STDOUT, Engine, Runs, Session, waiting
@@ -42,7 +43,7 @@ class World:
 
     `done` names each change in its order, such as `create worker-1`. `failures` has what such a change raises, before
     anything is changed; `dying` has the last words of services whose new replicas end at once, with exit code 1.
-    `healths` has what healthchecks say.
+    `healths` has what healthchecks say, `refusals` what checks of a configuration say, by service.
     """
 
     replicas: dict[str, Replica] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class World:
     failures: dict[str, BaseException] = field(default_factory=dict)
     dying: dict[str, str] = field(default_factory=dict)
     healths: dict[str, Health] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -116,6 +118,11 @@ class Memory(Engine):
             **{f"environment.{name}": value for name, value in service.environment},
             **{f"network.{name}": "joined" for name in service.networks},
             **{f"port.{port.published}": port.host for port in service.ports},
+            **{
+                f"config.{mount.target}": Path(mount.source).read_text("utf-8")
+                for mount in service.mounts
+                if mount.kind == "config"
+            },
         }
 
     def ensure_image(self, service: Service, say: Say) -> None:
@@ -150,6 +157,7 @@ class Memory(Engine):
             release=service.image.rpartition(":")[2] if service.build else "",
             image=service.image,
             address=f"{service.ports[0].host}:{service.ports[0].published}" if service.ports else "",
+            is_reloadable=any(mount.kind == "config" for mount in service.mounts),
             is_admitted=bool(service.why_single) or not self.stack.networks_to_dependants(service),
         )
         if words := self.world.dying.get(service.name):
@@ -169,6 +177,20 @@ class Memory(Engine):
         """Have visitors find it."""
         if not self.world.replicas[replica.name].is_admitted:
             self.world.change(f"admit {replica.name}", replica.name, is_admitted=True)
+
+    def check_reload(self, service: Service, replica: Replica) -> None:
+        """Raise what the world says of the service's configuration."""
+        if words := self.world.refusals.get(service.name):
+            raise EngineError(f"{replica.name} refuses its configuration ({words}); it serves on as it was")
+
+    def reload_replica(self, service: Service, replica: Replica) -> None:
+        """Have it loaded what the files hold now."""
+        self.check_reload(service, replica)
+        recipe = self.recipe(service)
+        self.world.change(f"reload {replica.name}", replica.name, recipe=recipe)
+        self.world.logs[replica.name] += "".join(
+            content for name, content in recipe.items() if name.startswith("config.")
+        ).encode()
 
     def stop_replica(self, replica: Replica) -> None:
         """Have it exit."""

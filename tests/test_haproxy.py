@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import shutil
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import make_project, require
+from tests.conftest import eventually, make_project, require
+from twelfth.engines.docker.engine import Docker
+from twelfth.errors import EngineError
+from twelfth.model.stack import Reload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import docker
 
     from tests.conftest import Project
 
@@ -64,7 +72,9 @@ def status(door: Project, path: str) -> int:
         return client.getresponse().status
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/breaks", 502), ("/garbles", 502), ("/refuses", 503), ("/hangs", 504)])
+@pytest.mark.parametrize(
+    ("path", "expected"), [("/breaks", 502), ("/garbles", 502), ("/refuses", 503), ("/hangs", 504)]
+)
 def test_request_that_reached_a_worker_is_sent_to_none_again(door: Project, path: str, expected: int) -> None:
     """Whatever becomes of it there: the worker may have counted it."""
     answered = status(door, path)
@@ -90,3 +100,123 @@ def test_client_that_does_not_finish_its_request_is_cut_off(door: Project) -> No
         lines = list(clients.map(lambda later: first_line(int(door.environment["PORT"]), later), (b"", b"x")))
 
     assert [b"HTTP/1.1 408 Request Time-out"] * 2 == lines
+
+
+def header(door: Project) -> str | None:
+    """Return a header of an answer that only the door's settings can have given."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(door.environment["PORT"]), 10)) as client:
+        client.request("GET", "/")
+        return client.getresponse().headers["X-Door"]
+
+
+def identity(door: Project) -> str:
+    """Return the id of the door's container."""
+    (found,) = door.engine().replicas("web")
+    return found.id
+
+
+def api(door: Project) -> docker.APIClient:
+    """Return the client of the engine."""
+    engine = door.engine()
+    assert isinstance(engine, Docker)
+    return engine.api
+
+
+def leave_check(door: Project, replica: str) -> None:
+    """Leave a container as the check of a client that was killed does."""
+    (found,) = door.engine().replicas("web")
+    api(door).create_container(found.image, name=f"{door.name}-{replica}-check")
+
+
+@contextlib.contextmanager
+def settings(door: Project, line: str) -> Iterator[None]:
+    """Have one line more in the public part of the door's settings, in a new file as editors write it."""
+    file = door.directory / "web" / "haproxy.cfg"
+    before, new = file.read_text("utf-8"), file.with_name("new")
+    new.write_text(before.replace("frontend public\n", f"frontend public\n    {line}\n"), "utf-8")
+    new.replace(file)
+    try:
+        yield
+    finally:
+        file.write_text(before, "utf-8")
+
+
+@contextlib.contextmanager
+def visitors(door: Project) -> Iterator[list[int]]:
+    """Give the statuses of a light load, which goes on meanwhile."""
+    statuses: list[int] = []
+    is_over = threading.Event()
+
+    def visit() -> None:
+        while not is_over.wait(0.005):
+            statuses.append(status(door, "/"))
+
+    with ThreadPoolExecutor(2) as pool:
+        going = [pool.submit(visit) for _ in range(2)]
+        try:
+            yield statuses
+        finally:
+            is_over.set()
+        for each in going:
+            each.result()
+
+
+def test_changed_settings_are_loaded_and_no_visitor_notices(door: Project) -> None:
+    """The container stays, and another `up` has nothing to do."""
+    before = identity(door)
+    with settings(door, "http-response set-header X-Door two"):
+        assert header(door) is None
+        with visitors(door) as statuses:
+            door.up("worker=2")
+            assert eventually(lambda: header(door) == "two")
+
+        assert ["reload web-1: config./usr/local/etc/haproxy/haproxy.cfg changed"] == door.steps()
+        assert {200} == set(statuses)
+        assert [] == door.plan("worker=2")
+        assert before == identity(door)
+
+
+def test_settings_that_the_door_refuses_touch_nothing(door: Project) -> None:
+    """It serves on, and would be started again, with what it has."""
+    door.up("worker=2")
+    before, engine = identity(door), door.engine()
+    with settings(door, "htp-response set-header X-Door three"):
+        with pytest.raises(EngineError, match=r"unknown keyword 'htp-response'.*; it serves on as it was; fix that"):
+            door.up("worker=2")
+        (replica,) = engine.replicas("web")
+        engine.stop_replica(replica)
+        engine.start_replica(replica)
+        assert eventually(lambda: engine.check_health(replica).is_ready)
+
+    assert before == identity(door)
+    assert [] == door.plan("worker=2")
+
+
+def test_settings_that_were_not_loaded_to_the_end_are_loaded_by_the_next_up(door: Project) -> None:
+    """Even where the file is by then what it was."""
+    door.up("worker=2")
+    before, engine = identity(door), door.engine()
+    (replica,), web = engine.replicas("web"), engine.stack.service("web")
+    assert web
+    with settings(door, "http-response set-header X-Door four"), pytest.raises(EngineError):
+        engine.reload_replica(replace(web, reload=Reload("SIGNONE")), replica)  # the file is there, the signal fails
+
+    leave_check(door, "web-1")
+    door.up("worker=2")
+    assert ["reload web-1: config./usr/local/etc/haproxy/haproxy.cfg changed"] == door.steps()
+    assert [] == door.plan("worker=2")
+    assert before == identity(door)
+
+
+def test_door_whose_settings_are_lost_is_replaced(door: Project) -> None:
+    """It could not be started again; whoever empties `.twelfth/` gets a new one."""
+    door.up("worker=2")
+    shutil.rmtree(door.directory / ".twelfth" / "docker")
+
+    assert ["replace web-1 by web-2: config./usr/local/etc/haproxy/haproxy.cfg changed"] == door.plan("worker=2")
+    door.up("worker=2")
+    assert [] == door.plan("worker=2")
+    leave_check(door, "web-2")
+    door.down()
+    assert [] == api(door).containers(all=True, filters={"name": f"{door.name}-"})
+    assert [] == list((door.directory / ".twelfth" / "docker").rglob("haproxy.cfg"))

@@ -18,6 +18,7 @@ from twelfth.model.stack import (
     Mount,
     Network,
     Port,
+    Reload,
     Service,
     Stack,
     Volume,
@@ -88,6 +89,8 @@ HONOURED = [
     ),
     ("x-local: {command: [a], healthcheck: [b]}", "local", Local(("a",), healthcheck=("b",))),
     ("x-release: [a, '60']", "release_command", ("a", "60")),
+    ("x-reload: {signal: SIGHUP}", "reload", Reload("SIGHUP")),
+    ("x-reload: {signal: SIGUSR2, check: [a, -c]}", "reload", Reload("SIGUSR2", ("a", "-c"))),
     ("x-any: {of: [thing]}", "restart", "no"),
 ]
 REFUSED = [
@@ -155,6 +158,14 @@ REFUSED = [
     ),
     ("x-local: {command: [a], environment: [A=1]}", "x-local.environment must be a mapping; write NAME: value"),
     ("x-local: {command: [a], port: many}", "x-local.port is many; write a port, such as 8000"),
+    ("x-reload: SIGHUP", "x-reload.signal is missing; add it, such as SIGHUP"),
+    ("x-reload: {check: [a]}", "x-reload.signal is missing; add it, such as SIGHUP"),
+    ("x-reload: {signal: 1}", "x-reload.signal is 1; write a signal, such as SIGHUP"),
+    ("x-reload: {signal: SIGHUP, shell: b}", "x-reload.shell is not honoured by twelfth; remove it"),
+    (
+        "x-reload: {signal: SIGHUP, check: a -c}",
+        "x-reload.check must be a list of texts; write [program, argument, ...], and quote numbers",
+    ),
     ("x-release: a b", "x-release must be a list of texts; write [program, argument, ...], and quote numbers"),
 ]
 
@@ -324,6 +335,7 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
                     ("CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8404/"), 5.0, 2.0, None, 3
                 ),
                 stop_grace=15.0,
+                reload=Reload("SIGUSR2", ("haproxy", "-c", "-f", haproxy)),
                 **hardened,
             ),
         ),

@@ -25,7 +25,7 @@ from twelfth.engines.local.engine import Local
 from twelfth.errors import EngineError, IdentityError, NotUpError
 from twelfth.model.snapshot import differences
 from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Service
+from twelfth.model.stack import Mount, Reload, Service
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
 from twelfth.stack import lifecycle, load
@@ -284,6 +284,56 @@ def test_replica_that_was_stopped_is_started_again(empty: Site) -> None:
 
     engine.start_replica(before)
     assert eventually(lambda: [(before.id, True)] == [(each.id, each.is_running) for each in engine.replicas("app")])
+
+
+def configured(site: Site) -> Path:
+    """Create all, with a configuration file whose check wants a greeting in it; return the file."""
+    file = site.stack.directory / "app.cfg"
+    file.write_text("hello one\n", "utf-8")
+    script = "trap 'cat /etc/app.cfg' USR1; cat /etc/app.cfg; while :; do sleep 0.1; done"
+    app = replace(
+        site.app,
+        command=("sh", "-c", script),
+        mounts=(Mount("config", "/etc/app.cfg", str(file), read_only=True),),
+        reload=Reload("SIGUSR1", ("sh", "-c", "echo checking; grep hello /etc/app.cfg || { echo rude; exit 3; }")),
+    )
+    site.stack = replace(site.stack, services=(app,))
+    site.create()
+    return file
+
+
+def test_replica_loads_a_changed_configuration_when_it_is_told_to(empty: Site) -> None:
+    """The same one, and not before, however the file was written; an engine without such files says so."""
+    file, before = configured(empty), empty.replica()
+    (new := file.with_name("new")).write_text("hello two\n", "utf-8")
+    new.replace(file)  # as editors and git do
+    engine = empty.engine()
+    if not before.is_reloadable:
+        with pytest.raises(EngineError, match="app-1 cannot load its configuration anew"):
+            engine.reload_replica(empty.app, before)
+        return
+    assert ("config./etc/app.cfg",) == differences(engine.recipe(empty.app) or {}, empty.replica().recipe)
+
+    engine.check_reload(empty.app, before)
+    engine.reload_replica(empty.app, before)
+    after = empty.replica()
+    assert (before.id, True) == (after.id, after.is_reloadable)
+    assert () == differences(engine.recipe(empty.app) or {}, after.recipe)
+    assert eventually(lambda: b"hello two\n" in b"".join(engine.logs(after, follow=False)))
+
+
+def test_configuration_that_its_check_refuses_is_not_loaded(empty: Site) -> None:
+    """The check's last words are told, and the replica is as it was."""
+    file, before = configured(empty), empty.replica()
+    file.write_text("go away\n", "utf-8")
+    empty.world.refusals["app"] = "rude"
+    engine = empty.engine()
+
+    words = "rude" if before.is_reloadable else "cannot load"
+    for attempt in (engine.check_reload, engine.reload_replica):
+        with pytest.raises(EngineError, match=words):
+            attempt(empty.app, before)
+    assert before == empty.replica()
 
 
 def test_replica_that_had_to_be_started_again_says_how_often(empty: Site) -> None:

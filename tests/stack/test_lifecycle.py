@@ -16,7 +16,7 @@ from tests.memory_engine import Memory, World
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
 from twelfth.model.snapshot import Health, Replica
-from twelfth.model.stack import Build, Mount, Network, Port, Service, Stack, Volume
+from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, plan
@@ -425,6 +425,57 @@ def test_own_port_is_not_taken(serving: Project) -> None:
         serving.edit("web", environment=(("A", "1"),))
 
         assert ["stop web-1", "create web-2", "remove web-1"] == serving.up()
+
+
+@pytest.fixture
+def configured(project: Project) -> Project:
+    """Return a project that is up, and whose door has a configuration file that has changed since."""
+    file = project.stack.directory / "door.cfg"
+    file.write_text("one", "utf-8")
+    mount = Mount("config", "/etc/door.cfg", str(file), read_only=True)
+    project.edit("web", mounts=(mount,), reload=Reload("SIGHUP", ("door", "--check")))
+    project.up()
+    file.write_text("two", "utf-8")
+    return project
+
+
+def test_changed_configuration_is_loaded_once_and_the_door_stays(configured: Project) -> None:
+    """The same replica, after what it depends on; another `up` has nothing to do."""
+    before = configured.ids()
+    configured.edit("worker", environment=(("A", "1"),))
+    rolled = [MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"]
+
+    assert [*rolled, "reload web-1"] == configured.up()
+    assert before["web-1"] == configured.ids()["web-1"]
+    assert [] == configured.plan()
+
+
+def test_configuration_that_is_refused_stops_everything(configured: Project) -> None:
+    """Before anything of the deploy is touched; when it is right, the next `up` goes on."""
+    configured.world.refusals["web"] = "unknown keyword"
+    configured.edit("worker", environment=(("A", "1"),))
+
+    assert "(unknown keyword)" in refused(configured.up, EngineError, configured)
+    configured.world.refusals.clear()
+    assert "reload web-1" in configured.up()
+
+
+def test_reload_that_was_ended_is_done_by_the_next(configured: Project) -> None:
+    """What was not loaded is not taken for loaded."""
+    configured.world.failures["reload web-1"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        configured.up()
+    configured.world.failures.clear()
+
+    assert ["reload web-1"] == configured.up()
+
+
+def test_reloaded_replica_that_is_not_ready_is_told(configured: Project) -> None:
+    """It stays; there is no other."""
+    configured.world.healths["web-1"] = Health(is_ready=False, output="no backend")
+
+    with pytest.raises(EngineError, match=r"web-1 is not ready after 0.1 s \(no backend\)"):
+        configured.up(within=0.1)
 
 
 def test_another_port_that_is_taken_keeps_the_door(serving: Project, taken: int) -> None:

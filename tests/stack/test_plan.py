@@ -9,7 +9,7 @@ import pytest
 
 from twelfth.errors import MisuseError
 from twelfth.model.snapshot import UNKNOWN, Replica, Snapshot
-from twelfth.model.stack import Build, Mount, Network, Port, Service, Stack, Volume
+from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
 from twelfth.stack import plan
 
 REDIS = Service("redis", "redis:8", networks=("back",), mounts=(Mount("volume", "/data", "data"),))
@@ -75,6 +75,67 @@ def test_changed_recipe_replaces_only_that_service_and_names_what_changed() -> N
     changed = {**RECIPES, "worker": {"image": "worker image", "environment.A": "2"}}
 
     assert rolled("environment.A changed") == steps(CONVERGED, recipes=changed)
+
+
+CONFIGURED = {**RECIPES, "web": {**RECIPES["web"], "config./etc/a": "one", "config./etc/b": "one"}}
+WITH_RELOAD = replace(STACK, services=(REDIS, WORKER, replace(WEB, reload=Reload("SIGHUP"))))
+
+
+def configured(**changes: object) -> Snapshot:
+    """Return a stack whose door can be reloaded, and has an older content of one of its configuration files."""
+    door = replica("web", recipe={**CONFIGURED["web"], "config./etc/a": "zero"}, is_reloadable=True)
+    return replace(CONVERGED, replicas=(*CONVERGED.replicas[:2], replace(door, **changes)))  # type: ignore[arg-type]
+
+
+def test_changed_configuration_file_is_loaded_by_the_replica_that_is_there() -> None:
+    """Where its service says how; what changed is the cause."""
+    assert ["reload web-1: config./etc/a changed"] == steps(configured(), WITH_RELOAD, CONFIGURED)
+
+
+@pytest.mark.parametrize(
+    ("stack", "changes", "cause"),
+    [
+        (STACK, {}, "config./etc/a changed"),
+        (WITH_RELOAD, {"is_reloadable": False}, "config./etc/a changed"),
+        (WITH_RELOAD, {"state": "exited (1)"}, "config./etc/a changed"),
+        (WITH_RELOAD, {"recipe": {**CONFIGURED["web"], "environment.A": "0"}}, "environment.A changed"),
+        (
+            WITH_RELOAD,
+            {"recipe": {**CONFIGURED["web"], "environment.A": "0", "config./etc/a": "zero"}},
+            "config./etc/a, environment.A changed",
+        ),
+        (WITH_RELOAD, {"recipe": RECIPES["web"]}, "config./etc/a, config./etc/b changed"),
+        (WITH_RELOAD, {"recipe": {**CONFIGURED["web"], "config./etc/c": "one"}}, "config./etc/c changed"),
+    ],
+    ids=[
+        "nobody said how",
+        "not a copy of ours",
+        "it ended",
+        "not a file",
+        "not only a file",
+        "new files",
+        "lost file",
+    ],
+)
+def test_replica_that_cannot_be_reloaded_is_replaced(stack: Stack, changes: dict[str, object], cause: str) -> None:
+    """A file that was mounted can change under a replica that runs; nothing else can."""
+    assert [f"replace web-1 by web-2: {cause}"] == steps(configured(**changes), stack, CONFIGURED)
+
+
+def test_each_replica_that_stays_is_reloaded_and_no_other() -> None:
+    """One that is to go, or that nobody is sent to yet, needs nothing new."""
+    recipes = {**RECIPES, "worker": {**RECIPES["worker"], "config./etc/a": "one"}}
+    stack = replace(STACK, services=(REDIS, replace(WORKER, replicas=2, reload=Reload("SIGHUP")), WEB))
+    old = replica("worker", recipe={**recipes["worker"], "config./etc/a": "zero"}, is_reloadable=True)
+    workers = (old, replace(old, number=2), replace(old, number=3), replace(old, number=4, is_admitted=False))
+    found = replace(CONVERGED, replicas=(CONVERGED.replicas[0], *workers, CONVERGED.replicas[2]))
+
+    assert [
+        "reload worker-1: config./etc/a changed",
+        "reload worker-2: config./etc/a changed",
+        "remove worker-4: it was never admitted",
+        "remove worker-3: worker is scaled to 2",
+    ] == steps(found, stack, recipes)
 
 
 def test_what_the_engine_cannot_tell_is_not_held_against_a_replica() -> None:

@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from twelfth.compose.reader import Table, Value, as_is, cast, each, keys, matching, nested, only
 from twelfth.errors import MisuseError
-from twelfth.model.stack import Build, Healthcheck, Limits, Local, Logging, Mount, Network, Port, Service, Stack, Volume
+from twelfth.model.stack import (
+    Build,
+    Healthcheck,
+    Limits,
+    Local,
+    Logging,
+    Mount,
+    Network,
+    Port,
+    Reload,
+    Service,
+    Stack,
+    Volume,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +35,7 @@ if TYPE_CHECKING:
     from twelfth.compose.reader import Reader
     from twelfth.model.stack import Pairs
 
-_NAMES = {"stop_grace_period": "stop_grace", "x-local": "local", "x-release": "release_command"}
+_NAMES = {"stop_grace_period": "stop_grace", "x-local": "local", "x-release": "release_command", "x-reload": "reload"}
 """What the model calls a key of a service, where that is not Compose's name for it."""
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
@@ -151,6 +164,13 @@ def _local(at: Value) -> Local | None:
     return Local(**{"command": (), **found}, port=int(port) if port.isdecimal() else None)
 
 
+def _reload(at: Value) -> Reload | None:
+    if not isinstance(at.value, dict) or "signal" not in at.value:
+        at.refuse("signal", "is missing; add it, such as SIGHUP")
+        return None
+    return Reload(**{"signal": "", **at.read(_RELOAD)})
+
+
 def _texts(at: Value) -> tuple[str, ...]:
     if isinstance(at.value, list) and all(isinstance(text, str) for text in at.value):
         return tuple(at.value)
@@ -219,6 +239,7 @@ _LOCAL: Table = {
     "port": matching("[0-9]+", "write a port, such as 8000"),
     "healthcheck": _texts,
 }
+_RELOAD: Table = {"signal": matching("SIG[A-Z0-9]+", "write a signal, such as SIGHUP"), "check": _texts}
 _SERVICE: Table = {
     "image": as_is,
     "build": _build,
@@ -243,6 +264,7 @@ _SERVICE: Table = {
     "profiles": None,
     "x-local": _local,
     "x-release": _texts,
+    "x-reload": _reload,
 }
 _TOP: Table = {
     "name": as_is,

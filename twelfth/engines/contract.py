@@ -9,6 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from twelfth.errors import EngineError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 
 STDOUT, STDERR = 1, 2
+NO_RELOAD = "{} cannot load its configuration anew; remove it, then: invoke up"
 
 
 def waiting(identity: str, grace: float) -> str:
@@ -120,6 +123,20 @@ class Engine(ABC):
     @abstractmethod
     def admit_replica(self, replica: Replica) -> None:
         """Have visitors, and the services that depend on this one, find the replica from now on."""
+
+    def check_reload(self, service: Service, replica: Replica) -> None:  # noqa: ARG002 - by default none can
+        """Raise `EngineError` where the service's own check refuses its configuration files as they are now.
+
+        The replica does not see them meanwhile.
+        """
+        raise EngineError(NO_RELOAD.format(replica.name))
+
+    def reload_replica(self, service: Service, replica: Replica) -> None:  # noqa: ARG002 - by default none can
+        """Have a replica that `is_reloadable` load its service's configuration files as they are now, and serve on.
+
+        Raises `EngineError` where the service's check refuses them, and has changed nothing then.
+        """
+        raise EngineError(NO_RELOAD.format(replica.name))
 
     @abstractmethod
     def stop_replica(self, replica: Replica) -> None:

@@ -26,7 +26,7 @@ class Replica:
     """One replica that an engine found, whoever made it and whether it still runs.
 
     One that is not `is_admitted` was made and is not found by visitors yet. `restarts` counts how often the engine had
-    to start it again.
+    to start it again. `is_reloadable` says that its configuration files can be changed under it.
     """
 
     service: str
@@ -40,6 +40,7 @@ class Replica:
     address: str = ""
     is_admitted: bool = True
     restarts: int = 0
+    is_reloadable: bool = False
 
     @property
     def name(self) -> str:

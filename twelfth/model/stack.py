@@ -92,6 +92,17 @@ class Local:
 
 
 @dataclass(frozen=True)
+class Reload:
+    """How a replica takes changed configuration files without being replaced (`x-reload`).
+
+    `signal` has its process load them, such as SIGHUP; `check` is a command that refuses those that it cannot take.
+    """
+
+    signal: str
+    check: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Service:
     """One long-running part of the stack, as many replicas as asked for."""
 
@@ -116,6 +127,7 @@ class Service:
     restart: str = "no"
     stop_grace: float = 10.0
     local: Local | None = None
+    reload: Reload | None = None
     release_command: tuple[str, ...] = ()
     """What is run from a new release before anything of it serves (`x-release`), as Heroku's release phase is
     (https://devcenter.heroku.com/articles/release-phase)."""

@@ -19,6 +19,7 @@ from twelfth.stack.steps import (
     CreateResource,
     DeleteRun,
     EnsureImage,
+    ReloadReplica,
     RemoveRelease,
     RemoveReplica,
     RemoveResource,
@@ -100,6 +101,9 @@ class _Executor:
                 self.admit(service, number)
             case ReplaceReplica(service, number, old):
                 self.replace(service, number, old)
+            case ReloadReplica(service, replica):
+                self.engine.reload_replica(service, replica)
+                wait_until_ready(self.engine, replica, self.within)
             case RemoveReplica(replica):
                 self.engine.remove_replica(replica)
 

@@ -76,6 +76,7 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
             note_build(engine.stack, _release(engine.stack))
             steps = plan_up(engine)
+        preflight.refuse_configuration(engine, steps)
         if steps and wishes.waits_for_runs:
             preflight.wait_for_runs(engine, report)
         within = wishes.ready_within

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, MisuseError
-from twelfth.stack.steps import CreateReplica, RemoveResource, ReplaceReplica
+from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, ReplaceReplica
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,3 +54,10 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -
         if f"port.{port.published}" not in own and (why := tcp.why_taken(port.host, port.published)):
             hint = f"stop what listens there, or: PORT={port.published + 1} invoke up"
             raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
+
+
+def refuse_configuration(engine: Engine, steps: Iterable[Step]) -> None:
+    """Raise `EngineError` where the steps would have a replica load configuration files that it cannot take."""
+    for step in steps:
+        if isinstance(step, ReloadReplica):
+            engine.check_reload(step.service, step.replica)

@@ -2,7 +2,8 @@
 
 A new replica is made beside the old ones, and admitted when it is ready; only then an old one is drained and removed,
 and the next one comes. So what served serves until something better does (docs/deploys.md). Where there can be only
-one, because it publishes a port or keeps data, the new one takes the old one's place.
+one, because it publishes a port or keeps data, the new one takes the old one's place. One of which nothing has changed
+but configuration files, which its service says how to load, stays.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from twelfth.model.snapshot import differences
-from twelfth.stack.steps import AdmitReplica, CreateReplica, RemoveReplica, ReplaceReplica
+from twelfth.stack.steps import AdmitReplica, CreateReplica, ReloadReplica, RemoveReplica, ReplaceReplica
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,9 +27,12 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     good: list[Replica] = []
     bad: list[Replica] = []
     for replica in found.of(service.name):
-        (good if replica.is_running and not differences(recipe, replica.recipe) else bad).append(replica)
+        (good if replica.is_running and _can_have(service, recipe, replica) else bad).append(replica)
     serving = [each for each in good if each.is_admitted]
     left = [each for each in good if not each.is_admitted]
+    for replica in serving[: service.replicas]:
+        if differences(recipe, replica.recipe):
+            yield ReloadReplica(service, replica, _cause(recipe, replica))
     bad.sort(key=lambda each: each.serves)  # first those that nobody would miss
     free = free_numbers(found.of(service.name))
     for _ in range(service.replicas - len(serving)):
@@ -59,6 +63,15 @@ def free_numbers(replicas: tuple[Replica, ...]) -> Iterator[int]:
     """Yield the numbers that none of the replicas has, the lowest first."""
     taken = {replica.number for replica in replicas}
     return (number for number in itertools.count(1) if number not in taken)
+
+
+def _can_have(service: Service, recipe: Recipe, replica: Replica) -> bool:
+    """Return whether a replica has the recipe, or can have it by being reloaded."""
+    changed = differences(recipe, replica.recipe)
+    files = {name for name in recipe.keys() & replica.recipe.keys() if name.startswith("config.")}
+    return not changed or bool(
+        service.reload and replica.is_reloadable and replica.serves and files.issuperset(changed)
+    )
 
 
 def _cause(recipe: Recipe, old: Replica) -> str:

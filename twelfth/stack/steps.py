@@ -113,6 +113,20 @@ class ReplaceReplica(Step):
 
 
 @dataclass(frozen=True)
+class ReloadReplica(Step):
+    """Have a replica load its configuration files, which have changed, and wait until it is ready."""
+
+    service: Service
+    replica: Replica
+    cause: str
+
+    @property
+    def what(self) -> str:
+        """Return `reload NAME`."""
+        return f"reload {self.replica.name}"
+
+
+@dataclass(frozen=True)
 class RemoveReplica(Step):
     """Stop a replica, with its grace period, and remove it."""
 

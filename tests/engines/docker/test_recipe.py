@@ -54,6 +54,14 @@ def test_difference_is_found_and_named(path: tuple[str, ...], value: object, nam
     assert (name,) == differences(wanted, recipe.found_recipe(found))
 
 
+def test_configuration_that_was_loaded_later_counts_for_the_one_it_was_made_with() -> None:
+    """Its labels cannot change."""
+    wanted = recipe.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d2"})
+
+    assert ("config./etc/a",) == differences(wanted, recipe.found_recipe(inspected()))
+    assert () == differences(wanted, recipe.found_recipe(inspected(), {"/etc/a": "d2"}))
+
+
 def test_container_of_composes_is_not_held_to_what_it_cannot_tell() -> None:
     """Compose does not record what a configuration file held."""
     found = inspected()

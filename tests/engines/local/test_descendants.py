@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import eventually
-from twelfth.engines.local.json_file import write_json
+from twelfth.engines.json_file import write_json
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.session import LocalSession
 from twelfth.engines.local.supervisord import Supervisor, program

@@ -14,8 +14,8 @@ from bench import hits
 from tests.conftest import make_project
 from tests.runs.client import run
 from twelfth.engines import tcp
+from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import supervisord
-from twelfth.engines.local.json_file import read_json, write_json
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:

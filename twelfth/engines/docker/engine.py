@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-from pathlib import Path
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import client, health, images, pause, recipe, snapshot
+from twelfth.engines.docker import client, configs, health, images, pause, recipe, reload, snapshot
 from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
-from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker.replica import COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     import docker
@@ -67,9 +67,12 @@ class Docker(Engine):
 
     def recipe(self, service: Service) -> Recipe:
         """Return what a container of the service would be made from: its image's content, its settings, its files."""
-        configs = {mount.target: _digest(mount.source) for mount in service.mounts if mount.kind == "config"}
+        return self._recipe(service, configs.read(service))
+
+    def _recipe(self, service: Service, contents: Mapping[str, bytes]) -> Recipe:
         with docker_errors():
-            return recipe.wanted_recipe(self.stack, service, images.inspect(self.api, service.image), configs)
+            image = images.inspect(self.api, service.image)
+            return recipe.wanted_recipe(self.stack, service, image, configs.digests(contents))
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build the service's image from its context, or pull it."""
@@ -100,9 +103,17 @@ class Docker(Engine):
 
     def create_replica(self, service: Service, number: int) -> Replica:
         """Create a container, join it to its networks but those on which others look for it, start it."""
-        labels = bodies.labels(self.stack, service, number, self.recipe(service))
-        body = bodies.body(self.stack, service, labels)
-        return self._create(f"{service.name}-{number}", body, bodies.endpoints(self.stack, service))
+        contents, copies = configs.read(service), configs.copies(self.stack, service.name, number)
+        copies.write(service, contents)
+        labels = bodies.labels(self.stack, service, number, self._recipe(service, contents))
+        own = labels | ({COPIES: str(copies.home)} if contents else {})
+        body = bodies.body(self.stack, copies.mounted_by(service), own)
+
+        def keep(created: str) -> None:
+            if contents:
+                copies.keep(created, configs.digests(contents))
+
+        return self._create(f"{service.name}-{number}", body, bodies.endpoints(self.stack, service), keep)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
         """Create a container as another was created."""
@@ -114,12 +125,19 @@ class Docker(Engine):
             body |= {"Image": inspected["Image"]}
         return self._create(f"{replica.service}-{number}", body, bodies.endpoints_of_clone(inspected))
 
-    def _create(self, name: str, body: Body, endpoints: Mapping[str, Body]) -> Replica:
+    def _create(
+        self,
+        name: str,
+        body: Body,
+        endpoints: Mapping[str, Body],
+        before_start: Callable[[str], None] = lambda _: None,
+    ) -> Replica:
         with docker_errors():
             first, others = [*endpoints.items()][:1], [*endpoints.items()][1:]
             body = body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
             created = self.api.create_container_from_config(body, f"{self.stack.project}-{name}")["Id"]
             try:
+                before_start(created)
                 for network, endpoint in others:
                     self.api.connect_container_to_network(created, network, aliases=endpoint["Aliases"])
                 self.api.start(created)
@@ -140,6 +158,17 @@ class Docker(Engine):
                     self.api.disconnect_container_from_network(replica.id, network)
                 self.api.connect_container_to_network(replica.id, network, aliases=[replica.service])
 
+    def check_reload(self, service: Service, replica: Replica) -> None:
+        """Run the service's check in a container of its own, within the replica's network."""
+        reload.check(self.api, self.stack, service, replica, configs.read(service))
+
+    def reload_replica(self, service: Service, replica: Replica) -> None:
+        """Write the container's configuration files, where they pass the check, and send it the service's signal."""
+        if service.reload is None:
+            super().reload_replica(service, replica)
+        else:
+            reload.reload(self.api, self.stack, service, replica, service.reload.signal)
+
     def stop_replica(self, replica: Replica) -> None:
         """Stop a container with its grace period."""
         with docker_errors(), gone_is_fine():
@@ -155,6 +184,9 @@ class Docker(Engine):
         self.stop_replica(replica)
         with docker_errors(), gone_is_fine():
             self.api.remove_container(replica.id, v=True, force=True)
+        reload.remove_check(self.api, self.stack, replica)
+        if not self.replicas(replica.service):  # a run may still be made from one that was removed by a deploy
+            shutil.rmtree(configs.home(self.stack, replica.service), ignore_errors=True)
 
     def releases(self) -> tuple[BuiltRelease, ...]:
         """Return the images of the service that the stack builds."""
@@ -208,16 +240,11 @@ class Docker(Engine):
 
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
-        return snapshot.replica(inspected, image)
+        found = snapshot.replica(inspected, image, configs.loaded(inspected))
+        own = configs.copies(self.stack, found.service, found.number)
+        return replace(found, is_reloadable=configs.are_writable(inspected, own))
 
     def _build_or_pull(self, service: Service) -> Iterator[str]:
         if service.build:
             return images.build(self.api, service.image, service.build)
         return images.pull(self.api, service.image)
-
-
-def _digest(path: str) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise EngineError(f"cannot read {path}: {error.strerror}; put it there, then: invoke up") from error

@@ -104,7 +104,7 @@ HINTS = (
 )
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, length: int = LENGTH) -> str:
     """Return a message on one line and not too long."""
     line = " ".join(text.split())
-    return line if len(line) <= LENGTH else f"{line[: LENGTH - 3]}..."
+    return line if len(line) <= length else f"{line[: length - 3]}..."

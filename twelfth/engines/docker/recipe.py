@@ -7,6 +7,7 @@ Answers are those of `GET /containers/{id}/json` and `GET /images/{name}/json`
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.replica import ADMISSION, CONFIGS, NANO, body, network_names
@@ -46,15 +47,20 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
     )
 
 
-def found_recipe(inspected: Body) -> Recipe:
-    """Return what a container was made from, whoever made it."""
+def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
+    """Return what a container was made from, whoever made it.
+
+    `loaded` are the digests of the configuration files that it has loaded since, by target.
+    """
     labels = inspected["Config"].get("Labels") or {}
-    binds, volumes = ([each for each in inspected["Mounts"] if each["Type"] == kind] for kind in ("bind", "volume"))
+    binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
+    configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in binds} | dict(loaded)
+    volumes = [each for each in inspected["Mounts"] if each["Type"] == "volume"]
     return _recipe(
         inspected["Config"],
         inspected["HostConfig"],
         inspected["Image"],
-        {f"config.{mount['Destination']}": labels.get(CONFIGS + mount["Destination"], UNKNOWN) for mount in binds}
+        {f"config.{target}": digest for target, digest in configs.items()}
         | {f"volume.{mount['Destination']}": mount["Name"] for mount in volumes},
         {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")},
     )

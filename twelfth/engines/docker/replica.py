@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 COMPOSE = "com.docker.compose."
 CONFIGS = "twelfth.configs."
+COPIES = "twelfth.copies"
+"""Label: the directory on this machine with the copies of its configuration files that a container sees."""
+
 RELEASE = "twelfth.release"
 BUILT_BY = "twelfth.built-by"
 """Label of an image: who had it built."""
@@ -66,6 +70,19 @@ def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
         "StopTimeout": math.ceil(service.stop_grace),
         "HostConfig": _host_config(stack, service),
     }
+
+
+def check_body(stack: Stack, service: Service, identity: str) -> Body:
+    """Return the body of a container that runs the service's check of its configuration within a replica's network.
+
+    As a healthcheck, it is run without the image's entrypoint.
+    """
+    program, *arguments = service.reload.check if service.reload else ()
+    made = body(stack, replace(service, command=tuple(arguments), ports=(), healthcheck=None, restart="no"), {})
+    host = made["HostConfig"] | {"NetworkMode": f"container:{identity}"}
+    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name, f"{COMPOSE}oneoff": "True"}
+    own = {"Entrypoint": [program], "Healthcheck": {"Test": ["NONE"]}, "NetworkingConfig": {}}
+    return made | own | {"Labels": labels, "HostConfig": host}
 
 
 def network_names(stack: Stack, service: Service) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.recipe import found_recipe
@@ -14,6 +15,8 @@ from twelfth.model.stack import Network, Volume
 from twelfth.release import is_release
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twelfth.engines.docker.replica import Body
 
 
@@ -27,8 +30,8 @@ def volume(answer: Body) -> Volume:
     return Volume(answer["Labels"].get(f"{COMPOSE}volume", answer["Name"]))
 
 
-def replica(inspected: Body, image: Body | None) -> Replica:
-    """Return a container of the stack as a value."""
+def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str] = MappingProxyType({})) -> Replica:
+    """Return a container of the stack as a value; `loaded` is what configuration it has loaded since it was made."""
     labels = inspected["Config"].get("Labels") or {}
     state = inspected["State"]
     return Replica(
@@ -42,7 +45,7 @@ def replica(inspected: Body, image: Body | None) -> Replica:
         address=_address(inspected),
         is_admitted=not not_admitted_on(inspected),
         restarts=inspected.get("RestartCount") or 0,
-        recipe=found_recipe(inspected),
+        recipe=found_recipe(inspected, loaded),
     )
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Runs, waiting
+from twelfth.engines.json_file import has_shape, read_json, write_json
 from twelfth.engines.local import run_directory
-from twelfth.engines.local.json_file import has_shape, read_json, write_json
 from twelfth.engines.local.process_spec import WORKER, run_environment, run_spec
 from twelfth.engines.local.run_directory import make_private, monitor_of, removed_on_failure
 from twelfth.engines.local.session import LocalSession

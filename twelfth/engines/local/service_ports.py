@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
-from twelfth.engines.local.json_file import read_json, write_json
+from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local.process_spec import LOOPBACK
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
-from twelfth.engines.local.json_file import read_json, write_json
+from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local.process_spec import LOOPBACK
 from twelfth.engines.local.run_directory import make_private
 from twelfth.engines.local.supervisord import program

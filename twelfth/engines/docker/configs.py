@@ -1,0 +1,155 @@
+"""Copies of a replica's configuration files, in `.twelfth/`, which its container sees instead of the operator's.
+
+So editing files changes nothing until the next `up`. A container goes on seeing a file that was mounted when editors
+and git put another in its place: a copy is only ever written in place, so that a replica can be given a changed one.
+What a replica has loaded is recorded beside its copies, by the container's id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker.replica import COPIES
+from twelfth.engines.json_file import read_json, write_json
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.stack import Service, Stack
+
+
+def read(service: Service) -> dict[str, bytes]:
+    """Return what a service's configuration files hold, by target; raises `EngineError` for one that is not there."""
+    return {mount.target: _content(Path(mount.source)) for mount in service.mounts if mount.kind == "config"}
+
+
+def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
+    """Return what tells one content from another, by target."""
+    return {target: hashlib.sha256(content).hexdigest() for target, content in contents.items()}
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The copies of one replica, in a directory that looks as the container's root does."""
+
+    home: Path
+
+    @property
+    def record(self) -> Path:
+        """Return the file that tells which container has loaded what."""
+        return self.home.with_name(f"{self.home.name}.json")
+
+    @property
+    def checked(self) -> Copies:
+        """Return those that are checked before they come into place."""
+        return Copies(self.home.with_name(f"{self.home.name}.checked"))
+
+    def path(self, target: str) -> Path:
+        """Return the copy of what a container has at `target`."""
+        return self.home / target.lstrip("/")
+
+    def mounted_by(self, service: Service) -> Service:
+        """Return the service with the copies in place of its files."""
+        return replace(
+            service,
+            mounts=tuple(
+                replace(mount, source=str(self.path(mount.target))) if mount.kind == "config" else mount
+                for mount in service.mounts
+            ),
+        )
+
+    def write(self, service: Service, contents: Mapping[str, bytes]) -> None:
+        """Write the contents in place, readable for whom the service's files are; raises `EngineError`."""
+        for mount in service.mounts:
+            if mount.kind == "config":
+                path = self.path(mount.target)
+                with _disk_errors(path):
+                    _write_in_place(path, contents[mount.target])
+                    _own_as(Path(mount.source), path)
+
+    def keep(self, identity: str, loaded: Mapping[str, str]) -> None:
+        """Record what a container has loaded, as digests by target; nothing while that is not known."""
+        with _disk_errors(self.record):
+            self.record.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self.record, {"container": identity, "loaded": loaded})
+
+
+def home(stack: Stack, service: str) -> Path:
+    """Return the directory with the copies of a service's replicas."""
+    return stack.directory / ".twelfth" / "docker" / stack.project / service
+
+
+def copies(stack: Stack, service: str, number: int) -> Copies:
+    """Return the copies of one replica."""
+    return Copies(home(stack, service) / str(number))
+
+
+def loaded(inspected: Body) -> dict[str, str]:
+    """Return the digests of what a container has loaded of its copies, by target; empty ones where that is not known.
+
+    So it is where it was given up half way, and where the copies are gone, without which it cannot be started again.
+    """
+    if COPIES not in _labels(inspected):
+        return {}
+    return dict.fromkeys(_targets(inspected), "") | (_recorded(inspected) or {})
+
+
+def are_writable(inspected: Body, own: Copies) -> bool:
+    """Return whether what a container sees as its configuration files are these copies."""
+    return _labels(inspected).get(COPIES) == str(own.home) and _recorded(inspected) is not None
+
+
+def _recorded(inspected: Body) -> dict[str, str] | None:
+    """Return the digests that are recorded of a container; None where its record, or one of its copies, is gone."""
+    copies = Copies(Path(_labels(inspected)[COPIES]))
+    record = read_json(copies.record)
+    is_whole = all(copies.path(target).is_file() for target in _targets(inspected))
+    return record["loaded"] if is_whole and record.get("container") == inspected["Id"] else None
+
+
+def _labels(inspected: Body) -> dict[str, str]:
+    return inspected["Config"].get("Labels") or {}
+
+
+def _targets(inspected: Body) -> list[str]:
+    return [mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "bind"]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"cannot read {path}: {error.strerror}; put it there, then: invoke up") from error
+
+
+def _write_in_place(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    with path.open("r+b") as file:
+        file.write(content)
+        file.truncate()
+
+
+def _own_as(source: Path, path: Path) -> None:
+    """Let a copy be read by whom its source is, and written by us; only root can give it to somebody else."""
+    found = source.stat()
+    path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
+    with contextlib.suppress(PermissionError):
+        os.chown(path, found.st_uid, found.st_gid)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise EngineError(f"cannot write {where}: {error.strerror}; fix that, then: invoke up") from error

@@ -1,0 +1,79 @@
+"""Give a container changed configuration files: those that its service's check takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker import configs
+from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
+from twelfth.engines.docker.replica import check_body
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import docker
+
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.snapshot import Replica
+    from twelfth.model.stack import Service, Stack
+
+LAST_LINES, LONGEST = 3, 400
+"""How much is shown of what a check says, in lines and characters: the cause comes before the conclusion."""
+
+
+def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, signal: str) -> None:
+    """Check the service's files, write them in place, and send the replica its signal.
+
+    What it has loaded is not known before that is done: who is killed meanwhile leaves the reload to the next `up`.
+    """
+    contents, copies = configs.read(service), configs.copies(stack, service.name, replica.number)
+    check(api, stack, service, replica, contents)
+    copies.keep(replica.id, {})
+    copies.write(service, contents)
+    with docker_errors():
+        api.kill(replica.id, signal)
+    copies.keep(replica.id, configs.digests(contents))
+
+
+def check(
+    api: docker.APIClient, stack: Stack, service: Service, replica: Replica, contents: Mapping[str, bytes]
+) -> None:
+    """Raise `EngineError` with the last words of the service's check where it does not take the contents."""
+    if not (service.reload and service.reload.check):
+        return
+    copies = configs.copies(stack, service.name, replica.number).checked
+    copies.write(service, contents)
+    body = check_body(stack, copies.mounted_by(service), replica.id)
+    remove_check(api, stack, replica)
+    code, output = _run(api, body, _name(stack, replica))
+    if code:
+        why = _last_words(output) or f"exit code {code}"
+        rest = "it serves on as it was; fix that, then: invoke up"
+        raise EngineError(f"{replica.name} refuses its configuration ({why}); {rest}")
+
+
+def remove_check(api: docker.APIClient, stack: Stack, replica: Replica) -> None:
+    """Remove the container of a check whose client was killed."""
+    with docker_errors(), gone_is_fine():
+        api.remove_container(_name(stack, replica), force=True, v=True)
+
+
+def _name(stack: Stack, replica: Replica) -> str:
+    return f"{stack.project}-{replica.name}-check"
+
+
+def _last_words(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+    return "".join(each for each in one_line("; ".join(lines), LONGEST) if each.isprintable())
+
+
+def _run(api: docker.APIClient, body: Body, name: str) -> tuple[int, bytes]:
+    """Run a container to its end and remove it; return its exit code and its output."""
+    with docker_errors():
+        created = api.create_container_from_config(body, name)["Id"]
+        try:
+            api.start(created)
+            return api.wait(created)["StatusCode"], api.logs(created)
+        finally:
+            api.remove_container(created, force=True, v=True)
