@@ -119,6 +119,20 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     task_class = _Task
     error_task_class = ErrorTask
 
+    def send(self, data: bytes, do_close: bool = True) -> int:  # noqa: FBT001, FBT002 - as waitress calls it
+        """Send, and return how many bytes; none where the loop has closed the socket, while a thread had an answer."""
+        try:
+            return int(super().send(data, do_close))
+        except AttributeError:  # the socket is None then, at any moment
+            return 0
+
+    def send_continue(self) -> None:
+        """Tell the client to go on; where the network fails, it is the connection that ends, not the loop."""
+        try:
+            super().send_continue()
+        except OSError:
+            self.will_close = True
+
     def handle_expt(self) -> None:
         """Say nothing of urgent data, which is read like all other."""
 

@@ -7,6 +7,7 @@ be sent again. TWELFTH_FUZZ_REQUESTS says how many there are.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import re
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+
+from service.server import Server, listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -363,6 +366,39 @@ def test_who_expects_to_go_on_and_has_nothing_to_send_is_answered(
         client.sendall(b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nConnection: close\r\n" + headers + b"\r\n")
 
         assert (status,) == answers(read_all(client)).statuses
+
+
+def test_client_that_has_gone_is_not_told_to_go_on() -> None:
+    """The loop may have closed its connection, while a thread finished what was asked before on it."""
+    with listen("127.0.0.1", 0, reuse_port=False) as listener, opened(listener.getsockname()[1]):
+        waitress = Server(lambda *_: [], listener, 1, lambda *_: [])._waitress  # noqa: SLF001 - it is about its threads
+        waitress.handle_accept()
+        (channel,) = waitress.active_channels.values()
+        channel.request = channel.parser_class(channel.adj)
+        channel.handle_close()
+
+        channel.send_continue()
+        assert 0 == channel.send(b"x")
+
+
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.EHOSTUNREACH])
+def test_network_that_fails_ends_the_connection_alone(number: int) -> None:
+    """A client may be told to go on by the loop itself: no error may escape from there."""
+
+    class Unreachable(socket.socket):
+        def send(self, *_: object) -> int:
+            raise OSError(number, "no way")
+
+    with listen("127.0.0.1", 0, reuse_port=False) as listener, opened(listener.getsockname()[1]):
+        waitress = Server(lambda *_: [], listener, 1, lambda *_: [])._waitress  # noqa: SLF001 - it is about its loop
+        waitress.handle_accept()
+        (channel,) = waitress.active_channels.values()
+        channel.request = channel.parser_class(channel.adj)
+        channel.socket = Unreachable(fileno=channel.socket.detach())
+
+        channel.send_continue()
+        assert channel.will_close
+        channel.handle_close()
 
 
 def test_large_headers_are_refused(serve: Callable[..., Process]) -> None:
