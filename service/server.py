@@ -126,6 +126,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         except AttributeError:  # the socket is None then, at any moment
             return 0
 
+    def _flush_some(self, do_close: bool = True) -> bool:  # noqa: FBT001, FBT002 - as waitress calls it
+        """Send what waits, one thread at a time, and return whether any was sent.
+
+        waitress's loop would not wait for a thread that tells a client to go on: both would send the same bytes.
+        """
+        with self.outbuf_lock:
+            return bool(super()._flush_some(do_close))
+
     def send_continue(self) -> None:
         """Tell the client to go on; where the network fails, it is the connection that ends, not the loop."""
         try:

@@ -16,7 +16,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -368,13 +368,21 @@ def test_who_expects_to_go_on_and_has_nothing_to_send_is_answered(
         assert (status,) == answers(read_all(client)).statuses
 
 
-def test_client_that_has_gone_is_not_told_to_go_on() -> None:
-    """The loop may have closed its connection, while a thread finished what was asked before on it."""
+@contextlib.contextmanager
+def accepted() -> Iterator[Any]:
+    """Give waitress's side of a connection on which a request began, and nobody who serves it."""
     with listen("127.0.0.1", 0, reuse_port=False) as listener, opened(listener.getsockname()[1]):
-        waitress = Server(lambda *_: [], listener, 1, lambda *_: [])._waitress  # noqa: SLF001 - it is about its threads
+        waitress = Server(lambda *_: [], listener, 1, lambda *_: [])._waitress  # noqa: SLF001 - its parts are at stake
         waitress.handle_accept()
         (channel,) = waitress.active_channels.values()
         channel.request = channel.parser_class(channel.adj)
+        yield channel
+        channel.handle_close()
+
+
+def test_client_that_has_gone_is_not_told_to_go_on() -> None:
+    """The loop may have closed its connection, while a thread finished what was asked before on it."""
+    with accepted() as channel:
         channel.handle_close()
 
         channel.send_continue()
@@ -389,16 +397,37 @@ def test_network_that_fails_ends_the_connection_alone(number: int) -> None:
         def send(self, *_: object) -> int:
             raise OSError(number, "no way")
 
-    with listen("127.0.0.1", 0, reuse_port=False) as listener, opened(listener.getsockname()[1]):
-        waitress = Server(lambda *_: [], listener, 1, lambda *_: [])._waitress  # noqa: SLF001 - it is about its loop
-        waitress.handle_accept()
-        (channel,) = waitress.active_channels.values()
-        channel.request = channel.parser_class(channel.adj)
+    with accepted() as channel:
         channel.socket = Unreachable(fileno=channel.socket.detach())
 
         channel.send_continue()
         assert channel.will_close
-        channel.handle_close()
+
+
+def test_two_threads_do_not_send_the_same_bytes() -> None:
+    """One tells a client to go on, and the loop finds something to send."""
+    sent: list[object] = []
+    entered, is_free = threading.Event(), threading.Event()
+
+    class Slow(socket.socket):
+        def send(self, data: Any, *_: int) -> int:
+            sent.append(bytes(data))
+            entered.set()
+            is_free.wait(10)
+            return super().send(data)
+
+    with accepted() as channel:
+        channel.socket = Slow(fileno=channel.socket.detach())
+        thread, loop = (threading.Thread(target=work) for work in (channel.send_continue, channel.handle_write))
+        thread.start()
+        entered.wait(10)
+        loop.start()
+        loop.join(0.2)
+        is_free.set()
+        thread.join()
+        loop.join()
+
+    assert [b"HTTP/1.1 100 Continue\r\n\r\n"] == sent
 
 
 def test_large_headers_are_refused(serve: Callable[..., Process]) -> None:
