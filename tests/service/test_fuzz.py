@@ -371,7 +371,7 @@ def test_who_expects_to_go_on_and_has_nothing_to_send_is_answered(
 @contextlib.contextmanager
 def accepted() -> Iterator[Any]:
     """Give waitress's side of a connection on which a request began, and nobody who serves it."""
-    with listen("127.0.0.1", 0, reuse_port=False) as listener, opened(listener.getsockname()[1]):
+    with listen("127.0.0.1", 0) as listener, opened(listener.getsockname()[1]):
         waitress = Server(lambda *_: [], listener, 1, lambda *_: [])._waitress  # noqa: SLF001 - its parts are at stake
         waitress.handle_accept()
         (channel,) = waitress.active_channels.values()
