@@ -242,7 +242,7 @@ def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) 
     [
         ("do", ["down"]),
         ("up --sc", ["--scale"]),
-        ("logs --", ["--follow", "--run", "--service"]),
+        ("logs --", ["--follow", "--run", "--service", "--since", "--tail"]),
         ("--dry up --rea", ["--ready-within"]),
     ],
 )

@@ -115,7 +115,7 @@ def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(EngineError, match=r"cannot write .*ports\.json"):
         engine.create_replica(redis, 1)
 
-    assert [] == list((engine.home / "services").iterdir())
+    assert [] == list((engine.home / "services").glob("*"))
     assert not engine.supervisor.is_up()
 
 

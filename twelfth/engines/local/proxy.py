@@ -105,9 +105,11 @@ class Client(Relay):
     async def find_replica(self) -> None:
         """Connect to the first replica that takes a connection; where none does in time, say so as the door would."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + WAIT
+        deadline, ports = loop.time() + WAIT, list[int]()
         while loop.time() < deadline:
-            for port in self.backends.ports():
+            with contextlib.suppress(OSError):  # such as of a file that is gone
+                ports = self.backends.ports()
+            for port in ports:
                 with contextlib.suppress(OSError):
                     await loop.create_connection(functools.partial(Replica, self, port), "127.0.0.1", port)
                     self.transport.resume_reading()

@@ -30,7 +30,8 @@ class ServicePorts:
         if service and service.local and service.local.port:
             return service.local.port
         kept = self._kept().get(name)
-        if kept and (f"{name}-1" in self.supervisor.states() or not tcp.why_taken(LOOPBACK, kept)):
+        is_own = any(program.rpartition("-")[0] == name for program in self.supervisor.states())
+        if kept and (is_own or not tcp.why_taken(LOOPBACK, kept)):
             return kept
         return tcp.free(LOOPBACK)
 

@@ -41,7 +41,8 @@ class ServiceProxy:
     def admit(self, replica: str, port: int, public: int) -> None:
         """Send visitors of a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
         make_private(self.home, "proxies")
-        has_moved = read_json(self.path).get("port") not in (None, public)
+        before = read_json(self._spec).get("command"), read_json(self.path).get("port")
+        has_moved = before != (self._command, public)  # to another port, or with its directory
         write_json(self.path, {"host": LOOPBACK, "port": public, "backends": self.backends | {replica: port}})
         if has_moved:
             self.supervisor.remove(self.program)
@@ -61,6 +62,10 @@ class ServiceProxy:
             path.unlink(missing_ok=True)
 
     @property
+    def _command(self) -> list[str]:
+        return [sys.executable, "-P", str(Path(__file__).with_name("proxy.py")), str(self.path)]
+
+    @property
     def _spec(self) -> Path:
         return self.path.with_suffix(".spec")
 
@@ -69,8 +74,7 @@ class ServiceProxy:
         return self.home / "services" / f"{self.program}.conf"
 
     def _start(self, public: int) -> None:
-        command = [sys.executable, "-P", str(Path(__file__).with_name("proxy.py")), str(self.path)]
-        write_json(self._spec, {"command": command, "environment": {}, "directory": str(self.home)})
+        write_json(self._spec, {"command": self._command, "environment": {}, "directory": str(self.home)})
         text = program(self.program, self._spec, restart="always", grace=1)
         self._configuration.write_text(text, "utf-8")
         self.supervisor.add(self.program)
