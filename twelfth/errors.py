@@ -32,6 +32,10 @@ class EngineError(TwelfthError):
     """The engine could not do what was asked."""
 
 
+class NoLogError(EngineError):
+    """What was printed is kept nowhere."""
+
+
 class BusyError(TwelfthError):
     """Somebody else is working on the same thing right now."""
 

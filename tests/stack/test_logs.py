@@ -48,7 +48,7 @@ def test_since_is_how_long_ago_or_a_time(text: str, expected: datetime) -> None:
     assert expected == logs.moment(text, NOW)
 
 
-@pytest.mark.parametrize("text", ["", "10", "m", "yesterday", "-5m", "1m1h"])
+@pytest.mark.parametrize("text", ["", "10", "m", "yesterday", "-5m", "1m1h", "9999999d"])
 def test_since_that_is_no_time_is_refused(text: str) -> None:
     """With what could be typed."""
     with pytest.raises(MisuseError, match=f"^--since {text}: say how long ago, such as 10m"):

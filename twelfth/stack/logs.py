@@ -56,10 +56,10 @@ def moment(text: str, now: datetime) -> datetime:
 
     Raises `MisuseError` for anything else.
     """
-    if text and (ago := re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)):
-        days, hours, minutes, seconds = (int(part or 0) for part in ago.groups())
-        return now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     try:
+        if text and (ago := re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)):
+            days, hours, minutes, seconds = (int(part or 0) for part in ago.groups())
+            return now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError) as error:
         raise MisuseError(f"--since {text}: say how long ago, such as 10m or 1h30m, or a time of ISO 8601") from error

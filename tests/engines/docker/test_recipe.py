@@ -9,6 +9,7 @@ import pytest
 
 from tests.engines.docker.values import IMAGE, STACK, WORKER, inspected
 from twelfth.engines.docker import recipe
+from twelfth.engines.docker.replica import LOGGING, declared_logging
 from twelfth.model.snapshot import differences
 from twelfth.model.stack import Logging
 
@@ -23,12 +24,15 @@ def test_container_that_was_made_as_wanted_shows_no_difference() -> None:
 def test_log_is_the_daemons_business_until_it_is_declared() -> None:
     """What it keeps by itself is not held against a container; what is declared is."""
     found = inspected()
-    found["HostConfig"]["LogConfig"] = {"Type": "local", "Config": {}}
+    found["HostConfig"]["LogConfig"] = {"Type": "json-file", "Config": {"compress": "true", "max-size": "5m"}}
     declared = replace(WORKER, logging=Logging(options=(("max-size", "1m"),)))
     silent, bounded = (recipe.wanted_recipe(STACK, each, IMAGE, {"/etc/a": "d1"}) for each in (WORKER, declared))
 
     assert () == differences(silent, recipe.found_recipe(found))
+    found["Config"]["Labels"][LOGGING] = declared_logging(WORKER)
     assert ("logging",) == differences(bounded, recipe.found_recipe(found))
+    found["Config"]["Labels"][LOGGING] = declared_logging(declared)
+    assert () == differences(bounded, recipe.found_recipe(found))
 
 
 @pytest.mark.parametrize(

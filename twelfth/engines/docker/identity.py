@@ -53,9 +53,16 @@ def seen_through(run: Body, pause: Body) -> Body:
 def _outside_recipe(worker: Body, run: Body, own: Body) -> tuple[str, ...]:
     """Return the names of what a recipe does not speak of: the entrypoint, capabilities, privileges and so on."""
     config = [name for name in ("Entrypoint", "WorkingDir") if _differs(worker["Config"], run["Config"], name)]
-    wanted, made = worker["HostConfig"] | own, run["HostConfig"]
+    wanted, made = worker["HostConfig"] | own, run["HostConfig"] | {"LogConfig": _as_asked(run["HostConfig"], own)}
     names = {**wanted, **made} if "Id" in worker else wanted  # a template leaves the rest to the daemon
     return (*config, *(name for name in names if name not in IN_RECIPE and _differs(wanted, made, name)))
+
+
+def _as_asked(made: Body, own: Body) -> Body:
+    """Return where a run's output is kept, without the options that the daemon adds of its own."""
+    log = made.get("LogConfig") or {}
+    options = {name: (log.get("Config") or {}).get(name) for name in own["LogConfig"]["Config"]}
+    return {"Type": log.get("Type"), "Config": options}
 
 
 def _differs(worker: Body, run: Body, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
 from twelfth.engines.docker.run_container import NO_LOG
-from twelfth.errors import MisuseError
+from twelfth.errors import NoLogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def output(
     """
     inspected = api.inspect_container(name)
     if inspected["HostConfig"]["LogConfig"]["Type"] == NO_LOG["Type"]:
-        raise MisuseError("what this run printed went to its client alone and is kept nowhere; see: invoke history")
+        raise NoLogError(f"what {name[:12]} printed is kept nowhere (logging driver none); see: invoke history")
     terminal = inspected["Config"]["Tty"]
     url = f"{api.base_url}/v{api.api_version}/containers/{name}/logs"
     wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}

@@ -10,7 +10,7 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker.replica import ADMISSION, CONFIGS, NANO, body, network_names
+from twelfth.engines.docker.replica import ADMISSION, CONFIGS, LOGGING, NANO, body, declared_logging, network_names
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
         config,
         wanted["HostConfig"],
         image["Id"] if image else f"{service.image}, not here yet",
-        {f"config.{target}": digest for target, digest in configs.items()}
+        {"logging": declared_logging(service)}
+        | {f"config.{target}": digest for target, digest in configs.items()}
         | {f"volume.{mount['Target']}": mount["Source"] for mount in _volumes(wanted["HostConfig"])},
         network_names(stack, service),
     )
@@ -60,7 +61,8 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
         inspected["Config"],
         inspected["HostConfig"],
         inspected["Image"],
-        {f"config.{target}": digest for target, digest in configs.items()}
+        {"logging": labels.get(LOGGING, UNKNOWN)}
+        | {f"config.{target}": digest for target, digest in configs.items()}
         | {f"volume.{mount['Destination']}": mount["Name"] for mount in volumes},
         {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")},
     )
@@ -78,7 +80,6 @@ def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iter
         "read_only": str(bool(host.get("ReadonlyRootfs"))),
         "cap_drop": json.dumps(sorted(host.get("CapDrop") or [])),
         "security_opt": json.dumps(sorted(host.get("SecurityOpt") or [])),
-        "logging": _logging(host.get("LogConfig") or {}),
         "restart": (host.get("RestartPolicy") or {}).get("Name") or "no",
         "limits.cpus": str((host.get("NanoCpus") or 0) / NANO),
         "limits.memory": str(host.get("Memory") or 0),
@@ -93,11 +94,6 @@ def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iter
         },
         **mounts,
     }
-
-
-def _logging(config: Body) -> str:
-    """Return a driver and its options as text; the daemon chooses where none is declared."""
-    return json.dumps(config, sort_keys=True) if config.get("Type") else UNKNOWN
 
 
 def _env(config: Body) -> dict[str, str]:

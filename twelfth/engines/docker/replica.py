@@ -31,6 +31,9 @@ BUILT_BY = "twelfth.built-by"
 ADMISSION = "twelfth.admission"
 """Label: the networks where others look for the service, as JSON; a replica serves once it is on all of them."""
 
+LOGGING = "twelfth.logging"
+"""Label: what the Compose file says of a replica's log, as JSON; the daemon adds options of its own to it."""
+
 NANO = 1_000_000_000
 
 
@@ -41,6 +44,7 @@ def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[
     return own | {
         RELEASE: release_of(service.image) if service.build else "",
         ADMISSION: json.dumps(admission_networks(stack, service)),
+        LOGGING: declared_logging(service),
         f"{COMPOSE}project": stack.project,
         f"{COMPOSE}service": service.name,
         f"{COMPOSE}container-number": str(number),
@@ -152,6 +156,11 @@ def _host_config(stack: Stack, service: Service) -> Body:
         "RestartPolicy": {"Name": service.restart},
         "LogConfig": _log_config(service),
     }
+
+
+def declared_logging(service: Service) -> str:
+    """Return what is declared of a service's log, as text."""
+    return json.dumps(_log_config(service), sort_keys=True)
 
 
 def _log_config(service: Service) -> Body:

@@ -30,10 +30,12 @@ class ServicePorts:
         if service and service.local and service.local.port:
             return service.local.port
         kept = self._kept().get(name)
-        is_own = any(program.rpartition("-")[0] == name for program in self.supervisor.states())
-        if kept and (is_own or not tcp.why_taken(LOOPBACK, kept)):
+        if kept and (self._runs(name) or not tcp.why_taken(LOOPBACK, kept)):
             return kept
         return tcp.free(LOOPBACK)
+
+    def _runs(self, name: str) -> bool:
+        return any(program.rpartition("-")[0] == name for program in self.supervisor.states())
 
     def keep(self, service: Service) -> None:
         """Write down the service's port, so that it has it the next time; raises `OSError`."""
