@@ -310,6 +310,18 @@ def test_a_service_is_looked_for_on_the_networks_of_its_dependants(service: str,
     assert dependants == STACK.networks_to_dependants(declared)
 
 
+def test_only_replica_never_has_another_beside_it() -> None:
+    """A killed `up` left the stopped one and a new one: changed again, the stopped one goes first."""
+    old, new = replica("redis", state="exited (0)"), replica("redis", 2)
+    found = replace(CONVERGED, replicas=(old, new, *CONVERGED.replicas[1:]))
+    recipes = {**RECIPES, "redis": RECIPES["redis"] | {"environment.A": "2"}}
+
+    assert [
+        "remove redis-1: environment.A changed",
+        "replace redis-2 by redis-3: environment.A changed",
+    ] == steps(found, recipes=recipes)
+
+
 def test_replicas_that_do_not_serve_are_the_first_to_go() -> None:
     """So that a deploy of three, of which one is dead, never has fewer than the two that serve."""
     found = replace(

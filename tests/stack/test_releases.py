@@ -17,7 +17,7 @@ from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, plan, releases
-from twelfth.stack.deploys import note_scale, read_deploys, scaled_as_before
+from twelfth.stack.deploys import note_build, note_scale, read_deploys, scaled_as_before
 from twelfth.stack.lock import hold_lock, holder
 from twelfth.stack.status import status
 
@@ -139,6 +139,27 @@ def test_release_to_go_back_to_is_named_by_its_beginning(project: Project, named
         releases.to_roll_back_to(project.engine(), named)
 
 
+def test_rollback_of_a_deploy_that_stopped_half_way_goes_to_the_one_before_it(project: Project) -> None:
+    """Both serve; the new one is the one to leave."""
+    project.up("two")
+    (old,) = project.engine().replicas("worker")
+    project.up("three")
+    project.world.replicas["worker-9"] = replace(old, number=9, id="nine")
+
+    assert "two" == releases.to_roll_back_to(project.engine())
+
+
+def test_release_that_a_rollback_would_go_to_is_kept(project: Project) -> None:
+    """However many were built since, and never deployed."""
+    for number in range(6):
+        note_build(project.engine().stack, f"b{number}")
+        project.world.images.append(f"app:b{number}")
+    steps = project.up("two")
+
+    assert "remove release b0: the newest 5 are kept" in steps
+    assert "one" == releases.to_roll_back_to(project.engine())
+
+
 def test_rollback_passes_over_what_was_removed(project: Project) -> None:
     """Without an image there is nothing to go back to."""
     project.up("two")
@@ -186,6 +207,7 @@ def test_release_of_a_run_that_goes_on_is_kept(project: Project) -> None:
     request = new_request(("sleep", "60"), choose_source(engine))
     engine.runs.detach(request)
     project.up("two")
+    project.up("three")
     assert [] == list(releases.plan_prune(project.engine(), keep=1))
 
     engine.runs.stop(request.id, lambda _: None)

@@ -109,7 +109,9 @@ class _Executor:
 
     def admit(self, service: Service, number: int) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown."""
-        replica = next(each for each in self.engine.replicas(service.name) if each.number == number)
+        replica = next((each for each in self.engine.replicas(service.name) if each.number == number), None)
+        if replica is None:
+            raise EngineError(f"{service.name}-{number} is gone; somebody removed it; try: invoke up")
         try:
             wait_until_ready(self.engine, replica, self.within)
         except EngineError as error:

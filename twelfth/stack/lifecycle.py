@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from twelfth.errors import EngineError
 from twelfth.operator import operator
 from twelfth.stack import plan, preflight
 from twelfth.stack.deploys import forget_deploys, note_build, note_deploy, note_scale
@@ -83,11 +84,20 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         if execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report, within):
             found = engine.observe()
             _note(engine.stack, is_rollback=wishes.is_rollback)
-            execute(engine, plan_prune(engine), report)
         for name in wishes.scaled:
             note_scale(engine.stack, name, next(each.replicas for each in engine.stack.services if each.name == name))
+        if steps:
+            _prune(engine, report)
         _wait_for_all(engine, found, within)
         return url(found.address)
+
+
+def _prune(engine: Engine, report: Report) -> None:
+    """Remove what nothing needs any more; where that fails, the deploy is none the worse."""
+    try:
+        execute(engine, plan_prune(engine), report)
+    except EngineError as error:
+        report.detail(str(error))
 
 
 def _note(stack: Stack, *, is_rollback: bool) -> None:

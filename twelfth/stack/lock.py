@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from twelfth.errors import BusyError, EngineError
 from twelfth.operator import operator
@@ -32,7 +32,7 @@ def hold_lock(stack: Stack, what: str) -> Iterator[None]:
         raise EngineError(f"cannot write {error.filename}: {error.strerror}; fix that, then repeat it") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "another process"
@@ -40,6 +40,19 @@ def hold_lock(stack: Stack, what: str) -> Iterator[None]:
         _sign(path, what)
         yield
         path.write_bytes(b"")
+
+
+TRIES, PAUSE = 10, 0.02
+"""How often the lock is tried, and seconds between: whoever asks who holds it has it for a moment."""
+
+
+def _lock(file: TextIO) -> None:
+    for _ in range(TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(PAUSE)
+    raise BlockingIOError
 
 
 def holder(stack: Stack) -> str:

@@ -50,27 +50,32 @@ def to_roll_back_to(engine: Engine, release: str = "") -> str:
             why = f"begins {len(found)} releases that are" if found else "is not"
             raise MisuseError(f"rollback {release}: it {why} here; see: invoke releases")
         return found[0]
-    serving = [each.release for each in engine.observe().replicas if each.serves and each.release]
+    serving = {each.release for each in engine.observe().replicas if each.serves and each.release}
     if not serving:
         raise NotUpError("no release serves that could be rolled back; try: invoke up")
-    if found_before := _before(serving[0], read_deploys(engine.stack).deployed, here):
+    if found_before := _before(serving, read_deploys(engine.stack).deployed, here):
         return found_before
     raise NotUpError("there is no release here that served before this one; see: invoke releases")
 
 
-def _before(serving: str, deployed: Iterable[Deploy], here: Collection[str]) -> str:
-    """Return the release that was deployed last before the one that serves, of those that are here; or nothing."""
+def _before(serving: Collection[str], deployed: Iterable[Deploy], here: Collection[str]) -> str:
+    """Return the release that was deployed last before those that serve, of those that are here; or nothing.
+
+    Where several serve, for that a deploy stopped half way, it is one of them: the one that was deployed before it.
+    """
     order = [each.release for each in deployed]
-    last = len(order) - 1 - order[::-1].index(serving) if serving in order else len(order)
-    return next((each for each in reversed(order[:last]) if each != serving and each in here), "")
+    last = max((place for place, each in enumerate(order) if each in serving), default=len(order))
+    newest = order[last] if last < len(order) else ""
+    return next((each for each in reversed(order[:last]) if each != newest and each in here), "")
 
 
 def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     """Return the steps that remove the releases that nothing needs; changes nothing."""
     used = {each.release for each in engine.observe().replicas}
     used |= {run.release for run in engine.runs.records() if run.is_running}
-    built = read_deploys(engine.stack).built
-    own = [each for each in engine.releases() if engine.has_own_releases or each.id in built]
+    deploys, here = read_deploys(engine.stack), engine.releases()
+    used.add(_before(used, deploys.deployed, [each.id for each in here]))  # what a rollback would go to
+    own = [each for each in here if engine.has_own_releases or each.id in deploys.built]
     return prunable(own, used, keep)
 
 

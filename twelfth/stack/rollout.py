@@ -34,6 +34,9 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
         if differences(recipe, replica.recipe):
             yield ReloadReplica(service, replica, _cause(recipe, replica))
     bad.sort(key=lambda each: each.serves)  # first those that nobody would miss
+    gone = bad[:-1] if service.why_single else []  # a killed `up` may have left one and the one that it stopped
+    yield from _removals(gone, recipe)
+    bad = bad[len(gone) :]
     free = free_numbers(found.of(service.name))
     for _ in range(service.replicas - len(serving)):
         old = bad.pop(0) if bad else None
@@ -46,8 +49,7 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
         yield AdmitReplica(service, number)
         if old:
             yield RemoveReplica(old, f"{service.name}-{number} is in its place")
-    for replica in (*bad, *left):
-        yield RemoveReplica(replica, _cause(recipe, replica))
+    yield from _removals([*bad, *left], recipe)
     for replica in serving[service.replicas :]:
         yield RemoveReplica(replica, f"{service.name} is scaled to {service.replicas}")
 
@@ -72,6 +74,10 @@ def _can_have(service: Service, recipe: Recipe, replica: Replica) -> bool:
     return not changed or bool(
         service.reload and replica.is_reloadable and replica.serves and files.issuperset(changed)
     )
+
+
+def _removals(replicas: Iterable[Replica], recipe: Recipe) -> Iterator[Step]:
+    return (RemoveReplica(each, _cause(recipe, each)) for each in replicas)
 
 
 def _cause(recipe: Recipe, old: Replica) -> str:

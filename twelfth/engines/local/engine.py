@@ -81,7 +81,7 @@ class Local(Engine):
         return tuple(self._process(path, read_json(path), states) for path in specs)
 
     def _process(self, path: Path, spec: Spec, states: Mapping[str, str]) -> Replica:
-        is_admitted = not spec.get("port") or path.stem in self._proxy(spec["service"]).backends
+        is_admitted = not spec.get("port") or self._proxy(spec["service"]).serves(path.stem, states)
         starts = launch.starts(path)
         return process_spec.replica(path.stem, spec, states, is_admitted=is_admitted, starts=starts)
 

@@ -33,12 +33,13 @@ class Backends:
 
     def __init__(self, path: Path) -> None:
         """Take the file."""
-        self.path, self.changed, self.config = path, 0, dict[str, Any]()
+        self.path, self.changed, self.config = path, (0, 0), dict[str, Any]()
         self.connections: Counter[int] = Counter()
 
     def read(self) -> dict[str, Any]:
         """Return what the file holds."""
-        changed = self.path.stat().st_mtime_ns
+        found = self.path.stat()
+        changed = (found.st_ino, found.st_mtime_ns)
         if changed != self.changed:
             self.config, self.changed = json.loads(self.path.read_text("utf-8")), changed
         return self.config

@@ -15,10 +15,14 @@ from twelfth.engines.local.supervisord import program
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twelfth.engines.local.supervisord import Supervisor
 
 POLL = 0.01
 """Seconds between two looks whether it listens."""
+
+RUNNING = ("starting", "running")
 
 LISTEN_WITHIN = 10.0
 """Seconds that it has to listen."""
@@ -38,15 +42,18 @@ class ServiceProxy:
         """Return the ports of the replicas that visitors are sent to, by name."""
         return dict(read_json(self.path).get("backends") or {})
 
+    def serves(self, replica: str, states: Mapping[str, str]) -> bool:
+        """Return whether visitors are sent to a replica, where supervisord's programs are in these states."""
+        return states.get(self.program) in RUNNING and replica in self.backends
+
     def admit(self, replica: str, port: int, public: int) -> None:
         """Send visitors of a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
         make_private(self.home, "proxies")
         before = read_json(self._spec).get("command"), read_json(self.path).get("port")
         has_moved = before != (self._command, public)  # to another port, or with its directory
         write_json(self.path, {"host": LOOPBACK, "port": public, "backends": self.backends | {replica: port}})
-        if has_moved:
+        if has_moved or self.supervisor.states().get(self.program) not in RUNNING:
             self.supervisor.remove(self.program)
-        if self.program not in self.supervisor.states():
             self._start(public)
 
     def dismiss(self, replica: str) -> None:
@@ -80,7 +87,7 @@ class ServiceProxy:
         self.supervisor.add(self.program)
         deadline = time.monotonic() + LISTEN_WITHIN
         while not tcp.answers(LOOPBACK, public):
-            if self.supervisor.states().get(self.program) not in ("starting", "running") or time.monotonic() > deadline:
+            if self.supervisor.states().get(self.program) not in RUNNING or time.monotonic() > deadline:
                 why = (self.home / "logs" / f"{self.program}.log").read_text("utf-8", "replace").strip()
                 raise EngineError(f"nobody can listen on port {public}: {why.rpartition(chr(10))[2]}; invoke up")
             time.sleep(POLL)
