@@ -142,4 +142,4 @@ def test_a_failed_build_tells_what_the_step_that_failed_said_last(context: Path)
 
     with pytest.raises(EngineError, match=r": no such package \(step 5/6, exit code 3\); fix that, then: invoke up$"):
         prepare("docker", context, said)
-    assert [f"Step 5/5 : RUN {step}", "one", "no such package"] == said[4:]
+    assert [f"Step 5/6 : RUN {step}", "one", "no such package"] == said[4:]
