@@ -49,8 +49,8 @@ class ServiceProxy:
     def admit(self, replica: str, port: int, public: int) -> None:
         """Send visitors of a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
         make_private(self.home, "proxies")
-        before = read_json(self._spec).get("command"), read_json(self.path).get("port")
-        has_moved = before != (self._command, public)  # to another port, or with its directory
+        before = (read_json(self._spec).get("command") or [""])[-1], read_json(self.path).get("port")
+        has_moved = before != (str(self.path), public)  # with its directory, or to another port
         write_json(self.path, {"host": LOOPBACK, "port": public, "backends": self.backends | {replica: port}})
         if has_moved or self.supervisor.states().get(self.program) not in RUNNING:
             self.supervisor.remove(self.program)
