@@ -7,7 +7,7 @@ Names and units follow the Compose specification
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +145,7 @@ class Service:
 class Network:
     """A network of the stack; an internal one has no way out."""
 
+    kind: ClassVar[str] = "network"
     name: str
     internal: bool = False
 
@@ -153,6 +154,7 @@ class Network:
 class Volume:
     """A named volume of the stack: data that outlives its containers."""
 
+    kind: ClassVar[str] = "volume"
     name: str
 
 

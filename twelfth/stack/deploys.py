@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from twelfth.errors import EngineError
+from twelfth.engines.disk_errors import REPEAT, disk_errors
 from twelfth.model.release import Deploy
 
 if TYPE_CHECKING:
@@ -83,12 +83,10 @@ def scaled_as_before(stack: Stack) -> Stack:
 def _write(stack: Stack, deploys: Deploys) -> None:
     path = _path(stack)
     staged = path.with_suffix(".new")
-    try:
+    with disk_errors(path, REPEAT):
         path.parent.mkdir(exist_ok=True)
         staged.write_text(json.dumps(asdict(deploys), indent=1), "utf-8")
         staged.replace(path)
-    except OSError as error:
-        raise EngineError(f"cannot write {error.filename}: {error.strerror}; fix that, then repeat it") from error
 
 
 def _path(stack: Stack) -> Path:

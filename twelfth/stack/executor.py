@@ -12,6 +12,7 @@ from twelfth.model.snapshot import Replica
 from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
+from twelfth.stack.logs import last_lines
 from twelfth.stack.readiness import READY_WITHIN, wait_until_ready
 from twelfth.stack.steps import (
     AdmitReplica,
@@ -27,7 +28,6 @@ from twelfth.stack.steps import (
     RunReleaseCommand,
     StopRun,
 )
-from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,16 +47,12 @@ class Report(Protocol):
         """Take what the step that is going on has to tell."""
 
 
-LAST_LINES = 10
-"""How much of the log of a replica that does not get ready is shown."""
-
-
 def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float = READY_WITHIN) -> bool:
     """Do the steps, reporting each; return whether there were any. A replica has `within` seconds to get ready."""
-    steps = tuple(steps)
+    steps, executor = tuple(steps), _Executor(engine, report, within)
     for step in steps:
         report.step(str(step))
-        _Executor(engine, report, within).execute(step)
+        executor.execute(step)
     return bool(steps)
 
 
@@ -115,8 +111,9 @@ class _Executor:
         try:
             wait_until_ready(self.engine, replica, self.within)
         except EngineError as error:
-            for line in self.last_lines(replica):
-                self.report.detail(line)
+            with contextlib.suppress(EngineError):
+                for line in last_lines(self.engine, replica):
+                    self.report.detail(line)
             self.engine.remove_replica(replica)
             serves = any(each.serves for each in self.engine.replicas(service.name))
             rest = "what served serves on" if serves else "it was removed"
@@ -140,13 +137,6 @@ class _Executor:
                 self.engine.start_replica(old)
             raise
         self.engine.remove_replica(old)
-
-    def last_lines(self, replica: Replica) -> list[str]:
-        """Return the end of a replica's log, as far as it can be had."""
-        with contextlib.suppress(EngineError):
-            log = b"".join(self.engine.logs(replica, follow=False, last=LAST_LINES))
-            return [printable(line) for line in log.decode(errors="replace").splitlines()]
-        return []
 
     def run_release_command(self, service: Service) -> None:
         """Run a service's release command; raises `ServiceError` with its last words where it fails."""

@@ -44,8 +44,8 @@ def _plan(engine: Engine, found: Snapshot) -> tuple[Step, ...]:
 def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
     """Return, by service, why what serves cannot serve at the moment, where a release command may cure that."""
     asked = [service.name for service in engine.stack.services if service.release_command]
-    replicas = [each for name in asked for each in found.of(name) if each.serves]
-    details = {each.service: engine.check_health(each).details for each in replicas[:1]}
+    replicas = [next((each for each in found.of(name) if each.serves), None) for name in asked]
+    details = {each.service: engine.check_health(each).details for each in replicas if each}
     return {name: str(said["error"]) for name, said in details.items() if said.get("error")}
 
 
@@ -84,8 +84,9 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         if execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report, within):
             found = engine.observe()
             _note(engine.stack, is_rollback=wishes.is_rollback)
-        for name in wishes.scaled:
-            note_scale(engine.stack, name, next(each.replicas for each in engine.stack.services if each.name == name))
+        for service in engine.stack.services:
+            if service.name in wishes.scaled:
+                note_scale(engine.stack, service.name, service.replicas)
         if steps:
             _prune(engine, report)
         _wait_for_all(engine, found, within)

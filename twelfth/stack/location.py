@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelfth.errors import EngineError
+from twelfth.engines.disk_errors import REPEAT, disk_errors
 from twelfth.model.stack import Stack
 
 if TYPE_CHECKING:
@@ -48,11 +48,10 @@ def remember(engine: Engine) -> None:
     built = next((service.name for service in stack.services if service.build), "")
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
     location = Location(stack.project, engine.name, built, _inputs(stack.directory, names, os.environ))
-    try:
-        (stack.directory / FILE).parent.mkdir(exist_ok=True)
-        (stack.directory / FILE).write_text(json.dumps(asdict(location)), "utf-8")
-    except OSError as error:
-        raise EngineError(f"cannot write {error.filename}: {error.strerror}; fix that, then repeat it") from error
+    path = stack.directory / FILE
+    with disk_errors(path, REPEAT):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(asdict(location)), "utf-8")
 
 
 def recall(directory: Path) -> Location | None:

@@ -8,7 +8,8 @@ import os
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from twelfth.errors import BusyError, EngineError
+from twelfth.engines.disk_errors import REPEAT, disk_errors
+from twelfth.errors import BusyError
 from twelfth.operator import operator
 
 if TYPE_CHECKING:
@@ -25,11 +26,9 @@ def hold_lock(stack: Stack, what: str) -> Iterator[None]:
     Raises `BusyError`, naming the holder, where another command changes the same stack.
     """
     path = _path(stack)
-    try:
+    with disk_errors(path, REPEAT):
         path.parent.mkdir(exist_ok=True)
         file = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise EngineError(f"cannot write {error.filename}: {error.strerror}; fix that, then repeat it") from error
     with file:
         try:
             _lock(file)
@@ -63,8 +62,8 @@ def holder(stack: Stack) -> str:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return path.read_text("utf-8").strip() or "another process"
-    except OSError:
-        pass
+    except OSError:  # there is none, for nothing was changed here yet, or it is another user's: nobody is known
+        return ""
     return ""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import whole_lines
 from twelfth.errors import MisuseError, TwelfthError
+from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Replica, Snapshot
     from twelfth.model.stack import Stack
+
+LAST_LINES = 10
+"""How much of the log of a replica that does not get ready is read."""
 
 
 def replicas_of(stack: Stack, found: Snapshot, service: str) -> tuple[Replica, ...]:
@@ -49,6 +53,12 @@ def lines(
             yield from (heads[one.name] + line for line in whole_lines(pieces[one.name]))
         return
     yield from _merged({heads[one.name]: pieces[one.name] for one in replicas})
+
+
+def last_lines(engine: Engine, replica: Replica) -> list[str]:
+    """Return the end of what a replica printed, fit for a terminal."""
+    log = b"".join(engine.logs(replica, follow=False, last=LAST_LINES))
+    return [printable(line) for line in log.decode(errors="replace").splitlines()]
 
 
 def moment(text: str, now: datetime) -> datetime:

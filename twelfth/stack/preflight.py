@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twelfth.engines.contract import Engine
+    from twelfth.model.run import Run
     from twelfth.model.snapshot import Snapshot
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
 def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
     """Raise `BusyError` where the steps would take away the network of an unfinished run."""
-    steps = tuple(steps)
     if any(isinstance(step, RemoveResource) for step in steps):  # the record of runs takes a while to read
-        going = [run for run in engine.runs.records() if run.is_running]
+        going = _unfinished(engine)
         names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in going)
         if going:
             hint = f"invoke stop {going[0].id}, then: invoke up"
@@ -34,12 +34,16 @@ def wait_for_runs(engine: Engine, report: Report) -> None:
     """Return when no run goes on any more; tells which it waits for."""
     report.step("wait for runs: --wait-for-runs")
     told: set[str] = set()
-    while going := [run for run in engine.runs.records() if run.is_running]:
+    while going := _unfinished(engine):
         for run in going:
             if run.id not in told:
                 report.detail(f"run {run.id} goes on: {shlex.join(run.command)[:60]}")
         told |= {run.id for run in going}
         time.sleep(ASK_EVERY)
+
+
+def _unfinished(engine: Engine) -> list[Run]:
+    return [run for run in engine.runs.records() if run.is_running]
 
 
 ASK_EVERY = 0.2

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, NoLogError
+from twelfth.stack.logs import last_lines
 from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ def wait_until_ready(engine: Engine, replica: Replica, within: float = READY_WIT
 
 def _refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:
     """Raise `EngineError` with the last words of a replica that does not run, or had to be started again."""
-    words: list[str] = []
     has_ended = restarts is not None and replica.restarts > restarts
     if replica.is_running and not has_ended:
         return
+    words: list[str] = []
     with suppress(NoLogError):
-        words = b"".join(engine.logs(replica, follow=False)).decode(errors="replace").strip().splitlines()
-    last = f": {printable(words[-1])}" if words else ""
+        words = [line.rstrip() for line in last_lines(engine, replica) if line.strip()]
+    last = f": {words[-1]}" if words else ""
     state = "ended and was started again" if has_ended else f"is {replica.state}"
     raise EngineError(f"{replica.name} {state}{last}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from twelfth.model.release import BuiltRelease
@@ -14,15 +13,17 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Network, Service, Volume
 
 
-class Step(ABC):
+class Step:
     """One thing to do, and why; it is printed as `what: cause`."""
 
     cause: str
+    says: ClassVar[str]
+    """What is done, as a verb and its object, with the step's own values in braces (`str.format`)."""
 
     @property
-    @abstractmethod
     def what(self) -> str:
-        """Return what is done, as a verb and its object."""
+        """Return what is done."""
+        return self.says.format(**vars(self))
 
     def __str__(self) -> str:
         """Return the step and its cause."""
@@ -46,136 +47,96 @@ class EnsureImage(Step):
 class CreateResource(Step):
     """Make a network or volume."""
 
+    says = "create {resource.kind} {resource.name}"
     resource: Network | Volume
     cause: str
-
-    @property
-    def what(self) -> str:
-        """Return `create network NAME` or `create volume NAME`."""
-        return f"create {kind(self.resource)} {self.resource.name}"
 
 
 @dataclass(frozen=True)
 class RemoveResource(Step):
     """Remove a network or volume."""
 
+    says = "remove {resource.kind} {resource.name}"
     resource: Network | Volume
     cause: str
-
-    @property
-    def what(self) -> str:
-        """Return `remove network NAME` or `remove volume NAME`."""
-        return f"remove {kind(self.resource)} {self.resource.name}"
 
 
 @dataclass(frozen=True)
 class CreateReplica(Step):
     """Make and start a replica that nobody is sent to yet, from the service as declared, or just `like` another."""
 
+    says = "create {service.name}-{number}"
     service: Service
     number: int
     cause: str
     like: Replica | None = None
-
-    @property
-    def what(self) -> str:
-        """Return `create NAME`."""
-        return f"create {self.service.name}-{self.number}"
 
 
 @dataclass(frozen=True)
 class AdmitReplica(Step):
     """Wait until a replica is ready, and have visitors find it; remove it where it does not get ready."""
 
+    says = "admit {service.name}-{number}"
     service: Service
     number: int
     cause: str = "as soon as it is ready"
-
-    @property
-    def what(self) -> str:
-        """Return `admit NAME`."""
-        return f"admit {self.service.name}-{self.number}"
 
 
 @dataclass(frozen=True)
 class ReplaceReplica(Step):
     """Stop the only replica that there can be, have a new one in its place, or else the old one again."""
 
+    says = "replace {instead.name} by {service.name}-{number}"
     service: Service
     number: int
     instead: Replica
     cause: str
-
-    @property
-    def what(self) -> str:
-        """Return `replace NAME by NAME`."""
-        return f"replace {self.instead.name} by {self.service.name}-{self.number}"
 
 
 @dataclass(frozen=True)
 class ReloadReplica(Step):
     """Have a replica load its configuration files, which have changed, and wait until it is ready."""
 
+    says = "reload {replica.name}"
     service: Service
     replica: Replica
     cause: str
-
-    @property
-    def what(self) -> str:
-        """Return `reload NAME`."""
-        return f"reload {self.replica.name}"
 
 
 @dataclass(frozen=True)
 class RemoveReplica(Step):
     """Stop a replica, with its grace period, and remove it."""
 
+    says = "remove {replica.name}"
     replica: Replica
     cause: str
-
-    @property
-    def what(self) -> str:
-        """Return `remove NAME`."""
-        return f"remove {self.replica.name}"
 
 
 @dataclass(frozen=True)
 class RemoveRelease(Step):
     """Remove a release that nothing needs any more."""
 
+    says = "remove release {release.id}"
     release: BuiltRelease
     cause: str
-
-    @property
-    def what(self) -> str:
-        """Return `remove release ID`."""
-        return f"remove release {self.release.id}"
 
 
 @dataclass(frozen=True)
 class StopRun(Step):
     """End a run, with its grace period."""
 
+    says = "end run {run.id}"
     run: Run
     cause: str
-
-    @property
-    def what(self) -> str:
-        """Return `end run ID`."""
-        return f"end run {self.run.id}"
 
 
 @dataclass(frozen=True)
 class DeleteRun(Step):
     """Remove the record of a run."""
 
+    says = "delete run {run.id}"
     run: Run
     cause: str
-
-    @property
-    def what(self) -> str:
-        """Return `delete run ID`."""
-        return f"delete run {self.run.id}"
 
 
 @dataclass(frozen=True)
@@ -189,8 +150,3 @@ class RunReleaseCommand(Step):
     def what(self) -> str:
         """Return `run COMMAND`."""
         return f"run {shlex.join(self.service.release_command)}"
-
-
-def kind(resource: Network | Volume) -> str:
-    """Return `network` or `volume`."""
-    return type(resource).__name__.lower()

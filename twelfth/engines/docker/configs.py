@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.docker.replica import COPIES
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from twelfth.engines.docker.replica import Body
     from twelfth.model.stack import Service, Stack
@@ -71,13 +72,13 @@ class Copies:
         for mount in service.mounts:
             if mount.kind == "config":
                 path = self.path(mount.target)
-                with _disk_errors(path):
+                with disk_errors(path):
                     _write_in_place(path, contents[mount.target])
                     _own_as(Path(mount.source), path)
 
     def keep(self, identity: str, loaded: Mapping[str, str]) -> None:
         """Record what a container has loaded, as digests by target; nothing while that is not known."""
-        with _disk_errors(self.record):
+        with disk_errors(self.record):
             self.record.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.record, {"container": identity, "loaded": loaded})
 
@@ -144,12 +145,3 @@ def _own_as(source: Path, path: Path) -> None:
     path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
     with contextlib.suppress(PermissionError):
         os.chown(path, found.st_uid, found.st_gid)
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or path
-        raise EngineError(f"cannot write {where}: {error.strerror}; fix that, then: invoke up") from error

@@ -82,9 +82,8 @@ class Docker(Engine):
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Make a network or volume, labelled as Compose would."""
-        kind = type(resource).__name__.lower()
         name = f"{self.stack.project}_{resource.name}"
-        labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{kind}": resource.name}
+        labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
         with docker_errors():
             if isinstance(resource, Network):
                 self.api.create_network(name, internal=resource.internal, labels=labels, check_duplicate=True)

@@ -110,8 +110,11 @@ def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
 
     One that is on no network but those of its admission is made on them without that name.
     """
-    names, held = network_names(stack, service), admission_networks(stack, service)
-    apart = {name: {"Aliases": [service.name]} for name in names if name not in held}
+    return _endpoints(service.name, network_names(stack, service), admission_networks(stack, service))
+
+
+def _endpoints(service: str, names: list[str], held: list[str]) -> dict[str, Body]:
+    apart = {name: {"Aliases": [service]} for name in names if name not in held}
     return apart or {name: {"Aliases": []} for name in names}
 
 
@@ -129,11 +132,9 @@ _OWN = {"Hostname", "Domainname"}
 def endpoints_of_clone(inspected: Body) -> dict[str, Body]:
     """Return the networks on which another container like one that is there is made; see `endpoints`."""
     labels, there = inspected["Config"]["Labels"], inspected["NetworkSettings"]["Networks"]
-    held, name = json.loads(labels.get(ADMISSION) or "[]"), labels[f"{COMPOSE}service"]
     first = inspected["HostConfig"]["NetworkMode"]
     names = sorted(there, key=lambda network: network != first)
-    apart = {network: {"Aliases": [name]} for network in names if network not in held}
-    return apart or {network: {"Aliases": []} for network in names}
+    return _endpoints(labels[f"{COMPOSE}service"], names, json.loads(labels.get(ADMISSION) or "[]"))
 
 
 def _host_config(stack: Stack, service: Service) -> Body:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
+from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import launch, process_spec, releases
-from twelfth.engines.local.errors import disk_errors
 from twelfth.engines.local.process_spec import LOOPBACK, release_of
 from twelfth.engines.local.run_directory import make_private
 from twelfth.engines.local.runs import LocalRuns

@@ -110,14 +110,21 @@ class Client(Relay):
         while loop.time() < deadline:
             with contextlib.suppress(OSError):  # such as of a file that is gone
                 ports = self.backends.ports()
-            for port in ports:
-                with contextlib.suppress(OSError):
-                    await loop.create_connection(functools.partial(Replica, self, port), "127.0.0.1", port)
-                    self.transport.resume_reading()
-                    return
+            if await self.connect(ports):
+                self.transport.resume_reading()
+                return
             await asyncio.sleep(RETRY)
         self.transport.write(NOBODY)
         self.transport.close()
+
+    async def connect(self, ports: list[int]) -> bool:
+        """Connect to the first replica that takes a connection; return whether one did."""
+        for port in ports:
+            with contextlib.suppress(OSError):
+                replica = functools.partial(Replica, self, port)
+                await asyncio.get_running_loop().create_connection(replica, "127.0.0.1", port)
+                return True
+        return False
 
 
 class Replica(Relay):

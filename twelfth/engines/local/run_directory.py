@@ -10,8 +10,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines import multiplex
+from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json
-from twelfth.engines.local.errors import disk_errors
 from twelfth.model.run import Run
 
 if TYPE_CHECKING:

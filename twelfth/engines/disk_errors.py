@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+REPEAT = "fix that, then repeat it"
+"""What the line ends with for any command but `up`."""
+
 
 @contextlib.contextmanager
 def disk_errors(path: Path, then: str = "fix that, then: invoke up") -> Iterator[None]:
