@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from service.batches import Outcome
 
-LAME_DUCK_SECONDS = 0.5
-"""How long a process that is checked goes on as before while it says that it is leaving: two checks of the door's."""
+LAME_DUCK_SECONDS = 1.0
+"""How long a process that is checked goes on as before while it says that it is leaving: the door asks five times."""
 DRAIN_SECONDS = 8.0
 """The longest that stopping may take; docker-compose.yml grants 10 s."""
 QUIET_SECONDS = 0.3

@@ -23,8 +23,9 @@ pytestmark = pytest.mark.alone
 
 MOMENTS = {"local": 30, "docker": 30} if FULL else {"local": 6, "docker": 3}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-CODES = {signal.SIGINT: {0, 1, 130}, signal.SIGTERM: {0, 1, 143}, signal.SIGKILL: {0, -9}}
-"""What `up` ends with: 0 where it was over, 1 where its release command got the signal, and has ended by it."""
+CODES = {signal.SIGINT: {0, 1, 130, -2}, signal.SIGTERM: {0, 1, 143, -15}, signal.SIGKILL: {0, -9}}
+"""What `up` ends with: 0 where it was over, or the signal itself where Python was ending by then; 1 where its release
+command got the signal, and has ended by it."""
 SEED = 4
 
 
