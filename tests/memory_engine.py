@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelfth.engines.contract import STDERR, STDOUT, Engine, Runs, Session, waiting
+from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.release import BuiltRelease
 from twelfth.model.run import Run
@@ -80,7 +80,7 @@ class World:
             self.changed.notify_all()
 
 
-class Memory(Engine):
+class Memory(ReplicaEngine):
     """The stack in a world of its own."""
 
     name = "memory"

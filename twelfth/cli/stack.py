@@ -21,17 +21,26 @@ if TYPE_CHECKING:
 @command(
     iterable=["scale"],
     help={
+        "accept-weaker": "go on where the engine cannot hold all of the declared protection",
         "release": "one that was built before",
         "scale": "SERVICE=N replicas, such as worker=2",
         "wait-for-runs": "replace nothing before all runs have ended",
     },
 )
-def up(c: Context, scale: list[str], release: str = "", ready_within: str = "60", wait_for_runs: bool = False) -> None:
+def up(
+    c: Context,
+    scale: list[str],
+    release: str = "",
+    ready_within: str = "60",
+    wait_for_runs: bool = False,
+    accept_weaker: bool = False,
+) -> None:
     """Build what is missing, converge the stack, wait until it is ready, print its address."""
     from twelfth.stack import lifecycle
 
     scaled = [wish.partition("=")[0] for wish in scale]
-    wishes = lifecycle.Wishes(seconds_to_get_ready(ready_within), wait_for_runs, scaled=scaled)
+    within = seconds_to_get_ready(ready_within)
+    wishes = lifecycle.Wishes(within, wait_for_runs, accepts_weaker=accept_weaker, scaled=scaled)
     engine = Target(c, release).engine_to_deploy(scale)
     if c.config.run.dry:
         print_plan(lifecycle.plan_up(engine))

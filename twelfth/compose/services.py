@@ -63,6 +63,7 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         networks=tuple(Network(name, **said) for name, said in found.get("networks", {}).items()),
         volumes=tuple(map(Volume, found.get("volumes", {}))),
         files=files,
+        nodes=found.get("x-swarm", {}).get("nodes", ()),
     )
 
 
@@ -147,7 +148,7 @@ def _seconds(at: Value) -> float:
 def _deploy(at: Value) -> dict[str, Any]:
     found = at.read(_DEPLOY)
     limits = found.pop("resources", {}).get("limits", {})
-    return {**found, "limits": Limits(**limits)}
+    return {**found.pop("placement", {}), **found, "limits": Limits(**limits)}
 
 
 def _logging(at: Value) -> Logging:
@@ -207,7 +208,8 @@ def _declared(table: Table) -> Reader:
 
 _RESTART = "no|always|unless-stopped|on-failure(:[0-9]+)?"
 _LIMITS: Table = {"cpus": cast(float), "memory": cast(int), "pids": cast(int)}
-_DEPLOY: Table = {"replicas": as_is, "resources": nested({"limits": nested(_LIMITS)})}
+_PLACEMENT: Table = {"constraints": cast(tuple)}
+_DEPLOY: Table = {"replicas": as_is, "placement": nested(_PLACEMENT), "resources": nested({"limits": nested(_LIMITS)})}
 _BUILD: Table = {"context": as_is, "args": _pairs, "dockerfile": only("Dockerfile")}
 _DEPENDENCY: Table = {"condition": only("service_started"), "required": None}
 _PORT: Table = {
@@ -266,7 +268,9 @@ _SERVICE: Table = {
     "x-release": _texts,
     "x-reload": _reload,
 }
+_SWARM: Table = {"nodes": _local_environment}
 _TOP: Table = {
+    "x-swarm": nested(_SWARM),
     "name": as_is,
     "services": lambda at: {name: _service(name, below) for name, below in at.below()},
     "networks": _declared({"name": None, "internal": as_is}),

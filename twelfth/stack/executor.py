@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from twelfth.engines.contract import ReplicaEngine, ServiceEngine
 from twelfth.errors import EngineError, ServiceError
 from twelfth.model.snapshot import Replica
 from twelfth.runs.request import new_request
@@ -24,8 +25,11 @@ from twelfth.stack.steps import (
     RemoveRelease,
     RemoveReplica,
     RemoveResource,
+    RemoveService,
     ReplaceReplica,
+    RollService,
     RunReleaseCommand,
+    ScaleService,
     StopRun,
 )
 
@@ -83,11 +87,41 @@ class _Executor:
                 runs.delete(run.id)
             case RunReleaseCommand(service):
                 self.run_release_command(service)
-            case _:
-                self.execute_on_replica(step)
+            case _ if isinstance(engine, ServiceEngine):
+                self.execute_on_service(engine, step)
+            case _ if isinstance(engine, ReplicaEngine):
+                _ReplicaExecutor(engine, self.report, self.within).execute(step)
 
-    def execute_on_replica(self, step: Step) -> None:
-        """Do a step that is about one replica."""
+    def execute_on_service(self, engine: ServiceEngine, step: Step) -> None:
+        """Do a step that is about a whole service."""
+        match step:
+            case RollService(service):
+                engine.roll_service(service, self.within, self.report.detail)
+            case ScaleService(service):
+                engine.scale_service(service, self.within, self.report.detail)
+            case RemoveService(name):
+                engine.remove_service(name)
+
+    def run_release_command(self, service: Service) -> None:
+        """Run a service's release command; raises `ServiceError` with its last words where it fails."""
+        source = from_release(self.engine.stack)
+        wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
+        code, last = run_with_report(self.engine, wanted, self.report.detail)
+        if code:
+            why = last or "it said nothing"
+            raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on")
+
+
+@dataclass(frozen=True)
+class _ReplicaExecutor:
+    """Does one step that is about one replica."""
+
+    engine: ReplicaEngine
+    report: Report
+    within: float
+
+    def execute(self, step: Step) -> None:
+        """Do the step."""
         match step:
             case CreateReplica(_, number, like=Replica() as like):
                 self.engine.clone_replica(like, number)
@@ -137,12 +171,3 @@ class _Executor:
                 self.engine.start_replica(old)
             raise
         self.engine.remove_replica(old)
-
-    def run_release_command(self, service: Service) -> None:
-        """Run a service's release command; raises `ServiceError` with its last words where it fails."""
-        source = from_release(self.engine.stack)
-        wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
-        code, last = run_with_report(self.engine, wanted, self.report.detail)
-        if code:
-            why = last or "it said nothing"
-            raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on")

@@ -38,7 +38,7 @@ def _plan(engine: Engine, found: Snapshot) -> tuple[Step, ...]:
         unready = pool.submit(_unready, engine, found)
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
         here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
-        return plan.up(engine.stack, found, here, unready=unready.result())
+        return plan.up(engine.stack, found, here, unready=unready.result(), whole=engine.rolls_services)
 
 
 def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
@@ -59,6 +59,7 @@ class Wishes:
     ready_within: float = READY_WITHIN
     waits_for_runs: bool = False
     is_rollback: bool = False
+    accepts_weaker: bool = False
     scaled: Collection[str] = ()
 
 
@@ -69,6 +70,8 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
     not get ready, `BusyError` where another command changes the stack, or a run is on a network that would be removed.
     """
     with hold_lock(engine.stack, "deploying"):
+        engine.refuse_stack()
+        preflight.refuse_losses(engine, accepts=wishes.accepts_weaker)
         found = engine.observe()
         steps = _plan(engine, found)
         preflight.refuse_taken_ports(engine, steps, found)
@@ -121,7 +124,7 @@ def _wait_for_all(engine: Engine, found: Snapshot, within: float) -> None:
 
 def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:
     """Return what `scale` would do now to give a service its replicas; changes nothing."""
-    return plan.scale(service, engine.observe())
+    return plan.scale(service, engine.observe(), whole=engine.rolls_services)
 
 
 def scale(engine: Engine, service: Service, report: Report, within: float = READY_WITHIN) -> bool:
@@ -143,7 +146,8 @@ def prune(engine: Engine, report: Report, keep: int) -> bool:
 
 def plan_down(engine: Engine, *, volumes: bool = False, history: bool = False) -> tuple[Step, ...]:
     """Return what `down` would do now; changes nothing."""
-    return plan.down(engine.stack, engine.observe(), engine.runs.records(), volumes=volumes, history=history)
+    found, runs, whole = engine.observe(), engine.runs.records(), engine.rolls_services
+    return plan.down(engine.stack, found, runs, volumes=volumes, history=history, whole=whole)
 
 
 def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool = False) -> bool:

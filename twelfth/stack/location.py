@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ class Location:
     engine: str
     runs_from: str
     inputs: dict[str, str]
+    nodes: dict[str, str] = field(default_factory=dict)
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
         """Return whether nothing has changed that decides the project's name."""
@@ -39,7 +40,7 @@ class Location:
 
     def stack(self, directory: Path) -> Stack:
         """Return as much of the stack as is known without its Compose file: whose it is."""
-        return Stack(self.project, directory, ())
+        return Stack(self.project, directory, (), nodes=tuple(sorted(self.nodes.items())))
 
 
 def remember(engine: Engine) -> None:
@@ -47,7 +48,7 @@ def remember(engine: Engine) -> None:
     stack = engine.stack
     built = next((service.name for service in stack.services if service.build), "")
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
-    location = Location(stack.project, engine.name, built, _inputs(stack.directory, names, os.environ))
+    location = Location(stack.project, engine.name, built, _inputs(stack.directory, names, os.environ), dict(stack.nodes))
     path = stack.directory / FILE
     with disk_errors(path, REPEAT):
         path.parent.mkdir(exist_ok=True)

@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
+from twelfth.engines.contract import ReplicaEngine
 from twelfth.errors import BusyError, MisuseError
+from twelfth.stack.deploys import note_accepted, read_deploys
 from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, ReplaceReplica
 
 if TYPE_CHECKING:
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Snapshot
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
+
+
+def refuse_losses(engine: Engine, *, accepts: bool) -> None:
+    """Raise `MisuseError` where the engine cannot hold some of the declared protection, and nobody has accepted that.
+
+    What is accepted is noted: it is asked for once.
+    """
+    losses = engine.losses()
+    if new := [loss for loss in losses if loss not in read_deploys(engine.stack).accepted]:
+        if not accepts:
+            raise MisuseError(f"on {engine.name} {'; '.join(new)}; if that is fine: invoke up --accept-weaker")
+        note_accepted(engine.stack, losses)
 
 
 def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
@@ -63,5 +77,5 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -
 def refuse_configuration(engine: Engine, steps: Iterable[Step]) -> None:
     """Raise `EngineError` where the steps would have a replica load configuration files that it cannot take."""
     for step in steps:
-        if isinstance(step, ReloadReplica):
+        if isinstance(step, ReloadReplica) and isinstance(engine, ReplicaEngine):
             engine.check_reload(step.service, step.replica)

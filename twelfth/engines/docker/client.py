@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, no_daemon, over_ssh
 from twelfth.errors import EngineError
@@ -20,19 +20,29 @@ LONGEST_CALL = 60
 """Seconds that any later call may take to begin to answer, the SDK's own default."""
 
 
-def connect() -> docker.APIClient:
-    """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
-    import docker
+def connect(context: str = "") -> docker.APIClient:
+    """Return the low-level client of a context, connected, by default of what the docker command line talks to.
+
+    Raises `EngineError` where there is no such context or no daemon answers.
+    """
     from docker.context import ContextAPI
     from docker.context.config import get_current_context_name
     from docker.utils import kwargs_from_env
 
-    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    name = context or os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    by_environment = not context and os.environ.get("DOCKER_HOST")
     with docker_errors("the Docker settings are wrong"):
-        where = kwargs_from_env() if os.environ.get("DOCKER_HOST") else ContextAPI.kwargs_from_context(name)
+        where = kwargs_from_env() if by_environment else ContextAPI.kwargs_from_context(name)
     if not where:
         raise EngineError(f"there is no Docker context {name}; see: docker context ls")
-    url = where.get("base_url", "the default socket")
+    return connect_to(**where)
+
+
+def connect_to(base_url: str = "", **settings: Any) -> docker.APIClient:
+    """Return the low-level client of a daemon, connected; raises `EngineError` where none answers there."""
+    import docker
+
+    url, where = base_url or "the default socket", settings | ({"base_url": base_url} if base_url else {})
     if url.startswith("ssh://"):
         raise EngineError(over_ssh(url))
     try:

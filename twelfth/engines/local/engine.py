@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
-from twelfth.engines.contract import Engine
+from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import launch, process_spec, releases
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Network, Service, Stack
 
 
-class Local(Engine):
+class Local(ReplicaEngine):
     """The stack under a supervisord of its own, with everything in `.twelfth/`; it has no networks."""
 
     name = "local"
