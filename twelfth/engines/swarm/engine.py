@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
@@ -18,12 +19,12 @@ from twelfth.engines.docker.replica import COMPOSE, CONFIGS, RELEASE
 from twelfth.engines.swarm import spec
 from twelfth.engines.swarm.nodes import Nodes
 from twelfth.engines.swarm.runs import SwarmRuns, pulled
-from twelfth.errors import EngineError, MisuseError, NotUpError
+from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     import docker
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 ASK_EVERY = 0.1
 """Seconds between two looks at a service that is rolled."""
+
+GONE_WITHIN = 30
+"""Seconds that Swarm may take to remove what a service had, after its containers have ended."""
 
 READ_WITHIN = 10
 """Seconds that a task's log has to begin; that of a lost node never does."""
@@ -163,7 +167,9 @@ class Swarm(DaemonEngine, ServiceEngine):
                 self.api.create_service(**wanted)
         if service.ports and not self._has_ipvs:
             say("no IPVS in this kernel: its ports are those of the node where it runs")
-        self._watch(service, within, spec.SPEC, wanted["task_template"]["ContainerSpec"]["Labels"][spec.SPEC])
+        digest = wanted["task_template"]["ContainerSpec"]["Labels"][spec.SPEC]
+        self._watch(service, within, digest, is_new=not found)
+        self._remove_unused_configs()
 
     def scale_service(self, service: Service, within: float, say: Say) -> None:  # noqa: ARG002 - nothing to tell
         """Update the number of replicas alone."""
@@ -172,7 +178,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             mode = {"Replicated": {"Replicas": service.replicas}}
             self.api.update_service(found["ID"], found["Version"]["Index"], mode=mode, fetch_current_spec=True)
             own = found["Spec"]["TaskTemplate"]["ContainerSpec"]["Labels"][spec.SPEC]
-        self._watch(service, within, spec.SPEC, own)
+        self._watch(service, within, own)
 
     def remove_service(self, service: str) -> None:
         """Remove the service; its containers have their grace period, which is waited for on our own node."""
@@ -182,6 +188,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         mine = {"label": f"com.docker.swarm.service.name={name}"}
         while self.api.containers(filters=mine):
             time.sleep(ASK_EVERY)
+        self._remove_unused_configs()
 
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
@@ -287,14 +294,14 @@ class Swarm(DaemonEngine, ServiceEngine):
             found.append({"ConfigID": identity, "ConfigName": name, "File": file})
         return found
 
-    def _watch(self, service: Service, within: float, label: str, digest: str) -> None:
+    def _watch(self, service: Service, within: float, digest: str, *, is_new: bool = False) -> None:
         """Return when the service's replicas, and only they, run; raises `EngineError` when they will not."""
         deadline, most, began = time.monotonic() + within, 0, time.time()
         while True:
             with docker_errors():
                 (found,) = self._services(service.name)
                 tasks = self._tasks([found])
-            own = [each for each in tasks if each["Spec"]["ContainerSpec"]["Labels"].get(label) == digest]
+            own = [each for each in tasks if each["Spec"]["ContainerSpec"]["Labels"].get(spec.SPEC) == digest]
             state = (found.get("UpdateStatus") or {}).get("State", "")
             running = [each for each in own if _serves(each)]
             going = [each for each in tasks if each["DesiredState"] == "running" or _serves(each)]
@@ -302,42 +309,56 @@ class Swarm(DaemonEngine, ServiceEngine):
                 return
             failed = [each for each in own if each["Status"]["State"] in FAILED and _moment(each) >= began - 1]
             if (failed and not state) or "paused" in state or state == "rollback_completed" or time.monotonic() > deadline:
-                raise EngineError(self._given_up(service, found, failed or own, within, state))
+                self._take_back(found, is_new=is_new)
+                rest = "it was removed" if is_new else "what served serves on"
+                raise EngineError(f"{self._why(service, failed or own, within)}; {rest}; fix that, then: invoke up")
             if len(running) > most:
                 most, deadline = len(running), time.monotonic() + within
             time.sleep(ASK_EVERY)
 
-    def _given_up(self, service: Service, found: Body, tasks: list[Body], within: float, state: str) -> str:
-        """Go back to what served, or to nothing, and return what to say."""
-        task = tasks[-1] if tasks else {"Status": {}}
-        words = task["Status"].get("Err") or task["Status"].get("Message") or "no node takes it"
-        lines = b"".join(self.logs(_named(task, service), follow=False, last=1)).decode(errors="replace").strip() if tasks else ""
-        why = f"{service.name} is not ready after {within:g} s" if task["Status"].get("State") not in FAILED else f"{service.name} ended"
-        rest = "what served serves on"
-        with docker_errors():
-            if "PreviousSpec" not in found:
+    def _why(self, service: Service, tasks: list[Body], within: float) -> str:
+        """Return what to say of a service whose tasks did not get ready, with the last one's own words."""
+        if not tasks:
+            return f"{service.name} is not ready after {within:g} s (no node takes it)"
+        status = tasks[-1]["Status"]
+        words = one_line(status.get("Err") or status.get("Message") or "")
+        how = f"{service.name} ended" if status["State"] in FAILED else f"{service.name} is not ready after {within:g} s"
+        task = Replica(service.name, tasks[-1].get("Slot", 0), tasks[-1]["ID"], "", {})
+        with contextlib.suppress(EngineError):
+            if last := b"".join(self.logs(task, follow=False, last=1)).decode(errors="replace").strip():
+                return f"{how} ({words}): {one_line(last)}"
+        return f"{how} ({words})"
+
+    def _take_back(self, found: Body, *, is_new: bool) -> None:
+        """Remove a service that was not there before, and roll one back that Swarm does not roll back by itself."""
+        going_back = (found.get("UpdateStatus") or {}).get("State", "").startswith("rollback")
+        with docker_errors(), gone_is_fine():
+            if is_new:
                 self.api.remove_service(found["ID"])
-                rest = "it was removed"
-            elif not state.startswith("rollback"):
-                version, previous = found["Version"]["Index"], found["PreviousSpec"]
+            elif "PreviousSpec" in found and not going_back:
                 url = f"{self.api.base_url}/v{self.api.api_version}/services/{found['ID']}/update"
-                self.api._raise_for_status(self.api._post_json(url, data=previous, params={"version": version}))  # noqa: SLF001
-        return f"{why} ({one_line(words)}){f': {one_line(lines)}' if lines else ''}; {rest}; fix that, then: invoke up"
+                wanted = {"version": found["Version"]["Index"], "rollback": "previous"}
+                self.api._raise_for_status(self.api._post_json(url, data=found["PreviousSpec"], params=wanted))  # noqa: SLF001
+
+    def _remove_unused_configs(self) -> None:
+        """Remove the configuration objects that no service has any more: the daemon refuses those that one has."""
+        with contextlib.suppress(EngineError, BusyError):
+            for each in self.api.configs(filters={"label": f"{spec.NAMESPACE}={self.stack.project}"}):
+                with contextlib.suppress(EngineError, BusyError), docker_errors():
+                    self.api.remove_config(each["ID"])
 
     @staticmethod
-    def _retry(work: object) -> None:
+    def _retry(work: Callable[[], None]) -> None:
         """Do what the daemon refuses for as long as something that is about to go still uses it."""
-        for _ in range(300):
+        deadline = time.monotonic() + GONE_WITHIN
+        while True:
             try:
-                work()  # type: ignore[operator]
-            except EngineError as error:
-                if "in use" not in str(error) and "active endpoints" not in str(error):
+                return work()
+            except (EngineError, BusyError) as error:
+                is_used = "in use" in str(error) or "active endpoints" in str(error)
+                if not is_used or time.monotonic() > deadline:
                     raise
-                last = error
-                time.sleep(ASK_EVERY)
-            else:
-                return
-        raise last
+            time.sleep(ASK_EVERY)
 
 
 def _service(service: Body) -> str:

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     Inspect = Callable[[docker.APIClient, Replica], Body]
 
 
+STOPPED = f"{RUN}.stopped"
+"""Label of the note of a run that an operator stopped."""
+
+
 class NodeRuns(DockerRuns):
     """The one-off containers of one project on one node's daemon."""
 
@@ -49,6 +53,9 @@ class NodeRuns(DockerRuns):
     def records(self) -> tuple[Run, ...]:
         """Return the one-off containers as records."""
         return tuple(replace(run, engine="swarm") for run in super().records())
+
+    def _name_as_stopped(self, run: Body) -> None:
+        """Do nothing: a container on an overlay network cannot be renamed, so the run's note says it."""
 
     def _inspected(self, replica: Replica) -> Body:
         return self._inspect(self.api, replica) if replica.id else super()._inspected(replica)
@@ -94,7 +101,10 @@ class SwarmRuns(Runs):
         reachable = self.nodes.reachable()
         found = {run.id: run for node in reachable for run in self._of(node).records()}
         for note in self._notes():
-            if _node(note) not in reachable and _run(note).id not in found:
+            run = found.get(_run(note).id)
+            if run and run.exit_code is not None and STOPPED in note["Spec"]["Labels"]:
+                found[run.id] = replace(run, state="stopped")
+            elif not run and _node(note) not in reachable:
                 state = "lost" if self.nodes.is_down(_node(note)) else "unreachable"
                 found[_run(note).id] = replace(_run(note), state=state)
         return tuple(sorted(found.values(), key=lambda run: run.started))
@@ -104,8 +114,20 @@ class SwarmRuns(Runs):
         return self._holder(identity).output(identity, follow=follow)
 
     def stop(self, identity: str, say: Say) -> None:
-        """Stop the container where it is."""
-        self._holder(identity).stop(identity, say)
+        """Note that it was stopped, and stop the container where it is."""
+        holder = self._holder(identity)
+        for note in self._notes():
+            if _run(note).id == identity and STOPPED not in note["Spec"]["Labels"]:
+                self._label(note, STOPPED)
+        holder.stop(identity, say)
+
+    def _label(self, note: Body, label: str) -> None:
+        """Add a label to a note; the SDK has no call for that."""
+        api, changed = self.nodes.manager, note["Spec"] | {"Labels": note["Spec"]["Labels"] | {label: ""}}
+        url = f"{api.base_url}/v{api.api_version}/configs/{note['ID']}/update"
+        with docker_errors():
+            answer = api._post_json(url, data=changed, params={"version": note["Version"]["Index"]})  # noqa: SLF001
+            api._raise_for_status(answer)  # noqa: SLF001 - what the SDK's own calls do
 
     def delete(self, identity: str) -> None:
         """Remove the container and the note; of a run on a node that cannot be asked, the note alone."""
