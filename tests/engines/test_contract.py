@@ -11,11 +11,11 @@ import secrets
 import signal
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.conftest import Recorded, eventually, require
+from tests.conftest import ON_THIS_MACHINE, Recorded, eventually, require
 from tests.memory_engine import Memory, World
 from twelfth import engines
 from twelfth.engines import tcp
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import ReplicaEngine
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Replica, Snapshot
     from twelfth.model.stack import Network, Stack, Volume
@@ -79,11 +79,11 @@ class Site:
     engine_name: str
     world: World = field(default_factory=World)
 
-    def engine(self) -> Engine:
+    def engine(self) -> ReplicaEngine:
         """Return a new engine."""
         if self.engine_name == "memory":
             return Memory(self.stack, self.world)
-        return engines.choose(self.engine_name, self.stack)
+        return cast("ReplicaEngine", engines.choose(self.engine_name, self.stack))
 
     def create(self) -> None:
         """Create all, as `up` does but for the release command and the wait."""
@@ -155,7 +155,7 @@ def make_site(engine_name: str, declared: Stack, directory: Path) -> Site:
     return Site(replace(declared, project=project, directory=directory, services=(named,)), engine_name)
 
 
-@pytest.fixture(scope="module", params=["memory", *engines.NAMES])
+@pytest.fixture(scope="module", params=["memory", *ON_THIS_MACHINE])
 def name(request: pytest.FixtureRequest) -> str:
     """Return each engine's name in turn."""
     return str(request.param)

@@ -88,7 +88,7 @@ class Engine(ABC):
     def why_unavailable(self) -> str:
         """Return why this engine cannot be used here and what to type next, or an empty string; within a second."""
 
-    def refuse_stack(self) -> None:
+    def refuse_stack(self) -> None:  # noqa: B027 - by default an engine can have any
         """Raise `MisuseError` where the stack, as it is declared, cannot be on this engine as it is now."""
 
     def losses(self) -> tuple[str, ...]:

@@ -47,7 +47,8 @@ class Run:
     """The record of a run. Times are ISO 8601 in UTC; `overrides` are names of environment variables, never values.
 
     `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` for one whose client died before it was
-    started, `lost` for one whose machine did, `unreachable` where that cannot be asked. `seconds` and `exit_code` are None where it has not ended.
+    started, `lost` for one whose machine did, `unreachable` where that cannot be asked. `seconds` and `exit_code` are
+    None where it has not ended.
     """
 
     id: str

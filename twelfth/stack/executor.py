@@ -70,7 +70,7 @@ class _Executor:
 
     def execute(self, step: Step) -> None:
         """Do the step."""
-        engine, runs = self.engine, self.engine.runs
+        engine = self.engine
         match step:
             case EnsureImage(service):
                 engine.ensure_image(service, self.report.detail)
@@ -81,16 +81,22 @@ class _Executor:
             case RemoveRelease(release):
                 if not engine.remove_release(release.id):
                     self.report.detail("it is still needed by something else, and stays")
-            case StopRun(run):
-                runs.stop(run.id, self.report.detail)
-            case DeleteRun(run):
-                runs.delete(run.id)
-            case RunReleaseCommand(service):
-                self.run_release_command(service)
+            case StopRun() | DeleteRun() | RunReleaseCommand():
+                self.execute_on_run(step)
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
             case _ if isinstance(engine, ReplicaEngine):
                 _ReplicaExecutor(engine, self.report, self.within).execute(step)
+
+    def execute_on_run(self, step: Step) -> None:
+        """Do a step that is about a run."""
+        match step:
+            case StopRun(run):
+                self.engine.runs.stop(run.id, self.report.detail)
+            case DeleteRun(run):
+                self.engine.runs.delete(run.id)
+            case RunReleaseCommand(service):
+                self.run_release_command(service)
 
     def execute_on_service(self, engine: ServiceEngine, step: Step) -> None:
         """Do a step that is about a whole service."""

@@ -48,7 +48,9 @@ def remember(engine: Engine) -> None:
     stack = engine.stack
     built = next((service.name for service in stack.services if service.build), "")
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
-    location = Location(stack.project, engine.name, built, _inputs(stack.directory, names, os.environ), dict(stack.nodes))
+    location = Location(
+        stack.project, engine.name, built, _inputs(stack.directory, names, os.environ), dict(stack.nodes)
+    )
     path = stack.directory / FILE
     with disk_errors(path, REPEAT):
         path.parent.mkdir(exist_ok=True)

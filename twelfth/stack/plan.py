@@ -69,7 +69,7 @@ def up(
     )
 
 
-def down(
+def down(  # noqa: PLR0913 - each is named where it is called
     stack: Stack,
     found: Snapshot,
     runs: tuple[Run, ...],
@@ -152,9 +152,7 @@ def _create_missing(stack: Stack, found: Snapshot) -> Iterator[Step]:
             yield CreateResource(volume, "not there")
 
 
-def _roll(
-    service: Service, found: Snapshot, recipe: Recipe, recreated: set[str], *, whole: bool
-) -> Iterator[Step]:
+def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str], *, whole: bool) -> Iterator[Step]:
     if found.of(service.name) and recreated.intersection(service.networks):
         cause = "its network is created again"
         return iter([RollService(service, cause)]) if whole else create(service, cause, range(1, service.replicas + 1))

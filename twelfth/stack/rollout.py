@@ -63,7 +63,7 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
 
 
 def roll_whole(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
-    """Yield the step that gives a service its replicas, where the engine rolls them by itself; none where it has them."""
+    """Yield the step by which an engine rolls a service by itself; none where it has its replicas."""
     replicas = found.of(service.name)
     changed = sorted({name for each in replicas for name in differences(recipe, each.recipe)})
     serving = sum(each.serves for each in replicas)

@@ -9,7 +9,10 @@ from twelfth.engines.docker.errors import docker_errors, gone_is_fine, no_daemon
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import docker
+    import requests
 
     from twelfth.engines.docker.replica import Body
 
@@ -59,3 +62,30 @@ def inspect_container(api: docker.APIClient, identity: str) -> Body | None:
         answer: Body = api.inspect_container(identity)
         return answer
     return None
+
+
+def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]) -> None:
+    """Post what the SDK has no call for; raises what its own calls do."""
+    with api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, params=params, timeout=LONGEST_CALL) as answer:
+        refuse_failed(answer)
+
+
+def stream(
+    api: docker.APIClient, path: str, params: Mapping[str, Any], begins_within: float | None
+) -> requests.Response:
+    """Return what the daemon answers, to be read as it comes; it has so many seconds to begin, None for any time."""
+    url = f"{api.base_url}/v{api.api_version}{path}"
+    answer = api.get(url, params=params, stream=True, timeout=(LONGEST_CALL, begins_within))
+    refuse_failed(answer)
+    return answer
+
+
+def refuse_failed(answer: requests.Response) -> None:
+    """Raise what the SDK's own calls raise, such as for a log that the daemon sends elsewhere and cannot read."""
+    from docker.errors import create_api_error_from_http_exception
+    from requests.exceptions import HTTPError
+
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)

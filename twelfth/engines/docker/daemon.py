@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.contract import Engine
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 class DaemonEngine(Engine):
     """A stack that the daemon which the docker command line would talk to knows of."""
 
-    network_options: Mapping[str, Any] = {}
-    network_labels: Mapping[str, str] = {}
+    network_options: Mapping[str, Any] = MappingProxyType({})
+    """Settings of the networks that it makes, as `create_network` of the SDK has them."""
 
     @functools.cached_property
     def api(self) -> docker.APIClient:
@@ -68,7 +69,7 @@ class DaemonEngine(Engine):
         labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
         with docker_errors():
             if isinstance(resource, Network):
-                own = {**self.network_labels, **labels}
+                own = labels | self._network_labels
                 options = self.network_options
                 self.api.create_network(name, internal=resource.internal, labels=own, check_duplicate=True, **options)
             else:
@@ -105,6 +106,10 @@ class DaemonEngine(Engine):
     def _repository(self) -> str:
         """Return the name of the image that the stack builds, without its tag."""
         return next((each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build), "")
+
+    @property
+    def _network_labels(self) -> dict[str, str]:
+        return {}
 
     @property
     def _project(self) -> str:

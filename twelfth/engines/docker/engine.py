@@ -14,21 +14,16 @@ from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.replica import COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
-from twelfth.errors import EngineError
 from twelfth.model.snapshot import Snapshot
-from twelfth.model.stack import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    import docker
-
-    from twelfth.engines.contract import Runs, Say
+    from twelfth.engines.contract import Runs
     from twelfth.engines.docker.replica import Body
-    from twelfth.model.release import BuiltRelease
-    from twelfth.model.snapshot import Health, Recipe, Replica
-    from twelfth.model.stack import Service, Volume
+    from twelfth.model.snapshot import Health, Replica
+    from twelfth.model.stack import Service
 
 
 class Docker(DaemonEngine, ReplicaEngine):

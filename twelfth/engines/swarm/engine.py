@@ -7,12 +7,14 @@ import functools
 import os
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
 from twelfth.engines.contract import ServiceEngine
-from twelfth.engines.docker import configs, health, images, recipe, snapshot
+from twelfth.engines.docker import client, configs, health, images, recipe, snapshot
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
 from twelfth.engines.docker.replica import COMPOSE, CONFIGS, RELEASE
@@ -25,7 +27,6 @@ from twelfth.model.stack import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
 
     import docker
 
@@ -53,12 +54,7 @@ class Swarm(DaemonEngine, ServiceEngine):
     """The stack on the Swarm of the daemon that the docker command line would talk to, which is one of its managers."""
 
     name = "swarm"
-    network_options = {"driver": "overlay", "attachable": True}
-
-    @property
-    def network_labels(self) -> Mapping[str, str]:  # type: ignore[override]
-        """Return the labels by which `docker stack` finds a network."""
-        return {spec.NAMESPACE: self.stack.project}
+    network_options = MappingProxyType({"driver": "overlay", "attachable": True})
 
     def why_unavailable(self) -> str:
         """Return why there is no Swarm here, or why this node cannot tell it anything."""
@@ -109,7 +105,11 @@ class Swarm(DaemonEngine, ServiceEngine):
         with docker_errors():
             services, project = self._services(), {"label": self._project}
             networks = self.api.networks(filters={"label": self._project, "driver": "overlay"})
-            volumes = [each for api in self.nodes.reachable().values() for each in api.volumes(filters=project)["Volumes"] or []]
+            volumes = [
+                each
+                for api in self.nodes.reachable().values()
+                for each in api.volumes(filters=project)["Volumes"] or []
+            ]
             return Snapshot(
                 replicas=self._replicas(services, {each["Id"]: each["Name"] for each in networks}),
                 networks=tuple(map(snapshot.network, networks)),
@@ -196,9 +196,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         """Yield what the task's container wrote, asked of the task alone: a lost node breaks no other's log."""
         wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
         wanted |= {"since": f"{since.timestamp():.9f}"} if since else {}
-        url = f"{self.api.base_url}/v{self.api.api_version}/tasks/{replica.id}/logs"
-        with docker_errors(), self.api.get(url, params=wanted, stream=True, timeout=(READ_WITHIN, None)) as answer:
-            self.api._raise_for_status(answer)  # noqa: SLF001 - what the SDK's own calls do
+        with docker_errors(), client.stream(self.api, f"/tasks/{replica.id}/logs", wanted, READ_WITHIN) as answer:
             yield from (data for _, data in multiplex.output(answer.raw.read1))
 
     def check_health(self, replica: Replica) -> Health:
@@ -215,6 +213,10 @@ class Swarm(DaemonEngine, ServiceEngine):
     def runs(self) -> Runs:
         """Return the project's one-off containers."""
         return SwarmRuns(self.nodes, self.stack, self._inspected)
+
+    @property
+    def _network_labels(self) -> dict[str, str]:
+        return {spec.NAMESPACE: self.stack.project}
 
     def _services(self, service: str = "") -> list[Body]:
         found = self.api.services(filters={"label": f"{spec.NAMESPACE}={self.stack.project}"})
@@ -274,7 +276,9 @@ class Swarm(DaemonEngine, ServiceEngine):
         if not self._registry:
             return image if found else ""
         name = f"{self._registry}/{image}"
-        digests = [each for each in (found or {}).get("RepoDigests") or [] if each.startswith(name.rpartition(":")[0] + "@")]
+        digests = [
+            each for each in (found or {}).get("RepoDigests") or [] if each.startswith(name.rpartition(":")[0] + "@")
+        ]
         return f"{name}@{digests[0].partition('@')[2]}" if digests else ""
 
     @functools.cached_property
@@ -308,7 +312,12 @@ class Swarm(DaemonEngine, ServiceEngine):
             if len(running) == len(going) == service.replicas and state not in {"updating", "rollback_started"}:
                 return
             failed = [each for each in own if each["Status"]["State"] in FAILED and _moment(each) >= began - 1]
-            if (failed and not state) or "paused" in state or state == "rollback_completed" or time.monotonic() > deadline:
+            if (
+                (failed and not state)
+                or "paused" in state
+                or state == "rollback_completed"
+                or time.monotonic() > deadline
+            ):
                 self._take_back(found, is_new=is_new)
                 rest = "it was removed" if is_new else "what served serves on"
                 raise EngineError(f"{self._why(service, failed or own, within)}; {rest}; fix that, then: invoke up")
@@ -322,7 +331,9 @@ class Swarm(DaemonEngine, ServiceEngine):
             return f"{service.name} is not ready after {within:g} s (no node takes it)"
         status = tasks[-1]["Status"]
         words = one_line(status.get("Err") or status.get("Message") or "")
-        how = f"{service.name} ended" if status["State"] in FAILED else f"{service.name} is not ready after {within:g} s"
+        how = (
+            f"{service.name} ended" if status["State"] in FAILED else f"{service.name} is not ready after {within:g} s"
+        )
         task = Replica(service.name, tasks[-1].get("Slot", 0), tasks[-1]["ID"], "", {})
         with contextlib.suppress(EngineError):
             if last := b"".join(self.logs(task, follow=False, last=1)).decode(errors="replace").strip():
@@ -336,9 +347,8 @@ class Swarm(DaemonEngine, ServiceEngine):
             if is_new:
                 self.api.remove_service(found["ID"])
             elif "PreviousSpec" in found and not going_back:
-                url = f"{self.api.base_url}/v{self.api.api_version}/services/{found['ID']}/update"
                 wanted = {"version": found["Version"]["Index"], "rollback": "previous"}
-                self.api._raise_for_status(self.api._post_json(url, data=found["PreviousSpec"], params=wanted))  # noqa: SLF001
+                client.post(self.api, f"/services/{found['ID']}/update", found["PreviousSpec"], wanted)
 
     def _remove_unused_configs(self) -> None:
         """Remove the configuration objects that no service has any more: the daemon refuses those that one has."""
@@ -370,9 +380,7 @@ def _serves(task: Body) -> bool:
 
 
 def _moment(task: Body) -> float:
-    import datetime
-
-    return datetime.datetime.fromisoformat(task["Status"]["Timestamp"]).timestamp()
+    return datetime.fromisoformat(task["Status"]["Timestamp"]).timestamp()
 
 
 def _named(task: Body, service: Service) -> Replica:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Runs
-from twelfth.engines.docker import images
+from twelfth.engines.docker import client, images
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.run_container import RUN
@@ -123,11 +123,10 @@ class SwarmRuns(Runs):
 
     def _label(self, note: Body, label: str) -> None:
         """Add a label to a note; the SDK has no call for that."""
-        api, changed = self.nodes.manager, note["Spec"] | {"Labels": note["Spec"]["Labels"] | {label: ""}}
-        url = f"{api.base_url}/v{api.api_version}/configs/{note['ID']}/update"
+        changed = note["Spec"] | {"Labels": note["Spec"]["Labels"] | {label: ""}}
         with docker_errors():
-            answer = api._post_json(url, data=changed, params={"version": note["Version"]["Index"]})  # noqa: SLF001
-            api._raise_for_status(answer)  # noqa: SLF001 - what the SDK's own calls do
+            wanted = {"version": note["Version"]["Index"]}
+            client.post(self.nodes.manager, f"/configs/{note['ID']}/update", changed, wanted)
 
     def delete(self, identity: str) -> None:
         """Remove the container and the note; of a run on a node that cannot be asked, the note alone."""

@@ -59,7 +59,16 @@ HOST = {
 DNS = {"Dns": "Nameservers", "DnsSearch": "Search", "DnsOptions": "Options"}
 LIMITS = {"NanoCpus": "NanoCPUs", "Memory": "MemoryBytes", "PidsLimit": "Pids"}
 CONDITIONS = {"no": "none", "on-failure": "on-failure", "always": "any"}
-ELSEWHERE = {"ExtraHosts", "LogConfig", "Mounts", "NetworkMode", "PortBindings", "RestartPolicy", "SecurityOpt", "Tmpfs"}
+ELSEWHERE = {
+    "ExtraHosts",
+    "LogConfig",
+    "Mounts",
+    "NetworkMode",
+    "PortBindings",
+    "RestartPolicy",
+    "SecurityOpt",
+    "Tmpfs",
+}
 """What of a container's host is said elsewhere in a specification."""
 
 NO_NEW_PRIVILEGES = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
@@ -107,7 +116,7 @@ def _snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def service_spec(
+def service_spec(  # noqa: PLR0913 - the parts of one service, each from a place of its own
     stack: Stack, service: Service, image: str, configs: Iterable[Body], digests: Mapping[str, str], *, ingress: bool
 ) -> Body:
     """Return the specification of a service whose tasks run `image`.
@@ -231,7 +240,9 @@ def inspected(task: Body, endpoint: Body, image: Body, networks: Mapping[str, st
 def _inspected_host(task: Body, endpoint: Body) -> Body:
     spec, limits = task["ContainerSpec"], (task.get("Resources") or {}).get("Limits") or {}
     log, dns = task.get("LogDriver") or {}, spec.get("DNSConfig") or {}
-    mounts = [{name: value for name, value in each.items() if name != "VolumeOptions"} for each in spec.get("Mounts", ())]
+    mounts = [
+        {name: value for name, value in each.items() if name != "VolumeOptions"} for each in spec.get("Mounts", ())
+    ]
     conditions = {theirs: ours for ours, theirs in CONDITIONS.items()}
     ports = endpoint.get("Ports") or []
     return (
