@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import docker
 
@@ -38,6 +38,7 @@ trap '' CHLD # what it inherits leaves no zombies
 exec sleep infinity
 """
 """Process 1. What another daemon keeps outside its own directories is out of sight."""
+CONTAINERD = "exec/containerd/containerd.pid"
 UP_WITHIN = 30.0
 """Seconds that a daemon has to answer, or to end."""
 
@@ -151,7 +152,7 @@ class Machine:
     network: Network
     name: str
     number: int
-    options: tuple[str, ...] = ()
+    disk: Path | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -180,7 +181,8 @@ class Machine:
 
     def boot(self) -> None:
         """Boot it, plug it in and start its daemon; raises `RuntimeError` with the daemon's last words."""
-        self.home.mkdir(exist_ok=True)
+        if not self.home.exists():
+            self._install()
         self.processes = [subprocess.Popen([*DYING, *MACHINE, "sh", "-c", BOOT, self.name])]
         eventually(lambda: self._init and Path(f"/proc/{self._init}/comm").read_text("utf-8") == "sleep\n", UP_WITHIN)
         run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", self._init)
@@ -194,6 +196,12 @@ class Machine:
             run("nsenter", "--target", self._init, "--net", "ip", *words)
         self.start_daemon()
 
+    def _install(self) -> None:
+        """Give it the images of `disk`, whose files are linked: a daemon replaces them, and writes into none."""
+        (self.home / "data").mkdir(parents=True, mode=0o711)
+        for part in ("image", "overlay2") if self.disk else ():
+            run("cp", "--archive", "--link", f"{self.disk}/{part}", self.home / "data")
+
     def start_daemon(self) -> None:
         """Start the daemon and wait until it answers; raises `RuntimeError` with its last words where it does not."""
         own = {"data-root": "data", "exec-root": "exec", "pidfile": "pid", "config-file": "daemon.json"}
@@ -204,9 +212,9 @@ class Machine:
             f"--insecure-registry={self.network.subnet}",
             f"--cgroup-parent=/{self.network.name}",
             "--exec-opt=native.cgroupdriver=cgroupfs",
-            *self.options,
         ]
-        (self.home / "pid").unlink(missing_ok=True)
+        for stale in ("pid", CONTAINERD):  # their numbers may be other processes' by now
+            (self.home / stale).unlink(missing_ok=True)
         with (self.home / "log").open("ab") as log:
             daemon = subprocess.Popen([*self._inside, "dockerd", *options], stdout=log, stderr=log)
         self.processes[1:] = [daemon]
@@ -233,9 +241,10 @@ class Machine:
         self._end_daemon(signal.SIGKILL)
 
     def _end_daemon(self, number: signal.Signals) -> None:
-        pid = (self.home / "pid").read_text("utf-8")
-        run(*self._inside, "sh", "-c", f"kill -{number.name[3:]} {pid}")
+        run(*self._inside, "sh", "-c", f'kill -{number.name[3:]} "$(cat "$0/pid")"', self.home)
         self.processes.pop().wait(UP_WITHIN)
+        wait = 'while kill -0 "$(cat "$0")"; do sleep 0.05; done'
+        run(*self._inside, "sh", "-c", wait, self.home / CONTAINERD)  # which dies with it
 
     def kill(self) -> None:
         """Take its power: everything on it ends at once, and the link is gone."""
@@ -265,17 +274,11 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(on: Network, number: int, *options: str) -> Iterator[Machine]:
-    """Have a machine meanwhile, with that address, its daemon with more options."""
-    made = Machine(on, f"node-{number - 1}", number, options)
+def machine(on: Network, number: int, disk: Path | None = None) -> Iterator[Machine]:
+    """Have a machine with the address of that number meanwhile, its daemon with the images of `disk`."""
+    made = Machine(on, f"node-{number - 1}", number, disk)
     try:
         made.boot()
         yield made
     finally:
         made.kill()
-
-
-def images_of(source: Any, target: Any, *names: str) -> None:
-    """Copy images from one daemon to another, each with what it shares of the others once."""
-    for _ in target.load_image(source.get_image([*names])):
-        pass
