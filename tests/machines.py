@@ -34,8 +34,7 @@ MACHINE = ("unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-ch
 BOOT = """
 hostname "$0"
 for place in /run/docker /run/containerd /etc/docker; do mkdir -p $place && mount -t tmpfs tmpfs $place; done
-trap '' CHLD # what it inherits leaves no zombies
-exec sleep infinity
+exec env --ignore-signal=CHLD sleep infinity # what it inherits leaves no zombies
 """
 """Process 1. What another daemon keeps outside its own directories is out of sight."""
 CONTAINERD = "exec/containerd/containerd.pid"
@@ -53,7 +52,7 @@ def why_unavailable() -> str:
 
 def run(*words: str | Path) -> str:
     """Run a program and return what it printed; raises `RuntimeError` with its words where it fails."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=UP_WITHIN)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
