@@ -174,16 +174,17 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 def require(name: str) -> None:
     """Skip the test where an engine is absent, or fail it where TWELFTH_REQUIRE names the engine."""
     if why := absent(name):
-        _skip_or_fail(name, why)
+        skip_or_fail(name, why)
 
 
 def require_program(program: str | Path) -> None:
     """Skip the test where a program that it compares with is absent, or fail it where TWELFTH_REQUIRE names it."""
     if not shutil.which(program):
-        _skip_or_fail(Path(program).name, "it is not installed")
+        skip_or_fail(Path(program).name, "it is not installed")
 
 
-def _skip_or_fail(name: str, why: str) -> None:
+def skip_or_fail(name: str, why: str) -> None:
+    """Skip the test, or fail it where TWELFTH_REQUIRE names what is absent."""
     if name in REQUIRED:
         pytest.fail(f"TWELFTH_REQUIRE names {name}, but {why}")
     pytest.skip(f"{name}: {why}")
