@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench import hits
 from tests.conftest import eventually
 from tests.scenarios.load import Load, change
 from tests.swarm.conftest import UNCLOSED, OnSwarm, on_swarm
@@ -45,11 +46,12 @@ def address(made: OnSwarm) -> str:
 def test_chapters_session(serving: OnSwarm) -> None:
     """It counts, is reset by a run, and counts from 1 again; a second `up` has nothing to do."""
     invoke = serving.project.invoke
+    url = address(serving)
     assert "nothing to do\n" == invoke("--dry", "up").stdout
-    assert "Hello World! 1 times.\n" == invoke("hit").stdout
-    assert "Hello World! 2 times.\n" == invoke("hit").stdout
+    assert "Hello World! 1 times." == hits.sentence(url)
+    assert "Hello World! 2 times." == hits.sentence(url)
     assert "hits was 2, is 0 now\n" == invoke("reset").stdout
-    assert "Hello World! 1 times.\n" == invoke("hit").stdout
+    assert "Hello World! 1 times." == hits.sentence(url)
 
 
 def test_run_is_the_workers_twin_with_an_honest_end_and_a_record(serving: OnSwarm) -> None:
@@ -117,7 +119,7 @@ def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:
 
 def test_log_of_a_service_is_read_task_by_task(serving: OnSwarm) -> None:
     """As many lines as are asked for."""
-    serving.project.invoke("hit")
+    hits.sentence(address(serving))
     lines = serving.project.invoke("logs", "worker", "--tail", "1").stdout.splitlines()
 
     assert lines
