@@ -78,9 +78,8 @@ class Swarm:
 
     def reach(self) -> Machine:
         """Return a manager that answers for the swarm now; raises `AssertionError` where there is none in time."""
-        found: list[Machine] = []
-        eventually(lambda: found.extend(filter(_manages, self.nodes)) or found, JOINED_WITHIN)
-        return found[0]
+        eventually(lambda: any(map(_manages, self.nodes)), JOINED_WITHIN)
+        return next(filter(_manages, self.nodes))
 
     def listed(self) -> dict[str, Any]:
         """Return the nodes as a manager lists them, by name."""
@@ -121,7 +120,7 @@ class Swarm:
     def _change(self, node: Machine, **changes: object) -> None:
         with contextlib.closing(self.reach().api()) as api:
             found = next(each for each in api.nodes() if each["Description"]["Hostname"] == node.name)
-            api.update_node(found["ID"], found["Version"]["Index"], {**found["Spec"], **changes})
+            api.update_node(found["ID"], found["Version"]["Index"], {**found["Spec"], **changes})  # type: ignore[arg-type] # of any kind
 
 
 def _manages(node: Machine) -> bool:
