@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, number
+from twelfth.cli.command import command, number, warn
 from twelfth.cli.progress import with_progress
 from twelfth.cli.target import Target
 
@@ -138,7 +138,9 @@ def logs(
         write_output(Target(c).engine.runs, run, follow=follow, **begin)
         return
     engine = Target(c).declared_engine
-    for line in lines(engine, replicas_of(engine.stack, require_up(engine), service or ""), follow=follow, **begin):
+    replicas = replicas_of(engine.stack, require_up(engine), service or "")
+    printed = {one.name: engine.logs(one, follow=follow, **begin) for one in replicas}
+    for line in lines(printed, follow=follow, say=warn):
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
 
