@@ -70,7 +70,7 @@ def test_option_that_says_nothing_is_refused(name: str, value: str) -> None:
         kept_log("app", {name: value})
 
 
-def test_what_was_printed_before_a_file_was_put_aside_is_not_missed(tmp_path: Path) -> None:
+def test_what_was_printed_before_a_file_was_rotated_is_not_missed(tmp_path: Path) -> None:
     """Between two looks of one who follows it."""
     path = tmp_path / "a.log"
     path.write_bytes(b"one\n")

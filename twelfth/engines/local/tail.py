@@ -45,14 +45,14 @@ def tail(path: Path, goes_on: Callable[[], bool], last: int | None = None) -> It
 
 
 def log(path: Path, goes_on: Callable[[], bool], last: int | None = None) -> Iterator[bytes]:
-    """Yield what a log holds, as `tail` does, from the first of the files on which supervisord has put aside."""
-    older = (line for each in _put_aside(path) for line in _lines(each))
+    """Yield what a log holds, as `tail` does, from the first of the files on that supervisord has rotated."""
+    older = (line for each in _rotated(path) for line in _lines(each))
     yield from older if last is None else deque(older, max(0, last - sum(1 for _ in _lines(path))))
     yield from tail(path, goes_on, last)
 
 
-def _put_aside(path: Path) -> list[Path]:
-    """Return the files with the log's older lines, the oldest first."""
+def _rotated(path: Path) -> list[Path]:
+    """Return the rotated files, which have the log's older lines, the oldest first."""
     found = [each for each in path.parent.glob(f"{path.name}.*") if each.suffix[1:].isdigit()]
     return sorted(found, key=lambda each: int(each.suffix[1:]), reverse=True)
 
@@ -63,7 +63,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _rest(path: Path, inode: int, position: int) -> Iterator[bytes]:
-    """Yield what was added to a file that was put aside since it was read to a position."""
+    """Yield what was added to a file that was rotated since it was read to a position."""
     if path.exists() and path.stat().st_ino == inode:
         with path.open("rb") as file:
             file.seek(position)
