@@ -192,6 +192,15 @@ def test_key_is_read(honoured: Stack, index: int) -> None:
     assert repr(expected).replace("/project", str(honoured.directory)) == repr(found)
 
 
+def test_nodes_of_a_swarm_are_read(project: Project) -> None:
+    """By name, and what Compose has not looked at is told in a line."""
+    app = "services:\n  a: {image: a}\n"
+    assert (("one", "tcp://a:2375"),) == project.read(f"{app}x-swarm: {{nodes: {{one: 'tcp://a:2375'}}}}\n").nodes
+
+    why = "compose.yaml: x-swarm must be a mapping; write nodes: {NAME: tcp://HOST:2375}"
+    assert why == project.refused(f"{app}x-swarm: one\n")
+
+
 def test_all_that_is_not_honoured_is_refused_at_once_by_its_full_name(project: Project) -> None:
     """One error has a line for each key of each service, with the file, the key and what to write."""
     text = of_each([keys for keys, _ in REFUSED])

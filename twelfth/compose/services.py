@@ -165,6 +165,13 @@ def _local(at: Value) -> Local | None:
     return Local(**{"command": (), **found}, port=int(port) if port.isdecimal() else None)
 
 
+def _swarm(at: Value) -> dict[str, Any]:
+    if not isinstance(at.value, dict):
+        at.refuse("", "must be a mapping; write nodes: {NAME: tcp://HOST:2375}")
+        return {}
+    return at.read({"nodes": _text_mapping})
+
+
 def _reload(at: Value) -> Reload | None:
     if not isinstance(at.value, dict) or "signal" not in at.value:
         at.refuse("signal", "is missing; add it, such as SIGHUP")
@@ -179,7 +186,7 @@ def _texts(at: Value) -> tuple[str, ...]:
     return ()
 
 
-def _local_environment(at: Value) -> Pairs:
+def _text_mapping(at: Value) -> Pairs:
     if not isinstance(at.value, dict):
         at.refuse("", "must be a mapping; write NAME: value")
         return ()
@@ -237,7 +244,7 @@ _HEALTHCHECK: Table = {
 _LOGGING: Table = {"driver": as_is, "options": _pairs}
 _LOCAL: Table = {
     "command": _texts,
-    "environment": _local_environment,
+    "environment": _text_mapping,
     "port": matching("[0-9]+", "write a port, such as 8000"),
     "healthcheck": _texts,
 }
@@ -268,9 +275,8 @@ _SERVICE: Table = {
     "x-release": _texts,
     "x-reload": _reload,
 }
-_SWARM: Table = {"nodes": _local_environment}
 _TOP: Table = {
-    "x-swarm": nested(_SWARM),
+    "x-swarm": _swarm,
     "name": as_is,
     "services": lambda at: {name: _service(name, below) for name, below in at.below()},
     "networks": _declared({"name": None, "internal": as_is}),
