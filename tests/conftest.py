@@ -220,3 +220,14 @@ def make_project(engine_name: str, directory: Path) -> Project:
     name = f"t{secrets.token_hex(4)}"
     own = {"COMPOSE_PROJECT_NAME": name, "PORT": str(tcp.free("127.0.0.1"))}
     return Project(directory, engine_name, dict(os.environ) | own)
+
+
+@pytest.fixture
+def tell(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Return what prints a scenario's figures, which are of interest also where it passes."""
+
+    def print_figures(text: str) -> None:
+        with capfd.disabled():
+            sys.stdout.write(f"{text}\n")
+
+    return print_figures

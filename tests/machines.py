@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -175,7 +176,9 @@ class Machine:
         return f"{self.network.name}-{self.number}"
 
     def api(self, seconds: float = 60) -> docker.APIClient:
-        """Return a new client of its daemon."""
+        """Return a new client of its daemon; raises `OSError` where none listens, on which the SDK loses a socket."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(self.home / "socket"))
         return docker.APIClient(self.url, timeout=int(seconds))
 
     def boot(self) -> None:

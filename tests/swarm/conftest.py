@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests import swarms
 from tests.conftest import Project, make_project, skip_or_fail
@@ -16,10 +12,6 @@ from tests.conftest import Project, make_project, skip_or_fail
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-UNCLOSED = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
-"""The SDK leaves sockets of daemons that are killed to the garbage collector."""
 
 
 @dataclass
@@ -44,6 +36,3 @@ def on_swarm(directory: Path, nodes: int) -> Iterator[OnSwarm]:
         for client in project.clients:
             client.kill()
             client.communicate()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()  # the SDK leaves sockets of daemons that were killed to it

@@ -12,12 +12,12 @@ import pytest
 from bench import hits
 from tests.conftest import eventually
 from tests.scenarios.load import Load, change
-from tests.swarm.conftest import UNCLOSED, OnSwarm, on_swarm
+from tests.swarm.conftest import OnSwarm, on_swarm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.alone, UNCLOSED]
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import eventually
-from tests.scenarios.conftest import tell
 from tests.scenarios.load import Load
-from tests.swarm.conftest import UNCLOSED, OnSwarm, on_swarm
+from tests.swarm.conftest import OnSwarm, on_swarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.alone, UNCLOSED]
-__all__ = ["tell"]
+pytestmark = pytest.mark.alone
 
 
 def states(made: OnSwarm) -> dict[str, str]:
