@@ -41,10 +41,11 @@ def choose(name: str, stack: Stack) -> Engine:
 
 
 def _where_it_is_up(stack: Stack) -> Engine:
-    local, docker, swarm = (_make(name, stack) for name in NAMES)
+    local, docker = _make("local", stack), _make("docker", stack)
     left = local.observe().replicas
     if _is_up(left) or docker.why_unavailable():
         return local
+    swarm = _make("swarm", stack)
     if not swarm.why_unavailable() and _is_up(swarm.observe().replicas):
         return swarm
     return local if left and not _is_up(docker.observe().replicas) else docker

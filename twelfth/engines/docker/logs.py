@@ -33,8 +33,13 @@ def output(
         hint = "see: invoke history" if is_run else "name another, then: invoke up"
         raise NoLogError(f"what it printed is kept nowhere (logging driver none); {hint}")
     terminal = inspected["Config"]["Tty"]
-    wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
-    wanted |= {"since": f"{since.timestamp():.9f}"} if since else {}
+    wanted = parameters(follow=follow, last=last, since=since)
     with client.stream(api, f"/containers/{name}/logs", wanted, None) as answer:
         read = answer.raw.read1 if follow else answer.raw.read  # what comes, line by line, or in large pieces
         yield from (multiplex.raw if terminal else multiplex.output)(read)
+
+
+def parameters(*, follow: bool, last: int | None, since: datetime | None) -> dict[str, str | int]:
+    """Return how the Engine API is asked for a log, or for a part of it."""
+    wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
+    return wanted | ({"since": f"{since.timestamp():.9f}"} if since else {})

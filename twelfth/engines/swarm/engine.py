@@ -7,26 +7,28 @@ import functools
 import os
 import time
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
 from twelfth.engines.contract import ServiceEngine
-from twelfth.engines.docker import client, configs, health, images, recipe, snapshot
+from twelfth.engines.docker import client, configs, health, images, logs
+from twelfth.engines.docker import snapshot as docker_snapshot
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
-from twelfth.engines.docker.replica import COMPOSE, CONFIGS, RELEASE
-from twelfth.engines.swarm import spec
+from twelfth.engines.swarm import snapshot, spec
 from twelfth.engines.swarm.nodes import Nodes
+from twelfth.engines.swarm.rolling import Rolling
 from twelfth.engines.swarm.runs import SwarmRuns, pulled
+from twelfth.engines.swarm.snapshot import NAMESPACE
 from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     import docker
 
@@ -44,11 +46,6 @@ GONE_WITHIN = 30
 READ_WITHIN = 10
 """Seconds that a task's log has to begin; that of a lost node never does."""
 
-FAILED = {"failed", "rejected", "orphaned"}
-STATES = {"new", "pending", "assigned", "accepted", "preparing", "ready"}
-"""What Swarm calls a task before its container is started
-(https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/)."""
-
 
 class Swarm(DaemonEngine, ServiceEngine):
     """The stack on the Swarm of the daemon that the docker command line would talk to, which is one of its managers."""
@@ -62,7 +59,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             return why
         try:
             with docker_errors():
-                self.api.services(filters={"label": spec.NAMESPACE})
+                self.api.services(filters={"label": NAMESPACE})
         except EngineError as error:
             hint = "make one: docker swarm init; or run this on a manager: docker node ls"
             return f"the daemon is no manager of a Swarm ({one_line(str(error), 80)}); {hint}"
@@ -103,25 +100,22 @@ class Swarm(DaemonEngine, ServiceEngine):
     def observe(self) -> Snapshot:
         """Return the services' tasks, the networks, the volumes that can be seen or that a service has, the images."""
         with docker_errors():
-            services, project = self._services(), {"label": self._project}
-            networks = self.api.networks(filters={"label": self._project, "driver": "overlay"})
-            volumes = [
-                each
-                for api in self.nodes.reachable().values()
-                for each in api.volumes(filters=project)["Volumes"] or []
-            ]
+            services, networks = self._services(), self._networks()
+            labelled = {"label": self._project}
+            found = [api.volumes(filters=labelled)["Volumes"] or [] for api in self.nodes.reachable().values()]
+            volumes = [*(docker_snapshot.volume(each) for here in found for each in here)]
+            volumes += [volume for each in services for volume in snapshot.volumes(each)]
             return Snapshot(
-                replicas=self._replicas(services, {each["Id"]: each["Name"] for each in networks}),
-                networks=tuple(map(snapshot.network, networks)),
-                volumes=tuple(dict.fromkeys([*map(snapshot.volume, volumes), *_volumes(services)])),
+                replicas=self._replicas(services, networks),
+                networks=tuple(map(docker_snapshot.network, networks)),
+                volumes=tuple(dict.fromkeys(volumes)),
                 images=frozenset(one.image for one in self.stack.services if self._reference(one.image)),
             )
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's tasks."""
         with docker_errors():
-            networks = self.api.networks(filters={"label": self._project, "driver": "overlay"})
-            return self._replicas(self._services(service), {each["Id"]: each["Name"] for each in networks})
+            return self._replicas(self._services(service), self._networks())
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a task of the service would be made from."""
@@ -174,7 +168,7 @@ class Swarm(DaemonEngine, ServiceEngine):
     def scale_service(self, service: Service, within: float, say: Say) -> None:  # noqa: ARG002 - nothing to tell
         """Update the number of replicas alone."""
         with docker_errors():
-            (found,) = self._services(service.name)
+            found = self._service(service.name)
             mode = {"Replicated": {"Replicas": service.replicas}}
             self.api.update_service(found["ID"], found["Version"]["Index"], mode=mode, fetch_current_spec=True)
             own = found["Spec"]["TaskTemplate"]["ContainerSpec"]["Labels"][spec.SPEC]
@@ -194,8 +188,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
         """Yield what the task's container wrote, asked of the task alone: a lost node breaks no other's log."""
-        wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
-        wanted |= {"since": f"{since.timestamp():.9f}"} if since else {}
+        wanted = logs.parameters(follow=follow, last=last, since=since)
         with docker_errors(), client.stream(self.api, f"/tasks/{replica.id}/logs", wanted, READ_WITHIN) as answer:
             yield from (data for _, data in multiplex.output(answer.raw.read1))
 
@@ -216,54 +209,49 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     @property
     def _network_labels(self) -> dict[str, str]:
-        return {spec.NAMESPACE: self.stack.project}
+        return {NAMESPACE: self.stack.project}
 
     def _services(self, service: str = "") -> list[Body]:
-        found = self.api.services(filters={"label": f"{spec.NAMESPACE}={self.stack.project}"})
-        return [each for each in found if service in ("", _service(each))]
+        found = self.api.services(filters={"label": f"{NAMESPACE}={self.stack.project}"})
+        return [each for each in found if service in ("", snapshot.service_name(each))]
+
+    def _service(self, service: str) -> Body:
+        """Return the service as the API tells it; raises `NotUpError` where it is gone."""
+        found = self._services(service)
+        if not found:
+            raise NotUpError(f"{service} is gone; somebody removed it; try: invoke up")
+        return found[0]
 
     def _tasks(self, services: list[Body]) -> list[Body]:
         found: list[Body] = self.api.tasks(filters={"service": [each["ID"] for each in services]}) if services else []
         return sorted(found, key=lambda task: str(task["CreatedAt"]))
 
-    def _replicas(self, services: list[Body], networks: Mapping[str, str]) -> tuple[Replica, ...]:
+    def _networks(self) -> list[Body]:
+        found: list[Body] = self.api.networks(filters={"label": self._project, "driver": "overlay"})
+        return found
+
+    def _replicas(self, services: list[Body], networks: list[Body]) -> tuple[Replica, ...]:
         by_id, tasks = {each["ID"]: each for each in services}, self._tasks(services)
         wanted = [each for each in tasks if each["DesiredState"] in {"running", "ready"}]
-        return tuple(self._replica(each, by_id[each["ServiceID"]], tasks, networks) for each in wanted)
-
-    def _replica(self, task: Body, service: Body, tasks: list[Body], networks: Mapping[str, str]) -> Replica:
-        made = self._made_from(self.api, task, service, networks)
-        labels, slot, state = made["Config"]["Labels"], task.get("Slot", 0), task["Status"]["State"]
-        loaded = {name.removeprefix(CONFIGS): text for name, text in labels.items() if name.startswith(CONFIGS)}
-        before = [each for each in tasks if each["ServiceID"] == service["ID"] and each.get("Slot") == slot]
-        ports = (service["Endpoint"].get("Spec") or {}).get("Ports") or []
-        node = self.nodes.all.get(task.get("NodeID") or "")
-        return Replica(
-            service=_service(service),
-            number=slot,
-            id=task["ID"],
-            state=state,
-            health="healthy" if state == "running" else "",
-            release=labels.get(RELEASE, ""),
-            image=made["Image"],
-            address=f"{node['Status']['Addr']}:{ports[0]['PublishedPort']}" if ports and node else "",
-            is_admitted=state == "running",
-            restarts=sum(each["Status"]["State"] in FAILED for each in before),
-            recipe=recipe.found_recipe(made, loaded),
+        names = {each["Spec"]["ContainerSpec"]["Image"] for each in wanted}
+        here = {name: images.inspect(self.api, name) or {} for name in names}
+        return tuple(
+            snapshot.replica(
+                task,
+                service := by_id[task["ServiceID"]],
+                [each for each in tasks if (each["ServiceID"], each.get("Slot")) == (service["ID"], task.get("Slot"))],
+                self.nodes.all.get(task.get("NodeID") or ""),
+                _made_from(task, service, here[task["Spec"]["ContainerSpec"]["Image"]], networks),
+            )
+            for task in wanted
         )
-
-    def _made_from(self, api: docker.APIClient, task: Body, service: Body, networks: Mapping[str, str]) -> Body:
-        image = pulled(api, task["Spec"]["ContainerSpec"]["Image"])
-        endpoint = service["Spec"].get("EndpointSpec") or {}
-        return spec.inspected(task["Spec"], endpoint, image, networks, self.stack.project)
 
     def _inspected(self, api: docker.APIClient, replica: Replica) -> Body:
         """Return what a run on a node is made from: what the task's specification says, the image as it is there."""
         with docker_errors(), gone_is_fine():
             task = self.api.inspect_task(replica.id)
-            networks = self.api.networks(filters={"label": self._project, "driver": "overlay"})
-            (service,) = self._services(replica.service)
-            return self._made_from(api, task, service, {each["Id"]: each["Name"] for each in networks})
+            image = pulled(api, task["Spec"]["ContainerSpec"]["Image"])
+            return _made_from(task, self._service(replica.service), image, self._networks())
         raise NotUpError(f"{replica.name} is gone; repeat the command")
 
     @property
@@ -292,68 +280,51 @@ class Swarm(DaemonEngine, ServiceEngine):
         for target, digest in configs.digests(contents).items():
             name = f"{self.stack.project}-{digest[:12]}"
             there = self.api.configs(filters={"name": name})
-            labels = {spec.NAMESPACE: self.stack.project}
+            labels = {NAMESPACE: self.stack.project}
             identity = there[0]["ID"] if there else self.api.create_config(name, contents[target], labels)["ID"]
             file = {"Name": target, "UID": "0", "GID": "0", "Mode": 0o444}
             found.append({"ConfigID": identity, "ConfigName": name, "File": file})
         return found
 
     def _watch(self, service: Service, within: float, digest: str, *, is_new: bool = False) -> None:
-        """Return when the service's replicas, and only they, run; raises `EngineError` when they will not."""
+        """Return when the service's replicas, and only they, serve; raises `EngineError` when they will not."""
         deadline, most, began = time.monotonic() + within, 0, time.time()
-        while True:
-            with docker_errors():
-                (found,) = self._services(service.name)
-                tasks = self._tasks([found])
-            own = [each for each in tasks if each["Spec"]["ContainerSpec"]["Labels"].get(spec.SPEC) == digest]
-            state = (found.get("UpdateStatus") or {}).get("State", "")
-            running = [each for each in own if _serves(each)]
-            going = [each for each in tasks if each["DesiredState"] == "running" or _serves(each)]
-            if len(running) == len(going) == service.replicas and state not in {"updating", "rollback_started"}:
-                return
-            failed = [each for each in own if each["Status"]["State"] in FAILED and _moment(each) >= began - 1]
-            if (
-                (failed and not state)
-                or "paused" in state
-                or state == "rollback_completed"
-                or time.monotonic() > deadline
-            ):
-                self._take_back(found, is_new=is_new)
+        while not (now := self._look(service.name, digest, began)).is_done(service.replicas):
+            if now.is_given_up or time.monotonic() > deadline:
+                self._take_back(now, is_new=is_new)
                 rest = "it was removed" if is_new else "what served serves on"
-                raise EngineError(f"{self._why(service, failed or own, within)}; {rest}; fix that, then: invoke up")
-            if len(running) > most:
-                most, deadline = len(running), time.monotonic() + within
+                why = now.why(service.name, within, self._last_words(now.last_task))
+                raise EngineError(f"{why}; {rest}; fix that, then: invoke up")
+            if now.serving > most:
+                most, deadline = now.serving, time.monotonic() + within
             time.sleep(ASK_EVERY)
 
-    def _why(self, service: Service, tasks: list[Body], within: float) -> str:
-        """Return what to say of a service whose tasks did not get ready, with the last one's own words."""
-        if not tasks:
-            return f"{service.name} is not ready after {within:g} s (no node takes it)"
-        status = tasks[-1]["Status"]
-        words = one_line(status.get("Err") or status.get("Message") or "")
-        how = (
-            f"{service.name} ended" if status["State"] in FAILED else f"{service.name} is not ready after {within:g} s"
-        )
-        task = Replica(service.name, tasks[-1].get("Slot", 0), tasks[-1]["ID"], "", {})
-        with contextlib.suppress(EngineError):
-            if last := b"".join(self.logs(task, follow=False, last=1)).decode(errors="replace").strip():
-                return f"{how} ({words}): {one_line(last)}"
-        return f"{how} ({words})"
+    def _look(self, service: str, digest: str, began: float) -> Rolling:
+        with docker_errors():
+            found = self._service(service)
+            return Rolling(found, tuple(self._tasks([found])), digest, began)
 
-    def _take_back(self, found: Body, *, is_new: bool) -> None:
+    def _last_words(self, task: str) -> str:
+        """Return the last line that a task printed, an empty string where there is none or it cannot be had."""
+        with contextlib.suppress(EngineError):
+            pieces = self.logs(Replica("", 0, task, "", {}), follow=False, last=1) if task else []
+            return b"".join(pieces).decode(errors="replace").strip()
+        return ""
+
+    def _take_back(self, now: Rolling, *, is_new: bool) -> None:
         """Remove a service that was not there before, and roll one back that Swarm does not roll back by itself."""
-        going_back = (found.get("UpdateStatus") or {}).get("State", "").startswith("rollback")
+        found = now.service
         with docker_errors(), gone_is_fine():
             if is_new:
                 self.api.remove_service(found["ID"])
-            elif "PreviousSpec" in found and not going_back:
+            elif "PreviousSpec" in found and not now.state.startswith("rollback"):
                 wanted = {"version": found["Version"]["Index"], "rollback": "previous"}
                 client.post(self.api, f"/services/{found['ID']}/update", found["PreviousSpec"], wanted)
 
     def _remove_unused_configs(self) -> None:
         """Remove the configuration objects that no service has any more: the daemon refuses those that one has."""
         with contextlib.suppress(EngineError, BusyError):
-            for each in self.api.configs(filters={"label": f"{spec.NAMESPACE}={self.stack.project}"}):
+            for each in self.api.configs(filters={"label": f"{NAMESPACE}={self.stack.project}"}):
                 with contextlib.suppress(EngineError, BusyError), docker_errors():
                     self.api.remove_config(each["ID"])
 
@@ -371,32 +342,14 @@ class Swarm(DaemonEngine, ServiceEngine):
             time.sleep(ASK_EVERY)
 
 
-def _service(service: Body) -> str:
-    return str(service["Spec"]["Labels"].get(f"{COMPOSE}service") or service["Spec"]["Name"].partition("_")[2])
-
-
-def _serves(task: Body) -> bool:
-    return (task["Status"]["State"], task["DesiredState"]) == ("running", "running")
-
-
-def _moment(task: Body) -> float:
-    return datetime.fromisoformat(task["Status"]["Timestamp"]).timestamp()
-
-
-def _named(task: Body, service: Service) -> Replica:
-    return Replica(service.name, task.get("Slot", 0), task["ID"], "", {})
+def _made_from(task: Body, service: Body, image: Body, networks: list[Body]) -> Body:
+    return spec.inspected(task["Spec"], service, image, {each["Id"]: each["Name"] for each in networks})
 
 
 def _labels(service: Service) -> list[tuple[str, str]]:
     """Return the labels that a service wants its node to have."""
     pairs = (each.replace(" ", "").removeprefix("node.labels.").partition("==") for each in service.constraints)
     return [(name, value) for name, _, value in pairs if value]
-
-
-def _volumes(services: list[Body]) -> list[Volume]:
-    mounts = [m for each in services for m in each["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or []]
-    names = [(mount.get("VolumeOptions") or {}).get("Labels", {}).get(f"{COMPOSE}volume") for mount in mounts]
-    return [Volume(name) for name in names if name]
 
 
 def _remove_volume(api: docker.APIClient, name: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from twelfth.engines.docker import client, images
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.run_container import RUN
+from twelfth.engines.docker.run_record import STARTED_WITHIN
 from twelfth.engines.docker.runs import DockerRuns
 from twelfth.errors import EngineError
 from twelfth.model.run import Run
@@ -53,6 +55,12 @@ class NodeRuns(DockerRuns):
     def records(self) -> tuple[Run, ...]:
         """Return the one-off containers as records."""
         return tuple(replace(run, engine="swarm") for run in super().records())
+
+    def identities(self) -> set[str]:
+        """Return the ids of the runs that are kept; the list of containers alone tells them."""
+        with docker_errors():
+            listed = self.api.containers(all=True, filters={"label": self._labels})
+        return {each["Labels"][RUN] for each in listed}
 
     def _name_as_stopped(self, run: Body) -> None:
         """Do nothing: a container on an overlay network cannot be renamed, so the run's note says it."""
@@ -91,22 +99,22 @@ class SwarmRuns(Runs):
             reachable = self.nodes.reachable()
             for node in reachable:
                 self._of(node).prune(keep)
-            there = {run.id for node in reachable for run in self._of(node).records()}
-            ended = [each for each in self._notes() if _node(each) in reachable and _run(each).id not in there]
-            for note in ended[:-1]:  # the last one may be about to be created
-                self._remove_note(note)
+            there = {identity for node in reachable for identity in self._of(node).identities()}
+            for note in self._notes():
+                if _node(note) in reachable and _identity(note) not in there and _age(note) > STARTED_WITHIN:
+                    self._remove_note(note)
 
     def records(self) -> tuple[Run, ...]:
         """Return the records of the nodes that can be asked, and what was noted of runs on the others."""
         reachable = self.nodes.reachable()
         found = {run.id: run for node in reachable for run in self._of(node).records()}
         for note in self._notes():
-            run = found.get(_run(note).id)
+            run = found.get(_identity(note))
             if run and run.exit_code is not None and STOPPED in note["Spec"]["Labels"]:
                 found[run.id] = replace(run, state="stopped")
             elif not run and _node(note) not in reachable:
                 state = "lost" if self.nodes.is_down(_node(note)) else "unreachable"
-                found[_run(note).id] = replace(_run(note), state=state)
+                found[_identity(note)] = replace(_run(note), state=state)
         return tuple(sorted(found.values(), key=lambda run: run.started))
 
     def output(
@@ -118,8 +126,8 @@ class SwarmRuns(Runs):
     def stop(self, identity: str, say: Say) -> None:
         """Note that it was stopped, and stop the container where it is."""
         holder = self._holder(identity)
-        for note in self._notes():
-            if _run(note).id == identity and STOPPED not in note["Spec"]["Labels"]:
+        for note in self._notes(identity):
+            if STOPPED not in note["Spec"]["Labels"]:
                 self._label(note, STOPPED)
         holder.stop(identity, say)
 
@@ -132,11 +140,10 @@ class SwarmRuns(Runs):
 
     def delete(self, identity: str) -> None:
         """Remove the container and the note; of a run on a node that cannot be asked, the note alone."""
-        for node in self.nodes.reachable():
-            self._of(node).delete(identity)
-        for note in self._notes():
-            if _run(note).id == identity:
-                self._remove_note(note)
+        with contextlib.suppress(EngineError):
+            self._holder(identity).delete(identity)
+        for note in self._notes(identity):
+            self._remove_note(note)
 
     def _of(self, node: str) -> NodeRuns:
         if node not in self._runs:
@@ -147,35 +154,54 @@ class SwarmRuns(Runs):
         return self._runs[node]
 
     def _holder(self, identity: str) -> NodeRuns:
-        """Return the runs of the node that has this one; raises `EngineError` where none that can be asked has."""
-        for node in self.nodes.reachable():
-            if any(run.id == identity for run in self._of(node).records()):
-                return self._of(node)
-        noted = next((_node(note) for note in self._notes() if _run(note).id == identity), "")
-        raise EngineError(f"run {identity} is on {self.nodes.name(noted)}, which cannot be asked; see: docker node ls")
+        """Return the runs of the node that a run went to: our own, where the docker engine started it.
+
+        Raises `EngineError` where that node cannot be asked.
+        """
+        return self._of(next(map(_node, self._notes(identity)), self.nodes.own))
 
     def _noted(self, request: RunRequest) -> NodeRuns:
         node = self.nodes.chosen(request.node)
         runs, replica = self._of(node), request.replica
-        overrides = tuple(name for name, _ in request.environment)
-        started = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        facts = (request.command, "swarm", replica.release, replica.image, request.operator, request.reason, overrides)
-        run = Run(request.id, *facts, started, "", None, "running", None)
+        run = Run(
+            id=request.id,
+            command=request.command,
+            engine="swarm",
+            release=replica.release,
+            image=replica.image,
+            operator=request.operator,
+            reason=request.reason,
+            overrides=tuple(name for name, _ in request.environment),
+            started=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            finished="",
+            seconds=None,
+            state="running",
+            exit_code=None,
+        )
         labels = {RUN: request.id, f"{COMPOSE}project": self.stack.project, f"{RUN}.node": node}
         with docker_errors():
             name = f"{self.stack.project}-run-{request.id}"
             self.nodes.manager.create_config(name, json.dumps(asdict(run)).encode(), labels)
         return runs
 
-    def _notes(self) -> list[Body]:
+    def _notes(self, identity: str = "") -> list[Body]:
+        """Return the notes of all runs, the oldest first, or that of one."""
         with docker_errors():
-            wanted = {"label": [RUN, f"{COMPOSE}project={self.stack.project}"]}
+            wanted = {"label": [f"{RUN}={identity}" if identity else RUN, f"{COMPOSE}project={self.stack.project}"]}
             found: list[Body] = self.nodes.manager.configs(filters=wanted)
         return sorted(found, key=lambda note: str(note["CreatedAt"]))
 
     def _remove_note(self, note: Body) -> None:
         with docker_errors(), gone_is_fine():
             self.nodes.manager.remove_config(note["ID"])
+
+
+def _identity(note: Body) -> str:
+    return str(note["Spec"]["Labels"][RUN])
+
+
+def _age(note: Body) -> float:
+    return time.time() - datetime.fromisoformat(note["CreatedAt"]).timestamp()
 
 
 def _node(note: Body) -> str:

@@ -13,16 +13,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker import replica
-from twelfth.engines.docker.replica import COMPOSE, CONFIGS, NANO
+from twelfth.engines.docker.replica import COMPOSE, NANO
+from twelfth.engines.swarm import snapshot
+from twelfth.engines.swarm.snapshot import NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from twelfth.engines.docker.replica import Body
     from twelfth.model.stack import Service, Stack
-
-NAMESPACE = "com.docker.stack.namespace"
-"""Label by which `docker stack` finds what belongs together."""
 
 SPEC = "twelfth.spec"
 """Label of a service's containers: the digest of what they were made from, which tells a new task from an old one."""
@@ -163,7 +162,10 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
     spec |= {
         "Image": image,
         "StopGracePeriod": body["StopTimeout"] * NANO,
-        "Mounts": [*map(_mount, _volumes(host)), *({"Type": "tmpfs", "Target": target} for target in host["Tmpfs"])],
+        "Mounts": [
+            *(_volume(stack, mount) for mount in host["Mounts"] if mount["Type"] == "volume"),
+            *({"Type": "tmpfs", "Target": target} for target in host["Tmpfs"]),
+        ],
         "Configs": configs,
         "Hostname": body.get("Hostname") or "{{.Task.ID}}",  # by which visitors, and its log, tell one from another
         "Hosts": [" ".join(reversed(pair.split(":", 1))) for pair in host.get("ExtraHosts") or []],
@@ -185,14 +187,11 @@ def _said(values: Mapping[str, object]) -> Body:
     return {name: value for name, value in values.items() if value not in (None, "", [], {}, False)}
 
 
-def _volumes(host: Body) -> list[Body]:
-    return [mount for mount in host["Mounts"] if mount["Type"] != "bind" or CONFIGS not in mount]
-
-
-def _mount(mount: Body) -> Body:
-    project, _, name = mount["Source"].partition("_")
-    labels = {f"{COMPOSE}project": project, f"{COMPOSE}volume": name}
-    return mount | ({"VolumeOptions": {"Labels": labels}} if mount["Type"] == "volume" else {})
+def _volume(stack: Stack, mount: Body) -> Body:
+    """Return a mount whose volume, which is made where the task goes, has Compose's labels."""
+    name = mount["Source"].removeprefix(f"{stack.project}_")
+    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}volume": name}
+    return mount | {"VolumeOptions": {"Labels": labels}}
 
 
 def _port(target: int, published: int, mode: str) -> Body:
@@ -205,25 +204,31 @@ def _update_config(service: Service, on_failure: str) -> Body:
     return {"Parallelism": 1, "Order": order, "FailureAction": on_failure, "Monitor": NANO // 2, "MaxFailureRatio": 0.0}
 
 
-def inspected(task: Body, endpoint: Body, image: Body, networks: Mapping[str, str], project: str) -> Body:
+def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str]) -> Body:
     """Return what a daemon would report of a container that was made from a task's specification.
 
-    `image` is the inspected image, {} where it is not here; `networks` are the names of networks by id.
+    `service` is as the API tells it, `image` is the inspected image, {} where it is not here; `networks` are the names
+    of networks by id.
     """
     spec, defaults = task["ContainerSpec"], image.get("Config") or {}
     own = {ours: spec[theirs] for ours, theirs in CONFIG.items() if theirs in spec}
     env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(spec.get("Env") or []))}
     labels = dict(spec.get("Labels") or {})
     names = sorted(networks.get(each["Target"], each["Target"]) for each in task.get("Networks") or [])
-    host = _inspected_host(task, endpoint) | {"NetworkMode": names[0] if names else "none"}
-    service = {f"{COMPOSE}project": project, f"{COMPOSE}service": labels.get(f"{COMPOSE}service", "")}
+    host = _inspected_host(task, service["Spec"].get("EndpointSpec") or {}) | {
+        "NetworkMode": names[0] if names else "none"
+    }
+    of_compose = {
+        f"{COMPOSE}project": snapshot.project(service),
+        f"{COMPOSE}service": snapshot.service_name(service),
+    }
     return {
         "Image": image.get("Id") or spec["Image"],
         "Config": defaults
         | own
         | {
             "Env": list(env.values()),
-            "Labels": labels | service,
+            "Labels": labels | of_compose,
             "StopTimeout": spec.get("StopGracePeriod", 10 * NANO) // NANO,
         },
         "HostConfig": host,

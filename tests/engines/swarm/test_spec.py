@@ -1,0 +1,118 @@
+"""A container's body in Swarm's words, and back: nothing is lost on the way, and nothing is of one machine only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from twelfth.engines.docker.recipe import found_recipe, wanted_recipe
+from twelfth.engines.swarm import spec
+from twelfth.model.snapshot import differences
+from twelfth.model.stack import Healthcheck, Limits, Logging, Mount, Network, Port, Service, Stack, Volume
+
+WORKER = Service(
+    "worker",
+    "app:0123456789ab",
+    command=("serve", "--all"),
+    environment=(("COLOUR", "red"), ("LEVEL", "info")),
+    networks=("back", "front"),
+    mounts=(
+        Mount("config", "/etc/app.cfg", "/home/operator/app.cfg", read_only=True),
+        Mount("tmpfs", "/tmp"),
+        Mount("volume", "/data", "data"),
+    ),
+    ports=(Port(8000, 8080, "127.0.0.1"),),
+    user="nobody",
+    init=True,
+    read_only=True,
+    cap_drop=("ALL",),
+    security_opt=("no-new-privileges:true",),
+    limits=Limits(0.5, 64 << 20, 50),
+    healthcheck=Healthcheck(("CMD", "true"), 5.0),
+    logging=Logging("json-file", (("max-size", "1m"),)),
+    restart="unless-stopped",
+    stop_grace=3.0,
+    constraints=("node.labels.data == true",),
+)
+STACK = Stack("p_q", Path("/project"), (WORKER,), (Network("back"), Network("front")), (Volume("data"),))
+OLD, NEW = (1, 41), (1, 44)
+DIGESTS = {"/etc/app.cfg": "digest"}
+REFERENCE = {"ConfigID": "c1", "ConfigName": "p-digest", "File": {"Name": "/etc/app.cfg"}}
+IMAGE = {"Id": "sha256:1", "Config": {"Env": ["PATH=/bin"], "Cmd": ["shell"]}}
+NETWORKS = {"n1": "p_q_back", "n2": "p_q_front"}
+
+
+def made(version: tuple[int, ...] = NEW) -> dict[str, object]:
+    """Return the worker's specification for an API of that version."""
+    return spec.service_spec(STACK, spec.held(WORKER, version), "app:1", [REFERENCE], DIGESTS, ingress=False)
+
+
+def as_service(wanted: dict[str, object]) -> dict[str, object]:
+    """Return what the API answers of a service that was made so."""
+    return {"Spec": {"Name": wanted["name"], "Labels": wanted["labels"], "EndpointSpec": wanted["endpoint_spec"]}}
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_what_is_made_is_what_was_wanted(version: tuple[int, ...]) -> None:
+    """So the next `up` has nothing to do."""
+    wanted = made(version)
+    found = spec.inspected(wanted["task_template"], as_service(wanted), IMAGE, NETWORKS)  # type: ignore[arg-type]
+
+    recipe = wanted_recipe(STACK, spec.held(WORKER, version), IMAGE, DIGESTS)
+    assert () == differences(recipe, found_recipe(found, DIGESTS))
+
+
+def test_no_task_mounts_a_file_of_the_operators_machine() -> None:
+    """It may be placed anywhere: its configuration comes from Swarm."""
+    container = made()["task_template"]["ContainerSpec"]  # type: ignore[index]
+
+    assert {"volume", "tmpfs"} == {mount["Type"] for mount in container["Mounts"]}
+    assert [REFERENCE] == container["Configs"]
+
+
+def test_volume_is_the_stacks_wherever_it_is_made() -> None:
+    """By Compose's labels, whatever the project's name is."""
+    [volume] = [each for each in made()["task_template"]["ContainerSpec"]["Mounts"] if each["Type"] == "volume"]  # type: ignore[index]
+
+    assert "p_q_data" == volume["Source"]
+    labels = {"com.docker.compose.project": "p_q", "com.docker.compose.volume": "data"}
+    assert labels == volume["VolumeOptions"]["Labels"]
+
+
+def test_run_that_is_made_from_a_task_is_of_its_service() -> None:
+    """As `docker compose ps` lists it, and the container that waits for the service's name knows it."""
+    wanted = made()
+    found = spec.inspected(wanted["task_template"], as_service(wanted), IMAGE, NETWORKS)  # type: ignore[arg-type]
+
+    labels = found["Config"]["Labels"]
+    assert ("p_q", "worker") == (labels["com.docker.compose.project"], labels["com.docker.compose.service"])
+
+
+def test_protection_that_is_lost_is_named() -> None:
+    """By the version of the API; a port's host address is held by none."""
+    port = "worker answers on every address at 8080, not on 127.0.0.1 only"
+    privileges = "worker may gain new privileges (security_opt no-new-privileges:true)"
+
+    assert [privileges, port] == spec.losses(WORKER, OLD)
+    assert [port] == spec.losses(WORKER, NEW)
+
+
+def test_what_swarm_cannot_hold_is_refused_by_its_full_name() -> None:
+    """All of it, nothing is dropped."""
+    odd = replace(WORKER, security_opt=("seccomp=unconfined",))
+
+    assert [] == spec.refusals(STACK, WORKER)
+    assert ["services.worker.security_opt"] == spec.refusals(STACK, odd)
+
+
+def test_only_replica_is_stopped_first() -> None:
+    """Where there can be two, the new one comes first."""
+    two = replace(WORKER, ports=(), mounts=())
+    orders = [
+        spec.service_spec(STACK, spec.held(each, NEW), "app:1", [], {}, ingress=False)["update_config"]["Order"]
+        for each in (WORKER, two)
+    ]
+
+    assert ["stop-first", "start-first"] == orders

@@ -1,0 +1,66 @@
+"""What the Engine API answers of a Swarm's services, tasks and nodes, as values of a snapshot; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker.recipe import found_recipe
+from twelfth.engines.docker.replica import COMPOSE, CONFIGS, RELEASE
+from twelfth.model.snapshot import Replica
+from twelfth.model.stack import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twelfth.engines.docker.replica import Body
+
+NAMESPACE = "com.docker.stack.namespace"
+"""Label by which `docker stack` finds what belongs together."""
+
+FAILED = {"failed", "rejected", "orphaned"}
+"""States of a task that did not end well
+(https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/)."""
+
+RUNNING = "running"
+
+
+def project(service: Body) -> str:
+    """Return the project that a service is of."""
+    return str(service["Spec"]["Labels"][NAMESPACE])
+
+
+def service_name(service: Body) -> str:
+    """Return the name that the stack gives a service."""
+    spec = service["Spec"]
+    return str(spec["Labels"].get(f"{COMPOSE}service") or spec["Name"].removeprefix(f"{project(service)}_"))
+
+
+def replica(task: Body, service: Body, slot: Iterable[Body], node: Body | None, made: Body) -> Replica:
+    """Return a task as a value.
+
+    `slot` are all tasks that have had its place, `node` is where it is, and `made` what a daemon would report of its
+    container.
+    """
+    labels, state = made["Config"]["Labels"], task["Status"]["State"]
+    loaded = {name.removeprefix(CONFIGS): text for name, text in labels.items() if name.startswith(CONFIGS)}
+    ports = (service["Endpoint"].get("Spec") or {}).get("Ports") or []
+    return Replica(
+        service=service_name(service),
+        number=task.get("Slot", 0),
+        id=task["ID"],
+        state=state,
+        health="healthy" if state == RUNNING else "",
+        release=labels.get(RELEASE, ""),
+        image=made["Image"],
+        address=f"{node['Status']['Addr']}:{ports[0]['PublishedPort']}" if ports and node else "",
+        is_admitted=state == RUNNING,
+        restarts=sum(each["Status"]["State"] in FAILED for each in slot),
+        recipe=found_recipe(made, loaded),
+    )
+
+
+def volumes(service: Body) -> list[Volume]:
+    """Return the volumes of the stack that a service has, wherever they are."""
+    mounts = service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or []
+    labels = [(mount.get("VolumeOptions") or {}).get("Labels") or {} for mount in mounts]
+    return [Volume(each[f"{COMPOSE}volume"]) for each in labels if f"{COMPOSE}volume" in each]
