@@ -197,12 +197,11 @@ class Local(ReplicaEngine):
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
-        """Yield the log of a process; a line is as old as the `time` of the last one that is a JSON object with one."""
-        from twelfth.engines.local.tail import log, printed_since
+        """Yield the log of a process; `since` goes by the times of lines that are JSON objects with a `time`."""
+        from twelfth.engines.local.tail import log
 
         path = self.home / "logs" / f"{replica.name}.log"
-        pieces = log(path, lambda: follow and replica.name in self.supervisor.states(), last)
-        yield from printed_since(since, pieces) if since else pieces
+        return log(path, lambda: follow and replica.name in self.supervisor.states(), last=last, since=since)
 
     def check_health(self, replica: Replica) -> Health:
         """Run the healthcheck that the process was launched with."""
