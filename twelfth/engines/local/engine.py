@@ -14,7 +14,7 @@ from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import launch, process_spec, releases
 from twelfth.engines.local.process_spec import LOOPBACK, release_of
-from twelfth.engines.local.run_directory import make_private
+from twelfth.engines.local.run_directory import make_private, records
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.service_proxy import ServiceProxy
@@ -187,11 +187,14 @@ class Local(ReplicaEngine):
         return tuple(sorted(found, key=lambda each: each.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
-        """Delete a copy that no other stack of this directory runs from."""
-        if any(read_json(path).get("release") == release for path in self.home.parent.glob("*/services/*.json")):
+        """Delete a copy that no stack of this directory runs from, nor any run of theirs that has not ended."""
+        stacks = self.home.parent
+        users = [read_json(path).get("release") for path in stacks.glob("*/services/*.json")]
+        users += [run.release for home in stacks.glob("*/") for run in records(home) if run.is_running]
+        if release in users:
             return False
         with disk_errors(self.releases_directory):
-            releases.delete(self.releases_directory / release)
+            releases.remove(self.releases_directory / release)
         return True
 
     def logs(
