@@ -95,14 +95,10 @@ def forget_deploys(stack: Stack) -> None:
 
 def scaled_as_before(stack: Stack) -> Stack:
     """Return the stack with the numbers of replicas that were asked for last, where a service still can have them."""
-    scale = read_deploys(stack).scale
-    return replace(
-        stack,
-        services=tuple(
-            replace(each, replicas=scale[each.name]) if each.name in scale and not each.why_single else each
-            for each in stack.services
-        ),
-    )
+    for name, replicas in read_deploys(stack).scale.items():
+        if (service := stack.service(name)) and not service.why_single:
+            stack = stack.with_service(replace(service, replicas=replicas))
+    return stack
 
 
 @contextlib.contextmanager
