@@ -51,9 +51,9 @@ class Local(ReplicaEngine):
         self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
-        """Return the port where the service answers by itself."""
+        """Return the port where the service answers by itself, unless its load balancer has it already."""
         port = service.local and service.local.port
-        return (Port(port, port, LOOPBACK),) if port else ()
+        return (Port(port, port, LOOPBACK),) if port and not self._proxy(service.name).has(port) else ()
 
     def runs_here(self, service: Service) -> bool:
         """Return whether it says how it runs without containers."""
