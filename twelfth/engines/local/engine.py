@@ -155,7 +155,7 @@ class Local(ReplicaEngine):
         spec = read_json(self.home / "services" / f"{replica.name}.json")
         if port := spec.get("port"):
             with disk_errors(self.home):
-                self._proxy(replica.service).admit(replica.name, port, int(spec["address"].rpartition(":")[2]))
+                self._proxy(replica.service).admit(replica.name, port, self._service_port(spec))
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop a process, and keep what it is launched from."""
@@ -243,5 +243,8 @@ class Local(ReplicaEngine):
         return self._placed(process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home))
 
     def _placed(self, spec: Spec) -> Spec:
-        """Return a spec with a port of its own, where it is one of several behind a public one."""
-        return process_spec.with_own_port(spec, tcp.free(LOOPBACK)) if spec["address"] else spec
+        """Return a spec with a port of its own, where it is one of several behind their service's."""
+        return process_spec.with_own_port(spec, tcp.free(LOOPBACK)) if self._service_port(spec) else spec
+
+    def _service_port(self, spec: Spec) -> int:
+        return process_spec.service_port(spec, self.ports.port)
