@@ -84,12 +84,13 @@ def test_what_was_printed_before_a_file_was_put_aside_is_not_missed(tmp_path: Pa
         if looks == 2:
             with path.open("ab") as file:
                 file.write(b"two\n")
-            path.rename(tmp_path / "a.log.1")
-            path.write_bytes(b"three\n")
+            path.rename(tmp_path / "a.log.2")
+            (tmp_path / "a.log.1").write_bytes(b"three\n")
+            path.write_bytes(b"four\n")
         return looks < 3
 
-    assert b"one\ntwo\nthree\n" == b"".join(tail(path, goes_on))
-    assert b"two\nthree\n" == b"".join(log(path, lambda: False, last=2))
+    assert b"one\ntwo\nthree\nfour\n" == b"".join(tail(path, goes_on))
+    assert b"three\nfour\n" == b"".join(log(path, lambda: False, last=2))
 
 
 NOW = datetime(2025, 11, 25, 12, tzinfo=UTC)

@@ -43,14 +43,29 @@ def tail(path: Path, goes_on: Callable[[], bool], place: Place | None = None) ->
 
 def _read_on(path: Path, place: Place) -> Iterator[bytes]:
     """Yield what a file holds behind a place; one that was put in its stead is read from its beginning."""
-    if not path.exists():
+    try:
+        now = path.stat()
+    except FileNotFoundError:
         return
-    now = path.stat()
     if now.st_ino != place.inode or now.st_size < place.position:
-        if (old := _put_aside(path)[-1:]) and old[0].stat().st_ino == place.inode:
-            yield from _pieces(old[0], place)
+        yield from _put_aside_since(path, place)
         place.position, place.inode = 0, now.st_ino
     yield from _pieces(path, place)
+
+
+def _put_aside_since(path: Path, place: Place) -> Iterator[bytes]:
+    """Yield the rest of a file that was put aside since it was read to a place, and what was put aside after it."""
+    aside = {inode: each for each in _put_aside(path) if (inode := _inode(each))}
+    if place.inode in aside:
+        yield from _pieces(aside[place.inode], place)
+        for each in list(aside.values())[list(aside).index(place.inode) + 1 :]:
+            yield from _pieces(each, Place())
+
+
+def _inode(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_ino
+    return 0
 
 
 def _pieces(path: Path, place: Place) -> Iterator[bytes]:
@@ -92,8 +107,11 @@ def _older(path: Path) -> Iterator[bytes]:
 def _first_time(path: Path) -> datetime:
     """Return the time of the first line of a log that has one, else when it was last written to."""
     held = lines(itertools.chain(_older(path), _pieces(path, Place())))
-    written = datetime.fromtimestamp(path.stat().st_mtime if path.exists() else 0, UTC)
-    return next(filter(None, map(_time, held)), written)
+    if found := next(filter(None, map(_time, held)), None):
+        return found
+    with contextlib.suppress(FileNotFoundError):
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return datetime.fromtimestamp(0, UTC)
 
 
 def _printed_since(moment: datetime, pieces: Iterable[bytes], first: datetime) -> Iterator[bytes]:
