@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from invoke.exceptions import Exit
 
 from twelfth import project
-from twelfth.cli.command import FAILED, command, words_after_dashes
+from twelfth.cli.command import FAILED, command, number, words_after_dashes
 from twelfth.cli.data import waiting
 from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
@@ -36,7 +36,7 @@ def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False)
     from twelfth.cli import progress
     from twelfth.stack.status import require_address
 
-    many, at_once = hits.number("--count", count or "1"), hits.number("--concurrency", concurrency)
+    many, at_once = number(count or "1", "--count", 1), number(concurrency, "--concurrency", 1)
     engine = Target(c).engine
     url = require_address(engine)
     if not (count or json):

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import urlsplit
 
-from twelfth.errors import MisuseError, ServiceError
+from twelfth.errors import ServiceError
 
 UNAVAILABLE = "HTTP 503"
 """The failure of an answer that says that nothing was counted."""
@@ -111,13 +111,6 @@ def sentence(url: str) -> str:
     if answer.status != http.HTTPStatus.OK:
         raise ServiceError(f"{url} answers {answer.status}: {text}; see: invoke logs")
     return text
-
-
-def number(option: str, text: str) -> int:
-    """Return an option's value as a number, 1 or more; raises `MisuseError`."""
-    if text.isascii() and text.isdigit() and int(text[:12]) > 0:
-        return int(text[:12])
-    raise MisuseError(f"{option} {text}: say a number, 1 or more, such as: invoke hit --count 100 --concurrency 8")
 
 
 def send_hits(url: str, count: int, concurrency: int, tell: Callable[[int], object] = lambda _: None) -> Report:

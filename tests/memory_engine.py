@@ -246,8 +246,10 @@ class Memory(ReplicaEngine):
             yielded = printed
 
     def check_health(self, replica: Replica) -> Health:
-        """Return what the world says of the replica, by default that it is ready when it runs."""
-        now = self.world.replicas.get(replica.name, replica)
+        """Return what the world says of the replica, by default that it is ready when it runs; raises for one gone."""
+        now = self.world.replicas.get(replica.name)
+        if now is None:
+            raise EngineError(f"{replica.name} is gone")
         return self.world.healths.get(replica.name, Health(is_ready=now.is_running))
 
     @functools.cached_property

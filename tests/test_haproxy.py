@@ -45,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/hangs":
             time.sleep(60)
         elif self.path != "/breaks":
+            time.sleep(4.5 if self.path == "/slow" else 0)
             self.send_response(503 if self.path == "/refuses" else 200)
             self.end_headers()
 
@@ -174,6 +175,22 @@ def test_changed_settings_are_loaded_and_no_visitor_notices(door: Project) -> No
         assert {200} == set(statuses)
         assert [] == door.plan("worker=2")
         assert before == identity(door)
+
+
+@pytest.mark.parametrize("signal", ["SIGUSR1", "SIGUSR2"])
+def test_slow_answer_survives_a_reload_and_a_stop_of_the_door(door: Project, signal: str) -> None:
+    """One that takes nearly as long as the door waits for a worker."""
+    (replica,), engine = door.engine().replicas("web"), door.engine()
+    before = door.invoke("logs", "worker").stdout.count("received /slow\n")
+    with ThreadPoolExecutor(1) as client:
+        answered = client.submit(status, door, "/slow")
+        assert eventually(lambda: door.invoke("logs", "worker").stdout.count("received /slow\n") > before)
+        api(door).kill(replica.id, signal)
+
+        assert 200 == answered.result()
+    assert eventually(lambda: [signal == "SIGUSR2"] == [each.is_running for each in engine.replicas("web")])
+    engine.start_replica(replica)
+    assert eventually(lambda: engine.check_health(engine.replicas("web")[0]).is_ready)
 
 
 def test_settings_that_the_door_refuses_touch_nothing(door: Project) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from twelfth.cli.command import number
+from twelfth.errors import MisuseError
+
 ROOT = Path(__file__).resolve().parents[2]
 INVOKE = Path(sys.executable).parent / "invoke"
 
@@ -131,3 +134,20 @@ def test_misuse_is_one_line_and_exit_code_2(words: tuple[str, ...], message: str
     assert message in done.stderr
     assert 1 == done.stderr.count("\n")
     assert "hush" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "expected"), [("0", 0, 0), ("12", 0, 12), ("1", 1, 1), ("9" * 12, 0, 10**12 - 1)]
+)
+def test_number_is_at_least_what_an_option_takes(text: str, least: int, expected: int) -> None:
+    """Written in digits."""
+    assert expected == number(text, "--tail", least)
+
+
+@pytest.mark.parametrize(("text", "least"), [("", 0), ("-1", 0), ("1.5", 0), ("\u0661", 0), ("0", 1), ("9" * 5000, 0)])
+def test_what_is_no_number_is_refused(text: str, least: int) -> None:
+    """In a line of a bearable length."""
+    with pytest.raises(MisuseError, match=rf"^--tail .*: say a number, {least} or more$") as refused:
+        number(text, "--tail", least)
+
+    assert len(str(refused.value)) < 80

@@ -322,6 +322,29 @@ def test_replica_loads_a_changed_configuration_when_it_is_told_to(empty: Site) -
     assert eventually(lambda: b"hello two\n" in b"".join(engine.logs(after, follow=False)))
 
 
+def test_clone_has_configuration_files_of_its_own(empty: Site) -> None:
+    """What one of the two loads the other does not see, whichever it is."""
+    file, before = configured(empty), empty.replica()
+    engine = empty.engine()
+    clone = engine.clone_replica(before, 2)
+    assert () == differences(before.recipe, clone.recipe)
+    if not before.is_reloadable:
+        return
+    file.write_text("hello two\n", "utf-8")
+    loaded = []
+    for replica in (before, clone):
+        engine.reload_replica(empty.app, replica)
+        wanted = engine.recipe(empty.app) or {}
+        loaded.append([not differences(wanted, each.recipe) for each in sorted_replicas(engine)])
+
+    assert [[True, False], [True, True]] == loaded
+
+
+def sorted_replicas(engine: ReplicaEngine) -> list[Replica]:
+    """Return the app's replicas by number."""
+    return sorted(engine.replicas("app"), key=lambda each: each.number)
+
+
 def test_configuration_that_its_check_refuses_is_not_loaded(empty: Site) -> None:
     """The check's last words are told, and the replica is as it was."""
     file, before = configured(empty), empty.replica()

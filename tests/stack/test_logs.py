@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from twelfth.engines.local.tail import printed_since
 from twelfth.errors import MisuseError, NoLogError
 from twelfth.model.snapshot import Replica, Snapshot
 from twelfth.model.stack import Service, Stack
@@ -57,13 +56,6 @@ def test_since_that_is_no_time_is_refused(text: str) -> None:
     """With what could be typed."""
     with pytest.raises(MisuseError, match=f"^--since {text}: say how long ago, such as 10m"):
         logs.moment(text, NOW)
-
-
-def test_lines_since_a_moment_are_those_after_a_time() -> None:
-    """A line without one, such as of a traceback, is as old as the one before it."""
-    written = [b'{"time": "2026-11-25T11:00:00Z"}\nold\n', b'{"time": "2026-11-25T12:00:00Z"}\nTrace', b"back\n{}\n"]
-
-    assert [b'{"time": "2026-11-25T12:00:00Z"}\n', b"Traceback\n", b"{}\n"] == [*printed_since(NOW, written)]
 
 
 PRINTED = {"worker-1": b"one\n", "worker-2": b"two\n"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -258,6 +259,16 @@ def test_garbled_memory_of_deploys_is_none(project: Project) -> None:
     assert () == read_deploys(project.engine().stack).deployed
     project.up("two")
     assert ["two"] == [each.release for each in read_deploys(project.engine().stack).deployed]
+
+
+def test_what_is_noted_at_once_is_all_kept(tmp_path: Path) -> None:
+    """As by several `build`s beside each other, which need not wait for a deploy."""
+    stack = Stack("p", tmp_path, (WORKER,))
+    names = {f"r{number}" for number in range(24)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: note_build(stack, name), names))
+
+    assert names == set(read_deploys(stack).built)
 
 
 def test_status_says_who_is_at_work(project: Project) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.memory_engine import Memory, World
+from twelfth.errors import EngineError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Service, Stack
 from twelfth.stack import status
@@ -78,3 +80,35 @@ def test_output_that_is_no_object_tells_nothing(output: str) -> None:
 def test_address_becomes_a_url_that_can_be_reached(address: str, url: str) -> None:
     """Every address means this machine."""
     assert url == status.url(address)
+
+
+class Deploying(Memory):
+    """An engine on which a deploy removes a replica as soon as it was seen."""
+
+    def observe(self) -> Snapshot:
+        """Return what there was."""
+        found = super().observe()
+        self.world.replicas.pop("redis-1", None)
+        return found
+
+
+def test_replica_that_is_removed_meanwhile_is_not_reported() -> None:
+    """What is there is."""
+    found = status.status(Deploying(STACK, World(replicas={"redis-1": REDIS, "worker-1": WORKER})))
+
+    assert ["worker-1"] == [each.name for row in found.services for each in row.each]
+    assert (False, "redis has 0 of 1 replicas; try: invoke up") == (found.ready, found.why)
+
+
+class Away(Memory):
+    """An engine that does not answer."""
+
+    def check_health(self, replica: Replica) -> Health:
+        """Raise."""
+        raise EngineError(f"cannot ask {replica.name}")
+
+
+def test_engine_that_fails_is_told() -> None:
+    """The replica is there all the same."""
+    with pytest.raises(EngineError, match=r"^cannot ask redis-1$"):
+        status.status(Away(STACK, World(replicas={"redis-1": REDIS})))

@@ -42,15 +42,19 @@ TAKING_WORDS: set[str] = set()
 """The commands that take words after `--`."""
 
 
+LONGEST_NUMBER = 12
+"""Digits of the largest number that an option takes; Python reads no more than 4,300."""
+
+
 def flag_name(parameter: str) -> str:
     """Return how a parameter is typed."""
     return parameter.replace("_", "-")
 
 
-def number(text: str, option: str) -> int:
-    """Return what an option says, a number of 0 or more; raises `MisuseError` for anything else."""
-    if not (text.isascii() and text.isdigit()):
-        raise MisuseError(f"{option} {text}: say a number, 0 or more")
+def number(text: str, option: str, least: int = 0) -> int:
+    """Return what an option says, a number of at least so many; raises `MisuseError` for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER and int(text) >= least):
+        raise MisuseError(f"{option} {text[: LONGEST_NUMBER + 1]}: say a number, {least} or more")
     return int(text)
 
 

@@ -177,6 +177,10 @@ class Stack:
         """Return the service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
 
+    def with_service(self, service: Service) -> Stack:
+        """Return the stack with a service in place of the one of its name."""
+        return replace(self, services=tuple(service if each.name == service.name else each for each in self.services))
+
     def networks_to_dependants(self, service: Service) -> tuple[str, ...]:
         """Return the networks of a service on which one that depends on it is, too: there it is looked for."""
         dependants = [other for other in self.services if service.name in other.depends_on]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,7 +14,7 @@ from twelfth.engines.disk_errors import REPEAT, disk_errors
 from twelfth.model.release import Deploy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from twelfth.model.stack import Stack
@@ -48,10 +51,10 @@ def read_deploys(stack: Stack) -> Deploys:
 
 def note_deploy(stack: Stack, release: str, operator: str) -> None:
     """Note that a release serves from now on; raises `EngineError` where that cannot be written."""
-    found = read_deploys(stack)
-    if not found.deployed or found.deployed[-1].release != release:
-        now = Deploy(release, datetime.now(UTC).isoformat(timespec="seconds"), operator)
-        _write(stack, replace(found, deployed=(*found.deployed, now)[-MOST:]))
+    now = Deploy(release, datetime.now(UTC).isoformat(timespec="seconds"), operator)
+    with _changing(stack) as found:
+        if [release] != [each.release for each in found.deployed[-1:]]:
+            _write(stack, replace(found, deployed=(*found.deployed, now)[-MOST:]))
 
 
 def note_rollback(stack: Stack, release: str, operator: str) -> None:
@@ -59,29 +62,30 @@ def note_rollback(stack: Stack, release: str, operator: str) -> None:
 
     Raises `EngineError` where that cannot be written.
     """
-    found = read_deploys(stack)
-    last = max((place for place, each in enumerate(found.deployed) if each.release == release), default=None)
-    if last is None:
+    with _changing(stack) as found:
+        places = [place for place, each in enumerate(found.deployed) if each.release == release]
+        if places:
+            _write(stack, replace(found, deployed=found.deployed[: places[-1] + 1]))
+    if not places:
         note_deploy(stack, release, operator)
-    else:
-        _write(stack, replace(found, deployed=found.deployed[: last + 1]))
 
 
 def note_build(stack: Stack, release: str) -> None:
     """Note that a release was made for this stack; raises `EngineError` where that cannot be written."""
-    found = read_deploys(stack)
-    _write(stack, replace(found, built=tuple(dict.fromkeys((*found.built, release)))[-MOST:]))
+    with _changing(stack) as found:
+        _write(stack, replace(found, built=tuple(dict.fromkeys((*found.built, release)))[-MOST:]))
 
 
 def note_accepted(stack: Stack, losses: tuple[str, ...]) -> None:
     """Note what is accepted that the engine does not protect; raises `EngineError` where that cannot be written."""
-    _write(stack, replace(read_deploys(stack), accepted=losses))
+    with _changing(stack) as found:
+        _write(stack, replace(found, accepted=losses))
 
 
 def note_scale(stack: Stack, service: str, replicas: int) -> None:
     """Note how many replicas a service is to have; raises `EngineError` where that cannot be written."""
-    found = read_deploys(stack)
-    _write(stack, replace(found, scale={**found.scale, service: replicas}))
+    with _changing(stack) as found:
+        _write(stack, replace(found, scale={**found.scale, service: replicas}))
 
 
 def forget_deploys(stack: Stack) -> None:
@@ -91,21 +95,30 @@ def forget_deploys(stack: Stack) -> None:
 
 def scaled_as_before(stack: Stack) -> Stack:
     """Return the stack with the numbers of replicas that were asked for last, where a service still can have them."""
-    scale = read_deploys(stack).scale
-    return replace(
-        stack,
-        services=tuple(
-            replace(each, replicas=scale[each.name]) if each.name in scale and not each.why_single else each
-            for each in stack.services
-        ),
-    )
+    for name, replicas in read_deploys(stack).scale.items():
+        if (service := stack.service(name)) and not service.why_single:
+            stack = stack.with_service(replace(service, replicas=replicas))
+    return stack
+
+
+@contextlib.contextmanager
+def _changing(stack: Stack) -> Iterator[Deploys]:
+    """Return what is kept, for one who changes it with nobody else at it: a `build` holds no lock of the stack's."""
+    path = _path(stack)
+    with disk_errors(path, REPEAT):
+        path.parent.mkdir(exist_ok=True)
+        directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield read_deploys(stack)
+    finally:
+        os.close(directory)
 
 
 def _write(stack: Stack, deploys: Deploys) -> None:
     path = _path(stack)
     staged = path.with_suffix(".new")
     with disk_errors(path, REPEAT):
-        path.parent.mkdir(exist_ok=True)
         staged.write_text(json.dumps(asdict(deploys), indent=1), "utf-8")
         staged.replace(path)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.compose import config, services
@@ -60,9 +59,7 @@ def require_release(engine: Engine, release: str) -> None:
 def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:
     """Return the stack with each `SERVICE=N` of the operator's wishes; raises `MisuseError` for one that cannot be."""
     for wish in wishes:
-        service = wanted(stack, wish)
-        replaced = tuple(service if each.name == service.name else each for each in stack.services)
-        stack = replace(stack, services=replaced)
+        stack = stack.with_service(wanted(stack, wish))
     return stack
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from twelfth.errors import NotUpError
+from twelfth.errors import EngineError, NotUpError
 from twelfth.stack.lock import holder
 from twelfth.stack.text import printable
 
@@ -62,12 +62,23 @@ class Status:
 
 
 def status(engine: Engine) -> Status:
-    """Return how the stack is now; asks the healthcheck of every replica."""
+    """Return how the stack is now; asks the healthcheck of every replica. One that is removed meanwhile is left out."""
     snapshot = engine.observe()
-    healths = [engine.check_health(each) for each in snapshot.replicas]
+    asked = [(each, health) for each in snapshot.replicas if (health := _health(engine, each))]
+    snapshot, healths = replace(snapshot, replicas=tuple(each for each, _ in asked)), [health for _, health in asked]
     here = tuple(filter(engine.runs_here, engine.stack.services))
     found = summary(replace(engine.stack, services=here), engine.name, snapshot, healths)
     return replace(found, deploy=holder(engine.stack))
+
+
+def _health(engine: Engine, replica: Replica) -> Health | None:
+    """Return what a replica's healthcheck says, None where the replica is gone."""
+    try:
+        return engine.check_health(replica)
+    except EngineError:
+        if any(each.id == replica.id for each in engine.replicas(replica.service)):
+            raise
+    return None
 
 
 def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Health]) -> Status:

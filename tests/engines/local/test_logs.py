@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,8 +39,8 @@ def test_log_is_kept_as_declared(counting: Local) -> None:
     (replica,) = counting.replicas("app")
     assert eventually(lambda: b"899\n" in b"".join(counting.logs(replica, follow=False)))
 
+    assert eventually(lambda: 3 == len([*(counting.home / "logs").iterdir()]))
     sizes = [path.stat().st_size for path in (counting.home / "logs").iterdir()]
-    assert 3 == len(sizes)
     lines = b"".join(counting.logs(replica, follow=False)).splitlines()
     assert 4 * len(lines) == sum(sizes)
     assert [b"%d" % each for each in range(900 - len(lines), 900)] == lines
@@ -82,9 +84,52 @@ def test_what_was_printed_before_a_file_was_rotated_is_not_missed(tmp_path: Path
         if looks == 2:
             with path.open("ab") as file:
                 file.write(b"two\n")
-            path.rename(tmp_path / "a.log.1")
-            path.write_bytes(b"three\n")
+            path.rename(tmp_path / "a.log.2")
+            (tmp_path / "a.log.1").write_bytes(b"three\n")
+            path.write_bytes(b"four\n")
         return looks < 3
 
-    assert b"one\ntwo\nthree\n" == b"".join(tail(path, goes_on))
-    assert b"two\nthree\n" == b"".join(log(path, lambda: False, last=2))
+    assert b"one\ntwo\nthree\nfour\n" == b"".join(tail(path, goes_on))
+    assert b"three\nfour\n" == b"".join(log(path, lambda: False, last=2))
+
+
+NOW = datetime(2025, 11, 25, 12, tzinfo=UTC)
+OLD, LATE = b'{"time": "2025-11-25T11:00:00Z"}\n', b'{"time": "2025-11-25T12:00:00Z"}\n'
+
+
+@pytest.mark.parametrize(
+    ("written", "changed", "expected"),
+    [
+        (b"start\n" + OLD + b"old\n" + LATE + b"Traceback\n{}\n", 1, LATE + b"Traceback\n{}\n"),
+        (b"start\n" + LATE, 1, b"start\n" + LATE),
+        (b"start\n" + OLD, 1, b""),
+        (b"no\ntimes\n", 1, b"no\ntimes\n"),
+        (b"no\ntimes\n", -1, b""),
+    ],
+)
+def test_line_without_a_time_is_as_old_as_its_neighbour(
+    tmp_path: Path, written: bytes, changed: int, expected: bytes
+) -> None:
+    """The last one before it that has one, else the first one after it; where none has, as the file's last change."""
+    path = tmp_path / "a.log"
+    path.write_bytes(written)
+    os.utime(path, (0, NOW.timestamp() + changed))
+
+    assert expected == b"".join(log(path, lambda: False, since=NOW))
+
+
+def test_log_without_times_shows_what_is_printed_from_now_on(tmp_path: Path) -> None:
+    """Of one that is followed, whatever was printed before."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"old\n")
+    os.utime(path, (0, NOW.timestamp() - 1))
+    looks = iter((True, False))
+
+    def goes_on() -> bool:
+        if is_first := next(looks):
+            return is_first
+        with path.open("ab") as file:
+            file.write(b"new\n")
+        return is_first
+
+    assert b"new\n" == b"".join(log(path, goes_on, since=NOW))

@@ -24,9 +24,9 @@ def fill(text: str, service: Service = REDIS) -> str:
 
 
 def test_placeholders_stand_for_own_and_others_ports_and_the_volume() -> None:
-    """One of a service that has no port here stays as it is."""
+    """One of a service that has no port here stays as it is, and so does one that each replica has its own of."""
     assert "6001 6002 /v/redis-data <web.port>" == fill("<port> <worker.port> <data> <web.port>")
-    assert "6002 /v/worker" == fill("<port> <data>", WORKER)
+    assert "<port> /v/worker" == fill("<port> <data>", WORKER)
 
 
 def test_port_that_no_text_names_is_not_asked_for() -> None:
@@ -40,7 +40,7 @@ def test_port_that_no_text_names_is_not_asked_for() -> None:
 
 def test_environment_is_the_declared_one_with_what_is_said_for_this_engine() -> None:
     """Filled, too."""
-    assert {"A": "1", "B": "6002"} == process_spec.environment(WORKER, lambda text: fill(text, WORKER))
+    assert {"A": "1", "B": "<port>"} == process_spec.environment(WORKER, lambda text: fill(text, WORKER))
 
 
 def test_service_that_does_not_run_here_is_refused_with_what_to_do() -> None:

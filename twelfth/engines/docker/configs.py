@@ -76,6 +76,15 @@ class Copies:
                     _write_in_place(path, contents[mount.target])
                     _own_as(Path(mount.source), path)
 
+    def take(self, seen: Mapping[str, Path]) -> dict[str, bytes]:
+        """Write what another replica sees as its configuration files and return it, by target; raises `EngineError`."""
+        contents = {target: _content(path) for target, path in seen.items()}
+        for target, path in seen.items():
+            with disk_errors(self.path(target)):
+                _write_in_place(self.path(target), contents[target])
+                _own_as(path, self.path(target))
+        return contents
+
     def keep(self, identity: str, loaded: Mapping[str, str]) -> None:
         """Record what a container has loaded, as digests by target; nothing while that is not known."""
         with disk_errors(self.record):
@@ -101,6 +110,12 @@ def loaded(inspected: Body) -> dict[str, str]:
     if COPIES not in _labels(inspected):
         return {}
     return dict.fromkeys(_targets(inspected), "") | (_recorded(inspected) or {})
+
+
+def seen(inspected: Body) -> dict[str, Path]:
+    """Return the copies that a container sees as its configuration files, by target; none where it sees no copies."""
+    home = _labels(inspected).get(COPIES)
+    return {target: Copies(Path(home)).path(target) for target in _targets(inspected)} if home else {}
 
 
 def are_writable(inspected: Body, own: Copies) -> bool:

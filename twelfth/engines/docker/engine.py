@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from twelfth.engines.docker import client, configs, health, images, reload, snap
 from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
-from twelfth.engines.docker.replica import COMPOSE, COPIES
+from twelfth.engines.docker.replica import ADMISSION, COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
 from twelfth.model.snapshot import Snapshot
 
@@ -63,14 +64,31 @@ class Docker(DaemonEngine, ReplicaEngine):
         return self._create(f"{service.name}-{number}", body, bodies.endpoints(self.stack, service), keep)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
-        """Create a container as another was created."""
+        """Create a container as another was created, with copies of its configuration files."""
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
             image = images.inspect(self.api, inspected["Config"]["Image"])
-        body = bodies.clone(inspected, number)
+        own, seen = configs.copies(self.stack, replica.service, number), configs.seen(inspected)
+        loaded = configs.digests(own.take(seen))
+        labels = self._admission(inspected) | ({COPIES: str(own.home)} if seen else {})
+        body = bodies.clone(inspected, number, labels, {target: str(own.path(target)) for target in seen})
         if image is None or image["Id"] != inspected["Image"]:  # that name means something else by now
             body |= {"Image": inspected["Image"]}
-        return self._create(f"{replica.service}-{number}", body, bodies.endpoints_of_clone(inspected))
+        endpoints = bodies.endpoints_of_clone(inspected, body["Labels"])
+
+        def keep(created: str) -> None:
+            if loaded:
+                own.keep(created, loaded)
+
+        return self._create(f"{replica.service}-{number}", body, endpoints, keep)
+
+    def _admission(self, inspected: Body) -> dict[str, str]:
+        """Return the label that says where a container is looked for; Compose gives it none."""
+        labels = inspected["Config"]["Labels"]
+        service = self.stack.service(labels[f"{COMPOSE}service"])
+        if ADMISSION in labels or service is None:
+            return {}
+        return {ADMISSION: json.dumps(bodies.admission_networks(self.stack, service))}
 
     def _create(
         self,

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -118,20 +119,30 @@ def _endpoints(service: str, names: list[str], held: list[str]) -> dict[str, Bod
     return apart or {name: {"Aliases": []} for name in names}
 
 
-def clone(inspected: Body, number: int) -> Body:
-    """Return the body that creates another container like one that is there, but for its networks."""
+def clone(
+    inspected: Body, number: int, labels: Mapping[str, str], copies: Mapping[str, str] = MappingProxyType({})
+) -> Body:
+    """Return the body that creates another container like one that is there, but for its networks and these labels.
+
+    `copies` are its own copies of configuration files, by target.
+    """
     config = {name: value for name, value in inspected["Config"].items() if name not in _OWN}
-    labels = config["Labels"] | {f"{COMPOSE}container-number": str(number)}
-    return config | {"Labels": labels, "HostConfig": inspected["HostConfig"]}
+    own = {**config["Labels"], **labels, f"{COMPOSE}container-number": str(number)}
+    mounts = [
+        mount | {"Source": copies[mount["Target"]]} if mount["Target"] in copies else mount
+        for mount in inspected["HostConfig"].get("Mounts") or []
+    ]
+    host = inspected["HostConfig"] | ({"Mounts": mounts} if mounts else {})
+    return config | {"Labels": own, "HostConfig": host}
 
 
 _OWN = {"Hostname", "Domainname"}
 """What the daemon gives each container by itself."""
 
 
-def endpoints_of_clone(inspected: Body) -> dict[str, Body]:
-    """Return the networks on which another container like one that is there is made; see `endpoints`."""
-    labels, there = inspected["Config"]["Labels"], inspected["NetworkSettings"]["Networks"]
+def endpoints_of_clone(inspected: Body, labels: Mapping[str, str]) -> dict[str, Body]:
+    """Return the networks on which a container with these labels, like one that is there, is made; see `endpoints`."""
+    there = inspected["NetworkSettings"]["Networks"]
     first = inspected["HostConfig"]["NetworkMode"]
     names = sorted(there, key=lambda network: network != first)
     return _endpoints(labels[f"{COMPOSE}service"], names, json.loads(labels.get(ADMISSION) or "[]"))

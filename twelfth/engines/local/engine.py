@@ -14,7 +14,7 @@ from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import launch, process_spec, releases
 from twelfth.engines.local.process_spec import LOOPBACK, release_of
-from twelfth.engines.local.run_directory import make_private
+from twelfth.engines.local.run_directory import make_private, records
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.service_proxy import ServiceProxy
@@ -51,9 +51,9 @@ class Local(ReplicaEngine):
         self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
-        """Return the port where the service answers by itself."""
+        """Return the port where the service answers by itself, unless its load balancer has it already."""
         port = service.local and service.local.port
-        return (Port(port, port, LOOPBACK),) if port else ()
+        return (Port(port, port, LOOPBACK),) if port and not self._proxy(service.name).has(port) else ()
 
     def runs_here(self, service: Service) -> bool:
         """Return whether it says how it runs without containers."""
@@ -155,7 +155,7 @@ class Local(ReplicaEngine):
         spec = read_json(self.home / "services" / f"{replica.name}.json")
         if port := spec.get("port"):
             with disk_errors(self.home):
-                self._proxy(replica.service).admit(replica.name, port, int(spec["address"].rpartition(":")[2]))
+                self._proxy(replica.service).admit(replica.name, port, self._service_port(spec))
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop a process, and keep what it is launched from."""
@@ -187,22 +187,24 @@ class Local(ReplicaEngine):
         return tuple(sorted(found, key=lambda each: each.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
-        """Delete a copy that no other stack of this directory runs from."""
-        if any(read_json(path).get("release") == release for path in self.home.parent.glob("*/services/*.json")):
+        """Delete a copy that no stack of this directory runs from, nor any run of theirs that has not ended."""
+        stacks = self.home.parent
+        users = [read_json(path).get("release") for path in stacks.glob("*/services/*.json")]
+        users += [run.release for home in stacks.glob("*/") for run in records(home) if run.is_running]
+        if release in users:
             return False
         with disk_errors(self.releases_directory):
-            releases.delete(self.releases_directory / release)
+            releases.remove(self.releases_directory / release)
         return True
 
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
-        """Yield the log of a process; a line is as old as the `time` of the last one that is a JSON object with one."""
-        from twelfth.engines.local.tail import log, printed_since
+        """Yield the log of a process; `since` goes by the times of lines that are JSON objects with a `time`."""
+        from twelfth.engines.local.tail import log
 
         path = self.home / "logs" / f"{replica.name}.log"
-        pieces = log(path, lambda: follow and replica.name in self.supervisor.states(), last)
-        yield from printed_since(since, pieces) if since else pieces
+        return log(path, lambda: follow and replica.name in self.supervisor.states(), last=last, since=since)
 
     def check_health(self, replica: Replica) -> Health:
         """Run the healthcheck that the process was launched with."""
@@ -241,5 +243,8 @@ class Local(ReplicaEngine):
         return self._placed(process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home))
 
     def _placed(self, spec: Spec) -> Spec:
-        """Return a spec with a port of its own, where it is one of several behind a public one."""
-        return process_spec.with_own_port(spec, tcp.free(LOOPBACK)) if spec["address"] else spec
+        """Return a spec with a port of its own, where it is one of several behind their service's."""
+        return process_spec.with_own_port(spec, tcp.free(LOOPBACK)) if self._service_port(spec) else spec
+
+    def _service_port(self, spec: Spec) -> int:
+        return process_spec.service_port(spec, self.ports.port)

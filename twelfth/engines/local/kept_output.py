@@ -27,7 +27,7 @@ def output(directory: Path, *, follow: bool, last: int | None = None, since: dat
     found = _frames(tail(path, lambda: follow and monitor_of(directory) != 0))
     yield from _since(since, _after_lines(skipped, found))
     if why := read_json(directory / "end.json").get("cut"):
-        yield multiplex.STDERR, f"twelfth: what is kept of this output ends here ({why}); see: df .twelfth\n".encode()
+        yield multiplex.STDERR, f"twelfth: what is kept of this output ends here: {why}\n".encode()
 
 
 def _lines(path: Path) -> int:

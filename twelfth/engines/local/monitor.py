@@ -71,7 +71,7 @@ class Monitor:
         except OSError as error:
             self._say(f"the end of the run could not be recorded ({error.strerror}); see: invoke history")
         if self.recorder.cut:
-            self._say(f"this output is not kept to its end ({self.recorder.cut}); see: df .twelfth")
+            self._say(f"this output is not kept to its end: {self.recorder.cut}")
         self.client.send(multiplex.EXIT, str(code).encode())
 
     def _run(self) -> int:

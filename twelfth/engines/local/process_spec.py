@@ -58,7 +58,7 @@ def filled(text: str, stack: Stack, service: Service, volumes: Path, port: Calla
         return text
     volume = next((mount.source for mount in service.mounts if mount.kind == "volume"), service.name)
     text = text.replace("<data>", str(volumes / volume))
-    if not (service.local and service.local.port):
+    if service.why_single and not (service.local and service.local.port):
         text = text.replace("<port>", f"<{service.name}.port>")
     for other in stack.services:
         if other.local and f"<{other.name}.port>" in text:
@@ -107,6 +107,16 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
     }
 
 
+def service_port(spec: Spec, port: Callable[[str], int]) -> int:
+    """Return where the service of a process with a port of its own is found, 0 for a process without one.
+
+    `port` tells that of a service that has no public one.
+    """
+    if spec["address"]:
+        return int(spec["address"].rpartition(":")[2])
+    return port(spec["service"]) if any("<port>" in text for text in spec["recipe"].values()) else 0
+
+
 def replica_spec(service: Service, number: int, recipe: Recipe, environment: Mapping[str, str], home: Path) -> Spec:
     """Return all that a replica is launched from and known by; it starts in the directory `home`."""
     public = declared_local(service).port
@@ -136,7 +146,7 @@ def clone(spec: Spec, number: int) -> Spec:
 
 
 def with_own_port(spec: Spec, port: int) -> Spec:
-    """Return a spec whose replica, one of several behind a public port, listens on a port of its own."""
+    """Return a spec whose replica, one of several behind their service's port, listens on a port of its own."""
 
     def own(text: str) -> str:
         return text.replace("<port>", str(port))

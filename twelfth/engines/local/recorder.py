@@ -18,7 +18,7 @@ RECORD_SIZE = 512
 """Bytes of a record, reserved before the run starts so that a full disk cannot take its end away."""
 
 LIMIT = 256 << 20
-"""Bytes of a run's output that are kept."""
+"""Bytes that are kept of a run's output, with what they are framed by."""
 
 RESOLUTION = 0.01
 """Seconds by which the time of what is kept may be wrong: a frame with the time is not written more often."""
@@ -27,11 +27,11 @@ RESOLUTION = 0.01
 class Recorder:
     """The directory of one run, as its monitor writes it."""
 
-    def __init__(self, directory: Path, *, keeps_stdout: bool) -> None:
+    def __init__(self, directory: Path, *, keeps_stdout: bool, limit: int = LIMIT) -> None:
         """Make the files; raises `OSError` where they cannot be written."""
-        self.directory, self.keeps_stdout = directory, keeps_stdout
+        self.directory, self.keeps_stdout, self.limit = directory, keeps_stdout, limit
         self.cut = ""
-        """Why what is kept of the output ends before the output does, or an empty string."""
+        """Why what is kept of the output ends before the output does, and what to do, or an empty string."""
         self._kept = 0
         self._time = 0.0
         self._log: IO[bytes] | None = (directory / "output").open("wb", buffering=0)
@@ -52,14 +52,23 @@ class Recorder:
 
     def write(self, stream: int, data: bytes) -> None:
         """Keep what the run printed; a full disk ends what is kept: half a frame would garble all that follows."""
-        if self._kept > LIMIT:
-            self._log, self.cut = None, f"the limit of {LIMIT >> 20} MiB"
-        if self._log and (stream != multiplex.STDOUT or self.keeps_stdout):
-            try:
-                _write_all(self._log, self._time_frame() + multiplex.frame(stream, data))
-                self._kept += len(data)
-            except OSError as error:
-                self._log, self.cut = None, error.strerror or str(error)
+        if not self._log or (stream == multiplex.STDOUT and not self.keeps_stdout):
+            return
+        frames = self._time_frame() + multiplex.frame(stream, data)
+        self._kept += len(frames)
+        if self._kept > self.limit:
+            self._cut(f"the limit of {self.limit >> 20} MiB")
+            return
+        try:
+            _write_all(self._log, frames)
+        except OSError as error:
+            self._cut(f"{error.strerror or error}; see: df .twelfth")
+
+    def _cut(self, why: str) -> None:
+        """Keep no more of the output."""
+        if self._log:
+            self._log.close()
+        self._log, self.cut = None, why
 
     def _time_frame(self) -> bytes:
         """Return a frame with the time (seconds since 1970), or nothing where the last one is as good."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import contextlib
 import os
 import shutil
 import tempfile
@@ -45,6 +46,22 @@ def built(copy: Path) -> BuiltRelease:
         owner = ""
     size = sum(path.lstat().st_size for path in copy.rglob("*") if not path.is_dir())
     return BuiltRelease(copy.name, datetime.fromtimestamp(found.st_ctime, UTC).isoformat(), owner, size)
+
+
+REMOVED = ".removed-"
+"""Beginning of the name of a copy that is none any more."""
+
+
+def remove(copy: Path) -> None:
+    """Delete a copy, and what was left of others by a removal that was killed; it may be gone already.
+
+    It gets another name first: half of a copy is never taken for a release.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        copy.rename(copy.with_name(f"{REMOVED}{copy.name}-{os.getpid()}"))
+    for left in copy.parent.glob(f"{REMOVED}*"):
+        with contextlib.suppress(FileNotFoundError):  # somebody else deletes it, too
+            delete(left)
 
 
 def delete(top: Path) -> None:

@@ -42,6 +42,10 @@ class ServiceProxy:
         """Return the ports of the replicas that visitors are sent to, by name."""
         return dict(read_json(self.path).get("backends") or {})
 
+    def has(self, port: int) -> bool:
+        """Return whether it listens on a port."""
+        return read_json(self.path).get("port") == port and self.supervisor.states().get(self.program) in RUNNING
+
     def serves(self, replica: str, states: Mapping[str, str]) -> bool:
         """Return whether visitors are sent to a replica, where supervisord's programs are in these states."""
         return states.get(self.program) in RUNNING and replica in self.backends

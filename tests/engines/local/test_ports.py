@@ -1,0 +1,76 @@
+"""Which port of this machine a process of the local engine gets, and who has it meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import Recorded, eventually
+from twelfth.engines import tcp
+from twelfth.engines.json_file import read_json
+from twelfth.engines.local.engine import Local
+from twelfth.model.stack import Local as LocalSettings
+from twelfth.model.stack import Service, Stack
+from twelfth.stack import lifecycle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ASKS = ("python3", "-c", "import socket; socket.create_connection(('127.0.0.1', <port>)).close()")
+LISTENS = ("python3", "-m", "http.server", "--bind", "127.0.0.1", "<port>")
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack of one service with a public port, which is taken down in the end."""
+    local = LocalSettings(LISTENS, port=tcp.free("127.0.0.1"))
+    stack = Stack("p", tmp_path, (Service("app", "app", local=local, stop_grace=1, restart="no"),))
+    yield stack
+    lifecycle.down(Local(stack), Recorded())
+
+
+def kill(engine: Local, name: str) -> None:
+    """End a process, which is not started again where supervisord takes it for started, after a second."""
+    assert eventually(lambda: engine.supervisor.states()[name] == "running")
+    (pid,) = [each["pid"] for each in engine.supervisor._call("getAllProcessInfo") if each["name"] == name]  # noqa: SLF001 - it has no other use
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: engine.supervisor.states()[name].startswith("exited"))
+
+
+def test_port_that_our_own_load_balancer_has_is_free_for_new_replicas(stack: Stack) -> None:
+    """Where none of the service's processes lives any more."""
+    lifecycle.up(Local(stack), Recorded())
+    kill(Local(stack), "app-1")
+    report = Recorded()
+    lifecycle.up(Local(stack), report)
+
+    assert ["create app-2", "admit app-2", "remove app-1"] == [step.partition(":")[0] for step in report.steps]
+    assert ["app-2"] == [each.name for each in Local(stack).replicas("app") if each.serves]
+
+
+def test_replicas_without_a_public_port_have_each_their_own(tmp_path: Path) -> None:
+    """Others find them all on one, which stays when they are rolled."""
+    local = LocalSettings(LISTENS, healthcheck=ASKS)
+    service = Service("app", "app", local=local, stop_grace=1, replicas=2)
+    engine = Local(Stack("p", tmp_path, (service,)))
+    try:
+        lifecycle.up(engine, Recorded())
+        specs = [read_json(path) for path in sorted((engine.home / "services").glob("app-?.json"))]
+        port = engine.ports.port("app")
+        assert 3 == len({port, *(spec["port"] for spec in specs)})
+        assert tcp.answers("127.0.0.1", port)
+        assert "" == engine.observe().address
+
+        changed = replace(service, local=replace(local, environment=(("A", "1"),)))
+        again = Local(Stack("p", tmp_path, (changed,)))
+        lifecycle.up(again, Recorded())
+        assert port == again.ports.port("app")
+        assert tcp.answers("127.0.0.1", port)
+        assert () == lifecycle.plan_up(again)
+    finally:
+        lifecycle.down(engine, Recorded())
