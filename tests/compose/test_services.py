@@ -238,6 +238,32 @@ def test_what_the_top_level_declares_is_refused_by_its_full_name(project: Projec
     assert f"compose.yaml: {expected}" == project.refused(text)
 
 
+def test_what_is_said_to_the_tool_is_part_of_the_stack(project: Project) -> None:
+    """Which service runs are made from, which is the door, and how many replicas there can be."""
+    found = project.read(
+        "x-twelfth: {runs-from: a, door: b, max-replicas: {a: 9}}\nservices: {a: {image: x}, b: {image: x}}"
+    )
+
+    assert ("a", "b", (("a", 9),)) == (found.runs_from, found.door, found.max_replicas)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("{runs-from: c}", ".runs-from is c, and there is no such service; write one of a, b"),
+        ("{door: [a]}", ".door is ['a'], and there is no such service; write one of a, b"),
+        ("{max-replicas: {a: many}}", ".max-replicas must be a mapping; write SERVICE: NUMBER"),
+        ("{runs_from: a}", ".runs_from is not honoured by twelfth; remove it"),
+        ("a", " must be a mapping; write runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}"),
+    ],
+)
+def test_what_is_said_wrongly_to_the_tool_is_refused_by_name(project: Project, said: str, expected: str) -> None:
+    """Compose passes on whatever is under an `x-` key."""
+    text = f"x-twelfth: {said}\nservices: {{a: {{image: x}}, b: {{image: x}}}}"
+
+    assert f"compose.yaml: x-twelfth{expected}" == project.refused(text)
+
+
 def test_services_stand_in_the_order_in_which_they_start(project: Project) -> None:
     """What others depend on comes first, else names decide."""
     text = "services:\n  z: {image: x}\n  web: {image: x, depends_on: [app]}\n"
@@ -342,6 +368,7 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
         (Network("back", internal=True), Network("front")),
         (Volume("redis-data"),),
         (ROOT / "docker-compose.yml",),
+        max_replicas=(("worker", 100),),
     )
 
     assert expected == Project(ROOT, programs).read()

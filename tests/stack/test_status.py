@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Service, Stack
+from twelfth.model.stack import Build, Service, Stack
 from twelfth.stack import status
 
 STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))
@@ -78,3 +79,29 @@ def test_output_that_is_no_object_tells_nothing(output: str) -> None:
 def test_address_becomes_a_url_that_can_be_reached(address: str, url: str) -> None:
     """Every address means this machine."""
     assert url == status.url(address)
+
+
+DASHBOARD, API, DATA = (Service(name, "x") for name in ("dashboard", "api", "data"))
+BUILT = replace(API, build=Build(Path()))
+
+
+@pytest.mark.parametrize(
+    ("stack", "publishing", "expected"),
+    [
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD)), ("dashboard", "api", "data"), "api"),
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD)), ("dashboard", "data"), "dashboard"),
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD), door="data"), ("dashboard", "api", "data"), "data"),
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD), door="data"), ("dashboard", "api"), ""),
+        (Stack("p", Path(), (DATA, API, DASHBOARD), runs_from="data"), ("dashboard", "api", "data"), "data"),
+        (Stack("p", Path(), (), runs_from="api", door="dashboard"), ("dashboard", "api"), "dashboard"),
+        (Stack("p", Path(), ()), ("data",), "data"),
+        (Stack("p", Path(), (BUILT,)), (), ""),
+    ],
+)
+def test_door_is_the_one_that_is_named_or_that_runs_are_made_from(
+    stack: Stack, publishing: tuple[str, ...], expected: str
+) -> None:
+    """Or else the last to start, where several publish a port; a dashboard is none."""
+    found = Snapshot(tuple(Replica(name, 1, name, "running", {}, address=f"{name}:80") for name in publishing))
+
+    assert (expected and f"http://{expected}:80") == status.address(stack, found)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     iterable=["env"],
     help={
         "detach": "print the id and leave it to itself",
-        "env": "NAME=VALUE instead of the worker's",
+        "env": "NAME=VALUE instead of the service's",
         "timeout": "seconds; then TERM, and KILL",
         "tty": "a terminal, the default where there is one",
         "no-tty": "no terminal, even where there is one",
@@ -33,11 +33,12 @@ def run(
     detach: bool = False,
     reason: str = "",
     release: str = "",
+    service: str = "",
     timeout: str = "",
     tty: bool = False,
     no_tty: bool = False,
 ) -> None:
-    """Run any command, given after --, in a new process made from the running worker."""
+    """Run any command, given after --, in a new process made from the container that serves."""
     from twelfth.runs import request
 
     terminal = request.terminal_wanted(tty=tty, no_tty=no_tty, detach=detach, there_is_one=on_terminal())
@@ -47,7 +48,7 @@ def run(
         "reason": reason,
     }
     command = request.command(words_after_dashes())
-    start(c, Target(c, release), command, detach=detach, tty=terminal, interactive=not detach, **asked)
+    start(c, Target(c, release, service), command, detach=detach, tty=terminal, interactive=not detach, **asked)
 
 
 def start(

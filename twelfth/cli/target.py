@@ -32,11 +32,11 @@ ASK_EVERY = 0.1
 class Target:
     """One stack on one engine, as one command sees it from its first step to its last."""
 
-    def __init__(self, c: Context, release: str = "") -> None:
-        """Take Invoke's context, which names the project's directory and the engine, and the release that is named."""
+    def __init__(self, c: Context, release: str = "", service: str = "") -> None:
+        """Take Invoke's context, which names the project's directory and the engine, and what was named of a source."""
         self.directory = Path(c.config.project.directory)
         self.engine_name: str = c.config.engine
-        self.release = release
+        self.release, self.service = release, service
         self._is_waiting = False
 
     @functools.cached_property
@@ -93,14 +93,15 @@ class Target:
     @functools.cached_property
     def source(self) -> Replica:
         """Return what runs are made from: a replica that serves, or the built release that was named."""
-        from twelfth.runs.source import choose_source
+        from twelfth.runs.source import choose_source, source_service
 
-        service = self.location.runs_from if self.location else ""
+        service = self.service or self.engine.stack.source or source_service(self.declared).name
         while True:
             try:
                 source = choose_source(self.engine, self.release, service)
                 self.engine.runs.pin(source)
             except (IdentityError, NotUpError) as error:
+                _ = self.service and source_service(self.declared, self.service)  # there may be no such service
                 self._wait_for_deploy(error)
             else:
                 return source

@@ -63,6 +63,7 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         networks=tuple(Network(name, **said) for name, said in found.get("networks", {}).items()),
         volumes=tuple(map(Volume, found.get("volumes", {}))),
         files=files,
+        **found.get("x-twelfth", {}),
     )
 
 
@@ -205,6 +206,28 @@ def _declared(table: Table) -> Reader:
     return read
 
 
+def _tool(at: Value) -> dict[str, Any]:
+    """Return what is said to this tool; Compose has not looked at what is under an `x-` key."""
+    if not isinstance(at.value, dict):
+        at.refuse("", "must be a mapping; write runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}")
+        return {}
+    return {key.replace("-", "_"): value for key, value in at.read(_TOOL).items()}
+
+
+def _service_name(at: Value) -> str:
+    names = list(at.model["services"])
+    if at.value not in names:
+        at.refuse("", f"is {at.value}, and there is no such service; write one of {', '.join(names)}")
+    return str(at.value)
+
+
+def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
+    if not isinstance(at.value, dict) or not all(isinstance(most, int) for most in at.value.values()):
+        at.refuse("", "must be a mapping; write SERVICE: NUMBER")
+        return ()
+    return tuple(sorted(at.value.items()))
+
+
 _RESTART = "no|always|unless-stopped|on-failure(:[0-9]+)?"
 _LIMITS: Table = {"cpus": cast(float), "memory": cast(int), "pids": cast(int)}
 _DEPLOY: Table = {"replicas": as_is, "resources": nested({"limits": nested(_LIMITS)})}
@@ -266,10 +289,12 @@ _SERVICE: Table = {
     "x-release": _texts,
     "x-reload": _reload,
 }
+_TOOL: Table = {"runs-from": _service_name, "door": _service_name, "max-replicas": _max_replicas}
 _TOP: Table = {
     "name": as_is,
     "services": lambda at: {name: _service(name, below) for name, below in at.below()},
     "networks": _declared({"name": None, "internal": as_is}),
     "volumes": _declared({"name": None}),
     "configs": _declared({"name": None, "file": as_is}),
+    "x-twelfth": _tool,
 }

@@ -74,11 +74,6 @@ class Snapshot:
         """Return the replicas of one service, by number."""
         return tuple(sorted((one for one in self.replicas if one.service == service), key=lambda one: one.number))
 
-    @property
-    def address(self) -> str:
-        """Return `host:port` of the door that a replica publishes now, or an empty string."""
-        return next((one.address for one in self.replicas if one.is_running and one.address), "")
-
 
 def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
     """Return the sorted names of what differs between two recipes, as far as both are known."""

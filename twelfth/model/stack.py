@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 
@@ -160,7 +161,11 @@ class Volume:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything that a project's Compose files declare, services in the order in which they start."""
+    """Everything that a project's Compose files declare, services in the order in which they start.
+
+    `runs_from`, `door` and `max_replicas` are what `x-twelfth` says: the service that runs are made from, the one that
+    visitors are sent to, and the most replicas of a service; see `source` and `door_of` for where it says nothing.
+    """
 
     project: str
     directory: Path
@@ -168,6 +173,30 @@ class Stack:
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
     files: tuple[Path, ...] = ()
+    runs_from: str = ""
+    door: str = ""
+    max_replicas: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Return the service that runs are made from, "" where it could be any of several (`candidates`)."""
+        only = self.candidates[0] if len(self.candidates) == 1 else ""
+        return self.runs_from or only
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Return the services that runs can be made from where none is named: those that are built, else all."""
+        built = tuple(service.name for service in self.services if service.build)
+        return built or tuple(service.name for service in self.services)
+
+    def door_of(self, publishing: Collection[str]) -> str:
+        """Return which of the services that publish a port visitors are sent to, "" for none.
+
+        Where none is named it is the one that runs are made from, else the last to start: what is in front of others
+        depends on them.
+        """
+        order = (self.source, *(service.name for service in reversed(self.services)), *sorted(publishing))
+        return self.door or next((name for name in order if name in publishing), "")
 
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""

@@ -140,7 +140,7 @@ class _Executor:
 
     def run_release_command(self, service: Service) -> None:
         """Run a service's release command; raises `ServiceError` with its last words where it fails."""
-        source = from_release(self.engine.stack)
+        source = from_release(self.engine.stack, service=service.name)
         wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
         code, last = run_with_report(self.engine, wanted, self.report.detail)
         if code:

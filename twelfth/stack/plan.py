@@ -96,10 +96,6 @@ def scale(service: Service, found: Snapshot) -> tuple[Step, ...]:
     )
 
 
-MOST = 100
-"""How many replicas a service can have: `server-template` in web/haproxy.cfg."""
-
-
 def scaled(stack: Stack, name: str, replicas: int) -> Service:
     """Return the service with that many replicas.
 
@@ -112,8 +108,8 @@ def scaled(stack: Stack, name: str, replicas: int) -> Service:
         raise MisuseError(f"{name}={replicas}: there is no service {name!r}; there are {names}")
     if replicas < 1:
         raise MisuseError(f"{name}={replicas}: at least 1; to stop the stack: invoke down")
-    if replicas > MOST:
-        raise MisuseError(f"{name}={replicas}: at most {MOST}, as many as the door has slots for (web/haproxy.cfg)")
+    if replicas > (most := dict(stack.max_replicas).get(name, replicas)):
+        raise MisuseError(f"{name}={replicas}: at most {most}, says x-twelfth.max-replicas; try {name}={most}")
     if replicas > 1 and (why := service.why_single):
         raise MisuseError(f"{name}={replicas}: {name} {why}, so there can be only one; try {name}=1")
     return replace(service, replicas=replicas)
@@ -145,7 +141,7 @@ def _remove_unwanted(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
     names = {service.name for service in wanted}
     for replica in found.replicas:
         if replica.service not in names:
-            yield RemoveReplica(replica, "no such service in docker-compose.yml")
+            yield RemoveReplica(replica, "the Compose file declares no such service")
 
 
 def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str]) -> Iterator[Step]:
