@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.compose.conftest import Project
+from tests.compose.conftest import HOME, Project
+from twelfth.compose import config, services
+from twelfth.errors import MisuseError
 from twelfth.model.stack import (
     Build,
     Healthcheck,
@@ -24,6 +26,9 @@ from twelfth.model.stack import (
     Volume,
     with_release,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path("/project")
@@ -372,3 +377,23 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
     )
 
     assert expected == Project(ROOT, programs).read()
+
+
+def test_names_are_known_whatever_is_not_honoured(project: Project) -> None:
+    """They are what a run needs of the files; what is said to the tool still has to be right."""
+    project.write(
+        compose__yaml="x-twelfth: {door: a}\nservices:\n  web: {image: x, depends_on: [a], privileged: true}\n"
+        "  a: {build: .}\n"
+    )
+    found = services.names(*_read(project))
+
+    assert ("shop", "a", "a") == (found.project, found.source, found.door)
+    assert ["a", "web"] == [each.name for each in found.services]
+    project.write(compose__yaml="x-twelfth: {door: b}\nservices: {a: {image: x}}\n")
+    with pytest.raises(MisuseError, match=r"^compose.yaml: x-twelfth.door is b, and there is no such service"):
+        services.names(*_read(project))
+
+
+def _read(project: Project) -> tuple[Mapping[str, Any], tuple[Path, ...]]:
+    found = config.read(project.directory, HOME, project.warned.append, project.programs)
+    return found.model, found.files

@@ -67,6 +67,28 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
     )
 
 
+def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
+    """Return what the files name, which is all that a run needs of them: services without how they run.
+
+    Nothing that is not honoured is refused, but for what is said to this tool.
+    """
+    top = Value("", {"x-twelfth": model.get("x-twelfth")}, model, [])
+    said = top.read({"x-twelfth": _tool}).get("x-twelfth", {})
+    if top.refusals:
+        raise MisuseError("\n".join(f"{files[0].name}: {refusal}" for refusal in top.refusals))
+    declared = {name: each or {} for name, each in (model.get("services") or {}).items()}
+    services = {
+        name: Service(
+            name,
+            each.get("image", ""),
+            build=Build(Path()) if "build" in each else None,
+            depends_on=tuple(set(each.get("depends_on") or ()) & set(declared)),
+        )
+        for name, each in declared.items()
+    }
+    return Stack(model["name"], files[0].parent, _in_start_order(services), files=files, **said)
+
+
 def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
     sorter = TopologicalSorter({name: service.depends_on for name, service in services.items()})
     sorter.prepare()

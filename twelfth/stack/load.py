@@ -36,6 +36,12 @@ def load_stack(
     return with_release(stack, release) if release else stack
 
 
+def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
+    """Return what a directory's Compose files name, whatever else is in them: enough for runs from what serves."""
+    found = config.read(directory, environment, lambda _: None)
+    return services.names(found.model, found.files)
+
+
 def load_current_release(directory: Path, environment: Mapping[str, str], warn: Warn = lambda _: None) -> Stack:
     """Return the stack that a directory declares, of the release that its files make; see `load_stack`."""
     return of_current_release(load_stack(directory, environment, warn=warn))
