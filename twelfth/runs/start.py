@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from twelfth.model.run import RunRequest
 
 
+SHORT = len("sha256:") + 12
+"""Characters of an image's id that tell it from others."""
+
 KEPT = 50
 """How many records of ended runs are kept."""
 
@@ -24,7 +27,8 @@ def describe(engine: Engine, wanted: RunRequest) -> str:
     """Return as a diff how the run would differ from what it is made from: the command, the rest by name only."""
     replica = wanted.replica
     theirs = shlex.join(json.loads(replica.recipe.get("command", "[]")))
-    lines = [f"--- {replica.name}", f"+++ run on {engine.name}, release {replica.release or replica.image}"]
+    made_from = f"release {replica.release}" if replica.release else f"image {replica.image[:SHORT]}"
+    lines = [f"--- {replica.name}", f"+++ run on {engine.name}, {made_from}"]
     lines += [f"~ {name}" for name in engine.runs.differences(wanted)]
     lines += [f"- {theirs}"] if theirs else []
     lines += [f"+ {shlex.join(wanted.command)}"]
