@@ -68,7 +68,7 @@ def down(c: Context, volumes: bool = False, history: bool = False) -> None:
     """Stop and remove the stack; its data and the record of runs stay unless they are named."""
     from twelfth.stack import lifecycle
 
-    engine = Target(c).declared_engine
+    engine = Target(c).engine_as_found
     named = {"volumes": volumes, "history": history}
     if c.config.run.dry:
         print_plan(lifecycle.plan_down(engine, **named))
@@ -87,7 +87,7 @@ def status(c: Context, json: bool = False) -> None:
     from twelfth.cli import views
     from twelfth.stack.status import status
 
-    found = status(Target(c).declared_engine)
+    found = status(Target(c).engine_as_found)
     print(views.status_json(found) if json else views.status(found))
     if not found.ready:
         raise Exit(code=1)
@@ -131,7 +131,7 @@ def logs(
     if run:
         write_output(Target(c).engine.runs, run, follow=follow)
         return
-    engine = Target(c).declared_engine
+    engine = Target(c).engine_as_found
     for line in lines(engine, replicas_of(engine.stack, require_up(engine), service or ""), follow=follow, **begin):
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()

@@ -74,6 +74,14 @@ class Target:
         """Return the engine with the stack as the Compose file declares it."""
         return self._choose(self.declared)
 
+    @functools.cached_property
+    def engine_as_found(self) -> Engine:
+        """Return the engine for what is there, to show or to remove it; where not all is honoured, names are enough."""
+        try:
+            return self.declared_engine
+        except MisuseError:
+            return self._choose(self.named)
+
     def _choose(self, stack: Stack) -> Engine:
         """Return the engine; `auto` is the one where this very stack was brought up last: it never moves by itself."""
         last = self.last

@@ -80,9 +80,10 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
     services = {
         name: Service(
             name,
-            each.get("image", ""),
+            _untagged(each.get("image"), model, name) if "build" in each else each["image"],
             build=Build(Path()) if "build" in each else None,
             depends_on=tuple(set(each.get("depends_on") or ()) & set(declared)),
+            replicas=(each.get("deploy") or {}).get("replicas", 1),
         )
         for name, each in declared.items()
     }
@@ -105,8 +106,13 @@ def _service(name: str, at: Value) -> Service:
     tmpfs = (Mount("tmpfs", _clean(target)) for target in found.pop("tmpfs", ()))
     mounts = [*found.pop("volumes", ()), *found.pop("configs", ()), *tmpfs]
     if "build" in found:  # its release takes the place of a tag
-        found["image"] = _TAG.sub("", found.get("image") or f"{at.model.get('name')}-{name}")
+        found["image"] = _untagged(found.get("image"), at.model, name)
     return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts))
+
+
+def _untagged(image: str | None, model: Mapping[str, Any], service: str) -> str:
+    """Return the name of an image that is built, which is Compose's where the file has none."""
+    return _TAG.sub("", image or f"{model.get('name')}-{service}")
 
 
 def _build(at: Value) -> Build:
