@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Recorded
+from tests.conftest import Recorded, eventually
 from tests.memory_engine import Memory, World
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
@@ -596,3 +597,38 @@ def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Proj
     assert ["what serves is not ready (the data lacks revision 0002)"] == [
         line.partition(": ")[2] for line in serving.report.steps
     ]
+
+
+def test_release_command_waits_for_what_it_depends_on(serving: Project) -> None:
+    """It runs already, and is not ready; the command of the new release is not run until it is."""
+    serving.world.healths["redis-1"] = Health(is_ready=False, output="loading")
+    serving.edit("worker", image="app:two")
+    deploy = threading.Thread(target=serving.up, args=(20.0,))
+    deploy.start()
+
+    assert eventually(lambda: any(step.startswith("run ") for step in serving.report.steps))
+    assert MIGRATE not in serving.world.done
+    serving.world.healths["redis-1"] = Health(is_ready=True)
+    deploy.join()
+    assert ["image app:two", MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"] == serving.world.done
+
+
+def test_release_command_is_not_run_where_what_it_depends_on_never_gets_ready(serving: Project) -> None:
+    """Which is told in the words of that one's healthcheck."""
+    serving.world.healths["redis-1"] = Health(is_ready=False, output="loading")
+    serving.edit("worker", image="app:two")
+
+    with pytest.raises(EngineError, match=r"^redis-1 is not ready after 0.1 s \(loading\)"):
+        serving.up(within=0.1)
+    assert ["image app:two"] == serving.world.done
+
+
+def test_error_of_a_release_command_is_told_and_not_what_comes_after_it(serving: Project) -> None:
+    """As with a library that says last where to read about it; all of it is in the report."""
+    serving.edit(
+        "worker", image="app:two", release_command=("sh", "-c", "echo DbError: away; echo see the docs; exit 1")
+    )
+
+    with pytest.raises(ServiceError, match=r"^DbError: away \(exit code 1, run "):
+        serving.up()
+    assert ["DbError: away", "see the docs"] == serving.report.details[-2:]

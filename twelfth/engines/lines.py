@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+_ERROR = re.compile(r"\[?[\w.]*(error|exception|fatal|panic)\b.*", re.IGNORECASE)
+_WORDS = re.compile(r".*[^\W\d_]{2}.*")
 
 
 def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -16,3 +20,14 @@ def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from (line + b"\n" for line in complete)
     if rest:
         yield rest + b"\n"
+
+
+def telling(lines: Sequence[str]) -> str:
+    """Return the last line that begins as an error does, else the last that has a word, "" where none has.
+
+    So what comes after an error, such as where to read about it, is not taken for why a program failed.
+    """
+    for pattern in (_ERROR, _WORDS):
+        if found := [line for line in lines if pattern.fullmatch(line)]:
+            return found[-1].strip()
+    return ""

@@ -202,6 +202,15 @@ class Stack:
         """Return the service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
 
+    def dependencies(self, service: Service) -> tuple[Service, ...]:
+        """Return what a service depends on, and what that does, in the order in which they start."""
+        found, ahead = set[str](), [*service.depends_on]
+        while ahead:
+            if (name := ahead.pop()) not in found and (other := self.service(name)):
+                found.add(name)
+                ahead += other.depends_on
+        return tuple(each for each in self.services if each.name in found)
+
     def networks_to_dependants(self, service: Service) -> tuple[str, ...]:
         """Return the networks of a service on which one that depends on it is, too: there it is looked for."""
         dependants = [other for other in self.services if service.name in other.depends_on]

@@ -13,7 +13,7 @@ from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import READY_WITHIN, wait_until_ready
+from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
 from twelfth.stack.steps import (
     AdmitReplica,
     CreateReplica,
@@ -28,6 +28,7 @@ from twelfth.stack.steps import (
     RunReleaseCommand,
     StopRun,
 )
+from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,10 +140,18 @@ class _Executor:
         self.engine.remove_replica(old)
 
     def run_release_command(self, service: Service) -> None:
-        """Run a service's release command; raises `ServiceError` with its last words where it fails."""
+        """Run a service's release command when all that it depends on is ready.
+
+        Raises `ServiceError` where it fails, with the last of its words that tell why.
+        """
+        needed = (each.name for each in self.engine.stack.dependencies(service))
+        for replica in (each for name in needed for each in self.engine.replicas(name)):
+            if replica.serves and replica.health != HEALTHY:
+                wait_until_ready(self.engine, replica, self.within)
         source = from_release(self.engine.stack, service=service.name)
         wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
-        code, last = run_with_report(self.engine, wanted, self.report.detail)
+        code, why = run_with_report(self.engine, wanted, self.report.detail)
         if code:
-            why = last or "it said nothing"
-            raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on")
+            raise ServiceError(
+                f"{printable(why) or 'it said nothing'} (exit code {code}, run {wanted.id}); what served serves on"
+            )

@@ -25,7 +25,7 @@ from twelfth.stack.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
@@ -49,11 +49,11 @@ def up(
         for one in wanted
         if (command := _release_command(one, found, recipes[one.name], rolls[one.name], unready.get(one.name)))
     ]
-    needed = _needed(wanted, found, [command.service.name for command in commands])
+    needed = _needed(stack, found, [command.service for command in commands])
     return (
         *_images(wanted, found),
         *_create_missing(stack, found),
-        *(step for name in needed for step in rolls.pop(name)),
+        *(step for name in needed for step in rolls.pop(name, ())),
         *commands,
         *_remove_unwanted(wanted, found),
         *_recreate_networks(stack, found, recreated),
@@ -161,16 +161,11 @@ def _differs(network: Network, declared: tuple[Network, ...]) -> bool:
     return any(network.name == other.name and network != other for other in declared)
 
 
-def _needed(wanted: list[Service], found: Snapshot, names: Collection[str]) -> list[str]:
+def _needed(stack: Stack, found: Snapshot, services: Iterable[Service]) -> list[str]:
     """Return what the release commands of some services need and what does not serve yet: what these depend on."""
-    on = {service.name: service.depends_on for service in wanted}
-    needed: set[str] = set()
-    ahead = [name for service in names for name in on[service]]
-    while ahead:
-        if (name := ahead.pop()) in on and name not in needed:
-            needed.add(name)
-            ahead += on[name]
-    return [name for name in on if name in needed and not any(each.serves for each in found.of(name))]
+    needed = {other.name for service in services for other in stack.dependencies(service)}
+    serving = {replica.service for replica in found.replicas if replica.serves}
+    return [each.name for each in stack.services if each.name in needed - serving]
 
 
 def _release_command(
