@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +85,11 @@ def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[st
 
 @dataclass(frozen=True)
 class Health:
-    """What a replica's own healthcheck says: whether it is ready, and what the check printed."""
+    """What a replica's own healthcheck says: whether it is ready, what the check printed, and which command it is."""
 
     is_ready: bool
     output: str = ""
+    command: str = ""
 
     @property
     def details(self) -> dict[str, Any]:
@@ -100,5 +102,17 @@ class Health:
 
     @property
     def reason(self) -> str:
-        """Return why it is not ready, as the check says: the `error` of its JSON, else its last line."""
-        return str(self.details.get("error") or "") or (self.output.strip().splitlines() or [""])[-1]
+        """Return why it is not ready, as the check says: the `error` of its JSON, else its last line.
+
+        With that comes the path that the check asks for; one that says nothing is named itself.
+        """
+        if error := self.details.get("error"):
+            return str(error)
+        last = (self.output.strip().splitlines() or [""])[-1]
+        if not last:
+            return f"its healthcheck fails: {self.command}" if self.command else ""
+        asked = _PATH.search(self.command)
+        return f"its healthcheck asks {asked[1]}: {last}" if asked else last
+
+
+_PATH = re.compile(r"https?://[^/\s'\"]+(/[^\s'\"|;)]*)")
