@@ -100,6 +100,20 @@ def test_any_project_has_the_commands(directory: Path) -> None:
     assert (125, "try: twelfth up\n") == (attempt.returncode, attempt.stderr[-16:])
 
 
+@pytest.mark.parametrize("words", [("up",), ("--dry", "up")])
+def test_stack_without_any_x_local_is_refused_where_there_are_no_containers(
+    directory: Path, words: tuple[str, ...]
+) -> None:
+    """At once, and nothing is remembered of it: there is nothing that could be brought up."""
+    (directory / "compose.yaml").write_text("name: nobodys\nservices: {app: {build: .}}\n")
+    done = run(directory, *words)
+
+    assert (125, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "twelfth: nothing of nobodys runs on local: no service says under x-local how" in done.stderr
+    assert "INVOKE_ENGINE=docker twelfth up" in done.stderr
+    assert not (directory / ".twelfth" / "stack.json").exists()
+
+
 def test_directory_without_a_compose_file_is_told(tmp_path: Path) -> None:
     """The commands can be listed, and none does anything."""
     done = run(tmp_path, "up")

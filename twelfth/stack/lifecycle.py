@@ -34,6 +34,7 @@ def plan_up(engine: Engine) -> tuple[Step, ...]:
 
 
 def _plan(engine: Engine, found: Snapshot) -> tuple[Step, ...]:
+    preflight.refuse_idle(engine)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as all the rest
         unready = pool.submit(_unready, engine, found)
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
-from twelfth.errors import BusyError, MisuseError
+from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, ReplaceReplica
 
 if TYPE_CHECKING:
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Snapshot
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
+
+
+def refuse_idle(engine: Engine) -> None:
+    """Raise `EngineError` where no service of the stack runs on this engine: there is nothing to bring up."""
+    if not any(map(engine.runs_here, engine.stack.services)):
+        why = "no service says under x-local how it runs without containers"
+        hint = "add that, or have containers: INVOKE_ENGINE=docker invoke up"
+        raise EngineError(f"nothing of {engine.stack.project} runs on {engine.name}: {why}; {hint}")
 
 
 def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
