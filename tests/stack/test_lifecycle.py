@@ -409,14 +409,24 @@ def test_two_at_once_are_one(project: Project) -> None:
     assert [] == project.plan()
 
 
-def test_taken_port_is_refused_before_anything_is_made(project: Project, taken: int) -> None:
-    """With the port that could be had instead."""
+@pytest.mark.parametrize("said_by", ["variable", "default", "file"])
+def test_taken_port_is_refused_before_anything_is_made(
+    project: Project, taken: int, said_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the port that could be had instead, by the variable of the Compose file that gives it, where one does."""
     (port,) = project.stack.services[2].ports
     project.edit("web", ports=(replace(port, published=taken),))
+    written = {"variable": "${A_PORT:-1}", "default": f"${{OTHER}}:${{A_PORT:-{taken}}}", "file": f"{taken}"}[said_by]
+    file = project.stack.directory / "compose.yaml"
+    file.write_text(f"ports: ['{written}:80']", "utf-8")
+    project.stack = replace(project.stack, files=(file,))
+    if said_by == "variable":
+        monkeypatch.setenv("A_PORT", str(taken))
     said = refused(project.up, MisuseError, project)
 
-    assert f"port {taken} is not free (address already in use)" in said
-    assert said.endswith(f"; stop what listens there, or: PORT={taken + 1} invoke up")
+    in_file = "publish another in the Compose file, then: invoke up"
+    hint = in_file if said_by == "file" else f"have another: A_PORT={taken + 1} invoke up"
+    assert f"port {taken} is not free (address already in use); stop what listens there, or {hint}" in said
 
 
 def test_own_port_is_not_taken(serving: Project) -> None:

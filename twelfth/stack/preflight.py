@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import time
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Snapshot
+    from twelfth.model.stack import Stack
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
 
@@ -64,8 +67,17 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -
     services = {step.service.name: step.service for step in steps if isinstance(step, CreateReplica | ReplaceReplica)}
     for port in (port for service in services.values() for port in engine.host_ports(service)):
         if f"port.{port.published}" not in own and (why := tcp.why_taken(port.host, port.published)):
-            hint = f"stop what listens there, or: PORT={port.published + 1} invoke up"
+            hint = f"stop what listens there, or {_another_port(engine.stack, port.published)}"
             raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
+
+
+def _another_port(stack: Stack, taken: int) -> str:
+    """Return how to publish another port: by the variable of the Compose files that gives this one, else by them."""
+    text = "".join(path.read_text("utf-8", errors="replace") for path in stack.files if path.is_file())
+    for name, default in re.findall(r"\$\{(\w+)(?::?-(\d+))?\}", text):
+        if os.environ.get(name, default) == str(taken):
+            return f"have another: {name}={taken + 1} invoke up"
+    return "publish another in the Compose file, then: invoke up"
 
 
 def refuse_configuration(engine: Engine, steps: Iterable[Step]) -> None:
