@@ -52,9 +52,9 @@ def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False)
 
 
 def _releases(engine: Engine) -> dict[str, str]:
-    """Return the release of each replica by what the service signs with: its name, or its container's short id."""
+    """Return the release of each replica by what it signs with: its name, its container's short id, or its task's."""
     replicas = [each for each in engine.observe().replicas if each.release]
-    return {sign: each.release for each in replicas for sign in (each.name, each.id[:12])}
+    return {sign: each.release for each in replicas for sign in (each.name, each.id[:12], each.id)}
 
 
 @command(help={"to": "the value to go on from"})

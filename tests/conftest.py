@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -23,7 +23,7 @@ from twelfth.stack import lifecycle, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from twelfth.engines.contract import Engine, Runs
+    from twelfth.engines.contract import ReplicaEngine, Runs
     from twelfth.model.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,10 +82,10 @@ class Project:
         """Return the runs as another process would find them, which needs no later change of what is declared."""
         return engines.choose(self.engine_name, self.stack).runs
 
-    def engine(self, *scale: str) -> Engine:
+    def engine(self, *scale: str) -> ReplicaEngine:
         """Return a new engine, as another process would have it: it remembers nothing."""
         stack = load.scaled(load.load_current_release(self.directory, self.environment), scale)
-        return engines.choose(self.engine_name, stack)
+        return cast("ReplicaEngine", engines.choose(self.engine_name, stack))
 
     def up(self, *scale: str) -> str:
         """Bring the stack up and return its address; the steps are in `report`."""
@@ -159,7 +159,11 @@ def absent(name: str) -> str:
     return ""
 
 
-@pytest.fixture(scope="session", params=engines.NAMES)
+ON_THIS_MACHINE = ("local", "docker")
+"""The engines whose scenarios need nothing but this machine; a Swarm has its own, in tests/swarm."""
+
+
+@pytest.fixture(scope="session", params=ON_THIS_MACHINE)
 def engine_name(request: pytest.FixtureRequest) -> str:
     """Return each engine's name in turn; skip one that is absent, unless TWELFTH_REQUIRE names it."""
     name: str = request.param
@@ -170,16 +174,17 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 def require(name: str) -> None:
     """Skip the test where an engine is absent, or fail it where TWELFTH_REQUIRE names the engine."""
     if why := absent(name):
-        _skip_or_fail(name, why)
+        skip_or_fail(name, why)
 
 
 def require_program(program: str | Path) -> None:
     """Skip the test where a program that it compares with is absent, or fail it where TWELFTH_REQUIRE names it."""
     if not shutil.which(program):
-        _skip_or_fail(Path(program).name, "it is not installed")
+        skip_or_fail(Path(program).name, "it is not installed")
 
 
-def _skip_or_fail(name: str, why: str) -> None:
+def skip_or_fail(name: str, why: str) -> None:
+    """Skip the test, or fail it where TWELFTH_REQUIRE names what is absent."""
     if name in REQUIRED:
         pytest.fail(f"TWELFTH_REQUIRE names {name}, but {why}")
     pytest.skip(f"{name}: {why}")

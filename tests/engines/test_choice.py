@@ -42,7 +42,19 @@ def test_auto_is_where_something_runs_then_where_it_ran(
     made = {
         "local": engine("local", local),
         "docker": engine("docker", docker or [], "" if docker is not None else "-"),
+        "swarm": engine("swarm", [], "no manager"),
     }
+    monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
+
+    assert chosen == engines.choose("auto", Stack("p", Path(), ())).name
+
+
+@pytest.mark.parametrize(("states", "chosen"), [(["running"], "swarm"), ([], "docker")])
+def test_auto_is_a_swarm_where_the_stack_runs_there(
+    states: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that manages a Swarm is one of Docker's all the same."""
+    made = {"local": engine("local", []), "docker": engine("docker", []), "swarm": engine("swarm", states)}
     monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
 
     assert chosen == engines.choose("auto", Stack("p", Path(), ())).name

@@ -11,11 +11,11 @@ import secrets
 import signal
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.conftest import Recorded, eventually, require
+from tests.conftest import ON_THIS_MACHINE, Recorded, eventually, require
 from tests.memory_engine import Memory, World
 from twelfth import engines
 from twelfth.engines import tcp
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import ReplicaEngine
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Replica, Snapshot
     from twelfth.model.stack import Network, Stack, Volume
@@ -79,11 +79,11 @@ class Site:
     engine_name: str
     world: World = field(default_factory=World)
 
-    def engine(self) -> Engine:
+    def engine(self) -> ReplicaEngine:
         """Return a new engine."""
         if self.engine_name == "memory":
             return Memory(self.stack, self.world)
-        return engines.choose(self.engine_name, self.stack)
+        return cast("ReplicaEngine", engines.choose(self.engine_name, self.stack))
 
     def create(self) -> None:
         """Create all, as `up` does but for the release command and the wait."""
@@ -155,7 +155,7 @@ def make_site(engine_name: str, declared: Stack, directory: Path) -> Site:
     return Site(replace(declared, project=project, directory=directory, services=(named,)), engine_name)
 
 
-@pytest.fixture(scope="module", params=["memory", *engines.NAMES])
+@pytest.fixture(scope="module", params=["memory", *ON_THIS_MACHINE])
 def name(request: pytest.FixtureRequest) -> str:
     """Return each engine's name in turn."""
     return str(request.param)
@@ -481,6 +481,31 @@ def test_outputs_are_exact_and_apart_and_kept(site: Site) -> None:
 
     assert (0, b"out\n", b"err\n") == ended(site, request)
     assert {STDOUT: b"out\n", STDERR: b"err\n"} == kept(site, request)
+
+
+@pytest.mark.parametrize(("last", "lines"), [(None, b"one\ntwo\n"), (1, b"two\n"), (5, b"one\ntwo\n"), (0, b"")])
+def test_kept_output_begins_so_many_lines_before_its_end(site: Site, last: int | None, lines: bytes) -> None:
+    """Or with its beginning; whether it is followed or not."""
+    request = site.request("sh", "-c", "echo one; echo two")
+    ended(site, request)
+
+    for follow in (False, True):
+        found = site.engine().runs.output(request.id, follow=follow, last=last)
+        assert lines == b"".join(data for _, data in found)
+
+
+@detaching
+def test_kept_output_begins_with_what_was_printed_since_a_moment(site: Site) -> None:
+    """Of a run whose output pauses, after that pause."""
+    request = site.request("sh", "-c", "echo one; sleep 2; echo two")
+    site.engine().runs.detach(request)
+    assert eventually(lambda: b"one" in kept(site, request).get(STDOUT, b""))
+    moment = datetime.now(UTC) + timedelta(seconds=0.5)
+    assert eventually(lambda: not site.record(request).is_running)
+
+    for since, lines in ((moment, b"two\n"), (moment - timedelta(hours=1), b"one\ntwo\n")):
+        found = site.engine().runs.output(request.id, follow=False, since=since)
+        assert lines == b"".join(data for _, data in found)
 
 
 def test_output_that_is_not_kept_has_only_its_client(site: Site) -> None:

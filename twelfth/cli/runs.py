@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     iterable=["env"],
     help={
         "detach": "print the id and leave it to itself",
+        "node": "a machine of the swarm, by name or label",
         "env": "NAME=VALUE instead of the service's",
         "timeout": "seconds; then TERM, and KILL",
         "tty": "a terminal, the default where there is one",
@@ -31,6 +32,7 @@ def run(
     c: Context,
     env: list[str],
     detach: bool = False,
+    node: str = "",
     reason: str = "",
     release: str = "",
     service: str = "",
@@ -46,9 +48,13 @@ def run(
         "environment": request.overrides(env, os.environ),
         "timeout": request.seconds(timeout),
         "reason": reason,
+        "node": node,
     }
     command = request.command(words_after_dashes())
-    start(c, Target(c, release, service), command, detach=detach, tty=terminal, interactive=not detach, **asked)
+    target = Target(c, release, service)
+    if node:
+        target.engine.refuse_node(node)
+    start(c, target, command, detach=detach, tty=terminal, interactive=not detach, **asked)
 
 
 def start(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, number
+from twelfth.cli.command import command, number, warn
 from twelfth.cli.progress import with_progress
 from twelfth.cli.target import Target
-from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,17 +20,26 @@ if TYPE_CHECKING:
 @command(
     iterable=["scale"],
     help={
+        "accept-weaker": "go on where the engine cannot hold all of the declared protection",
         "release": "one that was built before",
         "scale": "SERVICE=N replicas, such as worker=2",
         "wait-for-runs": "replace nothing before all runs have ended",
     },
 )
-def up(c: Context, scale: list[str], release: str = "", ready_within: str = "60", wait_for_runs: bool = False) -> None:
+def up(
+    c: Context,
+    scale: list[str],
+    release: str = "",
+    ready_within: str = "60",
+    wait_for_runs: bool = False,
+    accept_weaker: bool = False,
+) -> None:
     """Build what is missing, converge the stack, wait until it is ready, print its address."""
     from twelfth.stack import lifecycle
 
     scaled = [wish.partition("=")[0] for wish in scale]
-    wishes = lifecycle.Wishes(seconds_to_get_ready(ready_within), wait_for_runs, scaled=scaled)
+    within = seconds_to_get_ready(ready_within)
+    wishes = lifecycle.Wishes(within, wait_for_runs, accepts_weaker=accept_weaker, scaled=scaled)
     engine = Target(c, release).engine_to_deploy(scale)
     if c.config.run.dry:
         print_plan(lifecycle.plan_up(engine))
@@ -108,7 +116,7 @@ def config(c: Context, json: bool = False) -> None:
         "service": "all of them when left out",
         "follow": "go on as it comes",
         "run": "of a run, by its id",
-        "tail": "so many lines before the end of each",
+        "tail": "so many lines before the end",
         "since": "how long ago, such as 10m, or a time",
     },
 )
@@ -126,13 +134,13 @@ def logs(
         "last": number(tail, "--tail") if tail else None,
         "since": moment(since, datetime.now(UTC)) if since else None,
     }
-    if run and (tail or since):
-        raise MisuseError("--tail and --since are about services; try: invoke logs --run ID | tail")
     if run:
-        write_output(Target(c).engine.runs, run, follow=follow)
+        write_output(Target(c).engine.runs, run, follow=follow, **begin)
         return
     engine = Target(c).engine_as_found
-    for line in lines(engine, replicas_of(engine.stack, require_up(engine), service or ""), follow=follow, **begin):
+    replicas = replicas_of(engine.stack, require_up(engine), service or "")
+    printed = {one.name: engine.logs(one, follow=follow, **begin) for one in replicas}
+    for line in lines(printed, follow=follow, say=warn):
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
 

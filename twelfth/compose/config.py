@@ -37,6 +37,9 @@ _ABSENT = f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install
 OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
 _SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
 _VERSION = ("version", "--short")
+FOR_SWARM = "only honored by the Swarm scheduler"
+"""What Compose warns of, though it asks nothing of anybody: such keys are for an engine that has them."""
+
 _LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')
 _SCALARS = {
     "null": ("null|~|", ["n", "~", ""]),
@@ -75,7 +78,8 @@ def read(
         named = [Path(name) for name in re.findall(r"/[^\s:]+", error)]
         raise MisuseError(explain(error, {str(path): text for path, text in _texts([*named, *paths]).items()}))
     for warning in dict.fromkeys(warnings):
-        warn(warning)
+        if FOR_SWARM not in warning:
+            warn(warning)
     return Config(_parsed(answer.stdout), paths)
 
 

@@ -63,7 +63,7 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         networks=tuple(Network(name, **said) for name, said in found.get("networks", {}).items()),
         volumes=tuple(map(Volume, found.get("volumes", {}))),
         files=files,
-        **found.get("x-twelfth", {}),
+        **_said_to_the_tool(found),
     )
 
 
@@ -72,8 +72,9 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
 
     Nothing that is not honoured is refused, but for what is said to this tool.
     """
-    top = Value("", {"x-twelfth": model.get("x-twelfth")}, model, [])
-    said = top.read({"x-twelfth": _tool}).get("x-twelfth", {})
+    table: Table = {"x-twelfth": _tool, "x-swarm": nested(_SWARM)}
+    top = Value("", {key: model.get(key) for key in table}, model, [])
+    said = top.read(table)
     if top.refusals:
         raise MisuseError("\n".join(f"{files[0].name}: {refusal}" for refusal in top.refusals))
     declared = {name: each or {} for name, each in (model.get("services") or {}).items()}
@@ -87,7 +88,7 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         )
         for name, each in declared.items()
     }
-    return Stack(model["name"], files[0].parent, _in_start_order(services), files=files, **said)
+    return Stack(model["name"], files[0].parent, _in_start_order(services), files=files, **_said_to_the_tool(said))
 
 
 def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
@@ -176,7 +177,7 @@ def _seconds(at: Value) -> float:
 def _deploy(at: Value) -> dict[str, Any]:
     found = at.read(_DEPLOY)
     limits = found.pop("resources", {}).get("limits", {})
-    return {**found, "limits": Limits(**limits)}
+    return {**found.pop("placement", {}), **found, "limits": Limits(**limits)}
 
 
 def _logging(at: Value) -> Logging:
@@ -234,6 +235,10 @@ def _declared(table: Table) -> Reader:
     return read
 
 
+def _said_to_the_tool(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {"nodes": found.get("x-swarm", {}).get("nodes", ()), **found.get("x-twelfth", {})}
+
+
 def _tool(at: Value) -> dict[str, Any]:
     """Return what is said to this tool; Compose has not looked at what is under an `x-` key."""
     if not isinstance(at.value, dict):
@@ -258,7 +263,8 @@ def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
 
 _RESTART = "no|always|unless-stopped|on-failure(:[0-9]+)?"
 _LIMITS: Table = {"cpus": cast(float), "memory": cast(int), "pids": cast(int)}
-_DEPLOY: Table = {"replicas": as_is, "resources": nested({"limits": nested(_LIMITS)})}
+_PLACEMENT: Table = {"constraints": cast(tuple)}
+_DEPLOY: Table = {"replicas": as_is, "placement": nested(_PLACEMENT), "resources": nested({"limits": nested(_LIMITS)})}
 _BUILD: Table = {"context": as_is, "args": _pairs, "dockerfile": only("Dockerfile")}
 _DEPENDENCY: Table = {"condition": only("service_started"), "required": None}
 _PORT: Table = {
@@ -318,7 +324,9 @@ _SERVICE: Table = {
     "x-reload": _reload,
 }
 _TOOL: Table = {"runs-from": _service_name, "door": _service_name, "max-replicas": _max_replicas}
+_SWARM: Table = {"nodes": _local_environment}
 _TOP: Table = {
+    "x-swarm": nested(_SWARM),
     "name": as_is,
     "services": lambda at: {name: _service(name, below) for name, below in at.below()},
     "networks": _declared({"name": None, "internal": as_is}),

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Stack
 
-NAMES = ("local", "docker")
+NAMES = ("local", "docker", "swarm")
 
 
 def preload(name: str) -> None:
     """Import what an engine takes a while to import."""
-    if name in ("docker", "auto"):
+    if name != "local":
         import_module("docker")
 
 
@@ -41,10 +41,12 @@ def choose(name: str, stack: Stack) -> Engine:
 
 
 def _where_it_is_up(stack: Stack) -> Engine:
-    local, docker = _make("local", stack), _make("docker", stack)
+    local, docker, swarm = (_make(name, stack) for name in NAMES)
     left = local.observe().replicas
     if _is_up(left) or docker.why_unavailable():
         return local
+    if not swarm.why_unavailable() and _is_up(swarm.observe().replicas):
+        return swarm
     return local if left and not _is_up(docker.observe().replicas) else docker
 
 
@@ -59,6 +61,10 @@ def _make(name: str, stack: Stack) -> Engine:
         from twelfth.engines.local.engine import Local
 
         return Local(stack)
+    if name == "swarm":
+        from twelfth.engines.swarm.engine import Swarm
+
+        return Swarm(stack)
     from twelfth.engines.docker.engine import Docker
 
     return Docker(stack)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,11 +66,11 @@ class Engine(ABC):
     name: str
     """What `INVOKE_ENGINE` calls it; shown and recorded, never asked for."""
 
+    rolls_services = False
+    """Whether it rolls the replicas of a service by itself (`ServiceEngine`)."""
+
     has_own_releases = False
     """Whether the releases here were all made for the stacks of this directory."""
-
-    admission_seconds = 0.0
-    """How long whoever sends visitors may take to find a replica that was admitted."""
 
     def __init__(self, stack: Stack) -> None:
         """Take the stack as it is declared; ask for nothing yet."""
@@ -87,6 +87,17 @@ class Engine(ABC):
     @abstractmethod
     def why_unavailable(self) -> str:
         """Return why this engine cannot be used here and what to type next, or an empty string; within a second."""
+
+    def refuse_stack(self) -> None:  # noqa: B027 - by default an engine can have any
+        """Raise `MisuseError` where the stack, as it is declared, cannot be on this engine as it is now."""
+
+    def losses(self) -> tuple[str, ...]:
+        """Return what of the protection that the stack declares this engine cannot hold, in words."""
+        return ()
+
+    def refuse_node(self, node: str) -> None:
+        """Raise `MisuseError` for a machine that runs cannot go to; by default there is one, which needs no name."""
+        raise MisuseError(f"--node {node}: engine {self.name} has one machine; leave it out")
 
     @abstractmethod
     def observe(self) -> Snapshot:
@@ -111,6 +122,39 @@ class Engine(ABC):
     @abstractmethod
     def remove_resource(self, resource: Network | Volume) -> None:
         """Remove a network or volume of the stack, with all that it holds."""
+
+    @abstractmethod
+    def logs(
+        self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[bytes]:
+        """Yield what a replica printed, in pieces as they come; with `follow`, until it is removed.
+
+        Begins `last` lines before the end and not before `since`, where these are given.
+        """
+
+    @abstractmethod
+    def check_health(self, replica: Replica) -> Health:
+        """Return what the replica's own healthcheck says now; one that has none is ready when it runs."""
+
+    @abstractmethod
+    def releases(self) -> tuple[BuiltRelease, ...]:
+        """Return the releases of this stack that need no building, the newest first."""
+
+    @abstractmethod
+    def remove_release(self, release: str) -> bool:
+        """Remove a release; return whether it could go: what others still use stays."""
+
+    @property
+    @abstractmethod
+    def runs(self) -> Runs:
+        """Return the runs of this stack."""
+
+
+class ReplicaEngine(Engine):
+    """An engine that is told what to do with each replica: `stack/rollout.py` rolls its services."""
+
+    admission_seconds = 0.0
+    """How long whoever sends visitors may take to find a replica that was admitted."""
 
     @abstractmethod
     def create_replica(self, service: Service, number: int) -> Replica:
@@ -150,31 +194,27 @@ class Engine(ABC):
     def remove_replica(self, replica: Replica) -> None:
         """Stop a replica, with its service's grace period, and remove it; it may be gone already."""
 
-    @abstractmethod
-    def logs(
-        self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
-    ) -> Iterator[bytes]:
-        """Yield what a replica printed, in pieces as they come; with `follow`, until it is removed.
 
-        Begins `last` lines before the end and not before `since`, where these are given.
+class ServiceEngine(Engine):
+    """An engine that is told what a whole service is to be, and rolls its replicas by itself."""
+
+    rolls_services = True
+
+    @abstractmethod
+    def roll_service(self, service: Service, within: float, say: Say) -> None:
+        """Make a service what is declared, and return when its replicas serve.
+
+        Raises `EngineError` with the last words of one that does not get ready in `within` seconds; what served before
+        serves on then.
         """
 
     @abstractmethod
-    def check_health(self, replica: Replica) -> Health:
-        """Return what the replica's own healthcheck says now; one that has none is ready when it runs."""
+    def scale_service(self, service: Service, within: float, say: Say) -> None:
+        """Give a service its number of replicas, all of what it is now, whatever is declared."""
 
     @abstractmethod
-    def releases(self) -> tuple[BuiltRelease, ...]:
-        """Return the releases of this stack that need no building, the newest first."""
-
-    @abstractmethod
-    def remove_release(self, release: str) -> bool:
-        """Remove a release; return whether it could go: what others still use stays."""
-
-    @property
-    @abstractmethod
-    def runs(self) -> Runs:
-        """Return the runs of this stack."""
+    def remove_service(self, service: str) -> None:
+        """Stop and remove a service with its replicas; it may be gone already."""
 
 
 class Runs(ABC):
@@ -216,8 +256,13 @@ class Runs(ABC):
         """Return the records of the runs that are kept, the oldest first."""
 
     @abstractmethod
-    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
-        """Yield (STDOUT or STDERR, bytes) of what a run printed; with `follow`, until it has ended."""
+    def output(
+        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield (STDOUT or STDERR, bytes) of what a run printed; with `follow`, until it has ended.
+
+        Begins `last` lines, of both streams together, before the end and not before `since`, where these are given.
+        """
 
     @abstractmethod
     def stop(self, identity: str, say: Say) -> None:

@@ -30,6 +30,8 @@ class RunRequest:
     interactive: bool = True
     kept: bool = True
     is_admin_process: bool = False
+    node: str = ""
+    """The machine that it is to go to, where the engine has several; an empty string for the usual one."""
 
     @property
     def identifying_environment(self) -> Pairs:
@@ -45,7 +47,8 @@ class Run:
     """The record of a run. Times are ISO 8601 in UTC; `overrides` are names of environment variables, never values.
 
     `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` for one whose client died before it was
-    started and `lost` for one whose machine did. `seconds` and `exit_code` are None where it has not ended.
+    started, `lost` for one whose machine did, `unreachable` where that cannot be asked. `seconds` and `exit_code` are
+    None where it has not ended.
     """
 
     id: str
@@ -65,4 +68,4 @@ class Run:
     @property
     def is_running(self) -> bool:
         """Return whether it has not ended."""
-        return self.exit_code is None and self.state not in {"created", "lost"}
+        return self.exit_code is None and self.state not in {"created", "lost", "unreachable"}

@@ -127,6 +127,8 @@ class Service:
     logging: Logging = Logging()
     restart: str = "no"
     stop_grace: float = 10.0
+    constraints: tuple[str, ...] = ()
+    """Where a Swarm may run it, such as `node.labels.data==true` (`deploy.placement.constraints`)."""
     local: Local | None = None
     reload: Reload | None = None
     release_command: tuple[str, ...] = ()
@@ -173,6 +175,8 @@ class Stack:
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
     files: tuple[Path, ...] = ()
+    nodes: Pairs = ()
+    """Where the daemons of a Swarm's nodes are reached, by the nodes' names (`x-swarm.nodes`)."""
     runs_from: str = ""
     door: str = ""
     max_replicas: tuple[tuple[str, int], ...] = ()

@@ -24,12 +24,14 @@ MOST = 50
 class Deploys:
     """The releases that were deployed, the last one last, and the numbers of replicas that the operator asked for.
 
-    `built` are the releases that were made for this stack: an image may have been made for another one.
+    `built` are the releases that were made for this stack: an image may have been made for another one. `accepted` is
+    what the operator has accepted that the engine does not protect.
     """
 
     deployed: tuple[Deploy, ...] = ()
     scale: Mapping[str, int] = field(default_factory=dict)
     built: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
 
 
 def read_deploys(stack: Stack) -> Deploys:
@@ -38,7 +40,8 @@ def read_deploys(stack: Stack) -> Deploys:
         values = json.loads(_path(stack).read_text("utf-8"))
         scale = {str(name): int(number) for name, number in values["scale"].items()}
         deployed = tuple(Deploy(**each) for each in values["deployed"])
-        return Deploys(deployed, scale, tuple(map(str, values["built"])))
+        accepted = tuple(map(str, values.get("accepted", ())))
+        return Deploys(deployed, scale, tuple(map(str, values["built"])), accepted)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return Deploys()
 
@@ -51,10 +54,28 @@ def note_deploy(stack: Stack, release: str, operator: str) -> None:
         _write(stack, replace(found, deployed=(*found.deployed, now)[-MOST:]))
 
 
+def note_rollback(stack: Stack, release: str, operator: str) -> None:
+    """Note that an earlier release serves again: what was deployed after it is none to go back to.
+
+    Raises `EngineError` where that cannot be written.
+    """
+    found = read_deploys(stack)
+    last = max((place for place, each in enumerate(found.deployed) if each.release == release), default=None)
+    if last is None:
+        note_deploy(stack, release, operator)
+    else:
+        _write(stack, replace(found, deployed=found.deployed[: last + 1]))
+
+
 def note_build(stack: Stack, release: str) -> None:
     """Note that a release was made for this stack; raises `EngineError` where that cannot be written."""
     found = read_deploys(stack)
     _write(stack, replace(found, built=tuple(dict.fromkeys((*found.built, release)))[-MOST:]))
+
+
+def note_accepted(stack: Stack, losses: tuple[str, ...]) -> None:
+    """Note what is accepted that the engine does not protect; raises `EngineError` where that cannot be written."""
+    _write(stack, replace(read_deploys(stack), accepted=losses))
 
 
 def note_scale(stack: Stack, service: str, replicas: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
+from twelfth.engines.contract import ServiceEngine
 from twelfth.errors import EngineError, ServiceError
 from twelfth.model.snapshot import Replica
 from twelfth.runs.request import new_request
@@ -24,8 +25,11 @@ from twelfth.stack.steps import (
     RemoveRelease,
     RemoveReplica,
     RemoveResource,
+    RemoveService,
     ReplaceReplica,
+    RollService,
     RunReleaseCommand,
+    ScaleService,
     StopRun,
 )
 from twelfth.stack.text import printable
@@ -33,7 +37,7 @@ from twelfth.stack.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import Engine, ReplicaEngine
     from twelfth.model.stack import Service
     from twelfth.stack.steps import Step
 
@@ -67,7 +71,7 @@ class _Executor:
 
     def execute(self, step: Step) -> None:
         """Do the step."""
-        engine, runs = self.engine, self.engine.runs
+        engine = self.engine
         match step:
             case EnsureImage(service):
                 engine.ensure_image(service, self.report.detail)
@@ -78,17 +82,60 @@ class _Executor:
             case RemoveRelease(release):
                 if not engine.remove_release(release.id):
                     self.report.detail("it is still needed by something else, and stays")
+            case StopRun() | DeleteRun() | RunReleaseCommand():
+                self.execute_on_run(step)
+            case _ if isinstance(engine, ServiceEngine):
+                self.execute_on_service(engine, step)
+            case _:
+                _ReplicaExecutor(cast("ReplicaEngine", engine), self.report, self.within).execute(step)
+
+    def execute_on_run(self, step: Step) -> None:
+        """Do a step that is about a run."""
+        match step:
             case StopRun(run):
-                runs.stop(run.id, self.report.detail)
+                self.engine.runs.stop(run.id, self.report.detail)
             case DeleteRun(run):
-                runs.delete(run.id)
+                self.engine.runs.delete(run.id)
             case RunReleaseCommand(service):
                 self.run_release_command(service)
-            case _:
-                self.execute_on_replica(step)
 
-    def execute_on_replica(self, step: Step) -> None:
-        """Do a step that is about one replica."""
+    def execute_on_service(self, engine: ServiceEngine, step: Step) -> None:
+        """Do a step that is about a whole service."""
+        match step:
+            case RollService(service):
+                engine.roll_service(service, self.within, self.report.detail)
+            case ScaleService(service):
+                engine.scale_service(service, self.within, self.report.detail)
+            case RemoveService(name):
+                engine.remove_service(name)
+
+    def run_release_command(self, service: Service) -> None:
+        """Run a service's release command when all that it depends on is ready.
+
+        Raises `ServiceError` where it fails, with the last of its words that tell why.
+        """
+        needed = (each.name for each in self.engine.stack.dependencies(service))
+        for replica in (each for name in needed for each in self.engine.replicas(name)):
+            if replica.serves and replica.health != HEALTHY:
+                wait_until_ready(self.engine, replica, self.within)
+        source = from_release(self.engine.stack, service=service.name)
+        wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
+        code, said = run_with_report(self.engine, wanted, self.report.detail)
+        if code:
+            why = printable(said) or "it said nothing"
+            raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on")
+
+
+@dataclass(frozen=True)
+class _ReplicaExecutor:
+    """Does one step that is about one replica."""
+
+    engine: ReplicaEngine
+    report: Report
+    within: float
+
+    def execute(self, step: Step) -> None:
+        """Do the step."""
         match step:
             case CreateReplica(_, number, like=Replica() as like):
                 self.engine.clone_replica(like, number)
@@ -138,20 +185,3 @@ class _Executor:
                 self.engine.start_replica(old)
             raise
         self.engine.remove_replica(old)
-
-    def run_release_command(self, service: Service) -> None:
-        """Run a service's release command when all that it depends on is ready.
-
-        Raises `ServiceError` where it fails, with the last of its words that tell why.
-        """
-        needed = (each.name for each in self.engine.stack.dependencies(service))
-        for replica in (each for name in needed for each in self.engine.replicas(name)):
-            if replica.serves and replica.health != HEALTHY:
-                wait_until_ready(self.engine, replica, self.within)
-        source = from_release(self.engine.stack, service=service.name)
-        wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
-        code, why = run_with_report(self.engine, wanted, self.report.detail)
-        if code:
-            raise ServiceError(
-                f"{printable(why) or 'it said nothing'} (exit code {code}, run {wanted.id}); what served serves on"
-            )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from twelfth.errors import EngineError
 from twelfth.operator import operator
 from twelfth.stack import plan, preflight
-from twelfth.stack.deploys import forget_deploys, note_build, note_deploy, note_scale
+from twelfth.stack.deploys import forget_deploys, note_build, note_deploy, note_rollback, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.location import forget, remember
 from twelfth.stack.lock import hold_lock
@@ -39,7 +39,7 @@ def _plan(engine: Engine, found: Snapshot) -> tuple[Step, ...]:
         unready = pool.submit(_unready, engine, found)
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
         here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
-        return plan.up(engine.stack, found, here, unready=unready.result())
+        return plan.up(engine.stack, found, here, unready=unready.result(), whole=engine.rolls_services)
 
 
 def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
@@ -60,6 +60,7 @@ class Wishes:
     ready_within: float = READY_WITHIN
     waits_for_runs: bool = False
     is_rollback: bool = False
+    accepts_weaker: bool = False
     scaled: Collection[str] = ()
 
 
@@ -70,6 +71,8 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
     not get ready, `BusyError` where another command changes the stack, or a run is on a network that would be removed.
     """
     with hold_lock(engine.stack, "deploying"):
+        engine.refuse_stack()
+        preflight.refuse_losses(engine, accepts=wishes.accepts_weaker)
         found = engine.observe()
         steps = _plan(engine, found)
         preflight.refuse_taken_ports(engine, steps, found)
@@ -103,9 +106,9 @@ def _prune(engine: Engine, report: Report) -> None:
 
 
 def _note(stack: Stack, *, is_rollback: bool) -> None:
-    """Note what was deployed; a rollback is none: from there, the next one goes back further."""
-    if (release := _release(stack)) and not is_rollback:
-        note_deploy(stack, release, operator())
+    """Note what was deployed, or what was gone back to: from there, the next rollback goes back further."""
+    if release := _release(stack):
+        (note_rollback if is_rollback else note_deploy)(stack, release, operator())
 
 
 def _release(stack: Stack) -> str:
@@ -122,7 +125,7 @@ def _wait_for_all(engine: Engine, found: Snapshot, within: float) -> None:
 
 def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:
     """Return what `scale` would do now to give a service its replicas; changes nothing."""
-    return plan.scale(service, engine.observe())
+    return plan.scale(service, engine.observe(), whole=engine.rolls_services)
 
 
 def scale(engine: Engine, service: Service, report: Report, within: float = READY_WITHIN) -> bool:
@@ -144,7 +147,8 @@ def prune(engine: Engine, report: Report, keep: int) -> bool:
 
 def plan_down(engine: Engine, *, volumes: bool = False, history: bool = False) -> tuple[Step, ...]:
     """Return what `down` would do now; changes nothing."""
-    return plan.down(engine.stack, engine.observe(), engine.runs.records(), volumes=volumes, history=history)
+    found, runs, whole = engine.observe(), engine.runs.records(), engine.rolls_services
+    return plan.down(engine.stack, found, runs, volumes=volumes, history=history, whole=whole)
 
 
 def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool = False) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class Location:
     engine: str
     runs_from: str
     inputs: dict[str, str]
+    nodes: dict[str, str] = field(default_factory=dict)
     door: str = ""
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
@@ -43,7 +44,8 @@ class Location:
 
     def stack(self, directory: Path) -> Stack:
         """Return as much of the stack as is known without its Compose file."""
-        return Stack(self.project, directory, (), runs_from=self.runs_from, door=self.door)
+        nodes = tuple(sorted(self.nodes.items()))
+        return Stack(self.project, directory, (), nodes=nodes, runs_from=self.runs_from, door=self.door)
 
 
 def remember(engine: Engine) -> None:
@@ -51,7 +53,8 @@ def remember(engine: Engine) -> None:
     stack = engine.stack
     door = stack.door_of([service.name for service in stack.services if engine.host_ports(service)])
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
-    location = Location(stack.project, engine.name, stack.source, _inputs(stack.directory, names, os.environ), door)
+    inputs = _inputs(stack.directory, names, os.environ)
+    location = Location(stack.project, engine.name, stack.source, inputs, dict(stack.nodes), door)
     path = stack.directory / FILE
     with disk_errors(path, REPEAT):
         path.parent.mkdir(exist_ok=True)

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NotUpError
 from twelfth.model.snapshot import differences
-from twelfth.stack.rollout import create, free_numbers, roll
+from twelfth.stack.rollout import create, free_numbers, remove, roll, roll_whole
 from twelfth.stack.steps import (
     CreateResource,
     DeleteRun,
     EnsureImage,
     RemoveReplica,
     RemoveResource,
+    RollService,
     RunReleaseCommand,
+    ScaleService,
     Step,
     StopRun,
 )
@@ -33,17 +35,23 @@ if TYPE_CHECKING:
 
 
 def up(
-    stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], *, unready: Mapping[str, str] = MappingProxyType({})
+    stack: Stack,
+    found: Snapshot,
+    recipes: Mapping[str, Recipe],
+    *,
+    unready: Mapping[str, str] = MappingProxyType({}),
+    whole: bool = False,
 ) -> tuple[Step, ...]:
     """Return the steps that make `found` into `stack`; none where it is that already.
 
     `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
     engine. `unready` is, by service, why what serves cannot serve. A release command comes before anything that serves
-    is touched, so that one that fails has changed nothing; then each service after what it depends on.
+    is touched, so that one that fails has changed nothing; then each service after what it depends on. With `whole`
+    the engine rolls a service by itself.
     """
     wanted = [service for service in stack.services if service.name in recipes]
     recreated = {network.name for network in found.networks if _differs(network, stack.networks)}
-    rolls = {one.name: tuple(_roll(one, found, recipes[one.name], recreated)) for one in wanted}
+    rolls = {one.name: tuple(_roll(one, found, recipes[one.name], recreated, whole=whole)) for one in wanted}
     commands = [
         command
         for one in wanted
@@ -55,14 +63,20 @@ def up(
         *_create_missing(stack, found),
         *(step for name in needed for step in rolls.pop(name, ())),
         *commands,
-        *_remove_unwanted(wanted, found),
-        *_recreate_networks(stack, found, recreated),
+        *_remove_unwanted(wanted, found, whole=whole),
+        *_recreate_networks(stack, found, recreated, whole=whole),
         *(step for steps in rolls.values() for step in steps),
     )
 
 
-def down(
-    stack: Stack, found: Snapshot, runs: tuple[Run, ...], *, volumes: bool = False, history: bool = False
+def down(  # noqa: PLR0913 - each is named where it is called
+    stack: Stack,
+    found: Snapshot,
+    runs: tuple[Run, ...],
+    *,
+    volumes: bool = False,
+    history: bool = False,
+    whole: bool = False,
 ) -> tuple[Step, ...]:
     """Return the steps that remove the stack: runs first, then dependants before what they depend on, then networks.
 
@@ -72,14 +86,14 @@ def down(
     replicas = sorted(found.replicas, key=lambda one: order.index(one.service) if one.service in order else -1)
     return (
         *(StopRun(run, "down") for run in runs if run.is_running),
-        *(RemoveReplica(replica, "down") for replica in reversed(replicas)),
+        *remove(reversed(replicas), "down", whole=whole),
         *(DeleteRun(run, "down --history") for run in runs if history),
         *(RemoveResource(network, "down") for network in found.networks),
         *(RemoveResource(volume, "down --volumes") for volume in found.volumes if volumes),
     )
 
 
-def scale(service: Service, found: Snapshot) -> tuple[Step, ...]:
+def scale(service: Service, found: Snapshot, *, whole: bool = False) -> tuple[Step, ...]:
     """Return the steps that give a service its number of replicas, new ones just like one that serves.
 
     Raises `NotUpError` where none serves.
@@ -87,6 +101,9 @@ def scale(service: Service, found: Snapshot) -> tuple[Step, ...]:
     serving = [replica for replica in found.of(service.name) if replica.serves]
     if not serving:
         raise NotUpError(f"no {service.name} is running that could be scaled; try: invoke up")
+    if whole:
+        cause = f"{len(serving)} serve"
+        return (ScaleService(service, cause),) if len(serving) != service.replicas else ()
     numbers = free_numbers(found.of(service.name))
     new = [next(numbers) for _ in range(service.replicas - len(serving))]
     cause = f"{service.name} is scaled to {service.replicas}"
@@ -131,24 +148,24 @@ def _create_missing(stack: Stack, found: Snapshot) -> Iterator[Step]:
             yield CreateResource(volume, "not there")
 
 
-def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str]) -> Iterator[Step]:
+def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str], *, whole: bool) -> Iterator[Step]:
     if found.of(service.name) and recreated.intersection(service.networks):
-        return create(service, "its network is created again", range(1, service.replicas + 1))
-    return roll(service, found, recipe)
+        cause = "its network is created again"
+        return iter([RollService(service, cause)]) if whole else create(service, cause, range(1, service.replicas + 1))
+    return (roll_whole if whole else roll)(service, found, recipe)
 
 
-def _remove_unwanted(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
+def _remove_unwanted(wanted: list[Service], found: Snapshot, *, whole: bool) -> Iterator[Step]:
     names = {service.name for service in wanted}
-    for replica in found.replicas:
-        if replica.service not in names:
-            yield RemoveReplica(replica, "the Compose file declares no such service")
+    unwanted = [replica for replica in found.replicas if replica.service not in names]
+    return remove(unwanted, "the Compose file declares no such service", whole=whole)
 
 
-def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str]) -> Iterator[Step]:
+def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str], *, whole: bool) -> Iterator[Step]:
     """Yield what makes a changed network again: all that is on it has to go first."""
     for service in stack.services:
         if recreated.intersection(service.networks):
-            yield from (RemoveReplica(each, "its network is created again") for each in found.of(service.name))
+            yield from remove(found.of(service.name), "its network is created again", whole=whole)
     for network in found.networks:
         if network.name in recreated:
             yield RemoveResource(network, "internal changed")

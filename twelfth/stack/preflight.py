@@ -6,16 +6,17 @@ import os
 import re
 import shlex
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError
+from twelfth.stack.deploys import note_accepted, read_deploys
 from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, ReplaceReplica
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import Engine, ReplicaEngine
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Snapshot
     from twelfth.model.stack import Stack
@@ -29,6 +30,18 @@ def refuse_idle(engine: Engine) -> None:
         why = "no service says under x-local how it runs without containers"
         hint = "add that, or have containers: INVOKE_ENGINE=docker invoke up"
         raise EngineError(f"nothing of {engine.stack.project} runs on {engine.name}: {why}; {hint}")
+
+
+def refuse_losses(engine: Engine, *, accepts: bool) -> None:
+    """Raise `MisuseError` where the engine cannot hold some of the declared protection, and nobody has accepted that.
+
+    What is accepted is noted: it is asked for once.
+    """
+    losses = engine.losses()
+    if new := [loss for loss in losses if loss not in read_deploys(engine.stack).accepted]:
+        if not accepts:
+            raise MisuseError(f"on {engine.name} {'; '.join(new)}; if that is fine: invoke up --accept-weaker")
+        note_accepted(engine.stack, losses)
 
 
 def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
@@ -84,4 +97,4 @@ def refuse_configuration(engine: Engine, steps: Iterable[Step]) -> None:
     """Raise `EngineError` where the steps would have a replica load configuration files that it cannot take."""
     for step in steps:
         if isinstance(step, ReloadReplica):
-            engine.check_reload(step.service, step.replica)
+            cast("ReplicaEngine", engine).check_reload(step.service, step.replica)

@@ -12,7 +12,15 @@ import itertools
 from typing import TYPE_CHECKING
 
 from twelfth.model.snapshot import differences
-from twelfth.stack.steps import AdmitReplica, CreateReplica, ReloadReplica, RemoveReplica, ReplaceReplica
+from twelfth.stack.steps import (
+    AdmitReplica,
+    CreateReplica,
+    ReloadReplica,
+    RemoveReplica,
+    RemoveService,
+    ReplaceReplica,
+    RollService,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,11 +62,32 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
         yield RemoveReplica(replica, f"{service.name} is scaled to {service.replicas}")
 
 
+def roll_whole(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
+    """Yield the step by which an engine rolls a service by itself; none where it has its replicas."""
+    replicas = found.of(service.name)
+    changed = sorted({name for each in replicas for name in differences(recipe, each.recipe)})
+    serving = sum(each.serves for each in replicas)
+    if not replicas:
+        yield RollService(service, "not there")
+    elif changed:
+        yield RollService(service, f"{', '.join(changed)} changed")
+    elif serving != service.replicas:
+        yield RollService(service, f"{serving} of {service.replicas} replicas serve")
+
+
 def create(service: Service, cause: str, numbers: Iterable[int], like: Replica | None = None) -> Iterator[Step]:
     """Yield the steps that make replicas of these numbers, as the service is declared or just `like` another."""
     for number in numbers:
         yield CreateReplica(service, number, cause, like)
         yield AdmitReplica(service, number)
+
+
+def remove(replicas: Iterable[Replica], cause: str, *, whole: bool) -> Iterator[Step]:
+    """Yield the steps that remove replicas, or with `whole` their services as such."""
+    if whole:
+        yield from (RemoveService(name, cause) for name in dict.fromkeys(each.service for each in replicas))
+    else:
+        yield from (RemoveReplica(each, cause) for each in replicas)
 
 
 def free_numbers(replicas: tuple[Replica, ...]) -> Iterator[int]:

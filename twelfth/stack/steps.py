@@ -113,6 +113,33 @@ class RemoveReplica(Step):
 
 
 @dataclass(frozen=True)
+class RollService(Step):
+    """Make a service what is declared; the engine rolls its replicas by itself."""
+
+    says = "roll {service.name}"
+    service: Service
+    cause: str
+
+
+@dataclass(frozen=True)
+class ScaleService(Step):
+    """Give a service its number of replicas, all of what it is now."""
+
+    says = "scale {service.name} to {service.replicas}"
+    service: Service
+    cause: str
+
+
+@dataclass(frozen=True)
+class RemoveService(Step):
+    """Stop a service, with its grace period, and remove it."""
+
+    says = "remove {service}"
+    service: str
+    cause: str
+
+
+@dataclass(frozen=True)
 class RemoveRelease(Step):
     """Remove a release that nothing needs any more."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, no_daemon, over_ssh
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import docker
+    import requests
 
     from twelfth.engines.docker.replica import Body
 
@@ -20,19 +23,29 @@ LONGEST_CALL = 60
 """Seconds that any later call may take to begin to answer, the SDK's own default."""
 
 
-def connect() -> docker.APIClient:
-    """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
-    import docker
+def connect(context: str = "") -> docker.APIClient:
+    """Return the low-level client of a context, connected, by default of what the docker command line talks to.
+
+    Raises `EngineError` where there is no such context or no daemon answers.
+    """
     from docker.context import ContextAPI
     from docker.context.config import get_current_context_name
     from docker.utils import kwargs_from_env
 
-    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    name = context or os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    by_environment = not context and os.environ.get("DOCKER_HOST")
     with docker_errors("the Docker settings are wrong"):
-        where = kwargs_from_env() if os.environ.get("DOCKER_HOST") else ContextAPI.kwargs_from_context(name)
+        where = kwargs_from_env() if by_environment else ContextAPI.kwargs_from_context(name)
     if not where:
         raise EngineError(f"there is no Docker context {name}; see: docker context ls")
-    url = where.get("base_url", "the default socket")
+    return connect_to(**where)
+
+
+def connect_to(base_url: str = "", **settings: Any) -> docker.APIClient:
+    """Return the low-level client of a daemon, connected; raises `EngineError` where none answers there."""
+    import docker
+
+    url, where = base_url or "the default socket", settings | ({"base_url": base_url} if base_url else {})
     if url.startswith("ssh://"):
         raise EngineError(over_ssh(url))
     try:
@@ -49,3 +62,30 @@ def inspect_container(api: docker.APIClient, identity: str) -> Body | None:
         answer: Body = api.inspect_container(identity)
         return answer
     return None
+
+
+def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]) -> None:
+    """Post what the SDK has no call for; raises what its own calls do."""
+    with api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, params=params, timeout=LONGEST_CALL) as answer:
+        refuse_failed(answer)
+
+
+def stream(
+    api: docker.APIClient, path: str, params: Mapping[str, Any], begins_within: float | None
+) -> requests.Response:
+    """Return what the daemon answers, to be read as it comes; it has so many seconds to begin, None for any time."""
+    url = f"{api.base_url}/v{api.api_version}{path}"
+    answer = api.get(url, params=params, stream=True, timeout=(LONGEST_CALL, begins_within))
+    refuse_failed(answer)
+    return answer
+
+
+def refuse_failed(answer: requests.Response) -> None:
+    """Raise what the SDK's own calls raise, such as for a log that the daemon sends elsewhere and cannot read."""
+    from docker.errors import create_api_error_from_http_exception
+    from requests.exceptions import HTTPError
+
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)

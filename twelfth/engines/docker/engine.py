@@ -7,47 +7,30 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twelfth.engines.contract import Engine
-from twelfth.engines.docker import client, configs, health, images, pause, recipe, reload, snapshot
+from twelfth.engines.contract import ReplicaEngine
+from twelfth.engines.docker import client, configs, health, images, reload, snapshot
 from twelfth.engines.docker import replica as bodies
+from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.replica import COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
-from twelfth.errors import EngineError
 from twelfth.model.snapshot import Snapshot
-from twelfth.model.stack import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    import docker
-
-    from twelfth.engines.contract import Runs, Say
+    from twelfth.engines.contract import Runs
     from twelfth.engines.docker.replica import Body
-    from twelfth.model.release import BuiltRelease
-    from twelfth.model.snapshot import Health, Recipe, Replica
-    from twelfth.model.stack import Service, Volume
+    from twelfth.model.snapshot import Health, Replica
+    from twelfth.model.stack import Service
 
 
-class Docker(Engine):
+class Docker(DaemonEngine, ReplicaEngine):
     """The stack on the daemon that the docker command line would talk to."""
 
     name = "docker"
     admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
-
-    @functools.cached_property
-    def api(self) -> docker.APIClient:
-        """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
-        return client.connect()
-
-    def why_unavailable(self) -> str:
-        """Return why no daemon can be used."""
-        try:
-            self.api  # noqa: B018 - connecting is the question
-        except EngineError as error:
-            return str(error)
-        return ""
 
     def observe(self) -> Snapshot:
         """Return the project's containers, networks and volumes, and which images are here."""
@@ -64,41 +47,6 @@ class Docker(Engine):
         """Return the service's containers."""
         with docker_errors():
             return self._containers(f"{COMPOSE}service={service}")
-
-    def recipe(self, service: Service) -> Recipe:
-        """Return what a container of the service would be made from: its image's content, its settings, its files."""
-        return self._recipe(service, configs.read(service))
-
-    def _recipe(self, service: Service, contents: Mapping[str, bytes]) -> Recipe:
-        with docker_errors():
-            image = images.inspect(self.api, service.image)
-            return recipe.wanted_recipe(self.stack, service, image, configs.digests(contents))
-
-    def ensure_image(self, service: Service, say: Say) -> None:
-        """Build the service's image from its context, or pull it."""
-        with docker_errors(f"cannot {'build' if service.build else 'pull'} {service.image}"):
-            for line in self._build_or_pull(service):
-                say(line)
-
-    def create_resource(self, resource: Network | Volume) -> None:
-        """Make a network or volume, labelled as Compose would."""
-        name = f"{self.stack.project}_{resource.name}"
-        labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
-        with docker_errors():
-            if isinstance(resource, Network):
-                self.api.create_network(name, internal=resource.internal, labels=labels, check_duplicate=True)
-            else:
-                self.api.create_volume(name, labels=labels)
-
-    def remove_resource(self, resource: Network | Volume) -> None:
-        """Remove a network or volume."""
-        name = f"{self.stack.project}_{resource.name}"
-        with docker_errors(), gone_is_fine():
-            if isinstance(resource, Network):
-                pause.remove_all(self.api, self.stack.project)
-                self.api.remove_network(name)
-            else:
-                self.api.remove_volume(name)
 
     def create_replica(self, service: Service, number: int) -> Replica:
         """Create a container, join it to its networks but those on which others look for it, start it."""
@@ -187,32 +135,6 @@ class Docker(Engine):
         if not self.replicas(replica.service):  # a run may still be made from one that was removed by a deploy
             shutil.rmtree(configs.home(self.stack, replica.service), ignore_errors=True)
 
-    def releases(self) -> tuple[BuiltRelease, ...]:
-        """Return the images of the first service that the stack builds."""
-        first = next(iter(self._repositories), "")
-        with docker_errors():
-            found = self.api.images(first) if first else []
-        built = [one for each in found for one in snapshot.releases(each, first)]
-        return tuple(sorted(built, key=lambda each: each.built, reverse=True))
-
-    def remove_release(self, release: str) -> bool:
-        """Remove images that no container was made from, ended runs apart: their records need none."""
-        images = [f"{repository}:{release}" for repository in self._repositories]
-        with docker_errors():
-            users = [each for image in images for each in self.api.containers(all=True, filters={"ancestor": image})]
-            if not all(snapshot.is_ended_run(each) for each in users):
-                return False
-            for image in images:
-                with gone_is_fine():
-                    self.api.remove_image(image, force=True)
-        return True
-
-    @property
-    def _repositories(self) -> tuple[str, ...]:
-        """Return the names of the images that the stack builds, without their tags."""
-        names = (each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build)
-        return tuple(dict.fromkeys(names))
-
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
@@ -231,10 +153,6 @@ class Docker(Engine):
         """Return the project's one-off containers."""
         return DockerRuns(self.api, self.stack)
 
-    @property
-    def _project(self) -> str:
-        return f"{COMPOSE}project={self.stack.project}"
-
     def _containers(self, *labels: str) -> tuple[Replica, ...]:
         wanted = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
         listed = self.api.containers(all=True, filters=wanted)
@@ -246,8 +164,3 @@ class Docker(Engine):
         found = snapshot.replica(inspected, image, configs.loaded(inspected))
         own = configs.copies(self.stack, found.service, found.number)
         return replace(found, is_reloadable=configs.are_writable(inspected, own))
-
-    def _build_or_pull(self, service: Service) -> Iterator[str]:
-        if service.build:
-            return images.build(self.api, service.image, service.build)
-        return images.pull(self.api, service.image)

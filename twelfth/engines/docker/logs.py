@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
-from twelfth.engines.docker.run_container import NO_LOG
+from twelfth.engines.docker import client
+from twelfth.engines.docker.run_container import NO_LOG, RUN
 from twelfth.errors import NoLogError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import docker
-    import requests
 
 
 def output(
@@ -29,23 +29,12 @@ def output(
     """
     inspected = api.inspect_container(name)
     if inspected["HostConfig"]["LogConfig"]["Type"] == NO_LOG["Type"]:
-        raise NoLogError(f"what {name[:12]} printed is kept nowhere (logging driver none); see: invoke history")
+        is_run = RUN in (inspected["Config"].get("Labels") or {})
+        hint = "see: invoke history" if is_run else "name another, then: invoke up"
+        raise NoLogError(f"what it printed is kept nowhere (logging driver none); {hint}")
     terminal = inspected["Config"]["Tty"]
-    url = f"{api.base_url}/v{api.api_version}/containers/{name}/logs"
     wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
     wanted |= {"since": f"{since.timestamp():.9f}"} if since else {}
-    with api.get(url, params=wanted, stream=True, timeout=None) as answer:
-        _refuse_failed(answer)
+    with client.stream(api, f"/containers/{name}/logs", wanted, None) as answer:
         read = answer.raw.read1 if follow else answer.raw.read  # what comes, line by line, or in large pieces
         yield from (multiplex.raw if terminal else multiplex.output)(read)
-
-
-def _refuse_failed(answer: requests.Response) -> None:
-    """Raise what the SDK's own calls raise, such as for a log that the daemon sends elsewhere and cannot read."""
-    from docker.errors import create_api_error_from_http_exception
-    from requests.exceptions import HTTPError
-
-    try:
-        answer.raise_for_status()
-    except HTTPError as error:
-        create_api_error_from_http_exception(error)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
-from twelfth.engines.contract import Engine
+from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import launch, process_spec, releases
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Network, Service, Stack
 
 
-class Local(Engine):
+class Local(ReplicaEngine):
     """The stack under a supervisord of its own, with everything in `.twelfth/`; it has no networks."""
 
     name = "local"
@@ -145,11 +146,12 @@ class Local(Engine):
         self.supervisor.remove(name)
         path = self.home / "services" / f"{name}.json"
         write_json(path, spec)
-        for left in (launch.counter(path), self.home / "logs" / f"{name}.log"):  # of another of that name
+        for left in (launch.counter(path), *(self.home / "logs").glob(f"{name}.log*")):  # of another of that name
             left.unlink(missing_ok=True)
         recipe = spec["recipe"]
         grace = int(recipe["stop_grace_period"].rstrip("s"))
-        text = program(name, path, restart=recipe["restart"], grace=grace)
+        size, files = json.loads(recipe.get("logging", "null")) or process_spec.KEPT_LOG
+        text = program(name, path, restart=recipe["restart"], grace=grace, log=(size, files))
         path.with_suffix(".conf").write_text(text, "utf-8")
         self.supervisor.add(name)
 
@@ -201,10 +203,10 @@ class Local(Engine):
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
         """Yield the log of a process; a line is as old as the `time` of the last one that is a JSON object with one."""
-        from twelfth.engines.local.tail import printed_since, tail
+        from twelfth.engines.local.tail import log, printed_since
 
         path = self.home / "logs" / f"{replica.name}.log"
-        pieces = tail(path, lambda: follow and replica.name in self.supervisor.states(), last)
+        pieces = log(path, lambda: follow and replica.name in self.supervisor.states(), last)
         yield from printed_since(since, pieces) if since else pieces
 
     def check_health(self, replica: Replica) -> Health:

@@ -1,0 +1,283 @@
+"""Machines of a test's own: namespaces of this kernel with a dockerd each, on a network that this machine shares.
+
+All that runs on a machine is below its process 1, which dies with the test, also with one that is killed: then the
+kernel ends the rest, and takes back mounts and links. What it leaves (a bridge, rules, control groups, a directory)
+has the number of a slot in its name, and goes when the slot is given back or taken the next time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+
+from tests.real_redis import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SLOTS = 250
+"""How many networks of machines there can be at a time."""
+NEEDED = ("dockerd", "ip", "iptables", "nsenter", "setpriv", "unshare")
+DYING = ("setpriv", "--pdeathsig", "KILL")
+"""Starts a program that is killed when the test ends."""
+MACHINE = ("unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc")
+BOOT = """
+hostname "$0"
+for place in /run/docker /run/containerd /etc/docker; do mkdir -p $place && mount -t tmpfs tmpfs $place; done
+exec env --ignore-signal=CHLD sleep infinity # what it inherits leaves no zombies
+"""
+"""Process 1. What another daemon keeps outside its own directories is out of sight."""
+CONTAINERD = "exec/containerd/containerd.pid"
+UP_WITHIN = 30.0
+"""Seconds that a daemon has to answer, or to end."""
+
+
+def why_unavailable() -> str:
+    """Return why there can be no machines here, or an empty string."""
+    if os.geteuid():
+        return "machines of a test's own need root"
+    missing = [program for program in NEEDED if not shutil.which(program)]
+    return f"{', '.join(missing)} not installed; run: .ci/swarm" if missing else ""
+
+
+def run(*words: str | Path) -> str:
+    """Run a program and return what it printed; raises `RuntimeError` with its words where it fails."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=UP_WITHIN)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Network:
+    """A bridge with an address of this machine, over which machines reach one another and what this one reaches."""
+
+    slot: int
+    home: Path
+
+    @property
+    def name(self) -> str:
+        """Return the name of the link, and of all else that is not in the directory."""
+        return f"twelfth-{self.slot}"
+
+    @property
+    def subnet(self) -> str:
+        """Return its addresses, of a range that is kept for tests (RFC 2544)."""
+        return f"198.18.{self.slot}.0/24"
+
+    def address(self, number: int = 1) -> str:
+        """Return one of its addresses; number 1 is this machine's."""
+        return f"198.18.{self.slot}.{number}"
+
+    def set_up(self) -> None:
+        """Make the bridge, and let through what comes and goes: a daemon of this machine has all else dropped."""
+        run("ip", "link", "add", self.name, "type", "bridge")
+        run("ip", "addr", "add", f"{self.address()}/24", "dev", self.name)
+        run("ip", "link", "set", self.name, "up")
+        for table, chain, *rule in self._rules():
+            run("iptables", "--wait", "--table", table, "--insert", chain, *rule)
+
+    def tear_down(self) -> None:
+        """Remove what there is of it, also of one that was not torn down."""
+        for table, chain, *rule in self._rules():
+            _every("iptables", "--wait", "--table", table, "--delete", chain, *rule)
+        _every("ip", "link", "del", self.name)
+        for group in Path("/sys/fs/cgroup").glob(f"**/{self.name}"):
+            eventually(lambda group=group: _is_removed(group), UP_WITHIN)  # type: ignore[misc]
+
+    def _rules(self) -> tuple[tuple[str, ...], ...]:
+        return (
+            ("nat", "POSTROUTING", "--source", self.subnet, "!", "--out-interface", self.name, "--jump", "MASQUERADE"),
+            ("filter", "FORWARD", "--in-interface", self.name, "--jump", "ACCEPT"),
+            ("filter", "FORWARD", "--out-interface", self.name, "--jump", "ACCEPT"),
+        )
+
+
+def _every(*words: str) -> None:
+    """Run a program that removes something until there is no more."""
+    with contextlib.suppress(RuntimeError):
+        while True:
+            run(*words)
+
+
+def _is_removed(group: Path) -> bool:
+    """Remove a control group with those below it; return whether it is gone, which takes until its processes are."""
+    for path, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(path).rmdir()
+    return not group.exists()
+
+
+@contextlib.contextmanager
+def network() -> Iterator[Network]:
+    """Take a free slot and make its network; what an earlier test left in it is removed, and all of it at the end."""
+    with contextlib.ExitStack() as held:
+        made = next(each for slot in range(SLOTS) if (each := _taken(slot, held)))
+        held.callback(shutil.rmtree, made.home, ignore_errors=True)
+        held.callback(made.tear_down)
+        made.set_up()
+        yield made
+
+
+def _taken(slot: int, held: contextlib.ExitStack) -> Network | None:
+    """Return a slot's network with nothing in it, None where another test has it; the kernel lets go with the test."""
+    place = Path(tempfile.gettempdir()) / f"twelfth-machines-{slot}"
+    lock = held.enter_context(place.with_suffix(".lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    left = Network(slot, place)
+    left.tear_down()
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(mode=0o755)
+    return left
+
+
+@dataclass
+class Machine:
+    """A machine with a dockerd: it can be cut off, lose its power, and boot again with its disk as it was."""
+
+    network: Network
+    name: str
+    number: int
+    disk: Path | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        """Return its directory: the daemon's data, socket and log."""
+        return self.network.home / self.name
+
+    @property
+    def url(self) -> str:
+        """Return where its daemon answers; also where the network does not."""
+        return f"unix://{self.home}/socket"
+
+    @property
+    def address(self) -> str:
+        """Return its address, at which this machine reaches the ports that it publishes."""
+        return self.network.address(self.number)
+
+    @property
+    def link(self) -> str:
+        """Return this machine's end of its cable."""
+        return f"{self.network.name}-{self.number}"
+
+    def api(self, seconds: float = 60) -> docker.APIClient:
+        """Return a new client of its daemon."""
+        return docker.APIClient(self.url, timeout=int(seconds))
+
+    def boot(self) -> None:
+        """Boot it, plug it in and start its daemon; raises `RuntimeError` with the daemon's last words."""
+        if not self.home.exists():
+            self._install()
+        self.processes = [subprocess.Popen([*DYING, *MACHINE, "sh", "-c", BOOT, self.name])]
+        eventually(lambda: self._init and Path(f"/proc/{self._init}/comm").read_text("utf-8") == "sleep\n", UP_WITHIN)
+        run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", self._init)
+        run("ip", "link", "set", self.link, "master", self.network.name, "up")
+        for words in (
+            ("link", "set", "lo", "up"),
+            ("addr", "add", f"{self.address}/24", "dev", "eth0"),
+            ("link", "set", "eth0", "up"),
+            ("route", "add", "default", "via", self.network.address()),
+        ):
+            run("nsenter", "--target", self._init, "--net", "ip", *words)
+        self.start_daemon()
+
+    def _install(self) -> None:
+        """Give it the images of `disk`, whose files are linked: a daemon replaces them, and writes into none."""
+        (self.home / "data").mkdir(parents=True, mode=0o711)
+        for part in ("image", "overlay2") if self.disk else ():
+            run("cp", "--archive", "--link", f"{self.disk}/{part}", self.home / "data")
+
+    def start_daemon(self) -> None:
+        """Start the daemon and wait until it answers; raises `RuntimeError` with its last words where it does not."""
+        own = {"data-root": "data", "exec-root": "exec", "pidfile": "pid", "config-file": "daemon.json"}
+        (self.home / "daemon.json").write_text("{}", "utf-8")
+        options = [
+            f"--host={self.url}",
+            *(f"--{name}={self.home / place}" for name, place in own.items()),
+            f"--insecure-registry={self.network.subnet}",
+            f"--cgroup-parent=/{self.network.name}",
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+        ]
+        for stale in ("pid", CONTAINERD):  # their numbers may be other processes' by now
+            (self.home / stale).unlink(missing_ok=True)
+        with (self.home / "log").open("ab") as log:
+            daemon = subprocess.Popen([*self._inside, "dockerd", *options], stdout=log, stderr=log)
+        self.processes[1:] = [daemon]
+        try:
+            eventually(lambda: daemon.poll() is not None or self.answers(), UP_WITHIN)
+        except AssertionError:
+            self.kill_daemon()
+        if daemon.poll() is not None:
+            raise RuntimeError((self.home / "log").read_text("utf-8", "replace").strip().rpartition("\n")[2])
+
+    def answers(self) -> bool:
+        """Return whether its daemon answers."""
+        with contextlib.suppress(docker.errors.DockerException, OSError), contextlib.closing(self.api(5)) as api:
+            return bool(api.ping())
+        return False
+
+    def restart_daemon(self) -> None:
+        """Have the daemon end its containers and itself, and start it again."""
+        self._end_daemon(signal.SIGTERM)
+        self.start_daemon()
+
+    def kill_daemon(self) -> None:
+        """End the daemon, and nothing else, without a farewell: its containers run on."""
+        self._end_daemon(signal.SIGKILL)
+
+    def _end_daemon(self, number: signal.Signals) -> None:
+        run(*self._inside, "sh", "-c", f'kill -{number.name[3:]} "$(cat "$0/pid")"', self.home)
+        self.processes.pop().wait(UP_WITHIN)
+        wait = 'while kill -0 "$(cat "$0")"; do sleep 0.05; done'
+        run(*self._inside, "sh", "-c", wait, self.home / CONTAINERD)  # which dies with it
+
+    def kill(self) -> None:
+        """Take its power: everything on it ends at once, and the link is gone."""
+        while self.processes:
+            process = self.processes.pop(0)
+            process.kill()  # first the one whose child is process 1
+            process.wait(UP_WITHIN)
+        eventually(lambda: not Path(f"/sys/class/net/{self.link}").exists(), UP_WITHIN)
+
+    def unplug(self) -> None:
+        """Cut it off from the network; what it runs, and its daemon's socket, stay."""
+        run("ip", "link", "set", self.link, "down")
+
+    def plug(self) -> None:
+        """Connect it again."""
+        run("ip", "link", "set", self.link, "up")
+
+    @property
+    def _init(self) -> str:
+        """Return the number of its process 1 on this machine."""
+        parent = self.processes[0].pid
+        return Path(f"/proc/{parent}/task/{parent}/children").read_text("utf-8").strip()
+
+    @property
+    def _inside(self) -> list[str]:
+        return ["nsenter", "--target", self._init, "--net", "--mount", "--pid", "--uts"]
+
+
+@contextlib.contextmanager
+def machine(on: Network, number: int, disk: Path | None = None) -> Iterator[Machine]:
+    """Have a machine with the address of that number meanwhile, its daemon with the images of `disk`."""
+    made = Machine(on, f"node-{number - 1}", number, disk)
+    try:
+        made.boot()
+        yield made
+    finally:
+        made.kill()

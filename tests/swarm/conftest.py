@@ -1,0 +1,49 @@
+"""The project on a Swarm of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import swarms
+from tests.conftest import Project, make_project, skip_or_fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+UNCLOSED = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+"""The SDK leaves sockets of daemons that are killed to the garbage collector."""
+
+
+@dataclass
+class OnSwarm:
+    """A copy of the project, and the Swarm that it is on."""
+
+    project: Project
+    swarm: swarms.Swarm
+
+
+@contextlib.contextmanager
+def on_swarm(directory: Path, nodes: int) -> Iterator[OnSwarm]:
+    """Have the project on a Swarm of as many nodes; nothing is up yet. Skip the test where there can be none."""
+    if why := swarms.why_unavailable():
+        skip_or_fail("swarm", why)
+    with swarms.swarm(nodes=nodes) as made:
+        project = make_project("swarm", directory)
+        project.environment |= made.environment
+        if nodes > 1:
+            project.environment["REGISTRY"] = made.registry
+        yield OnSwarm(project, made)
+        for client in project.clients:
+            client.kill()
+            client.communicate()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()  # the SDK leaves sockets of daemons that were killed to it

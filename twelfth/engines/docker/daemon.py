@@ -1,0 +1,120 @@
+"""What engines that work through a Docker daemon have in common: its client, images, releases, networks and volumes."""
+
+from __future__ import annotations
+
+import functools
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines.contract import Engine
+from twelfth.engines.docker import client, configs, images, pause, recipe, snapshot
+from twelfth.engines.docker.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker.replica import COMPOSE
+from twelfth.errors import EngineError
+from twelfth.model.stack import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import docker
+
+    from twelfth.engines.contract import Say
+    from twelfth.model.release import BuiltRelease
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Service, Volume
+
+
+class DaemonEngine(Engine):
+    """A stack that the daemon which the docker command line would talk to knows of."""
+
+    network_options: Mapping[str, Any] = MappingProxyType({})
+    """Settings of the networks that it makes, as `create_network` of the SDK has them."""
+
+    @functools.cached_property
+    def api(self) -> docker.APIClient:
+        """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
+        return client.connect()
+
+    def why_unavailable(self) -> str:
+        """Return why no daemon can be used."""
+        try:
+            self.api  # noqa: B018 - connecting is the question
+        except EngineError as error:
+            return str(error)
+        return ""
+
+    def recipe(self, service: Service) -> Recipe | None:
+        """Return what a container of the service would be made from: its image's content, its settings, its files."""
+        return self._recipe(service, configs.read(service))
+
+    def _recipe(self, service: Service, contents: Mapping[str, bytes]) -> Recipe:
+        with docker_errors():
+            image = images.inspect(self.api, service.image)
+            return recipe.wanted_recipe(self.stack, service, image, configs.digests(contents))
+
+    def ensure_image(self, service: Service, say: Say) -> None:
+        """Build the service's image from its context, or pull it."""
+        with docker_errors(f"cannot {'build' if service.build else 'pull'} {service.image}"):
+            for line in self._build_or_pull(service):
+                say(line)
+
+    def _build_or_pull(self, service: Service) -> Iterator[str]:
+        if service.build:
+            return images.build(self.api, service.image, service.build)
+        return images.pull(self.api, service.image)
+
+    def create_resource(self, resource: Network | Volume) -> None:
+        """Make a network or volume, labelled as Compose would."""
+        name = f"{self.stack.project}_{resource.name}"
+        labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
+        with docker_errors():
+            if isinstance(resource, Network):
+                own = labels | self._network_labels
+                options = self.network_options
+                self.api.create_network(name, internal=resource.internal, labels=own, check_duplicate=True, **options)
+            else:
+                self.api.create_volume(name, labels=labels)
+
+    def remove_resource(self, resource: Network | Volume) -> None:
+        """Remove a network or volume."""
+        name = f"{self.stack.project}_{resource.name}"
+        with docker_errors(), gone_is_fine():
+            if isinstance(resource, Network):
+                pause.remove_all(self.api, self.stack.project)
+                self.api.remove_network(name)
+            else:
+                self.api.remove_volume(name)
+
+    def releases(self) -> tuple[BuiltRelease, ...]:
+        """Return the images of the first service that the stack builds."""
+        first = next(iter(self._repositories), "")
+        with docker_errors():
+            found = self.api.images(first) if first else []
+        built = [one for each in found for one in snapshot.releases(each, first)]
+        return tuple(sorted(built, key=lambda each: each.built, reverse=True))
+
+    def remove_release(self, release: str) -> bool:
+        """Remove images that no container was made from, ended runs apart: their records need none."""
+        names = [f"{repository}:{release}" for repository in self._repositories]
+        with docker_errors():
+            users = [each for image in names for each in self.api.containers(all=True, filters={"ancestor": image})]
+            if not all(snapshot.is_ended_run(each) for each in users):
+                return False
+            for image in names:
+                with gone_is_fine():
+                    self.api.remove_image(image, force=True)
+        return True
+
+    @property
+    def _repositories(self) -> tuple[str, ...]:
+        """Return the names of the images that the stack builds, without their tags."""
+        names = (each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def _network_labels(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def _project(self) -> str:
+        return f"{COMPOSE}project={self.stack.project}"

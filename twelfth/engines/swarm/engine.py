@@ -1,0 +1,404 @@
+"""A stack as services of a Docker Swarm, which places, restarts and rolls their tasks; we tell it what, and watch."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from twelfth.engines import multiplex
+from twelfth.engines.contract import ServiceEngine
+from twelfth.engines.docker import client, configs, health, images, recipe, snapshot
+from twelfth.engines.docker.daemon import DaemonEngine
+from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
+from twelfth.engines.docker.replica import COMPOSE, CONFIGS, RELEASE
+from twelfth.engines.swarm import spec
+from twelfth.engines.swarm.nodes import Nodes
+from twelfth.engines.swarm.runs import SwarmRuns, pulled
+from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError
+from twelfth.model.snapshot import Health, Replica, Snapshot
+from twelfth.model.stack import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import docker
+
+    from twelfth.engines.contract import Runs, Say
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Network, Service
+
+ASK_EVERY = 0.1
+"""Seconds between two looks at a service that is rolled."""
+
+GONE_WITHIN = 30
+"""Seconds that Swarm may take to remove what a service had, after its containers have ended."""
+
+READ_WITHIN = 10
+"""Seconds that a task's log has to begin; that of a lost node never does."""
+
+FAILED = {"failed", "rejected", "orphaned"}
+STATES = {"new", "pending", "assigned", "accepted", "preparing", "ready"}
+"""What Swarm calls a task before its container is started
+(https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/)."""
+
+
+class Swarm(DaemonEngine, ServiceEngine):
+    """The stack on the Swarm of the daemon that the docker command line would talk to, which is one of its managers."""
+
+    name = "swarm"
+    network_options = MappingProxyType({"driver": "overlay", "attachable": True})
+
+    def why_unavailable(self) -> str:
+        """Return why there is no Swarm here, or why this node cannot tell it anything."""
+        if why := super().why_unavailable():
+            return why
+        try:
+            with docker_errors():
+                self.api.services(filters={"label": spec.NAMESPACE})
+        except EngineError as error:
+            hint = "make one: docker swarm init; or run this on a manager: docker node ls"
+            return f"the daemon is no manager of a Swarm ({one_line(str(error), 80)}); {hint}"
+        return ""
+
+    @functools.cached_property
+    def nodes(self) -> Nodes:
+        """Return the Swarm's nodes."""
+        return Nodes(self.api, dict(self.stack.nodes))
+
+    @functools.cached_property
+    def version(self) -> tuple[int, ...]:
+        """Return the version of the API."""
+        return tuple(map(int, self.api.api_version.split(".")))
+
+    def refuse_stack(self) -> None:
+        """Refuse what Swarm cannot hold, images that only one of several nodes has, and a node that is not there."""
+        refused = [name for service in self.stack.services for name in spec.refusals(self.stack, service)]
+        if refused:
+            raise MisuseError("\n".join(f"{name} is not held by Swarm; remove it, or use docker" for name in refused))
+        if len(self.nodes.all) > 1 and not self._registry:
+            why = f"{len(self.nodes.all)} nodes cannot have the images of this one without a registry"
+            raise MisuseError(f"{why}; name one that all of them reach: REGISTRY=HOST:5000 invoke up")
+        labels = [(node["Spec"].get("Labels") or {}) for node in self.nodes.all.values()]
+        for service, label in ((each, label) for each in self.stack.services for label in _labels(each)):
+            if not any(each.get(label[0]) == label[1] for each in labels):
+                way = f"docker node update --label-add {'='.join(label)} {self.nodes.name(self.nodes.own)}"
+                raise MisuseError(f"{service.name} wants a node with the label {'='.join(label)}; choose one: {way}")
+
+    def losses(self) -> tuple[str, ...]:
+        """Return what this version of Swarm does not hold of the declared protection."""
+        return tuple(loss for service in self.stack.services for loss in spec.losses(service, self.version))
+
+    def refuse_node(self, node: str) -> None:
+        """Refuse a node that is not there or cannot be reached."""
+        self.nodes.chosen(node)
+
+    def observe(self) -> Snapshot:
+        """Return the services' tasks, the networks, the volumes that can be seen or that a service has, the images."""
+        with docker_errors():
+            services, project = self._services(), {"label": self._project}
+            networks = self.api.networks(filters={"label": self._project, "driver": "overlay"})
+            volumes = [
+                each
+                for api in self.nodes.reachable().values()
+                for each in api.volumes(filters=project)["Volumes"] or []
+            ]
+            return Snapshot(
+                replicas=self._replicas(services, {each["Id"]: each["Name"] for each in networks}),
+                networks=tuple(map(snapshot.network, networks)),
+                volumes=tuple(dict.fromkeys([*map(snapshot.volume, volumes), *_volumes(services)])),
+                images=frozenset(one.image for one in self.stack.services if self._reference(one.image)),
+            )
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """Return the service's tasks."""
+        with docker_errors():
+            networks = self.api.networks(filters={"label": self._project, "driver": "overlay"})
+            return self._replicas(self._services(service), {each["Id"]: each["Name"] for each in networks})
+
+    def recipe(self, service: Service) -> Recipe | None:
+        """Return what a task of the service would be made from."""
+        return super().recipe(spec.held(service, self.version))
+
+    def ensure_image(self, service: Service, say: Say) -> None:
+        """Build or pull the image, and give it to the registry, from which every node has it by its digest."""
+        if images.inspect(self.api, service.image) is None or not self._registry:
+            super().ensure_image(service, say)
+        if self._registry and not self._reference(service.image):
+            repository, _, tag = f"{self._registry}/{service.image}".rpartition(":")
+            with docker_errors(f"cannot push {repository}:{tag}"):
+                self.api.tag(service.image, repository, tag)
+                for line in images.push(self.api, repository, tag):
+                    say(line)
+
+    def create_resource(self, resource: Network | Volume) -> None:
+        """Make a network; a volume is made by Swarm, on the node where its task goes."""
+        if not isinstance(resource, Volume):
+            super().create_resource(resource)
+
+    def remove_resource(self, resource: Network | Volume) -> None:
+        """Remove a network when its tasks have gone, or a volume from every node that can be reached."""
+        name = f"{self.stack.project}_{resource.name}"
+        if not isinstance(resource, Volume):
+            self._retry(lambda: super(Swarm, self).remove_resource(resource))
+            return
+        for api in self.nodes.reachable().values():
+            self._retry(functools.partial(_remove_volume, api, name))
+
+    def roll_service(self, service: Service, within: float, say: Say) -> None:
+        """Create or update the service, and watch it; where Swarm does not roll a failure back, we do."""
+        held, contents = spec.held(service, self.version), configs.read(service)
+        image = self._reference(service.image) or service.image
+        wanted = spec.service_spec(
+            self.stack, held, image, self._configs(contents), configs.digests(contents), ingress=self._has_ipvs
+        )
+        with docker_errors():
+            found = self._services(service.name)
+            if found:
+                self.api.update_service(found[0]["ID"], found[0]["Version"]["Index"], **wanted)
+            else:
+                self.api.create_service(**wanted)
+        if service.ports and not self._has_ipvs:
+            say("no IPVS in this kernel: its ports are those of the node where it runs")
+        digest = wanted["task_template"]["ContainerSpec"]["Labels"][spec.SPEC]
+        self._watch(service, within, digest, is_new=not found)
+        self._remove_unused_configs()
+
+    def scale_service(self, service: Service, within: float, say: Say) -> None:  # noqa: ARG002 - nothing to tell
+        """Update the number of replicas alone."""
+        with docker_errors():
+            (found,) = self._services(service.name)
+            mode = {"Replicated": {"Replicas": service.replicas}}
+            self.api.update_service(found["ID"], found["Version"]["Index"], mode=mode, fetch_current_spec=True)
+            own = found["Spec"]["TaskTemplate"]["ContainerSpec"]["Labels"][spec.SPEC]
+        self._watch(service, within, own)
+
+    def remove_service(self, service: str) -> None:
+        """Remove the service; its containers have their grace period, which is waited for on our own node."""
+        name = spec.service_name(self.stack, service)
+        with docker_errors(), gone_is_fine():
+            self.api.remove_service(name)
+        mine = {"label": f"com.docker.swarm.service.name={name}"}
+        while self.api.containers(filters=mine):
+            time.sleep(ASK_EVERY)
+        self._remove_unused_configs()
+
+    def logs(
+        self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[bytes]:
+        """Yield what the task's container wrote, asked of the task alone: a lost node breaks no other's log."""
+        wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
+        wanted |= {"since": f"{since.timestamp():.9f}"} if since else {}
+        with docker_errors(), client.stream(self.api, f"/tasks/{replica.id}/logs", wanted, READ_WITHIN) as answer:
+            yield from (data for _, data in multiplex.output(answer.raw.read1))
+
+    def check_health(self, replica: Replica) -> Health:
+        """Run the healthcheck in the task's container where its node can be reached; else believe Swarm."""
+        with docker_errors(), gone_is_fine():
+            task = self.api.inspect_task(replica.id)
+            container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
+            api = self.nodes.client(task.get("NodeID") or "")
+            if api and container and replica.is_running:
+                return health.check_health(api, replace(replica, id=container))
+        return Health(replica.state == "running", "" if replica.state == "running" else replica.state)
+
+    @functools.cached_property
+    def runs(self) -> Runs:
+        """Return the project's one-off containers."""
+        return SwarmRuns(self.nodes, self.stack, self._inspected)
+
+    @property
+    def _network_labels(self) -> dict[str, str]:
+        return {spec.NAMESPACE: self.stack.project}
+
+    def _services(self, service: str = "") -> list[Body]:
+        found = self.api.services(filters={"label": f"{spec.NAMESPACE}={self.stack.project}"})
+        return [each for each in found if service in ("", _service(each))]
+
+    def _tasks(self, services: list[Body]) -> list[Body]:
+        found: list[Body] = self.api.tasks(filters={"service": [each["ID"] for each in services]}) if services else []
+        return sorted(found, key=lambda task: str(task["CreatedAt"]))
+
+    def _replicas(self, services: list[Body], networks: Mapping[str, str]) -> tuple[Replica, ...]:
+        by_id, tasks = {each["ID"]: each for each in services}, self._tasks(services)
+        wanted = [each for each in tasks if each["DesiredState"] in {"running", "ready"}]
+        return tuple(self._replica(each, by_id[each["ServiceID"]], tasks, networks) for each in wanted)
+
+    def _replica(self, task: Body, service: Body, tasks: list[Body], networks: Mapping[str, str]) -> Replica:
+        made = self._made_from(self.api, task, service, networks)
+        labels, slot, state = made["Config"]["Labels"], task.get("Slot", 0), task["Status"]["State"]
+        loaded = {name.removeprefix(CONFIGS): text for name, text in labels.items() if name.startswith(CONFIGS)}
+        before = [each for each in tasks if each["ServiceID"] == service["ID"] and each.get("Slot") == slot]
+        ports = (service["Endpoint"].get("Spec") or {}).get("Ports") or []
+        node = self.nodes.all.get(task.get("NodeID") or "")
+        return Replica(
+            service=_service(service),
+            number=slot,
+            id=task["ID"],
+            state=state,
+            health="healthy" if state == "running" else "",
+            release=labels.get(RELEASE, ""),
+            image=made["Image"],
+            address=f"{node['Status']['Addr']}:{ports[0]['PublishedPort']}" if ports and node else "",
+            is_admitted=state == "running",
+            restarts=sum(each["Status"]["State"] in FAILED for each in before),
+            recipe=recipe.found_recipe(made, loaded),
+        )
+
+    def _made_from(self, api: docker.APIClient, task: Body, service: Body, networks: Mapping[str, str]) -> Body:
+        image = pulled(api, task["Spec"]["ContainerSpec"]["Image"])
+        endpoint = service["Spec"].get("EndpointSpec") or {}
+        return spec.inspected(task["Spec"], endpoint, image, networks, self.stack.project)
+
+    def _inspected(self, api: docker.APIClient, replica: Replica) -> Body:
+        """Return what a run on a node is made from: what the task's specification says, the image as it is there."""
+        with docker_errors(), gone_is_fine():
+            task = self.api.inspect_task(replica.id)
+            networks = self.api.networks(filters={"label": self._project, "driver": "overlay"})
+            (service,) = self._services(replica.service)
+            return self._made_from(api, task, service, {each["Id"]: each["Name"] for each in networks})
+        raise NotUpError(f"{replica.name} is gone; repeat the command")
+
+    @property
+    def _registry(self) -> str:
+        return os.environ.get("REGISTRY", "")
+
+    def _reference(self, image: str) -> str:
+        """Return how nodes have an image: by its digest in the registry, or by its name; "" where it is not there."""
+        found = images.inspect(self.api, image)
+        if not self._registry:
+            return image if found else ""
+        name = f"{self._registry}/{image}"
+        digests = [
+            each for each in (found or {}).get("RepoDigests") or [] if each.startswith(name.rpartition(":")[0] + "@")
+        ]
+        return f"{name}@{digests[0].partition('@')[2]}" if digests else ""
+
+    @functools.cached_property
+    def _has_ipvs(self) -> bool:
+        """Return whether the kernel can spread what comes for one address; only this machine's can be looked at."""
+        return Path("/proc/net/ip_vs").exists() or Path("/sys/module/ip_vs").exists()
+
+    def _configs(self, contents: Mapping[str, bytes]) -> list[Body]:
+        """Return references to configuration objects with these contents, made where they are not there yet."""
+        found = []
+        for target, digest in configs.digests(contents).items():
+            name = f"{self.stack.project}-{digest[:12]}"
+            there = self.api.configs(filters={"name": name})
+            labels = {spec.NAMESPACE: self.stack.project}
+            identity = there[0]["ID"] if there else self.api.create_config(name, contents[target], labels)["ID"]
+            file = {"Name": target, "UID": "0", "GID": "0", "Mode": 0o444}
+            found.append({"ConfigID": identity, "ConfigName": name, "File": file})
+        return found
+
+    def _watch(self, service: Service, within: float, digest: str, *, is_new: bool = False) -> None:
+        """Return when the service's replicas, and only they, run; raises `EngineError` when they will not."""
+        deadline, most, began = time.monotonic() + within, 0, time.time()
+        while True:
+            with docker_errors():
+                (found,) = self._services(service.name)
+                tasks = self._tasks([found])
+            own = [each for each in tasks if each["Spec"]["ContainerSpec"]["Labels"].get(spec.SPEC) == digest]
+            state = (found.get("UpdateStatus") or {}).get("State", "")
+            running = [each for each in own if _serves(each)]
+            going = [each for each in tasks if each["DesiredState"] == "running" or _serves(each)]
+            if len(running) == len(going) == service.replicas and state not in {"updating", "rollback_started"}:
+                return
+            failed = [each for each in own if each["Status"]["State"] in FAILED and _moment(each) >= began - 1]
+            if (
+                (failed and not state)
+                or "paused" in state
+                or state == "rollback_completed"
+                or time.monotonic() > deadline
+            ):
+                self._take_back(found, is_new=is_new)
+                rest = "it was removed" if is_new else "what served serves on"
+                raise EngineError(f"{self._why(service, failed or own, within)}; {rest}; fix that, then: invoke up")
+            if len(running) > most:
+                most, deadline = len(running), time.monotonic() + within
+            time.sleep(ASK_EVERY)
+
+    def _why(self, service: Service, tasks: list[Body], within: float) -> str:
+        """Return what to say of a service whose tasks did not get ready, with the last one's own words."""
+        if not tasks:
+            return f"{service.name} is not ready after {within:g} s (no node takes it)"
+        status = tasks[-1]["Status"]
+        words = one_line(status.get("Err") or status.get("Message") or "")
+        how = (
+            f"{service.name} ended" if status["State"] in FAILED else f"{service.name} is not ready after {within:g} s"
+        )
+        task = Replica(service.name, tasks[-1].get("Slot", 0), tasks[-1]["ID"], "", {})
+        with contextlib.suppress(EngineError):
+            if last := b"".join(self.logs(task, follow=False, last=1)).decode(errors="replace").strip():
+                return f"{how} ({words}): {one_line(last)}"
+        return f"{how} ({words})"
+
+    def _take_back(self, found: Body, *, is_new: bool) -> None:
+        """Remove a service that was not there before, and roll one back that Swarm does not roll back by itself."""
+        going_back = (found.get("UpdateStatus") or {}).get("State", "").startswith("rollback")
+        with docker_errors(), gone_is_fine():
+            if is_new:
+                self.api.remove_service(found["ID"])
+            elif "PreviousSpec" in found and not going_back:
+                wanted = {"version": found["Version"]["Index"], "rollback": "previous"}
+                client.post(self.api, f"/services/{found['ID']}/update", found["PreviousSpec"], wanted)
+
+    def _remove_unused_configs(self) -> None:
+        """Remove the configuration objects that no service has any more: the daemon refuses those that one has."""
+        with contextlib.suppress(EngineError, BusyError):
+            for each in self.api.configs(filters={"label": f"{spec.NAMESPACE}={self.stack.project}"}):
+                with contextlib.suppress(EngineError, BusyError), docker_errors():
+                    self.api.remove_config(each["ID"])
+
+    @staticmethod
+    def _retry(work: Callable[[], None]) -> None:
+        """Do what the daemon refuses for as long as something that is about to go still uses it."""
+        deadline = time.monotonic() + GONE_WITHIN
+        while True:
+            try:
+                return work()
+            except (EngineError, BusyError) as error:
+                is_used = "in use" in str(error) or "active endpoints" in str(error)
+                if not is_used or time.monotonic() > deadline:
+                    raise
+            time.sleep(ASK_EVERY)
+
+
+def _service(service: Body) -> str:
+    return str(service["Spec"]["Labels"].get(f"{COMPOSE}service") or service["Spec"]["Name"].partition("_")[2])
+
+
+def _serves(task: Body) -> bool:
+    return (task["Status"]["State"], task["DesiredState"]) == ("running", "running")
+
+
+def _moment(task: Body) -> float:
+    return datetime.fromisoformat(task["Status"]["Timestamp"]).timestamp()
+
+
+def _named(task: Body, service: Service) -> Replica:
+    return Replica(service.name, task.get("Slot", 0), task["ID"], "", {})
+
+
+def _labels(service: Service) -> list[tuple[str, str]]:
+    """Return the labels that a service wants its node to have."""
+    pairs = (each.replace(" ", "").removeprefix("node.labels.").partition("==") for each in service.constraints)
+    return [(name, value) for name, _, value in pairs if value]
+
+
+def _volumes(services: list[Body]) -> list[Volume]:
+    mounts = [m for each in services for m in each["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or []]
+    names = [(mount.get("VolumeOptions") or {}).get("Labels", {}).get(f"{COMPOSE}volume") for mount in mounts]
+    return [Volume(name) for name in names if name]
+
+
+def _remove_volume(api: docker.APIClient, name: str) -> None:
+    with docker_errors(), gone_is_fine():
+        api.remove_volume(name)

@@ -1,0 +1,264 @@
+"""A container's body as the specification of a Swarm service, and back; pure.
+
+What a container is made from stays in one place, engines/docker/replica.py: here it is only said in Swarm's words
+(https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service/operation/ServiceCreate).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker import replica
+from twelfth.engines.docker.replica import COMPOSE, CONFIGS, NANO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from twelfth.engines.docker.replica import Body
+    from twelfth.model.stack import Service, Stack
+
+NAMESPACE = "com.docker.stack.namespace"
+"""Label by which `docker stack` finds what belongs together."""
+
+SPEC = "twelfth.spec"
+"""Label of a service's containers: the digest of what they were made from, which tells a new task from an old one."""
+
+HAS_PRIVILEGES = (1, 44)
+"""The first version of the API by which Swarm holds `no-new-privileges`, and a pace of its own for a start."""
+
+CONFIG = {
+    "Entrypoint": "Command",
+    "Cmd": "Args",
+    "Env": "Env",
+    "User": "User",
+    "WorkingDir": "Dir",
+    "Hostname": "Hostname",
+    "Healthcheck": "Healthcheck",
+    "StopSignal": "StopSignal",
+    "Tty": "TTY",
+    "OpenStdin": "OpenStdin",
+}
+"""Swarm's names of what a container's body says of its process."""
+
+HOST = {
+    "CapAdd": "CapabilityAdd",
+    "CapDrop": "CapabilityDrop",
+    "GroupAdd": "Groups",
+    "Init": "Init",
+    "Isolation": "Isolation",
+    "ReadonlyRootfs": "ReadOnly",
+    "Sysctls": "Sysctls",
+    "Ulimits": "Ulimits",
+}
+"""Swarm's names of what a container's body says of its host."""
+
+DNS = {"Dns": "Nameservers", "DnsSearch": "Search", "DnsOptions": "Options"}
+LIMITS = {"NanoCpus": "NanoCPUs", "Memory": "MemoryBytes", "PidsLimit": "Pids"}
+CONDITIONS = {"no": "none", "on-failure": "on-failure", "always": "any"}
+ELSEWHERE = {
+    "ExtraHosts",
+    "LogConfig",
+    "Mounts",
+    "NetworkMode",
+    "PortBindings",
+    "RestartPolicy",
+    "SecurityOpt",
+    "Tmpfs",
+}
+"""What of a container's host is said elsewhere in a specification."""
+
+NO_NEW_PRIVILEGES = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
+
+
+def held(service: Service, version: tuple[int, ...]) -> Service:
+    """Return a service as a Swarm of that API version holds it; `losses` names what of it is weaker.
+
+    A restart that ends with an operator's stop is one that does not. A healthcheck is Swarm's own to ask: where it has
+    no pace of its own for the start, it asks every second.
+    """
+    check, options = service.healthcheck, service.security_opt
+    if version < HAS_PRIVILEGES:
+        check = check and replace(check, interval=min(check.interval or 30.0, 1.0))
+        options = tuple(option for option in options if option not in NO_NEW_PRIVILEGES)
+    return replace(
+        service,
+        healthcheck=check,
+        security_opt=options,
+        ports=tuple(replace(port, host="") for port in service.ports),
+        restart="always" if service.restart == "unless-stopped" else service.restart,
+    )
+
+
+def losses(service: Service, version: tuple[int, ...]) -> list[str]:
+    """Return what of a service's protection a Swarm of that API version does not hold."""
+    asked = NO_NEW_PRIVILEGES.intersection(service.security_opt) if version < HAS_PRIVILEGES else ()
+    ports = (port for port in service.ports if port.host not in {"", "0.0.0.0"})  # noqa: S104 - compared, not bound
+    return [
+        *(f"{service.name} may gain new privileges (security_opt {option})" for option in asked),
+        *(f"{service.name} answers on every address at {port.published}, not on {port.host} only" for port in ports),
+    ]
+
+
+def refusals(stack: Stack, service: Service) -> list[str]:
+    """Return the full names of what a service declares and Swarm cannot hold."""
+    body = replica.body(stack, service, {})
+    known = {*HOST, *DNS, *LIMITS, *ELSEWHERE}
+    unknown = [_snake_case(name) for name, value in body["HostConfig"].items() if value and name not in known]
+    others = [option for option in service.security_opt if option not in NO_NEW_PRIVILEGES]
+    return [f"services.{service.name}.{name}" for name in (*unknown, *(["security_opt"] if others else []))]
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def service_spec(  # noqa: PLR0913 - the parts of one service, each from a place of its own
+    stack: Stack, service: Service, image: str, configs: Iterable[Body], digests: Mapping[str, str], *, ingress: bool
+) -> Body:
+    """Return the specification of a service whose tasks run `image`.
+
+    `configs` are the references to its configuration files, `digests` tell their content by target. With `ingress` its
+    ports are every node's; else each is that of the node where the task runs, and names resolve to the tasks.
+    """
+    task = _task_template(stack, service, image, [*configs])
+    labels = {NAMESPACE: stack.project} | _own_labels(stack, service, digests)
+    digest = hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()
+    task["ContainerSpec"]["Labels"] = labels | {SPEC: digest}
+    by_node = bool(service.ports) and not ingress
+    return {
+        "name": service_name(stack, service.name),
+        "labels": {NAMESPACE: stack.project, f"{COMPOSE}service": service.name},
+        "task_template": task,
+        "mode": {"Replicated": {"Replicas": service.replicas}},
+        "update_config": _update_config(service, "rollback"),
+        "rollback_config": _update_config(service, "pause"),
+        "endpoint_spec": {
+            "Mode": "vip" if service.ports and ingress else "dnsrr",
+            "Ports": [_port(port.target, port.published, "host" if by_node else "ingress") for port in service.ports],
+        },
+    }
+
+
+def service_name(stack: Stack, service: str) -> str:
+    """Return Swarm's name of a service, as `docker stack deploy` gives it."""
+    return f"{stack.project}_{service}"
+
+
+def _own_labels(stack: Stack, service: Service, digests: Mapping[str, str]) -> dict[str, str]:
+    recipe = {f"config.{target}": digest for target, digest in digests.items()}
+    labels = replica.labels(stack, service, 1, recipe)
+    return {name: value for name, value in labels.items() if name.startswith("twelfth.") and name != replica.ADMISSION}
+
+
+def _task_template(stack: Stack, service: Service, image: str, configs: list[Body]) -> Body:
+    body = replica.body(stack, service, {})
+    host, log = body["HostConfig"], body["HostConfig"]["LogConfig"]
+    spec = {theirs: body.get(ours) for ours, theirs in CONFIG.items()}
+    spec |= {theirs: host.get(ours) for ours, theirs in HOST.items()}
+    dns = {theirs: host[ours] for ours, theirs in DNS.items() if host.get(ours)}
+    spec |= {
+        "Image": image,
+        "StopGracePeriod": body["StopTimeout"] * NANO,
+        "Mounts": [*map(_mount, _volumes(host)), *({"Type": "tmpfs", "Target": target} for target in host["Tmpfs"])],
+        "Configs": configs,
+        "Hostname": body.get("Hostname") or "{{.Task.ID}}",  # by which visitors, and its log, tell one from another
+        "Hosts": [" ".join(reversed(pair.split(":", 1))) for pair in host.get("ExtraHosts") or []],
+        "DNSConfig": dns,
+        "Privileges": {"NoNewPrivileges": True} if service.security_opt else None,
+    }
+    return {
+        "ContainerSpec": _said(spec),
+        "Resources": {"Limits": {theirs: host[ours] for ours, theirs in LIMITS.items() if host.get(ours)}},
+        "RestartPolicy": {"Condition": CONDITIONS[host["RestartPolicy"]["Name"]], "Delay": NANO},
+        "Placement": {"Constraints": list(service.constraints)},
+        "Networks": [
+            {"Target": name, "Aliases": [service.name]} for name in sorted(replica.network_names(stack, service))
+        ],
+    } | ({"LogDriver": {"Name": log["Type"], "Options": log["Config"]}} if log["Type"] else {})
+
+
+def _said(values: Mapping[str, object]) -> Body:
+    return {name: value for name, value in values.items() if value not in (None, "", [], {}, False)}
+
+
+def _volumes(host: Body) -> list[Body]:
+    return [mount for mount in host["Mounts"] if mount["Type"] != "bind" or CONFIGS not in mount]
+
+
+def _mount(mount: Body) -> Body:
+    project, _, name = mount["Source"].partition("_")
+    labels = {f"{COMPOSE}project": project, f"{COMPOSE}volume": name}
+    return mount | ({"VolumeOptions": {"Labels": labels}} if mount["Type"] == "volume" else {})
+
+
+def _port(target: int, published: int, mode: str) -> Body:
+    return {"Protocol": "tcp", "TargetPort": target, "PublishedPort": published, "PublishMode": mode}
+
+
+def _update_config(service: Service, on_failure: str) -> Body:
+    """Return how Swarm rolls a service: the new task first, where there can be two of them."""
+    order = "stop-first" if service.why_single else "start-first"
+    return {"Parallelism": 1, "Order": order, "FailureAction": on_failure, "Monitor": NANO // 2, "MaxFailureRatio": 0.0}
+
+
+def inspected(task: Body, endpoint: Body, image: Body, networks: Mapping[str, str], project: str) -> Body:
+    """Return what a daemon would report of a container that was made from a task's specification.
+
+    `image` is the inspected image, {} where it is not here; `networks` are the names of networks by id.
+    """
+    spec, defaults = task["ContainerSpec"], image.get("Config") or {}
+    own = {ours: spec[theirs] for ours, theirs in CONFIG.items() if theirs in spec}
+    env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(spec.get("Env") or []))}
+    labels = dict(spec.get("Labels") or {})
+    names = sorted(networks.get(each["Target"], each["Target"]) for each in task.get("Networks") or [])
+    host = _inspected_host(task, endpoint) | {"NetworkMode": names[0] if names else "none"}
+    service = {f"{COMPOSE}project": project, f"{COMPOSE}service": labels.get(f"{COMPOSE}service", "")}
+    return {
+        "Image": image.get("Id") or spec["Image"],
+        "Config": defaults
+        | own
+        | {
+            "Env": list(env.values()),
+            "Labels": labels | service,
+            "StopTimeout": spec.get("StopGracePeriod", 10 * NANO) // NANO,
+        },
+        "HostConfig": host,
+        "Mounts": [
+            {"Type": mount["Type"], "Destination": mount["Target"], "Name": mount.get("Source", "")}
+            for mount in host["Mounts"]
+        ],
+        "NetworkSettings": {
+            "Networks": {name: {"NetworkID": identity} for identity, name in networks.items() if name in names}
+        },
+    }
+
+
+def _inspected_host(task: Body, endpoint: Body) -> Body:
+    spec, limits = task["ContainerSpec"], (task.get("Resources") or {}).get("Limits") or {}
+    log, dns = task.get("LogDriver") or {}, spec.get("DNSConfig") or {}
+    mounts = [
+        {name: value for name, value in each.items() if name != "VolumeOptions"} for each in spec.get("Mounts", ())
+    ]
+    conditions = {theirs: ours for ours, theirs in CONDITIONS.items()}
+    ports = endpoint.get("Ports") or []
+    return (
+        {ours: spec[theirs] for ours, theirs in HOST.items() if theirs in spec}
+        | {ours: limits[theirs] for ours, theirs in LIMITS.items() if theirs in limits}
+        | {ours: dns[theirs] for ours, theirs in DNS.items() if theirs in dns}
+        | {
+            "Mounts": [mount for mount in mounts if mount["Type"] != "tmpfs"],
+            "Tmpfs": {mount["Target"]: "" for mount in mounts if mount["Type"] == "tmpfs"},
+            "ExtraHosts": [":".join(reversed(pair.split(" ", 1))) for pair in spec.get("Hosts") or []] or None,
+            "SecurityOpt": ["no-new-privileges:true"] if spec.get("Privileges") else [],
+            "RestartPolicy": {"Name": conditions[(task.get("RestartPolicy") or {}).get("Condition", "any")]},
+            "LogConfig": {"Type": log.get("Name", ""), "Config": log.get("Options") or {}},
+            "PortBindings": {
+                f"{port['TargetPort']}/tcp": [{"HostIp": "", "HostPort": str(port.get("PublishedPort", ""))}]
+                for port in ports
+            },
+        }
+    )
