@@ -48,11 +48,11 @@ def test_no_value_of_an_override_is_in_the_record() -> None:
 
 @pytest.mark.parametrize("own", [None, [], ["python3"]])
 def test_time_limit_is_kept_inside_the_container_around_the_entrypoint(own: list[str] | None) -> None:
-    """The first program is timeout of coreutils, so the limit needs no client; it is no difference from the worker."""
+    """The first program is `timeout`, so the limit needs no client; it is no difference from the worker."""
     limited, worker = RunRequest("a", ("sleep", "9"), REPLICA, timeout=1.5), inspected()
     worker["Config"]["Entrypoint"] = own
     made = run_container.body(worker, limited)
 
-    assert ["timeout", "--kill-after=3", "1.5", *(own or [])] == made["Entrypoint"]
+    assert ["timeout", "-k", "3", "1.5", *(own or [])] == made["Entrypoint"]
     assert ["sleep", "9"] == made["Cmd"]
     assert () == identity.unasked(worker, run_container.planned(worker, limited), limited)

@@ -130,12 +130,15 @@ def joined(run: Body, pause: str) -> Body:
 
 
 def entrypoint(worker: Body, request: RunRequest) -> list[str] | None:
-    """Return the worker's entrypoint, under coreutils' `timeout` where time is limited: that holds without a client."""
+    """Return the worker's entrypoint, under `timeout` where time is limited: that holds without a client.
+
+    It is written so that BusyBox's understands it, too.
+    """
     own: list[str] | None = worker.get("Entrypoint")
     if request.timeout is None:
         return own
     grace, foreground = worker.get("StopTimeout") or KILL_AFTER, ["--foreground"] if request.tty else []
-    return ["timeout", *foreground, f"--kill-after={grace}", f"{request.timeout:g}", *(own or ())]
+    return ["timeout", *foreground, "-k", str(grace), f"{request.timeout:g}", *(own or ())]
 
 
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:
