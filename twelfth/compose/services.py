@@ -85,6 +85,7 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
             build=Build(Path()) if "build" in each else None,
             depends_on=tuple(set(each.get("depends_on") or ()) & set(declared)),
             replicas=(each.get("deploy") or {}).get("replicas", 1),
+            local=Local(()) if "x-local" in each else None,
         )
         for name, each in declared.items()
     }
