@@ -109,15 +109,23 @@ class _Executor:
             case RemoveService(name):
                 engine.remove_service(name)
 
+    def wait_for_dependencies(self, service: Service) -> None:
+        """Return when all that a service depends on is ready; raises `EngineError` where that takes too long."""
+        needed = (each.name for each in self.engine.stack.dependencies(service))
+        try:
+            for replica in (each for name in needed for each in self.engine.replicas(name)):
+                if replica.serves and replica.health != HEALTHY:
+                    wait_until_ready(self.engine, replica, self.within)
+        except EngineError as error:
+            then = f"the release command of {service.name} needs it and was not run; fix that, then: invoke up"
+            raise EngineError(f"{error}; {then}") from error
+
     def run_release_command(self, service: Service) -> None:
         """Run a service's release command when all that it depends on is ready.
 
         Raises `ServiceError` where it fails, with the last of its words that tell why.
         """
-        needed = (each.name for each in self.engine.stack.dependencies(service))
-        for replica in (each for name in needed for each in self.engine.replicas(name)):
-            if replica.serves and replica.health != HEALTHY:
-                wait_until_ready(self.engine, replica, self.within)
+        self.wait_for_dependencies(service)
         source = from_release(self.engine.stack, service=service.name)
         wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
         code, said = run_with_report(self.engine, wanted, self.report.detail)
