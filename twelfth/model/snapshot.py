@@ -49,6 +49,11 @@ class Replica:
         return f"{self.service}-{self.number}"
 
     @property
+    def version(self) -> str:
+        """Return the release, or where none is known the beginning of the image's id."""
+        return self.release or self.image[: len("sha256:") + 12]
+
+    @property
     def is_running(self) -> bool:
         """Return whether its process runs now."""
         return self.state in {"running", "starting"}

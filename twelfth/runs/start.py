@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from twelfth.model.run import RunRequest
 
 
-SHORT = len("sha256:") + 12
-"""Characters of an image's id that tell it from others."""
-
 TOLD = 20
 """Lines before the end of a run that failed that may tell why."""
 
@@ -31,8 +28,8 @@ def describe(engine: Engine, wanted: RunRequest) -> str:
     """Return as a diff how the run would differ from what it is made from: the command, the rest by name only."""
     replica = wanted.replica
     theirs = shlex.join(json.loads(replica.recipe.get("command", "[]")))
-    made_from = f"release {replica.release}" if replica.release else f"image {replica.image[:SHORT]}"
-    lines = [f"--- {replica.name}", f"+++ run on {engine.name}, {made_from}"]
+    kind = "release" if replica.release else "image"
+    lines = [f"--- {replica.name}", f"+++ run on {engine.name}, {kind} {replica.version}"]
     lines += [f"~ {name}" for name in engine.runs.differences(wanted)]
     lines += [f"- {theirs}"] if theirs else []
     lines += [f"+ {shlex.join(wanted.command)}"]
