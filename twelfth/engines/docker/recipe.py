@@ -46,11 +46,18 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
         config,
         wanted["HostConfig"],
         image["Id"] if image else f"{service.image}, not here yet",
-        {"logging": declared_logging(service)}
+        ({} if image else _from_image(wanted))
+        | {"logging": declared_logging(service)}
         | {f"config.{target}": digest for target, digest in configs.items()}
         | {f"volume.{mount['Target']}": mount["Source"] for mount in _volumes(wanted["HostConfig"])},
         network_names(stack, service),
     )
+
+
+def _from_image(wanted: Body) -> Recipe:
+    """Return what is not known of a replica before its image is here: what the service leaves to that."""
+    keys = {"command": "Cmd", "user": "User", "healthcheck": "Healthcheck"}
+    return {"environment": UNKNOWN, **{name: UNKNOWN for name, key in keys.items() if not wanted[key]}}
 
 
 def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
