@@ -133,7 +133,7 @@ def test_everything_about_runs_works_and_nothing_of_the_stack_changes(stack: Sta
     pause.remove_unused(stack.api, stack.name, time.time())
     assert before == stack.inspected()
     assert ["exited"] * 3 == stack.beside()
-    assert not (stack.directory / ".twelfth" / "stack.json").exists()
+    assert {".gitignore", f"{stack.name}.reaper"} == {path.name for path in (stack.directory / ".twelfth").iterdir()}
 
 
 def test_stack_is_shown_as_it_is(stack: Stack) -> None:

@@ -609,6 +609,11 @@ def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Proj
     ]
 
 
+def test_git_ignores_what_is_kept_beside_the_compose_file(serving: Project) -> None:
+    """In a project of anybody's, without a line in its own `.gitignore`."""
+    assert "*\n" == (serving.stack.directory / ".twelfth" / ".gitignore").read_text("utf-8")
+
+
 def test_release_command_waits_for_what_it_depends_on(serving: Project) -> None:
     """It runs already, and is not ready; the command of the new release is not run until it is."""
     serving.world.healths["redis-1"] = Health(is_ready=False, output="loading")
