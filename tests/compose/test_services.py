@@ -258,6 +258,7 @@ def test_what_is_said_to_the_tool_is_part_of_the_stack(project: Project) -> None
         ("{runs-from: c}", ".runs-from is c, and there is no such service; write one of a, b"),
         ("{door: [a]}", ".door is ['a'], and there is no such service; write one of a, b"),
         ("{max-replicas: {a: many}}", ".max-replicas must be a mapping; write SERVICE: NUMBER"),
+        ("{max-replicas: {c: 9}}", ".max-replicas.c is of no service; write one of a, b"),
         ("{runs_from: a}", ".runs_from is not honoured by twelfth; remove it"),
         ("a", " must be a mapping; write runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}"),
     ],
@@ -378,6 +379,13 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
     )
 
     assert expected == Project(ROOT, programs).read()
+
+
+def test_most_workers_are_as_many_as_the_load_balancer_has_slots_for(programs: tuple[str, ...]) -> None:
+    """More would be made, and nobody sent to them."""
+    most = dict(Project(ROOT, programs).read().max_replicas)["worker"]
+
+    assert f"server-template worker 1-{most} " in (ROOT / "web" / "haproxy.cfg").read_text("utf-8")
 
 
 def test_names_are_known_whatever_is_not_honoured(project: Project) -> None:

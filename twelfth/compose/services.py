@@ -259,6 +259,9 @@ def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
     if not isinstance(at.value, dict) or not all(isinstance(most, int) for most in at.value.values()):
         at.refuse("", "must be a mapping; write SERVICE: NUMBER")
         return ()
+    for name, below in at.below():
+        if name not in at.model["services"]:
+            below.refuse("", f"is of no service; write one of {', '.join(at.model['services'])}")
     return tuple(sorted(at.value.items()))
 
 
