@@ -133,6 +133,56 @@ def test_a_link_out_of_the_release_is_refused_where_it_would_lead_somewhere(cont
     assert [] == list((context / ".twelfth" / "releases").iterdir())
 
 
+TWO_BUILT = """
+name: two
+services:
+  app: {build: ./app, x-local: {command: [sleep, "60"]}}
+  other: {build: ./other, x-local: {command: [sleep, "60"]}}
+  same: {build: ./app}
+"""
+
+
+@pytest.fixture
+def two_built(tmp_path: Path) -> Path:
+    """Return a project that builds from two directories."""
+    (tmp_path / "compose.yaml").write_text(TWO_BUILT)
+    for name in ("app", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Dockerfile").write_text("FROM scratch\n")
+    return tmp_path
+
+
+def tags(directory: Path) -> set[str]:
+    """Return the releases of what is built, as the files are now."""
+    stack = load.load_current_release(directory, dict(os.environ))
+    return {each.image.rpartition(":")[2] for each in stack.services}
+
+
+@pytest.mark.parametrize("changed", ["app", "other"])
+def test_release_of_several_images_is_named_by_what_each_is_built_from(two_built: Path, changed: str) -> None:
+    """A change of either makes another; there is one name for all."""
+    before = tags(two_built)
+    (two_built / changed / "file").touch()
+
+    assert {1} == {len(before), len(tags(two_built)), len(before - tags(two_built))}
+
+
+def test_release_of_one_context_has_the_name_of_its_own(two_built: Path) -> None:
+    """However many services are built from it."""
+    alone = release.digest(release.files(two_built / "app"), Build(two_built / "app"))
+    (two_built / "compose.yaml").write_text(TWO_BUILT.replace("./other", "./app"))
+
+    assert {alone} == tags(two_built)
+
+
+def test_two_contexts_are_refused_where_a_release_is_one_copy(two_built: Path) -> None:
+    """Before anything is copied: a service would start from the files of another."""
+    engine = engines.choose("local", load.load_current_release(two_built, dict(os.environ)))
+
+    with pytest.raises(EngineError, match="app and other are built from different directories"):
+        engine.ensure_image(engine.stack.services[0], lambda _: None)
+
+
 def test_a_failed_build_tells_what_the_step_that_failed_said_last(context: Path) -> None:
     """Its last lines as progress, without those of the steps before, and the last of all in the error."""
     require("docker")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from twelfth.model.stack import Build
@@ -91,6 +92,12 @@ def digest(contents: tuple[Entry, ...], build: Build) -> str:
         total.update(f"{kind} {len(content)} {entry.path}\n".encode(errors="surrogateescape"))
         total.update(content)
     return total.hexdigest()[:DIGITS]
+
+
+def combined(digests: Iterable[str]) -> str:
+    """Return the name of a release of several images from the digest of each: of a single one, its own."""
+    distinct = tuple(dict.fromkeys(digests))
+    return distinct[0] if len(distinct) == 1 else hashlib.sha256(" ".join(distinct).encode()).hexdigest()[:DIGITS]
 
 
 def archive(contents: tuple[Entry, ...]) -> io.BytesIO:

@@ -100,6 +100,30 @@ def test_any_project_has_the_commands(directory: Path) -> None:
     assert (125, "try: twelfth up\n") == (attempt.returncode, attempt.stderr[-16:])
 
 
+@pytest.mark.parametrize("words", [("up",), ("--dry", "up")])
+def test_stack_without_any_x_local_is_refused_where_there_are_no_containers(
+    directory: Path, words: tuple[str, ...]
+) -> None:
+    """At once, and nothing is remembered of it: there is nothing that could be brought up."""
+    (directory / "compose.yaml").write_text("name: nobodys\nservices: {app: {build: .}}\n")
+    done = run(directory, *words)
+
+    assert (125, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "twelfth: nothing of nobodys runs on local: no service says under x-local how" in done.stderr
+    assert "INVOKE_ENGINE=docker twelfth up" in done.stderr
+    assert not (directory / ".twelfth" / "stack.json").exists()
+
+
+@pytest.mark.parametrize("words", [("up",), ("run", "--", "true"), ("status",), ("history",)])
+def test_stack_without_any_x_local_needs_the_daemon(directory: Path, words: tuple[str, ...]) -> None:
+    """Nothing of it can be where there are no containers, so that is not where it is looked for."""
+    (directory / "compose.yaml").write_text("name: nobodys\nservices: {app: {build: .}}\n")
+    done = run(directory, *words, INVOKE_ENGINE="auto", DOCKER_HOST="tcp://127.0.0.1:1")
+
+    assert (125, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "no Docker daemon answers at tcp://127.0.0.1:1; start it: no service of nobodys says" in done.stderr
+
+
 def test_directory_without_a_compose_file_is_told(tmp_path: Path) -> None:
     """The commands can be listed, and none does anything."""
     done = run(tmp_path, "up")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.compose.conftest import Project
+from tests.compose.conftest import HOME, Project
+from twelfth.compose import config, services
+from twelfth.errors import MisuseError
 from twelfth.model.stack import (
     Build,
     Healthcheck,
@@ -24,6 +26,9 @@ from twelfth.model.stack import (
     Volume,
     with_release,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path("/project")
@@ -247,6 +252,33 @@ def test_what_the_top_level_declares_is_refused_by_its_full_name(project: Projec
     assert f"compose.yaml: {expected}" == project.refused(text)
 
 
+def test_what_is_said_to_the_tool_is_part_of_the_stack(project: Project) -> None:
+    """Which service runs are made from, which is the door, and how many replicas there can be."""
+    found = project.read(
+        "x-twelfth: {runs-from: a, door: b, max-replicas: {a: 9}}\nservices: {a: {image: x}, b: {image: x}}"
+    )
+
+    assert ("a", "b", (("a", 9),)) == (found.runs_from, found.door, found.max_replicas)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("{runs-from: c}", ".runs-from is c, and there is no such service; write one of a, b"),
+        ("{door: [a]}", ".door is ['a'], and there is no such service; write one of a, b"),
+        ("{max-replicas: {a: many}}", ".max-replicas must be a mapping; write SERVICE: NUMBER"),
+        ("{max-replicas: {c: 9}}", ".max-replicas.c is of no service; write one of a, b"),
+        ("{runs_from: a}", ".runs_from is not honoured by twelfth; remove it"),
+        ("a", " must be a mapping; write runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}"),
+    ],
+)
+def test_what_is_said_wrongly_to_the_tool_is_refused_by_name(project: Project, said: str, expected: str) -> None:
+    """Compose passes on whatever is under an `x-` key."""
+    text = f"x-twelfth: {said}\nservices: {{a: {{image: x}}, b: {{image: x}}}}"
+
+    assert f"compose.yaml: x-twelfth{expected}" == project.refused(text)
+
+
 def test_services_stand_in_the_order_in_which_they_start(project: Project) -> None:
     """What others depend on comes first, else names decide."""
     text = "services:\n  z: {image: x}\n  web: {image: x, depends_on: [app]}\n"
@@ -352,6 +384,34 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
         (Network("back", internal=True), Network("front")),
         (Volume("redis-data"),),
         (ROOT / "docker-compose.yml",),
+        max_replicas=(("worker", 100),),
     )
 
     assert expected == Project(ROOT, programs).read()
+
+
+def test_most_workers_are_as_many_as_the_load_balancer_has_slots_for(programs: tuple[str, ...]) -> None:
+    """More would be made, and nobody sent to them."""
+    most = dict(Project(ROOT, programs).read().max_replicas)["worker"]
+
+    assert f"server-template worker 1-{most} " in (ROOT / "web" / "haproxy.cfg").read_text("utf-8")
+
+
+def test_names_are_known_whatever_is_not_honoured(project: Project) -> None:
+    """They are what a run needs of the files; what is said to the tool still has to be right."""
+    project.write(
+        compose__yaml="x-twelfth: {door: a}\nservices:\n  web: {image: x, depends_on: [a], privileged: true}\n"
+        "  a: {build: .}\n"
+    )
+    found = services.names(*_read(project))
+
+    assert ("shop", "a", "a") == (found.project, found.source, found.door)
+    assert ["a", "web"] == [each.name for each in found.services]
+    project.write(compose__yaml="x-twelfth: {door: b}\nservices: {a: {image: x}}\n")
+    with pytest.raises(MisuseError, match=r"^compose.yaml: x-twelfth.door is b, and there is no such service"):
+        services.names(*_read(project))
+
+
+def _read(project: Project) -> tuple[Mapping[str, Any], tuple[Path, ...]]:
+    found = config.read(project.directory, HOME, project.warned.append, project.programs)
+    return found.model, found.files

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from twelfth.engines.lines import whole_lines
+import pytest
+
+from twelfth.engines.lines import telling, whole_lines
 
 
 def test_lines_are_whole_wherever_the_pieces_break() -> None:
@@ -10,3 +12,33 @@ def test_lines_are_whole_wherever_the_pieces_break() -> None:
     pieces = [b"on", b"e\ntwo", b"\n\nthr\xc3", b"\xa9e"]
 
     assert [b"one\n", b"two\n", b"\n", "thrée\n".encode()] == list(whole_lines(pieces))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["checking", "data is ahead"], "data is ahead"),
+        (["Traceback", "  raise error", "KeyError: 'x'"], "KeyError: 'x'"),
+        (
+            [
+                "sqlalchemy.exc.OperationalError: no route",
+                "\tIs it up?",
+                "",
+                "(Background on this error at: https://x)",
+            ],
+            "sqlalchemy.exc.OperationalError: no route",
+        ),
+        (
+            ["Error: connect ECONNREFUSED", "    at a.js:1", "  code: 'ECONNREFUSED'", "}", "Node.js v20"],
+            "Error: connect ECONNREFUSED",
+        ),
+        (["FATAL:  no database x", "HINT:  make it"], "FATAL:  no database x"),
+        (["[error] retried", "errors: 0", "gave up"], "[error] retried"),
+        (["it ended", "-----", "}", ""], "it ended"),
+        (["---"], ""),
+        ([], ""),
+    ],
+)
+def test_line_that_tells_why_a_program_failed(lines: list[str], expected: str) -> None:
+    """An error rather than what is printed after it; else the last words there are."""
+    assert expected == telling(lines)

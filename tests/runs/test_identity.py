@@ -135,7 +135,7 @@ def refusal(engine: Docker, way: str = "start") -> str:
         ("HostConfig.SecurityOpt", [], "security_opt"),
         ("HostConfig.Tmpfs", {}, "tmpfs./tmp"),
         ("HostConfig.Binds", ["/etc:/host"], "Binds"),
-        ("HostConfig.Mounts", [{"Type": "volume", "Target": "/more"}], "volume./more"),
+        ("HostConfig.Mounts", [{"Type": "volume", "Target": "/more"}], "Mounts"),
         ("HostConfig.PidMode", "host", "PidMode"),
         ("HostConfig.Ulimits", [{"Name": "nofile", "Soft": 64, "Hard": 64}], "Ulimits"),
         ("HostConfig.NetworkMode", "host", "NetworkMode"),

@@ -37,6 +37,16 @@ def engine(serving: Project) -> Docker:
     return made
 
 
+@pytest.mark.parametrize("mode", ["none", "host", f"{run_container.JOINED}another"])
+def test_worker_without_a_network_of_its_own_gets_no_pause_container(engine: Docker, mode: str) -> None:
+    """There is nothing that one could hold for its runs."""
+    worker = engine.api.inspect_container(choose_source(engine).id)
+    worker["HostConfig"]["NetworkMode"] = mode
+
+    assert "" == pause.find_or_make(engine.api, engine.stack.project, worker)
+    assert [] == names(engine)
+
+
 def request(engine: Docker, *command: str) -> RunRequest:
     """Return a request of a command without input."""
     return new_request(command, choose_source(engine), interactive=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Recorded
+from tests.conftest import Recorded, eventually
 from tests.memory_engine import Memory, World
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
@@ -408,14 +409,24 @@ def test_two_at_once_are_one(project: Project) -> None:
     assert [] == project.plan()
 
 
-def test_taken_port_is_refused_before_anything_is_made(project: Project, taken: int) -> None:
-    """With the port that could be had instead."""
+@pytest.mark.parametrize("said_by", ["variable", "default", "file"])
+def test_taken_port_is_refused_before_anything_is_made(
+    project: Project, taken: int, said_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the port that could be had instead, by the variable of the Compose file that gives it, where one does."""
     (port,) = project.stack.services[2].ports
     project.edit("web", ports=(replace(port, published=taken),))
+    written = {"variable": "${A_PORT:-1}", "default": f"${{OTHER}}:${{A_PORT:-{taken}}}", "file": f"{taken}"}[said_by]
+    file = project.stack.directory / "compose.yaml"
+    file.write_text(f"ports: ['{written}:80']", "utf-8")
+    project.stack = replace(project.stack, files=(file,))
+    if said_by == "variable":
+        monkeypatch.setenv("A_PORT", str(taken))
     said = refused(project.up, MisuseError, project)
 
-    assert f"port {taken} is not free (address already in use)" in said
-    assert said.endswith(f"; stop what listens there, or: PORT={taken + 1} invoke up")
+    in_file = "publish another in the Compose file, then: invoke up"
+    hint = in_file if said_by == "file" else f"have another: A_PORT={taken + 1} invoke up"
+    assert f"port {taken} is not free (address already in use); stop what listens there, or {hint}" in said
 
 
 def test_own_port_is_not_taken(serving: Project) -> None:
@@ -596,3 +607,43 @@ def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Proj
     assert ["what serves is not ready (the data lacks revision 0002)"] == [
         line.partition(": ")[2] for line in serving.report.steps
     ]
+
+
+def test_git_ignores_what_is_kept_beside_the_compose_file(serving: Project) -> None:
+    """In a project of anybody's, without a line in its own `.gitignore`."""
+    assert "*\n" == (serving.stack.directory / ".twelfth" / ".gitignore").read_text("utf-8")
+
+
+def test_release_command_waits_for_what_it_depends_on(serving: Project) -> None:
+    """It runs already, and is not ready; the command of the new release is not run until it is."""
+    serving.world.healths["redis-1"] = Health(is_ready=False, output="loading")
+    serving.edit("worker", image="app:two")
+    deploy = threading.Thread(target=serving.up, args=(20.0,))
+    deploy.start()
+
+    assert eventually(lambda: any(step.startswith("run ") for step in serving.report.steps))
+    assert MIGRATE not in serving.world.done
+    serving.world.healths["redis-1"] = Health(is_ready=True)
+    deploy.join()
+    assert ["image app:two", MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"] == serving.world.done
+
+
+def test_release_command_is_not_run_where_what_it_depends_on_never_gets_ready(serving: Project) -> None:
+    """Which is told in the words of that one's healthcheck."""
+    serving.world.healths["redis-1"] = Health(is_ready=False, output="loading")
+    serving.edit("worker", image="app:two")
+
+    with pytest.raises(EngineError, match=r"^redis-1 is not ready after 0.1 s \(loading\); .* invoke up$"):
+        serving.up(within=0.1)
+    assert ["image app:two"] == serving.world.done
+
+
+def test_error_of_a_release_command_is_told_and_not_what_comes_after_it(serving: Project) -> None:
+    """As with a library that says last where to read about it; all of it is in the report."""
+    serving.edit(
+        "worker", image="app:two", release_command=("sh", "-c", "echo DbError: away; echo see the docs; exit 1")
+    )
+
+    with pytest.raises(ServiceError, match=r"^DbError: away \(exit code 1, run "):
+        serving.up()
+    assert ["DbError: away", "see the docs"] == serving.report.details[-2:]

@@ -172,7 +172,7 @@ def test_service_that_is_no_longer_declared_is_removed() -> None:
     """An orphan does not stay behind."""
     found = replace(CONVERGED, replicas=(*CONVERGED.replicas, Replica("old", 1, "x", "running", {})))
 
-    assert ["remove old-1: no such service in docker-compose.yml"] == steps(found)
+    assert ["remove old-1: the Compose file declares no such service"] == steps(found)
 
 
 def test_service_that_does_not_run_on_this_engine_is_left_out() -> None:
@@ -225,7 +225,7 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
         (
             "worker",
             101,
-            "worker=101: at most 100, as many as the door has slots for (web/haproxy.cfg)",
+            "worker=101: at most 100, says x-twelfth.max-replicas; try worker=100",
         ),
         ("nobody", 2, "nobody=2: there is no service 'nobody'; there are redis, worker, web"),
     ],
@@ -233,7 +233,7 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
 def test_impossible_scale_is_refused_by_name(name: str, replicas: int, message: str) -> None:
     """The refusal says why and what to type."""
     with pytest.raises(MisuseError) as refused:
-        plan.scaled(STACK, name, replicas)
+        plan.scaled(replace(STACK, max_replicas=(("worker", 100),)), name, replicas)
 
     assert message == str(refused.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Service, Stack
+from twelfth.model.stack import Build, Service, Stack
 from twelfth.stack import status
 
 STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))
@@ -36,6 +37,17 @@ def test_stack_is_ready_when_every_replica_is() -> None:
         (Health(is_ready=False, output='{"error": "no key"}'), "no key"),
         (Health(is_ready=False, output="one\ntwo\n"), "two"),
         (Health(is_ready=True, output='{"error": "Redis is away"}'), "Redis is away"),
+        (Health(is_ready=False, output='{"error": "no key"}', command="curl http://x/y"), "no key"),
+        (
+            Health(
+                is_ready=False, output="curl: (22) error: 404", command="curl -f 'http://127.0.0.1:80/up?a=1' || exit 1"
+            ),
+            "its healthcheck asks /up?a=1: curl: (22) error: 404",
+        ),
+        (Health(is_ready=False, output="no pong", command="redis-cli ping"), "no pong"),
+        (Health(is_ready=False, output="no", command="curl -f http://127.0.0.1"), "no"),
+        (Health(is_ready=False, command="wget -q http://x/y"), "its healthcheck fails: wget -q http://x/y"),
+        (Health(is_ready=False), "its healthcheck fails"),
         (Health(is_ready=False, output="\x1b[31mred"), "\\x1b[31mred"),
     ],
 )
@@ -112,3 +124,29 @@ def test_engine_that_fails_is_told() -> None:
     """The replica is there all the same."""
     with pytest.raises(EngineError, match=r"^cannot ask redis-1$"):
         status.status(Away(STACK, World(replicas={"redis-1": REDIS})))
+
+
+DASHBOARD, API, DATA = (Service(name, "x") for name in ("dashboard", "api", "data"))
+BUILT = replace(API, build=Build(Path()))
+
+
+@pytest.mark.parametrize(
+    ("stack", "publishing", "expected"),
+    [
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD)), ("dashboard", "api", "data"), "api"),
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD)), ("dashboard", "data"), "dashboard"),
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD), door="data"), ("dashboard", "api", "data"), "data"),
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD), door="data"), ("dashboard", "api"), ""),
+        (Stack("p", Path(), (DATA, API, DASHBOARD), runs_from="data"), ("dashboard", "api", "data"), "data"),
+        (Stack("p", Path(), (), runs_from="api", door="dashboard"), ("dashboard", "api"), "dashboard"),
+        (Stack("p", Path(), ()), ("data",), "data"),
+        (Stack("p", Path(), (BUILT,)), (), ""),
+    ],
+)
+def test_door_is_the_one_that_is_named_or_that_runs_are_made_from(
+    stack: Stack, publishing: tuple[str, ...], expected: str
+) -> None:
+    """Or else the last to start, where several publish a port; a dashboard is none."""
+    found = Snapshot(tuple(Replica(name, 1, name, "running", {}, address=f"{name}:80") for name in publishing))
+
+    assert (expected and f"http://{expected}:80") == status.address(stack, found)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 @command()
-def console(c: Context, reason: str = "", release: str = "") -> None:
+def console(c: Context, reason: str = "", release: str = "", service: str = "") -> None:
     """Open a prompt of the service's own, with what it works on at hand."""
-    start_admin(c, Target(c, release), "console", reason=reason, tty=on_terminal())
+    start_admin(c, Target(c, release, service), "console", reason=reason, tty=on_terminal())
 
 
 def programs(directory: Path) -> Iterator[Path]:
@@ -34,8 +34,8 @@ def programs(directory: Path) -> Iterator[Path]:
 def program_command(path: Path) -> Command:
     """Return the command that runs a program; what follows `--` are its arguments."""
 
-    def body(c: Context, reason: str = "") -> None:
-        target = Target(c)
+    def body(c: Context, reason: str = "", service: str = "") -> None:
+        target = Target(c, service=service)
         try:
             start_admin(c, target, path.stem, *words_after_dashes(), reason=reason, tty=on_terminal())
         except Exit as ended:
@@ -57,8 +57,6 @@ def _first_line(path: Path) -> str:
 
 def _warn_of_another_release(target: Target) -> None:
     """Say so where the files here are not what runs: a program may be missing there, or be older."""
-    from twelfth.runs.source import built_service
-
-    serving, here = target.source.release, built_service(target.engine_to_deploy().stack).image
-    if not here.endswith(f":{serving}"):
+    serving, here = target.source.release, target.engine_to_deploy().stack.service(target.source.service)
+    if serving and here and here.build and not here.image.endswith(f":{serving}"):
         warn(f"the files here are not the release that runs, {serving}; to have them in it: invoke up")

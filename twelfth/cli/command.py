@@ -32,6 +32,7 @@ HELP = {
     "ready-within": "seconds that each new replica has to get ready",
     "reason": "kept in the record",
     "release": "a built release, or the one of several that run",
+    "service": "made from a container of this service",
     "wait": "seconds to wait for whoever changes the data now",
 }
 """What options are for that several commands have."""

@@ -18,7 +18,7 @@ def releases(c: Context, json: bool = False) -> None:
     from twelfth.cli import views
     from twelfth.stack.releases import releases
 
-    found = releases(Target(c).declared_engine)
+    found = releases(Target(c).engine_as_found)
     print(views.json_array(found) if json else views.releases(found))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     help={
         "detach": "print the id and leave it to itself",
         "node": "a machine of the swarm, by name or label",
-        "env": "NAME=VALUE instead of the worker's",
+        "env": "NAME=VALUE instead of the service's",
         "timeout": "seconds; then TERM, and KILL",
         "tty": "a terminal, the default where there is one",
         "no-tty": "no terminal, even where there is one",
@@ -35,11 +35,12 @@ def run(
     node: str = "",
     reason: str = "",
     release: str = "",
+    service: str = "",
     timeout: str = "",
     tty: bool = False,
     no_tty: bool = False,
 ) -> None:
-    """Run any command, given after --, in a new process made from the running worker."""
+    """Run any command, given after --, in a new process made from the container that serves."""
     from twelfth.runs import request
 
     terminal = request.terminal_wanted(tty=tty, no_tty=no_tty, detach=detach, there_is_one=on_terminal())
@@ -50,7 +51,7 @@ def run(
         "node": node,
     }
     command = request.command(words_after_dashes())
-    target = Target(c, release)
+    target = Target(c, release, service)
     if node:
         target.engine.refuse_node(node)
     start(c, target, command, detach=detach, tty=terminal, interactive=not detach, **asked)

@@ -76,7 +76,7 @@ def down(c: Context, volumes: bool = False, history: bool = False) -> None:
     """Stop and remove the stack; its data and the record of runs stay unless they are named."""
     from twelfth.stack import lifecycle
 
-    engine = Target(c).declared_engine
+    engine = Target(c).engine_as_found
     named = {"volumes": volumes, "history": history}
     if c.config.run.dry:
         print_plan(lifecycle.plan_down(engine, **named))
@@ -95,7 +95,7 @@ def status(c: Context, json: bool = False) -> None:
     from twelfth.cli import views
     from twelfth.stack.status import status
 
-    found = status(Target(c).declared_engine)
+    found = status(Target(c).engine_as_found)
     print(views.status_json(found) if json else views.status(found))
     if not found.ready:
         raise Exit(code=1)
@@ -137,7 +137,7 @@ def logs(
     if run:
         write_output(Target(c).engine.runs, run, follow=follow, **begin)
         return
-    engine = Target(c).declared_engine
+    engine = Target(c).engine_as_found
     replicas = replicas_of(engine.stack, require_up(engine), service or "")
     printed = {one.name: engine.logs(one, follow=follow, **begin) for one in replicas}
     for line in lines(printed, follow=follow, say=warn):

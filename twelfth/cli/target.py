@@ -14,7 +14,7 @@ from twelfth.engines import choose, preload
 from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError, NoWorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from invoke.context import Context
 
@@ -32,11 +32,11 @@ ASK_EVERY = 0.1
 class Target:
     """One stack on one engine, as one command sees it from its first step to its last."""
 
-    def __init__(self, c: Context, release: str = "") -> None:
-        """Take Invoke's context, which names the project's directory and the engine, and the release that is named."""
+    def __init__(self, c: Context, release: str = "", service: str = "") -> None:
+        """Take Invoke's context, which names the project's directory and the engine, and what was named of a source."""
         self.directory = Path(c.config.project.directory)
         self.engine_name: str = c.config.engine
-        self.release = release
+        self.release, self.service = release, service
         self._is_waiting = False
 
     @functools.cached_property
@@ -52,7 +52,7 @@ class Target:
         location = None if self.release else self.last
         if location and not location.is_current(self.directory, os.environ):
             try:
-                _ = self.declared
+                _ = self.named
             except MisuseError as error:
                 warn(f"{error}; going on with the stack that was brought up last, {location.project}")
             else:
@@ -61,13 +61,26 @@ class Target:
 
     @functools.cached_property
     def engine(self) -> Engine:
-        """Return the engine for what runs: where the stack was brought up last, no Compose file is read."""
-        return self._choose(self.location.stack(self.directory)) if self.location else self.declared_engine
+        """Return the engine for what runs: where the stack was brought up last, no Compose file is read.
+
+        Else of the files only names count, so that runs are made from what Compose made, too, whatever it honours.
+        """
+        if self.release:
+            return self.declared_engine
+        return self._choose(self.location.stack(self.directory) if self.location else self.named)
 
     @functools.cached_property
     def declared_engine(self) -> Engine:
         """Return the engine with the stack as the Compose file declares it."""
         return self._choose(self.declared)
+
+    @functools.cached_property
+    def engine_as_found(self) -> Engine:
+        """Return the engine for what is there, to show or to remove it; where not all is honoured, names are enough."""
+        try:
+            return self.declared_engine
+        except MisuseError:
+            return self._choose(self.named)
 
     def _choose(self, stack: Stack) -> Engine:
         """Return the engine; `auto` is the one where this very stack was brought up last: it never moves by itself."""
@@ -80,27 +93,39 @@ class Target:
             raise EngineError(f"the stack {stack.project} was up last on {last.engine}: {error}") from error
 
     @functools.cached_property
+    def named(self) -> Stack:
+        """Return what the Compose files name."""
+        from twelfth.stack.load import load_names
+
+        return self._read(load_names, self.directory, os.environ)
+
+    @functools.cached_property
     def declared(self) -> Stack:
         """Return the stack that the Compose file declares, of the release that was named or of none in particular."""
         from twelfth.stack.deploys import scaled_as_before
         from twelfth.stack.load import load_stack
 
-        with ThreadPoolExecutor(1) as pool:  # Compose takes as long to answer as the engine's client to be imported
-            stack = pool.submit(load_stack, self.directory, os.environ, self.release, warn)
+        return scaled_as_before(self._read(load_stack, self.directory, os.environ, self.release, warn))
+
+    def _read(self, load: Callable[..., Stack], *arguments: object) -> Stack:
+        """Return what is loaded; Compose takes as long to answer as the engine's client to be imported."""
+        with ThreadPoolExecutor(1) as pool:
+            stack = pool.submit(load, *arguments)
             preload(self.last.engine if self.last and self.engine_name == "auto" else self.engine_name)
-            return scaled_as_before(stack.result())
+            return stack.result()
 
     @functools.cached_property
     def source(self) -> Replica:
         """Return what runs are made from: a replica that serves, or the built release that was named."""
-        from twelfth.runs.source import choose_source
+        from twelfth.runs.source import choose_source, source_service
 
-        service = self.location.runs_from if self.location else ""
+        service = self.service or self.engine.stack.source or source_service(self.named).name
         while True:
             try:
                 source = choose_source(self.engine, self.release, service)
                 self.engine.runs.pin(source)
             except (IdentityError, NotUpError) as error:
+                _ = self.service and source_service(self.named, self.service)  # there may be no such service
                 self._wait_for_deploy(error)
             else:
                 return source

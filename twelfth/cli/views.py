@@ -39,10 +39,10 @@ def _service(row: ServiceStatus) -> tuple[str, ...]:
 
 
 def _answers(found: Status) -> str:
-    where = f"{found.address} is" if found.address else "it publishes no port, and is"
     if not found.ready:
-        return as_typed(f"{where} not ready: {found.why or 'it does not run'}")
-    return f"{found.address} answers" if found.address else f"{where} ready"
+        where = f"{found.address} is " if found.address else ""
+        return as_typed(f"{where}not ready: {found.why or 'it does not run'}")
+    return f"{found.address} answers" if found.address else "ready; it publishes no port"
 
 
 def _details(found: Status) -> tuple[str, ...]:

@@ -63,8 +63,33 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         networks=tuple(Network(name, **said) for name, said in found.get("networks", {}).items()),
         volumes=tuple(map(Volume, found.get("volumes", {}))),
         files=files,
-        nodes=found.get("x-swarm", {}).get("nodes", ()),
+        **_said_to_the_tool(found),
     )
+
+
+def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
+    """Return what the files name, which is all that a run needs of them: services without how they run.
+
+    Nothing that is not honoured is refused, but for what is said to this tool.
+    """
+    table: Table = {"x-twelfth": _tool, "x-swarm": _swarm}
+    top = Value("", {key: model.get(key) for key in table}, model, [])
+    said = top.read(table)
+    if top.refusals:
+        raise MisuseError("\n".join(f"{files[0].name}: {refusal}" for refusal in top.refusals))
+    declared = {name: each or {} for name, each in (model.get("services") or {}).items()}
+    services = {
+        name: Service(
+            name,
+            _untagged(each.get("image"), model, name) if "build" in each else each["image"],
+            build=Build(Path()) if "build" in each else None,
+            depends_on=tuple(set(each.get("depends_on") or ()) & set(declared)),
+            replicas=(each.get("deploy") or {}).get("replicas", 1),
+            local=Local(()) if "x-local" in each else None,
+        )
+        for name, each in declared.items()
+    }
+    return Stack(model["name"], files[0].parent, _in_start_order(services), files=files, **_said_to_the_tool(said))
 
 
 def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
@@ -83,8 +108,13 @@ def _service(name: str, at: Value) -> Service:
     tmpfs = (Mount("tmpfs", _clean(target)) for target in found.pop("tmpfs", ()))
     mounts = [*found.pop("volumes", ()), *found.pop("configs", ()), *tmpfs]
     if "build" in found:  # its release takes the place of a tag
-        found["image"] = _TAG.sub("", found.get("image") or f"{at.model.get('name')}-{name}")
+        found["image"] = _untagged(found.get("image"), at.model, name)
     return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts))
+
+
+def _untagged(image: str | None, model: Mapping[str, Any], service: str) -> str:
+    """Return the name of an image that is built, which is Compose's where the file has none."""
+    return _TAG.sub("", image or f"{model.get('name')}-{service}")
 
 
 def _build(at: Value) -> Build:
@@ -213,6 +243,35 @@ def _declared(table: Table) -> Reader:
     return read
 
 
+def _said_to_the_tool(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {"nodes": found.get("x-swarm", {}).get("nodes", ()), **found.get("x-twelfth", {})}
+
+
+def _tool(at: Value) -> dict[str, Any]:
+    """Return what is said to this tool; Compose has not looked at what is under an `x-` key."""
+    if not isinstance(at.value, dict):
+        at.refuse("", "must be a mapping; write runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}")
+        return {}
+    return {key.replace("-", "_"): value for key, value in at.read(_TOOL).items()}
+
+
+def _service_name(at: Value) -> str:
+    names = list(at.model["services"])
+    if at.value not in names:
+        at.refuse("", f"is {at.value}, and there is no such service; write one of {', '.join(names)}")
+    return str(at.value)
+
+
+def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
+    if not isinstance(at.value, dict) or not all(isinstance(most, int) for most in at.value.values()):
+        at.refuse("", "must be a mapping; write SERVICE: NUMBER")
+        return ()
+    for name, below in at.below():
+        if name not in at.model["services"]:
+            below.refuse("", f"is of no service; write one of {', '.join(at.model['services'])}")
+    return tuple(sorted(at.value.items()))
+
+
 _RESTART = "no|always|unless-stopped|on-failure(:[0-9]+)?"
 _LIMITS: Table = {"cpus": cast(float), "memory": cast(int), "pids": cast(int)}
 _PLACEMENT: Table = {"constraints": cast(tuple)}
@@ -275,6 +334,7 @@ _SERVICE: Table = {
     "x-release": _texts,
     "x-reload": _reload,
 }
+_TOOL: Table = {"runs-from": _service_name, "door": _service_name, "max-replicas": _max_replicas}
 _TOP: Table = {
     "x-swarm": _swarm,
     "name": as_is,
@@ -282,4 +342,5 @@ _TOP: Table = {
     "networks": _declared({"name": None, "internal": as_is}),
     "volumes": _declared({"name": None}),
     "configs": _declared({"name": None, "file": as_is}),
+    "x-twelfth": _tool,
 }

@@ -27,8 +27,8 @@ def choose(name: str, stack: Stack) -> Engine:
     """Return the engine of that name, ready to be used.
 
     `auto` is the engine where this stack is up, else local where it was up and its data is, else docker where a daemon
-    answers within a second, else local.
-    Raises `MisuseError` for a name that is none, `EngineError` where the named engine is not there.
+    answers within a second, else local, if anything of the stack could run there.
+    Raises `MisuseError` for a name that is none, `EngineError` where the engine is not there.
     """
     if name not in (*NAMES, "auto"):
         raise MisuseError(f"engine {name!r} is not known; INVOKE_ENGINE is one of auto, {', '.join(NAMES)}")
@@ -43,7 +43,12 @@ def choose(name: str, stack: Stack) -> Engine:
 def _where_it_is_up(stack: Stack) -> Engine:
     local, docker = _make("local", stack), _make("docker", stack)
     left = local.observe().replicas
-    if _is_up(left) or docker.why_unavailable():
+    if _is_up(left):
+        return local
+    if why := docker.why_unavailable():
+        if stack.services and not left and not any(map(local.runs_here, stack.services)):
+            hint = f"start it: no service of {stack.project} says under x-local how it runs without containers"
+            raise EngineError(f"{why.partition(';')[0]}; {hint}")
         return local
     swarm = _make("swarm", stack)
     if not swarm.why_unavailable() and _is_up(swarm.observe().replicas):

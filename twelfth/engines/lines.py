@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+_ERROR = re.compile(r"\[?[\w.]*(error|exception|fatal|panic)\b.*", re.IGNORECASE)
+_WORDS = re.compile(r".*[^\W\d_]{2}.*")
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -21,3 +25,14 @@ def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield lines as they are completed; each ends with a newline, the last one too."""
     return (line if line.endswith(b"\n") else line + b"\n" for line in lines(pieces))
+
+
+def telling(found: Sequence[str]) -> str:
+    """Return the last line that begins as an error does, else the last that has a word, "" where none has.
+
+    So what comes after an error, such as where to read about it, is not taken for why a program failed.
+    """
+    for pattern in (_ERROR, _WORDS):
+        if found := [line for line in found if pattern.fullmatch(line)]:
+            return found[-1].strip()
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,11 @@ class Replica:
         return f"{self.service}-{self.number}"
 
     @property
+    def version(self) -> str:
+        """Return the release, or where none is known the beginning of the image's id."""
+        return self.release or self.image[: len("sha256:") + 12]
+
+    @property
     def is_running(self) -> bool:
         """Return whether its process runs now."""
         return self.state in {"running", "starting"}
@@ -74,25 +80,28 @@ class Snapshot:
         """Return the replicas of one service, by number."""
         return tuple(sorted((one for one in self.replicas if one.service == service), key=lambda one: one.number))
 
-    @property
-    def address(self) -> str:
-        """Return `host:port` of the door that a replica publishes now, or an empty string."""
-        return next((one.address for one in self.replicas if one.is_running and one.address), "")
-
 
 def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the sorted names of what differs between two recipes, as far as both are known."""
-    names = sorted(wanted.keys() | found.keys())
+    """Return the sorted names of what differs between two recipes, as far as both are known.
+
+    Where the rest of a kind is not known (`environment`), only what is wanted of it by name counts.
+    """
+    names = [name for name in sorted(wanted.keys() | found.keys()) if name in wanted or _kind(name) not in wanted]
     known = [name for name in names if UNKNOWN not in (wanted.get(name), found.get(name))]
     return tuple(name for name in known if wanted.get(name) != found.get(name))
 
 
+def _kind(name: str) -> str:
+    return name.partition(".")[0]
+
+
 @dataclass(frozen=True)
 class Health:
-    """What a replica's own healthcheck says: whether it is ready, and what the check printed."""
+    """What a replica's own healthcheck says: whether it is ready, what the check printed, and which command it is."""
 
     is_ready: bool
     output: str = ""
+    command: str = ""
 
     @property
     def details(self) -> dict[str, Any]:
@@ -105,5 +114,17 @@ class Health:
 
     @property
     def reason(self) -> str:
-        """Return why it is not ready, as the check says: the `error` of its JSON, else its last line."""
-        return str(self.details.get("error") or "") or (self.output.strip().splitlines() or [""])[-1]
+        """Return why it is not ready, as the check says: the `error` of its JSON, else its last line.
+
+        With that comes the path that the check asks for; one that says nothing is named itself.
+        """
+        if error := self.details.get("error"):
+            return str(error)
+        last = (self.output.strip().splitlines() or [""])[-1]
+        if not last:
+            return f"its healthcheck fails: {self.command}" if self.command else ""
+        asked = _PATH.search(self.command)
+        return f"its healthcheck asks {asked[1]}: {last}" if asked else last
+
+
+_PATH = re.compile(r"https?://[^/\s'\"]+(/[^\s'\"|;)]*)")

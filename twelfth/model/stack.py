@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 
@@ -162,7 +163,11 @@ class Volume:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything that a project's Compose files declare, services in the order in which they start."""
+    """Everything that a project's Compose files declare, services in the order in which they start.
+
+    `runs_from`, `door` and `max_replicas` are what `x-twelfth` says: the service that runs are made from, the one that
+    visitors are sent to, and the most replicas of a service; see `source` and `door_of` for where it says nothing.
+    """
 
     project: str
     directory: Path
@@ -172,6 +177,30 @@ class Stack:
     files: tuple[Path, ...] = ()
     nodes: Pairs = ()
     """Where the daemons of a Swarm's nodes are reached, by the nodes' names (`x-swarm.nodes`)."""
+    runs_from: str = ""
+    door: str = ""
+    max_replicas: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Return the service that runs are made from, "" where it could be any of several (`candidates`)."""
+        only = self.candidates[0] if len(self.candidates) == 1 else ""
+        return self.runs_from or only
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Return the services that runs can be made from where none is named: those that are built, else all."""
+        built = tuple(service.name for service in self.services if service.build)
+        return built or tuple(service.name for service in self.services)
+
+    def door_of(self, publishing: Collection[str]) -> str:
+        """Return which of the services that publish a port visitors are sent to, "" for none.
+
+        Where none is named it is the one that runs are made from, else the last to start: what is in front of others
+        depends on them.
+        """
+        order = (self.source, *(service.name for service in reversed(self.services)), *sorted(publishing))
+        return self.door or next((name for name in order if name in publishing), "")
 
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""
@@ -180,6 +209,15 @@ class Stack:
     def with_service(self, service: Service) -> Stack:
         """Return the stack with a service in place of the one of its name."""
         return replace(self, services=tuple(service if each.name == service.name else each for each in self.services))
+
+    def dependencies(self, service: Service) -> tuple[Service, ...]:
+        """Return what a service depends on, and what that does, in the order in which they start."""
+        found, ahead = set[str](), [*service.depends_on]
+        while ahead:
+            if (name := ahead.pop()) not in found and (other := self.service(name)):
+                found.add(name)
+                ahead += other.depends_on
+        return tuple(each for each in self.services if each.name in found)
 
     def networks_to_dependants(self, service: Service) -> tuple[str, ...]:
         """Return the networks of a service on which one that depends on it is, too: there it is looked for."""

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 def choose_source(engine: Engine, release: str = "", service: str = "") -> Replica:
     """Return what a run is made from: a running worker, or where none runs the built release that is named.
 
-    `service` is the one that runs are made from, by default the one that the stack builds. Raises `NoWorkerError` where
-    no worker runs and no release is named, and `IdentityError` where workers of different releases run and none is
-    named, or those of one release are not made alike.
+    `service` is the one that is named, by default the one that runs of this stack are made from. Raises `MisuseError`
+    where that could be any of several, `NoWorkerError` where no worker runs and no release is named, and
+    `IdentityError` where workers of different releases run and none is named, or those of one are not made alike.
     """
-    service = service or built_service(engine.stack).name
+    service = service or source_service(engine.stack).name
     found = sorted(engine.replicas(service), key=lambda each: each.number)
     running = [each for each in found if each.serves and release in ("", each.release)]
     if release and not running:
-        return from_release(engine.stack, release)
+        return from_release(engine.stack, release, service)
     if not running:
         raise NoWorkerError(f"no {service} is running to make the run from; try: invoke up")
     if len({each.release or each.image for each in running}) > 1:
-        names = ", ".join(f"{each.name} is {each.release or each.image}" for each in running)
+        names = ", ".join(f"{each.name} is {each.version}" for each in running)
         raise IdentityError(f"the workers disagree about the release: {names}; choose: --release ID")
     _refuse_differences(running)
     return running[0]
@@ -44,16 +44,24 @@ def _refuse_differences(running: Sequence[Replica]) -> None:
             raise IdentityError(f"{first.name} and {other.name} differ in {names}; finish it: invoke up")
 
 
-def from_release(stack: Stack, release: str = "") -> Replica:
-    """Return what a worker of a built release would be, where none needs to run: the stack's own configuration."""
-    service = built_service(stack)
-    release = release or service.image.rpartition(":")[2]
-    return Replica(service.name, 0, "", "not running", {}, release=release, image=service.image)
+def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
+    """Return what a worker of a built release would be, where none needs to run: the stack's own configuration.
+
+    A service that is not built has none: its worker would be of its image. Raises `MisuseError` where one is named.
+    """
+    found = source_service(stack, service)
+    if release and not found.build:
+        raise MisuseError(f"{found.name} is not built, so it has no release {release}; repeat it without --release")
+    release = release or (found.image.rpartition(":")[2] if found.build else "")
+    return Replica(found.name, 0, "", "not running", {}, release=release, image=found.image)
 
 
-def built_service(stack: Stack) -> Service:
-    """Return the service that the stack builds: its release is what runs are made from."""
-    service = next((each for each in stack.services if each.build), None)
-    if service is None:
-        raise MisuseError("no service is built, so there is no release to run from; give one a build")
-    return service
+def source_service(stack: Stack, name: str = "") -> Service:
+    """Return the service that is named, or else the one that runs are made from; raises `MisuseError` for none."""
+    wanted = name or stack.source
+    if not wanted:
+        names, how = ", ".join(stack.candidates), "--service NAME, or x-twelfth: {runs-from: NAME} in the Compose file"
+        raise MisuseError(f"runs can be made from {names}; say which: {how}")
+    if found := stack.service(wanted):
+        return found
+    raise MisuseError(f"there is no service {wanted}; there are {', '.join(each.name for each in stack.services)}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import deque
 from typing import TYPE_CHECKING
 
-from twelfth.engines.lines import whole_lines
+from twelfth.engines.lines import telling, whole_lines
 from twelfth.runs import terminal
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from twelfth.model.run import RunRequest
 
 
+TOLD = 20
+"""Lines before the end of a run that failed that may tell why."""
+
 KEPT = 50
 """How many records of ended runs are kept."""
 
@@ -24,7 +28,8 @@ def describe(engine: Engine, wanted: RunRequest) -> str:
     """Return as a diff how the run would differ from what it is made from: the command, the rest by name only."""
     replica = wanted.replica
     theirs = shlex.join(json.loads(replica.recipe.get("command", "[]")))
-    lines = [f"--- {replica.name}", f"+++ run on {engine.name}, release {replica.release or replica.image}"]
+    kind = "release" if replica.release else "image"
+    lines = [f"--- {replica.name}", f"+++ run on {engine.name}, {kind} {replica.version}"]
     lines += [f"~ {name}" for name in engine.runs.differences(wanted)]
     lines += [f"- {theirs}"] if theirs else []
     lines += [f"+ {shlex.join(wanted.command)}"]
@@ -46,21 +51,22 @@ def start_attached(engine: Engine, wanted: RunRequest, streams: tuple[int, int] 
 
 
 def run_with_report(engine: Engine, wanted: RunRequest, say: Callable[[str], None]) -> tuple[int, str]:
-    """Do a run without input, reporting each line that it prints; return its exit code and its last line.
+    """Do a run without input, reporting each line that it prints; return its exit code and the line that tells most.
 
-    The last line of one that failed is not reported: it is why, and for whoever is told of the failure.
+    Where that of one that failed is its last, it is not reported: it is for whoever is told of the failure.
     """
     session = engine.runs.start(wanted)
-    last = ""
+    lines: deque[str] = deque(maxlen=TOLD)
     for text in printed_lines(data for _, data in session.output()):
-        if last:
-            say(last)
-        last = text
+        if lines:
+            say(lines[-1])
+        lines.append(text)
     code = session.wait()
-    if last and not code:
-        say(last)
+    why = telling(lines)
+    if lines and not (code and lines[-1].strip() == why):
+        say(lines[-1])
     engine.runs.prune(KEPT)
-    return code, last.strip()
+    return code, why
 
 
 def printed_lines(pieces: Iterable[bytes]) -> Iterator[str]:

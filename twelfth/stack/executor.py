@@ -14,7 +14,7 @@ from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import READY_WITHIN, wait_until_ready
+from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
 from twelfth.stack.steps import (
     AdmitReplica,
     CreateReplica,
@@ -32,6 +32,7 @@ from twelfth.stack.steps import (
     ScaleService,
     StopRun,
 )
+from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,13 +109,28 @@ class _Executor:
             case RemoveService(name):
                 engine.remove_service(name)
 
+    def wait_for_dependencies(self, service: Service) -> None:
+        """Return when all that a service depends on is ready; raises `EngineError` where that takes too long."""
+        needed = (each.name for each in self.engine.stack.dependencies(service))
+        try:
+            for replica in (each for name in needed for each in self.engine.replicas(name)):
+                if replica.serves and replica.health != HEALTHY:
+                    wait_until_ready(self.engine, replica, self.within)
+        except EngineError as error:
+            then = f"the release command of {service.name} needs it and was not run; fix that, then: invoke up"
+            raise EngineError(f"{error}; {then}") from error
+
     def run_release_command(self, service: Service) -> None:
-        """Run a service's release command; raises `ServiceError` with its last words where it fails."""
-        source = from_release(self.engine.stack)
+        """Run a service's release command when all that it depends on is ready.
+
+        Raises `ServiceError` where it fails, with the last of its words that tell why.
+        """
+        self.wait_for_dependencies(service)
+        source = from_release(self.engine.stack, service=service.name)
         wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
-        code, last = run_with_report(self.engine, wanted, self.report.detail)
+        code, said = run_with_report(self.engine, wanted, self.report.detail)
         if code:
-            why = last or "it said nothing"
+            why = printable(said) or "it said nothing"
             raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on")
 
 

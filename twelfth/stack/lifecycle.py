@@ -15,7 +15,7 @@ from twelfth.stack.location import forget, remember
 from twelfth.stack.lock import hold_lock
 from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
 from twelfth.stack.releases import plan_prune
-from twelfth.stack.status import url
+from twelfth.stack.status import address
 from twelfth.stack.steps import EnsureImage
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def plan_up(engine: Engine) -> tuple[Step, ...]:
 
 
 def _plan(engine: Engine, found: Snapshot) -> tuple[Step, ...]:
+    preflight.refuse_idle(engine)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as all the rest
         unready = pool.submit(_unready, engine, found)
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
@@ -93,7 +94,7 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         if steps:
             _prune(engine, report)
         _wait_for_all(engine, found, within)
-        return url(found.address)
+        return address(engine.stack, found)
 
 
 def _prune(engine: Engine, report: Report) -> None:

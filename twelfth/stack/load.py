@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twelfth.compose import config, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import with_release
-from twelfth.release import digest, files
+from twelfth.release import combined, digest, files
 from twelfth.stack import plan
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ def load_stack(
     return with_release(stack, release) if release else stack
 
 
+def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
+    """Return what a directory's Compose files name, whatever else is in them: enough for runs from what serves."""
+    found = config.read(directory, environment, lambda _: None)
+    return services.names(found.model, found.files)
+
+
 def load_current_release(directory: Path, environment: Mapping[str, str], warn: Warn = lambda _: None) -> Stack:
     """Return the stack that a directory declares, of the release that its files make; see `load_stack`."""
     return of_current_release(load_stack(directory, environment, warn=warn))
@@ -42,8 +48,9 @@ def load_current_release(directory: Path, environment: Mapping[str, str], warn: 
 
 def of_current_release(stack: Stack) -> Stack:
     """Return a stack of no release in particular, of the one that its files make."""
-    build = next((service.build for service in stack.services if service.build), None)
-    return with_release(stack, digest(files(build.context), build)) if build else stack
+    builds = [service.build for service in stack.services if service.build]
+    contents = {build.context: files(build.context) for build in builds}
+    return with_release(stack, combined(digest(contents[one.context], one) for one in builds)) if builds else stack
 
 
 def require_release(engine: Engine, release: str) -> None:

@@ -25,13 +25,17 @@ FILE = Path(".twelfth") / "stack.json"
 
 @dataclass(frozen=True)
 class Location:
-    """A project and its engine, which service its runs are made from, and what its name was made from."""
+    """A project and its engine, what its name was made from, which service its runs are made from, which is its door.
+
+    Both are empty where there is none, or no certain one.
+    """
 
     project: str
     engine: str
     runs_from: str
     inputs: dict[str, str]
     nodes: dict[str, str] = field(default_factory=dict)
+    door: str = ""
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
         """Return whether nothing has changed that decides the project's name."""
@@ -39,18 +43,18 @@ class Location:
         return self.inputs == _inputs(directory, files, environment)
 
     def stack(self, directory: Path) -> Stack:
-        """Return as much of the stack as is known without its Compose file: whose it is."""
-        return Stack(self.project, directory, (), nodes=tuple(sorted(self.nodes.items())))
+        """Return as much of the stack as is known without its Compose file."""
+        nodes = tuple(sorted(self.nodes.items()))
+        return Stack(self.project, directory, (), nodes=nodes, runs_from=self.runs_from, door=self.door)
 
 
 def remember(engine: Engine) -> None:
     """Write where the stack is; raises `EngineError` where that cannot be written."""
     stack = engine.stack
-    built = next((service.name for service in stack.services if service.build), "")
+    door = stack.door_of([service.name for service in stack.services if engine.host_ports(service)])
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
-    location = Location(
-        stack.project, engine.name, built, _inputs(stack.directory, names, os.environ), dict(stack.nodes)
-    )
+    inputs = _inputs(stack.directory, names, os.environ)
+    location = Location(stack.project, engine.name, stack.source, inputs, dict(stack.nodes), door)
     path = stack.directory / FILE
     with disk_errors(path, REPEAT):
         path.parent.mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from twelfth.engines.disk_errors import REPEAT, disk_errors
+from twelfth.engines.own_directory import make_own_directory
 from twelfth.errors import BusyError
 from twelfth.operator import operator
 
@@ -27,7 +28,7 @@ def hold_lock(stack: Stack, what: str) -> Iterator[None]:
     """
     path = _path(stack)
     with disk_errors(path, REPEAT):
-        path.parent.mkdir(exist_ok=True)
+        make_own_directory(path.parent)
         file = path.open("a+", encoding="utf-8")
     with file:
         try:

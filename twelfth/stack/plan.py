@@ -27,7 +27,7 @@ from twelfth.stack.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
@@ -57,11 +57,11 @@ def up(
         for one in wanted
         if (command := _release_command(one, found, recipes[one.name], rolls[one.name], unready.get(one.name)))
     ]
-    needed = _needed(wanted, found, [command.service.name for command in commands])
+    needed = _needed(stack, found, [command.service for command in commands])
     return (
         *_images(wanted, found),
         *_create_missing(stack, found),
-        *(step for name in needed for step in rolls.pop(name)),
+        *(step for name in needed for step in rolls.pop(name, ())),
         *commands,
         *_remove_unwanted(wanted, found, whole=whole),
         *_recreate_networks(stack, found, recreated, whole=whole),
@@ -113,10 +113,6 @@ def scale(service: Service, found: Snapshot, *, whole: bool = False) -> tuple[St
     )
 
 
-MOST = 100
-"""How many replicas a service can have: `server-template` in web/haproxy.cfg."""
-
-
 def scaled(stack: Stack, name: str, replicas: int) -> Service:
     """Return the service with that many replicas.
 
@@ -129,8 +125,8 @@ def scaled(stack: Stack, name: str, replicas: int) -> Service:
         raise MisuseError(f"{name}={replicas}: there is no service {name!r}; there are {names}")
     if replicas < 1:
         raise MisuseError(f"{name}={replicas}: at least 1; to stop the stack: invoke down")
-    if replicas > MOST:
-        raise MisuseError(f"{name}={replicas}: at most {MOST}, as many as the door has slots for (web/haproxy.cfg)")
+    if replicas > (most := dict(stack.max_replicas).get(name, replicas)):
+        raise MisuseError(f"{name}={replicas}: at most {most}, says x-twelfth.max-replicas; try {name}={most}")
     if replicas > 1 and (why := service.why_single):
         raise MisuseError(f"{name}={replicas}: {name} {why}, so there can be only one; try {name}=1")
     return replace(service, replicas=replicas)
@@ -162,7 +158,7 @@ def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str]
 def _remove_unwanted(wanted: list[Service], found: Snapshot, *, whole: bool) -> Iterator[Step]:
     names = {service.name for service in wanted}
     unwanted = [replica for replica in found.replicas if replica.service not in names]
-    return remove(unwanted, "no such service in docker-compose.yml", whole=whole)
+    return remove(unwanted, "the Compose file declares no such service", whole=whole)
 
 
 def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str], *, whole: bool) -> Iterator[Step]:
@@ -182,16 +178,11 @@ def _differs(network: Network, declared: tuple[Network, ...]) -> bool:
     return any(network.name == other.name and network != other for other in declared)
 
 
-def _needed(wanted: list[Service], found: Snapshot, names: Collection[str]) -> list[str]:
+def _needed(stack: Stack, found: Snapshot, services: Iterable[Service]) -> list[str]:
     """Return what the release commands of some services need and what does not serve yet: what these depend on."""
-    on = {service.name: service.depends_on for service in wanted}
-    needed: set[str] = set()
-    ahead = [name for service in names for name in on[service]]
-    while ahead:
-        if (name := ahead.pop()) in on and name not in needed:
-            needed.add(name)
-            ahead += on[name]
-    return [name for name in on if name in needed and not any(each.serves for each in found.of(name))]
+    needed = {other.name for service in services for other in stack.dependencies(service)}
+    serving = {replica.service for replica in found.replicas if replica.serves}
+    return [each.name for each in stack.services if each.name in needed - serving]
 
 
 def _release_command(

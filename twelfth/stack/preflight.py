@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import time
 from typing import TYPE_CHECKING, cast
 
 from twelfth.engines import tcp
-from twelfth.errors import BusyError, MisuseError
+from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.stack.deploys import note_accepted, read_deploys
 from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, ReplaceReplica
 
@@ -17,8 +19,17 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine, ReplicaEngine
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Snapshot
+    from twelfth.model.stack import Stack
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
+
+
+def refuse_idle(engine: Engine) -> None:
+    """Raise `EngineError` where no service of the stack runs on this engine: there is nothing to bring up."""
+    if not any(map(engine.runs_here, engine.stack.services)):
+        why = "no service says under x-local how it runs without containers"
+        hint = "add that, or have containers: INVOKE_ENGINE=docker invoke up"
+        raise EngineError(f"nothing of {engine.stack.project} runs on {engine.name}: {why}; {hint}")
 
 
 def refuse_losses(engine: Engine, *, accepts: bool) -> None:
@@ -69,8 +80,17 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -
     services = {step.service.name: step.service for step in steps if isinstance(step, CreateReplica | ReplaceReplica)}
     for port in (port for service in services.values() for port in engine.host_ports(service)):
         if f"port.{port.published}" not in own and (why := tcp.why_taken(port.host, port.published)):
-            hint = f"stop what listens there, or: PORT={port.published + 1} invoke up"
+            hint = f"stop what listens there, or {_another_port(engine.stack, port.published)}"
             raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
+
+
+def _another_port(stack: Stack, taken: int) -> str:
+    """Return how to publish another port: by the variable of the Compose files that gives this one, else by them."""
+    text = "".join(path.read_text("utf-8", errors="replace") for path in stack.files if path.is_file())
+    for name, default in re.findall(r"\$\{(\w+)(?::?-(\d+))?\}", text):
+        if os.environ.get(name, default) == str(taken):
+            return f"have another: {name}={taken + 1} invoke up"
+    return "publish another in the Compose file, then: invoke up"
 
 
 def refuse_configuration(engine: Engine, steps: Iterable[Step]) -> None:

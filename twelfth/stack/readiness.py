@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from twelfth.engines.lines import telling
 from twelfth.errors import EngineError, NoLogError
 from twelfth.stack.logs import last_lines
 from twelfth.stack.text import printable
@@ -48,7 +49,7 @@ def _refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) 
         return
     words: list[str] = []
     with suppress(NoLogError):
-        words = [line.rstrip() for line in last_lines(engine, replica) if line.strip()]
-    last = f": {words[-1]}" if words else ""
+        words = last_lines(engine, replica)
+    last = f": {why}" if (why := telling(words)) else ""
     state = "ended and was started again" if has_ended else f"is {replica.state}"
     raise EngineError(f"{replica.name} {state}{last}")

@@ -102,7 +102,7 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
     return Status(
         project=stack.project,
         engine=engine,
-        address=url(snapshot.address),
+        address=address(stack, snapshot),
         ready=bool(healths) and not why,
         why=printable(why),
         release=_joined(one.release for one in snapshot.replicas),
@@ -154,9 +154,15 @@ def require_up(engine: Engine) -> Snapshot:
 
 def require_address(engine: Engine) -> str:
     """Return the URL where the stack answers; raises `NotUpError` where nothing that runs publishes a port."""
-    if address := require_up(engine).address:
-        return url(address)
+    if found := address(engine.stack, require_up(engine)):
+        return found
     raise NotUpError(f"nothing of {engine.stack.project} that runs answers visitors; see: invoke status")
+
+
+def address(stack: Stack, found: Snapshot) -> str:
+    """Return the URL where a stack's visitors are answered now, "" where nothing that runs publishes a port."""
+    published = {one.service: one.address for one in found.replicas if one.is_running and one.address}
+    return url(published.get(stack.door_of(published), ""))
 
 
 def url(address: str) -> str:

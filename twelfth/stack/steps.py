@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from twelfth.stack.text import printable
+
 if TYPE_CHECKING:
     from twelfth.model.release import BuiltRelease
     from twelfth.model.run import Run
@@ -176,4 +178,4 @@ class RunReleaseCommand(Step):
     @property
     def what(self) -> str:
         """Return `run COMMAND`."""
-        return f"run {shlex.join(self.service.release_command)}"
+        return f"run {printable(shlex.join(self.service.release_command))}"

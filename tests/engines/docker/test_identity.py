@@ -58,6 +58,15 @@ def test_run_that_would_differ_is_told_by_name(path: str, value: object, name: s
     assert (name,) == identity.unasked(inspected(), changed(as_asked(), path, value), REQUEST)
 
 
+def test_volume_that_each_container_has_for_itself_is_no_difference() -> None:
+    """As an image declares it: its name is chance; one that was asked for by name is the same for both."""
+    own, other = ({"Type": "volume", "Name": name * 64, "Destination": "/cache"} for name in "ab")
+    worker = inspected(Mounts=[*inspected()["Mounts"], own])
+
+    assert () == identity.unasked(worker, as_asked(Mounts=[*as_asked()["Mounts"], other]), REQUEST)
+    assert ("config./etc/a", "volume./data") == identity.unasked(worker, as_asked(Mounts=[other]), REQUEST)
+
+
 @pytest.mark.parametrize(
     ("env", "names"),
     [

@@ -21,6 +21,18 @@ def test_container_that_was_made_as_wanted_shows_no_difference() -> None:
     assert () == differences(wanted, recipe.found_recipe(inspected()))
 
 
+def test_what_an_image_that_is_not_here_says_is_not_held_against_a_container() -> None:
+    """Before it is built only that it is another is known, and what the service itself says otherwise."""
+    found = recipe.found_recipe(inspected())
+    unbuilt = replace(WORKER, image="app:new")
+    changed = replace(unbuilt, environment=(("HOST_REDIS", "else"),))
+
+    assert ("image",) == differences(recipe.wanted_recipe(STACK, unbuilt, None, {"/etc/a": "d1"}), found)
+    assert ("environment.HOST_REDIS", "image") == differences(
+        recipe.wanted_recipe(STACK, changed, None, {"/etc/a": "d1"}), found
+    )
+
+
 def test_log_is_the_daemons_business_until_it_is_declared() -> None:
     """What it keeps by itself is not held against a container; what is declared is."""
     found = inspected()

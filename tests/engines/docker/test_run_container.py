@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engines.docker.values import REPLICA, REQUEST, inspected
-from twelfth.engines.docker import run_container
+from twelfth.engines.docker import identity, run_container
 from twelfth.model.run import RunRequest
 
 
@@ -44,8 +46,13 @@ def test_no_value_of_an_override_is_in_the_record() -> None:
     assert '["TOKEN"]' == labels["twelfth.run.overrides"]
 
 
-def test_time_limit_is_kept_inside_the_container() -> None:
-    """The first program is timeout of coreutils, so the limit needs no client."""
-    limited = RunRequest("a", ("sleep", "9"), REPLICA, timeout=1.5)
+@pytest.mark.parametrize("own", [None, [], ["python3"]])
+def test_time_limit_is_kept_inside_the_container_around_the_entrypoint(own: list[str] | None) -> None:
+    """The first program is `timeout`, so the limit needs no client; it is no difference from the worker."""
+    limited, worker = RunRequest("a", ("sleep", "9"), REPLICA, timeout=1.5), inspected()
+    worker["Config"]["Entrypoint"] = own
+    made = run_container.body(worker, limited)
 
-    assert ["timeout", "--kill-after=3", "1.5", "sleep", "9"] == run_container.body(inspected(), limited)["Cmd"]
+    assert ["timeout", "-k", "3", "1.5", *(own or [])] == made["Entrypoint"]
+    assert ["sleep", "9"] == made["Cmd"]
+    assert () == identity.unasked(worker, run_container.planned(worker, limited), limited)

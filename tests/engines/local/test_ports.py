@@ -16,6 +16,7 @@ from twelfth.engines.local.engine import Local
 from twelfth.model.stack import Local as LocalSettings
 from twelfth.model.stack import Service, Stack
 from twelfth.stack import lifecycle
+from twelfth.stack.status import address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ def test_replicas_without_a_public_port_have_each_their_own(tmp_path: Path) -> N
         port = engine.ports.port("app")
         assert 3 == len({port, *(spec["port"] for spec in specs)})
         assert tcp.answers("127.0.0.1", port)
-        assert "" == engine.observe().address
+        assert "" == address(engine.stack, engine.observe())
 
         changed = replace(service, local=replace(local, environment=(("A", "1"),)))
         again = Local(Stack("p", tmp_path, (changed,)))

@@ -86,26 +86,30 @@ class DaemonEngine(Engine):
                 self.api.remove_volume(name)
 
     def releases(self) -> tuple[BuiltRelease, ...]:
-        """Return the images of the service that the stack builds."""
+        """Return the images of the first service that the stack builds."""
+        first = next(iter(self._repositories), "")
         with docker_errors():
-            found = self.api.images(self._repository) if self._repository else []
-        built = [one for each in found for one in snapshot.releases(each, self._repository)]
+            found = self.api.images(first) if first else []
+        built = [one for each in found for one in snapshot.releases(each, first)]
         return tuple(sorted(built, key=lambda each: each.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
-        """Remove an image that no container was made from, ended runs apart: their records need none."""
-        image = f"{self._repository}:{release}"
-        with docker_errors(), gone_is_fine():
-            users = self.api.containers(all=True, filters={"ancestor": image})
+        """Remove images that no container was made from, ended runs apart: their records need none."""
+        names = [f"{repository}:{release}" for repository in self._repositories]
+        with docker_errors():
+            users = [each for image in names for each in self.api.containers(all=True, filters={"ancestor": image})]
             if not all(snapshot.is_ended_run(each) for each in users):
                 return False
-            self.api.remove_image(image, force=True)
+            for image in names:
+                with gone_is_fine():
+                    self.api.remove_image(image, force=True)
         return True
 
     @property
-    def _repository(self) -> str:
-        """Return the name of the image that the stack builds, without its tag."""
-        return next((each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build), "")
+    def _repositories(self) -> tuple[str, ...]:
+        """Return the names of the images that the stack builds, without their tags."""
+        names = (each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build)
+        return tuple(dict.fromkeys(names))
 
     @property
     def _network_labels(self) -> dict[str, str]:

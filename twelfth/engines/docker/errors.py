@@ -99,11 +99,11 @@ def advice(text: str) -> str:
 
 HINTS = (
     (("no space left",), "free some (docker system df), then: invoke up"),
-    (("already allocated", "address already in use"), "stop what listens there, or name another: PORT=8001 invoke up"),
+    (("already allocated", "address already in use"), "stop what listens there, or publish another, then: invoke up"),
     (("No such image",), "invoke up builds it"),
     (
         ("pull", "registry", "lookup", "dial tcp", "manifest"),
-        "with no registry: export $(.ci/base-images), which names others; or: INVOKE_ENGINE=local invoke up",
+        "with no registry, name images that are here (docker images); or without any: INVOKE_ENGINE=local invoke up",
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.errors import docker_errors
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.model.snapshot import Replica
+
+
+SHELL = ["/bin/sh", "-c"]
 
 
 def check_health(api: docker.APIClient, replica: Replica) -> Health:
@@ -27,10 +31,15 @@ def check_health(api: docker.APIClient, replica: Replica) -> Health:
             code = api.exec_inspect(check)["ExitCode"]
     except BusyError as error:  # it ended just now
         return Health(is_ready=False, output=str(error))
-    return Health(code == 0, output.decode(errors="replace").strip())
+    return Health(code == 0, output.decode(errors="replace").strip(), _shown(command))
+
+
+def _shown(command: list[str]) -> str:
+    """Return a check as its author would know it again: a shell's is its script."""
+    return command[-1] if command[:2] == SHELL else shlex.join(command)
 
 
 def check_command(replica: Replica) -> list[str]:
     """Return the command of a replica's healthcheck, as the daemon would run it; empty where it has none."""
     kind, *words = json.loads(replica.recipe.get("healthcheck") or "{}").get("Test") or ["NONE"]
-    return {"CMD": words, "CMD-SHELL": ["/bin/sh", "-c", *words]}.get(kind, [])
+    return {"CMD": words, "CMD-SHELL": [*SHELL, *words]}.get(kind, [])

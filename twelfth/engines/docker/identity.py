@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.run_container import JOINED, NAMESPACE, own_settings
+from twelfth.engines.docker.run_container import JOINED, NAMESPACE, entrypoint, own_settings
 from twelfth.model import snapshot
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]
     identifying = {f"environment.{name}" for name, _ in request.identifying_environment}
     found = snapshot.differences(found_recipe(worker), found_recipe(run))
     settings = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))
-    return settings + _outside_recipe(worker, run, own_settings(request))
+    asked = worker["Config"] | {"Entrypoint": entrypoint(worker["Config"], request)}
+    return settings + _outside_recipe(worker | {"Config": asked}, run, own_settings(request))
 
 
 def unasked(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:

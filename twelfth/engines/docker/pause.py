@@ -48,8 +48,11 @@ done
 def find_or_make(api: docker.APIClient, project: str, worker: Body) -> str:
     """Return the id of a running pause container on the worker's networks.
 
-    Returns an empty string where none can be had, as in an image without a shell.
+    Returns an empty string where none can be had, as in an image without a shell, and where the worker has no network
+    of its own: it is on none, on the host's, or on another container's.
     """
+    if worker["HostConfig"]["NetworkMode"].startswith(("none", "host", JOINED)):
+        return ""
     wanted = network_ids(worker)
     found = (one for one in listed(api, project) if _is_joinable(one) and network_ids(one) == wanted)
     if there := next(found, None):

@@ -23,6 +23,7 @@ from urllib3.exceptions import ReadTimeoutError
 from twelfth.engines.docker import client, pause
 from twelfth.engines.docker.errors import docker_errors
 from twelfth.engines.docker.replica import COMPOSE, NANO
+from twelfth.engines.own_directory import make_own_directory
 from twelfth.errors import TwelfthError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def leave_behind(stack: Stack) -> None:
     """Start the process where there is none; where its lock cannot be written, the pause container ends by itself."""
     lock = stack.directory / ".twelfth" / f"{stack.project}.reaper"
     with contextlib.suppress(OSError):
-        lock.parent.mkdir(exist_ok=True)
+        make_own_directory(lock.parent)
         with lock.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.set_inheritable(file.fileno(), True)  # noqa: FBT003 - the lock is its from now on

@@ -7,6 +7,7 @@ Answers are those of `GET /containers/{id}/json` and `GET /images/{name}/json`
 from __future__ import annotations
 
 import json
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Service, Stack
+
+
+ANONYMOUS = re.compile("[0-9a-f]{64}")
+"""The name that the daemon gives to a volume that a container has for itself, as its image declares it."""
 
 
 def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: Mapping[str, str]) -> Recipe:
@@ -41,11 +46,18 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
         config,
         wanted["HostConfig"],
         image["Id"] if image else f"{service.image}, not here yet",
-        {"logging": declared_logging(service)}
+        ({} if image else _from_image(wanted))
+        | {"logging": declared_logging(service)}
         | {f"config.{target}": digest for target, digest in configs.items()}
         | {f"volume.{mount['Target']}": mount["Source"] for mount in _volumes(wanted["HostConfig"])},
         network_names(stack, service),
     )
+
+
+def _from_image(wanted: Body) -> Recipe:
+    """Return what is not known of a replica before its image is here: what the service leaves to that."""
+    keys = {"command": "Cmd", "user": "User", "healthcheck": "Healthcheck"}
+    return {"environment": UNKNOWN, **{name: UNKNOWN for name, key in keys.items() if not wanted[key]}}
 
 
 def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
@@ -56,7 +68,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
     labels = inspected["Config"].get("Labels") or {}
     binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
     configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in binds} | dict(loaded)
-    volumes = [each for each in inspected["Mounts"] if each["Type"] == "volume"]
+    volumes = [one for one in inspected["Mounts"] if one["Type"] == "volume" and not ANONYMOUS.fullmatch(one["Name"])]
     return _recipe(
         inspected["Config"],
         inspected["HostConfig"],

@@ -50,8 +50,8 @@ def body(worker: Body, request: RunRequest) -> Body:
     config, host = worker["Config"], worker["HostConfig"]
     return {
         "Image": worker["Image"],
-        "Entrypoint": config.get("Entrypoint"),
-        "Cmd": _bounded(request, config.get("StopTimeout") or KILL_AFTER),
+        "Entrypoint": entrypoint(config, request),
+        "Cmd": list(request.command),
         "Env": _environment(config.get("Env") or [], request.environment + request.identifying_environment),
         "User": config.get("User") or "",
         "WorkingDir": config.get("WorkingDir") or "",
@@ -129,12 +129,16 @@ def joined(run: Body, pause: str) -> Body:
     return rest | {"HostConfig": host | {"NetworkMode": JOINED + pause}}
 
 
-def _bounded(request: RunRequest, grace: int) -> list[str]:
-    """Return the command, under coreutils' `timeout` where its time is limited: that holds without any client."""
+def entrypoint(worker: Body, request: RunRequest) -> list[str] | None:
+    """Return the worker's entrypoint, under `timeout` where time is limited: that holds without a client.
+
+    It is written so that BusyBox's understands it, too.
+    """
+    own: list[str] | None = worker.get("Entrypoint")
     if request.timeout is None:
-        return list(request.command)
-    foreground = ["--foreground"] if request.tty else []
-    return ["timeout", *foreground, f"--kill-after={grace}", f"{request.timeout:g}", *request.command]
+        return own
+    grace, foreground = worker.get("StopTimeout") or KILL_AFTER, ["--foreground"] if request.tty else []
+    return ["timeout", *foreground, "-k", str(grace), f"{request.timeout:g}", *(own or ())]
 
 
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 TIMED_OUT = 124
 """Exit code of `timeout` (coreutils) for a command whose time was over."""
 
-KILLED = 137
-"""Exit code of a process that SIGKILL ended; coreutils' `timeout` has it too where TERM was not enough."""
+FORCED = {TIMED_OUT, 137, 143}
+"""Exit codes where the time was over: 137 where TERM was not enough, and BusyBox's `timeout` has that of the signal."""
 
 STARTED_WITHIN = 60
 """Seconds after which a client that created a container does not start it any more."""
@@ -69,7 +69,7 @@ def exit_code(run: Body) -> int:
 def timed_out(run: Body) -> bool:
     """Return whether a run was ended because its time was over: `timeout` exits so, and it took that long."""
     limit = (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout")
-    return run["State"]["ExitCode"] in {TIMED_OUT, KILLED} and bool(limit) and seconds(run) >= float(limit or 0) - LATE
+    return run["State"]["ExitCode"] in FORCED and bool(limit) and seconds(run) >= float(limit or 0) - LATE
 
 
 def seconds(run: Body) -> float:

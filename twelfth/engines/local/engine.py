@@ -19,7 +19,7 @@ from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.service_proxy import ServiceProxy
 from twelfth.engines.local.supervisord import Supervisor, program
-from twelfth.errors import NotUpError
+from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
 from twelfth.release import is_release
@@ -99,6 +99,11 @@ class Local(ReplicaEngine):
         """Copy the service's release to where its processes start from, read-only."""
         if service.build is None:
             return
+        if other := next(
+            (one for one in self.stack.services if one.build and one.build.context != service.build.context), None
+        ):
+            what = f"{service.name} and {other.name} are built from different directories"
+            raise EngineError(f"{what}, and there is one copy of a release here; try: INVOKE_ENGINE=docker invoke up")
         target = self._release(service)
         with disk_errors(target):
             releases.copy(service.build, target)

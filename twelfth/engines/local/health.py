@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -34,4 +35,4 @@ def check_health(replica: Replica, spec: Mapping[str, Any]) -> Health:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Health(is_ready=False, output=f"its healthcheck failed: {error}")
-    return Health(done.returncode == 0, (done.stdout + done.stderr).strip())
+    return Health(done.returncode == 0, (done.stdout + done.stderr).strip(), shlex.join(command))

@@ -43,7 +43,7 @@ def declared_local(service: Service) -> stack.Local:
     """Return how a service runs without containers; raises `EngineError` where its declaration does not say."""
     if service.local is None:
         raise EngineError(
-            f"{service.name} does not run on this engine: docker-compose.yml gives it no x-local; "
+            f"{service.name} does not run on this engine: the Compose file gives it no x-local; "
             "add one, or: INVOKE_ENGINE=docker invoke up"
         )
     return service.local

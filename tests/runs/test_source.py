@@ -1,0 +1,81 @@
+"""Which service runs are made from, and what of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.memory_engine import Memory, World
+from twelfth.errors import MisuseError, NoWorkerError
+from twelfth.model.snapshot import Replica
+from twelfth.model.stack import Build, Service, Stack
+from twelfth.runs.source import choose_source, from_release
+
+REDIS = Service("redis", "redis:8")
+WEB = Service("web", "shop-web:0123456789ab", build=Build(Path("/web")))
+WORKER = Service("worker", "shop-worker:0123456789ab", build=Build(Path("/worker")))
+TWO_BUILT = Stack("shop", Path(), (REDIS, WEB, WORKER))
+QUESTION = (
+    "runs can be made from web, worker; say which: --service NAME, or x-twelfth: {runs-from: NAME} in the Compose file"
+)
+
+
+def up(stack: Stack) -> Memory:
+    """Return an engine on which one replica of each service runs, as Compose makes them: of no release."""
+    made = [Replica(each.name, 1, each.name, "running", {}, image=f"sha256:{each.name}") for each in stack.services]
+    return Memory(stack, World({each.name: each for each in made}))
+
+
+@pytest.mark.parametrize(
+    ("stack", "service", "expected"),
+    [
+        (Stack("shop", Path(), (REDIS, WEB)), "", "web"),
+        (Stack("shop", Path(), (REDIS,)), "", "redis"),
+        (replace(TWO_BUILT, runs_from="worker"), "", "worker"),
+        (replace(TWO_BUILT, runs_from="redis"), "", "redis"),
+        (replace(TWO_BUILT, runs_from="worker"), "web", "web"),
+        (TWO_BUILT, "redis", "redis"),
+    ],
+    ids=["built", "only", "x-twelfth", "not built", "named", "named and not built"],
+)
+def test_run_is_made_from_the_service_that_is_named_or_else_the_only_one(
+    stack: Stack, service: str, expected: str
+) -> None:
+    """By the command line, by the Compose file, by being the only one that is built, or the only one at all."""
+    assert expected == choose_source(up(stack), service=service).service
+
+
+@pytest.mark.parametrize(
+    ("stack", "service", "message"),
+    [
+        (TWO_BUILT, "", QUESTION),
+        (Stack("shop", Path(), (REDIS, replace(REDIS, name="db"))), "", QUESTION.replace("web, worker", "redis, db")),
+        (TWO_BUILT, "wrker", "there is no service wrker; there are redis, web, worker"),
+    ],
+    ids=["two built", "none built", "unknown"],
+)
+def test_service_that_is_not_certain_is_asked_for(stack: Stack, service: str, message: str) -> None:
+    """In one line that names those that it could be."""
+    with pytest.raises(MisuseError) as refused:
+        from_release(stack, service=service)
+
+    assert message == str(refused.value)
+
+
+def test_release_of_a_service_is_of_the_service_that_is_named() -> None:
+    """Where none of it runs; one that is not built has none, and is of its image."""
+    stopped = Memory(TWO_BUILT, World())
+    source = choose_source(stopped, "0123456789ab", "worker")
+
+    assert ("worker", "0123456789ab", WORKER.image) == (source.service, source.release, source.image)
+    assert ("redis", "", "redis:8") == (
+        (image := from_release(TWO_BUILT, service="redis")).service,
+        image.release,
+        image.image,
+    )
+    with pytest.raises(MisuseError, match="redis is not built, so it has no release 0123456789ab"):
+        choose_source(stopped, "0123456789ab", "redis")
+    with pytest.raises(NoWorkerError, match="no worker is running"):
+        choose_source(stopped, service="worker")
