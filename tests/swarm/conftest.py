@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,9 @@ def on_swarm(directory: Path, nodes: int, managers: int = 1) -> Iterator[OnSwarm
         for client in project.clients:
             client.kill()
             client.communicate()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()  # the SDK leaves sockets of daemons that were killed to it
 
 
 def place_door(made: OnSwarm) -> None:

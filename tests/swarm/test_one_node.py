@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bench import hits
 from tests.conftest import eventually
 from tests.scenarios.load import Load, change
 from tests.swarm.conftest import UNCLOSED, OnSwarm, on_swarm
@@ -34,7 +36,9 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
 def docker(made: OnSwarm, *words: str) -> str:
     """Return what the docker command prints."""
     environment = made.project.environment | made.swarm.environment
-    return subprocess.run(["docker", *words], env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [shutil.which("docker") or "docker", *words], env=environment, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def address(made: OnSwarm) -> str:
@@ -45,11 +49,12 @@ def address(made: OnSwarm) -> str:
 def test_chapters_session(serving: OnSwarm) -> None:
     """It counts, is reset by a run, and counts from 1 again; a second `up` has nothing to do."""
     invoke = serving.project.invoke
+    url = address(serving)
     assert "nothing to do\n" == invoke("--dry", "up").stdout
-    assert "Hello World! 1 times.\n" == invoke("hit").stdout
-    assert "Hello World! 2 times.\n" == invoke("hit").stdout
+    assert "Hello World! 1 times." == hits.sentence(url)
+    assert "Hello World! 2 times." == hits.sentence(url)
     assert "hits was 2, is 0 now\n" == invoke("reset").stdout
-    assert "Hello World! 1 times.\n" == invoke("hit").stdout
+    assert "Hello World! 1 times." == hits.sentence(url)
 
 
 def test_run_is_the_workers_twin_with_an_honest_end_and_a_record(serving: OnSwarm) -> None:
@@ -59,7 +64,9 @@ def test_run_is_the_workers_twin_with_an_honest_end_and_a_record(serving: OnSwar
     record = json.loads(invoke("history", "--json").stdout)[-1]
 
     assert (3, "x redis\n10001\n") == (ended.returncode, ended.stdout)
-    assert ("swarm", "failed", 3, ["LEVEL"]) == tuple(record[key] for key in ("engine", "state", "exit_code", "overrides"))
+    assert ("swarm", "failed", 3, ["LEVEL"]) == tuple(
+        record[key] for key in ("engine", "state", "exit_code", "overrides")
+    )
     assert "x redis\n10001\n" == invoke("logs", "--run", record["id"]).stdout
     assert ["~ environment.LEVEL"] == [
         line for line in invoke("--dry", "run", "--env", "LEVEL=x", "--", "env").stdout.splitlines() if line[0] == "~"
@@ -103,7 +110,9 @@ def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
     assert {} == figures.failures
     assert 0 == figures.repeated
     status = json.loads(invoke("status", "--json").stdout)
-    assert [("worker", 2, 2)] == [(s["service"], s["ready"], s["wanted"]) for s in status["services"] if s["service"] == "worker"]
+    assert [("worker", 2, 2)] == [
+        (s["service"], s["ready"], s["wanted"]) for s in status["services"] if s["service"] == "worker"
+    ]
 
 
 def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:
@@ -117,7 +126,7 @@ def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:
 
 def test_log_of_a_service_is_read_task_by_task(serving: OnSwarm) -> None:
     """As many lines as are asked for."""
-    serving.project.invoke("hit")
+    hits.sentence(address(serving))
     lines = serving.project.invoke("logs", "worker", "--tail", "1").stdout.splitlines()
 
     assert lines

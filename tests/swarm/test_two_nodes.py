@@ -41,9 +41,9 @@ def test_node_that_is_lost_doubles_no_number_and_its_run_is_known_to_be_lost(
     """Its replicas are back on the other node; a run is never said to be done because nobody can be asked."""
     with on_swarm(tmp_path, nodes=2) as made:
         invoke, (first, second) = made.project.invoke, made.swarm.nodes
-        compose = made.project.directory / "docker-compose.yml"
-        nodes = f"x-swarm: {{nodes: {{{second.name}: '{second.url}'}}}}\n"
-        compose.write_text(f"{compose.read_text('utf-8')}\n{nodes}", "utf-8")
+        place = "{deploy: {placement: {constraints: ['node.labels.twelfth.data == true']}}}"
+        text = f"services: {{web: {place}}}\nx-swarm: {{nodes: {{{second.name}: '{second.url}'}}}}\n"
+        (made.project.directory / "docker-compose.override.yml").write_text(text, "utf-8")
         up = invoke("up", "--accept-weaker", "--scale", "worker=4")
         assert 0 == up.returncode, up.stderr
         assert {first.name, second.name} == set(workers(made))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from twelfth.engines.contract import ReplicaEngine, ServiceEngine
+from twelfth.engines.contract import ServiceEngine
 from twelfth.errors import EngineError, ServiceError
 from twelfth.model.snapshot import Replica
 from twelfth.runs.request import new_request
@@ -36,7 +36,7 @@ from twelfth.stack.steps import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import Engine, ReplicaEngine
     from twelfth.model.stack import Service
     from twelfth.stack.steps import Step
 
@@ -85,8 +85,8 @@ class _Executor:
                 self.execute_on_run(step)
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
-            case _ if isinstance(engine, ReplicaEngine):
-                _ReplicaExecutor(engine, self.report, self.within).execute(step)
+            case _:
+                _ReplicaExecutor(cast("ReplicaEngine", engine), self.report, self.within).execute(step)
 
     def execute_on_run(self, step: Step) -> None:
         """Do a step that is about a run."""

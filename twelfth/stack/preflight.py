@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twelfth.engines import tcp
-from twelfth.engines.contract import ReplicaEngine
 from twelfth.errors import BusyError, MisuseError
 from twelfth.stack.deploys import note_accepted, read_deploys
 from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, ReplaceReplica
@@ -15,7 +14,7 @@ from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, Re
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import Engine, ReplicaEngine
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Snapshot
     from twelfth.stack.executor import Report
@@ -77,5 +76,5 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -
 def refuse_configuration(engine: Engine, steps: Iterable[Step]) -> None:
     """Raise `EngineError` where the steps would have a replica load configuration files that it cannot take."""
     for step in steps:
-        if isinstance(step, ReloadReplica) and isinstance(engine, ReplicaEngine):
-            engine.check_reload(step.service, step.replica)
+        if isinstance(step, ReloadReplica):
+            cast("ReplicaEngine", engine).check_reload(step.service, step.replica)
