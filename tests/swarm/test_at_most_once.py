@@ -28,6 +28,8 @@ __all__ = ["tell"]
 RUNS = 100 if FULL else 10
 BATCH = 20
 """How many runs are made before their records are read: 50 are kept."""
+QUIET = 12.0
+"""Seconds between a disturbance and the next one, in which the stack is up again."""
 CODES = (0, 3)
 """What the runs end with by turns, after their mark."""
 
@@ -52,8 +54,9 @@ class Asked:
 
 
 def runs(project: Project, found: list[Asked], records: dict[str, tuple[str, int | None]]) -> None:
-    """Make the runs one after the other, and keep what the record says of each."""
+    """Make the runs, each when the stack was up a moment ago, and keep what the record says of it."""
     for number in range(RUNS):
+        assert eventually(lambda: project.invoke("status").returncode == 0, 120)
         name, wanted = f"run-{number}", CODES[number % 2]
         ended = project.invoke("run", "--reason", name, "--", "python", "-c", MARK, name, str(wanted))
         found.append(Asked(name, wanted, ended.returncode))
@@ -63,9 +66,14 @@ def runs(project: Project, found: list[Asked], records: dict[str, tuple[str, int
 
 def recorded(project: Project) -> dict[str, tuple[str, int | None]]:
     """Return the state and the exit code in the record of each run, by its name, as soon as the record can be read."""
-    assert eventually(lambda: project.invoke("history").returncode == 0, 60)
-    found = json.loads(project.invoke("history", "--json").stdout)
-    return {each["reason"]: (each["state"], each["exit_code"]) for each in found if each["reason"]}
+    answers: list[str] = []
+
+    def read() -> bool:
+        answers[:] = [project.invoke("history", "--json").stdout]
+        return bool(answers[0])
+
+    assert eventually(read, 120)
+    return {each["reason"]: (each["state"], each["exit_code"]) for each in json.loads(answers[0]) if each["reason"]}
 
 
 def disturb(made: OnSwarm, number: int) -> None:
@@ -78,7 +86,7 @@ def disturb(made: OnSwarm, number: int) -> None:
 
 def marks(made: OnSwarm) -> Counter[str]:
     """Return how often each run has left its mark, as soon as the stack is up again."""
-    assert eventually(lambda: made.project.invoke("status").returncode == 0, 60)
+    assert eventually(lambda: made.project.invoke("status").returncode == 0, 120)
     return Counter(made.project.invoke("run", "--", "python", "-c", MARKS).stdout.split())
 
 
@@ -96,7 +104,7 @@ def test_runs_are_done_at_most_once_and_recorded_as_they_ended(tmp_path: Path, t
         while client.is_alive():
             disturb(made, disturbed)
             disturbed += 1
-            client.join(3)
+            client.join(QUIET)
         left = marks(made)
     as_asked = [each for each in found if each.code == each.wanted]
     tell(
