@@ -274,6 +274,7 @@ class Process(Session):
         self.changed, self.request, self.environment, self.grace = world.changed, request, environment, grace
         self.started, self.began = datetime.now(UTC).isoformat(), time.monotonic()
         self.pieces: list[tuple[int, bytes]] = []
+        self.printed_at: list[datetime] = []
         self.stdin, self.is_closed, self.killed_by = b"", not request.interactive, 0
         self.code: int | None = None
         self.finished, self.seconds, self.is_stopped, self.is_over_time = "", 0.0, False, False
@@ -293,6 +294,7 @@ class Process(Session):
         """Write to one of the process's outputs; a terminal has only one."""
         with self.changed:
             self.pieces.append((STDOUT if self.request.tty else stream, data))
+            self.printed_at.append(datetime.now(UTC))
             self.changed.notify_all()
 
     def pause(self, until: Callable[[], bool], seconds: float | None = None) -> None:
@@ -312,9 +314,12 @@ class Process(Session):
         """Yield what is printed until the process has ended."""
         return self.printed(follow=True)
 
-    def printed(self, *, follow: bool) -> Iterator[tuple[int, bytes]]:
-        """Yield what was printed so far, and with `follow` what still is."""
-        for number in itertools.count():
+    def printed(
+        self, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield what was printed so far, and with `follow` what still is; each piece is a line."""
+        old = sum(since is not None and moment < since for moment in self.printed_at)
+        for number in itertools.count(max(old, 0 if last is None else len(self.pieces) - last)):
             with self.changed:
                 self.changed.wait_for(lambda: len(self.pieces) > number or self.code is not None or not follow)  # noqa: B023 - asked at once
                 if len(self.pieces) <= number:
@@ -401,10 +406,12 @@ class MemoryRuns(Runs):
         """Return a record of each process."""
         return tuple(map(_record, self.world.runs.values()))
 
-    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+    def output(
+        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[tuple[int, bytes]]:
         """Yield what the process printed, where that is kept."""
         process = self.world.runs[identity]
-        return process.printed(follow=follow) if process.request.kept else iter(())
+        return process.printed(follow=follow, last=last, since=since) if process.request.kept else iter(())
 
     def stop(self, identity: str, say: Say) -> None:
         """Send TERM to a process that has not ended."""

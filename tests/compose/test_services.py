@@ -299,6 +299,7 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
                 limits=Limits(1.0, 536870912, 64),
                 healthcheck=Healthcheck(("CMD", "redis-cli", "ping"), 5.0, 2.0, None, 3),
                 stop_grace=30.0,
+                constraints=("node.labels.twelfth.data == true",),
                 local=Local((*valkey, *synced)),
                 **hardened,
             ),

@@ -483,6 +483,31 @@ def test_outputs_are_exact_and_apart_and_kept(site: Site) -> None:
     assert {STDOUT: b"out\n", STDERR: b"err\n"} == kept(site, request)
 
 
+@pytest.mark.parametrize(("last", "lines"), [(None, b"one\ntwo\n"), (1, b"two\n"), (5, b"one\ntwo\n"), (0, b"")])
+def test_kept_output_begins_so_many_lines_before_its_end(site: Site, last: int | None, lines: bytes) -> None:
+    """Or with its beginning; whether it is followed or not."""
+    request = site.request("sh", "-c", "echo one; echo two")
+    ended(site, request)
+
+    for follow in (False, True):
+        found = site.engine().runs.output(request.id, follow=follow, last=last)
+        assert lines == b"".join(data for _, data in found)
+
+
+@detaching
+def test_kept_output_begins_with_what_was_printed_since_a_moment(site: Site) -> None:
+    """Of a run whose output pauses, after that pause."""
+    request = site.request("sh", "-c", "echo one; sleep 2; echo two")
+    site.engine().runs.detach(request)
+    assert eventually(lambda: b"one" in kept(site, request).get(STDOUT, b""))
+    moment = datetime.now(UTC) + timedelta(seconds=0.5)
+    assert eventually(lambda: not site.record(request).is_running)
+
+    for since, lines in ((moment, b"two\n"), (moment - timedelta(hours=1), b"one\ntwo\n")):
+        found = site.engine().runs.output(request.id, follow=False, since=since)
+        assert lines == b"".join(data for _, data in found)
+
+
 def test_output_that_is_not_kept_has_only_its_client(site: Site) -> None:
     """Such as all the data of a backup."""
     request = site.request("echo", "data", kept=False)

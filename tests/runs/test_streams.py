@@ -115,3 +115,13 @@ def test_followed_log_of_a_detached_run_has_all_of_both_streams(serving: Project
     done = serving.invoke("logs", "--run", identity, "--follow")
 
     assert ("one\nthree\n", "two\n") == (done.stdout, done.stderr)
+
+
+def test_output_of_a_run_begins_where_it_is_asked_to(serving: Project) -> None:
+    """`logs --run ID` with `--tail` and `--since`, as of a service."""
+    run(serving, "--", "sh", "-c", "echo one; echo two; echo three")
+    identity = record(serving)["id"]
+
+    assert "two\nthree\n" == serving.invoke("logs", "--run", identity, "--tail", "2").stdout
+    assert "three\n" == serving.invoke("logs", "--run", identity, "--tail", "1", "--since", "1h").stdout
+    assert "" == serving.invoke("logs", "--run", identity, "--since", "0s").stdout

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from twelfth.engines.local.tail import printed_since
-from twelfth.errors import MisuseError
+from twelfth.errors import MisuseError, NoLogError
 from twelfth.model.snapshot import Replica, Snapshot
 from twelfth.model.stack import Service, Stack
 from twelfth.stack import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STACK = Stack("p", Path(), (Service("web", "a"), Service("worker", "b")))
 FOUND = Snapshot(replicas=(Replica("worker", 2, "2", "running", {}), Replica("worker", 1, "1", "running", {})))
@@ -60,3 +64,40 @@ def test_lines_since_a_moment_are_those_after_a_time() -> None:
     written = [b'{"time": "2026-11-25T11:00:00Z"}\nold\n', b'{"time": "2026-11-25T12:00:00Z"}\nTrace', b"back\n{}\n"]
 
     assert [b'{"time": "2026-11-25T12:00:00Z"}\n', b"Traceback\n", b"{}\n"] == [*printed_since(NOW, written)]
+
+
+PRINTED = {"worker-1": b"one\n", "worker-2": b"two\n"}
+
+
+def printed(*kept: str) -> dict[str, Iterator[bytes]]:
+    """Return the logs of two replicas, of which only some are kept."""
+
+    def log(name: str) -> Iterator[bytes]:
+        if name not in kept:
+            raise NoLogError("what it printed is kept nowhere")
+        yield PRINTED[name]
+
+    return {name: log(name) for name in PRINTED}
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_log_that_is_kept_nowhere_does_not_hide_the_others(*, follow: bool) -> None:
+    """It is named in one line, as `docker compose logs` does."""
+    said: list[str] = []
+
+    assert [b"worker-1 | one\n"] == [*logs.lines(printed("worker-1"), follow=follow, say=said.append)]
+    assert ["worker-2: what it printed is kept nowhere"] == said
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(["worker-2"], "worker-2: what it printed"), (["worker-1", "worker-2"], "nothing of what worker-1, worker-2")],
+)
+def test_log_that_is_kept_nowhere_is_an_error_where_there_is_no_other(
+    names: list[str], message: str, *, follow: bool
+) -> None:
+    """Whoever asked for it got nothing."""
+    asked = {name: log for name, log in printed().items() if name in names}
+    with pytest.raises(NoLogError, match=f"^{message}"):
+        list(logs.lines(asked, follow=follow, say=lambda _: None))

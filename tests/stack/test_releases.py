@@ -117,6 +117,24 @@ def test_rollback_goes_to_the_release_before(project: Project) -> None:
     assert ["three"] == project.serving()
 
 
+def test_rollback_after_a_rollback_goes_to_what_served_before(project: Project) -> None:
+    """And not to the release that was rolled back from."""
+    project.up("two")
+    project.up("one", is_rollback=True)
+    project.up("three")
+
+    assert "one" == releases.to_roll_back_to(project.engine())
+
+
+def test_rollback_to_a_release_that_is_named_is_what_the_next_goes_back_from(project: Project) -> None:
+    """Also forward, to one that was rolled back from."""
+    project.up("two")
+    project.up("one", is_rollback=True)
+    project.up("two", is_rollback=True)
+
+    assert "one" == releases.to_roll_back_to(project.engine())
+
+
 def test_rollback_builds_nothing(project: Project) -> None:
     """The release is here."""
     project.up("two")

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, number
+from twelfth.cli.command import command, number, warn
 from twelfth.cli.progress import with_progress
 from twelfth.cli.target import Target
-from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,7 +116,7 @@ def config(c: Context, json: bool = False) -> None:
         "service": "all of them when left out",
         "follow": "go on as it comes",
         "run": "of a run, by its id",
-        "tail": "so many lines before the end of each",
+        "tail": "so many lines before the end",
         "since": "how long ago, such as 10m, or a time",
     },
 )
@@ -135,13 +134,13 @@ def logs(
         "last": number(tail, "--tail") if tail else None,
         "since": moment(since, datetime.now(UTC)) if since else None,
     }
-    if run and (tail or since):
-        raise MisuseError("--tail and --since are about services; try: invoke logs --run ID | tail")
     if run:
-        write_output(Target(c).engine.runs, run, follow=follow)
+        write_output(Target(c).engine.runs, run, follow=follow, **begin)
         return
     engine = Target(c).declared_engine
-    for line in lines(engine, replicas_of(engine.stack, require_up(engine), service or ""), follow=follow, **begin):
+    replicas = replicas_of(engine.stack, require_up(engine), service or "")
+    printed = {one.name: engine.logs(one, follow=follow, **begin) for one in replicas}
+    for line in lines(printed, follow=follow, say=warn):
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
 

@@ -256,8 +256,13 @@ class Runs(ABC):
         """Return the records of the runs that are kept, the oldest first."""
 
     @abstractmethod
-    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
-        """Yield (STDOUT or STDERR, bytes) of what a run printed; with `follow`, until it has ended."""
+    def output(
+        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield (STDOUT or STDERR, bytes) of what a run printed; with `follow`, until it has ended.
+
+        Begins `last` lines, of both streams together, before the end and not before `since`, where these are given.
+        """
 
     @abstractmethod
     def stop(self, identity: str, say: Say) -> None:

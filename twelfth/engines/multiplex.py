@@ -2,7 +2,7 @@
 
 A frame is one byte of stream, three of nothing, four of length (big-endian), then the bytes
 (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach).
-The local engine speaks the same, and uses more numbers on the way in.
+The local engine speaks the same, and uses more numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-STDIN, STDOUT, STDERR, RESIZE, SIGNAL, READY, EXIT = range(7)
+STDIN, STDOUT, STDERR, RESIZE, SIGNAL, READY, EXIT, TIME = range(8)
 HEADER = struct.Struct(">BxxxL")
 PIECE = 1 << 16
 

@@ -9,6 +9,7 @@ from twelfth.runs import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from twelfth.engines.contract import Runs
     from twelfth.model.run import Run, RunRequest
@@ -42,7 +43,9 @@ def stop_run(runs: Runs, prefix: str, say: Callable[[str], None]) -> Run:
     return find_run(runs, wanted.id)
 
 
-def write_output(runs: Runs, prefix: str, *, follow: bool) -> None:
-    """Write what a run printed to our own two outputs."""
-    for stream, data in runs.output(find_run(runs, prefix).id, follow=follow):
+def write_output(
+    runs: Runs, prefix: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+) -> None:
+    """Write what a run printed to our own two outputs; see `Runs.output`."""
+    for stream, data in runs.output(find_run(runs, prefix).id, follow=follow, last=last, since=since):
         terminal.write(stream, data)

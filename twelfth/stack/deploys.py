@@ -54,6 +54,19 @@ def note_deploy(stack: Stack, release: str, operator: str) -> None:
         _write(stack, replace(found, deployed=(*found.deployed, now)[-MOST:]))
 
 
+def note_rollback(stack: Stack, release: str, operator: str) -> None:
+    """Note that an earlier release serves again: what was deployed after it is none to go back to.
+
+    Raises `EngineError` where that cannot be written.
+    """
+    found = read_deploys(stack)
+    last = max((place for place, each in enumerate(found.deployed) if each.release == release), default=None)
+    if last is None:
+        note_deploy(stack, release, operator)
+    else:
+        _write(stack, replace(found, deployed=found.deployed[: last + 1]))
+
+
 def note_build(stack: Stack, release: str) -> None:
     """Note that a release was made for this stack; raises `EngineError` where that cannot be written."""
     found = read_deploys(stack)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from twelfth.errors import EngineError
 from twelfth.operator import operator
 from twelfth.stack import plan, preflight
-from twelfth.stack.deploys import forget_deploys, note_build, note_deploy, note_scale
+from twelfth.stack.deploys import forget_deploys, note_build, note_deploy, note_rollback, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.location import forget, remember
 from twelfth.stack.lock import hold_lock
@@ -105,9 +105,9 @@ def _prune(engine: Engine, report: Report) -> None:
 
 
 def _note(stack: Stack, *, is_rollback: bool) -> None:
-    """Note what was deployed; a rollback is none: from there, the next one goes back further."""
-    if (release := _release(stack)) and not is_rollback:
-        note_deploy(stack, release, operator())
+    """Note what was deployed, or what was gone back to: from there, the next rollback goes back further."""
+    if release := _release(stack):
+        (note_rollback if is_rollback else note_deploy)(stack, release, operator())
 
 
 def _release(stack: Stack) -> str:

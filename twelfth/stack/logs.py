@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import re
 import threading
@@ -9,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import whole_lines
-from twelfth.errors import MisuseError, TwelfthError
+from twelfth.errors import MisuseError, NoLogError, TwelfthError
 from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Replica, Snapshot
@@ -33,26 +34,29 @@ def replicas_of(stack: Stack, found: Snapshot, service: str) -> tuple[Replica, .
     return replicas
 
 
-def lines(
-    engine: Engine,
-    replicas: tuple[Replica, ...],
-    *,
-    follow: bool,
-    last: int | None = None,
-    since: datetime | None = None,
-) -> Iterator[bytes]:
-    """Yield what the replicas printed, line by line as they come, each line behind its replica's name.
+def lines(logs: Mapping[str, Iterator[bytes]], *, follow: bool, say: Callable[[str], None]) -> Iterator[bytes]:
+    """Yield logs, by the names of their replicas, line by line as they come, each line behind its replica's name.
 
-    Begins `last` lines before the end of each and not before `since`, where these are given.
+    A log that is kept nowhere is told, and the others are shown; raises `NoLogError` where there is none.
     """
-    width = max(len(one.name) for one in replicas)
-    heads = {one.name: f"{one.name.ljust(width)} | ".encode() for one in replicas}
-    pieces = {one.name: engine.logs(one, follow=follow, last=last, since=since) for one in replicas}
-    if not follow:
-        for one in replicas:
-            yield from (heads[one.name] + line for line in whole_lines(pieces[one.name]))
-        return
-    yield from _merged({heads[one.name]: pieces[one.name] for one in replicas})
+    width = max(map(len, logs))
+    unkept: list[str] = []
+
+    def read(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        head = f"{name.ljust(width)} | ".encode()
+        try:
+            yield from (head + line for line in whole_lines(pieces))
+        except NoLogError as error:
+            why = f"{name}: {error}"
+            if len(logs) == 1:
+                raise NoLogError(why) from error
+            say(why)
+            unkept.append(name)
+
+    sources = [read(*each) for each in logs.items()]
+    yield from _merged(sources) if follow else itertools.chain.from_iterable(sources)
+    if len(unkept) == len(logs):
+        raise NoLogError(f"nothing of what {', '.join(unkept)} printed is kept; see: invoke config")
 
 
 def last_lines(engine: Engine, replica: Replica) -> list[str]:
@@ -75,21 +79,21 @@ def moment(text: str, now: datetime) -> datetime:
         raise MisuseError(f"--since {text}: say how long ago, such as 10m or 1h30m, or a time of ISO 8601") from error
 
 
-def _merged(sources: dict[bytes, Iterator[bytes]]) -> Iterator[bytes]:
+def _merged(sources: Sequence[Iterator[bytes]]) -> Iterator[bytes]:
     """Yield the lines of all sources as they come, until all have ended; raises what the first that fails raises."""
     arrived: queue.SimpleQueue[bytes | TwelfthError | None] = queue.SimpleQueue()
 
-    def read(head: bytes, pieces: Iterator[bytes]) -> None:
+    def read(lines: Iterator[bytes]) -> None:
         try:
-            for line in whole_lines(pieces):
-                arrived.put(head + line)
+            for line in lines:
+                arrived.put(line)
         except TwelfthError as error:
             arrived.put(error)
         finally:
             arrived.put(None)
 
-    for head, pieces in sources.items():
-        threading.Thread(target=read, args=(head, pieces), daemon=True).start()
+    for source in sources:
+        threading.Thread(target=read, args=(source,), daemon=True).start()
     open_ones = len(sources)
     while open_ones:
         line = arrived.get()

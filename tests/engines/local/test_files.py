@@ -127,7 +127,8 @@ def test_process_whose_file_is_garbled_is_to_be_replaced(tmp_path: Path, text: s
     services.mkdir(parents=True)
     (services / "redis-1.json").write_text(text, "utf-8")
 
-    assert "replace redis-1 by redis-2: command, directory, restart, stop_grace_period changed" in project.plan()
+    unknown = "command, directory, logging, restart, stop_grace_period"
+    assert f"replace redis-1 by redis-2: {unknown} changed" in project.plan()
 
 
 def test_supervisord_that_is_stopped_is_told_and_not_waited_for(

@@ -6,12 +6,15 @@ import contextlib
 import http.client
 from typing import TYPE_CHECKING
 
-from twelfth.errors import BusyError, EngineError
+from twelfth.errors import BusyError, EngineError, NoLogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONFLICT = 409
+NOT_IMPLEMENTED = 501
+"""The daemon's answer to whoever asks for a log that is sent elsewhere."""
+
 LENGTH = 200
 """Characters of a message of the daemon's that are shown at most."""
 
@@ -46,7 +49,8 @@ def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
             raise BusyError(
                 f"docker: {text}; let what is at work on this stack finish, then repeat the command"
             ) from error
-        raise EngineError(f"{doing}: {text}; {advice(text)}") from error
+        kind = NoLogError if error.status_code == NOT_IMPLEMENTED else EngineError
+        raise kind(f"{doing}: {text}; {advice(text)}") from error
     except (requests.exceptions.RequestException, HTTPError, ConnectionError) as error:
         raise EngineError(gone.format(cause(error))) from error
     except DockerException as error:

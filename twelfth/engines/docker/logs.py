@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
 from twelfth.engines.docker import client
-from twelfth.engines.docker.run_container import NO_LOG
+from twelfth.engines.docker.run_container import NO_LOG, RUN
 from twelfth.errors import NoLogError
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def output(
     """
     inspected = api.inspect_container(name)
     if inspected["HostConfig"]["LogConfig"]["Type"] == NO_LOG["Type"]:
-        raise NoLogError(f"what {name[:12]} printed is kept nowhere (logging driver none); see: invoke history")
+        is_run = RUN in (inspected["Config"].get("Labels") or {})
+        hint = "see: invoke history" if is_run else "name another, then: invoke up"
+        raise NoLogError(f"what it printed is kept nowhere (logging driver none); {hint}")
     terminal = inspected["Config"]["Tty"]
     wanted = {"stdout": 1, "stderr": 1, "follow": int(follow), "tail": "all" if last is None else last}
     wanted |= {"since": f"{since.timestamp():.9f}"} if since else {}

@@ -16,6 +16,7 @@ from twelfth.errors import BusyError, EngineError, IdentityError, NotUpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     import docker
 
@@ -86,12 +87,14 @@ class DockerRuns(Runs):
             found = [one for each in listed if (one := inspect_container(self.api, each["Id"]))]
         return tuple(sorted(map(run_record.record, found), key=lambda run: run.started))
 
-    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+    def output(
+        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[tuple[int, bytes]]:
         """Yield the container's log."""
         from twelfth.engines.docker import logs
 
         with docker_errors():
-            yield from logs.output(self.api, self._container(identity), follow=follow)
+            yield from logs.output(self.api, self._container(identity), follow=follow, last=last, since=since)
 
     def stop(self, identity: str, say: Say) -> None:
         """Rename the container, which tells that it was stopped, and stop it; others may do so at the same time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -140,11 +141,12 @@ class Local(ReplicaEngine):
         self.supervisor.remove(name)
         path = self.home / "services" / f"{name}.json"
         write_json(path, spec)
-        for left in (launch.counter(path), self.home / "logs" / f"{name}.log"):  # of another of that name
+        for left in (launch.counter(path), *(self.home / "logs").glob(f"{name}.log*")):  # of another of that name
             left.unlink(missing_ok=True)
         recipe = spec["recipe"]
         grace = int(recipe["stop_grace_period"].rstrip("s"))
-        text = program(name, path, restart=recipe["restart"], grace=grace)
+        size, files = json.loads(recipe.get("logging", "null")) or process_spec.KEPT_LOG
+        text = program(name, path, restart=recipe["restart"], grace=grace, log=(size, files))
         path.with_suffix(".conf").write_text(text, "utf-8")
         self.supervisor.add(name)
 
@@ -196,10 +198,10 @@ class Local(ReplicaEngine):
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
         """Yield the log of a process; a line is as old as the `time` of the last one that is a JSON object with one."""
-        from twelfth.engines.local.tail import printed_since, tail
+        from twelfth.engines.local.tail import log, printed_since
 
         path = self.home / "logs" / f"{replica.name}.log"
-        pieces = tail(path, lambda: follow and replica.name in self.supervisor.states(), last)
+        pieces = log(path, lambda: follow and replica.name in self.supervisor.states(), last)
         yield from printed_since(since, pieces) if since else pieces
 
     def check_health(self, replica: Replica) -> Health:

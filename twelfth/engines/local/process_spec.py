@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, MisuseError
 from twelfth.model.snapshot import Replica
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 Spec = dict[str, Any]
 LOOPBACK = "127.0.0.1"
+KEPT_LOG = (10_000_000, 2)
+"""What is kept of a log where nothing is declared: bytes of a file, 0 for all, and files."""
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 WORKER = {"release": str, "environment": dict, "directory": str, "recipe": dict}
 """What a replica's spec must hold, at least, for a run to be made from it."""
 
@@ -67,6 +72,25 @@ def environment(service: Service, fill: Fill) -> dict[str, str]:
     return {name: fill(value) for name, value in declared.items()}
 
 
+def kept_log(service: str, options: Mapping[str, str]) -> tuple[int, int]:
+    """Return what `logging.options` keeps of a log: bytes of a file, 0 for all, and files, as json-file does.
+
+    Raises `MisuseError` for one that is no number.
+    """
+    size, files = options.get("max-size"), options.get("max-file", "1")
+    at = f"services.{service}.logging.options"
+    if not options.keys() & {"max-size", "max-file"}:
+        return KEPT_LOG
+    if not (files.isascii() and files.isdigit() and int(files)):
+        raise MisuseError(f"{at}.max-file is {files}; write a number, 1 or more")
+    if size == "-1":
+        return 0, int(files)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmg]?)b?", (size or str(KEPT_LOG[0])).lower(), re.ASCII)
+    if not found or not float(found[1]):
+        raise MisuseError(f"{at}.max-size is {size}; write a size such as 10m")
+    return round(float(found[1]) * UNITS[found[2]]), int(files)
+
+
 def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
     """Return what a process of the service would be made from, `directory` being the stack's own."""
     local = declared_local(service)
@@ -77,6 +101,7 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
         **({"healthcheck": json.dumps([fill(word) for word in local.healthcheck])} if local.healthcheck else {}),
         **{f"environment.{name}": value for name, value in environment(service, fill).items()},
         **({f"port.{local.port}": LOOPBACK} if local.port else {}),
+        "logging": json.dumps(kept_log(service.name, dict(service.logging.options))),
         "restart": service.restart,
         "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
     }

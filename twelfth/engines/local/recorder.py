@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
@@ -19,6 +20,9 @@ RECORD_SIZE = 512
 LIMIT = 256 << 20
 """Bytes of a run's output that are kept."""
 
+RESOLUTION = 0.01
+"""Seconds by which the time of what is kept may be wrong: a frame with the time is not written more often."""
+
 
 class Recorder:
     """The directory of one run, as its monitor writes it."""
@@ -29,6 +33,7 @@ class Recorder:
         self.cut = ""
         """Why what is kept of the output ends before the output does, or an empty string."""
         self._kept = 0
+        self._time = 0.0
         self._log: IO[bytes] | None = (directory / "output").open("wb", buffering=0)
         self._staged = directory / "end.json.new"
         self._staged.write_bytes(b" " * RECORD_SIZE)
@@ -51,10 +56,18 @@ class Recorder:
             self._log, self.cut = None, f"the limit of {LIMIT >> 20} MiB"
         if self._log and (stream != multiplex.STDOUT or self.keeps_stdout):
             try:
-                _write_all(self._log, multiplex.frame(stream, data))
+                _write_all(self._log, self._time_frame() + multiplex.frame(stream, data))
                 self._kept += len(data)
             except OSError as error:
                 self._log, self.cut = None, error.strerror or str(error)
+
+    def _time_frame(self) -> bytes:
+        """Return a frame with the time (seconds since 1970), or nothing where the last one is as good."""
+        now = time.time()
+        if abs(now - self._time) < RESOLUTION:
+            return b""
+        self._time = now
+        return multiplex.frame(multiplex.TIME, f"{now:.3f}".encode())
 
     def record_end(self, started: datetime, seconds: float, state: str, code: int) -> None:
         """Write how the run ended, into the room that was reserved; raises `OSError`."""

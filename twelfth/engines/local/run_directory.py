@@ -9,7 +9,6 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines import multiplex
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json
 from twelfth.model.run import Run
@@ -88,26 +87,3 @@ def monitor_of(directory: Path) -> int:
         except BlockingIOError:
             return int(file.read() or 0)
     return 0
-
-
-def output(directory: Path, *, follow: bool) -> Iterator[tuple[int, bytes]]:
-    """Yield (STDOUT or STDERR, bytes) of what is kept of the output; with `follow`, until the run has ended."""
-    from twelfth.engines.local.tail import tail
-
-    pieces = tail(directory / "output", lambda: follow and monitor_of(directory) != 0)
-    yield from multiplex.output(_reader(pieces))
-    if why := read_json(directory / "end.json").get("cut"):
-        yield multiplex.STDERR, f"twelfth: what is kept of this output ends here ({why}); see: df .twelfth\n".encode()
-
-
-def _reader(pieces: Iterator[bytes]) -> Any:
-    """Return a function that reads at most so many bytes from pieces that come."""
-    rest = b""
-
-    def read(most: int) -> bytes:
-        nonlocal rest
-        rest = rest or next(pieces, b"")
-        piece, rest = rest[:most], rest[most:]
-        return piece
-
-    return read

@@ -80,9 +80,13 @@ class LocalRuns(Runs):
         """Return the directories as records."""
         return run_directory.records(self.home)
 
-    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+    def output(
+        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[tuple[int, bytes]]:
         """Yield the kept output."""
-        yield from run_directory.output(self._directory(identity), follow=follow)
+        from twelfth.engines.local.kept_output import output
+
+        yield from output(self._directory(identity), follow=follow, last=last, since=since)
 
     def stop(self, identity: str, say: Say) -> None:
         """Tell the monitor, and wait for its record."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
+from twelfth.engines.local.process_spec import KEPT_LOG
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ stopwaitsecs={grace}
 killasgroup=true
 redirect_stderr=true
 stdout_logfile=logs/{name}.log
-stdout_logfile_maxbytes=10MB
-stdout_logfile_backups=1
+stdout_logfile_maxbytes={bytes}
+stdout_logfile_backups={backups}
 """
 
 STATES = {
@@ -85,13 +86,14 @@ class GoneError(EngineError):
     """No supervisord answers: none runs, or it has just died."""
 
 
-def program(name: str, spec: Path, *, restart: str, grace: int) -> str:
-    """Return the configuration of one program that launches `spec`; `grace` is in seconds."""
+def program(name: str, spec: Path, *, restart: str, grace: int, log: tuple[int, int] = KEPT_LOG) -> str:
+    """Return the configuration of one program that launches `spec`; `grace` is in seconds, `log` bytes and files."""
     import shlex
 
     launch = Path(__file__).with_name("launch.py")
     command = _escaped(shlex.join([sys.executable, "-P", str(launch), str(spec)]))
-    return PROGRAM.format(name=name, command=command, autorestart=RESTART.get(restart, "true"), grace=grace)
+    again, (size, files) = RESTART.get(restart, "true"), log
+    return PROGRAM.format(name=name, command=command, autorestart=again, grace=grace, bytes=size, backups=files - 1)
 
 
 class Supervisor:

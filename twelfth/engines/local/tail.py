@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -31,6 +32,7 @@ def tail(path: Path, goes_on: Callable[[], bool], last: int | None = None) -> It
         if path.exists():
             now = path.stat()
             if now.st_ino != inode or now.st_size < position:
+                yield from _rest(path.with_name(f"{path.name}.1"), inode, position)
                 position, inode = 0, now.st_ino
             with path.open("rb") as file:
                 file.seek(position)
@@ -40,6 +42,32 @@ def tail(path: Path, goes_on: Callable[[], bool], last: int | None = None) -> It
         if last_look:
             return
         time.sleep(POLL)
+
+
+def log(path: Path, goes_on: Callable[[], bool], last: int | None = None) -> Iterator[bytes]:
+    """Yield what a log holds, as `tail` does, from the first of the files on which supervisord has put aside."""
+    older = (line for each in _put_aside(path) for line in _lines(each))
+    yield from older if last is None else deque(older, max(0, last - sum(1 for _ in _lines(path))))
+    yield from tail(path, goes_on, last)
+
+
+def _put_aside(path: Path) -> list[Path]:
+    """Return the files with the log's older lines, the oldest first."""
+    found = [each for each in path.parent.glob(f"{path.name}.*") if each.suffix[1:].isdigit()]
+    return sorted(found, key=lambda each: int(each.suffix[1:]), reverse=True)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        yield from file
+
+
+def _rest(path: Path, inode: int, position: int) -> Iterator[bytes]:
+    """Yield what was added to a file that was put aside since it was read to a position."""
+    if path.exists() and path.stat().st_ino == inode:
+        with path.open("rb") as file:
+            file.seek(position)
+            yield file.read()
 
 
 def printed_since(moment: datetime, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -109,9 +109,11 @@ class SwarmRuns(Runs):
                 found[_run(note).id] = replace(_run(note), state=state)
         return tuple(sorted(found.values(), key=lambda run: run.started))
 
-    def output(self, identity: str, *, follow: bool) -> Iterator[tuple[int, bytes]]:
+    def output(
+        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+    ) -> Iterator[tuple[int, bytes]]:
         """Yield the container's log."""
-        return self._holder(identity).output(identity, follow=follow)
+        return self._holder(identity).output(identity, follow=follow, last=last, since=since)
 
     def stop(self, identity: str, say: Say) -> None:
         """Note that it was stopped, and stop the container where it is."""

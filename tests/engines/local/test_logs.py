@@ -1,0 +1,90 @@
+"""What is kept of a local service's log, as supervisord splits it into files, and how it is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import eventually
+from twelfth.engines.local.engine import Local
+from twelfth.engines.local.process_spec import kept_log
+from twelfth.engines.local.tail import log, tail
+from twelfth.errors import MisuseError
+from twelfth.model.stack import Local as LocalSettings
+from twelfth.model.stack import Logging, Service, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SIZES = (("max-file", "3"), ("max-size", "1k"))
+COUNTS = ("sh", "-c", "i=100; while [ $i -lt 900 ]; do echo $i; i=$((i+1)); done; exec sleep 600")
+
+
+@pytest.fixture
+def counting(tmp_path: Path) -> Iterator[Local]:
+    """Return an engine with a replica that prints 800 lines of 4 bytes, of which three files of 1 kB are kept."""
+    service = Service("app", "app", logging=Logging("", SIZES), local=LocalSettings(COUNTS), stop_grace=1)
+    engine = Local(Stack("p", tmp_path, (service,)))
+    replica = engine.create_replica(service, 1)
+    yield engine
+    engine.remove_replica(replica)
+
+
+def test_log_is_kept_as_declared(counting: Local) -> None:
+    """So many files, and each begins anew at its size; all of them are read, from whatever line."""
+    (replica,) = counting.replicas("app")
+    assert eventually(lambda: b"899\n" in b"".join(counting.logs(replica, follow=False)))
+
+    sizes = [path.stat().st_size for path in (counting.home / "logs").iterdir()]
+    assert 3 == len(sizes)
+    lines = b"".join(counting.logs(replica, follow=False)).splitlines()
+    assert 4 * len(lines) == sum(sizes)
+    assert [b"%d" % each for each in range(900 - len(lines), 900)] == lines
+    for last in (1, 5, len(lines) - 1, len(lines) + 1):
+        assert lines[-last:] == b"".join(counting.logs(replica, follow=False, last=last)).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), (10_000_000, 2)),
+        ((("max-size", "10m"), ("max-file", "3")), (10_000_000, 3)),
+        ((("max-size", "1.5k"),), (1500, 1)),
+        ((("max-size", "1GB"), ("max-file", "1")), (1_000_000_000, 1)),
+        ((("max-size", "-1"),), (0, 1)),
+    ],
+)
+def test_options_are_read_as_docker_reads_them(options: tuple[tuple[str, str], ...], expected: tuple[int, int]) -> None:
+    """Without any, the log is bounded all the same."""
+    assert expected == kept_log("app", dict(options))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max-size", "ten"), ("max-size", "0"), ("max-file", "0"), ("max-file", "many")]
+)
+def test_option_that_says_nothing_is_refused(name: str, value: str) -> None:
+    """By its full name, with what could be written."""
+    with pytest.raises(MisuseError, match=rf"^services\.app\.logging\.options\.{name} is {value}; write "):
+        kept_log("app", {name: value})
+
+
+def test_what_was_printed_before_a_file_was_put_aside_is_not_missed(tmp_path: Path) -> None:
+    """Between two looks of one who follows it."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\n")
+    looks = 0
+
+    def goes_on() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            with path.open("ab") as file:
+                file.write(b"two\n")
+            path.rename(tmp_path / "a.log.1")
+            path.write_bytes(b"three\n")
+        return looks < 3
+
+    assert b"one\ntwo\nthree\n" == b"".join(tail(path, goes_on))
+    assert b"two\nthree\n" == b"".join(log(path, lambda: False, last=2))
