@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import docker
 
@@ -76,24 +76,25 @@ class Swarm:
         eventually(lambda: self.ready() == {node.name for node in self.nodes}, JOINED_WITHIN)
         self.label(first, {"twelfth.data": "true"})
 
-    def reach(self) -> Machine:
-        """Return a manager that answers for the swarm now; raises `AssertionError` where there is none in time."""
-        eventually(lambda: any(map(_manages, self.nodes)), JOINED_WITHIN)
-        return next(filter(_manages, self.nodes))
-
     def listed(self) -> dict[str, Any]:
-        """Return the nodes as a manager lists them, by name."""
-        with contextlib.closing(self.reach().api()) as api:
-            return {node["Description"]["Hostname"]: node for node in api.nodes()}
+        """Return the nodes as a manager lists them, by name; raises `AssertionError` where none does in time."""
+        told: dict[str, Any] = {}
+
+        def look() -> bool:
+            told.update(next(filter(None, map(_listed, self.nodes)), {}))
+            return bool(told)
+
+        eventually(look, JOINED_WITHIN)
+        return told
 
     def ready(self) -> set[str]:
         """Return the names of the nodes that are ready to take tasks."""
         return {name for name, node in self.listed().items() if node["Status"]["State"] == "ready"}
 
-    def leader(self) -> Machine:
-        """Return the machine whose manager leads."""
+    def leader(self) -> Machine | None:
+        """Return the machine whose manager leads, None while they elect one."""
         leading = {name for name, node in self.listed().items() if node.get("ManagerStatus", {}).get("Leader")}
-        return next(node for node in self.nodes if node.name in leading)
+        return next((node for node in self.nodes if node.name in leading), None)
 
     def label(self, node: Machine, labels: dict[str, str]) -> None:
         """Set the labels of a node."""
@@ -102,32 +103,33 @@ class Swarm:
     def promote(self, node: Machine) -> None:
         """Make a manager of a worker, and wait until it answers as one."""
         self._change(node, Role="manager")
-        eventually(lambda: _manages(node), JOINED_WITHIN)
+        eventually(lambda: _listed(node), JOINED_WITHIN)
 
     def demote(self, node: Machine) -> None:
         """Make a worker of a manager, and wait until it answers as none; a leader hands over first."""
         self._change(node, Role="worker")
-        eventually(lambda: not _manages(node), JOINED_WITHIN)
+        eventually(lambda: not _listed(node), JOINED_WITHIN)
 
-    def change_leader(self) -> Machine:
-        """Have another manager lead, by restarting the daemon of the one that does; return the new leader."""
-        old = self.leader()
-        old.kill_daemon()
-        eventually(lambda: self.leader() is not old, JOINED_WITHIN)
-        old.start_daemon()
-        return self.leader()
+    def change_leader(self) -> None:
+        """Kill the daemon of the manager that leads, and start it again when another one does."""
+        if old := self.leader():
+            old.kill_daemon()
+            eventually(lambda: self.leader() not in (None, old), JOINED_WITHIN)
+            old.start_daemon()
 
     def _change(self, node: Machine, **changes: object) -> None:
-        with contextlib.closing(self.reach().api()) as api:
-            found = next(each for each in api.nodes() if each["Description"]["Hostname"] == node.name)
-            api.update_node(found["ID"], found["Version"]["Index"], {**found["Spec"], **changes})  # type: ignore[arg-type] # of any kind
+        found = self.listed()[node.name]
+        with contextlib.closing(next(filter(_listed, self.nodes)).api()) as api:
+            api.update_node(found["ID"], found["Version"]["Index"], cast("Any", {**found["Spec"], **changes}))
 
 
-def _manages(node: Machine) -> bool:
-    """Return whether a node's daemon answers for the swarm; a manager without a majority does not."""
+def _listed(node: Machine) -> dict[str, Any]:
+    """Return the nodes as this one lists them, by name: none where it is no manager, or one without a majority."""
+    if not node.answers():
+        return {}
     with contextlib.suppress(docker.errors.DockerException, OSError), contextlib.closing(node.api(5)) as api:
-        return bool(api.nodes())
-    return False
+        return {each["Description"]["Hostname"]: each for each in api.nodes()}
+    return {}
 
 
 @contextlib.contextmanager

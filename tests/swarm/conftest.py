@@ -23,11 +23,11 @@ class OnSwarm:
 
 
 @contextlib.contextmanager
-def on_swarm(directory: Path, nodes: int) -> Iterator[OnSwarm]:
+def on_swarm(directory: Path, nodes: int, managers: int = 1) -> Iterator[OnSwarm]:
     """Have the project on a Swarm of as many nodes; nothing is up yet. Skip the test where there can be none."""
     if why := swarms.why_unavailable():
         skip_or_fail("swarm", why)
-    with swarms.swarm(nodes=nodes) as made:
+    with swarms.swarm(nodes, managers) as made:
         project = make_project("swarm", directory)
         project.environment |= made.environment
         if nodes > 1:
@@ -36,3 +36,9 @@ def on_swarm(directory: Path, nodes: int) -> Iterator[OnSwarm]:
         for client in project.clients:
             client.kill()
             client.communicate()
+
+
+def place_door(made: OnSwarm) -> None:
+    """Have the door on the first node, so that its address stays."""
+    place = "{deploy: {placement: {constraints: ['node.labels.twelfth.data == true']}}}"
+    (made.project.directory / "docker-compose.override.yml").write_text(f"services: {{web: {place}}}\n", "utf-8")
