@@ -33,6 +33,6 @@ def telling(found: Sequence[str]) -> str:
     So what comes after an error, such as where to read about it, is not taken for why a program failed.
     """
     for pattern in (_ERROR, _WORDS):
-        if found := [line for line in found if pattern.fullmatch(line)]:
-            return found[-1].strip()
+        if matching := [line for line in found if pattern.fullmatch(line)]:
+            return matching[-1].strip()
     return ""
