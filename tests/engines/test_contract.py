@@ -494,7 +494,7 @@ def test_record_holds_what_was_asked_for(site: Site) -> None:
 
     assert (("true",), "why", ("LEVEL",)) == (record.command, record.reason, record.overrides)
     assert (site.engine().name, site.replica().release) == (record.engine, record.release)
-    assert record.started <= record.finished
+    assert datetime.fromisoformat(record.started) <= datetime.fromisoformat(record.finished)
     assert "hush" not in repr(record)
 
 

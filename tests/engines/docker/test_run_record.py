@@ -36,6 +36,16 @@ def test_exit_code_tells_a_timeout_from_a_kill(code: int, seconds: float, limit:
     assert expected == run_record.exit_code(run)
 
 
+def test_run_never_ends_before_it_started() -> None:
+    """The daemon may note the start of a quick run after its end."""
+    times = {"StartedAt": "2026-01-01T00:00:00.868275336Z", "FinishedAt": "2026-01-01T00:00:00.8678Z"}
+    run = inspected(State={"Status": "exited", "ExitCode": 0} | times)
+    run["Config"] = run["Config"] | {"Labels": run_container.labels(run, RunRequest("a", ("x",), REPLICA))}
+    found = run_record.record(run)
+
+    assert (times["StartedAt"], times["StartedAt"], 0) == (found.started, found.finished, found.seconds)
+
+
 def test_programs_own_124_before_its_time_is_over_is_a_failure() -> None:
     """The record tells it from a timeout."""
     state = {"Status": "exited", "ExitCode": 124}

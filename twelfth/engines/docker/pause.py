@@ -141,9 +141,11 @@ def joined_by_runs(api: docker.APIClient, project: str, now: float) -> set[str]:
 
 
 def remove_all(api: docker.APIClient, project: str) -> None:
-    """Remove the project's pause containers."""
+    """Remove the project's pause containers, and wait until they have left their networks, whoever removes them."""
     for found in listed(api, project):
         remove(api, found["Id"])
+        with contextlib.suppress(APIError):
+            api.wait(found["Id"], condition="removed")
 
 
 def remove(api: docker.APIClient, identity: str, *, force: bool = True) -> None:

@@ -42,7 +42,7 @@ def record(run: Body) -> Run:
         reason=labels.get(f"{RUN}.reason", ""),
         overrides=tuple(json.loads(labels[f"{RUN}.overrides"])),
         started=run["Created"] if state["Status"] == "created" else state["StartedAt"],
-        finished=state["FinishedAt"] if ended else "",
+        finished=_finished(run) if ended else "",
         seconds=round(seconds(run), 3) if ended else None,
         state=_state(run) if ended else state["Status"],
         exit_code=exit_code(run) if ended else None,
@@ -74,8 +74,17 @@ def timed_out(run: Body) -> bool:
 
 def seconds(run: Body) -> float:
     """Return how long an ended run took."""
+    return max(0.0, _elapsed(run))
+
+
+def _finished(run: Body) -> str:
+    """Return when an ended run ended: never before its start, which the daemon may note later than a quick end."""
+    return str(run["State"]["FinishedAt" if _elapsed(run) > 0 else "StartedAt"])
+
+
+def _elapsed(run: Body) -> float:
     began, ended = (datetime.fromisoformat(run["State"][key]) for key in ("StartedAt", "FinishedAt"))
-    return max(0.0, (ended - began).total_seconds())
+    return (ended - began).total_seconds()
 
 
 def prunable(listed: Iterable[Body], keep: int, now: float) -> list[Body]:
