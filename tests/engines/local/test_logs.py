@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIZES = (("max-file", "3"), ("max-size", "1k"))
-COUNTS = ("sh", "-c", "i=100; while [ $i -lt 900 ]; do echo $i; i=$((i+1)); done; exec sleep 600")
+FIRST, LAST = 1_000_000, 1_049_999
+COUNTS = ("sh", "-c", f"seq {FIRST} {LAST}; exec sleep 600")
+LINE = 8
 
 
 @pytest.fixture
 def counting(tmp_path: Path) -> Iterator[Local]:
-    """Return an engine with a replica that prints 800 lines of 4 bytes, of which three files of 1 kB are kept."""
+    """Return an engine with a replica that prints 400 kB, of which three files of a pipeful each are kept."""
     service = Service("app", "app", logging=Logging("", SIZES), local=LocalSettings(COUNTS), stop_grace=1)
     engine = Local(Stack("p", tmp_path, (service,)))
     replica = engine.create_replica(service, 1)
@@ -37,13 +39,13 @@ def counting(tmp_path: Path) -> Iterator[Local]:
 def test_log_is_kept_as_declared(counting: Local) -> None:
     """So many files, and each begins anew at its size; all of them are read, from whatever line."""
     (replica,) = counting.replicas("app")
-    assert eventually(lambda: b"899\n" in b"".join(counting.logs(replica, follow=False)))
+    assert eventually(lambda: b"%d\n" % LAST in b"".join(counting.logs(replica, follow=False)))
 
     assert eventually(lambda: 3 == len([*(counting.home / "logs").iterdir()]))
     sizes = [path.stat().st_size for path in (counting.home / "logs").iterdir()]
     lines = b"".join(counting.logs(replica, follow=False)).splitlines()
-    assert 4 * len(lines) == sum(sizes)
-    assert [b"%d" % each for each in range(900 - len(lines), 900)] == lines
+    assert LINE * len(lines) == sum(sizes)
+    assert [b"%d" % each for each in range(LAST + 1 - len(lines), LAST + 1)] == lines
     for last in (1, 5, len(lines) - 1, len(lines) + 1):
         assert lines[-last:] == b"".join(counting.logs(replica, follow=False, last=last)).splitlines()
 
