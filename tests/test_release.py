@@ -46,7 +46,7 @@ def context(tmp_path: Path) -> Path:
 
 def name(context: Path) -> str:
     """Return the release's name."""
-    return release.digest(release.files(context), Build(context))
+    return release.digest(release.files(Build(context)), Build(context))
 
 
 def prepare(engine_name: str, context: Path, said: list[str]) -> None:

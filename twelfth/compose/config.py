@@ -80,7 +80,9 @@ def read(
     for warning in dict.fromkeys(warnings):
         if FOR_SWARM not in warning:
             warn(warning)
-    return Config(_parsed(answer.stdout), paths)
+    model = _parsed(answer.stdout)
+    _fill_from_environment(model, program, directory, environment)
+    return Config(model, paths)
 
 
 def _asked(
@@ -167,6 +169,19 @@ def _with_dotenv(program: str, directory: Path, environment: Mapping[str, str]) 
         return environment
     [answer] = _run(program, directory, environment, ("config", "--environment"))
     return {**environment, **dict(re.findall(r"(?m)^(COMPOSE_FILE|COMPOSE_PATH_SEPARATOR)=(.*)$", answer.stdout))}
+
+
+def _fill_from_environment(
+    model: dict[str, Any], program: str, directory: Path, environment: Mapping[str, str]
+) -> None:
+    """Give configs and secrets that are variables their values as content; Compose knows those of `.env`."""
+    declared = [*(model.get("configs") or {}).values(), *(model.get("secrets") or {}).values()]
+    wanted = [each for each in declared if "environment" in each]
+    if any(each["environment"] not in environment for each in wanted):
+        [answer] = _run(program, directory, environment, ("config", "--environment"))
+        environment = {**dict(re.findall(r"(?m)^(\w+)=(.*)$", answer.stdout)), **environment}
+    for each in wanted:
+        each["content"] = environment.get(each.pop("environment"), "")
 
 
 def _texts(paths: Iterable[Path]) -> dict[Path, str]:

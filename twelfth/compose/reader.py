@@ -15,14 +15,12 @@ Table = Mapping[str, Reader | None]
 """The keys that are honoured, and what reads each; None for one that says nothing more."""
 
 _INSTEAD = {
-    "container_name": "remove it, replicas are numbered",
-    "cpus": "write deploy.resources.limits.cpus",
-    "entrypoint": "put the program first in command",
-    "external": "remove it, a stack has its own",
-    "mem_limit": "write deploy.resources.limits.memory",
-    "pids_limit": "write deploy.resources.limits.pids",
-    "scale": "write deploy.replicas",
-    "secrets": "write configs, or a variable under environment",
+    "credential_spec": "remove it, there are no Windows containers here",
+    "external": "write file, content or environment",
+    "external_links": "put both on one network that is external",
+    "post_start": "do it in command, or by a run: invoke run",
+    "pre_stop": "do it where the program takes its stop_signal",
+    "volumes_from": "write the same volumes",
 }
 """What to write instead of a key that is not honoured."""
 
@@ -84,11 +82,6 @@ def nested(table: Table) -> Reader:
 def each(reader: Reader) -> Reader:
     """Return a reader of a list whose items have a reader of their own."""
     return lambda at: tuple(map(reader, at.items()))
-
-
-def keys(table: Table) -> Reader:
-    """Return a reader of a mapping of which the keys count; what each holds says nothing more than the table has."""
-    return lambda at: tuple(name for name, below in at.below() if below.read(table) is not None)
 
 
 def only(*accepted: str, instead: str = "") -> Reader:

@@ -6,13 +6,15 @@ notation for each thing, checked by Compose, and everything that stands elsewher
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twelfth.compose.reader import Table, Value, as_is, cast, each, keys, matching, nested, only
+from twelfth.compose.reader import Table, Value, as_is, cast, each, matching, nested, only
 from twelfth.errors import MisuseError
 from twelfth.model.stack import (
     Build,
@@ -33,14 +35,35 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from twelfth.compose.reader import Reader
-    from twelfth.model.stack import Pairs
+    from twelfth.model.stack import Options, Pairs
 
-_NAMES = {"stop_grace_period": "stop_grace", "x-local": "local", "x-release": "release_command", "x-reload": "reload"}
+_NAMES = {
+    "cpus": "limits.cpus",
+    "mem_limit": "limits.memory",
+    "pids_limit": "limits.pids",
+    "scale": "replicas",
+    "stop_grace_period": "stop_grace",
+    "x-local": "local",
+    "x-release": "release_command",
+    "x-reload": "reload",
+}
 """What the model calls a key of a service, where that is not Compose's name for it."""
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"([0-9.]+)(ms|µs|ns|h|m|s)")
 _TAG = re.compile(r"(:[^/:@]+)?(@.+)?$")
+
+OPTIONS = frozenset(
+    """annotations blkio_config cap_add cgroup cgroup_parent cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period
+    cpu_rt_runtime cpu_shares cpuset device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint expose
+    extra_hosts gpus group_add hostname ipc isolation labels links mac_address mem_reservation mem_swappiness
+    memswap_limit network_mode oom_kill_disable oom_score_adj pid privileged runtime shm_size stdin_open stop_signal
+    storage_opt sysctls tty ulimits userns_mode uts volume_driver working_dir""".split()  # noqa: SIM905 - they read well
+)
+"""Keys of a service that are the engine's to understand (engines/docker/options.py)."""
+
+BUILD_OPTIONS = frozenset("cache_from extra_hosts labels network no_cache platforms pull shm_size tags".split())  # noqa: SIM905
+"""Keys of a build that are the builder's to understand (engines/docker/images.py)."""
 
 
 def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
@@ -61,7 +84,7 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         directory=files[0].parent,
         services=_in_start_order(found["services"]),
         networks=tuple(Network(name, **said) for name, said in found.get("networks", {}).items()),
-        volumes=tuple(map(Volume, found.get("volumes", {}))),
+        volumes=tuple(Volume(name, **said) for name, said in found.get("volumes", {}).items()),
         files=files,
         **_said_to_the_tool(found),
     )
@@ -103,13 +126,24 @@ def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
 
 
 def _service(name: str, at: Value) -> Service:
-    found = {_NAMES.get(key, key): value for key, value in at.read(_SERVICE).items()}
-    found |= found.pop("deploy", {})
-    tmpfs = (Mount("tmpfs", _clean(target)) for target in found.pop("tmpfs", ()))
-    mounts = [*found.pop("volumes", ()), *found.pop("configs", ()), *tmpfs]
+    read = {_NAMES.get(key, key): value for key, value in at.read(_SERVICE).items()}
+    limits = {key.partition(".")[2]: read.pop(key) for key in [*read] if key.startswith("limits.")}
+    found = read | read.pop("deploy", {})
+    found["limits"] = Limits(**limits | found.get("limits", {}))
+    found |= found.pop("depends_on", {})
+    found["networks"], found["endpoints"] = found.pop("networks", ((), ()))
+    tmpfs = (_tmpfs(each) for each in found.pop("tmpfs", ()))
+    mounts = [*found.pop("volumes", ()), *found.pop("configs", ()), *found.pop("secrets", ()), *tmpfs]
     if "build" in found:  # its release takes the place of a tag
+        found["build"] = replace(found["build"], tag=found.get("image", ""))
         found["image"] = _untagged(found.get("image"), at.model, name)
-    return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts))
+    options = {key: found.pop(key) for key in OPTIONS & found.keys()} | found.pop("more", {})
+    return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts), options=as_options(options))
+
+
+def as_options(values: Mapping[str, Any]) -> Options:
+    """Return keys and values of the model as a value."""
+    return tuple(sorted((key, json.dumps(value, sort_keys=True)) for key, value in values.items()))
 
 
 def _untagged(image: str | None, model: Mapping[str, Any], service: str) -> str:
@@ -119,10 +153,11 @@ def _untagged(image: str | None, model: Mapping[str, Any], service: str) -> str:
 
 def _build(at: Value) -> Build:
     found = at.read(_BUILD)
-    context = found.get("context", "")
+    context = found.pop("context", "")
     if not posixpath.isabs(context):
         at.refuse("context", f"is {context}, which twelfth does not follow; write a path")
-    return Build(Path(context), found.get("args", ()))
+    own = {key: found.pop(key) for key in ("args", "dockerfile", "target") if key in found}
+    return Build(Path(context), inline=found.pop("dockerfile_inline", ""), options=as_options(found), **own)
 
 
 def _pairs(at: Value) -> Pairs:
@@ -135,25 +170,60 @@ def _pairs(at: Value) -> Pairs:
 
 def _port(at: Value) -> Port:
     found = at.read(_PORT)
-    published = str(found.get("published", ""))
-    if not published.isdecimal() or not int(published):
-        at.refuse("published", f"is {published or 'missing'}; publish one port, such as 8000:{found['target']}")
-        published = "0"
-    return Port(found["target"], int(published), found.get("host_ip", ""))
+    first, _, last = str(found.get("published", "")).partition("-")
+    protocol = found.get("protocol", "tcp")
+    return Port(found["target"], int(first or 0), found.get("host_ip", ""), protocol, int(last or 0))
 
 
 def _volume(at: Value) -> Mount:
     found = at.read(_MOUNT)
-    if found["type"] == "volume" and "source" not in found:
-        at.refuse("source", "is missing; name a volume that stands under volumes")
-    return Mount(found["type"], _clean(found["target"]), found.get("source", ""), found.get("read_only", False))
+    kind = found["type"]
+    options = as_options(found.get(kind) or {})
+    return Mount(kind, _clean(found["target"]), found.get("source", ""), found.get("read_only", False), options=options)
 
 
-def _config(at: Value) -> Mount:
-    found = at.read(_CONFIG)
-    declared = at.model["configs"][found["source"]]
-    target = found.get("target") or found["source"]
-    return Mount("config", _clean(f"/{target}"), declared.get("file", ""), read_only=True)
+def _tmpfs(text: str) -> Mount:
+    target, _, options = text.partition(":")
+    return Mount("tmpfs", _clean(target), options=as_options({"options": options}) if options else ())
+
+
+def _file(kind: str, home: str) -> Reader:
+    """Return a reader of a configuration file or secret of a service; `home` is where it lies where nothing is said."""
+
+    def read(at: Value) -> Mount:
+        found = at.read(_FILE)
+        declared = (at.model.get(kind) or {}).get(found["source"]) or {}
+        if declared.get("external"):
+            at.refuse("", f"is external, and only a Swarm keeps {kind}; write file, content or environment")
+        target = posixpath.join(home, found.pop("target", "") or found["source"])
+        own = as_options({key: found[key] for key in ("uid", "gid", "mode") if key in found})
+        return Mount(
+            "config",
+            _clean(target),
+            declared.get("file", ""),
+            read_only=True,
+            content=None if "file" in declared else declared.get("content", ""),
+            options=() if "file" in declared else own,
+        )
+
+    return read
+
+
+def _networks(at: Value) -> tuple[tuple[str, ...], Options]:
+    """Return the networks of a service, and what is said of it there."""
+    settings = {name: below.read(_ENDPOINT) for name, below in at.below()}
+    return tuple(settings), as_options({name: said for name, said in settings.items() if said})
+
+
+def _depends_on(at: Value) -> dict[str, Any]:
+    """Return what a service depends on; what is not needed counts only where it is enabled."""
+    said = {name: below.read(_DEPENDENCY) for name, below in at.below() if name in at.model["services"]}
+    conditions = {name: each.get("condition", _STARTED) for name, each in said.items()}
+    return {
+        "depends_on": tuple(said),
+        "conditions": tuple(sorted((name, each) for name, each in conditions.items() if each != _STARTED)),
+        "follows": tuple(sorted(name for name, each in said.items() if each.get("restart"))),
+    }
 
 
 def _clean(target: str) -> str:
@@ -176,9 +246,20 @@ def _seconds(at: Value) -> float:
 
 
 def _deploy(at: Value) -> dict[str, Any]:
+    """Return what Compose takes of it outside of a Swarm, and where a Swarm may place it."""
     found = at.read(_DEPLOY)
-    limits = found.pop("resources", {}).get("limits", {})
-    return {**found.pop("placement", {}), **found, "limits": Limits(**limits)}
+    resources, policy = found.pop("resources", {}), found.pop("restart_policy", {})
+    reserved, limits = resources.get("reservations", {}), resources.get("limits", {})
+    more = {"mem_reservation": reserved.get("memory"), "gpus": reserved.get("devices")}
+    if policy:
+        condition = _CONDITIONS.get(policy.get("condition", "any"), policy.get("condition"))
+        found["restart"] = f"{condition}:{policy['max_attempts']}" if "max_attempts" in policy else condition
+    return {
+        **found.pop("placement", {}),
+        **found,
+        **({"limits": limits} if limits else {}),
+        "more": {key: value for key, value in more.items() if value},
+    }
 
 
 def _logging(at: Value) -> Logging:
@@ -230,17 +311,16 @@ def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _declared(table: Table) -> Reader:
-    """Return a reader of what the top level declares, by key; how the engine names it is not for the file to say."""
+def _declared(at: Value) -> dict[str, dict[str, Any]]:
+    """Return the networks or volumes that the top level declares, by key, as the model has them."""
+    found = {key: below.read(_RESOURCE) for key, below in at.below()}
+    return {key: _resource(said, f"{at.model.get('name')}_{key}") for key, said in found.items()}
 
-    def read(at: Value) -> dict[str, dict[str, Any]]:
-        for key, below in at.below():
-            usual = f"{at.model.get('name')}_{key}"
-            if "external" not in below.value and below.value.get("name", usual) != usual:
-                below.refuse("name", f"is {below.value['name']}, which is not honoured by twelfth; remove it")
-        return {key: below.read(table) for key, below in at.below()}
 
-    return read
+def _resource(said: dict[str, Any], usual: str) -> dict[str, Any]:
+    name = said.pop("name", usual)
+    own: dict[str, Any] = {key: bool(said.pop(key)) for key in ("internal", "external") if key in said}
+    return {**own, "known_as": name if name != usual or own.get("external") else "", "options": as_options(said)}
 
 
 def _said_to_the_tool(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,33 +352,66 @@ def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(at.value.items()))
 
 
+_STARTED = "service_started"
+_CONDITIONS = {"any": "always", "none": "no"}
+"""What a restart policy of `deploy` is called where a service has one."""
+
 _RESTART = "no|always|unless-stopped|on-failure(:[0-9]+)?"
 _LIMITS: Table = {"cpus": cast(float), "memory": cast(int), "pids": cast(int)}
-_PLACEMENT: Table = {"constraints": cast(tuple)}
-_DEPLOY: Table = {"replicas": as_is, "placement": nested(_PLACEMENT), "resources": nested({"limits": nested(_LIMITS)})}
-_BUILD: Table = {"context": as_is, "args": _pairs, "dockerfile": only("Dockerfile")}
-_DEPENDENCY: Table = {"condition": only("service_started"), "required": None}
+_PLACEMENT: Table = {"constraints": cast(tuple), "preferences": None, "max_replicas_per_node": None}
+_DEPLOY: Table = {
+    "replicas": as_is,
+    "placement": nested(_PLACEMENT),
+    "resources": nested(
+        {
+            "limits": nested(_LIMITS),
+            "reservations": nested({"cpus": None, "memory": as_is, "devices": as_is, "generic_resources": None}),
+        }
+    ),
+    "restart_policy": nested({"condition": as_is, "max_attempts": as_is, "delay": None, "window": None}),
+    **dict.fromkeys(("mode", "labels", "update_config", "rollback_config", "endpoint_mode")),  # for a Swarm
+}
+_BUILD: Table = {
+    "context": as_is,
+    "args": _pairs,
+    **dict.fromkeys(BUILD_OPTIONS | {"dockerfile", "dockerfile_inline", "target"}, as_is),
+    **dict.fromkeys(("provenance", "sbom", "cache_to")),  # nothing of these is in the image
+}
+_DEPENDENCY: Table = {
+    "condition": only(_STARTED, "service_healthy", "service_completed_successfully"),
+    "restart": as_is,
+    "required": None,
+}
 _PORT: Table = {
     "target": as_is,
-    "published": as_is,
+    "published": matching("[0-9]+(-[0-9]+)?", "write a port, such as 8000"),
     "host_ip": as_is,
-    "protocol": only("tcp"),
-    "mode": only("ingress"),
+    "protocol": only("tcp", "udp", "sctp"),
+    **dict.fromkeys(("mode", "name", "app_protocol")),
 }
 _MOUNT: Table = {
-    "type": only("volume", "tmpfs", instead="use a named volume, tmpfs or configs"),
+    "type": only("volume", "bind", "tmpfs"),
     "source": as_is,
     "target": matching("/.*", "write an absolute path"),
     "read_only": as_is,
-    "bind": None,
+    "bind": nested(dict.fromkeys(("propagation", "create_host_path", "selinux", "recursive"), as_is)),
+    "volume": nested(dict.fromkeys(("nocopy", "subpath", "labels"), as_is)),
+    "tmpfs": nested(dict.fromkeys(("size", "mode"), as_is)),
+    "consistency": None,
 }
-_CONFIG: Table = {"source": as_is, "target": as_is}
+_FILE: Table = dict.fromkeys(("source", "target", "uid", "gid", "mode"), as_is)
+_ENDPOINT: Table = {
+    **dict.fromkeys(("aliases", "ipv4_address", "ipv6_address", "link_local_ips", "mac_address", "driver_opts"), as_is),
+    **dict.fromkeys(("priority", "gw_priority"), as_is),
+}
 _HEALTHCHECK: Table = {
     "test": cast(tuple),
     "interval": _seconds,
     "timeout": _seconds,
     "start_period": _seconds,
     "retries": as_is,
+    "start_interval": None,  # it is asked at our pace
+    "disable": None,
 }
 _LOGGING: Table = {"driver": as_is, "options": _pairs}
 _LOCAL: Table = {
@@ -309,17 +422,26 @@ _LOCAL: Table = {
 }
 _RELOAD: Table = {"signal": matching("SIG[A-Z0-9]+", "write a signal, such as SIGHUP"), "check": _texts}
 _SERVICE: Table = {
+    **dict.fromkeys(OPTIONS, as_is),
     "image": as_is,
     "build": _build,
     "command": cast(tuple),
+    "container_name": as_is,
     "environment": _pairs,
-    "networks": keys({}),
+    "networks": _networks,
     "ports": each(_port),
     "volumes": each(_volume),
-    "configs": each(_config),
-    "tmpfs": each(matching("/[^:]*", "write an absolute path without options")),
-    "depends_on": keys(_DEPENDENCY),
+    "configs": each(_file("configs", "/")),
+    "secrets": each(_file("secrets", "/run/secrets")),
+    "tmpfs": each(matching("/.*", "write an absolute path")),
+    "depends_on": _depends_on,
+    "scale": as_is,
     "deploy": _deploy,
+    "cpus": cast(float),
+    "mem_limit": cast(int),
+    "pids_limit": cast(int),
+    "platform": as_is,
+    "pull_policy": only("missing", "if_not_present", "always", "never", "build"),
     "user": as_is,
     "init": as_is,
     "read_only": as_is,
@@ -329,18 +451,33 @@ _SERVICE: Table = {
     "logging": _logging,
     "restart": matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
     "stop_grace_period": _seconds,
-    "profiles": None,
     "x-local": _local,
     "x-release": _texts,
     "x-reload": _reload,
+    **dict.fromkeys(("attach", "develop", "profiles")),
 }
+_RESOURCE: Table = dict.fromkeys(
+    (
+        "name",
+        "internal",
+        "external",
+        "driver",
+        "driver_opts",
+        "labels",
+        "ipam",
+        "attachable",
+        "enable_ipv4",
+        "enable_ipv6",
+    ),
+    as_is,
+)
 _TOOL: Table = {"runs-from": _service_name, "door": _service_name, "max-replicas": _max_replicas}
 _TOP: Table = {
     "x-swarm": _swarm,
     "name": as_is,
     "services": lambda at: {name: _service(name, below) for name, below in at.below()},
-    "networks": _declared({"name": None, "internal": as_is}),
-    "volumes": _declared({"name": None}),
-    "configs": _declared({"name": None, "file": as_is}),
+    "networks": _declared,
+    "volumes": _declared,
+    **dict.fromkeys(("configs", "secrets")),  # read with the services that have them
     "x-twelfth": _tool,
 }

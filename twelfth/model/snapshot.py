@@ -84,10 +84,11 @@ class Snapshot:
 def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
     """Return the sorted names of what differs between two recipes, as far as both are known.
 
-    Where the rest of a kind is not known (`environment`), only what is wanted of it by name counts.
+    Where the rest of a kind is not known (`environment`), only what is wanted of it by name counts; where nothing of a
+    kind was found out (`option`), none of it does.
     """
     names = [name for name in sorted(wanted.keys() | found.keys()) if name in wanted or _kind(name) not in wanted]
-    known = [name for name in names if UNKNOWN not in (wanted.get(name), found.get(name))]
+    known = [name for name in names if UNKNOWN not in (wanted.get(name), found.get(name), found.get(_kind(name)))]
     return tuple(name for name in known if wanted.get(name) != found.get(name))
 
 

@@ -17,36 +17,61 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[str, str], ...]
 """A mapping as a value: (name, value) pairs, sorted by name."""
 
+Options = Pairs
+"""Keys of Compose's canonical model and their values, each as JSON: what only an engine has to understand."""
+
 
 @dataclass(frozen=True)
 class Build:
-    """What an image is built from: a context directory and build arguments."""
+    """What an image is built from: a context directory, a Dockerfile of it, arguments, and what else Compose has.
+
+    `dockerfile` is its path, from the context or from the root; `inline` is its text where the Compose file holds it.
+    `tag` is what the Compose file calls the image, which has the release's name beside it.
+    """
 
     context: Path
     args: Pairs = ()
+    dockerfile: str = "Dockerfile"
+    inline: str = ""
+    target: str = ""
+    tag: str = ""
+    options: Options = ()
 
 
 @dataclass(frozen=True)
 class Mount:
     """Something of the engine's or the operator's that a replica sees at `target`.
 
-    `kind` is `volume` (source: a key of the stack's volumes), `config` (source: the file's path, always read-only)
-    or `tmpfs` (no source).
+    `kind` is `volume` (source: a key of the stack's volumes, "" for one of the replica's own), `config` (source: the
+    file's path, or else `content`; always read-only), `bind` (source: a path of the daemon's machine) or `tmpfs` (no
+    source).
     """
 
     kind: str
     target: str
     source: str = ""
     read_only: bool = False
+    content: str | None = None
+    options: Options = ()
 
 
 @dataclass(frozen=True)
 class Port:
-    """A published TCP port: `host`:`published` outside is `target` inside; an empty host is every address."""
+    """A published port: `host`:`published` outside is `target` inside; an empty host is every address.
+
+    The engine chooses one where `published` is 0, and one of `published` to `through` where that is not 0.
+    """
 
     target: int
-    published: int
+    published: int = 0
     host: str = ""
+    protocol: str = "tcp"
+    through: int = 0
+
+    @property
+    def is_fixed(self) -> bool:
+        """Return whether only one process of a machine can have it."""
+        return bool(self.published) and not self.through
 
 
 @dataclass(frozen=True)
@@ -116,6 +141,12 @@ class Service:
     mounts: tuple[Mount, ...] = ()
     ports: tuple[Port, ...] = ()
     depends_on: tuple[str, ...] = ()
+    conditions: Pairs = ()
+    """What of the services that it depends on is waited for, where that is more than their start: `service_healthy`,
+    `service_completed_successfully`."""
+    follows: tuple[str, ...] = ()
+    """The services with which it is replaced: it holds on to their replicas (`network_mode: service:NAME`), or is to be
+    started after them (`depends_on.NAME.restart`)."""
     replicas: int = 1
     user: str | None = None
     init: bool = False
@@ -131,6 +162,13 @@ class Service:
     """Where a Swarm may run it, such as `node.labels.data==true` (`deploy.placement.constraints`)."""
     local: Local | None = None
     reload: Reload | None = None
+    container_name: str = ""
+    platform: str = ""
+    pull_policy: str = ""
+    endpoints: Options = ()
+    """What it is called on its networks, and its addresses there, by the networks' names."""
+    options: Options = ()
+    """Keys that say how its container is made, and nothing else."""
     release_command: tuple[str, ...] = ()
     """What is run from a new release before anything of it serves (`x-release`), as Heroku's release phase is
     (https://devcenter.heroku.com/articles/release-phase)."""
@@ -138,27 +176,49 @@ class Service:
     @property
     def why_single(self) -> str:
         """Return why there can be only one replica, an empty string where there can be more."""
-        volume = next((mount.source for mount in self.mounts if mount.kind == "volume"), "")
-        if volume:
+        volumes = (mount.source for mount in self.mounts if mount.kind == "volume" and not mount.read_only)
+        if volume := next(filter(None, volumes), ""):
             return f"keeps its data in the volume {volume}"
-        return f"publishes port {self.ports[0].published}" if self.ports else ""
+        if port := next((port for port in self.ports if port.is_fixed), None):
+            return f"publishes port {port.published}"
+        return f"is called {self.container_name}" if self.container_name else ""
+
+    @property
+    def is_replaced_in_place(self) -> bool:
+        """Return whether a new replica is not to run beside the old one: they would share a port, a name or data."""
+        writes = any(mount.kind == "bind" and not mount.read_only for mount in self.mounts)
+        return bool(self.why_single) or writes or bool({"network_mode", "mac_address"} & dict(self.options).keys())
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the stack; an internal one has no way out."""
+    """A network of the stack; an internal one has no way out.
+
+    `known_as` is what the engine calls it, "" for Compose's `PROJECT_NAME`; an external one is somebody else's.
+    """
 
     kind: ClassVar[str] = "network"
     name: str
     internal: bool = False
+    known_as: str = ""
+    external: bool = False
+    options: Options | None = ()
+
+    def differs(self, other: Network) -> bool:
+        """Return whether another of its name is made differently, as far as that is known of both."""
+        is_known = None not in (self.options, other.options)
+        return self.internal != other.internal or (is_known and self.options != other.options)
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A named volume of the stack: data that outlives its containers."""
+    """A named volume of the stack: data that outlives its containers; see `Network`."""
 
     kind: ClassVar[str] = "volume"
     name: str
+    known_as: str = ""
+    external: bool = False
+    options: Options | None = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +240,11 @@ class Stack:
     runs_from: str = ""
     door: str = ""
     max_replicas: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def resources(self) -> tuple[Network | Volume, ...]:
+        """Return the networks and volumes."""
+        return (*self.networks, *self.volumes)
 
     @property
     def source(self) -> str:
@@ -205,6 +270,11 @@ class Stack:
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
+
+    def known_as(self, kind: str, name: str) -> str:
+        """Return what the engine calls a network or volume of the stack."""
+        known = (each.known_as for each in self.resources if (each.kind, each.name) == (kind, name))
+        return next(filter(None, known), f"{self.project}_{name}")
 
     def with_service(self, service: Service) -> Stack:
         """Return the stack with a service in place of the one of its name."""

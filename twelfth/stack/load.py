@@ -49,8 +49,7 @@ def load_current_release(directory: Path, environment: Mapping[str, str], warn: 
 def of_current_release(stack: Stack) -> Stack:
     """Return a stack of no release in particular, of the one that its files make."""
     builds = [service.build for service in stack.services if service.build]
-    contents = {build.context: files(build.context) for build in builds}
-    return with_release(stack, combined(digest(contents[one.context], one) for one in builds)) if builds else stack
+    return with_release(stack, combined(digest(files(one), one) for one in builds)) if builds else stack
 
 
 def require_release(engine: Engine, release: str) -> None:

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NotUpError
 from twelfth.model.snapshot import differences
+from twelfth.model.stack import Network
 from twelfth.stack.rollout import create, free_numbers, remove, roll, roll_whole
 from twelfth.stack.steps import (
+    CreateReplica,
     CreateResource,
     DeleteRun,
     EnsureImage,
     RemoveReplica,
     RemoveResource,
+    ReplaceReplica,
     RollService,
     RunReleaseCommand,
     ScaleService,
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
-    from twelfth.model.stack import Network, Service, Stack
+    from twelfth.model.stack import Service, Stack
 
 
 def up(
@@ -51,7 +54,10 @@ def up(
     """
     wanted = [service for service in stack.services if service.name in recipes]
     recreated = {network.name for network in found.networks if _differs(network, stack.networks)}
-    rolls = {one.name: tuple(_roll(one, found, recipes[one.name], recreated, whole=whole)) for one in wanted}
+    rolls: dict[str, tuple[Step, ...]] = {}
+    for one in wanted:
+        replaced = {f"service.{name}": "replaced" for name in one.follows if any(map(_makes, rolls.get(name, ())))}
+        rolls[one.name] = tuple(_roll(one, found, recipes[one.name] | replaced, recreated, whole=whole))
     commands = [
         command
         for one in wanted
@@ -139,13 +145,16 @@ def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
 
 
 def _create_missing(stack: Stack, found: Snapshot) -> Iterator[Step]:
-    there = {network.name for network in found.networks}
-    for network in stack.networks:
-        if network.name not in there:
-            yield CreateResource(network, "not there")
-    for volume in stack.volumes:
-        if volume not in found.volumes:
-            yield CreateResource(volume, "not there")
+    networks, volumes = {each.name for each in found.networks}, {each.name for each in found.volumes}
+    for resource in stack.resources:
+        there = networks if isinstance(resource, Network) else volumes
+        if not resource.external and resource.name not in there:
+            yield CreateResource(resource, "not there")
+
+
+def _makes(step: Step) -> bool:
+    """Return whether a step makes another replica of a service."""
+    return isinstance(step, CreateReplica | ReplaceReplica | RollService)
 
 
 def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str], *, whole: bool) -> Iterator[Step]:
@@ -168,14 +177,14 @@ def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str], *, wh
             yield from remove(found.of(service.name), "its network is created again", whole=whole)
     for network in found.networks:
         if network.name in recreated:
-            yield RemoveResource(network, "internal changed")
+            yield RemoveResource(network, "its settings changed")
     for network in stack.networks:
         if network.name in recreated:
-            yield CreateResource(network, "internal changed")
+            yield CreateResource(network, "its settings changed")
 
 
 def _differs(network: Network, declared: tuple[Network, ...]) -> bool:
-    return any(network.name == other.name and network != other for other in declared)
+    return any(network.name == other.name and network.differs(other) for other in declared)
 
 
 def _needed(stack: Stack, found: Snapshot, services: Iterable[Service]) -> list[str]:

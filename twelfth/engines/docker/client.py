@@ -70,6 +70,11 @@ def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]
         refuse_failed(answer)
 
 
+def join_network(api: docker.APIClient, container: str, network: str, endpoint: Body) -> None:
+    """Connect a container to a network with its settings there, of which the SDK does not know all."""
+    post(api, f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint}, {})
+
+
 def stream(
     api: docker.APIClient, path: str, params: Mapping[str, Any], begins_within: float | None
 ) -> requests.Response:

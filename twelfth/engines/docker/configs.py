@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.engines.disk_errors import disk_errors
-from twelfth.engines.docker.replica import COPIES
+from twelfth.engines.docker import options
+from twelfth.engines.docker.replica import CONFIGS, COPIES
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.errors import EngineError
 
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from twelfth.engines.docker.replica import Body
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Mount, Service, Stack
 
 
 def read(service: Service) -> dict[str, bytes]:
     """Return what a service's configuration files hold, by target; raises `EngineError` for one that is not there."""
-    return {mount.target: _content(Path(mount.source)) for mount in service.mounts if mount.kind == "config"}
+    return {mount.target: _declared(mount) for mount in service.mounts if mount.kind == "config"}
 
 
 def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
@@ -74,7 +75,7 @@ class Copies:
                 path = self.path(mount.target)
                 with disk_errors(path):
                     _write_in_place(path, contents[mount.target])
-                    _own_as(Path(mount.source), path)
+                    _own_as(_declared_owner(mount) if mount.content is not None else Path(mount.source).stat(), path)
 
     def take(self, seen: Mapping[str, Path]) -> dict[str, bytes]:
         """Write what another replica sees as its configuration files and return it, by target; raises `EngineError`."""
@@ -82,7 +83,7 @@ class Copies:
         for target, path in seen.items():
             with disk_errors(self.path(target)):
                 _write_in_place(self.path(target), contents[target])
-                _own_as(path, self.path(target))
+                _own_as(path.stat(), self.path(target))
         return contents
 
     def keep(self, identity: str, loaded: Mapping[str, str]) -> None:
@@ -136,7 +137,13 @@ def _labels(inspected: Body) -> dict[str, str]:
 
 
 def _targets(inspected: Body) -> list[str]:
-    return [mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "bind"]
+    return [
+        mount["Destination"] for mount in inspected["Mounts"] if CONFIGS + mount["Destination"] in _labels(inspected)
+    ]
+
+
+def _declared(mount: Mount) -> bytes:
+    return _content(Path(mount.source)) if mount.content is None else mount.content.encode()
 
 
 def _content(path: Path) -> bytes:
@@ -154,9 +161,15 @@ def _write_in_place(path: Path, content: bytes) -> None:
         file.truncate()
 
 
-def _own_as(source: Path, path: Path) -> None:
+def _declared_owner(mount: Mount) -> os.stat_result:
+    """Return who may read what the Compose file holds itself: what it says, else everybody."""
+    said = options.values(mount.options)
+    mode, user, group = int(str(said.get("mode", "0444")), 8), int(said.get("uid", 0)), int(said.get("gid", 0))
+    return os.stat_result((mode, 0, 0, 0, user, group, 0, 0, 0, 0))
+
+
+def _own_as(found: os.stat_result, path: Path) -> None:
     """Let a copy be read by whom its source is, and written by us; only root can give it to somebody else."""
-    found = source.stat()
     path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
     with contextlib.suppress(PermissionError):
         os.chown(path, found.st_uid, found.st_gid)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import client, configs, images, pause, recipe, snapshot
+from twelfth.engines.docker import client, configs, images, options, pause, recipe, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
-from twelfth.engines.docker.replica import COMPOSE
-from twelfth.errors import EngineError
+from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings
+from twelfth.errors import EngineError, MisuseError
 from twelfth.model.stack import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import docker
 
@@ -65,19 +66,33 @@ class DaemonEngine(Engine):
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Make a network or volume, labelled as Compose would."""
-        name = f"{self.stack.project}_{resource.name}"
+        name = self.stack.known_as(resource.kind, resource.name)
+        said = options.values(resource.options or ())
         labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
+        labels |= {**said.get("labels", {}), SETTINGS: json.dumps(dict(resource.options or ()), sort_keys=True)}
         with docker_errors():
             if isinstance(resource, Network):
-                own = labels | self._network_labels
-                options = self.network_options
-                self.api.create_network(name, internal=resource.internal, labels=own, check_duplicate=True, **options)
+                own, settings = labels | self._network_labels, network_settings(said) | dict(self.network_options)
+                self.api.create_network(name, internal=resource.internal, labels=own, check_duplicate=True, **settings)
             else:
-                self.api.create_volume(name, labels=labels)
+                self.api.create_volume(name, said.get("driver"), said.get("driver_opts"), labels)
+
+    def refuse_absent(self) -> None:
+        """Raise `MisuseError` for networks and volumes that are somebody else's and not here."""
+        asked: dict[str, Callable[[str], object]] = {
+            "network": self.api.inspect_network,
+            "volume": self.api.inspect_volume,
+        }
+        for kind, name in ((each.kind, each.known_as) for each in self.stack.resources if each.external):
+            is_here = False
+            with docker_errors(), gone_is_fine():
+                is_here = bool(asked[kind](name))
+            if not is_here:
+                raise MisuseError(f"there is no {kind} {name}, which is external; try: docker {kind} create {name}")
 
     def remove_resource(self, resource: Network | Volume) -> None:
         """Remove a network or volume."""
-        name = f"{self.stack.project}_{resource.name}"
+        name = self.stack.known_as(resource.kind, resource.name)
         with docker_errors(), gone_is_fine():
             if isinstance(resource, Network):
                 pause.remove_all(self.api, self.stack.project)

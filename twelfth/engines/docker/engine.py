@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import ReplicaEngine
-from twelfth.engines.docker import client, configs, health, images, reload, snapshot
+from twelfth.engines.docker import client, configs, health, images, options, reload, snapshot
 from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker.options import OF_SERVICE
 from twelfth.engines.docker.replica import ADMISSION, COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
+from twelfth.errors import EngineError
 from twelfth.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -27,11 +29,18 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service
 
 
+_NAMESPACES = ("NetworkMode", "IpcMode", "PidMode")
+
+
 class Docker(DaemonEngine, ReplicaEngine):
     """The stack on the daemon that the docker command line would talk to."""
 
     name = "docker"
     admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
+
+    def refuse_stack(self) -> None:
+        """Raise `MisuseError` where something that is somebody else's is not here."""
+        self.refuse_absent()
 
     def observe(self) -> Snapshot:
         """Return the project's containers, networks and volumes, and which images are here."""
@@ -55,13 +64,15 @@ class Docker(DaemonEngine, ReplicaEngine):
         copies.write(service, contents)
         labels = bodies.labels(self.stack, service, number, self._recipe(service, contents))
         own = labels | ({COPIES: str(copies.home)} if contents else {})
-        body = bodies.body(self.stack, copies.mounted_by(service), own)
+        body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), own))
+        endpoints = bodies.endpoints(self.stack, service, self._links(service))
 
         def keep(created: str) -> None:
             if contents:
                 copies.keep(created, configs.digests(contents))
 
-        return self._create(f"{service.name}-{number}", body, bodies.endpoints(self.stack, service), keep)
+        name = service.container_name or f"{self.stack.project}-{service.name}-{number}"
+        return self._create(name, body, endpoints, keep, service.platform or None)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
         """Create a container as another was created, with copies of its configuration files."""
@@ -80,7 +91,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             if loaded:
                 own.keep(created, loaded)
 
-        return self._create(f"{replica.service}-{number}", body, endpoints, keep)
+        return self._create(f"{self.stack.project}-{replica.service}-{number}", body, endpoints, keep)
 
     def _admission(self, inspected: Body) -> dict[str, str]:
         """Return the label that says where a container is looked for; Compose gives it none."""
@@ -96,20 +107,40 @@ class Docker(DaemonEngine, ReplicaEngine):
         body: Body,
         endpoints: Mapping[str, Body],
         before_start: Callable[[str], None] = lambda _: None,
+        platform: str | None = None,
     ) -> Replica:
         with docker_errors():
             first, others = [*endpoints.items()][:1], [*endpoints.items()][1:]
             body = body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
-            created = self.api.create_container_from_config(body, f"{self.stack.project}-{name}")["Id"]
+            created = self.api.create_container_from_config(body, name, platform)["Id"]
             try:
                 before_start(created)
                 for network, endpoint in others:
-                    self.api.connect_container_to_network(created, network, aliases=endpoint["Aliases"])
+                    client.join_network(self.api, created, network, endpoint)
                 self.api.start(created)
             except BaseException:
                 self.api.remove_container(created, force=True, v=True)
                 raise
             return self._replica(self.api.inspect_container(created))
+
+    def _holding_on(self, body: Body) -> Body:
+        """Return a body with replicas in place of the services to whose namespaces it holds on."""
+        host = body["HostConfig"]
+        named = {field: host[field] for field in _NAMESPACES if host.get(field, "").startswith(OF_SERVICE)}
+        held = {field: f"container:{self._one_of(name.removeprefix(OF_SERVICE)).id}" for field, name in named.items()}
+        return body | {"HostConfig": host | held}
+
+    def _one_of(self, service: str) -> Replica:
+        """Return a replica of a service that runs; raises `EngineError` where none does."""
+        running = [each for each in self.replicas(service) if each.is_running]
+        if not running:
+            raise EngineError(f"no {service} is running, to which others hold on; see: invoke logs {service}")
+        return running[-1]
+
+    def _links(self, service: Service) -> list[str]:
+        """Return the containers that a service knows by names of its own, as `CONTAINER:NAME`."""
+        pairs = (link.partition(":") for link in options.values(service.options).get("links", ()))
+        return [f"{self._one_of(name).id}:{alias}" for name, _, alias in pairs if alias not in {"", name}]
 
     def admit_replica(self, replica: Replica) -> None:
         """Join a container to the networks of the services that depend on its own, under its service's name.
@@ -118,10 +149,13 @@ class Docker(DaemonEngine, ReplicaEngine):
         """
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
+            said = bodies.declared_of(inspected).get("networks", {})
             for network in snapshot.not_admitted_on(inspected):
                 if network in inspected["NetworkSettings"]["Networks"]:
                     self.api.disconnect_container_from_network(replica.id, network)
-                self.api.connect_container_to_network(replica.id, network, aliases=[replica.service])
+                client.join_network(
+                    self.api, replica.id, network, bodies.endpoint(replica.service, said.get(network, {}))
+                )
 
     def check_reload(self, service: Service, replica: Replica) -> None:
         """Run the service's check in a container of its own, within the replica's network."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twelfth.engines.docker import options
 from twelfth.engines.docker.errors import gone_is_fine
 from twelfth.engines.docker.replica import BUILT_BY
 from twelfth.operator import operator
@@ -26,21 +27,48 @@ def inspect(api: docker.APIClient, name: str) -> Body | None:
 
 
 def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
-    """Build an image, and yield its steps; raises `EngineError` for one that fails."""
+    """Build an image, and yield its steps; raises `EngineError` for one that fails.
+
+    What the Compose file calls it is its name, too.
+    """
     from twelfth import release
     from twelfth.engines.docker import progress
 
+    contents = release.files(source)
+    if surplus := release.seldom_meant(contents):
+        size = sum(surplus.values()) / 10**6
+        yield f"{', '.join(surplus)} ({size:.1f} MB) are part of the image's context; a .dockerignore leaves them out"
     stream = api.build(
-        fileobj=release.archive(release.files(source.context)),
+        fileobj=release.archive(contents),
         custom_context=True,
+        dockerfile=release.dockerfile(source),
         tag=image,
         buildargs=dict(source.args),
-        labels={BUILT_BY: operator()},
+        target=source.target,
         rm=True,
         forcerm=True,
         decode=True,
+        **_settings(source),
     )
     yield from progress.lines(stream, f"cannot build {image}")
+    for name in (source.tag, *options.values(source.options).get("tags", ())):
+        if name:
+            api.tag(image, *_split(name))
+
+
+def _settings(source: Build) -> Body:
+    """Return what the Compose file says of how it is built, as the SDK's `build` has it."""
+    said = options.values(source.options)
+    return {
+        "labels": {**said.get("labels", {}), BUILT_BY: operator()},
+        "cache_from": said.get("cache_from"),
+        "extra_hosts": dict(pair.split("=", 1) for pair in said.get("extra_hosts", ())) or None,
+        "network_mode": said.get("network"),
+        "nocache": bool(said.get("no_cache")),
+        "platform": next(iter(said.get("platforms", ())), None),
+        "pull": bool(said.get("pull")),
+        "shmsize": int(said["shm_size"]) if "shm_size" in said else None,
+    }
 
 
 def pull(api: docker.APIClient, image: str) -> Iterator[str]:

@@ -9,9 +9,20 @@ from __future__ import annotations
 import json
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.docker.replica import ADMISSION, CONFIGS, LOGGING, NANO, body, declared_logging, network_names
+from twelfth.engines.docker.replica import (
+    ADMISSION,
+    CONFIGS,
+    LOGGING,
+    NANO,
+    OPTIONS,
+    body,
+    declared_logging,
+    declared_of,
+    declared_options,
+    network_names,
+)
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
@@ -37,7 +48,7 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
     checks = _merged_check(wanted["Healthcheck"], defaults.get("Healthcheck"))
     config = {
         **wanted,
-        "Cmd": wanted["Cmd"] if wanted["Cmd"] is not None else defaults.get("Cmd"),
+        "Cmd": wanted["Cmd"] if wanted["Cmd"] is not None or wanted.get("Entrypoint") else defaults.get("Cmd"),
         "Env": [f"{name}={value}" for name, value in {**_env(defaults), **_env(wanted)}.items()],
         "User": wanted["User"] or defaults.get("User") or "",
         "Healthcheck": checks,
@@ -48,7 +59,10 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
         image["Id"] if image else f"{service.image}, not here yet",
         ({} if image else _from_image(wanted))
         | {"logging": declared_logging(service)}
+        | _options(declared_options(stack, service))
         | {f"config.{target}": digest for target, digest in configs.items()}
+        | {f"bind.{target}": UNKNOWN for target in configs}
+        | {f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"}
         | {f"volume.{mount['Target']}": mount["Source"] for mount in _volumes(wanted["HostConfig"])},
         network_names(stack, service),
     )
@@ -60,6 +74,11 @@ def _from_image(wanted: Body) -> Recipe:
     return {"environment": UNKNOWN, **{name: UNKNOWN for name, key in keys.items() if not wanted[key]}}
 
 
+def _options(declared: Mapping[str, Any]) -> Recipe:
+    """Return what was declared of a container, by key; labels apart, which only a new replica gets."""
+    return {f"option.{key}": json.dumps(value, sort_keys=True) for key, value in declared.items()}
+
+
 def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
     """Return what a container was made from, whoever made it.
 
@@ -67,13 +86,17 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
     """
     labels = inspected["Config"].get("Labels") or {}
     binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
-    configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in binds} | dict(loaded)
+    is_ours = OPTIONS in labels
+    of_files = [target for target in binds if not is_ours or CONFIGS + target in labels]
+    configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in of_files} | dict(loaded)
     volumes = [one for one in inspected["Mounts"] if one["Type"] == "volume" and not ANONYMOUS.fullmatch(one["Name"])]
     return _recipe(
         inspected["Config"],
         inspected["HostConfig"],
         inspected["Image"],
         {"logging": labels.get(LOGGING, UNKNOWN)}
+        | (_options(declared_of(inspected)) if is_ours else {"option": UNKNOWN})
+        | {f"bind.{target}": UNKNOWN for target in configs if is_ours}
         | {f"config.{target}": digest for target, digest in configs.items()}
         | {f"volume.{mount['Destination']}": mount["Name"] for mount in volumes},
         {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")},
@@ -92,20 +115,43 @@ def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iter
         "read_only": str(bool(host.get("ReadonlyRootfs"))),
         "cap_drop": json.dumps(sorted(host.get("CapDrop") or [])),
         "security_opt": json.dumps(sorted(host.get("SecurityOpt") or [])),
-        "restart": (host.get("RestartPolicy") or {}).get("Name") or "no",
+        "restart": _restart(host.get("RestartPolicy") or {}),
         "limits.cpus": str((host.get("NanoCpus") or 0) / NANO),
         "limits.memory": str(host.get("Memory") or 0),
         "limits.pids": str(max(host.get("PidsLimit") or 0, 0)),
         **{f"environment.{name}": value for name, value in _env(config).items()},
         **{f"tmpfs.{target}": options for target, options in (host.get("Tmpfs") or {}).items()},
+        **dict(map(_bound, host.get("Binds") or [])),
+        **dict(map(_mounted, host.get("Mounts") or [])),
         **{f"network.{name}": "joined" for name in networks},
-        **{
-            f"port.{one['HostPort']}": f"{one['HostIp']} to {target}"
-            for target, bound in bindings
-            for one in bound or []
-        },
+        **dict(_published(target, one) for target, bound in bindings for one in bound or []),
         **mounts,
     }
+
+
+def _restart(policy: Body) -> str:
+    retries = policy.get("MaximumRetryCount")
+    return (policy.get("Name") or "no") + (f":{retries}" if retries else "")
+
+
+def _published(target: str, binding: Body) -> tuple[str, str]:
+    """Return how a port is published: under its number outside, or where any will do under that inside."""
+    protocol = "" if target.endswith("/tcp") else f"/{target.partition('/')[2]}"
+    return f"port.{binding['HostPort'] or target}{protocol}", f"{binding['HostIp']} to {target}"
+
+
+def _bound(bind: str) -> tuple[str, str]:
+    """Return the source of a mount that is written as text, and how it is mounted; volumes are known otherwise."""
+    source, target, *mode = bind.split(":")
+    options = sorted({*",".join(mode).split(",")} - {"rw", ""})
+    return f"bind.{target}" if source.startswith("/") else f"volume.{target}", " ".join([source, *options])
+
+
+def _mounted(mount: Body) -> tuple[str, str]:
+    """Return what a mount is: its source, and how it is mounted."""
+    kind, how = mount["Type"], ["ro"] if mount.get("ReadOnly") else []
+    settings = [json.dumps(mount[key], sort_keys=True) for key in ("TmpfsOptions", "BindOptions") if mount.get(key)]
+    return f"{kind}.{mount['Target']}", " ".join(filter(None, [mount.get("Source", ""), *how, *settings]))
 
 
 def _env(config: Body) -> dict[str, str]:

@@ -13,8 +13,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from twelfth.engines.docker import options
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Healthcheck, Mount, Service, Stack
@@ -35,6 +37,12 @@ ADMISSION = "twelfth.admission"
 LOGGING = "twelfth.logging"
 """Label: what the Compose file says of a replica's log, as JSON; the daemon adds options of its own to it."""
 
+OPTIONS = "twelfth.options"
+"""Label: what else the Compose file says of how the container is made, and of its networks, as a JSON object."""
+
+SETTINGS = "twelfth.settings"
+"""Label of a network or volume: what the Compose file says of how it is made, as a JSON object."""
+
 NANO = 1_000_000_000
 
 
@@ -46,12 +54,13 @@ def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[
         RELEASE: release_of(service.image) if service.build else "",
         ADMISSION: json.dumps(admission_networks(stack, service)),
         LOGGING: declared_logging(service),
+        OPTIONS: json.dumps(declared_options(stack, service), sort_keys=True),
         f"{COMPOSE}project": stack.project,
         f"{COMPOSE}service": service.name,
         f"{COMPOSE}container-number": str(number),
         f"{COMPOSE}oneoff": "False",
         f"{COMPOSE}config-hash": fingerprint,
-        f"{COMPOSE}depends_on": ",".join(f"{name}:service_started:false" for name in service.depends_on),
+        f"{COMPOSE}depends_on": ",".join(_dependency(service, name) for name in service.depends_on),
         f"{COMPOSE}project.working_dir": str(stack.directory),
         f"{COMPOSE}project.config_files": ",".join(map(str, stack.files)),
     }
@@ -62,18 +71,35 @@ def release_of(image: str) -> str:
     return image.rpartition(":")[2]
 
 
+def _dependency(service: Service, name: str) -> str:
+    condition = dict(service.conditions).get(name, "service_started")
+    return f"{name}:{condition}:{str(name in service.follows).lower()}"
+
+
+def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
+    """Return what the Compose file says of how a container is made, and under `networks` of its engine's networks."""
+    said = {stack.known_as("network", name): value for name, value in options.values(service.endpoints).items()}
+    own = {"container_name": service.container_name, "platform": service.platform, "networks": said}
+    return {**options.values(service.options), **{key: value for key, value in own.items() if value}}
+
+
 def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
     """Return the body that creates one replica of the service, but for its networks."""
+    own = options.body(service.options)
+    published: Body = {f"{port.target}/{port.protocol}": {} for port in service.ports}
+    anonymous: Body = {mount.target: {} for mount in service.mounts if mount.kind == "volume" and not mount.source}
     return {
         "Image": service.image,
         "Cmd": None if service.command is None else list(service.command),
         "Env": [f"{name}={value}" for name, value in service.environment],
         "User": service.user or "",
-        "Labels": dict(labels),
-        "ExposedPorts": {f"{port.target}/tcp": {} for port in service.ports},
         "Healthcheck": service.healthcheck and _healthcheck(service.healthcheck),
         "StopTimeout": math.ceil(service.stop_grace),
-        "HostConfig": _host_config(stack, service),
+        **own,
+        **({"Volumes": anonymous} if anonymous else {}),
+        "Labels": own.get("Labels", {}) | dict(labels),
+        "ExposedPorts": published | own.get("ExposedPorts", {}),
+        "HostConfig": _host_config(stack, service) | own["HostConfig"],
     }
 
 
@@ -93,7 +119,7 @@ def check_body(stack: Stack, service: Service, identity: str) -> Body:
 def network_names(stack: Stack, service: Service) -> list[str]:
     """Return the engine's names of the networks that a service is on, those of its admission last."""
     names = sorted(service.networks, key=stack.networks_to_dependants(service).__contains__)
-    return [f"{stack.project}_{network}" for network in names]
+    return [stack.known_as("network", network) for network in names]
 
 
 def admission_networks(stack: Stack, service: Service) -> list[str]:
@@ -102,21 +128,59 @@ def admission_networks(stack: Stack, service: Service) -> list[str]:
     Those are where a service that depends on this one looks for it; none where there is only one replica, which nobody
     can do without meanwhile.
     """
-    held = () if service.why_single else stack.networks_to_dependants(service)
-    return [f"{stack.project}_{network}" for network in held]
+    held = () if service.is_replaced_in_place else stack.networks_to_dependants(service)
+    return [stack.known_as("network", network) for network in held]
 
 
-def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
+def endpoints(stack: Stack, service: Service, links: Sequence[str] = ()) -> dict[str, Body]:
     """Return the networks that a replica is made on, and its settings there: it answers to its service's name.
 
-    One that is on no network but those of its admission is made on them without that name.
+    One that is on no network but those of its admission is made on them without that name. `links` are other containers
+    and what it calls them.
     """
-    return _endpoints(service.name, network_names(stack, service), admission_networks(stack, service))
+    said = declared_options(stack, service).get("networks", {})
+    made = _endpoints(service.name, network_names(stack, service), admission_networks(stack, service), said)
+    return {name: each | ({"Links": list(links)} if links else {}) for name, each in made.items()}
 
 
-def _endpoints(service: str, names: list[str], held: list[str]) -> dict[str, Body]:
-    apart = {name: {"Aliases": [service]} for name in names if name not in held}
+def _endpoints(service: str, names: list[str], held: list[str], said: Body) -> dict[str, Body]:
+    apart = {name: endpoint(service, said.get(name, {})) for name in names if name not in held}
     return apart or {name: {"Aliases": []} for name in names}
+
+
+def network_settings(said: Body) -> Body:
+    """Return the settings of a network as `create_network` of the SDK has them."""
+    ipam = said.get("ipam") or {}
+    pools = [{ours: each.get(key) for key, ours in _POOL.items()} for each in ipam.get("config") or []]
+    return {
+        "driver": said.get("driver"),
+        "options": said.get("driver_opts"),
+        "attachable": said.get("attachable"),
+        "enable_ipv6": bool(said.get("enable_ipv6")),
+        **(
+            {"ipam": {"Driver": ipam.get("driver") or "default", "Config": pools, "Options": ipam.get("options")}}
+            if ipam
+            else {}
+        ),
+    }
+
+
+_POOL = {"subnet": "Subnet", "ip_range": "IPRange", "gateway": "Gateway", "aux_addresses": "AuxiliaryAddresses"}
+
+
+def endpoint(service: str, said: Body) -> Body:
+    """Return a container's settings on one network, from what the Compose file says of it there."""
+    addresses = {ours: said[key] for key, ours in _ADDRESSES.items() if said.get(key)}
+    others = {ours: said[key] for key, ours in _ENDPOINT.items() if said.get(key)}
+    return {
+        "Aliases": list(dict.fromkeys([service, *said.get("aliases", ())])),
+        **({"IPAMConfig": addresses} if addresses else {}),
+        **others,
+    }
+
+
+_ADDRESSES = {"ipv4_address": "IPv4Address", "ipv6_address": "IPv6Address", "link_local_ips": "LinkLocalIPs"}
+_ENDPOINT = {"mac_address": "MacAddress", "driver_opts": "DriverOpts", "gw_priority": "GwPriority"}
 
 
 def clone(
@@ -126,7 +190,8 @@ def clone(
 
     `copies` are its own copies of configuration files, by target.
     """
-    config = {name: value for name, value in inspected["Config"].items() if name not in _OWN}
+    said = declared_of(inspected)
+    config = {name: value for name, value in inspected["Config"].items() if name not in _OWN or name.lower() in said}
     own = {**config["Labels"], **labels, f"{COMPOSE}container-number": str(number)}
     mounts = [
         mount | {"Source": copies[mount["Target"]]} if mount["Target"] in copies else mount
@@ -140,24 +205,31 @@ _OWN = {"Hostname", "Domainname"}
 """What the daemon gives each container by itself."""
 
 
+def declared_of(inspected: Body) -> dict[str, Any]:
+    """Return what was declared of a container when it was made; nothing of one that Compose made."""
+    declared: dict[str, Any] = json.loads((inspected["Config"].get("Labels") or {}).get(OPTIONS) or "{}")
+    return declared
+
+
 def endpoints_of_clone(inspected: Body, labels: Mapping[str, str]) -> dict[str, Body]:
     """Return the networks on which a container with these labels, like one that is there, is made; see `endpoints`."""
     there = inspected["NetworkSettings"]["Networks"]
     first = inspected["HostConfig"]["NetworkMode"]
     names = sorted(there, key=lambda network: network != first)
-    return _endpoints(labels[f"{COMPOSE}service"], names, json.loads(labels.get(ADMISSION) or "[]"))
+    held, said = json.loads(labels.get(ADMISSION) or "[]"), declared_of(inspected).get("networks", {})
+    return _endpoints(labels[f"{COMPOSE}service"], names, held, said)
 
 
 def _host_config(stack: Stack, service: Service) -> Body:
     limits = service.limits
     names = network_names(stack, service)
+    policy, _, retries = service.restart.partition(":")
     return {
         "NetworkMode": names[0] if names else "none",
-        "PortBindings": {
-            f"{port.target}/tcp": [{"HostIp": port.host, "HostPort": str(port.published)}] for port in service.ports
-        },
-        "Mounts": [_mount(stack, mount) for mount in service.mounts if mount.kind != "tmpfs"],
-        "Tmpfs": {mount.target: "" for mount in service.mounts if mount.kind == "tmpfs"},
+        "PortBindings": _port_bindings(service),
+        "Binds": [_bind(mount) for mount in service.mounts if _is_bind(mount)],
+        "Mounts": [_mount(stack, mount) for mount in service.mounts if _is_mount(mount)],
+        "Tmpfs": {each.target: _tmpfs_options(each) for each in service.mounts if _is_plain_tmpfs(each)},
         "Init": service.init or None,
         "ReadonlyRootfs": service.read_only,
         "CapDrop": list(service.cap_drop),
@@ -165,9 +237,19 @@ def _host_config(stack: Stack, service: Service) -> Body:
         "NanoCpus": round((limits.cpus or 0) * NANO),
         "Memory": limits.memory or 0,
         "PidsLimit": limits.pids,
-        "RestartPolicy": {"Name": service.restart},
+        "RestartPolicy": {"Name": policy} | ({"MaximumRetryCount": int(retries)} if retries else {}),
         "LogConfig": _log_config(service),
     }
+
+
+def _port_bindings(service: Service) -> Body:
+    """Return where ports are published; "" stands for any that is free."""
+    found: dict[str, list[Body]] = {}
+    for port in service.ports:
+        outside = f"{port.published or ''}" + (f"-{port.through}" if port.through else "")
+        binding = {"HostIp": port.host, "HostPort": outside}
+        found.setdefault(f"{port.target}/{port.protocol}", []).append(binding)
+    return found
 
 
 def declared_logging(service: Service) -> str:
@@ -182,12 +264,53 @@ def _log_config(service: Service) -> Body:
     return {"Type": driver, "Config": dict(declared.options)}
 
 
+def _is_bind(mount: Mount) -> bool:
+    """Return whether a path of the daemon's machine is made where it is not there, which `Mounts` cannot say."""
+    said = options.values(mount.options)
+    return mount.kind == "bind" and said.get("create_host_path") is not False and "recursive" not in said
+
+
+def _bind(mount: Mount) -> str:
+    said = options.values(mount.options)
+    mode = ["ro" if mount.read_only else "rw", said.get("selinux"), said.get("propagation")]
+    return f"{mount.source}:{mount.target}:{','.join(filter(None, mode))}"
+
+
+def _is_plain_tmpfs(mount: Mount) -> bool:
+    return mount.kind == "tmpfs" and not {"size", "mode"} & dict(mount.options).keys()
+
+
+def _tmpfs_options(mount: Mount) -> str:
+    return str(options.values(mount.options).get("options", ""))
+
+
+def _is_mount(mount: Mount) -> bool:
+    """Return whether a mount is one that the API has as such; a volume of a container's own is the image's way."""
+    is_own_volume = mount.kind == "volume" and not mount.source
+    return not (_is_bind(mount) or _is_plain_tmpfs(mount) or is_own_volume)
+
+
 def _mount(stack: Stack, mount: Mount) -> Body:
+    settings: Body
+    said = options.values(mount.options)
     if mount.kind == "config":
         return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": True}
-    source = f"{stack.project}_{mount.source}"
-    writable = {"Type": "volume", "Source": source, "Target": mount.target}
-    return writable | ({"ReadOnly": True} if mount.read_only else {})  # as the daemon shows it: false is not said
+    read_only = {"ReadOnly": True} if mount.read_only else {}  # as the daemon shows it: false is not said
+    if mount.kind == "tmpfs":
+        settings = {"SizeBytes": int(said.get("size", 0)), "Mode": int(said.get("mode", 0))}
+        return {"Type": "tmpfs", "Target": mount.target, "TmpfsOptions": _set(settings), **read_only}
+    if mount.kind == "bind":
+        settings = {"Propagation": said.get("propagation"), "NonRecursive": said.get("recursive") == "disabled"}
+        own = {"BindOptions": _set(settings)} if _set(settings) else {}
+        return {"Type": "bind", "Source": mount.source, "Target": mount.target, **own, **read_only}
+    settings = {"NoCopy": said.get("nocopy"), "Subpath": said.get("subpath"), "Labels": said.get("labels")}
+    own = {"VolumeOptions": _set(settings)} if _set(settings) else {}
+    source = stack.known_as("volume", mount.source)
+    return {"Type": "volume", "Source": source, "Target": mount.target, **own, **read_only}
+
+
+def _set(values: Body) -> Body:
+    return {name: value for name, value in values.items() if value}
 
 
 def _healthcheck(check: Healthcheck) -> Body:

@@ -84,7 +84,10 @@ def template(stack: Stack, service: Service, image: Body) -> Body:
     labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name}
     return {
         "Image": image["Id"],
-        "Config": defaults | own | {"Labels": labels},
+        "Config": defaults
+        | {name: made[name] for name in ("Entrypoint", "WorkingDir") if name in made}
+        | own
+        | {"Labels": labels},
         "HostConfig": made["HostConfig"],
         "Mounts": [{"Type": m["Type"], "Destination": m["Target"], "Name": m["Source"]} for m in mounts],
         "NetworkSettings": {"Networks": {name: {} for name in replica.network_names(stack, service)}},

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, release_of
+from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS, release_of
 from twelfth.model.release import BuiltRelease
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import Network, Volume
@@ -18,16 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from twelfth.engines.docker.replica import Body
+    from twelfth.model.stack import Options
 
 
 def network(answer: Body) -> Network:
     """Return a network of the stack as a value, by the name that the stack gives it."""
-    return Network(answer["Labels"].get(f"{COMPOSE}network", answer["Name"]), answer["Internal"])
+    return Network(
+        answer["Labels"].get(f"{COMPOSE}network", answer["Name"]),
+        answer["Internal"],
+        answer["Name"],
+        options=_settings(answer),
+    )
 
 
 def volume(answer: Body) -> Volume:
     """Return a volume of the stack as a value, by the name that the stack gives it."""
-    return Volume(answer["Labels"].get(f"{COMPOSE}volume", answer["Name"]))
+    return Volume(answer["Labels"].get(f"{COMPOSE}volume", answer["Name"]), answer["Name"], options=_settings(answer))
+
+
+def _settings(answer: Body) -> Options | None:
+    """Return what was declared of a network or volume when it was made; None of one that Compose made."""
+    said = answer["Labels"].get(SETTINGS)
+    return None if said is None else tuple(sorted(json.loads(said).items()))
 
 
 def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str] = MappingProxyType({})) -> Replica:

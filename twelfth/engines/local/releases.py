@@ -27,7 +27,7 @@ def copy(build: Build, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
     try:
-        for entry in release.files(build.context):
+        for entry in release.files(build):
             _write(staged / entry.path, entry)
         _refuse_links_that_lead_out(staged)
         compileall.compile_dir(staged, quiet=2)
