@@ -142,7 +142,7 @@ class Memory(ReplicaEngine):
         self.world.begin(f"remove {resource.name}")
         self.world.resources = [each for each in self.world.resources if each != resource]
 
-    def create_replica(self, service: Service, number: int) -> Replica:
+    def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:  # noqa: ARG002
         """Have a replica that runs, or one that ended at once; its log is what its command `echo`ed."""
         name = f"{service.name}-{number}"
         self._refuse_missing(service)

@@ -169,7 +169,7 @@ def test_release_of_several_images_is_named_by_what_each_is_built_from(two_built
 
 def test_release_of_one_context_has_the_name_of_its_own(two_built: Path) -> None:
     """However many services are built from it."""
-    alone = release.digest(release.files(two_built / "app"), Build(two_built / "app"))
+    alone = release.digest(release.files(Build(two_built / "app")), Build(two_built / "app"))
     (two_built / "compose.yaml").write_text(TWO_BUILT.replace("./other", "./app"))
 
     assert {alone} == tags(two_built)

@@ -190,8 +190,8 @@ def test_words_that_are_not_known_show_nothing_that_is_quoted(quoted: str) -> No
 
 def test_value_of_a_secret_is_in_no_error(project: Project) -> None:
     """Neither what is not honoured nor what is wrong shows a value of the environment."""
-    text = f"{A}    environment: {{PW: $PW, x-b: $PW}}\n    labels: {{a: $PW}}\n    secrets: [s]\n"
+    text = f"{A}    environment: {{PW: $PW, x-b: $PW}}\n    credential_spec: {{file: $PW}}\n    secrets: [s]\n"
     said = project.refused(f"{text}secrets: {{s: {{environment: PW}}}}\n", PW=SECRET)
 
-    assert 4 == len(said.splitlines())
+    assert 2 == len(said.splitlines())
     assert SECRET not in said

@@ -134,7 +134,7 @@ def refusal(engine: Docker, way: str = "start") -> str:
         ("HostConfig.Privileged", True, "Privileged"),
         ("HostConfig.SecurityOpt", [], "security_opt"),
         ("HostConfig.Tmpfs", {}, "tmpfs./tmp"),
-        ("HostConfig.Binds", ["/etc:/host"], "Binds"),
+        ("HostConfig.Binds", ["/etc:/host"], "bind./host"),
         ("HostConfig.Mounts", [{"Type": "volume", "Target": "/more"}], "Mounts"),
         ("HostConfig.PidMode", "host", "PidMode"),
         ("HostConfig.Ulimits", [{"Name": "nofile", "Soft": 64, "Hard": 64}], "Ulimits"),

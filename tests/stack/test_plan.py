@@ -191,8 +191,8 @@ def test_changed_network_is_made_anew_with_all_that_is_on_it() -> None:
     assert [
         "remove redis-1: its network is created again",
         "remove worker-1: its network is created again",
-        "remove network back: internal changed",
-        "create network back: internal changed",
+        "remove network back: its settings changed",
+        "create network back: its settings changed",
         *created("redis-1", "its network is created again"),
         *created("worker-1", "its network is created again"),
     ] == steps(found)

@@ -121,6 +121,8 @@ def _set(value: Any) -> Any:
     """Return a value of the model with the types of JSON; what is empty is left out, pairs become an object."""
     if is_dataclass(value):
         own = {each.name: getattr(value, each.name) for each in fields(value)}
+        if own.get("content") is not None:  # it may be a secret
+            own["content"] = f"{len(own['content'])} characters"
         return {name: _set(held) for name, held in own.items() if held not in (None, "", (), False)}
     if isinstance(value, tuple):
         return dict(value) if value and all(_is_pair(each) for each in value) else [_set(each) for each in value]

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from twelfth.compose.reader import Table, Value, as_is, cast, each, matching, nested, only
 from twelfth.errors import MisuseError
 from twelfth.model.stack import (
+    COMPLETED,
+    HEALTHY,
     Build,
     Healthcheck,
     Limits,
@@ -232,7 +234,9 @@ def _clean(target: str) -> str:
 
 def _healthcheck(at: Value) -> Healthcheck:
     found = at.read(_HEALTHCHECK)
-    if found.get("test", ("NONE",))[:1] == ("NONE",) and "disable" not in at.value:
+    if at.value.get("disable"):
+        return Healthcheck(("NONE",))
+    if "test" not in found:
         at.refuse("test", "has no command; write [CMD, program, ...], or remove the healthcheck")
     return Healthcheck(**{"test": (), **found})
 
@@ -378,7 +382,7 @@ _BUILD: Table = {
     **dict.fromkeys(("provenance", "sbom", "cache_to")),  # nothing of these is in the image
 }
 _DEPENDENCY: Table = {
-    "condition": only(_STARTED, "service_healthy", "service_completed_successfully"),
+    "condition": only(_STARTED, HEALTHY, COMPLETED),
     "restart": as_is,
     "required": None,
 }

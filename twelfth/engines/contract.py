@@ -157,8 +157,11 @@ class ReplicaEngine(Engine):
     """How long whoever sends visitors may take to find a replica that was admitted."""
 
     @abstractmethod
-    def create_replica(self, service: Service, number: int) -> Replica:
-        """Make and start one replica that nobody is sent to yet; leave nothing behind where it cannot be started."""
+    def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:
+        """Make and start one replica that nobody is sent to yet; leave nothing behind where it cannot be started.
+
+        It gets the name, and the volumes of its own, of the one `instead` of which it is made, which was stopped.
+        """
 
     @abstractmethod
     def clone_replica(self, replica: Replica, number: int) -> Replica:

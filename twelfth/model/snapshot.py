@@ -27,7 +27,8 @@ class Replica:
     """One replica that an engine found, whoever made it and whether it still runs.
 
     One that is not `is_admitted` was made and is not found by visitors yet. `restarts` counts how often the engine had
-    to start it again. `is_reloadable` says that its configuration files can be changed under it.
+    to start it again. `is_reloadable` says that its configuration files can be changed under it,
+    `has_own_volumes` that it keeps something that only the one in its place can take over.
     """
 
     service: str
@@ -42,6 +43,7 @@ class Replica:
     is_admitted: bool = True
     restarts: int = 0
     is_reloadable: bool = False
+    has_own_volumes: bool = False
 
     @property
     def name(self) -> str:
@@ -57,6 +59,11 @@ class Replica:
     def is_running(self) -> bool:
         """Return whether its process runs now."""
         return self.state in {"running", "starting"}
+
+    @property
+    def has_completed(self) -> bool:
+        """Return whether its process ended, and well."""
+        return self.state == "exited (0)"
 
     @property
     def serves(self) -> bool:

@@ -21,6 +21,10 @@ Options = Pairs
 """Keys of Compose's canonical model and their values, each as JSON: what only an engine has to understand."""
 
 
+HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
+"""What of a service others may wait for, beside its start (`depends_on.NAME.condition`)."""
+
+
 @dataclass(frozen=True)
 class Build:
     """What an image is built from: a context directory, a Dockerfile of it, arguments, and what else Compose has.
@@ -142,8 +146,7 @@ class Service:
     ports: tuple[Port, ...] = ()
     depends_on: tuple[str, ...] = ()
     conditions: Pairs = ()
-    """What of the services that it depends on is waited for, where that is more than their start: `service_healthy`,
-    `service_completed_successfully`."""
+    """What of the services that it depends on is waited for, where that is more than their start."""
     follows: tuple[str, ...] = ()
     """The services with which it is replaced: it holds on to their replicas (`network_mode: service:NAME`), or is to be
     started after them (`depends_on.NAME.restart`)."""
@@ -245,6 +248,12 @@ class Stack:
     def resources(self) -> tuple[Network | Volume, ...]:
         """Return the networks and volumes."""
         return (*self.networks, *self.volumes)
+
+    @property
+    def jobs(self) -> frozenset[str]:
+        """Return the services that others want to have ended, and well, before they start."""
+        conditions = (each for service in self.services for each in service.conditions)
+        return frozenset(name for name, condition in conditions if condition == COMPLETED)
 
     @property
     def source(self) -> str:

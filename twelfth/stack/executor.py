@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from twelfth.engines.contract import ServiceEngine
+from twelfth.engines.lines import telling
 from twelfth.errors import EngineError, ServiceError
 from twelfth.model.snapshot import Replica
+from twelfth.model.stack import HEALTHY as SERVICE_HEALTHY
 from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
+from twelfth.stack.readiness import ASK_EVERY, HEALTHY, READY_WITHIN, wait_until_ready
 from twelfth.stack.steps import (
     AdmitReplica,
+    CompleteReplica,
     CreateReplica,
     CreateResource,
     DeleteRun,
@@ -148,16 +151,44 @@ class _ReplicaExecutor:
             case CreateReplica(_, number, like=Replica() as like):
                 self.engine.clone_replica(like, number)
             case CreateReplica(service, number):
+                self.wait_for_health(service)
                 self.engine.create_replica(service, number)
+            case CompleteReplica(service, number):
+                self.complete(service, number)
             case AdmitReplica(service, number):
                 self.admit(service, number)
             case ReplaceReplica(service, number, old):
+                self.wait_for_health(service)
                 self.replace(service, number, old)
             case ReloadReplica(service, replica):
                 self.engine.reload_replica(service, replica)
                 wait_until_ready(self.engine, replica, self.within)
             case RemoveReplica(replica):
                 self.engine.remove_replica(replica)
+
+    def wait_for_health(self, service: Service) -> None:
+        """Return when what a service wants to be healthy is; raises `EngineError` where that takes too long."""
+        wanted = [name for name, condition in service.conditions if condition == SERVICE_HEALTHY]
+        for replica in (each for name in wanted for each in self.engine.replicas(name) if each.serves):
+            try:
+                wait_until_ready(self.engine, replica, self.within)
+            except EngineError as error:
+                raise EngineError(f"{error}; {service.name} waits for it; fix that, then: invoke up") from error
+
+    def complete(self, service: Service, number: int) -> None:
+        """Return when a replica has ended well; raises `EngineError` with its last words where it has not."""
+        name = f"{service.name}-{number}"
+        while replica := next((each for each in self.engine.replicas(service.name) if each.number == number), None):
+            if replica.has_completed:
+                return
+            if not replica.is_running:
+                lines = last_lines(self.engine, replica)
+                for line in lines:
+                    self.report.detail(line)
+                why = f" ({words})" if (words := telling(lines)) else ""
+                raise EngineError(f"{name} is {replica.state}{why}; others wait for its end; fix that, then: invoke up")
+            time.sleep(ASK_EVERY)
+        raise EngineError(f"{name} is gone; somebody removed it; try: invoke up")
 
     def admit(self, service: Service, number: int) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown."""
@@ -182,7 +213,7 @@ class _ReplicaExecutor:
         """Replace a replica in its place; whatever goes wrong, the old one is put back."""
         try:
             self.engine.stop_replica(old)
-            self.engine.create_replica(service, number)
+            self.engine.create_replica(service, number, old)
             self.admit(service, number)
         except BaseException:
             for replica in self.engine.replicas(service.name):

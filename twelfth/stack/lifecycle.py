@@ -119,7 +119,7 @@ def _release(stack: Stack) -> str:
 def _wait_for_all(engine: Engine, found: Snapshot, within: float) -> None:
     """Wait for replicas that were there before, and may just be getting ready."""
     for replica in found.replicas:
-        if replica.health != HEALTHY:
+        if replica.health != HEALTHY and replica.service not in engine.stack.jobs:
             wait_until_ready(engine, replica, within)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from twelfth.errors import MisuseError, NotUpError
 from twelfth.model.snapshot import differences
 from twelfth.model.stack import Network
-from twelfth.stack.rollout import create, free_numbers, remove, roll, roll_whole
+from twelfth.stack.rollout import complete, create, free_numbers, remove, roll, roll_whole
 from twelfth.stack.steps import (
     CreateReplica,
     CreateResource,
@@ -57,7 +57,10 @@ def up(
     rolls: dict[str, tuple[Step, ...]] = {}
     for one in wanted:
         replaced = {f"service.{name}": "replaced" for name in one.follows if any(map(_makes, rolls.get(name, ())))}
-        rolls[one.name] = tuple(_roll(one, found, recipes[one.name] | replaced, recreated, whole=whole))
+        recipe = recipes[one.name] | replaced
+        is_job = one.name in stack.jobs
+        steps = complete(one, found, recipe) if is_job else _roll(one, found, recipe, recreated, whole=whole)
+        rolls[one.name] = tuple(steps)
     commands = [
         command
         for one in wanted
@@ -142,6 +145,8 @@ def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
     for service in wanted:
         if service.image not in found.images:
             yield EnsureImage(service, "not here yet")
+        elif service.pull_policy == "always" and not service.build:
+            yield EnsureImage(service, "pull_policy is always")
 
 
 def _create_missing(stack: Stack, found: Snapshot) -> Iterator[Step]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from twelfth.model.snapshot import differences
 from twelfth.stack.steps import (
     AdmitReplica,
+    CompleteReplica,
     CreateReplica,
     ReloadReplica,
     RemoveReplica,
@@ -42,13 +43,13 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
         if differences(recipe, replica.recipe):
             yield ReloadReplica(service, replica, _cause(recipe, replica))
     bad.sort(key=lambda each: each.serves)  # first those that nobody would miss
-    gone = bad[:-1] if service.why_single else []  # a killed `up` may have left one and the one that it stopped
-    yield from _removals(gone, recipe)
-    bad = bad[len(gone) :]
+    spare = max(len(bad) - service.replicas, 0) if service.is_replaced_in_place else 0
+    yield from _removals(bad[:spare], recipe)  # a killed `up` may have left one and the one that it stopped
+    bad = bad[spare:]
     free = free_numbers(found.of(service.name))
     for _ in range(service.replicas - len(serving)):
         old = bad.pop(0) if bad else None
-        if old and service.why_single:
+        if old and (service.is_replaced_in_place or old.has_own_volumes):
             yield ReplaceReplica(service, next(free), old, _cause(recipe, old))
             continue
         number = left.pop(0).number if left else next(free)
@@ -60,6 +61,21 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     yield from _removals([*bad, *left], recipe)
     for replica in serving[service.replicas :]:
         yield RemoveReplica(replica, f"{service.name} is scaled to {service.replicas}")
+
+
+def complete(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
+    """Yield the steps that run a service to its end; none where that was done with just this recipe."""
+    replicas = found.of(service.name)
+    current = [each for each in replicas if not differences(recipe, each.recipe)]
+    if any(each.has_completed for each in current):
+        return
+    going = next((each for each in current if each.is_running), None)
+    old = [each for each in replicas if each is not going]
+    yield from _removals(old, recipe)
+    number = going.number if going else 1
+    if not going:
+        yield CreateReplica(service, number, _cause(recipe, old[-1]) if old else "not there")
+    yield CompleteReplica(service, number)
 
 
 def roll_whole(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:

@@ -85,6 +85,16 @@ class AdmitReplica(Step):
 
 
 @dataclass(frozen=True)
+class CompleteReplica(Step):
+    """Wait until a replica has ended, and well; others start only then."""
+
+    says = "complete {service.name}-{number}"
+    service: Service
+    number: int
+    cause: str = "others wait for its end"
+
+
+@dataclass(frozen=True)
 class ReplaceReplica(Step):
     """Stop the only replica that there can be, have a new one in its place, or else the old one again."""
 

@@ -40,11 +40,9 @@ def changed(run: dict[str, Any], path: str, value: object) -> dict[str, Any]:
         ("HostConfig.SecurityOpt", ["seccomp=unconfined"], "security_opt"),
         ("HostConfig.Tmpfs", {}, "tmpfs./t"),
         ("HostConfig.Mounts", [], "Mounts"),
+        ("HostConfig.Binds", ["/x:/y"], "bind./y"),
         *((f"HostConfig.{name}", "otherwise", name) for name in ("IpcMode", "PidMode", "UTSMode", "UsernsMode")),
-        *(
-            (f"HostConfig.{name}", ["x"], name)
-            for name in ("Binds", "CapAdd", "Devices", "Dns", "ExtraHosts", "GroupAdd")
-        ),
+        *((f"HostConfig.{name}", ["x"], name) for name in ("CapAdd", "Devices", "Dns", "ExtraHosts", "GroupAdd")),
         *((f"HostConfig.{name}", {"x": "1"}, name) for name in ("Sysctls", "StorageOpt")),
         *((f"HostConfig.{name}", True, name) for name in ("AutoRemove", "Privileged", "PublishAllPorts")),
         ("HostConfig.Init", False, "Init"),

@@ -62,7 +62,9 @@ class DaemonEngine(Engine):
     def _build_or_pull(self, service: Service) -> Iterator[str]:
         if service.build:
             return images.build(self.api, service.image, service.build)
-        return images.pull(self.api, service.image)
+        if service.pull_policy == "never":
+            raise EngineError(f"{service.image} is not here, and services.{service.name}.pull_policy is never; load it")
+        return images.pull(self.api, service.image, service.platform)
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Make a network or volume, labelled as Compose would."""

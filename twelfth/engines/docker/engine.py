@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from docker.errors import APIError
 
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.docker import client, configs, health, images, options, reload, snapshot
@@ -58,7 +61,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         with docker_errors():
             return self._containers(f"{COMPOSE}service={service}")
 
-    def create_replica(self, service: Service, number: int) -> Replica:
+    def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:
         """Create a container, join it to its networks but those on which others look for it, start it."""
         contents, copies = configs.read(service), configs.copies(self.stack, service.name, number)
         copies.write(service, contents)
@@ -66,6 +69,8 @@ class Docker(DaemonEngine, ReplicaEngine):
         own = labels | ({COPIES: str(copies.home)} if contents else {})
         body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), own))
         endpoints = bodies.endpoints(self.stack, service, self._links(service))
+        if instead:
+            body = self._taking_over(body, service, instead)
 
         def keep(created: str) -> None:
             if contents:
@@ -130,6 +135,17 @@ class Docker(DaemonEngine, ReplicaEngine):
         held = {field: f"container:{self._one_of(name.removeprefix(OF_SERVICE)).id}" for field, name in named.items()}
         return body | {"HostConfig": host | held}
 
+    def _taking_over(self, body: Body, service: Service, old: Replica) -> Body:
+        """Return a body with the volumes that a stopped container has for itself, which leaves its name to the new one.
+
+        So it is with Compose: what an image keeps in a volume outlives its containers.
+        """
+        with docker_errors():
+            inspected = self.api.inspect_container(old.id)
+            if inspected["Name"] == f"/{service.container_name}":
+                self.api.rename(old.id, f"{self.stack.project}-{old.name}")
+        return bodies.taking_over(body, inspected["Mounts"])
+
     def _one_of(self, service: str) -> Replica:
         """Return a replica of a service that runs; raises `EngineError` where none does."""
         running = [each for each in self.replicas(service) if each.is_running]
@@ -176,6 +192,10 @@ class Docker(DaemonEngine, ReplicaEngine):
     def start_replica(self, replica: Replica) -> None:
         """Start a container that was stopped."""
         with docker_errors():
+            name = bodies.declared_of(self.api.inspect_container(replica.id)).get("container_name")
+            with contextlib.suppress(APIError):  # it has its name still
+                if name:
+                    self.api.rename(replica.id, name)
             self.api.start(replica.id)
 
     def remove_replica(self, replica: Replica) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SERVICE_ONLY = ("logging", "command", "healthcheck", "restart", "init", "port.", "stop_grace_period")
 """What of a worker's recipe belongs to serving, and not to the release or its configuration."""
 
-IN_RECIPE = {"CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}
+IN_RECIPE = {"Binds", "CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}
 """Settings of the host's that a recipe has, under names of its own."""
 
 

@@ -71,12 +71,12 @@ def _settings(source: Build) -> Body:
     }
 
 
-def pull(api: docker.APIClient, image: str) -> Iterator[str]:
+def pull(api: docker.APIClient, image: str, platform: str = "") -> Iterator[str]:
     """Pull an image, and yield what changes; raises `EngineError` where it cannot be had."""
     from twelfth.engines.docker import progress
 
     repository, tag = _split(image)
-    stream = api.pull(repository, tag=tag, stream=True, decode=True)
+    stream = api.pull(repository, tag=tag, stream=True, decode=True, platform=platform or None)
     yield from progress.lines(stream, f"cannot pull {image}")
 
 

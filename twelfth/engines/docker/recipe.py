@@ -7,7 +7,6 @@ Answers are those of `GET /containers/{id}/json` and `GET /images/{name}/json`
 from __future__ import annotations
 
 import json
-import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from twelfth.engines.docker.replica import (
     declared_logging,
     declared_of,
     declared_options,
+    is_anonymous,
     network_names,
 )
 from twelfth.model.snapshot import UNKNOWN
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Service, Stack
-
-
-ANONYMOUS = re.compile("[0-9a-f]{64}")
-"""The name that the daemon gives to a volume that a container has for itself, as its image declares it."""
 
 
 def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: Mapping[str, str]) -> Recipe:
@@ -89,7 +85,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
     is_ours = OPTIONS in labels
     of_files = [target for target in binds if not is_ours or CONFIGS + target in labels]
     configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in of_files} | dict(loaded)
-    volumes = [one for one in inspected["Mounts"] if one["Type"] == "volume" and not ANONYMOUS.fullmatch(one["Name"])]
+    volumes = [one for one in inspected["Mounts"] if one["Type"] == "volume" and not is_anonymous(one)]
     return _recipe(
         inspected["Config"],
         inspected["HostConfig"],
@@ -121,8 +117,8 @@ def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iter
         "limits.pids": str(max(host.get("PidsLimit") or 0, 0)),
         **{f"environment.{name}": value for name, value in _env(config).items()},
         **{f"tmpfs.{target}": options for target, options in (host.get("Tmpfs") or {}).items()},
-        **dict(map(_bound, host.get("Binds") or [])),
-        **dict(map(_mounted, host.get("Mounts") or [])),
+        **dict(_bound(bind) for bind in host.get("Binds") or [] if bind.startswith("/")),
+        **dict(_mounted(mount) for mount in host.get("Mounts") or [] if mount["Type"] != "volume"),
         **{f"network.{name}": "joined" for name in networks},
         **dict(_published(target, one) for target, bound in bindings for one in bound or []),
         **mounts,
@@ -141,17 +137,16 @@ def _published(target: str, binding: Body) -> tuple[str, str]:
 
 
 def _bound(bind: str) -> tuple[str, str]:
-    """Return the source of a mount that is written as text, and how it is mounted; volumes are known otherwise."""
+    """Return the source of a mount that is written as text, and how it is mounted."""
     source, target, *mode = bind.split(":")
-    options = sorted({*",".join(mode).split(",")} - {"rw", ""})
-    return f"bind.{target}" if source.startswith("/") else f"volume.{target}", " ".join([source, *options])
+    return f"bind.{target}", " ".join([source, *sorted({*",".join(mode).split(",")} - {"rw", ""})])
 
 
 def _mounted(mount: Body) -> tuple[str, str]:
     """Return what a mount is: its source, and how it is mounted."""
-    kind, how = mount["Type"], ["ro"] if mount.get("ReadOnly") else []
+    how = "ro" if mount.get("ReadOnly") else ""
     settings = [json.dumps(mount[key], sort_keys=True) for key in ("TmpfsOptions", "BindOptions") if mount.get(key)]
-    return f"{kind}.{mount['Target']}", " ".join(filter(None, [mount.get("Source", ""), *how, *settings]))
+    return f"{mount['Type']}.{mount['Target']}", " ".join(filter(None, [mount.get("Source", ""), how, *settings]))
 
 
 def _env(config: Body) -> dict[str, str]:
@@ -159,7 +154,7 @@ def _env(config: Body) -> dict[str, str]:
 
 
 def _volumes(host: Body) -> list[Body]:
-    return [mount for mount in host["Mounts"] if mount["Type"] == "volume"]
+    return [mount for mount in host["Mounts"] if mount["Type"] == "volume" and not is_anonymous(mount)]
 
 
 def _merged_check(own: Body | None, default: Body | None) -> Body:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from twelfth.engines.docker import options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Healthcheck, Mount, Service, Stack
@@ -79,7 +80,13 @@ def _dependency(service: Service, name: str) -> str:
 def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
     """Return what the Compose file says of how a container is made, and under `networks` of its engine's networks."""
     said = {stack.known_as("network", name): value for name, value in options.values(service.endpoints).items()}
-    own = {"container_name": service.container_name, "platform": service.platform, "networks": said}
+    anonymous = sorted(mount.target for mount in service.mounts if mount.kind == "volume" and not mount.source)
+    own = {
+        "container_name": service.container_name,
+        "platform": service.platform,
+        "networks": said,
+        "volumes": anonymous,
+    }
     return {**options.values(service.options), **{key: value for key, value in own.items() if value}}
 
 
@@ -87,7 +94,6 @@ def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
     """Return the body that creates one replica of the service, but for its networks."""
     own = options.body(service.options)
     published: Body = {f"{port.target}/{port.protocol}": {} for port in service.ports}
-    anonymous: Body = {mount.target: {} for mount in service.mounts if mount.kind == "volume" and not mount.source}
     return {
         "Image": service.image,
         "Cmd": None if service.command is None else list(service.command),
@@ -96,11 +102,34 @@ def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
         "Healthcheck": service.healthcheck and _healthcheck(service.healthcheck),
         "StopTimeout": math.ceil(service.stop_grace),
         **own,
-        **({"Volumes": anonymous} if anonymous else {}),
         "Labels": own.get("Labels", {}) | dict(labels),
         "ExposedPorts": published | own.get("ExposedPorts", {}),
         "HostConfig": _host_config(stack, service) | own["HostConfig"],
     }
+
+
+ANONYMOUS = re.compile("[0-9a-f]{64}")
+"""The name that the daemon gives to a volume that a container has for itself, as it or its image declares it."""
+
+
+def taking_over(body: Body, mounts: Iterable[Body]) -> Body:
+    """Return a body with the volumes that another container has for itself, but for where it declares others."""
+    own = {each["Destination"]: each["Name"] for each in mounts if is_anonymous(each)}
+    host = body["HostConfig"]
+    declared = [each | {"Source": own.pop(each["Target"])} if _wants(each, own) else each for each in host["Mounts"]]
+    taken = {each["Target"] for each in declared} | {bind.split(":")[1] for bind in host["Binds"]} | {*host["Tmpfs"]}
+    rest = [{"Type": "volume", "Source": own[target], "Target": target} for target in own if target not in taken]
+    return body | {"HostConfig": host | {"Mounts": [*declared, *rest]}}
+
+
+def _wants(mount: Body, own: Body) -> bool:
+    return mount["Type"] == "volume" and "Source" not in mount and mount["Target"] in own
+
+
+def is_anonymous(mount: Body) -> bool:
+    """Return whether a mount that a container has, or is to have, is a volume of its own."""
+    name = mount.get("Name") or mount.get("Source") or ""
+    return mount["Type"] == "volume" and (not name or bool(ANONYMOUS.fullmatch(name)))
 
 
 def check_body(stack: Stack, service: Service, identity: str) -> Body:
@@ -285,9 +314,8 @@ def _tmpfs_options(mount: Mount) -> str:
 
 
 def _is_mount(mount: Mount) -> bool:
-    """Return whether a mount is one that the API has as such; a volume of a container's own is the image's way."""
-    is_own_volume = mount.kind == "volume" and not mount.source
-    return not (_is_bind(mount) or _is_plain_tmpfs(mount) or is_own_volume)
+    """Return whether a mount is one that the API has as such."""
+    return not (_is_bind(mount) or _is_plain_tmpfs(mount))
 
 
 def _mount(stack: Stack, mount: Mount) -> Body:
@@ -305,8 +333,8 @@ def _mount(stack: Stack, mount: Mount) -> Body:
         return {"Type": "bind", "Source": mount.source, "Target": mount.target, **own, **read_only}
     settings = {"NoCopy": said.get("nocopy"), "Subpath": said.get("subpath"), "Labels": said.get("labels")}
     own = {"VolumeOptions": _set(settings)} if _set(settings) else {}
-    source = stack.known_as("volume", mount.source)
-    return {"Type": "volume", "Source": source, "Target": mount.target, **own, **read_only}
+    source = {"Source": stack.known_as("volume", mount.source)} if mount.source else {}  # else it is its own
+    return {"Type": "volume", "Target": mount.target, **source, **own, **read_only}
 
 
 def _set(values: Body) -> Body:

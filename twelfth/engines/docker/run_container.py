@@ -89,7 +89,7 @@ def template(stack: Stack, service: Service, image: Body) -> Body:
         | own
         | {"Labels": labels},
         "HostConfig": made["HostConfig"],
-        "Mounts": [{"Type": m["Type"], "Destination": m["Target"], "Name": m["Source"]} for m in mounts],
+        "Mounts": [{"Type": m["Type"], "Destination": m["Target"], "Name": m.get("Source", "")} for m in mounts],
         "NetworkSettings": {"Networks": {name: {} for name in replica.network_names(stack, service)}},
     }
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS, release_of
+from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS, is_anonymous, release_of
 from twelfth.model.release import BuiltRelease
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import Network, Volume
@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
 def network(answer: Body) -> Network:
     """Return a network of the stack as a value, by the name that the stack gives it."""
-    return Network(
-        answer["Labels"].get(f"{COMPOSE}network", answer["Name"]),
-        answer["Internal"],
-        answer["Name"],
-        options=_settings(answer),
-    )
+    name = answer["Labels"].get(f"{COMPOSE}network", answer["Name"])
+    return Network(name, answer["Internal"], _known_as(answer, name), options=_settings(answer))
 
 
 def volume(answer: Body) -> Volume:
     """Return a volume of the stack as a value, by the name that the stack gives it."""
-    return Volume(answer["Labels"].get(f"{COMPOSE}volume", answer["Name"]), answer["Name"], options=_settings(answer))
+    name = answer["Labels"].get(f"{COMPOSE}volume", answer["Name"])
+    return Volume(name, _known_as(answer, name), options=_settings(answer))
+
+
+def _known_as(answer: Body, name: str) -> str:
+    """Return what a network or volume is called, an empty string where that is what Compose makes of its name."""
+    usual = f"{answer['Labels'].get(f'{COMPOSE}project')}_{name}"
+    return "" if answer["Name"] == usual else str(answer["Name"])
 
 
 def _settings(answer: Body) -> Options | None:
@@ -58,6 +61,7 @@ def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str] = Map
         is_admitted=not not_admitted_on(inspected),
         restarts=inspected.get("RestartCount") or 0,
         recipe=found_recipe(inspected, loaded),
+        has_own_volumes=any(map(is_anonymous, inspected["Mounts"])),
     )
 
 

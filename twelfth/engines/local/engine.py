@@ -118,8 +118,8 @@ class Local(ReplicaEngine):
         """Delete a volume's directory."""
         releases.delete(self.home / "volumes" / resource.name)
 
-    def create_replica(self, service: Service, number: int) -> Replica:
-        """Write what the process is, and have supervisord start it."""
+    def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:  # noqa: ARG002
+        """Write what the process is, and have supervisord start it; nothing is kept in one that it could take over."""
         with disk_errors(self.home):
             make_private(self.home)
             self.ports.keep(service)

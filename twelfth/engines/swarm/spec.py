@@ -189,7 +189,7 @@ def _said(values: Mapping[str, object]) -> Body:
 
 def _volume(stack: Stack, mount: Body) -> Body:
     """Return a mount whose volume, which is made where the task goes, has Compose's labels."""
-    name = mount["Source"].removeprefix(f"{stack.project}_")
+    name = mount.get("Source", "").removeprefix(f"{stack.project}_")
     labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}volume": name}
     return mount | {"VolumeOptions": {"Labels": labels}}
 
@@ -200,7 +200,7 @@ def _port(target: int, published: int, mode: str) -> Body:
 
 def _update_config(service: Service, on_failure: str) -> Body:
     """Return how Swarm rolls a service: the new task first, where there can be two of them."""
-    order = "stop-first" if service.why_single else "start-first"
+    order = "stop-first" if service.is_replaced_in_place else "start-first"
     return {"Parallelism": 1, "Order": order, "FailureAction": on_failure, "Monitor": NANO // 2, "MaxFailureRatio": 0.0}
 
 

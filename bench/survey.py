@@ -1,0 +1,67 @@
+"""Which Compose files of public collections are accepted: `python -m bench.survey DIRECTORY…`, of checked-out ones.
+
+Every Compose file below the directories is read by Compose and by twelfth, as `twelfth config` would. An example of an
+`.env` beside one is taken for it, as its README asks. Nothing is built, pulled or started, nothing else written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+from twelfth.compose import config, services
+from twelfth.errors import MisuseError
+
+_NAMES = re.compile(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
+_EXAMPLES = (".env.example", ".env.sample", "example.env", "env.example", ".env-example", ".env.dist")
+_INDEX = re.compile(r"\[\d+\]")
+
+
+def main(directories: list[str]) -> None:
+    """Print, for each collection, how many files Compose takes and how many twelfth takes, and what it refuses."""
+    refused: Counter[str] = Counter()
+    for directory in directories:
+        taken, accepted = 0, 0
+        for file in sorted(path for path in Path(directory).rglob("*.y*ml") if _NAMES.fullmatch(path.name)):
+            outcome = _refusals(file)
+            if outcome is None:
+                continue
+            taken, accepted = taken + 1, accepted + (not outcome)
+            refused.update(set(map(_key, outcome)))
+            for refusal in outcome:
+                print(f"  {file}: {refusal}")
+        print(f"{directory}: {accepted} of {taken} that Compose accepts")
+    for key, number in refused.most_common():
+        print(f"{number:5} {key}")
+
+
+def _refusals(file: Path) -> list[str] | None:
+    """Return what twelfth refuses of a file, None where Compose does not accept it."""
+    for name in _EXAMPLES:
+        if (file.parent / name).is_file() and not (file.parent / ".env").exists():
+            shutil.copy(file.parent / name, file.parent / ".env")
+    environment = {**os.environ, "COMPOSE_FILE": file.name}
+    try:
+        found = config.read(file.parent.resolve(), environment)
+    except MisuseError:
+        return None
+    try:
+        services.stack(found.model, found.files)
+    except MisuseError as error:
+        return [line.partition(": ")[2] for line in str(error).splitlines()]
+    return []
+
+
+def _key(refusal: str) -> str:
+    """Return the key that is refused, whatever the service is called."""
+    path, _, why = refusal.partition(" ")
+    parts = _INDEX.sub("", path).split(".")
+    return f"{'.'.join([parts[0], *parts[2:]])} {'' if 'not honoured' in why else why[:60]}".strip()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
