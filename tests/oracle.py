@@ -14,7 +14,7 @@ from twelfth.engines.docker.engine import Docker
 from twelfth.engines.docker.replica import COMPOSE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     Body = dict[str, Any]
 
@@ -49,6 +49,25 @@ def made_by_twelfth(directory: Path, environment: Mapping[str, str]) -> dict[str
         return _inspected(engine)
     finally:
         _compose(directory, environment, "down", "--volumes", "--timeout", "0")
+
+
+def both(
+    directory: Path, environment: Mapping[str, str], networks: Sequence[str] = (), volumes: Sequence[str] = ()
+) -> tuple[dict[str, Body], dict[str, Body], dict[str, set[str]]]:
+    """Return what both make, and the targets of the configuration files of each service.
+
+    The networks and volumes are somebody else's, and there meanwhile.
+    """
+    environment = {**os.environ, **environment}
+    engine = engine_of(directory, environment)
+    made = [*map(engine.api.create_network, networks), *map(engine.api.create_volume, volumes)]
+    try:
+        theirs, ours = made_by_compose(directory, environment), made_by_twelfth(directory, environment)
+    finally:
+        for each in made:
+            (engine.api.remove_network if "Id" in each else engine.api.remove_volume)(each.get("Id") or each["Name"])
+    files = {one.name: {each.target for each in one.mounts if each.kind == "config"} for one in engine.stack.services}
+    return theirs, ours, files
 
 
 def comparable(container: Body, files: Collection[str] = ()) -> Body:

@@ -147,11 +147,11 @@ class Docker(DaemonEngine, ReplicaEngine):
         return bodies.taking_over(body, inspected["Mounts"])
 
     def _one_of(self, service: str) -> Replica:
-        """Return a replica of a service that runs; raises `EngineError` where none does."""
-        running = [each for each in self.replicas(service) if each.is_running]
-        if not running:
-            raise EngineError(f"no {service} is running, to which others hold on; see: invoke logs {service}")
-        return running[-1]
+        """Return a replica of a service, one that runs where one does; raises `EngineError` where there is none."""
+        found = sorted(self.replicas(service), key=lambda each: each.is_running)
+        if not found:
+            raise EngineError(f"there is no {service}, to which others hold on; see: invoke status")
+        return found[-1]
 
     def _links(self, service: Service) -> list[str]:
         """Return the containers that a service knows by names of its own, as `CONTAINER:NAME`."""

@@ -296,12 +296,16 @@ def _log_config(service: Service) -> Body:
 def _is_bind(mount: Mount) -> bool:
     """Return whether a path of the daemon's machine is made where it is not there, which `Mounts` cannot say."""
     said = options.values(mount.options)
-    return mount.kind == "bind" and said.get("create_host_path") is not False and "recursive" not in said
+    return (
+        mount.kind == "bind"
+        and said.get("create_host_path") is not False
+        and not {"propagation", "recursive"} & said.keys()
+    )
 
 
 def _bind(mount: Mount) -> str:
     said = options.values(mount.options)
-    mode = ["ro" if mount.read_only else "rw", said.get("selinux"), said.get("propagation")]
+    mode = ["ro" if mount.read_only else "rw", said.get("selinux")]
     return f"{mount.source}:{mount.target}:{','.join(filter(None, mode))}"
 
 
