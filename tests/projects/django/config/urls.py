@@ -1,0 +1,7 @@
+"""One page: how many notes there are."""
+
+from django.urls import path
+
+from notes.views import index
+
+urlpatterns = [path("", index)]
