@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tests.conftest import Project
     from tests.swarm.conftest import OnSwarm
 
-pytestmark = pytest.mark.alone
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(not FULL, reason="TWELFTH_SCENARIOS=full has three managers change and start again"),
+]
 
 RUNS = 100 if FULL else 10
 BATCH = 20

@@ -93,7 +93,7 @@ def _record(run: Run) -> tuple[str, ...]:
         seconds,
         run.state,
         code,
-        run.release or "-",
+        (run.release or "-") + (" (source mounted)" if run.source_mounted else ""),
         run.operator,
         shown,
         printable(run.reason),
@@ -101,8 +101,11 @@ def _record(run: Run) -> tuple[str, ...]:
 
 
 def json_array(records: Iterable[Run] | Iterable[ReleaseStatus]) -> str:
-    """Return records as one JSON array."""
-    return json.dumps([asdict(each) for each in records])
+    """Return records as one JSON array; that the source was mounted is said where it was."""
+    values = [asdict(each) for each in records]
+    return json.dumps(
+        [{name: held for name, held in each.items() if name != "source_mounted" or held} for each in values]
+    )
 
 
 def config(stack: Stack) -> str:

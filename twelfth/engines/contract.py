@@ -69,6 +69,9 @@ class Engine(ABC):
     rolls_services = False
     """Whether it rolls the replicas of a service by itself (`ServiceEngine`)."""
 
+    mounts_directories = True
+    """Whether a replica sees directories of the machine where the Compose file mounts them."""
+
     has_own_releases = False
     """Whether the releases here were all made for the stacks of this directory."""
 
@@ -155,6 +158,9 @@ class ReplicaEngine(Engine):
 
     admission_seconds = 0.0
     """How long whoever sends visitors may take to find a replica that was admitted."""
+
+    settling_seconds = 0.0
+    """How long a replica without a healthcheck has to run to be taken for ready: most bad releases end at once."""
 
     @abstractmethod
     def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:

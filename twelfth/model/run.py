@@ -48,7 +48,7 @@ class Run:
 
     `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` for one whose client died before it was
     started, `lost` for one whose machine did, `unreachable` where that cannot be asked. `seconds` and `exit_code` are
-    None where it has not ended.
+    None where it has not ended. With `source_mounted` its code was not the release's, but a directory's of the machine.
     """
 
     id: str
@@ -64,6 +64,7 @@ class Run:
     seconds: float | None
     state: str
     exit_code: int | None
+    source_mounted: bool = False
 
     @property
     def is_running(self) -> bool:

@@ -187,6 +187,16 @@ class Service:
         return f"is called {self.container_name}" if self.container_name else ""
 
     @property
+    def mounted_source(self) -> tuple[Mount, ...]:
+        """Return the mounts by which its replicas see all that its image is built from, and not only what was built.
+
+        A directory below may as well hold data.
+        """
+        context = self.build and self.build.context
+        mounts = [mount for mount in self.mounts if mount.kind == "bind"]
+        return tuple(each for each in mounts if context and context.is_relative_to(each.source))
+
+    @property
     def is_replaced_in_place(self) -> bool:
         """Return whether a new replica is not to run beside the old one: they would share a port, a name or data."""
         writes = any(mount.kind == "bind" and not mount.read_only for mount in self.mounts)

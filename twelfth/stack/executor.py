@@ -16,7 +16,7 @@ from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import ASK_EVERY, HEALTHY, READY_WITHIN, wait_until_ready
+from twelfth.stack.readiness import ASK_EVERY, HEALTHY, READY_WITHIN, refuse_dead, wait_until_ready
 from twelfth.stack.steps import (
     AdmitReplica,
     CompleteReplica,
@@ -196,7 +196,8 @@ class _ReplicaExecutor:
         if replica is None:
             raise EngineError(f"{service.name}-{number} is gone; somebody removed it; try: invoke up")
         try:
-            wait_until_ready(self.engine, replica, self.within)
+            if not wait_until_ready(self.engine, replica, self.within).command:
+                self.settle(replica)
         except EngineError as error:
             with contextlib.suppress(EngineError):
                 for line in last_lines(self.engine, replica):
@@ -208,6 +209,12 @@ class _ReplicaExecutor:
         self.engine.admit_replica(replica)
         if any(each.serves for each in self.engine.replicas(service.name) if each.number != number):
             time.sleep(self.engine.admission_seconds)  # the old ones serve until visitors are sent to the new one
+
+    def settle(self, replica: Replica) -> None:
+        """Return when a replica that has no healthcheck has run for a while; raises `EngineError` where it ends."""
+        time.sleep(self.engine.settling_seconds)
+        found = {each.id: each for each in self.engine.replicas(replica.service)}
+        refuse_dead(self.engine, found.get(replica.id, replica), replica.restarts)
 
     def replace(self, service: Service, number: int, old: Replica) -> None:
         """Replace a replica in its place; whatever goes wrong, the old one is put back."""

@@ -13,7 +13,7 @@ from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from twelfth.engines.contract import Engine
-    from twelfth.model.snapshot import Replica
+    from twelfth.model.snapshot import Health, Replica
 
 READY_WITHIN = 60.0
 """Seconds that a replica has to get ready where `--ready-within` does not say otherwise."""
@@ -25,24 +25,25 @@ HEALTHY = "healthy"
 """What an engine that asks by itself says of a replica whose healthcheck passes (Docker's own word)."""
 
 
-def wait_until_ready(engine: Engine, replica: Replica, within: float = READY_WITHIN) -> None:
-    """Return when the replica is ready.
+def wait_until_ready(engine: Engine, replica: Replica, within: float = READY_WITHIN) -> Health:
+    """Return what its healthcheck says when the replica is ready.
 
     Raises `EngineError` with its last words where it ended, and with what its healthcheck says where it is not ready
     in `within` seconds.
     """
     deadline = time.monotonic() + within
-    _refuse_dead(engine, replica)
+    refuse_dead(engine, replica)
     while not (health := engine.check_health(replica)).is_ready:
         found = {each.id: each for each in engine.replicas(replica.service)}
-        _refuse_dead(engine, found.get(replica.id, replica), replica.restarts)
+        refuse_dead(engine, found.get(replica.id, replica), replica.restarts)
         if time.monotonic() > deadline:
             why = printable(health.reason) or "its healthcheck fails"
             raise EngineError(f"{replica.name} is not ready after {within:g} s ({why})")
         time.sleep(ASK_EVERY)
+    return health
 
 
-def _refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:
+def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:
     """Raise `EngineError` with the last words of a replica that does not run, or had to be started again."""
     has_ended = restarts is not None and replica.restarts > restarts
     if replica.is_running and not has_ended:

@@ -39,6 +39,7 @@ class Docker(DaemonEngine, ReplicaEngine):
     """The stack on the daemon that the docker command line would talk to."""
 
     name = "docker"
+    settling_seconds = 1.0
     admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
 
     def refuse_stack(self) -> None:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.docker import options
+from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,13 +45,19 @@ OPTIONS = "twelfth.options"
 SETTINGS = "twelfth.settings"
 """Label of a network or volume: what the Compose file says of how it is made, as a JSON object."""
 
+SOURCE_MOUNTED = "twelfth.source-mounted"
+"""Label: where a container sees what its image is built from, as JSON; none where it sees only what was built."""
+
 NANO = 1_000_000_000
 
 
 def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[str, str]:
     """Return the labels of a replica: Compose's, its release, and the digests of its configuration files."""
-    own = {CONFIGS + name.split(".", 1)[1]: value for name, value in recipe.items() if name.startswith("config.")}
+    files = {name: value for name, value in recipe.items() if name.startswith("config.") and value != UNKNOWN}
+    own = {CONFIGS + name.split(".", 1)[1]: value for name, value in files.items()}
     fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    if service.mounted_source:
+        own[SOURCE_MOUNTED] = json.dumps([mount.target for mount in service.mounted_source])
     return own | {
         RELEASE: release_of(service.image) if service.build else "",
         ADMISSION: json.dumps(admission_networks(stack, service)),

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker import replica
-from twelfth.engines.docker.replica import COMPOSE, RELEASE
+from twelfth.engines.docker.replica import COMPOSE, RELEASE, SOURCE_MOUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,10 @@ def labels(worker: Body, request: RunRequest) -> dict[str, str]:
     }
 
 
-_LABELS_KEPT = {f"{COMPOSE}{name}" for name in ("project", "service", "project.working_dir", "project.config_files")}
+_LABELS_KEPT = {
+    SOURCE_MOUNTED,
+    *(f"{COMPOSE}{name}" for name in ("project", "service", "project.working_dir", "project.config_files")),
+}
 
 
 def planned(worker: Body, request: RunRequest) -> Body:

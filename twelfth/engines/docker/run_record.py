@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker.replica import RELEASE
+from twelfth.engines.docker.replica import RELEASE, SOURCE_MOUNTED
 from twelfth.engines.docker.run_container import RUN
 from twelfth.model.run import Run
 
@@ -46,6 +46,7 @@ def record(run: Body) -> Run:
         seconds=round(seconds(run), 3) if ended else None,
         state=_state(run) if ended else state["Status"],
         exit_code=exit_code(run) if ended else None,
+        source_mounted=SOURCE_MOUNTED in labels,
     )
 
 

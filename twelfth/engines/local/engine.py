@@ -40,6 +40,7 @@ class Local(ReplicaEngine):
     """The stack under a supervisord of its own, with everything in `.twelfth/`; it has no networks."""
 
     name = "local"
+    mounts_directories = False
     has_own_releases = True
 
     def __init__(self, stack: Stack) -> None:
