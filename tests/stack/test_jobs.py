@@ -1,0 +1,94 @@
+"""Services that others wait for until they have ended, and services that follow another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from twelfth.model.snapshot import Replica, Snapshot
+from twelfth.model.stack import COMPLETED, Service, Stack
+from twelfth.stack import plan
+
+JOB = Service("prepare", "job:1")
+WEB = Service("web", "web:1", depends_on=("prepare",), conditions=(("prepare", COMPLETED),))
+STACK = Stack("p", Path(), (JOB, WEB))
+RECIPE = {"image": "one"}
+
+
+def replica(service: str, state: str = "running", **changes: str) -> Replica:
+    """Return a replica that was found."""
+    return Replica(service, 1, f"{service}-1", state, RECIPE | changes)
+
+
+def steps(*found: Replica, stack: Stack = STACK) -> list[str]:
+    """Return what `up` would do."""
+    images = frozenset(service.image for service in stack.services)
+    recipes = {service.name: RECIPE for service in stack.services}
+    return [str(step) for step in plan.up(stack, Snapshot(found, images=images), recipes)]
+
+
+def test_job_comes_to_its_end_before_others_start() -> None:
+    """It is never admitted: nobody is sent to it."""
+    assert [
+        "create prepare-1: not there",
+        "complete prepare-1: others wait for its end",
+        "create web-1: not there",
+        "admit web-1: as soon as it is ready",
+    ] == steps()
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        (replica("prepare", "exited (0)"), []),
+        (replica("prepare"), ["complete prepare-1: others wait for its end"]),
+        (
+            replica("prepare", "exited (3)"),
+            [
+                "remove prepare-1: it is exited (3)",
+                "create prepare-1: it is exited (3)",
+                "complete prepare-1: others wait for its end",
+            ],
+        ),
+        (
+            replica("prepare", "exited (0)", image="two"),
+            [
+                "remove prepare-1: image changed",
+                "create prepare-1: image changed",
+                "complete prepare-1: others wait for its end",
+            ],
+        ),
+    ],
+)
+def test_job_is_done_once_for_what_it_is_made_from(job: Replica, expected: list[str]) -> None:
+    """One that failed is tried again, and one that goes on is waited for."""
+    assert expected == steps(job, replica("web"))
+
+
+@pytest.mark.parametrize("database", [replica("db", image="two"), replica("db")])
+def test_service_that_follows_another_is_replaced_with_it(database: Replica) -> None:
+    """And only then."""
+    app = replace(WEB, depends_on=("db",), conditions=(), follows=("db",))
+    found = steps(database, replica("web"), stack=Stack("p", Path(), (Service("db", "db:1"), app)))
+
+    is_replaced = database.recipe != RECIPE
+    assert (is_replaced, is_replaced) == (
+        "create db-2: image changed" in found,
+        "create web-2: service.db changed" in found,
+    )
+
+
+def test_volume_of_its_own_keeps_a_replica_from_having_another_beside_it() -> None:
+    """The one in its place takes it over."""
+    old = replace(replica("db", image="two"), has_own_volumes=True)
+
+    assert ["replace db-1 by db-2: image changed"] == steps(old, stack=Stack("p", Path(), (Service("db", "db:1"),)))
+
+
+def test_image_that_is_always_to_be_pulled_is(tmp_path: Path) -> None:
+    """Whether it is here or not."""
+    stack = Stack("p", tmp_path, (Service("db", "db:1", pull_policy="always"),))
+
+    assert ["pull db:1: pull_policy is always"] == steps(replica("db"), stack=stack)
