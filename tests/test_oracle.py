@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import oracle
-from tests.conftest import require, require_program
+from tests.conftest import ROOT, require, require_program
+from twelfth.compose.services import _BUILD as BUILD
+from twelfth.compose.services import _SERVICE as SERVICE
 from twelfth.compose.services import OPTIONS
 from twelfth.engines.docker import options
 
@@ -80,6 +82,9 @@ HERE = [
 NEED_MORE = {"cpu_percent", "cpu_rt_period", "cpu_rt_runtime", "gpus", "isolation", "storage_opt", "volume_driver"}
 """Keys that need a machine of another kind: the table alone is tested."""
 
+NOTHING = {"attach", "develop", "profiles", "provenance", "sbom", "cache_to"}
+"""Keys that say nothing of what is made."""
+
 LOST = {"mac_address"}
 """What Compose 5.6 loses with a daemon before API 1.44, which takes it only as a setting of the container."""
 
@@ -123,6 +128,13 @@ def test_container_is_the_one_that_compose_makes(made: Made, index: int) -> None
     name = f"s{index}"
 
     assert oracle.comparable(theirs[name], files[name]) == oracle.comparable(ours[name], files[name])
+
+
+def test_each_key_is_documented() -> None:
+    """Of services and of builds, in docs/stack.md."""
+    text = (ROOT / "docs" / "stack.md").read_text("utf-8")
+
+    assert [] == [key for key in sorted({*SERVICE, *BUILD} - NOTHING) if f"`{key}`" not in text]
 
 
 def test_each_key_that_is_honoured_is_compared_or_known_to_need_more() -> None:
