@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import require
 from twelfth import engines, release
+from twelfth.engines.docker import buildkit, client
 from twelfth.engines.docker.engine import Docker
 from twelfth.errors import EngineError, MisuseError
 from twelfth.model.stack import Build
@@ -183,9 +184,12 @@ def test_two_contexts_are_refused_where_a_release_is_one_copy(two_built: Path) -
         engine.ensure_image(engine.stack.services[0], lambda _: None)
 
 
-def test_a_failed_build_tells_what_the_step_that_failed_said_last(context: Path) -> None:
+def test_a_failed_build_tells_what_the_step_that_failed_said_last(
+    context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its last lines as progress, without those of the steps before, and the last of all in the error."""
     require("docker")
+    monkeypatch.setattr(buildkit, "is_here", lambda _: False)
     step = "exec >&2; echo one; echo no such package; echo; exit 3"  # the daemon keeps the order of one stream only
     (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN echo zero\nRUN {step}\n")
     said: list[str] = []
@@ -193,3 +197,29 @@ def test_a_failed_build_tells_what_the_step_that_failed_said_last(context: Path)
     with pytest.raises(EngineError, match=r": no such package \(step 5/6, exit code 3\); fix that, then: invoke up$"):
         prepare("docker", context, said)
     assert [f"Step 5/6 : RUN {step}", "one", "no such package"] == said[4:]
+
+
+def test_buildkit_builds_what_needs_it_and_tells_as_much_of_what_fails(context: Path) -> None:
+    """Through `docker buildx`, where the operator has it."""
+    require("docker")
+    if not buildkit.is_here(client.connect()):
+        pytest.skip("docker has no buildx here")
+    mount = "--mount=type=cache,target=/c"
+    (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN {mount} echo zero\n")
+    said: list[str] = []
+    prepare("docker", context, said)
+    assert f"RUN {mount} echo zero" in said[-1]
+
+    (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN {mount} echo no such package; exit 3\n")
+    with pytest.raises(EngineError, match=r": no such package \(step 3/3, exit code 3\); fix that, then: invoke up$"):
+        prepare("docker", context, said)
+
+
+def test_what_only_buildkit_can_build_is_told_where_it_is_not(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install."""
+    require("docker")
+    monkeypatch.setattr(buildkit, "is_here", lambda _: False)
+    (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN --mount=type=cache,target=/c true\n")
+
+    with pytest.raises(EngineError, match=r"requires BuildKit.*; install docker buildx for BuildKit, then: invoke up$"):
+        prepare("docker", context, [])

@@ -100,6 +100,7 @@ def advice(text: str) -> str:
 HINTS = (
     (("no space left",), "free some (docker system df), then: invoke up"),
     (("already allocated", "address already in use"), "stop what listens there, or publish another, then: invoke up"),
+    (("requires BuildKit", "unknown instruction"), "install docker buildx for BuildKit, then: invoke up"),
     (("No such image",), "invoke up builds it"),
     (
         ("pull", "registry", "lookup", "dial tcp", "manifest"),

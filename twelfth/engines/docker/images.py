@@ -29,28 +29,24 @@ def inspect(api: docker.APIClient, name: str) -> Body | None:
 def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
     """Build an image, and yield its steps; raises `EngineError` for one that fails.
 
-    What the Compose file calls it is its name, too.
+    BuildKit builds it where it can be asked, else the daemon's classic builder. What the Compose file calls it is its
+    name, too.
     """
     from twelfth import release
-    from twelfth.engines.docker import progress
+    from twelfth.engines.docker import buildkit, progress
 
     contents = release.files(source)
     if surplus := release.seldom_meant(contents):
         size = sum(surplus.values()) / 10**6
         yield f"{', '.join(surplus)} ({size:.1f} MB) are part of the image's context; a .dockerignore leaves them out"
-    stream = api.build(
-        fileobj=release.archive(contents),
-        custom_context=True,
-        dockerfile=release.dockerfile(source),
-        tag=image,
-        buildargs=dict(source.args),
-        target=source.target,
-        rm=True,
-        forcerm=True,
-        decode=True,
-        **_settings(source),
-    )
-    yield from progress.lines(stream, f"cannot build {image}")
+    context, settings = release.archive(contents), _settings(source)
+    if buildkit.is_here(api):
+        yield from buildkit.build(api, image, context, settings)
+    else:
+        stream = api.build(
+            fileobj=context, custom_context=True, tag=image, rm=True, forcerm=True, decode=True, **settings
+        )
+        yield from progress.lines(stream, f"cannot build {image}")
     for name in (source.tag, *options.values(source.options).get("tags", ())):
         if name:
             api.tag(image, *_split(name))
@@ -58,8 +54,13 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
 
 def _settings(source: Build) -> Body:
     """Return what the Compose file says of how it is built, as the SDK's `build` has it."""
+    from twelfth import release
+
     said = options.values(source.options)
     return {
+        "buildargs": dict(source.args),
+        "dockerfile": release.dockerfile(source),
+        "target": source.target,
         "labels": {**said.get("labels", {}), BUILT_BY: operator()},
         "cache_from": said.get("cache_from"),
         "extra_hosts": dict(pair.split("=", 1) for pair in said.get("extra_hosts", ())) or None,

@@ -1,0 +1,80 @@
+"""What BuildKit prints as plain progress, as steps and as an error; and how it is asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from twelfth.engines.docker import buildkit
+from twelfth.errors import EngineError
+
+STEPS = """\
+#0 building with "default" instance using docker driver
+
+#4 [stage-0 1/3] FROM docker.io/library/python:3.13
+#4 DONE 0.0s
+
+#5 [stage-0 2/3] RUN echo hi; ls /nowhere
+#5 0.448 hi
+#5 0.461 ls: cannot access '/nowhere': No such file or directory
+"""
+FAILED = """\
+#5 ERROR: executor failed running [/bin/sh -c echo hi; ls /nowhere]: exit code: 2
+------
+ > [stage-0 2/3] RUN echo hi; ls /nowhere:
+0.448 hi
+------
+ERROR: failed to solve: executor failed running [/bin/sh -c echo hi; ls /nowhere]: exit code: 2
+"""
+
+
+def test_steps_are_told_once() -> None:
+    """Not what they print, as long as all goes well."""
+    again = "#5 [stage-0 2/3] RUN echo hi; ls /nowhere\n"
+    found = [*buildkit.lines(f"{STEPS}{again}".splitlines(keepends=True), "cannot build a")]
+
+    assert ["[stage-0 1/3] FROM docker.io/library/python:3.13", "[stage-0 2/3] RUN echo hi; ls /nowhere"] == found
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        (STEPS + FAILED, "ls: cannot access '/nowhere': No such file or directory (step 2/3, exit code 2)"),
+        (
+            "ERROR: failed to solve: dockerfile parse error line 4: unknown flag",
+            "dockerfile parse error line 4: unknown flag",
+        ),
+    ],
+)
+def test_failure_is_told_with_what_the_step_said_last(output: str, why: str) -> None:
+    """Or, where no step ran, with what BuildKit says."""
+    with pytest.raises(EngineError) as failed:
+        list(buildkit.lines(output.splitlines(keepends=True), "cannot build a"))
+
+    assert f"cannot build a: {why}; fix that, then: invoke up" == str(failed.value)
+
+
+def test_settings_are_options_of_buildx() -> None:
+    """What is not set is not said."""
+    settings = {
+        "buildargs": {"A": "b c"},
+        "labels": {"l": "m"},
+        "dockerfile": "docker/Dockerfile",
+        "target": "",
+        "extra_hosts": {"host": "1.2.3.4"},
+        "nocache": True,
+        "pull": False,
+        "shmsize": 64,
+    }
+
+    assert [
+        "--load",
+        "--progress=plain",
+        "--provenance=false",
+        "--tag=app:1",
+        "--file=docker/Dockerfile",
+        "--shm-size=64",
+        "--add-host=host:1.2.3.4",
+        "--build-arg=A=b c",
+        "--label=l=m",
+        "--no-cache",
+    ] == buildkit.arguments("app:1", settings)
