@@ -88,10 +88,12 @@ class Stack:
         """Return all that the daemon tells of the stack: containers, networks and volumes."""
         project = {"label": [f"{COMPOSE}project={self.name}"]}
         services = {"label": [*project["label"], f"{COMPOSE}oneoff=False"]}
+        listed = self.api.containers(all=True, filters=services)
+        containers = [self.api.inspect_container(each["Id"]) for each in listed]
+        for each in containers:
+            each["Mounts"].sort(key=lambda mount: mount["Destination"])  # the daemon keeps them in no order
         return {
-            "containers": [
-                self.api.inspect_container(each["Id"]) for each in self.api.containers(all=True, filters=services)
-            ],
+            "containers": containers,
             "networks": [self.api.inspect_network(each["Id"]) for each in self.api.networks(filters=project)],
             "volumes": self.api.volumes(filters=project)["Volumes"],
         }
