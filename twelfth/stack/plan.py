@@ -142,7 +142,10 @@ def scaled(stack: Stack, name: str, replicas: int) -> Service:
 
 
 def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
+    built = {service.build.tag for service in wanted if service.build}  # which others may run, too
     for service in wanted:
+        if service.image in built:
+            continue
         if service.image not in found.images:
             yield EnsureImage(service, "not here yet")
         elif service.pull_policy == "always" and not service.build:

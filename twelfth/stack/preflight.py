@@ -78,7 +78,8 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -
     """Raise `MisuseError` for a port that a new replica needs, and that somebody else than this stack has."""
     own = {name for each in found.replicas if each.is_running for name in each.recipe}
     services = {step.service.name: step.service for step in steps if isinstance(step, CreateReplica | ReplaceReplica)}
-    for port in (port for service in services.values() for port in engine.host_ports(service)):
+    ports = [port for service in services.values() for port in engine.host_ports(service)]
+    for port in (port for port in ports if port.is_fixed and port.protocol == "tcp"):
         if f"port.{port.published}" not in own and (why := tcp.why_taken(port.host, port.published)):
             hint = f"stop what listens there, or {_another_port(engine.stack, port.published)}"
             raise MisuseError(f"port {port.published} is not free ({why}); {hint}")

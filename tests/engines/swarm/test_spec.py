@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,3 +117,23 @@ def test_only_replica_is_stopped_first() -> None:
     ]
 
     assert ["stop-first", "start-first"] == orders
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"container_name": "one"}, "container_name"),
+        ({"options": (("network_mode", '"host"'),)}, "network_mode"),
+        ({"options": (("privileged", "true"),)}, "privileged"),
+        ({"options": (("mac_address", '"02:42:ac:11:65:43"'),)}, "mac_address"),
+        ({"mounts": (Mount("bind", "/a", "/b"),)}, "volumes"),
+        ({"ports": (Port(80, 8000, through=8010),)}, "ports"),
+        ({"follows": ("db",)}, "depends_on"),
+        ({"networks": ("n",), "endpoints": (("n", '{"ipv4_address": "10.0.0.1"}'),)}, "networks"),
+    ],
+)
+def test_what_a_swarm_has_no_word_for_is_refused_by_its_full_name(changes: dict[str, Any], refused: str) -> None:
+    """And nothing else of the service."""
+    service = Service("web", "web:1", **changes)
+
+    assert [f"services.web.{refused}"] == spec.refusals(Stack("p", Path(), (service,)), service)

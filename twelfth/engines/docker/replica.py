@@ -229,12 +229,16 @@ def clone(
     said = declared_of(inspected)
     config = {name: value for name, value in inspected["Config"].items() if name not in _OWN or name.lower() in said}
     own = {**config["Labels"], **labels, f"{COMPOSE}container-number": str(number)}
-    mounts = [
-        mount | {"Source": copies[mount["Target"]]} if mount["Target"] in copies else mount
-        for mount in inspected["HostConfig"].get("Mounts") or []
-    ]
+    mounts = [_mount_of_clone(mount, copies) for mount in inspected["HostConfig"].get("Mounts") or []]
     host = inspected["HostConfig"] | ({"Mounts": mounts} if mounts else {})
     return config | {"Labels": own, "HostConfig": host}
+
+
+def _mount_of_clone(mount: Body, copies: Mapping[str, str]) -> Body:
+    """Return a mount as another container is to have it: with copies, and a volume, of its own."""
+    if is_anonymous(mount):
+        return {name: value for name, value in mount.items() if name != "Source"}
+    return mount | {"Source": copies[mount["Target"]]} if mount["Target"] in copies else mount
 
 
 _OWN = {"Hostname", "Domainname"}

@@ -101,6 +101,6 @@ def _tagged(image: Body | None) -> str:
 
 
 def _address(inspected: Body) -> str:
-    ports = (inspected["NetworkSettings"].get("Ports") or {}).values()
-    bound = [binding for bindings in ports for binding in bindings or []]
+    ports = (inspected["NetworkSettings"].get("Ports") or {}).items()
+    bound = [binding for inside, bindings in ports for binding in bindings or [] if inside.endswith("/tcp")]
     return f"{bound[0]['HostIp']}:{bound[0]['HostPort']}" if bound else ""

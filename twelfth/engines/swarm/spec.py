@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import replica
+from twelfth.engines.docker import options, replica
 from twelfth.engines.docker.replica import COMPOSE, NANO
 from twelfth.engines.swarm import snapshot
 from twelfth.engines.swarm.snapshot import NAMESPACE
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from twelfth.engines.docker.replica import Body
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Port, Service, Stack
 
 SPEC = "twelfth.spec"
 """Label of a service's containers: the digest of what they were made from, which tells a new task from an old one."""
@@ -107,8 +107,18 @@ def refusals(stack: Stack, service: Service) -> list[str]:
     body = replica.body(stack, service, {})
     known = {*HOST, *DNS, *LIMITS, *ELSEWHERE}
     unknown = [_snake_case(name) for name, value in body["HostConfig"].items() if value and name not in known]
-    others = [option for option in service.security_opt if option not in NO_NEW_PRIVILEGES]
-    return [f"services.{service.name}.{name}" for name in (*unknown, *(["security_opt"] if others else []))]
+    said = {
+        "container_name": service.container_name,
+        "depends_on": service.name in stack.jobs or service.follows,
+        "networks": any(value.keys() - {"aliases"} for value in options.values(service.endpoints).values()),
+        "platform": service.platform,
+        "ports": any(port.through for port in service.ports),
+        "security_opt": set(service.security_opt) - NO_NEW_PRIVILEGES,
+        "volumes": any(mount.kind == "bind" for mount in service.mounts),
+        **{key: key in dict(service.options) for key in ("domainname", "links", "mac_address", "network_mode")},
+    }
+    names = dict.fromkeys([*(name for name in unknown if name != "binds"), *(name for name in said if said[name])])
+    return [f"services.{service.name}.{name}" for name in names]
 
 
 def _snake_case(name: str) -> str:
@@ -124,7 +134,11 @@ def service_spec(  # noqa: PLR0913 - the parts of one service, each from a place
     ports are every node's; else each is that of the node where the task runs, and names resolve to the tasks.
     """
     task = _task_template(stack, service, image, [*configs])
-    labels = {NAMESPACE: stack.project} | _own_labels(stack, service, digests)
+    labels = (
+        options.values(service.options).get("labels", {})
+        | {NAMESPACE: stack.project}
+        | _own_labels(stack, service, digests)
+    )
     digest = hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()
     task["ContainerSpec"]["Labels"] = labels | {SPEC: digest}
     by_node = bool(service.ports) and not ingress
@@ -137,7 +151,7 @@ def service_spec(  # noqa: PLR0913 - the parts of one service, each from a place
         "rollback_config": _update_config(service, "pause"),
         "endpoint_spec": {
             "Mode": "vip" if service.ports and ingress else "dnsrr",
-            "Ports": [_port(port.target, port.published, "host" if by_node else "ingress") for port in service.ports],
+            "Ports": [_port(port, "host" if by_node else "ingress") for port in service.ports],
         },
     }
 
@@ -154,7 +168,7 @@ def _own_labels(stack: Stack, service: Service, digests: Mapping[str, str]) -> d
 
 
 def _task_template(stack: Stack, service: Service, image: str, configs: list[Body]) -> Body:
-    body = replica.body(stack, service, {})
+    body, said = replica.body(stack, service, {}), replica.declared_options(stack, service).get("networks", {})
     host, log = body["HostConfig"], body["HostConfig"]["LogConfig"]
     spec = {theirs: body.get(ours) for ours, theirs in CONFIG.items()}
     spec |= {theirs: host.get(ours) for ours, theirs in HOST.items()}
@@ -164,6 +178,7 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
         "StopGracePeriod": body["StopTimeout"] * NANO,
         "Mounts": [
             *(_volume(stack, mount) for mount in host["Mounts"] if mount["Type"] == "volume"),
+            *(mount for mount in host["Mounts"] if mount["Type"] == "tmpfs"),
             *({"Type": "tmpfs", "Target": target} for target in host["Tmpfs"]),
         ],
         "Configs": configs,
@@ -178,7 +193,8 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
         "RestartPolicy": {"Condition": CONDITIONS[host["RestartPolicy"]["Name"]], "Delay": NANO},
         "Placement": {"Constraints": list(service.constraints)},
         "Networks": [
-            {"Target": name, "Aliases": [service.name]} for name in sorted(replica.network_names(stack, service))
+            {"Target": name, "Aliases": replica.endpoint(service.name, said.get(name, {}))["Aliases"]}
+            for name in sorted(replica.network_names(stack, service))
         ],
     } | ({"LogDriver": {"Name": log["Type"], "Options": log["Config"]}} if log["Type"] else {})
 
@@ -194,8 +210,9 @@ def _volume(stack: Stack, mount: Body) -> Body:
     return mount | {"VolumeOptions": {"Labels": labels}}
 
 
-def _port(target: int, published: int, mode: str) -> Body:
-    return {"Protocol": "tcp", "TargetPort": target, "PublishedPort": published, "PublishMode": mode}
+def _port(port: Port, mode: str) -> Body:
+    published = {"PublishedPort": port.published} if port.published else {}
+    return {"Protocol": port.protocol, "TargetPort": port.target, **published, "PublishMode": mode}
 
 
 def _update_config(service: Service, on_failure: str) -> Body:
@@ -262,7 +279,9 @@ def _inspected_host(task: Body, endpoint: Body) -> Body:
             "RestartPolicy": {"Name": conditions[(task.get("RestartPolicy") or {}).get("Condition", "any")]},
             "LogConfig": {"Type": log.get("Name", ""), "Config": log.get("Options") or {}},
             "PortBindings": {
-                f"{port['TargetPort']}/tcp": [{"HostIp": "", "HostPort": str(port.get("PublishedPort", ""))}]
+                f"{port['TargetPort']}/{port.get('Protocol', 'tcp')}": [
+                    {"HostIp": "", "HostPort": str(port.get("PublishedPort", ""))}
+                ]
                 for port in ports
             },
         }
