@@ -91,7 +91,8 @@ def test(c: Context) -> None:
         _develop(c, shlex.join(["pytest", *words]))
         return
     try:
-        _develop(c, "pytest -n auto --dist loadfile -m 'not alone'")
+        workers = max(4, os.cpu_count() or 1)  # most of a test's time it waits for containers
+        _develop(c, f"pytest -n {workers} --dist loadfile -m 'not alone'")
     except Exit:
         print("what failed is repeated, with nothing beside it", flush=True)
         _develop(c, "pytest --last-failed --last-failed-no-failures none")

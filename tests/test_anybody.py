@@ -43,7 +43,12 @@ services:
     image: *python
     command: ${PREPARE:-sh -c 'echo prepared; exit 0'}
     depends_on: {store: {condition: service_healthy}}
+  another:
+    image: ${COMPOSE_PROJECT_NAME}-app
+    command: sleep 600
+    init: true
   web:
+    image: ${COMPOSE_PROJECT_NAME}-app
     build: {context: ., dockerfile: docker/Dockerfile, args: {PYTHON_IMAGE: "${PYTHON_IMAGE:-python:3.13-slim}"}}
     container_name: ${COMPOSE_PROJECT_NAME}-the-web
     command: ${COMMAND:-python -m http.server}
@@ -154,6 +159,7 @@ def test_fixed_name_goes_over_to_the_new_container_or_back(stack: Stack) -> None
     (stack.directory / "page").write_text("two")
     stack.printed("up")
     found = stack.container("web")
+    assert "two" == stack.run("another", "cat", "page")  # which is of the image that is built for the web
     assert (name, "two", "somebody") == (
         found["Name"],
         stack.run("web", "cat", "page"),
