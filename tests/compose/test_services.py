@@ -309,6 +309,14 @@ def test_only_what_a_service_uses_is_part_of_the_stack(project: Project) -> None
     assert ((Network("n", internal=True),), (Volume("data"),)) == (found.networks, found.volumes)
 
 
+def test_image_that_another_service_builds_is_of_its_release(project: Project) -> None:
+    """So both are of one release after a rollback, too."""
+    stack = project.read("services:\n  a: {build: ., image: 'app:1'}\n  b: {image: 'app:1'}\n  c: {image: 'app:2'}\n")
+    found = [service.image for service in with_release(stack, "0123456789ab").services]
+
+    assert ["app:0123456789ab", "app:0123456789ab", "app:2"] == found
+
+
 @pytest.mark.parametrize(
     ("image", "expected"),
     [

@@ -315,6 +315,13 @@ class Stack:
 
 
 def with_release(stack: Stack, release: str) -> Stack:
-    """Return a stack whose release was none in particular, of that release: the tag of each image that it builds."""
-    services = tuple(replace(one, image=f"{one.image}:{release}") if one.build else one for one in stack.services)
-    return replace(stack, services=services)
+    """Return a stack whose release was none in particular, of that release: the tag of each image that it builds.
+
+    A service that is not built, and whose image is what another's is called, is of that release, too.
+    """
+    called = {one.build.tag: one.image for one in stack.services if one.build}
+    names = [one.image if one.build else called.get(one.image) for one in stack.services]
+    services = zip(stack.services, names, strict=True)
+    return replace(
+        stack, services=tuple(replace(one, image=f"{name}:{release}") if name else one for one, name in services)
+    )

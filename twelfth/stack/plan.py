@@ -142,9 +142,9 @@ def scaled(stack: Stack, name: str, replicas: int) -> Service:
 
 
 def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
-    built = {service.build.tag for service in wanted if service.build}  # which others may run, too
+    built = {service.image for service in wanted if service.build}  # which others may run, too
     for service in wanted:
-        if service.image in built:
+        if service.image in built and not service.build:
             continue
         if service.image not in found.images:
             yield EnsureImage(service, "not here yet")
