@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import secrets
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests import swarms
 from twelfth import engines
 from twelfth.engines import tcp
 from twelfth.errors import EngineError
@@ -90,7 +92,7 @@ class Project:
     def up(self, *scale: str) -> str:
         """Bring the stack up and return its address; the steps are in `report`."""
         self.report = Recorded()
-        return lifecycle.up(self.engine(*scale), self.report)
+        return lifecycle.up(self.engine(*scale), self.report, lifecycle.Wishes(accepts_weaker=True))
 
     def steps(self) -> list[str]:
         """Return the steps that the last `up` took, without the progress of each."""
@@ -161,6 +163,28 @@ def absent(name: str) -> str:
 
 ON_THIS_MACHINE = ("local", "docker")
 """The engines whose scenarios need nothing but this machine; a Swarm has its own, in tests/swarm."""
+
+EVERY = (*ON_THIS_MACHINE, "swarm")
+"""The engines that the conformance suite holds to the contract."""
+
+
+@pytest.fixture(scope="session")
+def one_node() -> Iterator[swarms.Swarm]:
+    """Return a Swarm of one node, made when the first test asks for it, and gone with the last."""
+    if why := swarms.why_unavailable():
+        skip_or_fail("swarm", why)
+    with swarms.swarm() as made:
+        yield made
+
+
+@contextlib.contextmanager
+def engine_at_hand(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have the engine that a fixture is made for, and return its name; the daemon of `swarm` is that of `one_node`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "swarm":
+            for variable, value in request.getfixturevalue("one_node").environment.items():
+                patch.setenv(variable, value)
+        yield str(request.param)
 
 
 @pytest.fixture(scope="session", params=ON_THIS_MACHINE)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.conftest import ON_THIS_MACHINE, Recorded, eventually, require
+from tests.conftest import EVERY, ON_THIS_MACHINE, Recorded, engine_at_hand, eventually, require
 from tests.memory_engine import Memory, World
 from twelfth import engines
 from twelfth.engines import tcp
 from twelfth.engines.contract import STDERR, STDOUT
-from twelfth.engines.docker.engine import Docker
+from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.local.engine import Local
+from twelfth.engines.swarm.engine import Swarm
 from twelfth.errors import EngineError, IdentityError, NotUpError
 from twelfth.model.snapshot import differences
 from twelfth.model.stack import Local as LocalSettings
@@ -91,13 +92,32 @@ class Site:
         engine.ensure_image(service, lambda _: None)
         for resource in resources(engine.stack):
             engine.create_resource(resource)
-        engine.create_replica(service, 1)
+        self.create_replica()
+
+    def create_replica(self) -> None:
+        """Create the service's replica, on an engine that rolls services all of what it declares."""
+        engine = self.engine()
+        if isinstance(engine, Swarm):
+            engine.roll_service(self.app, 30, lambda _: None)
+        else:
+            engine.create_replica(self.app, 1)
+
+    def remove_replica(self, replica: Replica) -> None:
+        """Remove the service's replica, on an engine that rolls services with the service."""
+        engine = self.engine()
+        if isinstance(engine, Swarm):
+            engine.remove_service(replica.service)
+        else:
+            engine.remove_replica(replica)
 
     def end(self, replica: Replica) -> None:
         """End a replica's process as if it had crashed."""
         engine = self.engine()
         match engine:
-            case Docker():
+            case Swarm():
+                task = engine.api.inspect_task(replica.id)
+                engine.api.kill(task["Status"]["ContainerStatus"]["ContainerID"])
+            case DaemonEngine():
                 os.kill(engine.api.inspect_container(replica.id)["State"]["Pid"], signal.SIGKILL)
             case Local():
                 processes = engine.supervisor._call("getAllProcessInfo")  # noqa: SLF001 - it has no other use
@@ -109,7 +129,7 @@ class Site:
         """Remove all that was made, the image too."""
         engine = self.engine()
         lifecycle.down(engine, Recorded(), volumes=True, history=True)
-        if isinstance(engine, Docker):
+        if isinstance(engine, DaemonEngine):
             own = f"{self.stack.project}:"
             found = [tag for image in engine.api.images() for tag in image["RepoTags"] or [] if tag.startswith(own)]
             for tag in found:  # not the image itself, which other sites have under their own names
@@ -155,10 +175,22 @@ def make_site(engine_name: str, declared: Stack, directory: Path) -> Site:
     return Site(replace(declared, project=project, directory=directory, services=(named,)), engine_name)
 
 
-@pytest.fixture(scope="module", params=["memory", *ON_THIS_MACHINE])
-def name(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=["memory", *EVERY])
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return each engine's name in turn."""
-    return str(request.param)
+    with engine_at_hand(request) as name:
+        yield name
+
+
+@pytest.fixture(params=["memory", *ON_THIS_MACHINE])
+def placing(request: pytest.FixtureRequest, declared: Stack, tmp_path: Path) -> Iterator[Site]:
+    """Return the project of which nothing is made yet, on each engine that is told of each replica (`ReplicaEngine`).
+
+    A Swarm places replicas by itself, and has no such verbs: docs/scaling.md.
+    """
+    site = make_site(request.param, declared, tmp_path)
+    yield site
+    site.remove()
 
 
 @pytest.fixture
@@ -216,7 +248,7 @@ def test_all_that_is_made_is_seen_and_what_is_removed_is_not(empty: Site) -> Non
     assert ("app", 1, "app-1", True) == (replica.service, replica.number, replica.name, replica.is_running)
     assert (engine.stack.networks, engine.stack.volumes) == (there.networks, there.volumes)
     for _ in range(2):
-        engine.remove_replica(replica)
+        empty.remove_replica(replica)
         for resource in resources(there):
             engine.remove_resource(resource)
     left = empty.engine().observe()
@@ -237,30 +269,30 @@ def test_image_is_here_once_it_was_made(empty: Site) -> None:
 def test_replica_of_an_image_that_is_not_here_never_runs(empty: Site) -> None:
     """It is refused, or seen to have ended."""
     with contextlib.suppress(EngineError):
-        empty.engine().create_replica(empty.app, 1)
+        empty.create_replica()
 
     assert eventually(lambda: not [each for each in empty.engine().replicas("app") if each.is_running])
 
 
-def test_second_replica_is_made_beside_the_first(empty: Site) -> None:
+def test_second_replica_is_made_beside_the_first(placing: Site) -> None:
     """By number, each removed by itself."""
-    empty.create()
-    empty.engine().create_replica(empty.app, 2)
-    first, second = empty.engine().observe().of("app")
+    placing.create()
+    placing.engine().create_replica(placing.app, 2)
+    first, second = placing.engine().observe().of("app")
     assert [("app-1", True), ("app-2", True)] == [(each.name, each.is_running) for each in (first, second)]
     assert differences(first.recipe, second.recipe) == ()
 
-    empty.engine().remove_replica(first)
-    assert ["app-2"] == [each.name for each in empty.engine().replicas("app")]
+    placing.engine().remove_replica(first)
+    assert ["app-2"] == [each.name for each in placing.engine().replicas("app")]
 
 
-def test_replica_serves_once_it_was_admitted(empty: Site) -> None:
+def test_replica_serves_once_it_was_admitted(placing: Site) -> None:
     """Until then nobody who depends on its service finds it, and no run is made from it; once more does no harm."""
-    public = replace(empty.app.local or LocalSettings(()), port=tcp.free("127.0.0.1"))
-    app = replace(empty.app, mounts=(), local=public)
+    public = replace(placing.app.local or LocalSettings(()), port=tcp.free("127.0.0.1"))
+    app = replace(placing.app, mounts=(), local=public)
     dependant = Service("door", "none", networks=app.networks, depends_on=("app",))
-    empty.stack = replace(empty.stack, services=(app, dependant))
-    engine = empty.engine()
+    placing.stack = replace(placing.stack, services=(app, dependant))
+    engine = placing.engine()
     engine.ensure_image(app, lambda _: None)
     for resource in resources(engine.stack):
         engine.create_resource(resource)
@@ -272,13 +304,13 @@ def test_replica_serves_once_it_was_admitted(empty: Site) -> None:
 
     for _ in range(2):
         engine.admit_replica(made)
-        assert [True] == [each.serves for each in empty.engine().replicas("app")]
+        assert [True] == [each.serves for each in placing.engine().replicas("app")]
 
 
-def test_replica_that_was_stopped_is_started_again(empty: Site) -> None:
+def test_replica_that_was_stopped_is_started_again(placing: Site) -> None:
     """The same one, whatever came in between."""
-    empty.create()
-    engine, before = empty.engine(), empty.replica()
+    placing.create()
+    engine, before = placing.engine(), placing.replica()
     engine.stop_replica(before)
     assert [(before.id, False)] == [(each.id, each.is_running) for each in engine.replicas("app")]
 
@@ -302,30 +334,30 @@ def configured(site: Site) -> Path:
     return file
 
 
-def test_replica_loads_a_changed_configuration_when_it_is_told_to(empty: Site) -> None:
+def test_replica_loads_a_changed_configuration_when_it_is_told_to(placing: Site) -> None:
     """The same one, and not before, however the file was written; an engine without such files says so."""
-    file, before = configured(empty), empty.replica()
+    file, before = configured(placing), placing.replica()
     (new := file.with_name("new")).write_text("hello two\n", "utf-8")
     new.replace(file)  # as editors and git do
-    engine = empty.engine()
+    engine = placing.engine()
     if not before.is_reloadable:
         with pytest.raises(EngineError, match="app-1 cannot load its configuration anew"):
-            engine.reload_replica(empty.app, before)
+            engine.reload_replica(placing.app, before)
         return
-    assert ("config./etc/app.cfg",) == differences(engine.recipe(empty.app) or {}, empty.replica().recipe)
+    assert ("config./etc/app.cfg",) == differences(engine.recipe(placing.app) or {}, placing.replica().recipe)
 
-    engine.check_reload(empty.app, before)
-    engine.reload_replica(empty.app, before)
-    after = empty.replica()
+    engine.check_reload(placing.app, before)
+    engine.reload_replica(placing.app, before)
+    after = placing.replica()
     assert (before.id, True) == (after.id, after.is_reloadable)
-    assert () == differences(engine.recipe(empty.app) or {}, after.recipe)
+    assert () == differences(engine.recipe(placing.app) or {}, after.recipe)
     assert eventually(lambda: b"hello two\n" in b"".join(engine.logs(after, follow=False)))
 
 
-def test_clone_has_configuration_files_of_its_own(empty: Site) -> None:
+def test_clone_has_configuration_files_of_its_own(placing: Site) -> None:
     """What one of the two loads the other does not see, whichever it is."""
-    file, before = configured(empty), empty.replica()
-    engine = empty.engine()
+    file, before = configured(placing), placing.replica()
+    engine = placing.engine()
     clone = engine.clone_replica(before, 2)
     assert () == differences(before.recipe, clone.recipe)
     if not before.is_reloadable:
@@ -333,8 +365,8 @@ def test_clone_has_configuration_files_of_its_own(empty: Site) -> None:
     file.write_text("hello two\n", "utf-8")
     loaded = []
     for replica in (before, clone):
-        engine.reload_replica(empty.app, replica)
-        wanted = engine.recipe(empty.app) or {}
+        engine.reload_replica(placing.app, replica)
+        wanted = engine.recipe(placing.app) or {}
         loaded.append([not differences(wanted, each.recipe) for each in sorted_replicas(engine)])
 
     assert [[True, False], [True, True]] == loaded
@@ -345,18 +377,18 @@ def sorted_replicas(engine: ReplicaEngine) -> list[Replica]:
     return sorted(engine.replicas("app"), key=lambda each: each.number)
 
 
-def test_configuration_that_its_check_refuses_is_not_loaded(empty: Site) -> None:
+def test_configuration_that_its_check_refuses_is_not_loaded(placing: Site) -> None:
     """The check's last words are told, and the replica is as it was."""
-    file, before = configured(empty), empty.replica()
+    file, before = configured(placing), placing.replica()
     file.write_text("go away\n", "utf-8")
-    empty.world.refusals["app"] = "rude"
-    engine = empty.engine()
+    placing.world.refusals["app"] = "rude"
+    engine = placing.engine()
 
     words = "rude" if before.is_reloadable else "cannot load"
     for attempt in (engine.check_reload, engine.reload_replica):
         with pytest.raises(EngineError, match=words):
-            attempt(empty.app, before)
-    assert before == empty.replica()
+            attempt(placing.app, before)
+    assert before == placing.replica()
 
 
 def test_replica_that_had_to_be_started_again_says_how_often(empty: Site) -> None:
@@ -371,28 +403,28 @@ def test_replica_that_had_to_be_started_again_says_how_often(empty: Site) -> Non
     assert eventually(lambda: [1] == [each.restarts for each in empty.engine().replicas("app")])
 
 
-def test_replicas_of_two_releases_are_named_until_one_is_chosen(empty: Site) -> None:
+def test_replicas_of_two_releases_are_named_until_one_is_chosen(placing: Site) -> None:
     """A deploy under way: a run is made from no guess."""
-    empty.create()
-    first, second = empty.replica().release, "0" * 12
-    newer = replace(empty.app, image=f"{empty.stack.project}:{second}")
-    empty.engine().ensure_image(newer, lambda _: None)
-    empty.engine().create_replica(newer, 2)
+    placing.create()
+    first, second = placing.replica().release, "0" * 12
+    newer = replace(placing.app, image=f"{placing.stack.project}:{second}")
+    placing.engine().ensure_image(newer, lambda _: None)
+    placing.engine().create_replica(newer, 2)
 
     with pytest.raises(IdentityError, match=f"app-1 is {first}, app-2 is {second}; choose: --release ID"):
-        choose_source(empty.engine())
-    assert [first, second] == [choose_source(empty.engine(), each).release for each in (first, second)]
+        choose_source(placing.engine())
+    assert [first, second] == [choose_source(placing.engine(), each).release for each in (first, second)]
 
 
-def test_replicas_of_one_release_that_are_not_alike_are_named(empty: Site) -> None:
+def test_replicas_of_one_release_that_are_not_alike_are_named(placing: Site) -> None:
     """An `up` that was not finished after a change of the configuration; no value is shown, no release chooses."""
-    empty.create()
-    release = empty.replica().release
-    empty.engine().create_replica(replace(empty.app, environment=(("COLOUR", "hush"), ("LEVEL", "info"))), 2)
+    placing.create()
+    release = placing.replica().release
+    placing.engine().create_replica(replace(placing.app, environment=(("COLOUR", "hush"), ("LEVEL", "info"))), 2)
 
     for chosen in ("", release):
         with pytest.raises(IdentityError) as refused:
-            choose_source(empty.engine(), chosen)
+            choose_source(placing.engine(), chosen)
         assert "app-1 and app-2 differ in environment.COLOUR; finish it: invoke up" == str(refused.value)
 
 
@@ -470,7 +502,7 @@ def test_log_that_is_followed_ends_when_the_replica_is_removed(empty: Site) -> N
     while not read.endswith(b"two\n"):
         read += next(pieces)
 
-    empty.engine().remove_replica(empty.replica())
+    empty.remove_replica(empty.replica())
     assert b"one\ntwo\n" == read + b"".join(pieces)
 
 
@@ -640,7 +672,7 @@ def test_run_is_made_from_the_replica_that_was_chosen_or_not_at_all(empty: Site)
     """It has been removed since; no record is left."""
     empty.create()
     request = empty.request("true")
-    empty.engine().remove_replica(request.replica)
+    empty.remove_replica(request.replica)
 
     with pytest.raises(NotUpError, match="app-1 is gone"):
         empty.engine().runs.start(request)
@@ -652,7 +684,7 @@ def test_pinned_replica_may_go(empty: Site) -> None:
     empty.create()
     engine, replica = empty.engine(), empty.replica()
     engine.runs.pin(replica)
-    engine.remove_replica(replica)
+    empty.remove_replica(replica)
     session = engine.runs.start(new_request(("printenv", "COLOUR"), replica, interactive=False))
 
     assert [(STDOUT, b"red\n")] == list(session.output())

@@ -39,6 +39,8 @@ def on_swarm(directory: Path, nodes: int, managers: int = 1) -> Iterator[OnSwarm
 
 
 def place_door(made: OnSwarm) -> None:
-    """Have the door on the first node, so that its address stays."""
+    """Have the door on the first node, so that its address stays, and say where the nodes' daemons are."""
     place = "{deploy: {placement: {constraints: ['node.labels.twelfth.data == true']}}}"
-    (made.project.directory / "docker-compose.override.yml").write_text(f"services: {{web: {place}}}\n", "utf-8")
+    nodes = ", ".join(f"{node.name}: '{node.url}'" for node in made.swarm.nodes)
+    text = f"services: {{web: {place}}}\nx-swarm: {{nodes: {{{nodes}}}}}\n"
+    (made.project.directory / "docker-compose.override.yml").write_text(text, "utf-8")

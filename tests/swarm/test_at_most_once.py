@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,10 +28,12 @@ pytestmark = [
 ]
 
 RUNS = 100 if FULL else 10
+CHANGES = 5 if FULL else 1
+"""How often another manager leads, and how often the daemon on which the runs are made is restarted."""
 BATCH = 20
 """How many runs are made before their records are read: 50 are kept."""
-QUIET = 12.0
-"""Seconds between a disturbance and the next one, in which the stack is up again."""
+LATER = 0.35
+"""Seconds by which each disturbance comes later after the beginning of a run's command than the one before."""
 CODES = (0, 3)
 """What the runs end with by turns, after their mark."""
 
@@ -54,11 +57,12 @@ class Asked:
     code: int
 
 
-def runs(project: Project, found: list[Asked], records: dict[str, tuple[str, int | None]]) -> None:
+def runs(project: Project, begun: list[str], found: list[Asked], records: dict[str, tuple[str, int | None]]) -> None:
     """Make the runs, each when the stack was up a moment ago, and keep what the record says of it."""
     for number in range(RUNS):
         assert eventually(lambda: project.invoke("status").returncode == 0, 120)
         name, wanted = f"run-{number}", CODES[number % 2]
+        begun.append(name)
         ended = project.invoke("run", "--reason", name, "--", "python", "-c", MARK, name, str(wanted))
         found.append(Asked(name, wanted, ended.returncode))
         if number % BATCH == BATCH - 1 or number == RUNS - 1:
@@ -79,7 +83,7 @@ def recorded(project: Project) -> dict[str, tuple[str, int | None]]:
 
 def disturb(made: OnSwarm, number: int) -> None:
     """Have another manager lead, or the daemon on which the runs are made begin again."""
-    if number % 3 == 2:
+    if number % 2:
         made.swarm.nodes[0].restart_daemon()
     else:
         made.swarm.change_leader()
@@ -93,24 +97,27 @@ def marks(made: OnSwarm) -> Counter[str]:
 
 def test_runs_are_done_at_most_once_and_recorded_as_they_ended(tmp_path: Path, tell: Callable[[str], None]) -> None:
     """Some pass, some fail, some lose their daemon: one mark each where they were done, one record, and no other."""
+    begun: list[str] = []
     found: list[Asked] = []
     records: dict[str, tuple[str, int | None]] = {}
     with on_swarm(tmp_path, nodes=3, managers=3) as made:
         place_door(made)
         up = made.project.invoke("up", "--accept-weaker")
         assert 0 == up.returncode, up.stderr
-        client = threading.Thread(target=runs, args=(made.project, found, records))
+        client = threading.Thread(target=runs, args=(made.project, begun, found, records))
         client.start()
-        disturbed = 0
-        while client.is_alive():
-            disturb(made, disturbed)
-            disturbed += 1
-            client.join(QUIET)
+        for number in range(2 * CHANGES):
+            enough = RUNS * (number + 1) // (2 * CHANGES + 1) + 1
+            assert eventually(lambda enough=enough: len(begun) >= enough or not client.is_alive(), 600)  # type: ignore[misc]
+            time.sleep(LATER * number)  # before the run is made, while it is, and after it
+            disturb(made, number)
+        client.join()
         left = marks(made)
     as_asked = [each for each in found if each.code == each.wanted]
     tell(
-        f"{len(found)} runs, {disturbed} changes of the leader and restarts: {len(as_asked)} ended as asked, "
-        f"others with {dict(Counter(each.code for each in found if each.code != each.wanted))}"
+        f"{len(found)} runs, {CHANGES} changes of the leader, {CHANGES} restarts: {len(as_asked)} ended as asked, "
+        f"others with {dict(Counter(each.code for each in found if each.code != each.wanted))}; "
+        f"{sum(left.values())} marks of {len(left)} runs, {len(records)} records"
     )
 
     assert RUNS == len(found)

@@ -1,4 +1,4 @@
-"""Two nodes: replicas on both, and one of them lost under load."""
+"""Two nodes with replicas on both: releases that are rolled, good and bad, and one node that is lost under load."""
 
 from __future__ import annotations
 
@@ -9,14 +9,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import eventually
-from tests.scenarios.load import Load
-from tests.swarm.conftest import OnSwarm, on_swarm
+from tests.scenarios.load import FULL, Load, change
+from tests.scenarios.test_deploys import NEVER_READY, assert_nobody_noticed
+from tests.swarm.conftest import OnSwarm, on_swarm, place_door
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.alone
+
+HITS = 20_000 if FULL else 2_000
+
+
+@pytest.fixture(scope="module")
+def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
+    """Return the project, up on a Swarm of two nodes whose daemons are known, with workers on both."""
+    with on_swarm(tmp_path_factory.mktemp("swarm"), nodes=2) as made:
+        place_door(made)
+        up = made.project.invoke("up", "--accept-weaker", "--scale", "worker=4")
+        assert 0 == up.returncode, up.stderr
+        yield made
+
+
+def address(made: OnSwarm) -> str:
+    """Return where the stack answers."""
+    return str(json.loads(made.project.invoke("status", "--json").stdout)["address"])
 
 
 def states(made: OnSwarm) -> dict[str, str]:
@@ -33,31 +50,58 @@ def workers(made: OnSwarm) -> list[str]:
     return sorted(names[each["NodeID"]] for each in tasks if each["Status"]["State"] == "running")
 
 
+def are_on_both(made: OnSwarm) -> bool:
+    """Return whether four workers run, and some of them on each node."""
+    found = workers(made)
+    return (4, {node.name for node in made.swarm.nodes}) == (len(found), set(found))
+
+
+def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_taken_back(
+    two_nodes: OnSwarm, tell: Callable[[str], None]
+) -> None:
+    """A good release, then one that never gets ready: what served serves on, on both nodes."""
+    invoke = two_nodes.project.invoke
+    app = two_nodes.project.directory / "service" / "app.py"
+    assert are_on_both(two_nodes)
+    with Load(address(two_nodes), visitors=8) as load:
+        change(two_nodes.project, "\n# another release")
+        good, text = invoke("up"), app.read_text("utf-8")
+        assert 0 == good.returncode, good.stderr
+        before, serving = len(load.hits), {hit.replica for hit in load.hits[-100:]}
+        change(two_nodes.project, NEVER_READY)
+        bad = invoke("up", "--ready-within", "5")
+        app.write_text(text, "utf-8")
+        load.reach(HITS)
+    figures = load.figures()
+    tell(f"a good release and a bad one over two nodes: {figures}; {bad.stderr.strip()}")
+
+    assert 125 == bad.returncode
+    assert "what served serves on" in bad.stderr
+    assert_nobody_noticed(figures)
+    assert {hit.replica for hit in figures.hits[before:] if hit.began > figures.hits[before].ended} <= serving
+    assert eventually(lambda: are_on_both(two_nodes), 30)
+
+
 def test_node_that_is_lost_doubles_no_number_and_its_run_is_known_to_be_lost(
-    tmp_path: Path, tell: Callable[[str], None]
+    two_nodes: OnSwarm, tell: Callable[[str], None]
 ) -> None:
     """Its replicas are back on the other node; a run is never said to be done because nobody can be asked."""
-    with on_swarm(tmp_path, nodes=2) as made:
-        invoke, (first, second) = made.project.invoke, made.swarm.nodes
-        place = "{deploy: {placement: {constraints: ['node.labels.twelfth.data == true']}}}"
-        text = f"services: {{web: {place}}}\nx-swarm: {{nodes: {{{second.name}: '{second.url}'}}}}\n"
-        (made.project.directory / "docker-compose.override.yml").write_text(text, "utf-8")
-        up = invoke("up", "--accept-weaker", "--scale", "worker=4")
-        assert 0 == up.returncode, up.stderr
-        assert {first.name, second.name} == set(workers(made))
-        identity = invoke("run", "--node", second.name, "--detach", "--", "sleep", "600").stdout.strip()
-        assert "running" == states(made)[identity]
+    first, second = two_nodes.swarm.nodes
+    assert eventually(lambda: are_on_both(two_nodes), 30)
+    detached = two_nodes.project.invoke("run", "--node", second.name, "--detach", "--", "sleep", "600")
+    identity = detached.stdout.strip()
+    assert "running" == states(two_nodes)[identity], detached.stderr
 
-        with Load(up.stdout.splitlines()[-1], visitors=4) as load:
-            second.kill()
-            killed = time.monotonic()
-            assert eventually(lambda: "lost" == states(made)[identity], 60)
-            lost = time.monotonic() - killed
-            assert eventually(lambda: workers(made) == [first.name] * 4, 60)
-            back = time.monotonic() - killed
-        figures = load.figures()
-        tell(f"a node killed: {figures}; its run lost after {lost:.0f} s, its replicas back after {back:.0f} s")
+    with Load(address(two_nodes), visitors=4) as load:
+        second.kill()
+        killed = time.monotonic()
+        assert eventually(lambda: "lost" == states(two_nodes)[identity], 60)
+        lost = time.monotonic() - killed
+        assert eventually(lambda: workers(two_nodes) == [first.name] * 4, 60)
+        back = time.monotonic() - killed
+    figures = load.figures()
+    tell(f"a node killed: {figures}; its run lost after {lost:.0f} s, its replicas back after {back:.0f} s")
 
-        assert 0 == figures.repeated
-        assert len(set(figures.numbers)) <= figures.moved
-        assert "lost" == states(made)[identity]
+    assert 0 == figures.repeated
+    assert len(set(figures.numbers)) <= figures.moved
+    assert "lost" == states(two_nodes)[identity]

@@ -108,7 +108,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             return Snapshot(
                 replicas=self._replicas(services, networks),
                 networks=tuple(map(docker_snapshot.network, networks)),
-                volumes=tuple(dict.fromkeys(volumes)),
+                volumes=tuple({volume.name: volume for volume in volumes}.values()),
                 images=frozenset(one.image for one in self.stack.services if self._reference(one.image)),
             )
 
@@ -187,20 +187,31 @@ class Swarm(DaemonEngine, ServiceEngine):
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
-        """Yield what the task's container wrote, asked of the task alone: a lost node breaks no other's log."""
-        wanted = logs.parameters(follow=follow, last=last, since=since)
-        with docker_errors(), client.stream(self.api, f"/tasks/{replica.id}/logs", wanted, READ_WITHIN) as answer:
-            yield from (data for _, data in multiplex.output(answer.raw.read1))
+        """Yield what the task's container wrote, asked of its node's daemon, or of the task: no other can break it."""
+        with docker_errors():
+            api, container, is_down = self._located(replica)
+            if api and container:
+                pieces = logs.output(api, container, follow=follow, last=last, since=since)
+                yield from (data for _, data in pieces)
+                return
+            wanted = logs.parameters(follow=follow, last=last, since=since)
+            begins_within = READ_WITHIN if is_down or not follow else None
+            with client.stream(self.api, f"/tasks/{replica.id}/logs", wanted, begins_within) as answer:
+                yield from (data for _, data in multiplex.output(answer.raw.read1))
 
     def check_health(self, replica: Replica) -> Health:
         """Run the healthcheck in the task's container where its node can be reached; else believe Swarm."""
         with docker_errors(), gone_is_fine():
-            task = self.api.inspect_task(replica.id)
-            container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
-            api = self.nodes.client(task.get("NodeID") or "")
+            api, container, _ = self._located(replica)
             if api and container and replica.is_running:
                 return health.check_health(api, replace(replica, id=container))
         return Health(replica.state == "running", "" if replica.state == "running" else replica.state)
+
+    def _located(self, replica: Replica) -> tuple[docker.APIClient | None, str, bool]:
+        """Return the daemon of a task's node, None where it is not reached, the container, whether the node is down."""
+        task = self.api.inspect_task(replica.id)
+        node, status = task.get("NodeID") or "", task["Status"].get("ContainerStatus") or {}
+        return self.nodes.client(node), status.get("ContainerID") or "", self.nodes.is_down(node)
 
     @functools.cached_property
     def runs(self) -> Runs:
@@ -250,8 +261,9 @@ class Swarm(DaemonEngine, ServiceEngine):
         """Return what a run on a node is made from: what the task's specification says, the image as it is there."""
         with docker_errors(), gone_is_fine():
             task = self.api.inspect_task(replica.id)
-            image = pulled(api, task["Spec"]["ContainerSpec"]["Image"])
-            return _made_from(task, self._service(replica.service), image, self._networks())
+            if found := self._services(replica.service):
+                image = pulled(api, task["Spec"]["ContainerSpec"]["Image"])
+                return _made_from(task, found[0], image, self._networks())
         raise NotUpError(f"{replica.name} is gone; repeat the command")
 
     @property

@@ -22,7 +22,7 @@ from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.run_container import RUN
 from twelfth.engines.docker.run_record import STARTED_WITHIN
 from twelfth.engines.docker.runs import DockerRuns
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, IdentityError, NotUpError
 from twelfth.model.run import Run
 
 if TYPE_CHECKING:
@@ -79,11 +79,13 @@ class SwarmRuns(Runs):
 
     def start(self, request: RunRequest) -> Session:
         """Note where the run goes, and start it there."""
-        return self._noted(request).start(request)
+        with self._noted(request) as runs:
+            return runs.start(request)
 
     def detach(self, request: RunRequest) -> None:
         """Note where the run goes, and start it there."""
-        self._noted(request).detach(request)
+        with self._noted(request) as runs:
+            runs.detach(request)
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
         """Compare on the node where it would go."""
@@ -160,7 +162,9 @@ class SwarmRuns(Runs):
         """
         return self._of(next(map(_node, self._notes(identity)), self.nodes.own))
 
-    def _noted(self, request: RunRequest) -> NodeRuns:
+    @contextlib.contextmanager
+    def _noted(self, request: RunRequest) -> Iterator[NodeRuns]:
+        """Note where a run goes while it is started there; a note of one that was refused before is removed."""
         node = self.nodes.chosen(request.node)
         runs, replica = self._of(node), request.replica
         run = Run(
@@ -182,7 +186,12 @@ class SwarmRuns(Runs):
         with docker_errors():
             name = f"{self.stack.project}-run-{request.id}"
             self.nodes.manager.create_config(name, json.dumps(asdict(run)).encode(), labels)
-        return runs
+        try:
+            yield runs
+        except (IdentityError, NotUpError):
+            for note in self._notes(request.id):
+                self._remove_note(note)
+            raise
 
     def _notes(self, identity: str = "") -> list[Body]:
         """Return the notes of all runs, the oldest first, or that of one."""
