@@ -12,7 +12,8 @@ import tempfile
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.docker.errors import LENGTH, advice, one_line
+from twelfth.engines.docker.errors import LENGTH
+from twelfth.engines.docker.progress import LAST_LINES, WIDEST, failure
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import docker
-
-LAST_LINES = 10
-"""Lines that are shown of what a failed step printed."""
-
-WIDEST = 100
-"""Characters of a step that are shown."""
 
 _STEP = re.compile(r"#(\d+) (\[(?:\S+ )?(\d+/\d+)\] .*)")
 _PRINTED = re.compile(r"#(\d+) \d+\.\d+ (.*)")
@@ -106,10 +101,8 @@ def lines(output: Iterable[str], failed: str) -> Iterator[str]:
         elif found := _FAILED.fullmatch(line):
             broken, code = found[1], found[2] or ""
         elif line.startswith("ERROR: "):
+            error = line.removeprefix("ERROR: ").removeprefix("failed to solve: ")
             last = [text for text in printed.get(broken, ()) if text.strip()]
             yield from last
-            why = one_line(
-                last[-1] if last and code else line.removeprefix("ERROR: ").removeprefix("failed to solve: ")
-            )
-            where = f" (step {steps[broken]}, exit code {code})" if code and broken in steps else ""
-            raise EngineError(f"{failed}: {why}{where}; {advice(line)}")
+            at = (steps[broken], code) if code and broken in steps else None
+            raise failure(failed, last[-1] if last and code else error, at, error)

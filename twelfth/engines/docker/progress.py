@@ -34,9 +34,10 @@ def lines(stream: Iterable[Body], failed: str) -> Iterator[str]:
     for event in stream:
         text = event.get("stream") or event.get("status") or ""
         if "error" in event:
-            last = _last_lines("".join(printed)) if event.get("errorDetail", {}).get("code") else ()
+            code = event.get("errorDetail", {}).get("code")
+            last = _last_lines("".join(printed)) if code else ()
             yield from last
-            raise EngineError(f"{failed}: {_why(event, step, last)}; {advice(event['error'])}")
+            raise failure(failed, (last or (event["error"],))[-1], (step, code) if last else None, event["error"])
         if found := _STEP.match(text):
             step = found[1]
             printed.clear()
@@ -54,8 +55,10 @@ def _last_lines(printed: str) -> tuple[str, ...]:
     return tuple(line for line in whole if line)[-LAST_LINES:]
 
 
-def _why(event: Body, step: str, last: tuple[str, ...]) -> str:
-    """Return what a failed step said last; where it said nothing, or did not run, what the daemon says."""
-    if last:
-        return f"{one_line(last[-1])} (step {step}, exit code {event['errorDetail']['code']})"
-    return one_line(event["error"])
+def failure(failed: str, why: str, at: tuple[str, object] | None, error: str) -> EngineError:
+    """Return the error of a build, which begins with `failed` and ends with what to do about the builder's `error`.
+
+    `at` is the step that failed and its exit code; None where none ran.
+    """
+    where = f" (step {at[0]}, exit code {at[1]})" if at else ""
+    return EngineError(f"{failed}: {one_line(why)}{where}; {advice(error)}")
