@@ -167,8 +167,17 @@ def _with_dotenv(program: str, directory: Path, environment: Mapping[str, str]) 
     texts = _texts(directory / name for name in names).values()
     if "COMPOSE_FILE" in environment or not any("COMPOSE_FILE" in text for text in texts):
         return environment
+    found = _environment_of(program, directory, environment)
+    return {**environment, **{name: found[name] for name in _NAMING_FILES & found.keys()}}
+
+
+_NAMING_FILES = {"COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR"}
+
+
+def _environment_of(program: str, directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that Compose knows, those of `.env` too."""
     [answer] = _run(program, directory, environment, ("config", "--environment"))
-    return {**environment, **dict(re.findall(r"(?m)^(COMPOSE_FILE|COMPOSE_PATH_SEPARATOR)=(.*)$", answer.stdout))}
+    return dict(re.findall(r"(?m)^(\w+)=(.*)$", answer.stdout))
 
 
 def _fill_from_environment(
@@ -178,8 +187,7 @@ def _fill_from_environment(
     declared = [*(model.get("configs") or {}).values(), *(model.get("secrets") or {}).values()]
     wanted = [each for each in declared if "environment" in each]
     if any(each["environment"] not in environment for each in wanted):
-        [answer] = _run(program, directory, environment, ("config", "--environment"))
-        environment = {**dict(re.findall(r"(?m)^(\w+)=(.*)$", answer.stdout)), **environment}
+        environment = {**_environment_of(program, directory, environment), **environment}
     for each in wanted:
         each["content"] = environment.get(each.pop("environment"), "")
 

@@ -84,12 +84,12 @@ def each(reader: Reader) -> Reader:
     return lambda at: tuple(map(reader, at.items()))
 
 
-def only(*accepted: str, instead: str = "") -> Reader:
+def only(*accepted: str) -> Reader:
     """Return a reader of a key that may have only these values."""
 
     def read(at: Value) -> object:
         if at.value not in accepted:
-            at.refuse("", f"is {at.value}, which is not honoured by twelfth; {instead or f'write {accepted[0]}'}")
+            at.refuse("", f"is {at.value}, which is not honoured by twelfth; write {accepted[0]}")
         return at.value
 
     return read
