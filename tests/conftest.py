@@ -92,7 +92,7 @@ class Project:
     def up(self, *scale: str) -> str:
         """Bring the stack up and return its address; the steps are in `report`."""
         self.report = Recorded()
-        return lifecycle.up(self.engine(*scale), self.report, lifecycle.Wishes(accepts_weaker=True))
+        return lifecycle.up(self.engine(*scale), self.report)
 
     def steps(self) -> list[str]:
         """Return the steps that the last `up` took, without the progress of each."""

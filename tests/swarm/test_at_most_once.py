@@ -27,8 +27,8 @@ pytestmark = [
     pytest.mark.skipif(not FULL, reason="TWELFTH_SCENARIOS=full has three managers change and start again"),
 ]
 
-RUNS = 100 if FULL else 10
-CHANGES = 5 if FULL else 1
+RUNS = 100
+CHANGES = 5
 """How often another manager leads, and how often the daemon on which the runs are made is restarted."""
 BATCH = 20
 """How many runs are made before their records are read: 50 are kept."""
