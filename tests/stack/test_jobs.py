@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from twelfth.model.snapshot import Replica, Snapshot
-from twelfth.model.stack import COMPLETED, Service, Stack
+from twelfth.model.stack import SERVICE_COMPLETED, Service, Stack
 from twelfth.stack import plan
 
 JOB = Service("prepare", "job:1")
-WEB = Service("web", "web:1", depends_on=("prepare",), conditions=(("prepare", COMPLETED),))
+WEB = Service("web", "web:1", depends_on=("prepare",), conditions=(("prepare", SERVICE_COMPLETED),))
 STACK = Stack("p", Path(), (JOB, WEB))
 RECIPE = {"image": "one"}
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from twelfth.compose.reader import Table, Value, as_is, cast, each, matching, nested, only
 from twelfth.errors import MisuseError
 from twelfth.model.stack import (
-    COMPLETED,
-    HEALTHY,
+    SERVICE_COMPLETED,
+    SERVICE_HEALTHY,
     Build,
     Healthcheck,
     Limits,
@@ -382,7 +382,7 @@ _BUILD: Table = {
     **dict.fromkeys(("provenance", "sbom", "cache_to")),  # nothing of these is in the image
 }
 _DEPENDENCY: Table = {
-    "condition": only(_STARTED, HEALTHY, COMPLETED),
+    "condition": only(_STARTED, SERVICE_HEALTHY, SERVICE_COMPLETED),
     "restart": as_is,
     "required": None,
 }

@@ -21,7 +21,7 @@ Options = Pairs
 """Keys of Compose's canonical model and their values, each as JSON: what only an engine has to understand."""
 
 
-HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
+SERVICE_HEALTHY, SERVICE_COMPLETED = "service_healthy", "service_completed_successfully"
 """What of a service others may wait for, beside its start (`depends_on.NAME.condition`)."""
 
 
@@ -40,6 +40,11 @@ class Build:
     target: str = ""
     tag: str = ""
     options: Options = ()
+
+    @property
+    def read(self) -> tuple[Path, str, str]:
+        """Return what decides which files are read for it; several builds may have that in common."""
+        return self.context, self.dockerfile, self.inline
 
 
 @dataclass(frozen=True)
@@ -263,7 +268,7 @@ class Stack:
     def jobs(self) -> frozenset[str]:
         """Return the services that others want to have ended, and well, before they start."""
         conditions = (each for service in self.services for each in service.conditions)
-        return frozenset(name for name, condition in conditions if condition == COMPLETED)
+        return frozenset(name for name, condition in conditions if condition == SERVICE_COMPLETED)
 
     @property
     def source(self) -> str:

@@ -11,12 +11,19 @@ from twelfth.engines.contract import ServiceEngine
 from twelfth.engines.lines import telling
 from twelfth.errors import EngineError, ServiceError
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import HEALTHY as SERVICE_HEALTHY
+from twelfth.model.stack import SERVICE_HEALTHY
 from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import ASK_EVERY, HEALTHY, READY_WITHIN, refuse_dead, wait_until_ready
+from twelfth.stack.readiness import (
+    ASK_EVERY,
+    READY_WITHIN,
+    last_words,
+    refuse_dead,
+    wait_for_services,
+    wait_until_ready,
+)
 from twelfth.stack.steps import (
     AdmitReplica,
     CompleteReplica,
@@ -112,23 +119,14 @@ class _Executor:
             case RemoveService(name):
                 engine.remove_service(name)
 
-    def wait_for_dependencies(self, service: Service) -> None:
-        """Return when all that a service depends on is ready; raises `EngineError` where that takes too long."""
-        needed = (each.name for each in self.engine.stack.dependencies(service))
-        try:
-            for replica in (each for name in needed for each in self.engine.replicas(name)):
-                if replica.serves and replica.health != HEALTHY:
-                    wait_until_ready(self.engine, replica, self.within)
-        except EngineError as error:
-            then = f"the release command of {service.name} needs it and was not run; fix that, then: invoke up"
-            raise EngineError(f"{error}; {then}") from error
-
     def run_release_command(self, service: Service) -> None:
         """Run a service's release command when all that it depends on is ready.
 
         Raises `ServiceError` where it fails, with the last of its words that tell why.
         """
-        self.wait_for_dependencies(service)
+        needed = [each.name for each in self.engine.stack.dependencies(service)]
+        then = f"the release command of {service.name} needs it and was not run"
+        wait_for_services(self.engine, needed, self.within, then)
         source = from_release(self.engine.stack, service=service.name)
         wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
         code, said = run_with_report(self.engine, wanted, self.report.detail)
@@ -169,32 +167,31 @@ class _ReplicaExecutor:
     def wait_for_health(self, service: Service) -> None:
         """Return when what a service wants to be healthy is; raises `EngineError` where that takes too long."""
         wanted = [name for name, condition in service.conditions if condition == SERVICE_HEALTHY]
-        for replica in (each for name in wanted for each in self.engine.replicas(name) if each.serves):
-            try:
-                wait_until_ready(self.engine, replica, self.within)
-            except EngineError as error:
-                raise EngineError(f"{error}; {service.name} waits for it; fix that, then: invoke up") from error
+        wait_for_services(self.engine, wanted, self.within, f"{service.name} waits for it")
+
+    def numbered(self, service: Service, number: int) -> Replica:
+        """Return a replica that was made before; raises `EngineError` where it is gone."""
+        for replica in self.engine.replicas(service.name):
+            if replica.number == number:
+                return replica
+        raise EngineError(f"{service.name}-{number} is gone; somebody removed it; try: invoke up")
 
     def complete(self, service: Service, number: int) -> None:
         """Return when a replica has ended well; raises `EngineError` with its last words where it has not."""
-        name = f"{service.name}-{number}"
-        while replica := next((each for each in self.engine.replicas(service.name) if each.number == number), None):
-            if replica.has_completed:
-                return
-            if not replica.is_running:
-                lines = last_lines(self.engine, replica)
-                for line in lines:
-                    self.report.detail(line)
-                why = f" ({words})" if (words := telling(lines)) else ""
-                raise EngineError(f"{name} is {replica.state}{why}; others wait for its end; fix that, then: invoke up")
+        while (replica := self.numbered(service, number)).is_running:
             time.sleep(ASK_EVERY)
-        raise EngineError(f"{name} is gone; somebody removed it; try: invoke up")
+        if replica.has_completed:
+            return
+        lines = last_words(self.engine, replica)
+        for line in lines:
+            self.report.detail(line)
+        why = f" ({words})" if (words := telling(lines)) else ""
+        then = "others wait for its end; fix that, then: invoke up"
+        raise EngineError(f"{replica.name} is {replica.state}{why}; {then}")
 
     def admit(self, service: Service, number: int) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown."""
-        replica = next((each for each in self.engine.replicas(service.name) if each.number == number), None)
-        if replica is None:
-            raise EngineError(f"{service.name}-{number} is gone; somebody removed it; try: invoke up")
+        replica = self.numbered(service, number)
         try:
             if not wait_until_ready(self.engine, replica, self.within).command:
                 self.settle(replica)

@@ -49,7 +49,8 @@ def load_current_release(directory: Path, environment: Mapping[str, str], warn: 
 def of_current_release(stack: Stack) -> Stack:
     """Return a stack of no release in particular, of the one that its files make."""
     builds = [service.build for service in stack.services if service.build]
-    return with_release(stack, combined(digest(files(one), one) for one in builds)) if builds else stack
+    contents = {read: files(one) for read, one in {one.read: one for one in builds}.items()}
+    return with_release(stack, combined(digest(contents[one.read], one) for one in builds)) if builds else stack
 
 
 def require_release(engine: Engine, release: str) -> None:

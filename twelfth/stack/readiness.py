@@ -12,6 +12,8 @@ from twelfth.stack.logs import last_lines
 from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica
 
@@ -43,14 +45,31 @@ def wait_until_ready(engine: Engine, replica: Replica, within: float = READY_WIT
     return health
 
 
+def wait_for_services(engine: Engine, names: Iterable[str], within: float, then: str) -> None:
+    """Return when what serves of some services is ready.
+
+    Raises `EngineError`, which goes on with `then`, where that takes too long.
+    """
+    try:
+        for replica in (each for name in names for each in engine.replicas(name)):
+            if replica.serves and replica.health != HEALTHY:
+                wait_until_ready(engine, replica, within)
+    except EngineError as error:
+        raise EngineError(f"{error}; {then}; fix that, then: invoke up") from error
+
+
 def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:
     """Raise `EngineError` with the last words of a replica that does not run, or had to be started again."""
     has_ended = restarts is not None and replica.restarts > restarts
     if replica.is_running and not has_ended:
         return
-    words: list[str] = []
-    with suppress(NoLogError):
-        words = last_lines(engine, replica)
-    last = f": {why}" if (why := telling(words)) else ""
+    last = f": {why}" if (why := telling(last_words(engine, replica))) else ""
     state = "ended and was started again" if has_ended else f"is {replica.state}"
     raise EngineError(f"{replica.name} {state}{last}")
+
+
+def last_words(engine: Engine, replica: Replica) -> list[str]:
+    """Return the end of what a replica printed, nothing where that is kept nowhere."""
+    with suppress(NoLogError):
+        return last_lines(engine, replica)
+    return []

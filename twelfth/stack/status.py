@@ -95,7 +95,7 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
     unready = (
         health.reason or "its healthcheck fails"
         for replica, health in zip(snapshot.replicas, healths, strict=True)
-        if replica.is_admitted and not health.is_ready and not is_done(stack, replica)
+        if replica.is_admitted and not health.is_ready and not _is_done(stack, replica)
     )
     reasons = [*_missing(stack, snapshot), *unready, str(details.get("error") or "")]
     why = next(filter(None, reasons), "")
@@ -114,7 +114,7 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
 def _missing(stack: Stack, snapshot: Snapshot) -> list[str]:
     """Return what is missing of the replicas that are wanted, a text a service."""
     serving = {
-        one.name: sum(each.serves or is_done(stack, each) for each in snapshot.of(one.name)) for one in stack.services
+        one.name: sum(each.serves or _is_done(stack, each) for each in snapshot.of(one.name)) for one in stack.services
     }
     return [
         f"{one.name} has {serving[one.name]} of {one.replicas} replicas; try: invoke up"
@@ -123,7 +123,7 @@ def _missing(stack: Stack, snapshot: Snapshot) -> list[str]:
     ]
 
 
-def is_done(stack: Stack, replica: Replica) -> bool:
+def _is_done(stack: Stack, replica: Replica) -> bool:
     """Return whether a replica had only to end, and did so well."""
     return replica.service in stack.jobs and replica.has_completed
 
@@ -132,7 +132,7 @@ def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: 
     declared = stack.service(name)
 
     def is_ready(replica: Replica) -> bool:
-        return is_done(stack, replica) or (replica.is_admitted and health_of[replica.id].is_ready)
+        return _is_done(stack, replica) or (replica.is_admitted and health_of[replica.id].is_ready)
 
     each = tuple(ReplicaStatus(one.name, one.state, is_ready(one), one.release, one.restarts) for one in replicas)
     return ServiceStatus(
@@ -142,7 +142,7 @@ def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: 
         wanted=declared.replicas if declared else 0,
         state=_joined(one.state for one in replicas) or "missing",
         health=_joined(
-            "done" if is_done(stack, one) else "ready" if health_of[one.id].is_ready else "not ready"
+            "done" if _is_done(stack, one) else "ready" if health_of[one.id].is_ready else "not ready"
             for one in replicas
         ),
         release=_joined(one.release for one in replicas),
