@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from docker.errors import APIError
 
 from twelfth.engines.contract import ReplicaEngine
-from twelfth.engines.docker import client, configs, health, images, options, reload, snapshot
+from twelfth.engines.docker import client, configs, health, images, mounts, options, reload, snapshot
 from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
@@ -145,7 +145,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             inspected = self.api.inspect_container(old.id)
             if inspected["Name"] == f"/{service.container_name}":
                 self.api.rename(old.id, f"{self.stack.project}-{old.name}")
-        return bodies.taking_over(body, inspected["Mounts"])
+        return mounts.taking_over(body, inspected["Mounts"])
 
     def _one_of(self, service: str) -> Replica:
         """Return a replica of a service, one that runs where one does; raises `EngineError` where there is none."""

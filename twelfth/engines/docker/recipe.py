@@ -10,6 +10,7 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from twelfth.engines.docker import mounts
 from twelfth.engines.docker.replica import (
     ADMISSION,
     CONFIGS,
@@ -20,7 +21,6 @@ from twelfth.engines.docker.replica import (
     declared_logging,
     declared_of,
     declared_options,
-    is_anonymous,
     network_names,
 )
 from twelfth.model.snapshot import UNKNOWN
@@ -85,7 +85,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
     is_ours = OPTIONS in labels
     of_files = [target for target in binds if not is_ours or CONFIGS + target in labels]
     configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in of_files} | dict(loaded)
-    volumes = [one for one in inspected["Mounts"] if one["Type"] == "volume" and not is_anonymous(one)]
+    volumes = [one for one in inspected["Mounts"] if one["Type"] == "volume" and not mounts.is_anonymous(one)]
     return _recipe(
         inspected["Config"],
         inspected["HostConfig"],
@@ -99,7 +99,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
     )
 
 
-def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iterable[str]) -> Recipe:
+def _recipe(config: Body, host: Body, image: str, others: Recipe, networks: Iterable[str]) -> Recipe:
     bindings = (host.get("PortBindings") or {}).items()
     return {
         "image": image,
@@ -117,11 +117,10 @@ def _recipe(config: Body, host: Body, image: str, mounts: Recipe, networks: Iter
         "limits.pids": str(max(host.get("PidsLimit") or 0, 0)),
         **{f"environment.{name}": value for name, value in _env(config).items()},
         **{f"tmpfs.{target}": options for target, options in (host.get("Tmpfs") or {}).items()},
-        **dict(_bound(bind) for bind in host.get("Binds") or [] if bind.startswith("/")),
-        **dict(_mounted(mount) for mount in host.get("Mounts") or [] if mount["Type"] != "volume"),
+        **mounts.recipe(host),
         **{f"network.{name}": "joined" for name in networks},
         **dict(_published(target, one) for target, bound in bindings for one in bound or []),
-        **mounts,
+        **others,
     }
 
 
@@ -136,25 +135,12 @@ def _published(target: str, binding: Body) -> tuple[str, str]:
     return f"port.{binding['HostPort'] or target}{protocol}", f"{binding['HostIp']} to {target}"
 
 
-def _bound(bind: str) -> tuple[str, str]:
-    """Return the source of a mount that is written as text, and how it is mounted."""
-    source, target, *mode = bind.split(":")
-    return f"bind.{target}", " ".join([source, *sorted({*",".join(mode).split(",")} - {"rw", ""})])
-
-
-def _mounted(mount: Body) -> tuple[str, str]:
-    """Return what a mount is: its source, and how it is mounted."""
-    how = "ro" if mount.get("ReadOnly") else ""
-    settings = [json.dumps(mount[key], sort_keys=True) for key in ("TmpfsOptions", "BindOptions") if mount.get(key)]
-    return f"{mount['Type']}.{mount['Target']}", " ".join(filter(None, [mount.get("Source", ""), how, *settings]))
-
-
 def _env(config: Body) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
 
 
 def _volumes(host: Body) -> list[Body]:
-    return [mount for mount in host["Mounts"] if mount["Type"] == "volume" and not is_anonymous(mount)]
+    return [mount for mount in host["Mounts"] if mount["Type"] == "volume" and not mounts.is_anonymous(mount)]
 
 
 def _merged_check(own: Body | None, default: Body | None) -> Body:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.docker import options
+from twelfth.engines.docker import mounts, options
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Healthcheck, Mount, Service, Stack
+    from twelfth.model.stack import Healthcheck, Service, Stack
 
 Body = dict[str, Any]
 COMPOSE = "com.docker.compose."
@@ -115,30 +114,6 @@ def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
     }
 
 
-ANONYMOUS = re.compile("[0-9a-f]{64}")
-"""The name that the daemon gives to a volume that a container has for itself, as it or its image declares it."""
-
-
-def taking_over(body: Body, mounts: Iterable[Body]) -> Body:
-    """Return a body with the volumes that another container has for itself, but for where it declares others."""
-    own = {each["Destination"]: each["Name"] for each in mounts if is_anonymous(each)}
-    host = body["HostConfig"]
-    declared = [each | {"Source": own.pop(each["Target"])} if _wants(each, own) else each for each in host["Mounts"]]
-    taken = {each["Target"] for each in declared} | {bind.split(":")[1] for bind in host["Binds"]} | {*host["Tmpfs"]}
-    rest = [{"Type": "volume", "Source": own[target], "Target": target} for target in own if target not in taken]
-    return body | {"HostConfig": host | {"Mounts": [*declared, *rest]}}
-
-
-def _wants(mount: Body, own: Body) -> bool:
-    return mount["Type"] == "volume" and "Source" not in mount and mount["Target"] in own
-
-
-def is_anonymous(mount: Body) -> bool:
-    """Return whether a mount that a container has, or is to have, is a volume of its own."""
-    name = mount.get("Name") or mount.get("Source") or ""
-    return mount["Type"] == "volume" and (not name or bool(ANONYMOUS.fullmatch(name)))
-
-
 def check_body(stack: Stack, service: Service, identity: str) -> Body:
     """Return the body of a container that runs the service's check of its configuration within a replica's network.
 
@@ -229,16 +204,9 @@ def clone(
     said = declared_of(inspected)
     config = {name: value for name, value in inspected["Config"].items() if name not in _OWN or name.lower() in said}
     own = {**config["Labels"], **labels, f"{COMPOSE}container-number": str(number)}
-    mounts = [_mount_of_clone(mount, copies) for mount in inspected["HostConfig"].get("Mounts") or []]
-    host = inspected["HostConfig"] | ({"Mounts": mounts} if mounts else {})
+    own_mounts = [mounts.of_clone(mount, copies) for mount in inspected["HostConfig"].get("Mounts") or []]
+    host = inspected["HostConfig"] | ({"Mounts": own_mounts} if own_mounts else {})
     return config | {"Labels": own, "HostConfig": host}
-
-
-def _mount_of_clone(mount: Body, copies: Mapping[str, str]) -> Body:
-    """Return a mount as another container is to have it: with copies, and a volume, of its own."""
-    if is_anonymous(mount):
-        return {name: value for name, value in mount.items() if name != "Source"}
-    return mount | {"Source": copies[mount["Target"]]} if mount["Target"] in copies else mount
 
 
 _OWN = {"Hostname", "Domainname"}
@@ -267,9 +235,7 @@ def _host_config(stack: Stack, service: Service) -> Body:
     return {
         "NetworkMode": names[0] if names else "none",
         "PortBindings": _port_bindings(service),
-        "Binds": [_bind(mount) for mount in service.mounts if _is_bind(mount)],
-        "Mounts": [_mount(stack, mount) for mount in service.mounts if _is_mount(mount)],
-        "Tmpfs": {each.target: _tmpfs_options(each) for each in service.mounts if _is_plain_tmpfs(each)},
+        **mounts.declared(stack, service),
         "Init": service.init or None,
         "ReadonlyRootfs": service.read_only,
         "CapDrop": list(service.cap_drop),
@@ -302,58 +268,6 @@ def _log_config(service: Service) -> Body:
     declared = service.logging
     driver = declared.driver or ("json-file" if declared.options else "")
     return {"Type": driver, "Config": dict(declared.options)}
-
-
-def _is_bind(mount: Mount) -> bool:
-    """Return whether a path of the daemon's machine is made where it is not there, which `Mounts` cannot say."""
-    said = options.values(mount.options)
-    return (
-        mount.kind == "bind"
-        and said.get("create_host_path") is not False
-        and not {"propagation", "recursive"} & said.keys()
-    )
-
-
-def _bind(mount: Mount) -> str:
-    said = options.values(mount.options)
-    mode = ["ro" if mount.read_only else "rw", said.get("selinux")]
-    return f"{mount.source}:{mount.target}:{','.join(filter(None, mode))}"
-
-
-def _is_plain_tmpfs(mount: Mount) -> bool:
-    return mount.kind == "tmpfs" and not {"size", "mode"} & dict(mount.options).keys()
-
-
-def _tmpfs_options(mount: Mount) -> str:
-    return str(options.values(mount.options).get("options", ""))
-
-
-def _is_mount(mount: Mount) -> bool:
-    """Return whether a mount is one that the API has as such."""
-    return not (_is_bind(mount) or _is_plain_tmpfs(mount))
-
-
-def _mount(stack: Stack, mount: Mount) -> Body:
-    settings: Body
-    said = options.values(mount.options)
-    if mount.kind == "config":
-        return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": True}
-    read_only = {"ReadOnly": True} if mount.read_only else {}  # as the daemon shows it: false is not said
-    if mount.kind == "tmpfs":
-        settings = {"SizeBytes": int(said.get("size", 0)), "Mode": int(said.get("mode", 0))}
-        return {"Type": "tmpfs", "Target": mount.target, "TmpfsOptions": _set(settings), **read_only}
-    if mount.kind == "bind":
-        settings = {"Propagation": said.get("propagation"), "NonRecursive": said.get("recursive") == "disabled"}
-        own = {"BindOptions": _set(settings)} if _set(settings) else {}
-        return {"Type": "bind", "Source": mount.source, "Target": mount.target, **own, **read_only}
-    settings = {"NoCopy": said.get("nocopy"), "Subpath": said.get("subpath"), "Labels": said.get("labels")}
-    own = {"VolumeOptions": _set(settings)} if _set(settings) else {}
-    source = {"Source": stack.known_as("volume", mount.source)} if mount.source else {}  # else it is its own
-    return {"Type": "volume", "Target": mount.target, **source, **own, **read_only}
-
-
-def _set(values: Body) -> Body:
-    return {name: value for name, value in values.items() if value}
 
 
 def _healthcheck(check: Healthcheck) -> Body:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS, is_anonymous, release_of
+from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS, release_of
 from twelfth.model.release import BuiltRelease
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import Network, Volume
@@ -61,7 +62,7 @@ def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str] = Map
         is_admitted=not not_admitted_on(inspected),
         restarts=inspected.get("RestartCount") or 0,
         recipe=found_recipe(inspected, loaded),
-        has_own_volumes=any(map(is_anonymous, inspected["Mounts"])),
+        has_own_volumes=any(map(mounts.is_anonymous, inspected["Mounts"])),
     )
 
 

@@ -1,0 +1,132 @@
+"""What a container has mounted: as it is declared, as it goes over to another, and as a recipe reads it back; pure.
+
+Paths of the daemon's machine are `Binds`, which makes those that are not there; all else is `Mounts` or `Tmpfs`
+(https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerCreate).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines.docker import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Mount, Service, Stack
+
+    Body = dict[str, Any]
+
+
+def declared(stack: Stack, service: Service) -> Body:
+    """Return what a service mounts, as settings of the host's."""
+    return {
+        "Binds": [_bind(mount) for mount in service.mounts if _is_bind(mount)],
+        "Mounts": [_mount(stack, mount) for mount in service.mounts if _is_mount(mount)],
+        "Tmpfs": {each.target: _tmpfs_options(each) for each in service.mounts if _is_plain_tmpfs(each)},
+    }
+
+
+def recipe(host: Body) -> Recipe:
+    """Return what of a container's mounts its settings of the host's tell, volumes apart, by target."""
+    binds = (_bound(bind) for bind in host.get("Binds") or [] if bind.startswith("/"))
+    return dict([*binds, *(_mounted(mount) for mount in host.get("Mounts") or [] if mount["Type"] != "volume")])
+
+
+def _bound(bind: str) -> tuple[str, str]:
+    """Return the source of a mount that is written as text, and how it is mounted."""
+    source, target, *mode = bind.split(":")
+    return f"bind.{target}", " ".join([source, *sorted({*",".join(mode).split(",")} - {"rw", ""})])
+
+
+def _mounted(mount: Body) -> tuple[str, str]:
+    """Return what a mount is: its source, and how it is mounted."""
+    how = "ro" if mount.get("ReadOnly") else ""
+    settings = [json.dumps(mount[key], sort_keys=True) for key in ("TmpfsOptions", "BindOptions") if mount.get(key)]
+    return f"{mount['Type']}.{mount['Target']}", " ".join(filter(None, [mount.get("Source", ""), how, *settings]))
+
+
+ANONYMOUS = re.compile("[0-9a-f]{64}")
+"""The name that the daemon gives to a volume that a container has for itself, as it or its image declares it."""
+
+
+def taking_over(body: Body, mounts: Iterable[Body]) -> Body:
+    """Return a body with the volumes that another container has for itself, but for where it declares others."""
+    own = {each["Destination"]: each["Name"] for each in mounts if is_anonymous(each)}
+    host = body["HostConfig"]
+    declared = [each | {"Source": own.pop(each["Target"])} if _wants(each, own) else each for each in host["Mounts"]]
+    taken = {each["Target"] for each in declared} | {bind.split(":")[1] for bind in host["Binds"]} | {*host["Tmpfs"]}
+    rest = [{"Type": "volume", "Source": own[target], "Target": target} for target in own if target not in taken]
+    return body | {"HostConfig": host | {"Mounts": [*declared, *rest]}}
+
+
+def _wants(mount: Body, own: Body) -> bool:
+    return mount["Type"] == "volume" and "Source" not in mount and mount["Target"] in own
+
+
+def is_anonymous(mount: Body) -> bool:
+    """Return whether a mount that a container has, or is to have, is a volume of its own."""
+    name = mount.get("Name") or mount.get("Source") or ""
+    return mount["Type"] == "volume" and (not name or bool(ANONYMOUS.fullmatch(name)))
+
+
+def of_clone(mount: Body, copies: Mapping[str, str]) -> Body:
+    """Return a mount as another container is to have it: with copies, and a volume, of its own."""
+    if is_anonymous(mount):
+        return {name: value for name, value in mount.items() if name != "Source"}
+    return mount | {"Source": copies[mount["Target"]]} if mount["Target"] in copies else mount
+
+
+def _is_bind(mount: Mount) -> bool:
+    """Return whether a path of the daemon's machine is made where it is not there, which `Mounts` cannot say."""
+    said = options.values(mount.options)
+    return (
+        mount.kind == "bind"
+        and said.get("create_host_path") is not False
+        and not {"propagation", "recursive"} & said.keys()
+    )
+
+
+def _bind(mount: Mount) -> str:
+    said = options.values(mount.options)
+    mode = ["ro" if mount.read_only else "rw", said.get("selinux")]
+    return f"{mount.source}:{mount.target}:{','.join(filter(None, mode))}"
+
+
+def _is_plain_tmpfs(mount: Mount) -> bool:
+    return mount.kind == "tmpfs" and not {"size", "mode"} & dict(mount.options).keys()
+
+
+def _tmpfs_options(mount: Mount) -> str:
+    return str(options.values(mount.options).get("options", ""))
+
+
+def _is_mount(mount: Mount) -> bool:
+    """Return whether a mount is one that the API has as such."""
+    return not (_is_bind(mount) or _is_plain_tmpfs(mount))
+
+
+def _mount(stack: Stack, mount: Mount) -> Body:
+    settings: Body
+    said = options.values(mount.options)
+    if mount.kind == "config":
+        return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": True}
+    read_only = {"ReadOnly": True} if mount.read_only else {}  # as the daemon shows it: false is not said
+    if mount.kind == "tmpfs":
+        settings = {"SizeBytes": int(said.get("size", 0)), "Mode": int(said.get("mode", 0))}
+        return {"Type": "tmpfs", "Target": mount.target, "TmpfsOptions": _set(settings), **read_only}
+    if mount.kind == "bind":
+        settings = {"Propagation": said.get("propagation"), "NonRecursive": said.get("recursive") == "disabled"}
+        own = {"BindOptions": _set(settings)} if _set(settings) else {}
+        return {"Type": "bind", "Source": mount.source, "Target": mount.target, **own, **read_only}
+    settings = {"NoCopy": said.get("nocopy"), "Subpath": said.get("subpath"), "Labels": said.get("labels")}
+    own = {"VolumeOptions": _set(settings)} if _set(settings) else {}
+    source = {"Source": stack.known_as("volume", mount.source)} if mount.source else {}  # else it is its own
+    return {"Type": "volume", "Target": mount.target, **source, **own, **read_only}
+
+
+def _set(values: Body) -> Body:
+    return {name: value for name, value in values.items() if value}
