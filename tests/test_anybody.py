@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import require
-from twelfth.engines import tcp
-from twelfth.engines.docker import client
+from tests.other_project import OtherProject
 from twelfth.engines.docker.replica import COMPOSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    import docker
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = """
 ARG PYTHON_IMAGE
 FROM $PYTHON_IMAGE
@@ -62,32 +55,16 @@ secrets: {password: {file: ./password}}
 """
 
 
-class Stack:
+class Stack(OtherProject):
     """The project, as its owner has it."""
 
     def __init__(self, directory: Path) -> None:
         """Write the files; nothing runs yet."""
-        self.directory, self.name = directory, f"t{secrets.token_hex(4)}"
-        self.api: docker.APIClient = client.connect()
-        own = {"COMPOSE_PROJECT_NAME": self.name, "PORT": str(tcp.free("127.0.0.1")), "PYTHONPATH": str(ROOT)}
-        self.environment = {name: value for name, value in os.environ.items() if name != "INVOKE_ENGINE"} | own
+        super().__init__(directory)
         (directory / "docker").mkdir()
         files = {"compose.yaml": FILE, "docker/Dockerfile": DOCKERFILE, "page": "one", "password": "hidden"}
         for name, text in files.items():
             (directory / name).write_text(text)
-
-    def twelfth(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run the console script there."""
-        command = [sys.executable, "-P", "-m", "twelfth", *words]
-        streams: dict[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
-        own = self.environment | environment
-        return subprocess.run(command, cwd=self.directory, env=own, timeout=120, check=False, **streams)
-
-    def printed(self, *words: str, **environment: str) -> str:
-        """Return what a command printed that went well."""
-        done = self.twelfth(*words, **environment)
-        assert 0 == done.returncode, done.stdout + done.stderr
-        return done.stdout
 
     def container(self, service: str) -> dict[str, Any]:
         """Return a service's only container, as the daemon reports it."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT, require
-from twelfth.engines import tcp
-from twelfth.engines.docker import client
+from tests.conftest import require
+from tests.other_project import OtherProject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,25 +32,15 @@ class Migration(migrations.Migration):
 '''
 
 
-class Site:
+class Site(OtherProject):
     """A copy of the project, in containers of its own."""
+
+    timeout = None  # a first `up` installs what is in its image
 
     def __init__(self, directory: Path) -> None:
         """Copy it; nothing runs yet."""
-        self.directory, self.port = directory, tcp.free("127.0.0.1")
+        super().__init__(directory, POSTGRES_IMAGE=POSTGRES, DJANGO_SUPERUSER_PASSWORD="a-secret")  # noqa: S106
         shutil.copytree(PROJECTS / "django", directory, dirs_exist_ok=True)
-        own = {"COMPOSE_PROJECT_NAME": f"t{secrets.token_hex(4)}", "PORT": str(self.port), "POSTGRES_IMAGE": POSTGRES}
-        self.environment = {name: value for name, value in os.environ.items() if name != "INVOKE_ENGINE"} | own
-        self.environment |= {"PYTHONPATH": str(ROOT), "DJANGO_SUPERUSER_PASSWORD": "a-secret"}
-
-    def twelfth(self, *words: str, stdin: str = "") -> str:
-        """Return what a command printed that went well."""
-        command = [sys.executable, "-P", "-m", "twelfth", *words]
-        done = subprocess.run(
-            command, cwd=self.directory, env=self.environment, input=stdin, capture_output=True, text=True, check=False
-        )
-        assert 0 == done.returncode, done.stdout + done.stderr
-        return done.stdout
 
     def page(self) -> str:
         """Return what a visitor sees."""
@@ -63,7 +49,7 @@ class Site:
 
     def shell(self, code: str) -> str:
         """Return what Django's shell prints, in a run."""
-        return self.twelfth("run", "--", "python", "manage.py", "shell", "--verbosity", "0", stdin=code).strip()
+        return self.printed("run", "--", "python", "manage.py", "shell", "--verbosity", "0", stdin=code).strip()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Return the project, up."""
     require("docker")
     made = Site(tmp_path_factory.mktemp("django"))
-    image = client.connect().build(
+    image = made.api.build(
         path=str(PROJECTS / "postgres"),
         tag=POSTGRES,
         buildargs={"DEBIAN_IMAGE": os.environ.get("PYTHON_IMAGE", "python:3.13-slim")},
@@ -79,29 +65,29 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     assert not [event["error"] for event in image if "error" in event]
     try:
-        made.twelfth("up")
+        made.printed("up")
         yield made
     finally:
-        made.twelfth("down", "--volumes", "--history")
+        made.printed("down", "--volumes", "--history")
 
 
 def test_migrations_are_applied_when_the_database_is_ready_and_before_anything_serves(site: Site) -> None:
     """As the release command, which its record tells; the page could not be shown without them."""
     assert "0 notes of id, text\n" == site.page()
-    assert "python manage.py migrate --noinput" in site.twelfth("history")
+    assert "python manage.py migrate --noinput" in site.printed("history")
 
 
 def test_administration_runs_beside_what_serves(site: Site) -> None:
     """`createsuperuser` has its password from the operator, and `shell` sees what it made; both are recorded."""
     names = {"USERNAME": "ann", "EMAIL": "ann@example.org"}
     given = [word for name, value in names.items() for word in ("--env", f"DJANGO_SUPERUSER_{name}={value}")]
-    site.twelfth(
+    site.printed(
         "run", *given, "--env", "DJANGO_SUPERUSER_PASSWORD", "--", "python", "manage.py", "createsuperuser", "--noinput"
     )
 
     known = "from django.contrib.auth.models import User; print([each.username for each in User.objects.all()])"
     assert "['ann']" == site.shell(known)
-    assert "a-secret" not in site.twelfth("history", "--json")
+    assert "a-secret" not in site.printed("history", "--json")
 
 
 def test_deploy_with_a_migration_and_back(site: Site) -> None:
@@ -111,8 +97,8 @@ def test_deploy_with_a_migration_and_back(site: Site) -> None:
     models.write_text(models.read_text() + FIELD)
     (site.directory / "notes" / "migrations" / "0002_note_done.py").write_text(MIGRATION)
 
-    site.twelfth("up")
+    site.printed("up")
     assert "1 notes of id, text, done\n" == site.page()
 
-    said = site.twelfth("rollback")
+    said = site.printed("rollback")
     assert ("build" in said, "1 notes of id, text\n") == (False, site.page())

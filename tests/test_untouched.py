@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import subprocess
 import sys
 import time
@@ -14,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import eventually, require, require_program
-from twelfth.engines import tcp
-from twelfth.engines.docker import client, pause, run_container
+from tests.other_project import OtherProject
+from twelfth.engines.docker import pause, run_container
 from twelfth.engines.docker.replica import COMPOSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import docker
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
 DOCKERFILE = """
 ARG PYTHON_IMAGE
@@ -42,7 +38,7 @@ services:
   web:
     build: {context: ., args: {PYTHON_IMAGE: "${PYTHON_IMAGE:-python:3.13-slim}"}}
     init: true
-    ports: ["127.0.0.1:${WEB_PORT}:8000"]
+    ports: ["127.0.0.1:${PORT}:8000"]
     environment: {COLOUR: red}
     volumes: ["./:/here:ro"]
     depends_on: [store]
@@ -50,15 +46,12 @@ volumes: {data: {}}
 """
 
 
-class Stack:
+class Stack(OtherProject):
     """A project of somebody else's, as its owner has it: a Compose file, a Dockerfile, and nothing of ours."""
 
     def __init__(self, directory: Path) -> None:
         """Write the files; nothing runs yet."""
-        self.directory, self.name = directory, f"t{secrets.token_hex(4)}"
-        self.api: docker.APIClient = client.connect()
-        own = {"COMPOSE_PROJECT_NAME": self.name, "WEB_PORT": str(tcp.free("127.0.0.1")), "PYTHONPATH": str(ROOT)}
-        self.environment = {name: value for name, value in os.environ.items() if name != "INVOKE_ENGINE"} | own
+        super().__init__(directory)
         (directory / "compose.yaml").write_text(FILE, "utf-8")
         (directory / "Dockerfile").write_text(DOCKERFILE, "utf-8")
 
@@ -67,15 +60,9 @@ class Stack:
         command = [str(DOCKER_COMPOSE), *words]
         subprocess.run(command, cwd=self.directory, env=self.environment, capture_output=True, check=True, timeout=300)
 
-    def twelfth(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the console script there."""
-        command = [sys.executable, "-P", "-m", "twelfth", *words]
-        streams: dict[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
-        return subprocess.run(command, cwd=self.directory, env=self.environment, timeout=120, check=False, **streams)
-
-    def printed(self, *words: str) -> str:
-        """Return what a command printed that went well."""
-        done = self.twelfth(*words)
+    def printed(self, *words: str, stdin: str = "", **environment: str) -> str:
+        """Return what a command printed that went well, and had nothing to say beside it."""
+        done = self.twelfth(*words, stdin=stdin, **environment)
         assert (0, "") == (done.returncode, done.stderr)
         return done.stdout
 
@@ -146,6 +133,6 @@ def test_stack_is_shown_as_it_is(stack: Stack) -> None:
     assert [["store", "1/1", "running", "ready", "0", "-"], ["web", "1/1", "running", "ready", "0", "-"]] == [
         line.split() for line in shown[2:4]
     ]
-    assert f"http://127.0.0.1:{stack.environment['WEB_PORT']} answers" == shown[4]
+    assert f"http://127.0.0.1:{stack.environment['PORT']} answers" == shown[4]
     assert "" == stack.printed("logs", "store")
     assert "no release is here; try: twelfth up\n" == stack.printed("releases")

@@ -1,0 +1,51 @@
+"""A project that has nothing of ours: its own Compose file in a directory, where `twelfth` is run as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.conftest import ROOT
+from twelfth.engines import tcp
+from twelfth.engines.docker import client
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import docker
+
+
+class OtherProject:
+    """A directory, and a name and a port that nobody else has; the Compose file has the port as `PORT`."""
+
+    timeout: float | None = 120.0
+    """Seconds that a command may take."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        """Take the directory, and what else its variables are; nothing runs yet."""
+        self.directory, self.name, self.port = directory, f"t{secrets.token_hex(4)}", tcp.free("127.0.0.1")
+        self.api: docker.APIClient = client.connect()
+        own = {"COMPOSE_PROJECT_NAME": self.name, "PORT": str(self.port), "PYTHONPATH": str(ROOT)} | environment
+        self.environment = {name: value for name, value in os.environ.items() if name != "INVOKE_ENGINE"} | own
+
+    def twelfth(self, *words: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the console script there."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "twelfth", *words],
+            cwd=self.directory,
+            env=self.environment | environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=self.timeout,
+            check=False,
+        )
+
+    def printed(self, *words: str, stdin: str = "", **environment: str) -> str:
+        """Return what a command printed that went well."""
+        done = self.twelfth(*words, stdin=stdin, **environment)
+        assert 0 == done.returncode, done.stdout + done.stderr
+        return done.stdout
