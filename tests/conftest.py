@@ -40,6 +40,9 @@ COPIED = (
     "twelfth",
     "twelfth_redis",
 )
+DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
+"""Compose's own program, which is installed with twelfth."""
+
 REQUIRED = os.environ.get("TWELFTH_REQUIRE", "").split(",")
 
 

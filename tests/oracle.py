@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.conftest import DOCKER_COMPOSE
 from twelfth.compose import config, services
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.docker.replica import COMPOSE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     Body = dict[str, Any]
 
-DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
 OURS = ("twelfth.", COMPOSE)
 """Beginnings of labels that tell who made a container."""
 

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bench import hits
-from tests.conftest import eventually, make_project, require, require_program
+from tests.conftest import DOCKER_COMPOSE, eventually, make_project, require, require_program
 from twelfth.engines.docker import pause
 from twelfth.runs.source import choose_source
 from twelfth.stack.status import require_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.conftest import Project
     from twelfth.engines.docker.engine import Docker
-
-COMPOSE = Path(sys.executable).parent / "docker-compose"
 
 
 @pytest.fixture
 def docker_project(tmp_path: Path) -> Iterator[Project]:
     """Return a project on the engine that Compose has too."""
     require("docker")
-    require_program(COMPOSE)
+    require_program(DOCKER_COMPOSE)
     project = make_project("docker", tmp_path)
     yield project
     compose(project, "down", "--volumes", "--remove-orphans")
@@ -40,7 +37,7 @@ def docker_project(tmp_path: Path) -> Iterator[Project]:
 def docker_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Return such a project that is up, for the tests that leave it so."""
     require("docker")
-    require_program(COMPOSE)
+    require_program(DOCKER_COMPOSE)
     project = make_project("docker", tmp_path_factory.mktemp("serving"))
     project.up()
     yield project
@@ -50,7 +47,7 @@ def docker_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project
 def compose(project: Project, *words: str, **environment: str) -> str:
     """Run `docker compose` in the project and return what it printed."""
     done = subprocess.run(
-        [COMPOSE, *words],
+        [DOCKER_COMPOSE, *words],
         cwd=project.directory,
         env=project.environment | environment,
         capture_output=True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import oracle
-from tests.conftest import ROOT, require, require_program
+from tests.conftest import DOCKER_COMPOSE, ROOT, require, require_program
 from twelfth.compose.services import _BUILD as BUILD
 from twelfth.compose.services import _SERVICE as SERVICE
 from twelfth.compose.services import OPTIONS
@@ -108,7 +108,7 @@ Made = tuple[dict[str, Any], dict[str, Any], dict[str, set[str]]]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Return what Compose and twelfth made of one file with a service for each of the keys, and where files lie."""
     require("docker")
-    require_program(oracle.DOCKER_COMPOSE)
+    require_program(DOCKER_COMPOSE)
     directory: Path = tmp_path_factory.mktemp("oracle")
     image = 'image: "${PYTHON_IMAGE:-python:3.13-slim}"'
     keys = [f"  s{number}:\n    {image}\n    " + each.replace("\n", "\n    ") for number, each in enumerate(HERE)]

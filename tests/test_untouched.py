@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import eventually, require, require_program
+from tests.conftest import DOCKER_COMPOSE, eventually, require, require_program
 from tests.other_project import OtherProject
 from twelfth.engines.docker import pause, run_container
 from twelfth.engines.docker.replica import COMPOSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
-DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
 DOCKERFILE = """
 ARG PYTHON_IMAGE
 FROM $PYTHON_IMAGE

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import make_project, require, require_program
+from tests.conftest import DOCKER_COMPOSE, make_project, require, require_program
 from tests.scenarios.load import FULL, Load, change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.conftest import Project
 
 pytestmark = [pytest.mark.alone, pytest.mark.skipif(not FULL, reason="TWELFTH_SCENARIOS=full measures the peer, too")]
 
-COMPOSE = Path(sys.executable).parent / "docker-compose"
-
 
 def compose(project: Project, *words: str, release: str = "") -> None:
     """Run `docker compose` in the project."""
     environment = os.environ | project.environment | ({"RELEASE": release} if release else {})
-    subprocess.run([COMPOSE, *words], cwd=project.directory, env=environment, capture_output=True, check=True)
+    subprocess.run([DOCKER_COMPOSE, *words], cwd=project.directory, env=environment, capture_output=True, check=True)
 
 
 def release(project: Project, number: int) -> str:
@@ -39,7 +36,7 @@ def release(project: Project, number: int) -> str:
 def composed(tmp_path: Path) -> Iterator[Project]:
     """Return a stack that Compose made and that serves."""
     require("docker")
-    require_program(COMPOSE)
+    require_program(DOCKER_COMPOSE)
     project = make_project("docker", tmp_path)
     compose(project, "up", "-d", release=release(project, 0))
     project.up()  # the release command
