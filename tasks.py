@@ -91,7 +91,7 @@ def test(c: Context) -> None:
         _develop(c, shlex.join(["pytest", *words]))
         return
     try:
-        workers = max(4, os.cpu_count() or 1)  # most of a test's time it waits for containers
+        workers = max(6, os.cpu_count() or 1)  # most of a test's time it waits for containers
         _develop(c, f"pytest -n {workers} --dist loadfile -m 'not alone'")
     except Exit:
         print("what failed is repeated, with nothing beside it", flush=True)

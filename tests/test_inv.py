@@ -27,12 +27,12 @@ class Clone:
 
     directory: Path
 
-    def start(self, *words: str, program: str = "./inv") -> subprocess.Popen[str]:
+    def start(self, *words: str, program: str = "./inv", **environment: str) -> subprocess.Popen[str]:
         """Start `./inv` and return its process."""
         path = f"{self.directory / 'path'}:{os.environ['PATH']}"
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            [program, *words], cwd=self.directory, env={"PATH": path}, stdout=pipe, stderr=pipe, text=True
+            [program, *words], cwd=self.directory, env={"PATH": path} | environment, stdout=pipe, stderr=pipe, text=True
         )
 
     def inv(self, *words: str, program: str = "./inv") -> tuple[int, str, list[str]]:
@@ -47,6 +47,8 @@ class Clone:
         return (self.directory / "asked").read_text().splitlines()
 
 
+CALLED = "invoke --write-pyc"
+"""How Invoke is called: without, it would have each command compile twelfth again."""
 ENVIRONMENT = ["venv .venv", "pip requirements.txt"]
 FOR_TESTS = ["pip tests/requirements.txt"]
 
@@ -70,14 +72,14 @@ def clone(tmp_path: Path) -> Clone:
 def test_a_stack_needs_nothing_of_the_tests(clone: Clone, words: tuple[str, ...]) -> None:
     """The words after `--` are a program's, and no command of ours."""
 
-    assert (0, f"invoke {' '.join(words)}\n", ENVIRONMENT) == clone.inv(*words)
+    assert (0, f"{CALLED} {' '.join(words)}\n", ENVIRONMENT) == clone.inv(*words)
 
 
 @pytest.mark.parametrize("words", [("test", "--", "-q"), ("check",), ("--echo", "build", "bench")])
 def test_what_tests_need_is_installed_with_the_first_that_needs_it(clone: Clone, words: tuple[str, ...]) -> None:
     """Once: the second time nothing is asked for."""
 
-    assert (0, f"invoke {' '.join(words)}\n", ENVIRONMENT + FOR_TESTS) == clone.inv(*words)
+    assert (0, f"{CALLED} {' '.join(words)}\n", ENVIRONMENT + FOR_TESTS) == clone.inv(*words)
     assert [] == clone.inv(*words)[2]
 
 
@@ -112,7 +114,7 @@ def test_a_failed_installation_is_told_and_repeated(clone: Clone) -> None:
 
     assert (125, "", FOR_TESTS) == clone.inv("test")
     (clone.directory / "broken").unlink()
-    assert (0, "invoke test\n", FOR_TESTS) == clone.inv("test")
+    assert (0, f"{CALLED} test\n", FOR_TESTS) == clone.inv("test")
 
 
 def test_two_at_once_install_once(clone: Clone) -> None:
@@ -120,7 +122,7 @@ def test_two_at_once_install_once(clone: Clone) -> None:
     (clone.directory / "slow").touch()
     clients = [clone.start("test"), clone.start("check")]
 
-    assert ["invoke test\n", "invoke check\n"] == [client.communicate(timeout=20)[0] for client in clients]
+    assert [f"{CALLED} test\n", f"{CALLED} check\n"] == [client.communicate(timeout=20)[0] for client in clients]
     assert ENVIRONMENT + FOR_TESTS == clone.asked()
 
 
@@ -131,6 +133,12 @@ def test_hints_are_to_name_what_was_typed(clone: Clone, program: str) -> None:
     (clone.directory / "link").symlink_to("inv")
 
     assert (0, f"{program}\n") == clone.inv("up", program=program)[:2]
+
+
+def test_python_that_is_to_write_no_bytecode_writes_none(clone: Clone) -> None:
+    """The operator's word goes."""
+    with clone.start("up", PYTHONDONTWRITEBYTECODE="1") as process:
+        assert "invoke up\n" == process.communicate(timeout=20)[0]
 
 
 def test_version_is_that_of_invoke_and_ours(clone: Clone) -> None:
@@ -147,9 +155,9 @@ def test_version_is_that_of_invoke_and_ours(clone: Clone) -> None:
 def test_completion_goes_by_way_of_the_same_program(clone: Clone) -> None:
     """The script calls it by its place, wherever the shell is, and Invoke gets the line by the name that it knows."""
     called = "invoke --complete -- ${WORDS}; complete --command invoke"
-    (clone.directory / "invoke").write_text(f"#!/bin/sh\n[ $1 = --complete ] && echo \"$*\" || echo '{called}'\n")
+    (clone.directory / "invoke").write_text(f"#!/bin/sh\n[ $2 = --complete ] && echo \"$*\" || echo '{called}'\n")
 
     expected = f"'{clone.directory}/inv' --complete -- ${{WORDS}}; complete --command inv\n"
 
     assert expected == clone.inv("--print-completion-script", "fish")[1]
-    assert "--complete -- invoke up --sc\n" == clone.inv("--complete", "--", "./inv", "up", "--sc")[1]
+    assert "--write-pyc --complete -- invoke up --sc\n" == clone.inv("--complete", "--", "./inv", "up", "--sc")[1]

@@ -17,8 +17,6 @@ from tests.swarm.conftest import OnSwarm, on_swarm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
