@@ -99,7 +99,7 @@ def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:
 
 def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Project) -> None:
     """An image that names no release is replaced by one that does; data and door stay."""
-    compose(docker_project, "up", "-d")
+    compose(docker_project, "up", "-d", "--build", RELEASE=f"by-{docker_project.name}")
     before = containers(docker_project)
     docker_project.up()
 

@@ -599,14 +599,21 @@ def test_first_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthc
     assert said == str(never.value)
 
 
-def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Project) -> None:
-    """As after a restore of older data: its healthcheck passes, and tells an error."""
-    serving.world.healths["worker-1"] = Health(is_ready=True, output='{"error": "the data lacks revision 0002"}')
+@pytest.mark.parametrize(
+    ("health", "why"),
+    [
+        (Health(is_ready=True, output='{"error": "the data lacks revision 0002"}'), "the data lacks revision 0002"),
+        (Health(is_ready=False, output="no such table"), "no such table"),
+        (Health(is_ready=False, command="curl -f localhost"), "its healthcheck fails: curl -f localhost"),
+    ],
+)
+def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Project, health: Health, why: str) -> None:
+    """As after a restore of older data: its healthcheck passes, and tells an error; or fails, with or without words."""
+    serving.world.healths["worker-1"] = health
 
-    assert [MIGRATE] == serving.up()
-    assert ["what serves is not ready (the data lacks revision 0002)"] == [
-        line.partition(": ")[2] for line in serving.report.steps
-    ]
+    assert [f"what serves is not ready ({why})"] == [step.partition(": ")[2] for step in serving.plan()]
+    serving.world.healths["worker-1"] = replace(health, is_ready=True)
+    assert ([MIGRATE] if "error" in health.output else []) == serving.up()
 
 
 def test_git_ignores_what_is_kept_beside_the_compose_file(serving: Project) -> None:

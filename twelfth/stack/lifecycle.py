@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.snapshot import Snapshot
+    from twelfth.model.snapshot import Health, Snapshot
     from twelfth.model.stack import Service, Stack
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
@@ -46,8 +46,13 @@ def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
     """Return, by service, why what serves cannot serve at the moment, where a release command may cure that."""
     asked = [service.name for service in engine.stack.services if service.release_command]
     replicas = [next((each for each in found.of(name) if each.serves), None) for name in asked]
-    details = {each.service: engine.check_health(each).details for each in replicas if each}
-    return {name: str(said["error"]) for name, said in details.items() if said.get("error")}
+    checked = {each.service: engine.check_health(each) for each in replicas if each}
+    return {name: why for name, health in checked.items() if (why := _complaint(health))}
+
+
+def _complaint(health: Health) -> str:
+    """Return why a replica cannot serve: also where its check passes, as for one that was ready before, but says so."""
+    return str(health.details.get("error") or ("" if health.is_ready else health.reason))
 
 
 @dataclass(frozen=True)
