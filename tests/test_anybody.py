@@ -49,9 +49,12 @@ services:
     ports: ["127.0.0.1:${PORT}:8000"]
     volumes: ["./:/code:ro"]
     secrets: [password]
+    configs: [{source: note, target: /etc/note}]
+    x-release: [cat, /etc/note, /run/secrets/password]
     labels: {owner: somebody}
     depends_on: {prepare: {condition: service_completed_successfully}}
 secrets: {password: {file: ./password}}
+configs: {note: {content: "of ${COMPOSE_PROJECT_NAME}, "}}
 """
 
 
@@ -113,6 +116,16 @@ def test_data_without_a_name_outlives_its_container(stack: Stack) -> None:
 
     assert (False, number) == (before == stack.container("store")["Id"], stack.run("store", "cat", "/keep/number"))
     stack.printed("up")
+
+
+def test_release_command_sees_the_files_that_its_service_will_see(stack: Stack) -> None:
+    """Before there is any container that has them; a run of that container sees the same."""
+    expected = f"of {stack.name}, hidden"
+    first = json.loads(stack.printed("history", "--json"))[0]
+
+    assert ["cat", "/etc/note", "/run/secrets/password"] == first["command"]
+    assert expected == stack.printed("logs", "--run", first["id"])
+    assert expected == stack.printed("run", "--", "cat", "/etc/note", "/run/secrets/password")
 
 
 def test_job_that_fails_is_told_and_what_serves_serves_on(stack: Stack) -> None:

@@ -302,6 +302,22 @@ def test_release_command_runs_where_what_serves_is_not_ready() -> None:
     ]
 
 
+def test_change_of_what_is_ill_comes_before_the_release_command_that_needs_it() -> None:
+    """Else the command would wait for it, and no `up` could ever cure it."""
+    stack, recipes = released()
+    recipes = {**recipes, "redis": recipes["redis"] | {"command": "fixed"}}
+    ill = replace(CONVERGED, replicas=(replica("redis", health="unhealthy"), *CONVERGED.replicas[1:]))
+    cure, command = (
+        "replace redis-1 by redis-2: command changed",
+        "run migrate 'a b': what serves is not ready (no Redis)",
+    )
+
+    assert [[cure, command], [command, cure]] == [
+        [str(step) for step in plan.up(stack, found, recipes, unready={"worker": "no Redis"})]
+        for found in (ill, CONVERGED)
+    ]
+
+
 @pytest.mark.parametrize(("service", "dependants"), [("redis", ("back",)), ("worker", ("front",)), ("web", ())])
 def test_a_service_is_looked_for_on_the_networks_of_its_dependants(service: str, dependants: tuple[str, ...]) -> None:
     """There a replica is not found until it is ready."""

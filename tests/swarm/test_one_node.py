@@ -18,10 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+FILES = {
+    "docker-compose.override.yml": """
+services:
+  worker:
+    configs: [{source: note, target: /etc/note}]
+    secrets: [{source: token, uid: "10001", mode: 0400}]
+configs: {note: {content: "one, "}}
+secrets: {token: {file: ./token}}
+""",
+    "token": "hidden",
+}
+"""What is beside the project's own Compose file."""
+
+
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
     """Return the project, up on a Swarm of one node."""
     with on_swarm(tmp_path_factory.mktemp("swarm"), nodes=1) as made:
+        for name, text in FILES.items():
+            (made.project.directory / name).write_text(text)
         refused = made.project.invoke("up")
         assert 2 == refused.returncode
         assert "may gain new privileges" in refused.stderr
@@ -69,6 +85,25 @@ def test_run_is_the_workers_twin_with_an_honest_end_and_a_record(serving: OnSwar
     assert ["~ environment.LEVEL"] == [
         line for line in invoke("--dry", "run", "--env", "LEVEL=x", "--", "env").stdout.splitlines() if line[0] == "~"
     ]
+
+
+def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None:
+    """With their owner and mode, whatever is declared by now; one that goes on sees no later content."""
+    invoke, words = serving.project.invoke, ("cat", "/etc/note", "/run/secrets/token")
+    see = "stat -c %u:%a /run/secrets/token; cat /etc/note /run/secrets/token"
+    file = serving.project.directory / "docker-compose.override.yml"
+
+    assert "10001:400\none, hidden" == invoke("run", "--", "sh", "-c", see).stdout
+    going = invoke(
+        "run", "--detach", "--", "sh", "-c", f"until [ -e /tmp/go ]; do sleep 0.1; done; {see}"
+    ).stdout.strip()
+    file.write_text(FILES[file.name].replace("one, ", "two, "))
+    assert "one, hidden" == invoke("run", "--", *words).stdout
+    assert "~ config./etc/note" not in invoke("--dry", "run", "--", *words).stdout
+    assert 0 == invoke("up").returncode
+    assert "two, hidden" == invoke("run", "--", *words).stdout
+    docker(serving, "exec", f"{serving.project.name}-run-{going}", "touch", "/tmp/go")
+    assert eventually(lambda: "10001:400\none, hidden" == invoke("logs", "--run", going).stdout)
 
 
 def test_run_that_is_stopped_is_recorded_so(serving: OnSwarm) -> None:

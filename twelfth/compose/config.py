@@ -37,7 +37,7 @@ _ABSENT = f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install
 OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
 _SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
 _VERSION = ("version", "--short")
-FOR_SWARM = "only honored by the Swarm scheduler"
+FOR_SWARM = ("only honored by the Swarm scheduler", "not supported outside Swarm mode")
 """What Compose warns of, though it asks nothing of anybody: such keys are for an engine that has them."""
 
 _LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')
@@ -78,7 +78,7 @@ def read(
         named = [Path(name) for name in re.findall(r"/[^\s:]+", error)]
         raise MisuseError(explain(error, {str(path): text for path, text in _texts([*named, *paths]).items()}))
     for warning in dict.fromkeys(warnings):
-        if FOR_SWARM not in warning:
+        if not any(each in warning for each in FOR_SWARM):
             warn(warning)
     model = _parsed(answer.stdout)
     _fill_from_environment(model, program, directory, environment)

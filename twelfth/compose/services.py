@@ -205,7 +205,7 @@ def _file(kind: str, home: str) -> Reader:
             declared.get("file", ""),
             read_only=True,
             content=None if "file" in declared else declared.get("content", ""),
-            options=() if "file" in declared else own,
+            options=own,
         )
 
     return read

@@ -103,6 +103,10 @@ def _kind(name: str) -> str:
     return name.partition(".")[0]
 
 
+UNHEALTHY = "unhealthy"
+"""What Docker says of a container whose healthcheck failed as often as it may."""
+
+
 @dataclass(frozen=True)
 class Health:
     """What a replica's own healthcheck says: whether it is ready, what the check printed, and which command it is."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NotUpError
-from twelfth.model.snapshot import differences
+from twelfth.model.snapshot import UNHEALTHY, differences
 from twelfth.model.stack import Network
 from twelfth.stack.rollout import complete, create, free_numbers, remove, roll, roll_whole
 from twelfth.stack.steps import (
@@ -196,9 +196,12 @@ def _differs(network: Network, declared: tuple[Network, ...]) -> bool:
 
 
 def _needed(stack: Stack, found: Snapshot, services: Iterable[Service]) -> list[str]:
-    """Return what the release commands of some services need and what does not serve yet: what these depend on."""
+    """Return what the release commands of some services need and what does not serve yet: what these depend on.
+
+    What serves and is ill is changed before, too, where there is a change: it may be the cure, and can do no more harm.
+    """
     needed = {other.name for service in services for other in stack.dependencies(service)}
-    serving = {replica.service for replica in found.replicas if replica.serves}
+    serving = {replica.service for replica in found.replicas if replica.serves and replica.health != UNHEALTHY}
     return [each.name for each in stack.services if each.name in needed - serving]
 
 

@@ -171,7 +171,10 @@ def test_folder_that_is_moved_says_so_to_a_run_and_is_right_again_after_up(moved
     assert refused.stderr.endswith(b"(was this directory moved?); start it from here: invoke up\n")
 
     assert "Hello World! 2 times." == hits.sentence(moved.up())
+    release_command = moved.steps()[0]
+    assert ": what serves is not ready (its healthcheck failed: [Errno 2] " in release_command  # its directory is gone
     assert [
+        release_command,
         "replace redis-1 by redis-2: command, directory changed",
         "create worker-2: directory changed",
         "admit worker-2: as soon as it is ready",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from twelfth.compose.services import as_options
 from twelfth.engines.docker.recipe import found_recipe, wanted_recipe
 from twelfth.engines.swarm import spec
 from twelfth.model.snapshot import differences
@@ -80,6 +81,40 @@ def test_volume_is_the_stacks_wherever_it_is_made() -> None:
     assert "p_q_data" == volume["Source"]
     labels = {"com.docker.compose.project": "p_q", "com.docker.compose.volume": "data"}
     assert labels == volume["VolumeOptions"]["Labels"]
+
+
+@pytest.mark.parametrize(
+    ("volume", "options"),
+    [
+        (Volume("data", known_as="archive", external=True), {"NoCopy": True}),
+        (
+            Volume("data", options=as_options({"driver": "nfs", "driver_opts": {"host": "nas"}, "labels": {"a": "b"}})),
+            {
+                "NoCopy": True,
+                "Labels": {"a": "b", "com.docker.compose.project": "p_q", "com.docker.compose.volume": "data"},
+                "DriverConfig": {"Name": "nfs", "Options": {"host": "nas"}},
+            },
+        ),
+    ],
+)
+def test_volume_is_made_as_it_is_declared_and_not_where_it_is_somebody_elses(
+    volume: Volume, options: dict[str, object]
+) -> None:
+    """So `down --volumes` never takes one for the stack's that is not."""
+    worker = replace(WORKER, mounts=(Mount("volume", "/data", "data", options=as_options({"nocopy": True})),))
+    stack = replace(STACK, services=(worker,), volumes=(volume,))
+    task = spec.service_spec(stack, spec.held(worker, NEW), "app:1", [], {}, ingress=False)["task_template"]
+    [mount] = task["ContainerSpec"]["Mounts"]
+
+    assert (volume.known_as or "p_q_data", options) == (mount["Source"], mount["VolumeOptions"])
+
+
+def test_secrets_that_only_a_swarm_can_give_are_named() -> None:
+    """A run could not have them."""
+    task: dict[str, Any] = {"ContainerSpec": {"Secrets": [{"SecretName": "token"}]}}
+
+    assert ["token"] == spec.secrets(task)
+    assert [] == spec.secrets(made()["task_template"])  # type: ignore[arg-type]
 
 
 def test_run_that_is_made_from_a_task_is_of_its_service() -> None:

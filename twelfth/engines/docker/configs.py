@@ -103,6 +103,18 @@ def copies(stack: Stack, service: str, number: int) -> Copies:
     return Copies(home(stack, service) / str(number))
 
 
+def of_runs(stack: Stack, service: Service) -> dict[str, str]:
+    """Write what runs of a release that does not run are to see as its configuration files; return where, by target.
+
+    Other contents have another place, so a run that goes on keeps its own.
+    """
+    contents = read(service)
+    name = hashlib.sha256(repr(sorted(digests(contents).items())).encode()).hexdigest()[:12]
+    own = Copies(home(stack, service.name) / f"runs-{name}")
+    own.write(service, contents)
+    return {target: str(own.path(target)) for target in contents}
+
+
 def loaded(inspected: Body) -> dict[str, str]:
     """Return the digests of what a container has loaded of its copies, by target; empty ones where that is not known.
 

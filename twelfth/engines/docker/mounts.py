@@ -73,6 +73,16 @@ def is_anonymous(mount: Body) -> bool:
     return mount["Type"] == "volume" and (not name or bool(ANONYMOUS.fullmatch(name)))
 
 
+def with_files(inspected: Body, sources: Mapping[str, str]) -> Body:
+    """Return an inspected container with configuration files from these places of the daemon's machine, by target."""
+    host, seen = inspected["HostConfig"], inspected["Mounts"]
+    files = [{"Type": "bind", "Source": sources[each], "Target": each, "ReadOnly": True} for each in sources]
+    others = [mount for mount in host.get("Mounts") or [] if mount["Target"] not in sources]
+    rest = [mount for mount in seen if mount["Destination"] not in sources]
+    own = [{"Type": "bind", "Destination": target, "Name": ""} for target in sources]
+    return inspected | {"HostConfig": host | {"Mounts": [*others, *files]}, "Mounts": [*rest, *own]}
+
+
 def of_clone(mount: Body, copies: Mapping[str, str]) -> Body:
     """Return a mount as another container is to have it: with copies, and a volume, of its own."""
     if is_anonymous(mount):

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Runs, waiting
-from twelfth.engines.docker import identity, images, pause, reaper, run_container, run_record
+from twelfth.engines.docker import configs, identity, images, mounts, pause, reaper, run_container, run_record
 from twelfth.engines.docker.client import inspect_container
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, is_refusal
 from twelfth.engines.docker.replica import COMPOSE
@@ -133,6 +133,7 @@ class DockerRuns(Runs):
         """
         with docker_errors():
             worker = self._worker(request.replica)
+            worker = mounts.with_files(worker, self._files(request.replica, worker))
             body = run_container.body(worker, request)
             if held:
                 body = run_container.joined(body, held)
@@ -171,6 +172,11 @@ class DockerRuns(Runs):
         if image := images.inspect(self.api, replica.image):
             return run_container.template(self.stack, service, image) if service else {}
         raise NotUpError(f"release {replica.release} is not built here; see: invoke build")
+
+    def _files(self, replica: Replica, worker: Body) -> dict[str, str]:  # noqa: ARG002 - which has them mounted here
+        """Return where the daemon has the configuration files that are not mounted from there yet, by target."""
+        service = None if replica.id else self.stack.service(replica.service)
+        return configs.of_runs(self.stack, service) if service else {}
 
     def _refuse_differences(self, worker: Body, created: str, request: RunRequest, held: str) -> None:
         run = self.api.inspect_container(created)

@@ -17,17 +17,17 @@ from twelfth.engines.docker import client, configs, health, images, logs
 from twelfth.engines.docker import snapshot as docker_snapshot
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
-from twelfth.engines.swarm import snapshot, spec
+from twelfth.engines.swarm import files, snapshot, spec
 from twelfth.engines.swarm.nodes import Nodes
 from twelfth.engines.swarm.rolling import Rolling
 from twelfth.engines.swarm.runs import SwarmRuns, pulled
 from twelfth.engines.swarm.snapshot import NAMESPACE
-from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError
+from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     import docker
@@ -42,6 +42,9 @@ ASK_EVERY = 0.1
 
 GONE_WITHIN = 30
 """Seconds that Swarm may take to remove what a service had, after its containers have ended."""
+
+GOING = ("in use", "active endpoints", "not found")
+"""What the daemon says of a network or volume that something still has, or that is about to go by itself."""
 
 READ_WITHIN = 10
 """Seconds that a task's log has to begin; that of a lost node never does."""
@@ -139,21 +142,22 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def remove_resource(self, resource: Network | Volume) -> None:
         """Remove a network when its tasks have gone, or a volume from every node that can be reached."""
-        name = f"{self.stack.project}_{resource.name}"
         if not isinstance(resource, Volume):
+            for api in self.nodes.reachable().values():
+                files.remove_placed(api, self.stack.project)
             self._retry(lambda: super(Swarm, self).remove_resource(resource))
             return
         for api in self.nodes.reachable().values():
-            self._retry(functools.partial(_remove_volume, api, name))
+            self._retry(functools.partial(_remove_volume, api, self.stack.known_as("volume", resource.name)))
 
     def roll_service(self, service: Service, within: float, say: Say) -> None:
         """Create or update the service, and watch it; where Swarm does not roll a failure back, we do."""
-        held, contents = spec.held(service, self.version), configs.read(service)
+        held, own = spec.held(service, self.version), files.declared(service)
         image = self._reference(service.image) or service.image
-        wanted = spec.service_spec(
-            self.stack, held, image, self._configs(contents), configs.digests(contents), ingress=self._has_ipvs
-        )
+        digests = configs.digests({target: file.content for target, file in own.items()})
         with docker_errors():
+            references = files.references(self.api, self.stack.project, own)
+            wanted = spec.service_spec(self.stack, held, image, references, digests, ingress=self._has_ipvs)
             found = self._services(service.name)
             if found:
                 self.api.update_service(found[0]["ID"], found[0]["Version"]["Index"], **wanted)
@@ -163,7 +167,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             say("no IPVS in this kernel: its ports are those of the node where it runs")
         digest = wanted["task_template"]["ContainerSpec"]["Labels"][spec.SPEC]
         self._watch(service, within, digest, is_new=not found)
-        self._remove_unused_configs()
+        files.remove_unused(self.api, self.stack.project)
 
     def scale_service(self, service: Service, within: float, say: Say) -> None:  # noqa: ARG002 - nothing to tell
         """Update the number of replicas alone."""
@@ -182,7 +186,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         mine = {"label": f"com.docker.swarm.service.name={name}"}
         while self.api.containers(filters=mine):
             time.sleep(ASK_EVERY)
-        self._remove_unused_configs()
+        files.remove_unused(self.api, self.stack.project)
 
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
@@ -261,6 +265,9 @@ class Swarm(DaemonEngine, ServiceEngine):
         """Return what a run on a node is made from: what the task's specification says, the image as it is there."""
         with docker_errors(), gone_is_fine():
             task = self.api.inspect_task(replica.id)
+            if names := spec.secrets(task["Spec"]):
+                why = f"has secrets that only a Swarm's tasks are given ({', '.join(names)})"
+                raise IdentityError(f"{replica.name} {why}; declare them as files, then: invoke up")
             if found := self._services(replica.service):
                 image = pulled(api, task["Spec"]["ContainerSpec"]["Image"])
                 return _made_from(task, found[0], image, self._networks())
@@ -285,18 +292,6 @@ class Swarm(DaemonEngine, ServiceEngine):
     def _has_ipvs(self) -> bool:
         """Return whether the kernel can spread what comes for one address; only this machine's can be looked at."""
         return Path("/proc/net/ip_vs").exists() or Path("/sys/module/ip_vs").exists()
-
-    def _configs(self, contents: Mapping[str, bytes]) -> list[Body]:
-        """Return references to configuration objects with these contents, made where they are not there yet."""
-        found = []
-        for target, digest in configs.digests(contents).items():
-            name = f"{self.stack.project}-{digest[:12]}"
-            there = self.api.configs(filters={"name": name})
-            labels = {NAMESPACE: self.stack.project}
-            identity = there[0]["ID"] if there else self.api.create_config(name, contents[target], labels)["ID"]
-            file = {"Name": target, "UID": "0", "GID": "0", "Mode": 0o444}
-            found.append({"ConfigID": identity, "ConfigName": name, "File": file})
-        return found
 
     def _watch(self, service: Service, within: float, digest: str, *, is_new: bool = False) -> None:
         """Return when the service's replicas, and only they, serve; raises `EngineError` when they will not."""
@@ -333,13 +328,6 @@ class Swarm(DaemonEngine, ServiceEngine):
                 wanted = {"version": found["Version"]["Index"], "rollback": "previous"}
                 client.post(self.api, f"/services/{found['ID']}/update", found["PreviousSpec"], wanted)
 
-    def _remove_unused_configs(self) -> None:
-        """Remove the configuration objects that no service has any more: the daemon refuses those that one has."""
-        with contextlib.suppress(EngineError, BusyError):
-            for each in self.api.configs(filters={"label": f"{NAMESPACE}={self.stack.project}"}):
-                with contextlib.suppress(EngineError, BusyError), docker_errors():
-                    self.api.remove_config(each["ID"])
-
     @staticmethod
     def _retry(work: Callable[[], None]) -> None:
         """Do what the daemon refuses for as long as something that is about to go still uses it."""
@@ -348,8 +336,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             try:
                 return work()
             except (EngineError, BusyError) as error:
-                is_used = "in use" in str(error) or "active endpoints" in str(error)
-                if not is_used or time.monotonic() > deadline:
+                if not any(each in str(error) for each in GOING) or time.monotonic() > deadline:
                     raise
             time.sleep(ASK_EVERY)
 

@@ -22,6 +22,7 @@ from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.run_container import RUN
 from twelfth.engines.docker.run_record import STARTED_WITHIN
 from twelfth.engines.docker.runs import DockerRuns
+from twelfth.engines.swarm import files
 from twelfth.errors import EngineError, IdentityError, NotUpError
 from twelfth.model.run import Run
 
@@ -47,10 +48,10 @@ STOPPED = f"{RUN}.stopped"
 class NodeRuns(DockerRuns):
     """The one-off containers of one project on one node's daemon."""
 
-    def __init__(self, api: docker.APIClient, stack: Stack, inspect: Inspect) -> None:
-        """Take the node's client, the stack, and how to learn what a task's container is made from."""
+    def __init__(self, api: docker.APIClient, manager: docker.APIClient, stack: Stack, inspect: Inspect) -> None:
+        """Take the node's client, a manager's, the stack, and how to learn what a task's container is made from."""
         super().__init__(api, stack)
-        self._inspect = inspect
+        self.manager, self._inspect = manager, inspect
 
     def records(self) -> tuple[Run, ...]:
         """Return the one-off containers as records."""
@@ -67,6 +68,12 @@ class NodeRuns(DockerRuns):
 
     def _inspected(self, replica: Replica) -> Body:
         return self._inspect(self.api, replica) if replica.id else super()._inspected(replica)
+
+    def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
+        """Return where the node has copies of what a task has as configuration objects, or is declared to have."""
+        service = None if replica.id else self.stack.service(replica.service)
+        own = files.declared(service) if service else files.referred(self.manager, worker.get("Configs") or [])
+        return files.place(self.api, self.project, worker["Image"], own)
 
 
 class SwarmRuns(Runs):
@@ -152,7 +159,7 @@ class SwarmRuns(Runs):
             api = self.nodes.client(node)
             if api is None:
                 raise EngineError(f"the daemon of {self.nodes.name(node)} does not answer; see: docker node ls")
-            self._runs[node] = NodeRuns(api, self.stack, self._inspect)
+            self._runs[node] = NodeRuns(api, self.nodes.manager, self.stack, self._inspect)
         return self._runs[node]
 
     def _holder(self, identity: str) -> NodeRuns:

@@ -121,6 +121,11 @@ def refusals(stack: Stack, service: Service) -> list[str]:
     return [f"services.{service.name}.{name}" for name in names]
 
 
+def secrets(task: Body) -> list[str]:
+    """Return the names of the Swarm's own secrets that a task has, which nobody can read to give them to a run."""
+    return [str(each["SecretName"]) for each in task["ContainerSpec"].get("Secrets") or []]
+
+
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
@@ -204,10 +209,20 @@ def _said(values: Mapping[str, object]) -> Body:
 
 
 def _volume(stack: Stack, mount: Body) -> Body:
-    """Return a mount whose volume, which is made where the task goes, has Compose's labels."""
-    name = mount.get("Source", "").removeprefix(f"{stack.project}_")
-    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}volume": name}
-    return mount | {"VolumeOptions": {"Labels": labels}}
+    """Return a mount whose volume, where it is the stack's, is made as declared, and with Compose's labels.
+
+    It is made where the task goes, and not before.
+    """
+    own = {stack.known_as(each.kind, each.name): each for each in stack.volumes if not each.external}
+    volume = own.get(mount.get("Source", ""))
+    if volume is None:
+        return mount
+    said, settings = options.values(volume.options or ()), dict(mount.get("VolumeOptions") or {})
+    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}volume": volume.name}
+    settings["Labels"] = said.get("labels", {}) | settings.get("Labels", {}) | labels
+    if "driver" in said:
+        settings["DriverConfig"] = {"Name": said["driver"], "Options": said.get("driver_opts", {})}
+    return mount | {"VolumeOptions": settings}
 
 
 def _port(port: Port, mode: str) -> Body:
@@ -253,6 +268,7 @@ def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str
             {"Type": mount["Type"], "Destination": mount["Target"], "Name": mount.get("Source", "")}
             for mount in host["Mounts"]
         ],
+        "Configs": spec.get("Configs") or [],
         "NetworkSettings": {
             "Networks": {name: {"NetworkID": identity} for identity, name in networks.items() if name in names}
         },
