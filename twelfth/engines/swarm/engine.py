@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,10 @@ from twelfth.engines.docker import client, configs, health, images, logs
 from twelfth.engines.docker import snapshot as docker_snapshot
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
-from twelfth.engines.swarm import files, snapshot, spec
+from twelfth.engines.swarm import files, registry, snapshot, spec
 from twelfth.engines.swarm.nodes import Nodes
 from twelfth.engines.swarm.rolling import Rolling
-from twelfth.engines.swarm.runs import SwarmRuns, pulled
+from twelfth.engines.swarm.runs import SwarmRuns
 from twelfth.engines.swarm.snapshot import NAMESPACE
 from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
@@ -83,7 +82,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         refused = [name for service in self.stack.services for name in spec.refusals(self.stack, service)]
         if refused:
             raise MisuseError("\n".join(f"{name} is not held by Swarm; remove it, or use docker" for name in refused))
-        if len(self.nodes.all) > 1 and not self._registry:
+        if len(self.nodes.all) > 1 and not registry.named():
             why = f"{len(self.nodes.all)} nodes cannot have the images of this one without a registry"
             raise MisuseError(f"{why}; name one that all of them reach: REGISTRY=HOST:5000 invoke up")
         labels = [(node["Spec"].get("Labels") or {}) for node in self.nodes.all.values()]
@@ -112,7 +111,7 @@ class Swarm(DaemonEngine, ServiceEngine):
                 replicas=self._replicas(services, networks),
                 networks=tuple(map(docker_snapshot.network, networks)),
                 volumes=tuple({volume.name: volume for volume in volumes}.values()),
-                images=frozenset(one.image for one in self.stack.services if self._reference(one.image)),
+                images=frozenset(one.image for one in self.stack.services if registry.reference(self.api, one.image)),
             )
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
@@ -126,14 +125,10 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build or pull the image, and give it to the registry, from which every node has it by its digest."""
-        if images.inspect(self.api, service.image) is None or not self._registry:
+        if images.inspect(self.api, service.image) is None or not registry.named():
             super().ensure_image(service, say)
-        if self._registry and not self._reference(service.image):
-            repository, _, tag = f"{self._registry}/{service.image}".rpartition(":")
-            with docker_errors(f"cannot push {repository}:{tag}"):
-                self.api.tag(service.image, repository, tag)
-                for line in images.push(self.api, repository, tag):
-                    say(line)
+        if registry.named() and not registry.reference(self.api, service.image):
+            registry.push(self.api, service.image, say)
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Make a network; a volume is made by Swarm, on the node where its task goes."""
@@ -153,7 +148,7 @@ class Swarm(DaemonEngine, ServiceEngine):
     def roll_service(self, service: Service, within: float, say: Say) -> None:
         """Create or update the service, and watch it; where Swarm does not roll a failure back, we do."""
         held, own = spec.held(service, self.version), files.declared(service)
-        image = self._reference(service.image) or service.image
+        image = registry.reference(self.api, service.image) or service.image
         digests = configs.digests({target: file.content for target, file in own.items()})
         with docker_errors():
             references = files.references(self.api, self.stack.project, own)
@@ -269,24 +264,9 @@ class Swarm(DaemonEngine, ServiceEngine):
                 why = f"has secrets that only a Swarm's tasks are given ({', '.join(names)})"
                 raise IdentityError(f"{replica.name} {why}; declare them as files, then: invoke up")
             if found := self._services(replica.service):
-                image = pulled(api, task["Spec"]["ContainerSpec"]["Image"])
+                image = registry.pulled(api, task["Spec"]["ContainerSpec"]["Image"])
                 return _made_from(task, found[0], image, self._networks())
         raise NotUpError(f"{replica.name} is gone; repeat the command")
-
-    @property
-    def _registry(self) -> str:
-        return os.environ.get("REGISTRY", "")
-
-    def _reference(self, image: str) -> str:
-        """Return how nodes have an image: by its digest in the registry, or by its name; "" where it is not there."""
-        found = images.inspect(self.api, image)
-        if not self._registry:
-            return image if found else ""
-        name = f"{self._registry}/{image}"
-        digests = [
-            each for each in (found or {}).get("RepoDigests") or [] if each.startswith(name.rpartition(":")[0] + "@")
-        ]
-        return f"{name}@{digests[0].partition('@')[2]}" if digests else ""
 
     @functools.cached_property
     def _has_ipvs(self) -> bool:

@@ -7,22 +7,18 @@ known to be lost.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
-import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Runs
-from twelfth.engines.docker import client, images
-from twelfth.engines.docker.errors import docker_errors, gone_is_fine
-from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker.errors import docker_errors
 from twelfth.engines.docker.run_container import RUN
 from twelfth.engines.docker.run_record import STARTED_WITHIN
 from twelfth.engines.docker.runs import DockerRuns
 from twelfth.engines.swarm import files
+from twelfth.engines.swarm.notes import Notes
 from twelfth.errors import EngineError, IdentityError, NotUpError
 from twelfth.model.run import Run
 
@@ -39,10 +35,6 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Stack
 
     Inspect = Callable[[docker.APIClient, Replica], Body]
-
-
-STOPPED = f"{RUN}.stopped"
-"""Label of the note of a run that an operator stopped."""
 
 
 class NodeRuns(DockerRuns):
@@ -82,6 +74,7 @@ class SwarmRuns(Runs):
     def __init__(self, nodes: Nodes, stack: Stack, inspect: Inspect) -> None:
         """Take the nodes, the stack, and how to learn what a task's container is made from."""
         self.nodes, self.stack, self._inspect = nodes, stack, inspect
+        self.notes = Notes(nodes.manager, stack.project)
         self._runs: dict[str, NodeRuns] = {}
 
     def start(self, request: RunRequest) -> Session:
@@ -109,21 +102,21 @@ class SwarmRuns(Runs):
             for node in reachable:
                 self._of(node).prune(keep)
             there = {identity for node in reachable for identity in self._of(node).identities()}
-            for note in self._notes():
-                if _node(note) in reachable and _identity(note) not in there and _age(note) > STARTED_WITHIN:
-                    self._remove_note(note)
+            for note in self.notes.all():
+                if note.node in reachable and note.identity not in there and note.age > STARTED_WITHIN:
+                    self.notes.remove(note.identity)
 
     def records(self) -> tuple[Run, ...]:
         """Return the records of the nodes that can be asked, and what was noted of runs on the others."""
         reachable = self.nodes.reachable()
         found = {run.id: run for node in reachable for run in self._of(node).records()}
-        for note in self._notes():
-            run = found.get(_identity(note))
-            if run and run.exit_code is not None and STOPPED in note["Spec"]["Labels"]:
+        for note in self.notes.all():
+            run = found.get(note.identity)
+            if run and run.exit_code is not None and note.is_stopped:
                 found[run.id] = replace(run, state="stopped")
-            elif not run and _node(note) not in reachable:
-                state = "lost" if self.nodes.is_down(_node(note)) else "unreachable"
-                found[_identity(note)] = replace(_run(note), state=state)
+            elif not run and note.node not in reachable:
+                state = "lost" if self.nodes.is_down(note.node) else "unreachable"
+                found[note.identity] = replace(note.run, state=state)
         return tuple(sorted(found.values(), key=lambda run: run.started))
 
     def output(
@@ -135,24 +128,14 @@ class SwarmRuns(Runs):
     def stop(self, identity: str, say: Say) -> None:
         """Note that it was stopped, and stop the container where it is."""
         holder = self._holder(identity)
-        for note in self._notes(identity):
-            if STOPPED not in note["Spec"]["Labels"]:
-                self._label(note, STOPPED)
+        self.notes.mark_stopped(identity)
         holder.stop(identity, say)
-
-    def _label(self, note: Body, label: str) -> None:
-        """Add a label to a note; the SDK has no call for that."""
-        changed = note["Spec"] | {"Labels": note["Spec"]["Labels"] | {label: ""}}
-        with docker_errors():
-            wanted = {"version": note["Version"]["Index"]}
-            client.post(self.nodes.manager, f"/configs/{note['ID']}/update", changed, wanted)
 
     def delete(self, identity: str) -> None:
         """Remove the container and the note; of a run on a node that cannot be asked, the note alone."""
         with contextlib.suppress(EngineError):
             self._holder(identity).delete(identity)
-        for note in self._notes(identity):
-            self._remove_note(note)
+        self.notes.remove(identity)
 
     def _of(self, node: str) -> NodeRuns:
         if node not in self._runs:
@@ -167,73 +150,35 @@ class SwarmRuns(Runs):
 
         Raises `EngineError` where that node cannot be asked.
         """
-        return self._of(next(map(_node, self._notes(identity)), self.nodes.own))
+        return self._of(next((note.node for note in self.notes.all(identity)), self.nodes.own))
 
     @contextlib.contextmanager
     def _noted(self, request: RunRequest) -> Iterator[NodeRuns]:
         """Note where a run goes while it is started there; a note of one that was refused before is removed."""
         node = self.nodes.chosen(request.node)
-        runs, replica = self._of(node), request.replica
-        run = Run(
-            id=request.id,
-            command=request.command,
-            engine="swarm",
-            release=replica.release,
-            image=replica.image,
-            operator=request.operator,
-            reason=request.reason,
-            overrides=tuple(name for name, _ in request.environment),
-            started=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            finished="",
-            seconds=None,
-            state="running",
-            exit_code=None,
-        )
-        labels = {RUN: request.id, f"{COMPOSE}project": self.stack.project, f"{RUN}.node": node}
-        with docker_errors():
-            name = f"{self.stack.project}-run-{request.id}"
-            self.nodes.manager.create_config(name, json.dumps(asdict(run)).encode(), labels)
+        runs = self._of(node)
+        self.notes.add(_started(request), node)
         try:
             yield runs
         except (IdentityError, NotUpError):
-            for note in self._notes(request.id):
-                self._remove_note(note)
+            self.notes.remove(request.id)
             raise
 
-    def _notes(self, identity: str = "") -> list[Body]:
-        """Return the notes of all runs, the oldest first, or that of one."""
-        with docker_errors():
-            wanted = {"label": [f"{RUN}={identity}" if identity else RUN, f"{COMPOSE}project={self.stack.project}"]}
-            found: list[Body] = self.nodes.manager.configs(filters=wanted)
-        return sorted(found, key=lambda note: str(note["CreatedAt"]))
 
-    def _remove_note(self, note: Body) -> None:
-        with docker_errors(), gone_is_fine():
-            self.nodes.manager.remove_config(note["ID"])
-
-
-def _identity(note: Body) -> str:
-    return str(note["Spec"]["Labels"][RUN])
-
-
-def _age(note: Body) -> float:
-    return time.time() - datetime.fromisoformat(note["CreatedAt"]).timestamp()
-
-
-def _node(note: Body) -> str:
-    return str(note["Spec"]["Labels"][f"{RUN}.node"])
-
-
-def _run(note: Body) -> Run:
-    values = json.loads(base64.b64decode(note["Spec"]["Data"]))
-    return Run(**values | {"command": tuple(values["command"]), "overrides": tuple(values["overrides"])})
-
-
-def pulled(api: docker.APIClient, image: str) -> Body:
-    """Return an image as its daemon inspects it, pulled where it is not there: by its digest it can be no other."""
-    if found := images.inspect(api, image):
-        return found
-    if "@" in image:
-        for _ in images.pull(api, image):
-            pass
-    return images.inspect(api, image) or {}
+def _started(request: RunRequest) -> Run:
+    """Return the record of a run that starts now."""
+    return Run(
+        id=request.id,
+        command=request.command,
+        engine="swarm",
+        release=request.replica.release,
+        image=request.replica.image,
+        operator=request.operator,
+        reason=request.reason,
+        overrides=tuple(name for name, _ in request.environment),
+        started=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        finished="",
+        seconds=None,
+        state="running",
+        exit_code=None,
+    )
