@@ -15,7 +15,7 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 ONLY = {
     "invoke": ("tasks.py", "twelfth/cli/", "twelfth/__init__.py", "twelfth/__main__.py"),
     "yaml": ("twelfth/compose/", "twelfth/cli/views.py"),
-    "docker": ("twelfth/engines/", "twelfth/release.py"),
+    "docker": ("twelfth/engines/", "twelfth/build_context.py"),
     "supervisor": ("twelfth/engines/local/",),
     "subprocess": ("twelfth/engines/", "twelfth/compose/config.py"),
     "twelfth": ("twelfth/", "tasks.py"),
@@ -30,7 +30,7 @@ ROOMS = (
     ("twelfth.stack",),
     ("twelfth.runs",),
     ("twelfth.engines",),
-    ("twelfth.compose", "twelfth.release"),
+    ("twelfth.compose", "twelfth.build_context"),
     ("twelfth.model",),
     ("twelfth.errors",),
 )

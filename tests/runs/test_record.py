@@ -16,7 +16,7 @@ from tests.runs.client import attended, detached, history, record, records, run
 from twelfth.engines.contract import Runs
 from twelfth.errors import MisuseError
 from twelfth.model.run import Run
-from twelfth.operator import operator
+from twelfth.operator_name import operator
 from twelfth.runs.records import find_run
 from twelfth.runs.source import choose_source
 

@@ -21,7 +21,7 @@ from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, St
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, plan
-from twelfth.stack.location import recall
+from twelfth.stack.stack_file import recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

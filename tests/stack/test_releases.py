@@ -18,7 +18,7 @@ from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, plan, releases
-from twelfth.stack.deploys import note_build, note_scale, read_deploys, scaled_as_before
+from twelfth.stack.deploy_record import note_build, note_scale, read_deploys, scaled_as_before
 from twelfth.stack.lock import hold_lock, holder
 from twelfth.stack.status import status
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twelfth.errors import TwelfthError
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Stack
-    from twelfth.stack.location import Location
+    from twelfth.stack.stack_file import Location
 
 
 ASK_EVERY = 0.1
@@ -42,7 +42,7 @@ class Target:
     @functools.cached_property
     def last(self) -> Location | None:
         """Return where a stack of this directory was brought up last, None for nowhere."""
-        from twelfth.stack.location import recall
+        from twelfth.stack.stack_file import recall
 
         return recall(self.directory)
 
@@ -102,7 +102,7 @@ class Target:
     @functools.cached_property
     def declared(self) -> Stack:
         """Return the stack that the Compose file declares, of the release that was named or of none in particular."""
-        from twelfth.stack.deploys import scaled_as_before
+        from twelfth.stack.deploy_record import scaled_as_before
         from twelfth.stack.load import load_stack
 
         return scaled_as_before(self._read(load_stack, self.directory, os.environ, self.release, warn))
@@ -132,7 +132,7 @@ class Target:
 
     def _wait_for_deploy(self, error: TwelfthError) -> None:
         """Wait a moment where a deploy is under way, after which there will be one release; raises the error else."""
-        from twelfth.stack.deploys import read_deploys
+        from twelfth.stack.deploy_record import read_deploys
         from twelfth.stack.lock import holder
 
         stack = self.engine.stack

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import as_typed
-from twelfth.stack.text import printable, table
+from twelfth.stack.formatting import printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

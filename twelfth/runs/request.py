@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
 from twelfth.model.run import RunRequest
-from twelfth.operator import operator
+from twelfth.operator_name import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

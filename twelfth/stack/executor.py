@@ -15,6 +15,7 @@ from twelfth.model.stack import SERVICE_HEALTHY
 from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
+from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
 from twelfth.stack.readiness import (
     ASK_EVERY,
@@ -42,7 +43,6 @@ from twelfth.stack.steps import (
     ScaleService,
     StopRun,
 )
-from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError
-from twelfth.operator import operator
+from twelfth.operator_name import operator
 from twelfth.stack import plan, preflight
-from twelfth.stack.deploys import forget_deploys, note_build, note_deploy, note_rollback, note_scale
+from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_rollback, note_scale
 from twelfth.stack.executor import execute
-from twelfth.stack.location import forget, remember
 from twelfth.stack.lock import hold_lock
 from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
 from twelfth.stack.releases import plan_prune
+from twelfth.stack.stack_file import forget, remember
 from twelfth.stack.status import address
 from twelfth.stack.steps import EnsureImage
 

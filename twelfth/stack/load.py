@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from twelfth.build_context import combined, digest, files
 from twelfth.compose import config, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import with_release
-from twelfth.release import combined, digest, files
 from twelfth.stack import plan
 
 if TYPE_CHECKING:

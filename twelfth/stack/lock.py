@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from twelfth.engines.disk_errors import REPEAT, disk_errors
 from twelfth.engines.own_directory import make_own_directory
 from twelfth.errors import BusyError
-from twelfth.operator import operator
+from twelfth.operator_name import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import whole_lines
 from twelfth.errors import MisuseError, NoLogError, TwelfthError
-from twelfth.stack.text import printable
+from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError
-from twelfth.stack.deploys import note_accepted, read_deploys
+from twelfth.stack.deploy_record import note_accepted, read_deploys
 from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, ReplaceReplica
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling
 from twelfth.errors import EngineError, NoLogError
+from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
-from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

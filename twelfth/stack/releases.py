@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NotUpError
-from twelfth.stack.deploys import read_deploys
+from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.steps import RemoveRelease
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import EngineError, NotUpError
+from twelfth.stack.formatting import printable
 from twelfth.stack.lock import holder
-from twelfth.stack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

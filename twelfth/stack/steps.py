@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from twelfth.stack.text import printable
+from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
     from twelfth.model.release import BuiltRelease

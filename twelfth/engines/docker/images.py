@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from twelfth.engines.docker import options
 from twelfth.engines.docker.errors import gone_is_fine
 from twelfth.engines.docker.replica import BUILT_BY
-from twelfth.operator import operator
+from twelfth.operator_name import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +32,14 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
     BuildKit builds it where it can be asked, else the daemon's classic builder. What the Compose file calls it is its
     name, too.
     """
-    from twelfth import release
+    from twelfth import build_context
     from twelfth.engines.docker import buildkit, progress
 
-    contents = release.files(source)
-    if surplus := release.seldom_meant(contents):
+    contents = build_context.files(source)
+    if surplus := build_context.seldom_meant(contents):
         size = sum(surplus.values()) / 10**6
         yield f"{', '.join(surplus)} ({size:.1f} MB) are part of the image's context; a .dockerignore leaves them out"
-    context, settings = release.archive(contents), _settings(source)
+    context, settings = build_context.archive(contents), _settings(source)
     if buildkit.is_here(api):
         yield from buildkit.build(api, image, context, settings)
     else:
@@ -54,12 +54,12 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
 
 def _settings(source: Build) -> Body:
     """Return what the Compose file says of how it is built, as the SDK's `build` has it."""
-    from twelfth import release
+    from twelfth import build_context
 
     said = options.values(source.options)
     return {
         "buildargs": dict(source.args),
-        "dockerfile": release.dockerfile(source),
+        "dockerfile": build_context.dockerfile(source),
         "target": source.target,
         "labels": {**said.get("labels", {}), BUILT_BY: operator()},
         "cache_from": said.get("cache_from"),

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from twelfth.build_context import is_release
 from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
 from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS, release_of
 from twelfth.model.release import BuiltRelease
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import Network, Volume
-from twelfth.release import is_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,21 +8,21 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from twelfth.build_context import is_release
 from twelfth.engines import tcp
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import launch, process_spec, releases
 from twelfth.engines.local.process_spec import LOOPBACK, release_of
+from twelfth.engines.local.proxy_control import ServiceProxy
 from twelfth.engines.local.run_directory import make_private, records
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
-from twelfth.engines.local.service_proxy import ServiceProxy
 from twelfth.engines.local.supervisord import Supervisor, program
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
-from twelfth.release import is_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -242,7 +242,7 @@ class Local(ReplicaEngine):
 
     def _spec(self, service: Service, number: int) -> Spec:
         """Return all that a replica is launched from and known by."""
-        from twelfth.engines.local.inherited import inherited
+        from twelfth.engines.local.inherited_environment import inherited
 
         home = self._release(service) if service.build else self.home
         environment = inherited() | process_spec.environment(service, self._fill(service))

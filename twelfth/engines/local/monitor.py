@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from twelfth.engines import multiplex
 from twelfth.engines.local.child import NOT_FOUND, Child
-from twelfth.engines.local.client import Client
 from twelfth.engines.local.descendants import become_subreaper
+from twelfth.engines.local.monitor_client import Client
 from twelfth.engines.local.recorder import Recorder
 
 NOT_EXECUTABLE = 126

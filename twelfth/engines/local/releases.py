@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelfth import release
+from twelfth import build_context
 from twelfth.errors import MisuseError
 from twelfth.model.release import BuiltRelease
 
@@ -27,7 +27,7 @@ def copy(build: Build, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
     try:
-        for entry in release.files(build):
+        for entry in build_context.files(build):
             _write(staged / entry.path, entry)
         _refuse_links_that_lead_out(staged)
         compileall.compile_dir(staged, quiet=2)
@@ -73,9 +73,9 @@ def delete(top: Path) -> None:
         shutil.rmtree(top)
 
 
-def _write(path: Path, entry: release.Entry) -> None:
+def _write(path: Path, entry: build_context.Entry) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(entry, release.Link):
+    if isinstance(entry, build_context.Link):
         path.symlink_to(entry.target)
     else:
         path.write_bytes(entry.content)

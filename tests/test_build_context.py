@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import require
-from twelfth import engines, release
+from twelfth import build_context, engines
 from twelfth.engines.docker import buildkit, client
 from twelfth.engines.docker.engine import Docker
 from twelfth.errors import EngineError, MisuseError
@@ -47,7 +47,7 @@ def context(tmp_path: Path) -> Path:
 
 def name(context: Path) -> str:
     """Return the release's name."""
-    return release.digest(release.files(Build(context)), Build(context))
+    return build_context.digest(build_context.files(Build(context)), Build(context))
 
 
 def prepare(engine_name: str, context: Path, said: list[str]) -> None:
@@ -170,7 +170,7 @@ def test_release_of_several_images_is_named_by_what_each_is_built_from(two_built
 
 def test_release_of_one_context_has_the_name_of_its_own(two_built: Path) -> None:
     """However many services are built from it."""
-    alone = release.digest(release.files(Build(two_built / "app")), Build(two_built / "app"))
+    alone = build_context.digest(build_context.files(Build(two_built / "app")), Build(two_built / "app"))
     (two_built / "compose.yaml").write_text(TWO_BUILT.replace("./other", "./app"))
 
     assert {alone} == tags(two_built)
