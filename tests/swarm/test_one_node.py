@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from bench import hits
 from tests.conftest import eventually
 from tests.scenarios.load import Load, change
 from tests.swarm.conftest import OnSwarm, on_swarm
+from twelfth.engines.swarm.files import FILES as FILES_OF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,7 +169,8 @@ def test_log_of_a_service_is_read_task_by_task(serving: OnSwarm) -> None:
 
 
 def test_nothing_is_left_when_it_is_down(serving: OnSwarm) -> None:
-    """Services, networks, the volume, configuration objects, runs."""
+    """Services, networks, the volume, configuration objects, runs; and what a killed client left of making one."""
+    docker(serving, "create", "--label", f"{FILES_OF}={serving.project.name}", os.environ["REDIS_IMAGE"])
     down = serving.project.invoke("down", "--volumes", "--history")
 
     assert (0, "") == (down.returncode, down.stderr)

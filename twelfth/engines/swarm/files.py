@@ -105,14 +105,18 @@ def place(api: docker.APIClient, project: str, image: str, files: Mapping[str, F
         if lacking := [file for file in files.values() if not _has(api, through, file)]:
             api.put_archive(through, PLACE, _archive(lacking))
     finally:
-        api.remove_container(through)
+        api.remove_container(through, v=True)
     return {target: f"{home}/{file.name}" for target, file in files.items()}
 
 
 def remove_placed(api: docker.APIClient, project: str) -> None:
-    """Remove the files of the project's runs from a node."""
-    with docker_errors(), gone_is_fine():
-        api.remove_volume(_volume(project))
+    """Remove the files of the project's runs from a node, and what a killed client left of putting them there."""
+    with docker_errors():
+        for left in api.containers(all=True, filters={"label": f"{FILES}={project}"}):
+            with gone_is_fine():
+                api.remove_container(left["Id"], v=True)
+        with gone_is_fine():
+            api.remove_volume(_volume(project))
 
 
 def _volume(project: str) -> str:
