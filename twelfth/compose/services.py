@@ -6,7 +6,6 @@ notation for each thing, checked by Compose, and everything that stands elsewher
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from dataclasses import replace
@@ -31,6 +30,7 @@ from twelfth.model.stack import (
     Service,
     Stack,
     Volume,
+    as_options,
 )
 
 if TYPE_CHECKING:
@@ -141,11 +141,6 @@ def _service(name: str, at: Value) -> Service:
         found["image"] = _untagged(found.get("image"), at.model, name)
     options = {key: found.pop(key) for key in OPTIONS & found.keys()} | found.pop("more", {})
     return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts), options=as_options(options))
-
-
-def as_options(values: Mapping[str, Any]) -> Options:
-    """Return keys and values of the model as a value."""
-    return tuple(sorted((key, json.dumps(value, sort_keys=True)) for key, value in values.items()))
 
 
 def _untagged(image: str | None, model: Mapping[str, Any], service: str) -> str:

@@ -6,11 +6,12 @@ Names and units follow the Compose specification
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 
@@ -19,6 +20,11 @@ Pairs = tuple[tuple[str, str], ...]
 
 Options = Pairs
 """Keys of Compose's canonical model and their values, each as JSON: what only an engine has to understand."""
+
+
+def as_options(values: Mapping[str, Any]) -> Options:
+    """Return keys and values of the model as a value."""
+    return tuple(sorted((key, json.dumps(value, sort_keys=True)) for key, value in values.items()))
 
 
 SERVICE_HEALTHY, SERVICE_COMPLETED = "service_healthy", "service_completed_successfully"

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from twelfth.compose.services import as_options
 from twelfth.engines.docker.recipe import found_recipe, wanted_recipe
 from twelfth.engines.swarm import spec
 from twelfth.model.snapshot import differences
-from twelfth.model.stack import Healthcheck, Limits, Logging, Mount, Network, Port, Service, Stack, Volume
+from twelfth.model.stack import Healthcheck, Limits, Logging, Mount, Network, Port, Service, Stack, Volume, as_options
 
 WORKER = Service(
     "worker",
@@ -64,6 +63,59 @@ def test_what_is_made_is_what_was_wanted(version: tuple[int, ...]) -> None:
 
     recipe = wanted_recipe(STACK, spec.held(WORKER, version), IMAGE, DIGESTS)
     assert () == differences(recipe, found_recipe(found, DIGESTS))
+
+
+IMAGES = {
+    "plain": IMAGE,
+    "with a healthcheck": {"Id": "2", "Config": {"Healthcheck": {"Test": ["CMD", "ask"], "Interval": 7_000_000_000}}},
+    "with a volume": {
+        "Id": "3",
+        "Config": {"Entrypoint": ["enter"], "Cmd": ["on"], "User": "app", "WorkingDir": "/app"},
+    },
+}
+"""Inspected images, whose defaults count where a service says nothing."""
+
+
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize("version", [OLD, NEW])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"restart": "on-failure:3"},
+        {"restart": "on-failure"},
+        {"restart": "no"},
+        {"mounts": (Mount("tmpfs", "/run", options=as_options({"options": "size=64m,mode=1770"})),)},
+        {"mounts": (Mount("tmpfs", "/run", options=as_options({"size": 1 << 20, "mode": 0o700})),)},
+        {"mounts": (Mount("volume", "/data", "data", read_only=True),)},
+        {"mounts": (Mount("volume", "/cache"),)},
+        {"security_opt": ("no-new-privileges",)},
+        {"security_opt": ()},
+        {"command": None, "options": as_options({"entrypoint": ["start", "--now"]})},
+        {"command": ("other",), "options": as_options({"entrypoint": ["start"]})},
+        {"command": None, "user": None, "healthcheck": None},
+        {"healthcheck": Healthcheck(("CMD", "true"))},
+        {"healthcheck": Healthcheck(("NONE",))},
+        {"ports": (Port(53, 53, protocol="udp"), Port(8000, 0)), "init": False, "cap_drop": (), "limits": Limits()},
+        {
+            "options": as_options(
+                {"dns": ["10.0.0.1"], "extra_hosts": ["a=10.0.0.2"], "sysctls": {"net.core.somaxconn": "9"}}
+            )
+        },
+        {"options": as_options({"hostname": "box", "tty": True, "stop_signal": "SIGINT", "working_dir": "/srv"})},
+    ],
+)
+def test_what_swarm_is_told_is_what_is_found(
+    changes: dict[str, Any], version: tuple[int, ...], image: dict[str, Any]
+) -> None:
+    """Else each `up` would roll the service again, whatever is declared, and whatever the image says where it is not."""
+    worker = replace(WORKER, **changes)
+    stack, held = replace(STACK, services=(worker,)), spec.held(worker, version)
+    wanted = spec.service_spec(stack, held, "app:1", [REFERENCE], DIGESTS, ingress=False)
+    found = spec.inspected(wanted["task_template"], as_service(wanted), image, NETWORKS)
+
+    assert [] == spec.refusals(stack, worker)
+    assert () == differences(wanted_recipe(stack, held, image, DIGESTS), found_recipe(found, DIGESTS))
 
 
 def test_no_task_mounts_a_file_of_the_operators_machine() -> None:
@@ -162,6 +214,8 @@ def test_only_replica_is_stopped_first() -> None:
         ({"options": (("privileged", "true"),)}, "privileged"),
         ({"options": (("mac_address", '"02:42:ac:11:65:43"'),)}, "mac_address"),
         ({"mounts": (Mount("bind", "/a", "/b"),)}, "volumes"),
+        ({"mounts": (Mount("volume", "/a", "data", options=as_options({"subpath": "b"})),)}, "volumes"),
+        ({"mounts": (Mount("tmpfs", "/a", options=as_options({"options": "uid=1"})),)}, "tmpfs"),
         ({"ports": (Port(80, 8000, through=8010),)}, "ports"),
         ({"follows": ("db",)}, "depends_on"),
         ({"networks": ("n",), "endpoints": (("n", '{"ipv4_address": "10.0.0.1"}'),)}, "networks"),

@@ -73,14 +73,19 @@ def is_anonymous(mount: Body) -> bool:
     return mount["Type"] == "volume" and (not name or bool(ANONYMOUS.fullmatch(name)))
 
 
+def seen(mount: Body) -> Body:
+    """Return a declared mount as the daemon would report it of a container."""
+    is_writable = not mount.get("ReadOnly")
+    return {"Type": mount["Type"], "Destination": mount["Target"], "Name": mount.get("Source", ""), "RW": is_writable}
+
+
 def with_files(inspected: Body, sources: Mapping[str, str]) -> Body:
     """Return an inspected container with configuration files from these places of the daemon's machine, by target."""
-    host, seen = inspected["HostConfig"], inspected["Mounts"]
+    host = inspected["HostConfig"]
     files = [{"Type": "bind", "Source": sources[each], "Target": each, "ReadOnly": True} for each in sources]
     others = [mount for mount in host.get("Mounts") or [] if mount["Target"] not in sources]
-    rest = [mount for mount in seen if mount["Destination"] not in sources]
-    own = [{"Type": "bind", "Destination": target, "Name": ""} for target in sources]
-    return inspected | {"HostConfig": host | {"Mounts": [*others, *files]}, "Mounts": [*rest, *own]}
+    rest = [mount for mount in inspected["Mounts"] if mount["Destination"] not in sources]
+    return inspected | {"HostConfig": host | {"Mounts": [*others, *files]}, "Mounts": [*rest, *map(seen, files)]}
 
 
 def of_clone(mount: Body, copies: Mapping[str, str]) -> Body:

@@ -41,7 +41,7 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
     """
     wanted = body(stack, service, {})
     defaults = (image or {}).get("Config") or {}
-    checks = _merged_check(wanted["Healthcheck"], defaults.get("Healthcheck"))
+    checks = merged_check(wanted["Healthcheck"], defaults.get("Healthcheck"))
     config = {
         **wanted,
         "Cmd": wanted["Cmd"] if wanted["Cmd"] is not None or wanted.get("Entrypoint") else defaults.get("Cmd"),
@@ -59,7 +59,7 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
         | {f"config.{target}": digest for target, digest in configs.items()}
         | {f"bind.{target}": UNKNOWN for target in configs}
         | {f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"}
-        | {f"volume.{mount['Target']}": mount["Source"] for mount in _volumes(wanted["HostConfig"])},
+        | dict(map(_volume, map(mounts.seen, _volumes(wanted["HostConfig"])))),
         network_names(stack, service),
     )
 
@@ -94,7 +94,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
         | (_options(declared_of(inspected)) if is_ours else {"option": UNKNOWN})
         | {f"bind.{target}": UNKNOWN for target in configs if is_ours}
         | {f"config.{target}": digest for target, digest in configs.items()}
-        | {f"volume.{mount['Destination']}": mount["Name"] for mount in volumes},
+        | dict(map(_volume, volumes)),
         {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")},
     )
 
@@ -105,7 +105,7 @@ def _recipe(config: Body, host: Body, image: str, others: Recipe, networks: Iter
         "image": image,
         "command": json.dumps(config.get("Cmd") or []),
         "user": config.get("User") or "",
-        "healthcheck": json.dumps(_merged_check(config.get("Healthcheck"), None), sort_keys=True),
+        "healthcheck": json.dumps(merged_check(config.get("Healthcheck"), None), sort_keys=True),
         "stop_grace_period": f"{config.get('StopTimeout') or 10}s",
         "init": str(bool(host.get("Init"))),
         "read_only": str(bool(host.get("ReadonlyRootfs"))),
@@ -143,7 +143,11 @@ def _volumes(host: Body) -> list[Body]:
     return [mount for mount in host["Mounts"] if mount["Type"] == "volume" and not mounts.is_anonymous(mount)]
 
 
-def _merged_check(own: Body | None, default: Body | None) -> Body:
+def _volume(seen: Body) -> tuple[str, str]:
+    return f"volume.{seen['Destination']}", seen["Name"] + (" ro" if seen.get("RW") is False else "")
+
+
+def merged_check(own: Body | None, default: Body | None) -> Body:
     """Return a healthcheck as the daemon completes it: what is not said comes from the image's."""
     both = {**(default or {}), **{name: value for name, value in (own or {}).items() if value}}
     return {name: value for name, value in both.items() if value}

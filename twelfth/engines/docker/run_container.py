@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import replica
+from twelfth.engines.docker import mounts, replica
 from twelfth.engines.docker.replica import COMPOSE, RELEASE, SOURCE_MOUNTED
 
 if TYPE_CHECKING:
@@ -79,7 +79,6 @@ def template(stack: Stack, service: Service, image: Body) -> Body:
     """Return what the engine would report of a worker of an image with the stack's configuration, where none runs."""
     made, defaults = replica.body(stack, service, {}), image["Config"]
     env = _environment(defaults.get("Env") or [], service.environment)
-    mounts = made["HostConfig"]["Mounts"]
     own = {"Env": env, "User": made["User"] or defaults.get("User"), "StopTimeout": made["StopTimeout"]}
     labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name}
     return {
@@ -89,7 +88,7 @@ def template(stack: Stack, service: Service, image: Body) -> Body:
         | own
         | {"Labels": labels},
         "HostConfig": made["HostConfig"],
-        "Mounts": [{"Type": m["Type"], "Destination": m["Target"], "Name": m.get("Source", "")} for m in mounts],
+        "Mounts": list(map(mounts.seen, made["HostConfig"]["Mounts"])),
         "NetworkSettings": {"Networks": {name: {} for name in replica.network_names(stack, service)}},
     }
 

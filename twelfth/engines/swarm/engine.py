@@ -45,6 +45,9 @@ GONE_WITHIN = 30
 GOING = ("in use", "active endpoints", "not found")
 """What the daemon says of a network or volume that something still has, or that is about to go by itself."""
 
+LABELS = "node.labels."
+"""Beginning of a constraint that asks for a label of the node's."""
+
 READ_WITHIN = 10
 """Seconds that a task's log has to begin; that of a lost node never does."""
 
@@ -170,7 +173,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             found = self._service(service.name)
             mode = {"Replicated": {"Replicas": service.replicas}}
             self.api.update_service(found["ID"], found["Version"]["Index"], mode=mode, fetch_current_spec=True)
-            own = found["Spec"]["TaskTemplate"]["ContainerSpec"]["Labels"][spec.SPEC]
+            own = (found["Spec"]["TaskTemplate"]["ContainerSpec"].get("Labels") or {}).get(spec.SPEC, "")
         self._watch(service, within, own)
 
     def remove_service(self, service: str) -> None:
@@ -327,7 +330,8 @@ def _made_from(task: Body, service: Body, image: Body, networks: list[Body]) -> 
 
 def _labels(service: Service) -> list[tuple[str, str]]:
     """Return the labels that a service wants its node to have."""
-    pairs = (each.replace(" ", "").removeprefix("node.labels.").partition("==") for each in service.constraints)
+    wanted = [each.replace(" ", "") for each in service.constraints]
+    pairs = (each.removeprefix(LABELS).partition("==") for each in wanted if each.startswith(LABELS))
     return [(name, value) for name, _, value in pairs if value]
 
 

@@ -41,7 +41,7 @@ class Rolling:
     @property
     def new(self) -> list[Body]:
         """Return the tasks of what is wanted."""
-        return [each for each in self.tasks if each["Spec"]["ContainerSpec"]["Labels"].get(SPEC) == self.digest]
+        return [each for each in self.tasks if _digest(each) == self.digest]
 
     @property
     def serving(self) -> int:
@@ -80,6 +80,11 @@ class Rolling:
         """Return the id of the task whose words count, an empty string where there is none."""
         tasks = self.failed or self.new
         return str(tasks[-1]["ID"]) if tasks else ""
+
+
+def _digest(task: Body) -> str:
+    """Return the digest of what a task was made from; an empty string where another tool made its service."""
+    return str((task["Spec"]["ContainerSpec"].get("Labels") or {}).get(SPEC, ""))
 
 
 def _serves(task: Body) -> bool:

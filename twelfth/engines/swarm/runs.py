@@ -17,7 +17,7 @@ from twelfth.engines.docker.errors import docker_errors
 from twelfth.engines.docker.run_container import RUN
 from twelfth.engines.docker.run_record import STARTED_WITHIN
 from twelfth.engines.docker.runs import DockerRuns
-from twelfth.engines.swarm import files
+from twelfth.engines.swarm import files, spec
 from twelfth.engines.swarm.notes import Notes
 from twelfth.errors import EngineError, IdentityError, NotUpError
 from twelfth.model.run import Run
@@ -59,7 +59,11 @@ class NodeRuns(DockerRuns):
         """Do nothing: a container on an overlay network cannot be renamed, so the run's note says it."""
 
     def _inspected(self, replica: Replica) -> Body:
-        return self._inspect(self.api, replica) if replica.id else super()._inspected(replica)
+        if replica.id:
+            return self._inspect(self.api, replica)
+        made = super()._inspected(replica)
+        host = made["HostConfig"]
+        return made | {"HostConfig": host | {"Mounts": [spec.volume(self.stack, each) for each in host["Mounts"]]}}
 
     def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
         """Return where the node has copies of what a task has as configuration objects, or is declared to have."""

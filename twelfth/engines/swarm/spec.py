@@ -6,22 +6,25 @@ What a container is made from stays in one place, engines/docker/replica.py: her
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import options, replica
+from twelfth.engines.docker import mounts, options, replica
+from twelfth.engines.docker.recipe import merged_check
 from twelfth.engines.docker.replica import COMPOSE, NANO
 from twelfth.engines.swarm import snapshot
 from twelfth.engines.swarm.snapshot import NAMESPACE
+from twelfth.model.stack import as_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from twelfth.engines.docker.replica import Body
-    from twelfth.model.stack import Port, Service, Stack
+    from twelfth.model.stack import Mount, Port, Service, Stack
 
 SPEC = "twelfth.spec"
 """Label of a service's containers: the digest of what they were made from, which tells a new task from an old one."""
@@ -70,7 +73,8 @@ ELSEWHERE = {
 }
 """What of a container's host is said elsewhere in a specification."""
 
-NO_NEW_PRIVILEGES = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
+IS_HELD = "no-new-privileges:true"
+NO_NEW_PRIVILEGES = {IS_HELD, "no-new-privileges", "no-new-privileges=true"}
 
 
 def held(service: Service, version: tuple[int, ...]) -> Service:
@@ -79,17 +83,35 @@ def held(service: Service, version: tuple[int, ...]) -> Service:
     A restart that ends with an operator's stop is one that does not. A healthcheck is Swarm's own to ask: where it has
     no pace of its own for the start, it asks every second.
     """
-    check, options = service.healthcheck, service.security_opt
+    check, privileges = service.healthcheck, {*service.security_opt} & NO_NEW_PRIVILEGES
     if version < HAS_PRIVILEGES:
         check = check and replace(check, interval=min(check.interval or 30.0, 1.0))
-        options = tuple(option for option in options if option not in NO_NEW_PRIVILEGES)
     return replace(
         service,
         healthcheck=check,
-        security_opt=options,
+        security_opt=(IS_HELD,) if privileges and version >= HAS_PRIVILEGES else (),
+        mounts=tuple(map(_held_mount, service.mounts)),
         ports=tuple(replace(port, host="") for port in service.ports),
         restart="always" if service.restart == "unless-stopped" else service.restart,
     )
+
+
+def _held_mount(mount: Mount) -> Mount:
+    """Return a mount whose options, where it is a tmpfs that has them as text, are a size and a mode."""
+    said = options.values(mount.options).get("options", "") if mount.kind == "tmpfs" else ""
+    pairs = dict(option.partition("=")[::2] for option in said.split(",") if said)
+    values = {key: TMPFS[key](text) for key, text in pairs.items() if key in TMPFS}
+    return replace(mount, options=as_options(values)) if said and values.keys() == pairs.keys() else mount
+
+
+def _bytes(text: str) -> int:
+    """Return the bytes of a size as mount(8) has it, such as `64m`; 0 for what is none."""
+    found = re.fullmatch("([0-9]+)([kmg]?)", text.lower())
+    return int(found[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[found[2]] if found else 0
+
+
+TMPFS: Mapping[str, Callable[[str], int]] = {"size": _bytes, "mode": functools.partial(int, base=8)}
+"""What Swarm takes of the options of a tmpfs, and how their texts are read."""
 
 
 def losses(service: Service, version: tuple[int, ...]) -> list[str]:
@@ -104,7 +126,7 @@ def losses(service: Service, version: tuple[int, ...]) -> list[str]:
 
 def refusals(stack: Stack, service: Service) -> list[str]:
     """Return the full names of what a service declares and Swarm cannot hold."""
-    body = replica.body(stack, service, {})
+    body = replica.body(stack, held(service, HAS_PRIVILEGES), {})
     known = {*HOST, *DNS, *LIMITS, *ELSEWHERE}
     unknown = [_snake_case(name) for name, value in body["HostConfig"].items() if value and name not in known]
     said = {
@@ -114,7 +136,8 @@ def refusals(stack: Stack, service: Service) -> list[str]:
         "platform": service.platform,
         "ports": any(port.through for port in service.ports),
         "security_opt": set(service.security_opt) - NO_NEW_PRIVILEGES,
-        "volumes": any(mount.kind == "bind" for mount in service.mounts),
+        "tmpfs": any(body["HostConfig"]["Tmpfs"].values()),
+        "volumes": any(mount.kind == "bind" or "subpath" in dict(mount.options) for mount in service.mounts),
         **{key: key in dict(service.options) for key in ("domainname", "links", "mac_address", "network_mode")},
     }
     names = dict.fromkeys([*(name for name in unknown if name != "binds"), *(name for name in said if said[name])])
@@ -174,7 +197,8 @@ def _own_labels(stack: Stack, service: Service, digests: Mapping[str, str]) -> d
 
 def _task_template(stack: Stack, service: Service, image: str, configs: list[Body]) -> Body:
     body, said = replica.body(stack, service, {}), replica.declared_options(stack, service).get("networks", {})
-    host, log = body["HostConfig"], body["HostConfig"]["LogConfig"]
+    host, log, policy = body["HostConfig"], body["HostConfig"]["LogConfig"], body["HostConfig"]["RestartPolicy"]
+    attempts = {"MaxAttempts": policy["MaximumRetryCount"]} if policy.get("MaximumRetryCount") else {}
     spec = {theirs: body.get(ours) for ours, theirs in CONFIG.items()}
     spec |= {theirs: host.get(ours) for ours, theirs in HOST.items()}
     dns = {theirs: host[ours] for ours, theirs in DNS.items() if host.get(ours)}
@@ -182,8 +206,7 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
         "Image": image,
         "StopGracePeriod": body["StopTimeout"] * NANO,
         "Mounts": [
-            *(_volume(stack, mount) for mount in host["Mounts"] if mount["Type"] == "volume"),
-            *(mount for mount in host["Mounts"] if mount["Type"] == "tmpfs"),
+            *(volume(stack, mount) for mount in host["Mounts"] if mount["Type"] != "bind"),
             *({"Type": "tmpfs", "Target": target} for target in host["Tmpfs"]),
         ],
         "Configs": configs,
@@ -195,7 +218,7 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
     return {
         "ContainerSpec": _said(spec),
         "Resources": {"Limits": {theirs: host[ours] for ours, theirs in LIMITS.items() if host.get(ours)}},
-        "RestartPolicy": {"Condition": CONDITIONS[host["RestartPolicy"]["Name"]], "Delay": NANO},
+        "RestartPolicy": {"Condition": CONDITIONS[policy["Name"]], "Delay": NANO} | attempts,
         "Placement": {"Constraints": list(service.constraints)},
         "Networks": [
             {"Target": name, "Aliases": replica.endpoint(service.name, said.get(name, {}))["Aliases"]}
@@ -208,20 +231,20 @@ def _said(values: Mapping[str, object]) -> Body:
     return {name: value for name, value in values.items() if value not in (None, "", [], {}, False)}
 
 
-def _volume(stack: Stack, mount: Body) -> Body:
+def volume(stack: Stack, mount: Body) -> Body:
     """Return a mount whose volume, where it is the stack's, is made as declared, and with Compose's labels.
 
     It is made where the task goes, and not before.
     """
     own = {stack.known_as(each.kind, each.name): each for each in stack.volumes if not each.external}
-    volume = own.get(mount.get("Source", ""))
-    if volume is None:
+    declared = own.get(mount.get("Source", "")) if mount["Type"] == "volume" else None
+    if declared is None:
         return mount
-    said, settings = options.values(volume.options or ()), dict(mount.get("VolumeOptions") or {})
-    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}volume": volume.name}
+    said, settings = options.values(declared.options or ()), dict(mount.get("VolumeOptions") or {})
+    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}volume": declared.name}
     settings["Labels"] = said.get("labels", {}) | settings.get("Labels", {}) | labels
-    if "driver" in said:
-        settings["DriverConfig"] = {"Name": said["driver"], "Options": said.get("driver_opts", {})}
+    if {"driver", "driver_opts"} & said.keys():
+        settings["DriverConfig"] = {"Name": said.get("driver", "local"), "Options": said.get("driver_opts", {})}
     return mount | {"VolumeOptions": settings}
 
 
@@ -244,6 +267,7 @@ def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str
     """
     spec, defaults = task["ContainerSpec"], image.get("Config") or {}
     own = {ours: spec[theirs] for ours, theirs in CONFIG.items() if theirs in spec}
+    kept = {name: value for name, value in defaults.items() if name != "Cmd" or "Entrypoint" not in own}
     env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(spec.get("Env") or []))}
     labels = dict(spec.get("Labels") or {})
     names = sorted(networks.get(each["Target"], each["Target"]) for each in task.get("Networks") or [])
@@ -256,18 +280,16 @@ def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str
     }
     return {
         "Image": image.get("Id") or spec["Image"],
-        "Config": defaults
+        "Config": kept
         | own
         | {
+            "Healthcheck": merged_check(own.get("Healthcheck"), defaults.get("Healthcheck")),
             "Env": list(env.values()),
             "Labels": labels | of_compose,
             "StopTimeout": spec.get("StopGracePeriod", 10 * NANO) // NANO,
         },
         "HostConfig": host,
-        "Mounts": [
-            {"Type": mount["Type"], "Destination": mount["Target"], "Name": mount.get("Source", "")}
-            for mount in host["Mounts"]
-        ],
+        "Mounts": list(map(mounts.seen, host["Mounts"])),
         "Configs": spec.get("Configs") or [],
         "NetworkSettings": {
             "Networks": {name: {"NetworkID": identity} for identity, name in networks.items() if name in names}
@@ -278,9 +300,10 @@ def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str
 def _inspected_host(task: Body, endpoint: Body) -> Body:
     spec, limits = task["ContainerSpec"], (task.get("Resources") or {}).get("Limits") or {}
     log, dns = task.get("LogDriver") or {}, spec.get("DNSConfig") or {}
-    mounts = [
-        {name: value for name, value in each.items() if name != "VolumeOptions"} for each in spec.get("Mounts", ())
+    plain = [
+        each["Target"] for each in spec.get("Mounts", ()) if each["Type"] == "tmpfs" and "TmpfsOptions" not in each
     ]
+    policy = task.get("RestartPolicy") or {}
     conditions = {theirs: ours for ours, theirs in CONDITIONS.items()}
     ports = endpoint.get("Ports") or []
     return (
@@ -288,11 +311,14 @@ def _inspected_host(task: Body, endpoint: Body) -> Body:
         | {ours: limits[theirs] for ours, theirs in LIMITS.items() if theirs in limits}
         | {ours: dns[theirs] for ours, theirs in DNS.items() if theirs in dns}
         | {
-            "Mounts": [mount for mount in mounts if mount["Type"] != "tmpfs"],
-            "Tmpfs": {mount["Target"]: "" for mount in mounts if mount["Type"] == "tmpfs"},
+            "Mounts": [each for each in spec.get("Mounts", ()) if each["Target"] not in plain],
+            "Tmpfs": dict.fromkeys(plain, ""),
             "ExtraHosts": [":".join(reversed(pair.split(" ", 1))) for pair in spec.get("Hosts") or []] or None,
-            "SecurityOpt": ["no-new-privileges:true"] if spec.get("Privileges") else [],
-            "RestartPolicy": {"Name": conditions[(task.get("RestartPolicy") or {}).get("Condition", "any")]},
+            "SecurityOpt": [IS_HELD] if (spec.get("Privileges") or {}).get("NoNewPrivileges") else [],
+            "RestartPolicy": {
+                "Name": conditions[policy.get("Condition", "any")],
+                "MaximumRetryCount": policy.get("MaxAttempts", 0),
+            },
             "LogConfig": {"Type": log.get("Name", ""), "Config": log.get("Options") or {}},
             "PortBindings": {
                 f"{port['TargetPort']}/{port.get('Protocol', 'tcp')}": [
