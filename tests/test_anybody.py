@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import require
+from tests.conftest import eventually, require
 from tests.other_project import OtherProject
 from twelfth.engines.docker.replica import COMPOSE
 
@@ -76,6 +76,11 @@ class Stack(OtherProject):
         inspected: dict[str, Any] = self.api.inspect_container(found["Id"])
         return inspected
 
+    def volumes(self) -> set[str]:
+        """Return the names of the volumes that the containers have."""
+        found = self.api.containers(all=True, filters={"label": f"{COMPOSE}project={self.name}"})
+        return {mount["Name"] for each in found for mount in each["Mounts"] if mount["Type"] == "volume"}
+
     def run(self, service: str, *command: str) -> str:
         """Return what a command prints in a service's container."""
         task = self.api.exec_create(self.container(service)["Id"], list(command))["Id"]
@@ -126,6 +131,35 @@ def test_release_command_sees_the_files_that_its_service_will_see(stack: Stack) 
     assert ["cat", "/etc/note", "/run/secrets/password"] == first["command"]
     assert expected == stack.printed("logs", "--run", first["id"])
     assert expected == stack.printed("run", "--", "cat", "/etc/note", "/run/secrets/password")
+
+
+def test_files_of_a_run_that_goes_on_stay_as_they_were(stack: Stack) -> None:
+    """Whatever is deployed meanwhile; and git ignores them, as all that twelfth keeps."""
+    script = "until [ -e /tmp/go ]; do sleep 0.1; done; cat /etc/note"
+    going = stack.printed("run", "--detach", "--", "sh", "-c", script).strip()
+    file = stack.directory / "compose.yaml"
+    file.write_text(FILE.replace("of ${COMPOSE_PROJECT_NAME}, ", "another, "))
+    stack.printed("up")
+
+    assert "another, " == stack.printed("run", "--", "cat", "/etc/note")
+    stack.api.exec_start(stack.api.exec_create(f"{stack.name}-run-{going}", ["touch", "/tmp/go"])["Id"])
+    assert eventually(lambda: f"of {stack.name}, " == stack.printed("logs", "--run", going))
+    file.write_text(FILE)
+    stack.printed("up")
+
+
+def test_nothing_of_a_stack_that_is_down_is_left(tmp_path: Path) -> None:
+    """Neither copies of its secrets nor volumes that had no name, of which one went over to another container."""
+    require("docker")
+    made = Stack(tmp_path)
+    made.printed("up")
+    made.printed("up", COLOUR="blue")
+    had = made.volumes()
+    made.printed("down", "--volumes", "--history")
+
+    assert had
+    assert not had & {each["Name"] for each in made.api.volumes()["Volumes"] or []}
+    assert not (tmp_path / ".twelfth" / "docker" / made.name).exists()
 
 
 def test_job_that_fails_is_told_and_what_serves_serves_on(stack: Stack) -> None:

@@ -126,6 +126,9 @@ class Engine(ABC):
     def remove_resource(self, resource: Network | Volume) -> None:
         """Remove a network or volume of the stack, with all that it holds."""
 
+    def clean_up(self) -> None:  # noqa: B027 - by default there is nothing
+        """Remove what is kept of a stack that is down and that no step of a plan names, such as copies of files."""
+
     @abstractmethod
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None

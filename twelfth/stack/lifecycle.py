@@ -160,6 +160,7 @@ def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool
     """Remove the stack, and its data and record of runs where named; return whether there was anything to remove."""
     with hold_lock(engine.stack, "taking it down"):
         done = execute(engine, plan_down(engine, volumes=volumes, history=history), report)
+        engine.clean_up()
         if not engine.observe().volumes:
             forget(engine.stack.directory)
             forget_deploys(engine.stack)

@@ -108,7 +108,7 @@ IMAGES = {
 def test_what_swarm_is_told_is_what_is_found(
     changes: dict[str, Any], version: tuple[int, ...], image: dict[str, Any]
 ) -> None:
-    """Else each `up` would roll the service again, whatever is declared, and whatever the image says where it is not."""
+    """Else each `up` would roll the service again, whatever is declared, and whatever the image says."""
     worker = replace(WORKER, **changes)
     stack, held = replace(STACK, services=(worker,)), spec.held(worker, version)
     wanted = spec.service_spec(stack, held, "app:1", [REFERENCE], DIGESTS, ingress=False)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import stat
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.docker import options
 from twelfth.engines.docker.replica import CONFIGS, COPIES
 from twelfth.engines.json_file import read_json, write_json
+from twelfth.engines.own_directory import make_own_directory
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -36,6 +39,18 @@ def read(service: Service) -> dict[str, bytes]:
 def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
     """Return what tells one content from another, by target."""
     return {target: hashlib.sha256(content).hexdigest() for target, content in contents.items()}
+
+
+KEPT_SECONDS = 3600.0
+"""How long files stay that runs were made with, after the last one was."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A configuration file: what it holds, and who may read it."""
+
+    content: bytes
+    owner: os.stat_result
 
 
 @dataclass(frozen=True)
@@ -70,21 +85,22 @@ class Copies:
 
     def write(self, service: Service, contents: Mapping[str, bytes]) -> None:
         """Write the contents in place, readable for whom the service's files are; raises `EngineError`."""
-        for mount in service.mounts:
-            if mount.kind == "config":
-                path = self.path(mount.target)
-                with disk_errors(path):
-                    _write_in_place(path, contents[mount.target])
-                    _own_as(_declared_owner(mount) if mount.content is not None else Path(mount.source).stat(), path)
+        mounts = [mount for mount in service.mounts if mount.kind == "config"]
+        self.put({mount.target: File(contents[mount.target], _owner(mount)) for mount in mounts})
+
+    def put(self, files: Mapping[str, File]) -> None:
+        """Write these files in place; raises `EngineError`."""
+        for target, file in files.items():
+            path = self.path(target)
+            with disk_errors(path):
+                _write_in_place(path, file.content)
+                _own_as(file.owner, path)
 
     def take(self, seen: Mapping[str, Path]) -> dict[str, bytes]:
         """Write what another replica sees as its configuration files and return it, by target; raises `EngineError`."""
-        contents = {target: _content(path) for target, path in seen.items()}
-        for target, path in seen.items():
-            with disk_errors(self.path(target)):
-                _write_in_place(self.path(target), contents[target])
-                _own_as(path.stat(), self.path(target))
-        return contents
+        files = {target: _file(path) for target, path in seen.items()}
+        self.put(files)
+        return {target: file.content for target, file in files.items()}
 
     def keep(self, identity: str, loaded: Mapping[str, str]) -> None:
         """Record what a container has loaded, as digests by target; nothing while that is not known."""
@@ -93,9 +109,14 @@ class Copies:
             write_json(self.record, {"container": identity, "loaded": loaded})
 
 
+def root(stack: Stack) -> Path:
+    """Return the directory with all copies of a stack."""
+    return stack.directory / ".twelfth" / "docker" / stack.project
+
+
 def home(stack: Stack, service: str) -> Path:
     """Return the directory with the copies of a service's replicas."""
-    return stack.directory / ".twelfth" / "docker" / stack.project / service
+    return root(stack) / service
 
 
 def copies(stack: Stack, service: str, number: int) -> Copies:
@@ -103,16 +124,48 @@ def copies(stack: Stack, service: str, number: int) -> Copies:
     return Copies(home(stack, service) / str(number))
 
 
-def of_runs(stack: Stack, service: Service) -> dict[str, str]:
-    """Write what runs of a release that does not run are to see as its configuration files; return where, by target.
+def for_runs(stack: Stack, service: str, files: Mapping[str, File]) -> dict[str, str]:
+    """Write what runs are to see as their configuration files, where it is not yet, and return where, by target.
 
-    Other contents have another place, so a run that goes on keeps its own.
+    Other files have another place, so a run that goes on keeps its own, whatever is deployed meanwhile.
     """
-    contents = read(service)
-    name = hashlib.sha256(repr(sorted(digests(contents).items())).encode()).hexdigest()[:12]
-    own = Copies(home(stack, service.name) / f"runs-{name}")
-    own.write(service, contents)
-    return {target: str(own.path(target)) for target in contents}
+    if not files:
+        return {}
+    told = [(target, file.content, *_ownership(file.owner)) for target, file in sorted(files.items())]
+    own = Copies(home(stack, service) / f"runs-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}")
+    with disk_errors(own.home):
+        make_own_directory(stack.directory / ".twelfth")
+        own.put({target: file for target, file in files.items() if not _holds(own.path(target), file.content)})
+        os.utime(own.home)
+    _remove_old(own.home)
+    return {target: str(own.path(target)) for target in files}
+
+
+def _remove_old(newest: Path) -> None:
+    """Remove what runs saw that were started long before; those that go on see it all the same, as Linux has it."""
+    for other in newest.parent.glob("runs-*"):
+        with contextlib.suppress(OSError):
+            if other != newest and time.time() - other.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(other)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def declared(service: Service) -> dict[str, File]:
+    """Return a service's configuration files, by target; raises `EngineError` for one that is not there."""
+    return {
+        mount.target: File(content, _owner(mount))
+        for mount in service.mounts
+        if mount.kind == "config"
+        for content in [_declared(mount)]
+    }
+
+
+def held(inspected: Body) -> dict[str, File]:
+    """Return what a container sees of copies, by target; nothing where it sees files themselves."""
+    return {target: _file(path) for target, path in seen(inspected).items()}
 
 
 def loaded(inspected: Body) -> dict[str, str]:
@@ -171,6 +224,24 @@ def _write_in_place(path: Path, content: bytes) -> None:
     with path.open("r+b") as file:
         file.write(content)
         file.truncate()
+
+
+def _file(path: Path) -> File:
+    content = _content(path)
+    with disk_errors(path):
+        return File(content, path.stat())
+
+
+def _owner(mount: Mount) -> os.stat_result:
+    """Return who may read what a service has as a configuration file."""
+    if mount.content is not None:
+        return _declared_owner(mount)
+    with disk_errors(Path(mount.source)):
+        return Path(mount.source).stat()
+
+
+def _ownership(found: os.stat_result) -> tuple[int, int, int]:
+    return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
 
 
 def _declared_owner(mount: Mount) -> os.stat_result:

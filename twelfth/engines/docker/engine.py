@@ -19,7 +19,7 @@ from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.options import OF_SERVICE
 from twelfth.engines.docker.replica import ADMISSION, COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
-from twelfth.errors import EngineError
+from twelfth.errors import BusyError, EngineError
 from twelfth.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -200,13 +200,25 @@ class Docker(DaemonEngine, ReplicaEngine):
             self.api.start(replica.id)
 
     def remove_replica(self, replica: Replica) -> None:
-        """Stop a container with its grace period and remove it with its anonymous volumes."""
+        """Stop a container with its grace period and remove it with its anonymous volumes.
+
+        Those that went over to it from another are named ones to the daemon; those that go over to the next stay.
+        """
         self.stop_replica(replica)
+        taken: list[Body] = []
         with docker_errors(), gone_is_fine():
+            taken = [each for each in self.api.inspect_container(replica.id)["Mounts"] if mounts.is_anonymous(each)]
             self.api.remove_container(replica.id, v=True, force=True)
+        for each in taken:
+            with contextlib.suppress(EngineError, BusyError), docker_errors(), gone_is_fine():
+                self.api.remove_volume(each["Name"])
         reload.remove_check(self.api, self.stack, replica)
         if not self.replicas(replica.service):  # a run may still be made from one that was removed by a deploy
             shutil.rmtree(configs.home(self.stack, replica.service), ignore_errors=True)
+
+    def clean_up(self) -> None:
+        """Remove the copies of configuration files."""
+        shutil.rmtree(configs.root(self.stack), ignore_errors=True)
 
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None

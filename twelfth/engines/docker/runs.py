@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Stack
+    from twelfth.model.stack import Service, Stack
 
 
 class DockerRuns(Runs):
@@ -55,9 +55,9 @@ class DockerRuns(Runs):
             reaper.leave_behind(self.stack)
 
     def pin(self, replica: Replica) -> None:
-        """Inspect the replica's container, and keep the answer."""
+        """Inspect the replica's container, and keep the answer, and its configuration files as they are now."""
         with docker_errors():
-            self._pinned[replica.id] = self._inspected(replica)
+            self._pinned[replica.id] = self._source(replica)
 
     def detach(self, request: RunRequest) -> None:
         """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
@@ -132,8 +132,7 @@ class DockerRuns(Runs):
         `held` is the pause container whose namespace it joins, an empty string where it has interfaces of its own.
         """
         with docker_errors():
-            worker = self._worker(request.replica)
-            worker = mounts.with_files(worker, self._files(request.replica, worker))
+            worker = self._source(request.replica)
             body = run_container.body(worker, request)
             if held:
                 body = run_container.joined(body, held)
@@ -168,15 +167,28 @@ class DockerRuns(Runs):
             if worker := inspect_container(self.api, replica.id):
                 return worker
             raise NotUpError(f"{replica.name} is gone; repeat the command")
-        service = self.stack.service(replica.service)
+        service = self._declared(replica)
         if image := images.inspect(self.api, replica.image):
-            return run_container.template(self.stack, service, image) if service else {}
+            return run_container.template(self.stack, service, image)
         raise NotUpError(f"release {replica.release} is not built here; see: invoke build")
 
-    def _files(self, replica: Replica, worker: Body) -> dict[str, str]:  # noqa: ARG002 - which has them mounted here
-        """Return where the daemon has the configuration files that are not mounted from there yet, by target."""
-        service = None if replica.id else self.stack.service(replica.service)
-        return configs.of_runs(self.stack, service) if service else {}
+    def _source(self, replica: Replica) -> Body:
+        """Return the worker as runs are made from it: its configuration files are theirs, and change no more."""
+        if replica.id in self._pinned:
+            return self._pinned[replica.id]
+        worker = self._inspected(replica)
+        return mounts.with_files(worker, self._files(replica, worker))
+
+    def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
+        """Return where the daemon has the configuration files of a run, by target."""
+        found = configs.held(worker) if replica.id else configs.declared(self._declared(replica))
+        return configs.for_runs(self.stack, replica.service, found)
+
+    def _declared(self, replica: Replica) -> Service:
+        """Return the service that a replica which does not run would be of."""
+        if service := self.stack.service(replica.service):
+            return service
+        raise NotUpError(f"{replica.service} is not declared any more; see: invoke config")
 
     def _refuse_differences(self, worker: Body, created: str, request: RunRequest, held: str) -> None:
         run = self.api.inspect_container(created)

@@ -141,12 +141,15 @@ class Swarm(DaemonEngine, ServiceEngine):
     def remove_resource(self, resource: Network | Volume) -> None:
         """Remove a network when its tasks have gone, or a volume from every node that can be reached."""
         if not isinstance(resource, Volume):
-            for api in self.nodes.reachable().values():
-                files.remove_placed(api, self.stack.project)
             self._retry(lambda: super(Swarm, self).remove_resource(resource))
             return
         for api in self.nodes.reachable().values():
             self._retry(functools.partial(_remove_volume, api, self.stack.known_as("volume", resource.name)))
+
+    def clean_up(self) -> None:
+        """Remove the files of runs from every node that can be reached."""
+        for api in self.nodes.reachable().values():
+            self._retry(functools.partial(files.remove_placed, api, self.stack.project))
 
     def roll_service(self, service: Service, within: float, say: Say) -> None:
         """Create or update the service, and watch it; where Swarm does not roll a failure back, we do."""
@@ -181,9 +184,11 @@ class Swarm(DaemonEngine, ServiceEngine):
         name = spec.service_name(self.stack, service)
         with docker_errors(), gone_is_fine():
             self.api.remove_service(name)
-        mine = {"label": f"com.docker.swarm.service.name={name}"}
-        while self.api.containers(filters=mine):
-            time.sleep(ASK_EVERY)
+        grace = max(each.stop_grace for each in self.stack.services)
+        mine, deadline = {"label": f"com.docker.swarm.service.name={name}"}, time.monotonic() + grace + GONE_WITHIN
+        with docker_errors():
+            while self.api.containers(filters=mine) and time.monotonic() < deadline:
+                time.sleep(ASK_EVERY)
         files.remove_unused(self.api, self.stack.project)
 
     def logs(

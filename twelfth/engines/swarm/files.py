@@ -86,7 +86,7 @@ def _referred(api: docker.APIClient, reference: Body) -> File:
 
 def remove_unused(api: docker.APIClient, project: str) -> None:
     """Remove the objects that no service has any more: the daemon refuses those that one has."""
-    with contextlib.suppress(EngineError, BusyError):
+    with contextlib.suppress(EngineError, BusyError), docker_errors():
         for each in api.configs(filters={"label": f"{NAMESPACE}={project}"}):
             with contextlib.suppress(EngineError, BusyError), docker_errors():
                 api.remove_config(each["ID"])
@@ -126,7 +126,7 @@ def _volume(project: str) -> str:
 def _has(api: docker.APIClient, container: str, file: File) -> bool:
     with gone_is_fine():
         _, found = api.get_archive(container, f"{PLACE}/{file.name}")
-        return bool(found["size"] == len(file.content))
+        return bool((found["size"], found["mode"] & 0o777) == (len(file.content), file.mode))
     return False
 
 

@@ -19,7 +19,7 @@ from twelfth.engines.docker.run_record import STARTED_WITHIN
 from twelfth.engines.docker.runs import DockerRuns
 from twelfth.engines.swarm import files, spec
 from twelfth.engines.swarm.notes import Notes
-from twelfth.errors import EngineError, IdentityError, NotUpError
+from twelfth.errors import EngineError, TwelfthError
 from twelfth.model.run import Run
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class NodeRuns(DockerRuns):
 
     def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
         """Return where the node has copies of what a task has as configuration objects, or is declared to have."""
-        service = None if replica.id else self.stack.service(replica.service)
-        own = files.declared(service) if service else files.referred(self.manager, worker.get("Configs") or [])
+        referred = worker.get("Configs") or []
+        own = files.referred(self.manager, referred) if replica.id else files.declared(self._declared(replica))
         return files.place(self.api, self.project, worker["Image"], own)
 
 
@@ -158,14 +158,16 @@ class SwarmRuns(Runs):
 
     @contextlib.contextmanager
     def _noted(self, request: RunRequest) -> Iterator[NodeRuns]:
-        """Note where a run goes while it is started there; a note of one that was refused before is removed."""
+        """Note where a run goes while it is started there; a note of one that was never made there is removed."""
         node = self.nodes.chosen(request.node)
         runs = self._of(node)
         self.notes.add(_started(request), node)
         try:
             yield runs
-        except (IdentityError, NotUpError):
-            self.notes.remove(request.id)
+        except TwelfthError:
+            with contextlib.suppress(TwelfthError):  # whoever does not answer may have it
+                if request.id not in runs.identities():
+                    self.notes.remove(request.id)
             raise
 
 
