@@ -245,13 +245,17 @@ def test_messages_name_the_program_that_was_typed(directory: Path) -> None:
     (directory / "tasks.py").write_text(
         TASKS.replace('"hello", name', '__import__("os").environ.get("TWELFTH_PROGRAM")')
     )
-    commands = (("history",), ("run",), ("up", "--nothing"), ("greet",))
+    commands = (("history",), ("run",), ("up", "--nothing"), ("greet",), ("histry",))
     said = [run(directory, *words, module="invoke", TWELFTH_PROGRAM="../inv") for words in commands]
 
     assert "no run is recorded; try: ../inv run -- COMMAND\n" == said[0].stdout
     assert "twelfth: no command; say what to run: ../inv run -- COMMAND ARG…\n" == said[1].stderr
     assert "twelfth: No idea what '--nothing' is; see: ../inv --help up\n" == said[2].stderr
     assert "None\n" == said[3].stdout
+    assert (2, "twelfth: No idea what 'histry' is; did you mean: ../inv history\n") == (
+        said[4].returncode,
+        said[4].stderr,
+    )
 
 
 def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:

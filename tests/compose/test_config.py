@@ -184,6 +184,16 @@ def test_project_is_named_as_compose_names_it(
     assert (expected, expected) == (found.project, found.services[0].image)
 
 
+def test_secret_of_several_lines_comes_whole_from_dotenv(project: Project) -> None:
+    """Such as a key; none of its lines is a variable of its own, and a dollar sign is one."""
+    key = "-----BEGIN\nX=y\n$a-----END"
+    project.write(__env=f"KEY='{key}'\nX=own\n")
+    file = "services: {a: {image: x, environment: [X], secrets: [k]}}\nsecrets: {k: {environment: KEY}}"
+    service = project.read(file).services[0]
+
+    assert ([key], (("X", "own"),)) == ([mount.content for mount in service.mounts], service.environment)
+
+
 def test_unset_variables_are_told_once(project: Project) -> None:
     """Each variable that is used and not set is warned of in Compose's words."""
     project.read("services: {a: {image: 'x$A$A${B}${C:-c}'}}", B="")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from twelfth import engines
+from twelfth.errors import EngineError
 from twelfth.model.snapshot import Replica, Snapshot
-from twelfth.model.stack import Stack
+from twelfth.model.stack import Service, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +48,22 @@ def test_auto_is_where_something_runs_then_where_it_ran(
     monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
 
     assert chosen == engines.choose("auto", Stack("p", Path(), ())).name
+
+
+@pytest.mark.parametrize("name", ["auto", "docker"])
+def test_stack_that_is_nothing_without_containers_is_not_sent_to_local(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which would send it back."""
+    local = engine("local", [])
+    local.runs_here = lambda service: bool(service.local)
+    made = {"local": local, "docker": engine("docker", [], "no daemon answers; start it, or: INVOKE_ENGINE=local")}
+    monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
+
+    with pytest.raises(EngineError) as refused:
+        engines.choose(name, Stack("p", Path(), (Service("app", "app"),)))
+    hint = "start it: no service of p says under x-local how it runs without containers"
+    assert f"no daemon answers; {hint}" == str(refused.value)
 
 
 @pytest.mark.parametrize(("states", "chosen"), [(["running"], "swarm"), ([], "docker")])

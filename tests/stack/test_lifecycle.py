@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,12 @@ import pytest
 from tests.conftest import Recorded, eventually
 from tests.memory_engine import Memory, World
 from twelfth.engines import tcp
-from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError, ServiceError
+from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError, ServiceError
 from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, plan
+from twelfth.stack import executor, lifecycle, plan, status
 from twelfth.stack.stack_file import recall
 
 if TYPE_CHECKING:
@@ -244,7 +245,8 @@ def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
         serving.up()
     run = serving.engine().runs.records()[-1]
     assert ["checking"] == serving.report.details[-1:]
-    assert f"data is ahead (exit code 3, run {run.id}); what served serves on" == str(failed.value)
+    rest = "what served serves on; fix that, then: invoke up"
+    assert f"data is ahead (exit code 3, run {run.id}); {rest}" == str(failed.value)
     assert (before, "failed", "two") == (serving.ids(), run.state, run.release)
     serving.edit("worker", release_command=WORKER.release_command)
     assert [MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"] == serving.up()
@@ -255,7 +257,7 @@ def test_release_command_that_says_nothing_is_told_so(project: Project) -> None:
     project.edit("worker", release_command=("false",))
 
     with pytest.raises(
-        ServiceError, match=r"^it said nothing \(exit code 1, run [0-9a-f]{8}\); what served serves on$"
+        ServiceError, match=r"^it said nothing \(exit code 1, run [0-9a-f]{8}\); what served serves on; fix that, .*"
     ):
         project.up()
     assert ["redis-1"] == list(project.ids())
@@ -311,6 +313,52 @@ def test_replica_that_was_never_admitted_and_is_not_wanted_any_more_goes(serving
     serving.edit("worker", image="app:one")
 
     assert ["remove worker-2: it was never admitted"] == serving.plan()
+
+
+def test_deploy_that_was_not_finished_is_told_by_status(serving: Project) -> None:
+    """Everything serves, of two releases: so runs are refused, and both say what to type."""
+    serving.edit("worker", image="app:two")
+    serving.world.failures["remove worker-1"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        serving.up()
+    found = status.status(serving.engine())
+
+    assert (False, "worker serves releases one and two; finish the deploy: invoke up") == (found.ready, found.why)
+    with pytest.raises(IdentityError, match=r"; choose: --release ID, or finish the deploy: invoke up$"):
+        choose_source(serving.engine())
+    serving.world.failures.clear()
+    serving.up()
+    assert status.status(serving.engine()).ready
+
+
+def test_old_one_that_is_put_back_is_told(serving: Project) -> None:
+    """There can be only one, and the new one does not get ready."""
+    serving.edit("redis", command=("redis-server", "--broken"))
+    serving.world.healths["redis-2"] = Health(is_ready=False, output="bad option")
+
+    with pytest.raises(EngineError) as failed:
+        serving.up(within=0.1)
+    said = "redis-2 is not ready after 0.1 s (bad option); redis-1 is put back; fix that, then: invoke up"
+    assert said == str(failed.value)
+
+
+def test_replica_that_takes_its_time_to_end_is_told(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is to wonder what `up` or `down` waits for; one that ends soon is not worth a word."""
+    monkeypatch.setattr(executor, "SLOW_SECONDS", 0.01)
+    monkeypatch.setattr(Memory, "remove_replica", slowly(Memory.remove_replica))
+    lifecycle.down(serving.engine(), serving.report)
+
+    assert "worker-1 has 1 s to end; then it is killed" in serving.report.details
+
+
+def slowly(body: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that takes a while."""
+
+    def slow(*arguments: object) -> None:
+        time.sleep(0.1)
+        body(*arguments)
+
+    return slow
 
 
 def test_release_that_does_not_get_ready_is_removed_and_what_served_serves_on(serving: Project) -> None:

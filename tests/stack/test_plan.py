@@ -284,6 +284,8 @@ def test_release_command_does_not_run_for_more_of_what_serves() -> None:
 def test_release_command_runs_before_anything_of_a_new_configuration() -> None:
     """Another address or password of Redis is tried before what serves is touched; another limit is not."""
     stack, recipes = released(**{"environment.A": "2"})
+    _, filed = released(**{"config./etc/a": "2"})
+    assert "run migrate 'a b': before the first worker with its configuration" == steps(CONVERGED, stack, filed)[0]
     _, limited = released(**{"limits.memory": "1"})
 
     assert [
@@ -316,6 +318,18 @@ def test_change_of_what_is_ill_comes_before_the_release_command_that_needs_it() 
         [str(step) for step in plan.up(stack, found, recipes, unready={"worker": "no Redis"})]
         for found in (ill, CONVERGED)
     ]
+
+
+def test_network_of_what_a_release_command_needs_is_made_again_before() -> None:
+    """What is made on the old one would have the name of what still stands there, and keep the network busy."""
+    stack, recipes = released(image="new image")
+    stack = replace(stack, networks=(Network("front"), Network("back")))
+    found = replace(CONVERGED, replicas=CONVERGED.replicas[1:])  # no redis
+    steps_ = steps(found, stack, recipes)
+
+    order = ["remove network back", "create network back", "create redis-1", "run migrate", "create worker-1"]
+    places = [next(place for place, step in enumerate(steps_) if step.startswith(words)) for words in order]
+    assert sorted(places) == places
 
 
 @pytest.mark.parametrize(("service", "dependants"), [("redis", ("back",)), ("worker", ("front",)), ("web", ())])

@@ -18,7 +18,7 @@ from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, plan, releases
-from twelfth.stack.deploy_record import note_build, note_scale, read_deploys, scaled_as_before
+from twelfth.stack.deploy_record import forget_deploys, note_build, note_scale, read_deploys, scaled_as_before
 from twelfth.stack.lock import hold_lock, holder
 from twelfth.stack.status import status
 
@@ -269,6 +269,17 @@ def test_what_is_noted_at_once_is_all_kept(tmp_path: Path) -> None:
         list(pool.map(lambda name: note_build(stack, name), names))
 
     assert names == set(read_deploys(stack).built)
+
+
+def test_what_was_built_is_known_after_the_stack_has_gone(project: Project) -> None:
+    """Else nobody could `prune` its images; all else is forgotten."""
+    stack = project.engine().stack
+    project.scale(2)
+    note_build(stack, "r1")
+    forget_deploys(stack)
+    found = read_deploys(stack)
+
+    assert ({"r1"}, (), {}) == ({*found.built} & {"r1"}, found.deployed, found.scale)
 
 
 def test_status_says_who_is_at_work(project: Project) -> None:

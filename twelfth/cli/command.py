@@ -6,9 +6,11 @@ are one line and an exit code (`invoke.exceptions.Exit` is the only exception th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from invoke.tasks import Task, task
 from twelfth.errors import MisuseError, TwelfthError, as_typed, program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from invoke.parser.argument import Argument
     from invoke.parser.context import ParserContext
@@ -134,6 +136,17 @@ class _TerminatedError(KeyboardInterrupt):
     """SIGTERM came: as with Ctrl-C, what is half done is put back on the way out."""
 
 
+@contextlib.contextmanager
+def ended_by_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end what has nothing else to end it, such as a log that is followed, without a word."""
+    try:
+        yield
+    except _TerminatedError:
+        raise
+    except KeyboardInterrupt:
+        raise Exit(code=INTERRUPTED) from None
+
+
 def _terminate(*_: object) -> None:
     raise _TerminatedError
 
@@ -209,12 +222,22 @@ def _is_required(argument: Argument) -> bool:
     return not getattr(argument, "may_be_missing", False)
 
 
+def _meant(message: str, names: Iterable[str]) -> str:
+    """Return the command that is most like one that is not known; an empty string where none is."""
+    import difflib
+
+    unknown = re.fullmatch("No idea what '(.*)' is!", message)
+    return next(iter(difflib.get_close_matches(unknown[1], list(names), 1)), "") if unknown else ""
+
+
 def _refuse(parser: ParseMachine, message: str) -> None:
     """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
     name = parser.context.name if parser.context else None
     hint = f"see: invoke --help {name}" if name else "see: invoke --list"
     if name in TAKING_WORDS and message.startswith("No idea what"):
         hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
+    elif meant := _meant(message, parser.contexts):
+        hint = f"did you mean: invoke {meant}"
     line = f"{message.rstrip('!.')}; {hint}"
     if "--complete" in sys.argv:
         raise ParseError(line, parser.context)  # which Invoke takes for a command line that is not whole yet

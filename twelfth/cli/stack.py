@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, number, warn
+from twelfth.cli.command import command, ended_by_ctrl_c, number, warn
 from twelfth.cli.progress import with_progress
 from twelfth.cli.target import Target
 
@@ -140,14 +140,16 @@ def logs(
         "since": moment(since, datetime.now(UTC)) if since else None,
     }
     if run:
-        write_output(Target(c).engine.runs, run, follow=follow, **begin)
+        with ended_by_ctrl_c():
+            write_output(Target(c).engine.runs, run, follow=follow, **begin)
         return
     engine = Target(c).engine_as_found
     replicas = replicas_of(engine.stack, require_up(engine), service or "")
     printed = {one.name: engine.logs(one, follow=follow, **begin) for one in replicas}
-    for line in lines(printed, follow=follow, say=warn):
-        sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
+    with ended_by_ctrl_c():
+        for line in lines(printed, follow=follow, say=warn):
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
 
 
 @command(has_plan=False)

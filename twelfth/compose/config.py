@@ -24,7 +24,7 @@ from twelfth.compose.errors import NAMES, explain
 from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from subprocess import CompletedProcess
 
     Warn = Callable[[str], None]
@@ -81,7 +81,7 @@ def read(
         if not any(each in warning for each in FOR_SWARM):
             warn(warning)
     model = _parsed(answer.stdout)
-    _fill_from_environment(model, program, directory, environment)
+    _fill_from_environment(model, program, paths[0].parent if paths else directory, environment)
     return Config(model, paths)
 
 
@@ -104,17 +104,22 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def _run(
-    program: str, directory: Path, environment: Mapping[str, str], *commands: tuple[str, ...]
+    program: str, directory: Path, environment: Mapping[str, str], *commands: tuple[str, ...], file: str = ""
 ) -> list[CompletedProcess[str]]:
-    """Return what a program answers to each of some commands, all at once; nothing where it cannot be started."""
-    where: list[str] = []
-    if "%" in str(directory):  # Compose takes the name of its working directory for a URL, of which that is no part
+    """Return what a program answers to each of some commands, all at once; nothing where it cannot be started.
+
+    `file` is the text of a Compose file that is read in place of those that are there.
+    """
+    where = ["--file", "-", "--project-directory", str(directory)] if file else []
+    if not file and "%" in str(
+        directory
+    ):  # Compose takes the name of its working directory for a URL, of which that is no part
         where, directory = ["--project-directory", str(directory)], Path(directory.anchor)
     options: dict[str, Any] = {"cwd": directory, "env": dict(environment), "encoding": "utf-8", "errors": "replace"}
 
     def ask(words: tuple[str, ...]) -> CompletedProcess[str]:
         command = [program, *where, *words]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, **options)
+        return subprocess.run(command, input=file, capture_output=True, check=False, **options)
 
     with ThreadPoolExecutor() as pool, suppress(OSError):
         answers = pool.map(ask, commands)
@@ -167,17 +172,15 @@ def _with_dotenv(program: str, directory: Path, environment: Mapping[str, str]) 
     texts = _texts(directory / name for name in names).values()
     if "COMPOSE_FILE" in environment or not any("COMPOSE_FILE" in text for text in texts):
         return environment
-    found = _environment_of(program, directory, environment)
-    return {**environment, **{name: found[name] for name in _NAMING_FILES & found.keys()}}
+    found = _variables(program, directory, environment, ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR"))
+    return {**environment, **{name: value for name, value in found.items() if value}}
 
 
-_NAMING_FILES = {"COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR"}
-
-
-def _environment_of(program: str, directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that Compose knows, those of `.env` too."""
-    [answer] = _run(program, directory, environment, ("config", "--environment"))
-    return dict(re.findall(r"(?m)^(\w+)=(.*)$", answer.stdout))
+def _variables(program: str, directory: Path, environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """Return variables as Compose knows them, those of `.env` too, "" where they are not set."""
+    file = "name: x\nservices: {}\nx-values: {" + ", ".join(f'"{name}": "${{{name}-}}"' for name in names) + "}\n"
+    [answer] = _run(program, directory, environment, ("config",), file=file)
+    return dict(_parsed(answer.stdout)["x-values"]) if answer.stdout else {}
 
 
 def _fill_from_environment(
@@ -186,8 +189,8 @@ def _fill_from_environment(
     """Give configs and secrets that are variables their values as content; Compose knows those of `.env`."""
     declared = [*(model.get("configs") or {}).values(), *(model.get("secrets") or {}).values()]
     wanted = [each for each in declared if "environment" in each]
-    if any(each["environment"] not in environment for each in wanted):
-        environment = {**_environment_of(program, directory, environment), **environment}
+    if absent := {each["environment"] for each in wanted} - environment.keys():
+        environment = {**environment, **_variables(program, directory, environment, sorted(absent))}
     for each in wanted:
         each["content"] = environment.get(each.pop("environment"), "")
 

@@ -398,7 +398,10 @@ _MOUNT: Table = {
     "tmpfs": nested(dict.fromkeys(("size", "mode"), as_is)),
     "consistency": None,
 }
-_FILE: Table = dict.fromkeys(("source", "target", "uid", "gid", "mode"), as_is)
+_FILE: Table = {
+    **dict.fromkeys(("source", "target", "mode"), as_is),
+    **dict.fromkeys(("uid", "gid"), matching("[0-9]+", "write a number, such as 1000")),
+}
 _ENDPOINT: Table = {
     **dict.fromkeys(("aliases", "ipv4_address", "ipv6_address", "link_local_ips", "mac_address", "driver_opts"), as_is),
     **dict.fromkeys(("priority", "gw_priority"), as_is),

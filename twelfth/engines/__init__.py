@@ -36,8 +36,19 @@ def choose(name: str, stack: Stack) -> Engine:
         return _where_it_is_up(stack)
     engine = _make(name, stack)
     if why := engine.why_unavailable():
-        raise EngineError(why)
+        raise EngineError(why if _could_be_local(stack) else _with_containers_only(why, stack))
     return engine
+
+
+def _could_be_local(stack: Stack) -> bool:
+    """Return whether anything of a stack runs without containers, as far as its services are known."""
+    return not stack.services or any(map(_make("local", stack).runs_here, stack.services))
+
+
+def _with_containers_only(why: str, stack: Stack) -> str:
+    """Return why there is no daemon, and what to do for a stack that is nothing without."""
+    hint = f"start it: no service of {stack.project} says under x-local how it runs without containers"
+    return f"{why.partition(';')[0]}; {hint}"
 
 
 def _where_it_is_up(stack: Stack) -> Engine:
@@ -46,9 +57,8 @@ def _where_it_is_up(stack: Stack) -> Engine:
     if _is_up(left):
         return local
     if why := docker.why_unavailable():
-        if stack.services and not left and not any(map(local.runs_here, stack.services)):
-            hint = f"start it: no service of {stack.project} says under x-local how it runs without containers"
-            raise EngineError(f"{why.partition(';')[0]}; {hint}")
+        if not left and not _could_be_local(stack):
+            raise EngineError(_with_containers_only(why, stack))
         return local
     swarm = _make("swarm", stack)
     if not swarm.why_unavailable() and _is_up(swarm.observe().replicas):

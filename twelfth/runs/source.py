@@ -30,7 +30,9 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
         raise NoWorkerError(f"no {service} is running to make the run from; try: invoke up")
     if len({each.release or each.image for each in running}) > 1:
         names = ", ".join(f"{each.name} is {each.version}" for each in running)
-        raise IdentityError(f"the workers disagree about the release: {names}; choose: --release ID")
+        raise IdentityError(
+            f"the workers disagree about the release: {names}; finish the deploy: invoke up; or: --release ID"
+        )
     _refuse_differences(running)
     return running[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
@@ -45,7 +46,7 @@ from twelfth.stack.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from twelfth.engines.contract import Engine, ReplicaEngine
     from twelfth.model.stack import Service
@@ -60,6 +61,13 @@ class Report(Protocol):
 
     def detail(self, line: str) -> None:
         """Take what the step that is going on has to tell."""
+
+
+RESTARTING = "restarting"
+"""The state of a container that has ended and is about to be started again, as its restart policy has it."""
+
+SLOW_SECONDS = 2.0
+"""How long a replica may take to end before somebody who waits is told why."""
 
 
 def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float = READY_WITHIN) -> bool:
@@ -132,7 +140,8 @@ class _Executor:
         code, said = run_with_report(self.engine, wanted, self.report.detail)
         if code:
             why = printable(said) or "it said nothing"
-            raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on")
+            then = "" if "invoke up" in why else "; fix that, then: invoke up"
+            raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on{then}")
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,21 @@ class _ReplicaExecutor:
                 self.engine.reload_replica(service, replica)
                 wait_until_ready(self.engine, replica, self.within)
             case RemoveReplica(replica):
-                self.engine.remove_replica(replica)
+                with self.told_if_slow(replica):
+                    self.engine.remove_replica(replica)
+
+    @contextlib.contextmanager
+    def told_if_slow(self, replica: Replica) -> Iterator[None]:
+        """Tell how long a replica may take to end, where it does not do so soon."""
+        service = self.engine.stack.service(replica.service)
+        what = f"{replica.name} has {service.stop_grace:g} s to end; then it is killed" if service else "it ends slowly"
+        timer = threading.Timer(SLOW_SECONDS, self.report.detail, [what])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def wait_for_health(self, service: Service) -> None:
         """Return when what a service wants to be healthy is; raises `EngineError` where that takes too long."""
@@ -178,7 +201,11 @@ class _ReplicaExecutor:
 
     def complete(self, service: Service, number: int) -> None:
         """Return when a replica has ended well; raises `EngineError` with its last words where it has not."""
-        while (replica := self.numbered(service, number)).is_running:
+        told = 0
+        while (replica := self.numbered(service, number)).is_running or replica.state == RESTARTING:
+            if replica.restarts > told:
+                told = replica.restarts
+                self.report.detail(f"{replica.name} ended and is started again, {told}")
             time.sleep(ASK_EVERY)
         if replica.has_completed:
             return
@@ -189,8 +216,11 @@ class _ReplicaExecutor:
         then = "others wait for its end; fix that, then: invoke up"
         raise EngineError(f"{replica.name} is {replica.state}{why}; {then}")
 
-    def admit(self, service: Service, number: int) -> None:
-        """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown."""
+    def admit(self, service: Service, number: int, old: Replica | None = None) -> None:
+        """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown.
+
+        `old` is the one in whose place it is, and which is put back then.
+        """
         replica = self.numbered(service, number)
         try:
             if not wait_until_ready(self.engine, replica, self.within).command:
@@ -201,7 +231,8 @@ class _ReplicaExecutor:
                     self.report.detail(line)
             self.engine.remove_replica(replica)
             serves = any(each.serves for each in self.engine.replicas(service.name))
-            rest = "what served serves on" if serves else "it was removed"
+            put_back = f"{old.name} is put back" if old and old.is_running else "it was removed"
+            rest = "what served serves on" if serves else put_back
             raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
         self.engine.admit_replica(replica)
         if any(each.serves for each in self.engine.replicas(service.name) if each.number != number):
@@ -216,9 +247,10 @@ class _ReplicaExecutor:
     def replace(self, service: Service, number: int, old: Replica) -> None:
         """Replace a replica in its place; whatever goes wrong, the old one is put back."""
         try:
-            self.engine.stop_replica(old)
+            with self.told_if_slow(old):
+                self.engine.stop_replica(old)
             self.engine.create_replica(service, number, old)
-            self.admit(service, number)
+            self.admit(service, number, old)
         except BaseException:
             for replica in self.engine.replicas(service.name):
                 if replica.number == number:

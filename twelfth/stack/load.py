@@ -29,7 +29,7 @@ def load_stack(
     Tells `warn` of each variable that is used and not set. Raises `MisuseError` where a file is missing or wrong.
     """
     if release and not re.fullmatch("[0-9a-f]{12}", release):
-        raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke status")
+        raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke releases")
     found = config.read(directory, environment, warn)
     stack = services.stack(found.model, found.files)
     return with_release(stack, release) if release else stack
@@ -59,7 +59,7 @@ def require_release(engine: Engine, release: str) -> None:
     if missing := [each.image for each in engine.stack.services if each.build and each.image not in images]:
         names = ", ".join(missing)
         raise MisuseError(
-            f"--release {release}: there is no {names} here; see: invoke status, or make one: invoke build"
+            f"--release {release}: there is no {names} here; see: invoke releases, or make one: invoke build"
         )
 
 

@@ -49,8 +49,9 @@ def up(
 
     `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
     engine. `unready` is, by service, why what serves cannot serve. A release command comes before anything that serves
-    is touched, so that one that fails has changed nothing; then each service after what it depends on. With `whole`
-    the engine rolls a service by itself.
+    is touched, so that one that fails has changed nothing; but what it needs and what is ill is cured before, and a
+    network that this needs is made again. Then comes each service after what it depends on. With `whole` the engine
+    rolls a service by itself.
     """
     wanted = [service for service in stack.services if service.name in recipes]
     recreated = {network.name for network in found.networks if _differs(network, stack.networks)}
@@ -67,13 +68,17 @@ def up(
         if (command := _release_command(one, found, recipes[one.name], rolls[one.name], unready.get(one.name)))
     ]
     needed = _needed(stack, found, [command.service for command in commands])
+    recreate = tuple(_recreate_networks(stack, found, recreated, whole=whole))
+    before = [step for name in needed for step in rolls.pop(name, ())]
+    is_blocked = any(recreated.intersection(one.networks) for one in wanted if one.name in needed)
     return (
         *_images(wanted, found),
         *_create_missing(stack, found),
-        *(step for name in needed for step in rolls.pop(name, ())),
+        *(recreate if is_blocked else ()),
+        *before,
         *commands,
         *_remove_unwanted(wanted, found, whole=whole),
-        *_recreate_networks(stack, found, recreated, whole=whole),
+        *(() if is_blocked else recreate),
         *(step for steps in rolls.values() for step in steps),
     )
 
@@ -219,11 +224,15 @@ def _release_command(
     return RunReleaseCommand(service, f"what serves is not ready ({why})") if why else None
 
 
+CONFIGURATION = ("environment.", "config.")
+"""Beginnings of what of a recipe a release command may go by: variables and configuration files."""
+
+
 def _new(replicas: Iterable[Replica], recipe: Recipe) -> str:
     """Return what of the recipe no replica that serves has, in words: its release, or its configuration, or nothing."""
     changes = [differences(recipe, each.recipe) for each in replicas if each.serves]
     of_release = [names for names in changes if "image" not in names]
     if not of_release:
         return "of its release"
-    configured = [names for names in of_release if not any(name.startswith("environment.") for name in names)]
+    configured = [names for names in of_release if not any(name.startswith(CONFIGURATION) for name in names)]
     return "" if configured else "with its configuration"

@@ -68,7 +68,20 @@ def status(engine: Engine) -> Status:
     snapshot, healths = replace(snapshot, replicas=tuple(each for each, _ in asked)), [health for _, health in asked]
     here = tuple(filter(engine.runs_here, engine.stack.services))
     found = summary(replace(engine.stack, services=here), engine.name, snapshot, healths)
-    return replace(found, deploy=holder(engine.stack))
+    deploy, half_done = holder(engine.stack), _half_done(snapshot)
+    if found.ready and half_done and not deploy:
+        found = replace(found, ready=False, why=half_done)
+    return replace(found, deploy=deploy)
+
+
+def _half_done(snapshot: Snapshot) -> str:
+    """Return what is left of a deploy that was not finished: a service of which several releases serve."""
+    releases: dict[str, set[str]] = {}
+    for each in snapshot.replicas:
+        if each.serves and each.release:
+            releases.setdefault(each.service, set()).add(each.release)
+    found = (f"{name} serves releases {' and '.join(sorted(each))}" for name, each in releases.items() if len(each) > 1)
+    return next((f"{each}; finish the deploy: invoke up" for each in found), "")
 
 
 def _health(engine: Engine, replica: Replica) -> Health | None:

@@ -46,12 +46,16 @@ class DaemonEngine(Engine):
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a container of the service would be made from: its image's content, its settings, its files."""
-        return self._recipe(service, configs.read(service))
+        return self._recipe(service, self._digests(service))
 
-    def _recipe(self, service: Service, contents: Mapping[str, bytes]) -> Recipe:
+    def _digests(self, service: Service) -> dict[str, str]:
+        """Return what tells one of a service's configuration files from another, by target."""
+        return configs.digests(configs.read(service))
+
+    def _recipe(self, service: Service, digests: Mapping[str, str]) -> Recipe:
         with docker_errors():
             image = images.inspect(self.api, service.image)
-            return recipe.wanted_recipe(self.stack, service, image, configs.digests(contents))
+            return recipe.wanted_recipe(self.stack, service, image, digests)
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build the service's image from its context, or pull it."""

@@ -66,7 +66,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         """Create a container, join it to its networks but those on which others look for it, start it."""
         contents, copies = configs.read(service), configs.copies(self.stack, service.name, number)
         copies.write(service, contents)
-        labels = bodies.labels(self.stack, service, number, self._recipe(service, contents))
+        labels = bodies.labels(self.stack, service, number, self._recipe(service, configs.digests(contents)))
         own = labels | ({COPIES: str(copies.home)} if contents else {})
         body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), own))
         endpoints = bodies.endpoints(self.stack, service, self._links(service))

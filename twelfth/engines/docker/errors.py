@@ -100,11 +100,12 @@ def advice(text: str) -> str:
 HINTS = (
     (("no space left",), "free some (docker system df), then: invoke up"),
     (("already allocated", "address already in use"), "stop what listens there, or publish another, then: invoke up"),
-    (("requires BuildKit", "unknown instruction"), "install docker buildx for BuildKit, then: invoke up"),
+    (("requires BuildKit",), "install docker buildx for BuildKit, then: invoke up"),
+    (("unknown instruction",), "fix that (what only BuildKit knows needs docker buildx), then: invoke up"),
     (("No such image",), "invoke up builds it"),
     (
         ("pull", "registry", "lookup", "dial tcp", "manifest"),
-        "with no registry, name images that are here (docker images); or without any: INVOKE_ENGINE=local invoke up",
+        "with no registry, name images that are here (docker images) where this one is named, then: invoke up",
     ),
 )
 

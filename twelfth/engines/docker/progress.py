@@ -46,7 +46,7 @@ def lines(stream: Iterable[Body], failed: str) -> Iterator[str]:
         line = text.strip()
         if line != shown and (found or "status" in event):
             shown = line
-            yield " ".join(line.split())[:WIDEST]
+            yield one_line(line, WIDEST)
 
 
 def _last_lines(printed: str) -> tuple[str, ...]:

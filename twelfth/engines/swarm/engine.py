@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
 from twelfth.engines.contract import ServiceEngine
-from twelfth.engines.docker import client, configs, health, images, logs
+from twelfth.engines.docker import client, health, images, logs
 from twelfth.engines.docker import snapshot as docker_snapshot
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
@@ -126,6 +126,9 @@ class Swarm(DaemonEngine, ServiceEngine):
         """Return what a task of the service would be made from."""
         return super().recipe(spec.held(service, self.version))
 
+    def _digests(self, service: Service) -> dict[str, str]:
+        return {target: file.digest for target, file in files.declared(service).items()}
+
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build or pull the image, and give it to the registry, from which every node has it by its digest."""
         if images.inspect(self.api, service.image) is None or not registry.named():
@@ -155,10 +158,11 @@ class Swarm(DaemonEngine, ServiceEngine):
         """Create or update the service, and watch it; where Swarm does not roll a failure back, we do."""
         held, own = spec.held(service, self.version), files.declared(service)
         image = registry.reference(self.api, service.image) or service.image
-        digests = configs.digests({target: file.content for target, file in own.items()})
         with docker_errors():
             references = files.references(self.api, self.stack.project, own)
-            wanted = spec.service_spec(self.stack, held, image, references, digests, ingress=self._has_ipvs)
+            wanted = spec.service_spec(
+                self.stack, held, image, references, self._digests(service), ingress=self._has_ipvs
+            )
             found = self._services(service.name)
             if found:
                 self.api.update_service(found[0]["ID"], found[0]["Version"]["Index"], **wanted)

@@ -44,9 +44,9 @@ class File:
     mode: int = 0o444
 
     @property
-    def name(self) -> str:
-        """Return a name that no other content, owner or mode has."""
-        return hashlib.sha256(repr((self.content, self.user, self.group, self.mode)).encode()).hexdigest()[:32]
+    def digest(self) -> str:
+        """Return what no other content, owner or mode has."""
+        return hashlib.sha256(repr((self.content, self.user, self.group, self.mode)).encode()).hexdigest()
 
 
 def declared(service: Service) -> dict[str, File]:
@@ -106,7 +106,7 @@ def place(api: docker.APIClient, project: str, image: str, files: Mapping[str, F
             api.put_archive(through, PLACE, _archive(lacking))
     finally:
         api.remove_container(through, v=True)
-    return {target: f"{home}/{file.name}" for target, file in files.items()}
+    return {target: f"{home}/{file.digest}" for target, file in files.items()}
 
 
 def remove_placed(api: docker.APIClient, project: str) -> None:
@@ -125,7 +125,7 @@ def _volume(project: str) -> str:
 
 def _has(api: docker.APIClient, container: str, file: File) -> bool:
     with gone_is_fine():
-        _, found = api.get_archive(container, f"{PLACE}/{file.name}")
+        _, found = api.get_archive(container, f"{PLACE}/{file.digest}")
         return bool((found["size"], found["mode"] & 0o777) == (len(file.content), file.mode))
     return False
 
@@ -134,7 +134,7 @@ def _archive(files: Iterable[File]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for file in files:
-            entry = tarfile.TarInfo(file.name)
+            entry = tarfile.TarInfo(file.digest)
             entry.size, entry.uid, entry.gid, entry.mode = len(file.content), file.user, file.group, file.mode
             archive.addfile(entry, io.BytesIO(file.content))
     return packed.getvalue()
