@@ -31,7 +31,7 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
     if len({each.release or each.image for each in running}) > 1:
         names = ", ".join(f"{each.name} is {each.version}" for each in running)
         raise IdentityError(
-            f"the workers disagree about the release: {names}; finish the deploy: invoke up; or: --release ID"
+            f"the workers disagree about the release: {names}; choose: --release ID, or finish the deploy: invoke up"
         )
     _refuse_differences(running)
     return running[0]
