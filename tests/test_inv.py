@@ -83,6 +83,11 @@ def test_what_tests_need_is_installed_with_the_first_that_needs_it(clone: Clone,
     assert [] == clone.inv(*words)[2]
 
 
+def test_without_a_word_the_commands_are_listed(clone: Clone) -> None:
+    """And not Invoke's own options."""
+    assert f"{CALLED} --list\n" == clone.inv()[1]
+
+
 def test_what_tests_need_is_added_to_what_is_there(clone: Clone) -> None:
     """It is the same environment, which may be running a stack."""
     clone.inv("up")

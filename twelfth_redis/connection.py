@@ -28,6 +28,9 @@ from twelfth_redis.settings import Settings, read_settings
 PATIENCE_SECONDS = 3.0
 """How long `connect` waits for a Redis that is starting, where only the asking is repeated, and for any connection."""
 
+ANSWER_SECONDS = 10.0
+"""How long the first answer may take: of one that is stopped, or busy with somebody's long command."""
+
 LOADING_SECONDS = 60.0
 """How long it waits for one that answers, but still reads its data."""
 
@@ -46,7 +49,8 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
     started = time.monotonic()
     while True:
         try:
-            client.ping()
+            with deadline(ANSWER_SECONDS):
+                client.ping()
         except redis.RedisError as error:
             patience = LOADING_SECONDS if isinstance(error, redis.BusyLoadingError) else PATIENCE_SECONDS
             if is_lasting(error):

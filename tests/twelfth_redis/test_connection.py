@@ -18,6 +18,7 @@ from service.breaker import CONNECT_SECONDS
 from tests.real_redis import eventually
 from tests.tls import Authority, Terminator, authority
 from tests.twelfth_redis.stores import Store, saved, serving
+from twelfth_redis import connection
 from twelfth_redis.connection import PATIENCE_SECONDS, connect, connect_within, connection_arguments
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.settings import Settings
@@ -165,3 +166,15 @@ def test_tls_options_reach_the_connection() -> None:
     arguments = connection_arguments(settings, connect_seconds=1, reply_seconds=1)
 
     assert arguments["ssl_check_hostname"] is False
+
+
+def test_server_that_is_stopped_is_told_before_a_minute_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes connections, as its kernel does for it, and answers nothing."""
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as stopped:
+        started = time.monotonic()
+        with pytest.raises(RefusedError, match=r"is away \(Timeout reading from .*invoke status` tells more$"):
+            connect({"REDIS_URL": f"redis://127.0.0.1:{stopped.getsockname()[1]}"})
+
+    assert time.monotonic() - started < connection.REPLY_SECONDS / 2

@@ -87,5 +87,5 @@ class Nodes:
 
 def _is_meant(node: Body, wanted: str) -> bool:
     labels = node["Spec"].get("Labels") or {}
-    name, _, value = wanted.partition("=")
-    return node["Description"]["Hostname"] == wanted or labels.get(name, None) == value
+    name, has_value, value = wanted.partition("=")
+    return node["Description"]["Hostname"] == wanted or (name in labels and (not has_value or labels[name] == value))
