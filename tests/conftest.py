@@ -265,6 +265,6 @@ def tell(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 
     def print_figures(text: str) -> None:
         with capfd.disabled():
-            sys.stdout.write(f"{text}\n")
+            sys.stderr.write(f"{text}\n")  # standard output of a process beside others goes nowhere
 
     return print_figures

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from tests.conftest import Project
 
-pytestmark = [pytest.mark.alone, pytest.mark.skipif(not FULL, reason="TWELFTH_SCENARIOS=full measures the peer, too")]
+pytestmark = [
+    pytest.mark.measures,
+    pytest.mark.skipif(not FULL, reason="TWELFTH_SCENARIOS=full measures the peer, too"),
+]
 
 
 def compose(project: Project, *words: str, release: str = "") -> None:

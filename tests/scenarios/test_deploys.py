@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.conftest import Project
     from tests.scenarios.load import Figures
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.measures
 
 RELEASES = 3 if FULL else 2
 

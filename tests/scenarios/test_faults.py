@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.conftest import Project
     from tests.scenarios.load import Hit
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.measures
 
 ROUNDS = 3 if FULL else 1
 PAUSED_SECONDS = 5 if FULL else 2

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Project
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.measures
 
 MOMENTS = {"local": 30, "docker": 30} if FULL else {"local": 6, "docker": 3}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)

@@ -97,7 +97,7 @@ def test_what_comes_during_a_batch_is_the_next() -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/nowhere"])
-@pytest.mark.alone
+@pytest.mark.measures
 def test_a_redis_that_stalls_holds_only_hits(serve: Callable[..., Process], path: str) -> None:
     """Hits wait for Redis, more than there are threads; everything else is answered meanwhile."""
     with ScriptedRedis(delay=2) as scripted:

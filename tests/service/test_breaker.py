@@ -39,7 +39,7 @@ def test_a_hit_whose_reply_is_late_is_not_sent_again() -> None:
         assert 1 == scripted.incremented
 
 
-@pytest.mark.alone
+@pytest.mark.measures
 def test_a_burst_at_a_black_hole_is_answered_in_time(serve: Callable[..., Process]) -> None:
     """Five requests for every thread: each has its 503 within the promise, the ones that queued too."""
     with black_hole() as port:
@@ -52,7 +52,7 @@ def test_a_burst_at_a_black_hole_is_answered_in_time(serve: Callable[..., Proces
     assert took < PROMISE_SECONDS
 
 
-@pytest.mark.alone
+@pytest.mark.measures
 def test_a_burst_at_a_silent_redis_is_answered_in_time(serve: Callable[..., Process], real_redis: RealRedis) -> None:
     """A server that accepts and says nothing, in the middle of the traffic, is as much away."""
     process = serve(real_redis.environment)
@@ -67,7 +67,7 @@ def test_a_burst_at_a_silent_redis_is_answered_in_time(serve: Callable[..., Proc
 
 
 @pytest.mark.parametrize(("pause", "drips"), [(0.45, ""), (0.3, "drips")])
-@pytest.mark.alone
+@pytest.mark.measures
 def test_a_redis_that_is_slow_at_every_step_is_given_up_in_time(
     serve: Callable[..., Process], pause: float, drips: str
 ) -> None:

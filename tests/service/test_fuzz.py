@@ -308,7 +308,7 @@ def meanwhile(work: Callable[[], None], enough: threading.Event) -> Iterator[Non
     thread.join()
 
 
-@pytest.mark.alone
+@pytest.mark.measures
 def test_nothing_breaks_and_nobody_waits(serve: Callable[..., Process], real_redis: RealRedis) -> None:
     """No 5xx but 503, no complaint in the log, no number twice or lost, memory flat; visitors and the slow served."""
     process, complaints = serve(real_redis.environment), list[object]()

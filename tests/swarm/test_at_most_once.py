@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.swarm.conftest import OnSwarm
 
 pytestmark = [
-    pytest.mark.alone,
+    pytest.mark.measures,
     pytest.mark.skipif(not FULL, reason="TWELFTH_SCENARIOS=full has three managers change and start again"),
 ]
 

@@ -16,7 +16,7 @@ from tests.swarm.conftest import OnSwarm, on_swarm, place_door
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.measures
 
 HITS = 20_000 if FULL else 2_000
 
