@@ -48,7 +48,7 @@ services:
     init: true
     ports: ["127.0.0.1:${PORT}:8000"]
     volumes: ["./:/code:ro"]
-    secrets: [password]
+    secrets: [{source: password, mode: 0400}]
     configs: [{source: note, target: /etc/note}]
     x-release: [cat, /etc/note, /run/secrets/password]
     labels: {owner: somebody}
@@ -195,7 +195,9 @@ def test_run_is_the_twin_of_such_a_container(stack: Stack) -> None:
     """It sees the same directories and secrets, and differs in nothing."""
     script = "cat /run/secrets/password /code/page"
 
-    assert "web: source mounted: " in stack.twelfth("--dry", "up").stderr
+    told = stack.twelfth("--dry", "up").stderr
+    assert "web: source mounted: " in told
+    assert "web: /run/secrets/password has its file's owner and mode; " in told
     assert "hidden" in stack.printed("run", "--", "sh", "-c", script)
     assert ["- python -m http.server", "+ true"] == stack.printed("--dry", "run", "--", "true").splitlines()[2:]
     assert "(source mounted)" in stack.printed("history")

@@ -41,11 +41,8 @@ def up(
     within = seconds_to_get_ready(ready_within)
     wishes = lifecycle.Wishes(within, wait_for_runs, accepts_weaker=accept_weaker, scaled=scaled)
     engine = Target(c, release).engine_to_deploy(scale)
-    for service in engine.stack.services if engine.mounts_directories else ():
-        for mount in service.mounted_source:
-            warn(
-                f"{service.name}: source mounted: what is in {mount.source} runs at {mount.target}, not only a release"
-            )
+    for notice in engine.notices():
+        warn(notice)
     if c.config.run.dry:
         print_plan(lifecycle.plan_up(engine))
     elif address := with_progress(lambda report: lifecycle.up(engine, report, wishes)):

@@ -94,6 +94,15 @@ class Engine(ABC):
     def refuse_stack(self) -> None:  # noqa: B027 - by default an engine can have any
         """Raise `MisuseError` where the stack, as it is declared, cannot be on this engine as it is now."""
 
+    def notices(self) -> list[str]:
+        """Return what of the stack holds otherwise than it may look, for whoever deploys it to know."""
+        mounted = [(service, mount) for service in self.stack.services for mount in service.mounted_source]
+        return [
+            f"{service.name}: source mounted: what is in {mount.source} runs at {mount.target}, not only a release"
+            for service, mount in mounted
+            if self.mounts_directories
+        ]
+
     def losses(self) -> tuple[str, ...]:
         """Return what of the protection that the stack declares this engine cannot hold, in words."""
         return ()

@@ -535,7 +535,7 @@ def test_no_hit_is_lost_while_counters_are_rewritten(server: DurableRedis, monke
     visitor = threading.Thread(target=visit)
     visitor.start()
     keys = 0
-    for number in range(100):
+    for number in range(1000):
         keys += applying(server, moving(each, "count:*"))
         if number >= 4 and calls > keys / 10:  # they met; a busy machine may take more rounds
             break

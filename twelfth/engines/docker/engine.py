@@ -46,6 +46,15 @@ class Docker(DaemonEngine, ReplicaEngine):
         """Raise `MisuseError` where something that is somebody else's is not here."""
         self.refuse_absent()
 
+    def notices(self) -> list[str]:
+        """Return also which files have an owner and a mode of their own, whatever is declared: as Compose has it."""
+        files = [(service, mount) for service in self.stack.services for mount in service.mounts if mount.options]
+        return super().notices() + [
+            f"{service.name}: {mount.target} has its file's owner and mode; uid, gid and mode count on a Swarm"
+            for service, mount in files
+            if mount.kind == "config" and mount.content is None
+        ]
+
     def observe(self) -> Snapshot:
         """Return the project's containers, networks and volumes, and which images are here."""
         with docker_errors():
