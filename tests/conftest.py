@@ -235,8 +235,12 @@ def serving(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made.end()
 
 
-def make_project(engine_name: str, directory: Path) -> Project:
-    """Return a copy of the project in `directory`, ready to be brought up."""
+def make_project(engine_name: str, directory: Path, asked_every: str = "1m") -> Project:
+    """Return a copy of the project in `directory`, ready to be brought up.
+
+    `asked_every` is the interval at which the daemon asks its healthchecks by itself: twelfth asks at its own pace, and
+    the daemon's asking, every five seconds in all the stacks of the tests, took an eighth of the machine.
+    """
     for name in COPIED:
         source = ROOT / name
         if name == "twelfth":  # as compiled: Invoke has each command compile what it finds without
@@ -246,6 +250,8 @@ def make_project(engine_name: str, directory: Path) -> Project:
             shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, directory / name)
+    file = directory / "docker-compose.yml"
+    file.write_text(file.read_text("utf-8").replace("interval: 5s", f"interval: {asked_every}"), "utf-8")
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # some tests move the names of images
         (directory / "service" / "beside.py").write_text(f'"""Makes this release one of {worker} alone."""\n', "utf-8")
     name = f"t{secrets.token_hex(4)}"

@@ -27,7 +27,7 @@ def docker_project(tmp_path: Path) -> Iterator[Project]:
     """Return a project on the engine that Compose has too."""
     require("docker")
     require_program(DOCKER_COMPOSE)
-    project = make_project("docker", tmp_path)
+    project = make_project("docker", tmp_path, "5s")  # which Compose waits for
     yield project
     compose(project, "down", "--volumes", "--remove-orphans")
     project.end()
@@ -38,7 +38,7 @@ def docker_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project
     """Return such a project that is up, for the tests that leave it so."""
     require("docker")
     require_program(DOCKER_COMPOSE)
-    project = make_project("docker", tmp_path_factory.mktemp("serving"))
+    project = make_project("docker", tmp_path_factory.mktemp("serving"), "5s")
     project.up()
     yield project
     project.end()

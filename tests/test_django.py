@@ -48,8 +48,9 @@ class Site(OtherProject):
             return str(answer.read().decode())
 
     def shell(self, code: str) -> str:
-        """Return what Django's shell prints, in a run."""
-        return self.printed("run", "--", "python", "manage.py", "shell", "--verbosity", "0", stdin=code).strip()
+        """Return what Django's shell prints, in a run; its standard input it reads only where that is there at once."""
+        words = ("python", "manage.py", "shell", "--verbosity", "0", "--command", code)
+        return self.printed("run", "--", *words).strip()
 
 
 @pytest.fixture(scope="module")

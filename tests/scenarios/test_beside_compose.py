@@ -40,7 +40,7 @@ def composed(tmp_path: Path) -> Iterator[Project]:
     """Return a stack that Compose made and that serves."""
     require("docker")
     require_program(DOCKER_COMPOSE)
-    project = make_project("docker", tmp_path)
+    project = make_project("docker", tmp_path, "5s")
     compose(project, "up", "-d", release=release(project, 0))
     project.up()  # the release command
     yield project
