@@ -91,9 +91,9 @@ def test(c: Context) -> None:
         _develop(c, shlex.join(["pytest", *words]))
         return
     workers = max(6, os.cpu_count() or 1)  # most of a test's time it waits for containers
-    for mark, processes in (("not measures", workers), ("measures", 2)):
+    for options in (f"-n {workers} -m 'not measures'", "-n 2 -m measures"):
         try:
-            _develop(c, f"pytest -n {processes} --dist loadfile -m '{mark}'")
+            _develop(c, f"pytest --dist loadfile --no-loadscope-reorder {options}")
         except Exit:
             print("what failed is repeated, with nothing beside it", flush=True)
             _develop(c, "pytest --last-failed --last-failed-no-failures none")

@@ -47,6 +47,27 @@ DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
 REQUIRED = os.environ.get("TWELFTH_REQUIRE", "").split(",")
 
 
+LONGEST = (
+    "swarm",
+    "test_contract.py",
+    "test_data.py",
+    "runs",
+    "test_beside_compose.py",
+    "test_replays.py",
+    "test_conformance.py",
+    "test_anybody.py",
+    "test_haproxy.py",
+    "test_django.py",
+    "twelfth_redis",
+)
+"""Folders and files of tests that take longest, by how long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that little waits for it in the end."""
+    items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in item.path.parts), len(LONGEST)))
+
+
 @dataclass
 class Recorded:
     """A report that remembers."""
