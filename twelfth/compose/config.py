@@ -111,9 +111,8 @@ def _run(
     `file` is the text of a Compose file that is read in place of those that are there.
     """
     where = ["--file", "-", "--project-directory", str(directory)] if file else []
-    if not file and "%" in str(
-        directory
-    ):  # Compose takes the name of its working directory for a URL, of which that is no part
+    # Compose takes the name of its working directory for a URL, of which % is no part.
+    if not file and "%" in str(directory):
         where, directory = ["--project-directory", str(directory)], Path(directory.anchor)
     options: dict[str, Any] = {"cwd": directory, "env": dict(environment), "encoding": "utf-8", "errors": "replace"}
 

@@ -171,11 +171,11 @@ class _ReplicaExecutor:
                 self.engine.reload_replica(service, replica)
                 wait_until_ready(self.engine, replica, self.within)
             case RemoveReplica(replica):
-                with self.told_if_slow(replica):
+                with self.warn_if_slow(replica):
                     self.engine.remove_replica(replica)
 
     @contextlib.contextmanager
-    def told_if_slow(self, replica: Replica) -> Iterator[None]:
+    def warn_if_slow(self, replica: Replica) -> Iterator[None]:
         """Tell how long a replica may take to end, where it does not do so soon."""
         service = self.engine.stack.service(replica.service)
         what = f"{replica.name} has {service.stop_grace:g} s to end; then it is killed" if service else "it ends slowly"
@@ -247,7 +247,7 @@ class _ReplicaExecutor:
     def replace(self, service: Service, number: int, old: Replica) -> None:
         """Replace a replica in its place; whatever goes wrong, the old one is put back."""
         try:
-            with self.told_if_slow(old):
+            with self.warn_if_slow(old):
                 self.engine.stop_replica(old)
             self.engine.create_replica(service, number, old)
             self.admit(service, number, old)

@@ -50,7 +50,14 @@ class File:
     """A configuration file: what it holds, and who may read it."""
 
     content: bytes
-    owner: os.stat_result
+    user: int = 0
+    group: int = 0
+    mode: int = 0o444
+
+    @property
+    def digest(self) -> str:
+        """Return what no other content, owner or mode has."""
+        return hashlib.sha256(repr((self.content, self.user, self.group, self.mode)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class Copies:
     def write(self, service: Service, contents: Mapping[str, bytes]) -> None:
         """Write the contents in place, readable for whom the service's files are; raises `EngineError`."""
         mounts = [mount for mount in service.mounts if mount.kind == "config"]
-        self.put({mount.target: File(contents[mount.target], _owner(mount)) for mount in mounts})
+        self.put({mount.target: _readable(mount, contents[mount.target]) for mount in mounts})
 
     def put(self, files: Mapping[str, File]) -> None:
         """Write these files in place; raises `EngineError`."""
@@ -94,7 +101,7 @@ class Copies:
             path = self.path(target)
             with disk_errors(path):
                 _write_in_place(path, file.content)
-                _own_as(file.owner, path)
+                _own_as(file, path)
 
     def take(self, seen: Mapping[str, Path]) -> dict[str, bytes]:
         """Write what another replica sees as its configuration files and return it, by target; raises `EngineError`."""
@@ -131,7 +138,7 @@ def for_runs(stack: Stack, service: str, files: Mapping[str, File]) -> dict[str,
     """
     if not files:
         return {}
-    told = [(target, file.content, *_ownership(file.owner)) for target, file in sorted(files.items())]
+    told = sorted((target, file.digest) for target, file in files.items())
     own = Copies(home(stack, service) / f"runs-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}")
     with disk_errors(own.home):
         make_own_directory(stack.directory / ".twelfth")
@@ -155,12 +162,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 def declared(service: Service) -> dict[str, File]:
     """Return a service's configuration files, by target; raises `EngineError` for one that is not there."""
-    return {
-        mount.target: File(content, _owner(mount))
-        for mount in service.mounts
-        if mount.kind == "config"
-        for content in [_declared(mount)]
-    }
+    return {mount.target: _readable(mount, _declared(mount)) for mount in service.mounts if mount.kind == "config"}
 
 
 def held(inspected: Body) -> dict[str, File]:
@@ -227,32 +229,28 @@ def _write_in_place(path: Path, content: bytes) -> None:
 
 
 def _file(path: Path) -> File:
-    content = _content(path)
+    return _like(path, _content(path))
+
+
+def _readable(mount: Mount, content: bytes) -> File:
+    """Return what a service has as a configuration file, readable for whom its source is where it has one."""
+    return as_declared(mount, content) if mount.content is not None else _like(Path(mount.source), content)
+
+
+def _like(path: Path, content: bytes) -> File:
     with disk_errors(path):
-        return File(content, path.stat())
+        found = path.stat()
+    return File(content, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
-def _owner(mount: Mount) -> os.stat_result:
-    """Return who may read what a service has as a configuration file."""
-    if mount.content is not None:
-        return _declared_owner(mount)
-    with disk_errors(Path(mount.source)):
-        return Path(mount.source).stat()
-
-
-def _ownership(found: os.stat_result) -> tuple[int, int, int]:
-    return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
-
-
-def _declared_owner(mount: Mount) -> os.stat_result:
-    """Return who may read what the Compose file holds itself: what it says, else everybody."""
+def as_declared(mount: Mount, content: bytes) -> File:
+    """Return a configuration file as the Compose file has it: with its owner and mode, else readable for everybody."""
     said = options.values(mount.options)
-    mode, user, group = int(str(said.get("mode", "0444")), 8), int(said.get("uid", 0)), int(said.get("gid", 0))
-    return os.stat_result((mode, 0, 0, 0, user, group, 0, 0, 0, 0))
+    return File(content, int(said.get("uid", 0)), int(said.get("gid", 0)), int(str(said.get("mode", "0444")), base=8))
 
 
-def _own_as(found: os.stat_result, path: Path) -> None:
-    """Let a copy be read by whom its source is, and written by us; only root can give it to somebody else."""
-    path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
+def _own_as(file: File, path: Path) -> None:
+    """Let a copy be read by whom it is to be, and written by us; only root can give it to somebody else."""
+    path.chmod(file.mode | stat.S_IWUSR)
     with contextlib.suppress(PermissionError):
-        os.chown(path, found.st_uid, found.st_gid)
+        os.chown(path, file.user, file.group)

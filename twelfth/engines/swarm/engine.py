@@ -127,7 +127,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         return super().recipe(spec.held(service, self.version))
 
     def _digests(self, service: Service) -> dict[str, str]:
-        return {target: file.digest for target, file in files.declared(service).items()}
+        return files.digests(files.declared(service))
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build or pull the image, and give it to the registry, from which every node has it by its digest."""
@@ -160,9 +160,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         image = registry.reference(self.api, service.image) or service.image
         with docker_errors():
             references = files.references(self.api, self.stack.project, own)
-            wanted = spec.service_spec(
-                self.stack, held, image, references, self._digests(service), ingress=self._has_ipvs
-            )
+            wanted = spec.service_spec(self.stack, held, image, references, files.digests(own), ingress=self._has_ipvs)
             found = self._services(service.name)
             if found:
                 self.api.update_service(found[0]["ID"], found[0]["Version"]["Index"], **wanted)
@@ -188,7 +186,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         name = spec.service_name(self.stack, service)
         with docker_errors(), gone_is_fine():
             self.api.remove_service(name)
-        grace = max(each.stop_grace for each in self.stack.services)
+        grace = max((each.stop_grace for each in self.stack.services), default=0.0)
         mine, deadline = {"label": f"com.docker.swarm.service.name={name}"}, time.monotonic() + grace + GONE_WITHIN
         with docker_errors():
             while self.api.containers(filters=mine) and time.monotonic() < deadline:

@@ -11,10 +11,10 @@ import contextlib
 import hashlib
 import io
 import tarfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import configs, options
+from twelfth.engines.docker import configs
+from twelfth.engines.docker.configs import File
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.swarm.snapshot import NAMESPACE
 from twelfth.errors import BusyError, EngineError
@@ -34,30 +34,16 @@ PLACE = "/files"
 """Where such a container has the volume."""
 
 
-@dataclass(frozen=True)
-class File:
-    """What a container sees of a configuration file: its content, and who may read it."""
-
-    content: bytes
-    user: int = 0
-    group: int = 0
-    mode: int = 0o444
-
-    @property
-    def digest(self) -> str:
-        """Return what no other content, owner or mode has."""
-        return hashlib.sha256(repr((self.content, self.user, self.group, self.mode)).encode()).hexdigest()
-
-
 def declared(service: Service) -> dict[str, File]:
     """Return a service's configuration files, by target; raises `EngineError` for one that is not there."""
     contents = configs.read(service)
-    said = {each.target: options.values(each.options) for each in service.mounts if each.target in contents}
-    return {
-        target: File(content, int(own.get("uid", 0)), int(own.get("gid", 0)), int(str(own.get("mode", "0444")), base=8))
-        for target, content in contents.items()
-        for own in [said[target]]
-    }
+    mounts = [mount for mount in service.mounts if mount.target in contents]
+    return {mount.target: configs.as_declared(mount, contents[mount.target]) for mount in mounts}
+
+
+def digests(files: Mapping[str, File]) -> dict[str, str]:
+    """Return what tells one file from another, by target."""
+    return {target: file.digest for target, file in files.items()}
 
 
 def references(api: docker.APIClient, project: str, files: Mapping[str, File]) -> list[Body]:
