@@ -55,13 +55,7 @@ def up(
     """
     wanted = [service for service in stack.services if service.name in recipes]
     recreated = {network.name for network in found.networks if _differs(network, stack.networks)}
-    rolls: dict[str, tuple[Step, ...]] = {}
-    for one in wanted:
-        replaced = {f"service.{name}": "replaced" for name in one.follows if any(map(_makes, rolls.get(name, ())))}
-        recipe = recipes[one.name] | replaced
-        is_job = one.name in stack.jobs
-        steps = complete(one, found, recipe) if is_job else _roll(one, found, recipe, recreated, whole=whole)
-        rolls[one.name] = tuple(steps)
+    rolls = _rolls(stack, found, recipes, recreated, whole=whole)
     commands = [
         command
         for one in wanted
@@ -69,16 +63,16 @@ def up(
     ]
     needed = _needed(stack, found, [command.service for command in commands])
     recreate = tuple(_recreate_networks(stack, found, recreated, whole=whole))
-    before = [step for name in needed for step in rolls.pop(name, ())]
     is_blocked = any(recreated.intersection(one.networks) for one in wanted if one.name in needed)
+    first, later = (recreate, ()) if is_blocked else ((), recreate)
     return (
         *_images(wanted, found),
         *_create_missing(stack, found),
-        *(recreate if is_blocked else ()),
-        *before,
+        *first,
+        *(step for name in needed for step in rolls.pop(name, ())),
         *commands,
         *_remove_unwanted(wanted, found, whole=whole),
-        *(() if is_blocked else recreate),
+        *later,
         *(step for steps in rolls.values() for step in steps),
     )
 
@@ -144,6 +138,20 @@ def scaled(stack: Stack, name: str, replicas: int) -> Service:
     if replicas > 1 and (why := service.why_single):
         raise MisuseError(f"{name}={replicas}: {name} {why}, so there can be only one; try {name}=1")
     return replace(service, replicas=replicas)
+
+
+def _rolls(
+    stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], recreated: set[str], *, whole: bool
+) -> dict[str, tuple[Step, ...]]:
+    """Return, by service, the steps that make it what is wanted; one that follows another goes where that does."""
+    rolls: dict[str, tuple[Step, ...]] = {}
+    for one in (service for service in stack.services if service.name in recipes):
+        replaced = {f"service.{name}": "replaced" for name in one.follows if any(map(_makes, rolls.get(name, ())))}
+        recipe = recipes[one.name] | replaced
+        is_job = one.name in stack.jobs
+        steps = complete(one, found, recipe) if is_job else _roll(one, found, recipe, recreated, whole=whole)
+        rolls[one.name] = tuple(steps)
+    return rolls
 
 
 def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
