@@ -90,10 +90,11 @@ def note_scale(stack: Stack, service: str, replicas: int) -> None:
 
 def forget_deploys(stack: Stack) -> None:
     """Remove what is kept, as nothing of the stack is left, but for which images are its own: `prune` asks that."""
-    if built := read_deploys(stack).built:
-        _write(stack, Deploys(built=built))
-    else:
-        _path(stack).unlink(missing_ok=True)
+    with _changing(stack) as found:
+        if found.built:
+            _write(stack, Deploys(built=found.built))
+        else:
+            _path(stack).unlink(missing_ok=True)
 
 
 def scaled_as_before(stack: Stack) -> Stack:
