@@ -8,7 +8,8 @@ import redis
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.lock import Owner, hold_lock
 from twelfth_redis.progress import Progress
-from twelfth_redis.schema import history, plan, runner, status
+from twelfth_redis.schema import history, plan, status
+from twelfth_redis.schema.apply import apply, count_touched
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration
 from twelfth_redis.schema.plan import Move
@@ -37,7 +38,7 @@ class Migrator:
         """Write what would be done, and to how many keys as they are now; changes nothing, and needs no lock."""
         moves = plan.moves(self.migrations, self._history(to), to)
         for move in moves:
-            count = runner.count_touched(self.client, move)
+            count = count_touched(self.client, move)
             self.write(f"would {move} ({count:,} {'key' if count == 1 else 'keys'})")
         if not moves:
             self.write("nothing is pending")
@@ -53,7 +54,7 @@ class Migrator:
             past = self._history(to)
             moves = plan.moves(self.migrations, past, to)
             for move in moves:
-                keys = runner.apply(lock, move, self._record(move), progress, now)
+                keys = apply(lock, move, self._record(move), progress)
                 verb, over = "took back" if move.revert else "applied", f" ({keys:,} keys)" if keys else ""
                 self.write(f"{verb} {move.migration.revision}: {move.migration.title}{over}")
             if not moves:

@@ -25,7 +25,7 @@ from twelfth_redis.keys import HISTORY, UNFINISHED
 from twelfth_redis.keys import LOCK as KEY
 from twelfth_redis.lock import Owner, hold_lock
 from twelfth_redis.progress import Progress
-from twelfth_redis.schema import plan, runner
+from twelfth_redis.schema import apply, plan
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Migration, Way
 from twelfth_redis.schema.revisions import required
@@ -451,7 +451,7 @@ def moving(each: Callable[[list[bytes], Redis, Pipeline], None], match: str = "u
 def applying(server: DurableRedis, move: plan.Move) -> int:
     """Do a move here, and return how many keys it went over."""
     with hold_lock(server.client, Owner("migrate")) as lock:
-        return runner.apply(lock, move, Applied("0003"), Progress(lambda _: None), lambda: "now")
+        return apply.apply(lock, move, Applied("0003"), Progress(lambda _: None))
 
 
 def test_a_batch_that_visitors_disturb_is_halved(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,7 +473,7 @@ def test_a_batch_that_visitors_disturb_is_halved(server: DurableRedis, monkeypat
 
 def test_a_key_that_never_rests_is_given_up(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """After many attempts, with a line that says so."""
-    monkeypatch.setattr(runner, "PATIENCE", 20)
+    monkeypatch.setattr(apply, "PATIENCE", 20)
     users(server, 1)
 
     def each(keys: list[bytes], read: Redis, write: Pipeline) -> None:

@@ -1,11 +1,11 @@
-"""Apply migrations: each at once together with its record, or batch by batch where it is about many keys.
+"""Apply one migration: at once together with its record, or batch by batch where it is about many keys.
 
 Every write is a transaction that only the holder of the lock can make (twelfth_redis.lock).
 """
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePath
 from typing import cast
@@ -20,6 +20,7 @@ from twelfth_redis.schema import atomic_script, history
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Each
 from twelfth_redis.schema.plan import Move
+from twelfth_redis.schema.revisions import now
 
 PATIENCE = 1000
 """How often a single key is tried that visitors change all the time."""
@@ -28,13 +29,16 @@ _RESERVED = b"twelfth:"
 """How the keys begin that belong to the lock, the record and the restore, which no migration is given."""
 
 
-def apply(lock: HeldLock, move: Move, record: Applied, progress: Progress, now: Callable[[], str]) -> int:
+def apply(lock: HeldLock, move: Move, record: Applied, progress: Progress) -> int:
     """Make one move and return how many keys it went over, 0 where it was done at once.
 
     Raises redis.RedisError and RefusedError; what a batch has done by then stays, and doing it again is safe.
     """
     with _explained(move):
-        return _in_batches(lock, move, record, progress, now) if move.way.each else _at_once(lock, move, record, now)
+        if each := move.way.each:
+            return _in_batches(lock, move, each, record, progress)
+        _at_once(lock, move, record)
+        return 0
 
 
 @contextlib.contextmanager
@@ -54,7 +58,7 @@ def _explained(move: Move) -> Iterator[None]:
         raise RefusedError(f"could not {move} ({why}{where}); fix it, then: invoke up") from error
 
 
-def _at_once(lock: HeldLock, move: Move, record: Applied, now: Callable[[], str]) -> int:
+def _at_once(lock: HeldLock, move: Move, record: Applied) -> None:
     """Do a move and write its record, as one transaction."""
     step, applied = move.way.step, replace(record, applied=now())
 
@@ -66,16 +70,15 @@ def _at_once(lock: HeldLock, move: Move, record: Applied, now: Callable[[], str]
             return pipe.execute()
 
     atomic_script.refuse_failed(*retry_on_conflict(attempt))
-    return 0
 
 
-def _in_batches(lock: HeldLock, move: Move, record: Applied, progress: Progress, now: Callable[[], str]) -> int:
+def _in_batches(lock: HeldLock, move: Move, each: Each, record: Applied, progress: Progress) -> int:
     with lock.transaction() as pipe:
         pipe.multi()
         history.start(pipe, record)
     done, progress = 0, replace(progress)  # whose clock starts here
     for keys in batches(lock.client, move.way.match, progress.batch):
-        _do(lock, cast("Each", move.way.each), keys)
+        _do(lock, each, keys)
         done += len(keys)
         progress.update(done)
     with lock.transaction() as pipe:
