@@ -83,7 +83,7 @@ def _in_batches(lock: HeldLock, move: Move, each: Each, record: Applied, progres
         progress.update(done)
     with lock.transaction() as pipe:
         pipe.multi()
-        history.write(pipe, replace(record, applied=now()))
+        atomic_script.queue(pipe, replace(record, applied=now()))
     return done
 
 

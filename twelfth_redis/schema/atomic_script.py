@@ -75,8 +75,8 @@ def _words(arguments: Sequence[object]) -> Command:
     return (*str(arguments[0]).split(), *arguments[1:])
 
 
-def queue(pipe: Pipeline, record: Applied, commands: Sequence[Command]) -> None:
-    """Queue commands and the record of what they do, as one script."""
+def queue(pipe: Pipeline, record: Applied, commands: Sequence[Command] = ()) -> None:
+    """Queue commands, if any, and the record of a migration that is finished with them, as one script."""
     flat = [word for words in commands for word in (len(words), *words)]
     head = (HISTORY, UNFINISHED, record.revision, json.dumps(asdict(record)), int(record.down))
     pipe.eval(_SCRIPT, 2, *head, *flat)  # type: ignore[arg-type] # its stub knows no numbers and bytes

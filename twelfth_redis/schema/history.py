@@ -63,15 +63,6 @@ def _text(value: bytes | str) -> str:
     return value if isinstance(value, str) else value.decode()
 
 
-def write(pipeline: Pipeline, record: Applied) -> None:
-    """Queue the record of a migration that was applied, or reverted, and is finished."""
-    pipeline.delete(UNFINISHED)
-    if record.down:
-        pipeline.hdel(HISTORY, record.revision)
-    else:
-        pipeline.hset(HISTORY, record.revision, json.dumps(asdict(record)))
-
-
 def start(pipeline: Pipeline, record: Applied) -> None:
     """Queue the record of a migration that will take many steps."""
     pipeline.set(UNFINISHED, json.dumps(asdict(record)))

@@ -8,7 +8,7 @@ import redis
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.lock import Owner, hold_lock
 from twelfth_redis.progress import Progress
-from twelfth_redis.schema import history, plan, status
+from twelfth_redis.schema import atomic_script, history, plan, status
 from twelfth_redis.schema.apply import apply, count_touched
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration
@@ -71,7 +71,7 @@ class Migrator:
             with lock.transaction() as pipe:
                 pipe.multi()
                 for move in moves:
-                    history.write(pipe, replace(self._record(move), applied=now(), baseline=True))
+                    atomic_script.queue(pipe, replace(self._record(move), applied=now(), baseline=True))
         for move in moves:
             self.write(f"marked {move.migration.revision} as applied: {move.migration.title}")
         if not moves:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import fakeredis
@@ -172,15 +171,3 @@ def test_the_table_is_as_wide_as_it_needs_to_be() -> None:
         "0002      pending  -                          -        -     -         Second",
     ]
     assert [] == table(())
-
-
-def test_what_is_written_is_read() -> None:
-    """A record, and what was begun."""
-    with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
-        with client.pipeline() as pipe:
-            history.write(pipe, FIRST)
-            history.start(pipe, SECOND)
-            pipe.execute()
-
-        assert past(FIRST, unfinished=SECOND) == history.read(client)
-        assert "ann" == json.loads(client.hget(HISTORY, "0001") or b"")["operator"]

@@ -25,8 +25,8 @@ from twelfth_redis.keys import HISTORY, UNFINISHED
 from twelfth_redis.keys import LOCK as KEY
 from twelfth_redis.lock import Owner, hold_lock
 from twelfth_redis.progress import Progress
-from twelfth_redis.schema import apply, plan
-from twelfth_redis.schema.history import Applied
+from twelfth_redis.schema import apply, atomic_script, history, plan
+from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration, Way
 from twelfth_redis.schema.revisions import required
 
@@ -121,6 +121,18 @@ def test_all_is_applied_and_recorded(server: DurableRedis) -> None:
         found[name] for name in ("release", "run", "operator", "baseline", "down")
     )
     assert 0 == server.client.exists(KEY, UNFINISHED)
+
+
+def test_what_is_written_is_read(server: DurableRedis) -> None:
+    """A record, and what was begun."""
+    done, begun = Applied("0001", "First", "sum1", operator="ann"), Applied("0002", "Second", "sum2")
+    with server.client.pipeline() as pipe:
+        atomic_script.queue(pipe, done)
+        history.start(pipe, begun)
+        pipe.execute()
+
+    assert History({"0001": done}, begun) == history.read(server.client)
+    assert "ann" == records(server)["0001"]["operator"]
 
 
 def test_there_and_back(server: DurableRedis) -> None:
