@@ -45,10 +45,10 @@ class History:
 def read(client: redis.Redis) -> History:
     """Return what was done to the data; raises RefusedError where its record is garbled."""
     try:
-        records = client.hgetall(HISTORY)
+        records = sorted(map(_record, client.hvals(HISTORY)), key=lambda record: record.revision)
         unfinished = client.get(UNFINISHED)
-        applied = {_text(revision): _record(record) for revision, record in records.items()}
-        return History(dict(sorted(applied.items())), _record(unfinished) if unfinished is not None else None)
+        applied = {record.revision: record for record in records}
+        return History(applied, _record(unfinished) if unfinished is not None else None)
     except (redis.ResponseError, ValueError, TypeError, AttributeError) as error:
         raise RefusedError(f"the keys {HISTORY} and {UNFINISHED} hold no record of ours ({error}); fix them") from error
 
@@ -57,10 +57,6 @@ def _record(value: bytes | str) -> Applied:
     """Return a record; what a newer release may have added to it is left out."""
     known = {field.name for field in fields(Applied)}
     return Applied(**{name: content for name, content in json.loads(value).items() if name in known})
-
-
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode()
 
 
 def start(pipeline: Pipeline, record: Applied) -> None:
