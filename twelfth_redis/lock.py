@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import redis
@@ -23,6 +22,7 @@ from redis.lock import Lock as RedisLock
 
 from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.keys import FENCE, LOCK
+from twelfth_redis.schema.revisions import now
 
 LEASE_SECONDS = 10.0
 """How long the lock of a process that died stays."""
@@ -43,7 +43,7 @@ class Owner:
     run: str = ""
     release: str = ""
     operator: str = ""
-    since: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    since: str = field(default_factory=now)
 
     def __str__(self) -> str:
         """Return the owner in words."""
@@ -155,13 +155,11 @@ def read_owner(token: bytes) -> Owner | str:
         return repr(token[:40])
 
 
-def retry_on_conflict(
-    body: Callable[[], T], attempts: int = ATTEMPTS, pause: Callable[[float], None] = time.sleep
-) -> T:
+def retry_on_conflict(body: Callable[[], T], attempts: int = ATTEMPTS) -> T:
     """Return what the body does, repeated while what it watches changes; the last attempt raises redis.WatchError."""
     for number in range(attempts - 1):
         try:
             return body()
         except redis.WatchError:
-            pause(min(number / 1000, 0.05))
+            time.sleep(min(number / 1000, 0.05))
     return body()

@@ -5,7 +5,6 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import BinaryIO
 
 import redis
@@ -19,6 +18,7 @@ from twelfth_redis.backup.server_info import observe
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import FENCE, LOCK
 from twelfth_redis.lock import Owner, raise_broken_connection, read_owner
+from twelfth_redis.schema.revisions import now
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def backup(
         if taken.guarantee == EACH:
             _refuse_locked(client)
         manifest = Manifest(
-            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            time=now(),
             server=server.name,
             payload=payload_version(client.function_dump()) if taken.keys else 0,
             database=server.database,
