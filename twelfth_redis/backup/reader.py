@@ -53,6 +53,9 @@ class Batch:
 class Reader:
     """One pass over the plain bytes of a backup."""
 
+    trailer: Trailer
+    """What the end says; there after the last batch, and then all of the file is right."""
+
     def __init__(self, blocks: Iterator[bytes]) -> None:
         """Take the blocks, and read the manifest; raises FormatError, as everything here does."""
         self._blocks = blocks
@@ -60,8 +63,6 @@ class Reader:
         self._digest = hashlib.sha256()
         self._count = 0
         self.manifest: Manifest = read_manifest(self._echoed(f"it is no backup of twelfth; {_MAKE}"))
-        self.trailer: Trailer | None = None
-        """What the end says; there after the last batch, and then all of the file is right."""
 
     def batches(self) -> Iterator[Batch]:
         """Yield the keys; that the file is whole and right is known only after the last."""
@@ -220,6 +221,4 @@ def verify(stream: BinaryIO) -> Verified:
     reader = Reader(prefetched(unpacked(stream)))
     for _ in reader.batches():
         pass
-    if reader.trailer is None:
-        raise FormatError("its end is missing; use another copy of the file")
     return Verified(reader.manifest, reader.trailer)
