@@ -65,8 +65,6 @@ class Migrator:
         """Record the revisions up to one as applied, without doing anything to the data."""
         with hold_lock(self.client, self.owner, wait=wait) as lock:
             past = self._history(to)
-            if past.unfinished:
-                raise RefusedError(f"{past.unfinished.revision} was left unfinished; finish it first: invoke migrate")
             moves = self._unrecorded(past, baseline)
             with lock.transaction() as pipe:
                 pipe.multi()
@@ -87,6 +85,8 @@ class Migrator:
         return past
 
     def _unrecorded(self, past: History, to: str) -> list[Move]:
+        if past.unfinished:
+            raise RefusedError(f"{past.unfinished.revision} was left unfinished; finish it first: invoke migrate")
         return [move for move in plan.moves(self.migrations, past, to) if not move.revert]
 
     def _record(self, move: Move) -> Applied:

@@ -647,9 +647,13 @@ def test_what_cannot_be_done_at_once_is_refused(server: DurableRedis, folder: Pa
 
 
 def test_baseline_is_refused_over_what_is_unfinished(server: DurableRedis, folder: Path) -> None:
-    """It is half done, and nobody knows which half."""
+    """It is half done, and nobody knows which half; a dry run says the same."""
     (folder / "0003_faulty.py").write_text(HALF_REFUSED)
     migrate(server, folder=folder)
-    outcome = migrate(server, "--baseline", "3", folder=folder)
 
-    assert (1, "migrate: 0003 was left unfinished; finish it first: invoke migrate\n") == (outcome.code, outcome.err)
+    for words in ((), ("--dry",)):
+        assert says(migrate(server, *words, "--baseline", "3", folder=folder)) == (
+            1,
+            [],
+            "migrate: 0003 was left unfinished; finish it first: invoke migrate\n",
+        )
