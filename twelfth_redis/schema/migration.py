@@ -26,7 +26,7 @@ from twelfth_redis.schema.revisions import FILES
 Step = Callable[[Redis, Pipeline], None]
 Each = Callable[[list[bytes], Redis, Pipeline], None]
 
-_NAME = re.compile(r"(?P<revision>[0-9]{4})_[a-z0-9_]+\.py")
+_NAME = re.compile(r"[0-9]{4}_[a-z0-9_]+\.py")
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,16 @@ def _shown(path: Path) -> str:
 
 
 def _refuse_disorder(paths: Iterable[Path]) -> None:
-    expected = 1
     before = ""
-    for path in paths:
+    for expected, path in enumerate(paths, 1):
         name = path.name
-        found = _NAME.fullmatch(name)
-        if not found:
+        if not _NAME.fullmatch(name):
             raise RefusedError(f"{_shown(path)} is not named NNNN_name.py ({FILES}); rename it")
-        if before and before[:4] == name[:4]:
+        if before[:4] == name[:4]:
             raise RefusedError(f"revision {name[:4]} is there twice: {before} and {name}; give one the next number")
-        if int(found["revision"]) != expected:
+        if int(name[:4]) != expected:
             raise RefusedError(f"revision {expected:04} is missing before {name}; revisions have no gaps, from 0001 on")
-        expected, before = expected + 1, name
+        before = name
 
 
 def _load(path: Path) -> Migration:
