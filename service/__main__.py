@@ -41,10 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(settings: Settings, replica: str, listener: socket.socket, threads: int) -> int:
-    from service.app import create_app  # noqa: PLC0415 - after the handlers
+    from service.app import Liveness, create_app  # noqa: PLC0415 - after the handlers
     from service.counter import open_counter  # noqa: PLC0415
     from service.json_log import JsonLog, adopt_logging  # noqa: PLC0415
-    from service.liveness import Liveness  # noqa: PLC0415
     from service.schema import MIGRATIONS  # noqa: PLC0415
     from service.server import Server  # noqa: PLC0415
     from twelfth_redis.schema.revisions import required  # noqa: PLC0415

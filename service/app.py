@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import bottle  # type: ignore[import-untyped]
 
 from service.counter import Counter, NoIntegerError
-from service.liveness import Liveness
 from service.middleware import ERROR, HITS, TARGET, asked_path, log_requests
 from service.negotiation import prefers_json
 from twelfth_redis.errors import UnavailableError
@@ -34,6 +34,30 @@ class Answer:
     log_fields: Mapping[str, object] = field(default_factory=dict)
 
 
+CHECKED_SECONDS = 2.0
+"""Whoever did not ask `/healthz` for so long is no door, which asks several times a second."""
+
+
+class Liveness:
+    """What `/healthz` tells. A process that is checked says that it is leaving before it stops taking requests."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._asked = float("-inf")
+        self._leaving = False
+        self.was_ready = False
+
+    def ask(self) -> bool:
+        """Return whether the process goes on living."""
+        self._asked = self._clock()
+        return not self._leaving
+
+    def leave(self) -> bool:
+        """Say from now on that it is leaving, if anybody asked lately; return whether somebody did."""
+        self._leaving = self._clock() - self._asked < CHECKED_SECONDS
+        return self._leaving
+
+
 COUNTED = "twelfth.counted"
 """Where the server leaves, in the environment of a hit, what became of it when it counted it together with others."""
 
@@ -44,26 +68,24 @@ def is_hit(method: str, target: str) -> bool:
 
 
 def create_app(
-    counter: Counter, replica: str, log: JsonLog, needed: tuple[str, ...], liveness: Liveness | None = None
+    counter: Counter, replica: str, log: JsonLog, needed: tuple[str, ...], liveness: Liveness
 ) -> WSGIApplication:
     """Return the application that counts with `counter` and signs as `replica`; its lines go to `log`.
 
     `needed` are the revisions without which it is not ready; `liveness` knows when it is stopping.
     """
-    life = liveness or Liveness()
     app = bottle.Bottle()
     app.config["catchall"] = False  # what escapes goes to the log, not on a page
     app.default_error_handler = _refusal
-    was_ready: list[bool] = []
 
     def remembered(answer: Answer) -> Answer:
-        if answer.status == HTTPStatus.OK and not was_ready:
-            was_ready.append(True)
+        if answer.status == HTTPStatus.OK:
+            liveness.was_ready = True
         return answer
 
     routes: dict[str, Callable[[], Answer]] = {
         "/": lambda: remembered(hit(counter, bottle.request.environ.get(COUNTED))),
-        "/healthz": lambda: alive(life, was_ready=bool(was_ready)),
+        "/healthz": lambda: alive(liveness),
         "/readyz": lambda: remembered(ready(counter, needed)),
     }
     app.add_hook("before_request", lambda: _insist_on_a_path(routes.keys()))
@@ -87,11 +109,11 @@ def hit(counter: Counter, outcome: int | Exception | None = None) -> Answer:
             raise unforeseen
 
 
-def alive(liveness: Liveness, *, was_ready: bool) -> Answer:
+def alive(liveness: Liveness) -> Answer:
     """Answer that the process lives, and whether it was ready once; that it is not there where it is leaving."""
     if not liveness.ask():
         return Answer(404, "Stopping.", {"error": "Stopping"})
-    return Answer(200, "ok", {"ok": True}, {"X-Was-Ready": "yes"} if was_ready else {})
+    return Answer(200, "ok", {"ok": True}, {"X-Was-Ready": "yes"} if liveness.was_ready else {})
 
 
 def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.liveness import CHECKED_SECONDS, Liveness
+from service.app import CHECKED_SECONDS, Liveness
 from tests.real_redis import eventually
 
 if TYPE_CHECKING:
