@@ -16,9 +16,7 @@ from twelfth_redis.lock import hold_lock
 from twelfth_redis.schema.revisions import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from redis.client import Pipeline
+    from collections.abc import Callable
 
     from twelfth_redis.lock import Owner
     from twelfth_redis.settings import Settings
@@ -88,18 +86,17 @@ class Counter:
     def schema(self) -> Schema:
         """Return what was applied to the data."""
 
-        def ask(client: redis.Redis) -> list[object]:
-            pipeline = client.pipeline(transaction=False)
-            pipeline.hkeys(HISTORY)
-            pipeline.get(SINCE)
-            return list(pipeline.execute(raise_on_error=False))
+        def ask(client: redis.Redis) -> list[Any]:
+            pipe = client.pipeline(transaction=False)
+            pipe.hkeys(HISTORY)
+            pipe.get(SINCE)
+            return pipe.execute(raise_on_error=False)
 
         revisions, since = self._ask(ask)
         if isinstance(revisions, redis.ResponseError):
             raise _explained(revisions) from revisions
-        names = revisions if isinstance(revisions, list) else []
         return Schema(
-            tuple(sorted(name.decode(errors="replace") for name in names)),
+            tuple(sorted(name.decode(errors="replace") for name in revisions)),
             since.decode(errors="replace") if isinstance(since, bytes) else "",
         )
 
@@ -116,35 +113,19 @@ def open_counter(settings: Settings) -> Counter:
     return Counter(open_client(settings))
 
 
-def reset(client: redis.Redis, owner: Owner, to: int = 0, wait: float = 0.0) -> int | str | None:
-    """Set the counter while holding the lock, in one transaction, and return what it was; see `previous_value`.
+def reset(client: redis.Redis, owner: Owner, to: int, wait: float = 0.0) -> int | str | None:
+    """Set the counter while holding the lock, in one transaction, and return what it was.
 
-    Waits up to `wait` seconds for the lock. Raises RefusedError, UnavailableError and redis.RedisError.
+    That is None where nothing was, and a short text fit to be shown for what was no integer. Waits up to `wait` seconds
+    for the lock. Raises RefusedError, UnavailableError and redis.RedisError.
     """
     with hold_lock(client, owner, wait=wait) as lock, lock.transaction() as pipe:
         pipe.multi()
-        queue_set(pipe, to)
-        return previous_value(pipe.execute(raise_on_error=False))
-
-
-def queue_set(transaction: Pipeline, to: int) -> None:
-    """Queue the commands that set the counter; what they answer is for `previous_value`.
-
-    SET replaces a value of any type, but its GET option refuses all but strings, hence TYPE and GET.
-    """
-    transaction.type(KEY)
-    transaction.get(KEY)
-    transaction.set(KEY, to)
-    transaction.set(SINCE, now())
-
-
-def previous_value(answers: Sequence[object]) -> int | str | None:
-    """Return what the counter was before `queue_set`, from the answers to it.
-
-    None is for nothing, and a short text fit to be shown for what was no integer. Raises UnavailableError where Redis
-    refused.
-    """
-    kind, value, done, _ = answers
+        pipe.type(KEY)  # SET replaces a value of any type, but its GET option refuses all but strings
+        pipe.get(KEY)
+        pipe.set(KEY, to)
+        pipe.set(SINCE, now())
+        kind, value, done, _ = pipe.execute(raise_on_error=False)
     if isinstance(done, redis.ResponseError):
         raise _explained(done) from done
     return _shown(kind, value)
