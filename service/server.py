@@ -21,7 +21,7 @@ from waitress.parser import (  # type: ignore[import-untyped]
     ParsingError,
     TransferEncodingNotImplemented,
 )
-from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
+from waitress.task import WSGITask  # type: ignore[import-untyped]
 
 from service.app import COUNTED, is_hit
 from service.batches import Batches
@@ -117,7 +117,6 @@ class _Task(WSGITask):  # type: ignore[misc]
 class _Channel(HTTPChannel):  # type: ignore[misc]
     parser_class = _Request
     task_class = _Task
-    error_task_class = ErrorTask
 
     def send(self, data: bytes, do_close: bool = True) -> int:  # noqa: FBT001, FBT002 - as waitress calls it
         """Send, and return how many bytes; none where the loop has closed the socket, while a thread had an answer."""
@@ -197,7 +196,8 @@ class Server:
             self._turn(30)
         stopped = time.monotonic()
         if leave():
-            self._turn_until(stopped + LAME_DUCK_SECONDS)
+            while time.monotonic() < stopped + LAME_DUCK_SECONDS:
+                self._turn(_TICK)
         self._accept_the_backlog()
         wasyncore.dispatcher.close(self._waitress)  # the listener alone: threads still pull the trigger
         while self._channels and time.monotonic() < stopped + DRAIN_SECONDS:
@@ -208,10 +208,6 @@ class Server:
     @property
     def _channels(self) -> list[Any]:
         return list(self._waitress.active_channels.values())
-
-    def _turn_until(self, end: float) -> None:
-        while time.monotonic() < end:
-            self._turn(_TICK)
 
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._sockets, count=1)
