@@ -65,9 +65,8 @@ def _reply(connection: Any) -> object:  # noqa: ANN401 - redis.Connection
 class Breaker:
     """One process's way to Redis, shared by its threads: while Redis is away, one asks and the others fail at once."""
 
-    def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._clock = clock
         self._asking = threading.Lock()
         self._up = True
         self._last_reply = float("-inf")
@@ -103,7 +102,7 @@ class Breaker:
             self._asking.release()
 
     def _trusted(self) -> bool:
-        return self._up and self._clock() - self._last_reply < REST_SECONDS
+        return self._up and time.monotonic() - self._last_reply < REST_SECONDS
 
     def _send(self, command: Callable[[redis.Redis], T]) -> T:
         try:
@@ -112,7 +111,7 @@ class Breaker:
             self._up = False
             self._drop_idle()  # what killed this connection has likely killed its neighbours
             raise UnavailableError(reason(error)) from error
-        self._up, self._last_reply = True, self._clock()
+        self._up, self._last_reply = True, time.monotonic()
         return answer
 
     def _drop_idle(self) -> None:

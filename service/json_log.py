@@ -13,10 +13,6 @@ import select
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MOST_LINES = 4096
 """How many lines wait to be written at most; as many more may be on their way."""
@@ -32,10 +28,8 @@ _encode = json.JSONEncoder(default=str).encode
 class JsonLog:
     """Takes lines from any thread and writes them whole and in the order of their making; closed, it takes no more."""
 
-    def __init__(
-        self, descriptor: int, replica: str, clock: Callable[[], float] = time.time, most: int = MOST_LINES
-    ) -> None:
-        self._descriptor, self._replica, self._clock, self._most = descriptor, replica, clock, most
+    def __init__(self, descriptor: int, replica: str, most: int = MOST_LINES) -> None:
+        self._descriptor, self._replica, self._most = descriptor, replica, most
         self._lines: list[tuple[float, str, dict[str, object]]] = []
         self._dropped = 0
         self._torn = b""
@@ -51,7 +45,7 @@ class JsonLog:
             if self._closed or len(self._lines) >= self._most:
                 self._dropped += 1
                 return
-            self._lines.append((self._clock(), event, fields))
+            self._lines.append((time.time(), event, fields))
             if len(self._lines) == 1:
                 self._changed.notify()
 
@@ -88,7 +82,7 @@ class JsonLog:
             taken, self._lines = self._lines, []
             dropped, self._dropped = self._dropped, 0
         if dropped and taken:  # behind all that waited: that is when lines are dropped
-            taken.append((self._clock(), "dropped", {"lines": dropped}))
+            taken.append((time.time(), "dropped", {"lines": dropped}))
         return [self._line(*line) for line in taken]
 
     def _line(self, moment: float, event: str, fields: dict[str, object]) -> bytes:
