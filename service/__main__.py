@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stop in _STOPS:
         signal.signal(stop, lambda *_: sys.exit(0))
     options = _parser().parse_args(arguments)
-    from service.replica import read_replica  # noqa: PLC0415 - after the handlers
+    from service.middleware import read_replica  # noqa: PLC0415 - after the handlers
     from service.server import listen  # noqa: PLC0415
     from twelfth_redis.errors import SettingsError  # noqa: PLC0415
     from twelfth_redis.settings import read_settings  # noqa: PLC0415

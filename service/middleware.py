@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import re
+import socket
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from twelfth_redis.errors import SettingsError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from service.json_log import JsonLog
@@ -50,6 +53,17 @@ def log_requests(application: WSGIApplication, replica: str, log: JsonLog) -> WS
         return body
 
     return answer
+
+
+def read_replica(environment: Mapping[str, str]) -> str:
+    """Return the name of this process among its like: REPLICA, else the host's name.
+
+    Raises SettingsError where it would break a header, X-Served-By.
+    """
+    name = environment.get("REPLICA") or socket.gethostname()
+    if not (name.isascii() and name.isprintable()):
+        raise SettingsError(f"REPLICA must be printable ASCII, not {name[:40]!r}")
+    return name
 
 
 def asked_path(target: str) -> str:

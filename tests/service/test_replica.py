@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from service.replica import read_replica
+from service.middleware import read_replica
 from twelfth_redis.errors import SettingsError
 
 
