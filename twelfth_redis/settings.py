@@ -12,6 +12,11 @@ TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_c
 
 HIGHEST_PORT = 65535
 
+_FORM = (
+    "REDIS_URL must look like redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS, "
+    "with special characters of the password percent-encoded"
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -61,7 +66,14 @@ def _port(text: str) -> int:
 
 def _from_url(url: str) -> Settings:
     """Return what the address says, as https://www.iana.org/assignments/uri-schemes/prov/redis has it."""
-    parts, port = _split(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # its message may quote what stands before the @
+        raise SettingsError(_FORM) from None
+    # A password with an unquoted # or / ends the host early: the usual cause of a port that is none.
+    if parts.scheme not in {"redis", "rediss"} or port == 0 or parts.fragment:
+        raise SettingsError(_FORM)
     return Settings(
         host=_host("REDIS_URL", unquote(parts.hostname or "")),
         port=6379 if port is None else port,
@@ -71,21 +83,6 @@ def _from_url(url: str) -> Settings:
         tls=parts.scheme == "rediss",
         tls_options=_tls_options(parts),
     )
-
-
-def _split(url: str) -> tuple[SplitResult, int | None]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:  # its message may quote what stands before the @
-        parts, port = SplitResult("", "", "", "", ""), None
-    if parts.scheme not in {"redis", "rediss"} or port == 0 or parts.fragment:
-        # A password with an unquoted # or / ends the host early: the usual cause of a port that is none.
-        raise SettingsError(
-            "REDIS_URL must look like redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS, "
-            "with special characters of the password percent-encoded"
-        )
-    return parts, port
 
 
 def _database(path: str) -> int:
