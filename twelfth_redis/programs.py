@@ -112,6 +112,8 @@ def migrate(folder: Path, arguments: Arguments = None) -> int:
     options = of.parse_args(arguments)
     if options.json and not options.status:
         of.error("--json goes with --status")
+    if options.throttle == 0:
+        of.error("argument --throttle: must be more than 0")
     return run("migrate", lambda: _migrate(folder, options))
 
 

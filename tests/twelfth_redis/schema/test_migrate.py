@@ -160,7 +160,16 @@ def test_where_there_is_no_way_back_nothing_is_done(server: DurableRedis, folder
 
 
 @pytest.mark.parametrize(
-    "words", [("--to", "7"), ("--to", "x"), ("--baseline", "7"), ("--json",), ("--throttle", "-1"), ("--wait", "x")]
+    "words",
+    [
+        ("--to", "7"),
+        ("--to", "x"),
+        ("--baseline", "7"),
+        ("--json",),
+        ("--throttle", "-1"),
+        ("--throttle", "0"),
+        ("--wait", "x"),
+    ],
 )
 def test_misuse_is_told(server: DurableRedis, words: tuple[str, ...]) -> None:
     """Exit 2, and nothing is done."""
