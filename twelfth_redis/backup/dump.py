@@ -5,7 +5,7 @@ only reads and says so, hence runs on a replica and where memory is short. It is
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +107,7 @@ def snapshot(client: redis.Redis, database: int) -> Snapshot:
     """Return all keys at one point in time where they are few, else page by page, each key by itself."""
     expected = client.dbsize()
     few = expected <= WHOLE_KEYS
-    first = _taken(client, database, WHOLE_BYTES, b"0", WHOLE_SCAN) if few else _taken(client, database)
+    first = _taken(client, database, whole=few)
     cursor, keys, _, apart, left, names = first
     whole = few and cursor == b"0" and not apart and not left
     revisions = tuple(sorted(name.decode(errors="backslashreplace") for name in names))
@@ -115,10 +115,11 @@ def snapshot(client: redis.Redis, database: int) -> Snapshot:
 
 
 def _taken(
-    client: redis.Redis, database: int, most: int = 0, cursor: bytes = b"0", count: int = 0, *names: bytes
+    client: redis.Redis, database: int, cursor: bytes = b"0", names: Sequence[bytes] = (), *, whole: bool = False
 ) -> Any:  # noqa: ANN401 - what the script returns
     """Take keys from a cursor on, or of these names; return the next cursor, how many, their commands, what is left."""
-    words = (database, most or PAGE_BYTES, cursor, count or PAGE_KEYS, *names)
+    most, count = (WHOLE_BYTES, WHOLE_SCAN) if whole else (PAGE_BYTES, PAGE_KEYS)
+    words = (database, most, cursor, count, *names)
     return client.execute_command("EVAL", _SCRIPT, 0, *words)  # type: ignore[no-untyped-call]
 
 
@@ -131,7 +132,7 @@ def _pages(client: redis.Redis, database: int, taken: Any) -> Iterator[Page]:  #
         yield from _large(client, apart)
         if cursor == b"0" and not left:
             return
-        taken = _taken(client, database, 0, cursor, 0, *left)
+        taken = _taken(client, database, cursor, left)
 
 
 def _large(client: redis.Redis, keys: list[bytes]) -> Iterator[Page]:
