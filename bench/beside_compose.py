@@ -27,7 +27,6 @@ class Bench:
     """The stack that is measured, and how each contender is called."""
 
     def __init__(self, home: Path) -> None:
-        """Take a directory for what is made."""
         self.home = home
         self.environment = os.environ | {"COMPOSE_PROJECT_NAME": PROJECT, "PORT": str(PORT), "INVOKE_ENGINE": "docker"}
         self.environment["RELEASE"] = self.invoke("build").split()[-1]

@@ -31,7 +31,6 @@ class StoppedError(RefusedError):
     """A signal asked for the end; `number` is the signal's."""
 
     def __init__(self, number: int, hint: str = "") -> None:
-        """Take the signal's number, and what else to say about the end."""
         super().__init__("; ".join(filter(None, (f"stopped by {signal.Signals(number).name}", hint))))
         self.number = number
         self.exit_code = 128 + number

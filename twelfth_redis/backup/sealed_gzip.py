@@ -38,7 +38,6 @@ class SealedGzipWriter:
     """Compresses a backup, quickly; `size` is how many bytes were written."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        """Take the stream that it writes to."""
         self._stream = stream
         self._gzip = zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
         self._sha256 = hashlib.sha256()

@@ -77,7 +77,6 @@ class StagingDatabase:
     """A database that a restore loads into, while it is this restore's."""
 
     def __init__(self, lock: HeldLock, live: int, number: int, mark: str) -> None:
-        """Take the lock, the numbers of the live database and of this one, and its mark."""
         self._lock, self._live, self._mark = lock, live, mark
         self.number = number
         pool = lock.client.connection_pool

@@ -124,7 +124,6 @@ class Watching:
     """A client that has the keys of a batch watched before it is first asked anything: who reads nothing waits less."""
 
     def __init__(self, client: redis.Redis, pipe: Pipeline, keys: list[bytes]) -> None:
-        """Take the client that reads, the transaction that writes, and what the batch is about."""
         self._client, self._pipe, self._keys, self._watches = client, pipe, keys, False
 
     def __getattr__(self, name: str) -> object:

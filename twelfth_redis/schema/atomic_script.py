@@ -50,7 +50,6 @@ class QueueOnlyPipeline(Pipeline):
     """A pipeline that keeps what is queued: whoever has it executes that together with a record."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """Take the client whose pipeline it is like."""
         super().__init__(client.connection_pool, client.response_callbacks, transaction=True, shard_hint=None)
 
     def execute(self, raise_on_error: bool = True) -> NoReturn:  # noqa: ARG002, FBT001, FBT002 - redis-py's own signature
