@@ -17,9 +17,6 @@ def prefers_json(accept: str) -> bool:
     return wanted[0] > 0 and wanted > _rank("text/plain", ranges)
 
 
-_NOT_ASKED = (0.0, 0, 0)
-
-
 def _read(item: str) -> tuple[str, float]:
     """Return media range and quality of one item of the header; a garbled quality counts as none."""
     name, *parameters = (part.strip().lower() for part in item.split(";"))
@@ -33,8 +30,6 @@ def _read(item: str) -> tuple[str, float]:
 def _rank(media_type: str, ranges: list[tuple[str, float]]) -> tuple[float, int, int]:
     """Return quality, closeness and (negated) place of the closest range that covers `media_type`."""
     closeness = {media_type: 3, f"{media_type.partition('/')[0]}/*": 2, "*/*": 1}
-    found = [(closeness[name], -place, quality) for place, (name, quality) in enumerate(ranges) if name in closeness]
-    if not found:
-        return _NOT_ASKED
-    close, place, quality = max(found)
+    found = ((closeness[name], -place, quality) for place, (name, quality) in enumerate(ranges) if name in closeness)
+    close, place, quality = max(found, default=(0, 0, 0.0))
     return quality, close, place
