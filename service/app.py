@@ -13,7 +13,7 @@ import bottle  # type: ignore[import-untyped]
 from service.counter import Counter, NoIntegerError
 from service.middleware import ERROR, HITS, TARGET, asked_path, log_requests
 from service.negotiation import prefers_json
-from twelfth_redis.errors import UnavailableError
+from twelfth_redis.errors import RedisToolError, UnavailableError
 from twelfth_redis.schema.revisions import pending
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
     try:
         schema = counter.schema()
     except (UnavailableError, NoIntegerError) as error:
-        return _away(UnavailableError(str(error)))
+        return _away(error)
     missing = pending(needed, schema.revisions)
     known = {"revision": max(schema.revisions, default=""), "since": schema.since, "pending": list(missing)}
     if missing:
@@ -139,7 +139,7 @@ def _insist_on_a_path(known: Collection[str]) -> None:
         raise bottle.HTTPError(404)
 
 
-def _away(error: UnavailableError) -> Answer:
+def _away(error: RedisToolError) -> Answer:
     why = "Redis is away; try again in a second"  # the details are the operator's business: they are in the log
     return Answer(503, f"{why}.", {"error": why}, {"Retry-After": "1"}, {ERROR: str(error)})
 
