@@ -74,7 +74,7 @@ class Tally:
 
 
 class StagingDatabase:
-    """A database that a restore loads into, while it is this restore's."""
+    """The database `number`, that a restore of the database `live` loads into while its `mark` is there."""
 
     def __init__(self, lock: HeldLock, live: int, number: int, mark: str) -> None:
         self._lock, self._live, self._mark = lock, live, mark
