@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Serve, and return the exit code: 0 after a stop, 1 without the port, 2 for misuse."""
     # First of all: the kernel drops a signal that process 1 has no handler for (pid_namespaces(7)).
     for stop in _STOPS:
         signal.signal(stop, lambda *_: sys.exit(0))
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args()
     from service.middleware import read_replica  # noqa: PLC0415 - after the handlers
     from service.server import listen  # noqa: PLC0415
     from twelfth_redis.errors import SettingsError  # noqa: PLC0415
