@@ -4,8 +4,6 @@ One process each, on the same embedded Redis, 16 connections that are kept, taki
 installed for this alone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import selectors
 import shutil

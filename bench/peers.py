@@ -3,8 +3,6 @@
 `/constant` answers without Redis, and `/` with redis-py's `incr`, both under waitress; Flask's is for gunicorn.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

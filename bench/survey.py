@@ -4,8 +4,6 @@ Every Compose file below the directories is read by Compose and by twelfth, as `
 `.env` beside one is taken for it, as its README asks. Nothing is built, pulled or started, nothing else written.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,26 +1,21 @@
 """The application: which request gets which answer (DESIGN section 4)."""
 
-from __future__ import annotations
-
 import json
 import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIApplication
 
 import bottle  # type: ignore[import-untyped]
 
 from service.counter import Counter, NoIntegerError
+from service.json_log import JsonLog
 from service.middleware import ERROR, HITS, TARGET, asked_path, log_requests
 from service.negotiation import prefers_json
 from twelfth_redis.errors import RedisToolError, UnavailableError
 from twelfth_redis.schema.revisions import pending
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-    from wsgiref.types import WSGIApplication
-
-    from service.json_log import JsonLog
 
 
 @dataclass(frozen=True)

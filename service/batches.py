@@ -4,15 +4,11 @@ Handing every hit to a thread of its own, and its answer back, costs more than c
 hits by itself, and only the wait for Redis is another thread's; what comes meanwhile is the next batch.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 

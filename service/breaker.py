@@ -4,21 +4,16 @@ What makes that bearable is doubt *before* a command: a connection that rested i
 (PING), which is safe to do.
 """
 
-from __future__ import annotations
-
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import redis
 
 from twelfth_redis.connection import connection_arguments, deadline, reason
 from twelfth_redis.errors import UnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from twelfth_redis.settings import Settings
+from twelfth_redis.settings import Settings
 
 T = TypeVar("T")
 

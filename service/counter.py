@@ -1,10 +1,9 @@
 """The counter in Redis: one key, one plain integer, one atomic command a hit."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import redis
 
@@ -12,14 +11,9 @@ from service.breaker import Breaker, open_client, pipeline
 from twelfth_redis.connection import reason
 from twelfth_redis.errors import RedisToolError, UnavailableError
 from twelfth_redis.keys import HISTORY
-from twelfth_redis.lock import hold_lock
+from twelfth_redis.lock import Owner, hold_lock
 from twelfth_redis.schema.revisions import now
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from twelfth_redis.lock import Owner
-    from twelfth_redis.settings import Settings
+from twelfth_redis.settings import Settings
 
 T = TypeVar("T")
 

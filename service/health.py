@@ -8,8 +8,6 @@ It runs every few seconds beside the service, on the same processor, so it speak
 import ssl and email, several times the work of the question.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

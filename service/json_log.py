@@ -4,8 +4,6 @@ Whoever reads the log may stall, and a pipe is full after 64 KiB (pipe(7)). So o
 once, and nobody waits for it: where it does not keep up, lines are dropped, and the next one says how many.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,21 +1,16 @@
 """What every request gets, whatever answers it: an id, the name of the replica, one line in the log."""
 
-from __future__ import annotations
-
 import random
 import re
 import socket
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from service.json_log import JsonLog
 from twelfth_redis.errors import SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-    from service.json_log import JsonLog
 
 HITS, ERROR = "twelfth.hits", "twelfth.error"
 """Where the application leaves, in the environment of the request, what its line should hold."""

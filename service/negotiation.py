@@ -1,7 +1,5 @@
 """Which of two representations a client would rather have (RFC 9110, section 12.5.1)."""
 
-from __future__ import annotations
-
 import functools
 
 

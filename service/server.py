@@ -6,13 +6,13 @@ listen backlog, so the loop is run here, on waitress's parts: the dispatcher's t
 Its threads answer all but hits: those are counted in batches, and answered by the loop.
 """
 
-from __future__ import annotations
-
 import select
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from waitress import create_server, wasyncore  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
@@ -24,13 +24,7 @@ from waitress.parser import (  # type: ignore[import-untyped]
 from waitress.task import WSGITask  # type: ignore[import-untyped]
 
 from service.app import COUNTED, is_hit
-from service.batches import Batches
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from wsgiref.types import WSGIApplication, WSGIEnvironment
-
-    from service.batches import Outcome
+from service.batches import Batches, Outcome
 
 LAME_DUCK_SECONDS = 1.0
 """How long a process that is checked goes on as before while it says that it is leaving: the door asks five times."""
