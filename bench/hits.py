@@ -80,7 +80,8 @@ class Report:
             lines.append("by replica: " + "  ".join(f"{name} {count}" for name, count in self.replicas.items()))
         if self.releases:
             lines.append("by release: " + "  ".join(f"{name} {count}" for name, count in self.releases.items()))
-        lines += [f"unavailable (503): {self.unavailable}"] * bool(self.unavailable)
+        if self.unavailable:
+            lines.append(f"unavailable (503): {self.unavailable}")
         lines += [f"failed: {count} x {why}" for why, count in self.failures.items()]
         return "\n".join([*lines, self.verdict])
 
