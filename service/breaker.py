@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from twelfth_redis.connection import connection_arguments, deadline, reason
+from twelfth_redis.connection import deadline, make_client, reason
 from twelfth_redis.errors import UnavailableError
 from twelfth_redis.settings import Settings
 
@@ -30,8 +30,7 @@ GLANCE_SECONDS = 0.03
 
 def open_client(settings: Settings) -> redis.Redis:
     """Return a client whose steps are as short as a request needs, without asking Redis anything yet."""
-    arguments = connection_arguments(settings, connect_seconds=CONNECT_SECONDS, reply_seconds=REPLY_SECONDS)
-    return redis.Redis(connection_pool=redis.ConnectionPool(**arguments))
+    return make_client(settings, connect_seconds=CONNECT_SECONDS, reply_seconds=REPLY_SECONDS)
 
 
 def pipeline(client: redis.Redis, command: Sequence[str | int], count: int, replies: list[object]) -> None:

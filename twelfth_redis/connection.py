@@ -44,8 +44,7 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
     Raises SettingsError, and RefusedError where it does not answer: at once where asking again would be in vain.
     """
     settings = read_settings(environment)
-    arguments = connection_arguments(settings, connect_seconds=PATIENCE_SECONDS, reply_seconds=REPLY_SECONDS)
-    client = redis.Redis(connection_pool=redis.ConnectionPool(**arguments))
+    client = make_client(settings, connect_seconds=PATIENCE_SECONDS, reply_seconds=REPLY_SECONDS)
     started = time.monotonic()
     while True:
         try:
@@ -64,14 +63,14 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
             return client
 
 
-def connection_arguments(settings: Settings, *, connect_seconds: float, reply_seconds: float) -> dict[str, Any]:
-    """Return what redis-py's pool makes each connection from, with how long one step may take."""
+def make_client(settings: Settings, *, connect_seconds: float, reply_seconds: float) -> redis.Redis:
+    """Return a client each step of which may take so long, without asking Redis anything yet."""
     options: dict[str, Any] = dict(settings.tls_options)
     if "ssl_check_hostname" in options:
         options["ssl_check_hostname"] = options["ssl_check_hostname"] not in {"0", "false", "False", "no"}
     if HIREDIS_AVAILABLE:  # else redis-py's own, to which a deadline is one of each part of a reply
         options["parser_class"] = PromptParser
-    return options | {
+    options |= {
         "connection_class": PromptTLSConnection if settings.tls else PromptConnection,
         "host": settings.host,
         "port": settings.port,
@@ -84,6 +83,7 @@ def connection_arguments(settings: Settings, *, connect_seconds: float, reply_se
         "protocol": 2,  # no HELLO and no CLIENT SETINFO: a new connection costs no further round trip
         "driver_info": None,
     }
+    return redis.Redis(connection_pool=redis.ConnectionPool(**options))
 
 
 @contextlib.contextmanager

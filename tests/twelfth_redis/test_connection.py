@@ -19,7 +19,7 @@ from tests.real_redis import eventually
 from tests.tls import Authority, Terminator, authority
 from tests.twelfth_redis.stores import Store, saved, serving
 from twelfth_redis import connection
-from twelfth_redis.connection import PATIENCE_SECONDS, connect, connect_within, connection_arguments
+from twelfth_redis.connection import PATIENCE_SECONDS, connect, connect_within, make_client
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.settings import Settings
 
@@ -163,9 +163,9 @@ def test_a_connection_that_comes_too_late_is_closed() -> None:
 def test_tls_options_reach_the_connection() -> None:
     """A flag of the address becomes a truth value."""
     settings = Settings(tls=True, tls_options=(("ssl_check_hostname", "false"),))
-    arguments = connection_arguments(settings, connect_seconds=1, reply_seconds=1)
+    client = make_client(settings, connect_seconds=1, reply_seconds=1)
 
-    assert arguments["ssl_check_hostname"] is False
+    assert client.connection_pool.connection_kwargs["ssl_check_hostname"] is False
 
 
 def test_server_that_is_stopped_is_told_before_a_minute_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
