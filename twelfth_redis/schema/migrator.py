@@ -87,7 +87,8 @@ class Migrator:
     def _unrecorded(self, past: History, to: str) -> list[Move]:
         if past.unfinished:
             raise RefusedError(f"{past.unfinished.revision} was left unfinished; finish it first: invoke migrate")
-        return [move for move in plan.moves(self.migrations, past, to) if not move.revert]
+        last = plan.find_revision(self.migrations, to)
+        return [Move(each) for each in self.migrations if each.revision <= last and each.revision not in past.applied]
 
     def _record(self, move: Move) -> Applied:
         of, by = move.migration, self.owner

@@ -655,6 +655,16 @@ def test_what_cannot_be_done_at_once_is_refused(server: DurableRedis, folder: Pa
     assert (["0001", "0002"], 0) == (applied(server), server.client.exists(UNFINISHED))
 
 
+def test_baseline_below_what_is_applied_marks_nothing(server: DurableRedis, folder: Path) -> None:
+    """It goes no way back, so that there is none is nothing to it."""
+    (folder / "0003_last.py").write_text('"""Last."""\n\ndef up(read, write):\n    pass\n')
+    migrate(server, folder=folder)
+
+    assert (0, ["nothing to mark: the data is at revision 0003"], "") == says(
+        migrate(server, "--baseline", "1", folder=folder)
+    )
+
+
 def test_baseline_is_refused_over_what_is_unfinished(server: DurableRedis, folder: Path) -> None:
     """It is half done, and nobody knows which half; a dry run says the same."""
     (folder / "0003_faulty.py").write_text(HALF_REFUSED)
