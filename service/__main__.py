@@ -51,7 +51,7 @@ def _serve(settings: Settings, replica: str, listener: socket.socket, threads: i
     with contextlib.closing(JsonLog(_output(), replica)) as log:
         adopt_logging(log)
         counter, liveness = open_counter(settings), Liveness()
-        app = create_app(counter, replica, log, required(MIGRATIONS), liveness)
+        app = create_app(counter, log, required(MIGRATIONS), liveness)
         server = Server(app, listener, threads, counter.hits)
 
         def stop(number: int, _frame: FrameType | None) -> None:

@@ -62,10 +62,8 @@ def is_hit(method: str, target: str) -> bool:
     return method == "GET" and asked_path(target) == "/"
 
 
-def create_app(
-    counter: Counter, replica: str, log: JsonLog, needed: tuple[str, ...], liveness: Liveness
-) -> WSGIApplication:
-    """Return the application that counts with `counter` and signs as `replica`; its lines go to `log`.
+def create_app(counter: Counter, log: JsonLog, needed: tuple[str, ...], liveness: Liveness) -> WSGIApplication:
+    """Return the application that counts with `counter`; its lines go to `log`, and it signs as the replica of that.
 
     `needed` are the revisions without which it is not ready; `liveness` knows when it is stopping.
     """
@@ -88,7 +86,7 @@ def create_app(
         app.route(path, "GET", lambda decide=decide: _body(decide()))
     # Bottle answers HEAD with the GET route, which would count.
     app.route("/", "HEAD", lambda: _body(Answer(200, "", {})))
-    return log_requests(app, replica, log)
+    return log_requests(app, log)
 
 
 def hit(counter: Counter, outcome: int | Exception | None = None) -> Answer:

@@ -27,7 +27,8 @@ class JsonLog:
     """Takes lines from any thread and writes them whole and in the order of their making; closed, it takes no more."""
 
     def __init__(self, descriptor: int, replica: str, most: int = MOST_LINES) -> None:
-        self._descriptor, self._replica, self._most = descriptor, replica, most
+        self.replica = replica
+        self._descriptor, self._most = descriptor, most
         self._lines: list[tuple[float, str, dict[str, object]]] = []
         self._dropped = 0
         self._torn = b""
@@ -84,7 +85,7 @@ class JsonLog:
         return [self._line(*line) for line in taken]
 
     def _line(self, moment: float, event: str, fields: dict[str, object]) -> bytes:
-        return f"{_encode({'time': _iso(moment), 'event': event, 'replica': self._replica, **fields})}\n".encode()
+        return f"{_encode({'time': _iso(moment), 'event': event, 'replica': self.replica, **fields})}\n".encode()
 
 
 def _written(descriptor: int, data: memoryview) -> int:

@@ -24,7 +24,7 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_PATH = 1024
 
 
-def log_requests(application: WSGIApplication, replica: str, log: JsonLog) -> WSGIApplication:
+def log_requests(application: WSGIApplication, log: JsonLog) -> WSGIApplication:
     """Return `application` with X-Served-By, X-Request-Id, and a line a request; checks are silent while all is well.
 
     What the application lets escape becomes a 500, its traceback a field of the line.
@@ -37,7 +37,7 @@ def log_requests(application: WSGIApplication, replica: str, log: JsonLog) -> WS
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:  # noqa: ANN401
             statuses.append(status)
-            return start_response(status, [*headers, ("X-Served-By", replica), ("X-Request-Id", identity)], *rest)
+            return start_response(status, [*headers, ("X-Served-By", log.replica), ("X-Request-Id", identity)], *rest)
 
         try:
             body = application(environ, start)

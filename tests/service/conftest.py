@@ -45,7 +45,7 @@ class Application:
     def __init__(self, counter: Counter, needed: tuple[str, ...] = ()) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
         self._log = JsonLog(self._file.fileno(), "one")
-        self._app = create_app(counter, "one", self._log, needed, Liveness())
+        self._app = create_app(counter, self._log, needed, Liveness())
         finalize(self, _close, self._log, self._file)
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Reply:
