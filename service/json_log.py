@@ -26,9 +26,9 @@ _encode = json.JSONEncoder(default=str).encode
 class JsonLog:
     """Takes lines from any thread and writes them whole and in the order of their making; closed, it takes no more."""
 
-    def __init__(self, descriptor: int, replica: str, most: int = MOST_LINES) -> None:
+    def __init__(self, descriptor: int, replica: str) -> None:
         self.replica = replica
-        self._descriptor, self._most = descriptor, most
+        self._descriptor = descriptor
         self._lines: list[tuple[float, str, dict[str, object]]] = []
         self._dropped = 0
         self._torn = b""
@@ -41,7 +41,7 @@ class JsonLog:
     def note(self, event: str, **fields: object) -> None:
         """Have one line written; `event` says what happened. A log that nobody reads any more stops no request."""
         with self._changed:
-            if self._closed or len(self._lines) >= self._most:
+            if self._closed or len(self._lines) >= MOST_LINES:
                 self._dropped += 1
                 return
             self._lines.append((time.time(), event, fields))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from service import json_log
 from service.json_log import JsonLog
 from tests.real_redis import eventually
 
@@ -66,10 +67,11 @@ def test_nothing_is_lost_to_who_reads(serve: Callable[..., Process]) -> None:
     assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
 
 
-def test_lines_that_are_dropped_are_counted(pipe: tuple[int, int]) -> None:
+def test_lines_that_are_dropped_are_counted(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The reader stalls and comes back: it finds how many lines are missing, where they are, and those after them."""
     read_end, end = pipe
-    log = JsonLog(end, "one", most=5)
+    monkeypatch.setattr(json_log, "MOST_LINES", 5)
+    log = JsonLog(end, "one")
     log.note("long", text=MORE_THAN_A_PIPE)
     select.select([read_end], [], [])  # it is being written
     for number in range(8):

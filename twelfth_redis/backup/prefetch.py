@@ -8,10 +8,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def prefetched(items: Iterable[T], depth: int = 4) -> Iterator[T]:
-    """Yield the items, which a thread makes, at most `depth` before they are asked for; raises what it raises."""
+def prefetched(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items, which a thread makes, at most four before they are asked for; raises what it raises."""
     made: queue.SimpleQueue[tuple[T] | BaseException | None] = queue.SimpleQueue()
-    room, stopped = threading.Semaphore(depth), threading.Event()
+    room, stopped = threading.Semaphore(4), threading.Event()
 
     def make() -> None:
         try:
