@@ -664,9 +664,12 @@ def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Proj
     assert ([MIGRATE] if "error" in health.output else []) == serving.up()
 
 
-def test_git_ignores_what_is_kept_beside_the_compose_file(serving: Project) -> None:
-    """In a project of anybody's, without a line in its own `.gitignore`."""
-    assert "*\n" == (serving.stack.directory / ".twelfth" / ".gitignore").read_text("utf-8")
+@pytest.mark.parametrize("command", [lifecycle.up, lifecycle.build])
+def test_git_ignores_what_is_kept_beside_the_compose_file(project: Project, command: Callable[..., str]) -> None:
+    """In a project of anybody's, without a line in its own `.gitignore`, whichever command is the first."""
+    command(project.engine(), project.report)
+
+    assert "*\n" == (project.stack.directory / ".twelfth" / ".gitignore").read_text("utf-8")
 
 
 def test_release_command_waits_for_what_it_depends_on(serving: Project) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.engines.disk_errors import REPEAT, disk_errors
+from twelfth.engines.own_directory import make_own_directory
 from twelfth.model.release import Deploy
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _changing(stack: Stack) -> Iterator[Deploys]:
     """Return what is kept, for one who changes it with nobody else at it: a `build` holds no lock of the stack's."""
     path = _path(stack)
     with disk_errors(path, REPEAT):
-        path.parent.mkdir(exist_ok=True)
+        make_own_directory(path.parent)
         directory = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)

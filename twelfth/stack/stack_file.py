@@ -49,7 +49,7 @@ class Location:
 
 
 def remember(engine: Engine) -> None:
-    """Write where the stack is; raises `EngineError` where that cannot be written."""
+    """Write where the stack is, beside its lock, which is held; raises `EngineError` where that cannot be written."""
     stack = engine.stack
     door = stack.door_of([service.name for service in stack.services if engine.host_ports(service)])
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
@@ -57,7 +57,6 @@ def remember(engine: Engine) -> None:
     location = Location(stack.project, engine.name, stack.source, inputs, dict(stack.nodes), door)
     path = stack.directory / FILE
     with disk_errors(path, REPEAT):
-        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(asdict(location)), "utf-8")
 
 
