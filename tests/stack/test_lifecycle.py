@@ -624,6 +624,14 @@ def test_build_makes_what_is_built_once_and_names_the_release(project: Project) 
     assert ["image app:one"] == project.world.done
 
 
+def test_build_of_several_images_names_their_release_once(project: Project) -> None:
+    """So that `RELEASE=$(./inv build | tail -n 1)` is a name, whatever the number of images."""
+    project.edit("web", image="web:one", build=Build(Path()))
+
+    assert "one" == lifecycle.build(project.engine(), project.report)
+    assert ["image app:one", "image web:one"] == project.world.done
+
+
 def test_nothing_up_is_said_so(project: Project) -> None:
     """A command that needs the stack names `invoke up`."""
     with pytest.raises(NotUpError, match="invoke up"):

@@ -170,7 +170,8 @@ def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool
 def build(engine: Engine, report: Report) -> str:
     """Make available what the stack builds, where it is not, and return the release's name."""
     images = engine.observe().images
-    built = [service for service in engine.stack.services if service.build]
-    if execute(engine, [EnsureImage(each, "not here yet") for each in built if each.image not in images], report):
-        note_build(engine.stack, _release(engine.stack))
-    return ", ".join(service.image.rpartition(":")[2] for service in built)
+    missing = [each for each in engine.stack.services if each.build and each.image not in images]
+    release = _release(engine.stack)
+    if execute(engine, [EnsureImage(each, "not here yet") for each in missing], report):
+        note_build(engine.stack, release)
+    return release
