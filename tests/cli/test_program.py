@@ -258,6 +258,16 @@ def test_messages_name_the_program_that_was_typed(directory: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"), [("histry", "did you mean: twelfth --help history"), ("nosuch", "see: twelfth --list")]
+)
+def test_help_of_no_command_is_misuse(directory: Path, name: str, hint: str) -> None:
+    """As the command itself is, with what to type next."""
+    done = run(directory, "--help", name)
+
+    assert (2, "", f"twelfth: No idea what '{name}' is; {hint}\n") == (done.returncode, done.stdout, done.stderr)
+
+
 def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes from below the commands, in the middle of a run."""
     monkeypatch.setattr(errors, "program", lambda: "./inv")

@@ -41,6 +41,9 @@ HELP = {
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 143, 1, 2, 125
 
+LIST = "see: invoke --list"
+"""What to type where no command is known."""
+
 TAKING_WORDS: set[str] = set()
 """The commands that take words after `--`."""
 
@@ -174,6 +177,7 @@ def install_parser_extensions() -> None:
     """Add to Invoke: positional arguments that may be missing, exit code 2 for misuse, help that shows both."""
     program()  # takes what `./inv` says out of the environment, before anything is started
     complete_context, print_task_help = ParseMachine.complete_context, Program.print_task_help
+    parse_cleanup = Program.parse_cleanup
 
     def allow_missing(parser: ParseMachine) -> None:
         for argument in parser.context.missing_positional_args if parser.context else []:
@@ -187,9 +191,17 @@ def install_parser_extensions() -> None:
         else:
             print_task_help(invoke, name)
 
+    def list_or_help(invoke: Program) -> None:
+        try:
+            parse_cleanup(invoke)
+        except ParseError as error:  # there is no command whose help is asked for
+            meant = _meant(str(error), invoke.parser.contexts)
+            raise _misuse(str(error), f"did you mean: invoke --help {meant}" if meant else LIST) from error
+
     ParseMachine.error = _refuse  # type: ignore[method-assign,assignment]
     ParseMachine.complete_context = allow_missing  # type: ignore[method-assign,assignment]
     Program.print_task_help = print_help  # type: ignore[method-assign,assignment]
+    Program.parse_cleanup = list_or_help  # type: ignore[method-assign,assignment]
 
 
 def print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
@@ -233,12 +245,16 @@ def _meant(message: str, names: Iterable[str]) -> str:
 def _refuse(parser: ParseMachine, message: str) -> None:
     """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
     name = parser.context.name if parser.context else None
-    hint = f"see: invoke --help {name}" if name else "see: invoke --list"
+    hint = f"see: invoke --help {name}" if name else LIST
     if name in TAKING_WORDS and message.startswith("No idea what"):
         hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
     elif meant := _meant(message, parser.contexts):
         hint = f"did you mean: invoke {meant}"
-    line = f"{message.rstrip('!.')}; {hint}"
     if "--complete" in sys.argv:
-        raise ParseError(line, parser.context)  # which Invoke takes for a command line that is not whole yet
-    raise _exit(line, MISUSE)
+        raise ParseError(message, parser.context)  # which Invoke takes for a command line that is not whole yet
+    raise _misuse(message, hint)
+
+
+def _misuse(message: str, hint: str) -> Exit:
+    """Return the end of a command line that Invoke does not understand, with what to type next."""
+    return _exit(f"{message.rstrip('!.')}; {hint}", MISUSE)
