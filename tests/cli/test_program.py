@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -50,11 +51,19 @@ def directory(tmp_path: Path) -> Path:
 
 def run(directory: Path, *words: str, module: str = "twelfth", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program in a directory as an operator would, with no tests around it."""
+    return run_into(subprocess.PIPE, directory, *words, module=module, **environment)
+
+
+def run_into(
+    output: IO[bytes] | int, directory: Path, /, *words: str, module: str = "twelfth", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the program with this for its standard output."""
     return subprocess.run(
         [sys.executable, "-P", "-m", module, *words],
         cwd=directory,
         env=os.environ | {"PYTHONPATH": str(ROOT), "INVOKE_ENGINE": "local"} | environment,
-        capture_output=True,
+        stdout=output,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=60,
         check=False,
@@ -266,6 +275,27 @@ def test_help_of_no_command_is_misuse(directory: Path, name: str, hint: str) -> 
     done = run(directory, "--help", name)
 
     assert (2, "", f"twelfth: No idea what '{name}' is; {hint}\n") == (done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("words", [("--list",), ("--help", "up"), ("status",)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_reads_ends_it_quietly(directory: Path, words: tuple[str, ...], unbuffered: str) -> None:
+    """As it ends any writer to a pipe, whether that is noticed at once or at the end."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as output:  # noqa: PTH123 - it is a descriptor
+        done = run_into(output, directory, *words, PYTHONUNBUFFERED=unbuffered)
+
+    assert (141, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("words", [("--list",), ("history",)])
+def test_output_that_cannot_be_written_is_told(directory: Path, words: tuple[str, ...]) -> None:
+    """In one line, as every error."""
+    with Path("/dev/full").open("wb") as output:
+        done = run_into(output, directory, *words)
+
+    assert (125, "twelfth: No space left on device; fix that and repeat it\n") == (done.returncode, done.stderr)
 
 
 def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:

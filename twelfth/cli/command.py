@@ -111,20 +111,15 @@ def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         before = signal.signal(signal.SIGTERM, _terminate)
         try:
-            if "--" in sys.argv and not takes_words:
-                raise MisuseError(f"{body.__name__} takes nothing after --; see: invoke --help {body.__name__}")
-            if args[0].config.run.dry and not has_plan:
-                print(f"{body.__name__} would act; it has nothing to plan, and nothing was done")
-                return None
-            return body(*args, **kwargs)
+            with clean_output():
+                if "--" in sys.argv and not takes_words:
+                    raise MisuseError(f"{body.__name__} takes nothing after --; see: invoke --help {body.__name__}")
+                if args[0].config.run.dry and not has_plan:
+                    print(f"{body.__name__} would act; it has nothing to plan, and nothing was done")
+                    return None
+                return body(*args, **kwargs)
         except TwelfthError as error:
             raise _exit(str(error), error.exit_code) from error
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            raise Exit(code=BROKEN_PIPE) from None
-        except OSError as error:
-            what = f"{error.filename}: " if error.filename else ""
-            raise _exit(f"{what}{error.strerror or error}; fix that and repeat it", ENGINE_FAILED) from error
         except _TerminatedError:
             raise _exit("terminated; to see where it stands: invoke status", TERMINATED) from None
         except KeyboardInterrupt:
@@ -133,6 +128,25 @@ def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool)
             signal.signal(signal.SIGTERM, before)
 
     return wrapped
+
+
+@contextlib.contextmanager
+def clean_output() -> Iterator[None]:
+    """Write out what is printed; translate an output, or any other file, that cannot be written into a clean exit.
+
+    A reader that went away, such as `head`, ends it without a word, as it does any writer to a pipe.
+    """
+    try:
+        try:
+            yield
+        finally:
+            print(end="", flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python would write at its end
+        if isinstance(error, BrokenPipeError):
+            raise Exit(code=BROKEN_PIPE) from None
+        what = f"{error.filename}: " if error.filename else ""
+        raise _exit(f"{what}{error.strerror or error}; fix that and repeat it", ENGINE_FAILED) from error
 
 
 class _TerminatedError(KeyboardInterrupt):
@@ -193,7 +207,8 @@ def install_parser_extensions() -> None:
 
     def list_or_help(invoke: Program) -> None:
         try:
-            parse_cleanup(invoke)
+            with clean_output():
+                parse_cleanup(invoke)
         except ParseError as error:  # there is no command whose help is asked for
             meant = _meant(str(error), invoke.parser.contexts)
             raise _misuse(str(error), f"did you mean: invoke --help {meant}" if meant else LIST) from error
