@@ -54,7 +54,14 @@ BROKEN = [
     ),
     (
         f"{A}    ports: ['127.0.0.1:${{PW}}:80']\n",
-        'compose.yaml: line 4: services.a.ports[0] is no port: its hostPort is wrong; publish one such as "127.0.0.1',
+        (
+            "compose.yaml: line 4: services.a.ports[0] (of PW) is no port: its hostPort is wrong; "
+            'publish one such as "127.0.0.1:8000:8000"'
+        ),
+    ),
+    (
+        f"{A}    ports: ['${{HOST:-127.0.0.1}}:$PW:80']\n",
+        "compose.yaml: line 4: services.a.ports[0] (of HOST, PW) is no port: its hostPort is wrong; publish one such",
     ),
     (
         f"{A}    networks: [m]\n",

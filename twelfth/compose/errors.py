@@ -90,14 +90,20 @@ def _meaning(said: str, roots: Mapping[str, Node | None]) -> str:
 
 
 def _port(value: str, roots: Mapping[str, Node | None]) -> str:
-    """Return the key of the port that has a value, which Compose does not name; else of the first with a variable."""
+    """Return the key of the port that has a value, which Compose does not name; else of the first with a variable.
+
+    With it come the names of its variables, from which the value may be.
+    """
     ports = {
         f"services.{name}.ports[{index}]": str(port.value)
         for root in roots.values()
         for name, _, service in _below(_held(root, "services"))
         for index, _, port in _below(_held(service, "ports"))
     }
-    return next((key for mark in (value, "$") for key, port in ports.items() if mark in port), "ports")
+    meant = [(key, port) for mark in (value, "$") for key, port in ports.items() if mark in port]
+    key, port = meant[0] if meant else ("ports", "")
+    variables = ", ".join(re.findall(r"\$\{?(\w+)", port))
+    return f"{key} (of {variables})" if variables else key
 
 
 def _place(why: str, said: str, texts: Mapping[str, str], roots: Mapping[str, Node | None]) -> tuple[str, int]:
