@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("twelfth", "twelfth_redis", "service", "admin")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 ONLY = {
-    "invoke": ("tasks.py", "twelfth/cli/", "twelfth/__init__.py", "twelfth/__main__.py"),
+    "invoke": ("tasks.py", "twelfth/cli/", "twelfth/__init__.py"),
     "yaml": ("twelfth/compose/", "twelfth/cli/views.py"),
     "docker": ("twelfth/engines/", "twelfth/build_context.py"),
     "supervisor": ("twelfth/engines/local/",),

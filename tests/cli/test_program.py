@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 import twelfth
 from twelfth import errors
-from twelfth.__main__ import imports_twelfth, project_directory
+from twelfth.cli.program import imports_twelfth, project_directory
 from twelfth.compose.errors import NAMES
 from twelfth.errors import program
 from twelfth.runs.terminal import insistence
@@ -296,6 +297,58 @@ def test_output_that_cannot_be_written_is_told(directory: Path, words: tuple[str
         done = run_into(output, directory, *words)
 
     assert (125, "twelfth: No space left on device; fix that and repeat it\n") == (done.returncode, done.stderr)
+
+
+WAITING = """
+import time
+print("here", flush=True)
+time.sleep(30)
+"""
+WAITING_TASKS = """
+from invoke import task
+from twelfth import project
+
+@task
+def wait(c):
+    try:
+        import waiting
+    finally:
+        print("interrupted")
+
+ns = project(__file__)
+ns.add_task(wait)
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "words", "expected"),
+    [
+        ({"invoke.py": WAITING}, ("--list",), (-signal.SIGINT, "", "")),
+        ({"tasks.py": "from twelfth import project" + WAITING}, ("--list",), (-signal.SIGINT, "", "")),
+        ({"tasks.py": WAITING_TASKS, "waiting.py": WAITING}, ("wait",), (1, "interrupted\n", "")),
+    ],
+    ids=["imports", "tasks", "command"],
+)
+def test_ctrl_c_ends_it_quietly(
+    directory: Path, files: dict[str, str], words: tuple[str, ...], expected: tuple[int, str, str]
+) -> None:
+    """At once, for a shell with exit code 130, until a command has begun: that one can put things in order."""
+    for name, text in files.items():
+        (directory / name).write_text(text)
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "twelfth", *words],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": f"{directory}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        assert client.stdout
+        assert "here\n" == client.stdout.readline()
+        client.send_signal(signal.SIGINT)
+        printed, said = client.communicate(timeout=20)
+
+    assert expected == (client.returncode, printed, said)
 
 
 def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:

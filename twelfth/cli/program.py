@@ -1,0 +1,82 @@
+"""Invoke's program for the commands of the project around this directory, with or without a `tasks.py`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.collection import Collection
+from invoke.exceptions import Exit
+from invoke.loader import FilesystemLoader
+from invoke.program import Program
+
+import twelfth
+from twelfth.compose.config import version
+from twelfth.compose.errors import NAMES
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Twelfth(Program):
+    """Invoke's program over the commands of one project."""
+
+    def __init__(self) -> None:
+        """Know no command yet: which there are depends on the directory, and a version needs none."""
+        super().__init__(
+            version=twelfth.__version__,
+            namespace=Collection(),
+            name="twelfth",
+            binary="twelfth",
+            binary_names=["twelfth"],
+        )
+
+    def print_version(self) -> None:
+        """Print the versions of this tool and of the Compose that it asks."""
+        super().print_version()
+        try:
+            print(f"Compose {version(os.environ)}")
+        except EngineError as error:
+            raise Exit(f"twelfth: {error}", error.exit_code) from error
+
+    def parse_collection(self) -> None:
+        """Take the project's commands, and its configuration (`invoke.yaml`) as Invoke does beside a `tasks.py`."""
+        directory = project_directory(Path.cwd(), os.environ)
+        self.config.set_project_location(str(directory))
+        self.config.load_project()
+        self.namespace = commands(directory)
+        super().parse_collection()
+
+    def execute(self) -> None:
+        """Do what was typed; Ctrl-C is for the commands from here on."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        super().execute()
+
+
+def project_directory(start: Path, environment: Mapping[str, str]) -> Path:
+    """Return the nearest directory from `start` upwards that has a Compose file, or `start`.
+
+    So does Compose, which looks for none where COMPOSE_FILE names one, from where it is started.
+    """
+    if environment.get("COMPOSE_FILE"):
+        return start
+    return next((place for place in (start, *start.parents) if any((place / name).is_file() for name in NAMES)), start)
+
+
+def commands(directory: Path) -> Collection:
+    """Return the commands of a project: those of its `tasks.py` where that imports twelfth, else the tool's alone."""
+    if not imports_twelfth(directory / "tasks.py"):
+        return twelfth.project(directory / "tasks.py")
+    module, parent = FilesystemLoader(start=str(directory)).load("tasks")
+    return Collection.from_module(module, loaded_from=parent)
+
+
+def imports_twelfth(tasks: Path) -> bool:
+    """Return whether a `tasks.py` is there and imports twelfth; it is read, and nothing of it is executed."""
+    text = tasks.read_text("utf-8", errors="replace") if tasks.is_file() else ""
+    return bool(re.search(r"^\s*(?:from|import)\s[^#\n]*\btwelfth\b", text, re.MULTILINE))
