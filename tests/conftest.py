@@ -102,7 +102,7 @@ class Project:
     @functools.cached_property
     def stack(self) -> Stack:
         """Return the stack as it is declared when it is first asked for; Compose takes a while to read it."""
-        return load.load_current_release(self.directory, self.environment)
+        return load.of_current_release(load.load_stack(self.directory, self.environment))
 
     @property
     def runs(self) -> Runs:
@@ -111,7 +111,7 @@ class Project:
 
     def engine(self, *scale: str) -> ReplicaEngine:
         """Return a new engine, as another process would have it: it remembers nothing."""
-        stack = load.scaled(load.load_current_release(self.directory, self.environment), scale)
+        stack = load.scaled(load.of_current_release(load.load_stack(self.directory, self.environment)), scale)
         return cast("ReplicaEngine", engines.choose(self.engine_name, stack))
 
     def up(self, *scale: str) -> str:

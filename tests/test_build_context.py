@@ -53,7 +53,7 @@ def name(context: Path) -> str:
 def prepare(engine_name: str, context: Path, said: list[str]) -> None:
     """Have the release made; the engine tells `said` how it is getting on."""
     environment = dict(os.environ) | {"COMPOSE_PROJECT_NAME": f"t{secrets.token_hex(4)}"}
-    engine = engines.choose(engine_name, load.load_current_release(context, environment))
+    engine = engines.choose(engine_name, load.of_current_release(load.load_stack(context, environment)))
     (service,) = engine.stack.services
     engine.ensure_image(service, said.append)
     if isinstance(engine, Docker):
@@ -155,7 +155,7 @@ def two_built(tmp_path: Path) -> Path:
 
 def tags(directory: Path) -> set[str]:
     """Return the releases of what is built, as the files are now."""
-    stack = load.load_current_release(directory, dict(os.environ))
+    stack = load.of_current_release(load.load_stack(directory, dict(os.environ)))
     return {each.image.rpartition(":")[2] for each in stack.services}
 
 
@@ -178,7 +178,7 @@ def test_release_of_one_context_has_the_name_of_its_own(two_built: Path) -> None
 
 def test_two_contexts_are_refused_where_a_release_is_one_copy(two_built: Path) -> None:
     """Before anything is copied: a service would start from the files of another."""
-    engine = engines.choose("local", load.load_current_release(two_built, dict(os.environ)))
+    engine = engines.choose("local", load.of_current_release(load.load_stack(two_built, dict(os.environ))))
 
     with pytest.raises(EngineError, match="app and other are built from different directories"):
         engine.ensure_image(engine.stack.services[0], lambda _: None)

@@ -162,7 +162,7 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     (directory / "docker-compose.yml").write_text(COMPOSE)
     (directory / "Dockerfile").write_text(DOCKERFILE)
     (directory / "greeting").write_text("hello\n")
-    return load.load_current_release(directory, os.environ | {"COMPOSE_PROJECT_NAME": "declared"})
+    return load.of_current_release(load.load_stack(directory, os.environ | {"COMPOSE_PROJECT_NAME": "declared"}))
 
 
 def make_site(engine_name: str, declared: Stack, directory: Path) -> Site:

@@ -41,11 +41,6 @@ def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
     return services.names(found.model, found.files)
 
 
-def load_current_release(directory: Path, environment: Mapping[str, str], warn: Warn = lambda _: None) -> Stack:
-    """Return the stack that a directory declares, of the release that its files make; see `load_stack`."""
-    return of_current_release(load_stack(directory, environment, warn=warn))
-
-
 def of_current_release(stack: Stack) -> Stack:
     """Return a stack of no release in particular, of the one that its files make."""
     builds = [service.build for service in stack.services if service.build]
