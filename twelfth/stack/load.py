@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from twelfth.build_context import combined, digest, files
+from twelfth.build_context import combined, digest, files, is_release
 from twelfth.compose import config, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import with_release
@@ -28,7 +27,7 @@ def load_stack(
 
     Tells `warn` of each variable that is used and not set. Raises `MisuseError` where a file is missing or wrong.
     """
-    if release and not re.fullmatch("[0-9a-f]{12}", release):
+    if release and not is_release(release):
         raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke releases")
     found = config.read(directory, environment, warn)
     stack = services.stack(found.model, found.files)
