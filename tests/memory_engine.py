@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
 from twelfth.errors import EngineError, NotUpError
-from twelfth.model.release import BuiltRelease
 from twelfth.model.run import Run
-from twelfth.model.snapshot import Health, Replica, Snapshot, differences
+from twelfth.model.snapshot import BuiltRelease, Health, Replica, Snapshot, differences
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import Recorded, eventually
 from tests.memory_engine import Memory, World
 from twelfth.errors import MisuseError, NotUpError
-from twelfth.model.release import BuiltRelease
+from twelfth.model.snapshot import BuiltRelease
 from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source

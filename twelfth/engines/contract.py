@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from twelfth.model.release import BuiltRelease
     from twelfth.model.run import Run, RunRequest
-    from twelfth.model.snapshot import Health, Recipe, Replica, Snapshot
+    from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica, Snapshot
     from twelfth.model.stack import Network, Port, Service, Stack, Volume
 
     Say = Callable[[str], None]

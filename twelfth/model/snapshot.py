@@ -72,6 +72,16 @@ class Replica:
 
 
 @dataclass(frozen=True)
+class BuiltRelease:
+    """A release that needs no building: since when (ISO 8601 in UTC), by whom ("" if unknown), how many bytes."""
+
+    id: str
+    built: str
+    operator: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything of one stack that an engine found at one moment.
 

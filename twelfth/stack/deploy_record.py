@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.disk_errors import REPEAT, disk_errors
 from twelfth.engines.own_directory import make_own_directory
-from twelfth.model.release import Deploy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +21,15 @@ if TYPE_CHECKING:
 
 MOST = 50
 """How many deploys are kept."""
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """A release that was deployed: when (ISO 8601 in UTC) and by whom."""
+
+    release: str
+    at: str
+    operator: str
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.release import BuiltRelease, Deploy
+    from twelfth.model.snapshot import BuiltRelease
+    from twelfth.stack.deploy_record import Deploy
 
 KEPT = 5
 """How many releases are kept, where nothing else is said."""

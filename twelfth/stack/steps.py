@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
-    from twelfth.model.release import BuiltRelease
     from twelfth.model.run import Run
-    from twelfth.model.snapshot import Replica
+    from twelfth.model.snapshot import BuiltRelease, Replica
     from twelfth.model.stack import Network, Service, Volume
 
 

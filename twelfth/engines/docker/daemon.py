@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Say
-    from twelfth.model.release import BuiltRelease
-    from twelfth.model.snapshot import Recipe
+    from twelfth.model.snapshot import BuiltRelease, Recipe
     from twelfth.model.stack import Service, Volume
 
 

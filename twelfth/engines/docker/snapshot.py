@@ -11,8 +11,7 @@ from twelfth.build_context import is_release
 from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
 from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS, release_of
-from twelfth.model.release import BuiltRelease
-from twelfth.model.snapshot import Replica
+from twelfth.model.snapshot import BuiltRelease, Replica
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Runs, Say
     from twelfth.engines.local.process_spec import Spec
-    from twelfth.model.release import BuiltRelease
-    from twelfth.model.snapshot import Health, Recipe, Replica
+    from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica
     from twelfth.model.stack import Network, Service, Stack
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from twelfth import build_context
 from twelfth.errors import MisuseError
-from twelfth.model.release import BuiltRelease
+from twelfth.model.snapshot import BuiltRelease
 
 if TYPE_CHECKING:
     from twelfth.model.stack import Build
