@@ -42,12 +42,8 @@ def shown(output: Terminal, error: type[BaseException] | None) -> list[str]:
         if error:
             raise error
 
-    with (
-        contextlib.suppress(ValueError, KeyboardInterrupt),
-        contextlib.redirect_stdout(output),
-        progress.steps() as report,
-    ):
-        steps(report)
+    with contextlib.suppress(ValueError, KeyboardInterrupt), contextlib.redirect_stdout(output):
+        progress.with_progress(steps)
     return [line.rstrip().removesuffix(" 0.0 s") for line in output.getvalue().splitlines() if line.strip()]
 
 

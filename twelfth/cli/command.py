@@ -52,11 +52,6 @@ LONGEST_NUMBER = 12
 """Digits of the largest number that an option takes; Python reads no more than 4,300."""
 
 
-def flag_name(parameter: str) -> str:
-    """Return how a parameter is typed."""
-    return parameter.replace("_", "-")
-
-
 def number(text: str, option: str, least: int = 0) -> int:
     """Return what an option says, a number of at least so many; raises `MisuseError` for anything else."""
     if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER and int(text) >= least):
@@ -71,7 +66,8 @@ class Command(Task):  # type: ignore[type-arg]
         """Wrap the body; `takes_words` after `--`, `has_plan` to print for Invoke's `--dry`."""
         self.takes_words = options.pop("takes_words", False)
         has_plan = options.pop("has_plan", True)
-        shared = {name: HELP[name] for name in map(flag_name, inspect.signature(body).parameters) if name in HELP}
+        names = [parameter.replace("_", "-") for parameter in inspect.signature(body).parameters]
+        shared = {name: HELP[name] for name in names if name in HELP}
         options["help"] = shared | options.get("help", {})
         # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
         super().__init__(

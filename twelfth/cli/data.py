@@ -89,7 +89,7 @@ def _save(
     path = atomic_file.new_path(Path(file)) if file else atomic_file.path_of_now(target.directory / "backups", mark)
     with atomic_file.written(path) as (number, part):
         _back_up(c, target, *options, streams=(source, number), **asked)
-        _verify(c, target, part, hide="stdout")
+        _verify(c, target, part, quiet=True)
     return path if file else Path(os.path.relpath(path))
 
 
@@ -100,11 +100,11 @@ def verify(c: Context, file: str, json: bool = False) -> None:
     _verify(c, target, _file(target, file), *(["--json"] if json else []))
 
 
-def _verify(c: Context, target: Target, path: Path, *options: str, hide: str | None = None) -> None:
-    """Check a backup on this machine, or exit with what is wrong with it."""
+def _verify(c: Context, target: Target, path: Path, *options: str, quiet: bool = False) -> None:
+    """Check a backup on this machine and show what it holds, or exit with what is wrong with it."""
     command = shlex.join([sys.executable, "-m", "admin.verify", *options, str(path.resolve())])
     with c.cd(str(target.directory)):
-        result = c.run(command, warn=True, in_stream=False, hide="both" if hide else "stderr", dry=False)
+        result = c.run(command, warn=True, in_stream=False, hide="both" if quiet else "stderr", dry=False)
     if not result.ok:
         *_, why = result.stderr.splitlines() or [""]
         if name := re.search(r"^ModuleNotFoundError: .*'(.+)'", why):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from twelfth.stack.executor import Report
 
@@ -28,18 +27,13 @@ class PlainReport:
         print(f"  {text}", flush=True)
 
 
-def steps() -> AbstractContextManager[Report]:
-    """Return what takes each step as it begins, and details of it; a step is done when the next begins."""
+def with_progress(work: Callable[[Report], T]) -> T:
+    """Show the steps of some work as it goes on, each done when the next begins; return what it gives."""
     if not sys.stdout.isatty():
-        return nullcontext(PlainReport())
+        return work(PlainReport())
     from twelfth.cli.spinner import Spinner
 
-    return Spinner()
-
-
-def with_progress(work: Callable[[Report], T]) -> T:
-    """Show the steps of some work as it goes on; return what it gives."""
-    with steps() as report:
+    with Spinner() as report:
         return work(report)
 
 
