@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -14,7 +13,7 @@ from twelfth.engines.disk_errors import REPEAT, disk_errors
 from twelfth.engines.own_directory import make_own_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from twelfth.model.stack import Stack
@@ -60,10 +59,7 @@ def read_deploys(stack: Stack) -> Deploys:
 
 def note_deploy(stack: Stack, release: str, operator: str) -> None:
     """Note that a release serves from now on; raises `EngineError` where that cannot be written."""
-    now = Deploy(release, datetime.now(UTC).isoformat(timespec="seconds"), operator)
-    with _changing(stack) as found:
-        if [release] != [each.release for each in found.deployed[-1:]]:
-            _write(stack, replace(found, deployed=(*found.deployed, now)[-MOST:]))
+    _change(stack, lambda found: _with_deploy(found, release, operator))
 
 
 def note_rollback(stack: Stack, release: str, operator: str) -> None:
@@ -71,39 +67,40 @@ def note_rollback(stack: Stack, release: str, operator: str) -> None:
 
     Raises `EngineError` where that cannot be written.
     """
-    with _changing(stack) as found:
-        places = [place for place, each in enumerate(found.deployed) if each.release == release]
-        if places:
-            _write(stack, replace(found, deployed=found.deployed[: places[-1] + 1]))
-    if not places:
-        note_deploy(stack, release, operator)
+
+    def back(found: Deploys) -> Deploys:
+        places = [place for place, each in enumerate(found.deployed, 1) if each.release == release]
+        return _with_deploy(replace(found, deployed=found.deployed[: max(places, default=None)]), release, operator)
+
+    _change(stack, back)
+
+
+def _with_deploy(found: Deploys, release: str, operator: str) -> Deploys:
+    """Return what is kept with a deploy of a release, unless it is that of the last one."""
+    if [release] == [each.release for each in found.deployed[-1:]]:
+        return found
+    now = Deploy(release, datetime.now(UTC).isoformat(timespec="seconds"), operator)
+    return replace(found, deployed=(*found.deployed, now)[-MOST:])
 
 
 def note_build(stack: Stack, release: str) -> None:
     """Note that a release was made for this stack; raises `EngineError` where that cannot be written."""
-    with _changing(stack) as found:
-        _write(stack, replace(found, built=tuple(dict.fromkeys((*found.built, release)))[-MOST:]))
+    _change(stack, lambda found: replace(found, built=tuple(dict.fromkeys((*found.built, release)))[-MOST:]))
 
 
 def note_accepted(stack: Stack, losses: tuple[str, ...]) -> None:
     """Note what is accepted that the engine does not protect; raises `EngineError` where that cannot be written."""
-    with _changing(stack) as found:
-        _write(stack, replace(found, accepted=losses))
+    _change(stack, lambda found: replace(found, accepted=losses))
 
 
 def note_scale(stack: Stack, service: str, replicas: int) -> None:
     """Note how many replicas a service is to have; raises `EngineError` where that cannot be written."""
-    with _changing(stack) as found:
-        _write(stack, replace(found, scale={**found.scale, service: replicas}))
+    _change(stack, lambda found: replace(found, scale={**found.scale, service: replicas}))
 
 
 def forget_deploys(stack: Stack) -> None:
     """Remove what is kept, as nothing of the stack is left, but for which images are its own: `prune` asks that."""
-    with _changing(stack) as found:
-        if found.built:
-            _write(stack, Deploys(built=found.built))
-        else:
-            _path(stack).unlink(missing_ok=True)
+    _change(stack, lambda found: Deploys(built=found.built))
 
 
 def scaled_as_before(stack: Stack) -> Stack:
@@ -114,26 +111,23 @@ def scaled_as_before(stack: Stack) -> Stack:
     return stack
 
 
-@contextlib.contextmanager
-def _changing(stack: Stack) -> Iterator[Deploys]:
-    """Return what is kept, for one who changes it with nobody else at it: a `build` holds no lock of the stack's."""
-    path = _path(stack)
-    with disk_errors(path, REPEAT):
-        make_own_directory(path.parent)
-        directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield read_deploys(stack)
-    finally:
-        os.close(directory)
-
-
-def _write(stack: Stack, deploys: Deploys) -> None:
+def _change(stack: Stack, change: Callable[[Deploys], Deploys]) -> None:
+    """Change what is kept, with nobody else at it: a `build` holds no lock of the stack's."""
     path = _path(stack)
     staged = path.with_suffix(".new")
     with disk_errors(path, REPEAT):
-        staged.write_text(json.dumps(asdict(deploys), indent=1), "utf-8")
-        staged.replace(path)
+        make_own_directory(path.parent)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            found = read_deploys(stack)
+            if (deploys := change(found)) == Deploys():
+                path.unlink(missing_ok=True)
+            elif deploys != found:
+                staged.write_text(json.dumps(asdict(deploys), indent=1), "utf-8")
+                staged.replace(path)
+        finally:
+            os.close(directory)
 
 
 def _path(stack: Stack) -> Path:
