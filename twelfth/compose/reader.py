@@ -79,6 +79,18 @@ def nested(table: Table) -> Reader:
     return lambda at: at.read(table)
 
 
+def unchecked(table: Table, instead: str) -> Reader:
+    """Return a reader of a mapping under an `x-` key, at which Compose has not looked."""
+
+    def read(at: Value) -> object:
+        if isinstance(at.value, dict):
+            return at.read(table)
+        at.refuse("", f"must be a mapping; write {instead}")
+        return {}
+
+    return read
+
+
 def each(reader: Reader) -> Reader:
     """Return a reader of a list whose items have a reader of their own."""
     return lambda at: tuple(map(reader, at.items()))

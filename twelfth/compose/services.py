@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twelfth.compose.reader import Table, Value, as_is, cast, each, matching, nested, only
+from twelfth.compose.reader import Table, Value, as_is, cast, each, matching, nested, only, unchecked
 from twelfth.errors import MisuseError
 from twelfth.model.stack import (
     SERVICE_COMPLETED,
@@ -97,9 +97,8 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
 
     Nothing that is not honoured is refused, but for what is said to this tool.
     """
-    table: Table = {"x-twelfth": _tool, "x-swarm": _swarm}
-    top = Value("", {key: model.get(key) for key in table}, model, [])
-    said = top.read(table)
+    top = Value("", {key: model.get(key) for key in _TO_THE_TOOL}, model, [])
+    found = top.read(_TO_THE_TOOL)
     if top.refusals:
         raise MisuseError("\n".join(f"{files[0].name}: {refusal}" for refusal in top.refusals))
     declared = {name: each or {} for name, each in (model.get("services") or {}).items()}
@@ -114,7 +113,7 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         )
         for name, each in declared.items()
     }
-    return Stack(model["name"], files[0].parent, _in_start_order(services), files=files, **_said_to_the_tool(said))
+    return Stack(model["name"], files[0].parent, _in_start_order(services), files=files, **_said_to_the_tool(found))
 
 
 def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
@@ -139,7 +138,7 @@ def _service(name: str, at: Value) -> Service:
     if "build" in found:  # its release takes the place of a tag
         found["build"] = replace(found["build"], tag=found.get("image", ""))
         found["image"] = _untagged(found.get("image"), at.model, name)
-    options = {key: found.pop(key) for key in OPTIONS & found.keys()} | found.pop("more", {})
+    options = {key: found.pop(key) for key in OPTIONS & found.keys()}
     return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts), options=as_options(options))
 
 
@@ -249,7 +248,7 @@ def _deploy(at: Value) -> dict[str, Any]:
     found = at.read(_DEPLOY)
     resources, policy = found.pop("resources", {}), found.pop("restart_policy", {})
     reserved, limits = resources.get("reservations", {}), resources.get("limits", {})
-    more = {"mem_reservation": reserved.get("memory"), "gpus": reserved.get("devices")}
+    reservations = {"mem_reservation": reserved.get("memory"), "gpus": reserved.get("devices")}
     if policy:
         condition = _CONDITIONS.get(policy.get("condition", "any"), policy.get("condition"))
         found["restart"] = f"{condition}:{policy['max_attempts']}" if "max_attempts" in policy else condition
@@ -257,12 +256,8 @@ def _deploy(at: Value) -> dict[str, Any]:
         **found.pop("placement", {}),
         **found,
         **({"limits": limits} if limits else {}),
-        "more": {key: value for key, value in more.items() if value},
+        **{key: value for key, value in reservations.items() if value},
     }
-
-
-def _logging(at: Value) -> Logging:
-    return Logging(**at.read(_LOGGING))
 
 
 def _local(at: Value) -> Local | None:
@@ -273,13 +268,6 @@ def _local(at: Value) -> Local | None:
     found = at.read(_LOCAL)
     port = str(found.pop("port", ""))
     return Local(**{"command": (), **found}, port=int(port) if port.isdecimal() else None)
-
-
-def _swarm(at: Value) -> dict[str, Any]:
-    if not isinstance(at.value, dict):
-        at.refuse("", "must be a mapping; write nodes: {NAME: tcp://HOST:2375}")
-        return {}
-    return at.read({"nodes": _text_mapping})
 
 
 def _reload(at: Value) -> Reload | None:
@@ -323,15 +311,9 @@ def _resource(said: dict[str, Any], usual: str) -> dict[str, Any]:
 
 
 def _said_to_the_tool(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {"nodes": found.get("x-swarm", {}).get("nodes", ()), **found.get("x-twelfth", {})}
-
-
-def _tool(at: Value) -> dict[str, Any]:
-    """Return what is said to this tool; Compose has not looked at what is under an `x-` key."""
-    if not isinstance(at.value, dict):
-        at.refuse("", "must be a mapping; write runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}")
-        return {}
-    return {key.replace("-", "_"): value for key, value in at.read(_TOOL).items()}
+    """Return the values of the model that are said under the `x-` keys of the top level."""
+    said = found.get("x-swarm", {}) | found.get("x-twelfth", {})
+    return {key.replace("-", "_"): value for key, value in said.items()}
 
 
 def _service_name(at: Value) -> str:
@@ -415,7 +397,6 @@ _HEALTHCHECK: Table = {
     "start_interval": None,  # it is asked at our pace
     "disable": None,
 }
-_LOGGING: Table = {"driver": as_is, "options": _pairs}
 _LOCAL: Table = {
     "command": _texts,
     "environment": _text_mapping,
@@ -450,7 +431,7 @@ _SERVICE: Table = {
     "cap_drop": cast(tuple),
     "security_opt": cast(tuple),
     "healthcheck": _healthcheck,
-    "logging": _logging,
+    "logging": lambda at: Logging(**at.read({"driver": as_is, "options": _pairs})),
     "restart": matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
     "stop_grace_period": _seconds,
     "x-local": _local,
@@ -459,27 +440,21 @@ _SERVICE: Table = {
     **dict.fromkeys(("attach", "develop", "profiles")),
 }
 _RESOURCE: Table = dict.fromkeys(
-    (
-        "name",
-        "internal",
-        "external",
-        "driver",
-        "driver_opts",
-        "labels",
-        "ipam",
-        "attachable",
-        "enable_ipv4",
-        "enable_ipv6",
-    ),
+    "name internal external driver driver_opts labels ipam attachable enable_ipv4 enable_ipv6".split(),  # noqa: SIM905
     as_is,
 )
-_TOOL: Table = {"runs-from": _service_name, "door": _service_name, "max-replicas": _max_replicas}
+_TO_THE_TOOL: Table = {
+    "x-twelfth": unchecked(
+        {"runs-from": _service_name, "door": _service_name, "max-replicas": _max_replicas},
+        "runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}",
+    ),
+    "x-swarm": unchecked({"nodes": _text_mapping}, "nodes: {NAME: tcp://HOST:2375}"),
+}
 _TOP: Table = {
-    "x-swarm": _swarm,
+    **_TO_THE_TOOL,
     "name": as_is,
     "services": lambda at: {name: _service(name, below) for name, below in at.below()},
     "networks": _declared,
     "volumes": _declared,
     **dict.fromkeys(("configs", "secrets")),  # read with the services that have them
-    "x-twelfth": _tool,
 }
