@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.cli.command import command, number
 from twelfth.cli.progress import with_progress
+from twelfth.cli.stack import print_plan, seconds_to_get_ready
 from twelfth.cli.target import Target
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ def releases(c: Context, json: bool = False) -> None:
 @command(positional=["release"], help={"release": "its id, or the beginning of it; by default the one before"})
 def rollback(c: Context, release: str | None = None, ready_within: str = "60") -> None:
     """Go back to a release that is here, as `up` would: nothing is built; it holds until the next `up`."""
-    from twelfth.cli.stack import print_plan, seconds_to_get_ready
     from twelfth.stack import lifecycle
     from twelfth.stack.releases import to_roll_back_to
 
@@ -42,7 +42,6 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "60") -
 @command(help={"keep": "how many of the newest stay in any case"})
 def prune(c: Context, keep: str = "5") -> None:
     """Remove the releases that nothing runs from and no unfinished run needs."""
-    from twelfth.cli.stack import print_plan
     from twelfth.stack import lifecycle
     from twelfth.stack.releases import plan_prune
 

@@ -36,7 +36,7 @@ def load_stack(
 
 def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
     """Return what a directory's Compose files name, whatever else is in them: enough for runs from what serves."""
-    found = config.read(directory, environment, lambda _: None)
+    found = config.read(directory, environment)
     return services.names(found.model, found.files)
 
 

@@ -10,7 +10,7 @@ from twelfth.stack.formatting import printable
 from twelfth.stack.lock import holder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica, Snapshot
@@ -124,16 +124,12 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
     )
 
 
-def _missing(stack: Stack, snapshot: Snapshot) -> list[str]:
-    """Return what is missing of the replicas that are wanted, a text a service."""
-    serving = {
-        one.name: sum(each.serves or _is_done(stack, each) for each in snapshot.of(one.name)) for one in stack.services
-    }
-    return [
-        f"{one.name} has {serving[one.name]} of {one.replicas} replicas; try: invoke up"
-        for one in stack.services
-        if serving[one.name] < one.replicas
-    ]
+def _missing(stack: Stack, snapshot: Snapshot) -> Iterator[str]:
+    """Yield what is missing of the replicas that are wanted, a text a service."""
+    for one in stack.services:
+        serving = sum(each.serves or _is_done(stack, each) for each in snapshot.of(one.name))
+        if serving < one.replicas:
+            yield f"{one.name} has {serving} of {one.replicas} replicas; try: invoke up"
 
 
 def _is_done(stack: Stack, replica: Replica) -> bool:
