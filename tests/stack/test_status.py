@@ -21,9 +21,8 @@ FOUND = Snapshot((REDIS, WORKER))
 
 def test_stack_is_ready_when_every_replica_is() -> None:
     """And tells what healthchecks print as JSON."""
-    found = status.summary(
-        STACK, "e", FOUND, [Health(is_ready=True), Health(is_ready=True, output='{"revision": "0002"}')]
-    )
+    healths = {"a": Health(is_ready=True), "b": Health(is_ready=True, output='{"revision": "0002"}')}
+    found = status.summary(STACK, "e", FOUND, healths)
 
     assert (True, "", {"revision": "0002"}) == (found.ready, found.why, found.details)
     assert [("redis", 1, 1, "ready"), ("worker", 1, 1, "ready")] == [
@@ -53,7 +52,7 @@ def test_stack_is_ready_when_every_replica_is() -> None:
 )
 def test_stack_that_cannot_serve_says_why(health: Health, why: str) -> None:
     """Even where its healthcheck passes, as it does for what lives and was ready once."""
-    found = status.summary(STACK, "e", FOUND, [Health(is_ready=True), health])
+    found = status.summary(STACK, "e", FOUND, {"a": Health(is_ready=True), "b": health})
 
     assert (False, why) == (found.ready, found.why)
 
@@ -73,7 +72,7 @@ def test_service_that_lacks_replicas_is_not_ready(wanted: Service, row: tuple[ob
     """As after an interrupt: what is there may be well, and what is not there has a row of its own."""
     others = tuple(each for each in STACK.services if each.name != wanted.name)
     stack = Stack("p", Path(), (*others, wanted))
-    found = status.summary(stack, "e", FOUND, [Health(is_ready=True), Health(is_ready=True)])
+    found = status.summary(stack, "e", FOUND, dict.fromkeys("ab", Health(is_ready=True)))
 
     assert (False, why) == (found.ready, found.why)
     assert row in [(each.service, each.replicas, each.wanted, each.state) for each in found.services]

@@ -64,8 +64,8 @@ class Status:
 def status(engine: Engine) -> Status:
     """Return how the stack is now; asks the healthcheck of every replica. One that is removed meanwhile is left out."""
     snapshot = engine.observe()
-    asked = [(each, health) for each in snapshot.replicas if (health := _health(engine, each))]
-    snapshot, healths = replace(snapshot, replicas=tuple(each for each, _ in asked)), [health for _, health in asked]
+    healths = {each.id: health for each in snapshot.replicas if (health := _health(engine, each))}
+    snapshot = replace(snapshot, replicas=tuple(each for each in snapshot.replicas if each.id in healths))
     here = tuple(filter(engine.runs_here, engine.stack.services))
     found = summary(replace(engine.stack, services=here), engine.name, snapshot, healths)
     deploy, half_done = holder(engine.stack), _half_done(snapshot)
@@ -94,21 +94,19 @@ def _health(engine: Engine, replica: Replica) -> Health | None:
     return None
 
 
-def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Health]) -> Status:
-    """Return the status that a snapshot and the health of its replicas, in the same order, come to.
+def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str, Health]) -> Status:
+    """Return the status that a snapshot and the health of its replicas, by their ids, come to.
 
     All services of the stack are to run on this engine; one that has fewer replicas than wanted is not ready.
 
     A healthcheck that passes and prints an `error` is of something that lives, and cannot serve at the moment.
     """
-    healths = tuple(healths)
-    health_of = {replica.id: health for replica, health in zip(snapshot.replicas, healths, strict=True)}
     names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.replicas)])
-    details = {name: value for health in healths for name, value in health.details.items()}
+    details = {name: value for health in healths.values() for name, value in health.details.items()}
     unready = (
-        health.reason or "its healthcheck fails"
-        for replica, health in zip(snapshot.replicas, healths, strict=True)
-        if replica.is_admitted and not health.is_ready and not _is_done(stack, replica)
+        healths[one.id].reason or "its healthcheck fails"
+        for one in snapshot.replicas
+        if one.is_admitted and not healths[one.id].is_ready and not _is_done(stack, one)
     )
     reasons = [*_missing(stack, snapshot), *unready, str(details.get("error") or "")]
     why = next(filter(None, reasons), "")
@@ -119,7 +117,7 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Iterable[Hea
         ready=bool(healths) and not why,
         why=printable(why),
         release=_joined(one.release for one in snapshot.replicas),
-        services=tuple(_service(name, stack, snapshot.of(name), health_of) for name in names if healths),
+        services=tuple(_service(name, stack, snapshot.of(name), healths) for name in names if healths),
         details=details,
     )
 
@@ -137,11 +135,11 @@ def _is_done(stack: Stack, replica: Replica) -> bool:
     return replica.service in stack.jobs and replica.has_completed
 
 
-def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: Mapping[str, Health]) -> ServiceStatus:
+def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], healths: Mapping[str, Health]) -> ServiceStatus:
     declared = stack.service(name)
 
     def is_ready(replica: Replica) -> bool:
-        return _is_done(stack, replica) or (replica.is_admitted and health_of[replica.id].is_ready)
+        return _is_done(stack, replica) or (replica.is_admitted and healths[replica.id].is_ready)
 
     each = tuple(ReplicaStatus(one.name, one.state, is_ready(one), one.release, one.restarts) for one in replicas)
     return ServiceStatus(
@@ -151,8 +149,7 @@ def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], health_of: 
         wanted=declared.replicas if declared else 0,
         state=_joined(one.state for one in replicas) or "missing",
         health=_joined(
-            "done" if _is_done(stack, one) else "ready" if health_of[one.id].is_ready else "not ready"
-            for one in replicas
+            "done" if _is_done(stack, one) else "ready" if healths[one.id].is_ready else "not ready" for one in replicas
         ),
         release=_joined(one.release for one in replicas),
         restarts=sum(one.restarts for one in replicas),
