@@ -18,14 +18,7 @@ from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
 from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import (
-    ASK_EVERY,
-    READY_WITHIN,
-    last_words,
-    refuse_dead,
-    wait_for_services,
-    wait_until_ready,
-)
+from twelfth.stack.readiness import ASK_EVERY, READY_WITHIN, refuse_dead, wait_for_services, wait_until_ready
 from twelfth.stack.steps import (
     AdmitReplica,
     CompleteReplica,
@@ -209,7 +202,7 @@ class _ReplicaExecutor:
             time.sleep(ASK_EVERY)
         if replica.has_completed:
             return
-        lines = last_words(self.engine, replica)
+        lines = last_lines(self.engine, replica)
         for line in lines:
             self.report.detail(line)
         why = f" ({words})" if (words := telling(lines)) else ""

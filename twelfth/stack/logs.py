@@ -60,8 +60,11 @@ def lines(logs: Mapping[str, Iterator[bytes]], *, follow: bool, say: Callable[[s
 
 
 def last_lines(engine: Engine, replica: Replica) -> list[str]:
-    """Return the end of what a replica printed, fit for a terminal."""
-    log = b"".join(engine.logs(replica, follow=False, last=LAST_LINES))
+    """Return the end of what a replica printed, fit for a terminal; nothing where that is kept nowhere."""
+    try:
+        log = b"".join(engine.logs(replica, follow=False, last=LAST_LINES))
+    except NoLogError:
+        return []
     return [printable(line) for line in log.decode(errors="replace").splitlines()]
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling
-from twelfth.errors import EngineError, NoLogError
+from twelfth.errors import EngineError
 from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
 
@@ -63,13 +62,6 @@ def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -
     has_ended = restarts is not None and replica.restarts > restarts
     if replica.is_running and not has_ended:
         return
-    last = f": {why}" if (why := telling(last_words(engine, replica))) else ""
+    last = f": {why}" if (why := telling(last_lines(engine, replica))) else ""
     state = "ended and was started again" if has_ended else f"is {replica.state}"
     raise EngineError(f"{replica.name} {state}{last}")
-
-
-def last_words(engine: Engine, replica: Replica) -> list[str]:
-    """Return the end of what a replica printed, nothing where that is kept nowhere."""
-    with suppress(NoLogError):
-        return last_lines(engine, replica)
-    return []
