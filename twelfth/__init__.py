@@ -16,6 +16,6 @@ def project(file: str | Path) -> Collection:
 
     It is an ordinary collection of Invoke's, to which a project adds tasks of its own (`ns.add_task`).
     """
-    from twelfth.cli.collection import collection
+    from twelfth.cli.program import collection
 
     return collection(Path(file).resolve().parent)

@@ -1,4 +1,4 @@
-"""Invoke's program for the commands of the project around this directory, with or without a `tasks.py`."""
+"""The commands of a project, as one collection of Invoke's, and the program over those of the project around here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,34 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.compose.config import version
+from twelfth.cli import admin, data, releases, runs, stack
+from twelfth.cli.command import install_parser_extensions
 from twelfth.compose.errors import NAMES
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+ALWAYS = (
+    *(stack.up, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build),
+    *(releases.releases, releases.rollback, releases.prune),
+    *(runs.run, runs.history, runs.stop),
+)
+WITH_PROGRAM = (data.migrate, data.backup, data.verify, data.restore, admin.console)
+"""Commands with options of their own, for programs of these names in `admin/`."""
+
+
+def collection(directory: Path) -> Collection:
+    """Return the tool's commands for a project in a directory, and one for each program of its `admin/`."""
+    install_parser_extensions()
+    programs = {path.stem: path for path in admin.programs(directory)}
+    found = Collection(*ALWAYS, *(task for task in WITH_PROGRAM if task.name in programs))
+    for path in programs.values():
+        if path.stem.replace("_", "-") not in found.task_names:
+            found.add_task(admin.program_command(path))
+    found.configure({"engine": "auto", "project": {"directory": str(directory)}})
+    return found
 
 
 class Twelfth(Program):
@@ -37,6 +59,8 @@ class Twelfth(Program):
 
     def print_version(self) -> None:
         """Print the versions of this tool and of the Compose that it asks."""
+        from twelfth.compose.config import version
+
         super().print_version()
         try:
             print(f"Compose {version(os.environ)}")
@@ -71,7 +95,7 @@ def project_directory(start: Path, environment: Mapping[str, str]) -> Path:
 def commands(directory: Path) -> Collection:
     """Return the commands of a project: those of its `tasks.py` where that imports twelfth, else the tool's alone."""
     if not imports_twelfth(directory / "tasks.py"):
-        return twelfth.project(directory / "tasks.py")
+        return collection(directory)
     module, parent = FilesystemLoader(start=str(directory)).load("tasks")
     return Collection.from_module(module, loaded_from=parent)
 
