@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from twelfth.engines.contract import Engine, ReplicaEngine
+    from twelfth.model.snapshot import BuiltRelease
     from twelfth.model.stack import Service
     from twelfth.stack.steps import Step
 
@@ -91,24 +92,17 @@ class _Executor:
             case RemoveResource(resource):
                 engine.remove_resource(resource)
             case RemoveRelease(release):
-                if not engine.remove_release(release.id):
-                    self.report.detail("it is still needed by something else, and stays")
-            case StopRun() | DeleteRun() | RunReleaseCommand():
-                self.execute_on_run(step)
+                self.remove_release(release)
+            case StopRun(run):
+                engine.runs.stop(run.id, self.report.detail)
+            case DeleteRun(run):
+                engine.runs.delete(run.id)
+            case RunReleaseCommand(service):
+                self.run_release_command(service)
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
             case _:
                 _ReplicaExecutor(cast("ReplicaEngine", engine), self.report, self.within).execute(step)
-
-    def execute_on_run(self, step: Step) -> None:
-        """Do a step that is about a run."""
-        match step:
-            case StopRun(run):
-                self.engine.runs.stop(run.id, self.report.detail)
-            case DeleteRun(run):
-                self.engine.runs.delete(run.id)
-            case RunReleaseCommand(service):
-                self.run_release_command(service)
 
     def execute_on_service(self, engine: ServiceEngine, step: Step) -> None:
         """Do a step that is about a whole service."""
@@ -119,6 +113,11 @@ class _Executor:
                 engine.scale_service(service, self.within, self.report.detail)
             case RemoveService(name):
                 engine.remove_service(name)
+
+    def remove_release(self, release: BuiltRelease) -> None:
+        """Remove a release, unless something else than this stack needs it."""
+        if not self.engine.remove_release(release.id):
+            self.report.detail("it is still needed by something else, and stays")
 
     def run_release_command(self, service: Service) -> None:
         """Run a service's release command when all that it depends on is ready.
