@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import as_typed
-from twelfth.stack.formatting import printable, table
+from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,14 +23,21 @@ WIDEST = 50
 """Characters of a command that the table shows."""
 
 
+def _table(*rows: tuple[str, ...]) -> str:
+    """Return rows of words as lines, in columns as wide as they need to be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def status(found: Status) -> str:
     """Return a stack's status as a few lines for people."""
     if not found.services:
         return as_typed(f"nothing of {found.project} is up on {found.engine}; try: invoke up")
-    rows = [("SERVICE", "READY", "STATE", "HEALTH", "RESTARTS", "RELEASE"), *map(_service, found.services)]
+    services = _table(("SERVICE", "READY", "STATE", "HEALTH", "RESTARTS", "RELEASE"), *map(_service, found.services))
     head = f"{found.project} on {found.engine}, release {found.release or '-'}"
     deploy = (f"at work: {found.deploy}",) if found.deploy else ()
-    return "\n".join((head, *table(rows), *_details(found), *deploy, _answers(found)))
+    return "\n".join((head, services, *_details(found), *deploy, _answers(found)))
 
 
 def _service(row: ServiceStatus) -> tuple[str, ...]:
@@ -63,8 +70,8 @@ def releases(found: Iterable[ReleaseStatus]) -> str:
         (each.id, _time(each.built), each.operator or "-", _size(each.size), "serves" if each.serving else "")
         for each in found
     ]
-    table_ = table([("RELEASE", "BUILT", "BY", "SIZE", ""), *rows])
-    return "\n".join(table_) if rows else as_typed("no release is here; try: invoke up")
+    heads = ("RELEASE", "BUILT", "BY", "SIZE", "")
+    return _table(heads, *rows) if rows else as_typed("no release is here; try: invoke up")
 
 
 def _size(size: int) -> str:
@@ -78,8 +85,8 @@ def _time(text: str) -> str:
 def history(records: Iterable[Run]) -> str:
     """Return the records of runs as a table for people; times are this machine's."""
     heads = ("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")
-    rows = [heads, *map(_record, records)]
-    return "\n".join(table(rows)) if len(rows) > 1 else as_typed("no run is recorded; try: invoke run -- COMMAND")
+    rows = [*map(_record, records)]
+    return _table(heads, *rows) if rows else as_typed("no run is recorded; try: invoke run -- COMMAND")
 
 
 def _record(run: Run) -> tuple[str, ...]:
