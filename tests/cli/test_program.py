@@ -278,6 +278,13 @@ def test_help_of_no_command_is_misuse(directory: Path, name: str, hint: str) -> 
     assert (2, "", f"twelfth: No idea what '{name}' is; {hint}\n") == (done.returncode, done.stdout, done.stderr)
 
 
+def test_list_of_nothing_is_misuse(directory: Path) -> None:
+    """Invoke lists a collection below by its name, and there is none."""
+    done = run(directory, "--list", "up")
+
+    assert (2, "twelfth: Sub-collection 'up' not found; see: twelfth --list\n") == (done.returncode, done.stderr)
+
+
 @pytest.mark.parametrize("words", [("--list",), ("--help", "up"), ("status",)])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_that_nobody_reads_ends_it_quietly(directory: Path, words: tuple[str, ...], unbuffered: str) -> None:

@@ -202,12 +202,14 @@ def install_parser_extensions() -> None:
             print_task_help(invoke, name)
 
     def list_or_help(invoke: Program) -> None:
-        try:
-            with clean_output():
+        with clean_output():
+            try:
                 parse_cleanup(invoke)
-        except ParseError as error:  # there is no command whose help is asked for
-            meant = _meant(str(error), invoke.parser.contexts)
-            raise _misuse(str(error), f"did you mean: invoke --help {meant}" if meant else LIST) from error
+            except (Exit, ParseError) as error:
+                if not (message := str(error)):
+                    raise  # what was asked for is shown
+                meant = _meant(message, invoke.parser.contexts)
+                raise _misuse(message, f"did you mean: invoke --help {meant}" if meant else LIST) from error
 
     ParseMachine.error = _refuse  # type: ignore[method-assign,assignment]
     ParseMachine.complete_context = allow_missing  # type: ignore[method-assign,assignment]
