@@ -21,7 +21,7 @@ from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import executor, lifecycle, plan, status
+from twelfth.stack import executor, lifecycle, load, status
 from twelfth.stack.stack_file import recall
 
 if TYPE_CHECKING:
@@ -640,7 +640,7 @@ def test_nothing_up_is_said_so(project: Project) -> None:
 
 def test_scale_of_what_is_up_is_a_plan_of_its_own(serving: Project) -> None:
     """The service that `--scale` makes is the declared one but for the number."""
-    serving.edit("worker", replicas=plan.scaled(serving.stack, "worker", 2).replicas)
+    serving.edit("worker", replicas=load.wanted(serving.stack, "worker=2").replicas)
 
     assert ["create worker-2: not there", "admit worker-2: as soon as it is ready"] == serving.plan()
 

@@ -10,7 +10,7 @@ import pytest
 from twelfth.errors import MisuseError
 from twelfth.model.snapshot import UNKNOWN, Replica, Snapshot
 from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
-from twelfth.stack import plan
+from twelfth.stack import load, plan
 
 REDIS = Service("redis", "redis:8", networks=("back",), mounts=(Mount("volume", "/data", "data"),))
 WORKER = Service("worker", "app:abc", build=Build(Path()), networks=("front", "back"), depends_on=("redis",))
@@ -156,7 +156,7 @@ def test_replica_that_does_not_run_is_replaced(state: str) -> None:
 
 def test_scaling_up_creates_only_what_is_missing() -> None:
     """The replica that runs is left alone."""
-    stack = replace(STACK, services=(REDIS, plan.scaled(STACK, "worker", 3), WEB))
+    stack = replace(STACK, services=(REDIS, load.wanted(STACK, "worker=3"), WEB))
 
     assert [*created("worker-2"), *created("worker-3")] == steps(CONVERGED, stack)
 
@@ -233,7 +233,7 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
 def test_impossible_scale_is_refused_by_name(name: str, replicas: int, message: str) -> None:
     """The refusal says why and what to type."""
     with pytest.raises(MisuseError) as refused:
-        plan.scaled(replace(STACK, max_replicas=(("worker", 100),)), name, replicas)
+        load.wanted(replace(STACK, max_replicas=(("worker", 100),)), f"{name}={replicas}")
 
     assert message == str(refused.value)
 
@@ -274,7 +274,7 @@ def test_release_command_runs_before_anything_that_serves_is_touched() -> None:
 def test_release_command_does_not_run_for_more_of_what_serves() -> None:
     """Nor where nothing is to be done."""
     stack, recipes = released()
-    more = plan.scaled(stack, "worker", 2)
+    more = load.wanted(stack, "worker=2")
     services = tuple(more if each.name == "worker" else each for each in stack.services)
 
     assert [] == steps(CONVERGED, stack, recipes)
@@ -363,7 +363,7 @@ def test_replicas_that_do_not_serve_are_the_first_to_go() -> None:
             replica("web"),
         ),
     )
-    stack = replace(STACK, services=(REDIS, plan.scaled(STACK, "worker", 3), WEB))
+    stack = replace(STACK, services=(REDIS, load.wanted(STACK, "worker=3"), WEB))
 
     assert ["worker-3", "worker-1", "worker-2"] == [
         step.split()[1].rstrip(":") for step in steps(found, stack) if step.startswith("remove")

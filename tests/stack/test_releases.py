@@ -17,7 +17,7 @@ from twelfth.model.snapshot import BuiltRelease
 from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, plan, releases
+from twelfth.stack import lifecycle, load, releases
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_scale, read_deploys, scaled_as_before
 from twelfth.stack.lock import hold_lock, holder
 from twelfth.stack.status import status
@@ -46,7 +46,7 @@ class Project:
     def scale(self, number: int) -> list[str]:
         """Scale what runs, whatever release the files would give; return the steps."""
         report, engine = Recorded(), self.engine("of-the-files")
-        lifecycle.scale(engine, plan.scaled(engine.stack, "worker", number), report, 1)
+        lifecycle.scale(engine, load.wanted(engine.stack, f"worker={number}"), report, 1)
         return report.steps
 
     def serving(self) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.build_context import combined, digest, files, is_release
 from twelfth.compose import config, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import with_release
-from twelfth.stack import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -65,8 +65,22 @@ def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:
 
 
 def wanted(stack: Stack, wish: str) -> Service:
-    """Return the service that `SERVICE=N` names, with so many replicas; raises `MisuseError` where that cannot be."""
+    """Return the service that `SERVICE=N` names, with so many replicas.
+
+    Raises `MisuseError` where there is no such service, where replicas would fight over one port or one volume, or
+    for what is no number or below one.
+    """
     name, _, number = wish.partition("=")
     if not number.isdecimal():
         raise MisuseError(f"{wish}: say SERVICE=N, such as worker=2")
-    return plan.scaled(stack, name, int(number))
+    service, replicas = stack.service(name), int(number)
+    if service is None:
+        names = ", ".join(each.name for each in stack.services)
+        raise MisuseError(f"{wish}: there is no service {name!r}; there are {names}")
+    if replicas < 1:
+        raise MisuseError(f"{wish}: at least 1; to stop the stack: invoke down")
+    if replicas > (most := dict(stack.max_replicas).get(name, replicas)):
+        raise MisuseError(f"{wish}: at most {most}, says x-twelfth.max-replicas; try {name}={most}")
+    if replicas > 1 and (why := service.why_single):
+        raise MisuseError(f"{wish}: {name} {why}, so there can be only one; try {name}=1")
+    return replace(service, replicas=replicas)

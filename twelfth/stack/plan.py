@@ -6,11 +6,10 @@ The idea of one snapshot and printable steps with causes is Compose's
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from twelfth.errors import MisuseError, NotUpError
+from twelfth.errors import NotUpError
 from twelfth.model.snapshot import UNHEALTHY, differences
 from twelfth.model.stack import Network
 from twelfth.stack.rollout import complete, create, free_numbers, remove, roll, roll_whole
@@ -119,25 +118,6 @@ def scale(service: Service, found: Snapshot, *, whole: bool = False) -> tuple[St
         *(step for number in new for step in create(service, cause, [number], serving[0])),
         *(RemoveReplica(replica, cause) for replica in reversed(serving[service.replicas :])),
     )
-
-
-def scaled(stack: Stack, name: str, replicas: int) -> Service:
-    """Return the service with that many replicas.
-
-    Raises `MisuseError` where there is no such service, where replicas would fight over one port or one volume, or
-    for a number below one.
-    """
-    service = stack.service(name)
-    if service is None:
-        names = ", ".join(each.name for each in stack.services)
-        raise MisuseError(f"{name}={replicas}: there is no service {name!r}; there are {names}")
-    if replicas < 1:
-        raise MisuseError(f"{name}={replicas}: at least 1; to stop the stack: invoke down")
-    if replicas > (most := dict(stack.max_replicas).get(name, replicas)):
-        raise MisuseError(f"{name}={replicas}: at most {most}, says x-twelfth.max-replicas; try {name}={most}")
-    if replicas > 1 and (why := service.why_single):
-        raise MisuseError(f"{name}={replicas}: {name} {why}, so there can be only one; try {name}=1")
-    return replace(service, replicas=replicas)
 
 
 def _rolls(
