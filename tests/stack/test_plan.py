@@ -238,6 +238,15 @@ def test_impossible_scale_is_refused_by_name(name: str, replicas: int, message: 
     assert message == str(refused.value)
 
 
+@pytest.mark.parametrize("wish", ["a", "a=", "a=-1", "a=two", "a=\u0662", "a=" + 5000 * "9"])
+def test_scale_that_is_no_number_is_refused(wish: str) -> None:
+    """In a line of a bearable length, however many digits there are."""
+    with pytest.raises(MisuseError, match=r": say SERVICE=N, such as worker=2$") as refused:
+        load.wanted(STACK, wish)
+
+    assert len(str(refused.value)) < 100
+
+
 def released(**recipe: str) -> tuple[Stack, dict[str, dict[str, str]]]:
     """Return the stack with a release command, and recipes of which the worker's has this."""
     worker = replace(WORKER, release_command=("migrate", "a b"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,8 @@ def wanted(stack: Stack, wish: str) -> Service:
     for what is no number or below one.
     """
     name, _, number = wish.partition("=")
-    if not number.isdecimal():
-        raise MisuseError(f"{wish}: say SERVICE=N, such as worker=2")
+    if not re.fullmatch("[0-9]{1,9}", number):  # Python reads no more than 4,300 digits
+        raise MisuseError(f"{wish[:50]}: say SERVICE=N, such as worker=2")
     service, replicas = stack.service(name), int(number)
     if service is None:
         names = ", ".join(each.name for each in stack.services)
