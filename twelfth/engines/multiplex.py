@@ -7,6 +7,8 @@ The local engine speaks the same, and uses more numbers.
 
 from __future__ import annotations
 
+import itertools
+import operator
 import struct
 from typing import TYPE_CHECKING
 
@@ -24,51 +26,38 @@ def frame(stream: int, data: bytes) -> bytes:
 
 
 def frames(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield (stream, bytes) from `read(at_most)` until it has no more; a last frame that is cut short is dropped."""
-    while len(header := _exactly(read, HEADER.size)) == HEADER.size:
-        stream, length = HEADER.unpack(header)
-        data = _exactly(read, length)
-        if len(data) < length:
-            return
-        yield stream, data
-
-
-def output(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield (stream, bytes) as `frames` does, but what came together of one stream at once: a log has a frame a line.
+    """Yield (stream, bytes) from `read(at_most)` until it has no more; a last frame that is cut short is dropped.
 
     It reads ahead, so nothing else may read there.
     """
+    for together in _arrivals(read):
+        yield from together
+
+
+def output(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield as `frames` does, but what came together of one stream at once: a log has a frame a line."""
+    for together in _arrivals(read):
+        for stream, neighbours in itertools.groupby(together, operator.itemgetter(0)):
+            yield stream, b"".join(data for _, data in neighbours)
+
+
+def _arrivals(read: Callable[[int], bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """Yield, for each piece that is read, the frames that are whole with it."""
     rest = b""
     while piece := read(PIECE):
-        found, rest = _split(rest + piece)
-        yield from found
-
-
-def _split(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Return the whole frames at the beginning, neighbours of one stream joined, and the bytes after them."""
-    found: list[tuple[int, list[bytes]]] = []
-    place = 0
-    while len(data) - place >= HEADER.size:
-        stream, length = HEADER.unpack_from(data, place)
-        end = place + HEADER.size + length
-        if end > len(data):
-            break
-        if not found or found[-1][0] != stream:
-            found.append((stream, []))
-        found[-1][1].append(data[place + HEADER.size : end])
-        place = end
-    return [(stream, b"".join(pieces)) for stream, pieces in found], data[place:]
+        rest, place, together = rest + piece, 0, []
+        while len(rest) - place >= HEADER.size:
+            stream, length = HEADER.unpack_from(rest, place)
+            end = place + HEADER.size + length
+            if end > len(rest):
+                break
+            together.append((stream, rest[place + HEADER.size : end]))
+            place = end
+        rest = rest[place:]
+        yield together
 
 
 def raw(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield what a terminal prints, which comes without frames, as STDOUT."""
     while data := read(PIECE):
         yield STDOUT, data
-
-
-def _exactly(read: Callable[[int], bytes], length: int) -> bytes:
-    pieces = []
-    while length and (piece := read(min(length, PIECE))):
-        pieces.append(piece)
-        length -= len(piece)
-    return b"".join(pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
 from twelfth.engines.json_file import read_json
@@ -62,17 +62,4 @@ def _since(moment: datetime | None, frames: Frames) -> Frames:
 
 
 def _frames(pieces: Iterator[bytes]) -> Frames:
-    return multiplex.output(_reader(pieces))
-
-
-def _reader(pieces: Iterator[bytes]) -> Any:
-    """Return a function that reads at most so many bytes from pieces that come."""
-    rest = b""
-
-    def read(most: int) -> bytes:
-        nonlocal rest
-        rest = rest or next(pieces, b"")
-        piece, rest = rest[:most], rest[most:]
-        return piece
-
-    return read
+    return multiplex.output(lambda _: next(pieces, b""))

@@ -119,14 +119,14 @@ class Monitor:
     def _take_input(self) -> None:
         """Pass input on until the client has gone; nobody is left then who could give more."""
         with contextlib.suppress(OSError):
-            for kind, data in multiplex.frames(self.client.streams.recv):
+            for kind, data in self.client.input:
                 if kind == multiplex.STDIN:
                     self.child.write_input(data)
         self.child.end_input()
 
     def _take_control(self) -> None:
         with contextlib.suppress(OSError):
-            for kind, data in multiplex.frames(self.client.control.recv):
+            for kind, data in self.client.control:
                 if kind == multiplex.SIGNAL:
                     self.child.signal(int(data))
                 elif kind == multiplex.RESIZE:

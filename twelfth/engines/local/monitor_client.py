@@ -20,7 +20,8 @@ class Client:
 
     def __init__(self, streams: socket.socket, control: socket.socket) -> None:
         """Take the connections."""
-        self.streams, self.control = streams, control
+        self.streams = streams
+        self.input, self.control = multiplex.frames(streams.recv), multiplex.frames(control.recv)
         self._is_there = True
 
     def send(self, kind: int, data: bytes) -> None:
@@ -35,5 +36,5 @@ class Client:
         """Return whether it says, once it is sent that all is ready, that the run is to start; False if it has gone."""
         self.send(multiplex.READY, b"")
         with contextlib.suppress(OSError):
-            return self._is_there and next(multiplex.frames(self.streams.recv), None) is not None
+            return self._is_there and next(self.input, None) is not None
         return False
