@@ -7,22 +7,16 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines import multiplex
 from twelfth.engines.contract import Session
+from twelfth.engines.json_file import read_json
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-POLL = 0.01
-"""Seconds between two looks for the record of a run whose connection has ended."""
-
-RECORD_WITHIN = 5.0
-"""Seconds that a monitor may take from its last output to the record."""
 
 
 class LocalSession(Session):
@@ -113,13 +107,10 @@ class LocalSession(Session):
         return self._recorded() if self.code is None else self.code
 
     def _recorded(self) -> int:
-        path = self.directory / "end.json"
-        deadline = time.monotonic() + RECORD_WITHIN
-        while not path.exists():
-            if time.monotonic() > deadline:
-                raise EngineError(f"run {self.directory.name} left no record; see {self.directory}/monitor.log")
-            time.sleep(POLL)
-        return int(json.loads(path.read_text("utf-8"))["exit_code"])
+        code = read_json(self.directory / "end.json").get("exit_code")
+        if code is None:
+            raise EngineError(f"run {self.directory.name} left no record; see {self.directory}/monitor.log")
+        return int(code)
 
     def _send_control(self, kind: int, data: bytes) -> None:
         with contextlib.suppress(OSError):
