@@ -8,13 +8,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import termios
 import threading
 import time
-from pathlib import Path
 from typing import IO, Any
 
 from twelfth.engines import multiplex
@@ -56,12 +54,10 @@ class Child:
         return {multiplex.STDOUT: terminal}
 
     def _popen(self, first: Any, **streams: Any) -> subprocess.Popen[bytes]:
-        environment = self.spec["environment"]
-        return subprocess.Popen(  # noqa: S603 - what the operator typed
+        return subprocess.Popen(  # noqa: S603 - what the operator typed; found by the PATH of its own environment
             self.spec["command"],
-            env=environment,
+            env=self.spec["environment"],
             cwd=self.spec["directory"],
-            executable=_which(self.spec["command"][0], environment.get("PATH", os.defpath)),
             start_new_session=True,
             preexec_fn=first,  # noqa: PLW1509 - before any thread of the monitor's
             **streams,
@@ -173,12 +169,3 @@ def _take_terminal() -> None:
     """Make the terminal on standard input the controlling one, so that Ctrl-C in it is a signal."""
     end_with_parent()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def _which(name: str, path: str) -> str:
-    """Return the program's path by the run's own PATH, not the monitor's; raises as exec would."""
-    if found := shutil.which(name, path=path):
-        return found
-    if os.sep in name or not any((Path(directory) / name).exists() for directory in path.split(os.pathsep)):
-        return name
-    raise PermissionError(13, os.strerror(13), name)
