@@ -16,14 +16,16 @@ from tests.runs.client import run
 from twelfth.engines import tcp
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import supervisord
+from twelfth.engines.local.engine import Local
 from twelfth.errors import EngineError
+from twelfth.model.stack import Local as LocalSettings
+from twelfth.model.stack import Service, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Project
-    from twelfth.engines.local.engine import Local
 
 MARK = "correct-horse"
 ODD = "100% a; b"
@@ -117,6 +119,16 @@ def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> Non
 
     assert [] == list((engine.home / "services").glob("*"))
     assert not engine.supervisor.is_up()
+
+
+def test_process_of_a_service_with_a_dot_in_its_name_leaves_nothing(tmp_path: Path) -> None:
+    """What follows the dot is part of the name."""
+    service = Service("my.app", "app", local=LocalSettings(("sleep", "600")), stop_grace=1)
+    engine = Local(Stack("p", tmp_path, (service,)))
+    engine.remove_replica(engine.create_replica(service, 1))
+
+    assert [] == list((engine.home / "services").iterdir())
+    assert () == engine.replicas("my.app")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"recipe": 5}', '{"recipe": null}'])

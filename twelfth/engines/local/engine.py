@@ -179,7 +179,7 @@ class Local(ReplicaEngine):
     def _remove(self, name: str) -> None:
         self.supervisor.remove(name)
         for suffix in (".conf", ".json", ".starts"):
-            (self.home / "services" / name).with_suffix(suffix).unlink(missing_ok=True)
+            (self.home / "services" / f"{name}{suffix}").unlink(missing_ok=True)
         service = name.rpartition("-")[0]
         if not [each for each in self._processes() if each.service == service]:
             self._proxy(service).remove()
