@@ -269,7 +269,7 @@ def test_supervisord_that_was_killed_is_told_in_one_line(project: Project) -> No
     assert eventually(lambda: not supervisor.is_up())
 
     with pytest.raises(EngineError, match=r"supervisord does not answer .*; try: invoke up"):
-        supervisor.add("worker-1")
+        supervisor.begin("worker-1")
     assert 0 == project.invoke("up").returncode
 
 

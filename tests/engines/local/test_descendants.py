@@ -16,7 +16,7 @@ from tests.conftest import eventually
 from twelfth.engines.json_file import write_json
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.session import LocalSession
-from twelfth.engines.local.supervisord import Supervisor, program
+from twelfth.engines.local.supervisord import Supervisor
 from twelfth.model.run import RunRequest
 from twelfth.model.snapshot import Replica
 
@@ -180,8 +180,7 @@ def test_processes_end_with_a_supervisord_that_was_killed(tmp_path: Path) -> Non
     environment = {"PATH": os.environ["PATH"], "MARK": str(tmp_path)}
     spec = tmp_path / "services" / "worker-1.json"
     write_json(spec, {"command": ["sleep", "60"], "environment": environment, "directory": str(tmp_path)})
-    spec.with_suffix(".conf").write_text(program("worker-1", spec, restart="always", grace=1), "utf-8")
-    supervisor.add("worker-1")
+    supervisor.add("worker-1", spec, restart="always", grace=1)
     assert eventually(lambda: bool(marked(tmp_path)))
     os.kill(int((tmp_path / "supervisord.pid").read_text("utf-8")), signal.SIGKILL)
 

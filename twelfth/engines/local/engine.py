@@ -19,7 +19,7 @@ from twelfth.engines.local.proxy_control import ServiceProxy
 from twelfth.engines.local.run_directory import make_private, records
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
-from twelfth.engines.local.supervisord import Supervisor, program
+from twelfth.engines.local.supervisord import Supervisor
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
@@ -151,9 +151,7 @@ class Local(ReplicaEngine):
         recipe = spec["recipe"]
         grace = int(recipe["stop_grace_period"].rstrip("s"))
         size, files = json.loads(recipe.get("logging", "null")) or process_spec.KEPT_LOG
-        text = program(name, path, restart=recipe["restart"], grace=grace, log=(size, files))
-        path.with_suffix(".conf").write_text(text, "utf-8")
-        self.supervisor.add(name)
+        self.supervisor.add(name, path, restart=recipe["restart"], grace=grace, log=(size, files))
 
     def admit_replica(self, replica: Replica) -> None:
         """Have the service's load balancer send visitors to the process."""
@@ -178,7 +176,7 @@ class Local(ReplicaEngine):
 
     def _remove(self, name: str) -> None:
         self.supervisor.remove(name)
-        for suffix in (".conf", ".json", ".starts"):
+        for suffix in (".json", ".starts"):
             (self.home / "services" / f"{name}{suffix}").unlink(missing_ok=True)
         service = name.rpartition("-")[0]
         if not [each for each in self._processes() if each.service == service]:

@@ -11,7 +11,6 @@ from twelfth.engines import tcp
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local.process_spec import LOOPBACK
 from twelfth.engines.local.run_directory import make_private
-from twelfth.engines.local.supervisord import program
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -69,26 +68,17 @@ class ServiceProxy:
     def remove(self) -> None:
         """End the proxy."""
         self.supervisor.remove(self.program)
-        for path in (self.path, self._spec, self._configuration):
+        for path in (self.path, self._spec):
             path.unlink(missing_ok=True)
-
-    @property
-    def _command(self) -> list[str]:
-        return [sys.executable, "-P", str(Path(__file__).with_name("proxy.py")), str(self.path)]
 
     @property
     def _spec(self) -> Path:
         return self.path.with_suffix(".spec")
 
-    @property
-    def _configuration(self) -> Path:
-        return self.home / "services" / f"{self.program}.conf"
-
     def _start(self, public: int) -> None:
-        write_json(self._spec, {"command": self._command, "environment": {}, "directory": str(self.home)})
-        text = program(self.program, self._spec, restart="always", grace=1)
-        self._configuration.write_text(text, "utf-8")
-        self.supervisor.add(self.program)
+        command = [sys.executable, "-P", str(Path(__file__).with_name("proxy.py")), str(self.path)]
+        write_json(self._spec, {"command": command, "environment": {}, "directory": str(self.home)})
+        self.supervisor.add(self.program, self._spec, restart="always", grace=1)
         deadline = time.monotonic() + LISTEN_WITHIN
         while not tcp.answers(LOOPBACK, public):
             if self.supervisor.states().get(self.program) not in RUNNING or time.monotonic() > deadline:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -86,10 +87,7 @@ class GoneError(EngineError):
     """No supervisord answers: none runs, or it has just died."""
 
 
-def program(name: str, spec: Path, *, restart: str, grace: int, log: tuple[int, int] = KEPT_LOG) -> str:
-    """Return the configuration of one program that launches `spec`; `grace` is in seconds, `log` bytes and files."""
-    import shlex
-
+def _program(name: str, spec: Path, restart: str, grace: int, log: tuple[int, int]) -> str:
     launch = Path(__file__).with_name("launch.py")
     command = _escaped(shlex.join([sys.executable, "-P", str(launch), str(spec)]))
     again, (size, files) = RESTART.get(restart, "true"), log
@@ -138,8 +136,9 @@ class Supervisor:
             self._call("shutdown")
             self._wait(up=False)
 
-    def add(self, name: str) -> None:
-        """Start the program whose configuration is in `services/NAME.conf`."""
+    def add(self, name: str, spec: Path, *, restart: str, grace: int, log: tuple[int, int] = KEPT_LOG) -> None:
+        """Start a program that launches `spec`; `grace` is in seconds, `log` bytes and files. Raises `OSError`."""
+        self._configuration(name).write_text(_program(name, spec, restart, grace, log), "utf-8")
         self._call("reloadConfig")
         self._call("addProcessGroup", name)
 
@@ -159,6 +158,10 @@ class Supervisor:
         self.end(name)
         if name in self.states():
             self._call("removeProcessGroup", name)
+        self._configuration(name).unlink(missing_ok=True)
+
+    def _configuration(self, name: str) -> Path:
+        return self.home / "services" / f"{name}.conf"
 
     def _wait(self, *, up: bool) -> None:
         deadline = time.monotonic() + START_WITHIN
