@@ -40,13 +40,25 @@ def test_port_that_no_text_names_is_not_asked_for() -> None:
 
 def test_environment_is_the_declared_one_with_what_is_said_for_this_engine() -> None:
     """Filled, too."""
-    assert {"A": "1", "B": "<port>"} == process_spec.environment(WORKER, lambda text: fill(text, WORKER))
+    recipe = process_spec.recipe(WORKER, Path("/src"), lambda text: fill(text, WORKER))
+
+    assert ("1", "<port>") == (recipe["environment.A"], recipe["environment.B"])
 
 
 def test_service_that_does_not_run_here_is_refused_with_what_to_do() -> None:
     """Its declaration says nothing of this engine."""
     with pytest.raises(EngineError, match=r"^web does not run on this engine: .*no x-local; add one, or: "):
-        process_spec.environment(Service("web", "web:1"), fill)
+        process_spec.recipe(Service("web", "web:1"), Path("/src"), fill)
+
+
+def test_clone_is_what_would_be_made_anew() -> None:
+    """But for its port: all of it is in the recipe, with what the first inherited."""
+    recipe = process_spec.recipe(WORKER, Path("/src"), lambda text: fill(text, WORKER))
+    first, second = (process_spec.replica_spec(WORKER, each, recipe, {"PATH": "/bin"}, Path("/r")) for each in (1, 2))
+    placed = process_spec.with_own_port(first, 7001)
+
+    assert {"PATH": "/bin", "A": "1", "B": "7001", "REPLICA": "worker-1"} == placed["environment"]
+    assert second | {"port": 7001} == process_spec.clone(placed, 2)
 
 
 def test_run_has_the_workers_environment_but_for_its_name_and_what_was_asked() -> None:

@@ -25,7 +25,7 @@ from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -93,7 +93,11 @@ class Local(ReplicaEngine):
         """Return what a process of the service would be made from; None where it has no `x-local`."""
         if not self.runs_here(service):
             return None
-        return process_spec.recipe(service, self.stack.directory, self._fill(service))
+
+        def fill(text: str) -> str:
+            return process_spec.filled(text, self.stack, service, self.home / "volumes", self.ports.port)
+
+        return process_spec.recipe(service, self.stack.directory, fill)
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Copy the service's release to where its processes start from, read-only."""
@@ -150,8 +154,7 @@ class Local(ReplicaEngine):
             left.unlink(missing_ok=True)
         recipe = spec["recipe"]
         grace = int(recipe["stop_grace_period"].rstrip("s"))
-        size, files = json.loads(recipe.get("logging", "null")) or process_spec.KEPT_LOG
-        self.supervisor.add(name, path, restart=recipe["restart"], grace=grace, log=(size, files))
+        self.supervisor.add(name, path, restart=recipe["restart"], grace=grace, log=json.loads(recipe["logging"]))
 
     def admit_replica(self, replica: Replica) -> None:
         """Have the service's load balancer send visitors to the process."""
@@ -223,11 +226,6 @@ class Local(ReplicaEngine):
     def _release(self, service: Service) -> Path:
         return self.releases_directory / release_of(service)
 
-    def _fill(self, service: Service) -> Callable[[str], str]:
-        """Return what fills the placeholders in a text of the service's declaration."""
-        volumes, port = self.home / "volumes", self.ports.port
-        return functools.partial(process_spec.filled, stack=self.stack, service=service, volumes=volumes, port=port)
-
     def _worker(self, replica: Replica) -> Spec:
         """Return what a replica was launched from, or what one of a release that is here would be."""
         if replica.id:
@@ -242,8 +240,7 @@ class Local(ReplicaEngine):
         from twelfth.engines.local.inherited_environment import inherited
 
         home = self._release(service) if service.build else self.home
-        environment = inherited() | process_spec.environment(service, self._fill(service))
-        return self._placed(process_spec.replica_spec(service, number, self.recipe(service) or {}, environment, home))
+        return self._placed(process_spec.replica_spec(service, number, self.recipe(service) or {}, inherited(), home))
 
     def _placed(self, spec: Spec) -> Spec:
         """Return a spec with a port of its own, where it is one of several behind their service's."""

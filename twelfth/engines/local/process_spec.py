@@ -66,12 +66,6 @@ def filled(text: str, stack: Stack, service: Service, volumes: Path, port: Calla
     return text
 
 
-def environment(service: Service, fill: Fill) -> dict[str, str]:
-    """Return the environment that a service declares for this engine."""
-    declared = dict(service.environment) | dict(declared_local(service).environment)
-    return {name: fill(value) for name, value in declared.items()}
-
-
 def kept_log(service: str, options: Mapping[str, str]) -> tuple[int, int]:
     """Return what `logging.options` keeps of a log: bytes of a file, 0 for all, and files, as json-file does.
 
@@ -94,12 +88,13 @@ def kept_log(service: str, options: Mapping[str, str]) -> tuple[int, int]:
 def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
     """Return what a process of the service would be made from, `directory` being the stack's own."""
     local = declared_local(service)
+    environment = dict(service.environment) | dict(local.environment)
     return {
         "directory": str(directory),
         **({"image": service.image} if service.build else {}),
         "command": json.dumps([fill(word) for word in local.command]),
         **({"healthcheck": json.dumps([fill(word) for word in local.healthcheck])} if local.healthcheck else {}),
-        **{f"environment.{name}": value for name, value in environment(service, fill).items()},
+        **{f"environment.{name}": fill(value) for name, value in environment.items()},
         **({f"port.{local.port}": LOOPBACK} if local.port else {}),
         "logging": json.dumps(kept_log(service.name, dict(service.logging.options))),
         "restart": service.restart,
@@ -117,20 +112,18 @@ def service_port(spec: Spec, port: Callable[[str], int]) -> int:
     return port(spec["service"]) if any("<port>" in text for text in spec["recipe"].values()) else 0
 
 
-def replica_spec(service: Service, number: int, recipe: Recipe, environment: Mapping[str, str], home: Path) -> Spec:
+def replica_spec(service: Service, number: int, recipe: Recipe, inherited: Mapping[str, str], home: Path) -> Spec:
     """Return all that a replica is launched from and known by; it starts in the directory `home`."""
     public = declared_local(service).port
-    return {
+    spec = {
         "service": service.name,
-        "number": number,
         "recipe": recipe,
         "release": release_of(service) if service.build else "",
         "address": f"{LOOPBACK}:{public}" if public else "",
-        "command": json.loads(recipe["command"]),
-        "healthcheck": json.loads(recipe.get("healthcheck", "[]")),
-        "environment": {**environment, "REPLICA": f"{service.name}-{number}"},
+        "environment": inherited,
         "directory": str(home),
     }
+    return clone(spec, number)
 
 
 def clone(spec: Spec, number: int) -> Spec:
@@ -141,7 +134,7 @@ def clone(spec: Spec, number: int) -> Spec:
         "number": number,
         "command": json.loads(recipe["command"]),
         "healthcheck": json.loads(recipe.get("healthcheck", "[]")),
-        "environment": spec["environment"] | declared | {"REPLICA": f"{spec['service']}-{number}"},
+        "environment": {**spec["environment"], **declared, "REPLICA": f"{spec['service']}-{number}"},
     }
 
 
