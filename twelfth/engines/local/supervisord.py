@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 START_WITHIN = 10.0
 """Seconds that supervisord has to answer after its start, and to be gone after its shutdown."""
 
-LONGEST_ADDRESS = 90
-"""Characters: an address holds 104 (macOS) or 108 (Linux), and supervisord adds its process id for a while."""
-
 ANSWER_WITHIN = 5.0
 """Seconds that it has to answer a question; one that was stopped (SIGSTOP) takes connections and never answers."""
 
@@ -195,14 +192,12 @@ class Supervisor:
         return f"{what}; where it is stopped: kill -CONT {process}, else: kill -9 {process}; invoke up"
 
     def _socket(self, home: str) -> str:
-        """Return a name of the socket that is short enough for an address, which holds about a hundred characters.
+        """Return a name of the socket; an address holds about a hundred characters, which its path may well exceed.
 
-        Where the path is too long, Linux has another for a directory that the process is in or has open: `home` is
-        `cwd` or `fd/N` (man 5 proc).
+        So on Linux it is below a directory that the process is in or has open: `home` is `cwd` or `fd/N` (man 5 proc).
         """
-        path = str(self.home / "supervisor.sock")
-        fits = len(path) < LONGEST_ADDRESS or not Path("/proc/self").exists()
-        return path if fits else f"/proc/self/{home}/supervisor.sock"
+        here = Path("/proc/self") / home
+        return str((here if here.exists() else self.home) / "supervisor.sock")
 
 
 class _Connection(http.client.HTTPConnection):
