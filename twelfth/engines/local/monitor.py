@@ -28,12 +28,40 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from twelfth.engines import multiplex
 from twelfth.engines.local.child import NOT_FOUND, Child
 from twelfth.engines.local.descendants import become_subreaper
-from twelfth.engines.local.monitor_client import Client
 from twelfth.engines.local.recorder import Recorder
 
 NOT_EXECUTABLE = 126
 DRAIN_WITHIN = 2.0
 """Seconds of silence after the run ended that are waited for, should a child elsewhere hold its output open."""
+
+
+class Client:
+    """Whoever started the run, for as long as that is there.
+
+    Bytes go in and out on `streams`, signals and sizes come on `control`, so that input which nobody reads holds up no
+    signal.
+    """
+
+    def __init__(self, streams: socket.socket, control: socket.socket) -> None:
+        """Take the connections."""
+        self.streams = streams
+        self.input, self.control = multiplex.frames(streams.recv), multiplex.frames(control.recv)
+        self._is_there = True
+
+    def send(self, kind: int, data: bytes) -> None:
+        """Send a frame; a client that has gone gets no more."""
+        if self._is_there:
+            try:
+                self.streams.sendall(multiplex.frame(kind, data))
+            except OSError:
+                self._is_there = False
+
+    def says_start(self) -> bool:
+        """Return whether it says, once it is sent that all is ready, that the run is to start; False if it has gone."""
+        self.send(multiplex.READY, b"")
+        with contextlib.suppress(OSError):
+            return self._is_there and next(self.input, None) is not None
+        return False
 
 
 class Monitor:
@@ -107,7 +135,7 @@ class Monitor:
         """Wait for what was printed and not yet taken, until all is closed or silent."""
         ended = time.monotonic()
         for stream, pump in pumps.items():
-            while pump.is_alive() and _seconds_since(self.silent_since.get(stream, ended), ended) < DRAIN_WITHIN:
+            while pump.is_alive() and time.monotonic() - max(ended, self.silent_since.get(stream, 0)) < DRAIN_WITHIN:
                 pump.join(0.05)
 
     def _emit(self, stream: int, data: bytes) -> None:
@@ -132,11 +160,6 @@ class Monitor:
                 elif kind == multiplex.RESIZE:
                     rows, columns = map(int, data.split())
                     self.child.resize(rows, columns)
-
-
-def _seconds_since(*moments: float) -> float:
-    """Return how long ago the last of the moments was."""
-    return time.monotonic() - max(moments)
 
 
 def _thread(target: Any, *arguments: object) -> threading.Thread:

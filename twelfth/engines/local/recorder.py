@@ -37,7 +37,6 @@ class Recorder:
         self._log: IO[bytes] | None = (directory / "output").open("wb", buffering=0)
         self._staged = directory / "end.json.new"
         self._staged.write_bytes(b" " * RECORD_SIZE)
-        self._monitor: IO[bytes] | None = None
 
     def hold_lock(self) -> None:
         """Lock a file with the monitor's process id for as long as it lives: that is how others know that it does."""
@@ -47,8 +46,7 @@ class Recorder:
 
     def mark_as_never_started(self) -> None:
         """Let others see that the run never started."""
-        if self._monitor:
-            self._monitor.truncate(0)
+        os.truncate(self.directory / "monitor", 0)
 
     def write(self, stream: int, data: bytes) -> None:
         """Keep what the run printed; a full disk ends what is kept: half a frame would garble all that follows."""
