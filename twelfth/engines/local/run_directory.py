@@ -6,15 +6,12 @@ The monitor of the run holds a lock on `monitor` for as long as it lives, and wr
 from __future__ import annotations
 
 import contextlib
-import shutil
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json
 from twelfth.model.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 RECORD = {"command": list, "release": str, "operator": str, "reason": str, "overrides": list, "started": str}
@@ -26,17 +23,6 @@ def make_private(home: Path, *below: str) -> None:
     """Make a directory below `home`, and `home` as one that only this user may enter, whatever the umask."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.joinpath(*below).mkdir(parents=True, exist_ok=True)
-
-
-@contextlib.contextmanager
-def removed_on_failure(directory: Path) -> Iterator[None]:
-    """Leave nothing of a run that did not start; raises `EngineError` where the disk is why."""
-    try:
-        with disk_errors(directory, "nothing was started"):
-            yield
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
 
 
 def records(home: Path) -> tuple[Run, ...]:

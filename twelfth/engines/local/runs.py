@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Runs, waiting
+from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json, write_json
 from twelfth.engines.local import run_directory
 from twelfth.engines.local.process_spec import WORKER, run_environment, run_spec
-from twelfth.engines.local.run_directory import make_private, monitor_of, removed_on_failure
+from twelfth.engines.local.run_directory import make_private, monitor_of
 from twelfth.engines.local.session import LocalSession
 from twelfth.errors import IdentityError, NotUpError
 from twelfth.model.snapshot import differences
@@ -45,11 +46,15 @@ class LocalRuns(Runs):
         worker = self._worker(request.replica)
         directory = self._directory(request.id)
         spec = run_spec(worker, request, datetime.now(UTC).isoformat())
-        with removed_on_failure(directory):
-            make_private(self.home, "runs")
-            directory.mkdir(mode=0o700)
-            write_json(directory / "spec.json", spec)
-            session = LocalSession(directory, spec | {"environment": run_environment(worker, request)})
+        try:
+            with disk_errors(directory, "nothing was started"):
+                make_private(self.home, "runs")
+                directory.mkdir(mode=0o700)
+                write_json(directory / "spec.json", spec)
+                session = LocalSession(directory, spec | {"environment": run_environment(worker, request)})
+        except BaseException:
+            self.delete(request.id)
+            raise
         session.start()
         return session
 
