@@ -97,11 +97,6 @@ class Child:
         """Return whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    @property
-    def was_started(self) -> bool:
-        """Return whether it was started, ended or not."""
-        return self._process is not None
-
     def end(self, cause: str) -> None:
         """Send TERM, and KILL to the whole group where that does not help within the grace period.
 
@@ -132,10 +127,12 @@ class Child:
 
     def write_input(self, data: bytes) -> None:
         """Give it input; no data is the end of it, and so is a process that reads no more."""
-        if not self._input:
-            return
         try:
-            _write(self._input, data) if data else self._close_input()
+            if data and self._input:
+                self._input.write(data)
+                self._input.flush()
+            else:
+                self._close_input()
         except OSError:
             self._close_input()
 
@@ -158,11 +155,6 @@ class Child:
     def _has_ended_within(self, seconds: float) -> bool:
         time.sleep(seconds)
         return not self.is_running
-
-
-def _write(target: IO[bytes], data: bytes) -> None:
-    target.write(data)
-    target.flush()
 
 
 def _take_terminal() -> None:

@@ -13,7 +13,9 @@ from twelfth.engines import tcp
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import read_json, write_json
-from twelfth.engines.local import launch, process_spec, releases
+from twelfth.engines.local import launch, process_spec, releases, tail
+from twelfth.engines.local.health import check_health
+from twelfth.engines.local.inherited_environment import inherited
 from twelfth.engines.local.process_spec import LOOPBACK, release_of
 from twelfth.engines.local.proxy_control import ServiceProxy
 from twelfth.engines.local.run_directory import make_private, records
@@ -207,15 +209,11 @@ class Local(ReplicaEngine):
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
         """Yield the log of a process; `since` goes by the times of lines that are JSON objects with a `time`."""
-        from twelfth.engines.local.tail import log
-
         path = self.home / "logs" / f"{replica.name}.log"
-        return log(path, lambda: follow and replica.name in self.supervisor.states(), last=last, since=since)
+        return tail.log(path, lambda: follow and replica.name in self.supervisor.states(), last=last, since=since)
 
     def check_health(self, replica: Replica) -> Health:
         """Run the healthcheck that the process was launched with."""
-        from twelfth.engines.local.health import check_health
-
         return check_health(replica, read_json(self.home / "services" / f"{replica.name}.json"))
 
     @functools.cached_property
@@ -237,8 +235,6 @@ class Local(ReplicaEngine):
 
     def _spec(self, service: Service, number: int) -> Spec:
         """Return all that a replica is launched from and known by."""
-        from twelfth.engines.local.inherited_environment import inherited
-
         home = self._release(service) if service.build else self.home
         return self._placed(process_spec.replica_spec(service, number, self.recipe(service) or {}, inherited(), home))
 

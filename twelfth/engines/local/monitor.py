@@ -83,7 +83,7 @@ class Monitor:
             signal.signal(signal.SIGCHLD, lambda *_: self.child.reap_orphans())
 
     def _stopped(self, _number: int, _frame: FrameType | None) -> None:
-        if self.child.was_started:
+        if self.child.is_running:
             _thread(self.child.end, "stopped")
 
     def run(self) -> None:
