@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from twelfth.engines import multiplex
-from twelfth.engines.local.kept_output import output
+from twelfth.engines.local.run_directory import output
 from twelfth.engines.multiplex import STDERR, STDOUT, TIME
 
 if TYPE_CHECKING:

@@ -89,9 +89,7 @@ class LocalRuns(Runs):
         self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[tuple[int, bytes]]:
         """Yield the kept output."""
-        from twelfth.engines.local.kept_output import output
-
-        yield from output(self._directory(identity), follow=follow, last=last, since=since)
+        return run_directory.output(self._directory(identity), follow=follow, last=last, since=since)
 
     def stop(self, identity: str, say: Say) -> None:
         """Tell the monitor, and wait for its record."""
