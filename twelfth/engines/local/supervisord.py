@@ -200,29 +200,19 @@ class Supervisor:
         return str((here if here.exists() else self.home) / "supervisor.sock")
 
 
-class _Connection(http.client.HTTPConnection):
-    """A connection to a socket of this machine."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=ANSWER_WITHIN)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 class _Transport(xmlrpc.client.Transport):
-    """XML-RPC over such a connection; supervisor's own transport waits for ever."""
+    """XML-RPC over a socket of this machine; supervisor's own transport waits for ever."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = _Connection(self.path)
+        connection = http.client.HTTPConnection("localhost")
         self._connection = host, connection  # where Transport looks for what it has to close
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(ANSWER_WITHIN)
+        connection.sock.connect(self.path)
         return connection
 
 
