@@ -16,6 +16,7 @@ import time
 from typing import IO, Any
 
 from twelfth.engines import multiplex
+from twelfth.engines.end_of_input import type_end
 from twelfth.engines.local.descendants import end_descendants, reap_orphans
 from twelfth.engines.local.launch import end_with_parent
 
@@ -141,8 +142,6 @@ class Child:
         if not self.has_terminal:
             self._close_input()
         elif self._input:
-            from twelfth.engines.end_of_input import type_end
-
             with contextlib.suppress(OSError):
                 type_end(self._input.write, self._has_ended_within)
 

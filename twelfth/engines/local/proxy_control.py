@@ -32,7 +32,7 @@ class ServiceProxy:
 
     def __init__(self, home: Path, service: str, supervisor: Supervisor) -> None:
         """Take the stack's directory, the service, and who keeps its processes."""
-        self.home, self.service, self.supervisor = home, service, supervisor
+        self.home, self.supervisor = home, supervisor
         self.program = f"{service}-proxy"
         self.path = home / "proxies" / f"{service}.json"
 
@@ -52,8 +52,8 @@ class ServiceProxy:
     def admit(self, replica: str, port: int, public: int) -> None:
         """Send visitors of a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
         make_private(self.home, "proxies")
-        before = (read_json(self._spec).get("command") or [""])[-1], read_json(self.path).get("port")
-        has_moved = before != (str(self.path), public)  # with its directory, or to another port
+        before = read_json(self._spec).get("directory"), read_json(self.path).get("port")
+        has_moved = before != (str(self.home), public)
         write_json(self.path, {"host": LOOPBACK, "port": public, "backends": self.backends | {replica: port}})
         if has_moved or self.supervisor.states().get(self.program) not in RUNNING:
             self.supervisor.remove(self.program)

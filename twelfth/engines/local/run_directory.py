@@ -6,6 +6,7 @@ The monitor of the run holds a lock on `monitor` for as long as it lives, and wr
 from __future__ import annotations
 
 import contextlib
+import fcntl
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines import multiplex
@@ -69,8 +70,6 @@ def _state(directory: Path) -> str:
 
 def monitor_of(directory: Path) -> int:
     """Return the process that monitors the run, 0 where it has ended."""
-    import fcntl
-
     if (directory / "end.json").exists():
         return 0
     with contextlib.suppress(OSError), (directory / "monitor").open("rb") as file:
