@@ -85,8 +85,7 @@ class Local(ReplicaEngine):
 
     def _process(self, path: Path, spec: Spec, states: Mapping[str, str]) -> Replica:
         is_admitted = not spec.get("port") or self._proxy(spec["service"]).serves(path.stem, states)
-        starts = launch.starts(path)
-        return process_spec.replica(path.stem, spec, states, is_admitted=is_admitted, starts=starts)
+        return process_spec.replica(path.stem, spec, states, is_admitted=is_admitted, starts=launch.starts(path))
 
     def _proxy(self, service: str) -> ServiceProxy:
         return ServiceProxy(self.home, service, self.supervisor)
@@ -184,7 +183,7 @@ class Local(ReplicaEngine):
         for suffix in (".json", ".starts"):
             (self.home / "services" / f"{name}{suffix}").unlink(missing_ok=True)
         service = name.rpartition("-")[0]
-        if not [each for each in self._processes() if each.service == service]:
+        if not self.replicas(service):
             self._proxy(service).remove()
         if not self.supervisor.states():
             self.supervisor.stop()

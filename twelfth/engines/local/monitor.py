@@ -9,7 +9,6 @@ client, ends the run when its time is over or on SIGTERM, and records the end la
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -170,7 +169,6 @@ def _thread(target: Any, *arguments: object) -> threading.Thread:
 
 def main(directory: str, streams: str, control: str) -> None:
     """Monitor the run that standard input describes."""
-    ctypes.CDLL(None)  # loaded before the fork
     spec = json.loads(sys.stdin.buffer.read())
     client = Client(socket.socket(fileno=int(streams)), socket.socket(fileno=int(control)))
     try:
