@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker.configs import Copies, read
+from twelfth.engines.docker.configs import Copies, declared
 from twelfth.model.stack import Mount, Service
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def test_copy_is_written_in_place_and_read_by_whom_its_file_is(tmp_path: Path) -
         (new := tmp_path / "new").write_text(content, "utf-8")
         new.chmod(0o444)
         new.replace(file)
-        copies.write(service, read(service))
+        copies.put(declared(service))
         seen.add(copies.path("/etc/app.cfg").stat().st_ino)
 
     assert mount.source == str(tmp_path / "1" / "etc" / "app.cfg")

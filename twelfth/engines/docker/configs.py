@@ -30,17 +30,6 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
     from twelfth.model.stack import Mount, Service, Stack
 
-
-def read(service: Service) -> dict[str, bytes]:
-    """Return what a service's configuration files hold, by target; raises `EngineError` for one that is not there."""
-    return {mount.target: _declared(mount) for mount in service.mounts if mount.kind == "config"}
-
-
-def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
-    """Return what tells one content from another, by target."""
-    return {target: hashlib.sha256(content).hexdigest() for target, content in contents.items()}
-
-
 KEPT_SECONDS = 3600.0
 """How long files stay that runs were made with, after the last one was."""
 
@@ -90,11 +79,6 @@ class Copies:
             ),
         )
 
-    def write(self, service: Service, contents: Mapping[str, bytes]) -> None:
-        """Write the contents in place, readable for whom the service's files are; raises `EngineError`."""
-        mounts = [mount for mount in service.mounts if mount.kind == "config"]
-        self.put({mount.target: _readable(mount, contents[mount.target]) for mount in mounts})
-
     def put(self, files: Mapping[str, File]) -> None:
         """Write these files in place; raises `EngineError`."""
         for target, file in files.items():
@@ -102,12 +86,6 @@ class Copies:
             with disk_errors(path):
                 _write_in_place(path, file.content)
                 _own_as(file, path)
-
-    def take(self, seen: Mapping[str, Path]) -> dict[str, bytes]:
-        """Write what another replica sees as its configuration files and return it, by target; raises `EngineError`."""
-        files = {target: _file(path) for target, path in seen.items()}
-        self.put(files)
-        return {target: file.content for target, file in files.items()}
 
     def keep(self, identity: str, loaded: Mapping[str, str]) -> None:
         """Record what a container has loaded, as digests by target; nothing while that is not known."""
@@ -161,13 +139,33 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def declared(service: Service) -> dict[str, File]:
-    """Return a service's configuration files, by target; raises `EngineError` for one that is not there."""
-    return {mount.target: _readable(mount, _declared(mount)) for mount in service.mounts if mount.kind == "config"}
+    """Return a service's configuration files, by target, readable for whom their sources are where they have one.
+
+    Raises `EngineError` for one that is not there.
+    """
+    return {
+        mount.target: _file(Path(mount.source)) if mount.content is None else as_declared(mount)
+        for mount in service.mounts
+        if mount.kind == "config"
+    }
+
+
+def as_declared(mount: Mount) -> File:
+    """Return a configuration file as the Compose file has it: with its owner and mode, else readable for everybody."""
+    content = _file(Path(mount.source)).content if mount.content is None else mount.content.encode()
+    said = options.values(mount.options)
+    return File(content, int(said.get("uid", 0)), int(said.get("gid", 0)), int(str(said.get("mode", "0444")), base=8))
+
+
+def digests(files: Mapping[str, File]) -> dict[str, str]:
+    """Return what tells one content from another, by target; who may read it makes no difference to a replica."""
+    return {target: hashlib.sha256(file.content).hexdigest() for target, file in files.items()}
 
 
 def held(inspected: Body) -> dict[str, File]:
     """Return what a container sees of copies, by target; nothing where it sees files themselves."""
-    return {target: _file(path) for target, path in seen(inspected).items()}
+    home = _labels(inspected).get(COPIES)
+    return {target: _file(Copies(Path(home)).path(target)) for target in _targets(inspected)} if home else {}
 
 
 def loaded(inspected: Body) -> dict[str, str]:
@@ -178,12 +176,6 @@ def loaded(inspected: Body) -> dict[str, str]:
     if COPIES not in _labels(inspected):
         return {}
     return dict.fromkeys(_targets(inspected), "") | (_recorded(inspected) or {})
-
-
-def seen(inspected: Body) -> dict[str, Path]:
-    """Return the copies that a container sees as its configuration files, by target; none where it sees no copies."""
-    home = _labels(inspected).get(COPIES)
-    return {target: Copies(Path(home)).path(target) for target in _targets(inspected)} if home else {}
 
 
 def are_writable(inspected: Body, own: Copies) -> bool:
@@ -209,15 +201,12 @@ def _targets(inspected: Body) -> list[str]:
     ]
 
 
-def _declared(mount: Mount) -> bytes:
-    return _content(Path(mount.source)) if mount.content is None else mount.content.encode()
-
-
-def _content(path: Path) -> bytes:
+def _file(path: Path) -> File:
     try:
-        return path.read_bytes()
+        content, found = path.read_bytes(), path.stat()
     except OSError as error:
         raise EngineError(f"cannot read {path}: {error.strerror}; put it there, then: invoke up") from error
+    return File(content, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
 def _write_in_place(path: Path, content: bytes) -> None:
@@ -226,27 +215,6 @@ def _write_in_place(path: Path, content: bytes) -> None:
     with path.open("r+b") as file:
         file.write(content)
         file.truncate()
-
-
-def _file(path: Path) -> File:
-    return _like(path, _content(path))
-
-
-def _readable(mount: Mount, content: bytes) -> File:
-    """Return what a service has as a configuration file, readable for whom its source is where it has one."""
-    return as_declared(mount, content) if mount.content is not None else _like(Path(mount.source), content)
-
-
-def _like(path: Path, content: bytes) -> File:
-    with disk_errors(path):
-        found = path.stat()
-    return File(content, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
-
-
-def as_declared(mount: Mount, content: bytes) -> File:
-    """Return a configuration file as the Compose file has it: with its owner and mode, else readable for everybody."""
-    said = options.values(mount.options)
-    return File(content, int(said.get("uid", 0)), int(said.get("gid", 0)), int(str(said.get("mode", "0444")), base=8))
 
 
 def _own_as(file: File, path: Path) -> None:

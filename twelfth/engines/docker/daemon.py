@@ -49,7 +49,7 @@ class DaemonEngine(Engine):
 
     def _digests(self, service: Service) -> dict[str, str]:
         """Return what tells one of a service's configuration files from another, by target."""
-        return configs.digests(configs.read(service))
+        return configs.digests(configs.declared(service))
 
     def _recipe(self, service: Service, digests: Mapping[str, str]) -> Recipe:
         with docker_errors():

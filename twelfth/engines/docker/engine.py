@@ -23,10 +23,11 @@ from twelfth.errors import BusyError, EngineError
 from twelfth.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from twelfth.engines.contract import Runs
+    from twelfth.engines.docker.configs import Copies, File
     from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import Health, Replica
     from twelfth.model.stack import Service
@@ -73,40 +74,27 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:
         """Create a container, join it to its networks but those on which others look for it, start it."""
-        contents, copies = configs.read(service), configs.copies(self.stack, service.name, number)
-        copies.write(service, contents)
-        labels = bodies.labels(self.stack, service, number, self._recipe(service, configs.digests(contents)))
-        own = labels | ({COPIES: str(copies.home)} if contents else {})
-        body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), own))
+        files, copies = configs.declared(service), configs.copies(self.stack, service.name, number)
+        labels = bodies.labels(self.stack, service, number, self._recipe(service, configs.digests(files)))
+        body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), labels))
         endpoints = bodies.endpoints(self.stack, service, self._links(service))
         if instead:
             body = self._taking_over(body, service, instead)
-
-        def keep(created: str) -> None:
-            if contents:
-                copies.keep(created, configs.digests(contents))
-
         name = service.container_name or f"{self.stack.project}-{service.name}-{number}"
-        return self._create(name, body, endpoints, keep, service.platform or None)
+        return self._create(name, body, endpoints, copies, files, platform=service.platform or None)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
         """Create a container as another was created, with copies of its configuration files."""
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
             image = images.inspect(self.api, inspected["Config"]["Image"])
-        own, seen = configs.copies(self.stack, replica.service, number), configs.seen(inspected)
-        loaded = configs.digests(own.take(seen))
-        labels = self._admission(inspected) | ({COPIES: str(own.home)} if seen else {})
-        body = bodies.clone(inspected, number, labels, {target: str(own.path(target)) for target in seen})
+        copies, files = configs.copies(self.stack, replica.service, number), configs.held(inspected)
+        sources = {target: str(copies.path(target)) for target in files}
+        body = bodies.clone(inspected, number, self._admission(inspected), sources)
         if image is None or image["Id"] != inspected["Image"]:  # that name means something else by now
             body |= {"Image": inspected["Image"]}
         endpoints = bodies.endpoints_of_clone(inspected, body["Labels"])
-
-        def keep(created: str) -> None:
-            if loaded:
-                own.keep(created, loaded)
-
-        return self._create(f"{self.stack.project}-{replica.service}-{number}", body, endpoints, keep)
+        return self._create(f"{self.stack.project}-{replica.service}-{number}", body, endpoints, copies, files)
 
     def _admission(self, inspected: Body) -> dict[str, str]:
         """Return the label that says where a container is looked for; Compose gives it none."""
@@ -116,20 +104,27 @@ class Docker(DaemonEngine, ReplicaEngine):
             return {}
         return {ADMISSION: json.dumps(bodies.admission_networks(self.stack, service))}
 
-    def _create(
+    def _create(  # noqa: PLR0913 - what the daemon is told, and what the container sees
         self,
         name: str,
         body: Body,
         endpoints: Mapping[str, Body],
-        before_start: Callable[[str], None] = lambda _: None,
+        copies: Copies,
+        files: Mapping[str, File],
+        *,
         platform: str | None = None,
     ) -> Replica:
+        """Create and start a container that sees these files, where there are any, as their copies."""
+        first, others = [*endpoints.items()][:1], [*endpoints.items()][1:]
+        body = body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
+        if files:
+            copies.put(files)
+            body |= {"Labels": body["Labels"] | {COPIES: str(copies.home)}}
         with docker_errors():
-            first, others = [*endpoints.items()][:1], [*endpoints.items()][1:]
-            body = body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
             created = self.api.create_container_from_config(body, name, platform)["Id"]
             try:
-                before_start(created)
+                if files:
+                    copies.keep(created, configs.digests(files))
                 for network, endpoint in others:
                     client.join_network(self.api, created, network, endpoint)
                 self.api.start(created)
@@ -185,7 +180,7 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def check_reload(self, service: Service, replica: Replica) -> None:
         """Run the service's check in a container of its own, within the replica's network."""
-        reload.check(self.api, self.stack, service, replica, configs.read(service))
+        reload.check(self.api, self.stack, service, replica, configs.declared(service))
 
     def reload_replica(self, service: Service, replica: Replica) -> None:
         """Write the container's configuration files, where they pass the check, and send it the service's signal."""

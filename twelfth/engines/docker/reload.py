@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import docker
 
+    from twelfth.engines.docker.configs import File
     from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Service, Stack
@@ -27,23 +28,21 @@ def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Repli
 
     What it has loaded is not known before that is done: who is killed meanwhile leaves the reload to the next `up`.
     """
-    contents, copies = configs.read(service), configs.copies(stack, service.name, replica.number)
-    check(api, stack, service, replica, contents)
+    files, copies = configs.declared(service), configs.copies(stack, service.name, replica.number)
+    check(api, stack, service, replica, files)
     copies.keep(replica.id, {})
-    copies.write(service, contents)
+    copies.put(files)
     with docker_errors():
         api.kill(replica.id, signal)
-    copies.keep(replica.id, configs.digests(contents))
+    copies.keep(replica.id, configs.digests(files))
 
 
-def check(
-    api: docker.APIClient, stack: Stack, service: Service, replica: Replica, contents: Mapping[str, bytes]
-) -> None:
-    """Raise `EngineError` with the last words of the service's check where it does not take the contents."""
+def check(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, files: Mapping[str, File]) -> None:
+    """Raise `EngineError` with the last words of the service's check where it does not take the files."""
     if not (service.reload and service.reload.check):
         return
     copies = configs.copies(stack, service.name, replica.number).checked
-    copies.write(service, contents)
+    copies.put(files)
     body = check_body(stack, copies.mounted_by(service), replica.id)
     remove_check(api, stack, replica)
     code, output = _run(api, body, _name(stack, replica))

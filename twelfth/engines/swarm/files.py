@@ -36,9 +36,7 @@ PLACE = "/files"
 
 def declared(service: Service) -> dict[str, File]:
     """Return a service's configuration files, by target; raises `EngineError` for one that is not there."""
-    contents = configs.read(service)
-    mounts = [mount for mount in service.mounts if mount.target in contents]
-    return {mount.target: configs.as_declared(mount, contents[mount.target]) for mount in mounts}
+    return {mount.target: configs.as_declared(mount) for mount in service.mounts if mount.kind == "config"}
 
 
 def digests(files: Mapping[str, File]) -> dict[str, str]:
