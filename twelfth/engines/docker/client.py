@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import docker
+from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
+from docker.errors import create_api_error_from_http_exception
+from docker.utils import kwargs_from_env
+from requests.exceptions import HTTPError
+
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, no_daemon, over_ssh
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import docker
     import requests
 
     from twelfth.engines.docker.replica import Body
@@ -28,10 +34,6 @@ def connect(context: str = "") -> docker.APIClient:
 
     Raises `EngineError` where there is no such context or no daemon answers.
     """
-    from docker.context import ContextAPI
-    from docker.context.config import get_current_context_name
-    from docker.utils import kwargs_from_env
-
     name = context or os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
     by_environment = not context and os.environ.get("DOCKER_HOST")
     with docker_errors("the Docker settings are wrong"):
@@ -43,8 +45,6 @@ def connect(context: str = "") -> docker.APIClient:
 
 def connect_to(base_url: str = "", **settings: Any) -> docker.APIClient:
     """Return the low-level client of a daemon, connected; raises `EngineError` where none answers there."""
-    import docker
-
     url, where = base_url or "the default socket", settings | ({"base_url": base_url} if base_url else {})
     if url.startswith("ssh://"):
         raise EngineError(over_ssh(url))
@@ -87,9 +87,6 @@ def stream(
 
 def refuse_failed(answer: requests.Response) -> None:
     """Raise what the SDK's own calls raise, such as for a log that the daemon sends elsewhere and cannot read."""
-    from docker.errors import create_api_error_from_http_exception
-    from requests.exceptions import HTTPError
-
     try:
         answer.raise_for_status()
     except HTTPError as error:

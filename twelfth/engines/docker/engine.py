@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from docker.errors import APIError
 
 from twelfth.engines.contract import ReplicaEngine
-from twelfth.engines.docker import client, configs, health, images, mounts, options, reload, snapshot
+from twelfth.engines.docker import client, configs, health, images, logs, mounts, options, reload, snapshot
 from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
@@ -228,8 +228,6 @@ class Docker(DaemonEngine, ReplicaEngine):
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
         """Yield what the container wrote on both streams."""
-        from twelfth.engines.docker import logs
-
         with docker_errors():
             yield from (data for _, data in logs.output(self.api, replica.id, follow=follow, last=last, since=since))
 

@@ -6,6 +6,10 @@ import contextlib
 import http.client
 from typing import TYPE_CHECKING
 
+import requests
+import urllib3.exceptions
+from docker.errors import APIError, DockerException, NotFound
+
 from twelfth.errors import BusyError, EngineError, NoLogError
 
 if TYPE_CHECKING:
@@ -22,8 +26,6 @@ LENGTH = 200
 @contextlib.contextmanager
 def gone_is_fine() -> Iterator[None]:
     """Let pass that a thing is not there (any more)."""
-    from docker.errors import NotFound
-
     with contextlib.suppress(NotFound):
         yield
 
@@ -37,10 +39,6 @@ def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
 
     `doing` is what it begins with; `gone` is said, with the cause in it, where the connection breaks.
     """
-    import requests
-    from docker.errors import APIError, DockerException
-    from urllib3.exceptions import HTTPError
-
     try:
         yield
     except APIError as error:
@@ -51,7 +49,7 @@ def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
             ) from error
         kind = NoLogError if error.status_code == NOT_IMPLEMENTED else EngineError
         raise kind(f"{doing}: {text}; {advice(text)}") from error
-    except (requests.exceptions.RequestException, HTTPError, ConnectionError) as error:
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ConnectionError) as error:
         raise EngineError(gone.format(cause(error))) from error
     except DockerException as error:
         raise EngineError(f"docker: {one_line(str(error))}; try: docker version") from error
@@ -59,8 +57,6 @@ def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
 
 def is_refusal(error: BaseException) -> bool:
     """Return whether the daemon answered that it will not; a connection that broke tells nothing of what it did."""
-    from docker.errors import APIError
-
     return isinstance(error.__cause__, APIError)
 
 
@@ -81,13 +77,11 @@ def over_ssh(url: str) -> str:
 
 def cause(error: BaseException) -> str:
     """Return what is at the bottom of a connection's error, which HTTP libraries wrap several times."""
-    from urllib3.exceptions import TimeoutError as TooLate
-
     while error.args and isinstance(error.args[-1], BaseException):
         error = error.args[-1]
     if isinstance(error, http.client.IncompleteRead):
         return "the connection broke off"
-    if isinstance(error, TooLate):
+    if isinstance(error, urllib3.exceptions.TimeoutError):
         return "no answer in time"
     return one_line(getattr(error, "strerror", None) or str(error))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import options
+from twelfth import build_context
+from twelfth.engines.docker import buildkit, options, progress
 from twelfth.engines.docker.errors import gone_is_fine
 from twelfth.engines.docker.replica import BUILT_BY
 from twelfth.operator_name import operator
@@ -32,9 +33,6 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
     BuildKit builds it where it can be asked, else the daemon's classic builder. What the Compose file calls it is its
     name, too.
     """
-    from twelfth import build_context
-    from twelfth.engines.docker import buildkit, progress
-
     contents = build_context.files(source)
     if surplus := build_context.seldom_meant(contents):
         size = sum(surplus.values()) / 10**6
@@ -54,8 +52,6 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
 
 def _settings(source: Build) -> Body:
     """Return what the Compose file says of how it is built, as the SDK's `build` has it."""
-    from twelfth import build_context
-
     said = options.values(source.options)
     return {
         "buildargs": dict(source.args),
@@ -74,8 +70,6 @@ def _settings(source: Build) -> Body:
 
 def pull(api: docker.APIClient, image: str, platform: str = "") -> Iterator[str]:
     """Pull an image, and yield what changes; raises `EngineError` where it cannot be had."""
-    from twelfth.engines.docker import progress
-
     repository, tag = _split(image)
     stream = api.pull(repository, tag=tag, stream=True, decode=True, platform=platform or None)
     yield from progress.lines(stream, f"cannot pull {image}")
@@ -83,8 +77,6 @@ def pull(api: docker.APIClient, image: str, platform: str = "") -> Iterator[str]
 
 def push(api: docker.APIClient, repository: str, tag: str) -> Iterator[str]:
     """Give an image to its registry, and yield what changes; raises `EngineError` where it is not taken."""
-    from twelfth.engines.docker import progress
-
     stream = api.push(repository, tag=tag, stream=True, decode=True)
     yield from progress.lines(stream, f"cannot push {repository}:{tag}")
 

@@ -6,8 +6,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from docker.errors import APIError
+
 from twelfth.engines.contract import Runs, waiting
-from twelfth.engines.docker import configs, identity, images, mounts, pause, reaper, run_container, run_record
+from twelfth.engines.docker import configs, identity, images, logs, mounts, pause, reaper, run_container, run_record
 from twelfth.engines.docker.client import inspect_container
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, is_refusal
 from twelfth.engines.docker.replica import COMPOSE
@@ -91,8 +93,6 @@ class DockerRuns(Runs):
         self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[tuple[int, bytes]]:
         """Yield the container's log."""
-        from twelfth.engines.docker import logs
-
         with docker_errors():
             yield from logs.output(self.api, self._container(identity), follow=follow, last=last, since=since)
 
@@ -209,8 +209,6 @@ class DockerRuns(Runs):
 
     def _name_as_stopped(self, run: Body) -> None:
         """Give a container the name of a stopped run; it has it already where two stop it at once."""
-        from docker.errors import APIError
-
         name = run["Name"].removeprefix("/").removesuffix(run_record.STOPPED) + run_record.STOPPED
         try:
             self.api.rename(run["Id"], name)

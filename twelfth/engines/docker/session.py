@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import signal
 import socket
 from typing import TYPE_CHECKING
 
-from twelfth.engines import multiplex
+from docker.errors import APIError
+
+from twelfth.engines import end_of_input, multiplex
 from twelfth.engines.contract import Session
 from twelfth.engines.docker.errors import docker_errors
 from twelfth.engines.docker.run_record import exit_code
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import docker
-
-    from twelfth.engines.docker.replica import Body
 
 LOST = "the connection to the run broke ({}); it may well go on, see: invoke history"
 
@@ -40,8 +39,6 @@ class DockerSession(Session):
         self._answer = answer
         self._broken: OSError | None = None
         if tty and interactive:
-            from twelfth.engines import end_of_input
-
             end_of_input.leave_behind(self.socket)
 
     def output(self) -> Iterator[tuple[int, bytes]]:
@@ -62,15 +59,11 @@ class DockerSession(Session):
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the run's terminal its size; one that has ended, 409, needs none."""
-        from docker.errors import APIError
-
         with docker_errors(), contextlib.suppress(APIError):
             self.api.resize(self.identity, rows, columns)
 
     def signal(self, number: int) -> None:
         """Send the process a signal; 409 is the answer for one that runs no more."""
-        from docker.errors import APIError
-
         with docker_errors(), contextlib.suppress(APIError):
             self.api.kill(self.identity, signal.Signals(number).name)
 
@@ -81,14 +74,9 @@ class DockerSession(Session):
                 raise self._broken
             code = int(self.api.wait(self.identity, timeout=RECORDED_WITHIN)["StatusCode"])
             self.close()
-            return exit_code(self._inspected) if code else 0
+            return exit_code(self.api.inspect_container(self.identity)) if code else 0
 
     def close(self) -> None:
         """Close the streams."""
         self.socket.close()
         self._answer.close()
-
-    @functools.cached_property
-    def _inspected(self) -> Body:
-        answer: Body = self.api.inspect_container(self.identity)
-        return answer
