@@ -75,12 +75,10 @@ def join_network(api: docker.APIClient, container: str, network: str, endpoint: 
     post(api, f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint}, {})
 
 
-def stream(
-    api: docker.APIClient, path: str, params: Mapping[str, Any], begins_within: float | None
-) -> requests.Response:
-    """Return what the daemon answers, to be read as it comes; it has so many seconds to begin, None for any time."""
+def stream(api: docker.APIClient, path: str, params: Mapping[str, Any], within: float | None) -> requests.Response:
+    """Return what the daemon answers, to be read as it comes; each piece may take `within` seconds, or for ever."""
     url = f"{api.base_url}/v{api.api_version}{path}"
-    answer = api.get(url, params=params, stream=True, timeout=(LONGEST_CALL, begins_within))
+    answer = api.get(url, params=params, stream=True, timeout=(LONGEST_CALL, within))
     refuse_failed(answer)
     return answer
 

@@ -88,7 +88,7 @@ def _wait(api: docker.APIClient, project: str, since: int) -> int:
     wanted = {"label": [f"{COMPOSE}project={project}"], "type": ["container"], "event": EVENTS}
     params = {"filters": json.dumps(wanted), "since": f"{since // NANO}.{since % NANO:09}"}
     try:
-        with api.get(f"{api.base_url}/v{api.api_version}/events", params=params, stream=True, timeout=IDLE) as answer:
+        with client.stream(api, "/events", params, IDLE) as answer:
             for event in map(json.loads, answer.iter_lines()):
                 since = event["timeNano"] + 1
                 if event["Action"] in ENDS and event["Actor"]["Attributes"].get(f"{COMPOSE}oneoff") == "False":
