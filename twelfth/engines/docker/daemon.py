@@ -11,11 +11,11 @@ from twelfth.engines.contract import Engine
 from twelfth.engines.docker import client, configs, images, options, pause, recipe, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings
-from twelfth.errors import EngineError, MisuseError
+from twelfth.errors import EngineError
 from twelfth.model.stack import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import docker
 
@@ -81,19 +81,6 @@ class DaemonEngine(Engine):
                 self.api.create_network(name, internal=resource.internal, labels=own, check_duplicate=True, **settings)
             else:
                 self.api.create_volume(name, said.get("driver"), said.get("driver_opts"), labels)
-
-    def refuse_absent(self) -> None:
-        """Raise `MisuseError` for networks and volumes that are somebody else's and not here."""
-        asked: dict[str, Callable[[str], object]] = {
-            "network": self.api.inspect_network,
-            "volume": self.api.inspect_volume,
-        }
-        for kind, name in ((each.kind, each.known_as) for each in self.stack.resources if each.external):
-            is_here = False
-            with docker_errors(), gone_is_fine():
-                is_here = bool(asked[kind](name))
-            if not is_here:
-                raise MisuseError(f"there is no {kind} {name}, which is external; try: docker {kind} create {name}")
 
     def remove_resource(self, resource: Network | Volume) -> None:
         """Remove a network or volume."""

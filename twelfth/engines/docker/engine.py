@@ -19,11 +19,11 @@ from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.options import OF_SERVICE
 from twelfth.engines.docker.replica import ADMISSION, COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
-from twelfth.errors import BusyError, EngineError
+from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from twelfth.engines.contract import Runs
@@ -44,8 +44,17 @@ class Docker(DaemonEngine, ReplicaEngine):
     admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
 
     def refuse_stack(self) -> None:
-        """Raise `MisuseError` where something that is somebody else's is not here."""
-        self.refuse_absent()
+        """Raise `MisuseError` for networks and volumes that are somebody else's and not here."""
+        asked: dict[str, Callable[[str], object]] = {
+            "network": self.api.inspect_network,
+            "volume": self.api.inspect_volume,
+        }
+        for kind, name in ((each.kind, each.known_as) for each in self.stack.resources if each.external):
+            is_here = False
+            with docker_errors(), gone_is_fine():
+                is_here = bool(asked[kind](name))
+            if not is_here:
+                raise MisuseError(f"there is no {kind} {name}, which is external; try: docker {kind} create {name}")
 
     def notices(self) -> list[str]:
         """Return also which files have an owner and a mode of their own, whatever is declared: as Compose has it."""

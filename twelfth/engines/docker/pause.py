@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from docker.errors import APIError, NotFound
 
+from twelfth.engines.docker.errors import CONFLICT
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.run_container import JOINED, NAMESPACE, RUN, networks
 from twelfth.engines.docker.run_record import is_abandoned
@@ -34,7 +34,6 @@ PAUSE = "twelfth.pause"
 LEAVING = "-leaving"
 """End of the name of a pause container that is about to be removed."""
 
-CONFLICT = HTTPStatus.CONFLICT
 WATCH = """\
 missed=0
 while [ $missed -lt 360 ]; do
