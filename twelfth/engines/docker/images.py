@@ -75,12 +75,6 @@ def pull(api: docker.APIClient, image: str, platform: str = "") -> Iterator[str]
     yield from progress.lines(stream, f"cannot pull {image}")
 
 
-def push(api: docker.APIClient, repository: str, tag: str) -> Iterator[str]:
-    """Give an image to its registry, and yield what changes; raises `EngineError` where it is not taken."""
-    stream = api.push(repository, tag=tag, stream=True, decode=True)
-    yield from progress.lines(stream, f"cannot push {repository}:{tag}")
-
-
 def _split(image: str) -> tuple[str, str | None]:
     """Return an image's repository and tag; a name with a digest stays whole."""
     if "@" in image or ":" not in image.rpartition("/")[2]:

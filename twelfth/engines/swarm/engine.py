@@ -301,10 +301,10 @@ class Swarm(DaemonEngine, ServiceEngine):
             found = self._service(service)
             return Rolling(found, tuple(self._tasks([found])), digest, began)
 
-    def _last_words(self, task: str) -> str:
+    def _last_words(self, task: Body | None) -> str:
         """Return the last line that a task printed, an empty string where there is none or it cannot be had."""
         with contextlib.suppress(EngineError):
-            pieces = self.logs(Replica("", 0, task, "", {}), follow=False, last=1) if task else []
+            pieces = self.logs(Replica("", 0, task["ID"], "", {}), follow=False, last=1) if task else []
             return b"".join(pieces).decode(errors="replace").strip()
         return ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import images
+from twelfth.engines.docker import images, progress
 from twelfth.engines.docker.errors import docker_errors
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def push(api: docker.APIClient, image: str, say: Say) -> None:
     repository, tag = _repository(name), name.rpartition(":")[2]
     with docker_errors(f"cannot push {name}"):
         api.tag(image, repository, tag)
-        for line in images.push(api, repository, tag):
+        stream = api.push(repository, tag=tag, stream=True, decode=True)
+        for line in progress.lines(stream, f"cannot push {name}"):
             say(line)
 
 

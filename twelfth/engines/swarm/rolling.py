@@ -67,19 +67,17 @@ class Rolling:
 
     def why(self, name: str, within: float, last_words: str) -> str:
         """Return what to say of a service that was not ready in `within` seconds, with its last task's own words."""
-        tasks = self.failed or self.new
-        if not tasks:
+        if not self.last_task:
             return f"{name} is not ready after {within:g} s (no node takes it)"
-        status = tasks[-1]["Status"]
+        status = self.last_task["Status"]
         how = "ended" if status["State"] in FAILED else f"is not ready after {within:g} s"
         words = one_line(status.get("Err") or status.get("Message") or "")
         return f"{name} {how} ({words})" + (f": {one_line(last_words)}" if last_words else "")
 
     @property
-    def last_task(self) -> str:
-        """Return the id of the task whose words count, an empty string where there is none."""
-        tasks = self.failed or self.new
-        return str(tasks[-1]["ID"]) if tasks else ""
+    def last_task(self) -> Body | None:
+        """Return the task whose words count: the last that failed, else the last new one, None where there is none."""
+        return next(reversed(self.failed or self.new), None)
 
 
 def _digest(task: Body) -> str:
