@@ -12,6 +12,8 @@ from tests.conftest import eventually
 from tests.scenarios.load import FULL, Load, change
 from tests.scenarios.test_deploys import NEVER_READY, assert_nobody_noticed
 from tests.swarm.conftest import OnSwarm, on_swarm, place_door
+from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker.run_container import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,6 +82,19 @@ def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_taken_back(
     assert_nobody_noticed(figures)
     assert {hit.replica for hit in figures.hits[before:] if hit.began > figures.hits[before].ended} <= serving
     assert eventually(lambda: are_on_both(two_nodes), 30)
+
+
+def test_attached_run_on_another_node_leaves_its_record_there_and_nothing_else(two_nodes: OnSwarm) -> None:
+    """A container that holds a network for the next run would keep that from being removed: `down` would fail."""
+    second = two_nodes.swarm.nodes[1]
+    ended = two_nodes.project.invoke("run", "--node", second.name, "--", "true")
+    api = second.api()
+    left = [each["Labels"] for each in api.containers(all=True, filters={"label": f"{COMPOSE}oneoff=True"})]
+    api.close()
+
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert left
+    assert all(RUN in labels for labels in left)
 
 
 def test_node_that_is_lost_doubles_no_number_and_its_run_is_known_to_be_lost(
