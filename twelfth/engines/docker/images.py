@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from docker.utils import parse_repository_tag
+
 from twelfth import build_context
 from twelfth.engines.docker import buildkit, options, progress
 from twelfth.engines.docker.errors import gone_is_fine
@@ -47,7 +49,7 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
         yield from progress.lines(stream, f"cannot build {image}")
     for name in (source.tag, *options.values(source.options).get("tags", ())):
         if name:
-            api.tag(image, *_split(name))
+            api.tag(image, *parse_repository_tag(name))
 
 
 def _settings(source: Build) -> Body:
@@ -70,14 +72,5 @@ def _settings(source: Build) -> Body:
 
 def pull(api: docker.APIClient, image: str, platform: str = "") -> Iterator[str]:
     """Pull an image, and yield what changes; raises `EngineError` where it cannot be had."""
-    repository, tag = _split(image)
-    stream = api.pull(repository, tag=tag, stream=True, decode=True, platform=platform or None)
+    stream = api.pull(image, stream=True, decode=True, platform=platform or None)
     yield from progress.lines(stream, f"cannot pull {image}")
-
-
-def _split(image: str) -> tuple[str, str | None]:
-    """Return an image's repository and tag; a name with a digest stays whole."""
-    if "@" in image or ":" not in image.rpartition("/")[2]:
-        return image, None if "@" in image else "latest"
-    repository, _, tag = image.rpartition(":")
-    return repository, tag
