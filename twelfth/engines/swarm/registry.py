@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from docker.utils import parse_repository_tag
+
 from twelfth.engines.docker import images, progress
 from twelfth.engines.docker.errors import docker_errors
 
@@ -26,17 +28,18 @@ def reference(api: docker.APIClient, image: str) -> str:
     if not named():
         return image if found else ""
     name = f"{named()}/{image}"
-    digests = [each for each in (found or {}).get("RepoDigests") or [] if each.startswith(f"{_repository(name)}@")]
+    repository, _ = parse_repository_tag(name)
+    digests = [each for each in (found or {}).get("RepoDigests") or [] if each.startswith(f"{repository}@")]
     return f"{name}@{digests[0].partition('@')[2]}" if digests else ""
 
 
 def push(api: docker.APIClient, image: str, say: Say) -> None:
     """Give an image of this node's to the registry; raises `EngineError` where that does not take it."""
     name = f"{named()}/{image}"
-    repository, tag = _repository(name), name.rpartition(":")[2]
+    repository, tag = parse_repository_tag(name)
     with docker_errors(f"cannot push {name}"):
         api.tag(image, repository, tag)
-        stream = api.push(repository, tag=tag, stream=True, decode=True)
+        stream = api.push(repository, tag=tag or "latest", stream=True, decode=True)
         for line in progress.lines(stream, f"cannot push {name}"):
             say(line)
 
@@ -49,7 +52,3 @@ def pulled(api: docker.APIClient, image: str) -> Body:
         for _ in images.pull(api, image):
             pass
     return images.inspect(api, image) or {}
-
-
-def _repository(name: str) -> str:
-    return name.rpartition(":")[0]
