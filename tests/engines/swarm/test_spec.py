@@ -38,14 +38,14 @@ WORKER = Service(
     constraints=("node.labels.data == true",),
 )
 STACK = Stack("p_q", Path("/project"), (WORKER,), (Network("back"), Network("front")), (Volume("data"),))
-OLD, NEW = (1, 41), (1, 44)
+OLD, NEW = "1.41", "1.44"
 DIGESTS = {"/etc/app.cfg": "digest"}
 REFERENCE = {"ConfigID": "c1", "ConfigName": "p-digest", "File": {"Name": "/etc/app.cfg"}}
 IMAGE = {"Id": "sha256:1", "Config": {"Env": ["PATH=/bin"], "Cmd": ["shell"]}}
 NETWORKS = {"n1": "p_q_back", "n2": "p_q_front"}
 
 
-def made(version: tuple[int, ...] = NEW) -> dict[str, object]:
+def made(version: str = NEW) -> dict[str, object]:
     """Return the worker's specification for an API of that version."""
     return spec.service_spec(STACK, spec.held(WORKER, version), "app:1", [REFERENCE], DIGESTS, ingress=False)
 
@@ -56,7 +56,7 @@ def as_service(wanted: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
-def test_what_is_made_is_what_was_wanted(version: tuple[int, ...]) -> None:
+def test_what_is_made_is_what_was_wanted(version: str) -> None:
     """So the next `up` has nothing to do."""
     wanted = made(version)
     found = spec.inspected(wanted["task_template"], as_service(wanted), IMAGE, NETWORKS)  # type: ignore[arg-type]
@@ -105,9 +105,7 @@ IMAGES = {
         {"options": as_options({"hostname": "box", "tty": True, "stop_signal": "SIGINT", "working_dir": "/srv"})},
     ],
 )
-def test_what_swarm_is_told_is_what_is_found(
-    changes: dict[str, Any], version: tuple[int, ...], image: dict[str, Any]
-) -> None:
+def test_what_swarm_is_told_is_what_is_found(changes: dict[str, Any], version: str, image: dict[str, Any]) -> None:
     """Else each `up` would roll the service again, whatever is declared, and whatever the image says."""
     worker = replace(WORKER, **changes)
     stack, held = replace(STACK, services=(worker,)), spec.held(worker, version)

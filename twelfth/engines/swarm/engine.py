@@ -75,11 +75,6 @@ class Swarm(DaemonEngine, ServiceEngine):
         """Return the Swarm's nodes."""
         return Nodes(self.api, dict(self.stack.nodes))
 
-    @functools.cached_property
-    def version(self) -> tuple[int, ...]:
-        """Return the version of the API."""
-        return tuple(map(int, self.api.api_version.split(".")))
-
     def refuse_stack(self) -> None:
         """Refuse what Swarm cannot hold, images that only one of several nodes has, and a node that is not there."""
         refused = [name for service in self.stack.services for name in spec.refusals(self.stack, service)]
@@ -96,7 +91,7 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def losses(self) -> tuple[str, ...]:
         """Return what this version of Swarm does not hold of the declared protection."""
-        return tuple(loss for service in self.stack.services for loss in spec.losses(service, self.version))
+        return tuple(loss for service in self.stack.services for loss in spec.losses(service, self.api.api_version))
 
     def refuse_node(self, node: str) -> None:
         """Refuse a node that is not there or cannot be reached."""
@@ -124,7 +119,7 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a task of the service would be made from."""
-        return super().recipe(spec.held(service, self.version))
+        return super().recipe(spec.held(service, self.api.api_version))
 
     def _digests(self, service: Service) -> dict[str, str]:
         return files.digests(files.declared(service))
@@ -156,7 +151,7 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def roll_service(self, service: Service, within: float, say: Say) -> None:
         """Create or update the service, and watch it; where Swarm does not roll a failure back, we do."""
-        held, own = spec.held(service, self.version), files.declared(service)
+        held, own = spec.held(service, self.api.api_version), files.declared(service)
         image = registry.reference(self.api, service.image) or service.image
         with docker_errors():
             references = files.references(self.api, self.stack.project, own)

@@ -13,6 +13,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from docker.utils import version_lt
+
 from twelfth.engines.docker import mounts, options, replica
 from twelfth.engines.docker.recipe import merged_check
 from twelfth.engines.docker.replica import COMPOSE, NANO
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 SPEC = "twelfth.spec"
 """Label of a service's containers: the digest of what they were made from, which tells a new task from an old one."""
 
-HAS_PRIVILEGES = (1, 44)
+HAS_PRIVILEGES = "1.44"
 """The first version of the API by which Swarm holds `no-new-privileges`, and a pace of its own for a start."""
 
 CONFIG = {
@@ -77,19 +79,19 @@ IS_HELD = "no-new-privileges:true"
 NO_NEW_PRIVILEGES = {IS_HELD, "no-new-privileges", "no-new-privileges=true"}
 
 
-def held(service: Service, version: tuple[int, ...]) -> Service:
+def held(service: Service, version: str) -> Service:
     """Return a service as a Swarm of that API version holds it; `losses` names what of it is weaker.
 
     A restart that ends with an operator's stop is one that does not. A healthcheck is Swarm's own to ask: where it has
     no pace of its own for the start, it asks every second.
     """
-    check, privileges = service.healthcheck, {*service.security_opt} & NO_NEW_PRIVILEGES
-    if version < HAS_PRIVILEGES:
+    check, is_old = service.healthcheck, version_lt(version, HAS_PRIVILEGES)
+    if is_old:
         check = check and replace(check, interval=min(check.interval or 30.0, 1.0))
     return replace(
         service,
         healthcheck=check,
-        security_opt=(IS_HELD,) if privileges and version >= HAS_PRIVILEGES else (),
+        security_opt=(IS_HELD,) if not is_old and NO_NEW_PRIVILEGES.intersection(service.security_opt) else (),
         mounts=tuple(map(_held_mount, service.mounts)),
         ports=tuple(replace(port, host="") for port in service.ports),
         restart="always" if service.restart == "unless-stopped" else service.restart,
@@ -114,9 +116,9 @@ TMPFS: Mapping[str, Callable[[str], int]] = {"size": _bytes, "mode": functools.p
 """What Swarm takes of the options of a tmpfs, and how their texts are read."""
 
 
-def losses(service: Service, version: tuple[int, ...]) -> list[str]:
+def losses(service: Service, version: str) -> list[str]:
     """Return what of a service's protection a Swarm of that API version does not hold."""
-    asked = NO_NEW_PRIVILEGES.intersection(service.security_opt) if version < HAS_PRIVILEGES else ()
+    asked = NO_NEW_PRIVILEGES.intersection(service.security_opt) if version_lt(version, HAS_PRIVILEGES) else ()
     ports = (port for port in service.ports if port.host not in {"", "0.0.0.0"})  # noqa: S104 - compared, not bound
     return [
         *(f"{service.name} may gain new privileges (security_opt {option})" for option in asked),
