@@ -213,7 +213,10 @@ def test_only_replica_is_stopped_first() -> None:
         ({"options": (("mac_address", '"02:42:ac:11:65:43"'),)}, "mac_address"),
         ({"mounts": (Mount("bind", "/a", "/b"),)}, "volumes"),
         ({"mounts": (Mount("volume", "/a", "data", options=as_options({"subpath": "b"})),)}, "volumes"),
-        ({"mounts": (Mount("tmpfs", "/a", options=as_options({"options": "uid=1"})),)}, "tmpfs"),
+        *(
+            ({"mounts": (Mount("tmpfs", "/a", options=as_options({"options": said})),)}, "tmpfs")
+            for said in ("uid=1", "size=50%", "mode=u+rwx", "mode=1777,size=x")
+        ),
         ({"ports": (Port(80, 8000, through=8010),)}, "ports"),
         ({"follows": ("db",)}, "depends_on"),
         ({"networks": ("n",), "endpoints": (("n", '{"ipv4_address": "10.0.0.1"}'),)}, "networks"),

@@ -13,7 +13,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from docker.utils import version_lt
+from docker.errors import DockerException
+from docker.utils import parse_bytes, version_lt
 
 from twelfth.engines.docker import mounts, options, replica
 from twelfth.engines.docker.recipe import merged_check
@@ -99,20 +100,21 @@ def held(service: Service, version: str) -> Service:
 
 
 def _held_mount(mount: Mount) -> Mount:
-    """Return a mount whose options, where it is a tmpfs that has them as text, are a size and a mode."""
+    """Return a mount whose options, where it is a tmpfs that has them as text, are a size and a mode.
+
+    Where they say anything else it stays as it is, and is refused.
+    """
     said = options.values(mount.options).get("options", "") if mount.kind == "tmpfs" else ""
     pairs = dict(option.partition("=")[::2] for option in said.split(",") if said)
-    values = {key: TMPFS[key](text) for key, text in pairs.items() if key in TMPFS}
-    return replace(mount, options=as_options(values)) if said and values.keys() == pairs.keys() else mount
+    if not pairs or pairs.keys() - TMPFS.keys():
+        return mount
+    try:
+        return replace(mount, options=as_options({key: TMPFS[key](text) for key, text in pairs.items()}))
+    except (DockerException, ValueError):  # such as a size in percent
+        return mount
 
 
-def _bytes(text: str) -> int:
-    """Return the bytes of a size as mount(8) has it, such as `64m`; 0 for what is none."""
-    found = re.fullmatch("([0-9]+)([kmg]?)", text.lower())
-    return int(found[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[found[2]] if found else 0
-
-
-TMPFS: Mapping[str, Callable[[str], int]] = {"size": _bytes, "mode": functools.partial(int, base=8)}
+TMPFS: Mapping[str, Callable[[str], float]] = {"size": parse_bytes, "mode": functools.partial(int, base=8)}
 """What Swarm takes of the options of a tmpfs, and how their texts are read."""
 
 
