@@ -164,7 +164,7 @@ def digests(files: Mapping[str, File]) -> dict[str, str]:
 
 def held(inspected: Body) -> dict[str, File]:
     """Return what a container sees of copies, by target; nothing where it sees files themselves."""
-    home = _labels(inspected).get(COPIES)
+    home = inspected["Config"]["Labels"].get(COPIES)
     return {target: _file(Copies(Path(home)).path(target)) for target in _targets(inspected)} if home else {}
 
 
@@ -173,32 +173,27 @@ def loaded(inspected: Body) -> dict[str, str]:
 
     So it is where it was given up half way, and where the copies are gone, without which it cannot be started again.
     """
-    if COPIES not in _labels(inspected):
+    if COPIES not in inspected["Config"]["Labels"]:
         return {}
     return dict.fromkeys(_targets(inspected), "") | (_recorded(inspected) or {})
 
 
 def are_writable(inspected: Body, own: Copies) -> bool:
     """Return whether what a container sees as its configuration files are these copies."""
-    return _labels(inspected).get(COPIES) == str(own.home) and _recorded(inspected) is not None
+    return inspected["Config"]["Labels"].get(COPIES) == str(own.home) and _recorded(inspected) is not None
 
 
 def _recorded(inspected: Body) -> dict[str, str] | None:
     """Return the digests that are recorded of a container; None where its record, or one of its copies, is gone."""
-    copies = Copies(Path(_labels(inspected)[COPIES]))
+    copies = Copies(Path(inspected["Config"]["Labels"][COPIES]))
     record = read_json(copies.record)
     is_whole = all(copies.path(target).is_file() for target in _targets(inspected))
     return record["loaded"] if is_whole and record.get("container") == inspected["Id"] else None
 
 
-def _labels(inspected: Body) -> dict[str, str]:
-    return inspected["Config"].get("Labels") or {}
-
-
 def _targets(inspected: Body) -> list[str]:
-    return [
-        mount["Destination"] for mount in inspected["Mounts"] if CONFIGS + mount["Destination"] in _labels(inspected)
-    ]
+    labels = inspected["Config"]["Labels"]
+    return [each["Destination"] for each in inspected["Mounts"] if CONFIGS + each["Destination"] in labels]
 
 
 def _file(path: Path) -> File:

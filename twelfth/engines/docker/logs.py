@@ -29,7 +29,7 @@ def output(
     """
     inspected = api.inspect_container(name)
     if inspected["HostConfig"]["LogConfig"]["Type"] == NO_LOG["Type"]:
-        is_run = RUN in (inspected["Config"].get("Labels") or {})
+        is_run = RUN in inspected["Config"]["Labels"]
         hint = "see: invoke history" if is_run else "name another, then: invoke up"
         raise NoLogError(f"what it printed is kept nowhere (logging driver none); {hint}")
     terminal = inspected["Config"]["Tty"]

@@ -156,7 +156,7 @@ def remove(api: docker.APIClient, identity: str, *, force: bool = True) -> None:
 def body(worker: Body) -> Body:
     """Return the body that creates a pause container: the worker's image and networks, nothing of its configuration."""
     first, host = networks(worker)[0], worker["HostConfig"]
-    labels = _labels(worker["Config"].get("Labels") or {})
+    labels = _labels(worker["Config"]["Labels"])
     return {
         "Image": worker["Image"],
         "Entrypoint": ["sh", "-c", WATCH, labels[PAUSE]],

@@ -80,7 +80,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
 
     `loaded` are the digests of the configuration files that it has loaded since, by target.
     """
-    labels = inspected["Config"].get("Labels") or {}
+    labels = inspected["Config"]["Labels"]
     binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
     is_ours = OPTIONS in labels
     of_files = [target for target in binds if not is_ours or CONFIGS + target in labels]

@@ -215,7 +215,7 @@ _OWN = {"Hostname", "Domainname"}
 
 def declared_of(inspected: Body) -> dict[str, Any]:
     """Return what was declared of a container when it was made; nothing of one that Compose made."""
-    declared: dict[str, Any] = json.loads((inspected["Config"].get("Labels") or {}).get(OPTIONS) or "{}")
+    declared: dict[str, Any] = json.loads(inspected["Config"]["Labels"].get(OPTIONS) or "{}")
     return declared
 
 

@@ -102,7 +102,7 @@ def networks(worker: Body) -> list[str]:
 
 def labels(worker: Body, request: RunRequest) -> dict[str, str]:
     """Return the labels that make the container a one-off of Compose's and carry the record; no value of `--env`."""
-    own = worker["Config"].get("Labels") or {}
+    own = worker["Config"]["Labels"]
     return {name: value for name, value in own.items() if name in _LABELS_KEPT} | {
         f"{COMPOSE}oneoff": "True",
         RELEASE: request.replica.release,

@@ -30,7 +30,7 @@ STOPPED = "-stopped"
 
 def record(run: Body) -> Run:
     """Return an inspected one-off container as the record of its run."""
-    labels, state = run["Config"]["Labels"] or {}, run["State"]
+    labels, state = run["Config"]["Labels"], run["State"]
     ended = state["Status"] in {"exited", "dead"}
     return Run(
         id=labels[RUN],
@@ -69,7 +69,7 @@ def exit_code(run: Body) -> int:
 
 def timed_out(run: Body) -> bool:
     """Return whether a run was ended because its time was over: `timeout` exits so, and it took that long."""
-    limit = (run["Config"]["Labels"] or {}).get(f"{RUN}.timeout")
+    limit = run["Config"]["Labels"].get(f"{RUN}.timeout")
     return run["State"]["ExitCode"] in FORCED and bool(limit) and seconds(run) >= float(limit or 0) - LATE
 
 

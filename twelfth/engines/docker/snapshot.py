@@ -47,7 +47,7 @@ def _settings(answer: Body) -> Options | None:
 
 def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str] = MappingProxyType({})) -> Replica:
     """Return a container of the stack as a value; `loaded` is what configuration it has loaded since it was made."""
-    labels = inspected["Config"].get("Labels") or {}
+    labels = inspected["Config"]["Labels"]
     state = inspected["State"]
     return Replica(
         service=labels[f"{COMPOSE}service"],
@@ -80,7 +80,7 @@ def is_ended_run(listed: Body) -> bool:
 
 def is_labelled(inspected: Body) -> bool:
     """Return whether a container's own labels tell its release, or that it has none."""
-    return RELEASE in (inspected["Config"].get("Labels") or {})
+    return RELEASE in inspected["Config"]["Labels"]
 
 
 def not_admitted_on(inspected: Body) -> list[str]:
@@ -88,7 +88,7 @@ def not_admitted_on(inspected: Body) -> list[str]:
 
     None for one that Compose made: it is on all of its networks from the beginning.
     """
-    labels = inspected["Config"].get("Labels") or {}
+    labels = inspected["Config"]["Labels"]
     name, there = labels[f"{COMPOSE}service"], inspected["NetworkSettings"]["Networks"]
     wanted = json.loads(labels.get(ADMISSION) or "[]")
     return [network for network in wanted if name not in ((there.get(network) or {}).get("Aliases") or ())]
