@@ -16,7 +16,7 @@ from twelfth.engines.docker import client, health, images, logs
 from twelfth.engines.docker import snapshot as docker_snapshot
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
-from twelfth.engines.swarm import files, registry, snapshot, spec
+from twelfth.engines.swarm import files, registry, rolling, snapshot, spec
 from twelfth.engines.swarm.nodes import Nodes
 from twelfth.engines.swarm.rolling import Rolling
 from twelfth.engines.swarm.runs import SwarmRuns
@@ -100,13 +100,13 @@ class Swarm(DaemonEngine, ServiceEngine):
     def observe(self) -> Snapshot:
         """Return the services' tasks, the networks, the volumes that can be seen or that a service has, the images."""
         with docker_errors():
-            services, networks = self._services(), self._networks()
-            labelled = {"label": self._project}
+            services, labelled = self._services(), {"label": self._project}
+            networks = self.api.networks(filters=labelled | {"driver": "overlay"})
             found = [api.volumes(filters=labelled)["Volumes"] or [] for api in self.nodes.reachable().values()]
             volumes = [*(docker_snapshot.volume(each) for here in found for each in here)]
             volumes += [volume for each in services for volume in snapshot.volumes(each)]
             return Snapshot(
-                replicas=self._replicas(services, networks),
+                replicas=self._replicas(services),
                 networks=tuple(map(docker_snapshot.network, networks)),
                 volumes=tuple({volume.name: volume for volume in volumes}.values()),
                 images=frozenset(one.image for one in self.stack.services if registry.reference(self.api, one.image)),
@@ -115,7 +115,7 @@ class Swarm(DaemonEngine, ServiceEngine):
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's tasks."""
         with docker_errors():
-            return self._replicas(self._services(service), self._networks())
+            return self._replicas(self._services(service))
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a task of the service would be made from."""
@@ -163,8 +163,7 @@ class Swarm(DaemonEngine, ServiceEngine):
                 self.api.create_service(**wanted)
         if service.ports and not self._has_ipvs:
             say("no IPVS in this kernel: its ports are those of the node where it runs")
-        digest = wanted["task_template"]["ContainerSpec"]["Labels"][spec.SPEC]
-        self._watch(service, within, digest, is_new=not found)
+        self._watch(service, within, rolling.digest(wanted["task_template"]), is_new=not found)
         files.remove_unused(self.api, self.stack.project)
 
     def scale_service(self, service: Service, within: float, say: Say) -> None:  # noqa: ARG002 - nothing to tell
@@ -173,8 +172,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             found = self._service(service.name)
             mode = {"Replicated": {"Replicas": service.replicas}}
             self.api.update_service(found["ID"], found["Version"]["Index"], mode=mode, fetch_current_spec=True)
-            own = (found["Spec"]["TaskTemplate"]["ContainerSpec"].get("Labels") or {}).get(spec.SPEC, "")
-        self._watch(service, within, own)
+        self._watch(service, within, rolling.digest(found["Spec"]["TaskTemplate"]))
 
     def remove_service(self, service: str) -> None:
         """Remove the service; its containers have their grace period, which is waited for on our own node."""
@@ -241,12 +239,12 @@ class Swarm(DaemonEngine, ServiceEngine):
         found: list[Body] = self.api.tasks(filters={"service": [each["ID"] for each in services]}) if services else []
         return sorted(found, key=lambda task: str(task["CreatedAt"]))
 
-    def _networks(self) -> list[Body]:
-        found: list[Body] = self.api.networks(filters={"label": self._project, "driver": "overlay"})
-        return found
+    def _network_names(self) -> dict[str, str]:
+        found = self.api.networks(filters={"label": self._project, "driver": "overlay"})
+        return {each["Id"]: each["Name"] for each in found}
 
-    def _replicas(self, services: list[Body], networks: list[Body]) -> tuple[Replica, ...]:
-        by_id, tasks = {each["ID"]: each for each in services}, self._tasks(services)
+    def _replicas(self, services: list[Body]) -> tuple[Replica, ...]:
+        by_id, tasks, networks = {each["ID"]: each for each in services}, self._tasks(services), self._network_names()
         wanted = [each for each in tasks if each["DesiredState"] in {"running", "ready"}]
         names = {each["Spec"]["ContainerSpec"]["Image"] for each in wanted}
         here = {name: images.inspect(self.api, name) or {} for name in names}
@@ -256,7 +254,7 @@ class Swarm(DaemonEngine, ServiceEngine):
                 service := by_id[task["ServiceID"]],
                 [each for each in tasks if (each["ServiceID"], each.get("Slot")) == (service["ID"], task.get("Slot"))],
                 self.nodes.all.get(task.get("NodeID") or ""),
-                _made_from(task, service, here[task["Spec"]["ContainerSpec"]["Image"]], networks),
+                spec.inspected(task["Spec"], service, here[task["Spec"]["ContainerSpec"]["Image"]], networks),
             )
             for task in wanted
         )
@@ -270,7 +268,7 @@ class Swarm(DaemonEngine, ServiceEngine):
                 raise IdentityError(f"{replica.name} {why}; declare them as files, then: invoke up")
             if found := self._services(replica.service):
                 image = registry.pulled(api, task["Spec"]["ContainerSpec"]["Image"])
-                return _made_from(task, found[0], image, self._networks())
+                return spec.inspected(task["Spec"], found[0], image, self._network_names())
         raise NotUpError(f"{replica.name} is gone; repeat the command")
 
     @functools.cached_property
@@ -281,7 +279,12 @@ class Swarm(DaemonEngine, ServiceEngine):
     def _watch(self, service: Service, within: float, digest: str, *, is_new: bool = False) -> None:
         """Return when the service's replicas, and only they, serve; raises `EngineError` when they will not."""
         deadline, most, began = time.monotonic() + within, 0, time.time()
-        while not (now := self._look(service.name, digest, began)).is_done(service.replicas):
+        while True:
+            with docker_errors():
+                found = self._service(service.name)
+                now = Rolling(found, tuple(self._tasks([found])), digest, began)
+            if now.is_done(service.replicas):
+                return
             if now.is_given_up or time.monotonic() > deadline:
                 self._take_back(now, is_new=is_new)
                 rest = "it was removed" if is_new else "what served serves on"
@@ -290,11 +293,6 @@ class Swarm(DaemonEngine, ServiceEngine):
             if now.serving > most:
                 most, deadline = now.serving, time.monotonic() + within
             time.sleep(ASK_EVERY)
-
-    def _look(self, service: str, digest: str, began: float) -> Rolling:
-        with docker_errors():
-            found = self._service(service)
-            return Rolling(found, tuple(self._tasks([found])), digest, began)
 
     def _last_words(self, task: Body | None) -> str:
         """Return the last line that a task printed, an empty string where there is none or it cannot be had."""
@@ -324,10 +322,6 @@ class Swarm(DaemonEngine, ServiceEngine):
                 if not any(each in str(error) for each in GOING) or time.monotonic() > deadline:
                     raise
             time.sleep(ASK_EVERY)
-
-
-def _made_from(task: Body, service: Body, image: Body, networks: list[Body]) -> Body:
-    return spec.inspected(task["Spec"], service, image, {each["Id"]: each["Name"] for each in networks})
 
 
 def _labels(service: Service) -> list[tuple[str, str]]:

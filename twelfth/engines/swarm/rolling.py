@@ -41,7 +41,7 @@ class Rolling:
     @property
     def new(self) -> list[Body]:
         """Return the tasks of what is wanted."""
-        return [each for each in self.tasks if _digest(each) == self.digest]
+        return [each for each in self.tasks if digest(each["Spec"]) == self.digest]
 
     @property
     def serving(self) -> int:
@@ -80,9 +80,9 @@ class Rolling:
         return next(reversed(self.failed or self.new), None)
 
 
-def _digest(task: Body) -> str:
-    """Return the digest of what a task was made from; an empty string where another tool made its service."""
-    return str((task["Spec"]["ContainerSpec"].get("Labels") or {}).get(SPEC, ""))
+def digest(spec: Body) -> str:
+    """Return the digest of a task's specification; an empty string where another tool made its service."""
+    return str((spec["ContainerSpec"].get("Labels") or {}).get(SPEC, ""))
 
 
 def _serves(task: Body) -> bool:
