@@ -34,7 +34,7 @@ def test_clone_is_made_apart_from_where_its_service_is_looked_for(worker: dict[s
     app = replace(WORKER, mounts=(), ports=())
     stack = replace(STACK, services=(app, Service("door", "door", networks=("front",), depends_on=("worker",))))
     labels = {replica.ADMISSION: json.dumps(replica.admission_networks(stack, app))}
-    body = replica.clone(worker, 2, labels)
+    body = replica.clone(worker, 2, labels, {})
 
     assert "2" == body["Labels"]["com.docker.compose.container-number"]
     assert {"p_back": {"Aliases": ["worker"]}} == replica.endpoints_of_clone(worker, body["Labels"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def output(
-    api: docker.APIClient, name: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+    api: docker.APIClient, name: str, *, follow: bool, last: int | None, since: datetime | None
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (STDOUT or STDERR, bytes); with `follow`, until the container has ended.
 

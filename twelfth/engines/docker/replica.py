@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.docker import mounts, options
@@ -194,9 +193,7 @@ _ADDRESSES = {"ipv4_address": "IPv4Address", "ipv6_address": "IPv6Address", "lin
 _ENDPOINT = {"mac_address": "MacAddress", "driver_opts": "DriverOpts", "gw_priority": "GwPriority"}
 
 
-def clone(
-    inspected: Body, number: int, labels: Mapping[str, str], copies: Mapping[str, str] = MappingProxyType({})
-) -> Body:
+def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mapping[str, str]) -> Body:
     """Return the body that creates another container like one that is there, but for its networks and these labels.
 
     `copies` are its own copies of configuration files, by target.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.build_context import is_release
@@ -45,7 +44,7 @@ def _settings(answer: Body) -> Options | None:
     return None if said is None else tuple(sorted(json.loads(said).items()))
 
 
-def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str] = MappingProxyType({})) -> Replica:
+def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str]) -> Replica:
     """Return a container of the stack as a value; `loaded` is what configuration it has loaded since it was made."""
     labels = inspected["Config"]["Labels"]
     state = inspected["State"]
