@@ -24,8 +24,10 @@ FILES = {
     "docker-compose.override.yml": """
 services:
   worker:
+    networks: [elsewhere]
     configs: [{source: note, target: /etc/note}]
     secrets: [{source: token, uid: "10001", mode: 0400}]
+networks: {elsewhere: {name: somebodys, external: true}}
 configs: {note: {content: "one, "}}
 secrets: {token: {file: ./token}}
 """,
@@ -38,6 +40,7 @@ secrets: {token: {file: ./token}}
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
     """Return the project, up on a Swarm of one node."""
     with on_swarm(tmp_path_factory.mktemp("swarm"), nodes=1) as made:
+        docker(made, "network", "create", "--driver", "overlay", "--attachable", "somebodys")
         for name, text in FILES.items():
             (made.project.directory / name).write_text(text)
         refused = made.project.invoke("up")
@@ -106,6 +109,17 @@ def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None
     assert "two, hidden" == invoke("run", "--", *words).stdout
     docker(serving, "exec", f"{serving.project.name}-run-{going}", "touch", "/tmp/go")
     assert eventually(lambda: "10001:400\none, hidden" == invoke("logs", "--run", going).stdout)
+
+
+def test_run_is_on_a_network_that_is_somebody_elses_as_the_tasks_are(serving: OnSwarm) -> None:
+    """And a second `up` has nothing to do."""
+    identity = serving.project.invoke("run", "--detach", "--", "true").stdout.strip()
+    found = docker(
+        serving, "inspect", f"{serving.project.name}-run-{identity}", "--format", "{{json .NetworkSettings}}"
+    )
+
+    assert "somebodys" in json.loads(found)["Networks"]
+    assert "nothing to do\n" == serving.project.invoke("--dry", "up").stdout
 
 
 def test_run_that_is_stopped_is_recorded_so(serving: OnSwarm) -> None:

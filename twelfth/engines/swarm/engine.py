@@ -240,8 +240,8 @@ class Swarm(DaemonEngine, ServiceEngine):
         return sorted(found, key=lambda task: str(task["CreatedAt"]))
 
     def _network_names(self) -> dict[str, str]:
-        found = self.api.networks(filters={"label": self._project, "driver": "overlay"})
-        return {each["Id"]: each["Name"] for each in found}
+        """Return the names of the Swarm's networks by id; a task may be on one that is somebody else's."""
+        return {each["Id"]: each["Name"] for each in self.api.networks(filters={"driver": "overlay"})}
 
     def _replicas(self, services: list[Body]) -> tuple[Replica, ...]:
         by_id, tasks, networks = {each["ID"]: each for each in services}, self._tasks(services), self._network_names()
