@@ -155,26 +155,17 @@ def remove(api: docker.APIClient, identity: str, *, force: bool = True) -> None:
 
 def body(worker: Body) -> Body:
     """Return the body that creates a pause container: the worker's image and networks, nothing of its configuration."""
-    first, host = networks(worker)[0], worker["HostConfig"]
-    labels = _labels(worker["Config"]["Labels"])
+    first, host, own = networks(worker)[0], worker["HostConfig"], worker["Config"]["Labels"]
+    service = own[f"{COMPOSE}service"]
+    labels = {f"{COMPOSE}project": own[f"{COMPOSE}project"], f"{COMPOSE}service": service, f"{COMPOSE}oneoff": "True"}
     return {
         "Image": worker["Image"],
-        "Entrypoint": ["sh", "-c", WATCH, labels[PAUSE]],
+        "Entrypoint": ["sh", "-c", WATCH, service],
         "Cmd": [],
-        "Labels": labels,
+        "Labels": labels | {PAUSE: service},
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {name: host[name] for name in NAMESPACE if host.get(name)} | CONFINED | {"NetworkMode": first},
         "NetworkingConfig": {"EndpointsConfig": {first: {}}},
-    }
-
-
-def _labels(worker: Body) -> dict[str, str]:
-    project, service = (worker.get(f"{COMPOSE}{name}", "") for name in ("project", "service"))
-    return {
-        PAUSE: service,
-        f"{COMPOSE}project": project,
-        f"{COMPOSE}service": service,
-        f"{COMPOSE}oneoff": "True",
     }
 
 

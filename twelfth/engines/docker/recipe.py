@@ -59,7 +59,7 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
         | {f"config.{target}": digest for target, digest in configs.items()}
         | {f"bind.{target}": UNKNOWN for target in configs}
         | {f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"}
-        | dict(map(_volume, map(mounts.seen, _volumes(wanted["HostConfig"])))),
+        | _volumes(map(mounts.seen, wanted["HostConfig"]["Mounts"])),
         network_names(stack, service),
     )
 
@@ -85,7 +85,6 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
     is_ours = OPTIONS in labels
     of_files = [target for target in binds if not is_ours or CONFIGS + target in labels]
     configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in of_files} | dict(loaded)
-    volumes = [one for one in inspected["Mounts"] if one["Type"] == "volume" and not mounts.is_anonymous(one)]
     return _recipe(
         inspected["Config"],
         inspected["HostConfig"],
@@ -94,7 +93,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
         | (_options(declared_of(inspected)) if is_ours else {"option": UNKNOWN})
         | {f"bind.{target}": UNKNOWN for target in configs if is_ours}
         | {f"config.{target}": digest for target, digest in configs.items()}
-        | dict(map(_volume, volumes)),
+        | _volumes(inspected["Mounts"]),
         {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")},
     )
 
@@ -139,12 +138,10 @@ def _env(config: Body) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
 
 
-def _volumes(host: Body) -> list[Body]:
-    return [mount for mount in host["Mounts"] if mount["Type"] == "volume" and not mounts.is_anonymous(mount)]
-
-
-def _volume(seen: Body) -> tuple[str, str]:
-    return f"volume.{seen['Destination']}", seen["Name"] + (" ro" if seen.get("RW") is False else "")
+def _volumes(seen: Iterable[Body]) -> Recipe:
+    """Return the volumes of what a container has mounted, as the daemon reports it, but for those of its own."""
+    named = [one for one in seen if one["Type"] == "volume" and not mounts.is_anonymous(one)]
+    return {f"volume.{one['Destination']}": one["Name"] + (" ro" if one.get("RW") is False else "") for one in named}
 
 
 def merged_check(own: Body | None, default: Body | None) -> Body:
