@@ -45,11 +45,11 @@ def connect(context: str = "") -> docker.APIClient:
 
 def connect_to(base_url: str = "", **settings: Any) -> docker.APIClient:
     """Return the low-level client of a daemon, connected; raises `EngineError` where none answers there."""
-    url, where = base_url or "the default socket", settings | ({"base_url": base_url} if base_url else {})
+    url = base_url or "the default socket"
     if url.startswith("ssh://"):
         raise EngineError(over_ssh(url))
     try:
-        client = docker.APIClient(version="auto", timeout=ANSWER_WITHIN, **where)
+        client = docker.APIClient(base_url or None, version="auto", timeout=ANSWER_WITHIN, **settings)
     except docker.errors.DockerException as error:
         raise EngineError(no_daemon(url, error)) from error
     client.timeout = LONGEST_CALL
