@@ -30,34 +30,16 @@ STOPPED = f"{RUN}.stopped"
 
 @dataclass(frozen=True)
 class Note:
-    """One run's note, as the API tells it."""
+    """One run's note: its id, the node where it went, whether it was stopped, and how many seconds old it is.
 
+    `found` is what the API answered.
+    """
+
+    identity: str
+    node: str
+    is_stopped: bool
+    age: float
     found: Body
-
-    @property
-    def _labels(self) -> dict[str, str]:
-        labels: dict[str, str] = self.found["Spec"]["Labels"]
-        return labels
-
-    @property
-    def identity(self) -> str:
-        """Return the id of the run."""
-        return self._labels[RUN]
-
-    @property
-    def node(self) -> str:
-        """Return the id of the node where the run went."""
-        return self._labels[NODE]
-
-    @property
-    def is_stopped(self) -> bool:
-        """Return whether an operator stopped the run."""
-        return STOPPED in self._labels
-
-    @property
-    def age(self) -> float:
-        """Return the seconds since it was made."""
-        return time.time() - datetime.fromisoformat(self.found["CreatedAt"]).timestamp()
 
     @property
     def run(self) -> Run:
@@ -84,7 +66,7 @@ class Notes:
         wanted = {"label": [f"{RUN}={identity}" if identity else RUN, f"{COMPOSE}project={self.project}"]}
         with docker_errors():
             found: list[Body] = self.manager.configs(filters=wanted)
-        return [Note(each) for each in sorted(found, key=lambda each: str(each["CreatedAt"]))]
+        return [_note(each) for each in sorted(found, key=lambda each: str(each["CreatedAt"]))]
 
     def mark_stopped(self, identity: str) -> None:
         """Note that an operator stopped a run; the SDK has no call for that."""
@@ -99,3 +81,8 @@ class Notes:
         for note in self.all(identity):
             with docker_errors(), gone_is_fine():
                 self.manager.remove_config(note.found["ID"])
+
+
+def _note(found: Body) -> Note:
+    labels, age = found["Spec"]["Labels"], time.time() - datetime.fromisoformat(found["CreatedAt"]).timestamp()
+    return Note(labels[RUN], labels[NODE], STOPPED in labels, age, found)
