@@ -223,7 +223,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             taken = [each for each in self.api.inspect_container(replica.id)["Mounts"] if mounts.is_anonymous(each)]
             self.api.remove_container(replica.id, v=True, force=True)
         for each in taken:
-            with contextlib.suppress(EngineError, BusyError), docker_errors(), gone_is_fine():
+            with contextlib.suppress(EngineError, BusyError), docker_errors():
                 self.api.remove_volume(each["Name"])
         reload.remove_check(self.api, self.stack, replica)
         if not self.replicas(replica.service):  # a run may still be made from one that was removed by a deploy

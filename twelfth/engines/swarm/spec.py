@@ -24,7 +24,7 @@ from twelfth.engines.swarm.snapshot import NAMESPACE
 from twelfth.model.stack import as_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from twelfth.engines.docker.replica import Body
     from twelfth.model.stack import Mount, Port, Service, Stack
@@ -158,14 +158,14 @@ def _snake_case(name: str) -> str:
 
 
 def service_spec(  # noqa: PLR0913 - the parts of one service, each from a place of its own
-    stack: Stack, service: Service, image: str, configs: Iterable[Body], digests: Mapping[str, str], *, ingress: bool
+    stack: Stack, service: Service, image: str, configs: list[Body], digests: Mapping[str, str], *, ingress: bool
 ) -> Body:
     """Return the specification of a service whose tasks run `image`.
 
     `configs` are the references to its configuration files, `digests` tell their content by target. With `ingress` its
     ports are every node's; else each is that of the node where the task runs, and names resolve to the tasks.
     """
-    task = _task_template(stack, service, image, [*configs])
+    task = _task_template(stack, service, image, configs)
     labels = (
         options.values(service.options).get("labels", {})
         | {NAMESPACE: stack.project}
