@@ -40,17 +40,8 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
     files, by target.
     """
     wanted = body(stack, service, {})
-    defaults = (image or {}).get("Config") or {}
-    checks = merged_check(wanted["Healthcheck"], defaults.get("Healthcheck"))
-    config = {
-        **wanted,
-        "Cmd": wanted["Cmd"] if wanted["Cmd"] is not None or wanted.get("Entrypoint") else defaults.get("Cmd"),
-        "Env": [f"{name}={value}" for name, value in {**_env(defaults), **_env(wanted)}.items()],
-        "User": wanted["User"] or defaults.get("User") or "",
-        "Healthcheck": checks,
-    }
     return _recipe(
-        config,
+        completed(wanted, image),
         wanted["HostConfig"],
         image["Id"] if image else f"{service.image}, not here yet",
         ({} if image else _from_image(wanted))
@@ -104,7 +95,7 @@ def _recipe(config: Body, host: Body, image: str, others: Recipe, networks: Iter
         "image": image,
         "command": json.dumps(config.get("Cmd") or []),
         "user": config.get("User") or "",
-        "healthcheck": json.dumps(merged_check(config.get("Healthcheck"), None), sort_keys=True),
+        "healthcheck": json.dumps(_merged_check(config.get("Healthcheck"), None), sort_keys=True),
         "stop_grace_period": f"{config.get('StopTimeout') or 10}s",
         "init": str(bool(host.get("Init"))),
         "read_only": str(bool(host.get("ReadonlyRootfs"))),
@@ -144,7 +135,18 @@ def _volumes(seen: Iterable[Body]) -> Recipe:
     return {f"volume.{one['Destination']}": one["Name"] + (" ro" if one.get("RW") is False else "") for one in named}
 
 
-def merged_check(own: Body | None, default: Body | None) -> Body:
-    """Return a healthcheck as the daemon completes it: what is not said comes from the image's."""
+def completed(own: Body, image: Body | None) -> Body:
+    """Return a container's configuration as the daemon completes it: what is not said comes from its image."""
+    defaults = (image or {}).get("Config") or {}
+    env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(own.get("Env") or []))}
+    return {
+        **{name: value for name, value in defaults.items() if name != "Cmd" or not own.get("Entrypoint")},
+        **{name: value for name, value in own.items() if value not in (None, "")},
+        "Env": list(env.values()),
+        "Healthcheck": _merged_check(own.get("Healthcheck"), defaults.get("Healthcheck")),
+    }
+
+
+def _merged_check(own: Body | None, default: Body | None) -> Body:
     both = {**(default or {}), **{name: value for name, value in (own or {}).items() if value}}
     return {name: value for name, value in both.items() if value}

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker import mounts, replica
+from twelfth.engines.docker.recipe import completed
 from twelfth.engines.docker.replica import COMPOSE, RELEASE, SOURCE_MOUNTED
 
 if TYPE_CHECKING:
@@ -77,16 +78,11 @@ def own_settings(request: RunRequest) -> Body:
 
 def template(stack: Stack, service: Service, image: Body) -> Body:
     """Return what the engine would report of a worker of an image with the stack's configuration, where none runs."""
-    made, defaults = replica.body(stack, service, {}), image["Config"]
-    env = _environment(defaults.get("Env") or [], service.environment)
-    own = {"Env": env, "User": made["User"] or defaults.get("User"), "StopTimeout": made["StopTimeout"]}
+    made = replica.body(stack, service, {})
     labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name}
     return {
         "Image": image["Id"],
-        "Config": defaults
-        | {name: made[name] for name in ("Entrypoint", "WorkingDir") if name in made}
-        | own
-        | {"Labels": labels},
+        "Config": completed(made, image) | {"Labels": labels},
         "HostConfig": made["HostConfig"],
         "Mounts": list(map(mounts.seen, made["HostConfig"]["Mounts"])),
         "NetworkSettings": {"Networks": {name: {} for name in replica.network_names(stack, service)}},

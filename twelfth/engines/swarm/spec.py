@@ -17,7 +17,7 @@ from docker.errors import DockerException
 from docker.utils import parse_bytes, version_lt
 
 from twelfth.engines.docker import mounts, options, replica
-from twelfth.engines.docker.recipe import merged_check
+from twelfth.engines.docker.recipe import completed
 from twelfth.engines.docker.replica import COMPOSE, NANO
 from twelfth.engines.swarm import snapshot
 from twelfth.engines.swarm.snapshot import NAMESPACE
@@ -269,29 +269,20 @@ def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str
     `service` is as the API tells it, `image` is the inspected image, {} where it is not here; `networks` are the names
     of networks by id.
     """
-    spec, defaults = task["ContainerSpec"], image.get("Config") or {}
+    spec = task["ContainerSpec"]
     own = {ours: spec[theirs] for ours, theirs in CONFIG.items() if theirs in spec}
-    kept = {name: value for name, value in defaults.items() if name != "Cmd" or "Entrypoint" not in own}
-    env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(spec.get("Env") or []))}
-    labels = dict(spec.get("Labels") or {})
     names = sorted(networks.get(each["Target"], each["Target"]) for each in task.get("Networks") or [])
     host = _inspected_host(task, service["Spec"].get("EndpointSpec") or {}) | {
         "NetworkMode": names[0] if names else "none"
     }
-    of_compose = {
+    labels = (spec.get("Labels") or {}) | {
         f"{COMPOSE}project": snapshot.project(service),
         f"{COMPOSE}service": snapshot.service_name(service),
     }
     return {
         "Image": image.get("Id") or spec["Image"],
-        "Config": kept
-        | own
-        | {
-            "Healthcheck": merged_check(own.get("Healthcheck"), defaults.get("Healthcheck")),
-            "Env": list(env.values()),
-            "Labels": labels | of_compose,
-            "StopTimeout": spec.get("StopGracePeriod", 10 * NANO) // NANO,
-        },
+        "Config": completed(own, image)
+        | {"Labels": labels, "StopTimeout": spec.get("StopGracePeriod", 10 * NANO) // NANO},
         "HostConfig": host,
         "Mounts": list(map(mounts.seen, host["Mounts"])),
         "Configs": spec.get("Configs") or [],
