@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Engine
 from twelfth.engines.docker import client, configs, images, options, pause, recipe, snapshot
@@ -20,15 +19,13 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Say
+    from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import BuiltRelease, Recipe
     from twelfth.model.stack import Service, Volume
 
 
 class DaemonEngine(Engine):
     """A stack that the daemon which the docker command line would talk to knows of."""
-
-    network_options: Mapping[str, Any] = MappingProxyType({})
-    """Settings of the networks that it makes, as `create_network` of the SDK has them."""
 
     @functools.cached_property
     def api(self) -> docker.APIClient:
@@ -77,10 +74,12 @@ class DaemonEngine(Engine):
         labels |= {**said.get("labels", {}), SETTINGS: json.dumps(dict(resource.options or ()), sort_keys=True)}
         with docker_errors():
             if isinstance(resource, Network):
-                own, settings = labels | self._network_labels, network_settings(said) | dict(self.network_options)
-                self.api.create_network(name, internal=resource.internal, labels=own, check_duplicate=True, **settings)
+                self._create_network(name, labels, network_settings(said) | {"internal": resource.internal})
             else:
                 self.api.create_volume(name, said.get("driver"), said.get("driver_opts"), labels)
+
+    def _create_network(self, name: str, labels: dict[str, str], settings: Body) -> None:
+        self.api.create_network(name, labels=labels, check_duplicate=True, **settings)
 
     def remove_resource(self, resource: Network | Volume) -> None:
         """Remove a network or volume."""
@@ -117,10 +116,6 @@ class DaemonEngine(Engine):
         """Return the names of the images that the stack builds, without their tags."""
         names = (each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build)
         return tuple(dict.fromkeys(names))
-
-    @property
-    def _network_labels(self) -> dict[str, str]:
-        return {}
 
     @property
     def _project(self) -> str:

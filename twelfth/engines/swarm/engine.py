@@ -7,7 +7,6 @@ import functools
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
@@ -56,7 +55,6 @@ class Swarm(DaemonEngine, ServiceEngine):
     """The stack on the Swarm of the daemon that the docker command line would talk to, which is one of its managers."""
 
     name = "swarm"
-    network_options = MappingProxyType({"driver": "overlay", "attachable": True})
 
     def why_unavailable(self) -> str:
         """Return why there is no Swarm here, or why this node cannot tell it anything."""
@@ -135,6 +133,10 @@ class Swarm(DaemonEngine, ServiceEngine):
         """Make a network; a volume is made by Swarm, on the node where its task goes."""
         if not isinstance(resource, Volume):
             super().create_resource(resource)
+
+    def _create_network(self, name: str, labels: dict[str, str], settings: Body) -> None:
+        own = {"driver": "overlay", "attachable": True}
+        super()._create_network(name, labels | {NAMESPACE: self.stack.project}, settings | own)
 
     def remove_resource(self, resource: Network | Volume) -> None:
         """Remove a network when its tasks have gone, or a volume from every node that can be reached."""
@@ -219,10 +221,6 @@ class Swarm(DaemonEngine, ServiceEngine):
     def runs(self) -> Runs:
         """Return the project's one-off containers."""
         return SwarmRuns(self.nodes, self.stack, self._inspected)
-
-    @property
-    def _network_labels(self) -> dict[str, str]:
-        return {NAMESPACE: self.stack.project}
 
     def _services(self, service: str = "") -> list[Body]:
         found = self.api.services(filters={"label": f"{NAMESPACE}={self.stack.project}"})
