@@ -75,12 +75,11 @@ class DockerRuns(Runs):
     def prune(self, keep: int) -> None:
         """Remove the oldest containers that have ended; the list alone tells which."""
         wanted = {"label": self._labels, "status": ["exited", "dead", "created"]}
-        found: list[Body] = []
         with contextlib.suppress(EngineError, BusyError), docker_errors():  # the run's own end is what counts
-            found = self.api.containers(all=True, filters=wanted)
-        for listed in run_record.prunable(found, keep, time.time()):
-            with contextlib.suppress(EngineError, BusyError), docker_errors():  # somebody else prunes, too
-                self.api.remove_container(listed["Id"], v=True)
+            listed = self.api.containers(all=True, filters=wanted)
+            for each in run_record.prunable(listed, keep, time.time()):
+                with contextlib.suppress(APIError):  # somebody else prunes, too
+                    self.api.remove_container(each["Id"], v=True)
 
     def records(self) -> tuple[Run, ...]:
         """Return the one-off containers as records."""
