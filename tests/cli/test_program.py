@@ -121,7 +121,7 @@ def test_stack_without_any_x_local_is_refused_where_there_are_no_containers(
     assert (125, 1) == (done.returncode, done.stderr.count("\n"))
     assert "twelfth: nothing of nobodys runs on local: no service says under x-local how" in done.stderr
     assert "INVOKE_ENGINE=docker twelfth up" in done.stderr
-    assert not (directory / ".twelfth" / "stack.json").exists()
+    assert not (directory / ".twelfth" / "nobodys.stack.json").exists()
 
 
 @pytest.mark.parametrize("words", [("up",), ("run", "--", "true"), ("status",), ("history",)])
@@ -146,7 +146,7 @@ def test_directory_without_a_compose_file_is_told(tmp_path: Path) -> None:
 def test_stack_does_not_move_to_another_engine_where_its_own_is_away(directory: Path, command: str) -> None:
     """One line says where it was and what to type; only the operator moves it."""
     (directory / ".twelfth").mkdir()
-    (directory / ".twelfth" / "stack.json").write_text(
+    (directory / ".twelfth" / "nobodys.stack.json").write_text(
         json.dumps({"project": "nobodys", "engine": "docker", "runs_from": "app", "inputs": {}})
     )
     away = {"DOCKER_HOST": "tcp://127.0.0.1:1"}

@@ -11,16 +11,18 @@ import pytest
 from twelfth import engines
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Replica, Snapshot
-from twelfth.model.stack import Service, Stack
+from twelfth.model.stack import Service, Stack, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 def engine(name: str, states: Iterable[str], why: str = "") -> SimpleNamespace:
-    """Return an engine where replicas are in these states; `why` tells why it is absent."""
-    running = tuple(Replica("worker", number, "id", state, {}) for number, state in enumerate(states, 1))
-    return SimpleNamespace(name=name, why_unavailable=lambda: why, observe=lambda: Snapshot(running))
+    """Return an engine where replicas are in these states, or only data is left; `why` tells why it is absent."""
+    there = [state for state in states if state != "data"]
+    running = tuple(Replica("worker", number, "id", state, {}) for number, state in enumerate(there, 1))
+    found = Snapshot(running, volumes=(Volume("data"),) if there != [*states] else ())
+    return SimpleNamespace(name=name, why_unavailable=lambda: why, observe=lambda: found)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,8 @@ def engine(name: str, states: Iterable[str], why: str = "") -> SimpleNamespace:
         ([], [], "docker"),
         (["stopped"], [], "local"),
         (["stopped"], None, "local"),
+        (["data"], [], "local"),
+        (["data"], ["running"], "docker"),
         ([], None, "local"),
     ],
 )

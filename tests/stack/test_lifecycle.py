@@ -22,7 +22,7 @@ from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, St
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import executor, lifecycle, load, status
-from twelfth.stack.stack_file import recall
+from twelfth.stack.stack_file import recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -607,7 +607,20 @@ def test_where_the_data_is_is_known_as_long_as_it_is_there(serving: Project) -> 
     after_down = recall(serving.stack.directory)
     serving.down(volumes=True)
 
-    assert ("memory", None) == (after_down and after_down.engine, recall(serving.stack.directory))
+    assert (["memory"], ()) == ([each.engine for each in after_down], recall(serving.stack.directory))
+
+
+def test_where_a_stack_is_is_forgotten_by_its_own_down_alone(serving: Project) -> None:
+    """Not by that of another project of the directory, nor by one on an engine where nothing of it is."""
+    other = replace(serving.stack, project="other")
+    elsewhere = Memory(other, World())
+    elsewhere.name = "elsewhere"
+    remember(elsewhere)
+    serving.down()
+    lifecycle.down(Memory(other, World()), serving.report, volumes=True)
+
+    known = {each.project: each.engine for each in recall(serving.stack.directory)}
+    assert {serving.stack.project: "memory", "other": "elsewhere"} == known
 
 
 def test_data_outlives_the_stack(serving: Project) -> None:

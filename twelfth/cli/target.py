@@ -40,8 +40,8 @@ class Target:
         self._is_waiting = False
 
     @functools.cached_property
-    def last(self) -> Location | None:
-        """Return where a stack of this directory was brought up last, None for nowhere."""
+    def known(self) -> tuple[Location, ...]:
+        """Return where stacks of this directory were brought up, the last one first."""
         from twelfth.stack.stack_file import recall
 
         return recall(self.directory)
@@ -49,15 +49,16 @@ class Target:
     @functools.cached_property
     def location(self) -> Location | None:
         """Return where the stack was brought up last, None where it has to be found by its Compose file."""
-        location = None if self.release else self.last
-        if location and not location.is_current(self.directory, os.environ):
-            try:
-                _ = self.named
-            except MisuseError as error:
-                warn(f"{error}; going on with the stack that was brought up last, {location.project}")
-            else:
-                return None
-        return location
+        if self.release or not self.known:
+            return None
+        if current := next((each for each in self.known if each.is_current(self.directory, os.environ)), None):
+            return current
+        try:
+            _ = self.named
+        except MisuseError as error:
+            warn(f"{error}; going on with the stack that was brought up last, {self.known[0].project}")
+            return self.known[0]
+        return None
 
     @functools.cached_property
     def engine(self) -> Engine:
@@ -84,8 +85,8 @@ class Target:
 
     def _choose(self, stack: Stack) -> Engine:
         """Return the engine; `auto` is the one where this very stack was brought up last: it never moves by itself."""
-        last = self.last
-        if last is None or self.engine_name != "auto" or last.project != stack.project:
+        last = next((each for each in self.known if each.project == stack.project), None)
+        if last is None or self.engine_name != "auto":
             return choose(self.engine_name, stack)
         try:
             return choose(last.engine, stack)
@@ -111,7 +112,7 @@ class Target:
         """Return what is loaded; Compose takes as long to answer as the engine's client to be imported."""
         with ThreadPoolExecutor(1) as pool:
             stack = pool.submit(load, *arguments)
-            preload(self.last.engine if self.last and self.engine_name == "auto" else self.engine_name)
+            preload(self.known[0].engine if self.known and self.engine_name == "auto" else self.engine_name)
             return stack.result()
 
     @functools.cached_property

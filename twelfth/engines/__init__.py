@@ -53,9 +53,10 @@ def _with_containers_only(why: str, stack: Stack) -> str:
 
 def _where_it_is_up(stack: Stack) -> Engine:
     local, docker = _make("local", stack), _make("docker", stack)
-    left = local.observe().replicas
-    if _is_up(left):
+    found = local.observe()
+    if _is_up(found.replicas):
         return local
+    left = found.replicas or found.volumes
     if why := docker.why_unavailable():
         if not left and not _could_be_local(stack):
             raise EngineError(_with_containers_only(why, stack))

@@ -162,7 +162,7 @@ def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool
         done = execute(engine, plan_down(engine, volumes=volumes, history=history), report)
         engine.clean_up()
         if not engine.observe().volumes:
-            forget(engine.stack.directory)
+            forget(engine)
             forget_deploys(engine.stack)
         return done
 

@@ -1,4 +1,4 @@
-"""Where the stack of a directory is: `up` leaves it in `.twelfth/`, so that a run needs no Compose file to find it.
+"""Where each stack of a directory is: `up` leaves it in `.twelfth/`, so that a run needs no Compose file to find it.
 
 What it leaves counts only as long as nothing changed that decides the project's name, which COMPOSE_ variables, the
 Compose file and `.env` do (https://docs.docker.com/compose/how-tos/project-name/).
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.engines.disk_errors import REPEAT, disk_errors
@@ -17,10 +16,11 @@ from twelfth.model.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from twelfth.engines.contract import Engine
 
-FILE = Path(".twelfth") / "stack.json"
+SUFFIX = ".stack.json"
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,40 @@ def remember(engine: Engine) -> None:
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
     inputs = _inputs(stack.directory, names, os.environ)
     location = Location(stack.project, engine.name, stack.source, inputs, dict(stack.nodes), door)
-    path = stack.directory / FILE
+    path = _path(stack)
     with disk_errors(path, REPEAT):
         path.write_text(json.dumps(asdict(location)), "utf-8")
 
 
-def recall(directory: Path) -> Location | None:
-    """Return where the stack of a directory was brought up last, None where none is."""
+def recall(directory: Path) -> tuple[Location, ...]:
+    """Return where the stacks of a directory were brought up, the one of the last `up` first."""
+    paths = sorted((directory / ".twelfth").glob(f"*{SUFFIX}"), key=_changed, reverse=True)
+    return tuple(found for path in paths if (found := _read(path)))
+
+
+def forget(engine: Engine) -> None:
+    """Remove what `remember` wrote of a stack of which nothing is left on this engine, unless it is on another one."""
+    path = _path(engine.stack)
+    if (found := _read(path)) and found.engine == engine.name:
+        path.unlink(missing_ok=True)
+
+
+def _path(stack: Stack) -> Path:
+    return stack.directory / ".twelfth" / f"{stack.project}{SUFFIX}"
+
+
+def _read(path: Path) -> Location | None:
     try:
-        return Location(**json.loads((directory / FILE).read_text("utf-8")))
+        return Location(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def forget(directory: Path) -> None:
-    """Remove what `remember` wrote: nothing of the stack is left."""
-    (directory / FILE).unlink(missing_ok=True)
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _inputs(directory: Path, files: list[str], environment: Mapping[str, str]) -> dict[str, str]:
