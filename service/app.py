@@ -30,7 +30,7 @@ class Answer:
 
 
 CHECKED_SECONDS = 2.0
-"""Whoever did not ask `/healthz` for so long is no door, which asks several times a second."""
+"""Whoever asked neither `/healthz` nor `/readyz` for so long is no door, which asks several times a second."""
 
 
 class Liveness:
@@ -48,9 +48,9 @@ class Liveness:
         return not self._leaving
 
     def leave(self) -> bool:
-        """Say from now on that it is leaving, if anybody asked lately; return whether somebody did."""
-        self._leaving = self._clock() - self._asked < CHECKED_SECONDS
-        return self._leaving
+        """Say from now on that it is leaving; return whether anybody asked lately, who is to hear of it."""
+        self._leaving = True
+        return self._clock() - self._asked < CHECKED_SECONDS
 
 
 COUNTED = "twelfth.counted"
@@ -76,10 +76,14 @@ def create_app(counter: Counter, log: JsonLog, needed: tuple[str, ...], liveness
             liveness.was_ready = True
         return answer
 
+    def asked_for_readiness() -> Answer:
+        liveness.ask()
+        return remembered(ready(counter, needed))
+
     routes: dict[str, Callable[[], Answer]] = {
         "/": lambda: remembered(hit(counter, bottle.request.environ.get(COUNTED))),
         "/healthz": lambda: alive(liveness),
-        "/readyz": lambda: remembered(ready(counter, needed)),
+        "/readyz": asked_for_readiness,
     }
     app.add_hook("before_request", lambda: _insist_on_a_path(routes.keys()))
     for path, decide in routes.items():
