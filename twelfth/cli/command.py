@@ -1,4 +1,4 @@
-"""What Invoke's tasks and parser lack for these commands, added in one place.
+"""What Invoke's tasks lack for these commands, added in one place (`parser.py` is about what is typed).
 
 A `Command` is a task whose positional arguments may have defaults, that may take words after `--`, and whose errors
 are one line and an exit code (`invoke.exceptions.Exit` is the only exception that Invoke prints cleanly).
@@ -10,24 +10,19 @@ import contextlib
 import functools
 import inspect
 import os
-import re
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from invoke.exceptions import Exit, ParseError
-from invoke.parser.context import flag_key, to_flag
-from invoke.parser.parser import ParseMachine
-from invoke.program import Program
+from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from twelfth.errors import MisuseError, TwelfthError, as_typed, program
+from twelfth.errors import MisuseError, TwelfthError, as_typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from invoke.parser.argument import Argument
-    from invoke.parser.context import ParserContext
 
 HELP = {
     "json": "one JSON document",
@@ -40,9 +35,6 @@ HELP = {
 """What options are for that several commands have."""
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 143, 1, 2, 125
-
-LIST = "see: invoke --list"
-"""What to type where no command is known."""
 
 TAKING_WORDS: set[str] = set()
 """The commands that take words after `--`."""
@@ -115,11 +107,11 @@ def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool)
                     return None
                 return body(*args, **kwargs)
         except TwelfthError as error:
-            raise _exit(str(error), error.exit_code) from error
+            raise failure(str(error), error.exit_code) from error
         except _TerminatedError:
-            raise _exit("terminated; to see where it stands: invoke status", TERMINATED) from None
+            raise failure("terminated; to see where it stands: invoke status", TERMINATED) from None
         except KeyboardInterrupt:
-            raise _exit("interrupted; to see where it stands: invoke status", INTERRUPTED) from None
+            raise failure("interrupted; to see where it stands: invoke status", INTERRUPTED) from None
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -142,7 +134,7 @@ def clean_output() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise Exit(code=BROKEN_PIPE) from None
         what = f"{error.filename}: " if error.filename else ""
-        raise _exit(f"{what}{error.strerror or error}; fix that and repeat it", ENGINE_FAILED) from error
+        raise failure(f"{what}{error.strerror or error}; fix that and repeat it", ENGINE_FAILED) from error
 
 
 class _TerminatedError(KeyboardInterrupt):
@@ -164,7 +156,8 @@ def _terminate(*_: object) -> None:
     raise _TerminatedError
 
 
-def _exit(message: str, code: int) -> Exit:
+def failure(message: str, code: int) -> Exit:
+    """Return the end of a command in one line."""
     return Exit(f"twelfth: {as_typed(message)}", code)
 
 
@@ -181,93 +174,3 @@ def words_after_dashes() -> list[str]:
 def on_terminal() -> bool:
     """Return whether both standard input and standard output are a terminal."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
-
-
-def install_parser_extensions() -> None:
-    """Add to Invoke: positional arguments that may be missing, exit code 2 for misuse, help that shows both."""
-    program()  # takes what `./inv` says out of the environment, before anything is started
-    complete_context, print_task_help = ParseMachine.complete_context, Program.print_task_help
-    parse_cleanup = Program.parse_cleanup
-
-    def allow_missing(parser: ParseMachine) -> None:
-        for argument in parser.context.missing_positional_args if parser.context else []:
-            if not _is_required(argument):
-                argument.value = ""
-        complete_context(parser)
-
-    def print_help(invoke: Program, name: str) -> None:
-        if isinstance(task := invoke.collection[name], Command):
-            print_command_help(invoke, task, invoke.parser.contexts[name])
-        else:
-            print_task_help(invoke, name)
-
-    def list_or_help(invoke: Program) -> None:
-        with clean_output():
-            try:
-                parse_cleanup(invoke)
-            except (Exit, ParseError) as error:
-                if not (message := str(error)):
-                    raise  # what was asked for is shown
-                meant = _meant(message, invoke.parser.contexts)
-                raise _misuse(message, f"did you mean: invoke --help {meant}" if meant else LIST) from error
-
-    ParseMachine.error = _refuse  # type: ignore[method-assign,assignment]
-    ParseMachine.complete_context = allow_missing  # type: ignore[method-assign,assignment]
-    Program.print_task_help = print_help  # type: ignore[method-assign,assignment]
-    Program.parse_cleanup = list_or_help  # type: ignore[method-assign,assignment]
-
-
-def print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
-    """Print how a command is typed, what it does, and what its arguments and options are for."""
-    arguments = [(str(argument.name).upper(), argument) for argument in context.positional_args]
-    words = [name if _is_required(argument) else f"[{name}]" for name, argument in arguments]
-    options = _options(context)
-    words += [*(["[OPTIONS]"] if options else []), *(["[-- ARG…]"] if task.takes_words else [])]
-    print("Usage:", program(), context.name, *words)
-    print(f"\n{inspect.getdoc(task)}\n")
-    _print_rows(invoke, "Arguments", [(name, argument.help or "") for name, argument in arguments])
-    _print_rows(invoke, "Options", options)
-
-
-def _options(context: ParserContext) -> list[tuple[str, str]]:
-    """Return each option as it is typed, and what it is for; Invoke shows one of a list as if it took no value."""
-    options = sorted((option for option in context.args.values() if not option.positional), key=flag_key)
-    rows = [(option, *context.help_for(to_flag(option.name))) for option in options]
-    return [(f"{flag}=STRING" if option.kind is list else flag, text) for option, flag, text in rows]
-
-
-def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> None:
-    if rows:
-        print(f"{title}:")
-        invoke.print_columns(rows)
-
-
-def _is_required(argument: Argument) -> bool:
-    """Return whether a positional argument must be given; one of a task that is not ours must."""
-    return not getattr(argument, "may_be_missing", False)
-
-
-def _meant(message: str, names: Iterable[str]) -> str:
-    """Return the command that is most like one that is not known; an empty string where none is."""
-    import difflib
-
-    unknown = re.fullmatch("No idea what '(.*)' is!", message)
-    return next(iter(difflib.get_close_matches(unknown[1], list(names), 1)), "") if unknown else ""
-
-
-def _refuse(parser: ParseMachine, message: str) -> None:
-    """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
-    name = parser.context.name if parser.context else None
-    hint = f"see: invoke --help {name}" if name else LIST
-    if name in TAKING_WORDS and message.startswith("No idea what"):
-        hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
-    elif meant := _meant(message, parser.contexts):
-        hint = f"did you mean: invoke {meant}"
-    if "--complete" in sys.argv:
-        raise ParseError(message, parser.context)  # which Invoke takes for a command line that is not whole yet
-    raise _misuse(message, hint)
-
-
-def _misuse(message: str, hint: str) -> Exit:
-    """Return the end of a command line that Invoke does not understand, with what to type next."""
-    return _exit(f"{message.rstrip('!.')}; {hint}", MISUSE)

@@ -15,7 +15,7 @@ from invoke.program import Program
 
 import twelfth
 from twelfth.cli import admin, data, releases, runs, stack
-from twelfth.cli.command import install_parser_extensions
+from twelfth.cli.parser import install_parser_extensions
 from twelfth.compose.errors import NAMES
 from twelfth.errors import EngineError
 

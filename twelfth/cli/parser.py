@@ -1,0 +1,130 @@
+"""What Invoke's parser lacks for these commands: arguments that may be missing, misuse in one line, help with both.
+
+Invoke has no place to add to these, so five of its methods are replaced by ones that call them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from invoke.exceptions import Exit, ParseError
+from invoke.parser.context import flag_key, to_flag
+from invoke.parser.parser import ParseMachine
+from invoke.program import Program
+
+from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure
+from twelfth.errors import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from invoke.parser.argument import Argument
+    from invoke.parser.context import ParserContext
+
+LIST = "see: invoke --list"
+"""What to type where no command is known."""
+
+_begin, _complete_context = ParseMachine.__init__, ParseMachine.complete_context
+_parse_cleanup, _print_task_help = Program.parse_cleanup, Program.print_task_help
+
+
+def install_parser_extensions() -> None:
+    """Add all of it to Invoke; once more changes nothing."""
+    program()  # takes what `./inv` says out of the environment, before anything is started
+    machine: Any = ParseMachine
+    machine.__init__, machine.complete_context, machine.error = _begin_with_underscores, _allow_missing, _refuse
+    of_program: Any = Program
+    of_program.parse_cleanup, of_program.print_task_help = _list_or_help, _print_help
+
+
+def _begin_with_underscores(parser: ParseMachine, *arguments: Any, **options: Any) -> None:
+    """Know each command by the name of its program, too, in which Invoke has dashes for underscores."""
+    _begin(parser, *arguments, **options)
+    contexts: Any = parser.contexts
+    for name in [each for each in contexts if "-" in each]:
+        contexts.alias(name.replace("-", "_"), to=name)
+
+
+def _allow_missing(parser: ParseMachine) -> None:
+    """Take an empty text for a positional argument that was left out and may be."""
+    for argument in parser.context.missing_positional_args if parser.context else []:
+        if not _is_required(argument):
+            argument.value = ""
+    _complete_context(parser)
+
+
+def _list_or_help(invoke: Program) -> None:
+    """Show the list or the help that is asked for; refuse that of a command which is not there."""
+    with clean_output():
+        try:
+            _parse_cleanup(invoke)
+        except (Exit, ParseError) as error:
+            if not (message := str(error)):
+                raise  # what was asked for is shown
+            meant = _meant(message, invoke.parser.contexts)
+            raise _misuse(message, f"did you mean: invoke --help {meant}" if meant else LIST) from error
+
+
+def _print_help(invoke: Program, name: str) -> None:
+    if isinstance(task := invoke.collection[name], Command):
+        _print_command_help(invoke, task, invoke.parser.contexts[name])
+    else:
+        _print_task_help(invoke, name)
+
+
+def _print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
+    """Print how a command is typed, what it does, and what its arguments and options are for."""
+    arguments = [(str(argument.name).upper(), argument) for argument in context.positional_args]
+    words = [name if _is_required(argument) else f"[{name}]" for name, argument in arguments]
+    options = _options(context)
+    words += [*(["[OPTIONS]"] if options else []), *(["[-- ARG…]"] if task.takes_words else [])]
+    print("Usage:", program(), context.name, *words)
+    print(f"\n{inspect.getdoc(task)}\n")
+    _print_rows(invoke, "Arguments", [(name, argument.help or "") for name, argument in arguments])
+    _print_rows(invoke, "Options", options)
+
+
+def _options(context: ParserContext) -> list[tuple[str, str]]:
+    """Return each option as it is typed, and what it is for; Invoke shows one of a list as if it took no value."""
+    options = sorted((option for option in context.args.values() if not option.positional), key=flag_key)
+    rows = [(option, *context.help_for(to_flag(option.name))) for option in options]
+    return [(f"{flag}=STRING" if option.kind is list else flag, text) for option, flag, text in rows]
+
+
+def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> None:
+    if rows:
+        print(f"{title}:")
+        invoke.print_columns(rows)
+
+
+def _is_required(argument: Argument) -> bool:
+    """Return whether a positional argument must be given; one of a task that is not ours must."""
+    return not getattr(argument, "may_be_missing", False)
+
+
+def _meant(message: str, names: Iterable[str]) -> str:
+    """Return the command that is most like one that is not known; an empty string where none is."""
+    unknown = re.fullmatch("No idea what '(.*)' is!", message)
+    return next(iter(difflib.get_close_matches(unknown[1], list(names), 1)), "") if unknown else ""
+
+
+def _refuse(parser: ParseMachine, message: str) -> None:
+    """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
+    name = parser.context.name if parser.context else None
+    hint = f"see: invoke --help {name}" if name else LIST
+    if name in TAKING_WORDS and message.startswith("No idea what"):
+        hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
+    elif meant := _meant(message, parser.contexts):
+        hint = f"did you mean: invoke {meant}"
+    if "--complete" in sys.argv:
+        raise ParseError(message, parser.context)  # which Invoke takes for a command line that is not whole yet
+    raise _misuse(message, hint)
+
+
+def _misuse(message: str, hint: str) -> Exit:
+    """Return the end of a command line that Invoke does not understand, with what to type next."""
+    return failure(f"{message.rstrip('!.')}; {hint}", MISUSE)
