@@ -110,7 +110,7 @@ def sentence(url: str) -> str:
         except (OSError, http.client.HTTPException) as error:
             raise ServiceError(f"{url} does not answer ({_reason(error)}); see: invoke status") from error
     if answer.status != http.HTTPStatus.OK:
-        raise ServiceError(f"{url} answers {answer.status}: {text}; see: invoke logs")
+        raise ServiceError(f"{url} answers {answer.status}: {text.rstrip('.')}; see: invoke logs")
     return text
 
 

@@ -1,4 +1,4 @@
-"""The application: which request gets which answer (DESIGN section 4)."""
+"""The application: which request gets which answer."""
 
 import json
 import time

@@ -18,8 +18,8 @@ from twelfth_redis.settings import Settings
 T = TypeVar("T")
 
 REQUEST_SECONDS = 1.3
-"""All that one request may wait for Redis (name, connection, TLS, AUTH, SELECT, PING, the command): DESIGN section 4
-promises a 503 within 1.5 s."""
+"""All that one request may wait for Redis (name, connection, TLS, AUTH, SELECT, PING, the command): a 503 comes
+within 1.5 s (docs/stack.md)."""
 CONNECT_SECONDS = 0.4
 REPLY_SECONDS = 0.5
 """What one step of it may take, so that a Redis that is silent is found out sooner."""

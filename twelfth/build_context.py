@@ -84,7 +84,7 @@ def files(build: Build) -> tuple[Entry, ...]:
             )
         return (*(entry for path in paths if (entry := _entry(context, path, name))), *brought)
     except OSError as error:
-        raise MisuseError(f"cannot read {error.filename}: {error.strerror}; mend that, then: invoke up") from error
+        raise MisuseError(f"cannot read {error.filename}: {error.strerror}; fix that, then: invoke up") from error
 
 
 def dockerfile(build: Build) -> str:

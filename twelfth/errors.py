@@ -1,6 +1,6 @@
 """The errors that an operator can cause or meet; each is one line that ends with what to type next, as he types it.
 
-Exit codes are those of DESIGN section 2: 2 for misuse and 125 when the engine failed, the latter as `docker run`
+Exit codes are those of docs/runs.md: 2 for misuse and 125 when the engine failed, the latter as `docker run`
 has it (https://docs.docker.com/engine/containers/run/#exit-status).
 """
 

@@ -306,6 +306,25 @@ def test_output_that_cannot_be_written_is_told(directory: Path, words: tuple[str
     assert (125, "twelfth: No space left on device; fix that and repeat it\n") == (done.returncode, done.stderr)
 
 
+def test_closed_output_is_no_error(directory: Path) -> None:
+    """As of a job that nobody reads, whose standard output its caller has closed."""
+    command = f'exec "{sys.executable}" -m twelfth build >&-'
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "INVOKE_ENGINE": "local"}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=directory, env=environment, stderr=subprocess.PIPE, check=False
+    )
+
+    assert (0, b"") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("command", ["config", "releases", "status"])
+def test_command_that_only_reads_does_so_in_a_dry_run(directory: Path, command: str) -> None:
+    """It would do nothing else."""
+    shown, dry = run(directory, command), run(directory, "--dry", command)
+
+    assert (shown.returncode, shown.stdout) == (dry.returncode, dry.stdout)
+
+
 WAITING = """
 import time
 print("here", flush=True)

@@ -34,7 +34,7 @@ def path_of_now(directory: Path, mark: str = "") -> Path:
     try:
         directory.mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
-        raise EngineError(f"cannot make {directory}: {error.strerror}; mend that, or name a FILE") from error
+        raise EngineError(f"cannot make {directory}: {error.strerror}; fix that, or name a FILE") from error
     return new_path(directory / name_of(mark=mark))
 
 
@@ -70,7 +70,7 @@ def written(path: Path) -> Iterator[tuple[int, Path]]:
         _sync(path.parent)
     except OSError as error:
         raise EngineError(
-            f"cannot write {path}: {error.strerror}; nothing is left of it; mend that, repeat it"
+            f"cannot write {path}: {error.strerror}; nothing is left of it; fix that, repeat it"
         ) from error
 
 

@@ -12,6 +12,7 @@ import inspect
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
@@ -171,6 +172,13 @@ def words_after_dashes() -> list[str]:
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 
+def open_outputs() -> None:
+    """Have somewhere to print to also where whoever started this closed an output (`>&-`): Python has None then."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as we run
+
+
 def on_terminal() -> bool:
     """Return whether both standard input and standard output are a terminal."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    return all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout))

@@ -14,7 +14,7 @@ from invoke.exceptions import Exit
 from twelfth.cli.command import FAILED, command, on_terminal
 from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
-from twelfth.errors import MisuseError
+from twelfth.errors import MisuseError, as_typed
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -93,7 +93,7 @@ def _save(
     return path if file else Path(os.path.relpath(path))
 
 
-@command(has_plan=False, positional=["file"], help={"file": "a backup"})
+@command(positional=["file"], help={"file": "a backup"})
 def verify(c: Context, file: str, json: bool = False) -> None:
     """Read a whole backup, and show what it holds; needs no stack."""
     target = Target(c)
@@ -108,9 +108,9 @@ def _verify(c: Context, target: Target, path: Path, *options: str, quiet: bool =
     if not result.ok:
         *_, why = result.stderr.splitlines() or [""]
         if name := re.search(r"^ModuleNotFoundError: .*'(.+)'", why):
-            lacking = f"twelfth: verify runs on this machine, whose Python has no {name[1]}"
-            why = f"{lacking}; put it beside admin/, or install it into {sys.prefix}"
-        raise Exit(why, result.exited)
+            what = f"twelfth: verify runs on this machine, whose Python has no {name[1]}"
+            why = f"{what}; put it beside admin/, or install it into {sys.prefix}"
+        raise Exit(as_typed(why), result.exited)
 
 
 def _file(target: Target, name: str) -> Path:

@@ -16,7 +16,7 @@ from invoke.parser.context import flag_key, to_flag
 from invoke.parser.parser import ParseMachine
 from invoke.program import Program
 
-from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure
+from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, open_outputs
 from twelfth.errors import program
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _parse_cleanup, _print_task_help = Program.parse_cleanup, Program.print_task_hel
 def install_parser_extensions() -> None:
     """Add all of it to Invoke; once more changes nothing."""
     program()  # takes what `./inv` says out of the environment, before anything is started
+    open_outputs()
     machine: Any = ParseMachine
     machine.__init__, machine.complete_context, machine.error = _begin_with_underscores, _allow_missing, _refuse
     of_program: Any = Program

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-@command(has_plan=False)
+@command()
 def releases(c: Context, json: bool = False) -> None:
     """Show the releases that are here: since when, by whom, which serves, how large they are."""
     from twelfth.cli import views

@@ -103,7 +103,7 @@ def status(c: Context, json: bool = False) -> None:
         raise Exit(code=1)
 
 
-@command(has_plan=False)
+@command()
 def config(c: Context, json: bool = False) -> None:
     """Show the stack as it is understood, values of its environment included, or what is not honoured."""
     from twelfth.cli import views

@@ -54,14 +54,14 @@ def _answers(found: Status) -> str:
 
 def _details(found: Status) -> tuple[str, ...]:
     """Return what the healthchecks tell, name by name; what is empty, true or false goes without saying."""
-    told = [f"{name} {value}" for name, value in found.details.items() if isinstance(value, str) and value]
-    return (printable(", ".join(told)),) if told and found.ready else ()
+    details = [f"{name} {value}" for name, value in found.details.items() if isinstance(value, str) and value]
+    return (printable(", ".join(details)),) if details and found.ready else ()
 
 
 def status_json(found: Status) -> str:
     """Return a stack's status as one JSON object, what its healthchecks tell beside what we know."""
     values = asdict(found)
-    return json.dumps(values.pop("details") | values)
+    return as_typed(json.dumps(values.pop("details") | values))
 
 
 def releases(found: Iterable[ReleaseStatus]) -> str:

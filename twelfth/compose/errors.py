@@ -119,8 +119,8 @@ def _place(why: str, said: str, texts: Mapping[str, str], roots: Mapping[str, No
         for number, held in enumerate(text.splitlines(), 1):
             if words and number >= line and re.search(rf"(?<![\w.-])(?:{words})(?![\w.-])", held):
                 return file, number
-    told = re.findall(r"\bline ([0-9]+): |L([0-9]+)\.C", said)
-    return best or next(iter(texts), ""), line or (int("".join(told[-1])) if told else 0)
+    places = re.findall(r"\bline ([0-9]+): |L([0-9]+)\.C", said)
+    return best or next(iter(texts), ""), line or (int("".join(places[-1])) if places else 0)
 
 
 def _lines(keys: list[str], node: Node | None) -> list[int]:

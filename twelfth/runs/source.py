@@ -41,8 +41,8 @@ def _refuse_differences(running: Sequence[Replica]) -> None:
     """Raise `IdentityError` where replicas of one release differ, as an `up` that was not finished leaves them."""
     first, *others = running
     for other in others:
-        if unlike := differences(first.recipe, other.recipe):
-            names = ", ".join(unlike)
+        if found := differences(first.recipe, other.recipe):
+            names = ", ".join(found)
             raise IdentityError(f"{first.name} and {other.name} differ in {names}; finish it: invoke up")
 
 

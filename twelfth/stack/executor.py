@@ -193,11 +193,11 @@ class _ReplicaExecutor:
 
     def complete(self, service: Service, number: int) -> None:
         """Return when a replica has ended well; raises `EngineError` with its last words where it has not."""
-        told = 0
+        restarts = 0
         while (replica := self.numbered(service, number)).is_running or replica.state == RESTARTING:
-            if replica.restarts > told:
-                told = replica.restarts
-                self.report.detail(f"{replica.name} ended and is started again, {told}")
+            if replica.restarts > restarts:
+                restarts = replica.restarts
+                self.report.detail(f"{replica.name} ended and is started again, {restarts}")
             time.sleep(ASK_EVERY)
         if replica.has_completed:
             return

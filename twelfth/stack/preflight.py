@@ -57,12 +57,12 @@ def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
 def wait_for_runs(engine: Engine, report: Report) -> None:
     """Return when no run goes on any more; tells which it waits for."""
     report.step("wait for runs: --wait-for-runs")
-    told: set[str] = set()
+    reported: set[str] = set()
     while going := _unfinished(engine):
         for run in going:
-            if run.id not in told:
+            if run.id not in reported:
                 report.detail(f"run {run.id} goes on: {shlex.join(run.command)[:60]}")
-        told |= {run.id for run in going}
+        reported |= {run.id for run in going}
         time.sleep(ASK_EVERY)
 
 

@@ -2,7 +2,8 @@
 
 Redis rolls nothing back: in a transaction, one command that is refused (a key of another type) does not keep the others
 from being done, and the record would be among those. So it is a script that does them, within the transaction: it
-stops at the first that is refused, and then says that the migration is unfinished instead of applied.
+stops at the first that is refused, and then says that the migration is unfinished instead of applied, unless that was
+the first of all and nothing is done.
 """
 
 import json
@@ -27,9 +28,11 @@ while at <= #ARGV do
   local length = tonumber(ARGV[at])
   local answer = redis.pcall(unpack(ARGV, at + 1, at + length))
   if type(answer) == 'table' and answer.err then
-    local left = cjson.decode(record)
-    left.why = answer.err
-    redis.call('SET', unfinished, cjson.encode(left))
+    if at > 4 or redis.call('EXISTS', unfinished) == 1 then
+      local left = cjson.decode(record)
+      left.why = answer.err
+      redis.call('SET', unfinished, cjson.encode(left))
+    end
     return {answer.err, ARGV[at + 1], length > 1 and ARGV[at + 2] or ''}
   end
   at = at + length + 1

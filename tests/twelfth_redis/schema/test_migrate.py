@@ -385,6 +385,7 @@ HALF_REFUSED = """def up(read, write):
     write.incr("visits")
     write.lpush("hits", 1)
 """
+REFUSED_AT_ONCE = "def up(read, write):\n    write.lpush('hits', 1)\n    write.incr('visits')\n"
 FAULTY = {
     HALF_REFUSED: "(Redis refused LPUSH hits: WRONGTYPE",
     "def up(read, write):\n    write.incr('visits')\n    read.lpop('hits')\n": "wrong kind of value, line 3 of 0003_",
@@ -418,6 +419,27 @@ def test_what_redis_did_in_part_is_unfinished(server: DurableRedis, folder: Path
     assert ["applied", "applied", "unfinished"] == [each["state"] for each in found["migrations"]]
     assert "0003 (faulty) was left unfinished by release r1, run a1" in found["problems"][0]
     assert b"1" == server.client.get("visits")
+
+    (folder / "0003_faulty.py").write_text(REFUSED_AT_ONCE)
+    migrate(server, folder=folder, release="r1", run="a2")
+    found = json.loads(migrate(server, "--status", "--json", folder=folder, release="r1").out)
+    assert "unfinished" == found["migrations"][-1]["state"], "what came before is done all the same"
+
+
+def test_what_redis_did_nothing_of_is_pending(server: DurableRedis, folder: Path) -> None:
+    """So a release without it goes on: there is nothing to be finished, and nothing to be taken back."""
+    (folder / "0003_faulty.py").write_text(REFUSED_AT_ONCE)
+    migrate(server, folder=folder, release="r1", run="a1")
+    found = json.loads(migrate(server, "--status", "--json", folder=folder, release="r2").out)
+    (folder / "0003_faulty.py").unlink()
+
+    assert (["applied", "applied", "pending"], []) == (
+        [each["state"] for each in found["migrations"]],
+        found["problems"],
+    )
+    assert (0, ["nothing to do: the data is at revision 0002"], "") == says(
+        migrate(server, folder=folder, release="r2")
+    )
 
 
 def test_a_mistake_is_one_line_in_a_dry_run_too(server: DurableRedis, folder: Path) -> None:

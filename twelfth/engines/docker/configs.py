@@ -116,8 +116,8 @@ def for_runs(stack: Stack, service: str, files: Mapping[str, File]) -> dict[str,
     """
     if not files:
         return {}
-    told = sorted((target, file.digest) for target, file in files.items())
-    own = Copies(home(stack, service) / f"runs-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}")
+    content = sorted((target, file.digest) for target, file in files.items())
+    own = Copies(home(stack, service) / f"runs-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}")
     with disk_errors(own.home):
         make_own_directory(stack.directory / ".twelfth")
         own.put({target: file for target, file in files.items() if not _holds(own.path(target), file.content)})

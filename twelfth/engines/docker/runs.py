@@ -14,7 +14,7 @@ from twelfth.engines.docker.client import inspect_container
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, is_refusal
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.session import LOST, DockerSession
-from twelfth.errors import BusyError, EngineError, IdentityError, NotUpError
+from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,7 +169,7 @@ class DockerRuns(Runs):
         service = self._declared(replica)
         if image := images.inspect(self.api, replica.image):
             return run_container.template(self.stack, service, image)
-        raise NotUpError(f"release {replica.release} is not built here; see: invoke build")
+        raise MisuseError(f"release {replica.release} is not here; see: invoke releases")
 
     def _source(self, replica: Replica) -> Body:
         """Return the worker as runs are made from it: its configuration files are theirs, and change no more."""

@@ -86,8 +86,8 @@ def place(api: docker.APIClient, project: str, image: str, files: Mapping[str, F
     host = {"Mounts": [mount], "NetworkMode": "none"}
     through = api.create_container_from_config({"Image": image, "Cmd": [""], "Labels": label, "HostConfig": host})["Id"]
     try:
-        if lacking := [file for file in files.values() if not _has(api, through, file)]:
-            api.put_archive(through, PLACE, _archive(lacking))
+        if missing := [file for file in files.values() if not _has(api, through, file)]:
+            api.put_archive(through, PLACE, _archive(missing))
     finally:
         api.remove_container(through, v=True)
     return {target: f"{home}/{file.digest}" for target, file in files.items()}
