@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict, fields, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import as_typed
@@ -53,9 +53,13 @@ def _answers(found: Status) -> str:
 
 
 def _details(found: Status) -> tuple[str, ...]:
-    """Return what the healthchecks tell, name by name; what is empty, true or false goes without saying."""
-    details = [f"{name} {value}" for name, value in found.details.items() if isinstance(value, str) and value]
-    return (printable(", ".join(details)),) if details and found.ready else ()
+    """Return what the healthchecks tell, name by name; what is empty, true or false goes without saying.
+
+    Their `error` is why it is not ready, and said as that.
+    """
+    texts = {name: value for name, value in found.details.items() if isinstance(value, str) and value}
+    details = [f"{name} {value}" for name, value in texts.items() if name != "error"]
+    return (printable(", ".join(details)),) if details else ()
 
 
 def status_json(found: Status) -> str:
@@ -107,12 +111,22 @@ def _record(run: Run) -> tuple[str, ...]:
     )
 
 
+TIMES = {"built", "finished", "started"}
+"""What of a record is a moment; each engine notes it as it does."""
+
+
 def json_array(records: Iterable[Run] | Iterable[ReleaseStatus]) -> str:
-    """Return records as one JSON array; that the source was mounted is said where it was."""
-    values = [asdict(each) for each in records]
-    return json.dumps(
-        [{name: held for name, held in each.items() if name != "source_mounted" or held} for each in values]
-    )
+    """Return records as one JSON array, times in UTC to the millisecond; that the source was mounted where it was."""
+    return json.dumps([_json_object(asdict(each)) for each in records])
+
+
+def _json_object(values: dict[str, Any]) -> dict[str, Any]:
+    times = {
+        name: datetime.fromisoformat(values[name]).astimezone(UTC).isoformat(timespec="milliseconds")
+        for name in TIMES & values.keys()
+        if values[name]
+    }
+    return {name: held for name, held in (values | times).items() if name != "source_mounted" or held}
 
 
 def config(stack: Stack) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from tests.engines.docker.values import REPLICA, REQUEST, inspected
 from twelfth.engines.docker import identity, run_container
+from twelfth.errors import MisuseError
 from twelfth.model.run import RunRequest
 
 
@@ -26,6 +30,15 @@ def test_variable_that_compose_left_unset_stays_unset() -> None:
     worker["Config"]["Env"] = [*worker["Config"]["Env"], "REDIS_URL"]
 
     assert "REDIS_URL" in run_container.body(worker, REQUEST)["Env"]
+
+
+@pytest.mark.parametrize("words", [{"command": ("echo", "\udcff")}, {"environment": (("X", "\udcff"),)}])
+def test_bytes_that_are_no_text_are_refused(words: dict[str, Any]) -> None:
+    """The daemon would have the command see other ones."""
+    with pytest.raises(MisuseError) as refused:
+        run_container.body(inspected(), replace(REQUEST, **words))
+
+    assert r"'\udcff' is not UTF-8, and Docker takes only that; hand it over as input" == str(refused.value)
 
 
 def test_run_leaves_behind_what_makes_a_service() -> None:

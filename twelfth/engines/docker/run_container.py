@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twelfth.engines.docker import mounts, replica
 from twelfth.engines.docker.recipe import completed
 from twelfth.engines.docker.replica import COMPOSE, RELEASE, SOURCE_MOUNTED
+from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +48,11 @@ NAMESPACE = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts")
 
 
 def body(worker: Body, request: RunRequest) -> Body:
-    """Return the body that creates a run from an inspected worker, on the first of its networks."""
+    """Return the body that creates a run from an inspected worker, on the first of its networks.
+
+    Raises `MisuseError` for bytes that a body, which is JSON, cannot hold.
+    """
+    _refuse_bytes(*request.command, *(value for _, value in request.environment))
     config, host = worker["Config"], worker["HostConfig"]
     return {
         "Image": worker["Image"],
@@ -69,6 +74,15 @@ def body(worker: Body, request: RunRequest) -> Body:
         "HostConfig": host | own_settings(request),
         "NetworkingConfig": {"EndpointsConfig": {name: {} for name in networks(worker)[:1]}},
     }
+
+
+def _refuse_bytes(*words: str) -> None:
+    """Raise `MisuseError` where one is not text; the daemon would put other characters in the place of such bytes."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise MisuseError(f"{word!r} is not UTF-8, and Docker takes only that; hand it over as input") from error
 
 
 def own_settings(request: RunRequest) -> Body:
