@@ -23,7 +23,7 @@ from twelfth.engines.contract import STDERR, STDOUT
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.local.engine import Local
 from twelfth.engines.swarm.engine import Swarm
-from twelfth.errors import EngineError, IdentityError, NotUpError
+from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError
 from twelfth.model.snapshot import differences
 from twelfth.model.stack import Local as LocalSettings
 from twelfth.model.stack import Mount, Reload, Service
@@ -695,7 +695,7 @@ def test_run_of_a_built_release_needs_no_replica(empty: Site) -> None:
     """Only that it is built, and the networks."""
     source = from_release(empty.engine().stack)
     request = new_request(("printenv", "LEVEL"), source, interactive=False)
-    with pytest.raises(NotUpError, match="invoke build"):
+    with pytest.raises(MisuseError, match="invoke releases"):
         empty.engine().runs.start(request)
 
     empty.engine().ensure_image(empty.app, lambda _: None)

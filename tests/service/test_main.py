@@ -71,14 +71,17 @@ def test_requests_in_the_queue_are_finished(serve: Callable[..., Process]) -> No
 
 
 def test_who_had_connected_is_still_answered(serve: Callable[..., Process]) -> None:
-    """Connections in the listen backlog when the signal comes were accepted by the kernel: they get their answers."""
+    """Connections in the listen backlog when the signal comes were accepted by the kernel: they get their answers.
+
+    By then that is that it is stopping.
+    """
     process = serve(NOWHERE)
     process.signal(signal.SIGSTOP)
     waiting = process.begin(20, "/healthz")
     process.signal(signal.SIGTERM)
     process.signal(signal.SIGCONT)
 
-    assert [200] * 20 == [each.getresponse().status for each in waiting]
+    assert [404] * 20 == [each.getresponse().status for each in waiting]
     assert 0 == process.end()[0]
 
 
