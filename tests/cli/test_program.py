@@ -368,7 +368,7 @@ def test_ctrl_c_ends_it_quietly(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - who tests may ignore it
     ) as client:
         assert client.stdout
         assert "here\n" == client.stdout.readline()
