@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests import swarms
+from tests import forked_invoke, swarms
 from twelfth import engines
 from twelfth.engines import tcp
 from twelfth.errors import EngineError
@@ -99,6 +99,11 @@ class Project:
         """Return the project's name."""
         return self.environment["COMPOSE_PROJECT_NAME"]
 
+    @property
+    def own_environment(self) -> dict[str, str]:
+        """Return the environment of its commands."""
+        return self.environment | {"INVOKE_ENGINE": self.engine_name}
+
     @functools.cached_property
     def stack(self) -> Stack:
         """Return the stack as it is declared when it is first asked for; Compose takes a while to read it."""
@@ -133,9 +138,8 @@ class Project:
 
     def start(self, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
         """Start `invoke` in the project and return its process, which ends with the test at the latest."""
-        environment = self.environment | {"INVOKE_ENGINE": self.engine_name}
         client = subprocess.Popen(
-            [Path(sys.executable).parent / "invoke", *words], cwd=self.directory, env=environment, **streams
+            [forked_invoke.INVOKE, *words], cwd=self.directory, env=self.own_environment, **streams
         )
         self.clients.append(client)
         return client
@@ -150,16 +154,9 @@ class Project:
 
     def invoke(self, *words: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `invoke` in the project as an operator would, in a process of its own."""
-        return subprocess.run(
-            [Path(sys.executable).parent / "invoke", *words],
-            cwd=self.directory,
-            env=self.environment | {"INVOKE_ENGINE": self.engine_name} | environment,
-            input=stdin if stdin is not None else "",
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        own, given = self.own_environment | environment, (stdin or "").encode()
+        done = forked_invoke.invoke(words, self.directory, own, given)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def eventually(check: Callable[[], bool], within: float = 20.0) -> bool:

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import io
 import json
-import multiprocessing
 import os
 import socket
 import socketserver
@@ -25,6 +24,7 @@ from unittest import mock
 
 import redis
 
+from tests.forks import FORKS
 from tests.real_redis import InThread, RealRedis
 
 if TYPE_CHECKING:
@@ -43,9 +43,6 @@ SHORT_SECONDS, LONG_SECONDS = 0.5, 60.0
 """The lease of a lock whose holder is disturbed, and of others."""
 KEYS_OF_A_BATCH = 40
 BYTES_OF_A_BATCH = 4096
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["pytest", "tests.faults", "admin.migrate", "admin.reset", "admin.restore"])
 
 
 class DurableRedis(RealRedis):
@@ -171,8 +168,8 @@ class Started:
     """An admin process that was forked just now."""
 
     def __init__(self, job: Job) -> None:
-        self._answer, other_end = _FORKS.Pipe(duplex=False)
-        self._process = _FORKS.Process(target=_administer, args=(job, other_end), daemon=True)
+        self._answer, other_end = FORKS.Pipe(duplex=False)
+        self._process = FORKS.Process(target=_administer, args=(job, other_end), daemon=True)
         self._process.start()
         other_end.close()
 
@@ -202,8 +199,8 @@ class Holder:
     """A process that holds the lock, and begins and ends one transaction when it is told to."""
 
     def __init__(self, server: RealRedis, lease: float) -> None:
-        self._talk, other_end = _FORKS.Pipe()
-        self._process = _FORKS.Process(target=_hold, args=(server.environment, lease, other_end), daemon=True)
+        self._talk, other_end = FORKS.Pipe()
+        self._process = FORKS.Process(target=_hold, args=(server.environment, lease, other_end), daemon=True)
         self._process.start()
         other_end.close()
         assert "held" == self.said()

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests import forked_invoke
 from twelfth import engines
 from twelfth.cli import views
 from twelfth.engines.contract import STDERR, STDOUT
@@ -33,7 +34,9 @@ ROWS, COLUMNS = 33, 77
 
 
 def run(project: Project, *words: str, stdin: bytes | None = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run `invoke run` with these words, byte by byte."""
+    """Run `invoke run` with these words, byte by byte; where it has an input, through pipes."""
+    if not stdin:
+        return forked_invoke.invoke(("run", *words), project.directory, project.own_environment)
     client = project.start("run", *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = client.communicate(stdin, timeout=120)
     return subprocess.CompletedProcess(words, client.returncode, out, err)
