@@ -84,14 +84,15 @@ def check(c: Context) -> None:
 def test(c: Context) -> None:
     """Run the tests; what follows -- goes to pytest, which then runs what it says, one after the other.
 
-    Without any, several run at once, two of those that measure. What failed is repeated then, one after the other: it
+    Without any, several run at once, three of those that measure. What failed is repeated then, one after the other: it
     may have failed for what ran beside it.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it some hundred processes would compile the same files again
     if words := words_after_dashes():
         _develop(c, shlex.join(["pytest", *words]))
         return
     workers = max(6, os.cpu_count() or 1)  # most of a test's time it waits for containers
-    for options in (f"-n {workers} -m 'not measures'", "-n 2 -m measures"):
+    for options in (f"-n {workers} -m 'not measures'", "-n 3 -m measures"):
         try:
             _develop(c, f"pytest --dist loadfile --no-loadscope-reorder {options}")
         except Exit:
