@@ -58,5 +58,5 @@ def _first_line(path: Path) -> str:
 def _warn_of_another_release(target: Target) -> None:
     """Say so where the files here are not what runs: a program may be missing there, or be older."""
     serving, here = target.source.release, target.engine_to_deploy().stack.service(target.source.service)
-    if serving and here and here.build and not here.image.endswith(f":{serving}"):
+    if serving and here and here.release not in {"", serving}:
         warn(f"the files here are not the release that runs, {serving}; to have them in it: invoke up")

@@ -188,6 +188,11 @@ class Service:
     (https://devcenter.heroku.com/articles/release-phase)."""
 
     @property
+    def release(self) -> str:
+        """Return the release that it is of, which is its image's tag; an empty string where it is not built."""
+        return self.image.rpartition(":")[2] if self.build else ""
+
+    @property
     def why_single(self) -> str:
         """Return why there can be only one replica, an empty string where there can be more."""
         volumes = (mount.source for mount in self.mounts if mount.kind == "volume" and not mount.read_only)
@@ -264,6 +269,11 @@ class Stack:
     runs_from: str = ""
     door: str = ""
     max_replicas: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def release(self) -> str:
+        """Return the release that its services are of, an empty string where none is built."""
+        return next((service.release for service in self.services if service.build), "")
 
     @property
     def resources(self) -> tuple[Network | Volume, ...]:

@@ -54,8 +54,7 @@ def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
     found = source_service(stack, service)
     if release and not found.build:
         raise MisuseError(f"{found.name} is not built, so it has no release {release}; repeat it without --release")
-    release = release or (found.image.rpartition(":")[2] if found.build else "")
-    return Replica(found.name, 0, "", "not running", {}, release=release, image=found.image)
+    return Replica(found.name, 0, "", "not running", {}, release=release or found.release, image=found.image)
 
 
 def source_service(stack: Stack, name: str = "") -> Service:

@@ -84,7 +84,7 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         preflight.refuse_disturbing_runs(engine, steps)
         remember(engine)
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
-            note_build(engine.stack, _release(engine.stack))
+            note_build(engine.stack, engine.stack.release)
             steps = plan_up(engine)
         preflight.refuse_configuration(engine, steps)
         if steps and wishes.waits_for_runs:
@@ -112,13 +112,8 @@ def _prune(engine: Engine, report: Report) -> None:
 
 def _note(stack: Stack, *, is_rollback: bool) -> None:
     """Note what was deployed, or what was gone back to: from there, the next rollback goes back further."""
-    if release := _release(stack):
+    if release := stack.release:
         (note_rollback if is_rollback else note_deploy)(stack, release, operator())
-
-
-def _release(stack: Stack) -> str:
-    """Return the release that a stack is of, an empty string where it builds nothing."""
-    return next((each.image.rpartition(":")[2] for each in stack.services if each.build), "")
 
 
 def _wait_for_all(engine: Engine, found: Snapshot, within: float) -> None:
@@ -171,7 +166,7 @@ def build(engine: Engine, report: Report) -> str:
     """Make available what the stack builds, where it is not, and return the release's name."""
     images = engine.observe().images
     missing = [each for each in engine.stack.services if each.build and each.image not in images]
-    release = _release(engine.stack)
+    release = engine.stack.release
     if execute(engine, [EnsureImage(each, "not here yet") for each in missing], report):
         note_build(engine.stack, release)
     return release

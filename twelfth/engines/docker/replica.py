@@ -57,7 +57,7 @@ def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[
     if service.mounted_source:
         own[SOURCE_MOUNTED] = json.dumps([mount.target for mount in service.mounted_source])
     return own | {
-        RELEASE: release_of(service.image) if service.build else "",
+        RELEASE: service.release,
         ADMISSION: json.dumps(admission_networks(stack, service)),
         LOGGING: declared_logging(service),
         OPTIONS: json.dumps(declared_options(stack, service), sort_keys=True),
@@ -70,11 +70,6 @@ def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[
         f"{COMPOSE}project.working_dir": str(stack.directory),
         f"{COMPOSE}project.config_files": ",".join(map(str, stack.files)),
     }
-
-
-def release_of(image: str) -> str:
-    """Return the release that an image's name tells: its tag."""
-    return image.rpartition(":")[2]
 
 
 def _dependency(service: Service, name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from twelfth.build_context import is_release
 from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS, release_of
+from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS
 from twelfth.model.snapshot import BuiltRelease, Replica
 from twelfth.model.stack import Network, Volume
 
@@ -68,7 +68,8 @@ def releases(image: Body, repository: str) -> list[BuiltRelease]:
     """Return the releases that a listed image has as its tags."""
     built = datetime.fromtimestamp(image["Created"], UTC).isoformat()
     operator = (image["Labels"] or {}).get(BUILT_BY, "")
-    tags = [release_of(tag) for tag in image["RepoTags"] or [] if tag.rpartition(":")[0] == repository]
+    names = (name.rpartition(":") for name in image["RepoTags"] or [])
+    tags = [tag for own, _, tag in names if own == repository]
     return [BuiltRelease(tag, built, operator, image["Size"]) for tag in tags if is_release(tag)]
 
 
@@ -95,7 +96,7 @@ def not_admitted_on(inspected: Body) -> list[str]:
 
 def _tagged(image: Body | None) -> str:
     """Return the release that an image's own names tell, where its container's labels tell none."""
-    tags = [release_of(name) for name in (image or {}).get("RepoTags") or []]
+    tags = [name.rpartition(":")[2] for name in (image or {}).get("RepoTags") or []]
     return next(filter(is_release, tags), "")
 
 

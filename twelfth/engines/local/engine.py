@@ -16,7 +16,7 @@ from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import launch, process_spec, releases, tail
 from twelfth.engines.local.health import check_health
 from twelfth.engines.local.inherited_environment import inherited
-from twelfth.engines.local.process_spec import LOOPBACK, release_of
+from twelfth.engines.local.process_spec import LOOPBACK
 from twelfth.engines.local.proxy_control import ServiceProxy
 from twelfth.engines.local.run_directory import make_private, records
 from twelfth.engines.local.runs import LocalRuns
@@ -221,7 +221,7 @@ class Local(ReplicaEngine):
         return LocalRuns(self.home, self._worker)
 
     def _release(self, service: Service) -> Path:
-        return self.releases_directory / release_of(service)
+        return self.releases_directory / service.release
 
     def _worker(self, replica: Replica) -> Spec:
         """Return what a replica was launched from, or what one of a release that is here would be."""

@@ -34,11 +34,6 @@ WORKER = {"release": str, "environment": dict, "directory": str, "recipe": dict}
 """What a replica's spec must hold, at least, for a run to be made from it."""
 
 
-def release_of(service: Service) -> str:
-    """Return the release that a service's image is of: its tag."""
-    return service.image.rpartition(":")[2]
-
-
 def declared_local(service: Service) -> stack.Local:
     """Return how a service runs without containers; raises `EngineError` where its declaration does not say."""
     if service.local is None:
@@ -118,7 +113,7 @@ def replica_spec(service: Service, number: int, recipe: Recipe, inherited: Mappi
     spec = {
         "service": service.name,
         "recipe": recipe,
-        "release": release_of(service) if service.build else "",
+        "release": service.release,
         "address": f"{LOOPBACK}:{public}" if public else "",
         "environment": inherited,
         "directory": str(home),
