@@ -6,15 +6,6 @@ has it (https://docs.docker.com/engine/containers/run/#exit-status).
 
 from __future__ import annotations
 
-import functools
-import os
-import re
-import sys
-from pathlib import Path
-
-PROGRAMS = ("invoke", "inv", "twelfth")
-"""The programs that these commands are typed with; the first is the one that messages are written with."""
-
 
 class TwelfthError(Exception):
     """Anything that twelfth says instead of a traceback; `exit_code` is what the process ends with."""
@@ -56,19 +47,3 @@ class ServiceError(TwelfthError):
     """The service answers wrongly, or not at all."""
 
     exit_code = 1
-
-
-@functools.cache
-def program() -> str:
-    """Return the program that was typed, such as `twelfth` or `./inv`.
-
-    `./inv` says so in TWELFTH_PROGRAM, which is taken out of the environment here: what we start was not typed so.
-    """
-    path = Path(sys.argv[0])
-    name = path.parent.name if path.name == "__main__.py" else path.name
-    return os.environ.pop("TWELFTH_PROGRAM", "") or (name if name in PROGRAMS else PROGRAMS[0])
-
-
-def as_typed(message: str) -> str:
-    """Return a message whose hints (`invoke up`) name the program that was typed."""
-    return re.sub(r"(?<![\w/.-])invoke (?=-?-?[a-z])", lambda _: f"{program()} ", message)

@@ -14,10 +14,10 @@ from typing import IO
 import pytest
 
 import twelfth
-from twelfth import errors
+from twelfth import hints
 from twelfth.cli.program import imports_twelfth, project_directory
 from twelfth.compose.errors import NAMES
-from twelfth.errors import program
+from twelfth.hints import program
 from twelfth.runs.terminal import insistence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -380,7 +380,7 @@ def test_ctrl_c_ends_it_quietly(
 
 def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes from below the commands, in the middle of a run."""
-    monkeypatch.setattr(errors, "program", lambda: "./inv")
+    monkeypatch.setattr(hints, "program", lambda: "./inv")
 
     assert insistence("abcd").endswith(b"or elsewhere: ./inv stop abcd\n")
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from twelfth.errors import MisuseError, TwelfthError, as_typed
+from twelfth.errors import MisuseError, TwelfthError
+from twelfth.hints import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,8 @@ from invoke.exceptions import Exit
 from twelfth.cli.command import FAILED, command, on_terminal
 from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
-from twelfth.errors import MisuseError, as_typed
+from twelfth.errors import MisuseError
+from twelfth.hints import as_typed
 
 if TYPE_CHECKING:
     from invoke.context import Context

@@ -6,24 +6,21 @@ Invoke has no place to add to these, so five of its methods are replaced by ones
 from __future__ import annotations
 
 import difflib
-import inspect
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit, ParseError
-from invoke.parser.context import flag_key, to_flag
 from invoke.parser.parser import ParseMachine
 from invoke.program import Program
 
 from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, open_outputs
-from twelfth.errors import program
+from twelfth.cli.help import is_required, print_command_help
+from twelfth.hints import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from invoke.parser.argument import Argument
-    from invoke.parser.context import ParserContext
 
 LIST = "see: invoke --list"
 """What to type where no command is known."""
@@ -53,7 +50,7 @@ def _begin_with_underscores(parser: ParseMachine, *arguments: Any, **options: An
 def _allow_missing(parser: ParseMachine) -> None:
     """Take an empty text for a positional argument that was left out and may be."""
     for argument in parser.context.missing_positional_args if parser.context else []:
-        if not _is_required(argument):
+        if not is_required(argument):
             argument.value = ""
     _complete_context(parser)
 
@@ -72,39 +69,9 @@ def _list_or_help(invoke: Program) -> None:
 
 def _print_help(invoke: Program, name: str) -> None:
     if isinstance(task := invoke.collection[name], Command):
-        _print_command_help(invoke, task, invoke.parser.contexts[name])
+        print_command_help(invoke, task, invoke.parser.contexts[name])
     else:
         _print_task_help(invoke, name)
-
-
-def _print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
-    """Print how a command is typed, what it does, and what its arguments and options are for."""
-    arguments = [(str(argument.name).upper(), argument) for argument in context.positional_args]
-    words = [name if _is_required(argument) else f"[{name}]" for name, argument in arguments]
-    options = _options(context)
-    words += [*(["[OPTIONS]"] if options else []), *(["[-- ARG…]"] if task.takes_words else [])]
-    print("Usage:", program(), context.name, *words)
-    print(f"\n{inspect.getdoc(task)}\n")
-    _print_rows(invoke, "Arguments", [(name, argument.help or "") for name, argument in arguments])
-    _print_rows(invoke, "Options", options)
-
-
-def _options(context: ParserContext) -> list[tuple[str, str]]:
-    """Return each option as it is typed, and what it is for; Invoke shows one of a list as if it took no value."""
-    options = sorted((option for option in context.args.values() if not option.positional), key=flag_key)
-    rows = [(option, *context.help_for(to_flag(option.name))) for option in options]
-    return [(f"{flag}=STRING" if option.kind is list else flag, text) for option, flag, text in rows]
-
-
-def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> None:
-    if rows:
-        print(f"{title}:")
-        invoke.print_columns(rows)
-
-
-def _is_required(argument: Argument) -> bool:
-    """Return whether a positional argument must be given; one of a task that is not ours must."""
-    return not getattr(argument, "may_be_missing", False)
 
 
 def _meant(message: str, names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from twelfth.errors import as_typed
+from twelfth.hints import as_typed
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:

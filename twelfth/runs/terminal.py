@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import STDERR, STDOUT
-from twelfth.errors import as_typed
+from twelfth.hints import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

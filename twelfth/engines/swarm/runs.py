@@ -18,7 +18,7 @@ from twelfth.engines.docker.run_container import RUN
 from twelfth.engines.docker.run_record import STARTED_WITHIN
 from twelfth.engines.docker.runs import DockerRuns
 from twelfth.engines.swarm import files, spec
-from twelfth.engines.swarm.notes import Notes
+from twelfth.engines.swarm.run_notes import Notes
 from twelfth.errors import EngineError, TwelfthError
 from twelfth.model.run import Run
 

@@ -1,0 +1,28 @@
+"""The name of these commands in what is said: messages have `invoke`, and are shown with the program that was typed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from pathlib import Path
+
+PROGRAMS = ("invoke", "inv", "twelfth")
+"""The programs that these commands are typed with; the first is the one that messages are written with."""
+
+
+@functools.cache
+def program() -> str:
+    """Return the program that was typed, such as `twelfth` or `./inv`.
+
+    `./inv` says so in TWELFTH_PROGRAM, which is taken out of the environment here: what we start was not typed so.
+    """
+    path = Path(sys.argv[0])
+    name = path.parent.name if path.name == "__main__.py" else path.name
+    return os.environ.pop("TWELFTH_PROGRAM", "") or (name if name in PROGRAMS else PROGRAMS[0])
+
+
+def as_typed(message: str) -> str:
+    """Return a message whose hints (`invoke up`) name the program that was typed."""
+    return re.sub(r"(?<![\w/.-])invoke (?=-?-?[a-z])", lambda _: f"{program()} ", message)
