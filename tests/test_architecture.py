@@ -32,7 +32,7 @@ ROOMS = (
     ("twelfth.engines",),
     ("twelfth.compose", "twelfth.build_context"),
     ("twelfth.model",),
-    ("twelfth.errors",),
+    ("twelfth.errors", "twelfth.hints"),
 )
 """The rooms of the tool, the uppermost first: each may import those below, none the other way."""
 
@@ -61,12 +61,17 @@ PURE = (
     "twelfth/stack/plan.py",
     "twelfth/stack/steps.py",
     "twelfth/engines/docker/identity.py",
+    "twelfth/engines/docker/mounts.py",
+    "twelfth/engines/docker/options.py",
     "twelfth/engines/docker/recipe.py",
     "twelfth/engines/docker/replica.py",
     "twelfth/engines/docker/run_container.py",
     "twelfth/engines/docker/run_record.py",
     "twelfth/engines/docker/snapshot.py",
     "twelfth/engines/local/process_spec.py",
+    "twelfth/engines/swarm/rolling.py",
+    "twelfth/engines/swarm/snapshot.py",
+    "twelfth/stack/rollout.py",
     "twelfth/compose/errors.py",
     "twelfth/compose/reader.py",
     "twelfth/compose/services.py",
