@@ -12,8 +12,8 @@ from twelfth_redis.connection import reason
 from twelfth_redis.errors import RedisToolError, UnavailableError
 from twelfth_redis.keys import HISTORY
 from twelfth_redis.lock import Owner, hold_lock
-from twelfth_redis.schema.revisions import now
 from twelfth_redis.settings import Settings
+from twelfth_redis.timestamp import now
 
 T = TypeVar("T")
 

@@ -1,7 +1,8 @@
 """`invoke` in a process of its own that is forked from one which has imported Invoke and the Docker SDK already.
 
-It is what `.venv/bin/invoke` does, without the tenth of a second of imports that each of some hundred processes would
-need; twelfth itself is imported by each, from its own directory.
+So some hundred commands are spared a tenth of a second of imports each. What is ours is imported by each, from its own
+directory. It differs from `.venv/bin/invoke` at its beginning (variables such as PYTHONUNBUFFERED come too late) and at
+its very end, which is not the interpreter's; tests about those start the real one (`Project.start`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,9 @@ from tests.forks import FORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from multiprocessing.connection import Connection
 
+ROOT = Path(__file__).resolve().parents[1]
 INVOKE = Path(sys.executable).parent / "invoke"
 ENDS_WITHIN = 120.0
 """Seconds that a command has."""
@@ -26,32 +30,55 @@ ENDS_WITHIN = 120.0
 def invoke(
     words: Sequence[str], directory: Path, environment: Mapping[str, str], stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `invoke` with these words in a directory, and return how it ended and what it printed."""
-    with tempfile.TemporaryDirectory() as streams:
-        given, out, err = (Path(streams) / name for name in ("in", "out", "err"))
-        given.write_bytes(stdin)
-        process = FORKS.Process(target=_be_invoke, args=(words, directory, dict(environment), streams))
-        process.start()
-        process.join(ENDS_WITHIN)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired([INVOKE, *words], ENDS_WITHIN)
-        return subprocess.CompletedProcess([INVOKE, *words], process.exitcode, out.read_bytes(), err.read_bytes())
+    """Run `invoke` with these words in a directory, and return how it ended and what was printed.
+
+    It is over when nobody has its outputs any more, as for `$(invoke ...)`. Raises `subprocess.TimeoutExpired`.
+    """
+    pipes = [FORKS.Pipe(duplex=False) for _ in ("out", "err")]
+    process = FORKS.Process(
+        target=_be_invoke, args=(words, directory, dict(environment), stdin, [writer for _, writer in pipes])
+    )
+    process.start()
+    printed: dict[int, bytes] = {}
+    readers = []
+    for number, (reader, writer) in enumerate(pipes):
+        writer.close()
+        readers.append(threading.Thread(target=_read, args=(reader, printed, number), daemon=True))
+        readers[-1].start()
+    for reading in readers:
+        reading.join(ENDS_WITHIN)
+    if any(reading.is_alive() for reading in readers):
+        process.kill()
+        raise subprocess.TimeoutExpired([INVOKE, *words], ENDS_WITHIN)
+    process.join()
+    return subprocess.CompletedProcess([INVOKE, *words], process.exitcode or 0, printed[0], printed[1])
 
 
-def _be_invoke(words: Sequence[str], directory: Path, environment: dict[str, str], streams: str) -> None:
-    for number, (name, mode) in enumerate((("in", os.O_RDONLY), ("out", os.O_WRONLY), ("err", os.O_WRONLY))):
-        opened = os.open(Path(streams) / name, mode | os.O_CREAT)
-        os.dup2(opened, number)
-        os.close(opened)
+def _read(reader: Connection, printed: dict[int, bytes], number: int) -> None:
+    with reader, os.fdopen(os.dup(reader.fileno()), "rb") as stream:
+        printed[number] = stream.read()
+
+
+def _be_invoke(
+    words: Sequence[str], directory: Path, environment: dict[str, str], stdin: bytes, outputs: list[Connection]
+) -> None:
+    with tempfile.TemporaryFile() as given:
+        given.write(stdin)
+        given.seek(0)
+        os.dup2(given.fileno(), 0)
+    for number, output in enumerate(outputs, 1):
+        os.dup2(output.fileno(), number)
+        output.close()
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it is a descriptor
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [str(INVOKE), *words]
-    sys.path[:] = [place for place in sys.path if not (Path(place) / "twelfth").exists()]
-    for name in [each for each in sys.modules if each.partition(".")[0] == "twelfth"]:
-        del sys.modules[name]
+    sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT]
+    for name, module in [*sys.modules.items()]:
+        file = Path(getattr(module, "__file__", None) or "/")
+        if file.is_relative_to(ROOT) and not file.is_relative_to(sys.prefix) and module.__name__ != __name__:
+            del sys.modules[name]
 
     from invoke.main import program
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
-from twelfth.errors import EngineError, MisuseError, NotUpError
+from twelfth.errors import EngineError, NoReleaseError, NotUpError
 from twelfth.model.run import Run
 from twelfth.model.snapshot import BuiltRelease, Health, Replica, Snapshot, differences
 from twelfth.model.stack import Network, Volume
@@ -437,7 +437,7 @@ class MemoryRuns(Runs):
             raise NotUpError(f"{replica.name} is gone; repeat the command, or: invoke up")
         service = self.stack.service(replica.service)
         if service is None or replica.image not in self.world.images:
-            raise MisuseError(f"release {replica.release} is not here; see: invoke releases")
+            raise NoReleaseError(f"release {replica.release} is not here; see: invoke releases")
         return Memory(self.stack, self.world).recipe(replace(service, image=replica.image))
 
 

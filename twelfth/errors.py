@@ -19,6 +19,10 @@ class MisuseError(TwelfthError):
     exit_code = 2
 
 
+class NoReleaseError(MisuseError):
+    """The release that was named is not here."""
+
+
 class EngineError(TwelfthError):
     """The engine could not do what was asked."""
 

@@ -22,7 +22,7 @@ from redis.lock import Lock as RedisLock
 
 from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.keys import FENCE, LOCK
-from twelfth_redis.schema.revisions import now
+from twelfth_redis.timestamp import now
 
 LEASE_SECONDS = 10.0
 """How long the lock of a process that died stays."""

@@ -268,6 +268,39 @@ def test_messages_name_the_program_that_was_typed(directory: Path) -> None:
     )
 
 
+def test_program_with_an_underscore_has_help(directory: Path) -> None:
+    """By its own name as by Invoke's."""
+    (directory / "admin").mkdir()
+    (directory / "admin" / "say_it.py").write_text('"""Say what it was given."""\n')
+    dashed, own = (run(directory, "--help", name) for name in ("say-it", "say_it"))
+
+    assert (0, True) == (own.returncode, "Say what it was given." in own.stdout)
+    assert dashed.stdout == own.stdout
+
+
+def test_each_stack_of_a_directory_is_found_by_its_own_name(directory: Path) -> None:
+    """Whatever its name is made from, and whichever was brought up or taken down last."""
+    compose = COMPOSE.replace("nobodys", "nobodys-${BRANCH}")
+    (directory / "compose.yaml").write_text(compose)
+    environment = {"INVOKE_ENGINE": "local"}
+    who = ("run", "--", "true")
+    try:
+        for branch in ("a", "b"):
+            assert 0 == run(directory, "up", BRANCH=branch, **environment).returncode
+        assert 0 == run(directory, *who, BRANCH="a", **environment).returncode
+        projects = [json.loads(run(directory, "status", "--json", BRANCH=each).stdout)["project"] for each in "ab"]
+        assert 0 == run(directory, "down", "--volumes", "--history", BRANCH="b", **environment).returncode
+        refused = run(directory, *who, BRANCH="b", **environment)
+        of_a = json.loads(run(directory, "history", "--json", BRANCH="a", **environment).stdout)
+    finally:
+        for branch in ("a", "b"):
+            run(directory, "down", "--volumes", "--history", BRANCH=branch, **environment)
+
+    assert ["nobodys-a", "nobodys-b"] == projects
+    assert (125, True) == (refused.returncode, "no app is running" in refused.stderr)
+    assert 1 == len(of_a)
+
+
 @pytest.mark.parametrize(
     ("name", "hint"), [("histry", "did you mean: twelfth --help history"), ("nosuch", "see: twelfth --list")]
 )
@@ -285,7 +318,7 @@ def test_list_of_nothing_is_misuse(directory: Path) -> None:
     assert (2, "twelfth: Sub-collection 'up' not found; see: twelfth --list\n") == (done.returncode, done.stderr)
 
 
-@pytest.mark.parametrize("words", [("--list",), ("--help", "up"), ("status",)])
+@pytest.mark.parametrize("words", [("--list",), ("--help", "up"), ("--version",), ("status",)])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_that_nobody_reads_ends_it_quietly(directory: Path, words: tuple[str, ...], unbuffered: str) -> None:
     """As it ends any writer to a pipe, whether that is noticed at once or at the end."""
@@ -297,6 +330,33 @@ def test_output_that_nobody_reads_ends_it_quietly(directory: Path, words: tuple[
     assert (141, "") == (done.returncode, done.stderr)
 
 
+COMPLAINING_TASKS = """
+from twelfth import project
+from twelfth.cli.command import command
+from twelfth.errors import MisuseError
+
+@command()
+def complain(c):
+    "Say something, and what is wrong."
+    print("something")
+    raise MisuseError("this is wrong; type that")
+
+ns = project(__file__)
+ns.add_task(complain)
+"""
+
+
+def test_error_is_told_also_where_nobody_reads_what_came_before(directory: Path) -> None:
+    """It is why the command ended."""
+    (directory / "tasks.py").write_text(COMPLAINING_TASKS)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as output:  # noqa: PTH123 - it is a descriptor
+        done = run_into(output, directory, "complain", PYTHONUNBUFFERED="")
+
+    assert (2, "twelfth: this is wrong; type that\n") == (done.returncode, done.stderr)
+
+
 @pytest.mark.parametrize("words", [("--list",), ("history",)])
 def test_output_that_cannot_be_written_is_told(directory: Path, words: tuple[str, ...]) -> None:
     """In one line, as every error."""
@@ -306,9 +366,10 @@ def test_output_that_cannot_be_written_is_told(directory: Path, words: tuple[str
     assert (125, "twelfth: No space left on device; fix that and repeat it\n") == (done.returncode, done.stderr)
 
 
-def test_closed_output_is_no_error(directory: Path) -> None:
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
+def test_closed_output_is_no_error(directory: Path, closed: str) -> None:
     """As of a job that nobody reads, whose standard output its caller has closed."""
-    command = f'exec "{sys.executable}" -m twelfth build >&-'
+    command = f'exec "{sys.executable}" -m twelfth build {closed}'
     environment = os.environ | {"PYTHONPATH": str(ROOT), "INVOKE_ENGINE": "local"}
     done = subprocess.run(
         ["/bin/sh", "-c", command], cwd=directory, env=environment, stderr=subprocess.PIPE, check=False

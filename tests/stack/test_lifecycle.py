@@ -22,6 +22,7 @@ from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, St
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import executor, lifecycle, load, status
+from twelfth.stack.deploy_record import note_scale, read_deploys
 from twelfth.stack.stack_file import recall, remember
 
 if TYPE_CHECKING:
@@ -616,9 +617,11 @@ def test_where_a_stack_is_is_forgotten_by_its_own_down_alone(serving: Project) -
     elsewhere = Memory(other, World())
     elsewhere.name = "elsewhere"
     remember(elsewhere)
+    note_scale(other, "worker", 2)
     serving.down()
     lifecycle.down(Memory(other, World()), serving.report, volumes=True)
 
+    assert {"worker": 2} == read_deploys(other).scale
     known = {each.project: each.engine for each in recall(serving.stack.directory)}
     assert {serving.stack.project: "memory", "other": "elsewhere"} == known
 

@@ -124,19 +124,35 @@ def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool)
 def clean_output() -> Iterator[None]:
     """Write out what is printed; translate an output, or any other file, that cannot be written into a clean exit.
 
-    A reader that went away, such as `head`, ends it without a word, as it does any writer to a pipe.
+    A reader that went away, such as `head`, ends it without a word, as it does any writer to a pipe. Where it ends by
+    an error of its own, that is what is told.
     """
     try:
         try:
             yield
-        finally:
-            print(end="", flush=True)
+        except Exit as end:
+            if not end.message:  # what was asked for is printed
+                print(end="", flush=True)
+            raise
+        print(end="", flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python would write at its end
+        _flush_or_drop()
         if isinstance(error, BrokenPipeError):
             raise Exit(code=BROKEN_PIPE) from None
         what = f"{error.filename}: " if error.filename else ""
         raise failure(f"{what}{error.strerror or error}; fix that and repeat it", ENGINE_FAILED) from error
+    except BaseException:
+        _flush_or_drop()
+        raise
+
+
+def _flush_or_drop() -> None:
+    """Write out what is printed; where that cannot be, drop it, which Python would try to write at its end."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 1)
 
 
 class _TerminatedError(KeyboardInterrupt):
@@ -174,10 +190,18 @@ def words_after_dashes() -> list[str]:
 
 
 def open_outputs() -> None:
-    """Have somewhere to print to also where whoever started this closed an output (`>&-`): Python has None then."""
-    for name in ("stdout", "stderr"):
+    """Have somewhere to print to also where whoever started this closed an output (`>&-`): Python has None then.
+
+    The descriptors are taken, too, for what we start, and so that no file of ours becomes what is printed to.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as we run
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def on_terminal() -> bool:

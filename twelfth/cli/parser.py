@@ -1,6 +1,6 @@
 """What Invoke's parser lacks for these commands: arguments that may be missing, misuse in one line, help with both.
 
-Invoke has no place to add to these, so five of its methods are replaced by ones that call them.
+Invoke has no place to add to these, so five of its methods are replaced, four of them by ones that call them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def install_parser_extensions() -> None:
 
 
 def _begin_with_underscores(parser: ParseMachine, *arguments: Any, **options: Any) -> None:
-    """Know each command by the name of its program, too, in which Invoke has dashes for underscores."""
+    """Know each command with underscores, too, for which Invoke has dashes: `admin/say_hello.py` is `say_hello`."""
     _begin(parser, *arguments, **options)
     contexts: Any = parser.contexts
     for name in [each for each in contexts if "-" in each]:
@@ -57,6 +57,9 @@ def _allow_missing(parser: ParseMachine) -> None:
 
 def _list_or_help(invoke: Program) -> None:
     """Show the list or the help that is asked for; refuse that of a command which is not there."""
+    asked = invoke.args.help
+    if isinstance(asked.value, str) and (dashed := asked.value.replace("_", "-")) in invoke.parser.contexts:
+        asked.value = dashed
     with clean_output():
         try:
             _parse_cleanup(invoke)

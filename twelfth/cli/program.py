@@ -15,6 +15,7 @@ from invoke.program import Program
 
 import twelfth
 from twelfth.cli import admin, data, releases, runs, stack
+from twelfth.cli.command import clean_output
 from twelfth.cli.parser import install_parser_extensions
 from twelfth.compose.errors import NAMES
 from twelfth.errors import EngineError
@@ -56,6 +57,11 @@ class Twelfth(Program):
             binary="twelfth",
             binary_names=["twelfth"],
         )
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Take what is for the program itself, some of which only prints something."""
+        with clean_output():
+            super().parse_core(argv)
 
     def print_version(self) -> None:
         """Print the versions of this tool and of the Compose that it asks."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.cli.command import warn
 from twelfth.engines import choose, preload
-from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError, NoWorkerError
+from twelfth.errors import EngineError, IdentityError, MisuseError, NoReleaseError, NotUpError, NoWorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,8 +51,9 @@ class Target:
         """Return where the stack was brought up last, None where it has to be found by its Compose file."""
         if self.release or not self.known:
             return None
-        if current := next((each for each in self.known if each.is_current(self.directory, os.environ)), None):
-            return current
+        current = [each for each in self.known if each.is_current(self.directory, os.environ)]
+        if len(current) == 1:
+            return current[0]
         try:
             _ = self.named
         except MisuseError as error:
@@ -125,7 +126,7 @@ class Target:
             try:
                 source = choose_source(self.engine, self.release, service)
                 self.engine.runs.pin(source)
-            except (IdentityError, NotUpError) as error:
+            except (IdentityError, NoReleaseError, NotUpError) as error:
                 _ = self.service and source_service(self.named, self.service)  # there may be no such service
                 self._wait_for_deploy(error)
             else:

@@ -64,8 +64,8 @@ def _details(found: Status) -> tuple[str, ...]:
 
 def status_json(found: Status) -> str:
     """Return a stack's status as one JSON object, what its healthchecks tell beside what we know."""
-    values = asdict(found)
-    return as_typed(json.dumps(values.pop("details") | values))
+    values = asdict(found) | {"why": as_typed(found.why)}
+    return json.dumps(values.pop("details") | values)
 
 
 def releases(found: Iterable[ReleaseStatus]) -> str:

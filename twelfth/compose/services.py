@@ -440,7 +440,18 @@ _SERVICE: Table = {
     **dict.fromkeys(("attach", "develop", "profiles")),
 }
 _RESOURCE: Table = dict.fromkeys(
-    "name internal external driver driver_opts labels ipam attachable enable_ipv4 enable_ipv6".split(),  # noqa: SIM905
+    (
+        "name",
+        "internal",
+        "external",
+        "driver",
+        "driver_opts",
+        "labels",
+        "ipam",
+        "attachable",
+        "enable_ipv4",
+        "enable_ipv6",
+    ),
     as_is,
 )
 _TO_THE_TOOL: Table = {

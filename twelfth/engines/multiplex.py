@@ -35,7 +35,7 @@ def frames(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def output(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield as `frames` does, but what came together of one stream at once: a log has a frame a line."""
+    """Yield as `frames` does, reading ahead, but what came together of one stream at once: a log has a frame a line."""
     for together in _arrivals(read):
         for stream, neighbours in itertools.groupby(together, operator.itemgetter(0)):
             yield stream, b"".join(data for _, data in neighbours)

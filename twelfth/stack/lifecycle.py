@@ -156,8 +156,7 @@ def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool
     with hold_lock(engine.stack, "taking it down"):
         done = execute(engine, plan_down(engine, volumes=volumes, history=history), report)
         engine.clean_up()
-        if not engine.observe().volumes:
-            forget(engine)
+        if not engine.observe().volumes and forget(engine):
             forget_deploys(engine.stack)
         return done
 

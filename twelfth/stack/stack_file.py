@@ -1,21 +1,24 @@
 """Where each stack of a directory is: `up` leaves it in `.twelfth/`, so that a run needs no Compose file to find it.
 
 What it leaves counts only as long as nothing changed that decides the project's name, which COMPOSE_ variables, the
-Compose file and `.env` do (https://docs.docker.com/compose/how-tos/project-name/).
+Compose file with the variables in its `name`, `.env` and the directory do
+(https://docs.docker.com/compose/how-tos/project-name/).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.disk_errors import REPEAT, disk_errors
 from twelfth.model.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from twelfth.engines.contract import Engine
@@ -33,14 +36,14 @@ class Location:
     project: str
     engine: str
     runs_from: str
-    inputs: dict[str, str]
+    inputs: dict[str, Any]
     nodes: dict[str, str] = field(default_factory=dict)
     door: str = ""
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
         """Return whether nothing has changed that decides the project's name."""
-        files = [name for name in self.inputs if not name.startswith("COMPOSE_")]
-        return self.inputs == _inputs(directory, files, environment)
+        files, variables = self.inputs.get("files", {}), self.inputs.get("variables", {})
+        return self.inputs == _inputs(directory, files, variables, environment)
 
     def stack(self, directory: Path) -> Stack:
         """Return as much of the stack as is known without its Compose file."""
@@ -53,7 +56,7 @@ def remember(engine: Engine) -> None:
     stack = engine.stack
     door = stack.door_of([service.name for service in stack.services if engine.host_ports(service)])
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
-    inputs = _inputs(stack.directory, names, os.environ)
+    inputs = _inputs(stack.directory, names, _variables_of_name(stack.files), os.environ)
     location = Location(stack.project, engine.name, stack.source, inputs, dict(stack.nodes), door)
     path = _path(stack)
     with disk_errors(path, REPEAT):
@@ -66,11 +69,13 @@ def recall(directory: Path) -> tuple[Location, ...]:
     return tuple(found for path in paths if (found := _read(path)))
 
 
-def forget(engine: Engine) -> None:
-    """Remove what `remember` wrote of a stack of which nothing is left on this engine, unless it is on another one."""
+def forget(engine: Engine) -> bool:
+    """Remove what `remember` wrote of a stack of which nothing is left on this engine; return whether it is nowhere."""
     path = _path(engine.stack)
-    if (found := _read(path)) and found.engine == engine.name:
-        path.unlink(missing_ok=True)
+    if (found := _read(path)) and found.engine != engine.name:
+        return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 def _path(stack: Stack) -> Path:
@@ -91,10 +96,26 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def _inputs(directory: Path, files: list[str], environment: Mapping[str, str]) -> dict[str, str]:
+def _inputs(
+    directory: Path, files: Iterable[str], variables: Iterable[str], environment: Mapping[str, str]
+) -> dict[str, Any]:
     """Return what decides the project's name: variables by value, files by size and time of change."""
-    variables = {name: value for name, value in environment.items() if name.startswith("COMPOSE_")}
-    return variables | {name: _state(directory / name) for name in files}
+    named = {*variables, *(name for name in environment if name.startswith("COMPOSE_"))}
+    return {
+        "directory": str(directory.resolve()),
+        "variables": {name: environment.get(name) for name in named},
+        "files": {name: _state(directory / name) for name in files},
+    }
+
+
+def _variables_of_name(files: Iterable[Path]) -> set[str]:
+    """Return the variables that stand in the `name` of Compose files."""
+    found = set[str]()
+    for file in files:
+        with contextlib.suppress(OSError):
+            for line in re.findall(r"^name:.*$", file.read_text("utf-8", errors="replace"), re.MULTILINE):
+                found.update(re.findall(r"\$\{?([A-Za-z_]\w*)", line))
+    return found
 
 
 def _state(path: Path) -> str:

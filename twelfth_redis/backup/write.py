@@ -18,7 +18,7 @@ from twelfth_redis.backup.server_info import observe
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import FENCE, LOCK
 from twelfth_redis.lock import Owner, raise_broken_connection, read_owner
-from twelfth_redis.schema.revisions import now
+from twelfth_redis.timestamp import now
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from twelfth_redis.schema import atomic_script, history
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Each
 from twelfth_redis.schema.plan import Move
-from twelfth_redis.schema.revisions import now
+from twelfth_redis.timestamp import now
 
 PATIENCE = 1000
 """How often a single key is tried that visitors change all the time."""

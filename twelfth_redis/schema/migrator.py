@@ -13,7 +13,8 @@ from twelfth_redis.schema.apply import apply, count_touched
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration
 from twelfth_redis.schema.plan import Move
-from twelfth_redis.schema.revisions import now, pending
+from twelfth_redis.schema.revisions import pending
+from twelfth_redis.timestamp import now
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,12 @@ class Migrator:
 
     def preview_baseline(self, baseline: str, to: str = "") -> None:
         """Write what `baseline` would record."""
-        for move in self._unrecorded(self._history(to), baseline):
+        past = self._history(to)
+        moves = self._unrecorded(past, baseline)
+        for move in moves:
             self.write(f"would mark {move.migration.revision} as applied: {move.migration.title}")
+        if not moves:
+            self.write(f"nothing to mark: the data is at revision {past.revision or '0000'}")
 
     def migrate(self, progress: Progress, to: str = "", wait: float = 0.0) -> tuple[str, ...]:
         """Go up or down to a revision, the newest where none is named; return the revisions that are pending then."""

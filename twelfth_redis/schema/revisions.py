@@ -1,8 +1,11 @@
 """Which revisions a release needs, by the names of its migration files; nothing is imported for that."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
+
+from twelfth_redis.timestamp import now
+
+__all__ = ("FILES", "now", "pending", "required")  # `now` for migrations that import it from here, and never change
 
 FILES = "[0-9][0-9][0-9][0-9]_*.py"
 
@@ -16,8 +19,3 @@ def pending(revisions: Iterable[str], applied: Iterable[str]) -> tuple[str, ...]
     """Return the revisions that were not applied."""
     done = frozenset(applied)
     return tuple(revision for revision in revisions if revision not in done)
-
-
-def now() -> str:
-    """Return this moment as records hold it: ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -32,11 +32,13 @@ def test_variable_that_compose_left_unset_stays_unset() -> None:
     assert "REDIS_URL" in run_container.body(worker, REQUEST)["Env"]
 
 
-@pytest.mark.parametrize("words", [{"command": ("echo", "\udcff")}, {"environment": (("X", "\udcff"),)}])
+@pytest.mark.parametrize(
+    "words", [{"command": ("echo", "\udcff")}, {"environment": (("X", "\udcff"),)}, {"reason": "\udcff"}]
+)
 def test_bytes_that_are_no_text_are_refused(words: dict[str, Any]) -> None:
     """The daemon would have the command see other ones."""
     with pytest.raises(MisuseError) as refused:
-        run_container.body(inspected(), replace(REQUEST, **words))
+        run_container.refuse_bytes(replace(REQUEST, **words))
 
     assert r"'\udcff' is not UTF-8, and Docker takes only that; hand it over as input" == str(refused.value)
 

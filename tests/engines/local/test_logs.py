@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +19,8 @@ from twelfth.model.stack import Local as LocalSettings
 from twelfth.model.stack import Logging, Service, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+
 
 SIZES = (("max-file", "3"), ("max-size", "1k"))
 FIRST, LAST = 1_000_000, 1_049_999
@@ -135,3 +137,35 @@ def test_log_without_times_shows_what_is_printed_from_now_on(tmp_path: Path) -> 
         return is_first
 
     assert b"new\n" == b"".join(log(path, goes_on, since=NOW))
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_log_that_is_rotated_just_when_it_is_looked_at_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Whichever look of the reader's at the files it comes before: nothing is lost, and nothing comes twice."""
+    path, before, after, new = tmp_path / "log", b"a\n" * 500, b"b\n" * 25, b"c\n" * 10
+    path.write_bytes(before)
+    looks = count()
+    read = tail(path, lambda: True)
+    assert before == next(read)
+
+    def look(original: Callable[..., object]) -> Callable[..., object]:
+        def instead(self: Path, *arguments: object) -> object:
+            if next(looks) == number:
+                os.rename(path, tmp_path / "log.1")  # noqa: PTH104 - those of Path are looks
+                with open(path, "wb") as file:  # noqa: PTH123
+                    file.write(new)
+            return original(self, *arguments)
+
+        return instead
+
+    with path.open("ab") as file:
+        file.write(after)
+    for name in ("stat", "glob", "open"):
+        monkeypatch.setattr(Path, name, look(getattr(Path, name)))
+    found = b""
+    while not found.endswith(new):
+        found += next(read)
+
+    assert after + new == found

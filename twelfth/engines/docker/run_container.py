@@ -6,6 +6,7 @@ published ports, its restarts, its healthcheck, its names on the networks.
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,7 @@ NAMESPACE = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts")
 
 
 def body(worker: Body, request: RunRequest) -> Body:
-    """Return the body that creates a run from an inspected worker, on the first of its networks.
-
-    Raises `MisuseError` for bytes that a body, which is JSON, cannot hold.
-    """
-    _refuse_bytes(*request.command, *(value for _, value in request.environment))
+    """Return the body that creates a run from an inspected worker, on the first of its networks."""
     config, host = worker["Config"], worker["HostConfig"]
     return {
         "Image": worker["Image"],
@@ -76,9 +73,9 @@ def body(worker: Body, request: RunRequest) -> Body:
     }
 
 
-def _refuse_bytes(*words: str) -> None:
-    """Raise `MisuseError` where one is not text; the daemon would put other characters in the place of such bytes."""
-    for word in words:
+def refuse_bytes(request: RunRequest) -> None:
+    """Raise `MisuseError` for what is not text, which JSON is; the daemon would put other characters in its place."""
+    for word in (*request.command, request.reason, request.operator, *itertools.chain(*request.environment)):
         try:
             word.encode()
         except UnicodeEncodeError as error:

@@ -14,7 +14,7 @@ from twelfth.engines.docker.client import inspect_container
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, is_refusal
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.session import LOST, DockerSession
-from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError
+from twelfth.errors import BusyError, EngineError, IdentityError, NoReleaseError, NotUpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ class DockerRuns(Runs):
         refused, as when the pause container has just gone, it has interfaces of its own. A start that was not answered
         is not repeated.
         """
+        run_container.refuse_bytes(request)
         held = self._pause_container(request) if request.replica.id else ""
         if not held:
             return self._attach_and_start(request)
@@ -63,6 +64,7 @@ class DockerRuns(Runs):
 
     def detach(self, request: RunRequest) -> None:
         """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
+        run_container.refuse_bytes(request)
         with self._created(request) as created:
             self._start(created)
 
@@ -169,7 +171,7 @@ class DockerRuns(Runs):
         service = self._declared(replica)
         if image := images.inspect(self.api, replica.image):
             return run_container.template(self.stack, service, image)
-        raise MisuseError(f"release {replica.release} is not here; see: invoke releases")
+        raise NoReleaseError(f"release {replica.release} is not here; see: invoke releases")
 
     def _source(self, replica: Replica) -> Body:
         """Return the worker as runs are made from it: its configuration files are theirs, and change no more."""

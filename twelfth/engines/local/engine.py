@@ -22,7 +22,7 @@ from twelfth.engines.local.run_directory import make_private, records
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.supervisord import Supervisor
-from twelfth.errors import EngineError, MisuseError
+from twelfth.errors import EngineError, NoReleaseError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
 
@@ -229,7 +229,7 @@ class Local(ReplicaEngine):
             return read_json(self.home / "services" / f"{replica.name}.json")
         service = self.stack.service(replica.service)
         if service is None or not self._release(service).exists():
-            raise MisuseError(f"release {replica.release} is not here; see: invoke releases")
+            raise NoReleaseError(f"release {replica.release} is not here; see: invoke releases")
         return self._spec(service, replica.number)
 
     def _spec(self, service: Service, number: int) -> Spec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 from collections import deque
@@ -23,14 +24,14 @@ POLL = 0.1
 
 @dataclass
 class Place:
-    """Up to where a log was read, and in which of its files."""
+    """Up to where a file was read, and which file that was."""
 
     position: int = 0
     inode: int = 0
 
 
 def tail(path: Path, goes_on: Callable[[], bool], place: Place | None = None) -> Iterator[bytes]:
-    """Yield what a log holds behind a place, and what is added while `goes_on()`."""
+    """Yield what a file holds behind a place, and what is added while `goes_on()`."""
     place = place or Place()
     while True:
         last_look = not goes_on()
@@ -41,20 +42,24 @@ def tail(path: Path, goes_on: Callable[[], bool], place: Place | None = None) ->
 
 
 def _read_on(path: Path, place: Place) -> Iterator[bytes]:
-    """Yield what a log holds behind a place, whatever that file is called by now, and all where it is gone."""
-    files = _files(path)
-    inodes = list(files)
-    for inode in inodes[inodes.index(place.inode) if place.inode in files else 0 :]:
-        if inode != place.inode:
-            place.position, place.inode = 0, inode
-        yield from _pieces(files[inode], place)
+    """Yield what a file holds behind a place; one that was put in its stead is read from its beginning."""
+    try:
+        now = path.stat()
+    except FileNotFoundError:
+        return
+    if now.st_ino != place.inode or now.st_size < place.position:
+        yield from _rotated_since(path, place)
+        place.position, place.inode = 0, now.st_ino
+    yield from _pieces(path, place)
 
 
-def _files(path: Path) -> dict[int, Path]:
-    """Return the files of a log by inode, the oldest first: the rotated ones, and the one that is written to."""
-    rotated = [each for each in path.parent.glob(f"{path.name}.*") if each.suffix[1:].isdigit()]
-    ordered = (*sorted(rotated, key=lambda each: int(each.suffix[1:]), reverse=True), path)
-    return {inode: each for each in ordered if (inode := _inode(each))}
+def _rotated_since(path: Path, place: Place) -> Iterator[bytes]:
+    """Yield the rest of a file that was rotated since it was read to a place, and what was rotated after it."""
+    rotated = {inode: each for each in _rotated(path) if (inode := _inode(each))}
+    if place.inode in rotated:
+        yield from _pieces(rotated[place.inode], place)
+        for each in list(rotated.values())[list(rotated).index(place.inode) + 1 :]:
+            yield from _pieces(each, Place())
 
 
 def _inode(path: Path) -> int:
@@ -64,10 +69,7 @@ def _inode(path: Path) -> int:
 
 
 def _pieces(path: Path, place: Place) -> Iterator[bytes]:
-    """Yield what a file holds behind a place; one that is shorter was put in another's stead, and is read whole."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        if path.stat().st_size < place.position:
-            place.position = 0
         file.seek(place.position)
         while piece := file.read(PIECE):
             place.position += len(piece)
@@ -81,8 +83,8 @@ def log(
 
     Begins `last` lines before the end of what it holds now and not before `since`, where these are given.
     """
-    place = Place()
-    held: Iterable[bytes] = _read_on(path, place)
+    place = Place(inode=_inode(path))
+    held: Iterable[bytes] = itertools.chain(_older(path, place.inode), _read_on(path, place))
     if since:
         held = _printed_since(since, held, _first_time(path))
     yield from held if last is None else deque(lines(held), last)
@@ -91,9 +93,22 @@ def log(
             yield piece
 
 
+def _rotated(path: Path) -> list[Path]:
+    """Return the rotated files, which have the log's older lines, the oldest first."""
+    found = [each for each in path.parent.glob(f"{path.name}.*") if each.suffix[1:].isdigit()]
+    return sorted(found, key=lambda each: int(each.suffix[1:]), reverse=True)
+
+
+def _older(path: Path, than: int) -> Iterator[bytes]:
+    """Yield what the files before the one with an inode hold, wherever it is by now."""
+    for each in itertools.takewhile(lambda each: _inode(each) != than, _rotated(path)):
+        yield from _pieces(each, Place())
+
+
 def _first_time(path: Path) -> datetime:
     """Return the time of the first line of a log that has one, else when it was last written to."""
-    if found := next(filter(None, map(_time, lines(_read_on(path, Place())))), None):
+    held = lines(itertools.chain(_older(path, _inode(path)), _pieces(path, Place())))
+    if found := next(filter(None, map(_time, held)), None):
         return found
     with contextlib.suppress(FileNotFoundError):
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
