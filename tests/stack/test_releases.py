@@ -20,6 +20,7 @@ from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, load, releases
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_scale, read_deploys, scaled_as_before
 from twelfth.stack.lock import hold_lock, holder
+from twelfth.stack.stack_file import recall
 from twelfth.stack.status import status
 
 WORKER = Service("worker", "app:one", build=Build(Path()), stop_grace=1)
@@ -74,6 +75,17 @@ def test_scale_makes_replicas_of_what_runs_and_never_deploys(project: Project) -
 
     assert ["remove worker-3: worker is scaled to 1", "remove worker-2: worker is scaled to 1"] == project.scale(1)
     assert [] == project.scale(1)
+
+
+def test_stack_without_volumes_stays_where_it_was(project: Project) -> None:
+    """Its record of runs does, too; only a `down` that is to leave nothing forgets where."""
+    project.up("one")
+    lifecycle.down(project.engine(), Recorded())
+    after_down = recall(project.engine().stack.directory)
+    lifecycle.down(project.engine(), Recorded(), volumes=True)
+
+    assert ["memory"] == [each.engine for each in after_down]
+    assert () == recall(project.engine().stack.directory)
 
 
 def test_scale_is_remembered_by_the_next_up(project: Project) -> None:

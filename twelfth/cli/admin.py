@@ -34,8 +34,8 @@ def programs(directory: Path) -> Iterator[Path]:
 def program_command(path: Path) -> Command:
     """Return the command that runs a program; what follows `--` are its arguments."""
 
-    def body(c: Context, reason: str = "", service: str = "") -> None:
-        target = Target(c, service=service)
+    def body(c: Context, reason: str = "", release: str = "", service: str = "") -> None:
+        target = Target(c, release, service)
         try:
             start_admin(c, target, path.stem, *words_after_dashes(), reason=reason, tty=on_terminal())
         except Exit as ended:

@@ -22,7 +22,7 @@ from twelfth.errors import MisuseError, TwelfthError
 from twelfth.hints import as_typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from invoke.parser.argument import Argument
 
@@ -60,20 +60,23 @@ class Command(Task):  # type: ignore[type-arg]
         """Wrap the body; `takes_words` after `--`, `has_plan` to print for Invoke's `--dry`."""
         self.takes_words = options.pop("takes_words", False)
         has_plan = options.pop("has_plan", True)
-        names = [parameter.replace("_", "-") for parameter in inspect.signature(body).parameters]
+        parameters = inspect.signature(body).parameters
+        names = [parameter.replace("_", "-") for parameter in parameters]
         shared = {name: HELP[name] for name in names if name in HELP}
         options["help"] = shared | options.get("help", {})
-        # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
-        super().__init__(
-            exit_cleanly(body, takes_words=self.takes_words, has_plan=has_plan), auto_shortflags=False, **options
+        required = [name for name, each in parameters.items() if each.default is each.empty]
+        clean = exit_cleanly(
+            body, takes_words=self.takes_words, has_plan=has_plan, positional=options.get("positional", required)
         )
+        # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
+        super().__init__(clean, auto_shortflags=False, **options)
         # Invoke takes a list, which has no default, for positional, and then fills it from its option only.
         self.positional = [name for name in self.positional if name not in self.iterable]
-        if self.takes_words:
-            TAKING_WORDS.add(self.name)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments, each with its default in its help, and those marked that may be missing."""
+        if self.takes_words:  # said here, where only commands come that can be typed
+            TAKING_WORDS.add(self.name)
         parameters = inspect.signature(self.body).parameters
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
         for argument in arguments:
@@ -94,7 +97,9 @@ def _notes(argument: Argument, default: object) -> str:
 command = functools.partial(task, klass=Command)
 
 
-def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool) -> Callable[..., Any]:
+def exit_cleanly(
+    body: Callable[..., Any], *, takes_words: bool, has_plan: bool, positional: Collection[str]
+) -> Callable[..., Any]:
     """Return the body with our errors, Ctrl-C and TERM translated into Invoke's clean exit: the one place for it."""
 
     @functools.wraps(body)
@@ -104,6 +109,7 @@ def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool)
             with clean_output():
                 if "--" in sys.argv and not takes_words:
                     raise MisuseError(f"{body.__name__} takes nothing after --; see: invoke --help {body.__name__}")
+                _refuse_options(body.__name__, [kwargs.get(name) for name in positional])
                 if args[0].config.run.dry and not has_plan:
                     print(f"{body.__name__} would act; it has nothing to plan, and nothing was done")
                     return None
@@ -118,6 +124,14 @@ def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool)
             signal.signal(signal.SIGTERM, before)
 
     return wrapped
+
+
+def _refuse_options(name: str, arguments: Iterable[object]) -> None:
+    """Raise `MisuseError` for an option that Invoke took for an argument, as it does where there is no such option."""
+    for word in arguments:
+        if isinstance(word, str) and word.startswith("--"):
+            own = f"; what is for all commands comes first: invoke {word} {name}" if word == "--dry" else ""
+            raise MisuseError(f"there is no option {word}; see: invoke --help {name}{own}")
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "60") -
     chosen = to_roll_back_to(Target(c).declared_engine, release or "")
     engine = Target(c, chosen).engine_to_deploy()
     if c.config.run.dry:
+        print(f"back to release {chosen}")
         print_plan(lifecycle.plan_up(engine))
         return
     wishes = lifecycle.Wishes(seconds_to_get_ready(ready_within), is_rollback=True)

@@ -141,7 +141,7 @@ def logs(
             write_output(Target(c).engine.runs, run, follow=follow, **begin)
         return
     engine = Target(c).engine_as_found
-    replicas = replicas_of(engine.stack, require_up(engine), service or "")
+    replicas = replicas_of(engine.stack, require_up(engine, also_ended=True), service or "")
     printed = {one.name: engine.logs(one, follow=follow, **begin) for one in replicas}
     with ended_by_ctrl_c():
         for line in lines(printed, follow=follow, say=warn):

@@ -173,6 +173,9 @@ class ReplicaEngine(Engine):
     settling_seconds = 0.0
     """How long a replica without a healthcheck has to run to be taken for ready: most bad releases end at once."""
 
+    settles_first = True
+    """Whether that holds for the first replica of a service, too, which is in nobody's place."""
+
     @abstractmethod
     def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:
         """Make and start one replica that nobody is sent to yet; leave nothing behind where it cannot be started.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -71,6 +72,23 @@ def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float
         report.step(str(step))
         executor.execute(step)
     return bool(steps)
+
+
+@contextlib.contextmanager
+def uninterrupted(report: Report, what: str) -> Iterator[None]:
+    """Report what is done, and have Ctrl-C and TERM do nothing but report it again until that is over."""
+
+    def tell(*_: object) -> None:
+        report.detail(f"{what}; wait for that")
+
+    tell()
+    is_asked = threading.current_thread() is threading.main_thread()  # no other can be
+    before = {each: signal.signal(each, tell) for each in (signal.SIGINT, signal.SIGTERM) if is_asked}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -215,7 +233,9 @@ class _ReplicaExecutor:
         """
         replica = self.numbered(service, number)
         try:
-            if not wait_until_ready(self.engine, replica, self.within).command:
+            has_check = bool(wait_until_ready(self.engine, replica, self.within).command)
+            is_first = old is None and len(self.engine.replicas(service.name)) == 1
+            if not has_check and (self.engine.settles_first or not is_first):
                 self.settle(replica)
         except EngineError as error:
             with contextlib.suppress(EngineError):
@@ -236,6 +256,15 @@ class _ReplicaExecutor:
         found = {each.id: each for each in self.engine.replicas(replica.service)}
         refuse_dead(self.engine, found.get(replica.id, replica), replica.restarts)
 
+    def put_back(self, service: Service, number: int, old: Replica) -> None:
+        """Remove what was to replace a replica, and start that again."""
+        for replica in self.engine.replicas(service.name):
+            if replica.number == number:
+                self.engine.remove_replica(replica)
+        if old.is_running:
+            self.engine.stop_replica(old)  # it may be stopping still, and would do so after its start
+            self.engine.start_replica(old)
+
     def replace(self, service: Service, number: int, old: Replica) -> None:
         """Replace a replica in its place; whatever goes wrong, the old one is put back."""
         try:
@@ -244,11 +273,7 @@ class _ReplicaExecutor:
             self.engine.create_replica(service, number, old)
             self.admit(service, number, old)
         except BaseException:
-            for replica in self.engine.replicas(service.name):
-                if replica.number == number:
-                    self.engine.remove_replica(replica)
-            if old.is_running:
-                self.engine.stop_replica(old)  # it may be stopping still, and would do so after its start
-                self.engine.start_replica(old)
+            with uninterrupted(self.report, f"{old.name} is put back"):
+                self.put_back(service, number, old)
             raise
         self.engine.remove_replica(old)

@@ -14,7 +14,7 @@ from twelfth.stack.executor import execute
 from twelfth.stack.lock import hold_lock
 from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
 from twelfth.stack.releases import plan_prune
-from twelfth.stack.stack_file import forget, remember
+from twelfth.stack.stack_file import forget, is_elsewhere, remember
 from twelfth.stack.status import address
 from twelfth.stack.steps import EnsureImage
 
@@ -156,8 +156,10 @@ def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool
     with hold_lock(engine.stack, "taking it down"):
         done = execute(engine, plan_down(engine, volumes=volumes, history=history), report)
         engine.clean_up()
-        if not engine.observe().volumes and forget(engine):
+        if not engine.observe().volumes and not is_elsewhere(engine):
             forget_deploys(engine.stack)
+            if volumes:
+                forget(engine.stack)
         return done
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine, ReplicaEngine
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Snapshot
-    from twelfth.model.stack import Stack
+    from twelfth.model.stack import Port, Stack
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
 
@@ -81,16 +81,20 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -
     ports = [port for service in services.values() for port in engine.host_ports(service)]
     for port in (port for port in ports if port.is_fixed and port.protocol == "tcp"):
         if f"port.{port.published}" not in own and (why := tcp.why_taken(port.host, port.published)):
-            hint = f"stop what listens there, or {_another_port(engine.stack, port.published)}"
+            hint = f"stop what listens there, or {_another_port(engine.stack, port)}"
             raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
 
 
-def _another_port(stack: Stack, taken: int) -> str:
+HIGHEST_PORT = 2**16
+
+
+def _another_port(stack: Stack, taken: Port) -> str:
     """Return how to publish another port: by the variable of the Compose files that gives this one, else by them."""
+    free = next((n for n in range(taken.published + 1, HIGHEST_PORT) if not tcp.why_taken(taken.host, n)), 0)
     text = "".join(path.read_text("utf-8", errors="replace") for path in stack.files if path.is_file())
     for name, default in re.findall(r"\$\{(\w+)(?::?-(\d+))?\}", text):
-        if os.environ.get(name, default) == str(taken):
-            return f"have another: {name}={taken + 1} invoke up"
+        if os.environ.get(name, default) == str(taken.published):
+            return f"have another: {name}={free} invoke up"
     return "publish another in the Compose file, then: invoke up"
 
 

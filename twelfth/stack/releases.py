@@ -40,9 +40,9 @@ def releases(engine: Engine) -> tuple[ReleaseStatus, ...]:
 
 
 def to_roll_back_to(engine: Engine, release: str = "") -> str:
-    """Return the release that is named, by its beginning, or else the one that was deployed before the one that serves.
+    """Return the release that is named, by its beginning, or else the one that was deployed before the one that is up.
 
-    Raises `MisuseError` where it is not here, and `NotUpError` where none serves or there was none before.
+    Raises `MisuseError` where it is not here, and `NotUpError` where none is up or there was none before.
     """
     here = [each.id for each in engine.releases()]
     if release:
@@ -51,10 +51,11 @@ def to_roll_back_to(engine: Engine, release: str = "") -> str:
             why = f"begins {len(found)} releases that are" if found else "is not"
             raise MisuseError(f"rollback {release}: it {why} here; see: invoke releases")
         return found[0]
-    serving = {each.release for each in engine.observe().replicas if each.serves and each.release}
-    if not serving:
-        raise NotUpError("no release serves that could be rolled back; try: invoke up")
-    if found_before := _before(serving, read_deploys(engine.stack).deployed, here):
+    replicas = [each for each in engine.observe().replicas if each.release]
+    now = {each.release for each in replicas if each.serves} or {each.release for each in replicas}
+    if not now:
+        raise NotUpError("no release is up that could be rolled back; try: invoke up")
+    if found_before := _before(now, read_deploys(engine.stack).deployed, here):
         return found_before
     raise NotUpError("there is no release here that served before this one; see: invoke releases")
 

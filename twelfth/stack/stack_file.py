@@ -69,13 +69,15 @@ def recall(directory: Path) -> tuple[Location, ...]:
     return tuple(found for path in paths if (found := _read(path)))
 
 
-def forget(engine: Engine) -> bool:
-    """Remove what `remember` wrote of a stack of which nothing is left on this engine; return whether it is nowhere."""
-    path = _path(engine.stack)
-    if (found := _read(path)) and found.engine != engine.name:
-        return False
-    path.unlink(missing_ok=True)
-    return True
+def is_elsewhere(engine: Engine) -> bool:
+    """Return whether the stack was brought up last on another engine."""
+    found = _read(_path(engine.stack))
+    return found is not None and found.engine != engine.name
+
+
+def forget(stack: Stack) -> None:
+    """Remove what `remember` wrote: nothing of the stack is to be left."""
+    _path(stack).unlink(missing_ok=True)
 
 
 def _path(stack: Stack) -> Path:

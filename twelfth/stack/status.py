@@ -161,10 +161,10 @@ def _joined(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(word for word in words if word))
 
 
-def require_up(engine: Engine) -> Snapshot:
-    """Return what is there; raises `NotUpError` where nothing of the stack runs."""
+def require_up(engine: Engine, *, also_ended: bool = False) -> Snapshot:
+    """Return what is there; raises `NotUpError` where nothing of the stack runs, or is there `also_ended`."""
     snapshot = engine.observe()
-    if not any(replica.is_running for replica in snapshot.replicas):
+    if not any(replica.is_running or also_ended for replica in snapshot.replicas):
         raise NotUpError(f"the stack {engine.stack.project} is not up; try: invoke up")
     return snapshot
 

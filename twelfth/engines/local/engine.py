@@ -43,6 +43,8 @@ class Local(ReplicaEngine):
     name = "local"
     mounts_directories = False
     has_own_releases = True
+    settling_seconds = 1.0
+    settles_first = False
 
     def __init__(self, stack: Stack) -> None:
         """Take the stack as it is declared."""
