@@ -278,6 +278,36 @@ def test_program_with_an_underscore_has_help(directory: Path) -> None:
     assert dashed.stdout == own.stdout
 
 
+@pytest.mark.parametrize("words", [("rollback", "--dry"), ("stop", "--dry"), ("logs", "--foo"), ("restore", "--foo")])
+def test_option_that_there_is_none_of_is_no_argument(directory: Path, words: tuple[str, ...]) -> None:
+    """Where Invoke takes it for one."""
+    (directory / "admin").mkdir()
+    (directory / "admin" / "restore.py").touch()
+    done = run(directory, *words)
+
+    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
+    assert f"twelfth: there is no option {words[1]}; see: twelfth --help {words[0]}" in done.stderr
+    assert (words[1] == "--dry") == (f"comes first: twelfth --dry {words[0]}" in done.stderr)
+
+
+def test_release_that_ends_at_once_replaces_nothing(directory: Path) -> None:
+    """Also where it has no healthcheck."""
+    script = directory / "app.sh"
+    script.write_text("echo good; exec sleep 60\n")
+    (directory / "compose.yaml").write_text(COMPOSE.replace('[sleep, "60"]', "[sh, app.sh]"))
+    environment = {"INVOKE_ENGINE": "local"}
+    try:
+        first = run(directory, "up", **environment)
+        script.write_text("echo bad; exit 3\n")
+        second, status = run(directory, "up", **environment), run(directory, "status", "--json", **environment)
+    finally:
+        run(directory, "down", "--volumes", "--history", **environment)
+
+    assert (0, 125) == (first.returncode, second.returncode)
+    assert "app-2 is restarting: bad; what served serves on; fix that, then: twelfth up" in second.stderr
+    assert (0, True) == (status.returncode, json.loads(status.stdout)["ready"])
+
+
 def test_each_stack_of_a_directory_is_found_by_its_own_name(directory: Path) -> None:
     """Whatever its name is made from, and whichever was brought up or taken down last."""
     compose = COMPOSE.replace("nobodys", "nobodys-${BRANCH}")

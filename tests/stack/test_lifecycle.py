@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -441,6 +442,27 @@ def test_only_replica_is_put_back_where_its_stop_is_interrupted(serving: Project
     assert ["web-1"] == [each.name for each in serving.engine().replicas("web") if each.serves]
 
 
+def test_second_ctrl_c_does_not_interrupt_the_putting_back(serving: Project) -> None:
+    """Who does not see anything happen presses it again; he is told what is going on."""
+    serving.edit("web", environment=(("A", "1"),))
+
+    class Interrupted(Memory):
+        def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:  # noqa: ARG002
+            raise KeyboardInterrupt
+
+        def start_replica(self, replica: Replica) -> None:
+            signal.raise_signal(signal.SIGINT)
+            super().start_replica(replica)
+
+    report = Recorded()
+    with pytest.raises(KeyboardInterrupt):
+        lifecycle.up(Interrupted(serving.stack, serving.world), report)
+    assert ["web-1"] == [each.name for each in serving.engine().replicas("web") if each.serves]
+    assert ["web-1 is put back; wait for that"] * 2 == report.details[-2:]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
 def test_two_at_once_are_one(project: Project) -> None:
     """The second `up`, or `down`, is told who is at work, and does nothing; then the first goes on to its end."""
     said: list[str] = []
@@ -476,6 +498,22 @@ def test_taken_port_is_refused_before_anything_is_made(
     in_file = "publish another in the Compose file, then: invoke up"
     hint = in_file if said_by == "file" else f"have another: A_PORT={taken + 1} invoke up"
     assert f"port {taken} is not free (address already in use); stop what listens there, or {hint}" in said
+
+
+def test_port_that_could_be_had_instead_is_free(project: Project, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one may be somebody's, too."""
+    (port,) = project.stack.services[2].ports
+    project.edit("web", ports=(replace(port, published=taken),))
+    file = project.stack.directory / "compose.yaml"
+    file.write_text("ports: ['${A_PORT}:80']", "utf-8")
+    project.stack = replace(project.stack, files=(file,))
+    monkeypatch.setenv("A_PORT", str(taken))
+    with socket.create_server(("127.0.0.1", taken + 1)):
+        said = refused(project.up, MisuseError, project)
+        hint = re.search(r"have another: A_PORT=(\d+) invoke up", said)
+
+        assert hint
+        assert "" == tcp.why_taken("127.0.0.1", int(hint[1]))
 
 
 def test_own_port_is_not_taken(serving: Project) -> None:

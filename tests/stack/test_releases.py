@@ -130,6 +130,16 @@ def test_rollback_goes_to_the_release_before(project: Project) -> None:
     assert ["three"] == project.serving()
 
 
+def test_rollback_of_what_has_crashed_goes_to_the_release_before(project: Project) -> None:
+    """That is when it is needed most, and nothing serves."""
+    project.up("two")
+    for name in project.world.replicas:
+        project.world.end_replica(name, "bad")
+
+    assert [] == project.serving()
+    assert "one" == releases.to_roll_back_to(project.engine())
+
+
 def test_rollback_after_a_rollback_goes_to_what_served_before(project: Project) -> None:
     """And not to the release that was rolled back from."""
     project.up("two")

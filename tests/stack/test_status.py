@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.memory_engine import Memory, World
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Build, Service, Stack
 from twelfth.stack import status
@@ -28,6 +28,16 @@ def test_stack_is_ready_when_every_replica_is() -> None:
     assert [("redis", 1, 1, "ready"), ("worker", 1, 1, "ready")] == [
         (row.service, row.replicas, row.wanted, row.health) for row in found.services
     ]
+
+
+def test_what_has_crashed_is_there_to_be_looked_at() -> None:
+    """Such as its log, which is wanted most then; a command that needs what runs is refused."""
+    world = World(replicas={"worker-1": replace(WORKER, state="exited (1)")})
+    engine = Memory(STACK, world)
+
+    assert ["worker-1"] == [each.name for each in status.require_up(engine, also_ended=True).replicas]
+    with pytest.raises(NotUpError):
+        status.require_up(engine)
 
 
 @pytest.mark.parametrize(
