@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -43,18 +44,23 @@ def states(made: OnSwarm) -> dict[str, str]:
     return {each["id"]: each["state"] for each in json.loads(made.project.invoke("history", "--json").stdout)}
 
 
-def workers(made: OnSwarm) -> dict[str, str]:
-    """Return the node of each worker that runs, by the id of its task."""
-    api = made.swarm.nodes[0].api()
-    names = {each["ID"]: each["Description"]["Hostname"] for each in api.nodes()}
-    tasks = api.tasks(filters={"service": f"{made.project.name}_worker", "desired-state": "running"})
-    api.close()
-    return {each["ID"]: names[each["NodeID"]] for each in tasks if each["Status"]["State"] == "running"}
+def tasks(made: OnSwarm, **filters: str) -> list[dict[str, Any]]:
+    """Return the tasks of the workers, those that have ended or are about to as well."""
+    with contextlib.closing(made.swarm.nodes[0].api()) as api:
+        return list(api.tasks(filters={"service": f"{made.project.name}_worker", **filters}))
+
+
+def workers(made: OnSwarm) -> list[str]:
+    """Return the node of each worker that runs."""
+    with contextlib.closing(made.swarm.nodes[0].api()) as api:
+        names = {each["ID"]: each["Description"]["Hostname"] for each in api.nodes()}
+    running = [each for each in tasks(made, **{"desired-state": "running"}) if each["Status"]["State"] == "running"]
+    return sorted(names[each["NodeID"]] for each in running)
 
 
 def are_on_both(made: OnSwarm) -> bool:
     """Return whether four workers run, and some of them on each node."""
-    found = workers(made).values()
+    found = workers(made)
     return (4, {node.name for node in made.swarm.nodes}) == (len(found), set(found))
 
 
@@ -69,7 +75,7 @@ def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_taken_back(
         change(two_nodes.project, "\n# another release")
         good, text = invoke("up"), app.read_text("utf-8")
         assert 0 == good.returncode, good.stderr
-        before, serving = len(load.hits), workers(two_nodes).keys()
+        before, known = len(load.hits), {each["ID"] for each in tasks(two_nodes)}
         change(two_nodes.project, NEVER_READY)
         bad = invoke("up", "--ready-within", "5")
         app.write_text(text, "utf-8")
@@ -80,7 +86,7 @@ def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_taken_back(
     assert 125 == bad.returncode
     assert "what served serves on" in bad.stderr
     assert_nobody_noticed(figures)
-    assert {hit.replica for hit in figures.hits[before:] if hit.began > figures.hits[before].ended} <= serving
+    assert {hit.replica for hit in figures.hits[before:] if hit.began > figures.hits[before].ended} <= known
     assert eventually(lambda: are_on_both(two_nodes), 30)
 
 
@@ -112,7 +118,7 @@ def test_node_that_is_lost_doubles_no_number_and_its_run_is_known_to_be_lost(
         killed = time.monotonic()
         assert eventually(lambda: "lost" == states(two_nodes)[identity], 60)
         lost = time.monotonic() - killed
-        assert eventually(lambda: list(workers(two_nodes).values()) == [first.name] * 4, 60)
+        assert eventually(lambda: workers(two_nodes) == [first.name] * 4, 60)
         back = time.monotonic() - killed
     figures = load.figures()
     tell(f"a node killed: {figures}; its run lost after {lost:.0f} s, its replicas back after {back:.0f} s")
