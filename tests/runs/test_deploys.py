@@ -70,6 +70,20 @@ def test_run_waits_for_a_deploy_that_is_under_way(project: Project) -> None:
         assert (b"done\n", b"") == client.communicate(timeout=60)
 
 
+@pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
+def test_release_that_is_not_here_is_waited_for_during_a_deploy(project: Project) -> None:
+    """It may be just being built; after that it is misuse."""
+    with hold_lock(project.stack, "deploying"):
+        words = ("run", "--release", "0123456789ab", "--", "true")
+        client = project.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert client.stderr
+        assert client.stderr.readline().startswith(b"twelfth: waiting for ")
+    _, said = client.communicate(timeout=60)
+
+    assert 2 == client.returncode
+    assert b"twelfth: release 0123456789ab is not here; see: invoke releases\n" == said
+
+
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)
 def test_where_no_worker_runs_the_last_release_is_named(project: Project) -> None:
     """It may be what the operator wants the run to be made from."""

@@ -85,12 +85,12 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -
             raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
 
 
-HIGHEST_PORT = 2**16
+HIGHEST_PORT = 65_535
 
 
 def _another_port(stack: Stack, taken: Port) -> str:
     """Return how to publish another port: by the variable of the Compose files that gives this one, else by them."""
-    free = next((n for n in range(taken.published + 1, HIGHEST_PORT) if not tcp.why_taken(taken.host, n)), 0)
+    free = next((n for n in range(taken.published + 1, HIGHEST_PORT + 1) if not tcp.why_taken(taken.host, n)), 0)
     text = "".join(path.read_text("utf-8", errors="replace") for path in stack.files if path.is_file())
     for name, default in re.findall(r"\$\{(\w+)(?::?-(\d+))?\}", text):
         if os.environ.get(name, default) == str(taken.published):
