@@ -181,6 +181,23 @@ def test_tasks_that_do_not_import_twelfth_are_not_executed(directory: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import nosuch\n", "line 2: ModuleNotFoundError: No module named 'nosuch'"),
+        ("ns = project(\n", "line 2: SyntaxError: '(' was never closed"),
+        ("def f():\n    return {}['a']\n\nf()\n", "line 3: KeyError: 'a'"),
+    ],
+)
+def test_tasks_that_cannot_be_loaded_are_told_in_one_line(directory: Path, text: str, said: str) -> None:
+    """As a broken Compose file is."""
+    (directory / "tasks.py").write_text(f"from twelfth import project\n{text}")
+    done = run(directory, "status")
+
+    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
+    assert done.stderr.startswith(f"twelfth: tasks.py: {said}")
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("from twelfth import project", True),
@@ -304,7 +321,7 @@ def test_release_that_ends_at_once_replaces_nothing(directory: Path) -> None:
         run(directory, "down", "--volumes", "--history", **environment)
 
     assert (0, 125) == (first.returncode, second.returncode)
-    assert "app-2 is restarting: bad; what served serves on; fix that, then: twelfth up" in second.stderr
+    assert second.stderr.endswith(": bad; what served serves on; fix that, then: twelfth up\n")
     assert (0, True) == (status.returncode, json.loads(status.stdout)["ready"])
 
 

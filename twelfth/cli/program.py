@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from invoke.program import Program
 
 import twelfth
 from twelfth.cli import admin, data, releases, runs, stack
-from twelfth.cli.command import clean_output
+from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.parser import install_parser_extensions
 from twelfth.compose.errors import NAMES
 from twelfth.errors import EngineError
@@ -102,8 +103,18 @@ def commands(directory: Path) -> Collection:
     """Return the commands of a project: those of its `tasks.py` where that imports twelfth, else the tool's alone."""
     if not imports_twelfth(directory / "tasks.py"):
         return collection(directory)
-    module, parent = FilesystemLoader(start=str(directory)).load("tasks")
+    try:
+        module, parent = FilesystemLoader(start=str(directory)).load("tasks")
+    except Exception as error:  # whatever the project's own code may raise
+        raise failure(f"{_place(error, directory / 'tasks.py')}: {error}; correct it", MISUSE) from error
     return Collection.from_module(module, loaded_from=parent)
+
+
+def _place(error: Exception, tasks: Path) -> str:
+    """Return where in a `tasks.py` an error comes from, and what kind it is."""
+    lines = [each.lineno for each in traceback.extract_tb(error.__traceback__) if each.filename == str(tasks)]
+    line = error.lineno if isinstance(error, SyntaxError) and not lines else next(reversed(lines), None)
+    return f"{tasks.name}: line {line}: {type(error).__name__}"
 
 
 def imports_twelfth(tasks: Path) -> bool:
