@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 ASK_EVERY = 0.1
 """Seconds between two looks at a service that is rolled."""
 
-GONE_WITHIN = 60
+GONE_WITHIN = 30
 """Seconds that Swarm may take to remove what a service had, after its containers have ended."""
 
 GOING = ("in use", "active endpoints", "not found")
