@@ -61,6 +61,9 @@ class Report(Protocol):
 RESTARTING = "restarting"
 """The state of a container that has ended and is about to be started again, as its restart policy has it."""
 
+STARTING = "starting"
+"""The state of a process that is just being launched, or was a second ago, as supervisord has it."""
+
 SLOW_SECONDS = 2.0
 """How long a replica may take to end before somebody who waits is told why."""
 
@@ -252,9 +255,15 @@ class _ReplicaExecutor:
 
     def settle(self, replica: Replica) -> None:
         """Return when a replica that has no healthcheck has run for a while; raises `EngineError` where it ends."""
+        deadline = time.monotonic() + self.within
+        while self.now(replica).state == STARTING and time.monotonic() < deadline:
+            time.sleep(ASK_EVERY)
         time.sleep(self.engine.settling_seconds)
-        found = {each.id: each for each in self.engine.replicas(replica.service)}
-        refuse_dead(self.engine, found.get(replica.id, replica), replica.restarts)
+        refuse_dead(self.engine, self.now(replica), replica.restarts)
+
+    def now(self, replica: Replica) -> Replica:
+        """Return how a replica is now, or as it was where it is gone."""
+        return next((each for each in self.engine.replicas(replica.service) if each.id == replica.id), replica)
 
     def put_back(self, service: Service, number: int, old: Replica) -> None:
         """Remove what was to replace a replica, and start that again."""

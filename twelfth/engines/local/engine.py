@@ -43,7 +43,7 @@ class Local(ReplicaEngine):
     name = "local"
     mounts_directories = False
     has_own_releases = True
-    settling_seconds = 1.0
+    settling_seconds = 0.5  # after the second in which supervisord says that it is starting
     settles_first = False
 
     def __init__(self, stack: Stack) -> None:
