@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit, ParseError
-from invoke.parser.parser import ParseMachine
+from invoke.parser.parser import ParseMachine, Parser
 from invoke.program import Program
 
 from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, open_outputs
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LIST = "see: invoke --list"
 """What to type where no command is known."""
 
-_begin, _complete_context = ParseMachine.__init__, ParseMachine.complete_context
+_begin, _complete_context = Parser.__init__, ParseMachine.complete_context
 _parse_cleanup, _print_task_help = Program.parse_cleanup, Program.print_task_help
 
 
@@ -33,13 +33,15 @@ def install_parser_extensions() -> None:
     """Add all of it to Invoke; once more changes nothing."""
     program()  # takes what `./inv` says out of the environment, before anything is started
     open_outputs()
+    parser: Any = Parser
+    parser.__init__ = _begin_with_underscores
     machine: Any = ParseMachine
-    machine.__init__, machine.complete_context, machine.error = _begin_with_underscores, _allow_missing, _refuse
+    machine.complete_context, machine.error = _allow_missing, _refuse
     of_program: Any = Program
     of_program.parse_cleanup, of_program.print_task_help = _list_or_help, _print_help
 
 
-def _begin_with_underscores(parser: ParseMachine, *arguments: Any, **options: Any) -> None:
+def _begin_with_underscores(parser: Parser, *arguments: Any, **options: Any) -> None:
     """Know each command with underscores, too, for which Invoke has dashes: `admin/say_hello.py` is `say_hello`."""
     _begin(parser, *arguments, **options)
     contexts: Any = parser.contexts
@@ -57,9 +59,6 @@ def _allow_missing(parser: ParseMachine) -> None:
 
 def _list_or_help(invoke: Program) -> None:
     """Show the list or the help that is asked for; refuse that of a command which is not there."""
-    asked = invoke.args.help
-    if isinstance(asked.value, str) and (dashed := asked.value.replace("_", "-")) in invoke.parser.contexts:
-        asked.value = dashed
     with clean_output():
         try:
             _parse_cleanup(invoke)
