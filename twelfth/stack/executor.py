@@ -19,7 +19,7 @@ from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
 from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import ASK_EVERY, READY_WITHIN, refuse_dead, wait_for_services, wait_until_ready
+from twelfth.stack.readiness import ASK_EVERY, READY_WITHIN, current, refuse_dead, wait_for_services, wait_until_ready
 from twelfth.stack.steps import (
     AdmitReplica,
     CompleteReplica,
@@ -237,8 +237,7 @@ class _ReplicaExecutor:
         replica = self.numbered(service, number)
         try:
             has_check = bool(wait_until_ready(self.engine, replica, self.within).command)
-            is_first = old is None and len(self.engine.replicas(service.name)) == 1
-            if not has_check and (self.engine.settles_first or not is_first):
+            if not has_check and (self.engine.settles_first or old or len(self.engine.replicas(service.name)) > 1):
                 self.settle(replica)
         except EngineError as error:
             with contextlib.suppress(EngineError):
@@ -256,14 +255,10 @@ class _ReplicaExecutor:
     def settle(self, replica: Replica) -> None:
         """Return when a replica that has no healthcheck has run for a while; raises `EngineError` where it ends."""
         deadline = time.monotonic() + self.within
-        while self.now(replica).state == STARTING and time.monotonic() < deadline:
+        while current(self.engine, replica).state == STARTING and time.monotonic() < deadline:
             time.sleep(ASK_EVERY)
         time.sleep(self.engine.settling_seconds)
-        refuse_dead(self.engine, self.now(replica), replica.restarts)
-
-    def now(self, replica: Replica) -> Replica:
-        """Return how a replica is now, or as it was where it is gone."""
-        return next((each for each in self.engine.replicas(replica.service) if each.id == replica.id), replica)
+        refuse_dead(self.engine, current(self.engine, replica), replica.restarts)
 
     def put_back(self, service: Service, number: int, old: Replica) -> None:
         """Remove what was to replace a replica, and start that again."""

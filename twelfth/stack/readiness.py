@@ -35,8 +35,7 @@ def wait_until_ready(engine: Engine, replica: Replica, within: float = READY_WIT
     deadline = time.monotonic() + within
     refuse_dead(engine, replica)
     while not (health := engine.check_health(replica)).is_ready:
-        found = {each.id: each for each in engine.replicas(replica.service)}
-        refuse_dead(engine, found.get(replica.id, replica), replica.restarts)
+        refuse_dead(engine, current(engine, replica), replica.restarts)
         if time.monotonic() > deadline:
             why = printable(health.reason) or "its healthcheck fails"
             raise EngineError(f"{replica.name} is not ready after {within:g} s ({why})")
@@ -55,6 +54,11 @@ def wait_for_services(engine: Engine, names: Iterable[str], within: float, then:
                 wait_until_ready(engine, replica, within)
     except EngineError as error:
         raise EngineError(f"{error}; {then}; fix that, then: invoke up") from error
+
+
+def current(engine: Engine, replica: Replica) -> Replica:
+    """Return how a replica is now, or as it was where it is gone."""
+    return next((each for each in engine.replicas(replica.service) if each.id == replica.id), replica)
 
 
 def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:
