@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -517,11 +518,15 @@ def test_port_that_could_be_had_instead_is_free(project: Project, taken: int, mo
     file.write_text("ports: ['${A_PORT}:80']", "utf-8")
     project.stack = replace(project.stack, files=(file,))
     monkeypatch.setenv("A_PORT", str(taken))
-    with socket.create_server(("127.0.0.1", taken + 1)):
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # as it is where somebody has it already
+            other.bind(("127.0.0.1", taken + 1))
+            other.listen()
         said = refused(project.up, MisuseError, project)
         hint = re.search(r"have another: A_PORT=(\d+) invoke up", said)
 
         assert hint
+        assert int(hint[1]) > taken + 1
         assert "" == tcp.why_taken("127.0.0.1", int(hint[1]))
 
 
