@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests import forked_invoke, swarms
+from tests import forked_invoke, modern, swarms
 from twelfth import engines
 from twelfth.engines import tcp
 from twelfth.errors import EngineError
@@ -186,7 +186,13 @@ def absent(name: str) -> str:
 ON_THIS_MACHINE = ("local", "docker")
 """The engines whose scenarios need nothing but this machine; a Swarm has its own, in tests/swarm."""
 
-EVERY = (*ON_THIS_MACHINE, "swarm")
+MODERN = "modern"
+"""The docker engine again, on a current daemon (`tests/modern.py`); the one of this machine may be years old."""
+
+WITH_MODERN = (*ON_THIS_MACHINE, MODERN)
+"""The engines of the scenarios that also run on a current daemon."""
+
+EVERY = (*WITH_MODERN, "swarm")
 """The engines that the conformance suite holds to the contract."""
 
 
@@ -199,22 +205,39 @@ def one_node() -> Iterator[swarms.Swarm]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def modern_engine() -> Iterator[dict[str, str | None]]:
+    """Return the variables of the modern engine, which starts with the first test that needs it."""
+    if why := modern.why_unavailable():
+        skip_or_fail(MODERN, why)
+    with modern.engine() as variables:
+        yield variables
+
+
+DAEMONS = {"swarm": ("swarm", "one_node"), MODERN: ("docker", "modern_engine")}
+"""The engines that use another daemon than this machine's: the engine's name, and the fixture of the daemon."""
+
+
 @contextlib.contextmanager
 def engine_at_hand(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Have the engine that a fixture is made for, and return its name; the daemon of `swarm` is that of `one_node`."""
+    """Make a fixture's engine available and yield its name; the environment leads to its daemon meanwhile."""
+    name, fixture = DAEMONS.get(request.param, (request.param, ""))
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "swarm":
-            for variable, value in request.getfixturevalue("one_node").environment.items():
+        daemon = request.getfixturevalue(fixture) if fixture else {}
+        for variable, value in getattr(daemon, "environment", daemon).items():
+            if value is None:
+                patch.delenv(variable, raising=False)
+            else:
                 patch.setenv(variable, value)
-        yield str(request.param)
+        yield name
 
 
 @pytest.fixture(scope="session", params=ON_THIS_MACHINE)
-def engine_name(request: pytest.FixtureRequest) -> str:
+def engine_name(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return each engine's name in turn; skip one that is absent, unless TWELFTH_REQUIRE names it."""
-    name: str = request.param
-    require(name)
-    return name
+    with engine_at_hand(request) as name:
+        require(name)
+        yield name
 
 
 def require(name: str) -> None:

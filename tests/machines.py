@@ -38,6 +38,16 @@ for place in /run/docker /run/containerd /etc/docker; do mkdir -p $place && moun
 exec env --ignore-signal=CHLD sleep infinity # what it inherits leaves no zombies
 """
 """Process 1. What another daemon keeps outside its own directories is out of sight."""
+BOOT_ROOT = """
+mount --rbind "$1" "$1" && mount -o remount,bind,ro "$1"
+for place in /dev /sys /tmp; do mount --rbind $place "$1$place"; done
+mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/run"
+cd "$1" && pivot_root . old-root && umount -l /old-root
+"""
+"""Before that: make another root file system the machine's. `chroot` is not enough, commands in containers would fail.
+
+What is below /tmp is shared, so that the daemon finds the directories of tests that their containers mount.
+"""
 CONTAINERD = "exec/containerd/containerd.pid"
 UP_WITHIN = 30.0
 """Seconds that a daemon has to answer, or to end."""
@@ -158,6 +168,8 @@ class Machine:
     name: str
     number: int
     disk: Path | None = None
+    root: Path | None = None
+    """Its root file system, for a dockerd of another version; None for this machine's own."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -169,6 +181,11 @@ class Machine:
     def url(self) -> str:
         """Return where its daemon answers; also where the network does not."""
         return f"unix://{self.home}/socket"
+
+    @property
+    def tcp_url(self) -> str:
+        """Return where the daemon of a machine with its own root file system also answers, as a remote one would."""
+        return f"tcp://{self.address}:2375"
 
     @property
     def address(self) -> str:
@@ -190,7 +207,8 @@ class Machine:
         """Boot it, plug it in and start its daemon; raises `RuntimeError` with the daemon's last words."""
         if not self.home.exists():
             self._install()
-        self.processes = [subprocess.Popen([*DYING, *MACHINE, "sh", "-c", BOOT, self.name])]
+        script, arguments = (BOOT_ROOT + BOOT, [self.root]) if self.root else (BOOT, [])
+        self.processes = [subprocess.Popen([*DYING, *MACHINE, "sh", "-c", script, self.name, *arguments])]
         eventually(lambda: self._init and Path(f"/proc/{self._init}/comm").read_text("utf-8") == "sleep\n", UP_WITHIN)
         run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", self._init)
         run("ip", "link", "set", self.link, "master", self.network.name, "up")
@@ -215,6 +233,7 @@ class Machine:
         (self.home / "daemon.json").write_text("{}", "utf-8")
         options = [
             f"--host={self.url}",
+            *([f"--host={self.tcp_url}", "--tls=false"] if self.root else []),
             *(f"--{name}={self.home / place}" for name, place in own.items()),
             f"--insecure-registry={self.network.subnet}",
             f"--cgroup-parent=/{self.network.name}",
@@ -284,9 +303,9 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(on: Network, number: int, disk: Path | None = None) -> Iterator[Machine]:
-    """Have a machine with the address of that number meanwhile, its daemon with the images of `disk`."""
-    made = Machine(on, f"node-{number - 1}", number, disk)
+def machine(on: Network, number: int, disk: Path | None = None, root: Path | None = None) -> Iterator[Machine]:
+    """Yield a machine with the address of that number, whose daemon has the images of `disk`."""
+    made = Machine(on, f"node-{number - 1}", number, disk, root)
     try:
         made.boot()
         yield made

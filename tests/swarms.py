@@ -39,8 +39,11 @@ def why_unavailable() -> str:
     """Return why there can be no swarm here, or an empty string."""
     if why := machines.why_unavailable():
         return why
-    if not shutil.which("docker-registry"):
-        return "docker-registry not installed; run: .ci/swarm"
+    return why_without_images() if shutil.which("docker-registry") else "docker-registry not installed; run: .ci/swarm"
+
+
+def why_without_images() -> str:
+    """Return which base images are not named, or an empty string."""
     missing = [name for name in IMAGES if name not in os.environ]
     return f"{', '.join(missing)} not set; run: export $(.ci/base-images)" if missing else ""
 

@@ -118,7 +118,8 @@ class Site:
                 task = engine.api.inspect_task(replica.id)
                 engine.api.kill(task["Status"]["ContainerStatus"]["ContainerID"])
             case DaemonEngine():
-                os.kill(engine.api.inspect_container(replica.id)["State"]["Pid"], signal.SIGKILL)
+                # A kill through the API would count as a stop, and the daemon may be in another process namespace.
+                engine.api.exec_start(engine.api.exec_create(replica.id, ["sh", "-c", "kill -KILL -1"])["Id"])
             case Local():
                 processes = engine.supervisor._call("getAllProcessInfo")  # noqa: SLF001 - it has no other use
                 os.kill(next(each["pid"] for each in processes if each["name"] == replica.name), signal.SIGKILL)

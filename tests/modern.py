@@ -1,0 +1,47 @@
+"""A current Docker Engine next to the one of this machine, with its own file system and network, as a remote one has.
+
+Its programs are in a root file system that `.ci/modern-engine` makes. It is reached over TCP, and what it publishes at
+the address of its machine. What is below /tmp is shared with this machine: configuration files are mounted from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests import machines, swarms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VARIABLE = "MODERN_ENGINE"
+"""The variable that names the root file system."""
+
+
+def why_unavailable() -> str:
+    """Return why the modern engine cannot be used, or an empty string."""
+    if why := machines.why_unavailable() or swarms.why_without_images():
+        return why
+    if VARIABLE not in os.environ:
+        return f"{VARIABLE} not set; run: export $(.ci/modern-engine)"
+    return ""
+
+
+def root() -> Path:
+    """Return the root file system of the modern engine."""
+    return Path(os.environ[VARIABLE])
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[dict[str, str | None]]:
+    """Run the engine and yield the variables with which commands use it; None for one that must not be set."""
+    images = swarms.disk([os.environ[name] for name in swarms.IMAGES])
+    with machines.network() as network, machines.machine(network, 2, images, root()) as machine:
+        settings = machine.home / "docker"
+        settings.mkdir()
+        plugins = root() / "usr/libexec/docker/cli-plugins"
+        (settings / "config.json").write_text(json.dumps({"cliPluginsExtraDirs": [str(plugins)]}), "utf-8")
+        yield {"DOCKER_HOST": machine.tcp_url, "DOCKER_CONFIG": str(settings), "DOCKER_API_VERSION": None}
