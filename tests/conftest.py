@@ -192,6 +192,9 @@ MODERN = "modern"
 WITH_MODERN = (*ON_THIS_MACHINE, MODERN)
 """The engines of the scenarios that also run on a current daemon."""
 
+with_modern = pytest.mark.parametrize("engine_name", WITH_MODERN, indirect=True)
+"""Runs a test on these."""
+
 EVERY = (*WITH_MODERN, "swarm")
 """The engines that the conformance suite holds to the contract."""
 
@@ -292,7 +295,10 @@ def make_project(engine_name: str, directory: Path, asked_every: str = "1m") -> 
         else:
             shutil.copy(source, directory / name)
     file = directory / "docker-compose.yml"
-    file.write_text(file.read_text("utf-8").replace("interval: 5s", f"interval: {asked_every}"), "utf-8")
+    text = file.read_text("utf-8").replace("interval: 5s", f"interval: {asked_every}")
+    if os.environ.get("DOCKER_HOST", "").startswith("tcp:"):  # the loopback of that machine cannot be reached
+        text = text.replace("127.0.0.1:${PORT", "${PORT")
+    file.write_text(text, "utf-8")
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # some tests move the names of images
         (directory / "service" / "beside.py").write_text(f'"""Makes this release one of {worker} alone."""\n', "utf-8")
     name = f"t{secrets.token_hex(4)}"

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import oracle
-from tests.conftest import DOCKER_COMPOSE, ROOT, require, require_program
+from tests.conftest import DOCKER_COMPOSE, MODERN, ROOT, engine_at_hand, require, require_program
 from twelfth.compose.services import _BUILD as BUILD
 from twelfth.compose.services import _SERVICE as SERVICE
 from twelfth.compose.services import OPTIONS
 from twelfth.engines.docker import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 HERE = [
@@ -104,11 +105,16 @@ INDEXES = range(len(HERE))
 Made = tuple[dict[str, Any], dict[str, Any], dict[str, set[str]]]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+@pytest.fixture(scope="module", params=["docker", MODERN])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """Return what Compose and twelfth made of one file with a service for each of the keys, and where files lie."""
-    require("docker")
-    require_program(DOCKER_COMPOSE)
+    with engine_at_hand(request) as name:
+        require(name)
+        require_program(DOCKER_COMPOSE)
+        yield _made(tmp_path_factory)
+
+
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     directory: Path = tmp_path_factory.mktemp("oracle")
     image = 'image: "${PYTHON_IMAGE:-python:3.13-slim}"'
     keys = [f"  s{number}:\n    {image}\n    " + each.replace("\n", "\n    ") for number, each in enumerate(HERE)]

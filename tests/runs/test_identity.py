@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench import hits
+from tests.conftest import MODERN, with_modern
 from tests.runs.client import lifecycle_url, record, records, run
 from twelfth.engines.docker import pause, run_container
 from twelfth.engines.docker.replica import COMPOSE
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.engine import Docker
 
 
+@with_modern
 def test_run_has_the_release_and_configuration_of_the_worker(serving: Project) -> None:
     """Factor XII: same image, same environment, same place, another process."""
     worker = choose_source(serving.engine())
@@ -39,6 +41,7 @@ def test_run_has_the_release_and_configuration_of_the_worker(serving: Project) -
     assert (worker.release, worker.image) == (record(serving)["release"], record(serving)["image"])
 
 
+@with_modern
 def test_reset_resets_what_the_worker_counts(serving: Project) -> None:
     """The chapter's own story."""
     url = lifecycle_url(serving)
@@ -48,6 +51,7 @@ def test_reset_resets_what_the_worker_counts(serving: Project) -> None:
     assert "Hello World! 1 times." == hits.sentence(url)
 
 
+@with_modern
 def test_chapters_own_script_on_standard_input_works(serving: Project) -> None:
     """Its lines with HOST_REDIS and PORT_REDIS, fed to a run."""
     url = lifecycle_url(serving)
@@ -58,6 +62,7 @@ def test_chapters_own_script_on_standard_input_works(serving: Project) -> None:
     assert "Hello World! 1 times." == hits.sentence(url)
 
 
+@with_modern
 def test_console_works_without_a_terminal(serving: Project) -> None:
     """A program on standard input has the counter at hand."""
     serving.invoke("reset", "--to", "41")
@@ -65,6 +70,7 @@ def test_console_works_without_a_terminal(serving: Project) -> None:
     assert "41\n" == serving.invoke("console", stdin="print(counter.value())").stdout
 
 
+@with_modern
 def test_dry_run_shows_the_command_and_does_nothing(serving: Project) -> None:
     """No record is made, and the value of an override is not shown."""
     before = records(serving)
@@ -76,6 +82,7 @@ def test_dry_run_shows_the_command_and_does_nothing(serving: Project) -> None:
     assert before == records(serving)
 
 
+@with_modern
 def test_program_is_a_command_by_being_there(serving: Project) -> None:
     """A new admin/NAME.py is listed with its docstring and runs from the next release on."""
     program = '"""Say what it was given."""\nimport sys\nprint(sys.argv[1:])\nsys.exit(6)\n'
@@ -88,7 +95,7 @@ def test_program_is_a_command_by_being_there(serving: Project) -> None:
         assert (6, "['a b', '--c']\n") == (done.returncode, done.stdout)
 
 
-on_docker = pytest.mark.parametrize("engine_name", ["docker"], indirect=True)
+on_docker = pytest.mark.parametrize("engine_name", ["docker", MODERN], indirect=True)
 Body = dict[str, Any]
 
 

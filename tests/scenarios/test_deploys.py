@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import with_modern
 from tests.scenarios.load import FULL, HITS, SLOWEST_MS, Load, change
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def assert_nobody_noticed(figures: Figures) -> None:
     assert SLOWEST_MS > figures.slowest_ms
 
 
+@with_modern
 def test_deploys_and_scaling_cost_no_request(serving: Project, tell: Callable[[str], None]) -> None:
     """Releases one after the other, then more workers and fewer."""
     url = serving.up()
@@ -74,6 +76,7 @@ BAD: dict[Callable[[Project], None], tuple[int, str]] = {
 """Bad releases: the exit code of `up`, and what it says."""
 
 
+@with_modern
 def test_bad_releases_cost_no_request(serving: Project, tell: Callable[[str], None]) -> None:
     """One that ends at its start, one that never gets ready, one whose migration fails: what served serves on."""
     url = serving.up()

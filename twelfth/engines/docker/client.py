@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import docker
 from docker.context import ContextAPI
@@ -62,6 +63,12 @@ def inspect_container(api: docker.APIClient, identity: str) -> Body | None:
         answer: Body = api.inspect_container(identity)
         return answer
     return None
+
+
+def remote_host(api: docker.APIClient) -> str:
+    """Return the host of a daemon that is reached over TCP, an empty string for one on a socket of this machine."""
+    url = urlsplit(api.base_url)
+    return url.hostname or "" if url.scheme in {"http", "https"} else ""
 
 
 def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]) -> None:

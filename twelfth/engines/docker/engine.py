@@ -257,6 +257,6 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
-        found = snapshot.replica(inspected, image, configs.loaded(inspected))
+        found = snapshot.replica(inspected, image, configs.loaded(inspected), client.remote_host(self.api))
         own = configs.copies(self.stack, found.service, found.number)
         return replace(found, is_reloadable=configs.are_writable(inspected, own))

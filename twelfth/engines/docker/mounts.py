@@ -45,9 +45,13 @@ def _bound(bind: str) -> tuple[str, str]:
 def _mounted(mount: Body) -> tuple[str, str]:
     """Return what a mount is: its source, and how it is mounted."""
     how = "ro" if mount.get("ReadOnly") else ""
-    settings = [json.dumps(mount[key], sort_keys=True) for key in ("TmpfsOptions", "BindOptions") if mount.get(key)]
+    bind = {name: value for name, value in mount.get("BindOptions", {}).items() if name != CREATE}
+    settings = [json.dumps(each, sort_keys=True) for each in (mount.get("TmpfsOptions"), bind) if each]
     return f"{mount['Type']}.{mount['Target']}", " ".join(filter(None, [mount.get("Source", ""), how, *settings]))
 
+
+CREATE = "CreateMountpoint"
+"""The option of a bind mount by which the daemon makes a missing path (API 1.42, older ones ignore it)."""
 
 ANONYMOUS = re.compile("[0-9a-f]{64}")
 """The name that the daemon gives to a volume that a container has for itself, as it or its image declares it."""
@@ -134,7 +138,11 @@ def _mount(stack: Stack, mount: Mount) -> Body:
         settings = {"SizeBytes": int(said.get("size", 0)), "Mode": int(said.get("mode", 0))}
         return {"Type": "tmpfs", "Target": mount.target, "TmpfsOptions": _set(settings), **read_only}
     if mount.kind == "bind":
-        settings = {"Propagation": said.get("propagation"), "NonRecursive": said.get("recursive") == "disabled"}
+        settings = {
+            "Propagation": said.get("propagation"),
+            "NonRecursive": said.get("recursive") == "disabled",
+            CREATE: said.get("create_host_path") is not False,
+        }
         own = {"BindOptions": _set(settings)} if _set(settings) else {}
         return {"Type": "bind", "Source": mount.source, "Target": mount.target, **own, **read_only}
     settings = {"NoCopy": said.get("nocopy"), "Subpath": said.get("subpath"), "Labels": said.get("labels")}

@@ -44,8 +44,11 @@ def _settings(answer: Body) -> Options | None:
     return None if said is None else tuple(sorted(json.loads(said).items()))
 
 
-def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str]) -> Replica:
-    """Return a container of the stack as a value; `loaded` is what configuration it has loaded since it was made."""
+def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host: str = "") -> Replica:
+    """Return a container of the stack as a value; `loaded` is what configuration it has loaded since it was made.
+
+    `host` is the daemon's machine, empty for this one: a port that is published on every address is reached there.
+    """
     labels = inspected["Config"]["Labels"]
     state = inspected["State"]
     return Replica(
@@ -56,7 +59,7 @@ def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str]) -> R
         health=(state.get("Health") or {}).get("Status", ""),
         release=labels.get(RELEASE) or _tagged(image),
         image=inspected["Image"],
-        address=_address(inspected),
+        address=_address(inspected, host),
         is_admitted=not not_admitted_on(inspected),
         restarts=inspected.get("RestartCount") or 0,
         recipe=found_recipe(inspected, loaded),
@@ -100,7 +103,10 @@ def _tagged(image: Body | None) -> str:
     return next(filter(is_release, tags), "")
 
 
-def _address(inspected: Body) -> str:
+def _address(inspected: Body, host: str) -> str:
     ports = (inspected["NetworkSettings"].get("Ports") or {}).items()
-    bound = [binding for inside, bindings in ports for binding in bindings or [] if inside.endswith("/tcp")]
-    return f"{bound[0]['HostIp']}:{bound[0]['HostPort']}" if bound else ""
+    bindings = [each for inside, bound in ports for each in bound or [] if inside.endswith("/tcp")]
+    if not bindings:
+        return ""
+    first, everywhere = bindings[0], {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    return f"{host if host and first['HostIp'] in everywhere else first['HostIp']}:{first['HostPort']}"
