@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.engines.docker.values import REQUEST
+from twelfth.engines.docker import run_container
 from twelfth.engines.docker.recipe import found_recipe, wanted_recipe
 from twelfth.engines.swarm import spec
 from twelfth.model.snapshot import differences
@@ -157,6 +159,17 @@ def test_volume_is_made_as_it_is_declared_and_not_where_it_is_somebody_elses(
     [mount] = task["ContainerSpec"]["Mounts"]
 
     assert (volume.known_as or "p_q_data", options) == (mount["Source"], mount["VolumeOptions"])
+
+
+def test_run_gets_new_anonymous_volumes() -> None:
+    """Those of a task are in its specification without a name, so a run cannot get them."""
+    worker = replace(WORKER, mounts=(Mount("volume", "/cache"), Mount("volume", "/data", "data")))
+    stack = replace(STACK, services=(worker,))
+    wanted = spec.service_spec(stack, spec.held(worker, NEW), "app:1", [], {}, ingress=False)
+    found = spec.inspected(wanted["task_template"], as_service(wanted), IMAGE, NETWORKS)
+    mounts = run_container.body(found, REQUEST)["HostConfig"]["Mounts"]
+
+    assert {"/cache": None, "/data": "p_q_data"} == {each["Target"]: each.get("Source") for each in mounts}
 
 
 def test_secrets_that_only_a_swarm_can_give_are_named() -> None:

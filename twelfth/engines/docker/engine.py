@@ -158,7 +158,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             inspected = self.api.inspect_container(old.id)
             if inspected["Name"] == f"/{service.container_name}":
                 self.api.rename(old.id, f"{self.stack.project}-{old.name}")
-        return mounts.taking_over(body, inspected["Mounts"])
+        return mounts.taking_over(body, mounts.anonymous_volumes(inspected))
 
     def _one_of(self, service: str) -> Replica:
         """Return a replica of a service, one that runs where one does; raises `EngineError` where there is none."""
@@ -218,13 +218,13 @@ class Docker(DaemonEngine, ReplicaEngine):
         Those that went over to it from another are named ones to the daemon; those that go over to the next stay.
         """
         self.stop_replica(replica)
-        taken: list[Body] = []
+        own: Mapping[str, str] = {}
         with docker_errors(), gone_is_fine():
-            taken = [each for each in self.api.inspect_container(replica.id)["Mounts"] if mounts.is_anonymous(each)]
+            own = mounts.anonymous_volumes(self.api.inspect_container(replica.id))
             self.api.remove_container(replica.id, v=True, force=True)
-        for each in taken:
+        for volume in own.values():
             with contextlib.suppress(EngineError, BusyError), docker_errors():
-                self.api.remove_volume(each["Name"])
+                self.api.remove_volume(volume)
         reload.remove_check(self.api, self.stack, replica)
         if not self.replicas(replica.service):  # a run may still be made from one that was removed by a deploy
             shutil.rmtree(configs.home(self.stack, replica.service), ignore_errors=True)

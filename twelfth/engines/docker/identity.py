@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
 from twelfth.engines.docker.run_container import JOINED, NAMESPACE, entrypoint, own_settings
 from twelfth.model import snapshot
@@ -24,6 +25,7 @@ IN_RECIPE = {"Binds", "CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRoo
 
 def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
     """Return the names of what differs between two inspected containers, beyond serving and what makes it a run."""
+    worker = mounts.with_new_anonymous_volumes(worker)
     identifying = {f"environment.{name}" for name, _ in request.identifying_environment}
     found = snapshot.differences(found_recipe(worker), found_recipe(run))
     settings = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))

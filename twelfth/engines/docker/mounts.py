@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twelfth.engines.docker import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Mount, Service, Stack
@@ -53,28 +53,62 @@ def _mounted(mount: Body) -> tuple[str, str]:
 CREATE = "CreateMountpoint"
 """The option of a bind mount by which the daemon makes a missing path (API 1.42, older ones ignore it)."""
 
-ANONYMOUS = re.compile("[0-9a-f]{64}")
-"""The name that the daemon gives to a volume that a container has for itself, as it or its image declares it."""
+ANONYMOUS_VOLUMES = "twelfth.anonymous-volumes"
+"""Label: the targets of the anonymous volumes that were taken over from the previous replica, as JSON."""
+
+_GENERATED = re.compile("[0-9a-f]{64}")
+"""A name that the daemon generates for an anonymous volume."""
 
 
-def taking_over(body: Body, mounts: Iterable[Body]) -> Body:
-    """Return a body with the volumes that another container has for itself, but for where it declares others."""
-    own = {each["Destination"]: each["Name"] for each in mounts if is_anonymous(each)}
+def anonymous_volumes(inspected: Body) -> dict[str, str]:
+    """Return the names of a container's anonymous volumes, by target.
+
+    A volume that was taken over from the previous replica is an ordinary mount for the daemon. So is a declared volume
+    with a generated name, such as one that was rescued from a removed container; the label tells the two apart. Compose
+    sets no label: it puts the volumes that it takes over into `Mounts`, and declared volumes into `Binds`.
+    """
+    host, taken = inspected["HostConfig"], (inspected["Config"].get("Labels") or {}).get(ANONYMOUS_VOLUMES)
+    declared = {bind.split(":")[1] for bind in host.get("Binds") or [] if ":" in bind}
+    if taken is not None:
+        named = {each["Target"] for each in host.get("Mounts") or [] if each.get("Source")}
+        declared |= named.difference(json.loads(taken))
+    volumes = {mount["Destination"]: mount["Name"] for mount in inspected["Mounts"] if mount["Type"] == "volume"}
+    generated = {target: name for target, name in volumes.items() if not name or _GENERATED.fullmatch(name)}
+    return {target: name for target, name in generated.items() if target not in declared}
+
+
+def taking_over(body: Body, volumes: Mapping[str, str]) -> Body:
+    """Return a body with the anonymous volumes of another container, unless it mounts something else there."""
     host = body["HostConfig"]
-    declared = [each | {"Source": own.pop(each["Target"])} if _wants(each, own) else each for each in host["Mounts"]]
-    taken = {each["Target"] for each in declared} | {bind.split(":")[1] for bind in host["Binds"]} | {*host["Tmpfs"]}
-    rest = [{"Type": "volume", "Source": own[target], "Target": target} for target in own if target not in taken]
-    return body | {"HostConfig": host | {"Mounts": [*declared, *rest]}}
+    occupied = {mount["Target"] for mount in host["Mounts"] if not _is_anonymous(mount)}
+    occupied |= {bind.split(":")[1] for bind in host["Binds"]} | {*host["Tmpfs"]}
+    taken = {target: name for target, name in volumes.items() if target not in occupied}
+    declared = [_named(mount, taken) if _is_anonymous(mount) else mount for mount in host["Mounts"]]
+    rest = taken.keys() - {mount["Target"] for mount in declared}
+    added = [_named({"Type": "volume", "Target": target}, taken) for target in sorted(rest)]
+    labels = body["Labels"] | {ANONYMOUS_VOLUMES: json.dumps(sorted(taken))}
+    return body | {"Labels": labels, "HostConfig": host | {"Mounts": [*declared, *added]}}
 
 
-def _wants(mount: Body, own: Body) -> bool:
-    return mount["Type"] == "volume" and "Source" not in mount and mount["Target"] in own
+def _is_anonymous(mount: Body) -> bool:
+    return mount["Type"] == "volume" and "Source" not in mount
 
 
-def is_anonymous(mount: Body) -> bool:
-    """Return whether a mount that a container has, or is to have, is a volume of its own."""
-    name = mount.get("Name") or mount.get("Source") or ""
-    return mount["Type"] == "volume" and (not name or bool(ANONYMOUS.fullmatch(name)))
+def _named(mount: Body, names: Mapping[str, str]) -> Body:
+    return mount | {"Source": names[mount["Target"]]} if mount["Target"] in names else mount
+
+
+def with_new_anonymous_volumes(inspected: Body) -> Body:
+    """Return an inspected container without the names of its anonymous volumes, as the source of another container.
+
+    The daemon creates new volumes for that one, fills them from the image, and removes them with it.
+    """
+    anonymous, host = anonymous_volumes(inspected), inspected["HostConfig"]
+    mounts = [
+        {key: value for key, value in mount.items() if key != "Source"} if mount["Target"] in anonymous else mount
+        for mount in host.get("Mounts") or []
+    ]
+    return inspected | {"HostConfig": host | ({"Mounts": mounts} if mounts else {})}
 
 
 def seen(mount: Body) -> Body:
@@ -92,11 +126,9 @@ def with_files(inspected: Body, sources: Mapping[str, str]) -> Body:
     return inspected | {"HostConfig": host | {"Mounts": [*others, *files]}, "Mounts": [*rest, *map(seen, files)]}
 
 
-def of_clone(mount: Body, copies: Mapping[str, str]) -> Body:
-    """Return a mount as another container is to have it: with copies, and a volume, of its own."""
-    if is_anonymous(mount):
-        return {name: value for name, value in mount.items() if name != "Source"}
-    return mount | {"Source": copies[mount["Target"]]} if mount["Target"] in copies else mount
+def with_copies(mount: Body, copies: Mapping[str, str]) -> Body:
+    """Return a mount with another source, where `copies` has one for its target."""
+    return _named(mount, copies)
 
 
 def _is_bind(mount: Mount) -> bool:

@@ -50,7 +50,7 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
         | {f"config.{target}": digest for target, digest in configs.items()}
         | {f"bind.{target}": UNKNOWN for target in configs}
         | {f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"}
-        | _volumes(map(mounts.seen, wanted["HostConfig"]["Mounts"])),
+        | _volumes(filter(_is_named, map(mounts.seen, wanted["HostConfig"]["Mounts"]))),
         network_names(stack, service),
     )
 
@@ -71,7 +71,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
 
     `loaded` are the digests of the configuration files that it has loaded since, by target.
     """
-    labels = inspected["Config"]["Labels"]
+    labels, own = inspected["Config"]["Labels"], mounts.anonymous_volumes(inspected)
     binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
     is_ours = OPTIONS in labels
     of_files = [target for target in binds if not is_ours or CONFIGS + target in labels]
@@ -84,7 +84,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
         | (_options(declared_of(inspected)) if is_ours else {"option": UNKNOWN})
         | {f"bind.{target}": UNKNOWN for target in configs if is_ours}
         | {f"config.{target}": digest for target, digest in configs.items()}
-        | _volumes(inspected["Mounts"]),
+        | _volumes(each for each in inspected["Mounts"] if each["Destination"] not in own),
         {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")},
     )
 
@@ -129,10 +129,13 @@ def _env(config: Body) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
 
 
-def _volumes(seen: Iterable[Body]) -> Recipe:
-    """Return the volumes of what a container has mounted, as the daemon reports it, but for those of its own."""
-    named = [one for one in seen if one["Type"] == "volume" and not mounts.is_anonymous(one)]
-    return {f"volume.{one['Destination']}": one["Name"] + (" ro" if one.get("RW") is False else "") for one in named}
+def _is_named(mount: Body) -> bool:
+    return bool(mount["Name"])
+
+
+def _volumes(mounted: Iterable[Body]) -> Recipe:
+    volumes = [each for each in mounted if each["Type"] == "volume"]
+    return {f"volume.{each['Destination']}": each["Name"] + ("" if each.get("RW", True) else " ro") for each in volumes}
 
 
 def completed(own: Body, image: Body | None) -> Body:

@@ -61,6 +61,7 @@ def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[
         ADMISSION: json.dumps(admission_networks(stack, service)),
         LOGGING: declared_logging(service),
         OPTIONS: json.dumps(declared_options(stack, service), sort_keys=True),
+        mounts.ANONYMOUS_VOLUMES: json.dumps([]),
         f"{COMPOSE}project": stack.project,
         f"{COMPOSE}service": service.name,
         f"{COMPOSE}container-number": str(number),
@@ -196,8 +197,9 @@ def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mappi
     said = declared_of(inspected)
     config = {name: value for name, value in inspected["Config"].items() if name not in _OWN or name.lower() in said}
     own = {**config["Labels"], **labels, f"{COMPOSE}container-number": str(number)}
-    own_mounts = [mounts.of_clone(mount, copies) for mount in inspected["HostConfig"].get("Mounts") or []]
-    host = inspected["HostConfig"] | ({"Mounts": own_mounts} if own_mounts else {})
+    host = mounts.with_new_anonymous_volumes(inspected)["HostConfig"]
+    own_mounts = [mounts.with_copies(mount, copies) for mount in host.get("Mounts") or []]
+    host |= {"Mounts": own_mounts} if own_mounts else {}
     return config | {"Labels": own, "HostConfig": host}
 
 

@@ -50,7 +50,7 @@ NAMESPACE = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts")
 
 def body(worker: Body, request: RunRequest) -> Body:
     """Return the body that creates a run from an inspected worker, on the first of its networks."""
-    config, host = worker["Config"], worker["HostConfig"]
+    config, host = worker["Config"], mounts.with_new_anonymous_volumes(worker)["HostConfig"]
     return {
         "Image": worker["Image"],
         "Entrypoint": entrypoint(config, request),
@@ -60,6 +60,7 @@ def body(worker: Body, request: RunRequest) -> Body:
         "WorkingDir": config.get("WorkingDir") or "",
         "Labels": labels(worker, request),
         "Healthcheck": {"Test": ["NONE"]},
+        "Volumes": config.get("Volumes") or {},
         "StopSignal": "SIGTERM",
         "StopTimeout": config.get("StopTimeout") or KILL_AFTER,
         "Tty": request.tty,
@@ -124,6 +125,7 @@ def labels(worker: Body, request: RunRequest) -> dict[str, str]:
 
 _LABELS_KEPT = {
     SOURCE_MOUNTED,
+    mounts.ANONYMOUS_VOLUMES,
     *(f"{COMPOSE}{name}" for name in ("project", "service", "project.working_dir", "project.config_files")),
 }
 

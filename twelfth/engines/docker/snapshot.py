@@ -63,7 +63,7 @@ def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host
         is_admitted=not not_admitted_on(inspected),
         restarts=inspected.get("RestartCount") or 0,
         recipe=found_recipe(inspected, loaded),
-        has_own_volumes=any(map(mounts.is_anonymous, inspected["Mounts"])),
+        has_own_volumes=bool(mounts.anonymous_volumes(inspected)),
     )
 
 
