@@ -120,6 +120,8 @@ def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
         return _away(error)
     missing = pending(needed, schema.revisions)
     known = {"revision": max(schema.revisions, default=""), "since": schema.since, "pending": list(missing)}
+    if schema.unfinished:
+        known["unfinished"] = schema.unfinished
     if missing:
         why = f"The data lacks revision {', '.join(missing)}; try: invoke migrate"
         return Answer(503, f"{why}.", {"error": why, **known}, {"Retry-After": "1"}, {ERROR: why})

@@ -10,8 +10,9 @@ import redis
 from service.breaker import Breaker, open_client, pipeline
 from twelfth_redis.connection import reason
 from twelfth_redis.errors import RedisToolError, UnavailableError
-from twelfth_redis.keys import HISTORY
+from twelfth_redis.keys import HISTORY, UNFINISHED
 from twelfth_redis.lock import Owner, hold_lock
+from twelfth_redis.schema.history import unfinished_revision
 from twelfth_redis.settings import Settings
 from twelfth_redis.timestamp import now
 
@@ -30,10 +31,14 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Schema:
-    """What was done to the data so far: the revisions that were applied, and since when it counts ("" if unknown)."""
+    """What was done to the data: the revisions that were applied, since when it counts, and which one is unfinished.
+
+    The last two are "" if there is none.
+    """
 
     revisions: tuple[str, ...]
     since: str
+    unfinished: str = ""
 
 
 class NoIntegerError(RedisToolError):
@@ -84,14 +89,16 @@ class Counter:
             pipe = client.pipeline(transaction=False)
             pipe.hkeys(HISTORY)
             pipe.get(SINCE)
+            pipe.get(UNFINISHED)
             return pipe.execute(raise_on_error=False)
 
-        revisions, since = self._ask(ask)
+        revisions, since, unfinished = self._ask(ask)
         if isinstance(revisions, redis.ResponseError):
             raise _explained(revisions) from revisions
         return Schema(
             tuple(sorted(name.decode(errors="replace") for name in revisions)),
             since.decode(errors="replace") if isinstance(since, bytes) else "",
+            unfinished_revision(unfinished) if isinstance(unfinished, bytes) else "",
         )
 
     def _ask(self, command: Callable[[redis.Redis], T], waited: float = 0.0) -> T:

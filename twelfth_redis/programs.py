@@ -96,6 +96,9 @@ def _refuse_terminal(stream: TextIO, why: str) -> None:
         raise MisuseError(why)
 
 
+_NOT_WITH_ABANDON = ("status", "json", "to", "baseline", "throttle", "take_over", "allow_newer")
+
+
 def migrate(folder: Path, arguments: Arguments = None) -> int:
     """Apply or revert the migrations of a folder, or show how they stand; return the exit code."""
     of = parser("migrate", "Bring the data to the revision that this release needs, or show how it stands.")
@@ -108,8 +111,11 @@ def migrate(folder: Path, arguments: Arguments = None) -> int:
     add_wait(of)
     add("--throttle", type=not_negative, metavar="N", help="at most N keys a second")
     add("--take-over", action="store_true", help="finish what another release left unfinished")
+    add("--abandon", default="", metavar="REV", help="clear an unfinished migration; what it did to the data stays")
     add("--allow-newer", action="store_true", help="accept newer data that older releases can work with")
     options = of.parse_args(arguments)
+    if options.abandon and (others := [name for name in _NOT_WITH_ABANDON if getattr(options, name)]):
+        of.error(f"--{others[0].replace('_', '-')} does not go with --abandon")
     if options.json and not options.status:
         of.error("--json goes with --status")
     if options.throttle == 0:
@@ -121,15 +127,17 @@ def _migrate(folder: Path, options: argparse.Namespace) -> None:
     from twelfth_redis.schema.migration import load
     from twelfth_redis.schema.migrator import Migrator
 
-    migrations, write = load(folder), functools.partial(print, flush=True)
+    migrations, write, warn = load(folder), functools.partial(print, flush=True), functools.partial(say, "migrate")
     with stop_hint("to see what is done: invoke migrate --status"), at_redis("migrate") as (client, who):
-        _do(Migrator(client, migrations, who, write, options.allow_newer, options.take_over), options)
+        _do(Migrator(client, migrations, who, write, warn, options.allow_newer, options.take_over), options)
 
 
 def _do(migrator: Migrator, options: argparse.Namespace) -> None:
     line = functools.partial(say, "migrate")
     if options.status:
         _show(migrator, as_json=options.json)
+    elif options.abandon:
+        _abandon(migrator, options)
     elif options.dry and options.baseline:
         migrator.preview_baseline(options.baseline, options.to)
     elif options.dry:
@@ -140,13 +148,19 @@ def _do(migrator: Migrator, options: argparse.Namespace) -> None:
         line(f"a worker of this release is not ready without {', '.join(pending)}; to have it: invoke migrate")
 
 
+def _abandon(migrator: Migrator, options: argparse.Namespace) -> None:
+    if options.dry:
+        migrator.preview_abandon(options.abandon)
+    else:
+        migrator.abandon(options.abandon, options.wait)
+
+
 def _show(migrator: Migrator, *, as_json: bool) -> None:
     from twelfth_redis.schema.status import table
 
     status = migrator.status()
     if as_json:
-        migrations = [asdict(state) for state in status.migrations]
-        print(json.dumps({"revision": status.revision, "migrations": migrations, "problems": status.problems}))
+        print(json.dumps(asdict(status)))
         return
     print("\n".join(table(status.migrations)) or "this release has no migrations")
     for line in status.problems or filter(None, [status.hint]):

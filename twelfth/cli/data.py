@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         "baseline": "record up to this revision as applied, and do nothing else",
         "throttle": "at most so many keys a second",
         "take-over": "finish what another release left unfinished",
+        "abandon": "clear an unfinished migration after a backup; what it did stays",
+        "yes": "with --abandon: do not ask",
     }
 )
 def migrate(
@@ -39,17 +41,33 @@ def migrate(
     baseline: str = "",
     throttle: str = "",
     take_over: bool = False,
+    abandon: str = "",
+    yes: bool = False,
     wait: str = "0",
     reason: str = "",
     release: str = "",
 ) -> None:
     """Bring the data to the revision that the release needs; with --dry say what that would do."""
     flags = {"--status": status, "--json": json, "--take-over": take_over, "--dry": c.config.run.dry}
-    values = {"--to": to, "--baseline": baseline, "--throttle": throttle}
+    values = {"--to": to, "--baseline": baseline, "--throttle": throttle, "--abandon": abandon}
     words = [name for name, given in flags.items() if given]
     words += [word for name, value in values.items() if value for word in (name, value)]
-    c.config.run.dry = False  # the run itself is what tells
-    start_admin(c, Target(c, release), "migrate", *words, *waiting(wait), reason=reason, interactive=False)
+    dry, c.config.run.dry = c.config.run.dry, False  # the run itself prints what it would do
+    target = Target(c, release)
+    if yes and not abandon:
+        raise MisuseError("--yes goes with --abandon: migrate asks for nothing else")
+    if abandon and not dry:
+        _save_before_abandon(c, target, *words, yes=yes, wait=wait, reason=reason)
+    start_admin(c, target, "migrate", *words, *waiting(wait), reason=reason, interactive=False)
+
+
+def _save_before_abandon(c: Context, target: Target, *words: str, yes: bool, wait: str, reason: str) -> None:
+    """Show what would be abandoned, ask, and save all data; exits if there is nothing to abandon, or not if asked."""
+    start_admin(c, target, "migrate", *words, "--dry", reason=reason, interactive=False)
+    if not yes:
+        _confirm("clear its record? What it did to the data stays.")
+    saved = _save(c, target, mark="-before-abandon", wait=wait, reason=reason)
+    print(f"what is there now is saved: {saved}", flush=True)
 
 
 @command(

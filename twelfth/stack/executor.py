@@ -153,7 +153,7 @@ class _Executor:
         code, said = run_with_report(self.engine, wanted, self.report.detail)
         if code:
             why = printable(said) or "it said nothing"
-            then = "" if "invoke up" in why else "; fix that, then: invoke up"
+            then = "" if "invoke " in why else "; fix that, then: invoke up"
             raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on{then}")
 
 

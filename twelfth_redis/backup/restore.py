@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import redis
@@ -77,7 +77,7 @@ class Restorer:
 
     def _check_compatible(self, staging: StagingDatabase) -> tuple[str, ...]:
         """Return the revisions that are pending; raises RefusedError where the release cannot use what was loaded."""
-        past = history.read(staging.client)
+        past = replace(history.read(staging.client), unfinished=None)  # it is restored as it was
         if why := problems(self.migrations, past, self.owner.release):
             raise RefusedError(f"this release cannot work with the data of the backup: {why[0]}; {UNCHANGED}")
         return pending((migration.revision for migration in self.migrations), past.applied)

@@ -13,13 +13,13 @@ from typing import cast
 import redis
 from redis.client import Pipeline
 
-from twelfth_redis.errors import RefusedError
+from twelfth_redis.errors import LockLostError, RefusedError, StoppedError
 from twelfth_redis.lock import HeldLock, retry_on_conflict
 from twelfth_redis.progress import BATCH, Progress
 from twelfth_redis.schema import atomic_script, history
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Each
-from twelfth_redis.schema.plan import Move
+from twelfth_redis.schema.plan import Move, abandon_command
 from twelfth_redis.timestamp import now
 
 PATIENCE = 1000
@@ -34,7 +34,7 @@ def apply(lock: HeldLock, move: Move, record: Applied, progress: Progress) -> in
 
     Raises redis.RedisError and RefusedError; what a batch has done by then stays, and doing it again is safe.
     """
-    with _explained(move):
+    with _explained(lock.client, move, record.release):
         if each := move.way.each:
             return _in_batches(lock, move, each, record, progress)
         _at_once(lock, move, record)
@@ -42,49 +42,84 @@ def apply(lock: HeldLock, move: Move, record: Applied, progress: Progress) -> in
 
 
 @contextlib.contextmanager
-def _explained(move: Move) -> Iterator[None]:
-    """Have what goes wrong in the block say in which move, and for a mistake in a migration in which of its lines."""
+def _explained(client: redis.Redis, move: Move, release: str) -> Iterator[None]:
+    """Have what goes wrong in the block say in which move, what it leaves in the data, and what to type then."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError, RefusedError):
+    except (redis.ConnectionError, redis.TimeoutError, LockLostError, StoppedError):
         raise
-    except redis.WatchError as error:
-        raise RefusedError(f"could not {move}: visitors change what it reads all the time; repeat it") from error
     except Exception as error:
-        calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
-        own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
-        where = "".join(f", line {line} of {name}" for name, line in own[-1:])
-        why = str(error) if isinstance(error, atomic_script.CommandError) else f"{type(error).__name__}: {error}"
-        raise RefusedError(f"could not {move} ({why}{where}); fix it, then: invoke up") from error
+        left = _left(client, move)
+        if isinstance(error, RefusedError) and not left:
+            raise
+        why = _why(move, error)
+        if isinstance(error, redis.WatchError):
+            raise RefusedError(f"could not {move}: {why}; repeat it") from error
+        then = f"; {left.effect}. Try: {abandon_command(left, release)}" if left else "; fix it, then: invoke up"
+        raise RefusedError(f"could not {move} ({why}){then}") from error
+
+
+def _left(client: redis.Redis, move: Move) -> Applied | None:
+    """Return what is left unfinished of a move, as far as Redis can be asked."""
+    with contextlib.suppress(redis.RedisError, RefusedError):
+        if (left := history.read_unfinished(client)) and left.revision == move.migration.revision:
+            return left
+    return move.left
+
+
+def _why(move: Move, error: Exception) -> str:
+    """Return what went wrong, for a mistake in a migration with its line."""
+    if isinstance(error, redis.WatchError):
+        return "clients change what it reads all the time"
+    if isinstance(error, atomic_script.CommandError | RefusedError):
+        return str(error)
+    calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
+    own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
+    where = "".join(f", line {line} of {name}" for name, line in own[-1:])
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def _at_once(lock: HeldLock, move: Move, record: Applied) -> None:
     """Do a move and write its record, as one transaction."""
     step, applied = move.way.step, replace(record, applied=now())
 
-    def attempt() -> list[list[bytes]]:
+    def attempt() -> None:
         with lock.transaction(*move.way.reads) as pipe:
             commands = atomic_script.queued_commands(step, lock.client) if step else []
             pipe.multi()
-            atomic_script.queue(pipe, applied, commands)
-            return pipe.execute()
+            atomic_script.queue(pipe, applied, commands, move.left)
+            (answer,) = pipe.execute()
+        atomic_script.refuse_failed(answer, commands)
 
-    atomic_script.refuse_failed(*retry_on_conflict(attempt))
+    retry_on_conflict(attempt)
 
 
 def _in_batches(lock: HeldLock, move: Move, each: Each, record: Applied, progress: Progress) -> int:
-    with lock.transaction() as pipe:
-        pipe.multi()
-        history.start(pipe, record)
+    before = move.left or record
+    started = replace(record, done=before.done, commands=before.commands, keys=before.keys)
+    _record_unfinished(lock, started)
     done, progress = 0, replace(progress)  # whose clock starts here
-    for keys in batches(lock.client, move.way.match, progress.batch):
-        _do(lock, each, keys)
-        done += len(keys)
-        progress.update(done)
+    try:
+        for keys in batches(lock.client, move.way.match, progress.batch):
+            _do(lock, each, keys)
+            done += len(keys)
+            progress.update(done)
+    except (redis.ConnectionError, redis.TimeoutError, LockLostError, StoppedError):
+        raise
+    except Exception as error:
+        with contextlib.suppress(redis.RedisError, RefusedError):  # it is recorded as unfinished all the same
+            _record_unfinished(lock, replace(started, why=_why(move, error), keys=max(done, started.keys)))
+        raise
     with lock.transaction() as pipe:
         pipe.multi()
         atomic_script.queue(pipe, replace(record, applied=now()))
     return done
+
+
+def _record_unfinished(lock: HeldLock, record: Applied) -> None:
+    with lock.transaction() as pipe:
+        pipe.multi()
+        history.start(pipe, record)
 
 
 def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]]:
@@ -139,7 +174,7 @@ def count_touched(client: redis.Redis, move: Move) -> int:
     """Return how many keys a move would change now; changes nothing, raises redis.RedisError and RefusedError."""
     if move.way.step is None:
         return sum(len(keys) for keys in batches(client, move.way.match, BATCH))
-    with _explained(move):
+    with _explained(client, move, ""):
         return len({_key(words) for words in atomic_script.queued_commands(move.way.step, client)})
 
 

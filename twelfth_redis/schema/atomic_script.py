@@ -2,40 +2,48 @@
 
 Redis rolls nothing back: in a transaction, one command that is refused (a key of another type) does not keep the others
 from being done, and the record would be among those. So it is a script that does them, within the transaction: it
-stops at the first that is refused, and then says that the migration is unfinished instead of applied, unless that was
-the first of all and nothing is done.
+stops at the first that is refused, and then records that the migration is unfinished, with the commands that were
+applied, instead of applied, unless that was the first of all and nothing is done.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from typing import NoReturn
 
 import redis
 from redis.client import Pipeline
 
 from twelfth_redis.keys import HISTORY, UNFINISHED
-from twelfth_redis.schema.history import Applied
+from twelfth_redis.schema.history import Applied, dumps
 from twelfth_redis.schema.migration import Step
 
 LONGEST = 7000
 """Words of one command that a script can pass on: Lua's stack holds 8,000."""
 
+NAMED = 20
+"""Commands that the record of an unfinished migration names; the others are only counted."""
+
+LONGEST_NAME = 80
+"""Characters of a key that are shown."""
+
 _SCRIPT = """
-local history, unfinished, revision, record, down = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local at = 4
+local history, unfinished, revision, record, down, left = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local at, done = 5, 0
 while at <= #ARGV do
   local length = tonumber(ARGV[at])
   local answer = redis.pcall(unpack(ARGV, at + 1, at + length))
   if type(answer) == 'table' and answer.err then
-    if at > 4 or redis.call('EXISTS', unfinished) == 1 then
-      local left = cjson.decode(record)
-      left.why = answer.err
+    local key = length > 1 and ARGV[at + 2] or ''
+    if done > 0 or redis.call('EXISTS', unfinished) == 1 then
+      left = cjson.decode(left)
+      left.why = 'Redis refused ' .. ARGV[at + 1] .. ' ' .. key .. ': ' .. answer.err
+      left.commands = {unpack(left.commands, 1, math.min(#left.commands, left.done + done))}
+      left.done = left.done + done
       redis.call('SET', unfinished, cjson.encode(left))
     end
-    return {answer.err, ARGV[at + 1], length > 1 and ARGV[at + 2] or ''}
+    return {answer.err, tostring(done), ARGV[at + 1], key}
   end
-  at = at + length + 1
+  at, done = at + length + 1, done + 1
 end
 redis.call('DEL', unfinished)
 if down == '1' then redis.call('HDEL', history, revision) else redis.call('HSET', history, revision, record) end
@@ -77,15 +85,32 @@ def _words(arguments: Sequence[object]) -> Command:
     return (*str(arguments[0]).split(), *arguments[1:])
 
 
-def queue(pipe: Pipeline, record: Applied, commands: Sequence[Command] = ()) -> None:
-    """Queue commands, if any, and the record of a migration that is finished with them, as one script."""
+def queue(pipe: Pipeline, record: Applied, commands: Sequence[Command] = (), left: Applied | None = None) -> None:
+    """Queue commands, if any, and the record of a migration that is finished with them, as one script.
+
+    `left` is what earlier attempts left unfinished of the same revision.
+    """
+    before = left or Applied(record.revision)
+    named = (*before.commands, *map(name, commands))[:NAMED]
+    unfinished = replace(record, applied="", done=before.done, commands=named, keys=before.keys)
     flat = [word for words in commands for word in (len(words), *words)]
-    head = (HISTORY, UNFINISHED, record.revision, json.dumps(asdict(record)), int(record.down))
+    head = (HISTORY, UNFINISHED, record.revision, dumps(record), int(record.down), dumps(unfinished))
     pipe.eval(_SCRIPT, 2, *head, *flat)  # type: ignore[arg-type] # its stub knows no numbers and bytes
 
 
-def refuse_failed(answer: Sequence[bytes]) -> None:
-    """Raise CommandError where the script met a command that Redis refused."""
+def name(command: Command) -> str:
+    """Return a command and its key, such as `SET hits`; not what it writes, which may be a secret."""
+    return " ".join(_text(word) for word in command[:2])
+
+
+def _text(word: object) -> str:
+    text = word.decode(errors="backslashreplace") if isinstance(word, bytes) else str(word)
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
+
+
+def refuse_failed(answer: Sequence[bytes], commands: Sequence[Command]) -> None:
+    """Raise CommandError if Redis refused one of the script's commands."""
     if answer:
-        why, *words = (word.decode(errors="backslashreplace") for word in answer)
-        raise CommandError(f"Redis refused {' '.join(words).strip()}: {why}")
+        why, done, *words = (word.decode(errors="backslashreplace") for word in answer)
+        which = f", command {int(done) + 1} of {len(commands)}" if len(commands) > 1 else ""
+        raise CommandError(f"Redis refused {' '.join(words).strip()}: {why}{which}")

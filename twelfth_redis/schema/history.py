@@ -26,7 +26,24 @@ class Applied:
     contract: bool = False
     down: bool = False
     why: str = ""
-    """Why it is unfinished, where Redis refused one of its commands."""
+    """Why it is unfinished, if something failed."""
+    done: int = 0
+    """How many commands of an unfinished one were applied; they stay."""
+    commands: tuple[str, ...] = ()
+    """The first of these commands: name and key."""
+    keys: int = 0
+    """How many keys an unfinished one finished, batch by batch, before it failed."""
+
+    @property
+    def effect(self) -> str:
+        """Return what an unfinished one did to the data, as far as it is recorded: "" if nothing is."""
+        if self.keys:
+            return "1 key was done and stays so" if self.keys == 1 else f"{self.keys:,} keys were done and stay so"
+        if not self.done:
+            return ""
+        more = f" and {self.done - len(self.commands):,} more" if self.done > len(self.commands) else ""
+        were = "command was" if self.done == 1 else "commands were"
+        return f"{self.done:,} {were} applied and stay{'s' * (self.done == 1)}: {', '.join(self.commands)}{more}"
 
 
 @dataclass(frozen=True)
@@ -46,19 +63,50 @@ def read(client: redis.Redis) -> History:
     """Return what was done to the data; raises RefusedError where its record is garbled."""
     try:
         records = sorted(map(_record, client.hvals(HISTORY)), key=lambda record: record.revision)
-        unfinished = client.get(UNFINISHED)
-        applied = {record.revision: record for record in records}
-        return History(applied, _record(unfinished) if unfinished is not None else None)
+        return History({record.revision: record for record in records}, read_unfinished(client))
     except (redis.ResponseError, ValueError, TypeError, AttributeError) as error:
-        raise RefusedError(f"the keys {HISTORY} and {UNFINISHED} hold no record of ours ({error}); fix them") from error
+        raise _garbled(error) from error
+
+
+def read_unfinished(client: redis.Redis) -> Applied | None:
+    """Return what was left unfinished; raises RefusedError where its record is garbled."""
+    try:
+        record = client.get(UNFINISHED)
+        return _record(record) if record is not None else None
+    except (redis.ResponseError, ValueError, TypeError, AttributeError) as error:
+        raise _garbled(error) from error
+
+
+def _garbled(error: Exception) -> RefusedError:
+    return RefusedError(f"the keys {HISTORY} and {UNFINISHED} hold no record of ours ({error}); fix them")
 
 
 def _record(value: bytes | str) -> Applied:
     """Return a record; what a newer release may have added to it is left out."""
     known = {field.name for field in fields(Applied)}
-    return Applied(**{name: content for name, content in json.loads(value).items() if name in known})
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value  # `why` may name a binary key
+    values = {name: content for name, content in json.loads(text).items() if name in known}
+    return Applied(**values | {"commands": tuple(values.get("commands") or ())})
+
+
+def dumps(record: Applied) -> str:
+    """Return a record as it is stored."""
+    return json.dumps(asdict(record))
 
 
 def start(pipeline: Pipeline, record: Applied) -> None:
-    """Queue the record of a migration that will take many steps."""
-    pipeline.set(UNFINISHED, json.dumps(asdict(record)))
+    """Queue the record of a migration that is not finished."""
+    pipeline.set(UNFINISHED, dumps(record))
+
+
+def clear_unfinished(pipeline: Pipeline) -> None:
+    """Queue that no migration is unfinished."""
+    pipeline.delete(UNFINISHED)
+
+
+def unfinished_revision(value: bytes | None) -> str:
+    """Return the revision that the value of UNFINISHED names, "" if it names none."""
+    try:
+        return str(json.loads((value or b"{}").decode(errors="replace")).get("revision", ""))
+    except (ValueError, AttributeError):
+        return ""

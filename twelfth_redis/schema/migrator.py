@@ -19,15 +19,17 @@ from twelfth_redis.timestamp import now
 
 @dataclass(frozen=True)
 class Migrator:
-    """What migrates: `write` gets a line as soon as something is done. Every method raises RefusedError and RedisError.
+    """What migrates: `write` gets a line as soon as something is done, `warn` what the operator should know.
 
-    `allow_newer` accepts data that newer releases only added to; `take_over` finishes what another release left.
+    Every method raises RefusedError and RedisError. `allow_newer` accepts data that newer releases only added to, and
+    what they left unfinished; `take_over` finishes what another release left.
     """
 
     client: redis.Redis
     migrations: Sequence[Migration]
     owner: Owner
     write: Callable[[str], None]
+    warn: Callable[[str], None]
     allow_newer: bool = False
     take_over: bool = False
 
@@ -37,12 +39,14 @@ class Migrator:
 
     def preview(self, to: str = "") -> None:
         """Write what would be done, and to how many keys as they are now; changes nothing, and needs no lock."""
-        moves = plan.moves(self.migrations, self._history(to), to)
+        past = self._history(to)
+        moves = plan.moves(self.migrations, past, to, self.owner.release)
         for move in moves:
             count = count_touched(self.client, move)
             self.write(f"would {move} ({count:,} {'key' if count == 1 else 'keys'})")
         if not moves:
             self.write("nothing is pending")
+        self._warn(past)
 
     def preview_baseline(self, baseline: str, to: str = "") -> None:
         """Write what `baseline` would record."""
@@ -57,14 +61,35 @@ class Migrator:
         """Go up or down to a revision, the newest where none is named; return the revisions that are pending then."""
         with hold_lock(self.client, self.owner, wait=wait) as lock:
             past = self._history(to)
-            moves = plan.moves(self.migrations, past, to)
+            moves = plan.moves(self.migrations, past, to, self.owner.release)
             for move in moves:
                 keys = apply(lock, move, self._record(move), progress)
                 verb, over = "took back" if move.revert else "applied", f" ({keys:,} keys)" if keys else ""
                 self.write(f"{verb} {move.migration.revision}: {move.migration.title}{over}")
             if not moves:
                 self.write(f"nothing to do: the data is at revision {past.revision or '0000'}")
+            self._warn(past)
             return pending((each.revision for each in self.migrations), history.read(self.client).applied)
+
+    def preview_abandon(self, revision: str) -> None:
+        """Write what `abandon` would clear; changes nothing, and needs no lock."""
+        left = plan.abandoned(self.migrations, history.read(self.client), revision)
+        self.write(f"would abandon {self._abandoned(left)}")
+
+    def abandon(self, revision: str, wait: float = 0.0) -> None:
+        """Clear the record of an unfinished migration; what it did to the data stays."""
+        with hold_lock(self.client, self.owner, wait=wait) as lock:
+            left = plan.abandoned(self.migrations, history.read(self.client), revision)
+            with lock.transaction() as pipe:
+                pipe.multi()
+                history.clear_unfinished(pipe)
+        self.write(f"abandoned {self._abandoned(left)}")
+
+    @staticmethod
+    def _abandoned(left: Applied) -> str:
+        effect = left.effect or "what it did to the data is not recorded, and stays"
+        then = "; it stays recorded as applied" if left.down else ""
+        return f"{left.revision} ({left.title}): {effect}{then}"
 
     def baseline(self, baseline: str, to: str = "", wait: float = 0.0) -> None:
         """Record the revisions up to one as applied, without doing anything to the data."""
@@ -89,9 +114,14 @@ class Migrator:
             raise RefusedError(wrong[0])
         return past
 
+    def _warn(self, past: History) -> None:
+        if text := plan.warning(self.migrations, past, self.owner.release):
+            self.warn(text)
+
     def _unrecorded(self, past: History, to: str) -> list[Move]:
         if past.unfinished:
-            raise RefusedError(f"{past.unfinished.revision} was left unfinished; finish it first: invoke migrate")
+            abandon = plan.abandon_command(past.unfinished, self.owner.release)
+            raise RefusedError(f"{past.unfinished.revision} was left unfinished. Try: invoke migrate, or: {abandon}")
         last = plan.find_revision(self.migrations, to)
         return [Move(each) for each in self.migrations if each.revision <= last and each.revision not in past.applied]
 

@@ -10,10 +10,11 @@ from twelfth_redis.schema.migration import Migration, Way
 
 @dataclass(frozen=True)
 class Move:
-    """One migration that is to be applied, or with `revert` reverted."""
+    """One migration that is to be applied, or with `revert` reverted; `left` is what was left unfinished of it."""
 
     migration: Migration
     revert: bool = False
+    left: Applied | None = None
 
     @property
     def way(self) -> Way:
@@ -28,20 +29,55 @@ class Move:
         return f"{'take back' if self.revert else 'apply'} {self.migration.revision}: {self.migration.title}"
 
 
-def moves(migrations: Sequence[Migration], history: History, to: str = "") -> tuple[Move, ...]:
+def moves(migrations: Sequence[Migration], history: History, to: str = "", release: str = "") -> tuple[Move, ...]:
     """Return what leads from the data as it is to a revision, the newest where none is named.
 
-    Raises RefusedError for a revision that is none, and for one to which there is no way.
+    Raises RefusedError for a revision that is none, for one to which there is no way, and if a migration that the
+    release does not contain is unfinished: the data has one record of an unfinished migration.
     """
     target = find_revision(migrations, to) if to else max((each.revision for each in migrations), default="0000")
-    unfinished = {history.unfinished.revision} if history.unfinished else set()
+    left = history.unfinished
+    unfinished = {left.revision} if left else set()
     there, whole = history.applied.keys() | unfinished, history.applied.keys() - unfinished
     down = [migration for migration in migrations if migration.revision > target and migration.revision in there]
     up = [migration for migration in migrations if migration.revision <= target and migration.revision not in whole]
-    wanted = (*(Move(migration, revert=True) for migration in reversed(down)), *map(Move, up))
+    wanted = tuple(
+        Move(migration, revert, left if left and left.revision == migration.revision else None)
+        for revert, chosen in ((True, reversed(down)), (False, up))
+        for migration in chosen
+    )
     for move in wanted:
         move.way  # noqa: B018 - it raises where there is none, before anything is done
+    if wanted and left and is_foreign(migrations, left):
+        raise RefusedError(f"cannot {wanted[0]}: {left_unfinished(left)}. Try: {abandon_command(left, release)}")
     return wanted
+
+
+def is_foreign(migrations: Iterable[Migration], left: Applied) -> bool:
+    """Return whether an unfinished migration is none of the release's."""
+    return all(migration.revision != left.revision for migration in migrations)
+
+
+def abandoned(migrations: Sequence[Migration], history: History, text: str) -> Applied:
+    """Return the unfinished migration that is to be abandoned.
+
+    Raises RefusedError if the revision is not unfinished, MisuseError if the text is no revision.
+    """
+    revision = text.rjust(4, "0")
+    if not (revision.isascii() and revision.isdecimal() and len(revision) == len("0000")):
+        raise MisuseError(f"there is no revision {text[:40]!r}; a revision is a number, such as 0003")
+    left = history.unfinished
+    if left and left.revision == revision:
+        return left
+    if done := history.applied.get(revision):
+        raise RefusedError(
+            f"cannot abandon {revision} ({done.title}): it was applied {done.applied} and is not unfinished. "
+            f"Try: invoke migrate --to {_before(revision)}"
+        )
+    known = any(migration.revision == revision for migration in migrations)
+    what = "it is pending" if known else "neither the data nor this release has it"
+    unfinished = f"; unfinished is {left.revision}" if left else ""
+    raise RefusedError(f"cannot abandon {revision}: {what}{unfinished}. Try: invoke migrate --status")
 
 
 def find_revision(migrations: Sequence[Migration], text: str) -> str:
@@ -58,13 +94,22 @@ def problems(
 ) -> tuple[str, ...]:
     """Return each reason why this release must not migrate this data, to a revision if one is named.
 
-    With `allow_newer`, newer data that only grew is none.
+    With `allow_newer` these are none: newer data that only grew, and an unfinished migration that this release does not
+    contain.
     """
     known = {migration.revision: migration for migration in migrations}
     applied = (_disagreement(known.get(done.revision), done, allow_newer) for done in history.applied.values())
-    return tuple(
-        filter(None, (*applied, *_skipped(known, history, to), _unfinished(known, history.unfinished, release)))
-    )
+    left = history.unfinished
+    unfinished = _unfinished(migrations, left, release, allow_newer) if left else ""
+    return tuple(filter(None, (*applied, *_skipped(known, history, to), unfinished)))
+
+
+def warning(migrations: Sequence[Migration], history: History, release: str) -> str:
+    """Return what an operator should know of data that this release may serve, "" for nothing."""
+    left = history.unfinished
+    if not left or not is_foreign(migrations, left):
+        return ""
+    return f"{left_unfinished(left, _UNKNOWN)}. This release does not need it. Try: {abandon_command(left, release)}"
 
 
 def _disagreement(known: Migration | None, done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
@@ -96,17 +141,33 @@ def _skipped(known: Iterable[str], history: History, to: str) -> tuple[str, ...]
     )
 
 
-def _unfinished(known: Iterable[str], left: Applied | None, release: str) -> str:
-    if left is None:
-        return ""
-    by = f"release {left.release or 'unknown'}, run {left.run or 'unknown'}"
-    why = f"{left.revision} ({left.title}) was left unfinished by {by}{left.why and f': {left.why}'}"
-    if left.revision not in known:
-        return f"{why}, and is unknown to this one; finish it there: invoke migrate --release {left.release or 'ID'}"
+def _unfinished(migrations: Iterable[Migration], left: Applied, release: str, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
+    what, abandon = left_unfinished(left), abandon_command(left, release)
+    if is_foreign(migrations, left):
+        return "" if allow_newer else f"{left_unfinished(left, _UNKNOWN)}. Try: {abandon}"
     if not left.release or not release or left.release == release:
         return ""
-    here = f"or with this one: invoke migrate --release {release} --take-over"
-    return f"{why}; finish it there: invoke migrate --release {left.release}, {here}"
+    here = f"invoke migrate --release {release} --take-over"
+    if left.why:
+        return f"{what}. Try: {here}, if this release's {left.revision} can continue from there; else: {abandon}"
+    return f"{what}; finish it there: invoke migrate --release {left.release}, or with this one: {here}"
+
+
+_UNKNOWN = ", and is unknown to this one"
+
+
+def left_unfinished(left: Applied, also: str = "") -> str:
+    """Return which migration is unfinished, since which run, why, and what it did to the data."""
+    by = f"release {left.release or 'unknown'}, run {left.run or 'unknown'}"
+    way = "was left unfinished on its way back" if left.down else "was left unfinished"
+    facts = "; ".join(filter(None, (left.why, left.effect)))
+    contract = "; it takes away what older releases need (CONTRACT)" if left.contract else ""
+    return f"{left.revision} ({left.title}) {way} by {by}{also}{facts and f': {facts}'}{contract}"
+
+
+def abandon_command(left: Applied, release: str) -> str:
+    """Return the command that clears an unfinished migration; of a named release, so that none needs to run."""
+    return f"invoke migrate --abandon {left.revision}" + (f" --release {release}" if release else "")
 
 
 def _before(revision: str) -> str:

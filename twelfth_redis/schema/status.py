@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration
-from twelfth_redis.schema.plan import problems
+from twelfth_redis.schema.plan import abandon_command, left_unfinished, problems
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,30 @@ class State:
 
 @dataclass(frozen=True)
 class Status:
-    """How the data stands: its revision, each revision's state, what forbids to migrate, and what to do next."""
+    """How the data stands: its revision, each revision's state, what forbids to migrate, and what to do next.
+
+    `unfinished` is the record of a migration that was started and is not done.
+    """
 
     revision: str
     migrations: tuple[State, ...]
     problems: tuple[str, ...]
     hint: str
+    unfinished: Applied | None = None
 
 
 def status(migrations: Sequence[Migration], history: History, release: str) -> Status:
     """Return how the data stands for a release."""
-    left = history.unfinished
-    hint = left and f"{left.revision} is unfinished{left.why and f' ({left.why})'}; to go on with it: invoke migrate"
-    wrong = problems(migrations, history, release)
-    return Status(history.revision, states(migrations, history), wrong, hint or "")
+    wrong, left = problems(migrations, history, release), history.unfinished
+    hint = "" if wrong or not left else _hint(left, release)
+    return Status(history.revision, states(migrations, history), wrong, hint, left)
+
+
+def _hint(left: Applied, release: str) -> str:
+    """Return how to continue with an unfinished migration: one that Redis refused is likely refused again."""
+    abandon = abandon_command(left, release)
+    then = f"{abandon}, or invoke migrate to try again" if left.why else f"invoke migrate, or {abandon}"
+    return f"{left_unfinished(left)}. Try: {then}"
 
 
 def states(migrations: Sequence[Migration], history: History) -> tuple[State, ...]:

@@ -13,7 +13,7 @@ from twelfth_redis.schema import history, plan
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration, Way
 from twelfth_redis.schema.plan import problems
-from twelfth_redis.schema.status import states, table
+from twelfth_redis.schema.status import states, status, table
 
 STEP = Way(step=lambda _read, _write: None)
 KNOWN = (
@@ -58,6 +58,22 @@ def problem(before: History, *, release: str = "r1", allow_newer: bool = False) 
             past(unfinished=AHEAD),
             "0004 (Fourth) was left unfinished by release r2, run unknown, and is unknown to this",
         ),
+        (
+            past(unfinished=replace(AHEAD, why="Redis refused SET a: OOM", done=1, commands=("SET b",))),
+            (
+                "0004 (Fourth) was left unfinished by release r2, run unknown, and is unknown to this one: "
+                "Redis refused SET a: OOM; 1 command was applied and stays: SET b. "
+                "Try: invoke migrate --abandon 0004 --release r1"
+            ),
+        ),
+        (
+            past(unfinished=replace(FIRST, release="r2", why="Redis refused SET a: OOM")),
+            (
+                "0001 (First) was left unfinished by release r2, run run1: Redis refused SET a: OOM. "
+                "Try: invoke migrate --release r1 --take-over, if this release's 0001 can continue from there; else: "
+                "invoke migrate --abandon 0001 --release r1"
+            ),
+        ),
     ],
 )
 def test_what_does_not_go_together_is_told(before: History, said: str) -> None:
@@ -72,6 +88,8 @@ def test_data_that_only_grew_is_accepted_where_asked_for() -> None:
     shrunk = past(FIRST, SECOND, THIRD, replace(AHEAD, contract=True))
 
     assert ("", False) == (problem(grown, allow_newer=True), "" == problem(grown))
+    assert "" == problem(past(FIRST, SECOND, THIRD, unfinished=AHEAD), allow_newer=True)
+    assert "" == problem(past(FIRST, SECOND, THIRD, unfinished=replace(AHEAD, contract=True)), allow_newer=True)
     assert problem(shrunk, allow_newer=True).startswith(
         "the data is ahead: 0004 (Fourth) took away what this release needs;"
     )
@@ -108,6 +126,91 @@ def test_where_there_is_no_way_back_it_says_so() -> None:
     """Before anything is done."""
     with pytest.raises(RefusedError, match=r"0003 \(Third\) has no way back; restore a backup"):
         plan.moves(KNOWN, past(FIRST, SECOND, THIRD), "1")
+
+
+@pytest.mark.parametrize(("to", "first"), [("", "apply 0003: Third"), ("1", "take back 0002: Second")])
+def test_nothing_is_done_over_an_unfinished_one_of_another_release(to: str, first: str) -> None:
+    """There is one record of an unfinished migration, which a second would replace."""
+    before = past(FIRST, SECOND, unfinished=AHEAD)
+
+    with pytest.raises(RefusedError, match=rf"^cannot {first}: 0004 \(Fourth\) was left unfinished .*--abandon 0004$"):
+        plan.moves(KNOWN, before, to)
+    assert () == plan.moves(KNOWN, before, "2")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0004", ""),
+        ("4", ""),
+        ("3", "cannot abandon 0003: it is pending; unfinished is 0004. Try: invoke migrate --status"),
+        ("7", "cannot abandon 0007: neither the data nor this release has it; unfinished is 0004. Try: invoke migrate"),
+        ("2", "cannot abandon 0002 (Second): it was applied 2026-11-23T22:00:00+00:00 and is not unfinished. Try: "),
+    ],
+)
+def test_only_what_is_unfinished_is_abandoned(text: str, expected: str) -> None:
+    """By number, whether or not the release has the file."""
+    before = past(FIRST, SECOND, unfinished=AHEAD)
+    if not expected:
+        assert AHEAD == plan.abandoned(KNOWN, before, text)
+        return
+    with pytest.raises(RefusedError) as refused:
+        plan.abandoned(KNOWN, before, text)
+
+    assert str(refused.value).startswith(expected)
+
+
+@pytest.mark.parametrize("text", ["x", "00004", "-1", "²", ""])
+def test_what_is_no_number_is_not_abandoned(text: str) -> None:
+    """An invalid argument."""
+    with pytest.raises(MisuseError):
+        plan.abandoned(KNOWN, past(unfinished=replace(AHEAD, revision="0000") if not text else AHEAD), text or "x")
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (AHEAD, ""),
+        (replace(AHEAD, done=1, commands=("SET a",)), "1 command was applied and stays: SET a"),
+        (replace(AHEAD, done=2, commands=("SET a", "DEL b")), "2 commands were applied and stay: SET a, DEL b"),
+        (
+            replace(AHEAD, done=1002, commands=("SET a", "DEL b")),
+            "1,002 commands were applied and stay: SET a, DEL b and 1,000 more",
+        ),
+        (replace(AHEAD, keys=1), "1 key was done and stays so"),
+        (replace(AHEAD, keys=2000), "2,000 keys were done and stay so"),
+    ],
+)
+def test_effect_of_an_unfinished_one_is_counted_and_named(left: Applied, expected: str) -> None:
+    """As far as it is recorded: releases of old recorded neither."""
+    assert expected == left.effect
+
+
+@pytest.mark.parametrize(
+    ("left", "tried"),
+    [
+        (replace(THIRD, applied=""), "Try: invoke migrate, or invoke migrate --abandon 0003 --release r1"),
+        (
+            replace(THIRD, applied="", why="Redis refused SET a: OOM"),
+            "Try: invoke migrate --abandon 0003 --release r1, or invoke migrate to try again",
+        ),
+    ],
+)
+def test_status_of_an_unfinished_one_says_what_to_type(left: Applied, tried: str) -> None:
+    """To continue first, unless Redis refused it: then it is likely refused again."""
+    found = status(KNOWN, past(FIRST, SECOND, unfinished=left), "r1")
+
+    assert ((), left) == (found.problems, found.unfinished)
+    assert found.hint.endswith(tried)
+
+
+@pytest.mark.parametrize(
+    ("value", "revision"),
+    [(None, ""), (b'{"revision": "0003"}', "0003"), (b"x", ""), (b"[]", ""), (b"\xff", ""), (b'{"why": "\xff"}', "")],
+)
+def test_unfinished_revision_is_read_from_whatever_is_there(value: bytes | None, revision: str) -> None:
+    """A worker shows it, and is none the worse for a record that it cannot read."""
+    assert revision == history.unfinished_revision(value)
 
 
 @pytest.mark.parametrize("to", ["4", "x", "00001", "-1"])

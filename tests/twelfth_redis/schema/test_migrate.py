@@ -19,6 +19,7 @@ from service.counter import SINCE, Counter
 from service.schema import MIGRATIONS
 from tests.faults import DurableRedis, Job, Started, dataset, ran
 from tests.real_redis import eventually
+from tests.twelfth_redis import stores
 from twelfth_redis import progress
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import HISTORY, UNFINISHED
@@ -169,6 +170,10 @@ def test_where_there_is_no_way_back_nothing_is_done(server: DurableRedis, folder
         ("--throttle", "-1"),
         ("--throttle", "0"),
         ("--wait", "x"),
+        ("--abandon", "x"),
+        ("--abandon", "0002", "--to", "1"),
+        ("--abandon", "0002", "--take-over"),
+        ("--abandon", "0002", "--status"),
     ],
 )
 def test_misuse_is_told(server: DurableRedis, words: tuple[str, ...]) -> None:
@@ -426,6 +431,178 @@ def test_what_redis_did_in_part_is_unfinished(server: DurableRedis, folder: Path
     assert "unfinished" == found["migrations"][-1]["state"], "what came before is done all the same"
 
 
+PARTLY = """def up(read, write):
+    write.set("a", 1)
+    write.set("b", 1)
+    write.lpush("hits", 1)
+    write.set("c", 1)
+"""
+
+
+def unfinished_of(server: DurableRedis) -> dict[str, Any]:
+    """Return the record of what is unfinished."""
+    found: dict[str, Any] = json.loads(server.client.get(UNFINISHED) or b"{}")
+    return found
+
+
+def test_message_says_how_many_commands_were_applied_and_which(server: DurableRedis, folder: Path) -> None:
+    """Those before the one that was refused, none after it; the record has the same, and counts further attempts."""
+    (folder / "0003_faulty.py").write_text(PARTLY)
+    first = migrate(server, folder=folder, release="r2", run="a1")
+    after = unfinished_of(server)
+    again = migrate(server, folder=folder, release="r2", run="a2")
+
+    assert first.err == (
+        "migrate: could not apply 0003: faulty (Redis refused LPUSH hits: WRONGTYPE Operation against a key holding "
+        "the wrong kind of value, command 3 of 4); 2 commands were applied and stay: SET a, SET b. "
+        "Try: invoke migrate --abandon 0003 --release r2\n"
+    )
+    assert (2, ["SET a", "SET b"]) == (after["done"], after["commands"])
+    assert "4 commands were applied and stay: SET a, SET b, SET a, SET b. Try: " in again.err
+    assert 0 == server.client.exists("c")
+
+
+def test_many_commands_are_counted_and_the_first_are_named(server: DurableRedis, folder: Path) -> None:
+    """A key may be no text at all, and a value is not shown: it may be a secret."""
+    (folder / "0003_faulty.py").write_text(
+        "def up(read, write):\n    for n in range(30):\n        write.set(b'\\xff%d' % n, 'secret')\n"
+        "    write.lpush(b'\\xff0', 1)\n"
+    )
+    done = migrate(server, folder=folder)
+    shown = migrate(server, "--status", folder=folder)
+
+    assert ", command 31 of 31); 30 commands were applied and stay: SET \\xff0, SET \\xff1, " in done.err
+    assert "SET \\xff19 and 10 more. Try: " in done.err
+    assert "secret" not in done.err
+    assert (0, True) == (shown.code, "30 commands were applied" in shown.err)
+
+
+HALF_BATCHES = """MATCH = "user:*"
+
+def each(keys, read, write):
+    for key in keys:
+        if read.type(key) != b"string":
+            raise ValueError(f"{key} is no string")
+        write.append(key, "!")
+"""
+
+
+def test_batches_that_failed_are_unfinished_with_why_and_how_many(
+    server: DurableRedis, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys that were done before; the hint clears it, and a corrected file goes over all of them again."""
+    monkeypatch.setattr(progress, "BATCH", 1)
+    (folder / "0003_faulty.py").write_text(HALF_BATCHES)
+    users(server, 200)
+    server.client.delete("user:7")
+    server.client.lpush("user:7", 1)
+    done = migrate(server, folder=folder, release="r2")
+    found = unfinished_of(server)
+
+    assert "is no string, line 6 of 0003_faulty.py)" in done.err
+    assert done.err.endswith(" Try: invoke migrate --abandon 0003 --release r2\n")
+    assert "ValueError: b'user:7' is no string" in found["why"]
+    assert (f"{found['keys']} keys were done" in done.err) == (found["keys"] > 0)
+    assert 0 == migrate(server, "--abandon", "3", folder=folder, release="r1").code
+
+    (folder / "0003_faulty.py").write_text(HALF_BATCHES.replace("raise ValueError(f", "continue; (f"))
+    assert "applied 0003: faulty (200 keys)" in migrate(server, folder=folder, release="r3").out
+    assert {} == unfinished_of(server)
+
+
+def test_release_without_what_is_unfinished_migrates(server: DurableRedis, folder: Path) -> None:
+    """As `up` does, with a warning; by hand it is refused, with a command that works."""
+    (folder / "0003_faulty.py").write_text(PARTLY)
+    migrate(server, folder=folder, release="r2", run="a1")
+    (folder / "0003_faulty.py").unlink()
+    of_up = migrate(server, "--allow-newer", folder=folder, release="r3")
+    by_hand = migrate(server, folder=folder, release="r3")
+    before = digest(server)
+    back = migrate(server, "--allow-newer", "--to", "1", folder=folder, release="r3")
+
+    assert (0, ["nothing to do: the data is at revision 0002"]) == says(of_up)[:2]
+    assert "0003 (faulty) was left unfinished by release r2, run a1, and is unknown to this one: Redis" in of_up.err
+    assert of_up.err.endswith("This release does not need it. Try: invoke migrate --abandon 0003 --release r3\n")
+    assert 1 == by_hand.code
+    assert by_hand.err.endswith(" Try: invoke migrate --abandon 0003 --release r3\n")
+    assert (1, True, before) == (back.code, "cannot take back 0002" in back.err, digest(server))
+    assert ready(Counter(server.client), required(folder)).status == 200
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_abandoned_one_is_pending_again(server: DurableRedis, folder: Path, *, has_file: bool) -> None:
+    """Its record is cleared and nothing else; then the corrected file is applied from its first command."""
+    (folder / "0003_faulty.py").write_text(PARTLY)
+    migrate(server, folder=folder, release="r2")
+    if not has_file:
+        (folder / "0003_faulty.py").unlink()
+    dry, before = migrate(server, "--abandon", "0003", "--dry", folder=folder), unfinished_of(server)
+    done = migrate(server, "--abandon", "0003", folder=folder)
+
+    facts = "abandon{} 0003 (faulty): 2 commands were applied and stay: SET a, SET b"
+    assert [(0, ["would " + facts.format("")], ""), (0, [facts.format("ed")], "")] == [says(dry), says(done)]
+    assert ("0003", {}, b"1") == (before["revision"], unfinished_of(server), server.client.get("b"))
+
+    (folder / "0003_faulty.py").write_text(PARTLY.replace("hits", "queue"))
+    assert (0, ["applied 0003: faulty"], "") == says(migrate(server, folder=folder, release="r3"))
+
+
+def test_abandoned_way_back_stays_applied(server: DurableRedis, folder: Path) -> None:
+    """It was applied once, and half of it still is."""
+    (folder / "0003_faulty.py").write_text("def up(read, write):\n    pass\n" + PARTLY.replace("def up", "def down"))
+    migrate(server, folder=folder)
+    refused = migrate(server, "--to", "2", folder=folder)
+    done = migrate(server, "--abandon", "0003", folder=folder)
+
+    assert "could not take back 0003: faulty (Redis refused LPUSH hits: " in refused.err
+    assert done.out == (
+        "abandoned 0003 (faulty): 2 commands were applied and stay: SET a, SET b; it stays recorded as applied\n"
+    )
+    assert (["0001", "0002", "0003"], {}) == (applied(server), unfinished_of(server))
+
+
+def test_nothing_is_abandoned_while_another_holds_the_lock(server: DurableRedis, folder: Path) -> None:
+    """Who has it is named."""
+    (folder / "0003_faulty.py").write_text(PARTLY)
+    migrate(server, folder=folder)
+    with hold_lock(server.client, Owner("migrate", "a1b2", "r9", "ann")):
+        done = migrate(server, "--abandon", "0003", folder=folder)
+
+    assert (1, True) == (done.code, "the data is locked by migrate of run a1b2 by ann" in done.err)
+    assert "0003" == unfinished_of(server)["revision"]
+
+
+@pytest.mark.parametrize("revision", ["0002", "0003", "0009"])
+def test_what_is_not_unfinished_is_not_abandoned(server: DurableRedis, revision: str) -> None:
+    """Neither what was applied nor what no one knows; nothing changes."""
+    migrate(server)
+    before = digest(server)
+    done = migrate(server, "--abandon", revision)
+
+    assert (1, True, before) == (done.code, f"cannot abandon {revision}" in done.err, digest(server))
+
+
+def test_backup_with_an_unfinished_one_is_restored_by_any_release(server: DurableRedis, folder: Path) -> None:
+    """As the one that is written before it is abandoned; the record comes back with the data."""
+    (folder / "0003_faulty.py").write_text(PARTLY)
+    migrate(server, folder=folder, release="r2")
+    file = stores.saved(server.client)
+    migrate(server, "--abandon", "0003", folder=folder)
+    stores.restored(file, server.client)
+
+    assert "0003" == unfinished_of(server)["revision"]
+
+
+def test_record_of_an_earlier_version_is_read(server: DurableRedis) -> None:
+    """It says neither how many commands were applied nor which; it can be abandoned all the same."""
+    migrate(server)
+    server.client.set(UNFINISHED, json.dumps({"revision": "0003", "title": "Old", "release": "r0", "why": "x"}))
+
+    assert migrate(server, "--abandon", "0003").out == (
+        "abandoned 0003 (Old): what it did to the data is not recorded, and stays\n"
+    )
+
+
 def test_what_redis_did_nothing_of_is_pending(server: DurableRedis, folder: Path) -> None:
     """So a release without it goes on: there is nothing to be finished, and nothing to be taken back."""
     (folder / "0003_faulty.py").write_text(REFUSED_AT_ONCE)
@@ -523,7 +700,7 @@ def test_a_key_that_never_rests_is_given_up(server: DurableRedis, monkeypatch: p
         write.set(keys[0], read.get(keys[0]) or b"")
         server.client.append(keys[0], "!")
 
-    with pytest.raises(RefusedError, match="0003: Test: visitors change what it reads all the time; repeat it"):
+    with pytest.raises(RefusedError, match="0003: Test: clients change what it reads all the time; repeat it"):
         applying(server, moving(each))
     assert b"name 0" + b"!" * 20 == server.client.get("user:0")
 
@@ -696,5 +873,5 @@ def test_baseline_is_refused_over_what_is_unfinished(server: DurableRedis, folde
         assert says(migrate(server, *words, "--baseline", "3", folder=folder)) == (
             1,
             [],
-            "migrate: 0003 was left unfinished; finish it first: invoke migrate\n",
+            "migrate: 0003 was left unfinished. Try: invoke migrate, or: invoke migrate --abandon 0003\n",
         )
