@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
 from twelfth.errors import EngineError, NoReleaseError, NotUpError
 from twelfth.model.run import Run
-from twelfth.model.snapshot import BuiltRelease, Health, Replica, Snapshot, differences
+from twelfth.model.snapshot import Attachment, BuiltRelease, Health, Replica, Snapshot, differences
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ class World:
 
     `done` names each change in its order, such as `create worker-1`. `failures` has what such a change raises, before
     anything is changed; `dying` has the last words of services whose new replicas end at once, with exit code 1.
-    `healths` has what healthchecks say, `refusals` what checks of a configuration say, by service.
+    `healths` has what healthchecks say, `refusals` what checks of a configuration say, by service. `others` are the
+    containers of other owners on its networks.
     """
 
     replicas: dict[str, Replica] = field(default_factory=dict)
     resources: list[Network | Volume] = field(default_factory=list)
+    others: list[Attachment] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, Process] = field(default_factory=dict)
@@ -101,7 +103,17 @@ class Memory(ReplicaEngine):
             networks=tuple(each for each in self.world.resources if isinstance(each, Network)),
             volumes=tuple(each for each in self.world.resources if isinstance(each, Volume)),
             images=known.intersection(self.world.images),
+            attachments=(*self._attachments(), *self.world.others),
         )
+
+    def _attachments(self) -> list[Attachment]:
+        """Return the replicas that run, on the networks that their recipes name."""
+        return [
+            Attachment(name.removeprefix("network."), each.name, each.service)
+            for each in self.world.replicas.values()
+            for name in each.recipe
+            if name.startswith("network.") and each.is_running
+        ]
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the replicas of one service."""
@@ -115,7 +127,12 @@ class Memory(ReplicaEngine):
             "command": json.dumps(service.command or ()),
             "stop_grace_period": f"{service.stop_grace:g}s",
             **{f"environment.{name}": value for name, value in service.environment},
-            **{f"network.{name}": "joined" for name in service.networks},
+            **{f"network.{self.stack.known_as('network', name)}": "joined" for name in service.networks},
+            **{
+                f"volume.{mount.target}": self.stack.known_as("volume", mount.source)
+                for mount in service.mounts
+                if mount.kind == "volume"
+            },
             **{f"port.{port.published}": port.host for port in service.ports},
             **{
                 f"config.{mount.target}": Path(mount.source).read_text("utf-8")
@@ -139,7 +156,13 @@ class Memory(ReplicaEngine):
     def remove_resource(self, resource: Network | Volume) -> None:
         """Have it no more."""
         self.world.begin(f"remove {resource.name}")
+        if users := [each for each in self.observe().attachments if each.network == self.stack.engine_name(resource)]:
+            raise EngineError(f"{resource.name} has active endpoints: {users[0].container}")
         self.world.resources = [each for each in self.world.resources if each != resource]
+
+    def removal(self, resource: Network | Volume) -> str:
+        """Return a command that there is not."""
+        return f"forget {resource.kind} {self.stack.engine_name(resource)}"
 
     def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:  # noqa: ARG002
         """Have a replica that runs, or one that ended at once; its log is what its command `echo`ed."""
@@ -201,8 +224,10 @@ class Memory(ReplicaEngine):
 
     def _refuse_missing(self, service: Service) -> None:
         """Raise `EngineError` where the image or a network is not there, as any engine would."""
-        networks = {network.name for network in self.observe().networks}
-        if service.image not in self.world.images or not networks.issuperset(service.networks):
+        networks = {self.stack.engine_name(network) for network in self.world.resources}
+        wanted = {self.stack.known_as("network", name) for name in service.networks}
+        external = {self.stack.engine_name(network) for network in self.stack.networks if network.external}
+        if service.image not in self.world.images or not wanted <= networks | external:
             raise EngineError(f"the image or a network of {service.name} is not there; try: invoke up")
 
     def remove_replica(self, replica: Replica) -> None:

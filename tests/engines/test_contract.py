@@ -257,6 +257,25 @@ def test_all_that_is_made_is_seen_and_what_is_removed_is_not(empty: Site) -> Non
     assert there.images == left.images
 
 
+def test_what_has_another_name_now_is_removed_by_the_name_that_it_has(empty: Site) -> None:
+    """And nothing else is; what is declared does not exist."""
+    empty.create()
+    there = empty.engine().observe()
+    new = f"{empty.stack.project}-new-"
+    networks = tuple(replace(each, known_as=new + each.name) for each in empty.stack.networks)
+    volumes = tuple(replace(each, known_as=new + each.name) for each in empty.stack.volumes)
+    empty.stack = replace(empty.stack, networks=networks, volumes=volumes)
+    engine, found = empty.engine(), empty.engine().observe()
+    assert (there.networks, there.volumes) == (found.networks, found.volumes)
+
+    for replica in found.replicas:
+        empty.remove_replica(replica)
+    for resource in (*engine.stack.resources, *resources(found)):
+        engine.remove_resource(resource)
+    left = empty.engine().observe()
+    assert ((), ()) == (left.networks, left.volumes)
+
+
 def test_image_is_here_once_it_was_made(empty: Site) -> None:
     """It is said how that goes; asked for again it is there all the same."""
     for _ in range(2):

@@ -168,20 +168,24 @@ def test_scaling_down_removes_the_highest_numbers() -> None:
     assert ["remove worker-2: worker is scaled to 1"] == steps(found)
 
 
-def test_service_that_is_no_longer_declared_is_removed() -> None:
-    """An orphan does not stay behind."""
+def test_service_that_is_no_longer_declared_is_removed_where_that_is_asked_for() -> None:
+    """It may be of another file or profile."""
     found = replace(CONVERGED, replicas=(*CONVERGED.replicas, Replica("old", 1, "x", "running", {})))
 
-    assert ["remove old-1: the Compose file declares no such service"] == steps(found)
+    assert [] == steps(found)
+    assert ["remove old-1: --remove-orphans"] == [
+        str(step) for step in plan.up(STACK, found, RECIPES, remove_orphans=True)
+    ]
 
 
 def test_service_that_does_not_run_on_this_engine_is_left_out() -> None:
-    """No recipe, no image, no replica."""
+    """No recipe, no image, no replica; one that ran here before goes."""
     here = {name: RECIPES[name] for name in ("redis", "worker")}
 
     assert [] == steps(
         replace(CONVERGED, replicas=CONVERGED.replicas[:2], images=CONVERGED.images - {"haproxy:3"}), recipes=here
     )
+    assert ["remove web-1: its service does not run on this engine"] == steps(CONVERGED, recipes=here)
 
 
 def test_changed_network_is_made_anew_with_all_that_is_on_it() -> None:

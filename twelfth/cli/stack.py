@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
+REMOVE_ORPHANS = "remove the services that the Compose file does not declare, too"
+
+
 @command(
     iterable=["scale"],
     help={
         "accept-weaker": "go on where the engine cannot hold all of the declared protection",
         "release": "one that was built before",
+        "remove-orphans": REMOVE_ORPHANS,
         "scale": "SERVICE=N replicas, such as worker=2",
         "wait-for-runs": "replace nothing before all runs have ended",
     },
@@ -33,20 +37,33 @@ def up(
     ready_within: str = "60",
     wait_for_runs: bool = False,
     accept_weaker: bool = False,
+    remove_orphans: bool = False,
 ) -> None:
     """Build what is missing, converge the stack, wait until it is ready, print its address."""
-    from twelfth.stack import lifecycle
+    from twelfth.stack import lifecycle, notices
 
     scaled = [wish.partition("=")[0] for wish in scale]
-    within = seconds_to_get_ready(ready_within)
-    wishes = lifecycle.Wishes(within, wait_for_runs, accepts_weaker=accept_weaker, scaled=scaled)
+    within, left = seconds_to_get_ready(ready_within), list[str]()
+    wishes = lifecycle.Wishes(
+        within,
+        wait_for_runs,
+        accepts_weaker=accept_weaker,
+        remove_orphans=remove_orphans,
+        warn=left.append,
+        scaled=scaled,
+    )
     engine = Target(c, release).engine_to_deploy(scale)
     for notice in engine.notices():
         warn(notice)
     if c.config.run.dry:
-        print_plan(lifecycle.plan_up(engine))
-    elif address := with_progress(lambda report: lifecycle.up(engine, report, wishes)):
-        print(address)
+        print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
+        left += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
+    else:
+        address = with_progress(lambda report: lifecycle.up(engine, report, wishes))
+        if address:
+            print(address)
+    for line in left:
+        warn(line)
 
 
 def seconds_to_get_ready(text: str) -> float:
@@ -73,17 +90,26 @@ def scale(c: Context, replicas: str, ready_within: str = "60") -> None:
         print(f"{service.name} has {service.replicas} already")
 
 
-@command(help={"volumes": "remove the data too", "history": "remove the record of runs too"})
-def down(c: Context, volumes: bool = False, history: bool = False) -> None:
+@command(
+    help={
+        "volumes": "remove the data too",
+        "history": "remove the record of runs too",
+        "remove-orphans": REMOVE_ORPHANS,
+    }
+)
+def down(c: Context, volumes: bool = False, history: bool = False, remove_orphans: bool = False) -> None:
     """Stop and remove the stack; its data and the record of runs stay unless they are named."""
-    from twelfth.stack import lifecycle
+    from twelfth.stack import lifecycle, notices
 
     engine = Target(c).engine_as_found
-    named = {"volumes": volumes, "history": history}
+    named = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
     if c.config.run.dry:
         print_plan(lifecycle.plan_down(engine, **named))
-    elif not with_progress(lambda report: lifecycle.down(engine, report, **named)):
+        return
+    if not with_progress(lambda report: lifecycle.down(engine, report, **named)):
         print("nothing is up")
+    for line in notices.of_down(engine, engine.observe(), volumes=volumes):
+        warn(line)
 
 
 def print_plan(steps: Iterable[object]) -> None:
@@ -99,6 +125,8 @@ def status(c: Context, json: bool = False) -> None:
 
     found = status(Target(c).engine_as_found)
     print(views.status_json(found) if json else views.status(found))
+    for line in found.warnings:
+        warn(line)
     if not found.ready:
         raise Exit(code=1)
 

@@ -64,7 +64,7 @@ def _details(found: Status) -> tuple[str, ...]:
 
 def status_json(found: Status) -> str:
     """Return a stack's status as one JSON object, what its healthchecks tell beside what we know."""
-    values = asdict(found) | {"why": as_typed(found.why)}
+    values = asdict(found) | {"why": as_typed(found.why), "warnings": [*map(as_typed, found.warnings)]}
     return json.dumps(values.pop("details") | values)
 
 

@@ -93,7 +93,7 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
 
 
 def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
-    """Return what the files name, which is all that a run needs of them: services without how they run.
+    """Return what the files name, which is all that a run needs of them: services, networks and volumes, not settings.
 
     Nothing that is not honoured is refused, but for what is said to this tool.
     """
@@ -113,7 +113,25 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         )
         for name, each in declared.items()
     }
-    return Stack(model["name"], files[0].parent, _in_start_order(services), files=files, **_said_to_the_tool(found))
+    return Stack(
+        model["name"],
+        files[0].parent,
+        _in_start_order(services),
+        networks=tuple(Network(name, **said) for name, said in _named(model, "networks").items()),
+        volumes=tuple(Volume(name, **said) for name, said in _named(model, "volumes").items()),
+        files=files,
+        **_said_to_the_tool(found),
+    )
+
+
+def _named(model: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """Return the networks or volumes of a model by key, as far as their names and owners go."""
+    declared = {key: each or {} for key, each in (model.get(kind) or {}).items()}
+    return {
+        key: _resource({name: each[name] for name in ("name", "external") if name in each}, f"{model['name']}_{key}")
+        | {"options": None}
+        for key, each in declared.items()
+    }
 
 
 def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:

@@ -132,7 +132,14 @@ class Engine(ABC):
 
     @abstractmethod
     def remove_resource(self, resource: Network | Volume) -> None:
-        """Remove a network or volume of the stack, with all that it holds."""
+        """Remove a network or volume that was found and that the stack has made, with all that it holds.
+
+        What another owner has made under that name stays.
+        """
+
+    @abstractmethod
+    def removal(self, resource: Network | Volume) -> str:
+        """Return the command that removes a network or volume that no step of a plan removes."""
 
     def clean_up(self) -> None:  # noqa: B027 - by default there is nothing
         """Remove what is kept of a stack that is down and that no step of a plan names, such as copies of files."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from twelfth.model.stack import Network, Volume
+    from twelfth.model.stack import Network, Stack, Volume
 
 
 Recipe = dict[str, str]
@@ -82,20 +82,54 @@ class BuiltRelease:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A running container on a network, and the service of the stack that it is of, "" for any other container.
+
+    `network` is the engine's name of it.
+    """
+
+    network: str
+    container: str
+    service: str = ""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything of one stack that an engine found at one moment.
 
-    `images` are the names, of those that the stack asks for, that need no building or pulling.
+    `networks` and `volumes` include those that the stack declares and that another owner made: these are `external`.
+    `images` are the names, of those that the stack asks for, that need no building or pulling. `attachments` are the
+    containers on the stack's networks, without those of runs.
     """
 
     replicas: tuple[Replica, ...] = ()
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
     images: frozenset[str] = frozenset()
+    attachments: tuple[Attachment, ...] = ()
 
     def of(self, service: str) -> tuple[Replica, ...]:
         """Return the replicas of one service, by number."""
         return tuple(sorted((one for one in self.replicas if one.service == service), key=lambda one: one.number))
+
+    @property
+    def of_others(self) -> tuple[Network | Volume, ...]:
+        """Return the networks and volumes that the stack declares as its own, and that another owner made."""
+        there: tuple[Network | Volume, ...] = (*self.networks, *self.volumes)
+        return tuple(each for each in there if each.external)
+
+    def users(self, network: str, without: Collection[str]) -> tuple[Attachment, ...]:
+        """Return what is on a network, by the engine's name, without the replicas of some services."""
+        return tuple(each for each in self.attachments if each.network == network and each.service not in without)
+
+
+def missing_resources(stack: Stack, found: Snapshot) -> tuple[Network | Volume, ...]:
+    """Return the networks and volumes that the stack declares as its own and that do not exist, one for each name."""
+    there = [*found.networks, *found.volumes, *(each for each in stack.resources if each.external)]
+    known = {(each.kind, stack.engine_name(each)) for each in there}
+    wanted = {(each.kind, stack.engine_name(each)): each for each in reversed(stack.resources)}
+    missing = [each for name, each in wanted.items() if name not in known]
+    return tuple(each for each in stack.resources if each in missing)
 
 
 def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:

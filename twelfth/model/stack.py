@@ -223,7 +223,8 @@ class Service:
 class Network:
     """A network of the stack; an internal one has no way out.
 
-    `known_as` is what the engine calls it, "" for Compose's `PROJECT_NAME`; an external one is somebody else's.
+    `known_as` is what the engine calls it, "" for Compose's `PROJECT_NAME`. An external one belongs to someone else: it
+    is used, and never made, changed or removed.
     """
 
     kind: ClassVar[str] = "network"
@@ -248,6 +249,23 @@ class Volume:
     known_as: str = ""
     external: bool = False
     options: Options | None = ()
+
+    def changes(self, declared: Volume) -> tuple[str, ...]:
+        """Return the names of the settings that differ from those declared, as far as both are known."""
+        if self.options is None or declared.options is None:
+            return ()
+        there, wanted = _volume_settings(self.options), _volume_settings(declared.options)
+        return tuple(name for name in sorted(there | wanted) if there.get(name) != wanted.get(name))
+
+
+def _volume_settings(options: Options) -> dict[str, str]:
+    """Return the settings of a volume by name, such as `driver_opts.device`, without the default driver."""
+    found: dict[str, str] = {}
+    for key, text in options:
+        value = json.loads(text)
+        named = value if isinstance(value, dict) else {"": value}
+        found |= {f"{key}.{name}".rstrip("."): str(each) for name, each in named.items()}
+    return {name: value for name, value in found.items() if (name, value) != ("driver", "local")}
 
 
 @dataclass(frozen=True)
@@ -312,9 +330,13 @@ class Stack:
         return next((service for service in self.services if service.name == name), None)
 
     def known_as(self, kind: str, name: str) -> str:
-        """Return what the engine calls a network or volume of the stack."""
-        known = (each.known_as for each in self.resources if (each.kind, each.name) == (kind, name))
-        return next(filter(None, known), f"{self.project}_{name}")
+        """Return what the engine calls the network or volume that is declared under a key."""
+        declared = (self.engine_name(each) for each in self.resources if (each.kind, each.name) == (kind, name))
+        return next(declared, f"{self.project}_{name}")
+
+    def engine_name(self, resource: Network | Volume) -> str:
+        """Return what the engine calls a network or volume, which may be declared or found."""
+        return resource.known_as or f"{self.project}_{resource.name}"
 
     def with_service(self, service: Service) -> Stack:
         """Return the stack with a service in place of the one of its name."""

@@ -8,6 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling, whole_lines
+from twelfth.model.snapshot import missing_resources
+from twelfth.model.stack import Network
 from twelfth.runs import terminal
 
 if TYPE_CHECKING:
@@ -78,10 +80,9 @@ def printed_lines(pieces: Iterable[bytes]) -> Iterator[str]:
 def make_networks(engine: Engine, wanted: RunRequest) -> None:
     """Make the networks that a run is to be on, where it comes before the first `up`; no service is started."""
     if not wanted.replica.id:
-        there = {network.name for network in engine.observe().networks}
-        for network in engine.stack.networks:
-            if network.name not in there:
-                engine.create_resource(network)
+        for resource in missing_resources(engine.stack, engine.observe()):
+            if isinstance(resource, Network):
+                engine.create_resource(resource)
 
 
 def start_detached(engine: Engine, wanted: RunRequest) -> str:

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError
 from twelfth.operator_name import operator
-from twelfth.stack import plan, preflight
+from twelfth.stack import notices, plan, preflight
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_rollback, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.lock import hold_lock
 from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
 from twelfth.stack.releases import plan_prune
+from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
 from twelfth.stack.status import address
 from twelfth.stack.steps import EnsureImage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Snapshot
@@ -28,18 +29,26 @@ if TYPE_CHECKING:
     from twelfth.stack.steps import Step
 
 
-def plan_up(engine: Engine) -> tuple[Step, ...]:
+def plan_up(engine: Engine, *, remove_orphans: bool = False) -> tuple[Step, ...]:
     """Return what `up` would do now; changes nothing."""
-    return _plan(engine, engine.observe())
+    return _plan(engine, engine.observe(), remove_orphans=remove_orphans)
 
 
-def _plan(engine: Engine, found: Snapshot) -> tuple[Step, ...]:
+def _plan(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> tuple[Step, ...]:
     preflight.refuse_idle(engine)
+    preflight.refuse_contradictions(engine.stack)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as all the rest
         unready = pool.submit(_unready, engine, found)
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
         here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
-        return plan.up(engine.stack, found, here, unready=unready.result(), whole=engine.rolls_services)
+        return plan.up(
+            engine.stack,
+            found,
+            here,
+            unready=unready.result(),
+            whole=engine.rolls_services,
+            remove_orphans=remove_orphans,
+        )
 
 
 def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
@@ -59,13 +68,16 @@ def _complaint(health: Health) -> str:
 class Wishes:
     """How to deploy: seconds that a replica has to get ready, whether runs that have not ended are waited for.
 
-    Numbers of replicas of the services that are `scaled` are remembered.
+    Numbers of replicas of the services that are `scaled` are remembered. `remove_orphans` removes the services that the
+    stack does not declare. `warn` is told what stays that is not as the stack declares it.
     """
 
     ready_within: float = READY_WITHIN
     waits_for_runs: bool = False
     is_rollback: bool = False
     accepts_weaker: bool = False
+    remove_orphans: bool = False
+    warn: Callable[[str], None] = lambda _: None
     scaled: Collection[str] = ()
 
 
@@ -79,13 +91,16 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         engine.refuse_stack()
         preflight.refuse_losses(engine, accepts=wishes.accepts_weaker)
         found = engine.observe()
-        steps = _plan(engine, found)
+        steps = _plan(engine, found, remove_orphans=wishes.remove_orphans)
         preflight.refuse_taken_ports(engine, steps, found)
+        preflight.refuse_disturbing_others(steps, engine.stack, found)
         preflight.refuse_disturbing_runs(engine, steps)
+        for line in notices.of_up(engine, found, remove_orphans=wishes.remove_orphans):
+            wishes.warn(line)
         remember(engine)
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
             note_build(engine.stack, engine.stack.release)
-            steps = plan_up(engine)
+            steps = plan_up(engine, remove_orphans=wishes.remove_orphans)
         preflight.refuse_configuration(engine, steps)
         if steps and wishes.waits_for_runs:
             preflight.wait_for_runs(engine, report)
@@ -119,7 +134,8 @@ def _note(stack: Stack, *, is_rollback: bool) -> None:
 def _wait_for_all(engine: Engine, found: Snapshot, within: float) -> None:
     """Wait for replicas that were there before, and may just be getting ready."""
     for replica in found.replicas:
-        if replica.health != HEALTHY and replica.service not in engine.stack.jobs:
+        is_declared = engine.stack.service(replica.service) is not None
+        if is_declared and replica.health != HEALTHY and replica.service not in engine.stack.jobs:
             wait_until_ready(engine, replica, within)
 
 
@@ -145,18 +161,26 @@ def prune(engine: Engine, report: Report, keep: int) -> bool:
         return execute(engine, plan_prune(engine, keep), report)
 
 
-def plan_down(engine: Engine, *, volumes: bool = False, history: bool = False) -> tuple[Step, ...]:
-    """Return what `down` would do now; changes nothing."""
+def plan_down(engine: Engine, **also: bool) -> tuple[Step, ...]:
+    """Return what `down` would do now with the same arguments; changes nothing."""
     found, runs, whole = engine.observe(), engine.runs.records(), engine.rolls_services
-    return plan.down(engine.stack, found, runs, volumes=volumes, history=history, whole=whole)
+    return plan.down(engine.stack, found, runs, **also, whole=whole)
 
 
-def down(engine: Engine, report: Report, *, volumes: bool = False, history: bool = False) -> bool:
-    """Remove the stack, and its data and record of runs where named; return whether there was anything to remove."""
+def down(
+    engine: Engine, report: Report, *, volumes: bool = False, history: bool = False, remove_orphans: bool = False
+) -> bool:
+    """Remove the stack, and its data and record of runs where named; return whether there was anything to remove.
+
+    Services that the stack does not declare stay, unless `remove_orphans`.
+    """
+    also = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
     with hold_lock(engine.stack, "taking it down"):
-        done = execute(engine, plan_down(engine, volumes=volumes, history=history), report)
-        engine.clean_up()
-        if not engine.observe().volumes and not is_elsewhere(engine):
+        done = execute(engine, plan_down(engine, **also), report)
+        left = engine.observe()
+        if not left.replicas:
+            engine.clean_up()
+        if not left.replicas and not own_volumes(engine.stack, left) and not is_elsewhere(engine):
             forget_deploys(engine.stack)
             if volumes:
                 forget(engine.stack)

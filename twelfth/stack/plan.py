@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.errors import NotUpError
-from twelfth.model.snapshot import UNHEALTHY, differences
-from twelfth.model.stack import Network
+from twelfth.model.snapshot import UNHEALTHY, differences, missing_resources
+from twelfth.stack import resources
 from twelfth.stack.rollout import complete, create, free_numbers, remove, roll, roll_whole
 from twelfth.stack.steps import (
     CreateReplica,
@@ -36,24 +36,26 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service, Stack
 
 
-def up(
+def up(  # noqa: PLR0913 - each is named where it is called
     stack: Stack,
     found: Snapshot,
     recipes: Mapping[str, Recipe],
     *,
     unready: Mapping[str, str] = MappingProxyType({}),
     whole: bool = False,
+    remove_orphans: bool = False,
 ) -> tuple[Step, ...]:
     """Return the steps that make `found` into `stack`; none where it is that already.
 
     `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
     engine. `unready` is, by service, why what serves cannot serve. A release command comes before anything that serves
     is touched, so that one that fails has changed nothing; but what it needs and what is ill is cured before, and a
-    network that this needs is made again. Then comes each service after what it depends on. With `whole` the engine
-    rolls a service by itself.
+    network that this needs is made again. Then comes each service after what it depends on. Services that the stack
+    does not declare stay, unless `remove_orphans`. With `whole` the engine rolls a service by itself.
     """
     wanted = [service for service in stack.services if service.name in recipes]
-    recreated = {network.name for network in found.networks if _differs(network, stack.networks)}
+    changed = resources.changed_networks(stack, found)
+    recreated = {network.name for network in stack.networks if stack.engine_name(network) in changed}
     rolls = _rolls(stack, found, recipes, recreated, whole=whole)
     commands = [
         command
@@ -61,18 +63,23 @@ def up(
         if (command := _release_command(one, found, recipes[one.name], rolls[one.name], unready.get(one.name)))
     ]
     needed = _needed(stack, found, [command.service for command in commands])
-    recreate = tuple(_recreate_networks(stack, found, recreated, whole=whole))
+    unwanted = [each for each in found.replicas if _is_unwanted(each, stack, recipes, remove_orphans=remove_orphans)]
+    gone = {service.name for service in wanted} | {replica.service for replica in unwanted}
+    recreate = (
+        *_remove_unwanted(stack, unwanted, whole=whole),
+        *_recreate_networks(stack, found, recreated, whole=whole),
+    )
     is_blocked = any(recreated.intersection(one.networks) for one in wanted if one.name in needed)
     first, later = (recreate, ()) if is_blocked else ((), recreate)
     return (
         *_images(wanted, found),
-        *_create_missing(stack, found),
+        *(CreateResource(resource, "not there") for resource in missing_resources(stack, found)),
         *first,
         *(step for name in needed for step in rolls.pop(name, ())),
         *commands,
-        *_remove_unwanted(wanted, found, whole=whole),
         *later,
         *(step for steps in rolls.values() for step in steps),
+        *(RemoveResource(each, "it has another name now") for each in resources.left_networks(stack, found, gone)),
     )
 
 
@@ -84,19 +91,23 @@ def down(  # noqa: PLR0913 - each is named where it is called
     volumes: bool = False,
     history: bool = False,
     whole: bool = False,
+    remove_orphans: bool = False,
 ) -> tuple[Step, ...]:
     """Return the steps that remove the stack: runs first, then dependants before what they depend on, then networks.
 
-    Volumes and the record of runs stay unless they are named.
+    Volumes and the record of runs stay unless they are named. What the stack does not declare stays, with the networks
+    that it uses; `remove_orphans` removes its services and networks, and never its volumes.
     """
     order = [service.name for service in stack.services]
-    replicas = sorted(found.replicas, key=lambda one: order.index(one.service) if one.service in order else -1)
+    here = [each for each in found.replicas if remove_orphans or each.service in order]
+    replicas = sorted(here, key=lambda one: order.index(one.service) if one.service in order else -1)
+    networks = resources.networks_to_remove(stack, found, {each.service for each in here}, orphans=remove_orphans)
     return (
         *(StopRun(run, "down") for run in runs if run.is_running),
         *remove(reversed(replicas), "down", whole=whole),
         *(DeleteRun(run, "down --history") for run in runs if history),
-        *(RemoveResource(network, "down") for network in found.networks),
-        *(RemoveResource(volume, "down --volumes") for volume in found.volumes if volumes),
+        *(RemoveResource(network, "down") for network in networks),
+        *(RemoveResource(volume, "down --volumes") for volume in resources.own_volumes(stack, found) if volumes),
     )
 
 
@@ -145,14 +156,6 @@ def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
             yield EnsureImage(service, "pull_policy is always")
 
 
-def _create_missing(stack: Stack, found: Snapshot) -> Iterator[Step]:
-    networks, volumes = {each.name for each in found.networks}, {each.name for each in found.volumes}
-    for resource in stack.resources:
-        there = networks if isinstance(resource, Network) else volumes
-        if not resource.external and resource.name not in there:
-            yield CreateResource(resource, "not there")
-
-
 def _makes(step: Step) -> bool:
     """Return whether a step makes another replica of a service."""
     return isinstance(step, CreateReplica | ReplaceReplica | RollService)
@@ -165,10 +168,17 @@ def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str]
     return (roll_whole if whole else roll)(service, found, recipe)
 
 
-def _remove_unwanted(wanted: list[Service], found: Snapshot, *, whole: bool) -> Iterator[Step]:
-    names = {service.name for service in wanted}
-    unwanted = [replica for replica in found.replicas if replica.service not in names]
-    return remove(unwanted, "the Compose file declares no such service", whole=whole)
+def _is_unwanted(replica: Replica, stack: Stack, recipes: Mapping[str, Recipe], *, remove_orphans: bool) -> bool:
+    """Return whether a replica has to go: of a declared service that does not run here, or of one not declared."""
+    is_declared = stack.service(replica.service) is not None
+    return replica.service not in recipes and (is_declared or remove_orphans)
+
+
+def _remove_unwanted(stack: Stack, unwanted: Iterable[Replica], *, whole: bool) -> Iterator[Step]:
+    orphans = [each for each in unwanted if stack.service(each.service) is None]
+    yield from remove(orphans, "--remove-orphans", whole=whole)
+    others = (each for each in unwanted if each not in orphans)
+    yield from remove(others, "its service does not run on this engine", whole=whole)
 
 
 def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str], *, whole: bool) -> Iterator[Step]:
@@ -176,16 +186,10 @@ def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str], *, wh
     for service in stack.services:
         if recreated.intersection(service.networks):
             yield from remove(found.of(service.name), "its network is created again", whole=whole)
-    for network in found.networks:
-        if network.name in recreated:
-            yield RemoveResource(network, "its settings changed")
-    for network in stack.networks:
-        if network.name in recreated:
-            yield CreateResource(network, "its settings changed")
-
-
-def _differs(network: Network, declared: tuple[Network, ...]) -> bool:
-    return any(network.name == other.name and network.differs(other) for other in declared)
+    changed = resources.changed_networks(stack, found)
+    yield from (RemoveResource(network, "its settings changed") for network in changed.values())
+    declared = {stack.engine_name(network): network for network in reversed(stack.networks)}
+    yield from (CreateResource(declared[name], "its settings changed") for name in changed)
 
 
 def _needed(stack: Stack, found: Snapshot, services: Iterable[Service]) -> list[str]:
@@ -195,6 +199,8 @@ def _needed(stack: Stack, found: Snapshot, services: Iterable[Service]) -> list[
     """
     needed = {other.name for service in services for other in stack.dependencies(service)}
     serving = {replica.service for replica in found.replicas if replica.serves and replica.health != UNHEALTHY}
+    renamed = resources.renamed_networks(stack, found)  # the command runs on the new network, and needs them there
+    serving -= {each.name for each in stack.services if renamed.intersection(each.networks)}
     return [each.name for each in stack.services if each.name in needed - serving]
 
 

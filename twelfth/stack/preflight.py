@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, cast
 
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError
+from twelfth.model.stack import Network
+from twelfth.stack import resources
 from twelfth.stack.deploy_record import note_accepted, read_deploys
-from twelfth.stack.steps import CreateReplica, ReloadReplica, RemoveResource, ReplaceReplica
+from twelfth.stack.steps import (
+    CreateReplica,
+    ReloadReplica,
+    RemoveReplica,
+    RemoveResource,
+    RemoveService,
+    ReplaceReplica,
+    RollService,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,6 +62,44 @@ def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
         if going:
             hint = f"invoke stop {going[0].id}, then: invoke up"
             raise BusyError(f"this would remove the network under a run: {names}; {hint}")
+
+
+def refuse_disturbing_others(steps: Iterable[Step], stack: Stack, found: Snapshot) -> None:
+    """Raise `BusyError` if the steps would remove a network that containers use which the steps do not remove."""
+    steps = tuple(steps)
+    gone = set(filter(None, map(_removed_service, steps)))
+    for step in steps:
+        if isinstance(step, RemoveResource) and isinstance(step.resource, Network):
+            name = stack.engine_name(step.resource)
+            users = found.users(name, gone)
+            names = ", ".join(each.container for each in users)
+            if any(each.service for each in users):
+                what = "of services that the Compose file does not declare"
+                raise BusyError(f"cannot re-create the network {name}: {names} {what} use it; {ORPHANS_HINT}")
+            if users:
+                hint = f"docker network disconnect {name} {users[0].container}, then: invoke up"
+                raise BusyError(f"cannot re-create the network {name}: {names}, not of this stack, use it; try: {hint}")
+
+
+ORPHANS_HINT = "try: invoke up --remove-orphans"
+
+
+def _removed_service(step: Step) -> str:
+    """Return the service whose replicas a step removes from the networks that they are on, or an empty string."""
+    match step:
+        case RemoveReplica(replica):
+            return replica.service
+        case RemoveService(name):
+            return name
+        case ReplaceReplica(service) | RollService(service):
+            return service.name
+    return ""
+
+
+def refuse_contradictions(stack: Stack) -> None:
+    """Raise `MisuseError` if two networks or volumes are declared under one name and differ."""
+    if found := resources.contradictions(stack):
+        raise MisuseError("\n".join(f"{each}; give one of them another name, or the same settings" for each in found))
 
 
 def wait_for_runs(engine: Engine, report: Report) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import EngineError, NotUpError
+from twelfth.stack import notices
 from twelfth.stack.formatting import printable
 from twelfth.stack.lock import holder
 
@@ -47,7 +48,8 @@ class ServiceStatus:
 class Status:
     """A stack; `why` is the first reason for which it is not ready, `details` what its healthchecks print as JSON.
 
-    `deploy` says who is changing it at this moment, on this machine.
+    `deploy` says who is changing it at this moment, on this machine; `warnings` say what is not as the Compose file
+    declares it, and hinders nothing.
     """
 
     project: str
@@ -59,11 +61,17 @@ class Status:
     services: tuple[ServiceStatus, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
     deploy: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def status(engine: Engine) -> Status:
-    """Return how the stack is now; asks the healthcheck of every replica. One that is removed meanwhile is left out."""
-    snapshot = engine.observe()
+    """Return how the stack is now; asks the healthcheck of every replica. One that is removed meanwhile is left out.
+
+    So are replicas of services that the stack does not declare, but for a warning.
+    """
+    there = engine.observe()
+    declared = {service.name for service in engine.stack.services}
+    snapshot = replace(there, replicas=tuple(each for each in there.replicas if each.service in declared))
     healths = {each.id: health for each in snapshot.replicas if (health := _health(engine, each))}
     snapshot = replace(snapshot, replicas=tuple(each for each in snapshot.replicas if each.id in healths))
     here = tuple(filter(engine.runs_here, engine.stack.services))
@@ -71,7 +79,7 @@ def status(engine: Engine) -> Status:
     deploy, half_done = holder(engine.stack), _half_done(snapshot)
     if found.ready and half_done and not deploy:
         found = replace(found, ready=False, why=half_done)
-    return replace(found, deploy=deploy)
+    return replace(found, deploy=deploy, warnings=tuple(notices.of_status(engine, there)))
 
 
 def _half_done(snapshot: Snapshot) -> str:

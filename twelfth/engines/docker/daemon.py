@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Engine
 from twelfth.engines.docker import client, configs, images, options, pause, recipe, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker.pause import PAUSE
 from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings
-from twelfth.errors import EngineError
-from twelfth.model.stack import Network
+from twelfth.engines.docker.run_container import RUN
+from twelfth.errors import EngineError, MisuseError
+from twelfth.model.snapshot import missing_resources
+from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import docker
 
     from twelfth.engines.contract import Say
     from twelfth.engines.docker.replica import Body
-    from twelfth.model.snapshot import BuiltRelease, Recipe
-    from twelfth.model.stack import Service, Volume
+    from twelfth.model.snapshot import BuiltRelease, Recipe, Snapshot
+    from twelfth.model.stack import Service
 
 
 class DaemonEngine(Engine):
@@ -68,7 +72,7 @@ class DaemonEngine(Engine):
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Make a network or volume, labelled as Compose would."""
-        name = self.stack.known_as(resource.kind, resource.name)
+        name = self.stack.engine_name(resource)
         said = options.values(resource.options or ())
         labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
         labels |= {**said.get("labels", {}), SETTINGS: json.dumps(dict(resource.options or ()), sort_keys=True)}
@@ -82,14 +86,53 @@ class DaemonEngine(Engine):
         self.api.create_network(name, labels=labels, check_duplicate=True, **settings)
 
     def remove_resource(self, resource: Network | Volume) -> None:
-        """Remove a network or volume."""
-        name = self.stack.known_as(resource.kind, resource.name)
+        """Remove a network or volume that has the project's label."""
+        name = self.stack.engine_name(resource)
         with docker_errors(), gone_is_fine():
             if isinstance(resource, Network):
                 pause.remove_all(self.api, self.stack.project)
-                self.api.remove_network(name)
-            else:
+                for each in self._networks():
+                    if each["Name"] == name:
+                        self.api.remove_network(each["Id"])
+            elif any(each["Name"] == name for each in volumes(self.api, self._project)):
                 self.api.remove_volume(name)
+
+    def removal(self, resource: Network | Volume) -> str:
+        """Return the command of docker that removes a network or volume."""
+        return f"docker {resource.kind} rm {self.stack.engine_name(resource)}"
+
+    def refuse_stack(self) -> None:
+        """Raise `MisuseError` for a network that is external and does not exist."""
+        self._refuse_absent(*self.stack.networks)
+
+    def _refuse_absent(self, *declared: Network | Volume) -> None:
+        for each in declared:
+            if each.external and self._found(each) is None:
+                how = f"docker {each.kind} create {each.known_as}"
+                raise MisuseError(f"there is no {each.kind} {each.known_as}, which is external; try: {how}")
+
+    def _found(self, resource: Network | Volume) -> Body | None:
+        """Return what the daemon says of a network or volume of this name, whoever made it, None if it is missing."""
+        inspect = self.api.inspect_network if isinstance(resource, Network) else self.api.inspect_volume
+        with docker_errors(), gone_is_fine():
+            found: Body = inspect(self.stack.engine_name(resource))
+            return found
+        return None
+
+    def _networks(self) -> list[Body]:
+        """Return the networks with the project's label."""
+        found: list[Body] = self.api.networks(filters={"label": self._project})
+        return found
+
+    def _with_others(self, found: Snapshot) -> Snapshot:
+        """Return a snapshot with what the stack declares as its own and another owner has made, as external."""
+        there = [each for each in missing_resources(self.stack, found) if self._found(each) is not None]
+        others = [replace(each, external=True) for each in there]
+        return replace(
+            found,
+            networks=(*found.networks, *(each for each in others if isinstance(each, Network))),
+            volumes=(*found.volumes, *(each for each in others if isinstance(each, Volume))),
+        )
 
     def releases(self) -> tuple[BuiltRelease, ...]:
         """Return the images of the first service that the stack builds."""
@@ -120,3 +163,16 @@ class DaemonEngine(Engine):
     @property
     def _project(self) -> str:
         return f"{COMPOSE}project={self.stack.project}"
+
+
+def volumes(api: docker.APIClient, project: str) -> list[Body]:
+    """Return the volumes of a daemon that have a project's label."""
+    found: list[Body] = api.volumes(filters={"label": project})["Volumes"] or []
+    return found
+
+
+def attached(api: docker.APIClient, networks: Collection[str]) -> list[tuple[str, Body]]:
+    """Return the running containers on networks, by the networks' names, without those of twelfth's runs."""
+    listed = api.containers(filters={"network": [*networks]}) if networks else []
+    others = [each for each in listed if not {PAUSE, RUN} & each["Labels"].keys()]
+    return [(name, each) for each in others for name in each["NetworkSettings"]["Networks"] if name in networks]

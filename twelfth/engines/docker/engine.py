@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from docker.errors import APIError
 
 from twelfth.engines.contract import ReplicaEngine
-from twelfth.engines.docker import client, configs, health, images, logs, mounts, options, reload, snapshot
+from twelfth.engines.docker import client, configs, daemon, health, images, logs, mounts, options, reload, snapshot
 from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.options import OF_SERVICE
 from twelfth.engines.docker.replica import ADMISSION, COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
-from twelfth.errors import BusyError, EngineError, MisuseError
+from twelfth.errors import BusyError, EngineError
 from twelfth.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from twelfth.engines.contract import Runs
@@ -44,17 +44,8 @@ class Docker(DaemonEngine, ReplicaEngine):
     admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
 
     def refuse_stack(self) -> None:
-        """Raise `MisuseError` for networks and volumes that are somebody else's and not here."""
-        asked: dict[str, Callable[[str], object]] = {
-            "network": self.api.inspect_network,
-            "volume": self.api.inspect_volume,
-        }
-        for kind, name in ((each.kind, each.known_as) for each in self.stack.resources if each.external):
-            is_here = False
-            with docker_errors(), gone_is_fine():
-                is_here = bool(asked[kind](name))
-            if not is_here:
-                raise MisuseError(f"there is no {kind} {name}, which is external; try: docker {kind} create {name}")
+        """Raise `MisuseError` for networks and volumes that are external and do not exist."""
+        self._refuse_absent(*self.stack.resources)
 
     def notices(self) -> list[str]:
         """Return also which files have an owner and a mode of their own, whatever is declared: as Compose has it."""
@@ -66,15 +57,18 @@ class Docker(DaemonEngine, ReplicaEngine):
         ]
 
     def observe(self) -> Snapshot:
-        """Return the project's containers, networks and volumes, and which images are here."""
+        """Return the project's containers, networks and volumes, what uses the networks, and which images are here."""
         with docker_errors():
-            project = {"label": self._project}
-            return Snapshot(
+            networks = self._networks()
+            attached = daemon.attached(self.api, [each["Name"] for each in networks])
+            found = Snapshot(
                 replicas=self._containers(),
-                networks=tuple(map(snapshot.network, self.api.networks(filters=project))),
-                volumes=tuple(map(snapshot.volume, self.api.volumes(filters=project)["Volumes"] or [])),
+                networks=tuple(map(snapshot.network, networks)),
+                volumes=tuple(map(snapshot.volume, daemon.volumes(self.api, self._project))),
                 images=frozenset(one.image for one in self.stack.services if images.inspect(self.api, one.image)),
+                attachments=tuple(snapshot.attachment(self.stack.project, *each) for each in attached),
             )
+            return self._with_others(found)
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's containers."""

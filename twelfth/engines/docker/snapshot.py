@@ -10,8 +10,8 @@ from twelfth.build_context import is_release
 from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
 from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS
-from twelfth.model.snapshot import BuiltRelease, Replica
-from twelfth.model.stack import Network, Volume
+from twelfth.model.snapshot import Attachment, BuiltRelease, Replica
+from twelfth.model.stack import Network, Volume, as_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,22 @@ def network(answer: Body) -> Network:
 def volume(answer: Body) -> Volume:
     """Return a volume of the stack as a value, by the name that the stack gives it."""
     name = answer["Labels"].get(f"{COMPOSE}volume", answer["Name"])
-    return Volume(name, _known_as(answer, name), options=_settings(answer))
+    return Volume(name, _known_as(answer, name), options=_volume_options(answer))
+
+
+def _volume_options(answer: Body) -> Options:
+    """Return how a volume was made, in the words of a Compose file, whoever made it."""
+    labels = {name: text for name, text in answer["Labels"].items() if not name.startswith((COMPOSE, SETTINGS))}
+    driver = "" if answer["Driver"] == "local" else answer["Driver"]
+    said = {"driver": driver, "driver_opts": answer.get("Options") or {}, "labels": labels}
+    return as_options({key: value for key, value in said.items() if value})
+
+
+def attachment(project: str, network: str, listed: Body) -> Attachment:
+    """Return a listed container on a network as a value, with its service if it is a replica of the project."""
+    labels, name = listed["Labels"], listed["Names"][0].lstrip("/")
+    is_replica = (labels.get(f"{COMPOSE}project"), labels.get(f"{COMPOSE}oneoff")) == (project, "False")
+    return Attachment(network, name, labels.get(f"{COMPOSE}service", "") if is_replica else "")
 
 
 def _known_as(answer: Body, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from twelfth.engines.local.run_directory import make_private, records
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.supervisord import Supervisor
-from twelfth.errors import EngineError, NoReleaseError
+from twelfth.errors import EngineError, MisuseError, NoReleaseError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
 
@@ -47,8 +48,9 @@ class Local(ReplicaEngine):
     settles_first = False
 
     def __init__(self, stack: Stack) -> None:
-        """Take the stack as it is declared."""
-        super().__init__(replace(stack, networks=()))
+        """Take the stack as it is declared; a volume is a directory that is called by its key."""
+        volumes = tuple(replace(each, known_as="", options=()) for each in stack.volumes)
+        super().__init__(replace(stack, networks=(), volumes=volumes))
         self.releases_directory = stack.directory / ".twelfth" / "releases"
         self.home = stack.directory / ".twelfth" / "local" / stack.project
         self.supervisor = Supervisor(self.home)
@@ -123,7 +125,23 @@ class Local(ReplicaEngine):
 
     def remove_resource(self, resource: Network | Volume) -> None:
         """Delete a volume's directory."""
-        releases.delete(self.home / "volumes" / resource.name)
+        releases.delete(self._directory(resource))
+
+    def removal(self, resource: Network | Volume) -> str:
+        """Return the shell's command that deletes a volume's directory."""
+        return f"rm -r {shlex.quote(str(self._directory(resource)))}"
+
+    def refuse_stack(self) -> None:
+        """Raise `MisuseError` for a volume that is external and has no directory."""
+        used = {mount.source for each in self.stack.services if self.runs_here(each) for mount in each.mounts}
+        for volume in self.stack.volumes:
+            path = self._directory(volume)
+            if volume.external and volume.name in used and not path.is_dir():
+                how = f"mkdir -p {shlex.quote(str(path))}"
+                raise MisuseError(f"there is no directory for the volume {volume.name}, which is external; try: {how}")
+
+    def _directory(self, volume: Network | Volume) -> Path:
+        return self.home / "volumes" / volume.name
 
     def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:  # noqa: ARG002
         """Write what the process is, and have supervisord start it; nothing is kept in one that it could take over."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import multiplex
 from twelfth.engines.contract import ServiceEngine
-from twelfth.engines.docker import client, health, images, logs
+from twelfth.engines.docker import client, daemon, health, images, logs
 from twelfth.engines.docker import snapshot as docker_snapshot
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
@@ -21,7 +21,7 @@ from twelfth.engines.swarm.rolling import Rolling
 from twelfth.engines.swarm.runs import SwarmRuns
 from twelfth.engines.swarm.snapshot import NAMESPACE
 from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError
-from twelfth.model.snapshot import Health, Replica, Snapshot
+from twelfth.model.snapshot import Attachment, Health, Replica, Snapshot
 from twelfth.model.stack import Volume
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         refused = [name for service in self.stack.services for name in spec.refusals(self.stack, service)]
         if refused:
             raise MisuseError("\n".join(f"{name} is not held by Swarm; remove it, or use docker" for name in refused))
+        super().refuse_stack()
         if len(self.nodes.all) > 1 and not registry.named():
             why = f"{len(self.nodes.all)} nodes cannot have the images of this one without a registry"
             raise MisuseError(f"{why}; name one that all of them reach: REGISTRY=HOST:5000 invoke up")
@@ -98,17 +99,34 @@ class Swarm(DaemonEngine, ServiceEngine):
     def observe(self) -> Snapshot:
         """Return the services' tasks, the networks, the volumes that can be seen or that a service has, the images."""
         with docker_errors():
-            services, labelled = self._services(), {"label": self._project}
-            networks = self.api.networks(filters=labelled | {"driver": "overlay"})
-            found = [api.volumes(filters=labelled)["Volumes"] or [] for api in self.nodes.reachable().values()]
-            volumes = [*(docker_snapshot.volume(each) for here in found for each in here)]
-            volumes += [volume for each in services for volume in snapshot.volumes(each)]
-            return Snapshot(
-                replicas=self._replicas(services),
-                networks=tuple(map(docker_snapshot.network, networks)),
-                volumes=tuple({volume.name: volume for volume in volumes}.values()),
-                images=frozenset(one.image for one in self.stack.services if registry.reference(self.api, one.image)),
+            services, networks = self._services(), self._networks()
+            found = [daemon.volumes(api, self._project) for api in self.nodes.reachable().values()]
+            volumes = [volume for each in services for volume in snapshot.volumes(each)]
+            volumes += [docker_snapshot.volume(each) for here in found for each in here]
+            return self._with_others(
+                Snapshot(
+                    replicas=self._replicas(services),
+                    networks=tuple(map(docker_snapshot.network, networks)),
+                    volumes=tuple({self.stack.engine_name(volume): volume for volume in volumes}.values()),
+                    images=frozenset(
+                        one.image for one in self.stack.services if registry.reference(self.api, one.image)
+                    ),
+                    attachments=self._attachments(services, [each["Name"] for each in networks]),
+                )
             )
+
+    def _networks(self) -> list[Body]:
+        return [each for each in super()._networks() if each["Driver"] == "overlay"]
+
+    def _with_others(self, found: Snapshot) -> Snapshot:
+        """Return a snapshot with the networks of other owners; a volume of theirs may be on any node."""
+        return replace(super()._with_others(found), volumes=found.volumes)
+
+    def _attachments(self, services: list[Body], networks: list[str]) -> tuple[Attachment, ...]:
+        """Return what uses networks on the nodes that can be reached."""
+        names = {each["Spec"]["Name"]: snapshot.service_name(each) for each in services}
+        found = [each for api in self.nodes.reachable().values() for each in daemon.attached(api, networks)]
+        return tuple(snapshot.attachment(names, network, listed) for network, listed in found)
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's tasks."""
@@ -144,7 +162,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             self._retry(lambda: super(Swarm, self).remove_resource(resource))
             return
         for api in self.nodes.reachable().values():
-            self._retry(functools.partial(_remove_volume, api, self.stack.known_as("volume", resource.name)))
+            self._retry(functools.partial(_remove_volume, api, self._project, self.stack.engine_name(resource)))
 
     def clean_up(self) -> None:
         """Remove the files of runs from every node that can be reached."""
@@ -329,6 +347,7 @@ def _labels(service: Service) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in pairs if value]
 
 
-def _remove_volume(api: docker.APIClient, name: str) -> None:
+def _remove_volume(api: docker.APIClient, project: str, name: str) -> None:
     with docker_errors(), gone_is_fine():
-        api.remove_volume(name)
+        if any(each["Name"] == name for each in daemon.volumes(api, project)):
+            api.remove_volume(name)

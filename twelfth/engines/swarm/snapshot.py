@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.recipe import found_recipe
 from twelfth.engines.docker.replica import COMPOSE, CONFIGS, RELEASE
-from twelfth.model.snapshot import Replica
+from twelfth.model.snapshot import Attachment, Replica
 from twelfth.model.stack import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from twelfth.engines.docker.replica import Body
 
@@ -62,5 +62,16 @@ def replica(task: Body, service: Body, slot: Iterable[Body], node: Body | None, 
 def volumes(service: Body) -> list[Volume]:
     """Return the volumes of the stack that a service has, wherever they are."""
     mounts = service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or []
-    labels = [(mount.get("VolumeOptions") or {}).get("Labels") or {} for mount in mounts]
-    return [Volume(each[f"{COMPOSE}volume"]) for each in labels if f"{COMPOSE}volume" in each]
+    labelled = [(mount, (mount.get("VolumeOptions") or {}).get("Labels") or {}) for mount in mounts]
+    return [_volume(mount["Source"], labels) for mount, labels in labelled if f"{COMPOSE}volume" in labels]
+
+
+def _volume(source: str, labels: Body) -> Volume:
+    name, usual = labels[f"{COMPOSE}volume"], f"{labels.get(f'{COMPOSE}project')}_{labels[f'{COMPOSE}volume']}"
+    return Volume(name, "" if source == usual else source, options=None)
+
+
+def attachment(services: Mapping[str, str], network: str, listed: Body) -> Attachment:
+    """Return a container on a network, with its service if Swarm made it for one of the stack's, named by theirs."""
+    service = services.get(listed["Labels"].get("com.docker.swarm.service.name", ""), "")
+    return Attachment(network, listed["Names"][0].lstrip("/"), service)

@@ -1,0 +1,70 @@
+"""What a stack leaves as it is though the Compose file does not say so, in words: each with what to type; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twelfth.stack import resources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.snapshot import Snapshot
+
+
+def of_up(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> Iterator[str]:
+    """Yield what `up` leaves."""
+    if not remove_orphans:
+        yield from _orphans(engine, found, "invoke up --remove-orphans")
+    for each in found.of_others:
+        name, key = engine.stack.engine_name(each), f"{each.kind}s.{each.name}"
+        yield f"the {each.kind} {name} is used as it is: another owner made it; say so: {key}.external: true"
+    yield from _changed_volumes(engine, found)
+    yield from _superseded(engine, found)
+
+
+def of_status(engine: Engine, found: Snapshot) -> Iterator[str]:
+    """Yield what is different from what the Compose file declares and hinders nothing."""
+    yield from _orphans(engine, found, "invoke up --remove-orphans")
+    yield from _changed_volumes(engine, found)
+
+
+def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
+    """Yield what `down` has left."""
+    yield from _orphans(engine, left, "invoke down --remove-orphans")
+    for network in left.networks:
+        name = engine.stack.engine_name(network)
+        if names := ", ".join(each.container for each in left.users(name, ())):
+            yield f"the network {name} stays: it is used by {names}"
+    if volumes:
+        yield from _superseded(engine, left)
+        for volume in resources.undeclared_volumes(engine.stack, left):
+            name = engine.stack.engine_name(volume)
+            hint = f"to remove it with its data: {engine.removal(volume)}"
+            yield f"the volume {name} stays: the Compose file does not declare it; {hint}"
+
+
+def _orphans(engine: Engine, found: Snapshot, command: str) -> Iterator[str]:
+    """Yield which replicas are of services that the stack does not declare, in one line."""
+    declared = {service.name for service in engine.stack.services}
+    if names := _joined(each.name for each in found.replicas if each.service not in declared):
+        yield f"orphans stay: {names} (the Compose file does not declare their services); to remove them: {command}"
+
+
+def _changed_volumes(engine: Engine, found: Snapshot) -> Iterator[str]:
+    for volume, changed in resources.changed_volumes(engine.stack, found).items():
+        name = engine.stack.engine_name(volume)
+        hint = f"to apply it, give volumes.{volume.name} another name and copy the data"
+        yield f"the volume {name} stays as it was made: {', '.join(changed)} changed; {hint}"
+
+
+def _superseded(engine: Engine, found: Snapshot) -> Iterator[str]:
+    for volume in resources.superseded_volumes(engine.stack, found):
+        old, new = engine.stack.engine_name(volume), engine.stack.known_as("volume", volume.name)
+        hint = f"to remove it with its data: {engine.removal(volume)}"
+        yield f"the volume {old} stays with its data: volumes.{volume.name} is {new} now; {hint}"
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,112 @@
+"""Decide what happens to a stack's networks and volumes; pure.
+
+What is found is what is declared if the engine knows both by the same name. What is external, because the Compose file
+says so or because its labels name another owner, is used as it is: no step is planned for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from twelfth.model.stack import Network, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from twelfth.model.snapshot import Snapshot
+    from twelfth.model.stack import Stack
+
+Resource = TypeVar("Resource", Network, Volume)
+
+
+def changed_networks(stack: Stack, found: Snapshot) -> dict[str, Network]:
+    """Return the networks of the stack that are made differently from what is declared, by the engine's name."""
+    declared = _by_name(stack, stack.networks)
+    own = {stack.engine_name(each): each for each in _own(stack, found.networks, stack.networks)}
+    return {name: each for name, each in own.items() if name in declared and each.differs(declared[name])}
+
+
+def renamed_networks(stack: Stack, found: Snapshot) -> frozenset[str]:
+    """Return the keys of the networks that are declared under another name than the one that the stack has made."""
+    return frozenset(each.name for each in _superseded(stack, found.networks, stack.networks))
+
+
+def left_networks(stack: Stack, found: Snapshot, gone: Collection[str]) -> tuple[Network, ...]:
+    """Return the networks that nothing uses once they have another name and the replicas of some services have gone."""
+    superseded = _superseded(stack, found.networks, stack.networks)
+    return tuple(each for each in superseded if not found.users(stack.engine_name(each), gone))
+
+
+def networks_to_remove(stack: Stack, found: Snapshot, gone: Collection[str], *, orphans: bool) -> tuple[Network, ...]:
+    """Return the networks of the stack that nothing uses once the replicas of some services have gone.
+
+    Those of keys that the stack does not declare are included with `orphans`.
+    """
+    keys, names = {each.name for each in stack.networks}, _by_name(stack, stack.networks)
+    own = (each for each in _own(stack, found.networks, stack.networks))
+    mine = [each for each in own if orphans or each.name in keys or stack.engine_name(each) in names]
+    return tuple(each for each in mine if not found.users(stack.engine_name(each), gone))
+
+
+def own_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
+    """Return the volumes that the stack has made and declares, under the names that they have."""
+    declared = _by_name(stack, stack.volumes)
+    return tuple(each for each in _own(stack, found.volumes, stack.volumes) if stack.engine_name(each) in declared)
+
+
+def superseded_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
+    """Return the volumes that the stack has made and that are declared under another name now."""
+    return _superseded(stack, found.volumes, stack.volumes)
+
+
+def undeclared_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
+    """Return the volumes of the project that are not the stack's by key or by name."""
+    own, keys = own_volumes(stack, found), {each.name for each in stack.volumes}
+    return tuple(
+        each for each in _own(stack, found.volumes, stack.volumes) if each not in own and each.name not in keys
+    )
+
+
+def changed_volumes(stack: Stack, found: Snapshot) -> dict[Volume, tuple[str, ...]]:
+    """Return the volumes of the stack that were made with other settings, and which settings these are."""
+    declared = _by_name(stack, stack.volumes)
+    own = {each: each.changes(declared[stack.engine_name(each)]) for each in own_volumes(stack, found)}
+    return {volume: names for volume, names in own.items() if names}
+
+
+def contradictions(stack: Stack) -> tuple[str, ...]:
+    """Return, in words, which networks and volumes are declared twice under one name, and differently."""
+    first: dict[tuple[str, str], Network | Volume] = {}
+    found = []
+    for each in stack.resources:
+        name = stack.engine_name(each)
+        other = first.setdefault((each.kind, name), each)
+        if (other.external, other.options) != (each.external, each.options) or _internal(other) != _internal(each):
+            found.append(f"{each.kind}s.{other.name} and {each.kind}s.{each.name} are both {name}, and differ")
+    return tuple(found)
+
+
+def _internal(resource: Network | Volume) -> bool:
+    return isinstance(resource, Network) and resource.internal
+
+
+def _by_name(stack: Stack, declared: Iterable[Resource]) -> dict[str, Resource]:
+    """Return what is declared as the stack's own by the engine's name, the first of each name."""
+    found: dict[str, Resource] = {}
+    for each in declared:
+        if not each.external:
+            found.setdefault(stack.engine_name(each), each)
+    return found
+
+
+def _own(stack: Stack, there: Iterable[Resource], declared: Iterable[Resource]) -> tuple[Resource, ...]:
+    """Return what the stack has made and does not declare as external."""
+    external = {stack.engine_name(each) for each in declared if each.external}
+    return tuple(each for each in there if not each.external and stack.engine_name(each) not in external)
+
+
+def _superseded(stack: Stack, there: Iterable[Resource], declared: tuple[Resource, ...]) -> tuple[Resource, ...]:
+    """Return what the stack has made under a key that has another name now, and that no other key names."""
+    keys, names = {each.name for each in declared}, {stack.engine_name(each) for each in declared}
+    own = _own(stack, there, declared)
+    return tuple(each for each in own if each.name in keys and stack.engine_name(each) not in names)
