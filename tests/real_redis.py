@@ -66,6 +66,7 @@ class RealRedis:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
+        self.directory = directory
         chosen = {"valkey-server": get_binary_path(), "<port>": str(self.port), "<data>": str(directory)}
         declared = (chosen.get(word, word) for word in command or declared_command())
         self._command = (*declared, *self.options, *options)

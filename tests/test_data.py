@@ -122,7 +122,7 @@ def test_wrong_password_is_reported_before_what_serves_is_touched(serving: Proje
     done = serving.invoke("up", REDIS_URL=f"redis://nobody:secret@{redis_of(serving)}/0")
 
     assert (1, False) == (done.returncode, "secret" in done.stdout + done.stderr)
-    assert "(WRONGPASS invalid username-password pair or user is disabled.); correct REDIS_URL" in done.stderr
+    assert ": WRONGPASS invalid username-password pair or user is disabled. Try: correct the user" in done.stderr
     assert "what served serves on" in done.stderr
     assert visit(serving).startswith("Hello World! ")
 

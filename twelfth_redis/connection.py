@@ -6,6 +6,7 @@ twice when only its reply was lost. Here nothing is repeated.
 
 import contextlib
 import math
+import re
 import socket
 import ssl
 import threading
@@ -41,7 +42,11 @@ REPLY_SECONDS = 60.0
 def connect(environment: Mapping[str, str]) -> redis.Redis:
     """Return a client of the Redis that the environment names, which answered just now; as patient as bulk work needs.
 
-    Raises SettingsError, and RefusedError where it does not answer: at once where asking again would be in vain.
+    A refusal of PING is an answer too: MISCONF refuses it while reads work, and a user may lack the right to it. The
+    commands that a program needs report what is refused.
+
+    Raises SettingsError, RefusedError if the address, the password or the certificate is wrong, and UnavailableError if
+    the server does not answer in time.
     """
     settings = read_settings(environment)
     client = make_client(settings, connect_seconds=PATIENCE_SECONDS, reply_seconds=REPLY_SECONDS)
@@ -49,18 +54,54 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
     while True:
         try:
             with deadline(ANSWER_SECONDS):
-                client.ping()
+                _greet(client)
         except redis.RedisError as error:
-            patience = LOADING_SECONDS if isinstance(error, redis.BusyLoadingError) else PATIENCE_SECONDS
             if is_lasting(error):
-                wrong = f"{settings.address} cannot be used like this ({reason(error)})"
-                raise RefusedError(f"{wrong}; correct REDIS_URL, then repeat it") from error
+                refused = f"cannot use {settings.address}: {reason(error)}"
+                raise RefusedError(f"{refused}. Try: {_correction(error)}") from error
+            patience = LOADING_SECONDS if code(error) == "LOADING" else PATIENCE_SECONDS
             if time.monotonic() - started > patience:
-                away = f"{settings.address} is away ({reason(error)}); `invoke status` tells more"
-                raise RefusedError(away) from error
+                raise UnavailableError(f"{settings.address} {_absence(error)}. Try: invoke status") from error
             time.sleep(0.1)
         else:
             return client
+
+
+def _greet(client: redis.Redis) -> None:
+    """Connect, sign in and select the database, and ask for an answer.
+
+    Raises what these steps raise, and a refusal of PING only if the server answers no command at the moment. The
+    connection is a separate one: redis-py's pool does not report what a server says before it is asked, such as that
+    it has too many clients.
+    """
+    pool = client.connection_pool
+    connection = pool.connection_class(**pool.connection_kwargs)
+    try:
+        connection.connect()
+        connection.send_command("PING")
+        try:
+            connection.read_response()
+        except redis.ResponseError as error:
+            if code(error) in SILENT:
+                raise
+    finally:
+        connection.disconnect()
+
+
+def _correction(error: redis.RedisError) -> str:
+    if code(error) == "NOPERM":
+        return "allow this user SELECT, or use database 0"
+    if isinstance(error, redis.AuthenticationError):
+        return "correct the user and the password in REDIS_URL"
+    if "DB index" in str(error) or "cluster mode" in str(error):
+        return "correct the number of the database in REDIS_URL"
+    if isinstance(error, redis.ResponseError):
+        return "invoke logs redis"
+    return "correct REDIS_URL, or HOST_REDIS and PORT_REDIS"
+
+
+def _absence(error: redis.RedisError) -> str:
+    return f"{'answers no command at the moment' if code(error) else 'does not answer'}: {reason(error)}"
 
 
 def make_client(settings: Settings, *, connect_seconds: float, reply_seconds: float) -> redis.Redis:
@@ -86,36 +127,78 @@ def make_client(settings: Settings, *, connect_seconds: float, reply_seconds: fl
     return redis.Redis(connection_pool=redis.ConnectionPool(**options))
 
 
+SILENT = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
+"""Codes of refusals that concern nearly every command: the server loads its data, runs a long script, or is a replica
+without its primary."""
+CLUSTER = frozenset({"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "CROSSSLOT"})
+"""Codes that only a cluster uses."""
+PASSING = SILENT | {"MISCONF", "OOM", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "INPROG", "UNKILLABLE"}
+"""Codes of refusals that are about the server's state, which can change without any change of ours: its disk or its
+memory is full, it is (still) a replica, it has too few replicas, and so on."""
+
+_IN_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
+"""What redis-py puts before an error of a pipeline: it is as long as the command, and may show data."""
+_CODE = re.compile(r"[A-Z]+(?= )")
+
+
 @contextlib.contextmanager
 def redis_errors() -> Iterator[None]:
     """Translate what redis-py raises inside the block into errors of ours that say what to do."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        away = f"Redis went away ({reason(error)}); `invoke status` tells more, then repeat it"
-        raise UnavailableError(away) from error
-    except redis.ReadOnlyError as error:
-        replica = f"this Redis is a replica ({error}); point REDIS_URL to its primary, then repeat it"
-        raise RefusedError(replica) from error
     except redis.RedisError as error:
-        raise RefusedError(f"Redis refuses: {reason(error)}; see: invoke logs redis") from error
+        kind = RefusedError if is_lasting(error) else UnavailableError
+        raise kind(_meaning(error)) from error
+
+
+def _meaning(error: redis.RedisError) -> str:
+    why = reason(error)
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError) and not code(error):
+        return f"lost the connection to Redis: {why}. Try: invoke status"
+    if code(error) == "READONLY":
+        return f"this Redis is a replica: {why}. Try: set REDIS_URL to its primary; after a failover, repeat it"
+    if code(error) in CLUSTER:
+        return f"this Redis is a cluster, which is unsupported: {why}. Try: redis-cli --cluster help"
+    if code(error) == "NOPERM":
+        return f"Redis does not allow this user a command: {why}. Try: allow it with ACL SETUSER, then repeat it"
+    if is_lasting(error):
+        return f"Redis refuses: {why}. Try: invoke logs redis"
+    return f"Redis refuses at the moment: {why}. Try: invoke logs redis"
+
+
+def code(error: redis.RedisError) -> str:
+    """Return the code of a refusal, such as WRONGTYPE, "ERR" if it has none, and "" for any other error.
+
+    redis-py keeps the codes that it knows apart from the message, and puts words before it in a pipeline.
+    """
+    if error.status_code or not isinstance(error, redis.ResponseError):
+        return error.status_code or ""
+    found = _CODE.match(_words(error))
+    return found[0] if found else "ERR"
+
+
+def _words(error: redis.RedisError) -> str:
+    return _IN_PIPELINE.sub("", str(error), count=1)
 
 
 def reason(error: redis.RedisError) -> str:
     """Return what Redis said, with the code that redis-py takes off (such as WRONGPASS), or why it said nothing."""
     if isinstance(error.__context__, FileNotFoundError):
-        return "a file that the address names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is not there"
-    return f"{error.status_code} {error}" if error.status_code else str(error)
+        return "a file that the address names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is missing"
+    return " ".join(filter(None, (error.status_code, _words(error)))).rstrip(".")
 
 
 def is_lasting(error: redis.RedisError) -> bool:
-    """Return whether asking again is in vain: the password, the certificate or the port is wrong, not the moment."""
+    """Return whether to repeat the same is in vain until somebody changes something: the address, a right, a command.
+
+    False for a server that is away, or whose state refuses it (`PASSING`): that can change by itself.
+    """
     cause = error.__context__  # what the socket raised, which redis-py caught
     if isinstance(cause, ssl.SSLError):
         return not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-    return isinstance(cause, FileNotFoundError) or isinstance(
-        error, redis.AuthenticationError | redis.InvalidResponse | redis.ResponseError
-    )
+    if isinstance(cause, FileNotFoundError) or isinstance(error, redis.AuthenticationError | redis.InvalidResponse):
+        return True
+    return isinstance(error, redis.ResponseError) and code(error) not in PASSING
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def test_redis_away_is_one_line_soon() -> None:
     code, _, said = reset({"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(port)})
 
     assert (1, 1) == (code, said.count("\n"))
-    assert said.startswith(f"reset: redis://127.0.0.1:{port}/0 is away (")
+    assert said.startswith(f"reset: redis://127.0.0.1:{port}/0 does not answer: ")
     assert time.monotonic() - began < 5
 
 

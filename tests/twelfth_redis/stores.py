@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from service.schema import MIGRATIONS
+from tests.conftest import require_program
 from tests.real_redis import RealRedis
 from twelfth_redis import keys
 from twelfth_redis.backup.format import TAIL, beginning
@@ -42,10 +43,16 @@ class Store(RealRedis):
         return {"REDIS_URL": f"redis://127.0.0.1:{self.port}/{number}"}
 
 
+DEBIAN = ("redis-server", "--bind", "127.0.0.1", "--port", "<port>", "--dir", "<data>", "--save", "")
+"""How Debian's Redis 7.0 is started: an older server, and not Valkey."""
+
+
 @contextlib.contextmanager
-def serving(directory: Path, *options: str) -> Iterator[Store]:
-    """Give a server for a while."""
-    store = Store(directory, *options)
+def serving(directory: Path, *options: str, command: tuple[str, ...] = ()) -> Iterator[Store]:
+    """Give a server for a while: the product's Valkey, or that of a command."""
+    if command:
+        require_program(command[0])
+    store = Store(directory, *options, command=command)
     try:
         yield store
     finally:

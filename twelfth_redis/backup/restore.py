@@ -93,7 +93,7 @@ def _fit_server(client: redis.Redis, manifest: Manifest) -> ServerInfo:
     """Return what the server says of itself; raises RefusedError where nothing of the backup could be loaded."""
     server = observe(client)
     if server.replica:
-        raise RefusedError("this Redis is a replica, and follows its primary; point REDIS_URL to that, and repeat it")
+        raise RefusedError(f"this Redis is a replica; {UNCHANGED}. Try: set REDIS_URL to its primary")
     try:  # it holds no value, so it is never written, but refused: for its version first
         client.restore(MARK, 0, empty_payload(manifest.payload))
     except redis.ResponseError as error:
