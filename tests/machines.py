@@ -41,7 +41,8 @@ exec env --ignore-signal=CHLD sleep infinity # what it inherits leaves no zombie
 BOOT_ROOT = """
 mount --rbind "$1" "$1" && mount -o remount,bind,ro "$1"
 for place in /dev /sys /tmp; do mount --rbind $place "$1$place"; done
-mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/run"
+for place in /run /var/lib/docker; do mount -t tmpfs tmpfs "$1$place"; done
+mount -t proc proc "$1/proc"
 cd "$1" && pivot_root . old-root && umount -l /old-root
 """
 """Before that: make another root file system the machine's. `chroot` is not enough, commands in containers would fail.

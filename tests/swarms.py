@@ -136,13 +136,16 @@ def _listed(node: Machine) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def swarm(nodes: int = 1, managers: int = 1) -> Iterator[Swarm]:
-    """Have a swarm meanwhile; every machine has the base images, and its first ones are managers."""
+def swarm(nodes: int = 1, managers: int = 1, root: Path | None = None) -> Iterator[Swarm]:
+    """Yield a swarm; every machine has the base images, and its first ones are managers.
+
+    `root` is the root file system of another Docker version (`tests/modern.py`).
+    """
     with contextlib.ExitStack() as held:
         network = held.enter_context(machines.network())
         held.enter_context(_registry(network))
         images = disk([os.environ[name] for name in IMAGES])
-        made = [held.enter_context(machines.machine(network, number + 2, images)) for number in range(nodes)]
+        made = [held.enter_context(machines.machine(network, number + 2, images, root)) for number in range(nodes)]
         joined = Swarm(network, made, managers)
         joined.join()
         yield joined

@@ -42,6 +42,7 @@ HERE = [
     "extra_hosts: ['a:1.2.3.4', 'b=::1']",
     "group_add: ['1', audio]",
     "healthcheck: {test: exit 0, interval: 1m, timeout: 2s, retries: 5, start_period: 3s}",
+    "healthcheck: {test: exit 0, start_period: 3s, start_interval: 1s}",
     "healthcheck: {disable: true}",
     "hostname: named\ndomainname: example.org",
     "init: true\nread_only: true",

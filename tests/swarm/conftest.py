@@ -23,11 +23,14 @@ class OnSwarm:
 
 
 @contextlib.contextmanager
-def on_swarm(directory: Path, nodes: int, managers: int = 1) -> Iterator[OnSwarm]:
-    """Have the project on a Swarm of as many nodes; nothing is up yet. Skip the test where there can be none."""
+def on_swarm(directory: Path, nodes: int, managers: int = 1, root: Path | None = None) -> Iterator[OnSwarm]:
+    """Yield the project on a Swarm of `nodes` machines; nothing is up yet. Skip the test where Swarms are unavailable.
+
+    `root` is the root file system of another Docker version.
+    """
     if why := swarms.why_unavailable():
         skip_or_fail("swarm", why)
-    with swarms.swarm(nodes, managers) as made:
+    with swarms.swarm(nodes, managers, root) as made:
         project = make_project("swarm", directory)
         project.environment |= made.environment
         if nodes > 1:

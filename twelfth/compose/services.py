@@ -412,7 +412,7 @@ _HEALTHCHECK: Table = {
     "timeout": _seconds,
     "start_period": _seconds,
     "retries": as_is,
-    "start_interval": None,  # it is asked at our pace
+    "start_interval": _seconds,
     "disable": None,
 }
 _LOCAL: Table = {

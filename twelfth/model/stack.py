@@ -98,6 +98,7 @@ class Healthcheck:
     timeout: float | None = None
     start_period: float | None = None
     retries: int | None = None
+    start_interval: float | None = None
 
 
 @dataclass(frozen=True)

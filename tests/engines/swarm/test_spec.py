@@ -98,6 +98,7 @@ IMAGES = {
         {"command": None, "user": None, "healthcheck": None},
         {"healthcheck": Healthcheck(("CMD", "true"))},
         {"healthcheck": Healthcheck(("NONE",))},
+        {"healthcheck": Healthcheck(("CMD", "true"), start_period=9.0, start_interval=2.0)},
         {"ports": (Port(53, 53, protocol="udp"), Port(8000, 0)), "init": False, "cap_drop": (), "limits": Limits()},
         {
             "options": as_options(
@@ -196,6 +197,25 @@ def test_protection_that_is_lost_is_named() -> None:
 
     assert [privileges, port] == spec.losses(WORKER, OLD)
     assert [port] == spec.losses(WORKER, NEW)
+
+
+@pytest.mark.parametrize(
+    ("check", "version", "expected"),
+    [
+        (Healthcheck(("CMD", "a"), 60.0), OLD, (1.0, None, None)),
+        (Healthcheck(("CMD", "a"), 60.0), NEW, (60.0, 30.0, 1.0)),
+        (Healthcheck(("CMD", "a"), 60.0, start_period=9.0, start_interval=2.0), OLD, (1.0, 9.0, None)),
+        (Healthcheck(("CMD", "a"), 60.0, start_period=9.0, start_interval=2.0), NEW, (60.0, 9.0, 2.0)),
+    ],
+)
+def test_healthcheck_runs_often_at_the_start(
+    check: Healthcheck, version: str, expected: tuple[float | None, ...]
+) -> None:
+    """A deploy would else wait for the interval that is declared for a running service, at each replica."""
+    checked = spec.held(replace(WORKER, healthcheck=check), version).healthcheck
+    assert checked
+
+    assert expected == (checked.interval, checked.start_period, checked.start_interval)
 
 
 def test_what_swarm_cannot_hold_is_refused_by_its_full_name() -> None:

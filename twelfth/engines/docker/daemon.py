@@ -7,6 +7,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from docker.utils import version_lt
+
 from twelfth.engines.contract import Engine
 from twelfth.engines.docker import client, configs, images, options, pause, recipe, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import BuiltRelease, Recipe, Snapshot
     from twelfth.model.stack import Service
+
+
+HAS_START_INTERVAL = "1.44"
+"""The first version of the API that keeps a healthcheck's interval at the start."""
 
 
 class DaemonEngine(Engine):
@@ -55,7 +61,14 @@ class DaemonEngine(Engine):
     def _recipe(self, service: Service, digests: Mapping[str, str]) -> Recipe:
         with docker_errors():
             image = images.inspect(self.api, service.image)
-            return recipe.wanted_recipe(self.stack, service, image, digests)
+            return recipe.wanted_recipe(self.stack, self.supported(service), image, digests)
+
+    def supported(self, service: Service) -> Service:
+        """Return a service without the `start_interval` of its healthcheck if the daemon drops that silently."""
+        check = service.healthcheck
+        if check and version_lt(self.api.api_version, HAS_START_INTERVAL):
+            return replace(service, healthcheck=replace(check, start_interval=None))
+        return service
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build the service's image from its context, or pull it."""

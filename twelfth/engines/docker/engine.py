@@ -77,6 +77,7 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:
         """Create a container, join it to its networks but those on which others look for it, start it."""
+        service = self.supported(service)
         files, copies = configs.declared(service), configs.copies(self.stack, service.name, number)
         labels = bodies.labels(self.stack, service, number, self._recipe(service, configs.digests(files)))
         body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), labels))

@@ -271,4 +271,5 @@ def _healthcheck(check: Healthcheck) -> Body:
         "Timeout": round((check.timeout or 0) * NANO),
         "StartPeriod": round((check.start_period or 0) * NANO),
         "Retries": check.retries or 0,
+        **({"StartInterval": round(check.start_interval * NANO)} if check.start_interval else {}),
     }

@@ -35,6 +35,9 @@ SPEC = "twelfth.spec"
 HAS_PRIVILEGES = "1.44"
 """The first version of the API by which Swarm holds `no-new-privileges`, and a pace of its own for a start."""
 
+START_PERIOD = 30.0
+"""Seconds of a start in which a healthcheck runs every second, unless the service declares its `start_period`."""
+
 CONFIG = {
     "Entrypoint": "Command",
     "Cmd": "Args",
@@ -83,12 +86,15 @@ NO_NEW_PRIVILEGES = {IS_HELD, "no-new-privileges", "no-new-privileges=true"}
 def held(service: Service, version: str) -> Service:
     """Return a service as a Swarm of that API version holds it; `losses` names what of it is weaker.
 
-    A restart that ends with an operator's stop is one that does not. A healthcheck is Swarm's own to ask: where it has
-    no pace of its own for the start, it asks every second.
+    A restart that ends with an operator's stop is one that does not. Swarm runs a healthcheck at the declared interval,
+    which delays each replica of a deploy: at the start it is one second. Before API 1.44 there is only one interval.
     """
     check, is_old = service.healthcheck, version_lt(version, HAS_PRIVILEGES)
-    if is_old:
-        check = check and replace(check, interval=min(check.interval or 30.0, 1.0))
+    if check and is_old:
+        check = replace(check, interval=min(check.interval or 30.0, 1.0), start_interval=None)
+    elif check:
+        start = check.start_period or START_PERIOD  # the interval at the start holds for this period only
+        check = replace(check, start_period=start, start_interval=check.start_interval or 1.0)
     return replace(
         service,
         healthcheck=check,
