@@ -3,6 +3,9 @@
 So editing files changes nothing until the next `up`. A container goes on seeing a file that was mounted when editors
 and git put another in its place: a copy is only ever written in place, so that a replica can be given a changed one.
 What a replica has loaded is recorded beside its copies, by the container's id.
+
+Copies may be secrets, and their modes are those that the container's user needs: no other user of this machine reaches
+them, because the directory above them is the operator's alone.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
     from twelfth.model.stack import Mount, Service, Stack
 
+PRIVATE, READABLE = 0o700, 0o444
+"""The modes of the directory with the copies, and what a copy needs that another user than its owner reads."""
+
 KEPT_SECONDS = 3600.0
 """How long files stay that runs were made with, after the last one was."""
 
@@ -54,6 +60,8 @@ class Copies:
     """The copies of one replica, in a directory that looks as the container's root does."""
 
     home: Path
+    root: Path | None = None
+    """The directory with all copies, which only the operator may enter; None for copies that are only read."""
 
     @property
     def record(self) -> Path:
@@ -63,7 +71,7 @@ class Copies:
     @property
     def checked(self) -> Copies:
         """Return those that are checked before they come into place."""
-        return Copies(self.home.with_name(f"{self.home.name}.checked"))
+        return Copies(self.home.with_name(f"{self.home.name}.checked"), self.root)
 
     def path(self, target: str) -> Path:
         """Return the copy of what a container has at `target`."""
@@ -81,22 +89,33 @@ class Copies:
 
     def put(self, files: Mapping[str, File]) -> None:
         """Write these files in place; raises `EngineError`."""
+        self._make_private_directories()
         for target, file in files.items():
             path = self.path(target)
             with disk_errors(path):
-                _write_in_place(path, file.content)
-                _own_as(file, path)
+                _write_in_place(path, file)
 
     def keep(self, identity: str, loaded: Mapping[str, str]) -> None:
         """Record what a container has loaded, as digests by target; nothing while that is not known."""
+        self._make_private_directories()
         with disk_errors(self.record):
-            self.record.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.record, {"container": identity, "loaded": loaded})
+
+    def _make_private_directories(self) -> None:
+        with disk_errors(self.home):
+            if self.root:
+                make_own_directory(self.root.parent)
+                _make_private(self.root)
+            _make_private(self.home)
+
+
+def _top(stack: Stack) -> Path:
+    return stack.directory / ".twelfth" / "docker"
 
 
 def root(stack: Stack) -> Path:
     """Return the directory with all copies of a stack."""
-    return stack.directory / ".twelfth" / "docker" / stack.project
+    return _top(stack) / stack.project
 
 
 def home(stack: Stack, service: str) -> Path:
@@ -106,7 +125,7 @@ def home(stack: Stack, service: str) -> Path:
 
 def copies(stack: Stack, service: str, number: int) -> Copies:
     """Return the copies of one replica."""
-    return Copies(home(stack, service) / str(number))
+    return Copies(home(stack, service) / str(number), _top(stack))
 
 
 def for_runs(stack: Stack, service: str, files: Mapping[str, File]) -> dict[str, str]:
@@ -117,9 +136,9 @@ def for_runs(stack: Stack, service: str, files: Mapping[str, File]) -> dict[str,
     if not files:
         return {}
     content = sorted((target, file.digest) for target, file in files.items())
-    own = Copies(home(stack, service) / f"runs-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}")
+    name = f"runs-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
+    own = Copies(home(stack, service) / name, _top(stack))
     with disk_errors(own.home):
-        make_own_directory(stack.directory / ".twelfth")
         own.put({target: file for target, file in files.items() if not _holds(own.path(target), file.content)})
         os.utime(own.home)
     _remove_old(own.home)
@@ -152,7 +171,7 @@ def declared(service: Service) -> dict[str, File]:
 
 def as_declared(mount: Mount) -> File:
     """Return a configuration file as the Compose file has it: with its owner and mode, else readable for everybody."""
-    content = _file(Path(mount.source)).content if mount.content is None else mount.content.encode()
+    content = _file(Path(mount.source)).content if mount.content is None else os.fsencode(mount.content)
     said = options.values(mount.options)
     return File(content, int(said.get("uid", 0)), int(said.get("gid", 0)), int(str(said.get("mode", "0444")), base=8))
 
@@ -175,20 +194,33 @@ def loaded(inspected: Body) -> dict[str, str]:
     """
     if COPIES not in inspected["Config"]["Labels"]:
         return {}
-    return dict.fromkeys(_targets(inspected), "") | (_recorded(inspected) or {})
+    try:
+        return dict.fromkeys(_targets(inspected), "") | (_recorded(inspected) or {})
+    except PermissionError:  # they are another operator's: what it was made with counts
+        return {}
 
 
 def are_writable(inspected: Body, own: Copies) -> bool:
     """Return whether what a container sees as its configuration files are these copies."""
-    return inspected["Config"]["Labels"].get(COPIES) == str(own.home) and _recorded(inspected) is not None
+    with contextlib.suppress(PermissionError):
+        return inspected["Config"]["Labels"].get(COPIES) == str(own.home) and _recorded(inspected) is not None
+    return False
 
 
 def _recorded(inspected: Body) -> dict[str, str] | None:
     """Return the digests that are recorded of a container; None where its record, or one of its copies, is gone."""
     copies = Copies(Path(inspected["Config"]["Labels"][COPIES]))
     record = read_json(copies.record)
-    is_whole = all(copies.path(target).is_file() for target in _targets(inspected))
+    is_whole = all(_exists(copies.path(target)) for target in _targets(inspected))
     return record["loaded"] if is_whole and record.get("container") == inspected["Id"] else None
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a file exists; raises `PermissionError`, which `Path.is_file` does on some versions of Python."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _targets(inspected: Body) -> list[str]:
@@ -204,16 +236,25 @@ def _file(path: Path) -> File:
     return File(content, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
-def _write_in_place(path: Path, content: bytes) -> None:
+def _make_private(directory: Path) -> None:
+    directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    if stat.S_IMODE(directory.stat().st_mode) != PRIVATE:  # an older version made it
+        directory.chmod(PRIVATE)
+
+
+def _write_in_place(path: Path, file: File) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    with path.open("r+b") as file:
-        file.write(content)
-        file.truncate()
-
-
-def _own_as(file: File, path: Path) -> None:
-    """Let a copy be read by whom it is to be, and written by us; only root can give it to somebody else."""
-    path.chmod(file.mode | stat.S_IWUSR)
+    path.touch(mode=0o600)
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IWUSR)
+    with path.open("r+b") as copy:
+        copy.write(file.content)
+        copy.truncate()
     with contextlib.suppress(PermissionError):
         os.chown(path, file.user, file.group)
+    path.chmod(_readable_mode(file, path.stat().st_uid))
+
+
+def _readable_mode(file: File, owner: int) -> int:
+    """Return the mode of a copy: only root can give it to another user, who has to be able to read it all the same."""
+    is_given = owner == file.user or not file.mode & stat.S_IRUSR
+    return file.mode if is_given else file.mode | READABLE
