@@ -12,6 +12,7 @@ import pytest
 from tests.compose.conftest import HOME, OWN
 from twelfth.compose import config
 from twelfth.compose.errors import NAMES
+from twelfth.engines.docker import configs
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -192,6 +193,55 @@ def test_secret_of_several_lines_comes_whole_from_dotenv(project: Project) -> No
     service = project.read(file).services[0]
 
     assert ([key], (("X", "own"),)) == ([mount.content for mount in service.mounts], service.environment)
+
+
+FROM_VARIABLES = """
+services:
+  a: {image: x, secrets: [key], configs: [{source: settings, target: /s}]}
+  off: {image: x, profiles: [off], secrets: [unused]}
+secrets: {key: {environment: KEY}, unused: {environment: UNUSED}}
+configs: {settings: {environment: SETTINGS}}
+"""
+
+
+def test_secret_or_config_whose_variable_is_unset_is_refused(project: Project) -> None:
+    """By both names, all at once, as Compose does when it creates the container; an unused one does not matter."""
+    try_this = "set it in the environment or in .env"
+
+    assert project.refused(FROM_VARIABLES).splitlines() == [
+        f"compose.yaml: services.a.configs[0] is settings, whose variable SETTINGS is not set; {try_this}",
+        f"compose.yaml: services.a.secrets[0] is key, whose variable KEY is not set; {try_this}",
+    ]
+    assert "KEY" not in project.refused(FROM_VARIABLES, KEY="x")
+    assert "UNUSED" in project.refused(FROM_VARIABLES, KEY="", SETTINGS="", COMPOSE_PROFILES="off")
+
+
+@pytest.mark.parametrize("value", ["", "=", "$A ${B}", "a\nb", "\udcff"])
+def test_secret_or_config_has_the_value_of_its_variable(project: Project, value: str) -> None:
+    """Also the empty one, and bytes that are not UTF-8."""
+    [service] = project.read(FROM_VARIABLES, KEY=value, SETTINGS=value).services
+
+    assert [value, value] == [mount.content for mount in service.mounts]
+    assert [os.fsencode(value)] * 2 == [configs.as_declared(mount).content for mount in service.mounts]
+
+
+def test_secret_or_config_has_the_value_of_dotenv(project: Project) -> None:
+    """An empty value is a value there, too; a name that no expression can contain is in no `.env`."""
+    project.write(__env="KEY=\nSETTINGS=a b\n")
+    [service] = project.read(FROM_VARIABLES).services
+
+    assert {"/s": "a b", "/run/secrets/key": ""} == {mount.target: mount.content for mount in service.mounts}
+    other = FROM_VARIABLES.replace("environment: SETTINGS", "environment: my.settings")
+    assert "whose variable my.settings is not set" in project.refused(other)
+    assert "KEY" not in project.refused(other)
+
+
+@pytest.mark.parametrize("declared", ["{}", "", "{name: other}"])
+def test_secret_or_config_without_a_source_is_refused(project: Project, declared: str) -> None:
+    """By Compose or by twelfth: it is no empty file."""
+    for kind in ("secrets", "configs"):
+        refusal = project.refused(f"services: {{a: {{image: x, {kind}: [c]}}}}\n{kind}: {{c: {declared}}}")
+        assert "c" in refusal.split("compose.yaml")[-1]
 
 
 def test_unset_variables_are_told_once(project: Project) -> None:

@@ -40,6 +40,12 @@ _VERSION = ("version", "--short")
 FOR_SWARM = ("only honored by the Swarm scheduler", "not supported outside Swarm mode")
 """What Compose warns of, though it asks nothing of anybody: such keys are for an engine that has them."""
 
+_SET = "="
+"""What the value of a variable that is set begins with when Compose is asked for it; an unset one has no value."""
+
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+"""The names of variables that an expression of a Compose file can contain."""
+
 _LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')
 _SCALARS = {
     "null": ("null|~|", ["n", "~", ""]),
@@ -176,22 +182,29 @@ def _with_dotenv(program: str, directory: Path, environment: Mapping[str, str]) 
 
 
 def _variables(program: str, directory: Path, environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """Return variables as Compose knows them, those of `.env` too, "" where they are not set."""
-    file = "name: x\nservices: {}\nx-values: {" + ", ".join(f'"{name}": "${{{name}-}}"' for name in names) + "}\n"
+    """Return the variables that are set, those of `.env` too, as Compose knows them."""
+    valid = filter(_NAME.fullmatch, names)
+    values = ", ".join(f'"{name}": "${{{name}+{_SET}}}${{{name}-}}"' for name in valid)
+    file = f"name: x\nservices: {{}}\nx-values: {{{values}}}\n"
     [answer] = _run(program, directory, environment, ("config",), file=file)
-    return dict(_parsed(answer.stdout)["x-values"]) if answer.stdout else {}
+    found = _parsed(answer.stdout)["x-values"] if answer.stdout else {}
+    return {name: value.removeprefix(_SET) for name, value in found.items() if value.startswith(_SET)}
 
 
 def _fill_from_environment(
     model: dict[str, Any], program: str, directory: Path, environment: Mapping[str, str]
 ) -> None:
-    """Give configs and secrets that are variables their values as content; Compose knows those of `.env`."""
+    """Give configs and secrets that are variables their values as content; Compose knows those of `.env`.
+
+    The name of a variable that is not set stays: it is refused if a service uses it.
+    """
     declared = [*(model.get("configs") or {}).values(), *(model.get("secrets") or {}).values()]
     wanted = [each for each in declared if "environment" in each]
     if absent := {each["environment"] for each in wanted} - environment.keys():
         environment = {**environment, **_variables(program, directory, environment, sorted(absent))}
     for each in wanted:
-        each["content"] = environment.get(each.pop("environment"), "")
+        if each["environment"] in environment:
+            each["content"] = environment[each.pop("environment")]
 
 
 def _texts(paths: Iterable[Path]) -> dict[Path, str]:

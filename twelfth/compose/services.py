@@ -209,6 +209,9 @@ def _file(kind: str, home: str) -> Reader:
         declared = (at.model.get(kind) or {}).get(found["source"]) or {}
         if declared.get("external"):
             at.refuse("", f"is external, and only a Swarm keeps {kind}; write file, content or environment")
+        if variable := declared.get("environment"):
+            why = f"is {found['source']}, whose variable {variable} is not set; set it in the environment or in .env"
+            at.refuse("", why)
         target = posixpath.join(home, found.pop("target", "") or found["source"])
         own = as_options({key: found[key] for key in ("uid", "gid", "mode") if key in found})
         return Mount(
