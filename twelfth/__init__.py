@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,5 +18,6 @@ def project(file: str | Path) -> Collection:
     It is an ordinary collection of Invoke's, to which a project adds tasks of its own (`ns.add_task`).
     """
     from twelfth.cli.program import collection
+    from twelfth.cli.working_directory import as_entered
 
-    return collection(Path(file).resolve().parent)
+    return collection(as_entered(Path(file).absolute().parent, os.environ))

@@ -18,11 +18,14 @@ import twelfth
 from twelfth.cli import admin, data, releases, runs, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.parser import install_parser_extensions
+from twelfth.cli.working_directory import working_directory
 from twelfth.compose.errors import NAMES
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from invoke.parser.argument import Argument
 
 
 ALWAYS = (
@@ -59,6 +62,10 @@ class Twelfth(Program):
             binary_names=["twelfth"],
         )
 
+    def core_args(self) -> list[Argument]:
+        """Return Invoke's options for all commands, with `--search-root`, which it has for projects alone."""
+        return [*super().core_args(), *(each for each in self.task_args() if each.name == "search-root")]
+
     def parse_core(self, argv: list[str] | None) -> None:
         """Take what is for the program itself, some of which only prints something."""
         with clean_output():
@@ -76,11 +83,19 @@ class Twelfth(Program):
 
     def parse_collection(self) -> None:
         """Take the project's commands, and its configuration (`invoke.yaml`) as Invoke does beside a `tasks.py`."""
-        directory = project_directory(Path.cwd(), os.environ)
+        directory = project_directory(self._start(), os.environ)
         self.config.set_project_location(str(directory))
         self.config.load_project()
         self.namespace = commands(directory)
         super().parse_collection()
+
+    def _start(self) -> Path:
+        """Return the directory from which the project is looked for: `--search-root`, else the working directory."""
+        root = self.args["search-root"].value or self.config.tasks.search_root or ""
+        start = Path(os.path.normpath(working_directory(os.environ) / root))
+        if not start.is_dir():
+            raise failure(f"--search-root {root}: there is no such directory; name one", MISUSE)
+        return start
 
     def execute(self) -> None:
         """Do what was typed; Ctrl-C is for the commands from here on."""

@@ -104,7 +104,7 @@ def _inputs(
     """Return what decides the project's name: variables by value, files by size and time of change."""
     named = {*variables, *(name for name in environment if name.startswith("COMPOSE_"))}
     return {
-        "directory": str(directory.resolve()),
+        "directory": str(directory.absolute()),  # with its symlinks, of which Compose takes the project's name
         "variables": {name: environment.get(name) for name in named},
         "files": {name: _state(directory / name) for name in files},
     }
