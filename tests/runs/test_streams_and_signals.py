@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import eventually
 from twelfth.engines.contract import STDOUT, Session
-from twelfth.runs import terminal
+from twelfth.runs import descriptors, terminal
 from twelfth.runs.start import printed_lines
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Remembering(Session):
         return 3
 
 
+def typed(source: int) -> Iterator[bytes]:
+    """Return what a file descriptor gives, piece by piece."""
+    return iter(lambda: descriptors.read(source), b"")
+
+
 def directory(path: Path) -> int:
     """Return a source whose reading fails with EISDIR."""
     return os.open(path, os.O_RDONLY)
@@ -71,7 +77,7 @@ def hung_up(_: Path) -> int:
 def test_input_that_cannot_be_read_is_the_end_of_the_runs(source: Callable[[Path], int], tmp_path: Path) -> None:
     """A run that reads would wait for ever otherwise."""
     run = Remembering()
-    terminal.pump_input(run, source(tmp_path))
+    terminal.pump_input(run, typed(source(tmp_path)))
 
     assert ["end"] == run.told
 
@@ -81,7 +87,7 @@ def test_input_ends_after_what_was_given(given: bytes, told: list[object], tmp_p
     """Also where the run takes no more."""
     (tmp_path / "input").write_bytes(given)
     run = Remembering()
-    terminal.pump_input(run, os.open(tmp_path / "input", os.O_RDONLY))
+    terminal.pump_input(run, typed(os.open(tmp_path / "input", os.O_RDONLY)))
 
     assert told == run.told
 
@@ -124,9 +130,10 @@ class Deaf(Remembering):
         self.times = times
 
     def output(self) -> Iterator[tuple[int, bytes]]:
-        """Go on."""
-        for _ in range(self.times):
-            signal.raise_signal(signal.SIGINT)
+        """Go on until each was answered."""
+        for pressed in range(1, self.times + 1):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert eventually(lambda: len(self.told) >= pressed)  # noqa: B023 - asked at once
             yield STDOUT, b""
 
 
@@ -144,6 +151,32 @@ def test_second_ctrl_c_offers_the_way_out_and_the_third_takes_it(
     assert [signal.SIGINT, *told] == run.told
     said = capfd.readouterr().err
     assert lines == said.count("\n") == said.count("to kill it: Ctrl-C again, or elsewhere: invoke stop abcd")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "passed"),
+    [
+        ((b"ab", b"\x10\x11cd"), b"ab"),
+        ((b"ab\x10", b"\x11"), b"ab\x10"),
+        ((b"\x10", b"\x10", b"\x11"), b"\x10\x10"),
+    ],
+)
+def test_ctrl_p_ctrl_q_leaves_a_run_that_continues(pieces: tuple[bytes, ...], passed: bytes) -> None:
+    """Typed at once or key by key; its input is not closed, for its terminal has no such end."""
+    run = Remembering()
+    with pytest.raises(terminal.DetachedError):
+        terminal.pump_input(run, terminal.until_detached(pieces))
+
+    assert passed == b"".join(piece for piece in run.told if isinstance(piece, bytes))
+    assert b"" not in run.told  # which closes the input on `local`
+    assert "end" not in run.told
+
+
+@pytest.mark.parametrize("pieces", [(b"\x11\x10",), (b"\x10", b"a", b"\x11"), (b"\x10",), (b"\x11", b"\x11")])
+def test_other_keys_are_passed_on_as_they_come(pieces: tuple[bytes, ...]) -> None:
+    """A Ctrl-P does not wait for the next key, as in `docker run`: it recalls the line before."""
+
+    assert [*pieces] == [*terminal.until_detached(pieces)]
 
 
 @pytest.mark.parametrize(

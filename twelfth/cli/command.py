@@ -20,6 +20,7 @@ from invoke.tasks import Task, task
 
 from twelfth.errors import MisuseError, TwelfthError
 from twelfth.hints import as_typed
+from twelfth.runs.descriptors import is_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -203,21 +204,7 @@ def words_after_dashes() -> list[str]:
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 
-def open_outputs() -> None:
-    """Have somewhere to print to also where whoever started this closed an output (`>&-`): Python has None then.
-
-    The descriptors are taken, too, for what we start, and so that no file of ours becomes what is printed to.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-            os.set_inheritable(number, True)
-            setattr(sys, name, open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
-
-
 def on_terminal() -> bool:
-    """Return whether both standard input and standard output are a terminal."""
-    return all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    """Return whether standard input and standard output are a terminal, which no other job has."""
+    streams = (sys.stdin, sys.stdout)
+    return all(stream and stream.isatty() for stream in streams) and not is_in_background(sys.stdin.fileno())

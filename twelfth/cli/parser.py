@@ -14,8 +14,9 @@ from invoke.exceptions import Exit, ParseError
 from invoke.parser.parser import ParseMachine, Parser
 from invoke.program import Program
 
-from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, open_outputs
+from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure
 from twelfth.cli.help import is_required, print_command_help
+from twelfth.cli.outputs import prepare_outputs
 from twelfth.hints import program
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _parse_cleanup, _print_task_help = Program.parse_cleanup, Program.print_task_hel
 def install_parser_extensions() -> None:
     """Add all of it to Invoke; once more changes nothing."""
     program()  # takes what `./inv` says out of the environment, before anything is started
-    open_outputs()
+    prepare_outputs()
     parser: Any = Parser
     parser.__init__ = _begin_with_underscores
     machine: Any = ParseMachine

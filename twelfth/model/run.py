@@ -11,6 +11,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Terminal:
+    """The operator's terminal when a run on it is requested; `kind` is its TERM."""
+
+    rows: int
+    columns: int
+    kind: str = ""
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """A run that is wanted: a command, the replica whose release and environment it gets, and what was asked otherwise.
 
@@ -30,6 +39,9 @@ class RunRequest:
     interactive: bool = True
     kept: bool = True
     is_admin_process: bool = False
+    terminal: Terminal | None = None
+    """What the run's terminal is like from the first byte on; None for a run without one."""
+
     node: str = ""
     """The machine that it is to go to, where the engine has several; an empty string for the usual one."""
 

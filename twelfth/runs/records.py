@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
-from twelfth.runs import terminal
+from twelfth.runs import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,4 +48,4 @@ def write_output(
 ) -> None:
     """Write what a run printed to our own two outputs; see `Runs.output`."""
     for stream, data in runs.output(find_run(runs, prefix).id, follow=follow, last=last, since=since):
-        terminal.write(stream, data)
+        descriptors.write(stream, data)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
-from twelfth.model.run import RunRequest
+from twelfth.model.run import RunRequest, Terminal
 from twelfth.operator_name import operator
+from twelfth.runs import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +31,8 @@ def command(words: Sequence[str]) -> tuple[str, ...]:
 
 def new_request(command: Sequence[str], replica: Replica, **asked: object) -> RunRequest:
     """Return a request for the command, with a fresh id and this operator's name."""
+    if asked.get("tty"):
+        asked |= {"terminal": Terminal(*terminal.size(), kind=os.environ.get("TERM", ""))}
     return RunRequest(id=secrets.token_hex(4), command=tuple(command), replica=replica, operator=operator(), **asked)  # type: ignore[arg-type]
 
 
@@ -64,6 +68,12 @@ def seconds(text: str, option: str = "--timeout") -> float | None:
 def terminal_wanted(*, tty: bool, no_tty: bool, detach: bool, there_is_one: bool) -> bool:
     """Return whether the run gets a terminal; raises `MisuseError` where one is asked for that cannot be."""
     if tty and (no_tty or detach or not there_is_one):
-        why = "--no-tty" if no_tty else "--detach" if detach else "no terminal here: standard input or output is none"
+        why = (
+            "--no-tty"
+            if no_tty
+            else "--detach"
+            if detach
+            else "no terminal here: standard input or output is none, or another job has it"
+        )
         raise MisuseError(f"--tty does not go with {why}; try it without --tty")
     return there_is_one and not no_tty and not detach

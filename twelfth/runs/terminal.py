@@ -1,58 +1,116 @@
-"""Pass bytes and signals between this process and a run, and keep the operator's terminal in order."""
+"""Pass bytes and signals between this process and a run, and restore the operator's terminal afterwards."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import os
+import queue
 import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import STDERR, STDOUT
+from twelfth.errors import TwelfthError
 from twelfth.hints import as_typed
+from twelfth.runs import descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from twelfth.engines.contract import Session
 
-PIECE = 1 << 16
+    Ending = Exception | None
+
 BROKEN_PIPE = 128 + signal.SIGPIPE
 INSISTENT = 2
-"""How often Ctrl-C is pressed by somebody who wants to know how else the run can be ended."""
+"""Which Ctrl-C of a row prints how else the run can be ended."""
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+
+SIGNALS_EVERY = 0.2
+"""Seconds until the main thread answers a signal that the kernel gave to another thread, as it may after a stop."""
+
+DETACH = b"\x10\x11"
+"""Ctrl-P Ctrl-Q, as in `docker attach`."""
+
+
+class DetachedError(Exception):
+    """The operator left a run that continues."""
 
 
 def attend(
     begin: Callable[[], Session], identity: str, *, interactive: bool, tty: bool, streams: tuple[int, int] = (0, 1)
 ) -> int:
-    """Begin a run, pass everything until it has ended, and return its exit code.
+    """Start a run, pass everything until it ends, and return its exit code; 0 if the operator detached from it.
 
-    `identity` is what the operator is told to stop where the run does not end on Ctrl-C.
-    `streams` are the file descriptors of its input and output. Where the output cannot be written, the run is ended
-    with TERM; a reader that went away makes that exit code 141, as for any writer to a pipe, and all else an OSError.
+    `identity` is what messages name for `stop` and `logs`. `streams` are the file descriptors of its input and output.
+    If the output cannot be written, the run is ended with TERM; the exit code is 141 if the reader went away, as for
+    any writer to a pipe, and everything else raises `OSError`.
     """
-    source, target = streams
-    with forwarded_signals(begin, identity) as session, contextlib.ExitStack() as stack:
-        if tty:
-            stack.enter_context(raw_terminal(session))
-        if interactive:
-            threading.Thread(target=pump_input, args=(session, source), daemon=True).start()
-        try:
-            pump_output(session, target)
-        except OSError as error:
-            end(session)
-            if isinstance(error, BrokenPipeError):
+    with forwarded_signals(begin, identity) as session:
+        with raw_terminal(session) if tty else contextlib.nullcontext():
+            ending = pass_streams(session, streams, interactive=interactive, tty=tty)
+        match ending:
+            case DetachedError():
+                descriptors.write(STDERR, detached(identity))
+                return 0
+            case BrokenPipeError():
+                end(session)
                 return BROKEN_PIPE
-            raise
+            case OSError():
+                end(session)
+                raise ending
+            case TwelfthError():
+                raise ending
         return session.wait()
 
 
+def pass_streams(session: Session, streams: tuple[int, int], *, interactive: bool, tty: bool) -> Ending:
+    """Pass input and output until the output ends or either fails; return what it failed with.
+
+    Both are passed in threads, so that the main thread is free for signals, and for an operator who detaches.
+    """
+    source, target = streams
+    endings: queue.SimpleQueue[Ending] = queue.SimpleQueue()
+    _in_thread(_pump_output, session, target, endings)
+    if interactive:
+        _in_thread(_pump_input, session, source, endings if tty else None)
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return endings.get(timeout=SIGNALS_EVERY)
+
+
+def _in_thread(work: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=work, args=arguments, daemon=True).start()
+
+
+def _pump_output(session: Session, target: int, endings: queue.SimpleQueue[Ending]) -> None:
+    ending: Ending = None
+    try:
+        pump_output(session, target)
+    except (OSError, TwelfthError) as error:
+        ending = error
+    finally:
+        endings.put(ending)
+
+
+def _pump_input(session: Session, source: int, endings: queue.SimpleQueue[Ending] | None) -> None:
+    """Pass the input; `endings` takes note of an operator who detaches, which needs a terminal."""
+    descriptors.block_terminal_stops()
+    pieces = iter(lambda: descriptors.read(source), b"")
+    if endings is None:
+        pump_input(session, pieces)
+        return
+    try:
+        pump_input(session, until_detached(pieces))
+    except DetachedError as error:
+        endings.put(error)
+
+
 def end(session: Session) -> None:
-    """End a run with TERM and wait for its end; what it prints until then is nobody's."""
+    """End a run with TERM and wait for it; what it still prints is dropped."""
     session.signal(signal.SIGTERM)
     for _ in session.output():
         pass
@@ -62,38 +120,51 @@ def end(session: Session) -> None:
 def pump_output(session: Session, target: int) -> None:
     """Write what the run prints to a file descriptor and our standard error, stream by stream, byte by byte."""
     for stream, data in session.output():
-        write(target if stream == STDOUT else stream, data)
+        descriptors.write(target if stream == STDOUT else stream, data)
 
 
-def write(stream: int, data: bytes) -> None:
-    """Write all the bytes to one of our own outputs, whose file descriptors are the streams' numbers."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(stream, rest) :]
+def pump_input(session: Session, pieces: Iterable[bytes]) -> None:
+    """Send input to the run until either end is closed; input that cannot be read is the end of the run's, too."""
+    with contextlib.suppress(OSError):
+        for data in pieces:
+            session.write_stdin(data)
+    session.close_stdin()
 
 
-def pump_input(session: Session, source: int) -> None:
-    """Send what we are given to the run until either has enough; where ours cannot be read, that is its end too."""
-    try:
-        with contextlib.suppress(OSError):
-            while data := os.read(source, PIECE):
-                session.write_stdin(data)
-    finally:
-        session.close_stdin()
+def until_detached(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what is typed; raises `DetachedError` at Ctrl-P Ctrl-Q.
+
+    A Ctrl-P is passed on at once, although a Ctrl-Q may follow: held back, it would need a second key each time.
+    """
+    before = b""
+    for piece in pieces:
+        typed, detach, _ = (before + piece).partition(DETACH)
+        if detach:
+            if rest := typed[len(before) :]:
+                yield rest
+            raise DetachedError
+        yield piece
+        before = piece[-1:]
 
 
 def insistence(identity: str) -> bytes:
-    """Return what to say to somebody who presses Ctrl-C and sees the run go on."""
+    """Return what to print to an operator who presses Ctrl-C a second time."""
     way_out = as_typed(f"to kill it: Ctrl-C again, or elsewhere: invoke stop {identity}")
     return f"twelfth: run {identity} goes on; {way_out}\n".encode()
 
 
+def detached(identity: str) -> bytes:
+    """Return what to print to an operator who detached."""
+    way_back = as_typed(f"its output: invoke logs --run {identity} --follow; to end it: invoke stop {identity}")
+    return f"\ntwelfth: detached from run {identity}, which continues; {way_back}\n".encode()
+
+
 @contextlib.contextmanager
 def forwarded_signals(begin: Callable[[], Session], identity: str) -> Iterator[Session]:
-    """Begin a run and send it what is sent to us; what comes while it begins waits for it.
+    """Start a run and send it the signals that this process gets; those that come while it starts wait for it.
 
-    A second one in that time interrupts us, should the engine not answer. SIGHUP is not for the run: it outlives a
-    lost terminal. Of Ctrl-C the second says how to end the run, and each further one is KILL.
+    A second one in that time interrupts this process, in case the engine does not answer. SIGHUP is not passed on: a
+    run outlives a lost terminal. The second Ctrl-C prints how to end the run, and each further one is KILL.
     """
     interrupts = itertools.count(1)
     session: Session | None = None
@@ -103,7 +174,7 @@ def forwarded_signals(begin: Callable[[], Session], identity: str) -> Iterator[S
         if session:
             pressed = next(interrupts) if number == signal.SIGINT else 0
             if pressed == INSISTENT:
-                write(STDERR, insistence(identity))
+                descriptors.write(STDERR, insistence(identity))
             session.signal(signal.SIGKILL if pressed > INSISTENT else number)
         elif early:
             raise KeyboardInterrupt
@@ -121,23 +192,37 @@ def forwarded_signals(begin: Callable[[], Session], identity: str) -> Iterator[S
             signal.signal(number, handler)
 
 
+def size() -> tuple[int, int]:
+    """Return the rows and columns of the operator's terminal."""
+    found = os.get_terminal_size(sys.stdout.fileno())
+    return found.lines, found.columns
+
+
 @contextlib.contextmanager
 def raw_terminal(session: Session) -> Iterator[None]:
-    """Hand the terminal over to the run, every key and each change of size; give it back whatever happens."""
+    """Pass every key and each change of size to the run; restore the terminal in any case.
+
+    A shell that stopped this process has changed the terminal's settings, so they are set again when it continues.
+    """
     import termios
     import tty
 
-    def tell_size(*_: object) -> None:
-        size = os.get_terminal_size(sys.stdout.fileno())
-        session.resize(size.lines, size.columns)
-
     keyboard = sys.stdin.fileno()
     settings = termios.tcgetattr(keyboard)
-    before = signal.signal(signal.SIGWINCH, tell_size)
+
+    def resize(*_: object) -> None:
+        session.resize(*size())
+
+    def take_over(*_: object) -> None:
+        tty.setraw(keyboard, termios.TCSADRAIN)  # keys that were typed ahead are for the run
+        resize()
+
+    handlers = {signal.SIGWINCH: resize, signal.SIGCONT: take_over}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        tty.setraw(keyboard, termios.TCSADRAIN)  # what was typed ahead is for the run
-        tell_size()
+        take_over()
         yield
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         termios.tcsetattr(keyboard, termios.TCSADRAIN, settings)
-        signal.signal(signal.SIGWINCH, before)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.run_container import JOINED, NAMESPACE, entrypoint, own_settings
+from twelfth.engines.docker.run_container import CONSOLE_SIZE, JOINED, NAMESPACE, entrypoint, own_settings
 from twelfth.model import snapshot
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SERVICE_ONLY = ("logging", "command", "healthcheck", "restart", "init", "port.", "stop_grace_period")
 """What of a worker's recipe belongs to serving, and not to the release or its configuration."""
+
+NOT_COMPARED = {CONSOLE_SIZE}
+"""Settings of HostConfig that change no release: a daemon below API 1.42 reports 0 by 0."""
 
 IN_RECIPE = {"Binds", "CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}
 """Settings of the host's that a recipe has, under names of its own."""
@@ -58,7 +61,7 @@ def _outside_recipe(worker: Body, run: Body, own: Body) -> tuple[str, ...]:
     config = [name for name in ("Entrypoint", "WorkingDir") if _differs(worker["Config"], run["Config"], name)]
     wanted, made = worker["HostConfig"] | own, run["HostConfig"] | {"LogConfig": _as_asked(run["HostConfig"], own)}
     names = {**wanted, **made} if "Id" in worker else wanted  # a template leaves the rest to the daemon
-    return (*config, *(name for name in names if name not in IN_RECIPE and _differs(wanted, made, name)))
+    return (*config, *(name for name in names if name not in IN_RECIPE | NOT_COMPARED and _differs(wanted, made, name)))
 
 
 def _as_asked(made: Body, own: Body) -> Body:

@@ -41,6 +41,9 @@ OWN_SETTINGS: Body = {
 }
 """Settings of the host's that a run has its own of, whatever the worker has."""
 
+CONSOLE_SIZE = "ConsoleSize"
+"""What gives a run's terminal its size from the start; a daemon below API 1.42 ignores it."""
+
 JOINED = "container:"
 """Beginning of the network mode of a container that has joined another's network namespace."""
 
@@ -85,7 +88,9 @@ def refuse_bytes(request: RunRequest) -> None:
 
 def own_settings(request: RunRequest) -> Body:
     """Return the settings of the host's that the run has its own of."""
-    return OWN_SETTINGS if request.kept else OWN_SETTINGS | {"LogConfig": NO_LOG}
+    log = {} if request.kept else {"LogConfig": NO_LOG}
+    size = {CONSOLE_SIZE: [request.terminal.rows, request.terminal.columns]} if request.terminal else {}
+    return OWN_SETTINGS | log | size
 
 
 def template(stack: Stack, service: Service, image: Body) -> Body:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 LOST = "the connection to the run broke ({}); it may well go on, see: invoke history"
 
+NEVER_TYPED = b"\xff,\xff"
+"""Keys at which the daemon would detach the client; its default, Ctrl-P Ctrl-Q, is detected on this side instead.
+
+No key sends this byte, which UTF-8 does not have. The daemon would also delay a Ctrl-P until the next key.
+"""
+
 RECORDED_WITHIN = 10
 """Seconds from the end of a run's streams to its exit code. One that has none by then has not ended: Docker's init,
 its first process, holds the streams open for as long as it lives."""
@@ -32,7 +38,7 @@ class DockerSession(Session):
     def __init__(self, api: docker.APIClient, identity: str, *, tty: bool, interactive: bool) -> None:
         """Attach to a container that was created and not started."""
         self.api, self.identity, self.tty = api, identity, tty
-        wanted = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1}
+        wanted = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1, "detachKeys": NEVER_TYPED}
         answer = api.attach_socket(identity, params=wanted)
         self.socket: socket.socket = getattr(answer, "_sock", answer)
         self.socket.settimeout(None)

@@ -49,6 +49,8 @@ class Child:
 
     def _start_on_terminal(self) -> dict[int, IO[bytes]]:
         near, far = os.openpty()
+        if self.spec["size"]:
+            termios.tcsetwinsize(far, self.spec["size"])
         self._process = self._popen(_take_terminal, stdin=far, stdout=far, stderr=far)
         os.close(far)
         self._input = terminal = os.fdopen(near, "r+b", buffering=0)

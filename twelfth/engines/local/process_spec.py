@@ -170,7 +170,9 @@ def replica(
 def run_environment(worker: Spec, request: RunRequest) -> dict[str, str]:
     """Return the worker's variables with what the run has instead."""
     own = {"REPLICA": f"run-{request.id}"}
-    return {**worker["environment"], **own, **dict(request.environment), **dict(request.identifying_environment)}
+    kind = {"TERM": request.terminal.kind} if request.terminal and request.terminal.kind else {}
+    own_overrides = {**dict(request.environment), **dict(request.identifying_environment)}
+    return {**kind, **worker["environment"], **own, **own_overrides}
 
 
 def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:
@@ -186,6 +188,7 @@ def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:
         "timeout": request.timeout,
         "grace": int(worker["recipe"]["stop_grace_period"].rstrip("s")),
         "tty": request.tty,
+        "size": [request.terminal.rows, request.terminal.columns] if request.terminal else None,
         "interactive": request.interactive,
         "kept": request.kept,
     }

@@ -1,0 +1,60 @@
+"""The outputs of a command, ready for everything that is printed."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from twelfth.runs import descriptors
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from _typeshed import ReadableBuffer
+
+
+class WaitingFile(io.FileIO):
+    """An output that waits while its reader is slow, also if another program has made it non-blocking."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write all of it; return its size."""
+        view = memoryview(data)
+        descriptors.write(self.fileno(), view)
+        return view.nbytes
+
+
+def prepare_outputs() -> None:
+    """Open the outputs that are closed, and make the others take any text at any pace."""
+    open_outputs()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__"):  # else a test or a notebook has put its own there
+            setattr(sys, name, waiting(stream))
+
+
+def waiting(stream: io.TextIOWrapper) -> TextIO:
+    """Return a stream to the same file that waits for its reader, and escapes what its encoding cannot express."""
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(WaitingFile(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+
+
+def open_outputs() -> None:
+    """Open `os.devnull` for each standard stream that is closed (`>&-`), for which Python has None.
+
+    The descriptors are taken, too: for child processes, and so that no other file becomes what is printed to.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
