@@ -43,7 +43,8 @@ class World:
     `done` names each change in its order, such as `create worker-1`. `failures` has what such a change raises, before
     anything is changed; `dying` has the last words of services whose new replicas end at once, with exit code 1.
     `healths` has what healthchecks say, `refusals` what checks of a configuration say, by service. `others` are the
-    containers of other owners on its networks.
+    containers of other owners on its networks. `restarts` has what the engine does with a replica when it restarts, by
+    id; `kill_at` is the change before which `up` is killed.
     """
 
     replicas: dict[str, Replica] = field(default_factory=dict)
@@ -57,11 +58,15 @@ class World:
     dying: dict[str, str] = field(default_factory=dict)
     healths: dict[str, Health] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
+    restarts: dict[str, str] = field(default_factory=dict)
+    kill_at: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def begin(self, change: str) -> None:
-        """Note a change that is about to be made; raises what is to fail."""
+        """Note a change that is about to be made; raises what is to fail, and all from when its process was killed."""
+        if self.kill_at is not None and len(self.done) >= self.kill_at:
+            raise KilledProcessError
         if failure := self.failures.get(change):
             raise failure
         self.done.append(change)
@@ -73,12 +78,25 @@ class World:
             self.replicas[name] = replace(self.replicas[name], **values)  # type: ignore[arg-type]
             self.changed.notify_all()
 
+    def restart(self) -> None:
+        """Restart the engine: everything exits, and each replica is started again that its policy says so."""
+        for name, replica in self.replicas.items():
+            policy, was_stopped = self.restarts[replica.id], replica.state == "stopped"
+            has_started = replica.state != "created"
+            again = policy == "always" or (policy == "unless-stopped" and not was_stopped)
+            ended = "exited (137)" if replica.is_running else replica.state
+            self.replicas[name] = replace(replica, state="running" if again and has_started else ended)
+
     def end_replica(self, name: str, words: str, code: int = 1) -> None:
         """Let a replica's process end by itself, with its last words."""
         with self.changed:
             self.logs[name] += f"{words}\n".encode()
             self.replicas[name] = replace(self.replicas[name], state=f"exited ({code})")
             self.changed.notify_all()
+
+
+class KilledProcessError(BaseException):
+    """Stands for kill -9: no change can be made any more, in whatever way this is handled."""
 
 
 class Memory(ReplicaEngine):
@@ -126,6 +144,7 @@ class Memory(ReplicaEngine):
             "image": service.image if is_here else f"{service.image}, not here yet",
             "command": json.dumps(service.command or ()),
             "stop_grace_period": f"{service.stop_grace:g}s",
+            "restart": service.restart,
             **{f"environment.{name}": value for name, value in service.environment},
             **{f"network.{self.stack.known_as('network', name)}": "joined" for name in service.networks},
             **{
@@ -164,8 +183,15 @@ class Memory(ReplicaEngine):
         """Return a command that there is not."""
         return f"forget {resource.kind} {self.stack.engine_name(resource)}"
 
-    def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:  # noqa: ARG002
+    def create_replica(self, service: Service, number: int) -> Replica:
         """Have a replica that runs, or one that ended at once; its log is what its command `echo`ed."""
+        return self._create(service, number, Replica("", 0, "", "running", {}))
+
+    def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
+        """Have a replica that does not run yet."""
+        return self._create(service, number, Replica("", 0, "", "created", {}, replaces=old.id))
+
+    def _create(self, service: Service, number: int, like: Replica) -> Replica:
         name = f"{service.name}-{number}"
         self._refuse_missing(service)
         self.world.begin(f"create {name}")
@@ -174,7 +200,8 @@ class Memory(ReplicaEngine):
             service=service.name,
             number=number,
             id=f"{name}-{next(self.world.ids)}",
-            state="running",
+            state=like.state,
+            replaces=like.replaces,
             recipe=self.recipe(service),
             release=service.image.rpartition(":")[2] if service.build else "",
             image=service.image,
@@ -182,16 +209,22 @@ class Memory(ReplicaEngine):
             is_reloadable=any(mount.kind == "config" for mount in service.mounts),
             is_admitted=bool(service.why_single) or not self.stack.networks_to_dependants(service),
         )
-        if words := self.world.dying.get(service.name):
-            self.world.end_replica(name, words)
+        self.world.restarts[self.world.replicas[name].id] = service.restart
+        if like.is_running:
+            self._die(name)
         return self.world.replicas[name]
+
+    def _die(self, name: str) -> None:
+        if words := self.world.dying.get(self.world.replicas[name].service):
+            self.world.end_replica(name, words)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
         """Have another replica like that."""
         name = f"{replica.service}-{number}"
         self.world.begin(f"clone {replica.name} as {name}")
-        changes = {"number": number, "id": f"{name}-{next(self.world.ids)}", "is_admitted": False}
+        changes = {"number": number, "id": f"{name}-{next(self.world.ids)}", "is_admitted": False, "replaces": ""}
         self.world.replicas[name] = replace(replica, **changes)  # type: ignore[arg-type]
+        self.world.restarts[self.world.replicas[name].id] = replica.recipe["restart"]
         self.world.logs[name] = b""
         return self.world.replicas[name]
 
@@ -215,12 +248,28 @@ class Memory(ReplicaEngine):
         ).encode()
 
     def stop_replica(self, replica: Replica) -> None:
-        """Have it exit."""
-        self.world.change(f"stop {replica.name}", replica.name, state="exited (0)")
+        """Have it stopped."""
+        if self.world.replicas[replica.name].is_running:
+            self.world.change(f"stop {replica.name}", replica.name, state="stopped")
+
+    def retire_replica(self, replica: Replica) -> None:
+        """Have it stopped, and the engine not start it any more."""
+        self.stop_replica(replica)
+        self._let_restart(replica.id, "no")
+
+    def _let_restart(self, identity: str, policy: str) -> None:
+        if self.world.restarts.get(identity, policy) != policy:
+            self.world.begin(f"let restart {policy} {identity}")
+            self.world.restarts[identity] = policy
 
     def start_replica(self, replica: Replica) -> None:
-        """Have it run."""
-        self.world.change(f"start {replica.name}", replica.name, state="running")
+        """Have it run, if nothing else has its name by now."""
+        if (now := self.world.replicas[replica.name]).id != replica.id:
+            raise EngineError(f"{replica.name} was removed")
+        if not now.is_running:
+            self.world.change(f"start {replica.name}", replica.name, state="running")
+            if now.state == "created":
+                self._die(replica.name)
 
     def _refuse_missing(self, service: Service) -> None:
         """Raise `EngineError` where the image or a network is not there, as any engine would."""
@@ -231,7 +280,12 @@ class Memory(ReplicaEngine):
             raise EngineError(f"the image or a network of {service.name} is not there; try: invoke up")
 
     def remove_replica(self, replica: Replica) -> None:
-        """Have it no more."""
+        """Have it no more; the engine may start the one again whose place it takes."""
+        by_id = {each.id: each for each in self.world.replicas.values()}
+        if replica.id in by_id and (old := by_id.get(replica.replaces)):
+            self.stop_replica(replica)
+            self._let_restart(replica.id, "no")
+            self._let_restart(old.id, old.recipe["restart"])
         self.world.begin(f"remove {replica.name}")
         with self.world.changed:
             self.world.replicas.pop(replica.name, None)

@@ -338,6 +338,52 @@ def test_replica_that_was_stopped_is_started_again(placing: Site) -> None:
     assert eventually(lambda: [(before.id, True)] == [(each.id, each.is_running) for each in engine.replicas("app")])
 
 
+def test_replica_that_takes_anothers_place_records_it_until_that_is_gone(placing: Site) -> None:
+    """It is created and does not run; once the old one is retired it is started, however often that is asked."""
+    placing.create()
+    engine, old = placing.engine(), placing.replica()
+    new = engine.prepare_replica(placing.app, 2, old)
+    assert (False, True, old.id) == (new.is_running, new.is_startable, new.replaces)
+    assert () == differences(old.recipe, new.recipe)
+
+    for _ in range(2):
+        engine.retire_replica(old)
+        engine.start_replica(new)
+        found = {each.number: each for each in placing.engine().replicas("app")}
+        assert [(1, False), (2, True)] == sorted((number, each.is_running) for number, each in found.items())
+        assert old.recipe == found[1].recipe
+    engine.remove_replica(old)
+    (left,) = placing.engine().replicas("app")
+    assert (new.id, True) == (left.id, left.is_running)
+
+
+def test_replica_that_is_removed_gives_the_place_back(placing: Site) -> None:
+    """The old one is the same as before, stopped, and starts again."""
+    placing.stack = replace(placing.stack, services=(replace(placing.app, restart="always"),))
+    placing.create()
+    engine, old = placing.engine(), placing.replica()
+    new = engine.prepare_replica(placing.app, 2, old)
+    engine.retire_replica(old)
+    engine.start_replica(new)
+    engine.remove_replica(new)
+
+    (left,) = placing.engine().replicas("app")
+    assert (old.id, False, old.recipe) == (left.id, left.is_running, left.recipe)
+    engine.start_replica(old)
+    assert eventually(lambda: [(old.id, True)] == [(each.id, each.is_running) for each in engine.replicas("app")])
+
+
+def test_clone_of_a_replica_takes_nobodys_place(placing: Site) -> None:
+    """Though the one that it is like did."""
+    placing.create()
+    engine, old = placing.engine(), placing.replica()
+    new = engine.prepare_replica(placing.app, 2, old)
+    engine.retire_replica(old)
+    engine.start_replica(new)
+
+    assert "" == engine.clone_replica(new, 3).replaces
+
+
 def configured(site: Site) -> Path:
     """Create all, with a configuration file whose check wants a greeting in it; return the file."""
     file = site.stack.directory / "app.cfg"

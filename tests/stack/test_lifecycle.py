@@ -405,15 +405,28 @@ def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Projec
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no such address")])
-def test_only_replica_is_put_back_where_the_new_one_cannot_be_made(serving: Project, error: BaseException) -> None:
-    """A door's port cannot be had twice, so it is stopped before; it answers again after."""
+def test_only_replica_keeps_running_if_the_new_one_cannot_be_created(serving: Project, error: BaseException) -> None:
+    """It is stopped after the new one was created, and not before."""
     before = serving.ids()
     serving.edit("web", environment=(("A", "1"),))
     serving.world.failures["create web-2"] = error
     with pytest.raises(type(error)):
         serving.up()
 
-    assert ["stop web-1", "stop web-1", "start web-1"] == serving.world.done
+    assert [] == serving.world.done
+    assert before == serving.ids()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no such address")])
+def test_only_replica_is_put_back_if_the_new_one_cannot_be_started(serving: Project, error: BaseException) -> None:
+    """Only one of the two can have the ingress's port."""
+    before = serving.ids()
+    serving.edit("web", environment=(("A", "1"),))
+    serving.world.failures["start web-2"] = error
+    with pytest.raises(type(error)):
+        serving.up()
+
+    assert ["create web-2", "stop web-1", "remove web-2", "start web-1"] == serving.world.done
     assert before == serving.ids()
     assert all(each.serves for each in serving.engine().observe().replicas)
 
@@ -425,7 +438,8 @@ def test_only_replica_is_put_back_where_the_new_one_does_not_get_ready(serving: 
     with pytest.raises(EngineError, match="web-2 is exited"):
         serving.up()
 
-    assert ["stop web-1", "create web-2", "remove web-2", "stop web-1", "start web-1"] == serving.world.done
+    changes = ["create web-2", "stop web-1", "start web-2", "remove web-2", "start web-1"]
+    assert changes == serving.world.done
 
 
 def test_only_replica_is_put_back_where_its_stop_is_interrupted(serving: Project) -> None:
@@ -433,10 +447,9 @@ def test_only_replica_is_put_back_where_its_stop_is_interrupted(serving: Project
     serving.edit("web", environment=(("A", "1"),))
 
     class Interrupted(Memory):
-        def stop_replica(self, replica: Replica) -> None:
-            super().stop_replica(replica)
-            if "stop web-1" not in self.world.done[:-1]:
-                raise KeyboardInterrupt
+        def retire_replica(self, replica: Replica) -> None:
+            super().retire_replica(replica)
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         lifecycle.up(Interrupted(serving.stack, serving.world), Recorded())
@@ -457,7 +470,8 @@ def test_second_ctrl_c_does_not_interrupt_the_putting_back(serving: Project) -> 
     serving.edit("web", environment=(("A", "1"),))
 
     class Interrupted(Memory):
-        def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:  # noqa: ARG002
+        def retire_replica(self, replica: Replica) -> None:
+            super().retire_replica(replica)
             raise KeyboardInterrupt
 
         def start_replica(self, replica: Replica) -> None:
@@ -536,7 +550,7 @@ def test_own_port_is_not_taken(serving: Project) -> None:
     with socket.create_server((port.host, port.published)):
         serving.edit("web", environment=(("A", "1"),))
 
-        assert ["stop web-1", "create web-2", "remove web-1"] == serving.up()
+        assert ["create web-2", "stop web-1", "start web-2", "remove web-1"] == serving.up()
 
 
 @pytest.fixture
@@ -623,7 +637,7 @@ def test_service_that_died_is_replaced(serving: Project) -> None:
     serving.world.end_replica("redis-1", "out of memory", 137)
 
     assert ["replace redis-1 by redis-2: it is exited (137)"] == serving.plan()
-    assert ["stop redis-1", "create redis-2", "remove redis-1"] == serving.up()
+    assert ["create redis-2", "start redis-2", "remove redis-1"] == serving.up()
 
 
 def test_down_ends_runs_then_dependants_then_the_rest_and_keeps_the_data(serving: Project) -> None:

@@ -170,7 +170,7 @@ def test_renamed_volume_is_a_new_one_and_the_old_one_stays(project: Project) -> 
     """With its data, by its name, and with how to remove it; `down --volumes` does not."""
     project.declare(Volume("data", known_as="new"))
 
-    assert ["create data", "stop db-1", "create db-2", "remove db-1"] == project.up()
+    assert ["create data", "create db-2", "stop db-1", "start db-2", "remove db-1"] == project.up()
     old = [OLD_VOLUME.format("new", "forget volume p_data")]
     assert old == project.warnings
     assert ([], old) == (project.up(), project.warnings)

@@ -184,10 +184,14 @@ class ReplicaEngine(Engine):
     """Whether that holds for the first replica of a service, too, which is in nobody's place."""
 
     @abstractmethod
-    def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:
-        """Make and start one replica that nobody is sent to yet; leave nothing behind where it cannot be started.
+    def create_replica(self, service: Service, number: int) -> Replica:
+        """Create and start one replica that gets no traffic yet; leave nothing behind if it cannot be started."""
 
-        It gets the name, and the volumes of its own, of the one `instead` of which it is made, which was stopped.
+    @abstractmethod
+    def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
+        """Create the replica that takes the place of `old`, with its anonymous volumes, and do not start it.
+
+        It records which replica it replaces, and what `remove_replica` needs to give the place back.
         """
 
     @abstractmethod
@@ -217,12 +221,20 @@ class ReplicaEngine(Engine):
         """End a replica's process, with its service's grace period, and keep it, so that it can be started again."""
 
     @abstractmethod
+    def retire_replica(self, replica: Replica) -> None:
+        """Stop a replica for which another is prepared, so that no restart of the engine starts it again."""
+
+    @abstractmethod
     def start_replica(self, replica: Replica) -> None:
-        """Start a replica again that was stopped."""
+        """Start a replica that was stopped or prepared; one that runs keeps running."""
 
     @abstractmethod
     def remove_replica(self, replica: Replica) -> None:
-        """Stop a replica, with its service's grace period, and remove it; it may be gone already."""
+        """Stop a replica, with its service's grace period, and remove it; it may be gone already.
+
+        One that was prepared gives its place back: the replica that it replaces gets its name and its restart policy
+        again. It is not started.
+        """
 
 
 class ServiceEngine(Engine):

@@ -28,7 +28,8 @@ class Replica:
 
     One that is not `is_admitted` was made and is not found by visitors yet. `restarts` counts how often the engine had
     to start it again. `is_reloadable` says that its configuration files can be changed under it,
-    `has_own_volumes` that it keeps something that only the one in its place can take over.
+    `has_own_volumes` that it keeps something that only the one in its place can take over. `replaces` is the id of the
+    replica whose place it takes, for as long as that one exists: until then it has not been ready.
     """
 
     service: str
@@ -44,6 +45,7 @@ class Replica:
     restarts: int = 0
     is_reloadable: bool = False
     has_own_volumes: bool = False
+    replaces: str = ""
 
     @property
     def name(self) -> str:
@@ -59,6 +61,11 @@ class Replica:
     def is_running(self) -> bool:
         """Return whether its process runs now."""
         return self.state in {"running", "starting"}
+
+    @property
+    def is_startable(self) -> bool:
+        """Return whether it was created and not started, or was stopped; a process that exited is neither."""
+        return self.state in {"created", "stopped"}
 
     @property
     def has_completed(self) -> bool:

@@ -245,7 +245,7 @@ class _ReplicaExecutor:
                     self.report.detail(line)
             self.engine.remove_replica(replica)
             serves = any(each.serves for each in self.engine.replicas(service.name))
-            put_back = f"{old.name} is put back" if old and old.is_running else "it was removed"
+            put_back = f"{old.name} is put back" if old else "it was removed"
             rest = "what served serves on" if serves else put_back
             raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
         self.engine.admit_replica(replica)
@@ -260,24 +260,34 @@ class _ReplicaExecutor:
         time.sleep(self.engine.settling_seconds)
         refuse_dead(self.engine, current(self.engine, replica), replica.restarts)
 
-    def put_back(self, service: Service, number: int, old: Replica) -> None:
-        """Remove what was to replace a replica, and start that again."""
-        for replica in self.engine.replicas(service.name):
-            if replica.number == number:
-                self.engine.remove_replica(replica)
-        if old.is_running:
+    def put_back(self, old: Replica, *, starts: bool) -> None:
+        """Remove what was to replace a replica, and start that again if it ran before."""
+        if starts:
             self.engine.stop_replica(old)  # it may be stopping still, and would do so after its start
+        if new := self.replacement_of(old):
+            self.engine.remove_replica(new)
+        if starts:
             self.engine.start_replica(old)
 
     def replace(self, service: Service, number: int, old: Replica) -> None:
-        """Replace a replica in its place; whatever goes wrong, the old one is put back."""
+        """Replace a replica in its place, or continue to; if anything fails, the old one is put back.
+
+        At no moment could both be started by a restart of the engine, whichever step was the last.
+        """
+        new = self.replacement_of(old)
+        old_ran = old.is_running or new is not None
+        new = new or self.engine.prepare_replica(service, number, old)
         try:
             with self.warn_if_slow(old):
-                self.engine.stop_replica(old)
-            self.engine.create_replica(service, number, old)
-            self.admit(service, number, old)
+                self.engine.retire_replica(old)
+            self.engine.start_replica(new)
+            self.admit(service, number, old if old_ran else None)
         except BaseException:
             with uninterrupted(self.report, f"{old.name} is put back"):
-                self.put_back(service, number, old)
+                self.put_back(old, starts=old_ran)
             raise
         self.engine.remove_replica(old)
+
+    def replacement_of(self, old: Replica) -> Replica | None:
+        """Return the replica that was prepared to take the place of another."""
+        return next((each for each in self.engine.replicas(old.service) if each.replaces == old.id), None)

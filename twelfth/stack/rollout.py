@@ -2,13 +2,15 @@
 
 A new replica is made beside the old ones, and admitted when it is ready; only then an old one is drained and removed,
 and the next one comes. So what served serves until something better does (docs/deploys.md). Where there can be only
-one, because it publishes a port or keeps data, the new one takes the old one's place. One of which nothing has changed
-but configuration files, which its service says how to load, stays.
+one, because it publishes a port or keeps data, the new one takes the old one's place. If that was interrupted, both
+exist: the next `up` continues the replacement if the new one is what is wanted now, and else removes it. One of which
+nothing has changed but configuration files, which its service says how to load, stays.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twelfth.model.snapshot import differences
@@ -30,37 +32,78 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service
     from twelfth.stack.steps import Step
 
+    Pair = tuple[Replica, Replica]
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """The replicas of a service by what is to become of them; pairs are of an old one and the one that replaces it.
+
+    `left` is what an interrupted `up` created and did not admit, `bad` what is not made from the recipe or not running.
+    """
+
+    serving: list[Replica]
+    left: list[Replica]
+    bad: list[Replica]
+    continued: list[Pair]
+    abandoned: list[Pair]
+
+
+def _sort(service: Service, replicas: tuple[Replica, ...], recipe: Recipe) -> _Sorted:
+    by_id = {replica.id: replica for replica in replicas}
+    pairs = [(by_id[new.replaces], new) for new in replicas if new.replaces in by_id]
+    wanted = [(old, new) for old, new in pairs if _can_continue(recipe, new)]
+    paired = [*(new for _, new in pairs), *(old for old, _ in wanted)]
+    others = [replica for replica in replicas if replica not in paired]
+    good = [replica for replica in others if replica.is_running and _can_have(service, recipe, replica)]
+    serving = [replica for replica in good if replica.is_admitted]
+    missing = max(service.replicas - len(serving), 0)
+    return _Sorted(
+        serving,
+        [replica for replica in good if not replica.is_admitted],
+        [*(replica for replica in others if replica not in good), *(old for old, _ in wanted[missing:])],
+        wanted[:missing],
+        [pair for pair in pairs if pair not in wanted[:missing]],
+    )
+
 
 def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     """Yield the steps that give a service its replicas, all made from `recipe`; none where it has them."""
-    good: list[Replica] = []
-    bad: list[Replica] = []
-    for replica in found.of(service.name):
-        (good if replica.is_running and _can_have(service, recipe, replica) else bad).append(replica)
-    serving = [each for each in good if each.is_admitted]
-    left = [each for each in good if not each.is_admitted]
-    for replica in serving[: service.replicas]:
+    now = _sort(service, found.of(service.name), recipe)
+    for old, new in now.abandoned:
+        yield RemoveReplica(new, f"its replacement of {old.name} was interrupted")
+    for replica in now.serving[: service.replicas]:
         if differences(recipe, replica.recipe):
             yield ReloadReplica(service, replica, _cause(recipe, replica))
-    bad.sort(key=lambda each: each.serves)  # first those that nobody would miss
+    for old, new in now.continued:
+        yield ReplaceReplica(service, new.number, old, "it was interrupted")
+    bad = sorted(now.bad, key=lambda each: each.serves)  # first those that nobody would miss
     spare = max(len(bad) - service.replicas, 0) if service.is_replaced_in_place else 0
     yield from _removals(bad[:spare], recipe)  # a killed `up` may have left one and the one that it stopped
-    bad = bad[spare:]
-    free = free_numbers(found.of(service.name))
-    for _ in range(service.replicas - len(serving)):
-        old = bad.pop(0) if bad else None
-        if old and (service.is_replaced_in_place or old.has_own_volumes):
-            yield ReplaceReplica(service, next(free), old, _cause(recipe, old))
-            continue
-        number = left.pop(0).number if left else next(free)
-        if number not in {each.number for each in good}:
-            yield CreateReplica(service, number, _cause(recipe, old) if old else "not there")
-        yield AdmitReplica(service, number)
-        if old:
-            yield RemoveReplica(old, f"{service.name}-{number} is in its place")
-    yield from _removals([*bad, *left], recipe)
-    for replica in serving[service.replicas :]:
+    missing = service.replicas - len(now.serving) - len(now.continued)
+    replaced, surplus = bad[spare:][: max(missing, 0)], bad[spare:][max(missing, 0) :]
+    left, free = list(now.left), free_numbers(found.of(service.name))
+    for old_or_none in (*replaced, *[None] * (missing - len(replaced))):
+        yield from _fill(service, old_or_none, left, free, recipe)
+    yield from _removals([*surplus, *left], recipe)
+    for replica in now.serving[service.replicas :]:
         yield RemoveReplica(replica, f"{service.name} is scaled to {service.replicas}")
+
+
+def _fill(
+    service: Service, old: Replica | None, left: list[Replica], free: Iterator[int], recipe: Recipe
+) -> Iterator[Step]:
+    """Yield the steps that make one more replica serve, one of those `left` if there is one, and remove an old one."""
+    if old and (service.is_replaced_in_place or old.has_own_volumes):
+        yield ReplaceReplica(service, next(free), old, _cause(recipe, old))
+        return
+    is_left = bool(left)
+    number = left.pop(0).number if left else next(free)
+    if not is_left:
+        yield CreateReplica(service, number, _cause(recipe, old) if old else "not there")
+    yield AdmitReplica(service, number)
+    if old:
+        yield RemoveReplica(old, f"{service.name}-{number} is in its place")
 
 
 def complete(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
@@ -110,6 +153,10 @@ def free_numbers(replicas: tuple[Replica, ...]) -> Iterator[int]:
     """Yield the numbers that none of the replicas has, the lowest first."""
     taken = {replica.number for replica in replicas}
     return (number for number in itertools.count(1) if number not in taken)
+
+
+def _can_continue(recipe: Recipe, new: Replica) -> bool:
+    return not differences(recipe, new.recipe) and (new.is_running or new.is_startable)
 
 
 def _can_have(service: Service, recipe: Recipe, replica: Replica) -> bool:

@@ -6,13 +6,23 @@ import contextlib
 import functools
 import json
 import shutil
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from docker.errors import APIError
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from twelfth.engines.contract import ReplicaEngine
-from twelfth.engines.docker import client, configs, daemon, health, images, logs, mounts, options, reload, snapshot
+from twelfth.engines.docker import (
+    client,
+    configs,
+    daemon,
+    health,
+    images,
+    logs,
+    mounts,
+    options,
+    reload,
+    snapshot,
+    succession,
+)
 from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
@@ -34,6 +44,17 @@ if TYPE_CHECKING:
 
 
 _NAMESPACES = ("NetworkMode", "IpcMode", "PidMode")
+
+
+@dataclass(frozen=True)
+class Creation:
+    """What a container is created from: its body, its networks, and the configuration files that it sees as copies."""
+
+    body: Body
+    endpoints: Mapping[str, Body]
+    copies: Copies
+    files: Mapping[str, File]
+    platform: str = ""
 
 
 class Docker(DaemonEngine, ReplicaEngine):
@@ -75,17 +96,30 @@ class Docker(DaemonEngine, ReplicaEngine):
         with docker_errors():
             return self._containers(f"{COMPOSE}service={service}")
 
-    def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:
+    def create_replica(self, service: Service, number: int) -> Replica:
         """Create a container, join it to its networks but those on which others look for it, start it."""
+        name = service.container_name or f"{self.stack.project}-{service.name}-{number}"
+        return self._create(name, self._made(service, number))
+
+    def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
+        """Create a container with the anonymous volumes of another, which records how to give the place back.
+
+        So it is with Compose: what an image keeps in a volume outlives its containers.
+        """
+        with docker_errors():
+            inspected = self.api.inspect_container(old.id)
+        made = self._made(service, number)
+        labels = made.body["Labels"] | succession.record(inspected)
+        body = mounts.taking_over(made.body | {"Labels": labels}, mounts.anonymous_volumes(inspected))
+        return self._create(f"{self.stack.project}-{service.name}-{number}", replace(made, body=body), starts=False)
+
+    def _made(self, service: Service, number: int) -> Creation:
         service = self.supported(service)
         files, copies = configs.declared(service), configs.copies(self.stack, service.name, number)
         labels = bodies.labels(self.stack, service, number, self._recipe(service, configs.digests(files)))
         body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), labels))
         endpoints = bodies.endpoints(self.stack, service, self._links(service))
-        if instead:
-            body = self._taking_over(body, service, instead)
-        name = service.container_name or f"{self.stack.project}-{service.name}-{number}"
-        return self._create(name, body, endpoints, copies, files, platform=service.platform or None)
+        return Creation(body, endpoints, copies, files, service.platform)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
         """Create a container as another was created, with copies of its configuration files."""
@@ -98,7 +132,8 @@ class Docker(DaemonEngine, ReplicaEngine):
         if image is None or image["Id"] != inspected["Image"]:  # that name means something else by now
             body |= {"Image": inspected["Image"]}
         endpoints = bodies.endpoints_of_clone(inspected, body["Labels"])
-        return self._create(f"{self.stack.project}-{replica.service}-{number}", body, endpoints, copies, files)
+        name = f"{self.stack.project}-{replica.service}-{number}"
+        return self._create(name, Creation(body, endpoints, copies, files))
 
     def _admission(self, inspected: Body) -> dict[str, str]:
         """Return the label that says where a container is looked for; Compose gives it none."""
@@ -108,30 +143,22 @@ class Docker(DaemonEngine, ReplicaEngine):
             return {}
         return {ADMISSION: json.dumps(bodies.admission_networks(self.stack, service))}
 
-    def _create(  # noqa: PLR0913 - what the daemon is told, and what the container sees
-        self,
-        name: str,
-        body: Body,
-        endpoints: Mapping[str, Body],
-        copies: Copies,
-        files: Mapping[str, File],
-        *,
-        platform: str | None = None,
-    ) -> Replica:
-        """Create and start a container that sees these files, where there are any, as their copies."""
-        first, others = [*endpoints.items()][:1], [*endpoints.items()][1:]
-        body = body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
-        if files:
-            copies.put(files)
-            body |= {"Labels": body["Labels"] | {COPIES: str(copies.home)}}
+    def _create(self, name: str, made: Creation, *, starts: bool = True) -> Replica:
+        """Create a container that sees its files, if there are any, as their copies, and start it."""
+        first, others = [*made.endpoints.items()][:1], [*made.endpoints.items()][1:]
+        body = made.body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
+        if made.files:
+            made.copies.put(made.files)
+            body |= {"Labels": body["Labels"] | {COPIES: str(made.copies.home)}}
         with docker_errors():
-            created = self.api.create_container_from_config(body, name, platform)["Id"]
+            created = self.api.create_container_from_config(body, name, made.platform or None)["Id"]
             try:
-                if files:
-                    copies.keep(created, configs.digests(files))
+                if made.files:
+                    made.copies.keep(created, configs.digests(made.files))
                 for network, endpoint in others:
                     client.join_network(self.api, created, network, endpoint)
-                self.api.start(created)
+                if starts:
+                    self.api.start(created)
             except BaseException:
                 self.api.remove_container(created, force=True, v=True)
                 raise
@@ -143,17 +170,6 @@ class Docker(DaemonEngine, ReplicaEngine):
         named = {field: host[field] for field in _NAMESPACES if host.get(field, "").startswith(OF_SERVICE)}
         held = {field: f"container:{self._one_of(name.removeprefix(OF_SERVICE)).id}" for field, name in named.items()}
         return body | {"HostConfig": host | held}
-
-    def _taking_over(self, body: Body, service: Service, old: Replica) -> Body:
-        """Return a body with the volumes that a stopped container has for itself, which leaves its name to the new one.
-
-        So it is with Compose: what an image keeps in a volume outlives its containers.
-        """
-        with docker_errors():
-            inspected = self.api.inspect_container(old.id)
-            if inspected["Name"] == f"/{service.container_name}":
-                self.api.rename(old.id, f"{self.stack.project}-{old.name}")
-        return mounts.taking_over(body, mounts.anonymous_volumes(inspected))
 
     def _one_of(self, service: str) -> Replica:
         """Return a replica of a service, one that runs where one does; raises `EngineError` where there is none."""
@@ -198,14 +214,27 @@ class Docker(DaemonEngine, ReplicaEngine):
         with docker_errors(), gone_is_fine():
             self.api.stop(replica.id, timeout=int(replica.recipe["stop_grace_period"].rstrip("s")))
 
+    def retire_replica(self, replica: Replica) -> None:
+        """Stop a container, set its restart policy to `no`, and leave its name to the one that takes its place."""
+        self.stop_replica(replica)
+        with docker_errors(), gone_is_fine():
+            self._set_restart(replica.id, succession.NEVER)
+            self._rename(replica.id, f"{self.stack.project}-{replica.name}")
+
     def start_replica(self, replica: Replica) -> None:
-        """Start a container that was stopped."""
+        """Start a container that was stopped or prepared, under the name that it is declared to have."""
         with docker_errors():
-            name = bodies.declared_of(self.api.inspect_container(replica.id)).get("container_name")
-            with contextlib.suppress(APIError):  # it has its name still
-                if name:
-                    self.api.rename(replica.id, name)
+            if name := bodies.declared_of(self.api.inspect_container(replica.id)).get("container_name"):
+                self._rename(replica.id, name)
             self.api.start(replica.id)
+
+    def _set_restart(self, identity: str, policy: Body) -> None:
+        """Set a container's restart policy; the SDK's types know only some of its names."""
+        self.api.update_container(identity, restart_policy=cast("Any", policy))
+
+    def _rename(self, identity: str, name: str) -> None:
+        if self.api.inspect_container(identity)["Name"] != f"/{name}":
+            self.api.rename(identity, name)
 
     def remove_replica(self, replica: Replica) -> None:
         """Stop a container with its grace period and remove it with its anonymous volumes.
@@ -213,6 +242,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         Those that went over to it from another are named ones to the daemon; those that go over to the next stay.
         """
         self.stop_replica(replica)
+        self._give_back(replica)
         own: Mapping[str, str] = {}
         with docker_errors(), gone_is_fine():
             own = mounts.anonymous_volumes(self.api.inspect_container(replica.id))
@@ -223,6 +253,20 @@ class Docker(DaemonEngine, ReplicaEngine):
         reload.remove_check(self.api, self.stack, replica)
         if not self.replicas(replica.service):  # a run may still be made from one that was removed by a deploy
             shutil.rmtree(configs.home(self.stack, replica.service), ignore_errors=True)
+
+    def _give_back(self, replica: Replica) -> None:
+        """Give the container that a stopped one replaces its name and its restart policy again, if it still exists.
+
+        The stopped one gets the policy `no` before, so that a daemon that restarts starts only one of them.
+        """
+        old = client.inspect_container(self.api, replica.replaces) if replica.replaces else None
+        with docker_errors(), gone_is_fine():
+            if old:
+                recorded = succession.replaced_by(self.api.inspect_container(replica.id))
+                self._set_restart(replica.id, succession.NEVER)
+                self._rename(replica.id, f"{self.stack.project}-{replica.name}")
+                self._rename(replica.replaces, recorded["name"])
+                self._set_restart(replica.replaces, recorded["restart"])
 
     def clean_up(self) -> None:
         """Remove the copies of configuration files."""
@@ -248,7 +292,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         wanted = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
         listed = self.api.containers(all=True, filters=wanted)
         found = [one for each in listed if (one := client.inspect_container(self.api, each["Id"]))]
-        return tuple(map(self._replica, found))
+        return tuple(map(self._replica, succession.as_made(found)))
 
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])

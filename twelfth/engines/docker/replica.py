@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.docker import mounts, options
+from twelfth.engines.docker.succession import REPLACES
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
@@ -196,7 +197,8 @@ def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mappi
     """
     said = declared_of(inspected)
     config = {name: value for name, value in inspected["Config"].items() if name not in _OWN or name.lower() in said}
-    own = {**config["Labels"], **labels, f"{COMPOSE}container-number": str(number)}
+    kept = {name: value for name, value in config["Labels"].items() if name != REPLACES}
+    own = {**kept, **labels, f"{COMPOSE}container-number": str(number)}
     host = mounts.with_new_anonymous_volumes(inspected)["HostConfig"]
     own_mounts = [mounts.with_copies(mount, copies) for mount in host.get("Mounts") or []]
     host |= {"Mounts": own_mounts} if own_mounts else {}

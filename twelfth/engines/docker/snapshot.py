@@ -10,6 +10,7 @@ from twelfth.build_context import is_release
 from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
 from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS
+from twelfth.engines.docker.succession import replaced_by
 from twelfth.model.snapshot import Attachment, BuiltRelease, Replica
 from twelfth.model.stack import Network, Volume, as_options
 
@@ -79,6 +80,7 @@ def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host
         restarts=inspected.get("RestartCount") or 0,
         recipe=found_recipe(inspected, loaded),
         has_own_volumes=bool(mounts.anonymous_volumes(inspected)),
+        replaces=replaced_by(inspected).get("id", ""),
     )
 
 

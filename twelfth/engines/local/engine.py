@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import secrets
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -143,12 +144,22 @@ class Local(ReplicaEngine):
     def _directory(self, volume: Network | Volume) -> Path:
         return self.home / "volumes" / volume.name
 
-    def create_replica(self, service: Service, number: int, instead: Replica | None = None) -> Replica:  # noqa: ARG002
-        """Write what the process is, and have supervisord start it; nothing is kept in one that it could take over."""
+    def create_replica(self, service: Service, number: int) -> Replica:
+        """Write what the process is, and have supervisord start it."""
+        return self._launch(self._new_spec(service, number))
+
+    def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
+        """Write what the process is; a process has no volumes of its own that another could take over."""
+        spec = self._new_spec(service, number) | {"replaces": old.id}
+        with disk_errors(self.home):
+            self._write(spec)
+        return self._named(f"{service.name}-{number}")
+
+    def _new_spec(self, service: Service, number: int) -> Spec:
         with disk_errors(self.home):
             make_private(self.home)
             self.ports.keep(service)
-        return self._launch(self._spec(service, number))
+        return self._spec(service, number)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
         """Write what another process of a replica's kind is, and have supervisord start it."""
@@ -157,29 +168,40 @@ class Local(ReplicaEngine):
     def _launch(self, spec: Spec) -> Replica:
         name = f"{spec['service']}-{spec['number']}"
         with disk_errors(self.home):
-            make_private(self.home, "services")
-            make_private(self.home, "logs")
             try:
-                self._start(name, spec)
+                self.supervisor.start()
+                self.supervisor.remove(name)
+                self._write(spec)
+                self._add(name, spec)
             except BaseException:
                 self._remove(name)
                 raise
-        return next(each for each in self._processes() if each.id == name)
+        return self._named(name)
 
-    def _start(self, name: str, spec: Spec) -> None:
-        self.supervisor.start()
-        self.supervisor.remove(name)
-        path = self.home / "services" / f"{name}.json"
-        write_json(path, spec)
+    def _write(self, spec: Spec) -> None:
+        """Write what a process is launched from; an id of its own tells it from others that had its name before."""
+        make_private(self.home, "services")
+        make_private(self.home, "logs")
+        name = f"{spec['service']}-{spec['number']}"
+        path = self._spec_of(name)
         for left in (launch.counter(path), *(self.home / "logs").glob(f"{name}.log*")):  # of another of that name
             left.unlink(missing_ok=True)
+        write_json(path, spec | {"id": f"{name}-{secrets.token_hex(4)}"})
+
+    def _add(self, name: str, spec: Spec) -> None:
         recipe = spec["recipe"]
-        grace = int(recipe["stop_grace_period"].rstrip("s"))
-        self.supervisor.add(name, path, restart=recipe["restart"], grace=grace, log=json.loads(recipe["logging"]))
+        grace, log = int(recipe["stop_grace_period"].rstrip("s")), json.loads(recipe["logging"])
+        self.supervisor.add(name, self._spec_of(name), restart=recipe["restart"], grace=grace, log=log)
+
+    def _named(self, name: str) -> Replica:
+        return next(each for each in self._processes() if each.name == name)
+
+    def _spec_of(self, name: str) -> Path:
+        return self.home / "services" / f"{name}.json"
 
     def admit_replica(self, replica: Replica) -> None:
         """Have the service's load balancer send visitors to the process."""
-        spec = read_json(self.home / "services" / f"{replica.name}.json")
+        spec = read_json(self._spec_of(replica.name))
         if port := spec.get("port"):
             with disk_errors(self.home):
                 self._proxy(replica.service).admit(replica.name, port, self._service_port(spec))
@@ -188,9 +210,21 @@ class Local(ReplicaEngine):
         """Stop a process, and keep what it is launched from."""
         self.supervisor.end(replica.name)
 
+    def retire_replica(self, replica: Replica) -> None:
+        """Stop a process: a supervisord that restarts starts none by itself."""
+        self.stop_replica(replica)
+
     def start_replica(self, replica: Replica) -> None:
-        """Launch a process again."""
-        self.supervisor.begin(replica.name)
+        """Launch a process that was stopped or prepared; raises `EngineError` if another has its name by now."""
+        spec = read_json(self._spec_of(replica.name))
+        if spec.get("id") != replica.id:
+            raise EngineError(f"cannot start {replica.name}: it was removed. Try: invoke up")
+        self.supervisor.start()
+        with disk_errors(self.home):
+            if replica.name not in self.supervisor.states():
+                self._add(replica.name, spec)
+            elif not self._named(replica.name).is_running:
+                self.supervisor.begin(replica.name)
 
     def remove_replica(self, replica: Replica) -> None:
         """Stop a process, when no new visitor comes; with the last one goes supervisord."""
@@ -233,7 +267,7 @@ class Local(ReplicaEngine):
 
     def check_health(self, replica: Replica) -> Health:
         """Run the healthcheck that the process was launched with."""
-        return check_health(replica, read_json(self.home / "services" / f"{replica.name}.json"))
+        return check_health(replica, read_json(self._spec_of(replica.name)))
 
     @functools.cached_property
     def runs(self) -> Runs:
@@ -246,7 +280,7 @@ class Local(ReplicaEngine):
     def _worker(self, replica: Replica) -> Spec:
         """Return what a replica was launched from, or what one of a release that is here would be."""
         if replica.id:
-            return read_json(self.home / "services" / f"{replica.name}.json")
+            return read_json(self._spec_of(replica.name))
         service = self.stack.service(replica.service)
         if service is None or not self._release(service).exists():
             raise NoReleaseError(f"release {replica.release} is not here; see: invoke releases")

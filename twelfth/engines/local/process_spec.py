@@ -127,6 +127,7 @@ def clone(spec: Spec, number: int) -> Spec:
     declared = {name.removeprefix(mark): value for name, value in recipe.items() if name.startswith(mark)}
     return spec | {
         "number": number,
+        "replaces": "",
         "command": json.loads(recipe["command"]),
         "healthcheck": json.loads(recipe.get("healthcheck", "[]")),
         "environment": {**spec["environment"], **declared, "REPLICA": f"{spec['service']}-{number}"},
@@ -156,7 +157,8 @@ def replica(
     return Replica(
         service=service,
         number=int(number) if number.isdecimal() else 0,
-        id=name,
+        id=spec.get("id") or name,
+        replaces=spec.get("replaces") or "",
         state=states.get(name, "stopped"),
         recipe=recipe if isinstance(recipe, dict) else {},
         release=spec.get("release") or "",

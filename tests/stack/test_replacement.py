@@ -1,0 +1,228 @@
+"""`up` killed at every change of a replacement in place, with and without a restart of the engine, in memory.
+
+Whatever the last change was, the old replica and the new one never run at the same time, and the next `up` finishes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import Recorded
+from tests.memory_engine import KilledProcessError, Memory, World
+from twelfth.errors import EngineError
+from twelfth.model.snapshot import Health, Replica, Snapshot
+from twelfth.model.stack import Mount, Service, Stack, Volume
+from twelfth.stack import lifecycle
+from twelfth.stack.rollout import roll
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+POLICIES = ["always", "unless-stopped", "on-failure", "no"]
+MOST_CHANGES = 20
+DB = Service("db", "db:1", mounts=(Mount("volume", "/data", "data"),))
+NEXT = ("wanted", "reverted", "changed")
+"""What the Compose file says at the next `up`: the same, what it said before, something else."""
+
+
+@dataclass
+class Watched(World):
+    """A world that notes each moment at which two replicas of the service run."""
+
+    both: list[str] = field(default_factory=list)
+
+    def begin(self, change: str) -> None:
+        """Look before each change."""
+        self.look(change)
+        super().begin(change)
+
+    def look(self, moment: str) -> None:
+        """Note if both run."""
+        if sum(each.is_running for each in self.replicas.values()) > 1:
+            self.both.append(moment)
+
+
+class Site:
+    """A stack of one service that keeps data, deployed with one environment after the other."""
+
+    def __init__(self, directory: Path, policy: str) -> None:
+        """Deploy it for the first time."""
+        self.world, self.directory, self.policy = Watched(), directory, policy
+        self.deploy("one")
+
+    def engine(self, value: str) -> Memory:
+        """Return an engine for the service with a value in its environment."""
+        db = replace(DB, restart=self.policy, environment=(("VALUE", value),))
+        return Memory(Stack("p", self.directory, (db,), volumes=(Volume("data"),)), self.world)
+
+    def deploy(self, value: str) -> list[str]:
+        """Bring it up and return the steps."""
+        report = Recorded()
+        lifecycle.up(self.engine(value), report, lifecycle.Wishes(0.2))
+        return report.steps
+
+    def killed_at(self, change: int, value: str) -> bool:
+        """Return whether a deploy was killed before one of its changes, counted from 0."""
+        self.world.done.clear()
+        self.world.kill_at = change
+        try:
+            self.deploy(value)
+        except KilledProcessError:
+            return True
+        finally:
+            self.world.kill_at = None
+            self.world.look("killed")
+        return False
+
+    def assert_converged(self, value: str) -> None:
+        """Check that one replica runs, as declared, with its own restart policy, and that nothing is left to do."""
+        (only,) = self.world.replicas.values()
+        assert (True, value) == (only.is_running, only.recipe["environment.VALUE"])
+        assert self.policy == self.world.restarts[only.id]
+        assert () == lifecycle.plan_up(self.engine(value))
+        assert [] == self.world.both
+
+
+def killed(directory: Path, policy: str, dying: str = "") -> Iterator[Site]:
+    """Yield a site for each change before which a deploy of `two` can be killed; with last words, its replica dies."""
+    for change in range(MOST_CHANGES):
+        site = Site(directory, policy)
+        site.world.dying = {"db": dying} if dying else {}
+        with contextlib.suppress(EngineError):
+            if site.killed_at(change, "two"):
+                site.world.dying = {}
+                yield site
+                continue
+        return
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "restarted"])
+@pytest.mark.parametrize("then", NEXT)
+def test_up_killed_at_any_change_is_finished_by_the_next(
+    tmp_path: Path, policy: str, *, restarts: bool, then: str
+) -> None:
+    """With the file as it is, as it was, or changed again; also after the engine restarted."""
+    value = {"wanted": "two", "reverted": "one", "changed": "three"}[then]
+    count = 0
+    for site in killed(tmp_path, policy):
+        if restarts:
+            site.world.restart()
+            site.world.look("restarted")
+        site.deploy(value)
+        site.assert_converged(value)
+        count += 1
+    assert count >= len(["create", "stop", "start", "remove"])
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "restarted"])
+def test_up_killed_while_it_puts_the_old_one_back_is_finished_by_the_next(tmp_path: Path, *, restarts: bool) -> None:
+    """The new one exits at its start; the policy of the old one is restored before it is started."""
+    count = 0
+    for site in killed(tmp_path, "always", "bad option"):
+        if restarts:
+            site.world.restart()
+            site.world.look("restarted")
+        site.deploy("three")
+        site.assert_converged("three")
+        count += 1
+    assert count >= len(["create", "stop", "policy", "start", "policy", "remove", "start"])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_old_one_that_is_put_back_has_its_restart_policy_again(tmp_path: Path, policy: str) -> None:
+    """And is not different from what is declared because of it."""
+    site = Site(tmp_path, policy)
+    site.world.dying["db"] = "bad option"
+    with pytest.raises(EngineError, match=r"db-1 is put back"):
+        site.deploy("two")
+
+    site.world.dying.clear()
+    site.assert_converged("one")
+
+
+def test_second_up_killed_as_the_first_was_repairs_all_the_same(tmp_path: Path) -> None:
+    """Each pair of moments."""
+    for first in range(MOST_CHANGES):
+        for second in range(MOST_CHANGES):
+            site = Site(tmp_path, "always")
+            if not site.killed_at(first, "two"):
+                return
+            is_killed = site.killed_at(second, "three")
+            site.world.restart()
+            site.world.look("restarted")
+            site.deploy("four")
+            site.assert_converged("four")
+            if not is_killed:
+                break
+
+
+def test_continued_replacement_that_does_not_get_ready_puts_the_old_one_back(tmp_path: Path) -> None:
+    """`up` was killed while it waited for the new one: the next one does not trust it blindly."""
+    site = Site(tmp_path, "always")
+    old = site.world.replicas["db-1"]
+    assert site.killed_at(4, "two")
+    assert site.world.replicas["db-2"].is_running
+    site.world.healths["db-2"] = Health(is_ready=False, output="loading")
+
+    with pytest.raises(EngineError, match=r"^db-2 is not ready after 0.2 s \(loading\); db-1 is put back"):
+        site.deploy("two")
+    assert {"db-1": old} == site.world.replicas
+    assert "always" == site.world.restarts[old.id]
+
+
+RECIPE = {"image": "db:1"}
+
+
+def replica(number: int, state: str = "running", replaces: str = "", **recipe: str) -> Replica:
+    """Return a replica of the service."""
+    return Replica("db", number, f"db-{number}", state, RECIPE | recipe, replaces=replaces)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "steps"),
+    [
+        ([replica(1, x=""), replica(2, "created", "db-1")], ["replace db-1 by db-2: it was interrupted"]),
+        ([replica(1, "exited (0)", x=""), replica(2, "running", "db-1")], ["replace db-1 by db-2: it was interrupted"]),
+        (
+            [replica(1, "exited (0)", x=""), replica(2, "exited (1)", "db-1")],
+            ["remove db-2: its replacement of db-1 was interrupted", "replace db-1 by db-3: x changed"],
+        ),
+        ([replica(1), replica(2, "created", "db-1", x="")], ["remove db-2: its replacement of db-1 was interrupted"]),
+        (
+            [replica(1, y=""), replica(2, "running", "db-1", x="")],
+            ["remove db-2: its replacement of db-1 was interrupted", "replace db-1 by db-3: y changed"],
+        ),
+        ([replica(2, "running", "db-1")], []),  # the one that it replaced is gone: it was ready
+        ([replica(1, x=""), replica(2)], ["remove db-1: x changed"]),  # made by a version that recorded nothing
+    ],
+)
+def test_interrupted_replacement_is_continued_if_it_is_wanted_and_undone_if_not(
+    replicas: list[Replica], steps: list[str]
+) -> None:
+    """The old replica is what is replaced or kept: the new one was never ready, as far as is known."""
+    assert steps == [str(step) for step in roll(DB, Snapshot(tuple(replicas)), RECIPE)]
+
+
+def test_each_replica_with_its_own_data_continues_its_own_replacement() -> None:
+    """Two of three replicas with anonymous volumes; the new one of the first pair takes its place, not another's."""
+    three = replace(DB, mounts=(), replicas=3)
+    own = {"has_own_volumes": True}
+    replicas = [
+        replace(replica(1, x=""), **own),  # type: ignore[arg-type]
+        replace(replica(2, "exited (0)", x=""), **own),  # type: ignore[arg-type]
+        replace(replica(3), **own),  # type: ignore[arg-type]
+        replace(replica(4, "created", "db-2"), **own),  # type: ignore[arg-type]
+    ]
+
+    assert ["replace db-2 by db-4: it was interrupted", "replace db-1 by db-5: x changed"] == [
+        str(step) for step in roll(three, Snapshot(tuple(replicas)), RECIPE)
+    ]
+    interrupted = "remove db-4: its replacement of db-2 was interrupted"
+    removed = [interrupted, "remove db-2: x changed", "remove db-1: x changed"]
+    assert removed == [str(step) for step in roll(replace(three, replicas=1), Snapshot(tuple(replicas)), RECIPE)]
