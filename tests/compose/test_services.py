@@ -432,6 +432,33 @@ def test_names_are_known_whatever_is_not_honoured(project: Project) -> None:
         services.names(*_read(project))
 
 
+def test_names_of_services_without_an_image_are_left_out(project: Project) -> None:
+    """They have no containers; the others are known as ever, with the networks and volumes that they share."""
+    project.write(
+        compose__yaml="""
+services:
+  db: {provider: {type: model}}
+  once: {image: x, depends_on: [db]}
+  app:
+    image: x
+    scale: 3
+    depends_on: {db: {condition: service_started}, once: {condition: service_completed_successfully}}
+    networks: [back]
+    volumes: ["data:/data"]
+networks: {back: {name: shared, external: true}}
+volumes: {data: {name: mine}}
+"""
+    )
+    found = services.names(*_read(project))
+
+    assert [("once", ()), ("app", ("once",))] == [(each.name, each.depends_on) for each in found.services]
+    assert ("app", 3, {"once"}) == (found.source, found.services[1].replicas, {*found.jobs})
+    assert Network("back", known_as="shared", external=True, options=None) in found.networks
+    assert (Volume("data", known_as="mine", options=None),) == found.volumes
+    with pytest.raises(MisuseError, match=r"compose.yaml: services.db.provider is not honoured by twelfth; remove it"):
+        services.stack(*_read(project))
+
+
 def _read(project: Project) -> tuple[Mapping[str, Any], tuple[Path, ...]]:
     found = config.read(project.directory, HOME, project.warned.append, project.programs)
     return found.model, found.files

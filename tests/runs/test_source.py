@@ -10,15 +10,27 @@ import pytest
 from tests.memory_engine import Memory, World
 from twelfth.errors import MisuseError, NoWorkerError
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import Build, Service, Stack
+from twelfth.model.stack import SERVICE_COMPLETED, Build, Service, Stack
 from twelfth.runs.source import choose_source, from_release
 
 REDIS = Service("redis", "redis:8")
 WEB = Service("web", "shop-web:0123456789ab", build=Build(Path("/web")))
 WORKER = Service("worker", "shop-worker:0123456789ab", build=Build(Path("/worker")))
+MIGRATE = Service("migrate", "shop-web:0123456789ab", build=Build(Path("/web")), depends_on=("redis",))
+AFTER = Service("after", "busybox", conditions=(("migrate", SERVICE_COMPLETED), ("after", SERVICE_COMPLETED)))
+WITH_JOB = Stack(
+    "shop",
+    Path(),
+    (MIGRATE, replace(WEB, build=None, conditions=(("migrate", SERVICE_COMPLETED),)), REDIS),
+)
 TWO_BUILT = Stack("shop", Path(), (REDIS, WEB, WORKER))
 QUESTION = (
     "runs can be made from web, worker; say which: --service NAME, or x-twelfth: {runs-from: NAME} in the Compose file"
+)
+
+NOTHING = (
+    "there is nothing to make runs from: they need a service that stays up, and the Compose file has {}; "
+    "add one that has an image"
 )
 
 
@@ -37,8 +49,10 @@ def up(stack: Stack) -> Memory:
         (replace(TWO_BUILT, runs_from="redis"), "", "redis"),
         (replace(TWO_BUILT, runs_from="worker"), "web", "web"),
         (TWO_BUILT, "redis", "redis"),
+        (replace(WITH_JOB, services=WITH_JOB.services[:2]), "", "web"),
+        (WITH_JOB, "migrate", "migrate"),
     ],
-    ids=["built", "only", "x-twelfth", "not built", "named", "named and not built"],
+    ids=["built", "only", "x-twelfth", "not built", "named", "named and not built", "no job", "job that runs"],
 )
 def test_run_is_made_from_the_service_that_is_named_or_else_the_only_one(
     stack: Stack, service: str, expected: str
@@ -52,9 +66,20 @@ def test_run_is_made_from_the_service_that_is_named_or_else_the_only_one(
     [
         (TWO_BUILT, "", QUESTION),
         (Stack("shop", Path(), (REDIS, replace(REDIS, name="db"))), "", QUESTION.replace("web, worker", "redis, db")),
+        (WITH_JOB, "", QUESTION.replace("web, worker", "web, redis")),
+        (
+            Stack("shop", Path(), (MIGRATE, AFTER)),
+            "",
+            NOTHING.format("migrate, after"),
+        ),
+        (
+            Stack("shop", Path(), ()),
+            "",
+            NOTHING.format("none with an image"),
+        ),
         (TWO_BUILT, "wrker", "there is no service wrker; there are redis, web, worker"),
     ],
-    ids=["two built", "none built", "unknown"],
+    ids=["two built", "none built", "a job", "jobs alone", "none", "unknown"],
 )
 def test_service_that_is_not_certain_is_asked_for(stack: Stack, service: str, message: str) -> None:
     """In one line that names those that it could be."""
@@ -79,3 +104,14 @@ def test_release_of_a_service_is_of_the_service_that_is_named() -> None:
         choose_source(stopped, "0123456789ab", "redis")
     with pytest.raises(NoWorkerError, match="no worker is running"):
         choose_source(stopped, service="worker")
+
+
+def test_job_that_has_ended_is_no_source_of_runs() -> None:
+    """Another `up` would not make it run; a release of it can be named."""
+    ended = Memory(WITH_JOB, World())
+
+    with pytest.raises(NoWorkerError) as refused:
+        choose_source(ended, service="migrate")
+    why = "migrate runs to completion, and does not run now"
+    assert f"{why}; make the run from another: --service web" == str(refused.value)
+    assert "migrate" == choose_source(ended, "0123456789ab", "migrate").service

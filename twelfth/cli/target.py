@@ -119,7 +119,7 @@ class Target:
     @functools.cached_property
     def source(self) -> Replica:
         """Return what runs are made from: a replica that serves, or the built release that was named."""
-        from twelfth.runs.source import choose_source, source_service
+        from twelfth.runs.source import choose_source, refuse_job, source_service
 
         service = self.service or self.engine.stack.source or source_service(self.named).name
         while True:
@@ -127,7 +127,8 @@ class Target:
                 source = choose_source(self.engine, self.release, service)
                 self.engine.runs.pin(source)
             except (IdentityError, NoReleaseError, NotUpError) as error:
-                _ = self.service and source_service(self.named, self.service)  # there may be no such service
+                if self.service:
+                    refuse_job(self.named, source_service(self.named, self.service).name)
                 self._wait_for_deploy(error)
             else:
                 return source

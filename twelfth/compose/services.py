@@ -95,20 +95,23 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
 def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
     """Return what the files name, which is all that a run needs of them: services, networks and volumes, not settings.
 
-    Nothing that is not honoured is refused, but for what is said to this tool.
+    Nothing that is not honoured is refused, but for what is said to this tool. A service without an image, such as one
+    that has a `provider`, has no containers and is left out.
     """
     top = Value("", {key: model.get(key) for key in _TO_THE_TOOL}, model, [])
     found = top.read(_TO_THE_TOOL)
     if top.refusals:
         raise MisuseError("\n".join(f"{files[0].name}: {refusal}" for refusal in top.refusals))
-    declared = {name: each or {} for name, each in (model.get("services") or {}).items()}
+    all_declared = {name: each or {} for name, each in (model.get("services") or {}).items()}
+    declared = {name: each for name, each in all_declared.items() if {"image", "build"} & each.keys()}
     services = {
         name: Service(
             name,
             _untagged(each.get("image"), model, name) if "build" in each else each["image"],
             build=Build(Path()) if "build" in each else None,
-            depends_on=tuple(set(each.get("depends_on") or ()) & set(declared)),
-            replicas=(each.get("deploy") or {}).get("replicas", 1),
+            depends_on=tuple(sorted(set(each.get("depends_on") or ()) & set(declared))),
+            conditions=_conditions(each.get("depends_on") or {}),
+            replicas=each.get("scale", (each.get("deploy") or {}).get("replicas", 1)),
             local=Local(()) if "x-local" in each else None,
         )
         for name, each in declared.items()
@@ -235,12 +238,17 @@ def _networks(at: Value) -> tuple[tuple[str, ...], Options]:
 def _depends_on(at: Value) -> dict[str, Any]:
     """Return what a service depends on; what is not needed counts only where it is enabled."""
     said = {name: below.read(_DEPENDENCY) for name, below in at.below() if name in at.model["services"]}
-    conditions = {name: each.get("condition", _STARTED) for name, each in said.items()}
     return {
         "depends_on": tuple(said),
-        "conditions": tuple(sorted((name, each) for name, each in conditions.items() if each != _STARTED)),
+        "conditions": _conditions(said),
         "follows": tuple(sorted(name for name, each in said.items() if each.get("restart"))),
     }
+
+
+def _conditions(said: Mapping[str, Any]) -> Pairs:
+    """Return what of each dependency is waited for, if that is more than its start."""
+    conditions = {name: (each or {}).get("condition", _STARTED) for name, each in said.items()}
+    return tuple(sorted((name, each) for name, each in conditions.items() if each != _STARTED))
 
 
 def _clean(target: str) -> str:

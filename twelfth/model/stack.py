@@ -313,9 +313,13 @@ class Stack:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Return the services that runs can be made from where none is named: those that are built, else all."""
-        built = tuple(service.name for service in self.services if service.build)
-        return built or tuple(service.name for service in self.services)
+        """Return the services that runs can be made from if none is named: those that are built, else all.
+
+        Those that run to completion are left out: they do not run when a run is made.
+        """
+        lasting = [service for service in self.services if service.name not in self.jobs]
+        built = tuple(service.name for service in lasting if service.build)
+        return built or tuple(service.name for service in lasting)
 
     def door_of(self, publishing: Collection[str]) -> str:
         """Return which of the services that publish a port visitors are sent to, "" for none.

@@ -27,6 +27,7 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
     if release and not running:
         return from_release(engine.stack, release, service)
     if not running:
+        refuse_job(engine.stack, service)
         raise NoWorkerError(f"no {service} is running to make the run from; try: invoke up")
     if len({each.release or each.image for each in running}) > 1:
         names = ", ".join(f"{each.name} is {each.version}" for each in running)
@@ -35,6 +36,13 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
         )
     _refuse_differences(running)
     return running[0]
+
+
+def refuse_job(stack: Stack, service: str) -> None:
+    """Raise `NoWorkerError` for a service that runs to completion: `up` does not make it stay up."""
+    if service in stack.jobs:
+        hint = f"--service {stack.candidates[0]}" if stack.candidates else "--release ID"
+        raise NoWorkerError(f"{service} runs to completion, and does not run now; make the run from another: {hint}")
 
 
 def _refuse_differences(running: Sequence[Replica]) -> None:
@@ -60,6 +68,10 @@ def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
 def source_service(stack: Stack, name: str = "") -> Service:
     """Return the service that is named, or else the one that runs are made from; raises `MisuseError` for none."""
     wanted = name or stack.source
+    if not wanted and not stack.candidates:
+        declared = ", ".join(service.name for service in stack.services) or "none with an image"
+        why = f"they need a service that stays up, and the Compose file has {declared}"
+        raise MisuseError(f"there is nothing to make runs from: {why}; add one that has an image")
     if not wanted:
         names, how = ", ".join(stack.candidates), "--service NAME, or x-twelfth: {runs-from: NAME} in the Compose file"
         raise MisuseError(f"runs can be made from {names}; say which: {how}")
