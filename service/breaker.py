@@ -4,9 +4,10 @@ What makes that bearable is doubt *before* a command: a connection that rested i
 (PING), which is safe to do.
 """
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import redis
@@ -16,6 +17,7 @@ from twelfth_redis.errors import UnavailableError
 from twelfth_redis.settings import Settings
 
 T = TypeVar("T")
+Command = tuple[str | int, ...]
 
 REQUEST_SECONDS = 1.3
 """All that one request may wait for Redis (name, connection, TLS, AUTH, SELECT, PING, the command): a 503 comes
@@ -33,20 +35,58 @@ def open_client(settings: Settings) -> redis.Redis:
     return make_client(settings, connect_seconds=CONNECT_SECONDS, reply_seconds=REPLY_SECONDS)
 
 
-def pipeline(client: redis.Redis, command: Sequence[str | int], count: int, replies: list[object]) -> None:
+def pipeline(client: redis.Redis, command: Command, count: int, replies: list[object]) -> None:
     """Send one command so many times in one write, and add each reply to `replies` as it comes, a refusal as a value.
 
-    redis-py's own pipeline would pack each command anew, and lose the replies that came before the connection broke.
+    Raises a refusal that is the server's, when all replies are there. redis-py's own pipeline would pack each command
+    anew, and lose the replies that came before the connection broke.
     """
-    connection: Any = client.connection_pool.get_connection()  # its methods have no types
-    try:
+    with _connection(client) as connection:
         connection.send_packed_command([b"".join(connection.pack_command(*command)) * count])
         replies.extend(_reply(connection) for _ in range(count))
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError) and not is_about_value(reply):
+                raise reply
+
+
+def rehearse(client: redis.Redis, command: Command, *reads: Command) -> list[object]:
+    """Have Redis accept a command without executing it, and return the replies to `reads`, a refusal as a value.
+
+    Redis checks rights, memory, disk and role when it queues a command. Raises its refusal.
+    """
+    with _connection(client) as connection:
+        # Alone: if MULTI is refused, what follows it in the same write is executed.
+        (started,) = _ask(connection, ("MULTI",))
+        if isinstance(started, redis.ResponseError):
+            raise started
+        queued, discarded, *replies = _ask(connection, command, ("DISCARD",), *reads)
+        for refused in (queued, discarded):
+            if isinstance(refused, redis.ResponseError):
+                raise refused
+        return replies
+
+
+def is_about_value(error: redis.ResponseError) -> bool:
+    """Return whether a refusal is about what the key holds; any other is about the server or what it allows us."""
+    return any(words in str(error) for words in ("WRONGTYPE", "not an integer", "overflow"))
+
+
+@contextlib.contextmanager
+def _connection(client: redis.Redis) -> Iterator[Any]:
+    """Give a connection, whose methods have no types; one on which something went wrong is closed."""
+    connection: Any = client.connection_pool.get_connection()
+    try:
+        yield connection
     except BaseException:
         connection.disconnect()  # a reply that comes late must find nobody
         raise
     finally:
         client.connection_pool.release(connection)
+
+
+def _ask(connection: Any, *commands: Command) -> list[object]:  # noqa: ANN401 - redis.Connection
+    connection.send_packed_command(connection.pack_commands(commands))
+    return [_reply(connection) for _ in commands]
 
 
 def _reply(connection: Any) -> object:  # noqa: ANN401 - redis.Connection
@@ -69,7 +109,8 @@ class Breaker:
         """Send one command, once, and return its answer; the request has `waited` so many seconds for its turn.
 
         Raises redis.ResponseError, and UnavailableError: then the fate of the command is unknown, unless it was never
-        sent.
+        sent. After a refusal that is not about the value the next request gets a new connection: the address may lead
+        to another server by then, as after a failover.
         """
         seconds = max(REQUEST_SECONDS - waited, 0)
         with deadline(seconds):
@@ -105,6 +146,11 @@ class Breaker:
             self._up = False
             self._drop_idle()  # what killed this connection has likely killed its neighbours
             raise UnavailableError(reason(error)) from error
+        except redis.ResponseError as error:
+            if not is_about_value(error):
+                self._last_reply = float("-inf")
+                self._drop_idle()
+            raise
         self._up, self._last_reply = True, time.monotonic()
         return answer
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from service.breaker import Breaker, open_client, pipeline
+from service.breaker import Breaker, is_about_value, open_client, pipeline, rehearse
 from twelfth_redis.connection import reason
 from twelfth_redis.errors import RedisToolError, UnavailableError
 from twelfth_redis.keys import HISTORY, UNFINISHED
@@ -83,18 +83,19 @@ class Counter:
         return number
 
     def schema(self) -> Schema:
-        """Return what was applied to the data."""
+        """Return what was applied to the data; writes nothing.
 
-        def ask(client: redis.Redis) -> list[Any]:
-            pipe = client.pipeline(transaction=False)
-            pipe.hkeys(HISTORY)
-            pipe.get(SINCE)
-            pipe.get(UNFINISHED)
-            return pipe.execute(raise_on_error=False)
-
-        revisions, since, unfinished = self._ask(ask)
+        Raises UnavailableError and NoIntegerError as `hit` would now.
+        """
+        reads = (("GET", KEY), ("HKEYS", HISTORY), ("GET", SINCE), ("GET", UNFINISHED))
+        replies: list[Any] = self._ask(lambda client: rehearse(client, _ONE_HIT, *reads))
+        value, revisions, since, unfinished = replies
+        if isinstance(value, redis.ResponseError):
+            raise _explained(value) from value
+        if value is not None and (number := integer(value)) in (None, HIGHEST):
+            raise _no_integer() if number is None else _at_the_end()
         if isinstance(revisions, redis.ResponseError):
-            raise _explained(revisions) from revisions
+            raise UnavailableError(f"Redis refuses HKEYS {HISTORY}: {reason(revisions)}") from revisions
         return Schema(
             tuple(sorted(name.decode(errors="replace") for name in revisions)),
             since.decode(errors="replace") if isinstance(since, bytes) else "",
@@ -158,11 +159,12 @@ def _no_integer() -> NoIntegerError:
     return NoIntegerError(f"the key {KEY} holds no integer; `invoke reset` sets it to 0")
 
 
+def _at_the_end() -> NoIntegerError:
+    return NoIntegerError(f"the key {KEY} is at the end of 64 bits; `invoke reset` sets it to 0")
+
+
 def _explained(error: redis.ResponseError) -> NoIntegerError | UnavailableError:
     """Return what a refusal of Redis means here: a bad value, or a server that takes no writes just now."""
-    text = str(error)
-    if "overflow" in text:
-        return NoIntegerError(f"the key {KEY} is at the end of 64 bits; `invoke reset` sets it to 0")
-    if "not an integer" in text or "WRONGTYPE" in text:
-        return _no_integer()
+    if is_about_value(error):
+        return _at_the_end() if "overflow" in str(error) else _no_integer()
     return UnavailableError(f"Redis refuses: {reason(error)}")

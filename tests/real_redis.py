@@ -122,6 +122,7 @@ class ScriptedRedis(InThread):
     """Counts like Redis, but answers each hit after `delay` seconds, or hangs up in place of an answer.
 
     It does so after as many as `answers`. Every reply waits for `pause` seconds, or each byte of it with `drips`.
+    A connection that is made while `refusal` is set gets that for each hit, to its end: it leads to another server.
     """
 
     allow_reuse_address = True
@@ -131,6 +132,7 @@ class ScriptedRedis(InThread):
         super().__init__(("127.0.0.1", 0), _Session)
         self.delay, self.hang_up, self.pause, self.drips = delay, hang_up, pause, drips
         self.answers = 0
+        self.refusal = ""
         self.incremented = 0
         self.lock = threading.Lock()
 
@@ -144,10 +146,14 @@ class _Session(socketserver.StreamRequestHandler):
     server: ScriptedRedis
 
     def handle(self) -> None:
+        refusal = self.server.refusal
         with contextlib.suppress(ConnectionError):  # whoever asked has given up
             while command := self._read():
                 if command[0] != b"INCRBY":  # what redis-py makes of incr()
                     self._say(b"+PONG\r\n" if command[0] == b"PING" else b"+OK\r\n")
+                    continue
+                if refusal:
+                    self._say(f"-{refusal}\r\n".encode())
                     continue
                 with self.server.lock:
                     self.server.incremented += 1

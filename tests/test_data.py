@@ -145,6 +145,35 @@ def test_refusal_of_redis_is_shown_to_the_operator_and_not_to_visitors(serving: 
     assert eventually(lambda: bool(status(serving)["ready"]))
 
 
+CANNOT_COUNT = {
+    "OOM command not allowed when used memory > 'maxmemory'": (
+        "redis.config_set('maxmemory', '1')",
+        "redis.config_set('maxmemory', '0')",
+    ),
+    "READONLY You can't write against a read only replica": (
+        "redis.replicaof('127.0.0.1', '1')",
+        "redis.replicaof('NO', 'ONE')",
+    ),
+    "the key hits holds no integer; `invoke reset` sets it to 0": ("redis.set('hits', 'x')", "redis.set('hits', 1)"),
+}
+
+
+@pytest.mark.parametrize("why", CANNOT_COUNT)
+def test_status_is_ready_only_if_a_hit_could_be_counted(serving: Project, why: str) -> None:
+    """Exit 1 with the words of Redis, and 0 again as soon as it is cured; nothing is restarted for it."""
+    (spoil, cure), said = CANNOT_COUNT[why], why.partition(";")[0]
+    in_console(serving, spoil)
+    try:
+        found, done = status(serving), serving.invoke("status")
+    finally:
+        in_console(serving, cure)
+
+    assert (False, True) == (found["ready"], said in found["why"]), found["why"]
+    assert (1, True) == (done.returncode, said in done.stdout)
+    assert eventually(lambda: bool(status(serving)["ready"]))
+    assert "nothing to do" in serving.invoke("--dry", "up").stdout
+
+
 def redis_of(project: Project) -> str:
     """Return host and port of the stack's Redis, as its workers find it."""
     return project.invoke("run", "--", "sh", "-c", "echo $HOST_REDIS:$PORT_REDIS").stdout.strip()
