@@ -15,7 +15,7 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 ONLY = {
     "invoke": ("tasks.py", "twelfth/cli/", "twelfth/__init__.py"),
     "yaml": ("twelfth/compose/", "twelfth/cli/views.py"),
-    "docker": ("twelfth/engines/", "twelfth/build_context.py"),
+    "docker": ("twelfth/engines/",),
     "supervisor": ("twelfth/engines/local/",),
     "subprocess": ("twelfth/engines/", "twelfth/compose/config.py"),
     "twelfth": ("twelfth/", "tasks.py"),

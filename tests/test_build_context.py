@@ -47,7 +47,7 @@ def context(tmp_path: Path) -> Path:
 
 def name(context: Path) -> str:
     """Return the release's name."""
-    return build_context.digest(build_context.files(Build(context)), Build(context))
+    return build_context.digest(build_context.read(Build(context)), Build(context))
 
 
 def prepare(engine_name: str, context: Path, said: list[str]) -> None:
@@ -170,10 +170,23 @@ def test_release_of_several_images_is_named_by_what_each_is_built_from(two_built
 
 def test_release_of_one_context_has_the_name_of_its_own(two_built: Path) -> None:
     """However many services are built from it."""
-    alone = build_context.digest(build_context.files(Build(two_built / "app")), Build(two_built / "app"))
+    alone = name(two_built / "app")
     (two_built / "compose.yaml").write_text(TWO_BUILT.replace("./other", "./app"))
 
     assert {alone} == tags(two_built)
+
+
+def test_each_build_has_what_was_read_for_its_name(two_built: Path) -> None:
+    """While the first is built, the files of the second may be edited."""
+    stack = load.of_current_release(load.load_stack(two_built, dict(os.environ)))
+    app, other, same = (service.build for service in stack.services)
+    assert app and other and same  # noqa: PT018 - for mypy
+    (two_built / "other" / "file").touch()
+    edited = load.of_current_release(load.load_stack(two_built, dict(os.environ))).services[1].build
+
+    assert app.contents is same.contents is not other.contents
+    assert edited
+    assert build_context.require_contents(edited).digest != build_context.require_contents(other).digest
 
 
 def test_two_contexts_are_refused_where_a_release_is_one_copy(two_built: Path) -> None:

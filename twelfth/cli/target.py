@@ -151,11 +151,8 @@ class Target:
             raise error
 
     def engine_to_deploy(self, scale: Sequence[str] = ()) -> Engine:
-        """Return the engine with the stack of the named release, which must be built, or of what the files make."""
+        """Return the engine with the stack of the named release, or of what the files make."""
         from twelfth.stack import load
 
         stack = self.declared if self.release else load.of_current_release(self.declared)
-        engine = self._choose(load.scaled(stack, scale))
-        if self.release:
-            load.require_release(engine, self.release)
-        return engine
+        return self._choose(load.scaled(stack, scale))

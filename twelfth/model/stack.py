@@ -7,13 +7,14 @@ Names and units follow the Compose specification
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
+    from twelfth.model.contents import Contents
 
 Pairs = tuple[tuple[str, str], ...]
 """A mapping as a value: (name, value) pairs, sorted by name."""
@@ -36,7 +37,9 @@ class Build:
     """What an image is built from: a context directory, a Dockerfile of it, arguments, and what else Compose has.
 
     `dockerfile` is its path, from the context or from the root; `inline` is its text where the Compose file holds it.
-    `tag` is what the Compose file calls the image, which has the release's name beside it.
+    `tag` is what the Compose file calls the image, which has the release's name beside it. `contents` is what was read
+    of the context when its release got its name. `is_named` is set if the release was named instead: it can be used,
+    and not be built from the files of now.
     """
 
     context: Path
@@ -46,6 +49,8 @@ class Build:
     target: str = ""
     tag: str = ""
     options: Options = ()
+    contents: Contents | None = field(default=None, compare=False, repr=False)
+    is_named: bool = False
 
     @property
     def read(self) -> tuple[Path, str, str]:
@@ -373,3 +378,9 @@ def with_release(stack: Stack, release: str) -> Stack:
     return replace(
         stack, services=tuple(replace(one, image=f"{name}:{release}") if name else one for one, name in services)
     )
+
+
+def with_builds(stack: Stack, change: Callable[[Build], Build]) -> Stack:
+    """Return a stack with each of its builds changed."""
+    services = (replace(each, build=change(each.build)) if each.build else each for each in stack.services)
+    return replace(stack, services=tuple(services))

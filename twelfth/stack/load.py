@@ -6,16 +6,15 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twelfth.build_context import combined, digest, files, is_release
+from twelfth.build_context import combined, digest, is_release, read
 from twelfth.compose import config, services
 from twelfth.errors import MisuseError
-from twelfth.model.stack import with_release
+from twelfth.model.stack import with_builds, with_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from twelfth.engines.contract import Engine
     from twelfth.model.stack import Service, Stack
 
     Warn = Callable[[str], None]
@@ -32,7 +31,7 @@ def load_stack(
         raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke releases")
     found = config.read(directory, environment, warn)
     stack = services.stack(found.model, found.files)
-    return with_release(stack, release) if release else stack
+    return with_release(with_builds(stack, lambda build: replace(build, is_named=True)), release) if release else stack
 
 
 def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
@@ -42,20 +41,13 @@ def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
 
 
 def of_current_release(stack: Stack) -> Stack:
-    """Return a stack of no release in particular, of the one that its files make."""
+    """Return a stack of no release in particular, of the one that its files make, which are read once."""
     builds = [service.build for service in stack.services if service.build]
-    contents = {read: files(one) for read, one in {one.read: one for one in builds}.items()}
-    return with_release(stack, combined(digest(contents[one.read], one) for one in builds)) if builds else stack
-
-
-def require_release(engine: Engine, release: str) -> None:
-    """Raise `MisuseError` where the engine has no image of a release that the operator named."""
-    images = engine.observe().images
-    if missing := [each.image for each in engine.stack.services if each.build and each.image not in images]:
-        names = ", ".join(missing)
-        raise MisuseError(
-            f"--release {release}: there is no {names} here; see: invoke releases, or make one: invoke build"
-        )
+    if not builds:
+        return stack
+    contents = {key: read(build) for key, build in {build.read: build for build in builds}.items()}
+    release = combined(digest(contents[build.read], build) for build in builds)
+    return with_release(with_builds(stack, lambda build: replace(build, contents=contents[build.read])), release)
 
 
 def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:

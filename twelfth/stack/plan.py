@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from twelfth.errors import NotUpError
+from twelfth.errors import NoReleaseError, NotUpError
 from twelfth.model.snapshot import UNHEALTHY, differences, missing_resources
 from twelfth.stack import resources
 from twelfth.stack.rollout import complete, create, free_numbers, remove, roll, roll_whole
@@ -146,6 +146,7 @@ def _rolls(
 
 
 def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
+    _refuse_missing_release(wanted, found)
     built = {service.image for service in wanted if service.build}  # which others may run, too
     for service in wanted:
         if service.image in built and not service.build:
@@ -154,6 +155,15 @@ def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
             yield EnsureImage(service, "not here yet")
         elif service.pull_policy == "always" and not service.build:
             yield EnsureImage(service, "pull_policy is always")
+
+
+def _refuse_missing_release(wanted: list[Service], found: Snapshot) -> None:
+    """Refuse a named release without its image: built from the files of now, it would not be what its name says."""
+    named = [service for service in wanted if service.build and service.build.is_named]
+    if missing := sorted({service.image for service in named if service.image not in found.images}):
+        raise NoReleaseError(
+            f"cannot deploy release {named[0].release}: {', '.join(missing)} is missing. Try: invoke releases"
+        )
 
 
 def _makes(step: Step) -> bool:

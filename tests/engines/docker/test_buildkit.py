@@ -54,7 +54,7 @@ def test_failure_is_told_with_what_the_step_said_last(output: str, why: str) -> 
 
 
 def test_settings_are_options_of_buildx() -> None:
-    """What is not set is not said."""
+    """What is not set is left out; values of build arguments are variables: `ps` shows options to every user."""
     settings = {
         "buildargs": {"A": "b c"},
         "labels": {"l": "m"},
@@ -74,7 +74,17 @@ def test_settings_are_options_of_buildx() -> None:
         "--file=docker/Dockerfile",
         "--shm-size=64",
         "--add-host=host:1.2.3.4",
-        "--build-arg=A=b c",
+        "--build-arg=A",
         "--label=l=m",
         "--no-cache",
     ] == buildkit.arguments("app:1", settings)
+    assert {"A": "b c"} == buildkit.build_arguments(settings)
+
+
+@pytest.mark.parametrize("name", ["PATH", "HOME", "DOCKER_HOST", "TMPDIR"])
+def test_argument_that_the_docker_command_would_go_by_is_an_option(name: str) -> None:
+    """As a variable it would lead the command elsewhere; it holds an address or a path, and no secret."""
+    settings = {"buildargs": {name: "/elsewhere"}, "labels": {}}
+
+    assert f"--build-arg={name}=/elsewhere" in buildkit.arguments("app:1", settings)
+    assert {} == buildkit.build_arguments(settings)

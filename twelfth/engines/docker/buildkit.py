@@ -1,6 +1,6 @@
 """Build an image with BuildKit, through `docker buildx` where the operator has it: the API alone does not speak it.
 
-The context goes to its standard input, so that what is built is just what the release was named by.
+It reads the context from a directory that holds just what the release was named by.
 """
 
 from __future__ import annotations
@@ -8,19 +8,33 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from twelfth.build_context.unpack import unpack
+from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.docker.errors import LENGTH
 from twelfth.engines.docker.progress import LAST_LINES, WIDEST, failure
+from twelfth.engines.temporary_directory import temporary_directory
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     import docker
+
+    from twelfth.model.contents import Contents
+
+DOCKERFILE = "Dockerfile"
+
+READ_BY_DOCKER = frozenset(
+    """BUILDX_BUILDER BUILDX_CONFIG DOCKER_API_VERSION DOCKER_BUILDKIT DOCKER_CERT_PATH DOCKER_CONFIG
+    DOCKER_CONTENT_TRUST DOCKER_CONTEXT DOCKER_DEFAULT_PLATFORM DOCKER_HOST DOCKER_TLS DOCKER_TLS_VERIFY HOME
+    LD_LIBRARY_PATH LD_PRELOAD PATH SSH_AUTH_SOCK SSL_CERT_DIR SSL_CERT_FILE TMPDIR XDG_CONFIG_HOME
+    XDG_RUNTIME_DIR""".split()  # noqa: SIM905 - they read well
+)
+"""Variables that the docker command goes by itself: addresses and paths, and no secrets."""
 
 _STEP = re.compile(r"#(\d+) (\[(?:\S+ )?(\d+/\d+)\] .*)")
 _PRINTED = re.compile(r"#(\d+) \d+\.\d+ (.*)")
@@ -30,37 +44,61 @@ _FAILED = re.compile(r"#(\d+) ERROR: .*?(?:exit code: (\d+))?")
 def is_here(api: docker.APIClient) -> bool:
     """Return whether the docker command has buildx."""
     try:
-        with _run(["docker", "buildx", "version"], api, None) as client:
+        with _run(["docker", "buildx", "version"], api, {}) as client:
             client.communicate()
             return client.returncode == 0
     except OSError:
         return False
 
 
-def build(api: docker.APIClient, image: str, context: io.BytesIO, settings: Mapping[str, Any]) -> Iterator[str]:
+def build(api: docker.APIClient, image: str, contents: Contents, settings: Mapping[str, Any]) -> Iterator[str]:
     """Build an image from a context, and yield its steps; `settings` are those of the SDK's `build`.
 
     Raises `EngineError` for one that fails, when the last lines of the step that failed were yielded.
     """
-    with tempfile.TemporaryFile() as packed:
-        packed.write(context.getvalue())
-        packed.seek(0)
-        with _run(["docker", "buildx", "build", *arguments(image, settings), "-"], api, packed) as client:
-            yield from lines(client.stdout or (), f"cannot build {image}")
+    failed = f"cannot build {image}"
+    with temporary_directory() as directory:
+        with disk_errors(directory):
+            _unpack(contents, directory)
+        options = arguments(image, {**settings, "dockerfile": directory / DOCKERFILE})
+        command = ["docker", "buildx", "build", *options, str(directory / "context")]
+        with _run(command, api, build_arguments(settings)) as client:
+            yield from lines(client.stdout or (), failed)
             if client.wait():
-                raise EngineError(f"cannot build {image}: docker buildx ended with {client.returncode}; try it by hand")
+                raise EngineError(f"{failed}: docker buildx exited with {client.returncode}. Try: docker buildx ls")
 
 
-def _run(command: list[str], api: docker.APIClient, stdin: Any) -> subprocess.Popen[str]:
-    environment = os.environ | {"DOCKER_API_VERSION": api.api_version}  # the docker command may be too new for a daemon
-    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(  # noqa: S603 - what the Compose file says, without a shell
-        command, stdin=stdin or subprocess.DEVNULL, env=environment, encoding="utf-8", errors="replace", **streams
+def _unpack(contents: Contents, directory: Path) -> None:
+    """Unpack a context and, next to it, the Dockerfile with a `.dockerignore` that ignores nothing more."""
+    (directory / "context").mkdir()
+    unpack(contents, directory / "context")
+    (directory / DOCKERFILE).write_bytes(contents.dockerfile)
+    (directory / f"{DOCKERFILE}.dockerignore").write_text(
+        "# the context is what its own .dockerignore admits\n", "utf-8"
     )
+
+
+def _run(command: list[str], api: docker.APIClient, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    version = {"DOCKER_API_VERSION": api.api_version}  # the docker command may be too new for a daemon
+    return subprocess.Popen(  # noqa: S603 - what the Compose file says, without a shell
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | environment | version,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def build_arguments(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the build arguments that are passed as variables: every user of a machine can read its command lines."""
+    return {name: value for name, value in settings["buildargs"].items() if name not in READ_BY_DOCKER}
 
 
 def arguments(image: str, settings: Mapping[str, Any]) -> list[str]:
     """Return the options of `docker buildx build` that the settings of the SDK's `build` are."""
+    build_args, environment = settings["buildargs"], build_arguments(settings)
     one = {
         "file": "dockerfile",
         "network": "network_mode",
@@ -70,7 +108,7 @@ def arguments(image: str, settings: Mapping[str, Any]) -> list[str]:
     }
     many = {
         "add-host": [f"{name}:{address}" for name, address in (settings.get("extra_hosts") or {}).items()],
-        "build-arg": [f"{name}={value}" for name, value in settings["buildargs"].items()],
+        "build-arg": [name if name in environment else f"{name}={value}" for name, value in build_args.items()],
         "cache-from": settings.get("cache_from") or [],
         "label": [f"{name}={value}" for name, value in settings["labels"].items()],
     }

@@ -35,17 +35,16 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
     BuildKit builds it where it can be asked, else the daemon's classic builder. What the Compose file calls it is its
     name, too.
     """
-    contents = build_context.files(source)
-    if surplus := build_context.seldom_meant(contents):
-        size = sum(surplus.values()) / 10**6
-        yield f"{', '.join(surplus)} ({size:.1f} MB) are part of the image's context; a .dockerignore leaves them out"
-    context, settings = build_context.archive(contents), _settings(source)
+    contents = build_context.require_contents(source)
+    if unusual := contents.unusual:
+        size = sum(unusual.values()) / 10**6
+        yield f"{', '.join(unusual)} ({size:.1f} MB) are part of the image's context; a .dockerignore leaves them out"
     if buildkit.is_here(api):
-        yield from buildkit.build(api, image, context, settings)
+        yield from buildkit.build(api, image, contents, _settings(source))
     else:
-        stream = api.build(
-            fileobj=context, custom_context=True, tag=image, rm=True, forcerm=True, decode=True, **settings
-        )
+        context, dockerfile = build_context.for_daemon(contents, source)
+        settings = _settings(source) | {"dockerfile": dockerfile, "custom_context": True, "fileobj": context}
+        stream = api.build(tag=image, rm=True, forcerm=True, decode=True, **settings)
         yield from progress.lines(stream, f"cannot build {image}")
     for name in (source.tag, *options.values(source.options).get("tags", ())):
         if name:
@@ -57,7 +56,6 @@ def _settings(source: Build) -> Body:
     said = options.values(source.options)
     return {
         "buildargs": dict(source.args),
-        "dockerfile": build_context.dockerfile(source),
         "target": source.target,
         "labels": {**said.get("labels", {}), BUILT_BY: operator()},
         "cache_from": said.get("cache_from"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth import build_context
+from twelfth.build_context.unpack import unpack
 from twelfth.errors import MisuseError
 from twelfth.model.snapshot import BuiltRelease
 
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 def copy(build: Build, target: Path) -> None:
     """Copy a release to its directory, read-only; one that somebody else makes at the same time is the same.
 
-    Raises `OSError` where it cannot be written and `MisuseError` for what cannot be part of a release.
+    Raises `OSError` where it cannot be written, and `MisuseError` for what cannot be part of a release or for a release
+    that was named: its files are not known.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
     try:
-        for entry in build_context.files(build):
-            _write(staged / entry.path, entry)
+        unpack(build_context.require_contents(build), staged)
         _refuse_links_that_lead_out(staged)
         compileall.compile_dir(staged, quiet=2)
         _make_read_only(staged)
@@ -71,15 +72,6 @@ def delete(top: Path) -> None:
             if not path.is_symlink():
                 path.chmod(0o700)
         shutil.rmtree(top)
-
-
-def _write(path: Path, entry: build_context.Entry) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(entry, build_context.Link):
-        path.symlink_to(entry.target)
-    else:
-        path.write_bytes(entry.content)
-        path.chmod(entry.mode)
 
 
 def _refuse_links_that_lead_out(top: Path) -> None:

@@ -1,0 +1,206 @@
+"""What a release is made of: the build context that `.dockerignore` admits, read once.
+
+The digest, the image and the local copy are all made from that one reading, so an edit in the middle of a build cannot
+give a release other contents than its name says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twelfth.build_context.ignore import Ignore, read_patterns
+from twelfth.build_context.spool import Reader
+from twelfth.build_context.tar import END, Archive, ChangedError, entry
+from twelfth.build_context.walk import full, walk
+from twelfth.errors import MisuseError, NoReleaseError
+from twelfth.model.contents import Contents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from twelfth.model.stack import Build
+
+DIGITS = 12
+"""Length of a release's name in hexadecimal digits, as Docker shortens its own ids."""
+
+OURS = "**/.twelfth"
+"""What is in no release, whatever `.dockerignore` admits: the state of twelfth, which each command changes."""
+
+IGNORE = ".dockerignore"
+
+BROUGHT = ".twelfth.Dockerfile"
+"""The name under which the builder gets a Dockerfile that is not in the context; it is not in the image."""
+
+UNUSUAL = (".git", ".venv", "venv", "node_modules", "__pycache__")
+"""What a `.dockerignore` mostly leaves out."""
+
+
+def is_release(name: str) -> bool:
+    """Return whether a text is the name of a release."""
+    return len(name) == DIGITS and not set(name) - set("0123456789abcdef")
+
+
+def read(build: Build) -> Contents:
+    """Read a build context once, into a file without a name, whatever its size.
+
+    Raises `MisuseError` if the Dockerfile is missing or a file cannot be read, and `EngineError` if there is no room
+    for a copy.
+    """
+    text, usual, specific = _dockerfile_text(build), _optional(build.context / IGNORE), _own_ignore(build)
+    name = specific.name if specific else IGNORE
+    patterns = read_patterns((_content(specific) if specific else usual) or b"", name)
+    known = {dockerfile(build): text} | ({IGNORE: usual} if usual is not None else {})
+    archive, unusual, admitted = _archived(build.context, Ignore([*patterns, OURS], name), known)
+    return Contents(
+        tar=archive.spool,
+        digest=archive.digest(),
+        dockerfile=text,
+        is_dockerfile_admitted=dockerfile(build) in admitted,
+        ignore=usual,
+        is_ignore_admitted=IGNORE in admitted,
+        has_own_ignore=specific is not None,
+        unusual=unusual,
+    )
+
+
+def require_contents(build: Build) -> Contents:
+    """Return what was read of a context when its release got its name.
+
+    Raises `NoReleaseError` where nothing was read because the release was named: the files of today are another one.
+    """
+    if build.contents is None:
+        raise NoReleaseError("cannot build a release that was named: its files are not known. Try: invoke releases")
+    return build.contents
+
+
+def digest(contents: Contents, build: Build) -> str:
+    """Return the name of the release: 12 hexadecimal digits of what its image is built from."""
+    total = hashlib.sha256(json.dumps([build.args, _asked(build), contents.digest]).encode())
+    total.update(contents.dockerfile)
+    return total.hexdigest()[:DIGITS]
+
+
+def combined(digests: Iterable[str]) -> str:
+    """Return the name of a release of several images from the digest of each: of a single one, its own."""
+    distinct = tuple(dict.fromkeys(digests))
+    return distinct[0] if len(distinct) == 1 else hashlib.sha256(" ".join(distinct).encode()).hexdigest()[:DIGITS]
+
+
+def dockerfile(build: Build) -> str:
+    """Return the path of a Dockerfile in its context, or `BROUGHT` if it is not in there.
+
+    A link is followed to another file of the context, but not out of it.
+    """
+    path = build.context / build.dockerfile
+    places = (os.path.realpath(path), f"{os.path.realpath(path.parent)}/{path.name}")
+    inside = [place for place in places if not build.inline and _is_in(build.context, place)]
+    return os.path.relpath(inside[0], os.path.realpath(build.context)) if inside else BROUGHT
+
+
+def _is_in(context: Path, place: str) -> bool:
+    return Path(place).is_relative_to(os.path.realpath(context))
+
+
+def for_daemon(contents: Contents, build: Build) -> tuple[Reader, str]:
+    """Return a context as the daemon's own builder takes it, and the path of the Dockerfile in there.
+
+    The builder needs the Dockerfile in the context, and removes it again before the first step if the `.dockerignore`
+    in there ignores it.
+    """
+    name = dockerfile(build)
+    if name != BROUGHT and not contents.has_own_ignore:
+        hidden = {name: contents.dockerfile} if not contents.is_dockerfile_admitted else {}
+        if contents.ignore is not None and not contents.is_ignore_admitted:
+            hidden[IGNORE] = contents.ignore
+    elif contents.is_dockerfile_admitted:
+        hidden = {IGNORE: _with_lines(contents, f"!{name}")} if contents.is_ignore_admitted else {}
+    else:
+        name = BROUGHT
+        hidden = {BROUGHT: contents.dockerfile, IGNORE: _with_lines(contents, BROUGHT)}
+    tail = b"".join(entry(path, content) for path, content in hidden.items())
+    return Reader(contents.tar, tail + END), name
+
+
+def _with_lines(contents: Contents, line: str) -> bytes:
+    """Return a `.dockerignore` with one more line, and with another one that admits or ignores itself as before."""
+    before = [contents.ignore or b"", f"!{IGNORE}".encode()] if contents.is_ignore_admitted else [IGNORE.encode()]
+    return b"\n".join([*before, line.encode(), b""])
+
+
+def _dockerfile_text(build: Build) -> bytes:
+    if build.inline:
+        return build.inline.encode()
+    path = build.context / build.dockerfile
+    if not path.is_file():
+        raise MisuseError(f"{path} is missing; write it, or its path as build.dockerfile, then: invoke up")
+    return _content(path)
+
+
+def _own_ignore(build: Build) -> Path | None:
+    """Return the file that BuildKit reads instead of `.dockerignore`, if it exists."""
+    path = build.context / f"{build.dockerfile}.dockerignore"
+    return path if not build.inline and path.is_file() else None
+
+
+def _optional(path: Path) -> bytes | None:
+    return _content(path) if path.is_file() else None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
+
+
+def _asked(build: Build) -> dict[str, str]:
+    """Return what else decides what an image is; how it is built does not."""
+    settings = {"target": build.target, "dockerfile": dockerfile(build) if dockerfile(build) != "Dockerfile" else ""}
+    settings |= {
+        name: value for name, value in build.options if name in {"labels", "platforms", "network", "extra_hosts"}
+    }
+    return {name: value for name, value in settings.items() if value}
+
+
+def _archived(
+    context: Path, ignore: Ignore, known: Mapping[str, bytes]
+) -> tuple[Archive, Mapping[str, int], frozenset[str]]:
+    """Return an archive of a context, the bytes of what is mostly left out, and which of the `known` files it has."""
+    archive, unusual, admitted = Archive(), dict[str, int](), set[str]()
+    try:
+        for path, status in walk(context, ignore):
+            before = archive.spool.size
+            _add(archive, context, path, status, known)
+            admitted |= {path} & known.keys()
+            if stat.S_ISREG(status.st_mode) and (names := {*UNUSUAL} & {*path.split("/")}):
+                unusual[min(names)] = unusual.get(min(names), 0) + archive.spool.size - before
+    except OSError as error:
+        raise _unreadable(os.fsdecode(error.filename or context), error) from error
+    archive.spool.finish()
+    return archive, unusual, frozenset(admitted)
+
+
+def _add(archive: Archive, context: Path, path: str, status: os.stat_result, known: Mapping[str, bytes]) -> None:
+    """Add what is admitted. A file that was read already is not read again, and one that is gone by now is left out."""
+    place = full(os.fsencode(context), path)
+    try:
+        leads_out = stat.S_ISLNK(status.st_mode) and not _is_in(context, os.path.realpath(os.fsdecode(place)))
+        if path in known and (leads_out or not stat.S_ISLNK(status.st_mode)):  # the builder has to find it
+            archive.add_bytes(path, os.stat(place), known[path])  # noqa: PTH116 - a Path has no bytes
+        else:
+            archive.add(path, place, status)
+    except FileNotFoundError:
+        return
+    except ChangedError as error:
+        raise MisuseError(f"cannot read {context / path}: it became shorter meanwhile. Try again: invoke up") from error
+    except OSError as error:
+        raise _unreadable(str(context / path), error) from error
+
+
+def _unreadable(name: str, error: OSError) -> MisuseError:
+    return MisuseError(f"cannot read {name}: {error.strerror}; fix that, or add it to .dockerignore, then: invoke up")

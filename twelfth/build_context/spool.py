@@ -1,0 +1,97 @@
+"""Bytes in a file without a name: it is gone with the process, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+import weakref
+from typing import IO, TYPE_CHECKING
+
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed import WriteableBuffer
+
+    from twelfth.model.contents import Bytes
+
+BUFFER = 1 << 20
+
+
+class Spool:
+    """Bytes that are written once and then read by any number of readers."""
+
+    def __init__(self) -> None:
+        """Make an empty one in the directory for temporary files; raises `EngineError` if that cannot be written."""
+        with _writing():
+            self.file: IO[bytes] = tempfile.TemporaryFile(buffering=BUFFER)  # noqa: SIM115 - it lives as long as this
+        self.size = 0
+        weakref.finalize(self, _close, self.file)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; raises `EngineError` on a full disk."""
+        with _writing():
+            self.file.write(data)
+        self.size += len(data)
+
+    def finish(self) -> None:
+        """Hand what was written to the file; raises `EngineError` on a full disk."""
+        with _writing():
+            self.file.flush()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from an offset."""
+        return os.pread(self.file.fileno(), size, offset)
+
+
+def _close(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # on a full disk there is something left to write
+        file.close()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(
+            f"cannot copy the build context to {tempfile.gettempdir()}: {error.strerror}. "
+            "Try a larger directory: TMPDIR=DIRECTORY invoke up"
+        ) from error
+
+
+class Reader(io.RawIOBase):
+    """Spooled bytes and some that follow them, as a file; several may read one spool at the same time."""
+
+    def __init__(self, spooled: Bytes, tail: bytes = b"") -> None:
+        """Begin with the first byte."""
+        self._spooled, self._tail, self._at = spooled, tail, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True: an HTTP client asks for the size in this way."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Read from another place; return it."""
+        size = self._spooled.size + len(self._tail)
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: size}[whence]
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read as much as exists and fits; return its size."""
+        view = memoryview(buffer).cast("B")
+        behind = self._at - self._spooled.size
+        data = self._tail[behind : behind + len(view)] if behind >= 0 else self._read_spooled(min(len(view), -behind))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def _read_spooled(self, size: int) -> bytes:
+        return self._spooled.read_at(self._at, size)
