@@ -279,11 +279,12 @@ def serving(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made.end()
 
 
-def make_project(engine_name: str, directory: Path, asked_every: str = "1m") -> Project:
+def make_project(engine_name: str, directory: Path, asked_every: str = "1m", monitor: str = "200ms") -> Project:
     """Return a copy of the project in `directory`, ready to be brought up.
 
     `asked_every` is the interval at which the daemon asks its healthchecks by itself: twelfth asks at its own pace, and
-    the daemon's asking, every five seconds in all the stacks of the tests, took an eighth of the machine.
+    the daemon's asking, every five seconds in all the stacks of the tests, took an eighth of the machine. New replicas
+    are watched for `monitor`, not for 5 s.
     """
     for name in COPIED:
         source = ROOT / name
@@ -298,6 +299,7 @@ def make_project(engine_name: str, directory: Path, asked_every: str = "1m") -> 
     text = file.read_text("utf-8").replace("interval: 5s", f"interval: {asked_every}")
     if os.environ.get("DOCKER_HOST", "").startswith("tcp:"):  # the loopback of that machine cannot be reached
         text = text.replace("127.0.0.1:${PORT", "${PORT")
+    text = text.replace("    deploy:\n", f"    deploy:\n      update_config: {{monitor: {monitor}}}\n")
     file.write_text(text, "utf-8")
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # some tests move the names of images
         (directory / "service" / "beside.py").write_text(f'"""Makes this release one of {worker} alone."""\n', "utf-8")

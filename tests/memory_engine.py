@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 import shlex
 import signal
 import threading
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelfth.engines import healthcheck
 from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
 from twelfth.errors import EngineError, NoReleaseError, NotUpError
 from twelfth.model.run import Run
@@ -44,7 +46,8 @@ class World:
     anything is changed; `dying` has the last words of services whose new replicas end at once, with exit code 1.
     `healths` has what healthchecks say, `refusals` what checks of a configuration say, by service. `others` are the
     containers of other owners on its networks. `restarts` has what the engine does with a replica when it restarts, by
-    id; `kill_at` is the change before which `up` is killed.
+    id; `kill_at` is the change before which `up` is killed. `running_seconds` has for how long replicas without a
+    healthcheck have run, by name; any other has run for long.
     """
 
     replicas: dict[str, Replica] = field(default_factory=dict)
@@ -60,6 +63,7 @@ class World:
     refusals: dict[str, str] = field(default_factory=dict)
     restarts: dict[str, str] = field(default_factory=dict)
     kill_at: int | None = None
+    running_seconds: dict[str, float] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -323,12 +327,15 @@ class Memory(ReplicaEngine):
             yield printed[len(yielded) :]
             yielded = printed
 
-    def check_health(self, replica: Replica) -> Health:
-        """Return what the world says of the replica, by default that it is ready when it runs; raises for one gone."""
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:  # noqa: ARG002 - no time passes
+        """Return what the world says of the replica, by default that it has run for long; raises for one gone."""
         now = self.world.replicas.get(replica.name)
         if now is None:
             raise EngineError(f"{replica.name} is gone")
-        return self.world.healths.get(replica.name, Health(is_ready=now.is_running))
+        if said := self.world.healths.get(replica.name):
+            return said
+        ran = self.world.running_seconds.get(replica.name, math.inf)
+        return healthcheck.of_process(now, lambda: ran, self.monitor(replica.service))
 
     @functools.cached_property
     def runs(self) -> MemoryRuns:

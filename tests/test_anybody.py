@@ -40,12 +40,14 @@ services:
     image: ${COMPOSE_PROJECT_NAME}-app
     command: sleep 600
     init: true
+    deploy: &watched {update_config: {monitor: 300ms}}
   web:
     image: ${COMPOSE_PROJECT_NAME}-app
     build: {context: ., dockerfile: docker/Dockerfile, args: {PYTHON_IMAGE: "${PYTHON_IMAGE:-python:3.13-slim}"}}
     container_name: ${COMPOSE_PROJECT_NAME}-the-web
     command: ${COMMAND:-python -m http.server}
     init: true
+    deploy: *watched
     ports: ["127.0.0.1:${PORT}:8000"]
     volumes: ["./:/code:ro"]
     secrets: [{source: password, mode: 0400}]

@@ -26,6 +26,7 @@ name: nobodys
 services:
   app:
     build: .
+    deploy: {update_config: {monitor: 300ms}}
     x-local: {command: [sleep, "60"]}
 """
 TASKS = """

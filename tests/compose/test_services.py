@@ -111,6 +111,8 @@ HONOURED = [
     ("network_mode: service:b", "follows", ("b",)),
     ("scale: 2", "replicas", 2),
     ("deploy: {mode: global, labels: {a: b}, update_config: {parallelism: 2}}", "replicas", 1),
+    ("deploy: {update_config: {monitor: 200ms, delay: 1s, order: start-first}}", "monitor", 0.2),
+    ("deploy: {update_config: {order: start-first}}", "monitor", 5.0),
     ("deploy: {restart_policy: {condition: any}}", "restart", "always"),
     ("deploy: {restart_policy: {condition: on-failure, max_attempts: 2}}", "restart", "on-failure:2"),
     ("deploy: {resources: {reservations: {cpus: '1', memory: 1k}}}", "options", (("mem_reservation", '"1024"'),)),

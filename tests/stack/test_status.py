@@ -124,7 +124,7 @@ def test_replica_that_is_removed_meanwhile_is_not_reported() -> None:
 class Away(Memory):
     """An engine that does not answer."""
 
-    def check_health(self, replica: Replica) -> Health:
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:  # noqa: ARG002 - it fails
         """Raise."""
         raise EngineError(f"cannot ask {replica.name}")
 

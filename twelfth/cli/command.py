@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HELP = {
     "json": "one JSON document",
-    "ready-within": "seconds that each new replica has to get ready",
+    "ready-within": "seconds that each new replica has to get ready; by default 60 and its start_period",
     "reason": "kept in the record",
     "release": "a built release, or the one of several that run",
     "service": "made from a container of this service",

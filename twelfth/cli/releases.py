@@ -24,7 +24,7 @@ def releases(c: Context, json: bool = False) -> None:
 
 
 @command(positional=["release"], help={"release": "its id, or the beginning of it; by default the one before"})
-def rollback(c: Context, release: str | None = None, ready_within: str = "60") -> None:
+def rollback(c: Context, release: str | None = None, ready_within: str = "") -> None:
     """Go back to a release that is here, as `up` would: nothing is built; it holds until the next `up`."""
     from twelfth.stack import lifecycle
     from twelfth.stack.releases import to_roll_back_to

@@ -34,7 +34,7 @@ def up(
     c: Context,
     scale: list[str],
     release: str = "",
-    ready_within: str = "60",
+    ready_within: str = "",
     wait_for_runs: bool = False,
     accept_weaker: bool = False,
     remove_orphans: bool = False,
@@ -66,16 +66,15 @@ def up(
         warn(line)
 
 
-def seconds_to_get_ready(text: str) -> float:
-    """Return what `--ready-within` says, in seconds."""
+def seconds_to_get_ready(text: str) -> float | None:
+    """Return what `--ready-within` says, in seconds; None for the default of each service."""
     from twelfth.runs.request import seconds
-    from twelfth.stack.readiness import READY_WITHIN
 
-    return seconds(text, "--ready-within") or READY_WITHIN
+    return seconds(text, "--ready-within") or None
 
 
 @command(positional=["replicas"], help={"replicas": "SERVICE=N, such as worker=4"})
-def scale(c: Context, replicas: str, ready_within: str = "60") -> None:
+def scale(c: Context, replicas: str, ready_within: str = "") -> None:
     """Make or remove replicas of the release that runs; the number is remembered, nothing is deployed."""
     from twelfth.stack import lifecycle
     from twelfth.stack.load import wanted

@@ -37,7 +37,7 @@ _ABSENT = f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install
 OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
 _SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
 _VERSION = ("version", "--short")
-FOR_SWARM = ("only honored by the Swarm scheduler", "not supported outside Swarm mode")
+FOR_SWARM = ("only honored by the Swarm scheduler", "not supported outside Swarm mode", "updates in Swarm mode")
 """What Compose warns of, though it asks nothing of anybody: such keys are for an engine that has them."""
 
 _SET = "="

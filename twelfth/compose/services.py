@@ -283,6 +283,7 @@ def _deploy(at: Value) -> dict[str, Any]:
         found["restart"] = f"{condition}:{policy['max_attempts']}" if "max_attempts" in policy else condition
     return {
         **found.pop("placement", {}),
+        **found.pop("update_config", {}),
         **found,
         **({"limits": limits} if limits else {}),
         **{key: value for key, value in reservations.items() if value},
@@ -379,7 +380,13 @@ _DEPLOY: Table = {
         }
     ),
     "restart_policy": nested({"condition": as_is, "max_attempts": as_is, "delay": None, "window": None}),
-    **dict.fromkeys(("mode", "labels", "update_config", "rollback_config", "endpoint_mode")),  # for a Swarm
+    "update_config": nested(
+        {
+            "monitor": _seconds,
+            **dict.fromkeys(("parallelism", "delay", "failure_action", "max_failure_ratio", "order")),
+        }
+    ),
+    **dict.fromkeys(("mode", "labels", "rollback_config", "endpoint_mode")),  # for a Swarm
 }
 _BUILD: Table = {
     "context": as_is,

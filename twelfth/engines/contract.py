@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, MisuseError
+from twelfth.model.stack import MONITOR_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,6 +78,11 @@ class Engine(ABC):
     def __init__(self, stack: Stack) -> None:
         """Take the stack as it is declared; ask for nothing yet."""
         self.stack = stack
+
+    def monitor(self, service: str) -> float:
+        """Return how many seconds a new replica of a service is watched."""
+        declared = self.stack.service(service)
+        return declared.monitor if declared else MONITOR_SECONDS
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
         """Return the ports of this machine that a new replica of the service needs for itself."""
@@ -154,8 +160,13 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def check_health(self, replica: Replica) -> Health:
-        """Return what the replica's own healthcheck says now; one that has none is ready when it runs."""
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
+        """Return what the replica's own healthcheck says now.
+
+        A check that takes longer than its `timeout`, or than `within` seconds, has failed, and only the end of its
+        output counts. A replica without a check is ready once it has run for its service's `monitor` seconds since its
+        last start.
+        """
 
     @abstractmethod
     def releases(self) -> tuple[BuiltRelease, ...]:
@@ -176,12 +187,6 @@ class ReplicaEngine(Engine):
 
     admission_seconds = 0.0
     """How long whoever sends visitors may take to find a replica that was admitted."""
-
-    settling_seconds = 0.0
-    """How long a replica without a healthcheck has to run to be taken for ready: most bad releases end at once."""
-
-    settles_first = True
-    """Whether that holds for the first replica of a service, too, which is in nobody's place."""
 
     @abstractmethod
     def create_replica(self, service: Service, number: int) -> Replica:

@@ -160,11 +160,16 @@ UNHEALTHY = "unhealthy"
 
 @dataclass(frozen=True)
 class Health:
-    """What a replica's own healthcheck says: whether it is ready, what the check printed, and which command it is."""
+    """What a replica's own healthcheck says: whether it is ready, what the check printed, and which command it is.
+
+    A replica whose service has no healthcheck has no `has_check`. One that `is_crashing` exits again and again.
+    """
 
     is_ready: bool
     output: str = ""
     command: str = ""
+    has_check: bool = True
+    is_crashing: bool = False
 
     @property
     def details(self) -> dict[str, Any]:
@@ -176,11 +181,23 @@ class Health:
         return details if isinstance(details, dict) else {}
 
     @property
+    def complaint(self) -> str:
+        """Return why the replica cannot serve now, "" if it can.
+
+        A check may pass and print an `error`: then its process is well, and something that it needs is not.
+        """
+        if error := self.details.get("error"):
+            return str(error)
+        return "" if self.is_ready else self.reason or "its healthcheck fails"
+
+    @property
     def reason(self) -> str:
         """Return why it is not ready, as the check says: the `error` of its JSON, else its last line.
 
         With that comes the path that the check asks for; one that says nothing is named itself.
         """
+        if self.is_crashing:
+            return "it keeps crashing"
         if error := self.details.get("error"):
             return str(error)
         last = (self.output.strip().splitlines() or [""])[-1]

@@ -28,6 +28,9 @@ def as_options(values: Mapping[str, Any]) -> Options:
     return tuple(sorted((key, json.dumps(value, sort_keys=True)) for key, value in values.items()))
 
 
+MONITOR_SECONDS = 5.0
+"""How long a new replica is watched if `deploy.update_config.monitor` is not set, Swarm's own default."""
+
 SERVICE_HEALTHY, SERVICE_COMPLETED = "service_healthy", "service_completed_successfully"
 """What of a service others may wait for, beside its start (`depends_on.NAME.condition`)."""
 
@@ -178,6 +181,10 @@ class Service:
     logging: Logging = Logging()
     restart: str = "no"
     stop_grace: float = 10.0
+    monitor: float = MONITOR_SECONDS
+    """How many seconds new replicas are watched before old ones are removed (`deploy.update_config.monitor`).
+
+    A replica without a healthcheck is ready once it has run that long."""
     constraints: tuple[str, ...] = ()
     """Where a Swarm may run it, such as `node.labels.data==true` (`deploy.placement.constraints`)."""
     local: Local | None = None

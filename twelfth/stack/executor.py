@@ -19,7 +19,7 @@ from twelfth.runs.source import from_release
 from twelfth.runs.start import run_with_report
 from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import ASK_EVERY, READY_WITHIN, current, refuse_dead, wait_for_services, wait_until_ready
+from twelfth.stack.readiness import ASK_EVERY, ready_within, wait_for_services, wait_until_ready
 from twelfth.stack.steps import (
     AdmitReplica,
     CompleteReplica,
@@ -61,15 +61,12 @@ class Report(Protocol):
 RESTARTING = "restarting"
 """The state of a container that has ended and is about to be started again, as its restart policy has it."""
 
-STARTING = "starting"
-"""The state of a process that is just being launched, or was a second ago, as supervisord has it."""
-
 SLOW_SECONDS = 2.0
 """How long a replica may take to end before somebody who waits is told why."""
 
 
-def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float = READY_WITHIN) -> bool:
-    """Do the steps, reporting each; return whether there were any. A replica has `within` seconds to get ready."""
+def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float | None = None) -> bool:
+    """Do the steps, reporting each; return whether there were any. `within` is what `--ready-within` says."""
     steps, executor = tuple(steps), _Executor(engine, report, within)
     for step in steps:
         report.step(str(step))
@@ -100,7 +97,7 @@ class _Executor:
 
     engine: Engine
     report: Report
-    within: float
+    within: float | None
 
     def execute(self, step: Step) -> None:
         """Do the step."""
@@ -129,11 +126,15 @@ class _Executor:
         """Do a step that is about a whole service."""
         match step:
             case RollService(service):
-                engine.roll_service(service, self.within, self.report.detail)
+                engine.roll_service(service, self.ready_within(service), self.report.detail)
             case ScaleService(service):
-                engine.scale_service(service, self.within, self.report.detail)
+                engine.scale_service(service, self.ready_within(service), self.report.detail)
             case RemoveService(name):
                 engine.remove_service(name)
+
+    def ready_within(self, service: Service) -> float:
+        """Return how many seconds the replicas of a service have to get ready."""
+        return ready_within(self.engine.stack, service.name, self.within)
 
     def remove_release(self, release: BuiltRelease) -> None:
         """Remove a release, unless something else than this stack needs it."""
@@ -163,7 +164,7 @@ class _ReplicaExecutor:
 
     engine: ReplicaEngine
     report: Report
-    within: float
+    within: float | None
 
     def execute(self, step: Step) -> None:
         """Do the step."""
@@ -236,9 +237,9 @@ class _ReplicaExecutor:
         """
         replica = self.numbered(service, number)
         try:
-            has_check = bool(wait_until_ready(self.engine, replica, self.within).command)
-            if not has_check and (self.engine.settles_first or old or len(self.engine.replicas(service.name)) > 1):
-                self.settle(replica)
+            others = (each for each in self.engine.replicas(service.name) if each.number != number)
+            is_first = not old and not any(each.is_running for each in others)
+            wait_until_ready(self.engine, replica, self.within, is_first=is_first)
         except EngineError as error:
             with contextlib.suppress(EngineError):
                 for line in last_lines(self.engine, replica):
@@ -251,14 +252,6 @@ class _ReplicaExecutor:
         self.engine.admit_replica(replica)
         if any(each.serves for each in self.engine.replicas(service.name) if each.number != number):
             time.sleep(self.engine.admission_seconds)  # the old ones serve until visitors are sent to the new one
-
-    def settle(self, replica: Replica) -> None:
-        """Return when a replica that has no healthcheck has run for a while; raises `EngineError` where it ends."""
-        deadline = time.monotonic() + self.within
-        while current(self.engine, replica).state == STARTING and time.monotonic() < deadline:
-            time.sleep(ASK_EVERY)
-        time.sleep(self.engine.settling_seconds)
-        refuse_dead(self.engine, current(self.engine, replica), replica.restarts)
 
     def put_back(self, old: Replica, *, starts: bool) -> None:
         """Remove what was to replace a replica, and start that again if it ran before."""

@@ -12,7 +12,7 @@ from twelfth.stack import notices, plan, preflight
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_rollback, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.lock import hold_lock
-from twelfth.stack.readiness import HEALTHY, READY_WITHIN, wait_until_ready
+from twelfth.stack.readiness import HEALTHY, wait_until_ready
 from twelfth.stack.releases import plan_prune
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
@@ -68,11 +68,12 @@ def _complaint(health: Health) -> str:
 class Wishes:
     """How to deploy: seconds that a replica has to get ready, whether runs that have not ended are waited for.
 
-    Numbers of replicas of the services that are `scaled` are remembered. `remove_orphans` removes the services that the
-    stack does not declare. `warn` is told what stays that is not as the stack declares it.
+    Without `ready_within` each service has its default. Numbers of replicas of the services that are `scaled` are
+    remembered. `remove_orphans` removes the services that the stack does not declare. `warn` is told what stays that is
+    not as the stack declares it.
     """
 
-    ready_within: float = READY_WITHIN
+    ready_within: float | None = None
     waits_for_runs: bool = False
     is_rollback: bool = False
     accepts_weaker: bool = False
@@ -131,7 +132,7 @@ def _note(stack: Stack, *, is_rollback: bool) -> None:
         (note_rollback if is_rollback else note_deploy)(stack, release, operator())
 
 
-def _wait_for_all(engine: Engine, found: Snapshot, within: float) -> None:
+def _wait_for_all(engine: Engine, found: Snapshot, within: float | None) -> None:
     """Wait for replicas that were there before, and may just be getting ready."""
     for replica in found.replicas:
         is_declared = engine.stack.service(replica.service) is not None
@@ -144,7 +145,7 @@ def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:
     return plan.scale(service, engine.observe(), whole=engine.rolls_services)
 
 
-def scale(engine: Engine, service: Service, report: Report, within: float = READY_WITHIN) -> bool:
+def scale(engine: Engine, service: Service, report: Report, within: float | None = None) -> bool:
     """Make or remove replicas of the release that runs, until there are as many as the service says.
 
     Return whether there was anything to do.

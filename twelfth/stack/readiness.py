@@ -1,8 +1,9 @@
-"""Wait until a replica is ready, by its service's own healthcheck, asked at our pace and not at Docker's."""
+"""Whether replicas are ready, by their services' own healthchecks, asked at our pace and not at Docker's."""
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling
@@ -15,38 +16,77 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica
+    from twelfth.model.stack import Stack
 
 READY_WITHIN = 60.0
-"""Seconds that a replica has to get ready where `--ready-within` does not say otherwise."""
+"""Seconds that a replica has to get ready if `--ready-within` does not say otherwise; `start_period` is added."""
 
 ASK_EVERY = 0.05
 """Seconds between two questions."""
+
+ASKED_AT_ONCE = 8
+"""How many healthchecks run at the same time: each starts a process."""
 
 HEALTHY = "healthy"
 """What an engine that asks by itself says of a replica whose healthcheck passes (Docker's own word)."""
 
 
-def wait_until_ready(engine: Engine, replica: Replica, within: float = READY_WITHIN) -> Health:
+def ready_within(stack: Stack, service: str, asked: float | None) -> float:
+    """Return how many seconds a replica of a service has to get ready; `asked` is what `--ready-within` says."""
+    declared = stack.service(service)
+    check = declared.healthcheck if declared else None
+    return READY_WITHIN + ((check and check.start_period) or 0.0) if asked is None else asked
+
+
+def wait_until_ready(
+    engine: Engine, replica: Replica, within: float | None = None, *, is_first: bool = False
+) -> Health:
     """Return what its healthcheck says when the replica is ready.
 
-    Raises `EngineError` with its last words where it ended, and with what its healthcheck says where it is not ready
-    in `within` seconds.
+    A replica without a healthcheck has the time for which it must have run in addition; one that `is_first` of its
+    service takes the place of no other, so that it only has to run. Raises `EngineError` with its last words if it
+    exited, and with what its healthcheck says if it is not ready in time.
     """
-    deadline = time.monotonic() + within
+    limit = ready_within(engine.stack, replica.service, within)
+    began = time.monotonic()
     refuse_dead(engine, replica)
-    while not (health := engine.check_health(replica)).is_ready:
+    while not (health := engine.check_health(replica, max(began + limit - time.monotonic(), ASK_EVERY))).is_ready:
         refuse_dead(engine, current(engine, replica), replica.restarts)
-        if time.monotonic() > deadline:
-            why = printable(health.reason) or "its healthcheck fails"
-            raise EngineError(f"{replica.name} is not ready after {within:g} s ({why})")
+        if is_first and not health.has_check:
+            break
+        allowed = limit if health.has_check else limit + engine.monitor(replica.service)
+        if time.monotonic() - began > allowed:
+            raise EngineError(not_ready(replica, allowed, health.complaint))
         time.sleep(ASK_EVERY)
     return health
 
 
-def wait_for_services(engine: Engine, names: Iterable[str], within: float, then: str) -> None:
+def not_ready(replica: Replica, seconds: float, why: str) -> str:
+    """Return what to say of a replica that is not ready after some seconds."""
+    return f"{replica.name} is not ready after {seconds:g} s ({printable(why)})"
+
+
+def healths(engine: Engine, replicas: Iterable[Replica]) -> dict[str, Health]:
+    """Return what the healthchecks of replicas say now, by their ids, without those that are gone."""
+    replicas = tuple(replicas)
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        found = zip(replicas, pool.map(lambda each: _health(engine, each), replicas), strict=True)
+        return {replica.id: health for replica, health in found if health}
+
+
+def _health(engine: Engine, replica: Replica) -> Health | None:
+    try:
+        return engine.check_health(replica)
+    except EngineError:
+        if any(each.id == replica.id for each in engine.replicas(replica.service)):
+            raise
+    return None
+
+
+def wait_for_services(engine: Engine, names: Iterable[str], within: float | None, then: str) -> None:
     """Return when what serves of some services is ready.
 
-    Raises `EngineError`, which goes on with `then`, where that takes too long.
+    Raises `EngineError`, which continues with `then`, if that takes too long.
     """
     try:
         for replica in (each for name in names for each in engine.replicas(name)):
@@ -62,10 +102,10 @@ def current(engine: Engine, replica: Replica) -> Replica:
 
 
 def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:
-    """Raise `EngineError` with the last words of a replica that does not run, or had to be started again."""
-    has_ended = restarts is not None and replica.restarts > restarts
-    if replica.is_running and not has_ended:
+    """Raise `EngineError` with the last words of a replica that does not run, or that was restarted."""
+    has_crashed = restarts is not None and replica.restarts > restarts
+    if replica.is_running and not has_crashed:
         return
     last = f": {why}" if (why := telling(last_lines(engine, replica))) else ""
-    state = "ended and was started again" if has_ended else f"is {replica.state}"
+    state = f"crashed and was restarted ({replica.restarts} restarts)" if has_crashed else f"is {replica.state}"
     raise EngineError(f"{replica.name} {state}{last}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from twelfth.errors import EngineError, NotUpError
+from twelfth.errors import NotUpError
 from twelfth.stack import notices
 from twelfth.stack.formatting import printable
 from twelfth.stack.lock import holder
+from twelfth.stack.readiness import healths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -72,10 +73,10 @@ def status(engine: Engine) -> Status:
     there = engine.observe()
     declared = {service.name for service in engine.stack.services}
     snapshot = replace(there, replicas=tuple(each for each in there.replicas if each.service in declared))
-    healths = {each.id: health for each in snapshot.replicas if (health := _health(engine, each))}
-    snapshot = replace(snapshot, replicas=tuple(each for each in snapshot.replicas if each.id in healths))
+    asked = healths(engine, snapshot.replicas)
+    snapshot = replace(snapshot, replicas=tuple(each for each in snapshot.replicas if each.id in asked))
     here = tuple(filter(engine.runs_here, engine.stack.services))
-    found = summary(replace(engine.stack, services=here), engine.name, snapshot, healths)
+    found = summary(replace(engine.stack, services=here), engine.name, snapshot, asked)
     deploy, half_done = holder(engine.stack), _half_done(snapshot)
     if found.ready and half_done and not deploy:
         found = replace(found, ready=False, why=half_done)
@@ -90,16 +91,6 @@ def _half_done(snapshot: Snapshot) -> str:
             releases.setdefault(each.service, set()).add(each.release)
     found = (f"{name} serves releases {' and '.join(sorted(each))}" for name, each in releases.items() if len(each) > 1)
     return next((f"{each}; finish the deploy: invoke up" for each in found), "")
-
-
-def _health(engine: Engine, replica: Replica) -> Health | None:
-    """Return what a replica's healthcheck says, None where the replica is gone."""
-    try:
-        return engine.check_health(replica)
-    except EngineError:
-        if any(each.id == replica.id for each in engine.replicas(replica.service)):
-            raise
-    return None
 
 
 def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str, Health]) -> Status:

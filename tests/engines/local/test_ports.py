@@ -30,7 +30,7 @@ LISTENS = ("python3", "-m", "http.server", "--bind", "127.0.0.1", "<port>")
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """Return a stack of one service with a public port, which is taken down in the end."""
     local = LocalSettings(LISTENS, port=tcp.free("127.0.0.1"))
-    stack = Stack("p", tmp_path, (Service("app", "app", local=local, stop_grace=1, restart="no"),))
+    stack = Stack("p", tmp_path, (Service("app", "app", local=local, stop_grace=1, restart="no", monitor=0.2),))
     yield stack
     lifecycle.down(Local(stack), Recorded())
 
@@ -57,7 +57,7 @@ def test_port_that_our_own_load_balancer_has_is_free_for_new_replicas(stack: Sta
 def test_replicas_without_a_public_port_have_each_their_own(tmp_path: Path) -> None:
     """Others find them all on one, which stays when they are rolled."""
     local = LocalSettings(LISTENS, healthcheck=ASKS)
-    service = Service("app", "app", local=local, stop_grace=1, replicas=2)
+    service = Service("app", "app", local=local, stop_grace=1, replicas=2, monitor=0.2)
     engine = Local(Stack("p", tmp_path, (service,)))
     try:
         lifecycle.up(engine, Recorded())

@@ -77,6 +77,13 @@ def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]
         refuse_failed(answer)
 
 
+def post_stream(api: docker.APIClient, path: str, body: Body) -> requests.Response:
+    """Return what the daemon answers to a post, to be read as it comes."""
+    answer = api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, stream=True, timeout=(LONGEST_CALL, None))
+    refuse_failed(answer)
+    return answer
+
+
 def join_network(api: docker.APIClient, container: str, network: str, endpoint: Body) -> None:
     """Connect a container to a network with its settings there, of which the SDK does not know all."""
     post(api, f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint}, {})

@@ -61,7 +61,6 @@ class Docker(DaemonEngine, ReplicaEngine):
     """The stack on the daemon that the docker command line would talk to."""
 
     name = "docker"
-    settling_seconds = 1.0
     admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
 
     def refuse_stack(self) -> None:
@@ -279,9 +278,9 @@ class Docker(DaemonEngine, ReplicaEngine):
         with docker_errors():
             yield from (data for _, data in logs.output(self.api, replica.id, follow=follow, last=last, since=since))
 
-    def check_health(self, replica: Replica) -> Health:
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
         """Run the container's healthcheck in it."""
-        return health.check_health(self.api, replica)
+        return health.check_health(self.api, replica, self.monitor(replica.service), within)
 
     @functools.cached_property
     def runs(self) -> Runs:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 import shlex
-from typing import TYPE_CHECKING
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from twelfth.engines import healthcheck, multiplex
+from twelfth.engines.docker import client
 from twelfth.engines.docker.errors import docker_errors
-from twelfth.errors import BusyError
+from twelfth.engines.docker.replica import NANO
+from twelfth.errors import BusyError, EngineError
 from twelfth.model.snapshot import Health
 
 if TYPE_CHECKING:
@@ -18,20 +25,72 @@ if TYPE_CHECKING:
 
 SHELL = ["/bin/sh", "-c"]
 
+MARK = "TWELFTH_HEALTHCHECK"
+"""The variable by which the processes of one check are found in their container."""
 
-def check_health(api: docker.APIClient, replica: Replica) -> Health:
-    """Return what the check says when it is run in the container; without a check, whether the container runs."""
+KILL = """\
+for file in $(grep -slF "$1" /proc/[0-9]*/environ); do
+    file=${file#/proc/}
+    kill -9 "${file%/environ}"
+done
+"""
+"""Kills all processes that have a variable. The Engine API has no call that ends an `exec`."""
+
+
+def check_health(api: docker.APIClient, replica: Replica, monitor: float, within: float | None = None) -> Health:
+    """Return what the check says when it is run in the container; without a check, whether the container is steady.
+
+    A check has its `timeout`, and at most `within` seconds.
+    """
     command = check_command(replica)
-    if not replica.is_running or not command:
-        return Health(replica.is_running, "" if replica.is_running else replica.state)
+    if not command:
+        return healthcheck.of_process(replica, lambda: running_seconds(api, replica.id), monitor)
+    if unsteady := healthcheck.of_unsteady(replica, lambda: running_seconds(api, replica.id)):
+        return unsteady
+    limit = _timeout(replica) if within is None else min(_timeout(replica), within)
     try:
         with docker_errors():
-            check = api.exec_create(replica.id, command)["Id"]
-            output = api.exec_start(check)
-            code = api.exec_inspect(check)["ExitCode"]
-    except BusyError as error:  # it ended just now
+            return _ask(api, replica.id, command, limit)
+    except BusyError as error:  # it exited just now
         return Health(is_ready=False, output=str(error))
-    return Health(code == 0, output.decode(errors="replace").strip(), _shown(command))
+
+
+def _ask(api: docker.APIClient, container: str, command: list[str], limit: float) -> Health:
+    mark = f"{MARK}={secrets.token_hex(8)}"
+    check = api.exec_create(container, command, environment=[mark])["Id"]
+    with client.post_stream(api, f"/exec/{check}/start", {"Detach": False, "Tty": False}) as answer:
+        read = healthcheck.read_until(time.monotonic() + limit, answer.raw.fileno(), answer.raw.read1)
+        try:
+            output = healthcheck.last(piece for _, piece in multiplex.output(read))
+        except TimeoutError:
+            _kill(api, container, mark)
+            return healthcheck.timed_out(limit, _shown(command))
+    return Health(api.exec_inspect(check)["ExitCode"] == 0, output, _shown(command))
+
+
+def _kill(api: docker.APIClient, container: str, mark: str) -> None:
+    """Kill a check that has not finished, so that checks do not pile up; an image without a shell keeps it."""
+    with contextlib.suppress(EngineError, BusyError), docker_errors():
+        killer = api.exec_create(container, [*SHELL, KILL, "sh", mark])["Id"]
+        api.exec_start(killer, detach=True)
+
+
+def running_seconds(api: docker.APIClient, container: str) -> float:
+    """Return for how long a container has run since its last start, by the clock of its daemon; 0 if it is gone."""
+    with docker_errors():
+        inspected: dict[str, Any] = client.inspect_container(api, container) or {}
+        state = inspected.get("State", {})
+        return seconds_since(api, state["StartedAt"]) if state.get("Running") else 0.0
+
+
+def seconds_since(api: docker.APIClient, moment: str) -> float:
+    """Return how many seconds ago a moment was that a daemon reports, by its own clock."""
+    now = datetime.fromisoformat(api.info()["SystemTime"])
+    return max((now - datetime.fromisoformat(moment)).total_seconds(), 0.0)
+
+
+def _timeout(replica: Replica) -> float:
+    return float(_declared(replica).get("Timeout") or 0) / NANO or healthcheck.TIMEOUT
 
 
 def _shown(command: list[str]) -> str:
@@ -41,5 +100,10 @@ def _shown(command: list[str]) -> str:
 
 def check_command(replica: Replica) -> list[str]:
     """Return the command of a replica's healthcheck, as the daemon would run it; empty where it has none."""
-    kind, *words = json.loads(replica.recipe.get("healthcheck") or "{}").get("Test") or ["NONE"]
+    kind, *words = _declared(replica).get("Test") or ["NONE"]
     return {"CMD": words, "CMD-SHELL": [*SHELL, *words]}.get(kind, [])
+
+
+def _declared(replica: Replica) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(replica.recipe.get("healthcheck") or "{}")
+    return found

@@ -45,8 +45,6 @@ class Local(ReplicaEngine):
     name = "local"
     mounts_directories = False
     has_own_releases = True
-    settling_seconds = 0.5  # after the second in which supervisord says that it is starting
-    settles_first = False
 
     def __init__(self, stack: Stack) -> None:
         """Take the stack as it is declared; a volume is a directory that is called by its key."""
@@ -265,9 +263,10 @@ class Local(ReplicaEngine):
         path = self.home / "logs" / f"{replica.name}.log"
         return tail.log(path, lambda: follow and replica.name in self.supervisor.states(), last=last, since=since)
 
-    def check_health(self, replica: Replica) -> Health:
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
         """Run the healthcheck that the process was launched with."""
-        return check_health(replica, read_json(self._spec_of(replica.name)))
+        path = self._spec_of(replica.name)
+        return check_health(replica, read_json(path), path, self.monitor(replica.service), within)
 
     @functools.cached_property
     def runs(self) -> Runs:

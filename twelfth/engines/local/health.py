@@ -2,37 +2,79 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
+import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, cast
 
+from twelfth.engines import healthcheck
+from twelfth.engines.local import launch
 from twelfth.model.snapshot import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from io import BufferedReader
+    from pathlib import Path
 
     from twelfth.model.snapshot import Replica
 
-WITHIN = 10.0
-"""Seconds after which a check that says nothing counts as failed."""
 
+def check_health(
+    replica: Replica, spec: Mapping[str, Any], path: Path, monitor: float, within: float | None = None
+) -> Health:
+    """Return what the check says, run with what the replica was launched from, which is in the file `path`.
 
-def check_health(replica: Replica, spec: Mapping[str, Any]) -> Health:
-    """Return what the check says, run with what the replica was launched from; without one, whether it runs."""
+    A check has its `timeout`, and at most `within` seconds. A replica without one is ready if its process is steady.
+    """
     command = spec.get("healthcheck")
-    if not replica.is_running or not command:
-        return Health(replica.is_running, "" if replica.is_running else replica.state)
+    if not command:
+        return healthcheck.of_process(replica, lambda: _running_seconds(path), monitor)
+    if unsteady := healthcheck.of_unsteady(replica, lambda: _running_seconds(path)):
+        return unsteady
+    timeout = float((spec.get("recipe") or {}).get("healthcheck_timeout", healthcheck.TIMEOUT))
     try:
-        done = subprocess.run(  # noqa: S603 - what the Compose file says
-            command,
-            cwd=spec["directory"],
-            env=spec["environment"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=WITHIN,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Health(is_ready=False, output=f"its healthcheck failed: {error}")
-    return Health(done.returncode == 0, (done.stdout + done.stderr).strip(), shlex.join(command))
+        return _ask(command, spec, timeout if within is None else min(timeout, within))
+    except OSError as error:
+        return Health(is_ready=False, output=f"its healthcheck failed: {error}", command=shlex.join(command))
+
+
+def _ask(command: list[str], spec: Mapping[str, Any], limit: float) -> Health:
+    deadline, shown = time.monotonic() + limit, shlex.join(command)
+    try:
+        with _started(command, spec) as process:
+            stdout = cast("BufferedReader", process.stdout)
+            read = healthcheck.read_until(deadline, stdout.fileno(), stdout.read1)
+            output = healthcheck.last(iter(lambda: read(healthcheck.KEPT), b""))
+            code = process.wait(max(deadline - time.monotonic(), 0.0))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        return healthcheck.timed_out(limit, shown)
+    return Health(code == 0, output, shown)
+
+
+@contextlib.contextmanager
+def _started(command: list[str], spec: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a process in its own group, all of which is killed if it is not waited for to its end."""
+    process = subprocess.Popen(  # noqa: S603 - what the Compose file says
+        command,
+        cwd=spec["directory"],
+        env=spec["environment"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
+def _running_seconds(path: Path) -> float:
+    """Return for how long a process has run since its last start."""
+    return max(time.time() - launch.started(path), 0.0)

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -45,6 +46,14 @@ def starts(spec: Path) -> int:
         return counter(spec).stat().st_size
     except OSError:
         return 0
+
+
+def started(spec: Path) -> float:
+    """Return when a process was started last, in seconds since the epoch; now if it was not launched yet."""
+    try:
+        return counter(spec).stat().st_mtime
+    except OSError:
+        return time.time()
 
 
 def main(path: str) -> None:

@@ -88,12 +88,22 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
         "directory": str(directory),
         **({"image": service.image} if service.build else {}),
         "command": json.dumps([fill(word) for word in local.command]),
-        **({"healthcheck": json.dumps([fill(word) for word in local.healthcheck])} if local.healthcheck else {}),
+        **_healthcheck(service, local, fill),
         **{f"environment.{name}": fill(value) for name, value in environment.items()},
         **({f"port.{local.port}": LOOPBACK} if local.port else {}),
         "logging": json.dumps(kept_log(service.name, dict(service.logging.options))),
         "restart": service.restart,
         "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
+    }
+
+
+def _healthcheck(service: Service, local: stack.Local, fill: Fill) -> Recipe:
+    if not local.healthcheck:
+        return {}
+    timeout = service.healthcheck.timeout if service.healthcheck else None
+    return {
+        "healthcheck": json.dumps([fill(word) for word in local.healthcheck]),
+        **({"healthcheck_timeout": f"{timeout:g}"} if timeout else {}),
     }
 
 

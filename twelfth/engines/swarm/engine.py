@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelfth.engines import multiplex
+from twelfth.engines import healthcheck, multiplex
 from twelfth.engines.contract import ServiceEngine
 from twelfth.engines.docker import client, daemon, health, images, logs
 from twelfth.engines.docker import snapshot as docker_snapshot
@@ -221,13 +221,23 @@ class Swarm(DaemonEngine, ServiceEngine):
             with client.stream(self.api, f"/tasks/{replica.id}/logs", wanted, begins_within) as answer:
                 yield from (data for _, data in multiplex.output(answer.raw.read1))
 
-    def check_health(self, replica: Replica) -> Health:
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
         """Run the healthcheck in the task's container where its node can be reached; else believe Swarm."""
+        monitor = self.monitor(replica.service)
         with docker_errors(), gone_is_fine():
             api, container, _ = self._located(replica)
             if api and container and replica.is_running:
-                return health.check_health(api, replace(replica, id=container))
-        return Health(replica.state == "running", "" if replica.state == "running" else replica.state)
+                return health.check_health(api, replace(replica, id=container), monitor, within)
+        if replica.state != "running":
+            return Health(is_ready=False, output=replica.state)
+        return healthcheck.of_process(replica, lambda: self._running_seconds(replica), monitor)
+
+    def _running_seconds(self, replica: Replica) -> float:
+        """Return for how long a task has run, as its node reported it to the manager; 0 if it is gone."""
+        with docker_errors(), gone_is_fine():
+            began = self.api.inspect_task(replica.id)["Status"]["Timestamp"]
+            return health.seconds_since(self.api, began)
+        return 0.0
 
     def _located(self, replica: Replica) -> tuple[docker.APIClient | None, str, bool]:
         """Return the daemon of a task's node, None where it is not reached, the container, whether the node is down."""

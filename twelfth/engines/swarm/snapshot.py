@@ -49,7 +49,7 @@ def replica(task: Body, service: Body, slot: Iterable[Body], node: Body | None, 
         number=task.get("Slot", 0),
         id=task["ID"],
         state=state,
-        health="healthy" if state == RUNNING else "",
+        health="healthy" if state == RUNNING and _has_check(made) else "",
         release=labels.get(RELEASE, ""),
         image=made["Image"],
         address=f"{node['Status']['Addr']}:{ports[0]['PublishedPort']}" if ports and node else "",
@@ -57,6 +57,11 @@ def replica(task: Body, service: Body, slot: Iterable[Body], node: Body | None, 
         restarts=sum(each["Status"]["State"] in FAILED for each in slot),
         recipe=found_recipe(made, loaded),
     )
+
+
+def _has_check(made: Body) -> bool:
+    test = (made["Config"].get("Healthcheck") or {}).get("Test") or ["NONE"]
+    return bool(test[0] != "NONE")
 
 
 def volumes(service: Body) -> list[Volume]:

@@ -1,0 +1,77 @@
+"""What every engine makes of a healthcheck: its time limit, how much of its output counts, and what it comes to."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING
+
+from twelfth.model.snapshot import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twelfth.model.snapshot import Replica
+
+TIMEOUT = 30.0
+"""Seconds that a check may take if it declares no `timeout`, Docker's own default."""
+
+KEPT = 1 << 16
+"""Bytes of a check's output that count, its last ones: there it says why it fails."""
+
+CRASHES, STEADY = 2, 10.0
+"""A replica that was restarted this often, and has not run for this many seconds since, is in a crash loop.
+
+Docker takes a container for started once it has run for ten seconds
+(https://docs.docker.com/engine/containers/start-containers-automatically/).
+"""
+
+
+def of_unsteady(replica: Replica, running_seconds: Callable[[], float]) -> Health | None:
+    """Return the health of a replica that does not run, or does not run for long; None of any other.
+
+    `running_seconds` returns for how long the process has run since its last start. It is called only if that matters.
+    """
+    crashes = replica.restarts >= CRASHES
+    if not replica.is_running:
+        return Health(is_ready=False, output=replica.state, is_crashing=crashes and not replica.has_completed)
+    return Health(is_ready=False, is_crashing=True) if crashes and running_seconds() < STEADY else None
+
+
+def of_process(replica: Replica, running_seconds: Callable[[], float], monitor: float) -> Health:
+    """Return the health of a replica that has no healthcheck: it is ready once it has run for `monitor` seconds."""
+    if unsteady := of_unsteady(replica, running_seconds):
+        return unsteady
+    seconds = running_seconds()
+    is_ready = seconds >= monitor
+    return Health(is_ready, "" if is_ready else f"it has run for {seconds:.1f} of {monitor:g} s", has_check=False)
+
+
+def timed_out(limit: float, command: str) -> Health:
+    """Return the health of a replica whose check has not finished in time."""
+    return Health(is_ready=False, output=f"its healthcheck did not finish in {limit:.3g} s", command=command)
+
+
+def last(pieces: Iterable[bytes]) -> str:
+    """Return the end of what a check printed, as text; no more of it is ever in memory."""
+    kept = b""
+    for piece in pieces:
+        kept = (kept + piece)[-KEPT:]
+    return kept.decode(errors="replace").strip()
+
+
+def read_until(deadline: float, file: int, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Return a `read` that raises `TimeoutError` if nothing comes before `deadline`, a moment on the monotonic clock.
+
+    `file` is the descriptor that becomes readable when there is something to read, or the end.
+    """
+    waiting = select.poll()
+    waiting.register(file, select.POLLIN)
+
+    def read_in_time(most: int) -> bytes:
+        left = deadline - time.monotonic()
+        if left <= 0 or not waiting.poll(left * 1000):
+            raise TimeoutError
+        return read(most)
+
+    return read_in_time
