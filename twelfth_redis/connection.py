@@ -57,7 +57,7 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
                 _greet(client)
         except redis.RedisError as error:
             if is_lasting(error):
-                refused = f"cannot use {settings.address}: {reason(error)}"
+                refused = f"cannot use {settings.address}: {reason(error).rstrip('.')}"
                 raise RefusedError(f"{refused}. Try: {_correction(error)}") from error
             patience = LOADING_SECONDS if code(error) == "LOADING" else PATIENCE_SECONDS
             if time.monotonic() - started > patience:
@@ -101,7 +101,7 @@ def _correction(error: redis.RedisError) -> str:
 
 
 def _absence(error: redis.RedisError) -> str:
-    return f"{'answers no command at the moment' if code(error) else 'does not answer'}: {reason(error)}"
+    return f"{'answers no command at the moment' if code(error) else 'does not answer'}: {reason(error).rstrip('.')}"
 
 
 def make_client(settings: Settings, *, connect_seconds: float, reply_seconds: float) -> redis.Redis:
@@ -142,17 +142,17 @@ _CODE = re.compile(r"[A-Z]+(?= )")
 
 
 @contextlib.contextmanager
-def redis_errors() -> Iterator[None]:
-    """Translate what redis-py raises inside the block into errors of ours that say what to do."""
+def redis_errors(note: str = "") -> Iterator[None]:
+    """Translate what redis-py raises inside the block into errors that say what to do; `note` is a fact to add."""
     try:
         yield
     except redis.RedisError as error:
         kind = RefusedError if is_lasting(error) else UnavailableError
-        raise kind(_meaning(error)) from error
+        raise kind(_meaning(error, note)) from error
 
 
-def _meaning(error: redis.RedisError) -> str:
-    why = reason(error)
+def _meaning(error: redis.RedisError, note: str) -> str:
+    why = "; ".join(filter(None, (reason(error).rstrip("."), note)))
     if isinstance(error, redis.ConnectionError | redis.TimeoutError) and not code(error):
         return f"lost the connection to Redis: {why}. Try: invoke status"
     if code(error) == "READONLY":
@@ -185,7 +185,7 @@ def reason(error: redis.RedisError) -> str:
     """Return what Redis said, with the code that redis-py takes off (such as WRONGPASS), or why it said nothing."""
     if isinstance(error.__context__, FileNotFoundError):
         return "a file that the address names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is missing"
-    return " ".join(filter(None, (error.status_code, _words(error)))).rstrip(".")
+    return " ".join(filter(None, (error.status_code, _words(error))))
 
 
 def is_lasting(error: redis.RedisError) -> bool:

@@ -223,9 +223,10 @@ def _restore(folder: Path, wait: float) -> None:
 
     _refuse_terminal(sys.stdin, "it reads a backup from standard input, which is a terminal; type: invoke restore FILE")
     # Unbuffered: Python's own stdin has a lock, on which a thread that still reads would keep the process from ending.
-    migrations, progress = load(folder), Progress(functools.partial(say, "restore"))
+    line = functools.partial(say, "restore")
+    migrations, progress = load(folder), Progress(line)
     with at_redis("restore") as (client, who), open(0, "rb", buffering=0, closefd=False) as stream:
-        print(Restorer(client, who, migrations, progress.update, wait).restore(stream))
+        print(Restorer(client, who, migrations, progress.update, wait, line).restore(stream))
 
 
 def verify(arguments: Arguments = None) -> int:

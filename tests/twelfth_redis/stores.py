@@ -72,9 +72,12 @@ def written(client: redis.Redis, **environment: str) -> tuple[Written, bytes]:
     return done, stream.getvalue()
 
 
-def restored(file: bytes, client: redis.Redis, progress: Callable[[int], None] = lambda _: None) -> Restored:
+def restored(
+    file: bytes, client: redis.Redis, progress: Callable[[int], None] = lambda _: None, warned: list[str] | None = None
+) -> Restored:
     """Restore a backup."""
-    return Restorer(client, owner("restore", {}), load(MIGRATIONS), progress).restore(io.BytesIO(file))
+    warn = (warned if warned is not None else []).append
+    return Restorer(client, owner("restore", {}), load(MIGRATIONS), progress, warn=warn).restore(io.BytesIO(file))
 
 
 def entry(key: bytes, expires: int, payload: bytes) -> bytes:

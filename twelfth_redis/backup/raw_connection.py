@@ -23,7 +23,7 @@ class RawConnection:
         pool = client.connection_pool
         self._connection = pool.connection_class(**pool.connection_kwargs)
         self._connection.connect()
-        self._replies = hiredis.Reader(replyError=redis.ResponseError)
+        self._reader = hiredis.Reader(replyError=redis.ResponseError)
         self._unread = b""
 
     def close(self) -> None:
@@ -34,9 +34,13 @@ class RawConnection:
         """Send commands that are packed."""
         self._connection.send_packed_command(parts, check_health=False)
 
+    def replies(self, count: int) -> list[object]:
+        """Return the next `count` replies, a refusal as a value."""
+        return [self._reply() for _ in range(count)]
+
     def receive(self, count: int) -> list[object]:
-        """Return so many replies; raises redis.ResponseError, the first that is one, after all were read."""
-        replies = [self._reply() for _ in range(count)]
+        """Return the next `count` replies; raises redis.ResponseError, the first that is one, after all were read."""
+        replies = self.replies(count)
         _refuse(replies)
         return replies
 
@@ -66,8 +70,8 @@ class RawConnection:
             yield piece
 
     def _reply(self) -> object:
-        while (reply := self._replies.gets()) is False:
-            self._replies.feed(self._received(RECEIVED))
+        while (reply := self._reader.gets()) is False:
+            self._reader.feed(self._received(RECEIVED))
         return reply
 
     def _received(self, most: int) -> bytes:

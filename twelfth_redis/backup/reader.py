@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
+from twelfth_redis.backup.field_expiry import BEGINNING, OLD_TYPES, vanishes
 from twelfth_redis.backup.format import HEAD, LONGEST, TAIL, Manifest, Trailer, printable, read_manifest, read_trailer
 from twelfth_redis.backup.prefetch import prefetched
 from twelfth_redis.backup.sealed_gzip import unpacked
@@ -29,7 +30,7 @@ _ECHO = re.compile(rb"\*2\r\n\$4\r\nECHO\r\n\$([1-9][0-9]{0,5})\r\n")
 
 @dataclass(frozen=True)
 class Batch:
-    """Some keys of a backup, when they expire (digits, ms since 1970; 0: never), and their commands, each checked.
+    """Some keys of a backup, from when on each may be gone (digits, ms since 1970; 0: never), and their commands.
 
     A value that is large is a batch of its own: one whose command goes on, for `more` bytes, in batches without a key.
     """
@@ -156,7 +157,8 @@ def first_commands(held: bytes, at: int = 0, most: int = MOST_KEYS) -> Batch:
         if int(size) != len(expires) or not held.startswith(TAIL, stop):
             break
         keys.append(held[start:end])
-        expiries.append(expires)
+        begins = between.end()
+        expiries.append(expires if begins == stop or held[begins] < OLD_TYPES else _gone(expires, held[begins:stop]))
         at = stop + tail
     return Batch(keys, expiries, held[begin:at])
 
@@ -166,9 +168,17 @@ def _large_command(held: bytes, at: int) -> Batch:
     if (before := _KEY.match(held, at)) and (between := _PAYLOAD.match(held, end := before.end() + int(before[1]))):
         size, expires, length = between.groups()
         if int(length) > LARGE and int(size) == len(expires):
-            more = int(length) + len(TAIL)
-            return Batch([held[before.end() : end]], [expires], held[at : between.end()], more)
+            more, payload = int(length) + len(TAIL), held[between.end() : between.end() + BEGINNING]
+            if len(payload) == BEGINNING:
+                gone = _gone(expires, payload, whole=False)
+                return Batch([held[before.end() : end]], [gone], held[at : between.end()], more)
     return Batch([], [], b"")
+
+
+def _gone(expires: bytes, payload: bytes, *, whole: bool = True) -> bytes:
+    """Return from when on a key may be gone: it expires, or the last of its fields does."""
+    times = [int(expires), vanishes(payload, whole=whole)]
+    return b"%d" % min(filter(None, times), default=0)
 
 
 def _wanted(held: bytes, at: int) -> int:

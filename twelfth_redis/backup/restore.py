@@ -12,9 +12,11 @@ from twelfth_redis.backup.dump import WHOLE_BYTES
 from twelfth_redis.backup.format import Manifest, empty_payload, printable, shown
 from twelfth_redis.backup.prefetch import prefetched
 from twelfth_redis.backup.reader import Batch, Reader
+from twelfth_redis.backup.rights import refuse_forbidden
 from twelfth_redis.backup.sealed_gzip import unpacked
 from twelfth_redis.backup.server_info import ServerInfo, observe
 from twelfth_redis.backup.staging import StagingDatabase, claim
+from twelfth_redis.connection import redis_errors
 from twelfth_redis.errors import FormatError, RefusedError
 from twelfth_redis.keys import MARK
 from twelfth_redis.lock import HeldLock, Owner, hold_lock
@@ -49,7 +51,8 @@ class Restored:
 class Restorer:
     """What restores into the client's database, waiting up to `wait` seconds for the lock.
 
-    `migrations` are those of the release that will use the data; `progress` gets how many keys are loaded so far.
+    `migrations` are those of the release that will use the data; `progress` gets how many keys are loaded so far, and
+    `warn` a line about what is left behind.
     """
 
     client: redis.Redis
@@ -57,6 +60,7 @@ class Restorer:
     migrations: Sequence[Migration]
     progress: Callable[[int], None]
     wait: float = 0.0
+    warn: Callable[[str], None] = print
 
     def restore(self, stream: BinaryIO) -> Restored:
         """Put the data of the backup in the place of all data of the database, at once, and return what was done.
@@ -68,7 +72,7 @@ class Restorer:
             server = _fit_server(self.client, reader.manifest)
             with (
                 hold_lock(self.client, self.owner, wait=self.wait) as lock,
-                claim(lock, server.database) as staging,
+                claim(lock, server.database, self.warn) as staging,
             ):
                 _refuse_full(self.client, reader.manifest)
                 _load(lock, server, staging, reader, self.progress)
@@ -91,6 +95,7 @@ def refuse_unrestorable(client: redis.Redis, stream: BinaryIO) -> None:
 
 def _fit_server(client: redis.Redis, manifest: Manifest) -> ServerInfo:
     """Return what the server says of itself; raises RefusedError where nothing of the backup could be loaded."""
+    refuse_forbidden(client)
     server = observe(client)
     if server.replica:
         raise RefusedError(f"this Redis is a replica; {UNCHANGED}. Try: set REDIS_URL to its primary")
@@ -188,7 +193,7 @@ def _swap(staging: StagingDatabase, manifest: Manifest, missing: tuple[str, ...]
 def _unchanged_hint() -> Iterator[None]:
     """Have everything that goes wrong say in one line that nothing was lost."""
     try:
-        with stop_hint(UNCHANGED):
+        with stop_hint(UNCHANGED), redis_errors(UNCHANGED):
             yield
     except FormatError as error:
         raise RefusedError(f"the file cannot be restored: {error}; {UNCHANGED}") from error

@@ -8,7 +8,7 @@ written is fenced: loading and swapping by the lock, flushing by the mark.
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,32 +16,46 @@ import redis
 
 from twelfth_redis.backup.raw_connection import RawConnection, packed
 from twelfth_redis.backup.reader import Batch
+from twelfth_redis.backup.rights import forbidden
+from twelfth_redis.connection import code, reason
 from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.keys import FENCE, LOCK, MARK
 from twelfth_redis.lock import ATTEMPTS, HeldLock, retry_on_conflict
 
 _CLAIM = """#!lua
 local live, prefix, mine = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-local used = {}
+local used, refused = {}, {}
 for i = 4, #ARGV do used[tonumber(ARGV[i])] = true end
-local databases = 0
-while not redis.pcall('SELECT', databases).err do databases = databases + 1 end
+
+local function allowed(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) ~= 'table' or not reply.err then return true end
+  refused[#refused + 1] = command
+  refused[#refused + 1] = reply.err
+end
+
+local databases, reply = 0, redis.pcall('SELECT', 0)
+while not reply.err do
+  databases = databases + 1
+  reply = redis.pcall('SELECT', databases)
+end
 local found = -1
 for number = databases - 1, 0, -1 do
   redis.call('SELECT', number)
   local mark = redis.pcall('GET', KEYS[1])
   if number ~= live and type(mark) == 'string' and string.sub(mark, 1, #prefix) == prefix then
-    redis.call('FLUSHDB', 'ASYNC')
+    allowed('FLUSHDB', 'ASYNC')
   end
   if not used[number] and found < 0 and redis.call('DBSIZE') == 0 then found = number end
 end
 if found >= 0 then
   redis.call('SELECT', found)
-  redis.call('SET', KEYS[1], mine)
+  -- Nothing is here, so that nothing is lost by trying what the end of a restore needs.
+  if allowed('SWAPDB', found, found) and allowed('FLUSHDB', 'ASYNC') then redis.call('SET', KEYS[1], mine) end
 end
-return {databases, found}
+return {databases, found, reply.err, refused}
 """
-
+"""Returns the number of databases, the one that was taken or -1, why there are no more, and what is refused and why."""
 
 HORIZON_SECONDS = 86_400
 """Keys that expire later than that after the start are not counted by the second: no restore takes so long."""
@@ -85,6 +99,8 @@ class StagingDatabase:
         """A client of the staging database."""
         self.tally = Tally(started=lock.client.time()[0])
         """What was loaded."""
+        self.swapped = False
+        """Whether it holds what was live before."""
         self._raw = RawConnection(lock.client)
         self._fence = (
             *(packed("SELECT", live), packed("WATCH", FENCE), packed("MGET", FENCE, LOCK)),
@@ -148,15 +164,18 @@ class StagingDatabase:
             self._raw.executed()
             return count
 
-        return retry_on_conflict(attempt), int(self.client.dbsize()) - 3  # the lock, its fence and the mark
+        count = retry_on_conflict(attempt)
+        self.swapped = True
+        return count, int(self.client.dbsize()) - 3  # the lock, its fence and the mark
 
     def _counted(self, found: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
         """Return how many keys are staged; raises RefusedError where they are not those loaded, less those expired."""
         count, tally = int(found) - 1, self.tally  # the mark is none
         if not tally.fits(count, int(now[0])):
+            loaded, gone = tally.count - tally.again, tally.expired(int(now[0]))
             raise RefusedError(
-                f"{count:,} keys are there of {tally.count - tally.again:,} that were loaded: somebody else "
-                f"writes to database {self.number}, or Redis evicts keys; the data is as it was, repeat the restore"
+                f"database {self.number} has {count:,} keys, but {loaded:,} were loaded and at most {gone:,} of them "
+                f"expired meanwhile; the data is as it was. Try: keep other clients out of that database, and repeat it"
             )
         return count
 
@@ -164,6 +183,12 @@ class StagingDatabase:
         """Let go of the connections."""
         self._raw.close()
         self.client.connection_pool.disconnect()
+
+    def left(self, why: str) -> str:
+        """Return a warning of what this database still has."""
+        what = "the data that was replaced" if self.swapped else "what was loaded"
+        again = f"redis-cli -n {self.number} FLUSHDB ASYNC, or the next restore, which does it first"
+        return f"database {self.number} still has {what}: it could not be flushed: {why}. Try: {again}"
 
     def flush(self) -> None:
         """Empty this database if it is ours; else it is not touched."""
@@ -178,46 +203,51 @@ class StagingDatabase:
 
 
 @contextlib.contextmanager
-def claim(lock: HeldLock, live: int) -> Iterator[StagingDatabase]:
+def claim(lock: HeldLock, live: int, warn: Callable[[str], None]) -> Iterator[StagingDatabase]:
     """Give the highest database that is empty, mark it for the while, and leave it empty, whatever happens.
 
-    Flushes what restores of the same database left behind. Raises RefusedError where no database is free.
+    Flushes what restores of the same database left behind. Raises RefusedError if no database is free, or if it could
+    not be swapped in or flushed afterwards. Warns of what is left in it.
     """
     prefix = f"restore of database {live}, "
     mark = prefix + secrets.token_hex(8)
     used = {live, *_selected(lock.client)}
 
-    def attempt() -> list[tuple[int, int]]:
+    def attempt() -> list[tuple[int, int, bytes, list[bytes]]]:
         with lock.transaction() as pipe:
             pipe.multi()
             pipe.eval(_CLAIM, 1, MARK, str(live), prefix, mark, *map(str, used))
             return pipe.execute()
 
-    ((databases, found),) = retry_on_conflict(attempt)
+    ((databases, found, why, refused),) = retry_on_conflict(attempt)
+    if refused:
+        names, reasons = ([word.decode() for word in refused[part::2]] for part in (0, 1))
+        user = lock.client.connection_pool.connection_kwargs.get("username")
+        raise RefusedError(forbidden([*dict.fromkeys(names)], reasons, str(user or "default")))
     if found < 0:
-        raise RefusedError(_crowded(databases))
+        raise RefusedError(_crowded(databases, why.decode()))
     staging = StagingDatabase(lock, live, found, mark)
     try:
         yield staging
     finally:
-        with contextlib.suppress(redis.RedisError):  # nobody to ask: the next restore knows it by its mark
+        try:
             staging.flush()
+        except redis.RedisError as error:  # the next restore of this database knows it by its mark
+            if code(error) or staging.swapped:
+                warn(staging.left(reason(error)))
         staging.close()
 
 
 def _selected(client: redis.Redis) -> set[int]:
-    """Return the databases that somebody is connected to, as far as we may know: an empty one may be in use."""
-    try:
-        return {int(other["db"]) for other in client.client_list()}
-    except redis.ResponseError:
-        return set()
+    """Return the databases that a client is connected to: an empty one may be in use."""
+    return {int(other["db"]) for other in client.client_list()}
 
 
-def _crowded(databases: int) -> str:
-    if databases == 0:
-        return "this user of Redis may not SELECT other databases, which a restore loads the file into; allow it SELECT"
-    why = f"each of the {databases} databases of this Redis holds data or is in use, and a restore needs an empty one"
+def _crowded(databases: int, why: str) -> str:
+    taken = f"each of the {databases} databases of this Redis has data or is in use, and a restore needs an empty one"
     if databases == 1:
-        why = "this Redis has one database only, and a restore needs a second to load the file into"
+        taken = "this Redis has one database only, and a restore needs a second one"
+    if "range" not in why:  # not the end of the databases, but a right to one
+        taken += f" (of others it says: {why})"
     over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
-    return f"{why}; give it one more (databases {databases + 1}), {over}"
+    return f"{taken}. Try: give it one more (databases {databases + 1}), {over}"

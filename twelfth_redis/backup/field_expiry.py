@@ -1,0 +1,72 @@
+"""When a key may vanish because of its fields: a hash whose fields all expired is deleted by the server.
+
+HEXPIRE sets such times. What DUMP gives begins with the type of the value, and hashes with such fields differ:
+
+- Redis 7.4 and later have the earliest time first (https://github.com/redis/redis/blob/8.0/src/rdb.h);
+- Valkey 9 has a time behind each field (https://github.com/valkey-io/valkey/blob/9.0/src/rdb.h).
+"""
+
+OLD_TYPES = 22
+"""Types below this one have no fields that expire."""
+VALKEY_HASH = 22
+REDIS_HASHES = frozenset({24, 25})
+UNKNOWN = 1
+"""A time in the past, for a type that is not known here: it may be gone at any moment."""
+TIME = 8
+"""Bytes of a time, in ms since 1970."""
+BEGINNING = 1 + TIME
+"""Bytes of a payload that `vanishes` needs at least."""
+
+
+def vanishes(payload: bytes, *, whole: bool = True) -> int:
+    """Return from when on a key may be gone because of its fields, in ms since 1970; 0 for never.
+
+    `payload` is what DUMP gave, or its beginning.
+    """
+    if payload[0] < OLD_TYPES:
+        return 0
+    if payload[0] in REDIS_HASHES:
+        return int.from_bytes(payload[1 : 1 + TIME], "little")
+    if payload[0] == VALKEY_HASH and whole:
+        try:
+            return _latest(payload)
+        except (IndexError, ValueError):
+            return UNKNOWN
+    return UNKNOWN
+
+
+def _latest(payload: bytes) -> int:
+    """Return when the last of all fields expires, 0 if one does not."""
+    (count, at), latest = _length(payload, 1), 0
+    for _ in range(count):
+        at = _after_string(payload, _after_string(payload, at))
+        expires = int.from_bytes(payload[at : at + TIME], "little", signed=True)
+        if expires < 0:
+            return 0
+        latest, at = max(latest, expires), at + TIME
+    return latest
+
+
+def _after_string(payload: bytes, at: int) -> int:
+    if payload[at] >> 6 < 3:  # noqa: PLR2004 - two bits
+        length, at = _length(payload, at)
+        return at + length
+    kind, at = payload[at] & 0x3F, at + 1
+    if kind < 3:  # noqa: PLR2004 - an integer of 1, 2 or 4 bytes
+        return at + (1 << kind)
+    compressed, at = _length(payload, at)
+    _, at = _length(payload, at)
+    return at + compressed
+
+
+def _length(payload: bytes, at: int) -> tuple[int, int]:
+    """Return a length and where it ends; https://rdb.fnordig.de/file_format.html#length-encoding."""
+    first = payload[at]
+    if first >> 6 == 0:
+        return first, at + 1
+    if first >> 6 == 1:
+        return (first & 0x3F) << 8 | payload[at + 1], at + 2
+    size = {0x80: 4, 0x81: 8}.get(first)
+    if size is None:
+        raise ValueError
+    return int.from_bytes(payload[at + 1 : at + 1 + size], "big"), at + 1 + size
