@@ -28,3 +28,8 @@ def test_data_that_was_migrated_by_an_earlier_text_goes_on(revision: str, checks
 def test_every_migration_is_known() -> None:
     """So that none can be edited unseen."""
     assert set(KNOWN) == {each.revision for each in load(MIGRATIONS)}
+
+
+def test_every_checkout_has_the_same_line_endings() -> None:
+    """Else the release of the same commit has another name on another machine."""
+    assert "* text=auto eol=lf" in (MIGRATIONS.parents[1] / ".gitattributes").read_text("utf-8").splitlines()

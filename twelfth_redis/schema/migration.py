@@ -5,7 +5,8 @@ is done at once; or, for many keys, `MATCH` (a glob, https://redis.io/docs/lates
 `each(keys, read, write)`, which queues what is done to one batch and must be safe to repeat. `down`, or `each_down`,
 is the way back, where there is one. `READS` names the keys on which `up` and `down` decide: it is done again where
 they change meanwhile. `CONTRACT = True` says that older releases cannot work with the data any more. `FORMER_CHECKSUMS`
-are those of earlier texts of the file that did the same, such as before an import was renamed.
+are those of earlier texts of the file that did the same, such as before an import was renamed. A checksum is the
+SHA-256 of the file with the line endings of Unix, whichever the checkout has.
 """
 
 import hashlib
@@ -41,7 +42,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Migration:
-    """One revision; the checksum is the SHA-256 of its file, `former` those of earlier texts that did the same.
+    """One revision; `former` are checksums of earlier texts that did the same, or of the same text as it was recorded.
 
     `down` is None where there is no way back.
     """
@@ -87,8 +88,19 @@ def _refuse_disorder(paths: Iterable[Path]) -> None:
         before = name
 
 
+def checksums(content: bytes) -> tuple[str, ...]:
+    """Return the SHA-256 of a file with the line endings of Unix, and those that earlier versions may have recorded.
+
+    They recorded that of the bytes as they were checked out: with the line endings of Windows on some machines.
+    """
+    unix = content.replace(b"\r\n", b"\n")
+    texts = dict.fromkeys((unix, unix.replace(b"\n", b"\r\n"), content))
+    return tuple(hashlib.sha256(text).hexdigest() for text in texts)
+
+
 def _load(path: Path) -> Migration:
     names = _names(path)
+    checksum, *recorded = checksums(path.read_bytes())
     named, match = names.get("READS", ()), names.get("MATCH", "")
     reads = (named,) if isinstance(named, str) else tuple(named)
     up = _way(names.get("up"), names.get("each"), match, reads)
@@ -97,11 +109,11 @@ def _load(path: Path) -> Migration:
     return Migration(
         revision=path.name[:4],
         title=(names["__doc__"] or path.stem[5:].replace("_", " ")).strip().partition("\n")[0].rstrip("."),
-        checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
+        checksum=checksum,
         up=up,
         down=_way(names.get("down"), names.get("each_down"), match, reads),
         contract=bool(names.get("CONTRACT", False)),
-        former=tuple(names.get("FORMER_CHECKSUMS", ())),
+        former=(*names.get("FORMER_CHECKSUMS", ()), *recorded),
     )
 
 

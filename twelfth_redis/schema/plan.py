@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from twelfth_redis.errors import MisuseError, RefusedError
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration, Way
+from twelfth_redis.schema.relation import Kind, Relation, relation
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,10 @@ def problems(
     With `allow_newer` these are none: newer data that only grew, and an unfinished migration that this release does not
     contain.
     """
-    known = {migration.revision: migration for migration in migrations}
-    applied = (_disagreement(known.get(done.revision), done, allow_newer) for done in history.applied.values())
+    known = tuple(migration.revision for migration in migrations)
+    applied = (
+        _disagreement(relation(migrations, history, done), done, allow_newer) for done in history.applied.values()
+    )
     left = history.unfinished
     unfinished = _unfinished(migrations, left, release, allow_newer) if left else ""
     return tuple(filter(None, (*applied, *_skipped(known, history, to), unfinished)))
@@ -112,20 +115,37 @@ def warning(migrations: Sequence[Migration], history: History, release: str) -> 
     return f"{left_unfinished(left, _UNKNOWN)}. This release does not need it. Try: {abandon_command(left, release)}"
 
 
-def _disagreement(known: Migration | None, done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
-    """Return how the release's migration of a revision, if it has one, differs from what was applied, "" if not."""
-    revision, release = done.revision, done.release
-    if known:
-        edited = (
-            f"{revision} was edited after it was applied ({done.applied}, release {release or 'unknown'}); "
-            "put it back as it was, and make the change a new revision"
-        )
-        return "" if known.is_of(done.checksum) else edited
-    ahead = f"the data is ahead: {revision} ({done.title})"
+def _disagreement(found: Relation, done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
+    """Return how what was applied differs from what the release has, "" if it does not."""
+    revision, release = done.revision, done.release or "unknown"
+    when = f"({done.applied}, release {release})"
+    match found:
+        case Relation(Kind.SAME):
+            return ""
+        case Relation(Kind.RENUMBERED, _, Migration(revision=number)):
+            return (
+                f"{revision} ({done.title}) was applied {when}, and is {number} in this release; "
+                f"give the file its number {revision} again, and its successors theirs"
+            )
+        case Relation(Kind.DIFFERENT, Migration(title=title)):
+            return (
+                f"{revision} was applied as {done.title!r} {when}, and is another migration in this release: "
+                f"{title!r}; put the one that was applied back, and give this one the next number"
+            )
+        case Relation(Kind.EDITED):
+            return (
+                f"{revision} was edited after it was applied {when}; "
+                "put it back as it was, and make the change a new revision"
+            )
+    return _ahead(done, allow_newer)
+
+
+def _ahead(done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
+    ahead, release = f"the data is ahead: {done.revision} ({done.title})", done.release
     if not allow_newer:
         return (
             f"{ahead} was applied by release {release or 'unknown'} and is unknown to this one; take it back with that "
-            f"one: invoke migrate --to {_before(revision)} --release {release or 'ID'}"
+            f"one: invoke migrate --to {_before(done.revision)} --release {release or 'ID'}"
         )
     needed = (
         f"{ahead} took away what this release needs; bring up release {release or 'that did it'}, or restore a backup"

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration
 from twelfth_redis.schema.plan import abandon_command, left_unfinished, problems
+from twelfth_redis.schema.relation import Kind, Relation, relation
 
 
 @dataclass(frozen=True)
 class State:
     """One revision as `migrate --status` shows it.
 
-    `state` is `applied`, `marked` (a baseline), `edited`, `unknown` (to this release), `unfinished` or `pending`.
+    `state` is `applied`, `marked` (a baseline), `unfinished`, `pending`, or what was applied is to this release:
+    `edited`, `different`, `renumbered` or `unknown`.
     """
 
     revision: str
@@ -58,23 +60,22 @@ def states(migrations: Sequence[Migration], history: History) -> tuple[State, ..
     known = {migration.revision: migration for migration in migrations}
     left = history.unfinished
     records = dict(history.applied) | ({left.revision: left} if left else {})
-    revisions = sorted(known.keys() | records.keys())
-    return tuple(_state(revision, known.get(revision), records.get(revision), left) for revision in revisions)
+    return tuple(
+        _state(relation(migrations, history, done), done, is_unfinished=done is left)
+        if (done := records.get(revision))
+        else State(revision, known[revision].title, "pending", checksum=known[revision].checksum)
+        for revision in sorted(known.keys() | records.keys())
+    )
 
 
-def _state(revision: str, known: Migration | None, done: Applied | None, left: Applied | None) -> State:
-    title = known.title if known else done.title if done else ""
-    if done is None:
-        return State(revision, title, "pending", checksum=known.checksum if known else "")
-    if done is left:
+def _state(found: Relation, done: Applied, *, is_unfinished: bool) -> State:
+    state = "marked" if done.baseline else "applied"
+    if is_unfinished:
         state = "unfinished"
-    elif known is None:
-        state = "unknown"
-    elif not known.is_of(done.checksum):
-        state = "edited"
-    else:
-        state = "marked" if done.baseline else "applied"
-    return State(revision, title, state, done.applied, done.release, done.run, done.operator, done.checksum)
+    elif found.kind != Kind.SAME:
+        state = str(found.kind)
+    title = found.known.title if found.known and found.kind in {Kind.SAME, Kind.EDITED} else done.title
+    return State(done.revision, title, state, done.applied, done.release, done.run, done.operator, done.checksum)
 
 
 def table(rows: Sequence[State]) -> list[str]:

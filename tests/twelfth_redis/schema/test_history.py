@@ -82,6 +82,55 @@ def test_what_does_not_go_together_is_told(before: History, said: str) -> None:
     assert (said, bool(said)) == (problem(before)[: len(said)], bool(problem(before)))
 
 
+WHEN = "(2026-11-23T22:00:00+00:00, release r1)"
+
+
+@pytest.mark.parametrize("allow_newer", [False, True])
+@pytest.mark.parametrize(
+    ("applied", "state", "said"),
+    [
+        (replace(SECOND, checksum="x"), "edited", f"0002 was edited after it was applied {WHEN}; put it back"),
+        (
+            replace(SECOND, title="", checksum="x"),
+            "edited",
+            f"0002 was edited after it was applied {WHEN}; put it back",
+        ),
+        (
+            replace(SECOND, title="Other", checksum="x"),
+            "different",
+            f"0002 was applied as 'Other' {WHEN}, and is another migration in this release: 'Second'; put the one",
+        ),
+        (
+            replace(SECOND, title="Third", checksum="sum3"),
+            "renumbered",
+            f"0002 (Third) was applied {WHEN}, and is 0003 in this release; give the file its number 0002 again",
+        ),
+        (
+            replace(AHEAD, title="Third", checksum="sum3", applied=FIRST.applied, release="r1"),
+            "renumbered",
+            f"0004 (Third) was applied {WHEN}, and is 0003 in this release; give the file its number 0004 again",
+        ),
+    ],
+)
+def test_message_distinguishes_an_edited_another_and_a_renumbered_migration(
+    applied: Applied, state: str, said: str, *, allow_newer: bool
+) -> None:
+    """Both titles are known; one under another number would be applied twice."""
+    before = past(FIRST, SECOND, applied)
+
+    assert said == problem(before, allow_newer=allow_newer)[: len(said)]
+    assert state in {each.state for each in states(KNOWN, before)}
+
+
+def test_two_migrations_with_one_text_are_two() -> None:
+    """Neither is taken for the other under another number."""
+    twin = Migration("0003", "Again", "sum2", STEP)
+    before = past(FIRST, SECOND, replace(SECOND, revision="0003", title="Again"))
+
+    assert () == problems((*KNOWN[:2], twin), before, "r1")
+    assert () == problems(KNOWN[:2], before, "r1", allow_newer=True)
+
+
 def test_data_that_only_grew_is_accepted_where_asked_for() -> None:
     """But not what took away."""
     grown = past(FIRST, SECOND, THIRD, AHEAD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import json
 import os
 import subprocess
@@ -240,6 +241,21 @@ def test_the_state_is_told_as_a_table_and_as_json(server: DurableRedis) -> None:
     assert [("0001", "applied", "ann"), ("0002", "pending", "")] == [
         (each["revision"], each["state"], each["operator"]) for each in found["migrations"]
     ]
+
+
+@pytest.mark.parametrize("before", [b"\n", b"\r\n"])
+def test_checkout_with_other_line_endings_is_the_same_release(
+    server: DurableRedis, folder: Path, before: bytes
+) -> None:
+    """Of data that was migrated from either, also by a version that recorded the checksum of the bytes."""
+    after = b"\n" if before == b"\r\n" else b"\r\n"
+    assert 0 == migrate(server, folder=folder, release="r1").code
+    for path in folder.glob("0*.py"):
+        content = path.read_bytes().replace(b"\n", before)
+        record(server, path.name[:4], checksum=hashlib.sha256(content).hexdigest())
+        path.write_bytes(path.read_bytes().replace(b"\n", after))
+
+    assert (0, ["nothing to do: the data is at revision 0002"], "") == says(migrate(server, folder=folder))
 
 
 def record(server: DurableRedis, revision: str, **changed: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from service.schema import MIGRATIONS
 from twelfth_redis.errors import RefusedError
-from twelfth_redis.schema.migration import load
+from twelfth_redis.schema.migration import checksums, load
 from twelfth_redis.schema.revisions import required
 
 if TYPE_CHECKING:
@@ -52,6 +52,33 @@ def test_the_title_is_the_first_line_and_the_checksum_that_of_the_file(tmp_path:
     assert ("0001", "Do it") == (loaded.revision, loaded.title)
     assert hashlib.sha256((folder / "0001_first.py").read_bytes()).hexdigest() == loaded.checksum
     assert (None, False, "user:*") == (loaded.down, loaded.contract, loaded.up.match)
+
+
+ENDINGS = {
+    "unix": b"def up(read, write):\n    pass\n",
+    "windows": b"def up(read, write):\r\n    pass\r\n",
+    "mixed": b"def up(read, write):\r\n    pass\n",
+}
+
+
+@pytest.mark.parametrize("recorded", ENDINGS)
+@pytest.mark.parametrize("checked_out", ENDINGS)
+def test_line_endings_make_no_other_migration(tmp_path: Path, checked_out: str, recorded: str) -> None:
+    """Of today's checksums, and of those that were recorded of the bytes as they were checked out."""
+    folder = files(tmp_path, _0001_first="")
+    (folder / "0001_first.py").write_bytes(ENDINGS[checked_out])
+    (loaded,) = load(folder)
+
+    assert hashlib.sha256(ENDINGS["unix"]).hexdigest() == loaded.checksum
+    if recorded != "mixed" or checked_out == "mixed":
+        assert loaded.is_of(hashlib.sha256(ENDINGS[recorded]).hexdigest())
+    assert not loaded.is_of(hashlib.sha256(b"def up(read, write):\n  pass\n").hexdigest())
+
+
+@pytest.mark.parametrize("text", [b"x = '\r'\n", b"a\rb\n", b"a\n\n"])
+def test_other_bytes_make_another_migration(text: bytes) -> None:
+    """Only what Git turns into another line ending is the same: no lone carriage return, no empty line."""
+    assert not set(checksums(text)) & set(checksums(text.replace(b"\r", b"").replace(b"\n\n", b"\n")))
 
 
 def test_without_a_docstring_the_name_is_the_title(tmp_path: Path) -> None:
