@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from twelfth.engines import tcp
 from twelfth.errors import EngineError, MisuseError
 from twelfth.model.stack import MONITOR_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from twelfth.model.run import Run, RunRequest
@@ -91,6 +92,14 @@ class Engine(ABC):
     def runs_here(self, service: Service) -> bool:  # noqa: ARG002 - by default an engine runs all
         """Return whether the service is one that this engine runs; `recipe` has None for one that is not."""
         return True
+
+    def why_taken(self, port: Port, leaving: Sequence[Replica] = ()) -> str:
+        """Return why a new replica cannot have a port of the engine's machine, or an empty string if that is not known.
+
+        The replicas `leaving` give up theirs.
+        """
+        is_own = any(f"port.{port.published}" in each.recipe for each in leaving)
+        return "" if is_own or port.protocol != "tcp" else tcp.why_taken(port.host, port.published)
 
     @abstractmethod
     def why_unavailable(self) -> str:

@@ -6,9 +6,9 @@ import os
 import re
 import shlex
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.model.stack import Network
 from twelfth.stack import resources
@@ -123,23 +123,26 @@ ASK_EVERY = 0.2
 
 
 def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -> None:
-    """Raise `MisuseError` for a port that a new replica needs, and that somebody else than this stack has."""
-    own = {name for each in found.replicas if each.is_running for name in each.recipe}
+    """Raise `MisuseError` for a port that a new replica needs, and that something else than this stack has."""
+    steps = tuple(steps)
+    gone = {service.name for service in engine.stack.services} | set(map(_removed_service, steps))
+    leaving = [each for each in found.replicas if each.is_running and each.service in gone]
     services = {step.service.name: step.service for step in steps if isinstance(step, CreateReplica | ReplaceReplica)}
     ports = [port for service in services.values() for port in engine.host_ports(service)]
-    for port in (port for port in ports if port.is_fixed and port.protocol == "tcp"):
-        if f"port.{port.published}" not in own and (why := tcp.why_taken(port.host, port.published)):
-            hint = f"stop what listens there, or {_another_port(engine.stack, port)}"
+    for port in (port for port in ports if port.is_fixed):
+        if why := engine.why_taken(port, leaving):
+            hint = f"stop what listens there, or {_another_port(engine, port)}"
             raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
 
 
 HIGHEST_PORT = 65_535
 
 
-def _another_port(stack: Stack, taken: Port) -> str:
+def _another_port(engine: Engine, taken: Port) -> str:
     """Return how to publish another port: by the variable of the Compose files that gives this one, else by them."""
-    free = next((n for n in range(taken.published + 1, HIGHEST_PORT + 1) if not tcp.why_taken(taken.host, n)), 0)
-    text = "".join(path.read_text("utf-8", errors="replace") for path in stack.files if path.is_file())
+    others = (replace(taken, published=number) for number in range(taken.published + 1, HIGHEST_PORT + 1))
+    free = next((port.published for port in others if not engine.why_taken(port)), 0)
+    text = "".join(path.read_text("utf-8", errors="replace") for path in engine.stack.files if path.is_file())
     for name, default in re.findall(r"\$\{(\w+)(?::?-(\d+))?\}", text):
         if os.environ.get(name, default) == str(taken.published):
             return f"have another: {name}={free} invoke up"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -69,6 +73,32 @@ def remote_host(api: docker.APIClient) -> str:
     """Return the host of a daemon that is reached over TCP, an empty string for one on a socket of this machine."""
     url = urlsplit(api.base_url)
     return url.hostname or "" if url.scheme in {"http", "https"} else ""
+
+
+def shares_network(api: docker.APIClient) -> bool:
+    """Return whether a daemon is on a socket of this machine and listens on the same addresses as this process.
+
+    A socket may lead to another machine (`ssh -L`), or to a daemon in a network of its own.
+    """
+    path = getattr(api.get_adapter(api.base_url), "socket_path", None)
+    if not path or api.info()["Name"] != socket.gethostname():
+        return False
+    process = _process_behind(path)
+    if process == 0:  # it is in a container, or this process is
+        return False
+    with contextlib.suppress(OSError):  # the namespaces of another user's process cannot be looked at
+        return Path(f"/proc/{process}/ns/net").samefile("/proc/self/ns/net")
+    return True
+
+
+def _process_behind(path: str) -> int:
+    """Return the id of the process that listens on a socket, 0 if this process cannot see it, -1 if no one tells."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return -1
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
 
 
 def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from docker.utils import version_lt
 
+from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import client, configs, images, options, pause, recipe, snapshot
+from twelfth.engines.docker import client, configs, images, options, pause, ports, recipe, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.pause import PAUSE
 from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings
@@ -20,14 +21,14 @@ from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import docker
 
     from twelfth.engines.contract import Say
     from twelfth.engines.docker.replica import Body
-    from twelfth.model.snapshot import BuiltRelease, Recipe, Snapshot
-    from twelfth.model.stack import Service
+    from twelfth.model.snapshot import BuiltRelease, Recipe, Replica, Snapshot
+    from twelfth.model.stack import Port, Service
 
 
 HAS_START_INTERVAL = "1.44"
@@ -49,6 +50,27 @@ class DaemonEngine(Engine):
         except EngineError as error:
             return str(error)
         return ""
+
+    def why_taken(self, port: Port, leaving: Sequence[Replica] = ()) -> str:
+        """Return why a new container cannot publish a port on the daemon's machine, as far as that is known.
+
+        Asks the daemon what its containers publish; what else listens is known only of this machine.
+        """
+        with docker_errors():
+            users = [each for each in self.api.containers() if ports.publishes(each, port)]
+        own = {(self.stack.project, each.service) for each in leaving}
+        others = [each for each in users if ports.owner(each) not in own]
+        if others:
+            return f"the container {others[0]['Names'][0].lstrip('/')} publishes it"
+        if users or port.protocol != "tcp" or not self._is_on_this_machine:
+            return ""
+        return tcp.why_taken(port.host, port.published)
+
+    @functools.cached_property
+    def _is_on_this_machine(self) -> bool:
+        """Return whether what listens here, listens on the daemon's machine."""
+        with docker_errors():
+            return client.shares_network(self.api)
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a container of the service would be made from: its image's content, its settings, its files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 from typing import TYPE_CHECKING
 
 import requests
@@ -42,7 +43,10 @@ def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        text = one_line(str(error.explanation or error))
+        whole = str(error.explanation or error)
+        if refused := unpublished(whole):
+            raise EngineError(refused) from error
+        text = one_line(whole)
         if error.status_code == CONFLICT:
             raise BusyError(
                 f"docker: {text}; let what is at work on this stack finish, then repeat the command"
@@ -53,6 +57,23 @@ def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
         raise EngineError(gone.format(cause(error))) from error
     except DockerException as error:
         raise EngineError(f"docker: {one_line(str(error))}; try: docker version") from error
+
+
+def unpublished(text: str) -> str:
+    """Return which port the daemon could not publish and why, an empty string for any other message of it.
+
+    The words before the address and the cause are different in each version.
+    """
+    found = _ADDRESS.search(text) if _UNPUBLISHED.search(text) else None
+    if found is None:
+        return ""
+    why = one_line(text.rpartition(": ")[2])
+    hint = "stop what listens there, or publish another, then: invoke up"
+    return f"cannot publish {found[0]} on the Docker daemon's machine: {why}; {hint}"
+
+
+_UNPUBLISHED = re.compile("external connectivity|bind host port|Bind for")
+_ADDRESS = re.compile(r"(?:[0-9]+(?:\.[0-9]+){3}|\[[0-9a-f:.]+\]):[0-9]+")
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -93,7 +114,6 @@ def advice(text: str) -> str:
 
 HINTS = (
     (("no space left",), "free some (docker system df), then: invoke up"),
-    (("already allocated", "address already in use"), "stop what listens there, or publish another, then: invoke up"),
     (("requires BuildKit",), "install docker buildx for BuildKit, then: invoke up"),
     (("unknown instruction",), "fix that (what only BuildKit knows needs docker buildx), then: invoke up"),
     (("No such image",), "invoke up builds it"),
