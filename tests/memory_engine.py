@@ -548,6 +548,7 @@ def _record(process: Process) -> Run:
         seconds=None if process.code is None else process.seconds,
         state=process.state,
         exit_code=process.code,
+        purpose=request.purpose,
     )
 
 

@@ -29,6 +29,7 @@ from twelfth.model.stack import Local as LocalSettings
 from twelfth.model.stack import Mount, Reload, Service
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
+from twelfth.runs.start import follow_with_report
 from twelfth.stack import lifecycle, load
 
 if TYPE_CHECKING:
@@ -718,6 +719,26 @@ def test_run_whose_time_is_over_ends_with_124(site: Site) -> None:
 
 
 @detaching
+def test_run_is_found_by_its_purpose_and_followed_by_another_client(site: Site) -> None:
+    """Its output from the first line on and its exit code; an ordinary run has no purpose."""
+    request = site.request("sh", "-c", "echo one; sleep 1; echo two; exit 3", purpose="release command of app: 1")
+    site.engine().runs.detach(request)
+    (found,) = [run for run in site.engine().runs.records() if run.purpose == request.purpose]
+    lines: list[str] = []
+
+    assert (request.id, True) == (found.id, found.is_running)
+    assert (3, "two") == follow_with_report(site.engine(), found.id, lines.append)
+    assert ["one"] == lines
+    assert "" == site.record(site_run(site)).purpose
+
+
+def site_run(site: Site) -> RunRequest:
+    """Do a run that is about nothing, and return its request."""
+    request = site.request("true")
+    ended(site, request)
+    return request
+
+
 def test_run_that_is_stopped_is_recorded_so(site: Site) -> None:
     """It says once what it waits for, and returns when the run has ended."""
     request = site.request("sleep", "60")

@@ -39,6 +39,9 @@ class RunRequest:
     interactive: bool = True
     kept: bool = True
     is_admin_process: bool = False
+    purpose: str = ""
+    """What a later command finds it by, such as which release command of which release; an empty string for nothing."""
+
     terminal: Terminal | None = None
     """What the run's terminal is like from the first byte on; None for a run without one."""
 
@@ -77,6 +80,7 @@ class Run:
     state: str
     exit_code: int | None
     source_mounted: bool = False
+    purpose: str = ""
 
     @property
     def is_running(self) -> bool:

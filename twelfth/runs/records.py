@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from twelfth.errors import MisuseError
+from twelfth.errors import EngineError, MisuseError
 from twelfth.runs import descriptors
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Runs
     from twelfth.model.run import Run, RunRequest
+
+ASK_EVERY = 0.1
+"""Seconds between two looks at the record of a run that is waited for."""
 
 TIMED_OUT = 124
 """The exit code of a run whose time was over, and of any that chooses it."""
@@ -31,6 +35,15 @@ def find_run(runs: Runs, prefix: str) -> Run:
 def timed_out(runs: Runs, request: RunRequest, code: int) -> bool:
     """Return whether a run that ended with an exit code did so because its time was over."""
     return bool(request.timeout) and code == TIMED_OUT and find_run(runs, request.id).state == "timeout"
+
+
+def wait_for_run(runs: Runs, identity: str) -> int:
+    """Return the exit code of a run when it has exited; raises `EngineError` if no one can tell it."""
+    while (run := find_run(runs, identity)).is_running:
+        time.sleep(ASK_EVERY)
+    if run.exit_code is None:
+        raise EngineError(f"cannot wait for run {run.id}: it is {run.state}. Try: invoke history {run.id}")
+    return run.exit_code
 
 
 def stop_run(runs: Runs, prefix: str, say: Callable[[str], None]) -> Run:

@@ -11,6 +11,7 @@ from twelfth.engines.lines import telling, whole_lines
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network
 from twelfth.runs import terminal
+from twelfth.runs.records import wait_for_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,16 +59,29 @@ def run_with_report(engine: Engine, wanted: RunRequest, say: Callable[[str], Non
     Where that of one that failed is its last, it is not reported: it is for whoever is told of the failure.
     """
     session = engine.runs.start(wanted)
+    done = _reported(session.output(), session.wait, say)
+    engine.runs.prune(KEPT)
+    return done
+
+
+def follow_with_report(engine: Engine, identity: str, say: Callable[[str], None]) -> tuple[int, str]:
+    """Report a run that another process started, from its first line until it exits, as `run_with_report` does."""
+    runs = engine.runs
+    return _reported(runs.output(identity, follow=True), lambda: wait_for_run(runs, identity), say)
+
+
+def _reported(
+    output: Iterable[tuple[int, bytes]], wait: Callable[[], int], say: Callable[[str], None]
+) -> tuple[int, str]:
     lines: deque[str] = deque(maxlen=TOLD)
-    for text in printed_lines(data for _, data in session.output()):
+    for text in printed_lines(data for _, data in output):
         if lines:
             say(lines[-1])
         lines.append(text)
-    code = session.wait()
+    code = wait()
     why = telling(lines)
     if lines and not (code and lines[-1].strip() == why):
         say(lines[-1])
-    engine.runs.prune(KEPT)
     return code, why
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -11,15 +10,13 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from twelfth.engines.contract import ServiceEngine
 from twelfth.engines.lines import telling
-from twelfth.errors import EngineError, ServiceError
+from twelfth.errors import EngineError
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import SERVICE_HEALTHY
-from twelfth.runs.request import new_request
-from twelfth.runs.source import from_release
-from twelfth.runs.start import run_with_report
-from twelfth.stack.formatting import printable
+from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.logs import last_lines
 from twelfth.stack.readiness import ASK_EVERY, ready_within, wait_for_services, wait_until_ready
+from twelfth.stack.release_command import run_release_command
 from twelfth.stack.steps import (
     AdmitReplica,
     CompleteReplica,
@@ -74,23 +71,6 @@ def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float
     return bool(steps)
 
 
-@contextlib.contextmanager
-def uninterrupted(report: Report, what: str) -> Iterator[None]:
-    """Report what is done, and have Ctrl-C and TERM do nothing but report it again until that is over."""
-
-    def tell(*_: object) -> None:
-        report.detail(f"{what}; wait for that")
-
-    tell()
-    is_asked = threading.current_thread() is threading.main_thread()  # no other can be
-    before = {each: signal.signal(each, tell) for each in (signal.SIGINT, signal.SIGTERM) if is_asked}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @dataclass(frozen=True)
 class _Executor:
     """Does one step on an engine, telling what the step has to tell."""
@@ -116,7 +96,7 @@ class _Executor:
             case DeleteRun(run):
                 engine.runs.delete(run.id)
             case RunReleaseCommand(service):
-                self.run_release_command(service)
+                run_release_command(engine, service, self.report.detail, self.within)
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
             case _:
@@ -140,22 +120,6 @@ class _Executor:
         """Remove a release, unless something else than this stack needs it."""
         if not self.engine.remove_release(release.id):
             self.report.detail("it is still needed by something else, and stays")
-
-    def run_release_command(self, service: Service) -> None:
-        """Run a service's release command when all that it depends on is ready.
-
-        Raises `ServiceError` where it fails, with the last of its words that tell why.
-        """
-        needed = [each.name for each in self.engine.stack.dependencies(service)]
-        then = f"the release command of {service.name} needs it and was not run"
-        wait_for_services(self.engine, needed, self.within, then)
-        source = from_release(self.engine.stack, service=service.name)
-        wanted = new_request(service.release_command, source, reason="up", interactive=False, is_admin_process=True)
-        code, said = run_with_report(self.engine, wanted, self.report.detail)
-        if code:
-            why = printable(said) or "it said nothing"
-            then = "" if "invoke " in why else "; fix that, then: invoke up"
-            raise ServiceError(f"{why} (exit code {code}, run {wanted.id}); what served serves on{then}")
 
 
 @dataclass(frozen=True)
@@ -276,7 +240,7 @@ class _ReplicaExecutor:
             self.engine.start_replica(new)
             self.admit(service, number, old if old_ran else None)
         except BaseException:
-            with uninterrupted(self.report, f"{old.name} is put back"):
+            with uninterrupted(self.report.detail, f"{old.name} is put back"):
                 self.put_back(old, starts=old_ran)
             raise
         self.engine.remove_replica(old)

@@ -123,6 +123,7 @@ def labels(worker: Body, request: RunRequest) -> dict[str, str]:
         f"{RUN}.command": json.dumps(request.command),
         f"{RUN}.operator": request.operator,
         f"{RUN}.reason": request.reason,
+        f"{RUN}.purpose": request.purpose,
         f"{RUN}.overrides": json.dumps([name for name, _ in request.environment]),
         f"{RUN}.timeout": "" if request.timeout is None else f"{request.timeout:g}",
     }

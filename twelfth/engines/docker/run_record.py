@@ -47,6 +47,7 @@ def record(run: Body) -> Run:
         state=_state(run) if ended else state["Status"],
         exit_code=exit_code(run) if ended else None,
         source_mounted=SOURCE_MOUNTED in labels,
+        purpose=labels.get(f"{RUN}.purpose", ""),
     )
 
 

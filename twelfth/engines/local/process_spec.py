@@ -196,6 +196,7 @@ def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:
         "overrides": [name for name, _ in request.environment],
         "operator": request.operator,
         "reason": request.reason,
+        "purpose": request.purpose,
         "started": started,
         "timeout": request.timeout,
         "grace": int(worker["recipe"]["stop_grace_period"].rstrip("s")),

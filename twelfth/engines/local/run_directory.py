@@ -56,6 +56,7 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
         seconds=end.get("seconds"),
         state=end.get("state") or _state(directory),
         exit_code=end.get("exit_code"),
+        purpose=str(spec.get("purpose", "")),
     )
 
 

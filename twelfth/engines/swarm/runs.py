@@ -191,4 +191,5 @@ def _started(request: RunRequest) -> Run:
         seconds=None,
         state="running",
         exit_code=None,
+        purpose=request.purpose,
     )
