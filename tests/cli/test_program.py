@@ -15,6 +15,7 @@ import pytest
 
 import twelfth
 from twelfth import hints
+from twelfth.cli.parser import no_compose_file
 from twelfth.cli.program import imports_twelfth, project_directory
 from twelfth.compose.errors import NAMES
 from twelfth.hints import program
@@ -533,3 +534,73 @@ def test_there_is_a_script_for_other_shells(directory: Path, shell: str) -> None
 
     assert re.search(r"\btwelfth .*--complete -- ", script)
     assert re.search(r"^(complete|compctl) .*\btwelfth\b", script, re.MULTILINE)
+
+
+OTHER = "services: {other: {image: other}}"
+
+
+@pytest.mark.parametrize("program", ["twelfth", "invoke"])
+@pytest.mark.parametrize(
+    ("words", "tried"),
+    [
+        (("-f", "other.yml", "status"), "COMPOSE_FILE=other.yml invoke status"),
+        (("-f=other.yml", "config"), "COMPOSE_FILE=other.yml invoke config"),
+        (("-fother.yml", "up"), "COMPOSE_FILE=other.yml invoke up"),
+        (("-ef", "other.yml", "up"), "COMPOSE_FILE=other.yml invoke up"),
+        (("-f", "a.yml", "-f", "b c.yml", "up"), "COMPOSE_FILE='a.yml:b c.yml' invoke up"),
+        (("-f", "none.yml", "up"), "COMPOSE_FILE=none.yml invoke up"),
+        (("up", "-f", "other.yml"), "COMPOSE_FILE=other.yml invoke up"),
+        (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "COMPOSE_FILE=other.yml invoke run"),
+        (("--file", "other.yml", "down"), "COMPOSE_FILE=other.yml invoke down"),
+        (("--file=other.yml", "down"), "COMPOSE_FILE=other.yml invoke down"),
+        (("config", "--file", "other.yml"), "COMPOSE_FILE=other.yml invoke config"),
+    ],
+)
+def test_option_that_would_choose_a_compose_file_is_refused(
+    directory: Path, words: tuple[str, ...], tried: str, program: str
+) -> None:
+    """Invoke takes `-f` for a configuration file of its own, and the default Compose file would be deployed."""
+    (directory / "other.yml").write_text(OTHER)
+    (directory / "tasks.py").write_text("from twelfth import project\nns = project(__file__)\n")
+    done = run(directory, *words, module=program)
+
+    assert (2, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    assert done.stderr.startswith("twelfth: -")
+    hint = f"Try: {tried.replace('invoke', program)}"
+    assert done.stderr.endswith(f"is not supported: the Compose file is chosen by COMPOSE_FILE. {hint}\n")
+
+
+def test_words_of_a_run_may_be_such_an_option() -> None:
+    """What comes after `--` is the run's own."""
+
+    assert "Try: COMPOSE_FILE=FILE invoke run" in no_compose_file("--file", ["run", "--", "grep", "-f", "x"])
+
+
+def test_compose_file_is_chosen_by_the_environment(directory: Path) -> None:
+    """As the refusal says."""
+    (directory / "other.yml").write_text(OTHER)
+
+    assert "- name: other\n" in run(directory, "config", COMPOSE_FILE="other.yml").stdout
+
+
+@pytest.mark.parametrize("encoding", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_output_that_is_not_utf_8_takes_all_that_is_printed(directory: Path, encoding: dict[str, str]) -> None:
+    """What it cannot express is escaped; a traceback helped nobody."""
+    (directory / "compose.yaml").write_text("services: {app: {image: app, environment: {NAME: naïve €}}}", "utf-8")
+    done = run(directory, "config", PYTHONCOERCECLOCALE="0", **encoding)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert r"NAME: na\xefve \u20ac" in done.stdout
+    refused = run(directory, "größe", PYTHONCOERCECLOCALE="0", **encoding)
+    assert (2, 1) == (refused.returncode, refused.stderr.count("\n"))
+
+
+def test_verify_finds_its_program_where_python_looks_in_no_working_directory(directory: Path) -> None:
+    """With PYTHONSAFEPATH, `python -m admin.verify` in the project's directory does not find `admin`."""
+    (directory / "admin").mkdir()
+    (directory / "admin" / "__init__.py").touch()
+    (directory / "admin" / "verify.py").write_text("print('verified')")
+    (directory / "backup").touch()
+    done = run(directory, "verify", "backup", PYTHONSAFEPATH="1")
+
+    assert (0, "verified\n", "") == (done.returncode, done.stdout, done.stderr)

@@ -122,8 +122,10 @@ def verify(c: Context, file: str, json: bool = False) -> None:
 def _verify(c: Context, target: Target, path: Path, *options: str, quiet: bool = False) -> None:
     """Check a backup on this machine and show what it holds, or exit with what is wrong with it."""
     command = shlex.join([sys.executable, "-m", "admin.verify", *options, str(path.resolve())])
+    places = filter(None, (str(target.directory), os.environ.get("PYTHONPATH")))  # also with PYTHONSAFEPATH
+    own = {"PYTHONPATH": os.pathsep.join(places)}
     with c.cd(str(target.directory)):
-        result = c.run(command, warn=True, in_stream=False, hide="both" if quiet else "stderr", dry=False)
+        result = c.run(command, warn=True, in_stream=False, hide="both" if quiet else "stderr", dry=False, env=own)
     if not result.ok:
         *_, why = result.stderr.splitlines() or [""]
         if name := re.search(r"^ModuleNotFoundError: .*'(.+)'", why):

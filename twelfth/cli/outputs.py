@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
-
-from twelfth.runs import descriptors
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -15,14 +14,37 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class WaitingFile(io.FileIO):
-    """An output that waits while its reader is slow, also if another program has made it non-blocking."""
+class WaitingWriter(io.BufferedWriter):
+    """An output that waits while its reader is slow, also if another program has made it non-blocking.
+
+    It is the buffer that waits, not the file below it: a signal between the two would have bytes written twice.
+    """
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Write all of it; return its size."""
-        view = memoryview(data)
-        descriptors.write(self.fileno(), view)
-        return view.nbytes
+        rest = memoryview(data).cast("B")
+        size = rest.nbytes
+        while True:
+            try:
+                super().write(rest)
+            except BlockingIOError as error:
+                rest = rest[error.characters_written :]
+                self._wait()
+            else:
+                return size
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        while True:
+            try:
+                super().flush()
+            except BlockingIOError:
+                self._wait()
+            else:
+                return
+
+    def _wait(self) -> None:
+        select.select([], [self], [])
 
 
 def prepare_outputs() -> None:
@@ -38,7 +60,7 @@ def waiting(stream: io.TextIOWrapper) -> TextIO:
     """Return a stream to the same file that waits for its reader, and escapes what its encoding cannot express."""
     stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(WaitingFile(stream.fileno(), "w", closefd=False)),
+        WaitingWriter(io.FileIO(stream.fileno(), "w", closefd=False)),
         encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=stream.line_buffering or stream.write_through,

@@ -6,7 +6,10 @@ Invoke has no place to add to these, so five of its methods are replaced, four o
 from __future__ import annotations
 
 import difflib
+import itertools
+import os
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +23,11 @@ from twelfth.cli.outputs import prepare_outputs
 from twelfth.hints import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+
+READING_COMPOSE = {"build", "config", "down", "logs", "releases", "rollback", "run", "scale", "status", "up"}
+"""Commands that an operator of Compose may type with the name of a Compose file."""
 
 LIST = "see: invoke --list"
 """What to type where no command is known."""
@@ -61,6 +67,7 @@ def _allow_missing(parser: ParseMachine) -> None:
 def _list_or_help(invoke: Program) -> None:
     """Show the list or the help that is asked for; refuse that of a command which is not there."""
     with clean_output():
+        _refuse_compose_file(invoke)
         try:
             _parse_cleanup(invoke)
         except (Exit, ParseError) as error:
@@ -68,6 +75,27 @@ def _list_or_help(invoke: Program) -> None:
                 raise  # what was asked for is shown
             meant = _meant(message, invoke.parser.contexts)
             raise _misuse(message, f"did you mean: invoke --help {meant}" if meant else LIST) from error
+
+
+def _refuse_compose_file(invoke: Program) -> None:
+    """Refuse `-f FILE`, which chooses a Compose file in Compose's own command line and configures Invoke here."""
+    file = invoke.args["config"].value
+    if file and not any(word.partition("=")[0] == "--config" for word in sys.argv):
+        raise failure(no_compose_file("-f", sys.argv[1:], file), MISUSE)
+
+
+def no_compose_file(option: str, words: Sequence[str], file: str = "") -> str:
+    """Return the refusal of an option that chooses a Compose file in Compose's own command line, with what does here.
+
+    `file` is the file where the words do not tell, as in `-ef FILE`.
+    """
+    own = list(itertools.takewhile(lambda word: word != "--", words))
+    separate = [own[place + 1] for place, word in enumerate(own[:-1]) if word in {"-f", "--file"}]
+    joined = [match[1] for word in own if (match := re.fullmatch(r"(?:-f=?|--file=)(.+)", word, re.DOTALL))]
+    chosen = os.pathsep.join([*separate, *joined]) or file or "FILE"
+    command = next((word for word in own if word in READING_COMPOSE), "up")
+    why = "the Compose file is chosen by COMPOSE_FILE"
+    return f"{option} is not supported: {why}. Try: COMPOSE_FILE={shlex.quote(chosen)} invoke {command}"
 
 
 def _print_help(invoke: Program, name: str) -> None:
@@ -87,6 +115,9 @@ def _refuse(parser: ParseMachine, message: str) -> None:
     """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
     name = parser.context.name if parser.context else None
     hint = f"see: invoke --help {name}" if name else LIST
+    if message == "No idea what '--file' is!" or "-f" in itertools.takewhile(lambda word: word != "--", sys.argv):
+        option = "--file" if "--file" in message else "-f"
+        raise failure(no_compose_file(option, sys.argv[1:]), MISUSE)
     if name in TAKING_WORDS and message.startswith("No idea what"):
         hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
     elif meant := _meant(message, parser.contexts):

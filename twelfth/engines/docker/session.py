@@ -42,7 +42,7 @@ class DockerSession(Session):
         answer = api.attach_socket(identity, params=wanted)
         self.socket: socket.socket = getattr(answer, "_sock", answer)
         self.socket.settimeout(None)
-        self._answer = answer
+        self._answer, self._response = answer, getattr(answer, "_response", answer)
         self._broken: OSError | None = None
         if tty and interactive:
             end_of_input.leave_behind(self.socket)
@@ -83,6 +83,10 @@ class DockerSession(Session):
             return exit_code(self.api.inspect_container(self.identity)) if code else 0
 
     def close(self) -> None:
-        """Close the streams."""
-        self.socket.close()
+        """Close the streams: the response first, which reads from the socket as long as it is open.
+
+        Python 3.13 reports a response whose socket was closed before it, when it is collected.
+        """
+        self._response.close()
         self._answer.close()
+        self.socket.close()

@@ -24,7 +24,7 @@ from twelfth.model.snapshot import differences
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from twelfth.engines.contract import Say, Session
+    from twelfth.engines.contract import Say
     from twelfth.engines.local.process_spec import Spec
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Replica
@@ -41,7 +41,7 @@ class LocalRuns(Runs):
         self.home, self.worker = home, worker
         self._pinned: dict[str, Spec] = {}
 
-    def start(self, request: RunRequest) -> Session:
+    def start(self, request: RunRequest) -> LocalSession:
         """Write what the run is, start its monitor, and have that start the run."""
         worker = self._worker(request.replica)
         directory = self._directory(request.id)
@@ -63,8 +63,8 @@ class LocalRuns(Runs):
         self._pinned[replica.id] = self._launched(replica)
 
     def detach(self, request: RunRequest) -> None:
-        """Start, and let go: the monitor needs no client."""
-        self.start(request).close_stdin()
+        """Start it and leave it to its monitor, which needs no client."""
+        self.start(request).leave()
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
         """Compare the worker's environment with what the run would get."""

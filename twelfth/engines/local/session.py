@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,13 @@ class LocalSession(Session):
         self.streams.close()
         self.control.close()
         return self._recorded() if self.code is None else self.code
+
+    def leave(self) -> None:
+        """Leave the run to its monitor; a thread takes its end, should this process live that long."""
+        self.close_stdin()
+        self.streams.close()
+        self.control.close()
+        threading.Thread(target=self.monitor.wait, daemon=True).start()
 
     def _recorded(self) -> int:
         code = read_json(self.directory / "end.json").get("exit_code")
