@@ -13,6 +13,7 @@ from twelfth.compose import config, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import (
     Build,
+    BuildSecret,
     Healthcheck,
     Limits,
     Local,
@@ -50,6 +51,11 @@ HONOURED = [
         "build: {dockerfile: b/D, target: t, cache_from: [c], provenance: true}",
         "build",
         Build(HERE, dockerfile="b/D", target="t", tag="a", options=(("cache_from", '["c"]'),)),
+    ),
+    (
+        "build: {context: ., secrets: [kept, {source: hidden, target: npm}]}",
+        "build",
+        Build(HERE, tag="a", secrets=(BuildSecret("kept", "/project/kept"), BuildSecret("npm", content="yes"))),
     ),
     ("build: {dockerfile_inline: FROM a}", "build", Build(HERE, inline="FROM a", tag="a")),
     ("command: [a, '', 'b c']", "command", ("a", "", "b c")),

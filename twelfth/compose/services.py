@@ -19,6 +19,7 @@ from twelfth.model.stack import (
     SERVICE_COMPLETED,
     SERVICE_HEALTHY,
     Build,
+    BuildSecret,
     Healthcheck,
     Limits,
     Local,
@@ -173,7 +174,7 @@ def _build(at: Value) -> Build:
     context = found.pop("context", "")
     if not posixpath.isabs(context):
         at.refuse("context", f"is {context}, which twelfth does not follow; write a path")
-    own = {key: found.pop(key) for key in ("args", "dockerfile", "target") if key in found}
+    own = {key: found.pop(key) for key in ("args", "dockerfile", "target", "secrets") if key in found}
     return Build(Path(context), inline=found.pop("dockerfile_inline", ""), options=as_options(found), **own)
 
 
@@ -209,24 +210,34 @@ def _file(kind: str, home: str) -> Reader:
 
     def read(at: Value) -> Mount:
         found = at.read(_FILE)
-        declared = (at.model.get(kind) or {}).get(found["source"]) or {}
-        if declared.get("external"):
-            at.refuse("", f"is external, and only a Swarm keeps {kind}; write file, content or environment")
-        if variable := declared.get("environment"):
-            why = f"is {found['source']}, whose variable {variable} is not set; set it in the environment or in .env"
-            at.refuse("", why)
+        file, content = _declared_file(at, kind, found["source"])
         target = posixpath.join(home, found.pop("target", "") or found["source"])
         own = as_options({key: found[key] for key in ("uid", "gid", "mode") if key in found})
         return Mount(
             "config",
             _clean(target),
-            declared.get("file", ""),
+            file,
             read_only=True,
-            content=None if "file" in declared else declared.get("content", ""),
+            content=content,
             options=own,
         )
 
     return read
+
+
+def _build_secret(at: Value) -> BuildSecret:
+    found = at.read(_BUILD_SECRET)
+    return BuildSecret(found.get("target") or found["source"], *_declared_file(at, "secrets", found["source"]))
+
+
+def _declared_file(at: Value, kind: str, name: str) -> tuple[str, str | None]:
+    """Return the path of a config or secret, or if it has none its content."""
+    declared = (at.model.get(kind) or {}).get(name) or {}
+    if declared.get("external"):
+        at.refuse("", f"is external, and only a Swarm keeps {kind}; write file, content or environment")
+    if variable := declared.get("environment"):
+        at.refuse("", f"is {name}, whose variable {variable} is not set; set it in the environment or in .env")
+    return declared.get("file", ""), None if "file" in declared else declared.get("content", "")
 
 
 def _networks(at: Value) -> tuple[tuple[str, ...], Options]:
@@ -388,9 +399,11 @@ _DEPLOY: Table = {
     ),
     **dict.fromkeys(("mode", "labels", "rollback_config", "endpoint_mode")),  # for a Swarm
 }
+_BUILD_SECRET: Table = dict.fromkeys(("source", "target"), as_is)  # BuildKit gives it to root, whatever is declared
 _BUILD: Table = {
     "context": as_is,
     "args": _pairs,
+    "secrets": each(_build_secret),
     **dict.fromkeys(BUILD_OPTIONS | {"dockerfile", "dockerfile_inline", "target"}, as_is),
     **dict.fromkeys(("provenance", "sbom", "cache_to")),  # nothing of these is in the image
 }

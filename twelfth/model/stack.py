@@ -36,6 +36,18 @@ SERVICE_HEALTHY, SERVICE_COMPLETED = "service_healthy", "service_completed_succe
 
 
 @dataclass(frozen=True)
+class BuildSecret:
+    """A file that commands of a build can read (`RUN --mount=type=secret,id=ID`), and that is not in the image.
+
+    It is the file at `source`, or has this `content`.
+    """
+
+    id: str
+    source: str = ""
+    content: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Build:
     """What an image is built from: a context directory, a Dockerfile of it, arguments, and what else Compose has.
 
@@ -52,6 +64,7 @@ class Build:
     target: str = ""
     tag: str = ""
     options: Options = ()
+    secrets: tuple[BuildSecret, ...] = ()
     contents: Contents | None = field(default=None, compare=False, repr=False)
     is_named: bool = False
 

@@ -6,6 +6,7 @@ import pytest
 
 from twelfth.engines.docker import buildkit
 from twelfth.errors import EngineError
+from twelfth.model.stack import BuildSecret
 
 STEPS = """\
 #0 building with "default" instance using docker driver
@@ -88,3 +89,14 @@ def test_argument_that_the_docker_command_would_go_by_is_an_option(name: str) ->
 
     assert f"--build-arg={name}=/elsewhere" in buildkit.arguments("app:1", settings)
     assert {} == buildkit.build_arguments(settings)
+
+
+def test_content_of_a_secret_is_not_on_the_command_line() -> None:
+    """Other users can list it; a file is named, and anything else passed as a variable."""
+    secrets = (BuildSecret("token", "/kept/token"), BuildSecret("npm", content="hidden"))
+
+    assert [
+        "--secret=id=token,src=/kept/token",
+        "--secret=id=npm,env=TWELFTH_BUILD_SECRET_1",
+    ] == buildkit.secret_options(secrets)
+    assert {"TWELFTH_BUILD_SECRET_1": "hidden"} == buildkit.secret_variables(secrets)

@@ -19,12 +19,13 @@ from twelfth.engines.temporary_directory import temporary_directory
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import docker
 
     from twelfth.model.contents import Contents
+    from twelfth.model.stack import BuildSecret
 
 DOCKERFILE = "Dockerfile"
 
@@ -51,7 +52,13 @@ def is_here(api: docker.APIClient) -> bool:
         return False
 
 
-def build(api: docker.APIClient, image: str, contents: Contents, settings: Mapping[str, Any]) -> Iterator[str]:
+def build(
+    api: docker.APIClient,
+    image: str,
+    contents: Contents,
+    settings: Mapping[str, Any],
+    secrets: Sequence[BuildSecret] = (),
+) -> Iterator[str]:
     """Build an image from a context, and yield its steps; `settings` are those of the SDK's `build`.
 
     Raises `EngineError` for one that fails, when the last lines of the step that failed were yielded.
@@ -60,9 +67,9 @@ def build(api: docker.APIClient, image: str, contents: Contents, settings: Mappi
     with temporary_directory() as directory:
         with disk_errors(directory):
             _unpack(contents, directory)
-        options = arguments(image, {**settings, "dockerfile": directory / DOCKERFILE})
+        options = [*arguments(image, {**settings, "dockerfile": directory / DOCKERFILE}), *secret_options(secrets)]
         command = ["docker", "buildx", "build", *options, str(directory / "context")]
-        with _run(command, api, build_arguments(settings)) as client:
+        with _run(command, api, build_arguments(settings) | secret_variables(secrets)) as client:
             yield from lines(client.stdout or (), failed)
             if client.wait():
                 raise EngineError(f"{failed}: docker buildx exited with {client.returncode}. Try: docker buildx ls")
@@ -94,6 +101,24 @@ def _run(command: list[str], api: docker.APIClient, environment: Mapping[str, st
 def build_arguments(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the build arguments that are passed as variables: every user of a machine can read its command lines."""
     return {name: value for name, value in settings["buildargs"].items() if name not in READ_BY_DOCKER}
+
+
+def secret_variables(secrets: Sequence[BuildSecret]) -> dict[str, str]:
+    """Return the secrets without a file as variables: every user of a machine can read its command lines."""
+    contents = ((_variable(index), secret.content) for index, secret in enumerate(secrets))
+    return {variable: content for variable, content in contents if content is not None}
+
+
+def secret_options(secrets: Sequence[BuildSecret]) -> list[str]:
+    """Return the options by which BuildKit reads the secrets, each from its file or from its variable."""
+    return [
+        f"--secret=id={secret.id},{f'src={secret.source}' if secret.content is None else f'env={_variable(index)}'}"
+        for index, secret in enumerate(secrets)
+    ]
+
+
+def _variable(index: int) -> str:
+    return f"TWELFTH_BUILD_SECRET_{index}"
 
 
 def arguments(image: str, settings: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from twelfth import build_context
 from twelfth.engines.docker import buildkit, options, progress
 from twelfth.engines.docker.errors import gone_is_fine
 from twelfth.engines.docker.replica import BUILT_BY
+from twelfth.errors import EngineError
 from twelfth.operator_name import operator
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
         size = sum(unusual.values()) / 10**6
         yield f"{', '.join(unusual)} ({size:.1f} MB) are part of the image's context; a .dockerignore leaves them out"
     if buildkit.is_here(api):
-        yield from buildkit.build(api, image, contents, _settings(source))
+        yield from buildkit.build(api, image, contents, _settings(source), source.secrets)
+    elif source.secrets:
+        raise EngineError(
+            f"cannot build {image}: build.secrets requires BuildKit; install docker buildx, then: invoke up"
+        )
     else:
         context, dockerfile = build_context.for_daemon(contents, source)
         settings = _settings(source) | {"dockerfile": dockerfile, "custom_context": True, "fileobj": context}
