@@ -17,14 +17,18 @@ from invoke.program import Program
 import twelfth
 from twelfth.cli import admin, data, releases, runs, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
+from twelfth.cli.configuration import FILES, Configuration
+from twelfth.cli.ownership import refuse_foreign
 from twelfth.cli.parser import install_parser_extensions
 from twelfth.cli.working_directory import working_directory
+from twelfth.compose.config import OVERRIDES
 from twelfth.compose.errors import NAMES
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from invoke.config import Config
     from invoke.parser.argument import Argument
 
 
@@ -60,6 +64,7 @@ class Twelfth(Program):
             name="twelfth",
             binary="twelfth",
             binary_names=["twelfth"],
+            config_class=Configuration,
         )
 
     def core_args(self) -> list[Argument]:
@@ -84,9 +89,14 @@ class Twelfth(Program):
     def parse_collection(self) -> None:
         """Take the project's commands, and its configuration (`invoke.yaml`) as Invoke does beside a `tasks.py`."""
         directory = project_directory(self._start(), os.environ)
+        used = [directory / name for name in ("tasks.py", *FILES, *NAMES, *OVERRIDES)]
+        try:
+            refuse_foreign(directory, used, os.environ)
+        except MisuseError as error:
+            raise failure(str(error), error.exit_code) from error
         self.config.set_project_location(str(directory))
         self.config.load_project()
-        self.namespace = commands(directory)
+        self.namespace = commands(directory, self.config)
         super().parse_collection()
 
     def _start(self) -> Path:
@@ -114,12 +124,12 @@ def project_directory(start: Path, environment: Mapping[str, str]) -> Path:
     return next((place for place in (start, *start.parents) if any((place / name).is_file() for name in NAMES)), start)
 
 
-def commands(directory: Path) -> Collection:
+def commands(directory: Path, config: Config) -> Collection:
     """Return the commands of a project: those of its `tasks.py` where that imports twelfth, else the tool's alone."""
     if not imports_twelfth(directory / "tasks.py"):
         return collection(directory)
     try:
-        module, parent = FilesystemLoader(start=str(directory)).load("tasks")
+        module, parent = FilesystemLoader(start=str(directory), config=config).load("tasks")
     except Exception as error:  # whatever the project's own code may raise
         raise failure(f"{_place(error, directory / 'tasks.py')}: {error}; correct it", MISUSE) from error
     return Collection.from_module(module, loaded_from=parent)

@@ -1,0 +1,218 @@
+"""Whose files are executed: the caller's own alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from twelfth.cli.ownership import refuse_foreign, trusted_users, user_name
+from twelfth.errors import MisuseError
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = 'services:\n  app: {image: "app:1", x-local: {command: [sleep, "60"]}}\n'
+FILES = {
+    "compose.yaml": COMPOSE,
+    "tasks.py": "from twelfth import project\nopen('PLACE/executed', 'a').write('tasks')\nns = project(__file__)\n",
+    "invoke.py": "open('PLACE/executed', 'a').write('configuration')\n",
+    "invoke.yaml": "engine: local\n",
+}
+STRANGER = 45678
+"""A user without a name."""
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a project that notes what of it is executed, in `executed`, with a directory below it."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text.replace("PLACE", str(tmp_path)))
+    (tmp_path / "below" / "here").mkdir(parents=True)
+    return tmp_path
+
+
+def executed(place: Path) -> str:
+    """Return what was executed."""
+    return (place / "executed").read_text() if (place / "executed").exists() else ""
+
+
+def run(directory: Path, *words: str, **variables: str) -> tuple[int, str]:
+    """Run twelfth in a directory; return its exit code and what it printed on standard error."""
+    return run_by((), directory, *words, **variables)
+
+
+def run_by(before: tuple[str, ...], directory: Path, *words: str, **variables: str) -> tuple[int, str]:
+    """Run it by another program."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"SUDO_UID", "PWD", "INVOKE_ENGINE"}}
+    done = subprocess.run(
+        [*before, sys.executable, "-P", "-m", "twelfth", *words],
+        cwd=directory,
+        env=kept | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def give(directory: Path, owner: int = STRANGER, *names: str) -> None:
+    """Give a directory's files, or all of it, to another user."""
+    for path in [directory / name for name in names] or [directory, *directory.iterdir()]:
+        os.chown(path, owner, owner)
+
+
+@as_root
+@pytest.mark.parametrize("below", [".", "below", "below/here"])
+@pytest.mark.parametrize("words", [("--list",), ("status",), ("--help",), ("--complete", "--", "twelfth", "u")])
+def test_nothing_of_another_users_directory_is_executed(place: Path, below: str, words: tuple[str, ...]) -> None:
+    """From wherever below it; the error is one line, and names the owner and how to trust it."""
+    give(place)
+    code, error = run(place / below, *words)
+
+    why = f"it belongs to uid {STRANGER}, and you are root"
+    hint = f"if you trust its files: TWELFTH_SAFE_DIRECTORY={place} twelfth status"
+    assert (2, f"twelfth: cannot use {place}: {why}; {hint}\n") == (code, error)
+    assert "" == executed(place)
+
+
+@as_root
+@pytest.mark.parametrize("name", ["compose.yaml", "tasks.py", "invoke.yaml"])
+def test_no_file_of_another_user_is_used(place: Path, name: str) -> None:
+    """In a directory of the caller's own, such as one that all may write to; a symlink is what it leads to."""
+    give(place, STRANGER, name)
+    code, error = run(place, "--list")
+    assert (2, True, "") == (code, f"cannot use {place / name}: it belongs to uid" in error, executed(place))
+
+    (place / name).rename(place / "theirs")
+    (place / name).symlink_to("theirs")
+    assert (2, "") == (run(place, "--list")[0], executed(place))
+
+
+@as_root
+@pytest.mark.parametrize(
+    "trust",
+    [
+        {"TWELFTH_SAFE_DIRECTORY": "{}"},
+        {"TWELFTH_SAFE_DIRECTORY": "/nowhere:{}/below/.."},
+        {"TWELFTH_SAFE_DIRECTORY": "*"},
+        {"SUDO_UID": f"{STRANGER}"},
+    ],
+)
+def test_directory_that_is_trusted_is_used(place: Path, trust: dict[str, str]) -> None:
+    """By name, or as that of the user who called sudo; the hint's command works as it was printed."""
+    give(place)
+    variables = {name: text.format(place) for name, text in trust.items()}
+
+    assert 0 == run(place / "below", "--list", **variables)[0]
+    assert "tasks" == executed(place)
+
+
+@as_root
+@pytest.mark.parametrize("sudo", ["1", "x", "-1", ""])
+def test_only_the_user_who_called_sudo_is_trusted(place: Path, sudo: str) -> None:
+    """And only by root."""
+    give(place)
+
+    assert (2, "") == (run(place, "--list", SUDO_UID=sudo)[0], executed(place))
+
+
+@as_root
+def test_other_user_does_not_execute_what_belongs_to_root(place: Path) -> None:
+    """Nor by saying that it is root who called sudo."""
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv is not installed")
+    before = ("setpriv", f"--reuid={STRANGER}", "--clear-groups")
+    readable = subprocess.run([*before, sys.executable, "-c", f"open({str(ROOT / 'inv')!r})"], check=False, cwd="/")
+    if readable.returncode:
+        pytest.skip("another user cannot read this checkout")
+    with tempfile.TemporaryDirectory() as made:
+        directory = Path(made)
+        shutil.copytree(place, directory, dirs_exist_ok=True)
+        directory.chmod(0o755)
+        code, error = run_by(before, directory, "--list", SUDO_UID="0")
+
+    assert (2, True, "") == (code, f"it belongs to root, and you are uid {STRANGER}" in error, executed(place))
+
+
+@as_root
+def test_directory_without_a_project_is_nobodys(tmp_path: Path) -> None:
+    """Nothing of it is used."""
+    give(tmp_path)
+
+    assert 0 == run(tmp_path, "--list")[0]
+
+
+@as_root
+def test_project_of_ones_own_below_another_users_is_used(place: Path) -> None:
+    """It is the nearest."""
+    give(place)
+    os.chown(place / "below", os.geteuid(), -1)
+    (place / "below" / "compose.yaml").write_text(COMPOSE)
+
+    assert (0, "") == (run(place / "below" / "here", "--list")[0], executed(place))
+
+
+def test_configuration_in_python_is_never_executed(place: Path) -> None:
+    """Not that of the project, the user's own, or one that is named; it is said so, and the YAML counts."""
+    home = place / "home"
+    home.mkdir()
+    (home / ".invoke.py").write_text((place / "invoke.py").read_text())
+    (place / "invoke.yaml").unlink()
+    code, error = run(place, "--list", HOME=str(home))
+
+    assert (0, "tasks") == (code, executed(place))
+    for path in (home / ".invoke.py", place / "invoke.py"):
+        line = f"twelfth: {path} is not loaded: configuration in Python would be executed; write it as YAML"
+        assert line in error.splitlines()
+
+
+def test_configuration_in_python_that_is_named_is_refused(place: Path) -> None:
+    """Else it would seem to count."""
+    code, error = run(place, "status", INVOKE_RUNTIME_CONFIG=str(place / "invoke.py"))
+
+    assert (2, "tasks") == (code, executed(place))
+    assert f"twelfth: {place / 'invoke.py'}: configuration in Python is not loaded; write it as YAML\n" == error
+
+
+@as_root
+def test_configuration_of_another_users_home_is_refused(place: Path) -> None:
+    """As after `su`, which keeps HOME; YAML can name a class that is imported."""
+    home = place / "home"
+    home.mkdir()
+    (home / ".invoke.yaml").write_text("tasks: {executor_class: evil.Executor}\n")
+    give(home)
+    code, error = run(place, "--list", HOME=str(home))
+
+    assert (2, "") == (code, executed(place))
+    assert f"cannot use {home}/.invoke.yaml: it belongs to uid {STRANGER}; remove it, or set HOME" in error
+
+
+def test_tasks_of_a_directory_below_are_not_executed(place: Path) -> None:
+    """Those next to the Compose file are."""
+    (place / "below" / "tasks.py").write_text(
+        f"from twelfth import project\nopen('{place}/executed', 'w').write('bad')\n"
+    )
+
+    assert (0, "tasks") == (run(place / "below", "--list")[0], executed(place))
+
+
+def test_users_are_named(tmp_path: Path) -> None:
+    """By number where they have no name; and what is the caller's own is used."""
+    assert ("root", "uid 45678") == (user_name(0), user_name(45678))
+    assert os.geteuid() in trusted_users({"SUDO_UID": "0"})
+    refuse_foreign(tmp_path, [tmp_path], {})
+
+
+def test_owner_is_looked_at_whatever_is_said_of_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without root there is none who called it."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+
+    assert {1234} == trusted_users({"SUDO_UID": "0"})
+    with pytest.raises(MisuseError, match="and you are uid 1234"):
+        refuse_foreign(tmp_path, [tmp_path], {})

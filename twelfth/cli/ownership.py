@@ -1,0 +1,55 @@
+"""Whose files are used: the caller's own, as Git has it of a repository.
+
+A project's files are executed (`tasks.py`) or decide what is executed (`compose.yaml`, `invoke.yaml`), and they are
+looked for upwards: without this rule, the owner of a directory could run commands as each user who works below it. The
+rule is that of `safe.directory` (https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twelfth.errors import MisuseError
+from twelfth.stack.formatting import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SAFE = "TWELFTH_SAFE_DIRECTORY"
+"""The variable that names directories whose files are used whoever owns them, or `*` for all."""
+
+
+def refuse_foreign(directory: Path, files: Iterable[Path], environment: Mapping[str, str]) -> None:
+    """Raise `MisuseError` if a directory has some of these files, and it or one of them is of another user."""
+    there = [path for path in files if path.exists()]
+    if not there or _is_safe(directory, environment):
+        return
+    users = trusted_users(environment)
+    for path in (directory, *there):
+        if (owner := path.stat().st_uid) not in users:
+            why = f"it belongs to {user_name(owner)}, and you are {user_name(os.geteuid())}"
+            hint = f"if you trust its files: {SAFE}={shlex.quote(str(directory))} invoke status"
+            raise MisuseError(f"cannot use {printable(str(path))}: {why}; {hint}")
+
+
+def trusted_users(environment: Mapping[str, str]) -> frozenset[int]:
+    """Return whose files are used: those of the effective user, and under sudo of the user who called it."""
+    own, caller = os.geteuid(), environment.get("SUDO_UID", "")
+    return frozenset({own, int(caller)} if own == 0 and caller.isdecimal() else {own})
+
+
+def user_name(identity: int) -> str:
+    """Return the name of a user, or the number of one without a name."""
+    with suppress(KeyError):
+        return printable(pwd.getpwuid(identity).pw_name)
+    return f"uid {identity}"
+
+
+def _is_safe(directory: Path, environment: Mapping[str, str]) -> bool:
+    named = [each for each in environment.get(SAFE, "").split(os.pathsep) if each]
+    return "*" in named or any(Path(each).resolve() == directory.resolve() for each in named)
