@@ -181,8 +181,7 @@ WORKER = Replica("worker", 1, "id", "running", {})
         (replace(WORKER, restarts=2), 10.0, (True, "", False)),
         (replace(WORKER, state="restarting", restarts=2), 0.0, (False, "restarting", True)),
         (replace(WORKER, state="restarting", restarts=1), 0.0, (False, "restarting", False)),
-        (replace(WORKER, state="exited (0)", restarts=3), 0.0, (False, "exited (0)", False)),
-        (replace(WORKER, state="exited (1)"), 0.0, (False, "exited (1)", False)),
+        (replace(WORKER, state="exited (1)", restarts=3), 0.0, (False, "exited (1)", False)),
     ],
 )
 def test_process_decides_where_there_is_no_check(

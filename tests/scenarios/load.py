@@ -143,6 +143,13 @@ def change(project: Project, text: str, name: str = "service/app.py") -> None:
     path.write_text(f"{path.read_text('utf-8')}{text}\n", "utf-8")
 
 
+def crash_soon(project: Project, seconds: float = 2.0, monitor: str = "4s") -> None:
+    """Make a release that exits so many seconds after its start, which its service is watched for."""
+    change(project, f"\nimport os, threading\nthreading.Timer({seconds}, os._exit, (1,)).start()")
+    file = project.directory / "docker-compose.yml"
+    file.write_text(file.read_text("utf-8").replace("monitor: 200ms", f"monitor: {monitor}"), "utf-8")
+
+
 def counted(url: str) -> int:
     """Hit once, and return the number."""
     return int(hits.sentence(url).removeprefix("Hello World! ").partition(" ")[0])

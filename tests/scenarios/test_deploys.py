@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import with_modern
-from tests.scenarios.load import FULL, HITS, SLOWEST_MS, Load, change
+from tests.scenarios.load import FULL, HITS, SLOWEST_MS, Load, change, crash_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,3 +96,17 @@ def test_bad_releases_cost_no_request(serving: Project, tell: Callable[[str], No
 
     assert_nobody_noticed(figures)
     assert before == figures.replicas
+
+
+def test_release_that_crashes_soon_replaces_nothing(serving: Project) -> None:
+    """It was ready, and exits while it is watched: the replicas of before still serve, all of them."""
+    serving.up("worker=3")
+    before = {each.id for each in serving.engine().replicas("worker")}
+    crash_soon(serving)
+    done = serving.invoke("up")
+
+    assert 125 == done.returncode
+    assert "crashed and was restarted" in done.stderr
+    assert "the previous ones are still running" in done.stderr
+    assert before == {each.id for each in serving.engine().replicas("worker") if each.serves}
+    assert 0 == serving.invoke("status").returncode

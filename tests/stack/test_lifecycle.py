@@ -400,7 +400,7 @@ def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Projec
         def replicas(self, service: str) -> tuple[Replica, ...]:
             return tuple(replace(each, restarts=next(self.world.ids)) for each in super().replicas(service))
 
-    with pytest.raises(EngineError, match=r"worker-2 crashed and was restarted \(\d+ restarts\)"):
+    with pytest.raises(EngineError, match=r"worker-2 crashed and was restarted \(\d+ times\)"):
         lifecycle.up(Restarting(serving.stack, serving.world), Recorded(), lifecycle.Wishes(60))
 
 

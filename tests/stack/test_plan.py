@@ -42,9 +42,12 @@ def created(name: str, cause: str = "not there") -> list[str]:
     return [f"create {name}: {cause}", f"admit {name}: as soon as it is ready"]
 
 
+WATCHED = "watch worker-2 for 5 s: before worker-1 is removed"
+
+
 def rolled(cause: str) -> list[str]:
     """Return the steps that replace the only worker."""
-    return [*created("worker-2", cause), "remove worker-1: worker-2 is in its place"]
+    return [*created("worker-2", cause), WATCHED, "remove worker-1: worker-2 is in its place"]
 
 
 def test_nothing_there_makes_everything_in_order_of_dependence() -> None:
@@ -395,4 +398,4 @@ def test_replica_that_was_never_admitted_is_admitted_now() -> None:
         ),
     )
 
-    assert [created("worker-2")[1], "remove worker-1: worker-2 is in its place"] == steps(found)
+    assert [created("worker-2")[1], WATCHED, "remove worker-1: worker-2 is in its place"] == steps(found)

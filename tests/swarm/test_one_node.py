@@ -12,7 +12,7 @@ import pytest
 
 from bench import hits
 from tests.conftest import eventually
-from tests.scenarios.load import Load, change
+from tests.scenarios.load import Load, change, crash_soon
 from tests.swarm.conftest import OnSwarm, on_swarm
 from twelfth.engines.swarm.files import FILES as FILES_OF
 
@@ -162,6 +162,24 @@ def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
     assert [("worker", 2, 2)] == [
         (s["service"], s["ready"], s["wanted"]) for s in status["services"] if s["service"] == "worker"
     ]
+
+
+def test_release_that_crashes_soon_is_rolled_back(serving: OnSwarm) -> None:
+    """Swarm watches each new task before it goes on to the next one."""
+    invoke = serving.project.invoke
+    kept = {
+        name: (serving.project.directory / name).read_text("utf-8") for name in ("service/app.py", "docker-compose.yml")
+    }
+    before = json.loads(invoke("status", "--json").stdout)["release"]
+    crash_soon(serving.project)
+    failed = invoke("up")
+    for name, text in kept.items():
+        (serving.project.directory / name).write_text(text, "utf-8")
+
+    assert 125 == failed.returncode, failed.stderr
+    assert "worker ended" in failed.stderr
+    found = json.loads(invoke("status", "--json").stdout)
+    assert (True, before) == (found["ready"], found["release"]), found
 
 
 def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:

@@ -27,6 +27,10 @@ Docker takes a container for started once it has run for ten seconds
 """
 
 
+OVER = ("exited", "stopped", "dead")
+"""Beginnings of the states of a replica that is not restarted any more."""
+
+
 def of_unsteady(replica: Replica, running_seconds: Callable[[], float]) -> Health | None:
     """Return the health of a replica that does not run, or does not run for long; None of any other.
 
@@ -34,7 +38,8 @@ def of_unsteady(replica: Replica, running_seconds: Callable[[], float]) -> Healt
     """
     crashes = replica.restarts >= CRASHES
     if not replica.is_running:
-        return Health(is_ready=False, output=replica.state, is_crashing=crashes and not replica.has_completed)
+        is_over = replica.state.startswith(OVER)
+        return Health(is_ready=False, output=replica.state, is_crashing=crashes and not is_over)
     return Health(is_ready=False, is_crashing=True) if crashes and running_seconds() < STEADY else None
 
 

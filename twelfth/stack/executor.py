@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from twelfth.engines.contract import ServiceEngine
@@ -15,8 +15,9 @@ from twelfth.model.snapshot import Replica
 from twelfth.model.stack import SERVICE_HEALTHY
 from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import ASK_EVERY, ready_within, wait_for_services, wait_until_ready
+from twelfth.stack.readiness import ASK_EVERY, ready_within, wait_for_services, wait_until_ready, watch
 from twelfth.stack.release_command import run_release_command
+from twelfth.stack.rollout import free_numbers
 from twelfth.stack.steps import (
     AdmitReplica,
     CompleteReplica,
@@ -34,6 +35,7 @@ from twelfth.stack.steps import (
     RunReleaseCommand,
     ScaleService,
     StopRun,
+    WatchReplicas,
 )
 
 if TYPE_CHECKING:
@@ -142,9 +144,11 @@ class _ReplicaExecutor:
                 self.complete(service, number)
             case AdmitReplica(service, number):
                 self.admit(service, number)
-            case ReplaceReplica(service, number, old):
+            case ReplaceReplica(service, number, old, is_watched=is_watched):
                 self.wait_for_health(service)
-                self.replace(service, number, old)
+                self.replace(service, number, old, is_watched=is_watched)
+            case WatchReplicas():
+                self.watch(step)
             case ReloadReplica(service, replica):
                 self.engine.reload_replica(service, replica)
                 wait_until_ready(self.engine, replica, self.within)
@@ -205,9 +209,7 @@ class _ReplicaExecutor:
             is_first = not old and not any(each.is_running for each in others)
             wait_until_ready(self.engine, replica, self.within, is_first=is_first)
         except EngineError as error:
-            with contextlib.suppress(EngineError):
-                for line in last_lines(self.engine, replica):
-                    self.report.detail(line)
+            self.show_last_lines(replica)
             self.engine.remove_replica(replica)
             serves = any(each.serves for each in self.engine.replicas(service.name))
             put_back = f"{old.name} is put back" if old else "it was removed"
@@ -226,7 +228,38 @@ class _ReplicaExecutor:
         if starts:
             self.engine.start_replica(old)
 
-    def replace(self, service: Service, number: int, old: Replica) -> None:
+    def watch(self, step: WatchReplicas) -> None:
+        """Watch new replicas; if one fails, remove them all and restore those of the old ones that were removed."""
+        new = [replace(self.numbered(step.service, number), restarts=count) for number, count in step.restarts]
+        try:
+            watch(self.engine, new, step.service.monitor)
+        except EngineError as error:
+            with uninterrupted(self.report.detail, "the previous replicas are restored"):
+                self.go_back(new, step.removed)
+            rest = "the new replicas were removed, the previous ones are still running"
+            raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
+
+    def go_back(self, new: list[Replica], removed: int) -> None:
+        """Clone one of the old replicas for each that was removed, and remove the new ones."""
+        for replica in new:
+            self.show_last_lines(replica)
+        replicas = self.engine.replicas(new[0].service)
+        old = next((each for each in replicas if each.serves and each.id not in {one.id for one in new}), None)
+        numbers = free_numbers(replicas)
+        for number in (next(numbers) for _ in range(removed if old else 0)):
+            clone = self.engine.clone_replica(cast("Replica", old), number)
+            wait_until_ready(self.engine, clone, self.within)
+            self.engine.admit_replica(clone)
+        for replica in new:
+            self.engine.remove_replica(replica)
+
+    def show_last_lines(self, replica: Replica) -> None:
+        """Report the last lines of a replica that is about to be removed."""
+        with contextlib.suppress(EngineError):
+            for line in last_lines(self.engine, replica):
+                self.report.detail(line)
+
+    def replace(self, service: Service, number: int, old: Replica, *, is_watched: bool) -> None:
         """Replace a replica in its place, or continue to; if anything fails, the old one is put back.
 
         At no moment could both be started by a restart of the engine, whichever step was the last.
@@ -239,11 +272,22 @@ class _ReplicaExecutor:
                 self.engine.retire_replica(old)
             self.engine.start_replica(new)
             self.admit(service, number, old if old_ran else None)
+            if old_ran and is_watched:
+                self.watch_replacement(service, number, old)
         except BaseException:
             with uninterrupted(self.report.detail, f"{old.name} is put back"):
                 self.put_back(old, starts=old_ran)
             raise
         self.engine.remove_replica(old)
+
+    def watch_replacement(self, service: Service, number: int, old: Replica) -> None:
+        """Watch a replica that is in the place of another one, which can still be restored."""
+        new = replace(self.numbered(service, number), restarts=0)
+        try:
+            watch(self.engine, [new], service.monitor)
+        except EngineError as error:
+            self.show_last_lines(new)
+            raise EngineError(f"{error}; {old.name} is put back; fix that, then: invoke up") from error
 
     def replacement_of(self, old: Replica) -> Replica | None:
         """Return the replica that was prepared to take the place of another."""

@@ -27,6 +27,7 @@ from twelfth.stack.steps import (
     Step,
     StopRun,
 )
+from twelfth.stack.watch import watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -175,7 +176,9 @@ def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str]
     if found.of(service.name) and recreated.intersection(service.networks):
         cause = "its network is created again"
         return iter([RollService(service, cause)]) if whole else create(service, cause, range(1, service.replicas + 1))
-    return (roll_whole if whole else roll)(service, found, recipe)
+    if whole:
+        return roll_whole(service, found, recipe)
+    return watched(service, found, recipe, roll(service, found, recipe))
 
 
 def _is_unwanted(replica: Replica, stack: Stack, recipes: Mapping[str, Recipe], *, remove_orphans: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ READY_WITHIN = 60.0
 
 ASK_EVERY = 0.05
 """Seconds between two questions."""
+
+WATCH_EVERY = 1.0
+"""Seconds between two questions to a replica that was ready."""
+
+RETRIES = 3
 
 ASKED_AT_ONCE = 8
 """How many healthchecks run at the same time: each starts a process."""
@@ -96,6 +102,36 @@ def wait_for_services(engine: Engine, names: Iterable[str], within: float | None
         raise EngineError(f"{error}; {then}; fix that, then: invoke up") from error
 
 
+def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
+    """Return when replicas have served for some seconds more; those without a healthcheck have done so already.
+
+    Raises `EngineError` with its last words if one exited or was restarted since it was as it is given here, and with
+    what its healthcheck says if that fails as often as its service's `retries`.
+    """
+    replicas, failures, began = tuple(replicas), Counter[str](), time.monotonic()
+    while True:
+        for replica in replicas:
+            refuse_dead(engine, current(engine, replica), replica.restarts)
+        found = healths(engine, replicas)
+        for replica in replicas:
+            health = found.get(replica.id)
+            failures[replica.id] = 0 if health and health.is_ready else failures[replica.id] + 1
+            if failures[replica.id] >= _retries(engine, replica):
+                why = printable(health.complaint) if health else "it is gone"
+                raise EngineError(f"{replica.name} became unhealthy ({why})")
+        is_over = time.monotonic() - began >= seconds or not any(each.has_check for each in found.values())
+        if is_over and not any(failures.values()):
+            return
+        time.sleep(min(WATCH_EVERY, max(began + seconds - time.monotonic(), ASK_EVERY)))
+
+
+def _retries(engine: Engine, replica: Replica) -> int:
+    """Return how often a healthcheck has to fail in a row until its replica is unhealthy (Docker's default is 3)."""
+    service = engine.stack.service(replica.service)
+    check = service.healthcheck if service else None
+    return (check and check.retries) or RETRIES
+
+
 def current(engine: Engine, replica: Replica) -> Replica:
     """Return how a replica is now, or as it was where it is gone."""
     return next((each for each in engine.replicas(replica.service) if each.id == replica.id), replica)
@@ -107,5 +143,17 @@ def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -
     if replica.is_running and not has_crashed:
         return
     last = f": {why}" if (why := telling(last_lines(engine, replica))) else ""
-    state = f"crashed and was restarted ({replica.restarts} restarts)" if has_crashed else f"is {replica.state}"
+    state = f"crashed and was restarted ({times(replica.restarts)})" if has_crashed else f"is {replica.state}"
     raise EngineError(f"{replica.name} {state}{last}")
+
+
+def times(count: int) -> str:
+    """Return `once`, or `N times`."""
+    return "once" if count == 1 else f"{count} times"
+
+
+def crash_loop(replica: Replica, previous: str) -> str:
+    """Return what to say of a replica that exits again and again; `previous` is the release to go back to, or ""."""
+    way_back = f", or go back to release {previous}: invoke rollback" if previous else ""
+    what = f"{replica.name} keeps crashing (restarted {times(replica.restarts)})"
+    return f"{what}; see: invoke logs {replica.service}{way_back}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twelfth.errors import MisuseError, NotUpError
+from twelfth.errors import EngineError, MisuseError, NotUpError
 from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.steps import RemoveRelease
 
@@ -58,6 +58,14 @@ def to_roll_back_to(engine: Engine, release: str = "") -> str:
     if found_before := _before(now, read_deploys(engine.stack).deployed, here):
         return found_before
     raise NotUpError("there is no release here that served before this one; see: invoke releases")
+
+
+def previous_release(engine: Engine) -> str:
+    """Return the release that `rollback` would go back to, "" if there is none."""
+    try:
+        return to_roll_back_to(engine)
+    except (EngineError, MisuseError, NotUpError):
+        return ""
 
 
 def _before(serving: Collection[str], deployed: Iterable[Deploy], here: Collection[str]) -> str:

@@ -55,7 +55,7 @@ def _sort(service: Service, replicas: tuple[Replica, ...], recipe: Recipe) -> _S
     wanted = [(old, new) for old, new in pairs if _can_continue(recipe, new)]
     paired = [*(new for _, new in pairs), *(old for old, _ in wanted)]
     others = [replica for replica in replicas if replica not in paired]
-    good = [replica for replica in others if replica.is_running and _can_have(service, recipe, replica)]
+    good = [replica for replica in others if replica.is_running and can_have(service, recipe, replica)]
     serving = [replica for replica in good if replica.is_admitted]
     missing = max(service.replicas - len(serving), 0)
     return _Sorted(
@@ -159,7 +159,7 @@ def _can_continue(recipe: Recipe, new: Replica) -> bool:
     return not differences(recipe, new.recipe) and (new.is_running or new.is_startable)
 
 
-def _can_have(service: Service, recipe: Recipe, replica: Replica) -> bool:
+def can_have(service: Service, recipe: Recipe, replica: Replica) -> bool:
     """Return whether a replica has the recipe, or can have it by being reloaded."""
     changed = differences(recipe, replica.recipe)
     files = {name for name in recipe.keys() & replica.recipe.keys() if name.startswith("config.")}

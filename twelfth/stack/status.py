@@ -9,7 +9,8 @@ from twelfth.errors import NotUpError
 from twelfth.stack import notices
 from twelfth.stack.formatting import printable
 from twelfth.stack.lock import holder
-from twelfth.stack.readiness import healths
+from twelfth.stack.readiness import crash_loop, healths
+from twelfth.stack.releases import previous_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -76,7 +77,9 @@ def status(engine: Engine) -> Status:
     asked = healths(engine, snapshot.replicas)
     snapshot = replace(snapshot, replicas=tuple(each for each in snapshot.replicas if each.id in asked))
     here = tuple(filter(engine.runs_here, engine.stack.services))
-    found = summary(replace(engine.stack, services=here), engine.name, snapshot, asked)
+    is_crashing = any(health.is_crashing for health in asked.values())
+    previous = previous_release(engine) if is_crashing else ""
+    found = summary(replace(engine.stack, services=here), engine.name, snapshot, asked, previous)
     deploy, half_done = holder(engine.stack), _half_done(snapshot)
     if found.ready and half_done and not deploy:
         found = replace(found, ready=False, why=half_done)
@@ -93,12 +96,13 @@ def _half_done(snapshot: Snapshot) -> str:
     return next((f"{each}; finish the deploy: invoke up" for each in found), "")
 
 
-def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str, Health]) -> Status:
+def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str, Health], previous: str = "") -> Status:
     """Return the status that a snapshot and the health of its replicas, by their ids, come to.
 
     All services of the stack are to run on this engine; one that has fewer replicas than wanted is not ready.
 
-    A healthcheck that passes and prints an `error` is of something that lives, and cannot serve at the moment.
+    A healthcheck that passes and prints an `error` is of something that lives, and cannot serve at the moment. The
+    reason is a crash loop before anything else; `previous` is the release to go back to then.
     """
     names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.replicas)])
     details = {name: value for health in healths.values() for name, value in health.details.items()}
@@ -107,7 +111,8 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str,
         for one in snapshot.replicas
         if one.is_admitted and not healths[one.id].is_ready and not _is_done(stack, one)
     )
-    reasons = [*_missing(stack, snapshot), *unready, str(details.get("error") or "")]
+    crashing = (crash_loop(one, previous) for one in snapshot.replicas if healths[one.id].is_crashing)
+    reasons = [*crashing, *_missing(stack, snapshot), *unready, str(details.get("error") or "")]
     why = next(filter(None, reasons), "")
     return Status(
         project=stack.project,
@@ -147,13 +152,15 @@ def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], healths: Ma
         ready=sum(one.ready for one in each),
         wanted=declared.replicas if declared else 0,
         state=_joined(one.state for one in replicas) or "missing",
-        health=_joined(
-            "done" if _is_done(stack, one) else "ready" if healths[one.id].is_ready else "not ready" for one in replicas
-        ),
+        health=_joined("done" if _is_done(stack, one) else _health(healths[one.id]) for one in replicas),
         release=_joined(one.release for one in replicas),
         restarts=sum(one.restarts for one in replicas),
         each=each,
     )
+
+
+def _health(health: Health) -> str:
+    return "crashing" if health.is_crashing else "ready" if health.is_ready else "not ready"
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Network, Service, Volume
 
 
+Restarts = tuple[tuple[int, int], ...]
+"""Numbers of replicas, and how often each was restarted."""
+
+
 class Step:
     """One thing to do, and why; it is printed as `what: cause`."""
 
@@ -102,6 +106,28 @@ class ReplaceReplica(Step):
     number: int
     instead: Replica
     cause: str
+    is_watched: bool = False
+    """Whether the new one is watched for its service's `monitor` seconds before the old one is removed."""
+
+
+@dataclass(frozen=True)
+class WatchReplicas(Step):
+    """Watch new replicas for their service's `monitor` seconds; if one fails, go back to the old ones.
+
+    `restarts` are the new replicas' numbers, and how often each was restarted before. `removed` is how many of the old
+    ones are gone by then.
+    """
+
+    service: Service
+    restarts: Restarts
+    removed: int
+    cause: str
+
+    @property
+    def what(self) -> str:
+        """Return `watch REPLICA, REPLICA for N s`."""
+        names = ", ".join(f"{self.service.name}-{number}" for number, _ in self.restarts)
+        return f"watch {names} for {self.service.monitor:g} s"
 
 
 @dataclass(frozen=True)

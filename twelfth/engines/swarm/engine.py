@@ -317,7 +317,7 @@ class Swarm(DaemonEngine, ServiceEngine):
                 why = now.why(service.name, within, self._last_words(now.last_task))
                 raise EngineError(f"{why}; {rest}; fix that, then: invoke up")
             if now.serving > most:
-                most, deadline = now.serving, time.monotonic() + within
+                most, deadline = now.serving, time.monotonic() + within + 2 * service.monitor
             time.sleep(ASK_EVERY)
 
     def _last_words(self, task: Body | None) -> str:

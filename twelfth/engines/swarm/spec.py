@@ -185,8 +185,8 @@ def service_spec(  # noqa: PLR0913 - the parts of one service, each from a place
         "labels": {NAMESPACE: stack.project, f"{COMPOSE}service": service.name},
         "task_template": task,
         "mode": {"Replicated": {"Replicas": service.replicas}},
-        "update_config": _update_config(service, "rollback"),
-        "rollback_config": _update_config(service, "pause"),
+        "update_config": _watched(service) | {"FailureAction": "rollback"},
+        "rollback_config": _update_config(service),
         "endpoint_spec": {
             "Mode": "vip" if service.ports and ingress else "dnsrr",
             "Ports": [_port(port, "host" if by_node else "ingress") for port in service.ports],
@@ -263,10 +263,20 @@ def _port(port: Port, mode: str) -> Body:
     return {"Protocol": port.protocol, "TargetPort": port.target, **published, "PublishMode": mode}
 
 
-def _update_config(service: Service, on_failure: str) -> Body:
+def _update_config(service: Service) -> Body:
     """Return how Swarm rolls a service: the new task first, where there can be two of them."""
     order = "stop-first" if service.is_replaced_in_place else "start-first"
-    return {"Parallelism": 1, "Order": order, "FailureAction": on_failure, "Monitor": NANO // 2, "MaxFailureRatio": 0.0}
+    return {"Parallelism": 1, "Order": order, "FailureAction": "pause", "Monitor": NANO // 2, "MaxFailureRatio": 0.0}
+
+
+def _watched(service: Service) -> Body:
+    """Return how Swarm rolls a service to a new release, and for how long a task that fails makes it go back.
+
+    Swarm removes the old task as soon as the new one runs. Without the delay it would have replaced them all by the
+    time that the first one fails.
+    """
+    monitor = max(round(service.monitor * NANO), 1)  # 0 is Swarm's default
+    return _update_config(service) | {"Monitor": monitor, "Delay": monitor if service.replicas > 1 else 0}
 
 
 def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str]) -> Body:

@@ -1,0 +1,182 @@
+"""A release that crashes soon after it was ready does not replace all: new replicas are watched before old ones go."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Recorded
+from tests.memory_engine import Memory, World
+from twelfth.errors import EngineError
+from twelfth.model.snapshot import Health, Replica, Snapshot
+from twelfth.model.stack import Build, Mount, Network, Service, Stack
+from twelfth.stack import lifecycle, readiness
+from twelfth.stack.deploy_record import note_deploy
+from twelfth.stack.rollout import roll
+from twelfth.stack.status import status
+from twelfth.stack.watch import watched
+
+WORKER = Service("worker", "app:one", build=Build(Path()), networks=("front",), monitor=0.3)
+WEB = Service("web", "web:1", networks=("front",), depends_on=("worker",))
+DATABASE = replace(WORKER, name="database", mounts=(Mount("volume", "/data", "data"),))
+NEW = {"image": "two"}
+
+
+def replica(number: int, image: str, **changes: object) -> Replica:
+    """Return a worker that serves."""
+    return replace(Replica("worker", number, f"id{number}", "running", {"image": image}), **changes)  # type: ignore[arg-type]
+
+
+def steps(*replicas: Replica, wanted: int, service: Service = WORKER) -> list[str]:
+    """Return what is done to give a worker so many replicas of the new release, each in a few words."""
+    found, service = Snapshot(replicas), replace(service, replicas=wanted)
+    return [step.what for step in watched(service, found, NEW, roll(service, found, NEW))]
+
+
+def test_only_replica_is_watched_before_the_old_one_is_removed() -> None:
+    """Once; there is no other."""
+    expected = ["create worker-2", "admit worker-2", "watch worker-2 for 0.3 s", "remove worker-1"]
+
+    assert expected == steps(replica(1, "one"), wanted=1)
+
+
+def test_first_and_last_removal_are_watched() -> None:
+    """The first one shows whether the release holds, the last one leaves nothing to go back to."""
+    assert [
+        *("create worker-4", "admit worker-4", "watch worker-4 for 0.3 s", "remove worker-1"),
+        *("create worker-5", "admit worker-5", "remove worker-2"),
+        *("create worker-6", "admit worker-6", "watch worker-4, worker-5, worker-6 for 0.3 s", "remove worker-3"),
+    ] == steps(*(replica(number, "one") for number in (1, 2, 3)), wanted=3)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "wanted", "expected"),
+    [
+        ([replica(1, "one"), replica(2, "two")], 1, ["watch worker-2 for 0.3 s", "remove worker-1"]),
+        ([replica(1, "two"), replica(2, "two")], 1, ["remove worker-2"]),
+        ([replica(1, "one", state="exited (1)")], 1, ["create worker-2", "admit worker-2", "remove worker-1"]),
+        ([], 1, ["create worker-1", "admit worker-1"]),
+    ],
+    ids=["what an interrupted up left", "scaled down", "nothing serves", "nothing is there"],
+)
+def test_replicas_are_watched_where_one_that_serves_is_replaced(
+    replicas: list[Replica], wanted: int, expected: list[str]
+) -> None:
+    """And nowhere else: then there is nothing to go back to."""
+    assert expected == steps(*replicas, wanted=wanted)
+
+
+class Crashing(Memory):
+    """An engine whose replicas of release `two` exit once something was done, and are restarted."""
+
+    after = ""
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """Return the replicas, of which some have crashed."""
+        crashed = int(self.after in self.world.done)
+        return tuple(replace(each, restarts=crashed * (each.release == "two")) for each in super().replicas(service))
+
+
+def deployed(directory: Path, service: Service, replicas: int = 1) -> Memory:
+    """Return an engine on which release `one` of a service serves, and release `two` is declared."""
+    service = replace(service, replicas=replicas)
+    engine = Memory(Stack("p", directory, (service, WEB), (Network("front"),)), World())
+    lifecycle.up(engine, Recorded())
+    engine.world.done.clear()
+    return Memory(engine.stack.with_service(replace(service, image="app:two")), engine.world)
+
+
+def releases(engine: Memory) -> list[str]:
+    """Return the releases of the replicas that serve."""
+    return [each.release for each in engine.observe().replicas if each.serves and each.service != "web"]
+
+
+@pytest.mark.parametrize("after", ["admit worker-4", "create worker-6"])
+def test_release_that_crashes_while_it_is_watched_is_taken_back(tmp_path: Path, after: str) -> None:
+    """Whether none or all but one of the old replicas were removed; as many serve as before, of the old release."""
+    before = deployed(tmp_path, WORKER, 3)
+    engine = Crashing(before.stack, before.world)
+    engine.after = after
+    report = Recorded()
+    with pytest.raises(EngineError) as failed:
+        lifecycle.up(engine, report)
+
+    assert str(failed.value).startswith("worker-4 crashed and was restarted (once); the new replicas were removed, ")
+    assert str(failed.value).endswith("the previous ones are still running; fix that, then: invoke up")
+    assert ["one", "one", "one"] == releases(engine)
+    assert "the previous replicas are restored; wait for that" in report.details
+
+
+class Failing(Memory):
+    """An engine on which a new worker's check fails so often, once the worker was admitted."""
+
+    failures = 0
+
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
+        """Fail, or do what the world says."""
+        if replica.release == "two" and replica.is_admitted and self.failures:
+            self.failures -= 1
+            return Health(is_ready=False, output="no luck")
+        return super().check_health(replica, within)
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"), [(2, ("two", "")), (3, ("one", "worker-2 became unhealthy (no luck)"))]
+)
+def test_replica_that_becomes_unhealthy_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, expected: tuple[str, str]
+) -> None:
+    """If its check fails three times in a row, and not before."""
+    monkeypatch.setattr(readiness, "WATCH_EVERY", 0.02)
+    before = deployed(tmp_path, WORKER)
+    engine, error = Failing(before.stack, before.world), ""
+    engine.failures = failures
+    try:
+        lifecycle.up(engine, Recorded())
+    except EngineError as failed:
+        error = str(failed)
+
+    assert expected == (*releases(engine), error.partition(";")[0])
+
+
+def test_replica_that_crashes_in_the_place_of_another_is_taken_back(tmp_path: Path) -> None:
+    """The old one was stopped, and is started again."""
+    before = deployed(tmp_path, DATABASE)
+    engine = Crashing(before.stack, before.world)
+    engine.after = "start database-2"
+    before.world.healths["database-2"] = Health(is_ready=True)
+
+    with pytest.raises(EngineError, match=r"^database-2 crashed and was restarted \(once\)"):
+        lifecycle.up(engine, Recorded())
+    assert ["one"] == releases(engine)
+
+
+def test_watching_takes_the_monitor_seconds(tmp_path: Path) -> None:
+    """Only for replicas with a healthcheck: others have run as long when they are ready."""
+    engine, began = deployed(tmp_path, WORKER), time.monotonic()
+    lifecycle.up(engine, Recorded())
+    without = time.monotonic() - began
+    engine.world.healths |= {name: Health(is_ready=True) for name in ("worker-1", "worker-2")}
+    began = time.monotonic()
+    lifecycle.up(Memory(engine.stack.with_service(replace(WORKER, image="app:three")), engine.world), Recorded())
+
+    assert without < WORKER.monitor <= time.monotonic() - began
+
+
+def test_crash_loop_is_reported_with_what_to_do(tmp_path: Path) -> None:
+    """By `status`: how often it was restarted, where its words are, and what to go back to if there is anything."""
+    engine = deployed(tmp_path, WORKER)
+    looping = replace(engine.world.replicas["worker-1"], restarts=4, state="restarting")
+    engine.world.replicas["worker-1"] = looping
+    found = status(engine)
+    report = "worker-1 keeps crashing (restarted 4 times); see: invoke logs worker"
+    assert (False, report, "crashing") == (found.ready, found.why, found.services[0].health)
+
+    lifecycle.build(engine, Recorded())
+    for release in ("one", "two"):
+        note_deploy(engine.stack, release, "ann")
+    engine.world.replicas["worker-1"] = replace(looping, release="two")
+    assert f"{report}, or go back to release one: invoke rollback" == status(engine).why

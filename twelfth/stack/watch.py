@@ -1,0 +1,51 @@
+"""Decide when a rollout watches its new replicas, so that a release that crashes soon does not replace all; pure.
+
+A replica is watched between the first one's readiness and the first removal, and after the last admission before the
+last removal: then there is always one of the previous release to go back to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from twelfth.stack.rollout import can_have
+from twelfth.stack.steps import AdmitReplica, RemoveReplica, ReplaceReplica, WatchReplicas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from twelfth.model.snapshot import Recipe, Snapshot
+    from twelfth.model.stack import Service
+    from twelfth.stack.steps import Restarts, Step
+
+
+def watched(service: Service, found: Snapshot, recipe: Recipe, steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield the steps that roll a service, and between them those that watch its new replicas."""
+    steps = tuple(steps)
+    removals = [place for place, step in enumerate(steps) if _removes_previous(service, step, recipe)]
+    in_place = [place for place, step in enumerate(steps) if isinstance(step, ReplaceReplica)]
+    for place, step in enumerate(steps):
+        if place in removals[:1] + removals[-1:]:
+            cause = f"before {step.replica.name} is removed" if isinstance(step, RemoveReplica) else ""
+            restarts = _admitted(steps[:place]) or _serving(service, found, recipe)
+            yield WatchReplicas(service, restarts, removals.index(place), cause)
+        if isinstance(step, ReplaceReplica) and place in in_place[:1] + in_place[-1:]:
+            yield replace(step, is_watched=True)
+        else:
+            yield step
+
+
+def _removes_previous(service: Service, step: Step, recipe: Recipe) -> bool:
+    """Return whether a step removes a replica that serves, and that a new one replaces."""
+    return isinstance(step, RemoveReplica) and step.replica.serves and not can_have(service, recipe, step.replica)
+
+
+def _admitted(steps: Iterable[Step]) -> Restarts:
+    return tuple((step.number, 0) for step in steps if isinstance(step, AdmitReplica))
+
+
+def _serving(service: Service, found: Snapshot, recipe: Recipe) -> Restarts:
+    """Return the new replicas that an interrupted `up` has admitted already."""
+    new = (each for each in found.of(service.name) if each.serves and can_have(service, recipe, each))
+    return tuple((each.number, each.restarts) for each in new)
