@@ -17,6 +17,7 @@ from invoke.exceptions import Exit
 from twelfth import project
 from twelfth.cli.command import FAILED, command, number, words_after_dashes
 from twelfth.cli.data import waiting
+from twelfth.cli.outputs import drawing
 from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
@@ -68,9 +69,10 @@ def _develop(c: Context, *commands: str) -> None:
     if not importlib.util.find_spec("pytest"):
         raise MisuseError("what tests and checks need is not installed; it is, once and by itself, with: ./inv check")
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    outputs = {"out_stream": drawing(sys.stdout), "err_stream": drawing(sys.stderr)}  # with colours
     with c.cd(str(HERE)):
         for each in commands:
-            if not (result := c.run(each, warn=True, in_stream=False)).ok:
+            if not (result := c.run(each, warn=True, in_stream=False, **outputs)).ok:
                 raise Exit(code=result.exited)
 
 

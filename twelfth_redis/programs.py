@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 from twelfth_redis.errors import FormatError, MisuseError, RedisToolError, RefusedError
+from twelfth_redis.printable import printable
 from twelfth_redis.progress import Progress
 from twelfth_redis.signals import stop_hint, stoppable
 
@@ -38,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with what is wrong, and the exit code of misuse."""
-        self.exit(2, f"{self.prog.rpartition('.')[2]}: {message}\n")
+        self.exit(2, printable(f"{self.prog.rpartition('.')[2]}: {message}") + "\n")
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -78,7 +79,17 @@ def run(name: str, body: Callable[[], None]) -> int:
 
 def say(name: str, line: str) -> None:
     """Write a line of the program to standard error, where it is in nobody's way."""
-    print(f"{name}: {line}", file=sys.stderr, flush=True)
+    print(printable(f"{name}: {line}", "\n"), file=sys.stderr, flush=True)
+
+
+def show(text: object) -> None:
+    """Write text of the program to standard output, as a terminal may print it."""
+    print(printable(str(text), "\n"), flush=True)
+
+
+def show_json(value: object) -> None:
+    """Write a value as JSON that a terminal may print, also the control that `json` leaves as it is."""
+    print(json.dumps(value).replace("\x7f", r"\u007f"), flush=True)
 
 
 @contextlib.contextmanager
@@ -127,7 +138,7 @@ def _migrate(folder: Path, options: argparse.Namespace) -> None:
     from twelfth_redis.schema.migration import load
     from twelfth_redis.schema.migrator import Migrator
 
-    migrations, write, warn = load(folder), functools.partial(print, flush=True), functools.partial(say, "migrate")
+    migrations, write, warn = load(folder), show, functools.partial(say, "migrate")
     with stop_hint("to see what is done: invoke migrate --status"), at_redis("migrate") as (client, who):
         _do(Migrator(client, migrations, who, write, warn, options.allow_newer, options.take_over), options)
 
@@ -160,9 +171,9 @@ def _show(migrator: Migrator, *, as_json: bool) -> None:
 
     status = migrator.status()
     if as_json:
-        print(json.dumps(asdict(status)))
+        show_json(asdict(status))
         return
-    print("\n".join(table(status.migrations)) or "this release has no migrations")
+    show("\n".join(table(status.migrations)) or "this release has no migrations")
     for line in status.problems or filter(None, [status.hint]):
         say("migrate", line)
 
@@ -226,7 +237,7 @@ def _restore(folder: Path, wait: float) -> None:
     line = functools.partial(say, "restore")
     migrations, progress = load(folder), Progress(line)
     with at_redis("restore") as (client, who), open(0, "rb", buffering=0, closefd=False) as stream:
-        print(Restorer(client, who, migrations, progress.update, wait, line).restore(stream))
+        show(Restorer(client, who, migrations, progress.update, wait, line).restore(stream))
 
 
 def verify(arguments: Arguments = None) -> int:
@@ -252,4 +263,7 @@ def _verify(file: str, *, as_json: bool) -> None:
     except (FormatError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise RefusedError(f"{'the file' if piped else file}: {why}") from error
-    print(json.dumps(found.values()) if as_json else "\n".join(found.lines()))
+    if as_json:
+        show_json(found.values())
+    else:
+        show("\n".join(found.lines()))

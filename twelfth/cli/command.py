@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
+from twelfth.cli.outputs import escaped_outputs
 from twelfth.errors import MisuseError, TwelfthError
 from twelfth.hints import as_typed
 from twelfth.runs.descriptors import is_in_background
+from twelfth.stack.formatting import LAYOUT, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -144,7 +146,8 @@ def clean_output() -> Iterator[None]:
     """
     try:
         try:
-            yield
+            with escaped_outputs():
+                yield
         except Exit as end:
             if not end.message:  # what was asked for is printed
                 print(end="", flush=True)
@@ -191,12 +194,12 @@ def _terminate(*_: object) -> None:
 
 def failure(message: str, code: int) -> Exit:
     """Return the end of a command in one line."""
-    return Exit(f"twelfth: {as_typed(message)}", code)
+    return Exit(f"twelfth: {printable(as_typed(message), LAYOUT)}", code)
 
 
 def warn(line: str) -> None:
     """Print a warning on standard error."""
-    print(f"twelfth: {as_typed(line)}", file=sys.stderr, flush=True)
+    print(f"twelfth: {printable(as_typed(line), LAYOUT)}", file=sys.stderr, flush=True)
 
 
 def words_after_dashes() -> list[str]:

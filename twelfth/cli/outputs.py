@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+
+from twelfth.stack.formatting import LAYOUT, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TextIO
 
     from _typeshed import ReadableBuffer
@@ -47,6 +51,54 @@ class WaitingWriter(io.BufferedWriter):
         select.select([], [self], [])
 
 
+class PrintableOutput(io.TextIOWrapper):
+    """An output that can escape what acts on a terminal, wherever the text comes from."""
+
+    escapes = False
+    """Whether it does: the commands of this tool print text from outside, those of a project may print colours."""
+
+    def write(self, text: str, /) -> int:
+        """Print the text; return its length."""
+        super().write(printable(text, LAYOUT) if self.escapes else text)
+        return len(text)
+
+
+@contextlib.contextmanager
+def escaped_outputs() -> Iterator[None]:
+    """Escape everything that is printed meanwhile as text; bytes are passed on as they are."""
+    outputs = [each for each in (sys.stdout, sys.stderr) if isinstance(each, PrintableOutput) and not each.escapes]
+    for each in outputs:
+        each.escapes = True
+    try:
+        yield
+    finally:
+        for each in outputs:
+            each.escapes = False
+
+
+class Drawing:
+    """An output on which a library draws, that escapes by itself what it is given."""
+
+    def __init__(self, output: TextIO) -> None:
+        """Take the output."""
+        self._output = output
+
+    def write(self, text: str) -> int:
+        """Print the text as it is."""
+        if isinstance(self._output, PrintableOutput):
+            return io.TextIOWrapper.write(self._output, text)
+        return self._output.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return everything else from the output."""
+        return getattr(self._output, name)
+
+
+def drawing(output: TextIO) -> TextIO:
+    """Return an output on which a library draws; each text that it draws has to be printable."""
+    return cast("TextIO", Drawing(output))
+
+
 def prepare_outputs() -> None:
     """Open the outputs that are closed, and make the others take any text at any pace."""
     open_outputs()
@@ -59,7 +111,7 @@ def prepare_outputs() -> None:
 def waiting(stream: io.TextIOWrapper) -> TextIO:
     """Return a stream to the same file that waits for its reader, and escapes what its encoding cannot express."""
     stream.flush()
-    return io.TextIOWrapper(
+    return PrintableOutput(
         WaitingWriter(io.FileIO(stream.fileno(), "w", closefd=False)),
         encoding=stream.encoding,
         errors="backslashreplace",

@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from twelfth.cli.outputs import drawing
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -46,6 +48,6 @@ def bar(total: int, title: str) -> Iterator[Callable[[int], object]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=Console(file=drawing(sys.stderr)), transient=True) as progress:
         task = progress.add_task(title, total=total)
         yield lambda more: progress.advance(task, more)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.text import Text
+
+from twelfth.cli.outputs import drawing
+from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,7 +25,7 @@ class Spinner:
 
     def __init__(self) -> None:
         """Take standard output to draw on."""
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, file=drawing(sys.stdout))
         self.status = self.console.status("looking at what is there")
         self.current, self.began = "", 0.0
         self.details: deque[str] = deque(maxlen=LAST_DETAILS)
@@ -42,11 +46,13 @@ class Spinner:
     def step(self, text: str) -> None:
         """End the step that was going on, and show the next."""
         self._close("✓", "green")
+        text = printable(text)
         self.current, self.began = text, time.monotonic()
         self.status.update(Text(text))
 
     def detail(self, text: str) -> None:
         """Show a detail beside the step."""
+        text = printable(text)
         self.details.append(f"  {text}")
         self.status.update(Text.assemble(self.current, " ", (text.strip()[:60], "dim")))
 

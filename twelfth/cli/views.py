@@ -24,7 +24,8 @@ WIDEST = 50
 
 
 def _table(*rows: tuple[str, ...]) -> str:
-    """Return rows of words as lines, in columns as wide as they need to be."""
+    """Return rows of words as lines, in columns as wide as they need to be; a word is on one line."""
+    rows = tuple(tuple(map(printable, row)) for row in rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
@@ -65,7 +66,12 @@ def _details(found: Status) -> tuple[str, ...]:
 def status_json(found: Status) -> str:
     """Return a stack's status as one JSON object, what its healthchecks tell beside what we know."""
     values = asdict(found) | {"why": as_typed(found.why), "warnings": [*map(as_typed, found.warnings)]}
-    return json.dumps(values.pop("details") | values)
+    return to_json(values.pop("details") | values)
+
+
+def to_json(value: object) -> str:
+    """Return a value as JSON that a terminal may print, also the control that `json` leaves as it is."""
+    return json.dumps(value).replace("\x7f", r"\u007f")
 
 
 def releases(found: Iterable[ReleaseStatus]) -> str:
@@ -107,7 +113,7 @@ def _record(run: Run) -> tuple[str, ...]:
         (run.release or "-") + (" (source mounted)" if run.source_mounted else ""),
         run.operator,
         shown,
-        printable(run.reason),
+        run.reason,
     )
 
 
@@ -117,7 +123,7 @@ TIMES = {"built", "finished", "started"}
 
 def json_array(records: Iterable[Run] | Iterable[ReleaseStatus]) -> str:
     """Return records as one JSON array, times in UTC to the millisecond; that the source was mounted where it was."""
-    return json.dumps([_json_object(asdict(each)) for each in records])
+    return to_json([_json_object(asdict(each)) for each in records])
 
 
 def _json_object(values: dict[str, Any]) -> dict[str, Any]:
@@ -133,12 +139,15 @@ def config(stack: Stack) -> str:
     """Return a stack as YAML for people, without what is not set."""
     import yaml
 
-    return str(yaml.safe_dump(_set(stack), sort_keys=False, allow_unicode=True)).rstrip()
+    text = str(yaml.safe_dump(_set(stack), sort_keys=False, allow_unicode=True))
+    if text != printable(text, "\n"):  # as YAML escapes it, which can be read again
+        text = str(yaml.safe_dump(_set(stack), sort_keys=False))
+    return text.rstrip()
 
 
 def config_json(stack: Stack) -> str:
     """Return a stack as one JSON object, without what is not set."""
-    return json.dumps(_set(stack))
+    return to_json(_set(stack))
 
 
 def _set(value: Any) -> Any:

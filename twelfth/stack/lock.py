@@ -12,6 +12,7 @@ from twelfth.engines.disk_errors import REPEAT, disk_errors
 from twelfth.engines.own_directory import make_own_directory
 from twelfth.errors import BusyError
 from twelfth.operator_name import operator
+from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def hold_lock(stack: Stack, what: str) -> Iterator[None]:
             _lock(file)
         except BlockingIOError as error:
             file.seek(0)
-            holder = file.read().strip() or "another process"
+            holder = printable(file.read().strip()) or "another process"
             raise BusyError(f"{holder} is changing this stack; let it finish, then repeat the command") from error
         _sign(path, what)
         yield
@@ -62,7 +63,7 @@ def holder(stack: Stack) -> str:
         with path.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return path.read_text("utf-8").strip() or "another process"
+        return printable(path.read_text("utf-8", "replace").strip()) or "another process"
     except OSError:  # there is none, for nothing was changed here yet, or it is another user's: nobody is known
         return ""
     return ""

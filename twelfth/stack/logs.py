@@ -43,7 +43,7 @@ def lines(logs: Mapping[str, Iterator[bytes]], *, follow: bool, say: Callable[[s
     unkept: list[str] = []
 
     def read(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        head = f"{name.ljust(width)} | ".encode()
+        head = f"{printable(name).ljust(width)} | ".encode()
         try:
             yield from (head + line for line in whole_lines(pieces))
         except NoLogError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from twelfth_redis.printable import printable
 from twelfth_redis.schema.history import Applied, History
 from twelfth_redis.schema.migration import Migration
 from twelfth_redis.schema.plan import abandon_command, left_unfinished, problems
@@ -83,6 +84,9 @@ def table(rows: Sequence[State]) -> list[str]:
     if not rows:
         return []
     heads = ("revision", "state", "applied", "release", "run", "operator", "title")
-    words = [[head.upper() for head in heads], *([getattr(row, head) or "-" for head in heads] for row in rows)]
+    words = [
+        [head.upper() for head in heads],
+        *([printable(getattr(row, head)) or "-" for head in heads] for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*words, strict=True)]
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in words]
