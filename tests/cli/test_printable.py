@@ -16,7 +16,7 @@ from rich.text import Text
 from tests import forked_invoke
 from tests.conftest import make_project
 from twelfth.cli import outputs, views
-from twelfth.cli.program import commands
+from twelfth.cli.program import collection
 from twelfth.cli.spinner import Spinner
 from twelfth.engines.json_file import write_json
 from twelfth.model.run import Run
@@ -125,9 +125,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def typed(project: Project) -> list[tuple[str, ...]]:
     """Return command lines that together give each argument and option of each command a text that acts."""
     lines: list[tuple[str, ...]] = [("--list",), (ACTING,), ("--help", ACTING), ("--help", "harmful")]
-    for task in commands(project.directory).to_contexts():
-        if task.name in {"check", "test", "bench"}:
-            continue
+    for task in collection(project.directory).to_contexts():
         required = [ACTING for each in task.positional_args]
         options = [option for option in task.args.values() if option.kind in {str, list} and not option.positional]
         lines += [(str(task.name), *required, f"--{option.name}={ACTING}") for option in options]
