@@ -381,22 +381,23 @@ _CONDITIONS = {"any": "always", "none": "no"}
 _RESTART = "no|always|unless-stopped|on-failure(:[0-9]+)?"
 _LIMITS: Table = {"cpus": cast(float), "memory": cast(int), "pids": cast(int)}
 _PLACEMENT: Table = {"constraints": cast(tuple), "preferences": None, "max_replicas_per_node": None}
+_RESERVATIONS: Table = {"cpus": None, "memory": as_is, "devices": as_is, "generic_resources": None}
+_RESTART_POLICY: Table = {"condition": as_is, "max_attempts": as_is, "delay": None, "window": None}
+_UPDATE_CONFIG: Table = {
+    "monitor": _seconds,
+    **dict.fromkeys(("parallelism", "delay", "failure_action", "max_failure_ratio", "order")),
+}
 _DEPLOY: Table = {
     "replicas": as_is,
     "placement": nested(_PLACEMENT),
     "resources": nested(
         {
             "limits": nested(_LIMITS),
-            "reservations": nested({"cpus": None, "memory": as_is, "devices": as_is, "generic_resources": None}),
+            "reservations": nested(_RESERVATIONS),
         }
     ),
-    "restart_policy": nested({"condition": as_is, "max_attempts": as_is, "delay": None, "window": None}),
-    "update_config": nested(
-        {
-            "monitor": _seconds,
-            **dict.fromkeys(("parallelism", "delay", "failure_action", "max_failure_ratio", "order")),
-        }
-    ),
+    "restart_policy": nested(_RESTART_POLICY),
+    "update_config": nested(_UPDATE_CONFIG),
     **dict.fromkeys(("mode", "labels", "rollback_config", "endpoint_mode")),  # for a Swarm
 }
 _BUILD_SECRET: Table = dict.fromkeys(("source", "target"), as_is)  # BuildKit gives it to root, whatever is declared
@@ -419,14 +420,17 @@ _PORT: Table = {
     "protocol": only("tcp", "udp", "sctp"),
     **dict.fromkeys(("mode", "name", "app_protocol")),
 }
+_BIND: Table = dict.fromkeys(("propagation", "create_host_path", "selinux", "recursive"), as_is)
+_VOLUME: Table = dict.fromkeys(("nocopy", "subpath", "labels"), as_is)
+_TMPFS: Table = dict.fromkeys(("size", "mode"), as_is)
 _MOUNT: Table = {
     "type": only("volume", "bind", "tmpfs"),
     "source": as_is,
     "target": matching("/.*", "write an absolute path"),
     "read_only": as_is,
-    "bind": nested(dict.fromkeys(("propagation", "create_host_path", "selinux", "recursive"), as_is)),
-    "volume": nested(dict.fromkeys(("nocopy", "subpath", "labels"), as_is)),
-    "tmpfs": nested(dict.fromkeys(("size", "mode"), as_is)),
+    "bind": nested(_BIND),
+    "volume": nested(_VOLUME),
+    "tmpfs": nested(_TMPFS),
     "consistency": None,
 }
 _FILE: Table = {
@@ -446,6 +450,7 @@ _HEALTHCHECK: Table = {
     "start_interval": _seconds,
     "disable": None,
 }
+_LOGGING: Table = {"driver": as_is, "options": _pairs}
 _LOCAL: Table = {
     "command": _texts,
     "environment": _text_mapping,
@@ -480,7 +485,7 @@ _SERVICE: Table = {
     "cap_drop": cast(tuple),
     "security_opt": cast(tuple),
     "healthcheck": _healthcheck,
-    "logging": lambda at: Logging(**at.read({"driver": as_is, "options": _pairs})),
+    "logging": lambda at: Logging(**at.read(_LOGGING)),
     "restart": matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
     "stop_grace_period": _seconds,
     "x-local": _local,
@@ -488,6 +493,27 @@ _SERVICE: Table = {
     "x-reload": _reload,
     **dict.fromkeys(("attach", "develop", "profiles")),
 }
+TABLES: Mapping[str, Table] = {
+    "": _SERVICE,
+    "configs": _FILE,
+    "depends_on": _DEPENDENCY,
+    "deploy": _DEPLOY,
+    "deploy.placement": _PLACEMENT,
+    "deploy.resources.limits": _LIMITS,
+    "deploy.resources.reservations": _RESERVATIONS,
+    "deploy.restart_policy": _RESTART_POLICY,
+    "deploy.update_config": _UPDATE_CONFIG,
+    "healthcheck": _HEALTHCHECK,
+    "logging": _LOGGING,
+    "networks": _ENDPOINT,
+    "ports": _PORT,
+    "volumes": _MOUNT,
+    "volumes.bind": _BIND,
+    "volumes.tmpfs": _TMPFS,
+    "volumes.volume": _VOLUME,
+}
+"""The keys of a service, and of its keys that have keys; each has an example and a change in the tests."""
+
 _RESOURCE: Table = dict.fromkeys(
     (
         "name",

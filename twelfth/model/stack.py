@@ -90,6 +90,11 @@ class Mount:
     content: str | None = None
     options: Options = ()
 
+    @property
+    def is_inline(self) -> bool:
+        """Return whether it is a configuration file whose content is declared itself, and not a source."""
+        return self.kind == "config" and self.content is not None
+
 
 @dataclass(frozen=True)
 class Port:
@@ -185,7 +190,7 @@ class Service:
     started after them (`depends_on.NAME.restart`)."""
     replicas: int = 1
     user: str | None = None
-    init: bool = False
+    init: bool | None = None
     read_only: bool = False
     cap_drop: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
@@ -313,6 +318,8 @@ class Stack:
     runs_from: str = ""
     door: str = ""
     max_replicas: tuple[tuple[str, int], ...] = ()
+    inline: Pairs = ()
+    """The services and targets of `inline_files`, for a stack whose services are not known."""
 
     @property
     def release(self) -> str:
@@ -358,6 +365,12 @@ class Stack:
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
+
+    def inline_files(self, service: str) -> tuple[str, ...]:
+        """Return the targets of the configuration files of a service whose content is declared itself, not a source."""
+        declared = self.service(service)
+        known = [target for name, target in self.inline if name == service]
+        return (*known, *(mount.target for mount in (declared.mounts if declared else ()) if mount.is_inline))
 
     def known_as(self, kind: str, name: str) -> str:
         """Return what the engine calls the network or volume that is declared under a key."""

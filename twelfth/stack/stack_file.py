@@ -39,6 +39,8 @@ class Location:
     inputs: dict[str, Any]
     nodes: dict[str, str] = field(default_factory=dict)
     door: str = ""
+    inline: list[list[str]] = field(default_factory=list)
+    """The services and targets of configuration files that Compose would copy into its containers."""
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
         """Return whether nothing has changed that decides the project's name."""
@@ -48,7 +50,8 @@ class Location:
     def stack(self, directory: Path) -> Stack:
         """Return as much of the stack as is known without its Compose file."""
         nodes = tuple(sorted(self.nodes.items()))
-        return Stack(self.project, directory, (), nodes=nodes, runs_from=self.runs_from, door=self.door)
+        inline = tuple((service, target) for service, target in self.inline)
+        return Stack(self.project, directory, (), nodes=nodes, runs_from=self.runs_from, door=self.door, inline=inline)
 
 
 def remember(engine: Engine) -> None:
@@ -57,7 +60,8 @@ def remember(engine: Engine) -> None:
     door = stack.door_of([service.name for service in stack.services if engine.host_ports(service)])
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
     inputs = _inputs(stack.directory, names, _variables_of_name(stack.files), os.environ)
-    location = Location(stack.project, engine.name, stack.source, inputs, dict(stack.nodes), door)
+    inline = [[service.name, target] for service in stack.services for target in stack.inline_files(service.name)]
+    location = Location(stack.project, engine.name, stack.source, inputs, dict(stack.nodes), door, inline)
     path = _path(stack)
     with disk_errors(path, REPEAT):
         path.write_text(json.dumps(asdict(location)), "utf-8")

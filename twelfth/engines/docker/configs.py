@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
 import stat
+import tarfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +24,16 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.docker import options
+from twelfth.engines.docker.errors import gone_is_fine
 from twelfth.engines.docker.replica import CONFIGS, COPIES
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.own_directory import make_own_directory
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    import docker
 
     from twelfth.engines.docker.replica import Body
     from twelfth.model.stack import Mount, Service, Stack
@@ -185,6 +190,27 @@ def held(inspected: Body) -> dict[str, File]:
     """Return what a container sees of copies, by target; nothing where it sees files themselves."""
     home = inspected["Config"]["Labels"].get(COPIES)
     return {target: _file(Copies(Path(home)).path(target)) for target in _targets(inspected)} if home else {}
+
+
+def copied(api: docker.APIClient, inspected: Body, targets: Iterable[str]) -> dict[str, File]:
+    """Return the files that Compose copied into a container, by target, without those that it does not have.
+
+    Compose copies what is written in its file, and a variable's value; such a file is in no mount.
+    """
+    if COPIES in inspected["Config"]["Labels"]:
+        return {}
+    found = {target: _copied(api, inspected["Id"], target) for target in targets}
+    return {target: file for target, file in found.items() if file}
+
+
+def _copied(api: docker.APIClient, container: str, target: str) -> File | None:
+    with gone_is_fine():
+        pieces, _ = api.get_archive(container, target)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+            entry = archive.next()
+            content = entry and archive.extractfile(entry)
+            return File(content.read(), entry.uid, entry.gid, entry.mode) if entry and content else None
+    return None
 
 
 def loaded(inspected: Body) -> dict[str, str]:

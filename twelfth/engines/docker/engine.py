@@ -18,7 +18,6 @@ from twelfth.engines.docker import (
     images,
     logs,
     mounts,
-    options,
     reload,
     snapshot,
     succession,
@@ -117,7 +116,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         files, copies = configs.declared(service), configs.copies(self.stack, service.name, number)
         labels = bodies.labels(self.stack, service, number, self._recipe(service, configs.digests(files)))
         body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), labels))
-        endpoints = bodies.endpoints(self.stack, service, self._links(service))
+        endpoints = bodies.endpoints(self.stack, service)
         return Creation(body, endpoints, copies, files, service.platform)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
@@ -125,14 +124,20 @@ class Docker(DaemonEngine, ReplicaEngine):
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
             image = images.inspect(self.api, inspected["Config"]["Image"])
-        copies, files = configs.copies(self.stack, replica.service, number), configs.held(inspected)
+            files = configs.held(inspected) | self._copied(inspected, replica.service)
+        copies = configs.copies(self.stack, replica.service, number)
         sources = {target: str(copies.path(target)) for target in files}
-        body = bodies.clone(inspected, number, self._admission(inspected), sources)
+        labels = self._admission(inspected) | bodies.file_labels(configs.digests(files))
+        body = bodies.clone(inspected, number, labels, sources)
         if image is None or image["Id"] != inspected["Image"]:  # that name means something else by now
             body |= {"Image": inspected["Image"]}
         endpoints = bodies.endpoints_of_clone(inspected, body["Labels"])
         name = f"{self.stack.project}-{replica.service}-{number}"
         return self._create(name, Creation(body, endpoints, copies, files))
+
+    def _copied(self, inspected: Body, service: str) -> dict[str, File]:
+        """Return the configuration files that Compose copied into a container."""
+        return configs.copied(self.api, inspected, self.stack.inline_files(service))
 
     def _admission(self, inspected: Body) -> dict[str, str]:
         """Return the label that says where a container is looked for; Compose gives it none."""
@@ -177,11 +182,6 @@ class Docker(DaemonEngine, ReplicaEngine):
             raise EngineError(f"there is no {service}, to which others hold on; see: invoke status")
         return found[-1]
 
-    def _links(self, service: Service) -> list[str]:
-        """Return the containers that a service knows by names of its own, as `CONTAINER:NAME`."""
-        pairs = (link.partition(":") for link in options.values(service.options).get("links", ()))
-        return [f"{self._one_of(name).id}:{alias}" for name, _, alias in pairs if alias not in {"", name}]
-
     def admit_replica(self, replica: Replica) -> None:
         """Join a container to the networks of the services that depend on its own, under its service's name.
 
@@ -189,13 +189,11 @@ class Docker(DaemonEngine, ReplicaEngine):
         """
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
-            said = bodies.declared_of(inspected).get("networks", {})
+            declared = bodies.declared_of(inspected)
             for network in snapshot.not_admitted_on(inspected):
                 if network in inspected["NetworkSettings"]["Networks"]:
                     self.api.disconnect_container_from_network(replica.id, network)
-                client.join_network(
-                    self.api, replica.id, network, bodies.endpoint(replica.service, said.get(network, {}))
-                )
+                client.join_network(self.api, replica.id, network, bodies.endpoint(replica.service, declared, network))
 
     def check_reload(self, service: Service, replica: Replica) -> None:
         """Run the service's check in a container of its own, within the replica's network."""
@@ -295,6 +293,8 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
-        found = snapshot.replica(inspected, image, configs.loaded(inspected), client.remote_host(self.api))
+        copied = self._copied(inspected, inspected["Config"]["Labels"][f"{COMPOSE}service"])
+        loaded = configs.loaded(inspected) | configs.digests(copied)
+        found = snapshot.replica(inspected, image, loaded, client.remote_host(self.api))
         own = configs.copies(self.stack, found.service, found.number)
         return replace(found, is_reloadable=configs.are_writable(inspected, own))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker import mounts
-from twelfth.engines.docker.recipe import found_recipe
+from twelfth.engines.docker.recipe import observed_recipe
 from twelfth.engines.docker.run_container import CONSOLE_SIZE, JOINED, NAMESPACE, entrypoint, own_settings
 from twelfth.model import snapshot
 
@@ -30,7 +30,7 @@ def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]
     """Return the names of what differs between two inspected containers, beyond serving and what makes it a run."""
     worker = mounts.with_new_anonymous_volumes(worker)
     identifying = {f"environment.{name}" for name, _ in request.identifying_environment}
-    found = snapshot.differences(found_recipe(worker), found_recipe(run))
+    found = snapshot.differences(observed_recipe(worker), observed_recipe(run))
     settings = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))
     asked = worker["Config"] | {"Entrypoint": entrypoint(worker["Config"], request)}
     return settings + _outside_recipe(worker | {"Config": asked}, run, own_settings(request))
@@ -39,7 +39,7 @@ def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]
 def unasked(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
     """Return the names of what differs and was not asked for, or is not as it was asked for."""
     asked = {f"environment.{name}": value for name, value in request.environment + request.identifying_environment}
-    made = found_recipe(run)
+    made = observed_recipe(run)
     wrong = (name for name, value in asked.items() if made.get(name) != value)
     return (*(name for name in differences(worker, run, request) if name not in asked), *wrong)
 

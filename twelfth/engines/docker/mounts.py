@@ -50,6 +50,32 @@ def _mounted(mount: Body) -> tuple[str, str]:
     return f"{mount['Type']}.{mount['Target']}", " ".join(filter(None, [mount.get("Source", ""), how, *settings]))
 
 
+def descriptions(host: Body) -> dict[str, str]:
+    """Return what a container's HostConfig mounts, by target, in one notation for all ways to write it.
+
+    The names of volumes are not part of it, nor are anonymous volumes.
+    """
+    tmpfs = {f"tmpfs.{target}": settings for target, settings in (host.get("Tmpfs") or {}).items()}
+    named = [(name.partition("."), text) for name, text in {**recipe(host), **tmpfs}.items()]
+    volumes = [mount for mount in host.get("Mounts") or [] if mount["Type"] == "volume" and mount.get("Source")]
+    return {
+        **dict(_bound_volume(bind) for bind in host.get("Binds") or [] if ":" in bind and not bind.startswith("/")),
+        **{mount["Target"]: _volume(mount.get("VolumeOptions") or {}) for mount in volumes},
+        **{target: f"{kind} {text}" for (kind, _, target), text in named},
+    }
+
+
+def _bound_volume(bind: str) -> tuple[str, str]:
+    _, target, *mode = bind.split(":")
+    return target, _volume({"NoCopy": "nocopy" in ",".join(mode).split(",")})
+
+
+def _volume(settings: Body) -> str:
+    subpath, labels = settings.get("Subpath"), settings.get("Labels")
+    said = ["nocopy" if settings.get("NoCopy") else "", subpath, labels and json.dumps(labels, sort_keys=True)]
+    return " ".join(["volume", *filter(None, said)])
+
+
 CREATE = "CreateMountpoint"
 """The option of a bind mount by which the daemon makes a missing path (API 1.42, older ones ignore it)."""
 
@@ -124,11 +150,6 @@ def with_files(inspected: Body, sources: Mapping[str, str]) -> Body:
     others = [mount for mount in host.get("Mounts") or [] if mount["Target"] not in sources]
     rest = [mount for mount in inspected["Mounts"] if mount["Destination"] not in sources]
     return inspected | {"HostConfig": host | {"Mounts": [*others, *files]}, "Mounts": [*rest, *map(seen, files)]}
-
-
-def with_copies(mount: Body, copies: Mapping[str, str]) -> Body:
-    """Return a mount with another source, where `copies` has one for its target."""
-    return _named(mount, copies)
 
 
 def _is_bind(mount: Mount) -> bool:

@@ -10,7 +10,7 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.docker import mounts
+from twelfth.engines.docker import mounts, settings
 from twelfth.engines.docker.replica import (
     ADMISSION,
     CONFIGS,
@@ -18,6 +18,7 @@ from twelfth.engines.docker.replica import (
     NANO,
     OPTIONS,
     body,
+    declared_endpoints,
     declared_logging,
     declared_of,
     declared_options,
@@ -33,26 +34,33 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service, Stack
 
 
+OF_THE_DAEMON = ("bind", "cap_drop", "security_opt", "tmpfs")
+"""What the daemon may report otherwise than it was declared: a replica's label counts, or `settings` has it."""
+
+
 def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: Mapping[str, str]) -> Recipe:
     """Return what a replica of the service would be made from.
 
-    `image` is its inspected image, None where it is not there yet; `configs` are the digests of its configuration
-    files, by target.
+    `image` is its inspected image, None if it is not built or pulled yet; `configs` are the digests of its
+    configuration files, by target.
     """
     wanted = body(stack, service, {})
-    return _recipe(
-        completed(wanted, image),
-        wanted["HostConfig"],
-        image["Id"] if image else f"{service.image}, not here yet",
-        ({} if image else _from_image(wanted))
-        | {"logging": declared_logging(service)}
-        | _options(declared_options(stack, service))
-        | {f"config.{target}": digest for target, digest in configs.items()}
-        | {f"bind.{target}": UNKNOWN for target in configs}
-        | {f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"}
-        | _volumes(filter(_is_named, map(mounts.seen, wanted["HostConfig"]["Mounts"]))),
-        network_names(stack, service),
-    )
+    made = completed(wanted, image) | {"HostConfig": wanted["HostConfig"]}
+    networks, inline = network_names(stack, service), [each.target for each in service.mounts if each.is_inline]
+    return {
+        **_exact(_recipe(made, wanted["HostConfig"], image["Id"] if image else _absent(service), networks)),
+        **({} if image else _from_image(wanted)),
+        "logging": declared_logging(service),
+        **_options(declared_options(stack, service)),
+        **settings.declared(made, image, declared_endpoints(stack, service), service.container_name, inline),
+        **{f"config.{target}": digest for target, digest in configs.items()},
+        **{f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"},
+        **_volumes(filter(_is_named, map(mounts.seen, wanted["HostConfig"]["Mounts"]))),
+    }
+
+
+def _absent(service: Service) -> str:
+    return f"{service.image}, not here yet"
 
 
 def _from_image(wanted: Body) -> Recipe:
@@ -62,42 +70,54 @@ def _from_image(wanted: Body) -> Recipe:
 
 
 def _options(declared: Mapping[str, Any]) -> Recipe:
-    """Return what was declared of a container, by key; labels apart, which only a new replica gets."""
-    return {f"option.{key}": json.dumps(value, sort_keys=True) for key, value in declared.items()}
+    """Return what was declared of a container, by key, and each of its mounts; a label of a replica has the same."""
+    volumes = {f"option.volumes.{target}": text for target, text in declared.get("volumes", {}).items()}
+    others = {key: value for key, value in declared.items() if key != "volumes"}
+    return {f"option.{key}": json.dumps(value, sort_keys=True) for key, value in others.items()} | volumes
 
 
 def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
-    """Return what a container was made from, whoever made it.
+    """Return what a container was made from: by its label, or, if Compose made it, by what the daemon reports.
 
     `loaded` are the digests of the configuration files that it has loaded since, by target.
     """
-    labels, own = inspected["Config"]["Labels"], mounts.anonymous_volumes(inspected)
+    found = _exact(observed_recipe(inspected, loaded))
+    if OPTIONS in inspected["Config"]["Labels"]:
+        return found | _options(declared_of(inspected)) | dict.fromkeys(settings.KINDS, UNKNOWN)
+    return found | settings.reported(inspected) | {"option": UNKNOWN}
+
+
+def _exact(recipe: Recipe) -> Recipe:
+    """Return the part of a recipe that each daemon reports as it was declared."""
+    return {name: value for name, value in recipe.items() if name.partition(".")[0] not in OF_THE_DAEMON}
+
+
+def observed_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
+    """Return what the daemon reports that a container was made from: two of one daemon can be compared by it."""
+    labels, anonymous = inspected["Config"]["Labels"], mounts.anonymous_volumes(inspected)
     binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
-    is_ours = OPTIONS in labels
-    of_files = [target for target in binds if not is_ours or CONFIGS + target in labels]
+    has_record = OPTIONS in labels
+    of_files = [target for target in binds if not has_record or CONFIGS + target in labels]
     configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in of_files} | dict(loaded)
-    return _recipe(
-        inspected["Config"],
-        inspected["HostConfig"],
-        inspected["Image"],
-        {"logging": labels.get(LOGGING, UNKNOWN)}
-        | (_options(declared_of(inspected)) if is_ours else {"option": UNKNOWN})
-        | {f"bind.{target}": UNKNOWN for target in configs if is_ours}
-        | {f"config.{target}": digest for target, digest in configs.items()}
-        | _volumes(each for each in inspected["Mounts"] if each["Destination"] not in own),
-        {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")},
-    )
+    networks = {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")}
+    return {
+        **_recipe(inspected["Config"], inspected["HostConfig"], inspected["Image"], networks),
+        "logging": labels.get(LOGGING, UNKNOWN),
+        **{f"bind.{target}": UNKNOWN for target in configs if has_record},
+        **{f"config.{target}": digest for target, digest in configs.items()},
+        **_volumes(each for each in inspected["Mounts"] if each["Destination"] not in anonymous),
+    }
 
 
-def _recipe(config: Body, host: Body, image: str, others: Recipe, networks: Iterable[str]) -> Recipe:
-    bindings = (host.get("PortBindings") or {}).items()
+def _recipe(config: Body, host: Body, image: str, networks: Iterable[str]) -> Recipe:
+    grace = config.get("StopTimeout")
     return {
         "image": image,
         "command": json.dumps(config.get("Cmd") or []),
         "user": config.get("User") or "",
         "healthcheck": json.dumps(_merged_check(config.get("Healthcheck"), None), sort_keys=True),
-        "stop_grace_period": f"{config.get('StopTimeout') or 10}s",
-        "init": str(bool(host.get("Init"))),
+        "stop_grace_period": f"{10 if grace is None else grace}s",
+        "init": str(host.get("Init")),
         "read_only": str(bool(host.get("ReadonlyRootfs"))),
         "cap_drop": json.dumps(sorted(host.get("CapDrop") or [])),
         "security_opt": json.dumps(sorted(host.get("SecurityOpt") or [])),
@@ -108,9 +128,8 @@ def _recipe(config: Body, host: Body, image: str, others: Recipe, networks: Iter
         **{f"environment.{name}": value for name, value in _env(config).items()},
         **{f"tmpfs.{target}": options for target, options in (host.get("Tmpfs") or {}).items()},
         **mounts.recipe(host),
-        **{f"network.{name}": "joined" for name in networks},
-        **dict(_published(target, one) for target, bound in bindings for one in bound or []),
-        **others,
+        **{f"network.{name}": "joined" for name in networks if name not in settings.BUILT_IN},
+        **_ports(host.get("PortBindings") or {}),
     }
 
 
@@ -119,10 +138,15 @@ def _restart(policy: Body) -> str:
     return (policy.get("Name") or "no") + (f":{retries}" if retries else "")
 
 
-def _published(target: str, binding: Body) -> tuple[str, str]:
-    """Return how a port is published: under its number outside, or where any will do under that inside."""
-    protocol = "" if target.endswith("/tcp") else f"/{target.partition('/')[2]}"
-    return f"port.{binding['HostPort'] or target}{protocol}", f"{binding['HostIp']} to {target}"
+def _ports(bindings: Mapping[str, list[Body] | None]) -> Recipe:
+    """Return where ports are published, by the number outside, or inside if the engine chooses the one outside."""
+    published: dict[str, list[str]] = {}
+    for target, bound in bindings.items():
+        protocol = "" if target.endswith("/tcp") else f"/{target.partition('/')[2]}"
+        for binding in bound or []:
+            name = f"port.{binding['HostPort'] or target}{protocol}"
+            published.setdefault(name, []).append(f"{binding['HostIp']} to {target}")
+    return {name: ", ".join(sorted(addresses)) for name, addresses in published.items()}
 
 
 def _env(config: Body) -> dict[str, str]:
@@ -139,12 +163,18 @@ def _volumes(mounted: Iterable[Body]) -> Recipe:
 
 
 def completed(own: Body, image: Body | None) -> Body:
-    """Return a container's configuration as the daemon completes it: what is not said comes from its image."""
+    """Return a container's configuration as the daemon completes it with what its image says.
+
+    A command of the image's belongs to the entrypoint of the image's; an entrypoint without words removes that one.
+    """
     defaults = (image or {}).get("Config") or {}
     env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(own.get("Env") or []))}
+    entrypoint, command = own.get("Entrypoint"), own.get("Cmd")
     return {
-        **{name: value for name, value in defaults.items() if name != "Cmd" or not own.get("Entrypoint")},
+        **defaults,
         **{name: value for name, value in own.items() if value not in (None, "")},
+        "Entrypoint": defaults.get("Entrypoint") if entrypoint is None else entrypoint,
+        "Cmd": command or (None if entrypoint else defaults.get("Cmd")),
         "Env": list(env.values()),
         "Healthcheck": _merged_check(own.get("Healthcheck"), defaults.get("Healthcheck")),
     }

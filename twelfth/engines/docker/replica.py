@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Healthcheck, Service, Stack
+    from twelfth.model.stack import Healthcheck, Mount, Service, Stack
 
 Body = dict[str, Any]
 COMPOSE = "com.docker.compose."
@@ -53,7 +53,7 @@ NANO = 1_000_000_000
 def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[str, str]:
     """Return the labels of a replica: Compose's, its release, and the digests of its configuration files."""
     files = {name: value for name, value in recipe.items() if name.startswith("config.") and value != UNKNOWN}
-    own = {CONFIGS + name.split(".", 1)[1]: value for name, value in files.items()}
+    own = file_labels({name.split(".", 1)[1]: value for name, value in files.items()})
     fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     if service.mounted_source:
         own[SOURCE_MOUNTED] = json.dumps([mount.target for mount in service.mounted_source])
@@ -74,6 +74,11 @@ def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[
     }
 
 
+def file_labels(digests: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels with the digests of configuration files, by target."""
+    return {CONFIGS + target: digest for target, digest in digests.items()}
+
+
 def _dependency(service: Service, name: str) -> str:
     condition = dict(service.conditions).get(name, "service_started")
     return f"{name}:{condition}:{str(name in service.follows).lower()}"
@@ -82,14 +87,28 @@ def _dependency(service: Service, name: str) -> str:
 def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
     """Return what the Compose file says of how a container is made, and under `networks` of its engine's networks."""
     said = {stack.known_as("network", name): value for name, value in options.values(service.endpoints).items()}
-    anonymous = sorted(mount.target for mount in service.mounts if mount.kind == "volume" and not mount.source)
     own = {
+        "cap_drop": sorted(service.cap_drop),
         "container_name": service.container_name,
-        "platform": service.platform,
+        "files": {mount.target: options.values(mount.options) for mount in service.mounts if _has_owner(mount)},
         "networks": said,
-        "volumes": anonymous,
+        "platform": service.platform,
+        "security_opt": sorted(service.security_opt),
+        "volumes": _declared_mounts(stack, service),
     }
     return {**options.values(service.options), **{key: value for key, value in own.items() if value}}
+
+
+def _has_owner(mount: Mount) -> bool:
+    """Return whether a configuration file has the owner and mode of its entry, and not those of its source."""
+    return mount.is_inline and bool(mount.options)
+
+
+def _declared_mounts(stack: Stack, service: Service) -> dict[str, str]:
+    """Return what a service mounts, by target, apart from its configuration files and the names of volumes."""
+    others = replace(service, mounts=tuple(mount for mount in service.mounts if mount.kind != "config"))
+    anonymous = [mount.target for mount in others.mounts if mount.kind == "volume" and not mount.source]
+    return mounts.descriptions(mounts.declared(stack, others)) | dict.fromkeys(anonymous, "anonymous")
 
 
 def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
@@ -139,20 +158,23 @@ def admission_networks(stack: Stack, service: Service) -> list[str]:
     return [stack.known_as("network", network) for network in held]
 
 
-def endpoints(stack: Stack, service: Service, links: Sequence[str] = ()) -> dict[str, Body]:
+def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
     """Return the networks that a replica is made on, and its settings there: it answers to its service's name.
 
-    One that is on no network but those of its admission is made on them without that name. `links` are other containers
-    and what it calls them.
+    One that is on no network but those of its admission is made on them without that name.
     """
-    said = declared_options(stack, service).get("networks", {})
-    made = _endpoints(service.name, network_names(stack, service), admission_networks(stack, service), said)
-    return {name: each | ({"Links": list(links)} if links else {}) for name, each in made.items()}
+    return _before_admission(declared_endpoints(stack, service), admission_networks(stack, service))
 
 
-def _endpoints(service: str, names: list[str], held: list[str], said: Body) -> dict[str, Body]:
-    apart = {name: endpoint(service, said.get(name, {})) for name in names if name not in held}
-    return apart or {name: {"Aliases": []} for name in names}
+def declared_endpoints(stack: Stack, service: Service) -> dict[str, Body]:
+    """Return the networks that a replica is on once it is admitted, and its settings there."""
+    declared, names = declared_options(stack, service), network_names(stack, service)
+    return {name: endpoint(service.name, declared, name) for name in names}
+
+
+def _before_admission(settings: Mapping[str, Body], held: Sequence[str]) -> dict[str, Body]:
+    apart = {name: endpoint for name, endpoint in settings.items() if name not in held}
+    return apart or {name: endpoint | {"Aliases": []} for name, endpoint in settings.items()}
 
 
 def network_settings(said: Body) -> Body:
@@ -175,13 +197,22 @@ def network_settings(said: Body) -> Body:
 _POOL = {"subnet": "Subnet", "ip_range": "IPRange", "gateway": "Gateway", "aux_addresses": "AuxiliaryAddresses"}
 
 
-def endpoint(service: str, said: Body) -> Body:
-    """Return a container's settings on one network, from what the Compose file says of it there."""
+def endpoint(service: str, declared: Body, network: str) -> Body:
+    """Return a container's settings on one network, from the options that the Compose file declares for it.
+
+    A link leads to a service by its name on the network, and so to the replicas that it has at any time.
+    """
+    said, pairs = (
+        declared.get("networks", {}).get(network, {}),
+        (link.partition(":") for link in declared.get("links", ())),
+    )
+    links = [f"{name}:{alias}" for name, _, alias in pairs if alias not in {"", name}]
     addresses = {ours: said[key] for key, ours in _ADDRESSES.items() if said.get(key)}
     others = {ours: said[key] for key, ours in _ENDPOINT.items() if said.get(key)}
     return {
         "Aliases": list(dict.fromkeys([service, *said.get("aliases", ())])),
         **({"IPAMConfig": addresses} if addresses else {}),
+        **({"Links": links} if links else {}),
         **others,
     }
 
@@ -191,17 +222,15 @@ _ENDPOINT = {"mac_address": "MacAddress", "driver_opts": "DriverOpts", "gw_prior
 
 
 def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mapping[str, str]) -> Body:
-    """Return the body that creates another container like one that is there, but for its networks and these labels.
+    """Return the body that creates another container like an inspected one, without its networks, with these labels.
 
-    `copies` are its own copies of configuration files, by target.
+    `copies` are its copies of configuration files, by target.
     """
     said = declared_of(inspected)
     config = {name: value for name, value in inspected["Config"].items() if name not in _OWN or name.lower() in said}
     kept = {name: value for name, value in config["Labels"].items() if name != REPLACES}
     own = {**kept, **labels, f"{COMPOSE}container-number": str(number)}
-    host = mounts.with_new_anonymous_volumes(inspected)["HostConfig"]
-    own_mounts = [mounts.with_copies(mount, copies) for mount in host.get("Mounts") or []]
-    host |= {"Mounts": own_mounts} if own_mounts else {}
+    host = mounts.with_files(mounts.with_new_anonymous_volumes(inspected), copies)["HostConfig"]
     return config | {"Labels": own, "HostConfig": host}
 
 
@@ -220,8 +249,15 @@ def endpoints_of_clone(inspected: Body, labels: Mapping[str, str]) -> dict[str, 
     there = inspected["NetworkSettings"]["Networks"]
     first = inspected["HostConfig"]["NetworkMode"]
     names = sorted(there, key=lambda network: network != first)
-    held, said = json.loads(labels.get(ADMISSION) or "[]"), declared_of(inspected).get("networks", {})
-    return _endpoints(labels[f"{COMPOSE}service"], names, held, said)
+    held, declared = json.loads(labels.get(ADMISSION) or "[]"), declared_of(inspected)
+    service = labels[f"{COMPOSE}service"]
+    settings = {name: endpoint(service, declared, name) | _links_of(there[name]) for name in names}
+    return _before_admission(settings, held)
+
+
+def _links_of(settings: Body) -> Body:
+    """Return the links that a container has on a network, which Compose writes with the names of containers."""
+    return {"Links": settings["Links"]} if settings.get("Links") else {}
 
 
 def _host_config(stack: Stack, service: Service) -> Body:
@@ -232,7 +268,7 @@ def _host_config(stack: Stack, service: Service) -> Body:
         "NetworkMode": names[0] if names else "none",
         "PortBindings": _port_bindings(service),
         **mounts.declared(stack, service),
-        "Init": service.init or None,
+        "Init": service.init,
         "ReadonlyRootfs": service.read_only,
         "CapDrop": list(service.cap_drop),
         "SecurityOpt": list(service.security_opt),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Say, Session
+    from twelfth.engines.docker.configs import File
     from twelfth.engines.docker.replica import Body
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Replica
@@ -182,8 +183,14 @@ class DockerRuns(Runs):
 
     def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
         """Return where the daemon has the configuration files of a run, by target."""
-        found = configs.held(worker) if replica.id else configs.declared(self._declared(replica))
+        found = self._held(replica, worker) if replica.id else configs.declared(self._declared(replica))
         return configs.for_runs(self.stack, replica.service, found)
+
+    def _held(self, replica: Replica, worker: Body) -> dict[str, File]:
+        """Return the configuration files of a container, also those that Compose copied into it."""
+        with docker_errors():
+            copied = configs.copied(self.api, worker, self.stack.inline_files(replica.service))
+        return configs.held(worker) | copied
 
     def _declared(self, replica: Replica) -> Service:
         """Return the service that a replica which does not run would be of."""

@@ -135,7 +135,8 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a task of the service would be made from."""
-        return super().recipe(spec.held(service, self.api.api_version))
+        recipe = super().recipe(spec.held(service, self.api.api_version))
+        return recipe and recipe | snapshot.placement(service.constraints)
 
     def _digests(self, service: Service) -> dict[str, str]:
         return files.digests(files.declared(service))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker.recipe import found_recipe
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from twelfth.engines.docker.replica import Body
+    from twelfth.model.snapshot import Recipe
 
 NAMESPACE = "com.docker.stack.namespace"
 """Label by which `docker stack` finds what belongs together."""
@@ -55,13 +57,18 @@ def replica(task: Body, service: Body, slot: Iterable[Body], node: Body | None, 
         address=f"{node['Status']['Addr']}:{ports[0]['PublishedPort']}" if ports and node else "",
         is_admitted=state == RUNNING,
         restarts=sum(each["Status"]["State"] in FAILED for each in slot),
-        recipe=found_recipe(made, loaded),
+        recipe=found_recipe(made, loaded) | placement((task["Spec"].get("Placement") or {}).get("Constraints") or ()),
     )
 
 
 def _has_check(made: Body) -> bool:
     test = (made["Config"].get("Healthcheck") or {}).get("Test") or ["NONE"]
     return bool(test[0] != "NONE")
+
+
+def placement(constraints: Iterable[str]) -> Recipe:
+    """Return where a service may run, as the part of a recipe that only a Swarm has."""
+    return {"placement": json.dumps(list(constraints))}
 
 
 def volumes(service: Body) -> list[Volume]:

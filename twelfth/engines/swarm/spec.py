@@ -100,7 +100,7 @@ def held(service: Service, version: str) -> Service:
         healthcheck=check,
         security_opt=(IS_HELD,) if not is_old and NO_NEW_PRIVILEGES.intersection(service.security_opt) else (),
         mounts=tuple(map(_held_mount, service.mounts)),
-        ports=tuple(replace(port, host="") for port in service.ports),
+        ports=tuple(dict.fromkeys(replace(port, host="") for port in service.ports)),
         restart="always" if service.restart == "unless-stopped" else service.restart,
     )
 
@@ -141,6 +141,7 @@ def refusals(stack: Stack, service: Service) -> list[str]:
     unknown = [_snake_case(name) for name, value in body["HostConfig"].items() if value and name not in known]
     said = {
         "container_name": service.container_name,
+        "entrypoint": options.values(service.options).get("entrypoint") == [],
         "depends_on": service.name in stack.jobs or service.follows,
         "networks": any(value.keys() - {"aliases"} for value in options.values(service.endpoints).values()),
         "platform": service.platform,
@@ -206,7 +207,7 @@ def _own_labels(stack: Stack, service: Service, digests: Mapping[str, str]) -> d
 
 
 def _task_template(stack: Stack, service: Service, image: str, configs: list[Body]) -> Body:
-    body, said = replica.body(stack, service, {}), replica.declared_options(stack, service).get("networks", {})
+    body, declared = replica.body(stack, service, {}), replica.declared_options(stack, service)
     host, log, policy = body["HostConfig"], body["HostConfig"]["LogConfig"], body["HostConfig"]["RestartPolicy"]
     attempts = {"MaxAttempts": policy["MaximumRetryCount"]} if policy.get("MaximumRetryCount") else {}
     spec = {theirs: body.get(ours) for ours, theirs in CONFIG.items()}
@@ -226,19 +227,19 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
         "Privileges": {"NoNewPrivileges": True} if service.security_opt else None,
     }
     return {
-        "ContainerSpec": _said(spec),
+        "ContainerSpec": _said(spec) | ({"Init": False} if service.init is False else {}),
         "Resources": {"Limits": {theirs: host[ours] for ours, theirs in LIMITS.items() if host.get(ours)}},
         "RestartPolicy": {"Condition": CONDITIONS[policy["Name"]], "Delay": NANO} | attempts,
         "Placement": {"Constraints": list(service.constraints)},
         "Networks": [
-            {"Target": name, "Aliases": replica.endpoint(service.name, said.get(name, {}))["Aliases"]}
+            {"Target": name, "Aliases": replica.endpoint(service.name, declared, name)["Aliases"]}
             for name in sorted(replica.network_names(stack, service))
         ],
     } | ({"LogDriver": {"Name": log["Type"], "Options": log["Config"]}} if log["Type"] else {})
 
 
 def _said(values: Mapping[str, object]) -> Body:
-    return {name: value for name, value in values.items() if value not in (None, "", [], {}, False)}
+    return {name: value for name, value in values.items() if value is not False and value not in (None, "", [], {})}
 
 
 def volume(stack: Stack, mount: Body) -> Body:
@@ -316,7 +317,6 @@ def _inspected_host(task: Body, endpoint: Body) -> Body:
     ]
     policy = task.get("RestartPolicy") or {}
     conditions = {theirs: ours for ours, theirs in CONDITIONS.items()}
-    ports = endpoint.get("Ports") or []
     return (
         {ours: spec[theirs] for ours, theirs in HOST.items() if theirs in spec}
         | {ours: limits[theirs] for ours, theirs in LIMITS.items() if theirs in limits}
@@ -331,11 +331,14 @@ def _inspected_host(task: Body, endpoint: Body) -> Body:
                 "MaximumRetryCount": policy.get("MaxAttempts", 0),
             },
             "LogConfig": {"Type": log.get("Name", ""), "Config": log.get("Options") or {}},
-            "PortBindings": {
-                f"{port['TargetPort']}/{port.get('Protocol', 'tcp')}": [
-                    {"HostIp": "", "HostPort": str(port.get("PublishedPort", ""))}
-                ]
-                for port in ports
-            },
+            "PortBindings": _bindings(endpoint.get("Ports") or []),
         }
     )
+
+
+def _bindings(ports: list[Body]) -> dict[str, list[Body]]:
+    found: dict[str, list[Body]] = {}
+    for port in ports:
+        binding = {"HostIp": "", "HostPort": str(port.get("PublishedPort", ""))}
+        found.setdefault(f"{port['TargetPort']}/{port.get('Protocol', 'tcp')}", []).append(binding)
+    return found

@@ -1,0 +1,226 @@
+"""The settings of a container that Compose made, in one notation for what is declared and what is reported; pure.
+
+A container of twelfth has a label with what was declared for it. Compose leaves no such record, so its containers are
+compared by what the daemon reports. The daemon adds settings and changes the notation of others: `_NOTATIONS` removes
+those differences on both sides (https://docs.docker.com/reference/api/engine/version/v1.41/).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines.docker import mounts
+from twelfth.engines.docker.replica import COMPOSE
+from twelfth.model.snapshot import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from twelfth.model.snapshot import Recipe
+
+    Body = dict[str, Any]
+    Notation = Callable[[Any, Body], object]
+
+BUILT_IN = frozenset({"bridge", "default", "host", "none"})
+"""Networks that every daemon has, which are network modes and not networks of the stack."""
+
+_CONFIG = ("Domainname", "Entrypoint", "ExposedPorts", "OpenStdin", "StopSignal", "Tty", "WorkingDir")
+_OF_IMAGE = ("Entrypoint", "ExposedPorts", "StopSignal", "WorkingDir")
+"""Settings of the process, and those that an image has defaults for."""
+
+_HOST = (
+    *("Annotations", "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps"),
+    *(
+        "BlkioWeight",
+        "BlkioWeightDevice",
+        "CapAdd",
+        "CapDrop",
+        "CgroupParent",
+        "CgroupnsMode",
+        "CpuCount",
+        "CpuPercent",
+    ),
+    *("CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpuShares", "CpusetCpus"),
+    *("DeviceCgroupRules", "DeviceRequests", "Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd"),
+    *("IpcMode", "Isolation", "MemoryReservation", "MemorySwap", "MemorySwappiness", "NetworkMode", "OomKillDisable"),
+    *("OomScoreAdj", "PidMode", "Privileged", "Runtime", "SecurityOpt", "ShmSize", "StorageOpt", "Sysctls", "UTSMode"),
+    *("Ulimits", "UsernsMode", "VolumeDriver"),
+)
+"""Settings of the container's HostConfig, apart from those that a recipe has under Compose's names."""
+
+_CHOSEN = ("CgroupnsMode", "Isolation", "Runtime", "ShmSize")
+"""Settings for which each daemon chooses the value if the Compose file has none."""
+
+KINDS = ("setting", "label", "mount", "endpoint", "log")
+"""The kinds of names that these settings have in a recipe."""
+
+_TOOLS = ("com.docker.", "desktop.docker.io/", "twelfth.")
+"""The beginnings of labels that tools add."""
+
+
+def declared(made: Body, image: Body | None, endpoints: Mapping[str, Body], name: str, inline: Iterable[str]) -> Recipe:
+    """Return the settings of a container as they are declared.
+
+    `made` is the body that creates it, completed with what its image says; `endpoints` are its networks, and `name` is
+    its own name if one is declared. `inline` are the targets of configuration files that Compose does not mount, but
+    copies.
+    """
+    host, own = made["HostConfig"], {made.get("Hostname") or "", name}
+    defaults = (image or {}).get("Config") or {}
+    labels = {**(defaults.get("Labels") or {}), **(made.get("Labels") or {})}
+    exposed = {**(defaults.get("ExposedPorts") or {}), **(made.get("ExposedPorts") or {})}
+    settings = _settings(made | {"ExposedPorts": exposed}, host)
+    chosen = {name: UNKNOWN for name in _CHOSEN if not settings[name]}
+    return {
+        **_named("setting", settings | chosen | ({} if image else dict.fromkeys(_OF_IMAGE, UNKNOWN))),
+        "setting.Hostname": made.get("Hostname") or "",
+        "setting.Name": name,
+        **(_named("label", _own_labels(labels)) if image else {"label": UNKNOWN}),
+        **_named("mount", {name: text for name, text in mounts.descriptions(host).items() if name not in inline}),
+        **_named("endpoint", {name: _endpoint(each, own) for name, each in endpoints.items() if name not in BUILT_IN}),
+        "log": UNKNOWN,
+        **_named("log", _log(host)),
+    }
+
+
+def reported(inspected: Body) -> Recipe:
+    """Return the settings of a container as the daemon reports them."""
+    config, host, networks = inspected["Config"], inspected["HostConfig"], inspected["NetworkSettings"]["Networks"]
+    missing = {name: UNKNOWN for name in ("Annotations",) if name not in host}  # before API 1.43
+    anonymous = mounts.anonymous_volumes(inspected)
+    mounted = {name: text for name, text in mounts.descriptions(host).items() if name not in anonymous}
+    own = {inspected.get("Name", "").lstrip("/"), inspected["Id"][:12], config.get("Hostname") or ""}
+    return {
+        **_named("setting", _settings(config, host) | missing),
+        "setting.Hostname": _hostname(inspected),
+        "setting.Name": _name(inspected),
+        **_named("label", _own_labels(config.get("Labels") or {})),
+        **_named("mount", mounted),
+        **_named("endpoint", {name: _endpoint(each, own) for name, each in networks.items() if name not in BUILT_IN}),
+        **_named("log", _log(host)),
+    }
+
+
+def _named(kind: str, values: Mapping[str, str]) -> Recipe:
+    return {f"{kind}.{name}": value for name, value in values.items()}
+
+
+def _settings(config: Body, host: Body) -> dict[str, str]:
+    exposed: Body = {
+        port: {} for port in config.get("ExposedPorts") or {} if port not in (host.get("PortBindings") or {})
+    }
+    of_config = {name: config.get(name) for name in _CONFIG} | {"ExposedPorts": exposed}
+    values = of_config | {name: _notation(name, host) for name in _HOST}
+    return {name: _text(value) for name, value in values.items()}
+
+
+def _text(value: object) -> str:
+    """Return a value as text; an empty string for one that says nothing, such as a list without items."""
+    is_empty = value is None or value is False or value in ("", [], {})
+    return "" if is_empty else json.dumps(value, sort_keys=True)
+
+
+def _notation(name: str, host: Body) -> object:
+    value = host.get(name)
+    return _NOTATIONS[name](value, host) if name in _NOTATIONS else value or None
+
+
+def _capabilities(names: Iterable[str] | None, _: Body) -> object:
+    return sorted(name.upper().removeprefix("CAP_") for name in names or [])
+
+
+def _sorted(values: Iterable[Any] | None, _: Body) -> object:
+    return sorted(values or [], key=str)
+
+
+def _mode(mode: str | None, _: Body) -> object:
+    """Return the mode of a namespace; which container it is of does not count, since that may be replaced."""
+    kind = (mode or "").partition(":")[0]
+    return "container" if kind in {"container", "service"} else mode
+
+
+def _network_mode(mode: str | None, host: Body) -> object:
+    """Return the network mode; a network of the stack is none, and is compared by its name."""
+    mode = str(_mode(mode, host) or "")
+    return {"default": "bridge"}.get(mode, mode) if mode in BUILT_IN | {"container"} else ""
+
+
+def _ipc_mode(mode: str | None, host: Body) -> object:
+    return "" if mode == "private" else _mode(mode, host)
+
+
+def _security_opt(options: Iterable[str] | None, host: Body) -> object:
+    """Return the options without the one that the daemon adds to a container with the host's privileges."""
+    is_added = host.get("Privileged") or "host" in (host.get("PidMode"), host.get("IpcMode"))
+    added = {"label=disable", "label:disable"} if is_added else set()
+    return sorted(set(options or []) - added)
+
+
+def _swap(swap: int | None, host: Body) -> object:
+    """Return the limit of memory and swap, nothing if it is the daemon's default for the limit of memory."""
+    return None if swap in (None, 0, 2 * (host.get("Memory") or 0)) else swap
+
+
+def _swappiness(value: int | None, _: Body) -> object:
+    return None if value == -1 else value
+
+
+_NOTATIONS: dict[str, Notation] = {
+    "CapAdd": _capabilities,
+    "CapDrop": _capabilities,
+    "ExtraHosts": _sorted,
+    "IpcMode": _ipc_mode,
+    "MemorySwap": _swap,
+    "MemorySwappiness": _swappiness,
+    "NetworkMode": _network_mode,
+    "PidMode": _mode,
+    "SecurityOpt": _security_opt,
+    "Ulimits": _sorted,
+}
+
+
+def _hostname(inspected: Body) -> str:
+    """Return the declared hostname, an empty string for one that the daemon chose."""
+    name, host = inspected["Config"].get("Hostname") or "", inspected["HostConfig"]
+    if "host" in (host.get("NetworkMode"), host.get("UTSMode")):
+        return UNKNOWN
+    return "" if inspected["Id"].startswith(name) else name
+
+
+def _name(inspected: Body) -> str:
+    """Return the declared name, an empty string for the one that Compose makes of the service and the number."""
+    labels, name = inspected["Config"].get("Labels") or {}, inspected.get("Name", "").lstrip("/")
+    parts = [labels.get(f"{COMPOSE}{part}", "") for part in ("project", "service", "container-number")]
+    return "" if name in {"-".join(parts), "_".join(parts)} else name
+
+
+def _own_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if not name.startswith(_TOOLS)}
+
+
+def _endpoint(settings: Body, own: set[str]) -> str:
+    """Return a container's settings on a network, without the names that it has there by itself."""
+    if "Aliases" not in settings:
+        return UNKNOWN
+    links = [name for link in settings.get("Links") or [] if (name := _linked_name(link))]
+    return json.dumps(
+        {
+            "aliases": sorted({*(settings["Aliases"] or [])} - own),
+            "addresses": settings.get("IPAMConfig") or None,
+            "driver_opts": settings.get("DriverOpts") or None,
+            "links": sorted(links),
+        },
+        sort_keys=True,
+    )
+
+
+def _linked_name(link: str) -> str:
+    """Return the name of a link, an empty string for a part of the container's name, which Compose adds."""
+    container, _, name = link.partition(":")
+    return "" if name in container else name
+
+
+def _log(host: Body) -> dict[str, str]:
+    log = host.get("LogConfig") or {}
+    return {name: value for name, value in {"driver": log.get("Type"), **(log.get("Config") or {})}.items() if value}
