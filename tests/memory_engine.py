@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from twelfth.engines import healthcheck
 from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
 from twelfth.errors import EngineError, NoReleaseError, NotUpError
+from twelfth.model.image_name import image_name
 from twelfth.model.run import Run
 from twelfth.model.snapshot import Attachment, BuiltRelease, Health, Replica, Snapshot, differences
 from twelfth.model.stack import Network, Volume
@@ -207,7 +208,7 @@ class Memory(ReplicaEngine):
             state=like.state,
             replaces=like.replaces,
             recipe=self.recipe(service),
-            release=service.image.rpartition(":")[2] if service.build else "",
+            release=service.release,
             image=service.image,
             address=f"{service.ports[0].host}:{service.ports[0].published}" if service.ports else "",
             is_reloadable=any(mount.kind == "config" for mount in service.mounts),
@@ -297,12 +298,12 @@ class Memory(ReplicaEngine):
 
     def releases(self) -> tuple[BuiltRelease, ...]:
         """Return the images of what the stack builds, the newest first."""
-        names = [service.image.rpartition(":")[0] for service in self.stack.services if service.build]
-        found = [image.split(":") for image in self.world.images]
+        names = [image_name(service.image).repository for service in self.stack.services if service.build]
+        found = map(image_name, self.world.images)
         return tuple(
-            BuiltRelease(tag, f"2026-11-25T00:00:{order:02}+00:00", "me", 1)
-            for order, (name, tag) in reversed([*enumerate(found)])
-            if name in names
+            BuiltRelease(image.tag, f"2026-11-25T00:00:{order:02}+00:00", "me", 1)
+            for order, image in reversed([*enumerate(found)])
+            if image.repository in names
         )
 
     def remove_release(self, release: str) -> bool:

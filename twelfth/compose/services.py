@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from twelfth.compose.reader import Table, Value, as_is, cast, each, matching, nested, only, unchecked
 from twelfth.errors import MisuseError
+from twelfth.model.image_name import image_name
 from twelfth.model.stack import (
     SERVICE_COMPLETED,
     SERVICE_HEALTHY,
@@ -54,7 +55,6 @@ _NAMES = {
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"([0-9.]+)(ms|µs|ns|h|m|s)")
-_TAG = re.compile(r"(:[^/:@]+)?(@.+)?$")
 
 OPTIONS = frozenset(
     """annotations blkio_config cap_add cgroup cgroup_parent cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period
@@ -166,7 +166,7 @@ def _service(name: str, at: Value) -> Service:
 
 def _untagged(image: str | None, model: Mapping[str, Any], service: str) -> str:
     """Return the name of an image that is built, which is Compose's where the file has none."""
-    return _TAG.sub("", image or f"{model.get('name')}-{service}")
+    return image_name(image or f"{model.get('name')}-{service}").repository
 
 
 def _build(at: Value) -> Build:

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from twelfth.model.image_name import image_name, is_same
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
@@ -221,7 +223,7 @@ class Service:
     @property
     def release(self) -> str:
         """Return the release that it is of, which is its image's tag; an empty string where it is not built."""
-        return self.image.rpartition(":")[2] if self.build else ""
+        return image_name(self.image).tag if self.build else ""
 
     @property
     def why_single(self) -> str:
@@ -405,8 +407,13 @@ def with_release(stack: Stack, release: str) -> Stack:
 
     A service that is not built, and whose image is what another's is called, is of that release, too.
     """
-    called = {one.build.tag: one.image for one in stack.services if one.build}
-    names = [one.image if one.build else called.get(one.image) for one in stack.services]
+    built = [(each.build.tag or each.image, each.image) for each in stack.services if each.build]
+
+    def unreleased(service: Service) -> str:
+        same = (image for tag, image in built if is_same(tag, service.image))
+        return service.image if service.build else next(same, "")
+
+    names = [unreleased(service) for service in stack.services]
     services = zip(stack.services, names, strict=True)
     return replace(
         stack, services=tuple(replace(one, image=f"{name}:{release}") if name else one for one, name in services)

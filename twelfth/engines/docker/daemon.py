@@ -17,6 +17,7 @@ from twelfth.engines.docker.pause import PAUSE
 from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings
 from twelfth.engines.docker.run_container import RUN
 from twelfth.errors import EngineError, MisuseError
+from twelfth.model.image_name import image_name
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network, Volume
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import BuiltRelease, Recipe, Replica, Snapshot
     from twelfth.model.stack import Port, Service
-
 
 HAS_START_INTERVAL = "1.44"
 """The first version of the API that keeps a healthcheck's interval at the start."""
@@ -171,7 +171,7 @@ class DaemonEngine(Engine):
 
     def releases(self) -> tuple[BuiltRelease, ...]:
         """Return the images of the first service that the stack builds."""
-        first = next(iter(self._repositories), "")
+        first = next(iter(self.repositories), "")
         with docker_errors():
             found = self.api.images(first) if first else []
         built = [one for each in found for one in snapshot.releases(each, first)]
@@ -179,7 +179,7 @@ class DaemonEngine(Engine):
 
     def remove_release(self, release: str) -> bool:
         """Remove images that no container was made from, ended runs apart: their records need none."""
-        names = [f"{repository}:{release}" for repository in self._repositories]
+        names = [f"{repository}:{release}" for repository in self.repositories]
         with docker_errors():
             users = [each for image in names for each in self.api.containers(all=True, filters={"ancestor": image})]
             if not all(snapshot.is_ended_run(each) for each in users):
@@ -190,9 +190,9 @@ class DaemonEngine(Engine):
         return True
 
     @property
-    def _repositories(self) -> tuple[str, ...]:
+    def repositories(self) -> tuple[str, ...]:
         """Return the names of the images that the stack builds, without their tags."""
-        names = (each.image.rpartition(":")[0] or each.image for each in self.stack.services if each.build)
+        names = (image_name(each.image).repository for each in self.stack.services if each.build)
         return tuple(dict.fromkeys(names))
 
     @property

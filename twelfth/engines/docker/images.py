@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from docker.utils import parse_repository_tag
-
 from twelfth import build_context
 from twelfth.engines.docker import buildkit, options, progress
 from twelfth.engines.docker.errors import gone_is_fine
 from twelfth.engines.docker.replica import BUILT_BY
 from twelfth.errors import EngineError
+from twelfth.model.image_name import image_name
 from twelfth.operator_name import operator
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
         yield from progress.lines(stream, f"cannot build {image}")
     for name in (source.tag, *options.values(source.options).get("tags", ())):
         if name:
-            api.tag(image, *parse_repository_tag(name))
+            api.tag(image, image_name(name).repository, image_name(name).tag or None)
 
 
 def _settings(source: Build) -> Body:

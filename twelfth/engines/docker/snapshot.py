@@ -11,6 +11,7 @@ from twelfth.engines.docker import mounts
 from twelfth.engines.docker.recipe import found_recipe
 from twelfth.engines.docker.replica import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS
 from twelfth.engines.docker.succession import replaced_by
+from twelfth.model.image_name import image_name
 from twelfth.model.snapshot import Attachment, BuiltRelease, Replica
 from twelfth.model.stack import Network, Volume, as_options
 
@@ -88,8 +89,8 @@ def releases(image: Body, repository: str) -> list[BuiltRelease]:
     """Return the releases that a listed image has as its tags."""
     built = datetime.fromtimestamp(image["Created"], UTC).isoformat()
     operator = (image["Labels"] or {}).get(BUILT_BY, "")
-    names = (name.rpartition(":") for name in image["RepoTags"] or [])
-    tags = [tag for own, _, tag in names if own == repository]
+    names, own = map(image_name, image["RepoTags"] or []), image_name(repository).familiar
+    tags = [name.tag for name in names if name.familiar == own]
     return [BuiltRelease(tag, built, operator, image["Size"]) for tag in tags if is_release(tag)]
 
 
@@ -116,7 +117,7 @@ def not_admitted_on(inspected: Body) -> list[str]:
 
 def _tagged(image: Body | None) -> str:
     """Return the release that an image's own names tell, where its container's labels tell none."""
-    tags = [name.rpartition(":")[2] for name in (image or {}).get("RepoTags") or []]
+    tags = [image_name(name).tag for name in (image or {}).get("RepoTags") or []]
     return next(filter(is_release, tags), "")
 
 

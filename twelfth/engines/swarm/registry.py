@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from docker.utils import parse_repository_tag
-
 from twelfth.engines.docker import images, progress
 from twelfth.engines.docker.errors import docker_errors
+from twelfth.model.image_name import ImageName, image_name
 
 if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Say
     from twelfth.engines.docker.replica import Body
+
+DIGITS = 12
+"""How much of a digest names an image that has no tag."""
 
 
 def named() -> str:
@@ -27,20 +29,25 @@ def reference(api: docker.APIClient, image: str) -> str:
     found = images.inspect(api, image)
     if not named():
         return image if found else ""
-    name = f"{named()}/{image}"
-    repository, _ = parse_repository_tag(name)
-    digests = [each for each in (found or {}).get("RepoDigests") or [] if each.startswith(f"{repository}@")]
-    return f"{name}@{digests[0].partition('@')[2]}" if digests else ""
+    own = in_registry(image)
+    here = map(image_name, (found or {}).get("RepoDigests") or [])
+    digest = next((each.digest for each in here if each.familiar == own.familiar), "")
+    return f"{own.tagged}@{digest}" if digest else ""
+
+
+def in_registry(image: str) -> ImageName:
+    """Return the name of an image in the operator's registry, which takes the place of its own."""
+    name = image_name(image)
+    return ImageName(f"{named()}/{name.path}", name.tag or name.digest.partition(":")[2][:DIGITS])
 
 
 def push(api: docker.APIClient, image: str, say: Say) -> None:
     """Give an image of this node's to the registry; raises `EngineError` where that does not take it."""
-    name = f"{named()}/{image}"
-    repository, tag = parse_repository_tag(name)
-    with docker_errors(f"cannot push {name}"):
-        api.tag(image, repository, tag)
-        stream = api.push(repository, tag=tag or "latest", stream=True, decode=True)
-        for line in progress.lines(stream, f"cannot push {name}"):
+    own = in_registry(image)
+    with docker_errors(f"cannot push {own.tagged}"):
+        api.tag(image, own.repository, own.tag or None)
+        stream = api.push(own.repository, tag=own.tag or "latest", stream=True, decode=True)
+        for line in progress.lines(stream, f"cannot push {own.tagged}"):
             say(line)
 
 
