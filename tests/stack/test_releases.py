@@ -18,7 +18,14 @@ from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, load, releases
-from twelfth.stack.deploy_record import forget_deploys, note_build, note_scale, read_deploys, scaled_as_before
+from twelfth.stack.deploy_record import (
+    forget_deploys,
+    note_build,
+    note_deploy,
+    note_scale,
+    read_deploys,
+    scaled_as_before,
+)
 from twelfth.stack.lock import hold_lock, holder
 from twelfth.stack.stack_file import recall
 from twelfth.stack.status import status
@@ -323,3 +330,18 @@ def test_status_counts_what_serves(project: Project) -> None:
     assert (2, 3, 4) == (service.ready, service.wanted, service.restarts)
     assert ["one", "one", "one", "two"] == [each.release for each in service.each]
     assert "worker has 2 of 3 replicas; try: invoke up" == status(project.engine()).why
+
+
+def test_release_that_another_stack_of_the_directory_needs_is_kept(project: Project) -> None:
+    """The one that it runs, and the one that its rollback would go to, however many are deployed here meanwhile."""
+    stack = replace(project.engine().stack, project="other")
+    for release in ("one", "two"):
+        project.up(release)
+        note_deploy(stack, release, "me")
+    for number in range(8):
+        project.up(f"r{number}")
+
+    assert {"one", "two"} < {each.id for each in project.engine().releases()}
+    forget_deploys(stack)
+    project.up("last")
+    assert not {"one", "two"} & {each.id for each in project.engine().releases()}

@@ -14,7 +14,7 @@ from twelfth.errors import EngineError, MisuseError
 from twelfth.model.stack import MONITOR_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
     from twelfth.model.run import Run, RunRequest
@@ -181,9 +181,15 @@ class Engine(ABC):
     def releases(self) -> tuple[BuiltRelease, ...]:
         """Return the releases of this stack that need no building, the newest first."""
 
+    def keep_releases(self, releases: Collection[str]) -> None:  # noqa: B027 - by default no other stack can remove one
+        """Keep releases that stacks of other directories would remove, and none that an earlier call named.
+
+        Stacks of one directory read each other's record of deploys.
+        """
+
     @abstractmethod
     def remove_release(self, release: str) -> bool:
-        """Remove a release; return whether it could go: what others still use stays."""
+        """Remove a release; return whether it could go: what other stacks use or keep stays."""
 
     @property
     @abstractmethod

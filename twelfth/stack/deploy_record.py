@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from twelfth.model.stack import Stack
 
+SUFFIX = ".deploys.json"
 MOST = 50
 """How many deploys are kept."""
 
@@ -47,14 +48,24 @@ class Deploys:
 
 def read_deploys(stack: Stack) -> Deploys:
     """Return what is kept; nothing where the file is not there or garbled."""
+    return _read(_path(stack))
+
+
+def _read(path: Path) -> Deploys:
     try:
-        values = json.loads(_path(stack).read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8"))
         scale = {str(name): int(number) for name, number in values["scale"].items()}
         deployed = tuple(Deploy(**each) for each in values["deployed"])
         accepted = tuple(map(str, values.get("accepted", ())))
         return Deploys(deployed, scale, tuple(map(str, values["built"])), accepted)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return Deploys()
+
+
+def read_others(stack: Stack) -> tuple[Deploys, ...]:
+    """Return what is kept of the other stacks of this directory, which share its releases."""
+    own, others = _path(stack), _path(stack).parent.glob(f"*{SUFFIX}")
+    return tuple(_read(path) for path in sorted(others) if path != own)
 
 
 def note_deploy(stack: Stack, release: str, operator: str) -> None:
@@ -131,4 +142,4 @@ def _change(stack: Stack, change: Callable[[Deploys], Deploys]) -> None:
 
 
 def _path(stack: Stack) -> Path:
-    return stack.directory / ".twelfth" / f"{stack.project}.deploys.json"
+    return stack.directory / ".twelfth" / f"{stack.project}{SUFFIX}"

@@ -13,7 +13,7 @@ from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy,
 from twelfth.stack.executor import execute
 from twelfth.stack.lock import hold_lock
 from twelfth.stack.readiness import HEALTHY, wait_until_ready
-from twelfth.stack.releases import plan_prune
+from twelfth.stack.releases import needed, plan_prune
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
 from twelfth.stack.status import address
@@ -112,16 +112,20 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         for service in engine.stack.services:
             if service.name in wishes.scaled:
                 note_scale(engine.stack, service.name, service.replicas)
-        if steps:
-            _prune(engine, report)
+        _keep_and_prune(engine, report, prunes=bool(steps))
         _wait_for_all(engine, found, within)
         return address(engine.stack, found)
 
 
-def _prune(engine: Engine, report: Report) -> None:
-    """Remove what nothing needs any more; where that fails, the deploy is none the worse."""
+def _keep_and_prune(engine: Engine, report: Report, *, prunes: bool) -> None:
+    """Keep the releases that this stack needs from other stacks, and remove what none needs.
+
+    A failure is reported, and the deploy succeeds.
+    """
     try:
-        execute(engine, plan_prune(engine), report)
+        engine.keep_releases(needed(engine))
+        if prunes:
+            execute(engine, plan_prune(engine), report)
     except EngineError as error:
         report.detail(str(error))
 
@@ -183,6 +187,7 @@ def down(
             engine.clean_up()
         if not left.replicas and not own_volumes(engine.stack, left) and not is_elsewhere(engine):
             forget_deploys(engine.stack)
+            engine.keep_releases(())
             if volumes:
                 forget(engine.stack)
         return done

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, MisuseError, NotUpError
-from twelfth.stack.deploy_record import read_deploys
+from twelfth.stack.deploy_record import read_deploys, read_others
 from twelfth.stack.steps import RemoveRelease
 
 if TYPE_CHECKING:
@@ -79,12 +79,23 @@ def _before(serving: Collection[str], deployed: Iterable[Deploy], here: Collecti
     return next((each for each in reversed(order[:last]) if each != newest and each in here), "")
 
 
+def needed(engine: Engine) -> frozenset[str]:
+    """Return the releases of this stack that run, and the one that a rollback would go to."""
+    running = {each.release for each in engine.observe().replicas if each.release}
+    here = [each.id for each in engine.releases()]
+    before = _before(running, read_deploys(engine.stack).deployed, here)
+    return frozenset({*running, before} - {""})
+
+
 def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     """Return the steps that remove the releases that nothing needs; changes nothing."""
     used = {each.release for each in engine.observe().replicas}
     used |= {run.release for run in engine.runs.records() if run.is_running}
     deploys, here = read_deploys(engine.stack), engine.releases()
-    used.add(_before(used, deploys.deployed, [each.id for each in here]))  # what a rollback would go to
+    names = [each.id for each in here]
+    used.add(_before(used, deploys.deployed, names))  # what a rollback would go to
+    for other in (each.deployed for each in read_others(engine.stack) if each.deployed):
+        used |= {other[-1].release, _before({other[-1].release}, other, names)}
     own = [each for each in here if engine.has_own_releases or each.id in deploys.built]
     return prunable(own, used, keep)
 

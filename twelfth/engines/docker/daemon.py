@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.pause import PAUSE
 from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings
 from twelfth.engines.docker.run_container import RUN
-from twelfth.errors import EngineError, MisuseError
+from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.model.image_name import image_name
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network, Volume
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 HAS_START_INTERVAL = "1.44"
 """The first version of the API that keeps a healthcheck's interval at the start."""
+
+KEPT = "twelfth-kept/"
+"""Beginning of the names that keep an image while the rollback of a stack would need it."""
 
 
 class DaemonEngine(Engine):
@@ -173,21 +178,47 @@ class DaemonEngine(Engine):
         """Return the images of the first service that the stack builds."""
         first = next(iter(self.repositories), "")
         with docker_errors():
-            found = self.api.images(first) if first else []
+            found = self.api.images(image_name(first).familiar) if first else []
         built = [one for each in found for one in snapshot.releases(each, first)]
         return tuple(sorted(built, key=lambda each: each.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
-        """Remove images that no container was made from, ended runs apart: their records need none."""
+        """Remove images that no container may be started from again and that no other stack keeps."""
         names = [f"{repository}:{release}" for repository in self.repositories]
         with docker_errors():
+            if any(self._is_kept_by_others(image, release) for image in names):
+                return False
             users = [each for image in names for each in self.api.containers(all=True, filters={"ancestor": image})]
-            if not all(snapshot.is_ended_run(each) for each in users):
+            if not all(snapshot.is_over(each) for each in users):
                 return False
             for image in names:
                 with gone_is_fine():
                     self.api.remove_image(image, force=True)
         return True
+
+    def keep_releases(self, releases: Collection[str]) -> None:
+        """Give images one more name, of this stack: the daemon is all that its stacks have in common."""
+        for repository in self.repositories:
+            kept = self._kept_name(repository)
+            with docker_errors():
+                found = [image_name(tag).tag for image in self.api.images(kept) for tag in image["RepoTags"] or []]
+                for release in {*releases} - {*found}:
+                    with gone_is_fine():
+                        self.api.tag(f"{repository}:{release}", kept, release)
+            for release in {*found} - {*releases}:
+                with contextlib.suppress(BusyError), docker_errors(), gone_is_fine():
+                    self.api.remove_image(f"{kept}:{release}")
+
+    def _is_kept_by_others(self, image: str, release: str) -> bool:
+        own = {self._kept_name(repository) for repository in self.repositories}
+        tags = map(image_name, (images.inspect(self.api, image) or {}).get("RepoTags") or [])
+        kept = {tag.repository for tag in tags if tag.repository.startswith(KEPT) and tag.tag == release}
+        return bool(kept - own)
+
+    def _kept_name(self, repository: str) -> str:
+        """Return the repository of names that keep images; a project's name may be none for an image."""
+        owner = f"{self.stack.project} {image_name(repository).familiar}"
+        return f"{KEPT}{hashlib.sha256(owner.encode()).hexdigest()[:12]}"
 
     @property
     def repositories(self) -> tuple[str, ...]:

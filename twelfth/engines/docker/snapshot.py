@@ -94,9 +94,15 @@ def releases(image: Body, repository: str) -> list[BuiltRelease]:
     return [BuiltRelease(tag, built, operator, image["Size"]) for tag in tags if is_release(tag)]
 
 
-def is_ended_run(listed: Body) -> bool:
-    """Return whether a listed container is a one-off that has ended."""
-    return (listed["Labels"].get(f"{COMPOSE}oneoff"), listed["State"]) == ("True", "exited")
+TASK = "com.docker.swarm.task.id"
+"""Label of the container of a Swarm's task, which starts once and is kept for its log."""
+
+
+def is_over(listed: Body) -> bool:
+    """Return whether a listed container has exited and is not started again: a run, or a task of a Swarm."""
+    labels = listed["Labels"]
+    starts_once = labels.get(f"{COMPOSE}oneoff") == "True" or TASK in labels
+    return starts_once and listed["State"] in {"exited", "dead", "removing"}
 
 
 def is_labelled(inspected: Body) -> bool:
