@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
 import pytest
 
-from twelfth.engines.lines import telling, whole_lines
+from twelfth.engines.lines import lines, telling, whole_lines
 
 
 def test_lines_are_whole_wherever_the_pieces_break() -> None:
@@ -42,3 +45,13 @@ def test_lines_are_whole_wherever_the_pieces_break() -> None:
 def test_line_that_tells_why_a_program_failed(lines: list[str], expected: str) -> None:
     """An error rather than what is printed after it; else the last words there are."""
     assert expected == telling(lines)
+
+
+def test_line_that_takes_many_pieces_takes_the_time_of_its_length() -> None:
+    """60 MB without a newline, as a daemon sends them: joined with each piece they would take a minute."""
+    piece = bytes(16_384)
+    began = time.monotonic()
+    (line,) = lines(itertools.repeat(piece, 3_700))
+
+    assert 3_700 * 16_384 == len(line)
+    assert time.monotonic() - began < 5

@@ -92,6 +92,20 @@ def test_time_limit_holds_when_the_client_is_gone(serving: Project) -> None:
     assert eventually(lambda: record(serving)["state"] == "timeout")
 
 
+def test_time_limit_holds_when_the_client_is_stopped(serving: Project) -> None:
+    """By Ctrl-Z, for example: nobody takes what the run prints, and the record does not wait for that."""
+    client = serving.start("run", "--timeout", "3", "--", "yes", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    runs = serving.engine().runs
+    assert eventually(lambda: any(each.is_running and each.command == ("yes",) for each in runs.records()))
+    client.send_signal(signal.SIGSTOP)
+    identity = next(each.id for each in runs.records() if each.is_running)
+    try:
+        assert eventually(lambda: record(serving, identity)["state"] == "timeout", 10)
+    finally:
+        client.send_signal(signal.SIGCONT)
+    assert 124 == client.wait(30)
+
+
 def test_time_limit_kills_a_run_that_ignores_term(impatient: Project) -> None:
     """KILL after the worker's grace period of a second; it counts as a timeout all the same."""
     done = run(impatient, "--timeout", "0.5", "--", *DEAF)

@@ -72,24 +72,20 @@ def printed(*kept: str) -> dict[str, Iterator[bytes]]:
     return {name: log(name) for name in PRINTED}
 
 
-@pytest.mark.parametrize("follow", [False, True])
-def test_log_that_is_kept_nowhere_does_not_hide_the_others(*, follow: bool) -> None:
+def test_log_that_is_kept_nowhere_does_not_hide_the_others() -> None:
     """It is named in one line, as `docker compose logs` does."""
     said: list[str] = []
 
-    assert [b"worker-1 | one\n"] == [*logs.lines(printed("worker-1"), follow=follow, say=said.append)]
+    assert [b"worker-1 | one\n"] == [*logs.lines(printed("worker-1"), said.append)]
     assert ["worker-2: what it printed is kept nowhere"] == said
 
 
-@pytest.mark.parametrize("follow", [False, True])
 @pytest.mark.parametrize(
     ("names", "message"),
     [(["worker-2"], "worker-2: what it printed"), (["worker-1", "worker-2"], "nothing of what worker-1, worker-2")],
 )
-def test_log_that_is_kept_nowhere_is_an_error_where_there_is_no_other(
-    names: list[str], message: str, *, follow: bool
-) -> None:
+def test_log_that_is_kept_nowhere_is_an_error_where_there_is_no_other(names: list[str], message: str) -> None:
     """Whoever asked for it got nothing."""
     asked = {name: log for name, log in printed().items() if name in names}
     with pytest.raises(NoLogError, match=f"^{message}"):
-        list(logs.lines(asked, follow=follow, say=lambda _: None))
+        list(logs.lines(asked, lambda _: None))

@@ -156,6 +156,7 @@ def logs(
     from datetime import UTC, datetime
 
     from twelfth.runs.records import write_output
+    from twelfth.stack.follow import Follower
     from twelfth.stack.logs import lines, moment, replicas_of
     from twelfth.stack.status import require_up
 
@@ -169,10 +170,13 @@ def logs(
         return
     engine = Target(c).engine_as_found
     replicas = replicas_of(engine.stack, require_up(engine, also_ended=True), service or "")
-    printed = {one.name: engine.logs(one, follow=follow, **begin) for one in replicas}
+    if follow:
+        printed = Follower(engine, service or "", warn, **begin).lines(replicas)
+    else:
+        printed = lines({one.name: engine.logs(one, follow=False, **begin) for one in replicas}, warn)
     with ended_by_ctrl_c():
-        for line in lines(printed, follow=follow, say=warn):
-            sys.stdout.buffer.write(line)
+        for together in printed:
+            sys.stdout.buffer.write(together)
             sys.stdout.buffer.flush()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,26 @@ _ERROR = re.compile(r"\[?[\w.]*(error|exception|fatal|panic)\b.*", re.IGNORECASE
 _WORDS = re.compile(r".*[^\W\d_]{2}.*")
 
 
-def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines as they are completed; each ends with a newline, but for a last one that does not."""
-    rest = b""
+def line_blocks(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines that each piece completes; each ends with a newline, except a last one that does not.
+
+    A line that takes many pieces is joined once: to join it anew with each piece would take the square of its length.
+    """
+    rest: list[bytes] = []
     for piece in pieces:
-        *complete, rest = (rest + piece).split(b"\n")
-        yield from (line + b"\n" for line in complete)
-    if rest:
-        yield rest
+        first, *others = piece.split(b"\n")
+        rest.append(first)
+        if others:
+            *complete, last = others
+            yield [b"".join((*rest, b"\n")), *(line + b"\n" for line in complete)]
+            rest = [last]
+    if last_line := b"".join(rest):
+        yield [last_line]
+
+
+def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines as they are completed; each ends with a newline, except a last one that does not."""
+    return itertools.chain.from_iterable(line_blocks(pieces))
 
 
 def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import queue
 import re
-import threading
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from twelfth.engines.lines import whole_lines
-from twelfth.errors import MisuseError, NoLogError, TwelfthError
+from twelfth.engines.lines import line_blocks
+from twelfth.errors import MisuseError, NoLogError
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Replica, Snapshot
@@ -34,28 +32,36 @@ def replicas_of(stack: Stack, found: Snapshot, service: str) -> tuple[Replica, .
     return replicas
 
 
-def lines(logs: Mapping[str, Iterator[bytes]], *, follow: bool, say: Callable[[str], None]) -> Iterator[bytes]:
-    """Yield logs, by the names of their replicas, line by line as they come, each line behind its replica's name.
+def lines(logs: Mapping[str, Iterator[bytes]], say: Callable[[str], None]) -> Iterator[bytes]:
+    """Yield logs, by the names of their replicas, one after the other, each line behind its replica's name.
 
-    A log that is kept nowhere is told, and the others are shown; raises `NoLogError` where there is none.
+    What is yielded are lines that came together. A log that is not kept is reported, and the others are shown; raises
+    `NoLogError` if there is no other.
     """
-    width = max(map(len, logs))
-    unkept: list[str] = []
-
-    def read(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        head = f"{printable(name).ljust(width)} | ".encode()
+    width, unkept = max(map(len, logs)), []
+    for name, pieces in logs.items():
         try:
-            yield from (head + line for line in whole_lines(pieces))
+            yield from prefixed(name, width, pieces)
         except NoLogError as error:
-            why = f"{name}: {error}"
             if len(logs) == 1:
-                raise NoLogError(why) from error
-            say(why)
+                raise NoLogError(f"{name}: {error}") from error
+            say(f"{name}: {error}")
             unkept.append(name)
+    refuse_unkept(unkept, len(logs))
 
-    sources = [read(*each) for each in logs.items()]
-    yield from _merged(sources) if follow else itertools.chain.from_iterable(sources)
-    if len(unkept) == len(logs):
+
+def prefixed(name: str, width: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a log that came together, each behind a name; each ends with a newline, the last one too."""
+    head = f"{printable(name).ljust(width)} | ".encode()
+    for block in line_blocks(pieces):
+        if not block[-1].endswith(b"\n"):
+            block[-1] += b"\n"
+        yield b"".join(itertools.chain.from_iterable((head, line) for line in block))
+
+
+def refuse_unkept(unkept: Collection[str], count: int) -> None:
+    """Raise `NoLogError` if none of the logs is kept."""
+    if len(unkept) == count:
         raise NoLogError(f"nothing of what {', '.join(unkept)} printed is kept; see: invoke config")
 
 
@@ -80,29 +86,3 @@ def moment(text: str, now: datetime) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError) as error:
         raise MisuseError(f"--since {text}: say how long ago, such as 10m or 1h30m, or a time of ISO 8601") from error
-
-
-def _merged(sources: Sequence[Iterator[bytes]]) -> Iterator[bytes]:
-    """Yield the lines of all sources as they come, until all have ended; raises what the first that fails raises."""
-    arrived: queue.SimpleQueue[bytes | TwelfthError | None] = queue.SimpleQueue()
-
-    def read(lines: Iterator[bytes]) -> None:
-        try:
-            for line in lines:
-                arrived.put(line)
-        except TwelfthError as error:
-            arrived.put(error)
-        finally:
-            arrived.put(None)
-
-    for source in sources:
-        threading.Thread(target=read, args=(source,), daemon=True).start()
-    open_ones = len(sources)
-    while open_ones:
-        line = arrived.get()
-        if isinstance(line, TwelfthError):
-            raise line
-        if line is None:
-            open_ones -= 1
-        else:
-            yield line

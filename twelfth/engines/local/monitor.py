@@ -30,28 +30,60 @@ from twelfth.engines.local.descendants import become_subreaper
 from twelfth.engines.local.recorder import Recorder
 
 NOT_EXECUTABLE = 126
+UNSENT = 1_000_000
+"""Bytes that wait for a slow client before the run does, as many as Docker's daemon holds."""
+
 DRAIN_WITHIN = 2.0
 """Seconds of silence after the run ended that are waited for, should a child elsewhere hold its output open."""
 
 
 class Client:
-    """Whoever started the run, for as long as that is there.
+    """The process that started the run, as long as it is connected.
 
-    Bytes go in and out on `streams`, signals and sizes come on `control`, so that input which nobody reads holds up no
-    signal.
+    Bytes go in and out on `streams`, signals and sizes come on `control`, so that input which the run does not read
+    holds up no signal. A thread sends, so that a client which is stopped holds up the run's output, as any reader does,
+    but not the run's end.
     """
 
     def __init__(self, streams: socket.socket, control: socket.socket) -> None:
         """Take the connections."""
         self.streams = streams
         self.input, self.control = multiplex.frames(streams.recv), multiplex.frames(control.recv)
-        self._is_there = True
+        self._is_there = self._waits = True
+        self._is_sending = False
+        self._unsent = bytearray()
+        self._changed = threading.Condition()
+        _thread(self._send_all)
 
     def send(self, kind: int, data: bytes) -> None:
-        """Send a frame; a client that has gone gets no more."""
-        if self._is_there:
+        """Have a frame sent, once little is unsent; a client that has gone gets no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waits or len(self._unsent) < UNSENT)
+            if self._is_there:
+                self._unsent += multiplex.frame(kind, data)
+            self._changed.notify_all()
+
+    def wait_no_more(self) -> None:
+        """Let `send` return at once from now on: what is left of the output of a run that has ended is little."""
+        with self._changed:
+            self._waits = False
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Return when all is sent or the client has gone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._unsent or self._is_sending))
+
+    def _send_all(self) -> None:
+        while True:
+            with self._changed:
+                self._is_sending = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: bool(self._unsent))
+                frames, self._unsent, self._is_sending = self._unsent, bytearray(), True
+                self._changed.notify_all()
             try:
-                self.streams.sendall(multiplex.frame(kind, data))
+                self.streams.sendall(frames)
             except OSError:
                 self._is_there = False
 
@@ -100,6 +132,7 @@ class Monitor:
         if self.recorder.cut:
             self._say(f"this output is not kept to its end: {self.recorder.cut}")
         self.client.send(multiplex.EXIT, str(code).encode())
+        self.client.flush()
 
     def _run(self) -> int:
         """Return the exit code of the command, when it has ended and all that it printed was taken."""
@@ -112,6 +145,7 @@ class Monitor:
         _thread(self._take_input)
         _thread(self._take_control)
         code = self.child.wait()
+        self.client.wait_no_more()
         self._drain(pumps)
         return code
 
@@ -175,6 +209,7 @@ def main(directory: str, streams: str, control: str) -> None:
         monitor = Monitor(Child(spec), client, Recorder(Path(directory), keeps_stdout=spec["kept"]))
     except OSError as error:
         client.send(multiplex.EXIT, f"{error.filename or directory}: {error.strerror}".encode())
+        client.flush()
         sys.exit(f"cannot monitor the run: {error}")
     monitor.run()
     os._exit(0)  # at once: the client waits, and threads that listen to it have nothing to end
