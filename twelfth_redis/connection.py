@@ -24,6 +24,7 @@ from redis.retry import Retry
 from redis.utils import HIREDIS_AVAILABLE, SENTINEL
 
 from twelfth_redis.errors import RefusedError, UnavailableError
+from twelfth_redis.refusal import note_refusal, subject, words
 from twelfth_redis.settings import Settings, read_settings
 
 PATIENCE_SECONDS = 3.0
@@ -136,8 +137,6 @@ PASSING = SILENT | {"MISCONF", "OOM", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "
 """Codes of refusals that are about the server's state, which can change without any change of ours: its disk or its
 memory is full, it is (still) a replica, it has too few replicas, and so on."""
 
-_IN_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
-"""What redis-py puts before an error of a pipeline: it is as long as the command, and may show data."""
 _CODE = re.compile(r"[A-Z]+(?= )")
 
 
@@ -152,7 +151,8 @@ def redis_errors(note: str = "") -> Iterator[None]:
 
 
 def _meaning(error: redis.RedisError, note: str) -> str:
-    why = "; ".join(filter(None, (reason(error).rstrip("."), note)))
+    refused = f" ({about})" if (about := subject(error)) else ""
+    why = "; ".join(filter(None, (f"{reason(error).rstrip('.')}{refused}", note)))
     if isinstance(error, redis.ConnectionError | redis.TimeoutError) and not code(error):
         return f"lost the connection to Redis: {why}. Try: invoke status"
     if code(error) == "READONLY":
@@ -173,19 +173,15 @@ def code(error: redis.RedisError) -> str:
     """
     if error.status_code or not isinstance(error, redis.ResponseError):
         return error.status_code or ""
-    found = _CODE.match(_words(error))
+    found = _CODE.match(words(error))
     return found[0] if found else "ERR"
-
-
-def _words(error: redis.RedisError) -> str:
-    return _IN_PIPELINE.sub("", str(error), count=1)
 
 
 def reason(error: redis.RedisError) -> str:
     """Return what Redis said, with the code that redis-py takes off (such as WRONGPASS), or why it said nothing."""
     if isinstance(error.__context__, FileNotFoundError):
         return "a file that the address names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is missing"
-    return " ".join(filter(None, (error.status_code, _words(error))))
+    return " ".join(filter(None, (error.status_code, words(error))))
 
 
 def is_lasting(error: redis.RedisError) -> bool:
@@ -266,10 +262,38 @@ class PromptParser(_HiredisParser):
 
 
 class PromptConnection(redis.Connection):
-    """A connection that is there within its timeout or not at all, name resolution and all addresses included."""
+    """A connection that is there within its timeout or not at all, name resolution and all addresses included.
+
+    A refusal that comes on it knows the command, if that was sent alone, and the server.
+    """
+
+    _asked: tuple[object, ...] = ()
+
+    def send_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's own signature
+        """Send it, and remember it until the next one."""
+        super().send_command(*args, **options)  # type: ignore[no-untyped-call]
+        self._asked = args
+
+    def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own signature
+        """Return the reply; raises redis.ResponseError with what was refused by whom."""
+        try:
+            reply = super().read_response(*args, **options)
+        except redis.ResponseError as error:
+            note_refusal(error, self._asked, self._server)
+            raise
+        if isinstance(reply, list) and not self._asked:  # of a transaction
+            for item in reply:
+                if isinstance(item, redis.ResponseError):
+                    note_refusal(item, (), self._server)
+        return reply
+
+    @property
+    def _server(self) -> str:
+        return Settings(str(self.host), int(self.port), int(self.db), tls=isinstance(self, redis.SSLConnection)).address
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002 - redis-py's own signature
         """Send it, unless the deadline is over: what was not sent was not done."""
+        self._asked = ()
         if self._sock:
             self._sock.settimeout(_deadline.get().remaining(self.socket_timeout or math.inf))
         super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]

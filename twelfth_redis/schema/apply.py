@@ -13,9 +13,11 @@ from typing import cast
 import redis
 from redis.client import Pipeline
 
+from twelfth_redis.connection import reason
 from twelfth_redis.errors import LockLostError, RefusedError, StoppedError
 from twelfth_redis.lock import HeldLock, retry_on_conflict
 from twelfth_redis.progress import BATCH, Progress
+from twelfth_redis.refusal import subject
 from twelfth_redis.schema import atomic_script, history
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Each
@@ -76,6 +78,8 @@ def _why(move: Move, error: Exception) -> str:
     calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
     own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
     where = "".join(f", line {line} of {name}" for name, line in own[-1:])
+    if isinstance(error, redis.ResponseError) and (about := subject(error)):
+        return f"Redis refused {about}: {reason(error)}{where}"
     return f"{type(error).__name__}: {error}{where}"
 
 

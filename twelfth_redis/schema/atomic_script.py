@@ -14,6 +14,7 @@ import redis
 from redis.client import Pipeline
 
 from twelfth_redis.keys import HISTORY, UNFINISHED
+from twelfth_redis.refusal import named
 from twelfth_redis.schema.history import Applied, dumps
 from twelfth_redis.schema.migration import Step
 
@@ -22,9 +23,6 @@ LONGEST = 7000
 
 NAMED = 20
 """Commands that the record of an unfinished migration names; the others are only counted."""
-
-LONGEST_NAME = 80
-"""Characters of a key that are shown."""
 
 _SCRIPT = """
 local history, unfinished, revision, record, down, left = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -91,21 +89,11 @@ def queue(pipe: Pipeline, record: Applied, commands: Sequence[Command] = (), lef
     `left` is what earlier attempts left unfinished of the same revision.
     """
     before = left or Applied(record.revision)
-    named = (*before.commands, *map(name, commands))[:NAMED]
-    unfinished = replace(record, applied="", done=before.done, commands=named, keys=before.keys)
+    names = (*before.commands, *map(named, commands))[:NAMED]
+    unfinished = replace(record, applied="", done=before.done, commands=names, keys=before.keys)
     flat = [word for words in commands for word in (len(words), *words)]
     head = (HISTORY, UNFINISHED, record.revision, dumps(record), int(record.down), dumps(unfinished))
     pipe.eval(_SCRIPT, 2, *head, *flat)  # type: ignore[arg-type] # its stub knows no numbers and bytes
-
-
-def name(command: Command) -> str:
-    """Return a command and its key, such as `SET hits`; not what it writes, which may be a secret."""
-    return " ".join(_text(word) for word in command[:2])
-
-
-def _text(word: object) -> str:
-    text = word.decode(errors="backslashreplace") if isinstance(word, bytes) else str(word)
-    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
 
 
 def refuse_failed(answer: Sequence[bytes], commands: Sequence[Command]) -> None:

@@ -1,12 +1,14 @@
 """The record of what was applied to the data, in the data."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
 import redis
 from redis.client import Pipeline
 
+from twelfth_redis.connection import code
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import HISTORY, UNFINISHED
 
@@ -60,25 +62,29 @@ class History:
 
 
 def read(client: redis.Redis) -> History:
-    """Return what was done to the data; raises RefusedError where its record is garbled."""
-    try:
+    """Return what was done to the data; raises RefusedError if its record is garbled, and redis.RedisError."""
+    with _garbled():
         records = sorted(map(_record, client.hvals(HISTORY)), key=lambda record: record.revision)
         return History({record.revision: record for record in records}, read_unfinished(client))
-    except (redis.ResponseError, ValueError, TypeError, AttributeError) as error:
-        raise _garbled(error) from error
 
 
 def read_unfinished(client: redis.Redis) -> Applied | None:
-    """Return what was left unfinished; raises RefusedError where its record is garbled."""
-    try:
+    """Return what was left unfinished; raises RefusedError if its record is garbled, and redis.RedisError."""
+    with _garbled():
         record = client.get(UNFINISHED)
         return _record(record) if record is not None else None
+
+
+@contextlib.contextmanager
+def _garbled() -> Iterator[None]:
+    """Report what is no record; a server that refuses the command says nothing of what the keys hold."""
+    try:
+        yield
     except (redis.ResponseError, ValueError, TypeError, AttributeError) as error:
-        raise _garbled(error) from error
-
-
-def _garbled(error: Exception) -> RefusedError:
-    return RefusedError(f"the keys {HISTORY} and {UNFINISHED} hold no record of ours ({error}); fix them")
+        if isinstance(error, redis.ResponseError) and code(error) != "WRONGTYPE":
+            raise
+        why = f"the keys {HISTORY} and {UNFINISHED} hold no record of ours ({error})"
+        raise RefusedError(f"{why}. Try: invoke console, to look at them") from error
 
 
 def _record(value: bytes | str) -> Applied:
