@@ -202,7 +202,11 @@ def test_replicas_are_rolled_one_by_one(serving: Project) -> None:
 def test_more_replicas_are_made_without_a_release_command(serving: Project) -> None:
     """And fewer are removed from the highest number."""
     serving.edit("worker", replicas=3)
-    assert ["create worker-2", "admit worker-2", "create worker-3", "admit worker-3"] == serving.up()
+    *created, first, second = serving.up()
+    assert ({"create worker-2", "create worker-3"}, {"admit worker-2", "admit worker-3"}) == (
+        {*created},
+        {first, second},
+    )
 
     serving.edit("worker", replicas=1)
     assert {"remove worker-2", "remove worker-3"} == set(serving.up())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from twelfth.engines.contract import ServiceEngine
@@ -13,11 +14,19 @@ from twelfth.engines.lines import telling
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import SERVICE_HEALTHY
+from twelfth.stack.at_once import Jobs
 from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.logs import last_lines
-from twelfth.stack.readiness import ASK_EVERY, ready_within, wait_for_services, wait_until_ready, watch
+from twelfth.stack.readiness import (
+    ASK_EVERY,
+    GivenUpError,
+    ready_within,
+    wait_for_services,
+    wait_until_ready,
+    watch,
+)
 from twelfth.stack.release_command import run_release_command
-from twelfth.stack.rollout import free_numbers
+from twelfth.stack.rollout import free_numbers, groups
 from twelfth.stack.steps import (
     AdmitReplica,
     CompleteReplica,
@@ -67,23 +76,26 @@ SLOW_SECONDS = 2.0
 def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float | None = None) -> bool:
     """Do the steps, reporting each; return whether there were any. `within` is what `--ready-within` says."""
     steps, executor = tuple(steps), _Executor(engine, report, within)
-    for step in steps:
-        report.step(str(step))
-        executor.execute(step)
+    for group in groups(steps):
+        for step in group:
+            report.step(str(step))
+        executor.execute(group)
     return bool(steps)
 
 
 @dataclass(frozen=True)
 class _Executor:
-    """Does one step on an engine, telling what the step has to tell."""
+    """Does one group of steps after the other on an engine, reporting what they print."""
 
     engine: Engine
     report: Report
     within: float | None
+    admitted: dict[str, float] = field(default_factory=dict)
+    """When a replica of a service was last admitted, by service, on the monotonic clock."""
 
-    def execute(self, step: Step) -> None:
-        """Do the step."""
-        engine = self.engine
+    def execute(self, group: tuple[Step, ...]) -> None:
+        """Do the steps; those of a group with several at the same time."""
+        engine, step = self.engine, group[0]
         match step:
             case EnsureImage(service):
                 engine.ensure_image(service, self.report.detail)
@@ -102,7 +114,8 @@ class _Executor:
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
             case _:
-                _ReplicaExecutor(cast("ReplicaEngine", engine), self.report, self.within).execute(step)
+                replicas = _ReplicaExecutor(cast("ReplicaEngine", engine), self.report, self.within, self.admitted)
+                replicas.execute(group)
 
     def execute_on_service(self, engine: ServiceEngine, step: Step) -> None:
         """Do a step that is about a whole service."""
@@ -132,29 +145,61 @@ class _ReplicaExecutor:
     report: Report
     within: float | None
 
-    def execute(self, step: Step) -> None:
-        """Do the step."""
-        match step:
-            case CreateReplica(_, number, like=Replica() as like):
-                self.engine.clone_replica(like, number)
-            case CreateReplica(service, number):
-                self.wait_for_health(service)
-                self.engine.create_replica(service, number)
+    admitted: dict[str, float]
+
+    def execute(self, group: tuple[Step, ...]) -> None:
+        """Do the steps."""
+        match group[0]:
+            case CreateReplica(service) | AdmitReplica(service):
+                self.create_all([each for each in group if isinstance(each, CreateReplica)])
+                self.admit_all(service, [each.number for each in group if isinstance(each, AdmitReplica)])
             case CompleteReplica(service, number):
                 self.complete(service, number)
-            case AdmitReplica(service, number):
-                self.admit(service, number)
             case ReplaceReplica(service, number, old, is_watched=is_watched):
                 self.wait_for_health(service)
+                self.wait_for_admission(service.name)
                 self.replace(service, number, old, is_watched=is_watched)
-            case WatchReplicas():
+            case WatchReplicas() as step:
                 self.watch(step)
             case ReloadReplica(service, replica):
                 self.engine.reload_replica(service, replica)
                 wait_until_ready(self.engine, replica, self.within)
             case RemoveReplica(replica):
-                with self.warn_if_slow(replica):
-                    self.engine.remove_replica(replica)
+                self.wait_for_admission(replica.service)
+                removed = [each.replica for each in cast("tuple[RemoveReplica, ...]", group)]
+                Jobs(self.report.detail).do([functools.partial(self.remove, each) for each in removed])
+
+    def create_all(self, steps: list[CreateReplica]) -> None:
+        """Create replicas; if one cannot be created, the others are removed, since none of them is ready."""
+        jobs, created = Jobs(self.report.detail), list[Replica]()
+        for service in {step.service.name: step.service for step in steps if not step.like}.values():
+            self.wait_for_health(service)
+
+        def create(step: CreateReplica) -> None:
+            if jobs.is_given_up:
+                return
+            if step.like:
+                created.append(self.engine.clone_replica(step.like, step.number))
+            else:
+                created.append(self.engine.create_replica(step.service, step.number))
+
+        try:
+            jobs.do([functools.partial(create, step) for step in steps])
+        except EngineError:
+            for replica in created:
+                self.report.detail(f"remove {replica.name}: it is not ready")
+            Jobs(self.report.detail).do([functools.partial(self.engine.remove_replica, each) for each in created])
+            raise
+
+    def remove(self, replica: Replica) -> None:
+        """Remove a replica, and report if that takes long."""
+        with self.warn_if_slow(replica):
+            self.engine.remove_replica(replica)
+
+    def wait_for_admission(self, service: str) -> None:
+        """Return when clients have found the replica that was admitted last: until then the others serve."""
+        if service in self.admitted:
+            time.sleep(max(self.admitted[service] + self.engine.admission_seconds - time.monotonic(), 0))
 
     @contextlib.contextmanager
     def warn_if_slow(self, replica: Replica) -> Iterator[None]:
@@ -198,7 +243,12 @@ class _ReplicaExecutor:
         then = "others wait for its end; fix that, then: invoke up"
         raise EngineError(f"{replica.name} is {replica.state}{why}; {then}")
 
-    def admit(self, service: Service, number: int, old: Replica | None = None) -> None:
+    def admit_all(self, service: Service, numbers: list[int]) -> None:
+        """Admit replicas, each when it is ready; if one does not get ready, all that are not are removed."""
+        jobs = Jobs(self.report.detail)
+        jobs.do([functools.partial(self.admit, service, number, jobs) for number in numbers])
+
+    def admit(self, service: Service, number: int, jobs: Jobs, old: Replica | None = None) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown.
 
         `old` is the one in whose place it is, and which is put back then.
@@ -207,7 +257,12 @@ class _ReplicaExecutor:
         try:
             others = (each for each in self.engine.replicas(service.name) if each.number != number)
             is_first = not old and not any(each.is_running for each in others)
-            wait_until_ready(self.engine, replica, self.within, is_first=is_first)
+            wait_until_ready(self.engine, replica, self.within, is_first=is_first, is_given_up=lambda: jobs.is_given_up)
+        except GivenUpError:
+            if not jobs.is_interrupted:  # else the next `up` continues with it
+                self.report.detail(f"remove {replica.name}: it is not ready")
+                self.engine.remove_replica(replica)
+            raise
         except EngineError as error:
             self.show_last_lines(replica)
             self.engine.remove_replica(replica)
@@ -216,8 +271,7 @@ class _ReplicaExecutor:
             rest = "what served serves on" if serves else put_back
             raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
         self.engine.admit_replica(replica)
-        if any(each.serves for each in self.engine.replicas(service.name) if each.number != number):
-            time.sleep(self.engine.admission_seconds)  # the old ones serve until visitors are sent to the new one
+        self.admitted[service.name] = time.monotonic()
 
     def put_back(self, old: Replica, *, starts: bool) -> None:
         """Remove what was to replace a replica, and start that again if it ran before."""
@@ -271,7 +325,7 @@ class _ReplicaExecutor:
             with self.warn_if_slow(old):
                 self.engine.retire_replica(old)
             self.engine.start_replica(new)
-            self.admit(service, number, old if old_ran else None)
+            self.admit(service, number, Jobs(self.report.detail), old if old_ran else None)
             if old_ran and is_watched:
                 self.watch_replacement(service, number, old)
         except BaseException:

@@ -6,6 +6,7 @@ The idea of one snapshot and printable steps with causes is Compose's
 
 from __future__ import annotations
 
+import itertools
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -123,11 +124,13 @@ def scale(service: Service, found: Snapshot, *, whole: bool = False) -> tuple[St
     if whole:
         cause = f"{len(serving)} serve"
         return (ScaleService(service, cause),) if len(serving) != service.replicas else ()
-    numbers = free_numbers(found.of(service.name))
-    new = [next(numbers) for _ in range(service.replicas - len(serving))]
+    missing = max(service.replicas - len(serving), 0)
+    alike = [each for each in found.of(service.name) if not differences(serving[0].recipe, each.recipe)]
+    left = [each.number for each in alike if each.is_running and not each.is_admitted][:missing]
+    new = list(itertools.islice(free_numbers(found.of(service.name)), missing - len(left)))
     cause = f"{service.name} is scaled to {service.replicas}"
     return (
-        *(step for number in new for step in create(service, cause, [number], serving[0])),
+        *create(service, cause, new, serving[0], left),
         *(RemoveReplica(replica, cause) for replica in reversed(serving[service.replicas :])),
     )
 

@@ -13,7 +13,7 @@ from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica
@@ -44,14 +44,23 @@ def ready_within(stack: Stack, service: str, asked: float | None) -> float:
     return READY_WITHIN + ((check and check.start_period) or 0.0) if asked is None else asked
 
 
+class GivenUpError(EngineError):
+    """A replica was not ready when it was decided not to wait for it any longer."""
+
+
 def wait_until_ready(
-    engine: Engine, replica: Replica, within: float | None = None, *, is_first: bool = False
+    engine: Engine,
+    replica: Replica,
+    within: float | None = None,
+    *,
+    is_first: bool = False,
+    is_given_up: Callable[[], bool] = lambda: False,
 ) -> Health:
     """Return what its healthcheck says when the replica is ready.
 
     A replica without a healthcheck has the time for which it must have run in addition; one that `is_first` of its
     service takes the place of no other, so that it only has to run. Raises `EngineError` with its last words if it
-    exited, and with what its healthcheck says if it is not ready in time.
+    exited, and with what its healthcheck says if it is not ready in time; `GivenUpError` if it `is_given_up` before.
     """
     limit = ready_within(engine.stack, replica.service, within)
     began = time.monotonic()
@@ -61,6 +70,8 @@ def wait_until_ready(
         if is_first and not health.has_check:
             break
         allowed = limit if health.has_check else limit + engine.monitor(replica.service)
+        if is_given_up():
+            raise GivenUpError(f"{replica.name} was not ready yet")
         if time.monotonic() - began > allowed:
             raise EngineError(not_ready(replica, allowed, health.complaint))
         time.sleep(ASK_EVERY)

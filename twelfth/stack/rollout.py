@@ -26,7 +26,7 @@ from twelfth.stack.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
     from twelfth.model.stack import Service
@@ -83,27 +83,29 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     missing = service.replicas - len(now.serving) - len(now.continued)
     replaced, surplus = bad[spare:][: max(missing, 0)], bad[spare:][max(missing, 0) :]
     left, free = list(now.left), free_numbers(found.of(service.name))
-    for old_or_none in (*replaced, *[None] * (missing - len(replaced))):
-        yield from _fill(service, old_or_none, left, free, recipe)
+    for old in replaced:
+        yield from _replace(service, old, left, free, recipe)
+    added = max(missing - len(replaced), 0)
+    admitted, left = [each.number for each in left[:added]], left[added:]
+    yield from create(service, "not there", list(itertools.islice(free, added - len(admitted))), left=admitted)
     yield from _removals([*surplus, *left], recipe)
     for replica in now.serving[service.replicas :]:
         yield RemoveReplica(replica, f"{service.name} is scaled to {service.replicas}")
 
 
-def _fill(
-    service: Service, old: Replica | None, left: list[Replica], free: Iterator[int], recipe: Recipe
+def _replace(
+    service: Service, old: Replica, left: list[Replica], free: Iterator[int], recipe: Recipe
 ) -> Iterator[Step]:
-    """Yield the steps that make one more replica serve, one of those `left` if there is one, and remove an old one."""
-    if old and (service.is_replaced_in_place or old.has_own_volumes):
+    """Yield the steps that make a replica serve, one of those `left` if there is one, and remove an old one."""
+    if service.is_replaced_in_place or old.has_own_volumes:
         yield ReplaceReplica(service, next(free), old, _cause(recipe, old))
         return
     is_left = bool(left)
     number = left.pop(0).number if left else next(free)
     if not is_left:
-        yield CreateReplica(service, number, _cause(recipe, old) if old else "not there")
+        yield CreateReplica(service, number, _cause(recipe, old))
     yield AdmitReplica(service, number)
-    if old:
-        yield RemoveReplica(old, f"{service.name}-{number} is in its place")
+    yield RemoveReplica(old, f"{service.name}-{number} is in its place")
 
 
 def complete(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
@@ -134,11 +136,39 @@ def roll_whole(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[St
         yield RollService(service, f"{serving} of {service.replicas} replicas serve")
 
 
-def create(service: Service, cause: str, numbers: Iterable[int], like: Replica | None = None) -> Iterator[Step]:
-    """Yield the steps that make replicas of these numbers, as the service is declared or just `like` another."""
+def create(
+    service: Service, cause: str, numbers: Sequence[int], like: Replica | None = None, left: Sequence[int] = ()
+) -> Iterator[Step]:
+    """Yield the steps that create replicas of these numbers, as the service is declared or just `like` another.
+
+    Those that an interrupted command `left` are admitted, too.
+    """
+    for number in left:
+        yield AdmitReplica(service, number)
     for number in numbers:
         yield CreateReplica(service, number, cause, like)
         yield AdmitReplica(service, number)
+
+
+def groups(steps: Iterable[Step]) -> Iterator[tuple[Step, ...]]:
+    """Yield the steps in their order, those together that are done at the same time.
+
+    Those are the replicas that are only added to a service, and those that are only removed from it. In a deploy a
+    removal stands between two additions, so that its order stays.
+    """
+    for _, grouped in itertools.groupby(enumerate(steps), lambda each: _group(*each)):
+        group = tuple(step for _, step in grouped)
+        added = {step.number for step in group if isinstance(step, CreateReplica | AdmitReplica)}
+        yield from ((step,) for step in group) if len(added) == 1 else (group,)
+
+
+def _group(place: int, step: Step) -> tuple[str, str | int]:
+    match step:
+        case CreateReplica(service) | AdmitReplica(service):
+            return "add", service.name
+        case RemoveReplica(replica):
+            return "remove", replica.service
+    return "alone", place
 
 
 def remove(replicas: Iterable[Replica], cause: str, *, whole: bool) -> Iterator[Step]:

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shlex
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ class Local(ReplicaEngine):
         self.releases_directory = stack.directory / ".twelfth" / "releases"
         self.home = stack.directory / ".twelfth" / "local" / stack.project
         self.supervisor = Supervisor(self.home)
+        self.changing = threading.RLock()
         self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
@@ -144,7 +146,8 @@ class Local(ReplicaEngine):
 
     def create_replica(self, service: Service, number: int) -> Replica:
         """Write what the process is, and have supervisord start it."""
-        return self._launch(self._new_spec(service, number))
+        with self.changing:
+            return self._launch(self._new_spec(service, number))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
         """Write what the process is; a process has no volumes of its own that another could take over."""
@@ -161,7 +164,8 @@ class Local(ReplicaEngine):
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
         """Write what another process of a replica's kind is, and have supervisord start it."""
-        return self._launch(self._placed(process_spec.clone(self._worker(replica), number)))
+        with self.changing:
+            return self._launch(self._placed(process_spec.clone(self._worker(replica), number)))
 
     def _launch(self, spec: Spec) -> Replica:
         name = f"{spec['service']}-{spec['number']}"
@@ -201,7 +205,7 @@ class Local(ReplicaEngine):
         """Have the service's load balancer send visitors to the process."""
         spec = read_json(self._spec_of(replica.name))
         if port := spec.get("port"):
-            with disk_errors(self.home):
+            with disk_errors(self.home), self.changing:
                 self._proxy(replica.service).admit(replica.name, port, self._service_port(spec))
 
     def stop_replica(self, replica: Replica) -> None:
@@ -226,9 +230,11 @@ class Local(ReplicaEngine):
 
     def remove_replica(self, replica: Replica) -> None:
         """Stop a process, when no new visitor comes; with the last one goes supervisord."""
-        with disk_errors(self.home):
+        with disk_errors(self.home), self.changing:
             self._proxy(replica.service).dismiss(replica.name)
-        self._remove(replica.name)
+        self.supervisor.end(replica.name)
+        with self.changing:
+            self._remove(replica.name)
 
     def _remove(self, name: str) -> None:
         self.supervisor.remove(name)
@@ -292,7 +298,14 @@ class Local(ReplicaEngine):
 
     def _placed(self, spec: Spec) -> Spec:
         """Return a spec with a port of its own, where it is one of several behind their service's."""
-        return process_spec.with_own_port(spec, tcp.free(LOOPBACK)) if self._service_port(spec) else spec
+        if not self._service_port(spec):
+            return spec
+        taken = {read_json(path).get("port") for path in (self.home / "services").glob("*.json")}
+        return process_spec.with_own_port(spec, next(port for port in iter(_free_port, 0) if port not in taken))
 
     def _service_port(self, spec: Spec) -> int:
         return process_spec.service_port(spec, self.ports.port)
+
+
+def _free_port() -> int:
+    return tcp.free(LOOPBACK)

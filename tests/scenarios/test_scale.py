@@ -1,0 +1,72 @@
+"""How long scaling takes, compared with Compose on the same machine at the same time."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import hits
+from tests.conftest import DOCKER_COMPOSE, eventually, make_project, require, require_program
+from tests.test_beside_compose import compose
+from twelfth.stack.status import status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Project
+
+pytestmark = pytest.mark.measures
+
+REPLICAS = 9
+MOST_TIMES_COMPOSE = 1.5
+
+
+@pytest.fixture
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Project]]:
+    """Return a stack of twelfth's and one of Compose's, of one release, that are both up."""
+    require("docker")
+    require_program(DOCKER_COMPOSE)
+    ours, theirs = (make_project("docker", tmp_path_factory.mktemp(name), "5s") for name in ("ours", "theirs"))
+    ours.up()
+    release = theirs.invoke("build").stdout.split()[-1]
+    theirs.environment["RELEASE"] = release
+    compose(theirs, "up", "-d")
+    yield ours, theirs
+    compose(theirs, "down", "--volumes")
+    ours.end()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long some work takes."""
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def test_many_replicas_are_added_and_removed_at_once(serving: Project) -> None:
+    """Each has its own port and serves; in the end there is one, which serves as before."""
+    url = serving.up()
+    assert 0 == serving.invoke("scale", "worker=6").returncode
+    assert 6 == len({each.id for each in serving.engine().replicas("worker") if each.serves})
+    assert eventually(lambda: 6 == len(hits.send_hits(url, 120, 12).replicas), 60)
+    assert [] == serving.plan("worker=6")
+    assert 0 == serving.invoke("scale", "worker=1").returncode
+    assert ["worker-1"] == [each.name for each in serving.engine().replicas("worker")]
+    assert hits.send_hits(url, 20, 4).is_good
+
+
+def test_scaling_takes_little_longer_than_composes(both: tuple[Project, Project], tell: Callable[[str], None]) -> None:
+    """From 1 to 9 and back, by `scale` and by `up --scale`; twelfth waits until all are ready, Compose does not."""
+    ours, theirs = both
+    for words in (("scale",), ("up", "--scale")):
+        for number in (REPLICAS, 1):
+            wish = f"worker={number}"
+            own = seconds(functools.partial(ours.invoke, *words, wish))
+            peer = seconds(functools.partial(compose, theirs, "up", "-d", "--no-recreate", "--scale", wish))
+            tell(f"{' '.join(words)} {wish}: {own:.1f} s, Compose {peer:.1f} s")
+            assert number == len([each for each in ours.engine().replicas("worker") if each.serves])
+            assert own < MOST_TIMES_COMPOSE * peer
+            assert eventually(lambda: status(ours.engine()).ready, 60)
