@@ -1,0 +1,81 @@
+"""Volumes of a stack without containers: directories that are called by their keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from twelfth.engines.local.engine import Local
+from twelfth.errors import MisuseError
+from twelfth.model.snapshot import missing_resources
+from twelfth.model.stack import Local as Settings
+from twelfth.model.stack import Mount, Service, Stack, Volume, as_options
+from twelfth.stack import lifecycle, notices
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DB = Service("db", "db:1", mounts=(Mount("volume", "/data", "data"),), local=Settings(("sleep", "60")))
+EXTERNAL = Volume("data", known_as="shared", external=True)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """Return a stack whose volume exists and holds a file."""
+    made = Stack("p", tmp_path, (DB,), volumes=(Volume("data"),))
+    Local(made).create_resource(Volume("data"))
+    (file(made)).write_text("mine")
+    return made
+
+
+def file(stack: Stack) -> Path:
+    """Return the file in the volume."""
+    return stack.directory / ".twelfth" / "local" / "p" / "volumes" / "data" / "file"
+
+
+def removals(stack: Stack) -> list[str]:
+    """Return what `down --volumes` would remove."""
+    return [str(step) for step in lifecycle.plan_down(Local(stack), volumes=True)]
+
+
+def test_external_volume_is_never_made_nor_removed(stack: Stack) -> None:
+    """Also if this stack made its directory, before it was declared external."""
+    assert ["remove volume data: down --volumes"] == removals(stack)
+
+    assert [] == removals(replace(stack, volumes=(EXTERNAL,)))
+    assert "mine" == file(stack).read_text()
+
+
+def test_external_volume_that_does_not_exist_is_refused(stack: Stack, tmp_path: Path) -> None:
+    """With the directory to make; one that no service here uses is not."""
+    elsewhere = replace(stack, directory=tmp_path / "elsewhere", volumes=(EXTERNAL,))
+    Local(replace(stack, volumes=(EXTERNAL,))).refuse_stack()
+    Local(replace(elsewhere, services=(replace(DB, local=None),))).refuse_stack()
+
+    with pytest.raises(MisuseError) as refused:
+        Local(elsewhere).refuse_stack()
+    directory = file(elsewhere).parent
+    assert f"there is no directory for the volume data, which is external; try: mkdir -p {directory}" == str(
+        refused.value
+    )
+
+
+def test_name_and_settings_of_a_volume_count_for_nothing(stack: Stack) -> None:
+    """The data stays where it is, and nothing is reported."""
+    named = Volume("data", known_as="other", options=as_options({"driver_opts": {"device": "/b"}}))
+    engine = Local(replace(stack, volumes=(named,)))
+    found = engine.observe()
+
+    assert () == missing_resources(engine.stack, found)
+    assert [] == [*notices.of_up(engine, found, remove_orphans=False)]
+
+
+def test_volume_that_is_not_declared_stays_and_is_named(stack: Stack) -> None:
+    """With the command that deletes it."""
+    other = replace(stack, volumes=())
+    [line] = notices.of_down(Local(other), Local(other).observe(), volumes=True)
+
+    assert [] == removals(other)
+    assert line.endswith(f"to remove it with its data: rm -r {file(stack).parent}")
