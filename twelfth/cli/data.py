@@ -16,6 +16,8 @@ from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.hints import as_typed
+from twelfth.model.duration import parse_seconds, plain
+from twelfth.runs.request import LONGEST
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -96,7 +98,10 @@ def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: 
 
 def waiting(wait: str) -> tuple[str, ...]:
     """Return the option of an admin process that waits so many seconds for the lock."""
-    return () if wait == "0" else ("--wait", wait)
+    seconds = parse_seconds(wait)
+    if seconds is None or seconds >= LONGEST:
+        raise MisuseError(f"--wait {wait}: say how long, such as --wait 30, 90s, 5m or 1h30m")
+    return ("--wait", plain(seconds)) if seconds else ()
 
 
 def _save(

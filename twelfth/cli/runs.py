@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         "detach": "print the id and leave it to itself",
         "node": "a machine of the swarm, by name or label",
         "env": "NAME=VALUE instead of the service's",
-        "timeout": "seconds; then TERM, and KILL",
+        "timeout": "such as 30, 90s, 5m or 1h; then TERM, and KILL",
         "tty": "a terminal, the default where there is one",
         "no-tty": "no terminal, even where there is one",
     },
@@ -67,6 +67,7 @@ def start(
     **asked: Any,
 ) -> None:
     """Run a command from the target's source, and exit with its code where that is not 0; with --dry show it only."""
+    from twelfth.model.duration import plain
     from twelfth.runs.records import timed_out
     from twelfth.runs.request import new_request
     from twelfth.runs.start import describe, start_attached, start_detached
@@ -78,7 +79,7 @@ def start(
         print(start_detached(target.engine, wanted))
     elif code := start_attached(target.engine, wanted, streams):
         if timed_out(target.engine.runs, wanted, code):
-            limit = f"{wanted.timeout:g} s"
+            limit = f"{plain(wanted.timeout or 0)} s"
             warn(f"run {wanted.id} timed out after {limit}; its output: invoke logs --run {wanted.id}")
         raise Exit(code=code)
 

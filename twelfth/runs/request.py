@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
+from twelfth.model.duration import parse_seconds
 from twelfth.model.run import RunRequest, Terminal
 from twelfth.operator_name import operator
 from twelfth.runs import terminal
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Pairs
 
 
+SHORTEST = 0.001
 LONGEST = 10 * 365 * 86400
-"""Seconds that no time limit needs to exceed: ten years."""
+"""Seconds that a time limit has: a millisecond at least, and less than ten years."""
 
 
 def command(words: Sequence[str]) -> tuple[str, ...]:
@@ -53,15 +55,12 @@ def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:
 
 
 def seconds(text: str, option: str = "--timeout") -> float | None:
-    """Return a time limit in seconds, None for none; raises `MisuseError` for one that is no positive number."""
+    """Return a time limit in seconds, None for none; raises `MisuseError` for one that is no duration above 0."""
     if not text:
         return None
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = 0.0
-    if not 0 < limit < LONGEST:
-        raise MisuseError(f"{option} {text}: say seconds, more than 0, such as {option} 30")
+    limit = parse_seconds(text) or 0.0
+    if not SHORTEST <= limit < LONGEST:
+        raise MisuseError(f"{option} {text}: say how long, more than 0, such as {option} 30, 90s, 5m or 1h30m")
     return limit
 
 

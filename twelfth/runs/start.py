@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling, whole_lines
+from twelfth.model.duration import plain
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network
 from twelfth.runs import terminal
@@ -36,7 +37,7 @@ def describe(engine: Engine, wanted: RunRequest) -> str:
     lines += [f"~ {name}" for name in engine.runs.differences(wanted)]
     lines += [f"- {theirs}"] if theirs else []
     lines += [f"+ {shlex.join(wanted.command)}"]
-    return "\n".join([*lines, f"+ time limit {wanted.timeout:g} s"] if wanted.timeout else lines)
+    return "\n".join([*lines, f"+ time limit {plain(wanted.timeout)} s"] if wanted.timeout else lines)
 
 
 def start_attached(engine: Engine, wanted: RunRequest, streams: tuple[int, int] = (0, 1)) -> int:

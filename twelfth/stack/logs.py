@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import line_blocks
 from twelfth.errors import MisuseError, NoLogError
+from twelfth.model.duration import parse_duration
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
@@ -80,9 +80,8 @@ def moment(text: str, now: datetime) -> datetime:
     Raises `MisuseError` for anything else.
     """
     try:
-        if text and (ago := re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)):
-            days, hours, minutes, seconds = (int(part or 0) for part in ago.groups())
-            return now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        if (ago := parse_duration(text)) is not None:
+            return now - timedelta(seconds=ago)
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError) as error:
         raise MisuseError(f"--since {text}: say how long ago, such as 10m or 1h30m, or a time of ISO 8601") from error

@@ -10,7 +10,7 @@ import pytest
 from tests.engines.docker.values import REPLICA, REQUEST, inspected
 from twelfth.engines.docker import identity, run_container
 from twelfth.errors import MisuseError
-from twelfth.model.run import RunRequest
+from twelfth.model.run import RunRequest, Terminal
 
 
 def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
@@ -71,3 +71,24 @@ def test_time_limit_is_kept_inside_the_container_around_the_entrypoint(own: list
     assert ["timeout", "-k", "3", "1.5", *(own or [])] == made["Entrypoint"]
     assert ["sleep", "9"] == made["Cmd"]
     assert () == identity.unasked(worker, run_container.planned(worker, limited), limited)
+
+
+def test_terminal_has_its_size_before_anything_runs() -> None:
+    """From API 1.42 on; an older daemon reports 0 by 0, and that is no difference to the worker."""
+    request = replace(REQUEST, tty=True, terminal=Terminal(33, 77, "vt220"))
+    made = run_container.body(inspected(), request)
+    run = {**inspected(), "Config": made, "HostConfig": made["HostConfig"] | {"ConsoleSize": [0, 0]}}
+
+    assert [33, 77] == made["HostConfig"]["ConsoleSize"]
+    assert "ConsoleSize" not in identity.differences(inspected(), run, request)
+    assert "ConsoleSize" not in run_container.body(inspected(), REQUEST)["HostConfig"]
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(1_000_000, "1000000"), (0.5, "0.5"), (3600, "3600")])
+def test_limit_is_written_as_every_timeout_reads_it(limit: float, shown: str) -> None:
+    """BusyBox's takes no exponent."""
+    request = replace(REQUEST, timeout=limit)
+    made = run_container.body(inspected(), request)
+
+    assert shown in made["Entrypoint"]
+    assert shown == made["Labels"]["twelfth.run.timeout"]

@@ -16,13 +16,16 @@ from twelfth.model.run import RunRequest
         (137, 12, "1", 124),
         (137, 0.4, "1", 137),
         (124, 0.6, "1", 124),
-        (0, 2, "1", 0),
+        (0, 2, "1", 124),
+        (0, 1, "1", 124),
+        (0, 0.7, "1", 0),
         (137, 2, "", 137),
-        (3, 2, "1", 3),
+        (3, 2, "1", 124),
+        (3, 0.7, "1", 3),
     ],
 )
 def test_exit_code_tells_a_timeout_from_a_kill(code: int, seconds: float, limit: str, expected: int) -> None:
-    """124 only where the time was over."""
+    """124 only if the time was over; BusyBox's `timeout` exits with the code of a process that answers TERM."""
     run = inspected(
         State={
             "Status": "exited",

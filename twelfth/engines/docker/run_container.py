@@ -14,6 +14,7 @@ from twelfth.engines.docker import mounts, replica
 from twelfth.engines.docker.recipe import completed
 from twelfth.engines.docker.replica import COMPOSE, RELEASE, SOURCE_MOUNTED
 from twelfth.errors import MisuseError
+from twelfth.model.duration import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -125,7 +126,7 @@ def labels(worker: Body, request: RunRequest) -> dict[str, str]:
         f"{RUN}.reason": request.reason,
         f"{RUN}.purpose": request.purpose,
         f"{RUN}.overrides": json.dumps([name for name, _ in request.environment]),
-        f"{RUN}.timeout": "" if request.timeout is None else f"{request.timeout:g}",
+        f"{RUN}.timeout": "" if request.timeout is None else plain(request.timeout),
     }
 
 
@@ -158,7 +159,7 @@ def entrypoint(worker: Body, request: RunRequest) -> list[str] | None:
     if request.timeout is None:
         return own
     grace, foreground = worker.get("StopTimeout") or KILL_AFTER, ["--foreground"] if request.tty else []
-    return ["timeout", *foreground, "-k", str(grace), f"{request.timeout:g}", *(own or ())]
+    return ["timeout", *foreground, "-k", str(grace), plain(request.timeout), *(own or ())]
 
 
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:

@@ -19,7 +19,7 @@ TIMED_OUT = 124
 """Exit code of `timeout` (coreutils) for a command whose time was over."""
 
 FORCED = {TIMED_OUT, 137, 143}
-"""Exit codes where the time was over: 137 where TERM was not enough, and BusyBox's `timeout` has that of the signal."""
+"""Exit codes of `timeout` if the time was over: 137 if TERM was not enough; BusyBox's has that of the signal."""
 
 STARTED_WITHIN = 60
 """Seconds after which a client that created a container does not start it any more."""
@@ -62,6 +62,13 @@ def _state(run: Body) -> str:
 LATE = 0.5
 """Seconds by which a busy daemon may note late that a container has started."""
 
+LATE_WITH_OWN_CODE = 0.2
+"""The same for an exit code of the process itself.
+
+BusyBox's `timeout` exits with that of a process that answers TERM, such as 0, so the time alone tells. A process that
+ends by itself so shortly before its limit is taken for one that was cut off.
+"""
+
 
 def exit_code(run: Body) -> int:
     """Return how a run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
@@ -69,9 +76,10 @@ def exit_code(run: Body) -> int:
 
 
 def timed_out(run: Body) -> bool:
-    """Return whether a run was ended because its time was over: `timeout` exits so, and it took that long."""
+    """Return whether a run was ended because its time was over: it took that long."""
     limit = run["Config"]["Labels"].get(f"{RUN}.timeout")
-    return run["State"]["ExitCode"] in FORCED and bool(limit) and seconds(run) >= float(limit or 0) - LATE
+    late = LATE if run["State"]["ExitCode"] in FORCED else LATE_WITH_OWN_CODE
+    return bool(limit) and seconds(run) >= float(limit) - late
 
 
 def seconds(run: Body) -> float:

@@ -119,7 +119,10 @@ class DockerRuns(Runs):
 
     def _attach_and_start(self, request: RunRequest, held: str = "") -> Session:
         with self._created(request, held) as created:
-            session = DockerSession(self.api, created, tty=request.tty, interactive=request.interactive)
+            limited = request.timeout is not None
+            session = DockerSession(
+                self.api, created, tty=request.tty, interactive=request.interactive, limited=limited
+            )
             try:
                 self._start(created)
             except BaseException:

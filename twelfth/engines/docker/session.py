@@ -35,9 +35,11 @@ its first process, holds the streams open for as long as it lives."""
 class DockerSession(Session):
     """The attached streams of one container."""
 
-    def __init__(self, api: docker.APIClient, identity: str, *, tty: bool, interactive: bool) -> None:
-        """Attach to a container that was created and not started."""
-        self.api, self.identity, self.tty = api, identity, tty
+    def __init__(
+        self, api: docker.APIClient, identity: str, *, tty: bool, interactive: bool, limited: bool = False
+    ) -> None:
+        """Attach to a container that was created and not started; one is `limited` whose time may be over."""
+        self.api, self.identity, self.tty, self.limited = api, identity, tty, limited
         wanted = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1, "detachKeys": NEVER_TYPED}
         answer = api.attach_socket(identity, params=wanted)
         self.socket: socket.socket = getattr(answer, "_sock", answer)
@@ -80,7 +82,7 @@ class DockerSession(Session):
                 raise self._broken
             code = int(self.api.wait(self.identity, timeout=RECORDED_WITHIN)["StatusCode"])
             self.close()
-            return exit_code(self.api.inspect_container(self.identity)) if code else 0
+            return exit_code(self.api.inspect_container(self.identity)) if code or self.limited else 0
 
     def close(self) -> None:
         """Close the streams: the response first, which reads from the socket as long as it is open.
