@@ -166,6 +166,29 @@ def test_renamed_network_that_another_container_uses_stays(project: Project) -> 
     assert ["remove back"] == project.up()
 
 
+def test_renamed_network_that_a_run_uses_stays(project: Project) -> None:
+    """The deploy does not wait for the run; the next `up` after its end removes the network."""
+    request = new_request(["sleep", "60"], choose_source(project.engine()))
+    project.engine().runs.detach(request)
+    project.declare(Network("back", known_as="new"))
+    project.up()
+
+    assert ({"p_data", "new", "p_back"}, []) == (project.names(), project.up())
+    project.engine().runs.stop(request.id, lambda _: None)
+    assert ["remove back"] == project.up()
+
+
+def test_networks_that_exchange_their_names_stay(project: Project) -> None:
+    """The services move; nothing is removed or made."""
+    project.declare(Network("back"), Network("front"))
+    project.edit("app", networks=("front",))
+    project.up()
+    project.declare(Network("back", known_as="p_front"), Network("front", known_as="p_back"))
+
+    assert not [each for each in project.up() if each.split()[1] in {"back", "front"}]
+    assert ({"p_data", "p_back", "p_front"}, []) == (project.names(), project.up())
+
+
 def test_renamed_volume_is_a_new_one_and_the_old_one_stays(project: Project) -> None:
     """With its data, by its name, and with how to remove it; `down --volumes` does not."""
     project.declare(Volume("data", known_as="new"))

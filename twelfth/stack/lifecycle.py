@@ -41,7 +41,7 @@ def _plan(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> tuple[Ste
         unready = pool.submit(_unready, engine, found)
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
         here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
-        return plan.up(
+        steps = plan.up(
             engine.stack,
             found,
             here,
@@ -49,6 +49,7 @@ def _plan(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> tuple[Ste
             whole=engine.rolls_services,
             remove_orphans=remove_orphans,
         )
+    return preflight.without_networks_of_runs(engine, steps)
 
 
 def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:

@@ -15,6 +15,7 @@ from twelfth.stack import resources
 from twelfth.stack.deploy_record import note_accepted, read_deploys
 from twelfth.stack.steps import (
     CreateReplica,
+    CreateResource,
     ReloadReplica,
     RemoveReplica,
     RemoveResource,
@@ -62,6 +63,18 @@ def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
         if going:
             hint = f"invoke stop {going[0].id}, then: invoke up"
             raise BusyError(f"this would remove the network under a run: {names}; {hint}")
+
+
+def without_networks_of_runs(engine: Engine, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps without the removal of renamed networks while a run goes on, which may be on one of them.
+
+    The services are on the new ones by then, and the next `up` removes the old ones.
+    """
+    name = engine.stack.engine_name
+    created = {name(step.resource) for step in steps if isinstance(step, CreateResource)}
+    removals = [step for step in steps if isinstance(step, RemoveResource)]
+    renamed = [step for step in removals if name(step.resource) not in created]
+    return tuple(step for step in steps if step not in renamed) if renamed and _unfinished(engine) else steps
 
 
 def refuse_disturbing_others(steps: Iterable[Step], stack: Stack, found: Snapshot) -> None:
