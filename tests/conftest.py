@@ -24,7 +24,7 @@ from twelfth.errors import EngineError
 from twelfth.stack import lifecycle, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from twelfth.engines.contract import ReplicaEngine, Runs
     from twelfth.model.stack import Stack
@@ -63,9 +63,22 @@ LONGEST = (
 """Folders and files of tests that take longest, by how long."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `.ci/pythons`."""
+    parser.addoption("--without-daemons", action="store_true", help="leave out tests on docker, swarm and modern")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that little waits for it in the end."""
+    if config.getoption("--without-daemons"):
+        daemons = {"docker", "swarm", MODERN}
+        items[:] = [item for item in items if daemons.isdisjoint(map(str, _parameters(item)))]
     items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in item.path.parts), len(LONGEST)))
+
+
+def _parameters(item: pytest.Item) -> Iterable[object]:
+    call = getattr(item, "callspec", None)
+    return call.params.values() if call else ()
 
 
 @dataclass
