@@ -296,9 +296,24 @@ def test_patterns_ignore(patterns: bytes, ignored: list[str]) -> None:
     assert ignored == [path for path, is_ignored in found.items() if is_ignored]
 
 
-@pytest.mark.parametrize(("patterns", "reads"), [(b"*\n!x/b\n", True), (b"*\n!x*\n", False), (b"*\n!**/b\n", False)])
-def test_directory_that_is_left_out_is_read_for_an_exception_that_names_it(patterns: bytes, *, reads: bool) -> None:
-    """As Docker's own client compares the texts."""
+@pytest.mark.parametrize(
+    ("patterns", "reads", "buildkit_reads"),
+    [
+        (b"*\n!x/b\n", True, True),
+        (b"*\n!y/b\n", False, False),
+        (b"*\n!x/b/**\n", True, True),
+        (b"*\n!x*\n", False, True),
+        (b"*\n!**/b\n", False, True),
+        (b"*\n", False, False),
+    ],
+)
+def test_directory_that_is_left_out_is_read_for_an_exception(
+    patterns: bytes, *, reads: bool, buildkit_reads: bool
+) -> None:
+    """Docker's own client compares the texts."""
     ignore = Ignore(read_patterns(patterns, ".dockerignore"), ".dockerignore")
 
-    assert reads is ignore.may_hold_exceptions("x")
+    assert (reads, buildkit_reads) == (
+        ignore.may_hold_exceptions("x"),
+        ignore.may_hold_exceptions("x", as_buildkit=True),
+    )

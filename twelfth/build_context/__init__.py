@@ -21,7 +21,7 @@ from twelfth.errors import MisuseError, NoReleaseError
 from twelfth.model.contents import Contents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from twelfth.model.stack import Build
 
@@ -45,17 +45,20 @@ def is_release(name: str) -> bool:
     return len(name) == DIGITS and not set(name) - set("0123456789abcdef")
 
 
-def read(build: Build) -> Contents:
+def read(build: Build, has_buildkit: Callable[[], bool] = lambda: False) -> Contents:
     """Read a build context once, into a file without a name, whatever its size.
 
-    Raises `MisuseError` if the Dockerfile is missing or a file cannot be read, and `EngineError` if there is no room
-    for a copy.
+    `has_buildkit` is called if the two builders of Docker understand the `.dockerignore` differently. Raises
+    `MisuseError` if the Dockerfile is missing or a file cannot be read, and `EngineError` if there is no room for a
+    copy.
     """
     text, usual, specific = _dockerfile_text(build), _optional(build.context / IGNORE), _own_ignore(build)
     name = specific.name if specific else IGNORE
     patterns = read_patterns((_content(specific) if specific else usual) or b"", name)
     known = {dockerfile(build): text} | ({IGNORE: usual} if usual is not None else {})
-    archive, unusual, admitted = _archived(build.context, Ignore([*patterns, OURS], name), known)
+    ignore = Ignore([*patterns, OURS], name)
+    paths = walk(build.context, ignore, as_buildkit=ignore.has_exceptions and has_buildkit())
+    archive, unusual, admitted = _archived(build.context, paths, known)
     return Contents(
         tar=archive.spool,
         digest=archive.digest(),
@@ -168,12 +171,12 @@ def _asked(build: Build) -> dict[str, str]:
 
 
 def _archived(
-    context: Path, ignore: Ignore, known: Mapping[str, bytes]
+    context: Path, paths: Iterable[tuple[str, os.stat_result]], known: Mapping[str, bytes]
 ) -> tuple[Archive, Mapping[str, int], frozenset[str]]:
     """Return an archive of a context, the bytes of what is mostly left out, and which of the `known` files it has."""
     archive, unusual, admitted = Archive(), dict[str, int](), set[str]()
     try:
-        for path, status in walk(context, ignore):
+        for path, status in paths:
             before = archive.spool.size
             _add(archive, context, path, status, known)
             admitted |= {path} & known.keys()

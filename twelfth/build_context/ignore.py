@@ -89,7 +89,7 @@ class Ignore:
     def __init__(self, patterns: Iterable[str], name: str) -> None:
         """Take the lines as `read_patterns` returns them; raises `MisuseError` for one that is malformed."""
         self.patterns = [_pattern(text, name) for text in patterns]
-        self._exceptions = [f"{pattern.path}/" for pattern in self.patterns if pattern.is_exception]
+        self._exceptions = [pattern.path for pattern in self.patterns if pattern.is_exception]
 
     def match(self, path: str, above: Matches) -> tuple[bool, Matches]:
         """Return whether a path is left out, and which patterns matched it.
@@ -106,12 +106,26 @@ class Ignore:
                 is_ignored = not pattern.is_exception
         return is_ignored, tuple(matched)
 
-    def may_hold_exceptions(self, directory: str) -> bool:
+    @property
+    def has_exceptions(self) -> bool:
+        """Return whether anything may be admitted from a directory that is left out."""
+        return bool(self._exceptions)
+
+    def may_hold_exceptions(self, directory: str, *, as_buildkit: bool = False) -> bool:
         """Return whether a directory that is left out is read nevertheless.
 
-        Docker's client compares texts: `!docs/a*` is an exception in `docs`, `!**/a` is one in no directory.
+        Docker's client compares texts: `!docs/a*` is an exception in `docs`, `!**/a` is one in no directory. BuildKit
+        reads all directories if there is such an exception
+        (https://github.com/tonistiigi/fsutil/blob/master/filter.go).
         """
-        return any(path.startswith(f"{directory}/") for path in self._exceptions)
+        paths = [_trimmed(path) for path in self._exceptions] if as_buildkit else self._exceptions
+        if as_buildkit and any({*path} & {*"*[]?^"} for path in paths):
+            return True
+        return any(f"{path}/".startswith(f"{directory}/") for path in paths)
+
+
+def _trimmed(path: str) -> str:
+    return path.removesuffix("/**").removesuffix("/*")
 
 
 def _pattern(text: str, name: str) -> Pattern:

@@ -14,25 +14,36 @@ if TYPE_CHECKING:
     from twelfth.build_context.ignore import Ignore, Matches
 
 
-def walk(context: Path, ignore: Ignore) -> Iterator[tuple[str, os.stat_result]]:
+def walk(context: Path, ignore: Ignore, *, as_buildkit: bool = False) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the path and the status of each file, link and directory that is admitted, a directory before its contents.
 
-    A path is text in which bytes that are not UTF-8 are escaped. What disappears meanwhile is left out. Raises
-    `OSError` for a directory that cannot be read.
+    BuildKit also takes the directories that are left out and contain something that is admitted. A path is text in
+    which bytes that are not UTF-8 are escaped. What disappears meanwhile is left out. Raises `OSError` for a directory
+    that cannot be read.
     """
     top = os.fsencode(context)
     ahead: list[tuple[str, Matches]] = [(name, ()) for name in _names(top)]
+    parents: dict[str, os.stat_result] = {}
     while ahead:
         path, above = ahead.pop()
         is_ignored, matched = ignore.match(path, above)
-        if is_ignored and not ignore.may_hold_exceptions(path):
+        if is_ignored and not ignore.may_hold_exceptions(path, as_buildkit=as_buildkit):
             continue
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             status = os.lstat(full(top, path))
             if stat.S_ISDIR(status.st_mode):
                 ahead += [(f"{path}/{name}", matched) for name in _names(full(top, path))]
             if not is_ignored:
+                yield from ((each, parents.pop(each)) for each in _above(path) if each in parents)
                 yield path, status
+            elif as_buildkit and stat.S_ISDIR(status.st_mode):
+                parents[path] = status
+
+
+def _above(path: str) -> list[str]:
+    """Return the directories that a path is in, the uppermost first."""
+    names = path.split("/")
+    return ["/".join(names[:number]) for number in range(1, len(names))]
 
 
 def full(top: bytes, path: str) -> bytes:

@@ -154,5 +154,7 @@ class Target:
         """Return the engine with the stack of the named release, or of what the files make."""
         from twelfth.stack import load
 
-        stack = self.declared if self.release else load.of_current_release(self.declared)
+        if self.release:
+            return self._choose(load.scaled(self.declared, scale))
+        stack = load.of_current_release(self.declared, lambda: self._choose(self.declared).has_buildkit())
         return self._choose(load.scaled(stack, scale))

@@ -181,6 +181,10 @@ class Engine(ABC):
     def releases(self) -> tuple[BuiltRelease, ...]:
         """Return the releases of this stack that need no building, the newest first."""
 
+    def has_buildkit(self) -> bool:
+        """Return whether BuildKit builds the images, which reads some ignore files differently."""
+        return False
+
     def keep_releases(self, releases: Collection[str]) -> None:  # noqa: B027 - by default no other stack can remove one
         """Keep releases that stacks of other directories would remove, and none that an earlier call named.
 

@@ -40,12 +40,15 @@ def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
     return services.names(found.model, found.files)
 
 
-def of_current_release(stack: Stack) -> Stack:
-    """Return a stack of no release in particular, of the one that its files make, which are read once."""
+def of_current_release(stack: Stack, has_buildkit: Callable[[], bool] = lambda: False) -> Stack:
+    """Return a stack of no release in particular, of the one that its files make, which are read once.
+
+    They are read as the builder does that makes the image.
+    """
     builds = [service.build for service in stack.services if service.build]
     if not builds:
         return stack
-    contents = {key: read(build) for key, build in {build.read: build for build in builds}.items()}
+    contents = {key: read(build, has_buildkit) for key, build in {build.read: build for build in builds}.items()}
     release = combined(digest(contents[build.read], build) for build in builds)
     return with_release(with_builds(stack, lambda build: replace(build, contents=contents[build.read])), release)
 

@@ -13,7 +13,7 @@ from docker.utils import version_lt
 
 from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import client, configs, images, options, pause, ports, recipe, snapshot
+from twelfth.engines.docker import buildkit, client, configs, images, options, pause, ports, recipe, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.pause import PAUSE
 from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings
@@ -195,6 +195,10 @@ class DaemonEngine(Engine):
                 with gone_is_fine():
                     self.api.remove_image(image, force=True)
         return True
+
+    def has_buildkit(self) -> bool:
+        """Return whether the docker command has buildx."""
+        return buildkit.is_here(self.api)
 
     def keep_releases(self, releases: Collection[str]) -> None:
         """Give images one more name, of this stack: the daemon is all that its stacks have in common."""
