@@ -64,6 +64,7 @@ class World:
     refusals: dict[str, str] = field(default_factory=dict)
     restarts: dict[str, str] = field(default_factory=dict)
     kill_at: int | None = None
+    previous: dict[str, Recipe] = field(default_factory=dict)
     running_seconds: dict[str, float] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -246,11 +247,17 @@ class Memory(ReplicaEngine):
     def reload_replica(self, service: Service, replica: Replica) -> None:
         """Have it loaded what the files hold now."""
         self.check_reload(service, replica)
-        recipe = self.recipe(service)
+        recipe, before = self.recipe(service), self.world.replicas[replica.name].recipe
         self.world.change(f"reload {replica.name}", replica.name, recipe=recipe)
+        self.world.previous[replica.name] = before
         self.world.logs[replica.name] += "".join(
             content for name, content in recipe.items() if name.startswith("config.")
         ).encode()
+
+    def restore_configuration(self, service: Service, replica: Replica) -> bool:  # noqa: ARG002 - there is one
+        """Have it the recipe that it had before it was reloaded."""
+        self.world.change(f"restore {replica.name}", replica.name, recipe=self.world.previous.pop(replica.name))
+        return True
 
     def stop_replica(self, replica: Replica) -> None:
         """Have it stopped."""

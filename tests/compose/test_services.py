@@ -39,6 +39,12 @@ volumes: {data: }
 configs: {conf: {file: ./web/conf}, text: {content: of $$it}, theirs: {external: true}}
 secrets: {hidden: {environment: GIVEN}, kept: {file: ./kept}}
 """
+PING = """\
+import socket
+with socket.create_connection(("127.0.0.1", <port>), 2) as server:
+    server.sendall(b"PING\\r\\n")
+    raise SystemExit(server.recv(8) in (b"", b"-LOADING"))
+"""
 HONOURED = [
     ("build: .", "build", Build(HERE, tag="a")),
     (
@@ -369,7 +375,7 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
                 healthcheck=Healthcheck(("CMD", "redis-cli", "ping"), 5.0, 2.0, None, 3),
                 stop_grace=30.0,
                 constraints=("node.labels.twelfth.data == true",),
-                local=Local((*valkey, *synced)),
+                local=Local((*valkey, *synced), healthcheck=("python", "-c", PING)),
                 **hardened,
             ),
             Service(

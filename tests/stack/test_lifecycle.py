@@ -601,11 +601,29 @@ def test_reload_that_was_ended_is_done_by_the_next(configured: Project) -> None:
 
 
 def test_reloaded_replica_that_is_not_ready_is_told(configured: Project) -> None:
-    """It stays; there is no other."""
+    """It was not before: the new configuration may be the cure, and is kept."""
     configured.world.healths["web-1"] = Health(is_ready=False, output="no backend")
 
-    with pytest.raises(EngineError, match=r"web-1 is not ready after 0.1 s \(no backend\)"):
+    with pytest.raises(EngineError, match=r"web-1 is not ready after 0.1 s \(no backend\); it keeps its new config"):
         configured.up(within=0.1)
+    assert [] == [step for step in configured.plan() if step.startswith("reload")]
+
+
+def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Project) -> None:
+    """It is valid, and wrong: the former one is loaded again, and `up` fails as often as it is tried."""
+
+    class Checking(Memory):
+        def check_health(self, replica: Replica, within: float | None = None) -> Health:
+            is_wrong = replica.service == "web" and "two" in self.world.replicas["web-1"].recipe.values()
+            found = super().check_health(replica, within)
+            return Health(is_ready=False, output="no backend") if is_wrong else found
+
+    for _ in range(2):
+        with pytest.raises(EngineError) as failed:
+            lifecycle.up(Checking(configured.stack, configured.world), Recorded(), lifecycle.Wishes(0.1))
+        said = "web-1 is not ready after 0.1 s (no backend); its former configuration is restored; "
+        assert f"{said}fix that, then: invoke up" == str(failed.value)
+        assert status.status(Checking(configured.stack, configured.world)).ready
 
 
 def test_another_port_that_is_taken_keeps_the_door(serving: Project, taken: int) -> None:
@@ -754,8 +772,80 @@ def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Proj
     serving.world.healths["worker-1"] = health
 
     assert [f"what serves is not ready ({why})"] == [step.partition(": ")[2] for step in serving.plan()]
-    serving.world.healths["worker-1"] = replace(health, is_ready=True)
-    assert ([MIGRATE] if "error" in health.output else []) == serving.up()
+    serving.world.healths["worker-1"] = Health(is_ready=True)
+    assert [] == serving.up()
+
+
+def test_release_command_that_does_not_cure_what_serves_is_reported(serving: Project) -> None:
+    """It went well, and the stack cannot serve, as `status` says."""
+    serving.world.healths["worker-1"] = Health(is_ready=True, output='{"error": "the data lacks revision 0002"}')
+
+    with pytest.raises(
+        EngineError, match=r"^worker-1 is not ready after 0.1 s \(the data lacks revision 0002\); see: "
+    ):
+        serving.up(within=0.1)
+    assert [MIGRATE] == serving.world.done
+    assert not status.status(serving.engine()).ready
+
+
+class Guarded(Memory):
+    """An engine on which workers serve only with the password that Redis wants, and the door only with a worker."""
+
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
+        """Return also for a worker that is well why it cannot serve."""
+        wanted, own = (self._password(each) for each in ("redis", "worker"))
+        if wanted == own or replica.service == "redis":
+            return super().check_health(replica, within)
+        if replica.service == "web":
+            return Health(is_ready=False, output="no worker")
+        return Health(is_ready=True, output='{"error": "NOAUTH"}')
+
+    def _password(self, service: str) -> str:
+        serving = [each for each in super().replicas(service) if each.is_running]
+        return max(serving, key=lambda each: each.number).recipe.get("environment.PASSWORD", "") if serving else ""
+
+
+@pytest.fixture
+def guarded(serving: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Return a project that is up on such an engine."""
+    monkeypatch.setattr(Project, "engine", lambda self: Guarded(self.stack, self.world))
+    return serving
+
+
+def test_change_that_breaks_what_depends_on_it_is_reported(guarded: Project) -> None:
+    """And it can be taken back: Redis before the release command, which needs it."""
+    guarded.edit("redis", environment=(("PASSWORD", "secret"),))
+    with pytest.raises(EngineError) as failed:
+        guarded.up(within=0.1)
+    why = {
+        "worker-1 is not ready after 0.1 s (NOAUTH); it depends on redis, which changed; see: invoke logs worker; ",
+        "web-1 is not ready after 0.1 s (no worker); it depends on redis, which changed; see: invoke logs web; ",
+    }
+    assert str(failed.value).removesuffix("fix that, then: invoke up") in why
+
+    guarded.edit("redis", environment=())
+    done = guarded.up()
+    assert done.index("start redis-1") < done.index(MIGRATE)
+    assert status.status(guarded.engine()).ready
+
+
+def test_both_sides_are_changed_at_once(guarded: Project) -> None:
+    """A password, and what uses it."""
+    for name in ("redis", "worker"):
+        guarded.edit(name, environment=(("PASSWORD", "secret"),))
+    done = guarded.up()
+
+    assert done.index("start redis-2") < done.index(MIGRATE) < done.index("create worker-2")
+    assert status.status(guarded.engine()).ready
+
+
+def test_release_command_that_fails_after_a_change_says_what_changed(guarded: Project) -> None:
+    """Nobody is told that all is as it was."""
+    guarded.edit("redis", environment=(("PASSWORD", "secret"),))
+    guarded.edit("worker", environment=(("PASSWORD", "secret"),), release_command=("false",))
+
+    with pytest.raises(ServiceError, match=r"^it said nothing \(exit code 1, run \w+\); redis changed before it; "):
+        guarded.up()
 
 
 @pytest.mark.parametrize("command", [lifecycle.up, lifecycle.build])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from twelfth.errors import MisuseError
 from twelfth.model.snapshot import UNKNOWN, Replica, Snapshot
 from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
 from twelfth.stack import load, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 REDIS = Service("redis", "redis:8", networks=("back",), mounts=(Mount("volume", "/data", "data"),))
 WORKER = Service("worker", "app:abc", build=Build(Path()), networks=("front", "back"), depends_on=("redis",))
@@ -322,18 +326,48 @@ def test_release_command_runs_where_what_serves_is_not_ready() -> None:
 
 def test_change_of_what_is_ill_comes_before_the_release_command_that_needs_it() -> None:
     """Else the command would wait for it, and no `up` could ever cure it."""
-    stack, recipes = released()
+    stack, recipes = released(image="new image")
     recipes = {**recipes, "redis": recipes["redis"] | {"command": "fixed"}}
     ill = replace(CONVERGED, replicas=(replica("redis", health="unhealthy"), *CONVERGED.replicas[1:]))
-    cure, command = (
-        "replace redis-1 by redis-2: command changed",
-        "run migrate 'a b': what serves is not ready (no Redis)",
-    )
+    cure, command = "replace redis-1", "run migrate"
 
-    assert [[cure, command], [command, cure]] == [
-        [str(step) for step in plan.up(stack, found, recipes, unready={"worker": "no Redis"})]
-        for found in (ill, CONVERGED)
+    assert [[cure, command], [cure, command], [command, cure]] == [
+        order(plan.up(stack, found, recipes, unready=unready))
+        for found, unready in ((ill, {}), (CONVERGED, {"worker": "no Redis"}), (CONVERGED, {}))
     ]
+
+
+def order(steps: Iterable[object]) -> list[str]:
+    """Return the first words of what is done to Redis, and of the release command."""
+    return [" ".join(str(step).split()[:2]) for step in steps if str(step).startswith(("replace redis", "run migrate"))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"environment.REDIS_URL": "redis://:secret@redis"}, ["replace redis-1", "run migrate"]),
+        ({"config./etc/redis": "secret"}, ["replace redis-1", "run migrate"]),
+        ({"image": "new image"}, ["run migrate", "replace redis-1"]),
+    ],
+)
+def test_dependency_is_changed_before_a_release_command_that_has_another_configuration(
+    changes: dict[str, str], expected: list[str]
+) -> None:
+    """A password, and the URL that holds it: the command would try the new one on the old Redis."""
+    stack, recipes = released()
+    recipes = {**recipes, "redis": recipes["redis"] | {"command": "--requirepass secret"}}
+    recipes["worker"] = recipes["worker"] | changes
+
+    assert expected == order(plan.up(stack, CONVERGED, recipes))
+
+
+def test_nothing_that_serves_needs_no_protection() -> None:
+    """A release that never got ready is gone, and what it depends on may be why."""
+    stack, recipes = released()
+    recipes = {**recipes, "redis": recipes["redis"] | {"command": "fixed"}}
+    found = replace(CONVERGED, replicas=tuple(each for each in CONVERGED.replicas if each.service != "worker"))
+
+    assert ["replace redis-1", "run migrate"] == order(plan.up(stack, found, recipes))
 
 
 def test_network_of_what_a_release_command_needs_is_made_again_before() -> None:

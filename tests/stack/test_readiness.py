@@ -48,7 +48,9 @@ def test_replica_without_a_check_is_waited_for_once_all_run(tmp_path: Path) -> N
     """The first of a service takes the place of no other, so others need not wait for it."""
     engine = stack(tmp_path, PLAIN)
     engine.world.running_seconds["plain-1"] = 0.1
-    with pytest.raises(EngineError, match=r"plain-1 is not ready after 0.3 s \(it has run for 0.1 of 0.2 s\)"):
+    with pytest.raises(
+        EngineError, match=r"plain-1 is not ready after 0.3 s \(it has run for 0.1 of 0.2 s\); see: invoke logs plain"
+    ):
         lifecycle.up(engine, Recorded(), lifecycle.Wishes(0.1))
 
     assert (False, "it has run for 0.1 of 0.2 s") == (status(engine).ready, status(engine).why)

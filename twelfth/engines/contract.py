@@ -240,6 +240,13 @@ class ReplicaEngine(Engine):
         """
         raise EngineError(NO_RELOAD.format(replica.name))
 
+    def restore_configuration(self, service: Service, replica: Replica) -> bool:  # noqa: ARG002 - by default none can
+        """Make a replica load the configuration files again that it had before `reload_replica`.
+
+        Return whether they are known.
+        """
+        return False
+
     @abstractmethod
     def stop_replica(self, replica: Replica) -> None:
         """End a replica's process, with its service's grace period, and keep it, so that it can be started again."""

@@ -109,8 +109,8 @@ class _Executor:
                 engine.runs.stop(run.id, self.report.detail)
             case DeleteRun(run):
                 engine.runs.delete(run.id)
-            case RunReleaseCommand(service):
-                run_release_command(engine, service, self.report.detail, self.within)
+            case RunReleaseCommand(service, after=after):
+                run_release_command(engine, service, self.report.detail, self.within, after)
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
             case _:
@@ -162,8 +162,7 @@ class _ReplicaExecutor:
             case WatchReplicas() as step:
                 self.watch(step)
             case ReloadReplica(service, replica):
-                self.engine.reload_replica(service, replica)
-                wait_until_ready(self.engine, replica, self.within)
+                self.reload(service, replica)
             case RemoveReplica(replica):
                 self.wait_for_admission(replica.service)
                 removed = [each.replica for each in cast("tuple[RemoveReplica, ...]", group)]
@@ -281,6 +280,21 @@ class _ReplicaExecutor:
             self.engine.remove_replica(new)
         if starts:
             self.engine.start_replica(old)
+
+    def reload(self, service: Service, replica: Replica) -> None:
+        """Reload a replica and watch it; if that makes it unready, restore the configuration that it had.
+
+        One that was not ready before keeps the new configuration, which may be the cure.
+        """
+        was_ready = self.engine.check_health(replica).is_ready
+        self.engine.reload_replica(service, replica)
+        try:
+            wait_until_ready(self.engine, replica, self.within)
+            watch(self.engine, [replica], service.monitor)
+        except EngineError as error:
+            is_restored = was_ready and self.engine.restore_configuration(service, replica)
+            rest = "its former configuration is restored" if is_restored else "it keeps its new configuration"
+            raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
 
     def watch(self, step: WatchReplicas) -> None:
         """Watch new replicas; if one fails, remove them all and restore those of the old ones that were removed."""

@@ -12,21 +12,25 @@ from twelfth.stack import notices, plan, preflight
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_rollback, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.lock import hold_lock
-from twelfth.stack.readiness import HEALTHY, wait_until_ready
+from twelfth.stack.readiness import HEALTHY, healths, wait_until_all_serve
 from twelfth.stack.releases import needed, plan_prune
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
 from twelfth.stack.status import address
-from twelfth.stack.steps import EnsureImage
+from twelfth.stack.steps import CreateReplica, EnsureImage, ReloadReplica, ReplaceReplica, RollService
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.snapshot import Health, Snapshot
+    from twelfth.model.snapshot import Snapshot
     from twelfth.model.stack import Service, Stack
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
+
+
+CHANGES = CreateReplica | ReplaceReplica | ReloadReplica | RollService
+"""Steps after which a service is not what it was."""
 
 
 def plan_up(engine: Engine, *, remove_orphans: bool = False) -> tuple[Step, ...]:
@@ -53,16 +57,12 @@ def _plan(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> tuple[Ste
 
 
 def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
-    """Return, by service, why what serves cannot serve at the moment, where a release command may cure that."""
-    asked = [service.name for service in engine.stack.services if service.release_command]
-    replicas = [next((each for each in found.of(name) if each.serves), None) for name in asked]
-    checked = {each.service: engine.check_health(each) for each in replicas if each}
-    return {name: why for name, health in checked.items() if (why := _complaint(health))}
-
-
-def _complaint(health: Health) -> str:
-    """Return why a replica cannot serve: also where its check passes, as for one that was ready before, but says so."""
-    return str(health.details.get("error") or ("" if health.is_ready else health.reason))
+    """Return, by service, why what serves cannot serve now; one replica of each is asked."""
+    names = [service.name for service in engine.stack.services if service.name not in engine.stack.jobs]
+    first = [next((each for each in found.of(name) if each.serves), None) for name in names]
+    replicas = {each.id: each for each in first if each}
+    asked = healths(engine, replicas.values())
+    return {replicas[identity].service: health.complaint for identity, health in asked.items() if health.complaint}
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,10 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         for service in engine.stack.services:
             if service.name in wishes.scaled:
                 note_scale(engine.stack, service.name, service.replicas)
-        _keep_and_prune(engine, report, prunes=bool(steps))
-        _wait_for_all(engine, found, within)
+        _keep_and_prune(engine, report, prunes=False)
+        _wait_for_all(engine, found, steps, within)
+        if steps:
+            _keep_and_prune(engine, report, prunes=True)
         return address(engine.stack, found)
 
 
@@ -137,12 +139,16 @@ def _note(stack: Stack, *, is_rollback: bool) -> None:
         (note_rollback if is_rollback else note_deploy)(stack, release, operator())
 
 
-def _wait_for_all(engine: Engine, found: Snapshot, within: float | None) -> None:
-    """Wait for replicas that were there before, and may just be getting ready."""
-    for replica in found.replicas:
-        is_declared = engine.stack.service(replica.service) is not None
-        if is_declared and replica.health != HEALTHY and replica.service not in engine.stack.jobs:
-            wait_until_ready(engine, replica, within)
+def _wait_for_all(engine: Engine, found: Snapshot, steps: Collection[Step], within: float | None) -> None:
+    """Wait until every replica can serve, as `status` has it: a change may have broken what depends on it.
+
+    If nothing changed, only replicas are asked that the engine does not know to be healthy.
+    """
+    names = {service.name for service in engine.stack.services} - engine.stack.jobs
+    here = [each for each in found.replicas if each.service in names]
+    unsure = [each for each in here if steps or each.health != HEALTHY]
+    changed = {step.service.name for step in steps if isinstance(step, CHANGES)}
+    wait_until_all_serve(engine, unsure, within, changed)
 
 
 def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:

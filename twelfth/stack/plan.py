@@ -7,6 +7,7 @@ The idea of one snapshot and printable steps with causes is Compose's
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,9 @@ def up(  # noqa: PLR0913 - each is named where it is called
 
     `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
     engine. `unready` is, by service, why what serves cannot serve. A release command comes before anything that serves
-    is touched, so that one that fails has changed nothing; but what it needs and what is ill is cured before, and a
-    network that this needs is made again. Then comes each service after what it depends on. Services that the stack
+    is touched, so that one that fails has changed nothing. But what it depends on is changed before if it does not
+    serve, if `unready` names anything, or if the command has another configuration than what serves; and a network that
+    this needs is made again. Then comes each service after what it depends on. Services that the stack
     does not declare stay, unless `remove_orphans`. With `whole` the engine rolls a service by itself.
     """
     wanted = [service for service in stack.services if service.name in recipes]
@@ -64,7 +66,8 @@ def up(  # noqa: PLR0913 - each is named where it is called
         for one in wanted
         if (command := _release_command(one, found, recipes[one.name], rolls[one.name], unready.get(one.name)))
     ]
-    needed = _needed(stack, found, [command.service for command in commands])
+    needed = _needed(stack, found, recipes, commands, unready)
+    changed_before = tuple(name for name in needed if found.of(name) and any(map(_makes, rolls.get(name, ()))))
     unwanted = [each for each in found.replicas if _is_unwanted(each, stack, recipes, remove_orphans=remove_orphans)]
     gone = {service.name for service in wanted} | {replica.service for replica in unwanted}
     recreate = (
@@ -78,7 +81,7 @@ def up(  # noqa: PLR0913 - each is named where it is called
         *(CreateResource(resource, "not there") for resource in missing_resources(stack, found)),
         *first,
         *(step for name in needed for step in rolls.pop(name, ())),
-        *commands,
+        *(replace(command, after=changed_before) for command in commands),
         *later,
         *(step for steps in rolls.values() for step in steps),
         *(RemoveResource(each, "it has another name now") for each in resources.left_networks(stack, found, gone)),
@@ -208,16 +211,33 @@ def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str], *, wh
     yield from (CreateResource(declared[name], "its settings changed") for name in changed)
 
 
-def _needed(stack: Stack, found: Snapshot, services: Iterable[Service]) -> list[str]:
-    """Return what the release commands of some services need and what does not serve yet: what these depend on.
+def _needed(
+    stack: Stack,
+    found: Snapshot,
+    recipes: Mapping[str, Recipe],
+    commands: Iterable[RunReleaseCommand],
+    unready: Mapping[str, str],
+) -> list[str]:
+    """Return the services that are changed before the release commands run, of those that these depend on.
 
-    What serves and is ill is changed before, too, where there is a change: it may be the cure, and can do no more harm.
+    Those are the ones that do not serve, or are unhealthy. Others are changed after a command, so that one that fails
+    has changed nothing, unless it has nothing to protect, or needs the change itself.
     """
-    needed = {other.name for service in services for other in stack.dependencies(service)}
     serving = {replica.service for replica in found.replicas if replica.serves and replica.health != UNHEALTHY}
     renamed = resources.renamed_networks(stack, found)  # the command runs on the new network, and needs them there
     serving -= {each.name for each in stack.services if renamed.intersection(each.networks)}
-    return [each.name for each in stack.services if each.name in needed - serving]
+    needed = set[str]()
+    for service in (command.service for command in commands):
+        dependencies = {other.name for other in stack.dependencies(service)}
+        is_protected = not unready and _has_configuration(found.of(service.name), recipes[service.name])
+        needed |= dependencies - serving if is_protected else dependencies
+    return [each.name for each in stack.services if each.name in needed]
+
+
+def _has_configuration(replicas: Iterable[Replica], recipe: Recipe) -> bool:
+    """Return whether a replica serves with the configuration of a recipe, such as the same password for a database."""
+    changes = [differences(recipe, each.recipe) for each in replicas if each.serves]
+    return any(not any(name.startswith(CONFIGURATION) for name in names) for names in changes)
 
 
 def _release_command(

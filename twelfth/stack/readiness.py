@@ -11,9 +11,10 @@ from twelfth.engines.lines import telling
 from twelfth.errors import EngineError
 from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
+from twelfth.stack.releases import previous_release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica
@@ -83,17 +84,57 @@ def not_ready(replica: Replica, seconds: float, why: str) -> str:
     return f"{replica.name} is not ready after {seconds:g} s ({printable(why)})"
 
 
-def healths(engine: Engine, replicas: Iterable[Replica]) -> dict[str, Health]:
+def wait_until_all_serve(
+    engine: Engine, replicas: Iterable[Replica], within: float | None, changed: Collection[str]
+) -> None:
+    """Return when replicas can serve, which is more than that their processes are well.
+
+    Raises `EngineError` for one that cannot in time, and names what of the `changed` services it depends on.
+    """
+    pending, began = {each.id: each for each in replicas}, time.monotonic()
+    while pending:
+        limits = {identity: ready_within(engine.stack, each.service, within) for identity, each in pending.items()}
+        ran = time.monotonic() - began
+        found = healths(engine, pending.values(), max(max(limits.values()) - ran, ASK_EVERY))
+        pending = {identity: pending[identity] for identity, health in found.items() if health.complaint}
+        for identity, replica in pending.items():
+            health, limit = found[identity], limits[identity]
+            limit += 0.0 if health.has_check else engine.monitor(replica.service)
+            _refuse_crashing(engine, current(engine, replica), replica.restarts, health)
+            if ran > limit:
+                raise EngineError(not_ready(replica, limit, health.complaint) + _after(engine.stack, replica, changed))
+        if pending:
+            time.sleep(ASK_EVERY)
+
+
+def _refuse_crashing(engine: Engine, replica: Replica, restarts: int, health: Health) -> None:
+    try:
+        refuse_dead(engine, replica, restarts)
+    except EngineError as error:
+        raise EngineError(f"{error}; {what_to_do(replica, previous_release(engine))}") from error
+    if health.is_crashing:
+        raise EngineError(crash_loop(replica, previous_release(engine)))
+
+
+def _after(stack: Stack, replica: Replica, changed: Collection[str]) -> str:
+    """Return what to say of a replica after `up` changed something, and what to do."""
+    service = stack.service(replica.service)
+    names = [each.name for each in stack.dependencies(service) if each.name in changed] if service else []
+    why = f"; it depends on {', '.join(names)}, which changed" if names else ""
+    return f"{why}; see: invoke logs {replica.service}; fix that, then: invoke up"
+
+
+def healths(engine: Engine, replicas: Iterable[Replica], within: float | None = None) -> dict[str, Health]:
     """Return what the healthchecks of replicas say now, by their ids, without those that are gone."""
     replicas = tuple(replicas)
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        found = zip(replicas, pool.map(lambda each: _health(engine, each), replicas), strict=True)
+        found = zip(replicas, pool.map(lambda each: _health(engine, each, within), replicas), strict=True)
         return {replica.id: health for replica, health in found if health}
 
 
-def _health(engine: Engine, replica: Replica) -> Health | None:
+def _health(engine: Engine, replica: Replica, within: float | None) -> Health | None:
     try:
-        return engine.check_health(replica)
+        return engine.check_health(replica, within)
     except EngineError:
         if any(each.id == replica.id for each in engine.replicas(replica.service)):
             raise
@@ -165,6 +206,10 @@ def times(count: int) -> str:
 
 def crash_loop(replica: Replica, previous: str) -> str:
     """Return what to say of a replica that exits again and again; `previous` is the release to go back to, or ""."""
+    return f"{replica.name} keeps crashing (restarted {times(replica.restarts)}); {what_to_do(replica, previous)}"
+
+
+def what_to_do(replica: Replica, previous: str) -> str:
+    """Return where a replica that crashes says why, and how to go back."""
     way_back = f", or go back to release {previous}: invoke rollback" if previous else ""
-    what = f"{replica.name} keeps crashing (restarted {times(replica.restarts)})"
-    return f"{what}; see: invoke logs {replica.service}{way_back}"
+    return f"see: invoke logs {replica.service}{way_back}"

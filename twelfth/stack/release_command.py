@@ -20,7 +20,7 @@ from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.readiness import wait_for_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from twelfth.engines.contract import Engine, Say
     from twelfth.model.run import Run
@@ -31,10 +31,13 @@ CONFIGURATION = ("image", "environment.", "config.")
 """Beginnings of what of a recipe a release command depends on."""
 
 
-def run_release_command(engine: Engine, service: Service, say: Say, within: float | None) -> None:
+def run_release_command(
+    engine: Engine, service: Service, say: Say, within: float | None, after: Sequence[str] = ()
+) -> None:
     """Run a service's release command when all that it depends on is ready, unless an earlier `up` started it.
 
-    Raises `ServiceError` if it fails, with the line of its output that says why. An interruption stops the run.
+    `after` are the services that were changed before. Raises `ServiceError` if it fails, with the line of its output
+    that says why. An interruption stops the run.
     """
     needed = [each.name for each in engine.stack.dependencies(service)]
     wait_for_services(engine, needed, within, f"the release command of {service.name} needs it and was not run")
@@ -44,7 +47,7 @@ def run_release_command(engine: Engine, service: Service, say: Say, within: floa
         with _stopped_if_interrupted(engine, run.id, say):
             code, last = follow_with_report(engine, run.id, say)
         if run.purpose == wanted:
-            _refuse_failed(code, last, run.id)
+            _refuse_failed(code, last, run.id, after)
             return
     source = from_release(engine.stack, service=service.name)
     request = new_request(
@@ -52,7 +55,7 @@ def run_release_command(engine: Engine, service: Service, say: Say, within: floa
     )
     with _stopped_if_interrupted(engine, request.id, say):
         code, last = run_with_report(engine, request, say)
-    _refuse_failed(code, last, request.id)
+    _refuse_failed(code, last, request.id, after)
 
 
 def purpose(service: Service, recipe: Recipe) -> str:
@@ -71,11 +74,12 @@ def _unfinished(engine: Engine, service: Service) -> list[Run]:
     return [run for run in found if run.is_running]
 
 
-def _refuse_failed(code: int, last: str, identity: str) -> None:
+def _refuse_failed(code: int, last: str, identity: str, after: Sequence[str]) -> None:
     if code:
         why = printable(last) or "it said nothing"
+        rest = f"{', '.join(after)} changed before it" if after else "what served serves on"
         then = "" if "invoke " in why else "; fix that, then: invoke up"
-        raise ServiceError(f"{why} (exit code {code}, run {identity}); what served serves on{then}")
+        raise ServiceError(f"{why} (exit code {code}, run {identity}); {rest}{then}")
 
 
 @contextlib.contextmanager

@@ -205,10 +205,14 @@ class DeleteRun(Step):
 
 @dataclass(frozen=True)
 class RunReleaseCommand(Step):
-    """Run the release command of a service, from the release that is to serve."""
+    """Run the release command of a service, from the release that is to serve.
+
+    `after` are the services that it depends on and that were changed before it.
+    """
 
     service: Service
     cause: str
+    after: tuple[str, ...] = ()
 
     @property
     def what(self) -> str:

@@ -139,7 +139,7 @@ def test_process_whose_file_is_garbled_is_to_be_replaced(tmp_path: Path, text: s
     services.mkdir(parents=True)
     (services / "redis-1.json").write_text(text, "utf-8")
 
-    unknown = "command, directory, logging, restart, stop_grace_period"
+    unknown = "command, directory, healthcheck, healthcheck_timeout, logging, restart, stop_grace_period"
     assert f"replace redis-1 by redis-2: {unknown} changed" in project.plan()
 
 
@@ -183,13 +183,14 @@ def test_folder_that_is_moved_says_so_to_a_run_and_is_right_again_after_up(moved
     assert refused.stderr.endswith(b"(was this directory moved?); start it from here: invoke up\n")
 
     assert "Hello World! 2 times." == hits.sentence(moved.up())
-    release_command = moved.steps()[0]
+    release_command = moved.steps()[1]
     assert ": what serves is not ready (its healthcheck failed: [Errno 2] " in release_command  # its directory is gone
     assert [
-        release_command,
         "replace redis-1 by redis-2: command, directory changed",
+        release_command,
         "create worker-2: directory changed",
         "admit worker-2: as soon as it is ready",
+        "watch worker-2 for 0.2 s: before worker-1 is removed",
         "remove worker-1: worker-2 is in its place",
     ] == moved.steps()
     assert [] == moved.plan()

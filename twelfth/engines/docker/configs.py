@@ -78,6 +78,24 @@ class Copies:
         """Return those that are checked before they come into place."""
         return Copies(self.home.with_name(f"{self.home.name}.checked"), self.root)
 
+    @property
+    def previous(self) -> Copies:
+        """Return those that were in place before the last reload."""
+        return Copies(self.home.with_name(f"{self.home.name}.previous"), self.root)
+
+    def save_previous(self, identity: str) -> None:
+        """Keep what a container has loaded, if that is known, for the case that its next reload makes it unready."""
+        record = read_json(self.record)
+        loaded = record["loaded"] if record.get("container") == identity else {}
+        shutil.rmtree(self.previous.home, ignore_errors=True)
+        self.previous.put({target: _file(self.path(target)) for target in loaded})
+
+    def previous_files(self, targets: Iterable[str]) -> dict[str, File]:
+        """Return what `save_previous` kept of these files, nothing if it is not all of them."""
+        paths = {target: self.previous.path(target) for target in targets}
+        is_whole = all(path.is_file() for path in paths.values())
+        return {target: _file(path) for target, path in paths.items()} if is_whole else {}
+
     def path(self, target: str) -> Path:
         """Return the copy of what a container has at `target`."""
         return self.home / target.lstrip("/")

@@ -206,6 +206,12 @@ class Docker(DaemonEngine, ReplicaEngine):
         else:
             reload.reload(self.api, self.stack, service, replica, service.reload.signal)
 
+    def restore_configuration(self, service: Service, replica: Replica) -> bool:
+        """Write the files that the container had before its last reload, and send it the service's signal."""
+        if service.reload is None:
+            return super().restore_configuration(service, replica)
+        return reload.restore(self.api, self.stack, service, replica, service.reload.signal)
+
     def stop_replica(self, replica: Replica) -> None:
         """Stop a container with its grace period."""
         with docker_errors(), gone_is_fine():

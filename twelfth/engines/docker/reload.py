@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import docker
 
-    from twelfth.engines.docker.configs import File
+    from twelfth.engines.docker.configs import Copies, File
     from twelfth.engines.docker.replica import Body
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Service, Stack
@@ -30,6 +30,19 @@ def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Repli
     """
     files, copies = configs.declared(service), configs.copies(stack, service.name, replica.number)
     check(api, stack, service, replica, files)
+    copies.save_previous(replica.id)
+    _load(api, copies, replica, files, signal)
+
+
+def restore(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, signal: str) -> bool:
+    """Have a replica load what it had before its last reload; return whether that is known."""
+    copies = configs.copies(stack, service.name, replica.number)
+    if files := copies.previous_files(configs.declared(service)):
+        _load(api, copies, replica, files, signal)
+    return bool(files)
+
+
+def _load(api: docker.APIClient, copies: Copies, replica: Replica, files: Mapping[str, File], signal: str) -> None:
     copies.keep(replica.id, {})
     copies.put(files)
     with docker_errors():

@@ -1,0 +1,85 @@
+"""Changes of one service that break those that depend on it: `up` reports them, and they can be taken back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import hits
+from tests.conftest import make_project, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Project
+
+WORD = "secret"
+
+
+@pytest.fixture
+def on_docker(tmp_path: Path) -> Iterator[Project]:
+    """Return a project that is up on the engine that has an ingress, and watches what it reloads for a while."""
+    require("docker")
+    made = make_project("docker", tmp_path, monitor="3s")
+    made.up()
+    yield made
+    made.end()
+
+
+def guard(project: Project) -> None:
+    """Declare a password for Redis, on every engine."""
+    file = project.directory / "docker-compose.yml"
+    text = file.read_text("utf-8")
+    for last in ("noeviction]", '--save, ""]'):
+        assert last in text
+        text = text.replace(last, last.replace("]", f", --requirepass, {WORD}]"))
+    file.write_text(text, "utf-8")
+
+
+def url(project: Project) -> str:
+    """Return what a worker needs to reach such a Redis."""
+    where = "127.0.0.1:<redis.port>" if project.engine_name == "local" else "redis:6379"
+    return f"redis://:{WORD}@{where}/0"
+
+
+def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(project: Project) -> None:
+    """Its own healthcheck passes: `redis-cli ping` exits with 0 on NOAUTH."""
+    project.up()
+    file = project.directory / "docker-compose.yml"
+    before = file.read_text("utf-8")
+    guard(project)
+    broken, status = project.invoke("up", "--ready-within", "4"), project.invoke("status")
+
+    assert (125, 1) == (broken.returncode, status.returncode), broken.stderr
+    assert "is not ready after 4 s" in broken.stderr
+    assert "it depends on redis, which changed" in broken.stderr
+    file.write_text(before, "utf-8")
+    cured = project.invoke("up")
+    assert 0 == cured.returncode, cured.stderr
+    assert "Hello World! 1 times." == hits.sentence(cured.stdout.split()[-1])
+
+
+def test_both_sides_of_a_password_are_changed_at_once(project: Project) -> None:
+    """As with `docker compose up -d`: Redis first, then what the release command and the workers use."""
+    project.up()
+    guard(project)
+    done = project.invoke("up", REDIS_URL=url(project))
+
+    assert 0 == done.returncode, done.stderr
+    assert "Hello World! 1 times." == hits.sentence(done.stdout.split()[-1])
+
+
+def test_valid_configuration_that_is_wrong_is_taken_back(on_docker: Project) -> None:
+    """The ingress loads it, and finds no worker."""
+    file = on_docker.directory / "web" / "haproxy.cfg"
+    file.write_text(file.read_text("utf-8").replace("worker:8000", "worker:8001"), "utf-8")
+    done = on_docker.invoke("up", "--ready-within", "5")
+
+    assert 125 == done.returncode, done.stderr
+    assert "its former configuration is restored" in done.stderr
+    status = json.loads(on_docker.invoke("status", "--json").stdout)
+    assert status["ready"], status
+    assert "Hello World! 1 times." == hits.sentence(status["address"])
