@@ -114,6 +114,7 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
             conditions=_conditions(each.get("depends_on") or {}),
             replicas=each.get("scale", (each.get("deploy") or {}).get("replicas", 1)),
             local=Local(()) if "x-local" in each else None,
+            mounts=_inline_files(each, model),
         )
         for name, each in declared.items()
     }
@@ -136,6 +137,22 @@ def _named(model: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
         | {"options": None}
         for key, each in declared.items()
     }
+
+
+def _inline_files(service: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[Mount, ...]:
+    """Return where a service has configuration files without a source, which Compose copies into its containers."""
+    entries = [(kind, home, entry) for kind, home in _HOMES.items() for entry in service.get(kind) or ()]
+    declared = [
+        (_target(home, entry), (model.get(kind) or {}).get(entry["source"]) or {}) for kind, home, entry in entries
+    ]
+    inline = [(target, each) for target, each in declared if not {"file", "external"} & each.keys()]
+    return tuple(
+        Mount("config", target, read_only=True, content=str(each.get("content", ""))) for target, each in inline
+    )
+
+
+def _target(home: str, entry: Mapping[str, Any]) -> str:
+    return _clean(posixpath.join(home, entry.get("target") or entry["source"]))
 
 
 def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
@@ -205,17 +222,17 @@ def _tmpfs(text: str) -> Mount:
     return Mount("tmpfs", _clean(target), options=as_options({"options": options}) if options else ())
 
 
-def _file(kind: str, home: str) -> Reader:
-    """Return a reader of a configuration file or secret of a service; `home` is where it lies where nothing is said."""
+def _file(kind: str) -> Reader:
+    """Return a reader of a configuration file or secret of a service."""
+    home = _HOMES[kind]
 
     def read(at: Value) -> Mount:
         found = at.read(_FILE)
         file, content = _declared_file(at, kind, found["source"])
-        target = posixpath.join(home, found.pop("target", "") or found["source"])
         own = as_options({key: found[key] for key in ("uid", "gid", "mode") if key in found})
         return Mount(
             "config",
-            _clean(target),
+            _target(home, found),
             file,
             read_only=True,
             content=content,
@@ -374,6 +391,9 @@ def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(at.value.items()))
 
 
+_HOMES = {"configs": "/", "secrets": "/run/secrets"}
+"""The directories of configuration files and secrets whose entries have no target, or a relative one."""
+
 _STARTED = "service_started"
 _CONDITIONS = {"any": "always", "none": "no"}
 """What a restart policy of `deploy` is called where a service has one."""
@@ -468,8 +488,8 @@ _SERVICE: Table = {
     "networks": _networks,
     "ports": each(_port),
     "volumes": each(_volume),
-    "configs": each(_file("configs", "/")),
-    "secrets": each(_file("secrets", "/run/secrets")),
+    "configs": each(_file("configs")),
+    "secrets": each(_file("secrets")),
     "tmpfs": each(matching("/.*", "write an absolute path")),
     "depends_on": _depends_on,
     "scale": as_is,

@@ -92,3 +92,49 @@ def test_limit_is_written_as_every_timeout_reads_it(limit: float, shown: str) ->
 
     assert shown in made["Entrypoint"]
     assert shown == made["Labels"]["twelfth.run.timeout"]
+
+
+def named(hostname: str, **settings: Any) -> dict[str, Any]:
+    """Return an inspected worker with a hostname, and with settings on its network `p_front`."""
+    worker = inspected()
+    networks = worker["NetworkSettings"]["Networks"] | {"p_front": settings}
+    return worker | {
+        "Config": worker["Config"] | {"Hostname": hostname, "Domainname": "example.org"},
+        "NetworkSettings": worker["NetworkSettings"] | {"Networks": networks},
+    }
+
+
+def test_run_inherits_hostname_and_links() -> None:
+    """With interfaces of its own: another container's network namespace has that one's."""
+    worker = named("rabbit", Links=["p-db-1:database"])
+    body = run_container.body(worker, REQUEST)
+    run = worker | {"Config": body, "HostConfig": body["HostConfig"]}
+
+    assert ("rabbit", "example.org") == (body["Hostname"], body["Domainname"])
+    assert {"p_front": {"Links": ["p-db-1:database"]}} == body["NetworkingConfig"]["EndpointsConfig"]
+    assert run_container.needs_interfaces(worker)
+    assert not run_container.needs_interfaces(inspected())
+    assert () == identity.unasked(worker, run, REQUEST)
+    without = run | {
+        "Config": body | {"Hostname": "c1", "Domainname": ""},
+        "NetworkSettings": named("")["NetworkSettings"],
+    }
+    assert ("Domainname", "hostname", "links") == identity.unasked(worker, without, REQUEST)
+
+
+@pytest.mark.parametrize("hostname", ["worker", "p-worker-1"])
+def test_run_never_has_the_name_by_which_clients_find_its_service(hostname: str) -> None:
+    """The daemon makes a hostname a name on the network; that the run lacks it is shown, and no reason to refuse."""
+    worker = named(hostname)
+    body = run_container.body(worker, REQUEST)
+    run = worker | {"Config": body, "HostConfig": body["HostConfig"]}
+
+    assert "" == body["Hostname"]
+    assert ("environment.TOKEN", "hostname") == identity.differences(worker, run, REQUEST)
+    assert () == identity.unasked(worker, run, REQUEST)
+
+
+@pytest.mark.parametrize("hostname", ["c1", "{{.Task.ID}}"])
+def test_hostname_that_the_daemon_chose_is_not_inherited(hostname: str) -> None:
+    """It is another one for each container."""
+    assert "" == run_container.body(named(hostname), REQUEST)["Hostname"]

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import mounts
+from twelfth.engines.docker import mounts, process_one, replica
 from twelfth.engines.docker.recipe import observed_recipe
-from twelfth.engines.docker.run_container import CONSOLE_SIZE, JOINED, NAMESPACE, entrypoint, own_settings
+from twelfth.engines.docker.run_container import (
+    CONSOLE_SIZE,
+    JOINED,
+    NAMESPACE,
+    hostname,
+    links_by_network,
+    own_settings,
+)
 from twelfth.model import snapshot
+from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
@@ -22,6 +30,9 @@ SERVICE_ONLY = ("logging", "command", "healthcheck", "restart", "init", "port.",
 NOT_COMPARED = {CONSOLE_SIZE}
 """Settings of HostConfig that change no release: a daemon below API 1.42 reports 0 by 0."""
 
+HOSTNAME = "hostname"
+"""The name of a difference that a run has if clients look for its service by its hostname."""
+
 IN_RECIPE = {"Binds", "CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}
 """Settings of the host's that a recipe has, under names of its own."""
 
@@ -31,17 +42,27 @@ def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]
     worker = mounts.with_new_anonymous_volumes(worker)
     identifying = {f"environment.{name}" for name, _ in request.identifying_environment}
     found = snapshot.differences(observed_recipe(worker), observed_recipe(run))
-    settings = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))
-    asked = worker["Config"] | {"Entrypoint": entrypoint(worker["Config"], request)}
-    return settings + _outside_recipe(worker | {"Config": asked}, run, own_settings(request))
+    common = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))
+    asked = worker["Config"] | {"Entrypoint": process_one.entrypoint(worker, request)}
+    outside = _outside_recipe(worker | {"Config": asked}, run, own_settings(worker, request))
+    return common + outside + _names(worker, run)
 
 
 def unasked(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
     """Return the names of what differs and was not asked for, or is not as it was asked for."""
     asked = {f"environment.{name}": value for name, value in request.environment + request.identifying_environment}
-    made = observed_recipe(run)
+    asked |= {} if hostname(worker) else {HOSTNAME: ""}
+    made = observed_recipe(run) | {HOSTNAME: ""}
     wrong = (name for name, value in asked.items() if made.get(name) != value)
     return (*(name for name in differences(worker, run, request) if name not in asked), *wrong)
+
+
+def _names(worker: Body, run: Body) -> tuple[str, ...]:
+    """Return what differs in the name of the machine, and in the names that a container has for others."""
+    declared = replica.declared_hostname(worker)
+    is_named = declared in ("", UNKNOWN, run["Config"].get("Hostname"))
+    has_links = links_by_network(worker) == links_by_network(run)
+    return (*(() if is_named else (HOSTNAME,)), *(() if has_links else ("links",)))
 
 
 def seen_through(run: Body, pause: Body) -> Body:
@@ -58,7 +79,9 @@ def seen_through(run: Body, pause: Body) -> Body:
 
 def _outside_recipe(worker: Body, run: Body, own: Body) -> tuple[str, ...]:
     """Return the names of what a recipe does not speak of: the entrypoint, capabilities, privileges and so on."""
-    config = [name for name in ("Entrypoint", "WorkingDir") if _differs(worker["Config"], run["Config"], name)]
+    config = [
+        name for name in ("Domainname", "Entrypoint", "WorkingDir") if _differs(worker["Config"], run["Config"], name)
+    ]
     wanted, made = worker["HostConfig"] | own, run["HostConfig"] | {"LogConfig": _as_asked(run["HostConfig"], own)}
     names = {**wanted, **made} if "Id" in worker else wanted  # a template leaves the rest to the daemon
     return (*config, *(name for name in names if name not in IN_RECIPE | NOT_COMPARED and _differs(wanted, made, name)))

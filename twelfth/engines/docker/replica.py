@@ -226,16 +226,20 @@ def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mappi
 
     `copies` are its copies of configuration files, by target.
     """
-    said = declared_of(inspected)
-    config = {name: value for name, value in inspected["Config"].items() if name not in _OWN or name.lower() in said}
+    hostname = declared_hostname(inspected)
+    config: Body = inspected["Config"] | {"Hostname": "" if hostname == UNKNOWN else hostname}
     kept = {name: value for name, value in config["Labels"].items() if name != REPLACES}
     own = {**kept, **labels, f"{COMPOSE}container-number": str(number)}
     host = mounts.with_files(mounts.with_new_anonymous_volumes(inspected), copies)["HostConfig"]
     return config | {"Labels": own, "HostConfig": host}
 
 
-_OWN = {"Hostname", "Domainname"}
-"""What the daemon gives each container by itself."""
+def declared_hostname(inspected: Body) -> str:
+    """Return the declared hostname, "" for one that the daemon chose, UNKNOWN if it is the machine's."""
+    name, host = inspected["Config"].get("Hostname") or "", inspected["HostConfig"]
+    if "host" in (host.get("NetworkMode"), host.get("UTSMode")):
+        return UNKNOWN
+    return "" if inspected.get("Id", "").startswith(name) else name
 
 
 def declared_of(inspected: Body) -> dict[str, Any]:

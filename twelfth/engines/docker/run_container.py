@@ -10,11 +10,13 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import mounts, replica
+from twelfth.engines.docker import mounts, process_one, replica
+from twelfth.engines.docker.process_one import KILL_AFTER
 from twelfth.engines.docker.recipe import completed
 from twelfth.engines.docker.replica import COMPOSE, RELEASE, SOURCE_MOUNTED
 from twelfth.errors import MisuseError
 from twelfth.model.duration import plain
+from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service, Stack
 
 RUN = "twelfth.run"
-KILL_AFTER = 10
-"""Seconds between TERM and KILL where the worker does not say otherwise, as `docker stop` has it."""
-
 NO_LOG = {"Type": "none", "Config": {}}
 """What keeps no output (https://docs.docker.com/engine/logging/configure/); it can be attached to all the same."""
 
@@ -57,11 +56,13 @@ def body(worker: Body, request: RunRequest) -> Body:
     config, host = worker["Config"], mounts.with_new_anonymous_volumes(worker)["HostConfig"]
     return {
         "Image": worker["Image"],
-        "Entrypoint": entrypoint(config, request),
+        "Entrypoint": process_one.entrypoint(worker, request),
         "Cmd": list(request.command),
         "Env": _environment(config.get("Env") or [], request.environment + request.identifying_environment),
         "User": config.get("User") or "",
         "WorkingDir": config.get("WorkingDir") or "",
+        "Hostname": hostname(worker),
+        "Domainname": config.get("Domainname") or "",
         "Labels": labels(worker, request),
         "Healthcheck": {"Test": ["NONE"]},
         "Volumes": config.get("Volumes") or {},
@@ -73,9 +74,39 @@ def body(worker: Body, request: RunRequest) -> Body:
         "AttachStdin": request.interactive,
         "AttachStdout": True,
         "AttachStderr": True,
-        "HostConfig": host | own_settings(request),
-        "NetworkingConfig": {"EndpointsConfig": {name: {} for name in networks(worker)[:1]}},
+        "HostConfig": host | own_settings(worker, request),
+        "NetworkingConfig": {"EndpointsConfig": {name: endpoint(worker, name) for name in networks(worker)[:1]}},
     }
+
+
+def hostname(worker: Body) -> str:
+    """Return the hostname that the service declares, "" if a run cannot have it.
+
+    On a network the daemon makes a hostname a name of the container. A run never has a name by which clients look for
+    the service: some of them would be sent to the run.
+    """
+    labels, declared = worker["Config"]["Labels"], replica.declared_of(worker).get("networks", {})
+    names = {labels.get(f"{COMPOSE}service"), worker.get("Name", "").lstrip("/")}
+    names |= {alias for said in declared.values() for alias in said.get("aliases", ())}
+    name = replica.declared_hostname(worker)
+    return "" if name in names or "{{" in name or name == UNKNOWN else name
+
+
+def endpoint(worker: Body, network: str) -> Body:
+    """Return a run's settings on a network: the worker's links, and none of its names and addresses."""
+    links = links_by_network(worker).get(network)
+    return {"Links": links} if links else {}
+
+
+def links_by_network(container: Body) -> dict[str, list[str]]:
+    """Return the links of a container, by network."""
+    there = container["NetworkSettings"]["Networks"].items()
+    return {name: sorted(said["Links"]) for name, said in there if said.get("Links")}
+
+
+def needs_interfaces(worker: Body) -> bool:
+    """Return whether a run inherits what it cannot have in the network namespace of another container."""
+    return bool(hostname(worker) or worker["Config"].get("Domainname") or links_by_network(worker))
 
 
 def refuse_bytes(request: RunRequest) -> None:
@@ -87,11 +118,11 @@ def refuse_bytes(request: RunRequest) -> None:
             raise MisuseError(f"{word!r} is not UTF-8, and Docker takes only that; hand it over as input") from error
 
 
-def own_settings(request: RunRequest) -> Body:
+def own_settings(worker: Body, request: RunRequest) -> Body:
     """Return the settings of the host's that the run has its own of."""
     log = {} if request.kept else {"LogConfig": NO_LOG}
     size = {CONSOLE_SIZE: [request.terminal.rows, request.terminal.columns]} if request.terminal else {}
-    return OWN_SETTINGS | log | size
+    return OWN_SETTINGS | {"Init": process_one.init(worker, request)} | log | size
 
 
 def template(stack: Stack, service: Service, image: Body) -> Body:
@@ -103,7 +134,7 @@ def template(stack: Stack, service: Service, image: Body) -> Body:
         "Config": completed(made, image) | {"Labels": labels},
         "HostConfig": made["HostConfig"],
         "Mounts": list(map(mounts.seen, made["HostConfig"]["Mounts"])),
-        "NetworkSettings": {"Networks": {name: {} for name in replica.network_names(stack, service)}},
+        "NetworkSettings": {"Networks": replica.declared_endpoints(stack, service)},
     }
 
 
@@ -148,18 +179,6 @@ def joined(run: Body, pause: str) -> Body:
     host = {name: value for name, value in run["HostConfig"].items() if name not in NAMESPACE}
     rest = {name: value for name, value in run.items() if name != "NetworkingConfig"}
     return rest | {"HostConfig": host | {"NetworkMode": JOINED + pause}}
-
-
-def entrypoint(worker: Body, request: RunRequest) -> list[str] | None:
-    """Return the worker's entrypoint, under `timeout` where time is limited: that holds without a client.
-
-    It is written so that BusyBox's understands it, too.
-    """
-    own: list[str] | None = worker.get("Entrypoint")
-    if request.timeout is None:
-        return own
-    grace, foreground = worker.get("StopTimeout") or KILL_AFTER, ["--foreground"] if request.tty else []
-    return ["timeout", *foreground, "-k", str(grace), plain(request.timeout), *(own or ())]
 
 
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:

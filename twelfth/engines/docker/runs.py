@@ -10,8 +10,9 @@ from docker.errors import APIError
 
 from twelfth.engines.contract import Runs, waiting
 from twelfth.engines.docker import configs, identity, images, logs, mounts, pause, reaper, run_container, run_record
-from twelfth.engines.docker.client import inspect_container
+from twelfth.engines.docker.client import inspect_container, join_network
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, is_refusal
+from twelfth.engines.docker.process_one import KILL_AFTER
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.session import LOST, DockerSession
 from twelfth.errors import BusyError, EngineError, IdentityError, NoReleaseError, NotUpError
@@ -104,7 +105,7 @@ class DockerRuns(Runs):
             run = self.api.inspect_container(self._container(identity))
             if run["State"]["Running"]:
                 self._name_as_stopped(run)
-                grace = run["Config"].get("StopTimeout") or run_container.KILL_AFTER
+                grace = run["Config"].get("StopTimeout") or KILL_AFTER
                 say(waiting(identity, grace))
                 self.api.stop(run["Id"], timeout=grace)
 
@@ -115,7 +116,10 @@ class DockerRuns(Runs):
 
     def _pause_container(self, request: RunRequest) -> str:
         with docker_errors():
-            return pause.find_or_make(self.api, self.project, self._worker(request.replica))
+            worker = self._worker(request.replica)
+            if run_container.needs_interfaces(worker):
+                return ""
+            return pause.find_or_make(self.api, self.project, worker)
 
     def _attach_and_start(self, request: RunRequest, held: str = "") -> Session:
         with self._created(request, held) as created:
@@ -144,7 +148,7 @@ class DockerRuns(Runs):
             created = self.api.create_container_from_config(body, f"{self.project}-run-{request.id}")["Id"]
             try:
                 for network in [] if held else run_container.networks(worker)[1:]:
-                    self.api.connect_container_to_network(created, network)
+                    join_network(self.api, created, network, run_container.endpoint(worker, network))
                 self._refuse_differences(worker, created, request, held)
                 yield created
             except BaseException:

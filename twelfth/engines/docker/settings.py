@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.docker import mounts
-from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker.replica import COMPOSE, declared_hostname
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def reported(inspected: Body) -> Recipe:
     own = {inspected.get("Name", "").lstrip("/"), inspected["Id"][:12], config.get("Hostname") or ""}
     return {
         **_named("setting", _settings(config, host) | missing),
-        "setting.Hostname": _hostname(inspected),
+        "setting.Hostname": declared_hostname(inspected),
         "setting.Name": _name(inspected),
         **_named("label", _own_labels(config.get("Labels") or {})),
         **_named("mount", mounted),
@@ -178,14 +178,6 @@ _NOTATIONS: dict[str, Notation] = {
     "SecurityOpt": _security_opt,
     "Ulimits": _sorted,
 }
-
-
-def _hostname(inspected: Body) -> str:
-    """Return the declared hostname, an empty string for one that the daemon chose."""
-    name, host = inspected["Config"].get("Hostname") or "", inspected["HostConfig"]
-    if "host" in (host.get("NetworkMode"), host.get("UTSMode")):
-        return UNKNOWN
-    return "" if inspected["Id"].startswith(name) else name
 
 
 def _name(inspected: Body) -> str:

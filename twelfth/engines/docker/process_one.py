@@ -1,0 +1,67 @@
+"""Process 1 of a run: an entrypoint that has to be process 1 in the service is process 1 in the run, too; pure.
+
+A command without an entrypoint runs under Docker's init, which passes signals on and reaps what the command leaves. So
+does an entrypoint if the service declares `init: true`. Any other entrypoint may insist on being process 1, as that of
+s6-overlay does, so it starts as in the service.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Any
+
+from twelfth.model.duration import plain
+
+if TYPE_CHECKING:
+    from twelfth.model.run import RunRequest
+
+    Body = dict[str, Any]
+
+KILL_AFTER = 10
+"""Seconds between TERM and KILL if the service declares no other grace period, as `docker stop` has it."""
+
+INITS = frozenset({"catatonit", "dumb-init", "init", "my_init", "s6-svscan", "systemd", "tini", "tini-static"})
+"""Programs that are made to be process 1, and that start the words after them."""
+
+
+def init(worker: Body, request: RunRequest) -> bool | None:
+    """Return whether Docker's init is process 1 of a run, None for the daemon's default, as in the service."""
+    declared: bool | None = worker["HostConfig"].get("Init")
+    if declared is not None:
+        return declared
+    is_outermost = bool(worker["Config"].get("Entrypoint")) and (request.timeout is None or _is_needed(worker))
+    return None if is_outermost else True
+
+
+def entrypoint(worker: Body, request: RunRequest) -> list[str] | None:
+    """Return the worker's entrypoint, with `timeout` if time is limited: that limit needs no client.
+
+    It is written so that BusyBox's understands it, too. It comes first, unless the entrypoint has to be process 1: then
+    it comes after the init's own options, or after an entrypoint whose service declares `init: false`.
+    """
+    own: list[str] | None = worker["Config"].get("Entrypoint")
+    if request.timeout is None:
+        return own
+    foreground = ["--foreground"] if request.tty else []
+    grace = worker["Config"].get("StopTimeout") or KILL_AFTER
+    limit = ["timeout", *foreground, "-k", str(grace), plain(request.timeout)]
+    position = _own_words(own) if own and _is_needed(worker) else 0
+    words = own or []
+    return [*words[:position], *limit, *words[position:]]
+
+
+def _is_needed(worker: Body) -> bool:
+    return worker["HostConfig"].get("Init") is False or _is_init(worker["Config"].get("Entrypoint") or [])
+
+
+def _is_init(words: list[str]) -> bool:
+    return bool(words) and posixpath.basename(words[0]) in INITS
+
+
+def _own_words(words: list[str]) -> int:
+    """Return how many words of an entrypoint come before the program that it starts."""
+    if not _is_init(words):
+        return len(words)
+    if "--" in words:
+        return words.index("--") + 1
+    return next((index for index, word in enumerate(words) if index and not word.startswith("-")), len(words))
