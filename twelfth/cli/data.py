@@ -17,6 +17,7 @@ from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.hints import as_typed
 from twelfth.model.duration import parse_seconds, plain
+from twelfth.runs import descriptors
 from twelfth.runs.request import LONGEST
 
 if TYPE_CHECKING:
@@ -170,5 +171,7 @@ def _confirm(question: str) -> None:
     """Ask, and exit where the answer is not yes; raises `MisuseError` where there is nobody to ask."""
     if not on_terminal():
         raise MisuseError("there is no terminal to ask on; to go on without asking: --yes")
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    print(f"{question} [y/N] ", end="", flush=True)
+    answer = descriptors.read(sys.stdin.fileno()).decode(errors="replace")  # waits, as `input` does not always
+    if answer.strip().lower() not in {"y", "yes"}:
         raise Exit("twelfth: nothing was changed", FAILED)

@@ -1,0 +1,32 @@
+"""The question before something that cannot be undone, on a real terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+
+ASK = "from twelfth.cli.data import _confirm; _confirm('sure?'); print('done')"
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize(("keys", "answered"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\x04", False)])
+def test_only_a_yes_is_one(*, keys: str, answered: bool, blocking: bool) -> None:
+    """Ctrl-D is none, and neither is a terminal that another program made non-blocking before anything is typed."""
+    near, far = os.openpty()
+    os.set_blocking(far, blocking)
+    asking = subprocess.Popen([sys.executable, "-c", ASK], cwd=ROOT, stdin=far, stdout=far, stderr=subprocess.PIPE)
+    time.sleep(1.5)
+    assert asking.poll() is None
+    os.write(near, keys.encode())
+    said = asking.communicate(timeout=20)[1].decode()
+
+    assert answered == (asking.returncode == 0)
+    assert answered == ("nothing was changed" not in said)
+    os.close(near)
+    os.close(far)
