@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from tests.conftest import ROOT
 from twelfth.errors import IdentityError, MisuseError
 from twelfth.model.snapshot import UNKNOWN, Replica
 from twelfth.model.stack import Build, Service, Stack
@@ -69,3 +73,24 @@ def test_name_that_is_not_set_is_misuse_and_is_not_shown(words: list[str]) -> No
         request.overrides(words, {"A": "1"})
 
     assert "hush" not in str(refused.value)
+
+
+TYPED = """
+import sys
+from tests.runs.test_request import worker
+from twelfth.runs.request import new_request, overrides
+
+made = new_request(sys.argv[1:], worker(1), reason=sys.argv[1], environment=overrides(["A=" + sys.argv[1]], {}))
+print(ascii((made.command, made.reason, made.environment)))
+"""
+
+
+@pytest.mark.parametrize(
+    "locale", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONUTF8": "1"}]
+)
+def test_words_are_utf_8_whatever_the_locale(locale: dict[str, str]) -> None:
+    """Where it has another encoding, Python has surrogates for them, which would be refused as no text."""
+    command: list[str | bytes] = [sys.executable, "-c", TYPED, "é", b"\xff"]
+    done = subprocess.run(command, env=os.environ | locale, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert r"(('\xe9', '\udcff'), '\xe9', (('A', '\xe9'),))" == done.stdout.strip()

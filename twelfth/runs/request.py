@@ -33,9 +33,16 @@ def command(words: Sequence[str]) -> tuple[str, ...]:
 
 def new_request(command: Sequence[str], replica: Replica, **asked: object) -> RunRequest:
     """Return a request for the command, with a fresh id and this operator's name."""
+    words = tuple(map(as_utf8, command))
+    asked |= {"reason": as_utf8(str(asked.get("reason", "")))}
     if asked.get("tty"):
         asked |= {"terminal": Terminal(*terminal.size(), kind=os.environ.get("TERM", ""))}
-    return RunRequest(id=secrets.token_hex(4), command=tuple(command), replica=replica, operator=operator(), **asked)  # type: ignore[arg-type]
+    return RunRequest(id=secrets.token_hex(4), command=words, replica=replica, operator=operator(), **asked)  # type: ignore[arg-type]
+
+
+def as_utf8(text: str) -> str:
+    """Return text with its UTF-8 read as such, of which Python makes surrogates in a locale that has only ASCII."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:
@@ -50,7 +57,7 @@ def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:
         if not name or not (mark or name in environment):
             why = f"--env number {number} is not NAME=VALUE, nor the name of a variable that is set here"
             raise MisuseError(f"{why}; say for example --env LEVEL=debug")
-        found.append((name, value if mark else environment[name]))
+        found.append((as_utf8(name), as_utf8(value if mark else environment[name])))
     return tuple(found)
 
 

@@ -19,6 +19,8 @@ from twelfth.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+MONITOR = str(Path(__file__).with_name("monitor.py"))
+
 
 class LocalSession(Session):
     """The streams of one run and the directory where its monitor writes."""
@@ -35,7 +37,7 @@ class LocalSession(Session):
         with streams, control, (directory / "monitor.log").open("wb") as log:
             descriptors = (streams.fileno(), control.fileno())
             self.monitor = subprocess.Popen(  # noqa: S603 - the monitor
-                [sys.executable, str(Path(__file__).with_name("monitor.py")), str(directory), *map(str, descriptors)],
+                [sys.executable, "-X", "utf8", MONITOR, str(directory), *map(str, descriptors)],
                 pass_fds=descriptors,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
