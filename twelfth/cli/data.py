@@ -70,7 +70,7 @@ def _save_before_abandon(c: Context, target: Target, *words: str, yes: bool, wai
     if not yes:
         _confirm("clear its record? What it did to the data stays.")
     saved = _save(c, target, mark="-before-abandon", wait=wait, reason=reason)
-    print(f"what is there now is saved: {saved}", flush=True)
+    print(f"saved all data first: {saved}", flush=True)
 
 
 @command(

@@ -17,7 +17,7 @@ from twelfth_redis.connection import reason
 from twelfth_redis.errors import LockLostError, RefusedError, StoppedError
 from twelfth_redis.lock import HeldLock, retry_on_conflict
 from twelfth_redis.progress import BATCH, Progress
-from twelfth_redis.refusal import subject
+from twelfth_redis.refusal import named, subject
 from twelfth_redis.schema import atomic_script, history
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Each
@@ -57,7 +57,8 @@ def _explained(client: redis.Redis, move: Move, release: str) -> Iterator[None]:
         why = _why(move, error)
         if isinstance(error, redis.WatchError):
             raise RefusedError(f"could not {move}: {why}; repeat it") from error
-        then = f"; {left.effect}. Try: {abandon_command(left, release)}" if left else "; fix it, then: invoke up"
+        effect = f"; {left.effect}" if left and left.effect else ""
+        then = f"{effect}. Try: {abandon_command(left, release)}" if left else "; fix it, then: invoke up"
         raise RefusedError(f"could not {move} ({why}){then}") from error
 
 
@@ -147,6 +148,7 @@ def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> None:
         with lock.transaction() as pipe:
             pipe.multi()
             each(keys, cast("redis.Redis", Watching(lock.client, pipe, keys)), pipe)
+            _execute(pipe)
 
     if len(keys) == 1:
         retry_on_conflict(attempt, PATIENCE)
@@ -157,6 +159,17 @@ def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> None:
         middle = len(keys) // 2
         _do(lock, each, keys[:middle])
         _do(lock, each, keys[middle:])
+
+
+def _execute(pipe: Pipeline) -> None:
+    """Execute a batch; raises CommandError for a command that Redis refused, which stops none of the others."""
+    commands = [arguments for arguments, _ in pipe.command_stack]
+    replies = pipe.execute(raise_on_error=False)
+    refused = [item for item in zip(commands, replies, strict=False) if isinstance(item[1], redis.ResponseError)]
+    if refused:
+        command, why = refused[0]
+        applied = f"{len(commands) - len(refused):,} of the {len(commands):,} commands of its batch were applied"
+        raise atomic_script.CommandError(f"Redis refused {named(command)}: {reason(why)}; {applied}")
 
 
 class Watching:

@@ -526,6 +526,23 @@ def test_batches_that_failed_are_unfinished_with_why_and_how_many(
     assert {} == unfinished_of(server)
 
 
+def test_batch_of_which_redis_refused_a_command_says_how_many_were_applied(server: DurableRedis, folder: Path) -> None:
+    """EXEC applies all the others; a value is not shown."""
+    (folder / "0003_faulty.py").write_text(HALF_BATCHES.replace("if read.type(key)", "if b'' and read.type(key)"))
+    users(server, 5)
+    server.client.delete("user:3")
+    server.client.lpush("user:3", 1)
+    done = migrate(server, folder=folder, release="r2")
+
+    assert (
+        "(Redis refused APPEND user:3: WRONGTYPE Operation against a key holding the wrong kind of value; " in done.err
+    )
+    assert "; 4 of the 5 commands of its batch were applied)" in done.err
+    assert done.err.endswith("were applied). Try: invoke migrate --abandon 0003 --release r2\n")
+    assert "4 of the 5 commands" in unfinished_of(server)["why"]
+    assert b"name 4!" == server.client.get("user:4")
+
+
 def test_release_without_what_is_unfinished_migrates(server: DurableRedis, folder: Path) -> None:
     """As `up` does, with a warning; by hand it is refused, with a command that works."""
     (folder / "0003_faulty.py").write_text(PARTLY)
