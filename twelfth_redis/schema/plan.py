@@ -73,7 +73,7 @@ def abandoned(migrations: Sequence[Migration], history: History, text: str) -> A
     if done := history.applied.get(revision):
         raise RefusedError(
             f"cannot abandon {revision} ({done.title}): it was applied {done.applied} and is not unfinished. "
-            f"Try: invoke migrate --to {_before(revision)}"
+            "Try: invoke migrate --status"
         )
     known = any(migration.revision == revision for migration in migrations)
     what = "it is pending" if known else "neither the data nor this release has it"
@@ -103,7 +103,7 @@ def problems(
         _disagreement(relation(migrations, history, done), done, allow_newer) for done in history.applied.values()
     )
     left = history.unfinished
-    unfinished = _unfinished(migrations, left, release, allow_newer) if left else ""
+    unfinished = _unfinished(relation(migrations, history, left), left, release, allow_newer) if left else ""
     return tuple(filter(None, (*applied, *_skipped(known, history, to), unfinished)))
 
 
@@ -161,13 +161,16 @@ def _skipped(known: Iterable[str], history: History, to: str) -> tuple[str, ...]
     )
 
 
-def _unfinished(migrations: Iterable[Migration], left: Applied, release: str, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
+def _unfinished(found: Relation, left: Applied, release: str, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
     what, abandon = left_unfinished(left), abandon_command(left, release)
-    if is_foreign(migrations, left):
+    if found.known is None:
         return "" if allow_newer else f"{left_unfinished(left, _UNKNOWN)}. Try: {abandon}"
     if not left.release or not release or left.release == release:
         return ""
     here = f"invoke migrate --release {release} --take-over"
+    if found.kind in {Kind.DIFFERENT, Kind.RENUMBERED}:
+        other = f"{left.revision} of this release is another migration: {found.known.title!r}"
+        return f"{what}. {other}. Try: {abandon}"
     if left.why:
         return f"{what}. Try: {here}, if this release's {left.revision} can continue from there; else: {abandon}"
     return f"{what}; finish it there: invoke migrate --release {left.release}, or with this one: {here}"

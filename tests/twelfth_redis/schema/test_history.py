@@ -74,6 +74,13 @@ def problem(before: History, *, release: str = "r1", allow_newer: bool = False) 
                 "invoke migrate --abandon 0001 --release r1"
             ),
         ),
+        (
+            past(unfinished=replace(FIRST, title="Other", checksum="x", release="r2", run="")),
+            (
+                "0001 (Other) was left unfinished by release r2, run unknown. "
+                "0001 of this release is another migration: 'First'. Try: invoke migrate --abandon 0001 --release r1"
+            ),
+        ),
     ],
 )
 def test_what_does_not_go_together_is_told(before: History, said: str) -> None:
