@@ -151,19 +151,25 @@ def redis_errors(note: str = "") -> Iterator[None]:
 
 
 def _meaning(error: redis.RedisError, note: str) -> str:
+    what, remedy = _judged(error)
     refused = f" ({about})" if (about := subject(error)) else ""
     why = "; ".join(filter(None, (f"{reason(error).rstrip('.')}{refused}", note)))
+    return f"{what}: {why}. Try: {remedy}"
+
+
+def _judged(error: redis.RedisError) -> tuple[str, str]:
+    """Return what an error means, and what to do."""
     if isinstance(error, redis.ConnectionError | redis.TimeoutError) and not code(error):
-        return f"lost the connection to Redis: {why}. Try: invoke status"
-    if code(error) == "READONLY":
-        return f"this Redis is a replica: {why}. Try: set REDIS_URL to its primary; after a failover, repeat it"
+        return "lost the connection to Redis", "invoke status"
     if code(error) in CLUSTER:
-        return f"this Redis is a cluster, which is unsupported: {why}. Try: redis-cli --cluster help"
-    if code(error) == "NOPERM":
-        return f"Redis does not allow this user a command: {why}. Try: allow it with ACL SETUSER, then repeat it"
-    if is_lasting(error):
-        return f"Redis refuses: {why}. Try: invoke logs redis"
-    return f"Redis refuses at the moment: {why}. Try: invoke logs redis"
+        return "this Redis is a cluster, which is unsupported", "redis-cli --cluster help"
+    if code(error) == "READONLY":
+        return "this Redis is a replica", "set REDIS_URL to its primary; after a failover, repeat it"
+    if is_forbidden(error):
+        forbidden = "NOPERM " in reason(error)
+        remedy = "allow it with ACL SETUSER" if forbidden else "remove its rename-command, or use Redis 7 or later"
+        return "Redis does not allow this user a command" if forbidden else "this Redis does not know a command", remedy
+    return f"Redis refuses{'' if is_lasting(error) else ' at the moment'}", "invoke logs redis"
 
 
 def code(error: redis.RedisError) -> str:
@@ -182,6 +188,12 @@ def reason(error: redis.RedisError) -> str:
     if isinstance(error.__context__, FileNotFoundError):
         return "a file that the address names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is missing"
     return " ".join(filter(None, (error.status_code, words(error))))
+
+
+def is_forbidden(error: redis.RedisError) -> bool:
+    """Return whether the command was not even tried: the user lacks a right to it, or it is unknown or renamed."""
+    text = reason(error)  # an EXEC that is forbidden gives EXECABORT, and NOPERM as the reason of that
+    return "NOPERM " in text or re.search("unknown (sub)?command", text, re.IGNORECASE) is not None
 
 
 def is_lasting(error: redis.RedisError) -> bool:

@@ -180,7 +180,7 @@ def _show(migrator: Migrator, *, as_json: bool) -> None:
 
 def backup(arguments: Arguments = None) -> int:
     """Write a backup to standard output; return the exit code."""
-    of = parser("backup", "Write a backup of all data to standard output, as `invoke backup FILE` keeps it.")
+    of = parser("backup", "Write all keys of the database to standard output, as `invoke backup FILE` keeps them.")
     add_wait(of)
     of.add_argument(
         "--before-restore",
@@ -192,6 +192,7 @@ def backup(arguments: Arguments = None) -> int:
 
 
 def _backup(wait: float, *, before_restore: bool) -> None:
+    from twelfth_redis.backup.format import printable
     from twelfth_redis.backup.write import backup
 
     _refuse_terminal(sys.stdout, "it is binary, and standard output is a terminal; type: invoke backup FILE")
@@ -205,6 +206,8 @@ def _backup(wait: float, *, before_restore: bool) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at exit Python flushes, and would complain
         raise RefusedError(f"the backup cannot be written ({error.strerror}); nothing is lost, repeat it") from error
     line(f"{done} in {time.monotonic() - started:.1f} s")
+    if str(done.omitted):
+        line(f"not in the backup: {printable(str(done.omitted))}")
 
 
 def _refuse_unrestorable(client: redis.Redis) -> None:

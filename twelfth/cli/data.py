@@ -80,7 +80,7 @@ def _save_before_abandon(c: Context, target: Target, *words: str, yes: bool, wai
 def backup(
     c: Context, file: str | None = None, stdout: bool = False, wait: str = "0", reason: str = "", release: str = ""
 ) -> None:
-    """Write all data to a file that `restore` and `redis-cli --pipe` can load; complete and verified, or not there."""
+    """Write all keys of the database to a verified file, which `restore` and `redis-cli --pipe` can load."""
     if file and file.startswith("-"):
         raise MisuseError(f"there is no option {file}; for standard output: invoke backup --stdout, or: ./{file}")
     if stdout and (file or sys.stdout.isatty()):

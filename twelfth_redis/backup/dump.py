@@ -11,9 +11,9 @@ from typing import Any
 
 import redis
 
-from twelfth_redis.backup.format import EACH, HEAD, LARGEST, LONGEST, TAIL, WHOLE, beginning, shown
+from twelfth_redis.backup.format import EACH, HEAD, LARGEST, LONGEST, TAIL, WHOLE, beginning, payload_version, shown
 from twelfth_redis.backup.raw_connection import RawConnection, packed
-from twelfth_redis.backup.server_info import observe
+from twelfth_redis.backup.server_info import observe_if_allowed
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import FENCE, HISTORY, LOCK, MARK
 
@@ -28,9 +28,25 @@ DUMPED = 2
 
 _SCRIPT = r"""#!lua flags=no-writes
 local HEAD, FOREVER, TAIL = '{head}', '\r\n$1\r\n0\r\n', '{tail}'
-local call, format = redis.call, string.format
+local format, refused = string.format, nil
+
+-- A script's error names neither the command nor the key.
+local function call(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) == 'table' and reply.err then
+    refused = {-1, command, reply.err, ...}
+    error(reply.err)
+  end
+  return reply
+end
+
+local function expiring()
+  local keyspace = redis.pcall('INFO', 'keyspace') -- this user may not be allowed to ask
+  return type(keyspace) ~= 'string' or string.match(keyspace, 'db' .. ARGV[1] .. ':keys=%d+,expires=(%d+)') ~= '0'
+end
+
 -- Where nothing of this database expires, nobody has to ask each key; that holds as long as this script runs.
-local expires = string.match(call('INFO', 'keyspace'), 'db' .. ARGV[1] .. ':keys=%d+,expires=(%d+)') ~= '0'
+local expires = expiring()
 local most = tonumber(ARGV[2])
 local taken, keys, bytes, apart, seen = {}, 0, 0, {}, {}
 
@@ -67,18 +83,29 @@ local function take(key)
   end
 end
 
-local cursor, names, left, first = ARGV[3], {}, {}, 5
-for i = first, #ARGV do names[#names + 1] = ARGV[i] end
-if #names == 0 then
-  local page = call('SCAN', cursor, 'COUNT', ARGV[4])
-  cursor, names = page[1], page[2]
+local function revisions()
+  local names = redis.pcall('HKEYS', '{history}')
+  if not names.err then return names end
+  if string.match(names.err, '^WRONGTYPE') then return {} end
+  return call('HKEYS', '{history}')
 end
-for _, key in ipairs(names) do
-  if bytes < most then take(key) else left[#left + 1] = key end
+
+local function page()
+  local cursor, names, left, first = ARGV[3], {}, {}, 5
+  for i = first, #ARGV do names[#names + 1] = ARGV[i] end
+  if #names == 0 then
+    local page = call('SCAN', cursor, 'COUNT', ARGV[4])
+    cursor, names = page[1], page[2]
+  end
+  for _, key in ipairs(names) do
+    if bytes < most then take(key) else left[#left + 1] = key end
+  end
+  return {cursor, keys, table.concat(taken), apart, left, revisions()}
 end
-local revisions = {}
-if call('TYPE', '{history}').ok == 'hash' then revisions = call('HKEYS', '{history}') end
-return {cursor, keys, table.concat(taken), apart, left, revisions}
+
+local whole, result = pcall(page)
+if not whole and not refused then error(result) end
+return refused or result
 """
 _WORDS = {"lock": LOCK, "fence": FENCE, "mark": MARK, "history": HISTORY, "longest": str(LONGEST)}
 for _name, _word in (_WORDS | {"head": HEAD.decode(), "tail": TAIL.decode()}).items():
@@ -95,11 +122,15 @@ class Page:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What stands at the head of a backup, known before its first key is written; and the keys, to be taken once."""
+    """What stands at the head of a backup, known before its first key is written; and the keys, to be taken once.
+
+    `payload` is the version of the values that are taken already, 0 if there are none.
+    """
 
     guarantee: str
     revisions: tuple[str, ...]
     keys: int
+    payload: int
     pages: Iterator[Page]
 
 
@@ -108,10 +139,12 @@ def snapshot(client: redis.Redis, database: int) -> Snapshot:
     expected = client.dbsize()
     few = expected <= WHOLE_KEYS
     first = _taken(client, database, whole=few)
-    cursor, keys, _, apart, left, names = first
+    cursor, keys, commands, apart, left, names = first
     whole = few and cursor == b"0" and not apart and not left
     revisions = tuple(sorted(name.decode(errors="backslashreplace") for name in names))
-    return Snapshot(WHOLE if whole else EACH, revisions, keys if whole else expected, _pages(client, database, first))
+    payload = payload_version(commands[: -len(TAIL)]) if keys else 0
+    guarantee = WHOLE if whole else EACH
+    return Snapshot(guarantee, revisions, keys if whole else expected, payload, _pages(client, database, first))
 
 
 def _taken(
@@ -120,7 +153,21 @@ def _taken(
     """Take keys from a cursor on, or of these names; return the next cursor, how many, their commands, what is left."""
     most, count = (WHOLE_BYTES, WHOLE_SCAN) if whole else (PAGE_BYTES, PAGE_KEYS)
     words = (database, most, cursor, count, *names)
-    return client.execute_command("EVAL", _SCRIPT, 0, *words)  # type: ignore[no-untyped-call]
+    taken: Any = client.execute_command("EVAL", _SCRIPT, 0, *words)  # type: ignore[no-untyped-call]
+    if taken[0] == -1:
+        raise RefusedError(_refusal(*taken[1:]))
+    return taken
+
+
+def _refusal(command: bytes, why: bytes, *arguments: bytes | int) -> str:
+    name, reads = command.decode(), {b"PEXPIRETIME", b"DUMP", b"MEMORY"}
+    name += " USAGE" if command == b"MEMORY" else ""
+    key = arguments[-3 if command == b"MEMORY" else 0] if command in reads else b""
+    of = f" of the key {shown(key)}" if isinstance(key, bytes) and key else ""
+    said = why.decode(errors="backslashreplace").rstrip(".")
+    return (
+        f"Redis refuses {name}{of}, and a backup has all keys: {said}. Try: allow it (ACL SETUSER: +{name.lower()} ~*)"
+    )
 
 
 def _pages(client: redis.Redis, database: int, taken: Any) -> Iterator[Page]:  # noqa: ANN401
@@ -150,7 +197,7 @@ def _refuse_too_large(client: redis.Redis, key: bytes) -> None:
     if len(key) > LONGEST:
         raise RefusedError(f"the key {shown(key)} has a name of {len(key):,} bytes, a backup holds {LONGEST:,}; {_FIX}")
     usage = client.memory_usage(key, samples=0) or 0
-    if usage > WHOLE_BYTES and (server := observe(client)).lacks_room(DUMPED * usage):
+    if usage > WHOLE_BYTES and (server := observe_if_allowed(client)) and server.lacks_room(DUMPED * usage):
         raise RefusedError(
             f"the value of {shown(key)} takes {usage:,} bytes, and to DUMP it Redis takes {DUMPED} times that on top: "
             f"{server.memory:,} of {server.limit:,} are in use; raise maxmemory, or {_FIX}"

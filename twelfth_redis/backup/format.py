@@ -9,9 +9,12 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from twelfth_redis.backup.omitted import Omitted, read_omitted
 from twelfth_redis.errors import FormatError
 
-FORMAT = 1
+FORMAT = 2
+OLD_FORMAT = 1
+"""It does not record what is omitted."""
 WHOLE = "one point in time"
 EACH = "each key by itself"
 
@@ -47,6 +50,13 @@ class Manifest:
     release: str = ""
     run: str = ""
     operator: str = ""
+    omitted: Omitted | None = None
+    """What the server has besides; None if it is not recorded, in a file of the old format."""
+
+    @property
+    def omission(self) -> str:
+        """Return what is not in the backup in words, "" for nothing."""
+        return "not recorded by the release that made it" if self.omitted is None else str(self.omitted)
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,10 @@ def printable(text: str) -> str:
 
 def opening(manifest: Manifest) -> bytes:
     """Return the first command of the file."""
-    return _echo({"twelfth": "backup", "format": FORMAT} | asdict(manifest))
+    fields = asdict(manifest)
+    if manifest.omitted is None:
+        del fields["omitted"]
+    return _echo({"twelfth": "backup", "format": FORMAT if "omitted" in fields else OLD_FORMAT} | fields)
 
 
 def closing(trailer: Trailer) -> bytes:
@@ -97,11 +110,12 @@ def read_manifest(text: bytes) -> Manifest:
     if fields.pop("twelfth", None) != "backup":
         raise FormatError("it is Redis protocol, but no backup of twelfth; `invoke backup FILE` makes one")
     version = fields.pop("format", None)
-    if type(version) is int and version != FORMAT:
+    if type(version) is int and version not in {FORMAT, OLD_FORMAT}:
         raise FormatError(f"it has format {version!r:.20}, this release reads {FORMAT}: use the release that made it")
     try:
-        manifest = Manifest(**fields | {"revisions": tuple(fields["revisions"])})
-    except (TypeError, KeyError):
+        omitted = read_omitted(fields["omitted"]) if "omitted" in fields else None
+        manifest = Manifest(**fields | {"revisions": tuple(fields["revisions"]), "omitted": omitted})
+    except (TypeError, KeyError, ValueError, AttributeError):
         raise FormatError("its manifest is damaged; use another copy of the file") from None
     if not _sound(manifest) or opening(manifest) != command(b"ECHO", text):
         raise FormatError("its manifest is damaged; use another copy of the file")
@@ -148,7 +162,8 @@ def _object(text: bytes) -> dict[str, Any]:
 
 def _sound(manifest: Manifest) -> bool:
     """Return whether every field has its type: what follows adds and compares them."""
-    values = [(field.type, getattr(manifest, field.name)) for field in fields(manifest) if field.name != "revisions"]
+    read = {"revisions", "omitted"}
+    values = [(field.type, getattr(manifest, field.name)) for field in fields(manifest) if field.name not in read]
     return (
         all(type(value) is kind and (kind is str or value >= 0) for kind, value in values)
         and all(isinstance(revision, str) for revision in manifest.revisions)

@@ -218,6 +218,7 @@ class Verified:
             "server": f"{manifest.server}, database {manifest.database}, payload version {manifest.payload}",
             "keys": f"{self.trailer.count:,}, {manifest.guarantee}",
             "migrations": ", ".join(manifest.revisions) or "none",
+            "not in it": manifest.omission or "nothing else was there",
             "sha256": self.trailer.sha256,
         }
         return [f"{name:<11} {printable(value)}" for name, value in rows.items()]

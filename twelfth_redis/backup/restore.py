@@ -44,7 +44,12 @@ class Restored:
         """Return it in words."""
         of = f"backup of {self.manifest.time}" + (f", release {self.manifest.release}" if self.manifest.release else "")
         done = f"restored {self.count:,} keys ({printable(of)}); replaced {self.replaced:,} keys"
-        return f"{done}\nit lacks revision {', '.join(self.pending)}; now: invoke migrate" if self.pending else done
+        omitted = self.manifest.omitted
+        notes = (
+            f"not in the backup: {printable(str(omitted))}" if omitted and str(omitted) else "",
+            f"it lacks revision {', '.join(self.pending)}; now: invoke migrate" if self.pending else "",
+        )
+        return "\n".join(filter(None, (done, *notes)))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import redis
 
 from twelfth_redis.backup.format import empty_payload
 from twelfth_redis.backup.raw_connection import RawConnection, packed
+from twelfth_redis.connection import is_forbidden
 from twelfth_redis.errors import RefusedError
 
 Words = tuple[str | bytes | int, ...]
@@ -68,12 +69,6 @@ def refuse_forbidden(client: redis.Redis) -> None:
     }
     if refused:
         raise RefusedError(forbidden([*refused], [*refused.values()], str(arguments.get("username") or "default")))
-
-
-def is_forbidden(error: redis.ResponseError) -> bool:
-    """Return whether the command was not even tried: the user lacks a right to it, or it was renamed."""
-    text = str(error)  # an EXEC that is forbidden gives EXECABORT, and NOPERM as the reason of that
-    return "NOPERM " in text or "unknown command" in text.lower()
 
 
 def forbidden(names: Sequence[str], why: Sequence[str], user: str) -> str:

@@ -1,17 +1,23 @@
 """What backup and restore must know of the server before they begin (https://redis.io/docs/latest/commands/info/)."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import redis
 
+from twelfth_redis.backup.omitted import Omitted, few, few_databases
+from twelfth_redis.connection import is_forbidden
 from twelfth_redis.errors import RefusedError
+from twelfth_redis.keys import FENCE, LOCK
 
 
 @dataclass(frozen=True)
 class ServerInfo:
     """What a server says of itself; memory in bytes: all, the most allowed (0: no limit), and what the data takes.
 
-    `freeing` is how many keys were deleted whose memory it has not given back yet.
+    `freeing` is how many keys were deleted whose memory it has not given back yet; `databases` are all that have keys,
+    with their number; `modules` are loaded modules, without those that are a part of the server.
     """
 
     name: str
@@ -22,6 +28,9 @@ class ServerInfo:
     dataset: int
     freeing: int
     database: int
+    databases: Mapping[int, int] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    libraries: int | None = None
 
     @property
     def evicts(self) -> bool:
@@ -33,11 +42,15 @@ class ServerInfo:
         return self.limit > 0 and self.memory + more > self.limit
 
 
+BUILT_IN = frozenset({"lua", "vectorset"})
+"""Modules that Valkey 9 and Redis 8 consist of: all their data is in keys."""
+
+
 def observe(client: redis.Redis) -> ServerInfo:
     """Return what the server says; raises RefusedError where it is a cluster: its keys are not all in one place."""
     info = client.info()
     if str(info.get("cluster_enabled")) == "1":
-        raise RefusedError("this Redis is a cluster, which is not honoured; use its own tools: redis-cli --cluster")
+        raise RefusedError("this Redis is a cluster, which is unsupported. Try: redis-cli --cluster help")
     product = str(info.get("server_name", "redis"))  # Valkey goes by its own name and version
     memory = int(info.get("used_memory", 0))
     return ServerInfo(
@@ -48,5 +61,59 @@ def observe(client: redis.Redis) -> ServerInfo:
         policy=str(info.get("maxmemory_policy", "noeviction")),
         dataset=max(0, memory - int(info.get("used_memory_startup", 0))),
         freeing=int(info.get("lazyfree_pending_objects", 0)),
-        database=int(client.connection_pool.connection_kwargs.get("db") or 0),
+        database=database_of(client),
+        databases={int(name[2:]): int(found["keys"]) for name, found in info.items() if _DATABASE.fullmatch(name)},
+        modules=tuple(str(module["name"]) for module in info.get("modules", ()) if module["name"] not in BUILT_IN),
+        libraries=info.get("number_of_libraries"),
     )
+
+
+def observe_if_allowed(client: redis.Redis) -> ServerInfo | None:
+    """Return what the server says, None if this user may not ask."""
+    try:
+        return observe(client)
+    except redis.ResponseError as error:
+        if not is_forbidden(error):
+            raise
+    client.exists(LOCK, FENCE)  # a cluster, which has them on different nodes, refuses this: CROSSSLOT, CLUSTERDOWN
+    return None
+
+
+def database_of(client: redis.Redis) -> int:
+    """Return the number of the client's database."""
+    return int(client.connection_pool.connection_kwargs.get("db") or 0)
+
+
+def observe_omitted(client: redis.Redis, server: ServerInfo | None) -> Omitted:
+    """Return what the server has besides the keys of the client's database, as far as this user may ask."""
+    unknown = [] if server else ["databases", "modules"]
+    functions = _if_allowed(lambda: [_text(library[1]) for library in client.function_list()])
+    if functions is None and not (server and server.libraries == 0):
+        unknown.append("function libraries")
+    users = _if_allowed(lambda: [_text(name) for name in client.acl_users()])
+    if users is None:
+        unknown.append("ACL users")
+    others = {number: keys for number, keys in server.databases.items() if number != server.database} if server else {}
+    return Omitted(
+        databases=few_databases(others),
+        functions=few(sorted(functions or ())),
+        users=few(sorted(name for name in users or () if name != "default")),
+        modules=few(server.modules if server else ()),
+        unknown=tuple(unknown),
+    )
+
+
+def _if_allowed(ask: Callable[[], list[str]]) -> list[str] | None:
+    try:
+        return ask()
+    except redis.ResponseError as error:
+        if not is_forbidden(error):
+            raise
+        return None
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode(errors="backslashreplace") if isinstance(name, bytes) else name
+
+
+_DATABASE = re.compile(r"db\d+")

@@ -4,17 +4,19 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import redis
 from redis.client import Pipeline
 
-from twelfth_redis.backup.dump import Page, snapshot
+from twelfth_redis.backup.dump import Page, Snapshot, snapshot
 from twelfth_redis.backup.format import EACH, Manifest, Trailer, closing, opening, payload_version
+from twelfth_redis.backup.omitted import Omitted
 from twelfth_redis.backup.prefetch import prefetched
 from twelfth_redis.backup.sealed_gzip import SealedGzipWriter
-from twelfth_redis.backup.server_info import observe
+from twelfth_redis.backup.server_info import database_of, observe_if_allowed, observe_omitted
+from twelfth_redis.connection import is_forbidden
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import FENCE, LOCK
 from twelfth_redis.lock import Owner, raise_broken_connection, read_owner
@@ -23,11 +25,12 @@ from twelfth_redis.timestamp import now
 
 @dataclass(frozen=True)
 class Written:
-    """What a backup came to; `size` in bytes, of the file."""
+    """What a backup came to: keys, bytes of the file, the guarantee, and what is not in it."""
 
     count: int
     size: int
     guarantee: str
+    omitted: Omitted = field(default_factory=Omitted)
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -43,24 +46,26 @@ def backup(
     stream cannot be written to.
     """
     _await_unlocked(client, wait)
-    server, writer = observe(client), SealedGzipWriter(stream)
+    server, writer = observe_if_allowed(client), SealedGzipWriter(stream)
+    database, omitted = database_of(client), observe_omitted(client, server)
     with client.pipeline() as witness:
         witness.watch(FENCE)  # type: ignore[no-untyped-call]
-        taken = snapshot(client, server.database)
+        taken = snapshot(client, database)
         if taken.guarantee == EACH:
             _refuse_locked(client)
         manifest = Manifest(
             time=now(),
-            server=server.name,
-            payload=payload_version(client.function_dump()) if taken.keys else 0,
-            database=server.database,
+            server=server.name if server else "unknown",
+            payload=_payload_version(client, taken),
+            database=database,
             guarantee=taken.guarantee,
             revisions=taken.revisions,
             keys=taken.keys,
-            memory=server.dataset,
+            memory=server.dataset if server else 0,
             release=owner.release,
             run=owner.run,
             operator=owner.operator,
+            omitted=omitted,
         )
         count, digest = 0, hashlib.sha256()
         for page in itertools.chain([Page(0, opening(manifest))], prefetched(taken.pages)):
@@ -73,7 +78,19 @@ def backup(
             _refuse_disturbed(witness)
     writer.write(closing(Trailer(count, digest.hexdigest())))
     writer.close()
-    return Written(count, writer.size, taken.guarantee)
+    return Written(count, writer.size, taken.guarantee, omitted)
+
+
+def _payload_version(client: redis.Redis, taken: Snapshot) -> int:
+    """Return the version of what DUMP gives, 0 if there is no key."""
+    if not taken.keys:
+        return 0
+    try:
+        return payload_version(client.function_dump())
+    except redis.ResponseError as error:
+        if not is_forbidden(error):
+            raise
+        return taken.payload
 
 
 def _await_unlocked(client: redis.Redis, seconds: float) -> None:

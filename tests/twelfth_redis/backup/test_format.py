@@ -217,9 +217,9 @@ def test_key_that_belongs_to_the_moment_is_refused(key: bytes) -> None:
 
 def test_newer_format_is_told_from_damage() -> None:
     """The release that made it can read it."""
-    newer = opening(MANIFEST).replace(b'"format":1', b'"format":2')
+    newer = opening(MANIFEST).replace(b'"format":1', b'"format":3')
 
-    assert "it has format 2, this release reads 1: use the release that made it" == why(packed(newer))
+    assert "it has format 3, this release reads 2: use the release that made it" == why(packed(newer))
 
 
 @pytest.mark.parametrize("change", [{"keys": -1}, {"memory": "1"}, {"guarantee": "none"}, {"revisions": [1]}])
@@ -253,7 +253,7 @@ def test_program_shows_the_manifest_for_people(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(packed(plain(*ENTRIES)))
     code, out, _ = run(str(tmp_path / "file"))
 
-    assert (0, ["made", "server", "keys", "migrations", "sha256"]) == (
+    assert (0, ["made", "server", "keys", "migrations", "not", "sha256"]) == (
         code,
         [row.split()[0] for row in out.split("\n")[:-1]],
     )
@@ -265,7 +265,7 @@ def test_program_shows_no_control_characters() -> None:
     file = packed(plain(*ENTRIES, manifest=replace(MANIFEST, operator="\x1b[2J\ud800é", revisions=("0001\n",))))
     code, out, said = run(given=file)
 
-    assert (0, "", 5) == (code, said, out.count("\n"))
+    assert (0, "", 6) == (code, said, out.count("\n"))
     assert r"\x1b[2J\ud800é" in out
 
 

@@ -1,0 +1,72 @@
+"""What a server has besides the keys of one database: no backup contains it, and each one names it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+MOST = 100
+"""How many names of a kind are recorded: a manifest has at most a megabyte."""
+LONGEST = 100
+"""How many characters of each."""
+SHOWN = 5
+"""How many names of a kind are shown."""
+MORE = "more"
+"""Stands for all names beyond MOST."""
+
+
+@dataclass(frozen=True)
+class Omitted:
+    """What is not in a backup, by name; `databases` are others, with the number of their keys.
+
+    `modules` may keep data outside of keys, such as indexes. `unknown` is what Redis does not let this user ask.
+    """
+
+    databases: Mapping[str, int] = field(default_factory=dict)
+    functions: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return it in words, "" for nothing."""
+        databases = [f"{name} ({count:,} keys)" for name, count in self.databases.items()]
+        found = {
+            "database": databases,
+            "function library": self.functions,
+            "ACL user": self.users,
+            "what a module keeps outside of keys:": self.modules,
+            "unknown, as this user may not ask:": self.unknown,
+        }
+        return "; ".join(f"{kind} {_shown(names)}" for kind, names in found.items() if names)
+
+
+def few(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names as they are recorded: not too many, and not too long."""
+    found = [name[:LONGEST] for name in islice(names, MOST + 1)]
+    return (*found[:MOST], *([MORE] if len(found) > MOST else []))
+
+
+def few_databases(databases: Mapping[int, int]) -> dict[str, int]:
+    """Return databases and their numbers of keys as they are recorded."""
+    found = [(str(number), databases[number]) for number in sorted(databases)]
+    more = sum(count for _, count in found[MOST:])
+    return dict(found[:MOST]) | ({MORE: more} if len(found) > MOST else {})
+
+
+def read_omitted(fields: Any) -> Omitted:  # noqa: ANN401 - what JSON gives
+    """Return what a manifest has; raises TypeError and ValueError if that is something else."""
+    lists = {name: tuple(fields[name]) for name in ("functions", "users", "modules", "unknown")}
+    omitted = Omitted(databases=dict(fields["databases"]), **lists)
+    sound = all(isinstance(name, str) for names in lists.values() for name in names) and all(
+        isinstance(name, str) and type(count) is int for name, count in omitted.databases.items()
+    )
+    if not sound or fields.keys() != {"databases", *lists}:
+        raise ValueError
+    return omitted
+
+
+def _shown(names: Iterable[str]) -> str:
+    found = [*names]
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
