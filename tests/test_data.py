@@ -25,6 +25,7 @@ from twelfth.stack import load
 from twelfth.stack.status import status as stack_status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Project
@@ -367,6 +368,49 @@ def test_killed_backup_leaves_nothing_under_its_name(serving: Project, file: Pat
     assert not file.exists()
     assert 0 == serving.invoke("backup", str(file)).returncode
     assert [file] == list(file.parent.iterdir())
+
+
+VERIFYING = """
+import os, sys, time
+from pathlib import Path
+
+Path("verifying").write_text("yes" if Path(sys.argv[-1]).exists() and not Path({named!r}).exists() else "no")
+while {waits} and os.getppid() != 1:
+    time.sleep(0.01)
+sys.exit("it is damaged")
+"""
+"""Stands for `admin.verify`: it records whether the file has another name now, and fails, at once or never."""
+
+
+@pytest.fixture
+def verifying(serving: Project) -> Iterator[Path]:
+    """Give the program that verifies on this machine, to be replaced for the test."""
+    program = serving.directory / "admin" / "verify.py"
+    before = program.read_text("utf-8")
+    yield program
+    program.write_text(before, "utf-8")
+    (serving.directory / "verifying").unlink(missing_ok=True)
+
+
+def test_backup_has_its_name_only_once_it_is_verified(serving: Project, verifying: Path, file: Path) -> None:
+    """One that is damaged has none, and nothing is left of it."""
+    verifying.write_text(VERIFYING.format(named=str(file), waits=False), "utf-8")
+    done = serving.invoke("backup", str(file))
+
+    assert (1, []) == (done.returncode, list(file.parent.iterdir()))
+    assert "it is damaged" in done.stderr
+    assert "yes" == (serving.directory / "verifying").read_text("utf-8")
+
+
+def test_backup_that_is_killed_while_it_is_verified_has_no_name(serving: Project, verifying: Path, file: Path) -> None:
+    """All its bytes are there by then."""
+    verifying.write_text(VERIFYING.format(named=str(file), waits=True), "utf-8")
+    client = serving.start("backup", str(file), stdin=subprocess.DEVNULL)
+    assert eventually((serving.directory / "verifying").exists, 60)
+    client.kill()
+    client.wait()
+
+    assert not file.exists()
 
 
 def test_bytes_of_a_backup_are_kept_nowhere_else(serving: Project) -> None:

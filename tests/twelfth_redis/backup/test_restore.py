@@ -596,15 +596,17 @@ def test_key_that_expires_last_is_missed_by_nobody(store: Store, late: Late) -> 
     assert 29 == restored(file, store.client).count
 
 
-def test_empty_database_that_somebody_is_connected_to_is_not_taken(store: Store) -> None:
-    """It may be another service's, which has not begun yet."""
-    fill(store.client)
-    file = saved(store.client)
-    other = store.database(15)
-    other.ping()
-    restored(file, store.client)
-    other.incr("hits")
+def test_empty_database_that_a_client_is_connected_to_is_not_loaded_into(store: Store) -> None:
+    """It may be another service's, which writes its first key meanwhile: no key of the file is ever in there."""
+    file = large(store)
+    seen: list[tuple[int, int, int]] = []
+    with store.database(15) as other, store.database(14) as staging:
+        other.ping()
 
-    assert (b"1", 0) == (other.get("hits"), store.database(14).dbsize())
-    assert 1 == other.dbsize()
-    other.flushdb()
+        def look(_: int) -> None:
+            seen.append((other.incr("hits"), other.dbsize(), staging.exists(MARK)))
+
+        restored(file, store.client, look)
+
+        assert [(number + 1, 1, 1) for number in range(len(seen))] == seen
+        assert (str(len(seen)).encode(), 0, True) == (other.get("hits"), staging.dbsize(), len(seen) > 1)
