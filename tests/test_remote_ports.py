@@ -38,7 +38,7 @@ with socket.create_server(("0.0.0.0", int(sys.argv[1]))):
 
 @pytest.fixture(scope="module")
 def remote() -> Iterator[Daemon]:
-    """Return a daemon in a network of its own, with the image."""
+    """Return a daemon in a separate network, with the image."""
     require("docker")
     with daemon() as made:
         made.load(client.connect(), os.environ.get("PYTHON_IMAGE", "python:3.13-slim"))
@@ -89,7 +89,7 @@ def test_port_of_another_container_is_refused_by_its_name(project: OtherProject,
 
 
 def test_port_that_the_daemon_cannot_bind_loses_nothing(project: OtherProject, remote: Daemon) -> None:
-    """It is told in one line, and the old replica serves where it did."""
+    """The error is one line, and the old replica serves where it did."""
     project.printed("up")
     before, taken = containers(project), str(project.port + 1)
     assert remote.process

@@ -125,12 +125,12 @@ def test_what_is_external_is_never_made_nor_removed(stack: Stack) -> None:
     assert f"the volume {stack.name}_data stays with its data: volumes.data is {names['volume']} now" in warning
     assert ({"-net", "-vol", "_data"}, "nothing") == (stack.resources(), stack.content())
     assert "nothing to do" in stack.printed("--dry", "up")
-    stack.printed("run", "--", "sh", "-c", "echo theirs >/data/file")
+    stack.printed("run", "--", "sh", "-c", "echo other >/data/file")
     assert f"the network {names['network']} is used as it is" in stack.up(*(f"name: {name}" for name in names.values()))
     stack.printed("down", "--volumes")
     assert {"-net", "-vol", "_data"} == stack.resources()
     stack.up(**external)
-    assert "theirs" == stack.content()
+    assert "other" == stack.content()
     stack.up()
     assert ("mine", {"-net", "-vol", "_data", "_back"}) == (stack.content(), stack.resources())
 

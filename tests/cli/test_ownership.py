@@ -89,8 +89,8 @@ def test_no_file_of_another_user_is_used(place: Path, name: str) -> None:
     code, error = run(place, "--list")
     assert (2, True, "") == (code, f"cannot use {place / name}: it belongs to uid" in error, executed(place))
 
-    (place / name).rename(place / "theirs")
-    (place / name).symlink_to("theirs")
+    (place / name).rename(place / "other")
+    (place / name).symlink_to("other")
     assert (2, "") == (run(place, "--list")[0], executed(place))
 
 

@@ -125,7 +125,7 @@ def test_what_the_stack_made_is_not_removed_once_it_is_declared_external(project
 
 
 def test_what_was_external_and_is_declared_as_own_is_used_and_stays(project: Project) -> None:
-    """Its labels name no owner, or another: it is neither made, nor made again, nor removed, and `up` says so."""
+    """Its labels name no owner, or another: it is neither made, nor made again, nor removed, and `up` reports it."""
     project.world.resources = [
         Network("back", internal=True, known_as="net", external=True),
         Volume("data", known_as="vol", external=True),
@@ -134,8 +134,8 @@ def test_what_was_external_and_is_declared_as_own_is_used_and_stays(project: Pro
 
     assert not {"create back", "create data", "remove back", "remove data"} & set(project.up())
     assert [
-        "the network net is used as it is: another owner made it; say so: networks.back.external: true",
-        "the volume vol is used as it is: another owner made it; say so: volumes.data.external: true",
+        "the network net is used as it is: another owner made it; to declare that: networks.back.external: true",
+        "the volume vol is used as it is: another owner made it; to declare that: volumes.data.external: true",
     ] == project.warnings
     assert [] == project.up()
     project.down(volumes=True)
@@ -299,11 +299,11 @@ def test_service_that_is_not_declared_is_removed_where_that_is_asked_for(with_or
 def test_down_leaves_what_is_not_declared_and_what_that_uses(with_orphan: Project) -> None:
     """So nothing of another file is lost, its configuration and data included; it is named."""
     assert ["remove app-1", "remove db-1", "remove data"] == with_orphan.down(volumes=True)
-    theirs = "the volume p_others stays: the Compose file does not declare it"
+    other = "the volume p_others stays: the Compose file does not declare it"
     assert [
         ORPHAN.format("down"),
         "the network p_back stays: it is used by old-1",
-        f"{theirs}; to remove it with its data: forget volume p_others",
+        f"{other}; to remove it with its data: forget volume p_others",
     ] == with_orphan.warnings
     assert ["remove old-1", "remove back"] == with_orphan.down(remove_orphans=True)
     assert {"p_others"} == with_orphan.names()
@@ -311,10 +311,10 @@ def test_down_leaves_what_is_not_declared_and_what_that_uses(with_orphan: Projec
 
 def test_network_of_another_file_is_removed_with_its_orphans_alone(project: Project) -> None:
     """It is of a key that the stack does not declare."""
-    project.world.resources.append(Network("theirs"))
+    project.world.resources.append(Network("other"))
 
-    assert "remove theirs" not in project.up() + project.down()
-    assert ["remove theirs"] == project.down(remove_orphans=True)
+    assert "remove other" not in project.up() + project.down()
+    assert ["remove other"] == project.down(remove_orphans=True)
 
 
 def test_network_that_another_container_uses_does_not_take_the_stack_down(project: Project) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SAFE = "TWELFTH_SAFE_DIRECTORY"
-"""The variable that names directories whose files are used whoever owns them, or `*` for all."""
+"""The variable that names directories whose files are used regardless of the owner, or `*` for all."""
 
 
 def refuse_foreign(directory: Path, files: Iterable[Path], environment: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ def of_up(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> Iterator[
         yield from _orphans(engine, found, "invoke up --remove-orphans")
     for each in found.of_others:
         name, key = engine.stack.engine_name(each), f"{each.kind}s.{each.name}"
-        yield f"the {each.kind} {name} is used as it is: another owner made it; say so: {key}.external: true"
+        yield f"the {each.kind} {name} is used as it is: another owner made it; to declare that: {key}.external: true"
     yield from _changed_volumes(engine, found)
     yield from _superseded(engine, found)
 

@@ -78,7 +78,7 @@ def remote_host(api: docker.APIClient) -> str:
 def shares_network(api: docker.APIClient) -> bool:
     """Return whether a daemon is on a socket of this machine and listens on the same addresses as this process.
 
-    A socket may lead to another machine (`ssh -L`), or to a daemon in a network of its own.
+    A socket may lead to another machine (`ssh -L`), or to a daemon in a separate network.
     """
     path = getattr(api.get_adapter(api.base_url), "socket_path", None)
     if not path or api.info()["Name"] != socket.gethostname():

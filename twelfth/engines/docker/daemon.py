@@ -152,7 +152,7 @@ class DaemonEngine(Engine):
                 raise MisuseError(f"there is no {each.kind} {each.known_as}, which is external; try: {how}")
 
     def _found(self, resource: Network | Volume) -> Body | None:
-        """Return what the daemon says of a network or volume of this name, whoever made it, None if it is missing."""
+        """Return what the daemon says of a network or volume of this name, None if it is missing."""
         inspect = self.api.inspect_network if isinstance(resource, Network) else self.api.inspect_volume
         with docker_errors(), gone_is_fine():
             found: Body = inspect(self.stack.engine_name(resource))
