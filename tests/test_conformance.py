@@ -104,8 +104,8 @@ def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(serving: 
     assert hits.sentence(url).startswith("Hello World!")
     serving.up()
     assert hits.sentence(url).startswith("Hello Moon!")
-    assert ["create worker-2", "admit worker-2", "remove worker-1"] == [
-        step.partition(":")[0] for step in serving.steps()[-3:]
+    assert ["create worker-2", "admit worker-2", "watch worker-2 for 0.2 s", "remove worker-1"] == [
+        step.partition(":")[0] for step in serving.steps()[-4:]
     ]
     assert before["redis-1"] == replicas(serving)["redis-1"]
 

@@ -9,14 +9,13 @@ import pytest
 
 from bench import hits
 from tests.conftest import make_project, require
+from tests.scenarios.load import WORD, guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Project
-
-WORD = "secret"
 
 
 @pytest.fixture
@@ -27,16 +26,6 @@ def on_docker(tmp_path: Path) -> Iterator[Project]:
     made.up()
     yield made
     made.end()
-
-
-def guard(project: Project) -> None:
-    """Declare a password for Redis, on every engine."""
-    file = project.directory / "docker-compose.yml"
-    text = file.read_text("utf-8")
-    for last in ("noeviction]", '--save, ""]'):
-        assert last in text
-        text = text.replace(last, last.replace("]", f", --requirepass, {WORD}]"))
-    file.write_text(text, "utf-8")
 
 
 def url(project: Project) -> str:

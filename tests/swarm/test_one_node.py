@@ -12,7 +12,7 @@ import pytest
 
 from bench import hits
 from tests.conftest import eventually
-from tests.scenarios.load import Load, change, crash_soon
+from tests.scenarios.load import Load, change, crash_soon, guard
 from tests.swarm.conftest import OnSwarm, on_swarm
 from twelfth.engines.swarm.files import FILES as FILES_OF
 
@@ -180,6 +180,20 @@ def test_release_that_crashes_soon_is_rolled_back(serving: OnSwarm) -> None:
     assert "worker ended" in failed.stderr
     found = json.loads(invoke("status", "--json").stdout)
     assert (True, before) == (found["ready"], found["release"]), found
+
+
+def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(serving: OnSwarm) -> None:
+    """And taken back: Redis before the release command, which needs it."""
+    file = serving.project.directory / "docker-compose.yml"
+    before = file.read_text("utf-8")
+    guard(serving.project)
+    broken = serving.project.invoke("up", "--ready-within", "10")
+    file.write_text(before, "utf-8")
+    cured = serving.project.invoke("up")
+
+    assert 125 == broken.returncode, broken.stderr
+    assert "it depends on redis, which changed" in broken.stderr
+    assert 0 == cured.returncode, cured.stderr
 
 
 def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:
