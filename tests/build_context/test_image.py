@@ -97,7 +97,7 @@ def test_image_holds_what_docker_build_makes(engine_name: str, directory: Path, 
     )
 
     expected, made = held(directory, reference), held(directory, service.image)
-    assert len(expected) > 1
+    assert expected
     assert {} == {
         path: (expected.get(path), made.get(path))
         for path in expected.keys() | made.keys()

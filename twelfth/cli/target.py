@@ -154,7 +154,7 @@ class Target:
         """Return the engine with the stack of the named release, or of what the files make."""
         from twelfth.stack import load
 
-        if self.release:
-            return self._choose(load.scaled(self.declared, scale))
-        stack = load.of_current_release(self.declared, lambda: self._choose(self.declared).has_buildkit())
-        return self._choose(load.scaled(stack, scale))
+        stack = load.scaled(self.declared, scale)
+        if not self.release:
+            stack = load.of_current_release(stack, lambda: self._choose(self.declared).has_buildkit())
+        return self._choose(stack)
