@@ -32,6 +32,7 @@ def changed(run: dict[str, Any], path: str, value: object) -> dict[str, Any]:
         ("NetworkSettings.Networks", {"p_front": {}}, "network.p_back"),
         ("NetworkSettings.Networks", {"p_front": {}, "p_back": {}, "q": {}}, "network.q"),
         ("HostConfig.NetworkMode", "container:another", "NetworkMode"),
+        ("NetworkSettings.Networks", {"p_front": {}, "p_back": {}, "bridge": {}}, "network.bridge"),
         ("HostConfig.NanoCpus", 7, "limits.cpus"),
         ("HostConfig.Memory", 7, "limits.memory"),
         ("HostConfig.PidsLimit", 8, "limits.pids"),

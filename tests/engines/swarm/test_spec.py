@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.engines.docker.values import REQUEST
-from twelfth.engines.docker import run_container
+from twelfth.engines.docker import identity, run_container
 from twelfth.engines.docker.recipe import found_recipe, wanted_recipe
 from twelfth.engines.swarm import spec
 from twelfth.model.snapshot import differences
@@ -168,8 +168,11 @@ def test_run_gets_new_anonymous_volumes() -> None:
     stack = replace(STACK, services=(worker,))
     wanted = spec.service_spec(stack, spec.held(worker, NEW), "app:1", [], {}, ingress=False)
     found = spec.inspected(wanted["task_template"], as_service(wanted), IMAGE, NETWORKS)
-    mounts = run_container.body(found, REQUEST)["HostConfig"]["Mounts"]
+    run = run_container.body(found, REQUEST)
+    mounts = run["HostConfig"]["Mounts"]
 
+    assert "" == run["Hostname"]
+    assert ("environment.TOKEN",) == identity.differences(found, run_container.planned(found, REQUEST), REQUEST)
     assert {"/cache": None, "/data": "p_q_data"} == {each["Target"]: each.get("Source") for each in mounts}
 
 

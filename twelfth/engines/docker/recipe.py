@@ -89,7 +89,9 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
 
 def _exact(recipe: Recipe) -> Recipe:
     """Return the part of a recipe that each daemon reports as it was declared."""
-    return {name: value for name, value in recipe.items() if name.partition(".")[0] not in OF_THE_DAEMON}
+    built_in = {f"network.{name}" for name in settings.BUILT_IN}
+    declared = {name: value for name, value in recipe.items() if name not in built_in}
+    return {name: value for name, value in declared.items() if name.partition(".")[0] not in OF_THE_DAEMON}
 
 
 def observed_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
@@ -128,7 +130,7 @@ def _recipe(config: Body, host: Body, image: str, networks: Iterable[str]) -> Re
         **{f"environment.{name}": value for name, value in _env(config).items()},
         **{f"tmpfs.{target}": options for target, options in (host.get("Tmpfs") or {}).items()},
         **mounts.recipe(host),
-        **{f"network.{name}": "joined" for name in networks if name not in settings.BUILT_IN},
+        **{f"network.{name}": "joined" for name in networks},
         **_ports(host.get("PortBindings") or {}),
     }
 

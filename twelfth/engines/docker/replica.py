@@ -47,6 +47,9 @@ SETTINGS = "twelfth.settings"
 SOURCE_MOUNTED = "twelfth.source-mounted"
 """Label: where a container sees what its image is built from, as JSON; none where it sees only what was built."""
 
+TASK_ID = "{{.Task.ID}}"
+"""The hostname of a task whose service declares none, by which clients and its log tell one from another."""
+
 NANO = 1_000_000_000
 
 
@@ -239,7 +242,7 @@ def declared_hostname(inspected: Body) -> str:
     name, host = inspected["Config"].get("Hostname") or "", inspected["HostConfig"]
     if "host" in (host.get("NetworkMode"), host.get("UTSMode")):
         return UNKNOWN
-    return "" if inspected.get("Id", "").startswith(name) else name
+    return "" if name == TASK_ID or inspected.get("Id", "").startswith(name) else name
 
 
 def declared_of(inspected: Body) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
             *({"Type": "tmpfs", "Target": target} for target in host["Tmpfs"]),
         ],
         "Configs": configs,
-        "Hostname": body.get("Hostname") or "{{.Task.ID}}",  # by which visitors, and its log, tell one from another
+        "Hostname": body.get("Hostname") or replica.TASK_ID,
         "Hosts": [" ".join(reversed(pair.split(":", 1))) for pair in host.get("ExtraHosts") or []],
         "DNSConfig": dns,
         "Privileges": {"NoNewPrivileges": True} if service.security_opt else None,
