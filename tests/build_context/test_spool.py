@@ -102,7 +102,7 @@ def test_file_that_becomes_shorter_is_named(context: Path, monkeypatch: pytest.M
     """What was read of it is no file that there ever was."""
     monkeypatch.setattr(os, "read", lambda *_: b"")
 
-    with pytest.raises(MisuseError, match=r"^cannot read .*/a: it became shorter meanwhile"):
+    with pytest.raises(MisuseError, match=r"^cannot read .*/a: it was truncated while being read"):
         build_context.read(Build(context))
 
 

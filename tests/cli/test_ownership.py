@@ -168,7 +168,7 @@ def test_configuration_in_python_is_never_executed(place: Path) -> None:
 
     assert (0, "tasks") == (code, executed(place))
     for path in (home / ".invoke.py", place / "invoke.py"):
-        line = f"twelfth: {path} is not loaded: configuration in Python would be executed; write it as YAML"
+        line = f"twelfth: {path} is ignored: configuration in Python is unsupported; write it as YAML"
         assert line in error.splitlines()
 
 
@@ -177,7 +177,10 @@ def test_configuration_in_python_that_is_named_is_refused(place: Path) -> None:
     code, error = run(place, "status", INVOKE_RUNTIME_CONFIG=str(place / "invoke.py"))
 
     assert (2, "tasks") == (code, executed(place))
-    assert f"twelfth: {place / 'invoke.py'}: configuration in Python is not loaded; write it as YAML\n" == error
+    assert (
+        f"twelfth: cannot load {place / 'invoke.py'}: configuration in Python is unsupported; write it as YAML\n"
+        == error
+    )
 
 
 @as_root

@@ -96,7 +96,7 @@ def test_search_root_that_is_no_directory_is_refused(place: Path) -> None:
     done = subprocess.run(words, cwd=place, env=environment(place), capture_output=True, text=True, check=False)
 
     assert (2, "") == (done.returncode, done.stdout)
-    assert "twelfth: --search-root nowhere: there is no such directory; name one\n" == done.stderr
+    assert "twelfth: --search-root nowhere: no such directory; name one that exists\n" == done.stderr
 
 
 @pytest.mark.parametrize(("pwd", "name"), [("current", "current"), ("current/below", "current"), (None, "5")])

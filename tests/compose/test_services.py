@@ -183,7 +183,7 @@ REFUSED = [
     ("volumes: ['data:b']", "volumes[0].target is b; write an absolute path"),
     (
         "configs: [theirs]",
-        "configs[0] is external, and only a Swarm keeps configs; write file, content or environment",
+        "configs[0] is external, which only Swarm supports; declare file, content or environment instead",
     ),
     ("pull_policy: daily", "pull_policy is daily, which is not honoured by twelfth; write missing"),
     (

@@ -29,8 +29,7 @@ QUESTION = (
 )
 
 NOTHING = (
-    "there is nothing to make runs from: they need a service that stays up, and the Compose file has {}; "
-    "add one that has an image"
+    "cannot make a run: a run needs a service that stays up, and the Compose file has {}; add one that has an image"
 )
 
 
@@ -112,6 +111,6 @@ def test_job_that_has_ended_is_no_source_of_runs() -> None:
 
     with pytest.raises(NoWorkerError) as refused:
         choose_source(ended, service="migrate")
-    why = "migrate runs to completion, and does not run now"
-    assert f"{why}; make the run from another: --service web" == str(refused.value)
+    why = "migrate runs to completion, and is not running now"
+    assert f"{why}; make the run from another service: --service web" == str(refused.value)
     assert "migrate" == choose_source(ended, "0123456789ab", "migrate").service

@@ -77,7 +77,7 @@ def require_contents(build: Build) -> Contents:
     Raises `NoReleaseError` where nothing was read because the release was named: the files of today are another one.
     """
     if build.contents is None:
-        raise NoReleaseError("cannot build a release that was named: its files are not known. Try: invoke releases")
+        raise NoReleaseError("cannot build a named release: its source files are not recorded. Try: invoke releases")
     return build.contents
 
 
@@ -200,7 +200,7 @@ def _add(archive: Archive, context: Path, path: str, status: os.stat_result, kno
     except FileNotFoundError:
         return
     except ChangedError as error:
-        raise MisuseError(f"cannot read {context / path}: it became shorter meanwhile. Try again: invoke up") from error
+        raise MisuseError(f"cannot read {context / path}: it was truncated while being read. Try: invoke up") from error
     except OSError as error:
         raise _unreadable(str(context / path), error) from error
 

@@ -141,7 +141,7 @@ def _pattern(text: str, name: str) -> Pattern:
 
 
 def _malformed(text: str, name: str) -> MisuseError:
-    return MisuseError(f"cannot read {name}: {text[:50]!r} is no pattern; correct it, then: invoke up")
+    return MisuseError(f"cannot read {name}: {text[:50]!r} is not a valid pattern; correct it, then: invoke up")
 
 
 def _matcher(path: str) -> Callable[[str], bool]:

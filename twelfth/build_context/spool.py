@@ -59,7 +59,7 @@ def _writing() -> Iterator[None]:
     except OSError as error:
         raise EngineError(
             f"cannot copy the build context to {tempfile.gettempdir()}: {error.strerror}. "
-            "Try a larger directory: TMPDIR=DIRECTORY invoke up"
+            "Try: TMPDIR=DIRECTORY invoke up"
         ) from error
 
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 HELP = {
     "json": "one JSON document",
-    "ready-within": "how long each new replica has to get ready; by default 60 (seconds) and its start_period",
+    "ready-within": "time limit for each new replica to get ready (default: 60 s plus its start_period)",
     "reason": "kept in the record",
     "release": "a built release, or the one of several that run",
     "service": "made from a container of this service",
-    "wait": "how long to wait for the data's lock",
+    "wait": "time to wait for the data's lock",
 }
 """What options are for that several commands have."""
 

@@ -28,13 +28,13 @@ class Configuration(Config):
     def set_runtime_path(self, path: PathLike[str] | None) -> None:
         """Take the path of a file that is named; one in Python is refused."""
         if path and str(path).endswith(".py"):
-            raise failure(f"{path}: configuration in Python is not loaded; write it as YAML", MISUSE)
+            raise failure(f"cannot load {path}: configuration in Python is unsupported; write it as YAML", MISUSE)
         super().set_runtime_path(path)
 
     def _load_py(self, path: str) -> dict[str, Any]:
         with suppress(PermissionError):
             if Path(path).exists():
-                warn(f"{path} is not loaded: configuration in Python would be executed; write it as YAML")
+                warn(f"{path} is ignored: configuration in Python is unsupported; write it as YAML")
         raise _missing(path)
 
     def _load_yaml(self, path: PathLike[str]) -> Any:

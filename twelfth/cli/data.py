@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         "baseline": "record up to this revision as applied, and do nothing else",
         "throttle": "at most so many keys a second",
         "take-over": "finish what another release left unfinished",
-        "abandon": "clear an unfinished migration after a backup; what it did stays",
+        "abandon": "back up, then clear an unfinished migration; its changes to the data stay",
         "yes": "with --abandon: do not ask",
     }
 )
@@ -58,7 +58,7 @@ def migrate(
     dry, c.config.run.dry = c.config.run.dry, False  # the run itself prints what it would do
     target = Target(c, release)
     if yes and not abandon:
-        raise MisuseError("--yes goes with --abandon: migrate asks for nothing else")
+        raise MisuseError("--yes requires --abandon: migrate asks nothing else")
     if abandon and not dry:
         _save_before_abandon(c, target, *words, yes=yes, wait=wait, reason=reason)
     start_admin(c, target, "migrate", *words, *waiting(wait), reason=reason, interactive=False)
@@ -68,7 +68,7 @@ def _save_before_abandon(c: Context, target: Target, *words: str, yes: bool, wai
     """Show what would be abandoned, ask, and save all data; exits if there is nothing to abandon, or not if asked."""
     start_admin(c, target, "migrate", *words, "--dry", reason=reason, interactive=False)
     if not yes:
-        _confirm("clear its record? What it did to the data stays.")
+        _confirm("clear its record? Its changes to the data stay.")
     saved = _save(c, target, mark="-before-abandon", wait=wait, reason=reason)
     print(f"saved all data first: {saved}", flush=True)
 

@@ -104,7 +104,7 @@ class Twelfth(Program):
         root = self.args["search-root"].value or self.config.tasks.search_root or ""
         start = Path(os.path.normpath(working_directory(os.environ) / root))
         if not start.is_dir():
-            raise failure(f"--search-root {root}: there is no such directory; name one", MISUSE)
+            raise failure(f"--search-root {root}: no such directory; name one that exists", MISUSE)
         return start
 
     def execute(self) -> None:

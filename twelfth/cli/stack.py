@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-REMOVE_ORPHANS = "remove the services that the Compose file does not declare, too"
+REMOVE_ORPHANS = "also remove services that the Compose file does not declare"
 
 
 @command(

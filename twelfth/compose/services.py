@@ -251,7 +251,7 @@ def _declared_file(at: Value, kind: str, name: str) -> tuple[str, str | None]:
     """Return the path of a config or secret, or if it has none its content."""
     declared = (at.model.get(kind) or {}).get(name) or {}
     if declared.get("external"):
-        at.refuse("", f"is external, and only a Swarm keeps {kind}; write file, content or environment")
+        at.refuse("", "is external, which only Swarm supports; declare file, content or environment instead")
     if variable := declared.get("environment"):
         at.refuse("", f"is {name}, whose variable {variable} is not set; set it in the environment or in .env")
     return declared.get("file", ""), None if "file" in declared else declared.get("content", "")

@@ -79,7 +79,7 @@ def terminal_wanted(*, tty: bool, no_tty: bool, detach: bool, there_is_one: bool
             if no_tty
             else "--detach"
             if detach
-            else "no terminal here: standard input or output is none, or another job has it"
+            else "no terminal here: standard input or output is not one, or another job has it"
         )
         raise MisuseError(f"--tty does not go with {why}; try it without --tty")
     return there_is_one and not no_tty and not detach

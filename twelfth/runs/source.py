@@ -42,7 +42,9 @@ def refuse_job(stack: Stack, service: str) -> None:
     """Raise `NoWorkerError` for a service that runs to completion: `up` does not make it stay up."""
     if service in stack.jobs:
         hint = f"--service {stack.candidates[0]}" if stack.candidates else "--release ID"
-        raise NoWorkerError(f"{service} runs to completion, and does not run now; make the run from another: {hint}")
+        raise NoWorkerError(
+            f"{service} runs to completion, and is not running now; make the run from another service: {hint}"
+        )
 
 
 def _refuse_differences(running: Sequence[Replica]) -> None:
@@ -70,8 +72,8 @@ def source_service(stack: Stack, name: str = "") -> Service:
     wanted = name or stack.source
     if not wanted and not stack.candidates:
         declared = ", ".join(service.name for service in stack.services) or "none with an image"
-        why = f"they need a service that stays up, and the Compose file has {declared}"
-        raise MisuseError(f"there is nothing to make runs from: {why}; add one that has an image")
+        why = f"a run needs a service that stays up, and the Compose file has {declared}"
+        raise MisuseError(f"cannot make a run: {why}; add one that has an image")
     if not wanted:
         names, how = ", ".join(stack.candidates), "--service NAME, or x-twelfth: {runs-from: NAME} in the Compose file"
         raise MisuseError(f"runs can be made from {names}; say which: {how}")

@@ -155,7 +155,7 @@ def insistence(identity: str) -> bytes:
 
 def detached(identity: str) -> bytes:
     """Return what to print to an operator who detached."""
-    way_back = as_typed(f"its output: invoke logs --run {identity} --follow; to end it: invoke stop {identity}")
+    way_back = as_typed(f"its output: invoke logs --run {identity} --follow; to stop it: invoke stop {identity}")
     return f"\ntwelfth: detached from run {identity}, which continues; {way_back}\n".encode()
 
 

@@ -78,7 +78,7 @@ OF_20 = "driver failed programming external connectivity on endpoint p-web-2 (01
 )
 def test_port_that_the_daemon_cannot_bind_is_told_in_one_line(text: str, address: str, why: str) -> None:
     """Whichever version it is of, with what to do."""
-    hint = "stop what listens there, or publish another, then: invoke up"
+    hint = "stop what listens there, or publish another port, then: invoke up"
 
     assert f"cannot publish {address} on the Docker daemon's machine: {why}; {hint}" == unpublished(text)
 

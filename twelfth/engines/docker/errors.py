@@ -68,7 +68,7 @@ def unpublished(text: str) -> str:
     if found is None:
         return ""
     why = one_line(text.rpartition(": ")[2])
-    hint = "stop what listens there, or publish another, then: invoke up"
+    hint = "stop what listens there, or publish another port, then: invoke up"
     return f"cannot publish {found[0]} on the Docker daemon's machine: {why}; {hint}"
 
 
