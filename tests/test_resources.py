@@ -122,11 +122,13 @@ def test_what_is_external_is_never_made_nor_removed(stack: Stack) -> None:
     stack.api.create_volume(names["volume"])
     warning = stack.up(**external)
 
-    assert f"the volume {stack.name}_data stays with its data: volumes.data is {names['volume']} now" in warning
+    assert f"the volume {stack.name}_data stays with its data: volumes.data is now {names['volume']}" in warning
     assert ({"-net", "-vol", "_data"}, "nothing") == (stack.resources(), stack.content())
     assert "nothing to do" in stack.printed("--dry", "up")
     stack.printed("run", "--", "sh", "-c", "echo other >/data/file")
-    assert f"the network {names['network']} is used as it is" in stack.up(*(f"name: {name}" for name in names.values()))
+    assert f"the network {names['network']} is used unchanged" in stack.up(
+        *(f"name: {name}" for name in names.values())
+    )
     stack.printed("down", "--volumes")
     assert {"-net", "-vol", "_data"} == stack.resources()
     stack.up(**external)
@@ -166,7 +168,9 @@ def test_changed_options_of_a_volume_are_reported(stack: Stack) -> None:
     before = stack.containers()
     warning = stack.up("", "driver_opts: {type: tmpfs, device: tmpfs}")
 
-    assert f"the volume {stack.name}_data stays as it was made: driver_opts.device, driver_opts.type changed" in warning
+    assert (
+        f"the volume {stack.name}_data keeps its old settings: driver_opts.device, driver_opts.type changed" in warning
+    )
     assert (before, "mine") == (stack.containers(), stack.content())
     found = stack.twelfth("status", "--json")
     assert (0, True) == (found.returncode, "driver_opts.device" in json.loads(found.stdout)["warnings"][0])
@@ -178,7 +182,7 @@ def test_network_that_another_container_uses_does_not_take_the_stack_down(stack:
     stack.declare("internal: true")
     refused = stack.twelfth("up")
 
-    assert (125, True) == (refused.returncode, f"{other}, not of this stack, use it; try: docker" in refused.stderr)
+    assert (125, True) == (refused.returncode, f"outside this stack use it ({other}). Try: docker" in refused.stderr)
     assert (before, {"_back", "_data"}) == (stack.containers(), stack.resources())
     done = stack.twelfth("down")
     assert (0, True) == (done.returncode, f"_back stays: it is used by {other}" in done.stderr)

@@ -68,7 +68,7 @@ def test_valid_configuration_that_is_wrong_is_taken_back(on_docker: Project) -> 
     done = on_docker.invoke("up", "--ready-within", "5")
 
     assert 125 == done.returncode, done.stderr
-    assert "its former configuration is restored" in done.stderr
+    assert "its previous configuration is restored" in done.stderr
     status = json.loads(on_docker.invoke("status", "--json").stdout)
     assert status["ready"], status
     assert "Hello World! 1 times." == hits.sentence(status["address"])

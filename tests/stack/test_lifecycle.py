@@ -621,7 +621,7 @@ def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Pr
     for _ in range(2):
         with pytest.raises(EngineError) as failed:
             lifecycle.up(Checking(configured.stack, configured.world), Recorded(), lifecycle.Wishes(0.1))
-        said = "web-1 is not ready after 0.1 s (no backend); its former configuration is restored; "
+        said = "web-1 is not ready after 0.1 s (no backend); its previous configuration is restored; "
         assert f"{said}fix that, then: invoke up" == str(failed.value)
         assert status.status(Checking(configured.stack, configured.world)).ready
 
@@ -844,7 +844,7 @@ def test_release_command_that_fails_after_a_change_says_what_changed(guarded: Pr
     guarded.edit("redis", environment=(("PASSWORD", "secret"),))
     guarded.edit("worker", environment=(("PASSWORD", "secret"),), release_command=("false",))
 
-    with pytest.raises(ServiceError, match=r"^it said nothing \(exit code 1, run \w+\); redis changed before it; "):
+    with pytest.raises(ServiceError, match=r"^it said nothing \(exit code 1, run \w+\); redis changed before it ran; "):
         guarded.up()
 
 

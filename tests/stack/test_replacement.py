@@ -187,8 +187,11 @@ def replica(number: int, state: str = "running", replaces: str = "", **recipe: s
 @pytest.mark.parametrize(
     ("replicas", "steps"),
     [
-        ([replica(1, x=""), replica(2, "created", "db-1")], ["replace db-1 by db-2: it was interrupted"]),
-        ([replica(1, "exited (0)", x=""), replica(2, "running", "db-1")], ["replace db-1 by db-2: it was interrupted"]),
+        ([replica(1, x=""), replica(2, "created", "db-1")], ["replace db-1 by db-2: its replacement was interrupted"]),
+        (
+            [replica(1, "exited (0)", x=""), replica(2, "running", "db-1")],
+            ["replace db-1 by db-2: its replacement was interrupted"],
+        ),
         (
             [replica(1, "exited (0)", x=""), replica(2, "exited (1)", "db-1")],
             ["remove db-2: its replacement of db-1 was interrupted", "replace db-1 by db-3: x changed"],
@@ -220,7 +223,7 @@ def test_each_replica_with_its_own_data_continues_its_own_replacement() -> None:
         replace(replica(4, "created", "db-2"), **own),  # type: ignore[arg-type]
     ]
 
-    assert ["replace db-2 by db-4: it was interrupted", "replace db-1 by db-5: x changed"] == [
+    assert ["replace db-2 by db-4: its replacement was interrupted", "replace db-1 by db-5: x changed"] == [
         str(step) for step in roll(three, Snapshot(tuple(replicas)), RECIPE)
     ]
     interrupted = "remove db-4: its replacement of db-2 was interrupted"

@@ -30,7 +30,7 @@ APP = Service(
     depends_on=("db",),
     release_command=("sh", "-c", "echo done"),
 )
-OLD_VOLUME = "the volume p_data stays with its data: volumes.data is {} now; to remove it with its data: {}"
+OLD_VOLUME = "the volume p_data stays with its data: volumes.data is now {}; to remove it with its data: {}"
 
 
 @dataclass
@@ -134,8 +134,8 @@ def test_what_was_external_and_is_declared_as_own_is_used_and_stays(project: Pro
 
     assert not {"create back", "create data", "remove back", "remove data"} & set(project.up())
     assert [
-        "the network net is used as it is: another owner made it; to declare that: networks.back.external: true",
-        "the volume vol is used as it is: another owner made it; to declare that: volumes.data.external: true",
+        "the network net is used unchanged: another owner made it; to declare that: networks.back.external: true",
+        "the volume vol is used unchanged: another owner made it; to declare that: volumes.data.external: true",
     ] == project.warnings
     assert [] == project.up()
     project.down(volumes=True)
@@ -208,8 +208,8 @@ def test_changed_volume_options_are_reported(project: Project) -> None:
     )
 
     assert [] == project.up()
-    changed = "the volume p_data stays as it was made: driver_opts.device, driver_opts.o changed"
-    assert [f"{changed}; to apply it, give volumes.data another name and copy the data"] == project.warnings
+    changed = "the volume p_data keeps its old settings: driver_opts.device, driver_opts.o changed in the Compose file"
+    assert [f"{changed}; to apply this, give volumes.data another name and copy the data"] == project.warnings
     found = status.status(project.engine())
     assert (True, tuple(project.warnings)) == (found.ready, found.warnings)
 
@@ -245,7 +245,9 @@ def test_two_keys_of_one_name_are_one(project: Project) -> None:
     assert ["create back"] == [each for each in project.up() if each in {"create back", "create front"}]
     assert [] == project.up()
     project.declare(Network("back", known_as="one"), Network("front", known_as="one", internal=True))
-    assert "networks.back and networks.front are both one, and differ" in refused(project.up, MisuseError, project)
+    assert "networks.back and networks.front are both named one and have different settings" in refused(
+        project.up, MisuseError, project
+    )
     assert ["remove app-1", "remove db-1", "remove back"] == project.down()
 
 
@@ -255,9 +257,10 @@ def test_what_is_external_by_one_key_is_so_by_every_other() -> None:
     volumes = (Volume("a", known_as="x"), Volume("b", known_as="x", external=True))
     stack, found = Stack("p", Path(), (), networks, volumes), Snapshot((), networks[:1], volumes[:1])
 
-    assert ("networks.a and networks.b are both x, and differ", "volumes.a and volumes.b are both x, and differ") == (
-        resources.contradictions(stack)
-    )
+    assert (
+        "networks.a and networks.b are both named x and have different settings",
+        "volumes.a and volumes.b are both named x and have different settings",
+    ) == (resources.contradictions(stack))
     assert () == resources.own_volumes(stack, found)
     assert () == resources.networks_to_remove(stack, found, (), orphans=True)
 
@@ -271,7 +274,7 @@ def with_orphan(project: Project) -> Project:
 
 
 WHY = "(the Compose file does not declare their services)"
-ORPHAN = f"orphans stay: old-1 {WHY}; to remove them: invoke {{}} --remove-orphans"
+ORPHAN = f"orphans stay: old-1 {WHY}. Try: invoke {{}} --remove-orphans"
 
 
 def test_service_that_is_not_declared_stays_and_is_named(with_orphan: Project) -> None:
@@ -323,8 +326,8 @@ def test_network_that_another_container_uses_does_not_take_the_stack_down(projec
     project.declare(Network("back", internal=True))
 
     assert (
-        "cannot re-create the network p_back: cron, not of this stack, use it; "
-        "try: docker network disconnect p_back cron, then: invoke up"
+        "cannot re-create the network p_back: containers outside this stack use it (cron). "
+        "Try: docker network disconnect p_back cron, then: invoke up"
     ) == refused(project.up, BusyError, project)
     assert [] == project.down()[2:]
     assert {"p_back", "p_data"} == project.names()
@@ -334,10 +337,7 @@ def test_network_that_an_orphan_uses_is_not_made_again_under_it(with_orphan: Pro
     """It goes where that is asked for, before the network does."""
     with_orphan.declare(Network("back", internal=True))
 
-    assert (
-        "old-1 of services that the Compose file does not declare use it; try: invoke up --remove-orphans"
-        in refused(with_orphan.up, BusyError, with_orphan)
-    )
+    assert "orphans use it (old-1). Try: invoke up --remove-orphans" in refused(with_orphan.up, BusyError, with_orphan)
     done = with_orphan.up(remove_orphans=True)
     assert done.index("remove old-1") < done.index("remove back") < done.index("create back")
 

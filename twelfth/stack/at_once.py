@@ -44,7 +44,7 @@ class Jobs:
             wait(futures)
         except BaseException as error:
             self.error = error
-            with uninterrupted(self.say, "what was begun is finished"):
+            with uninterrupted(self.say, "the steps that have started will finish"):
                 wait(futures)
             raise
         finally:

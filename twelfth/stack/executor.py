@@ -293,7 +293,7 @@ class _ReplicaExecutor:
             watch(self.engine, [replica], service.monitor)
         except EngineError as error:
             is_restored = was_ready and self.engine.restore_configuration(service, replica)
-            rest = "its former configuration is restored" if is_restored else "it keeps its new configuration"
+            rest = "its previous configuration is restored" if is_restored else "it keeps its new configuration"
             raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
 
     def watch(self, step: WatchReplicas) -> None:

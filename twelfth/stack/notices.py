@@ -19,7 +19,7 @@ def of_up(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> Iterator[
         yield from _orphans(engine, found, "invoke up --remove-orphans")
     for each in found.of_others:
         name, key = engine.stack.engine_name(each), f"{each.kind}s.{each.name}"
-        yield f"the {each.kind} {name} is used as it is: another owner made it; to declare that: {key}.external: true"
+        yield f"the {each.kind} {name} is used unchanged: another owner made it; to declare that: {key}.external: true"
     yield from _changed_volumes(engine, found)
     yield from _superseded(engine, found)
 
@@ -49,21 +49,21 @@ def _orphans(engine: Engine, found: Snapshot, command: str) -> Iterator[str]:
     """Yield which replicas are of services that the stack does not declare, in one line."""
     declared = {service.name for service in engine.stack.services}
     if names := _joined(each.name for each in found.replicas if each.service not in declared):
-        yield f"orphans stay: {names} (the Compose file does not declare their services); to remove them: {command}"
+        yield f"orphans stay: {names} (the Compose file does not declare their services). Try: {command}"
 
 
 def _changed_volumes(engine: Engine, found: Snapshot) -> Iterator[str]:
     for volume, changed in resources.changed_volumes(engine.stack, found).items():
         name = engine.stack.engine_name(volume)
-        hint = f"to apply it, give volumes.{volume.name} another name and copy the data"
-        yield f"the volume {name} stays as it was made: {', '.join(changed)} changed; {hint}"
+        hint = f"to apply this, give volumes.{volume.name} another name and copy the data"
+        yield f"the volume {name} keeps its old settings: {', '.join(changed)} changed in the Compose file; {hint}"
 
 
 def _superseded(engine: Engine, found: Snapshot) -> Iterator[str]:
     for volume in resources.superseded_volumes(engine.stack, found):
         old, new = engine.stack.engine_name(volume), engine.stack.known_as("volume", volume.name)
         hint = f"to remove it with its data: {engine.removal(volume)}"
-        yield f"the volume {old} stays with its data: volumes.{volume.name} is {new} now; {hint}"
+        yield f"the volume {old} stays with its data: volumes.{volume.name} is now {new}; {hint}"
 
 
 def _joined(names: Iterable[str]) -> str:

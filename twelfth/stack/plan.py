@@ -84,7 +84,7 @@ def up(  # noqa: PLR0913 - each is named where it is called
         *(replace(command, after=changed_before) for command in commands),
         *later,
         *(step for steps in rolls.values() for step in steps),
-        *(RemoveResource(each, "it has another name now") for each in resources.left_networks(stack, found, gone)),
+        *(RemoveResource(each, "it was renamed") for each in resources.left_networks(stack, found, gone)),
     )
 
 

@@ -87,14 +87,15 @@ def refuse_disturbing_others(steps: Iterable[Step], stack: Stack, found: Snapsho
             users = found.users(name, gone)
             names = ", ".join(each.container for each in users)
             if any(each.service for each in users):
-                what = "of services that the Compose file does not declare"
-                raise BusyError(f"cannot re-create the network {name}: {names} {what} use it; {ORPHANS_HINT}")
+                raise BusyError(f"cannot re-create the network {name}: orphans use it ({names}). {ORPHANS_HINT}")
             if users:
                 hint = f"docker network disconnect {name} {users[0].container}, then: invoke up"
-                raise BusyError(f"cannot re-create the network {name}: {names}, not of this stack, use it; try: {hint}")
+                raise BusyError(
+                    f"cannot re-create the network {name}: containers outside this stack use it ({names}). Try: {hint}"
+                )
 
 
-ORPHANS_HINT = "try: invoke up --remove-orphans"
+ORPHANS_HINT = "Try: invoke up --remove-orphans"
 
 
 def _removed_service(step: Step) -> str:
@@ -112,7 +113,7 @@ def _removed_service(step: Step) -> str:
 def refuse_contradictions(stack: Stack) -> None:
     """Raise `MisuseError` if two networks or volumes are declared under one name and differ."""
     if found := resources.contradictions(stack):
-        raise MisuseError("\n".join(f"{each}; give one of them another name, or the same settings" for each in found))
+        raise MisuseError("\n".join(f"{each}; give them different names or the same settings" for each in found))
 
 
 def wait_for_runs(engine: Engine, report: Report) -> None:

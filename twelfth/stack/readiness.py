@@ -169,7 +169,7 @@ def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
             health = found.get(replica.id)
             failures[replica.id] = 0 if health and health.is_ready else failures[replica.id] + 1
             if failures[replica.id] >= _retries(engine, replica):
-                why = printable(health.complaint) if health else "it is gone"
+                why = printable(health.complaint) if health else "it was removed"
                 raise EngineError(f"{replica.name} became unhealthy ({why})")
         is_over = time.monotonic() - began >= seconds or not any(each.has_check for each in found.values())
         if is_over and not any(failures.values()):

@@ -77,7 +77,7 @@ def _unfinished(engine: Engine, service: Service) -> list[Run]:
 def _refuse_failed(code: int, last: str, identity: str, after: Sequence[str]) -> None:
     if code:
         why = printable(last) or "it said nothing"
-        rest = f"{', '.join(after)} changed before it" if after else "what served serves on"
+        rest = f"{', '.join(after)} changed before it ran" if after else "what served serves on"
         then = "" if "invoke " in why else "; fix that, then: invoke up"
         raise ServiceError(f"{why} (exit code {code}, run {identity}); {rest}{then}")
 

@@ -82,7 +82,8 @@ def contradictions(stack: Stack) -> tuple[str, ...]:
         name = stack.engine_name(each)
         other = first.setdefault((each.kind, name), each)
         if (other.external, other.options) != (each.external, each.options) or _internal(other) != _internal(each):
-            found.append(f"{each.kind}s.{other.name} and {each.kind}s.{each.name} are both {name}, and differ")
+            keys = f"{each.kind}s.{other.name} and {each.kind}s.{each.name}"
+            found.append(f"{keys} are both named {name} and have different settings")
     return tuple(found)
 
 

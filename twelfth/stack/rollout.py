@@ -76,7 +76,7 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
         if differences(recipe, replica.recipe):
             yield ReloadReplica(service, replica, _cause(recipe, replica))
     for old, new in now.continued:
-        yield ReplaceReplica(service, new.number, old, "it was interrupted")
+        yield ReplaceReplica(service, new.number, old, "its replacement was interrupted")
     bad = sorted(now.bad, key=lambda each: each.serves)  # first those that nobody would miss
     spare = max(len(bad) - service.replicas, 0) if service.is_replaced_in_place else 0
     yield from _removals(bad[:spare], recipe)  # a killed `up` may have left one and the one that it stopped
