@@ -122,7 +122,7 @@ def migrate(folder: Path, arguments: Arguments = None) -> int:
     add_wait(of)
     add("--throttle", type=not_negative, metavar="N", help="at most N keys a second")
     add("--take-over", action="store_true", help="finish what another release left unfinished")
-    add("--abandon", default="", metavar="REV", help="clear an unfinished migration; what it did to the data stays")
+    add("--abandon", default="", metavar="REV", help="clear an unfinished migration; its changes to the data stay")
     add("--allow-newer", action="store_true", help="accept newer data that older releases can work with")
     options = of.parse_args(arguments)
     if options.abandon and (others := [name for name in _NOT_WITH_ABANDON if getattr(options, name)]):

@@ -164,10 +164,8 @@ def _refusal(command: bytes, why: bytes, *arguments: bytes | int) -> str:
     name += " USAGE" if command == b"MEMORY" else ""
     key = arguments[-3 if command == b"MEMORY" else 0] if command in reads else b""
     of = f" of the key {shown(key)}" if isinstance(key, bytes) and key else ""
-    said = why.decode(errors="backslashreplace").rstrip(".")
-    return (
-        f"Redis refuses {name}{of}, and a backup has all keys: {said}. Try: allow it (ACL SETUSER: +{name.lower()} ~*)"
-    )
+    said, right = why.decode(errors="backslashreplace").rstrip("."), name.lower().replace(" ", "|")
+    return f"cannot back up all keys: Redis refuses {name}{of}: {said}. Try: allow it (ACL SETUSER: +{right} ~*)"
 
 
 def _pages(client: redis.Redis, database: int, taken: Any) -> Iterator[Page]:  # noqa: ANN401

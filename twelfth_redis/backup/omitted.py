@@ -35,8 +35,8 @@ class Omitted:
             "database": databases,
             "function library": self.functions,
             "ACL user": self.users,
-            "what a module keeps outside of keys:": self.modules,
-            "unknown, as this user may not ask:": self.unknown,
+            "module data outside of keys:": self.modules,
+            "unknown (this user may not ask):": self.unknown,
         }
         return "; ".join(f"{kind} {_shown(names)}" for kind, names in found.items() if names)
 

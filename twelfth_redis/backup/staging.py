@@ -175,7 +175,7 @@ class StagingDatabase:
             loaded, gone = tally.count - tally.again, tally.expired(int(now[0]))
             raise RefusedError(
                 f"database {self.number} has {count:,} keys, but {loaded:,} were loaded and at most {gone:,} of them "
-                f"expired meanwhile; the data is as it was. Try: keep other clients out of that database, and repeat it"
+                f"expired meanwhile; the data is as it was. Try: keep other clients out of it, and restore again"
             )
         return count
 
@@ -187,7 +187,7 @@ class StagingDatabase:
     def left(self, why: str) -> str:
         """Return a warning of what this database still has."""
         what = "the data that was replaced" if self.swapped else "what was loaded"
-        again = f"redis-cli -n {self.number} FLUSHDB ASYNC, or the next restore, which does it first"
+        again = f"redis-cli -n {self.number} FLUSHDB ASYNC, or restore again, which flushes it first"
         return f"database {self.number} still has {what}: it could not be flushed: {why}. Try: {again}"
 
     def flush(self) -> None:
@@ -248,6 +248,6 @@ def _crowded(databases: int, why: str) -> str:
     if databases == 1:
         taken = "this Redis has one database only, and a restore needs a second one"
     if "range" not in why:  # not the end of the databases, but a right to one
-        taken += f" (of others it says: {why})"
+        taken += f" (Redis refuses access to others: {why})"
     over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
-    return f"{taken}. Try: give it one more (databases {databases + 1}), {over}"
+    return f"{taken}. Try: set `databases {databases + 1}` in its configuration, {over}"

@@ -73,7 +73,7 @@ def _left(client: redis.Redis, move: Move) -> Applied | None:
 def _why(move: Move, error: Exception) -> str:
     """Return what went wrong, for a mistake in a migration with its line."""
     if isinstance(error, redis.WatchError):
-        return "clients change what it reads all the time"
+        return "clients keep changing the keys that it reads"
     if isinstance(error, atomic_script.CommandError | RefusedError):
         return str(error)
     calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]

@@ -40,7 +40,7 @@ class Applied:
     def effect(self) -> str:
         """Return what an unfinished one did to the data, as far as it is recorded: "" if nothing is."""
         if self.keys:
-            return "1 key was done and stays so" if self.keys == 1 else f"{self.keys:,} keys were done and stay so"
+            return f"{'1 key was' if self.keys == 1 else f'{self.keys:,} keys were'} processed and not restored"
         if not self.done:
             return ""
         more = f" and {self.done - len(self.commands):,} more" if self.done > len(self.commands) else ""

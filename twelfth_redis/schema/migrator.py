@@ -87,7 +87,7 @@ class Migrator:
 
     @staticmethod
     def _abandoned(left: Applied) -> str:
-        effect = left.effect or "what it did to the data is not recorded, and stays"
+        effect = left.effect or "its changes to the data are not recorded, and stay"
         then = "; it stays recorded as applied" if left.down else ""
         return f"{left.revision} ({left.title}): {effect}{then}"
 

@@ -77,7 +77,7 @@ def abandoned(migrations: Sequence[Migration], history: History, text: str) -> A
         )
     known = any(migration.revision == revision for migration in migrations)
     what = "it is pending" if known else "neither the data nor this release has it"
-    unfinished = f"; unfinished is {left.revision}" if left else ""
+    unfinished = f"; {left.revision} is unfinished" if left else ""
     raise RefusedError(f"cannot abandon {revision}: {what}{unfinished}. Try: invoke migrate --status")
 
 
@@ -125,12 +125,12 @@ def _disagreement(found: Relation, done: Applied, allow_newer: bool) -> str:  # 
         case Relation(Kind.RENUMBERED, _, Migration(revision=number)):
             return (
                 f"{revision} ({done.title}) was applied {when}, and is {number} in this release; "
-                f"give the file its number {revision} again, and its successors theirs"
+                f"give the file its number {revision} again, and renumber those after it"
             )
         case Relation(Kind.DIFFERENT, Migration(title=title)):
             return (
                 f"{revision} was applied as {done.title!r} {when}, and is another migration in this release: "
-                f"{title!r}; put the one that was applied back, and give this one the next number"
+                f"{title!r}; restore the one that was applied, and give this one the next number"
             )
         case Relation(Kind.EDITED):
             return (
@@ -182,7 +182,7 @@ _UNKNOWN = ", and is unknown to this one"
 def left_unfinished(left: Applied, also: str = "") -> str:
     """Return which migration is unfinished, since which run, why, and what it did to the data."""
     by = f"release {left.release or 'unknown'}, run {left.run or 'unknown'}"
-    way = "was left unfinished on its way back" if left.down else "was left unfinished"
+    way = "was left unfinished while being reverted" if left.down else "was left unfinished"
     facts = "; ".join(filter(None, (left.why, left.effect)))
     contract = "; it takes away what older releases need (CONTRACT)" if left.contract else ""
     return f"{left.revision} ({left.title}) {way} by {by}{also}{facts and f': {facts}'}{contract}"

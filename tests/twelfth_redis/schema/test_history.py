@@ -105,7 +105,7 @@ WHEN = "(2026-11-23T22:00:00+00:00, release r1)"
         (
             replace(SECOND, title="Other", checksum="x"),
             "different",
-            f"0002 was applied as 'Other' {WHEN}, and is another migration in this release: 'Second'; put the one",
+            f"0002 was applied as 'Other' {WHEN}, and is another migration in this release: 'Second'; restore the one",
         ),
         (
             replace(SECOND, title="Third", checksum="sum3"),
@@ -199,8 +199,8 @@ def test_nothing_is_done_over_an_unfinished_one_of_another_release(to: str, firs
     [
         ("0004", ""),
         ("4", ""),
-        ("3", "cannot abandon 0003: it is pending; unfinished is 0004. Try: invoke migrate --status"),
-        ("7", "cannot abandon 0007: neither the data nor this release has it; unfinished is 0004. Try: invoke migrate"),
+        ("3", "cannot abandon 0003: it is pending; 0004 is unfinished. Try: invoke migrate --status"),
+        ("7", "cannot abandon 0007: neither the data nor this release has it; 0004 is unfinished. Try: invoke migrate"),
         ("2", "cannot abandon 0002 (Second): it was applied 2026-11-23T22:00:00+00:00 and is not unfinished. Try: "),
     ],
 )
@@ -233,8 +233,8 @@ def test_what_is_no_number_is_not_abandoned(text: str) -> None:
             replace(AHEAD, done=1002, commands=("SET a", "DEL b")),
             "1,002 commands were applied and stay: SET a, DEL b and 1,000 more",
         ),
-        (replace(AHEAD, keys=1), "1 key was done and stays so"),
-        (replace(AHEAD, keys=2000), "2,000 keys were done and stay so"),
+        (replace(AHEAD, keys=1), "1 key was processed and not restored"),
+        (replace(AHEAD, keys=2000), "2,000 keys were processed and not restored"),
     ],
 )
 def test_effect_of_an_unfinished_one_is_counted_and_named(left: Applied, expected: str) -> None:

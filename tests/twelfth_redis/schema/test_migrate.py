@@ -518,7 +518,7 @@ def test_batches_that_failed_are_unfinished_with_why_and_how_many(
     assert "is no string, line 6 of 0003_faulty.py)" in done.err
     assert done.err.endswith(" Try: invoke migrate --abandon 0003 --release r2\n")
     assert "ValueError: b'user:7' is no string" in found["why"]
-    assert (f"{found['keys']} keys were done" in done.err) == (found["keys"] > 0)
+    assert (f"{found['keys']} keys were processed" in done.err) == (found["keys"] > 0)
     assert 0 == migrate(server, "--abandon", "3", folder=folder, release="r1").code
 
     (folder / "0003_faulty.py").write_text(HALF_BATCHES.replace("raise ValueError(f", "continue; (f"))
@@ -632,7 +632,7 @@ def test_record_of_an_earlier_version_is_read(server: DurableRedis) -> None:
     server.client.set(UNFINISHED, json.dumps({"revision": "0003", "title": "Old", "release": "r0", "why": "x"}))
 
     assert migrate(server, "--abandon", "0003").out == (
-        "abandoned 0003 (Old): what it did to the data is not recorded, and stays\n"
+        "abandoned 0003 (Old): its changes to the data are not recorded, and stay\n"
     )
 
 
@@ -733,7 +733,7 @@ def test_a_key_that_never_rests_is_given_up(server: DurableRedis, monkeypatch: p
         write.set(keys[0], read.get(keys[0]) or b"")
         server.client.append(keys[0], "!")
 
-    with pytest.raises(RefusedError, match="0003: Test: clients change what it reads all the time; repeat it"):
+    with pytest.raises(RefusedError, match="0003: Test: clients keep changing the keys that it reads; repeat it"):
         applying(server, moving(each))
     assert b"name 0" + b"!" * 20 == server.client.get("user:0")
 
