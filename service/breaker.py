@@ -36,10 +36,10 @@ def open_client(settings: Settings) -> redis.Redis:
 
 
 def pipeline(client: redis.Redis, command: Command, count: int, replies: list[object]) -> None:
-    """Send one command so many times in one write, and add each reply to `replies` as it comes, a refusal as a value.
+    """Send one command `count` times in one write, and append each reply, or refusal, to `replies` as it arrives.
 
-    Raises a refusal that is the server's, when all replies are there. redis-py's own pipeline would pack each command
-    anew, and lose the replies that came before the connection broke.
+    When all have arrived, raises a refusal that is not about the value. redis-py's own pipeline would pack each command
+    again, and lose the replies that arrived before the connection broke.
     """
     with _connection(client) as connection:
         connection.send_packed_command([b"".join(connection.pack_command(*command)) * count])
@@ -50,12 +50,12 @@ def pipeline(client: redis.Redis, command: Command, count: int, replies: list[ob
 
 
 def rehearse(client: redis.Redis, command: Command, *reads: Command) -> list[object]:
-    """Have Redis accept a command without executing it, and return the replies to `reads`, a refusal as a value.
+    """Queue a command and discard it, then return the replies to `reads`; a refused read is returned as a value.
 
-    Redis checks rights, memory, disk and role when it queues a command. Raises its refusal.
+    Redis checks rights, memory, disk and role when it queues a command. Raises the refusal of that.
     """
     with _connection(client) as connection:
-        # Alone: if MULTI is refused, what follows it in the same write is executed.
+        # MULTI is sent alone: if it were refused, the commands after it in one write would be executed.
         (started,) = _ask(connection, ("MULTI",))
         if isinstance(started, redis.ResponseError):
             raise started
@@ -67,13 +67,13 @@ def rehearse(client: redis.Redis, command: Command, *reads: Command) -> list[obj
 
 
 def is_about_value(error: redis.ResponseError) -> bool:
-    """Return whether a refusal is about what the key holds; any other is about the server or what it allows us."""
+    """Return whether a refusal is about what the key holds; any other is about the server or the user's rights."""
     return any(words in str(error) for words in ("WRONGTYPE", "not an integer", "overflow"))
 
 
 @contextlib.contextmanager
 def _connection(client: redis.Redis) -> Iterator[Any]:
-    """Give a connection, whose methods have no types; one on which something went wrong is closed."""
+    """Yield a connection of the pool, and close it after an error. Its methods have no types."""
     connection: Any = client.connection_pool.get_connection()
     try:
         yield connection
@@ -109,8 +109,8 @@ class Breaker:
         """Send one command, once, and return its answer; the request has `waited` so many seconds for its turn.
 
         Raises redis.ResponseError, and UnavailableError: then the fate of the command is unknown, unless it was never
-        sent. After a refusal that is not about the value the next request gets a new connection: the address may lead
-        to another server by then, as after a failover.
+        sent. After a refusal that is not about the value, the next request uses a new connection: after a failover, the
+        address leads to another server.
         """
         seconds = max(REQUEST_SECONDS - waited, 0)
         with deadline(seconds):

@@ -83,9 +83,9 @@ class Counter:
         return number
 
     def schema(self) -> Schema:
-        """Return what was applied to the data; writes nothing.
+        """Return which revisions are applied, without writing.
 
-        Raises UnavailableError and NoIntegerError as `hit` would now.
+        Raises UnavailableError and NoIntegerError if `hit` would.
         """
         reads = (("GET", KEY), ("HKEYS", HISTORY), ("GET", SINCE), ("GET", UNFINISHED))
         replies: list[Any] = self._ask(lambda client: rehearse(client, _ONE_HIT, *reads))

@@ -1,7 +1,7 @@
-"""What a release is made of: the build context that `.dockerignore` admits, read once.
+"""Read the build context that `.dockerignore` admits, once, and name a release by its digest.
 
-The digest, the image and the local copy are all made from that one reading, so an edit in the middle of a build cannot
-give a release other contents than its name says.
+The digest, the image and the local copy are made from one copy of the files, so an edit during a build cannot put other
+contents into a release than its name says.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ DIGITS = 12
 """Length of a release's name in hexadecimal digits, as Docker shortens its own ids."""
 
 OURS = "**/.twelfth"
-"""What is in no release, whatever `.dockerignore` admits: the state of twelfth, which each command changes."""
+"""The state of twelfth, which every command changes: never part of a release, whatever `.dockerignore` admits."""
 
 IGNORE = ".dockerignore"
 
 BROUGHT = ".twelfth.Dockerfile"
-"""The name under which the builder gets a Dockerfile that is not in the context; it is not in the image."""
+"""The name that a Dockerfile from outside of the context has for the builder; it is not in the image."""
 
 UNUSUAL = (".git", ".venv", "venv", "node_modules", "__pycache__")
-"""What a `.dockerignore` mostly leaves out."""
+"""Directories that a `.dockerignore` usually excludes."""
 
 
 def is_release(name: str) -> bool:
@@ -46,11 +46,10 @@ def is_release(name: str) -> bool:
 
 
 def read(build: Build, has_buildkit: Callable[[], bool] = lambda: False) -> Contents:
-    """Read a build context once, into a file without a name, whatever its size.
+    """Copy a build context once, into an unnamed file.
 
-    `has_buildkit` is called if the two builders of Docker understand the `.dockerignore` differently. Raises
-    `MisuseError` if the Dockerfile is missing or a file cannot be read, and `EngineError` if there is no room for a
-    copy.
+    `has_buildkit` is called if Docker's two builders read the `.dockerignore` differently. Raises `MisuseError` if the
+    Dockerfile is missing or a file cannot be read, and `EngineError` if the copy cannot be written.
     """
     text, usual, specific = _dockerfile_text(build), _optional(build.context / IGNORE), _own_ignore(build)
     name = specific.name if specific else IGNORE
@@ -72,9 +71,9 @@ def read(build: Build, has_buildkit: Callable[[], bool] = lambda: False) -> Cont
 
 
 def require_contents(build: Build) -> Contents:
-    """Return what was read of a context when its release got its name.
+    """Return the contents that gave the release its name.
 
-    Raises `NoReleaseError` where nothing was read because the release was named: the files of today are another one.
+    Raises `NoReleaseError` if the operator named the release: the files as they are now may make another one.
     """
     if build.contents is None:
         raise NoReleaseError("cannot build a named release: its source files are not recorded. Try: invoke releases")
@@ -89,7 +88,7 @@ def digest(contents: Contents, build: Build) -> str:
 
 
 def combined(digests: Iterable[str]) -> str:
-    """Return the name of a release of several images from the digest of each: of a single one, its own."""
+    """Return the name of a release from the digests of its images; with one image, its digest."""
     distinct = tuple(dict.fromkeys(digests))
     return distinct[0] if len(distinct) == 1 else hashlib.sha256(" ".join(distinct).encode()).hexdigest()[:DIGITS]
 
@@ -110,10 +109,10 @@ def _is_in(context: Path, place: str) -> bool:
 
 
 def for_daemon(contents: Contents, build: Build) -> tuple[Reader, str]:
-    """Return a context as the daemon's own builder takes it, and the path of the Dockerfile in there.
+    """Return a context as the daemon's classic builder reads it, and the path of the Dockerfile in it.
 
-    The builder needs the Dockerfile in the context, and removes it again before the first step if the `.dockerignore`
-    in there ignores it.
+    That builder needs the Dockerfile in the context. It removes the file before the first step if the context's
+    `.dockerignore` excludes it.
     """
     name = dockerfile(build)
     if name != BROUGHT and not contents.has_own_ignore:
@@ -130,7 +129,7 @@ def for_daemon(contents: Contents, build: Build) -> tuple[Reader, str]:
 
 
 def _with_lines(contents: Contents, line: str) -> bytes:
-    """Return a `.dockerignore` with one more line, and with another one that admits or ignores itself as before."""
+    """Return a `.dockerignore` with one more line; whether it admits itself does not change."""
     before = [contents.ignore or b"", f"!{IGNORE}".encode()] if contents.is_ignore_admitted else [IGNORE.encode()]
     return b"\n".join([*before, line.encode(), b""])
 
@@ -162,7 +161,7 @@ def _content(path: Path) -> bytes:
 
 
 def _asked(build: Build) -> dict[str, str]:
-    """Return what else decides what an image is; how it is built does not."""
+    """Return the build settings that change the image, as opposed to how it is built."""
     settings = {"target": build.target, "dockerfile": dockerfile(build) if dockerfile(build) != "Dockerfile" else ""}
     settings |= {
         name: value for name, value in build.options if name in {"labels", "platforms", "network", "extra_hosts"}
@@ -173,7 +172,7 @@ def _asked(build: Build) -> dict[str, str]:
 def _archived(
     context: Path, paths: Iterable[tuple[str, os.stat_result]], known: Mapping[str, bytes]
 ) -> tuple[Archive, Mapping[str, int], frozenset[str]]:
-    """Return an archive of a context, the bytes of what is mostly left out, and which of the `known` files it has."""
+    """Return an archive of a context, the sizes of UNUSUAL directories, and which of the `known` files it contains."""
     archive, unusual, admitted = Archive(), dict[str, int](), set[str]()
     try:
         for path, status in paths:
@@ -189,11 +188,11 @@ def _archived(
 
 
 def _add(archive: Archive, context: Path, path: str, status: os.stat_result, known: Mapping[str, bytes]) -> None:
-    """Add what is admitted. A file that was read already is not read again, and one that is gone by now is left out."""
+    """Add an admitted path. `known` files are not read again; a file that was deleted meanwhile is skipped."""
     place = full(os.fsencode(context), path)
     try:
         leads_out = stat.S_ISLNK(status.st_mode) and not _is_in(context, os.path.realpath(os.fsdecode(place)))
-        if path in known and (leads_out or not stat.S_ISLNK(status.st_mode)):  # the builder has to find it
+        if path in known and (leads_out or not stat.S_ISLNK(status.st_mode)):  # also a link out of the context
             archive.add_bytes(path, os.stat(place), known[path])  # noqa: PTH116 - a Path has no bytes
         else:
             archive.add(path, place, status)

@@ -1,7 +1,7 @@
-"""Which files of a build context `.dockerignore` leaves out, decided as Docker's own client decides it.
+"""Decide which files of a build context `.dockerignore` excludes, exactly as Docker's client does.
 
-This follows https://github.com/moby/patternmatcher (v0.6) to the letter, its surprises included: a pattern that was not
-tried on a directory, because an earlier one had matched it, is not tried on the directories above a file either.
+This follows https://github.com/moby/patternmatcher (v0.6), its surprises included: a pattern that was not tried on a
+directory, because an earlier one had matched it, is not tried on the parents of a file either.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def _normal(text: str) -> str:
 
 
 def _clean(path: str) -> str:
-    """Return a path as Go's `filepath.Clean` does: `normpath`, which has a meaning for two slashes, without that."""
+    """Return a path as Go's `filepath.Clean` does: `normpath` without its special case for two leading slashes."""
     return posixpath.normpath(f"/{path.lstrip('/')}" if path.startswith("/") else path)
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """One line: whether it admits again what an earlier one left out, its path, and what it matches."""
+    """One line; an exception (`!`) admits again what an earlier line excluded."""
 
     is_exception: bool
     path: str
@@ -84,7 +84,7 @@ class Pattern:
 
 
 class Ignore:
-    """All lines together."""
+    """The patterns of a `.dockerignore`."""
 
     def __init__(self, patterns: Iterable[str], name: str) -> None:
         """Take the lines as `read_patterns` returns them; raises `MisuseError` for one that is malformed."""
@@ -92,9 +92,9 @@ class Ignore:
         self._exceptions = [pattern.path for pattern in self.patterns if pattern.is_exception]
 
     def match(self, path: str, above: Matches) -> tuple[bool, Matches]:
-        """Return whether a path is left out, and which patterns matched it.
+        """Return whether a path is excluded, and which patterns matched it.
 
-        `above` is which ones matched its directory; empty for what is directly in the context.
+        `above` tells which patterns matched its directory; it is empty at the top of the context.
         """
         is_ignored, matched = False, [False] * len(self.patterns)
         for number, pattern in enumerate(self.patterns):
@@ -108,11 +108,11 @@ class Ignore:
 
     @property
     def has_exceptions(self) -> bool:
-        """Return whether anything may be admitted from a directory that is left out."""
+        """Return whether anything in an excluded directory can be admitted."""
         return bool(self._exceptions)
 
     def may_hold_exceptions(self, directory: str, *, as_buildkit: bool = False) -> bool:
-        """Return whether a directory that is left out is read nevertheless.
+        """Return whether an excluded directory is read nevertheless.
 
         Docker's client compares texts: `!docs/a*` is an exception in `docs`, `!**/a` is one in no directory. BuildKit
         reads all directories if there is such an exception
@@ -172,7 +172,7 @@ def _compiled(path: str) -> tuple[str, str]:
             kind = "prefix" if is_last and kind == "exact" else "expression"
             if number == 0:
                 kind = "suffix"
-        elif char in "*?":  # in a class it ends that, in Go's expression as in this one
+        elif char in "*?":  # in a class, Go's `[^/]*` ends the class, and so does this one
             expression += ("\\" if in_class else "") + ("[^/]*" if char == "*" else "[^/]")
             in_class, kind = False, "expression"
         elif char == "\\":
@@ -188,6 +188,6 @@ def _compiled(path: str) -> tuple[str, str]:
             kind = "expression"
         else:
             is_plain = char not in ".+()$&~" and (char != "|" or not in_class)
-            expression += char if is_plain else f"\\{char}"  # Docker means to escape `|{}` too, and does not
+            expression += char if is_plain else f"\\{char}"  # Docker intends to escape `|{}` too, but does not
         number += 1
     return f"{expression}\\Z", kind

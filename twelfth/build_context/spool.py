@@ -1,4 +1,4 @@
-"""Bytes in a file without a name: it is gone with the process, however that ends."""
+"""Keep bytes in an unnamed file, which the system removes when the process exits, even after kill -9."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Spool:
     """Bytes that are written once and then read by any number of readers."""
 
     def __init__(self) -> None:
-        """Make an empty one in the directory for temporary files; raises `EngineError` if that cannot be written."""
+        """Create an empty file in the directory for temporary files; raises `EngineError` if that is not writable."""
         with _writing():
             self.file: IO[bytes] = tempfile.TemporaryFile(buffering=BUFFER)  # noqa: SIM115 - it lives as long as this
         self.size = 0
@@ -38,7 +38,7 @@ class Spool:
         self.size += len(data)
 
     def finish(self) -> None:
-        """Hand what was written to the file; raises `EngineError` on a full disk."""
+        """Flush the buffer to the file; raises `EngineError` on a full disk."""
         with _writing():
             self.file.flush()
 
@@ -48,7 +48,7 @@ class Spool:
 
 
 def _close(file: IO[bytes]) -> None:
-    with contextlib.suppress(OSError):  # on a full disk there is something left to write
+    with contextlib.suppress(OSError):  # on a full disk, unwritten bytes are left in the buffer
         file.close()
 
 
@@ -64,7 +64,7 @@ def _writing() -> Iterator[None]:
 
 
 class Reader(io.RawIOBase):
-    """Spooled bytes and some that follow them, as a file; several may read one spool at the same time."""
+    """A file of spooled bytes followed by a tail; several readers can read one spool at the same time."""
 
     def __init__(self, spooled: Bytes, tail: bytes = b"") -> None:
         """Begin with the first byte."""
@@ -75,7 +75,7 @@ class Reader(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True: an HTTP client asks for the size in this way."""
+        """Return True: HTTP clients seek to the end to find the size."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

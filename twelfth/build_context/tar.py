@@ -1,4 +1,4 @@
-"""Write what a build context holds as the tar archive that Docker's own client would send, and its digest meanwhile."""
+"""Write a build context as the tar archive that Docker's client would send, and compute its digest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ END = bytes(2 * tarfile.BLOCKSIZE)
 """How an archive ends."""
 
 CAPABILITY = "security.capability"
-"""The one extended attribute that Docker's client sends: what a program may do without root."""
+"""The one extended attribute that Docker's client sends: a program's capabilities."""
 
 PAX_ATTRIBUTE = "SCHILY.xattr."
 """Beginning of the key of an extended attribute in an archive."""
@@ -39,14 +39,14 @@ class ChangedError(Exception):
 
 
 class Archive:
-    """An archive that is written to a spool.
+    """A tar archive that is written to a spool.
 
-    Everything belongs to root, as `docker build` has it. The digest covers what a clone has in common with this
-    directory: paths, bytes, the executable bit and where links lead, and no other mode bit, time or directory.
+    All entries belong to root, as with `docker build`. The digest covers what every clone has in common: paths, bytes,
+    the executable bit and link targets. It covers no other mode bits, times or empty directories.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing; raises `OSError` where there is no room."""
+        """Start an empty archive; raises `EngineError` if its spool cannot be written."""
         self.spool = Spool()
         self._total = hashlib.sha256()
         self._first: dict[tuple[int, int], tuple[str, bytes]] = {}
@@ -56,7 +56,7 @@ class Archive:
         return self._total.hexdigest()
 
     def add(self, path: str, full: bytes, status: os.stat_result) -> None:
-        """Add a file, link, directory or device; a socket cannot be in an image.
+        """Add a file, link, directory or device; sockets are skipped, as in an image.
 
         Raises `OSError` for what cannot be read or written, `ChangedError` for a file that becomes shorter.
         """
@@ -95,7 +95,7 @@ class Archive:
         self._count(_kind(status), path, content)
 
     def _copy(self, path: str, full: bytes) -> bytes:
-        """Copy a file as long as it is when it is opened, and return the digest of its bytes."""
+        """Copy as many bytes as the file has when it is opened, and return their digest."""
         with _opened(full) as file:
             status = os.fstat(file)
             header = _header(path, status)
@@ -123,14 +123,14 @@ class Archive:
 
 
 def entry(path: str, content: bytes) -> bytes:
-    """Return an entry of an archive for a file that is in no directory."""
+    """Return an archive's entry for a file at its top."""
     header = tarfile.TarInfo(path)
     header.size, header.mode = len(content), 0o644
     return to_bytes(header) + _padded(content)
 
 
 def to_bytes(header: tarfile.TarInfo) -> bytes:
-    """Return a header as it is in an archive."""
+    """Return the bytes of a header."""
     return header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
@@ -151,7 +151,7 @@ def _kind(status: os.stat_result) -> str:
 
 @contextlib.contextmanager
 def _opened(full: bytes) -> Iterator[int]:
-    """Open a file, and nothing that has taken its place meanwhile and would block or lead elsewhere."""
+    """Open a file without following a link or blocking on a FIFO that has replaced it meanwhile."""
     file = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         yield file
@@ -160,7 +160,7 @@ def _opened(full: bytes) -> Iterator[int]:
 
 
 def _capability(file: int) -> bytes:
-    """Return what a program may do without root, in the form that holds outside of a user namespace."""
+    """Return a program's capabilities, in the form that is valid outside of a user namespace."""
     try:
         attribute = os.getxattr(file, CAPABILITY)
     except OSError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def unpack(contents: Contents, directory: Path) -> None:
-    """Make what `COPY . .` finds in an empty directory, as this user's; raises `OSError` where it cannot be written."""
+    """Write what `COPY . .` would copy to an empty directory, owned by this user; raises `OSError`."""
     top, directories = os.fsencode(directory), list[tarfile.TarInfo]()
     with tarfile.open(
         fileobj=io.BufferedReader(Reader(contents.tar, END)), mode="r:", encoding="utf-8", errors="surrogateescape"
@@ -62,7 +62,7 @@ def _device(entry: tarfile.TarInfo) -> int:
 
 
 def _finish(entry: tarfile.TarInfo, full: bytes) -> None:
-    """Give a file its mode, its time and what it may do; only root can give it the latter."""
+    """Set the mode, time and capabilities of a file; only root can set capabilities."""
     if not entry.issym():
         os.chmod(full, entry.mode)  # noqa: PTH101
     if capability := entry.pax_headers.get(f"{PAX_ATTRIBUTE}{CAPABILITY}"):

@@ -1,4 +1,4 @@
-"""List what of a build context is admitted, in one order on every machine."""
+"""List the admitted paths of a build context, in the same order on every machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 def walk(context: Path, ignore: Ignore, *, as_buildkit: bool = False) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the path and the status of each file, link and directory that is admitted, a directory before its contents.
 
-    BuildKit also takes the directories that are left out and contain something that is admitted. A path is text in
-    which bytes that are not UTF-8 are escaped. What disappears meanwhile is left out. Raises `OSError` for a directory
-    that cannot be read.
+    BuildKit also takes excluded directories that contain an admitted path. Bytes of a path that are not UTF-8 are
+    escaped. Paths that are deleted meanwhile are skipped. Raises `OSError` for a directory that cannot be read.
     """
     top = os.fsencode(context)
     ahead: list[tuple[str, Matches]] = [(name, ()) for name in _names(top)]
@@ -41,16 +40,16 @@ def walk(context: Path, ignore: Ignore, *, as_buildkit: bool = False) -> Iterato
 
 
 def _above(path: str) -> list[str]:
-    """Return the directories that a path is in, the uppermost first."""
+    """Return the parent directories of a path, the topmost first."""
     names = path.split("/")
     return ["/".join(names[:number]) for number in range(1, len(names))]
 
 
 def full(top: bytes, path: str) -> bytes:
-    """Return where a path of the context is."""
+    """Return the location of a path of the context."""
     return os.path.join(top, path.encode("utf-8", "surrogateescape"))  # noqa: PTH118 - a Path has no bytes
 
 
 def _names(directory: bytes) -> list[str]:
-    """Return the names in a directory, the first one last, where it is taken from."""
+    """Return the names in a directory in reverse order, since the last one is popped first."""
     return [name.decode("utf-8", "surrogateescape") for name in sorted(os.listdir(directory), reverse=True)]  # noqa: PTH208

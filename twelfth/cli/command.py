@@ -208,6 +208,6 @@ def words_after_dashes() -> list[str]:
 
 
 def on_terminal() -> bool:
-    """Return whether standard input and standard output are a terminal, which no other job has."""
+    """Return whether standard input and output are a terminal with this process in the foreground."""
     streams = (sys.stdin, sys.stdout)
     return all(stream and stream.isatty() for stream in streams) and not is_in_background(sys.stdin.fileno())

@@ -1,4 +1,4 @@
-"""Invoke's configuration, without the files of it that are executed, and without those of other users."""
+"""Load Invoke's configuration, except for Python files, which it would execute, and files of other users."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Configuration(Config):
     """Invoke's configuration from YAML, JSON and the environment."""
 
     def set_runtime_path(self, path: PathLike[str] | None) -> None:
-        """Take the path of a file that is named; one in Python is refused."""
+        """Set the configuration file that `--config` names; refuse one in Python."""
         if path and str(path).endswith(".py"):
             raise failure(f"cannot load {path}: configuration in Python is unsupported; write it as YAML", MISUSE)
         super().set_runtime_path(path)
@@ -51,10 +51,10 @@ class Configuration(Config):
         """Refuse a file of the system or of the home directory that another user can write, such as after `su`."""
         of_project = self._project_prefix and str(path).startswith(self._project_prefix)
         if of_project or str(path) == str(self._runtime_path):
-            return  # the first is checked with its directory, and the second was named
+            return  # files of the project are checked with its directory, and the runtime file was named by the caller
         try:
             owner = path.stat().st_uid
-        except PermissionError:  # such as in HOME=/root: it is none of the caller's
+        except PermissionError:  # such as in HOME=/root
             raise _missing(path) from None
         if owner not in trusted_users(os.environ) | {ROOT}:
             raise failure(f"cannot use {path}: it belongs to {user_name(owner)}; remove it, or set HOME", MISUSE)

@@ -65,7 +65,7 @@ def migrate(
 
 
 def _save_before_abandon(c: Context, target: Target, *words: str, yes: bool, wait: str, reason: str) -> None:
-    """Show what would be abandoned, ask, and save all data; exits if there is nothing to abandon, or not if asked."""
+    """Show what would be abandoned, ask, and back up; exits if there is nothing to abandon or the answer is no."""
     start_admin(c, target, "migrate", *words, "--dry", reason=reason, interactive=False)
     if not yes:
         _confirm("clear its record? Its changes to the data stay.")
@@ -172,6 +172,6 @@ def _confirm(question: str) -> None:
     if not on_terminal():
         raise MisuseError("there is no terminal to ask on; to go on without asking: --yes")
     print(f"{question} [y/N] ", end="", flush=True)
-    answer = descriptors.read(sys.stdin.fileno()).decode(errors="replace")  # waits, as `input` does not always
+    answer = descriptors.read(sys.stdin.fileno()).decode(errors="replace")  # waits if non-blocking, unlike `input`
     if answer.strip().lower() not in {"y", "yes"}:
         raise Exit("twelfth: nothing was changed", FAILED)

@@ -1,4 +1,4 @@
-"""The outputs of a command, ready for everything that is printed."""
+"""Make standard output and error accept all text at any pace, and escape text from outside."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class WaitingWriter(io.BufferedWriter):
-    """An output that waits while its reader is slow, also if another program has made it non-blocking.
+    """A buffered output that waits for a slow reader, also if another program has set `O_NONBLOCK`.
 
-    It is the buffer that waits, not the file below it: a signal between the two would have bytes written twice.
+    The buffer waits, not the raw file below it: there, a signal in between could make bytes be written twice.
     """
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -52,10 +52,10 @@ class WaitingWriter(io.BufferedWriter):
 
 
 class PrintableOutput(io.TextIOWrapper):
-    """An output that can escape what acts on a terminal, wherever the text comes from."""
+    """A text output that can escape control characters."""
 
     escapes = False
-    """Whether it does: the commands of this tool print text from outside, those of a project may print colours."""
+    """True for the commands of this tool, which print text from outside; commands of a project may print colours."""
 
     def write(self, text: str, /) -> int:
         """Print the text; return its length."""
@@ -65,7 +65,7 @@ class PrintableOutput(io.TextIOWrapper):
 
 @contextlib.contextmanager
 def escaped_outputs() -> Iterator[None]:
-    """Escape everything that is printed meanwhile as text; bytes are passed on as they are."""
+    """Escape all text that is printed inside the block; bytes are passed on unchanged."""
     outputs = [each for each in (sys.stdout, sys.stderr) if isinstance(each, PrintableOutput) and not each.escapes]
     for each in outputs:
         each.escapes = True
@@ -77,7 +77,7 @@ def escaped_outputs() -> Iterator[None]:
 
 
 class Drawing:
-    """An output on which a library draws, that escapes by itself what it is given."""
+    """An output for a drawing library: its control characters are not escaped."""
 
     def __init__(self, output: TextIO) -> None:
         """Take the output."""
@@ -95,21 +95,21 @@ class Drawing:
 
 
 def drawing(output: TextIO) -> TextIO:
-    """Return an output on which a library draws; each text that it draws has to be printable."""
+    """Return an output for a drawing library; the caller escapes the text that it draws."""
     return cast("TextIO", Drawing(output))
 
 
 def prepare_outputs() -> None:
-    """Open the outputs that are closed, and make the others take any text at any pace."""
+    """Open closed outputs, and replace the others by ones that accept all text at any pace."""
     open_outputs()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is getattr(sys, f"__{name}__"):  # else a test or a notebook has put its own there
+        if stream is getattr(sys, f"__{name}__"):  # else a test or a notebook has replaced it
             setattr(sys, name, waiting(stream))
 
 
 def waiting(stream: io.TextIOWrapper) -> TextIO:
-    """Return a stream to the same file that waits for its reader, and escapes what its encoding cannot express."""
+    """Return a stream to the same file that waits for its reader and escapes what its encoding cannot encode."""
     stream.flush()
     return PrintableOutput(
         WaitingWriter(io.FileIO(stream.fileno(), "w", closefd=False)),
@@ -122,7 +122,7 @@ def waiting(stream: io.TextIOWrapper) -> TextIO:
 def open_outputs() -> None:
     """Open `os.devnull` for each standard stream that is closed (`>&-`), for which Python has None.
 
-    The descriptors are taken, too: for child processes, and so that no other file becomes what is printed to.
+    Their descriptors are opened, too: for child processes, and so that no other file gets descriptor 1 or 2.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

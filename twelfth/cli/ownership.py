@@ -1,8 +1,9 @@
-"""Whose files are used: the caller's own, as Git has it of a repository.
+"""Refuse project files of other users, as Git refuses their repositories.
 
-A project's files are executed (`tasks.py`) or decide what is executed (`compose.yaml`, `invoke.yaml`), and they are
-looked for upwards: without this rule, the owner of a directory could run commands as each user who works below it. The
-rule is that of `safe.directory` (https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory).
+A project's files are executed (`tasks.py`) or decide what is executed (`compose.yaml`, `invoke.yaml`), and are searched
+for in parent directories. Without this rule, the owner of a parent directory could run commands as every user who works
+below it. The rule is that of `safe.directory`
+(https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SAFE = "TWELFTH_SAFE_DIRECTORY"
 
 
 def refuse_foreign(directory: Path, files: Iterable[Path], environment: Mapping[str, str]) -> None:
-    """Raise `MisuseError` if a directory has some of these files, and it or one of them is of another user."""
+    """Raise `MisuseError` if one of the files exists and it or the directory belongs to another user."""
     there = [path for path in files if path.exists()]
     if not there or _is_safe(directory, environment):
         return
@@ -38,7 +39,7 @@ def refuse_foreign(directory: Path, files: Iterable[Path], environment: Mapping[
 
 
 def trusted_users(environment: Mapping[str, str]) -> frozenset[int]:
-    """Return whose files are used: those of the effective user, and under sudo of the user who called it."""
+    """Return the users whose files are used: the effective user and, under sudo, the user who called it."""
     own, caller = os.geteuid(), environment.get("SUDO_UID", "")
     return frozenset({own, int(caller)} if own == 0 and caller.isdecimal() else {own})
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 READING_COMPOSE = {"build", "config", "down", "logs", "releases", "rollback", "run", "scale", "status", "up"}
-"""Commands that an operator of Compose may type with the name of a Compose file."""
+"""Commands that also exist in Compose, where `-f FILE` can precede them."""
 
 LIST = "see: invoke --list"
 """What to type where no command is known."""
@@ -78,16 +78,16 @@ def _list_or_help(invoke: Program) -> None:
 
 
 def _refuse_compose_file(invoke: Program) -> None:
-    """Refuse `-f FILE`, which chooses a Compose file in Compose's own command line and configures Invoke here."""
+    """Refuse `-f FILE`: in Compose it selects the Compose file, here it would configure Invoke."""
     file = invoke.args["config"].value
     if file and not any(word.partition("=")[0] == "--config" for word in sys.argv):
         raise failure(no_compose_file("-f", sys.argv[1:], file), MISUSE)
 
 
 def no_compose_file(option: str, words: Sequence[str], file: str = "") -> str:
-    """Return the refusal of an option that chooses a Compose file in Compose's own command line, with what does here.
+    """Return the error for an option that selects the Compose file in Compose, with the variable to set instead.
 
-    `file` is the file where the words do not tell, as in `-ef FILE`.
+    `file` is used if the words do not contain the file separately, as in `-ef FILE`.
     """
     own = list(itertools.takewhile(lambda word: word != "--", words))
     separate = [own[place + 1] for place, word in enumerate(own[:-1]) if word in {"-f", "--file"}]

@@ -68,7 +68,7 @@ class Twelfth(Program):
         )
 
     def core_args(self) -> list[Argument]:
-        """Return Invoke's options for all commands, with `--search-root`, which it has for projects alone."""
+        """Return Invoke's core options and `--search-root`, which Invoke offers only without a namespace."""
         return [*super().core_args(), *(each for each in self.task_args() if each.name == "search-root")]
 
     def parse_core(self, argv: list[str] | None) -> None:

@@ -1,7 +1,7 @@
-"""The directory where a command was started, by the name that the shell has for it.
+"""Find the working directory as the shell names it, with its symlinks.
 
-Compose names a project after its directory, and takes that from `PWD`, as Go's `os.Getwd` does
-(https://pkg.go.dev/os#Getwd): in `current`, a symlink to `releases/5`, the project is called `current`.
+Compose names a project after its directory, which it takes from `PWD`, as Go's `os.Getwd` does
+(https://pkg.go.dev/os#Getwd): in `current`, a symlink to `releases/5`, the project is named `current`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def working_directory(environment: Mapping[str, str]) -> Path:
-    """Return the working directory as `PWD` has it, or without symlinks if `PWD` is missing or wrong."""
+    """Return the working directory from `PWD`, or without symlinks if `PWD` is missing or wrong."""
     named = Path(os.path.normpath(environment.get("PWD") or "."))
     return named if named.is_absolute() and _is_same(named, Path()) else Path.cwd()
 
 
 def as_entered(directory: Path, environment: Mapping[str, str]) -> Path:
-    """Return a directory by the name under which the shell has entered it or one below it, else by its own.
+    """Return a directory under the name that `PWD` gives it, if the working directory is in it; else unchanged.
 
-    One that has a symlink in its name was named by the caller, and keeps that.
+    A path that contains a symlink was named by the caller and is returned unchanged.
     """
     here = working_directory(environment)
     entered = (place for place in (here, *here.parents) if _is_same(place, directory))

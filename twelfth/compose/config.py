@@ -41,10 +41,10 @@ FOR_SWARM = ("only honored by the Swarm scheduler", "not supported outside Swarm
 """What Compose warns of, though it asks nothing of anybody: such keys are for an engine that has them."""
 
 _SET = "="
-"""What the value of a variable that is set begins with when Compose is asked for it; an unset one has no value."""
+"""The prefix of a variable's value if it is set, in the document that asks Compose; an unset one has no value."""
 
 _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-"""The names of variables that an expression of a Compose file can contain."""
+"""Matches the names that a Compose file can interpolate."""
 
 _LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')
 _SCALARS = {
@@ -182,7 +182,7 @@ def _with_dotenv(program: str, directory: Path, environment: Mapping[str, str]) 
 
 
 def _variables(program: str, directory: Path, environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """Return the variables that are set, those of `.env` too, as Compose knows them."""
+    """Return the variables that are set in the environment or in `.env`, as Compose reads them."""
     valid = filter(_NAME.fullmatch, names)
     values = ", ".join(f'"{name}": "${{{name}+{_SET}}}${{{name}-}}"' for name in valid)
     file = f"name: x\nservices: {{}}\nx-values: {{{values}}}\n"
@@ -194,9 +194,9 @@ def _variables(program: str, directory: Path, environment: Mapping[str, str], na
 def _fill_from_environment(
     model: dict[str, Any], program: str, directory: Path, environment: Mapping[str, str]
 ) -> None:
-    """Give configs and secrets that are variables their values as content; Compose knows those of `.env`.
+    """Replace the `environment` of configs and secrets by the variable's value as `content`.
 
-    The name of a variable that is not set stays: it is refused if a service uses it.
+    An unset variable keeps its `environment`, and is refused if a service uses it.
     """
     declared = [*(model.get("configs") or {}).values(), *(model.get("secrets") or {}).values()]
     wanted = [each for each in declared if "environment" in each]

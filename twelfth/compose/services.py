@@ -94,10 +94,10 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
 
 
 def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
-    """Return what the files name, which is all that a run needs of them: services, networks and volumes, not settings.
+    """Return a stack with the names of services, networks and volumes, which is all that a run needs from the files.
 
-    Nothing that is not honoured is refused, but for what is said to this tool. A service without an image, such as one
-    that has a `provider`, has no containers and is left out.
+    Unsupported keys are not refused, except in `x-` settings of this tool. A service without an image, such as one with
+    a `provider`, has no containers and is left out.
     """
     top = Value("", {key: model.get(key) for key in _TO_THE_TOOL}, model, [])
     found = top.read(_TO_THE_TOOL)
@@ -130,7 +130,7 @@ def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
 
 
 def _named(model: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    """Return the networks or volumes of a model by key, as far as their names and owners go."""
+    """Return the networks or volumes of a model, with their names and whether they are external."""
     declared = {key: each or {} for key, each in (model.get(kind) or {}).items()}
     return {
         key: _resource({name: each[name] for name in ("name", "external") if name in each}, f"{model['name']}_{key}")
@@ -140,7 +140,7 @@ def _named(model: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 
 def _inline_files(service: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[Mount, ...]:
-    """Return where a service has configuration files without a source, which Compose copies into its containers."""
+    """Return the targets of configs and secrets without a file, which Compose copies into its containers."""
     entries = [(kind, home, entry) for kind, home in _HOMES.items() for entry in service.get(kind) or ()]
     declared = [
         (_target(home, entry), (model.get(kind) or {}).get(entry["source"]) or {}) for kind, home, entry in entries
@@ -248,7 +248,7 @@ def _build_secret(at: Value) -> BuildSecret:
 
 
 def _declared_file(at: Value, kind: str, name: str) -> tuple[str, str | None]:
-    """Return the path of a config or secret, or if it has none its content."""
+    """Return the path of a config or secret, or its content if it has no file."""
     declared = (at.model.get(kind) or {}).get(name) or {}
     if declared.get("external"):
         at.refuse("", "is external, which only Swarm supports; declare file, content or environment instead")
@@ -274,7 +274,7 @@ def _depends_on(at: Value) -> dict[str, Any]:
 
 
 def _conditions(said: Mapping[str, Any]) -> Pairs:
-    """Return what of each dependency is waited for, if that is more than its start."""
+    """Return the condition of each dependency that is more than `service_started`."""
     conditions = {name: (each or {}).get("condition", _STARTED) for name, each in said.items()}
     return tuple(sorted((name, each) for name, each in conditions.items() if each != _STARTED))
 
@@ -392,7 +392,7 @@ def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
 
 
 _HOMES = {"configs": "/", "secrets": "/run/secrets"}
-"""The directories of configuration files and secrets whose entries have no target, or a relative one."""
+"""The directories of configs and secrets whose target is missing or relative."""
 
 _STARTED = "service_started"
 _CONDITIONS = {"any": "always", "none": "no"}
@@ -532,7 +532,7 @@ TABLES: Mapping[str, Table] = {
     "volumes.tmpfs": _TMPFS,
     "volumes.volume": _VOLUME,
 }
-"""The keys of a service, and of its keys that have keys; each has an example and a change in the tests."""
+"""The keys of a service and of its nested mappings; each has an example and a change in the tests."""
 
 _RESOURCE: Table = dict.fromkeys(
     (

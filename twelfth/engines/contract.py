@@ -94,9 +94,9 @@ class Engine(ABC):
         return True
 
     def why_taken(self, port: Port, leaving: Sequence[Replica] = ()) -> str:
-        """Return why a new replica cannot have a port of the engine's machine, or an empty string if that is not known.
+        """Return why a new replica cannot publish a port, or an empty string if nothing is known to be in the way.
 
-        The replicas `leaving` give up theirs.
+        The ports of the replicas that are `leaving` count as free.
         """
         is_own = any(f"port.{port.published}" in each.recipe for each in leaving)
         return "" if is_own or port.protocol != "tcp" else tcp.why_taken(port.host, port.published)
@@ -147,14 +147,14 @@ class Engine(ABC):
 
     @abstractmethod
     def remove_resource(self, resource: Network | Volume) -> None:
-        """Remove a network or volume that was found and that the stack has made, with all that it holds.
+        """Remove an observed network or volume of the stack, with its data.
 
-        What another owner has made under that name stays.
+        A resource of another owner with that name stays.
         """
 
     @abstractmethod
     def removal(self, resource: Network | Volume) -> str:
-        """Return the command that removes a network or volume that no step of a plan removes."""
+        """Return the command to type to remove a network or volume that no plan removes."""
 
     def clean_up(self) -> None:  # noqa: B027 - by default there is nothing
         """Remove what is kept of a stack that is down and that no step of a plan names, such as copies of files."""
@@ -170,11 +170,11 @@ class Engine(ABC):
 
     @abstractmethod
     def check_health(self, replica: Replica, within: float | None = None) -> Health:
-        """Return what the replica's own healthcheck says now.
+        """Run the replica's healthcheck and return its result.
 
-        A check that takes longer than its `timeout`, or than `within` seconds, has failed, and only the end of its
-        output counts. A replica without a check is ready once it has run for its service's `monitor` seconds since its
-        last start.
+        A check that takes longer than its `timeout` or `within` seconds has failed, and only the end of its output is
+        kept. A replica without a check is ready once it has run for its service's `monitor` seconds since its last
+        start.
         """
 
     @abstractmethod
@@ -182,18 +182,18 @@ class Engine(ABC):
         """Return the releases of this stack that need no building, the newest first."""
 
     def has_buildkit(self) -> bool:
-        """Return whether BuildKit builds the images, which reads some ignore files differently."""
+        """Return whether BuildKit builds the images; it reads some `.dockerignore` files differently."""
         return False
 
     def keep_releases(self, releases: Collection[str]) -> None:  # noqa: B027 - by default no other stack can remove one
-        """Keep releases that stacks of other directories would remove, and none that an earlier call named.
+        """Keep these releases, and no others, from being removed by stacks of other directories.
 
-        Stacks of one directory read each other's record of deploys.
+        Stacks of the same directory read each other's record of deploys instead.
         """
 
     @abstractmethod
     def remove_release(self, release: str) -> bool:
-        """Remove a release; return whether it could go: what other stacks use or keep stays."""
+        """Remove a release unless other stacks use or keep it; return whether it was removed."""
 
     @property
     @abstractmethod
@@ -209,13 +209,13 @@ class ReplicaEngine(Engine):
 
     @abstractmethod
     def create_replica(self, service: Service, number: int) -> Replica:
-        """Create and start one replica that gets no traffic yet; leave nothing behind if it cannot be started."""
+        """Create and start a replica that gets no traffic yet; if it cannot be started, remove it."""
 
     @abstractmethod
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
-        """Create the replica that takes the place of `old`, with its anonymous volumes, and do not start it.
+        """Create the replica that will replace `old`, with its anonymous volumes, without starting it.
 
-        It records which replica it replaces, and what `remove_replica` needs to give the place back.
+        It records which replica it replaces, and what `remove_replica` needs to undo that.
         """
 
     @abstractmethod
@@ -241,10 +241,7 @@ class ReplicaEngine(Engine):
         raise EngineError(NO_RELOAD.format(replica.name))
 
     def restore_configuration(self, service: Service, replica: Replica) -> bool:  # noqa: ARG002 - by default none can
-        """Make a replica load the configuration files again that it had before `reload_replica`.
-
-        Return whether they are known.
-        """
+        """Reload the configuration files from before `reload_replica`; return whether they are known."""
         return False
 
     @abstractmethod
@@ -253,7 +250,7 @@ class ReplicaEngine(Engine):
 
     @abstractmethod
     def retire_replica(self, replica: Replica) -> None:
-        """Stop a replica for which another is prepared, so that no restart of the engine starts it again."""
+        """Stop a replica that another one is prepared to replace, so that a restart of the engine does not start it."""
 
     @abstractmethod
     def start_replica(self, replica: Replica) -> None:
@@ -263,8 +260,7 @@ class ReplicaEngine(Engine):
     def remove_replica(self, replica: Replica) -> None:
         """Stop a replica, with its service's grace period, and remove it; it may be gone already.
 
-        One that was prepared gives its place back: the replica that it replaces gets its name and its restart policy
-        again. It is not started.
+        If it was prepared to replace another one, that one gets its name and restart policy back. It is not started.
         """
 
 

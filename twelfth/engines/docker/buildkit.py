@@ -1,6 +1,6 @@
-"""Build an image with BuildKit, through `docker buildx` where the operator has it: the API alone does not speak it.
+"""Build an image with BuildKit, through the operator's `docker buildx`: the Engine API alone does not support it.
 
-It reads the context from a directory that holds just what the release was named by.
+buildx reads the context from a directory with exactly the files of the release.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ READ_BY_DOCKER = frozenset(
     LD_LIBRARY_PATH LD_PRELOAD PATH SSH_AUTH_SOCK SSL_CERT_DIR SSL_CERT_FILE TMPDIR XDG_CONFIG_HOME
     XDG_RUNTIME_DIR""".split()  # noqa: SIM905 - they read well
 )
-"""Variables that the docker command goes by itself: addresses and paths, and no secrets."""
+"""Variables that the docker command needs: addresses and paths, no secrets."""
 
 _STEP = re.compile(r"#(\d+) (\[(?:\S+ )?(\d+/\d+)\] .*)")
 _PRINTED = re.compile(r"#(\d+) \d+\.\d+ (.*)")
@@ -76,7 +76,7 @@ def build(
 
 
 def _unpack(contents: Contents, directory: Path) -> None:
-    """Unpack a context and, next to it, the Dockerfile with a `.dockerignore` that ignores nothing more."""
+    """Unpack a context and, next to it, the Dockerfile with a `.dockerignore` that excludes nothing."""
     (directory / "context").mkdir()
     unpack(contents, directory / "context")
     (directory / DOCKERFILE).write_bytes(contents.dockerfile)
@@ -86,7 +86,7 @@ def _unpack(contents: Contents, directory: Path) -> None:
 
 
 def _run(command: list[str], api: docker.APIClient, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    version = {"DOCKER_API_VERSION": api.api_version}  # the docker command may be too new for a daemon
+    version = {"DOCKER_API_VERSION": api.api_version}  # a new docker command may not talk to an old daemon
     return subprocess.Popen(  # noqa: S603 - what the Compose file says, without a shell
         command,
         stdin=subprocess.DEVNULL,
@@ -99,18 +99,18 @@ def _run(command: list[str], api: docker.APIClient, environment: Mapping[str, st
 
 
 def build_arguments(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the build arguments that are passed as variables: every user of a machine can read its command lines."""
+    """Return the build arguments as variables, since every user of a machine can read its command lines."""
     return {name: value for name, value in settings["buildargs"].items() if name not in READ_BY_DOCKER}
 
 
 def secret_variables(secrets: Sequence[BuildSecret]) -> dict[str, str]:
-    """Return the secrets without a file as variables: every user of a machine can read its command lines."""
+    """Return the secrets without a file as variables, since every user of a machine can read its command lines."""
     contents = ((_variable(index), secret.content) for index, secret in enumerate(secrets))
     return {variable: content for variable, content in contents if content is not None}
 
 
 def secret_options(secrets: Sequence[BuildSecret]) -> list[str]:
-    """Return the options by which BuildKit reads the secrets, each from its file or from its variable."""
+    """Return the options that make BuildKit read each secret from its file or its variable."""
     return [
         f"--secret=id={secret.id},{f'src={secret.source}' if secret.content is None else f'env={_variable(index)}'}"
         for index, secret in enumerate(secrets)

@@ -76,7 +76,7 @@ def remote_host(api: docker.APIClient) -> str:
 
 
 def shares_network(api: docker.APIClient) -> bool:
-    """Return whether a daemon is on a socket of this machine and listens on the same addresses as this process.
+    """Return whether a daemon shares the network namespace of this process.
 
     A socket may lead to another machine (`ssh -L`), or to a daemon in a separate network.
     """
@@ -84,15 +84,15 @@ def shares_network(api: docker.APIClient) -> bool:
     if not path or api.info()["Name"] != socket.gethostname():
         return False
     process = _process_behind(path)
-    if process == 0:  # it is in a container, or this process is
+    if process == 0:  # one of the two is in a container
         return False
-    with contextlib.suppress(OSError):  # the namespaces of another user's process cannot be looked at
+    with contextlib.suppress(OSError):  # namespaces of another user's process cannot be read
         return Path(f"/proc/{process}/ns/net").samefile("/proc/self/ns/net")
     return True
 
 
 def _process_behind(path: str) -> int:
-    """Return the id of the process that listens on a socket, 0 if this process cannot see it, -1 if no one tells."""
+    """Return the id of the process that listens on a socket, 0 if it is not visible here, -1 if it is unknown."""
     if not hasattr(socket, "SO_PEERCRED"):
         return -1
     with socket.socket(socket.AF_UNIX) as connection:
@@ -108,7 +108,7 @@ def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]
 
 
 def post_stream(api: docker.APIClient, path: str, body: Body) -> requests.Response:
-    """Return what the daemon answers to a post, to be read as it comes."""
+    """Post a request and return the daemon's answer as a stream."""
     answer = api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, stream=True, timeout=(LONGEST_CALL, None))
     refuse_failed(answer)
     return answer
