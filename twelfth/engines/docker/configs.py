@@ -1,11 +1,11 @@
-"""Copies of a replica's configuration files, in `.twelfth/`, which its container sees instead of the operator's.
+"""Keep copies of a replica's configuration files in `.twelfth/`, and mount them instead of the operator's files.
 
-So editing files changes nothing until the next `up`. A container goes on seeing a file that was mounted when editors
-and git put another in its place: a copy is only ever written in place, so that a replica can be given a changed one.
-What a replica has loaded is recorded beside its copies, by the container's id.
+So editing files changes nothing until the next `up`. Editors and git replace a file, and a container keeps seeing the
+one that was mounted; a copy is written in place, so that a running replica sees a change. What a replica has loaded is
+recorded next to its copies, by the container's id.
 
-Copies may be secrets, and their modes are those that the container's user needs: no other user of this machine reaches
-them, because the directory above them is the operator's alone.
+Copies can be secrets, and have the modes that the container's user needs. Other users of this machine cannot reach
+them, because only the operator can enter the directory above.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Mount, Service, Stack
 
 PRIVATE, READABLE = 0o700, 0o444
-"""The modes of the directory with the copies, and what a copy needs that another user than its owner reads."""
+"""The mode of the directory with the copies, and the bits of a copy that a user other than its owner reads."""
 
 KEPT_SECONDS = 3600.0
 """How long files stay that runs were made with, after the last one was."""
@@ -66,7 +66,7 @@ class Copies:
 
     home: Path
     root: Path | None = None
-    """The directory with all copies, which only the operator may enter; None for copies that are only read."""
+    """The directory with all copies, which only the operator can enter; None for copies that are only read."""
 
     @property
     def record(self) -> Path:
@@ -84,14 +84,14 @@ class Copies:
         return Copies(self.home.with_name(f"{self.home.name}.previous"), self.root)
 
     def save_previous(self, identity: str) -> None:
-        """Keep what a container has loaded, if that is known, for the case that its next reload makes it unready."""
+        """Keep the files that a container has loaded, if known, in case the next reload makes it unready."""
         record = read_json(self.record)
         loaded = record["loaded"] if record.get("container") == identity else {}
         shutil.rmtree(self.previous.home, ignore_errors=True)
         self.previous.put({target: _file(self.path(target)) for target in loaded})
 
     def previous_files(self, targets: Iterable[str]) -> dict[str, File]:
-        """Return what `save_previous` kept of these files, nothing if it is not all of them."""
+        """Return what `save_previous` kept, or nothing unless it kept all of these files."""
         paths = {target: self.previous.path(target) for target in targets}
         is_whole = all(path.is_file() for path in paths.values())
         return {target: _file(path) for target, path in paths.items()} if is_whole else {}
@@ -211,9 +211,9 @@ def held(inspected: Body) -> dict[str, File]:
 
 
 def copied(api: docker.APIClient, inspected: Body, targets: Iterable[str]) -> dict[str, File]:
-    """Return the files that Compose copied into a container, by target, without those that it does not have.
+    """Return the files that Compose copied into a container, by target, except for missing ones.
 
-    Compose copies what is written in its file, and a variable's value; such a file is in no mount.
+    Compose copies `content` and the value of `environment` into the container instead of mounting a file.
     """
     if COPIES in inspected["Config"]["Labels"]:
         return {}
@@ -240,7 +240,7 @@ def loaded(inspected: Body) -> dict[str, str]:
         return {}
     try:
         return dict.fromkeys(_targets(inspected), "") | (_recorded(inspected) or {})
-    except PermissionError:  # they are another operator's: what it was made with counts
+    except PermissionError:  # another operator's: compare with what it was created from
         return {}
 
 
@@ -260,7 +260,7 @@ def _recorded(inspected: Body) -> dict[str, str] | None:
 
 
 def _exists(path: Path) -> bool:
-    """Return whether a file exists; raises `PermissionError`, which `Path.is_file` does on some versions of Python."""
+    """Return whether a file exists; raises `PermissionError`, which `Path.is_file` hides on some versions of Python."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -299,6 +299,6 @@ def _write_in_place(path: Path, file: File) -> None:
 
 
 def _readable_mode(file: File, owner: int) -> int:
-    """Return the mode of a copy: only root can give it to another user, who has to be able to read it all the same."""
+    """Return the mode of a copy; if only root could set its owner, every user gets the right to read it."""
     is_given = owner == file.user or not file.mode & stat.S_IRUSR
     return file.mode if is_given else file.mode | READABLE

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Port, Service
 
 HAS_START_INTERVAL = "1.44"
-"""The first version of the API that keeps a healthcheck's interval at the start."""
+"""The first version of the API that supports `start_interval` of a healthcheck."""
 
 KEPT = "twelfth-kept/"
-"""Beginning of the names that keep an image while the rollback of a stack would need it."""
+"""Prefix of the names that keep an image while a stack may roll back to it."""
 
 
 class DaemonEngine(Engine):
@@ -57,9 +57,9 @@ class DaemonEngine(Engine):
         return ""
 
     def why_taken(self, port: Port, leaving: Sequence[Replica] = ()) -> str:
-        """Return why a new container cannot publish a port on the daemon's machine, as far as that is known.
+        """Return why a new container cannot publish a port on the daemon's machine, or "".
 
-        Asks the daemon what its containers publish; what else listens is known only of this machine.
+        Asks the daemon what its containers publish. Other listeners are only found if that machine is this one.
         """
         with docker_errors():
             users = [each for each in self.api.containers() if ports.publishes(each, port)]
@@ -73,7 +73,7 @@ class DaemonEngine(Engine):
 
     @functools.cached_property
     def _is_on_this_machine(self) -> bool:
-        """Return whether what listens here, listens on the daemon's machine."""
+        """Return whether the daemon publishes ports on the addresses of this process."""
         with docker_errors():
             return client.shares_network(self.api)
 
@@ -91,7 +91,7 @@ class DaemonEngine(Engine):
             return recipe.wanted_recipe(self.stack, self.supported(service), image, digests)
 
     def supported(self, service: Service) -> Service:
-        """Return a service without the `start_interval` of its healthcheck if the daemon drops that silently."""
+        """Return a service without the `start_interval` of its healthcheck if the daemon would drop it silently."""
         check = service.healthcheck
         if check and version_lt(self.api.api_version, HAS_START_INTERVAL):
             return replace(service, healthcheck=replace(check, start_interval=None))
@@ -138,11 +138,11 @@ class DaemonEngine(Engine):
                 self.api.remove_volume(name)
 
     def removal(self, resource: Network | Volume) -> str:
-        """Return the command of docker that removes a network or volume."""
+        """Return the docker command that removes a network or volume."""
         return f"docker {resource.kind} rm {self.stack.engine_name(resource)}"
 
     def refuse_stack(self) -> None:
-        """Raise `MisuseError` for a network that is external and does not exist."""
+        """Raise `MisuseError` if an external network does not exist."""
         self._refuse_absent(*self.stack.networks)
 
     def _refuse_absent(self, *declared: Network | Volume) -> None:
@@ -152,7 +152,7 @@ class DaemonEngine(Engine):
                 raise MisuseError(f"there is no {each.kind} {each.known_as}, which is external; try: {how}")
 
     def _found(self, resource: Network | Volume) -> Body | None:
-        """Return what the daemon says of a network or volume of this name, None if it is missing."""
+        """Return the inspected network or volume, None if it is missing."""
         inspect = self.api.inspect_network if isinstance(resource, Network) else self.api.inspect_volume
         with docker_errors(), gone_is_fine():
             found: Body = inspect(self.stack.engine_name(resource))
@@ -165,7 +165,7 @@ class DaemonEngine(Engine):
         return found
 
     def _with_others(self, found: Snapshot) -> Snapshot:
-        """Return a snapshot with what the stack declares as its own and another owner has made, as external."""
+        """Return a snapshot that includes, as external, resources that the stack declares and another owner made."""
         there = [each for each in missing_resources(self.stack, found) if self._found(each) is not None]
         others = [replace(each, external=True) for each in there]
         return replace(
@@ -183,7 +183,7 @@ class DaemonEngine(Engine):
         return tuple(sorted(built, key=lambda each: each.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
-        """Remove images that no container may be started from again and that no other stack keeps."""
+        """Remove images unless a container uses them or another stack keeps them."""
         names = [f"{repository}:{release}" for repository in self.repositories]
         with docker_errors():
             if any(self._is_kept_by_others(image, release) for image in names):
@@ -201,7 +201,7 @@ class DaemonEngine(Engine):
         return buildkit.is_here(self.api)
 
     def keep_releases(self, releases: Collection[str]) -> None:
-        """Give images one more name, of this stack: the daemon is all that its stacks have in common."""
+        """Tag images with a name of this stack: the daemon is the only place that all its stacks share."""
         for repository in self.repositories:
             kept = self._kept_name(repository)
             with docker_errors():
@@ -220,7 +220,7 @@ class DaemonEngine(Engine):
         return bool(kept - own)
 
     def _kept_name(self, repository: str) -> str:
-        """Return the repository of names that keep images; a project's name may be none for an image."""
+        """Return the repository of the names that keep images; a project's name may be invalid for an image."""
         owner = f"{self.stack.project} {image_name(repository).familiar}"
         return f"{KEPT}{hashlib.sha256(owner.encode()).hexdigest()[:12]}"
 
@@ -242,7 +242,7 @@ def volumes(api: docker.APIClient, project: str) -> list[Body]:
 
 
 def attached(api: docker.APIClient, networks: Collection[str]) -> list[tuple[str, Body]]:
-    """Return the running containers on networks, by the networks' names, without those of twelfth's runs."""
+    """Return the running containers on networks, by network, without twelfth's runs."""
     listed = api.containers(filters={"network": [*networks]}) if networks else []
     others = [each for each in listed if not {PAUSE, RUN} & each["Labels"].keys()]
     return [(name, each) for each in others for name in each["NetworkSettings"]["Networks"] if name in networks]

@@ -63,7 +63,7 @@ class Docker(DaemonEngine, ReplicaEngine):
     admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
 
     def refuse_stack(self) -> None:
-        """Raise `MisuseError` for networks and volumes that are external and do not exist."""
+        """Raise `MisuseError` if an external network or volume does not exist."""
         self._refuse_absent(*self.stack.resources)
 
     def notices(self) -> list[str]:
@@ -76,7 +76,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         ]
 
     def observe(self) -> Snapshot:
-        """Return the project's containers, networks and volumes, what uses the networks, and which images are here."""
+        """Return the project's containers, networks and volumes, the users of the networks, and the existing images."""
         with docker_errors():
             networks = self._networks()
             attached = daemon.attached(self.api, [each["Name"] for each in networks])
@@ -100,9 +100,9 @@ class Docker(DaemonEngine, ReplicaEngine):
         return self._create(name, self._made(service, number))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
-        """Create a container with the anonymous volumes of another, which records how to give the place back.
+        """Create a container with the anonymous volumes of `old`, and record how to undo the replacement.
 
-        So it is with Compose: what an image keeps in a volume outlives its containers.
+        As with Compose, data that an image keeps in a volume outlives its containers.
         """
         with docker_errors():
             inspected = self.api.inspect_container(old.id)
@@ -148,7 +148,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         return {ADMISSION: json.dumps(bodies.admission_networks(self.stack, service))}
 
     def _create(self, name: str, made: Creation, *, starts: bool = True) -> Replica:
-        """Create a container that sees its files, if there are any, as their copies, and start it."""
+        """Create a container with copies of its configuration files, and start it."""
         first, others = [*made.endpoints.items()][:1], [*made.endpoints.items()][1:]
         body = made.body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
         if made.files:
@@ -207,7 +207,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             reload.reload(self.api, self.stack, service, replica, service.reload.signal)
 
     def restore_configuration(self, service: Service, replica: Replica) -> bool:
-        """Write the files that the container had before its last reload, and send it the service's signal."""
+        """Write the files from before the last reload, and send the container the service's signal."""
         if service.reload is None:
             return super().restore_configuration(service, replica)
         return reload.restore(self.api, self.stack, service, replica, service.reload.signal)
@@ -218,21 +218,21 @@ class Docker(DaemonEngine, ReplicaEngine):
             self.api.stop(replica.id, timeout=int(replica.recipe["stop_grace_period"].rstrip("s")))
 
     def retire_replica(self, replica: Replica) -> None:
-        """Stop a container, set its restart policy to `no`, and leave its name to the one that takes its place."""
+        """Stop a container, set its restart policy to `no`, and rename it, so that the new one can take its name."""
         self.stop_replica(replica)
         with docker_errors(), gone_is_fine():
             self._set_restart(replica.id, succession.NEVER)
             self._rename(replica.id, f"{self.stack.project}-{replica.name}")
 
     def start_replica(self, replica: Replica) -> None:
-        """Start a container that was stopped or prepared, under the name that it is declared to have."""
+        """Start a stopped or prepared container under its declared name."""
         with docker_errors():
             if name := bodies.declared_of(self.api.inspect_container(replica.id)).get("container_name"):
                 self._rename(replica.id, name)
             self.api.start(replica.id)
 
     def _set_restart(self, identity: str, policy: Body) -> None:
-        """Set a container's restart policy; the SDK's types know only some of its names."""
+        """Set a container's restart policy; the SDK's types lack some policies."""
         self.api.update_container(identity, restart_policy=cast("Any", policy))
 
     def _rename(self, identity: str, name: str) -> None:
@@ -258,9 +258,9 @@ class Docker(DaemonEngine, ReplicaEngine):
             shutil.rmtree(configs.home(self.stack, replica.service), ignore_errors=True)
 
     def _give_back(self, replica: Replica) -> None:
-        """Give the container that a stopped one replaces its name and its restart policy again, if it still exists.
+        """Restore the name and restart policy of the container that a stopped one replaces, if it still exists.
 
-        The stopped one gets the policy `no` before, so that a daemon that restarts starts only one of them.
+        The stopped one gets the policy `no` first, so that a restarting daemon starts only one of them.
         """
         old = client.inspect_container(self.api, replica.replaces) if replica.replaces else None
         with docker_errors(), gone_is_fine():

@@ -60,9 +60,9 @@ def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
 
 
 def unpublished(text: str) -> str:
-    """Return which port the daemon could not publish and why, an empty string for any other message of it.
+    """Return the error for a port that the daemon could not publish, or "" for any other message.
 
-    The words before the address and the cause are different in each version.
+    The words around the address and the cause differ between versions of the daemon.
     """
     found = _ADDRESS.search(text) if _UNPUBLISHED.search(text) else None
     if found is None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHELL = ["/bin/sh", "-c"]
 
 MARK = "TWELFTH_HEALTHCHECK"
-"""The variable by which the processes of one check are found in their container."""
+"""The environment variable that marks the processes of one check."""
 
 KILL = """\
 for file in $(grep -slF "$1" /proc/[0-9]*/environ); do
@@ -34,11 +34,11 @@ for file in $(grep -slF "$1" /proc/[0-9]*/environ); do
     kill -9 "${file%/environ}"
 done
 """
-"""Kills all processes that have a variable. The Engine API has no call that ends an `exec`."""
+"""Kills all processes with a variable in their environment: the Engine API cannot stop an `exec`."""
 
 
 def check_health(api: docker.APIClient, replica: Replica, monitor: float, within: float | None = None) -> Health:
-    """Return what the check says when it is run in the container; without a check, whether the container is steady.
+    """Run the check in the container and return its result; without a check, return whether the container is steady.
 
     A check has its `timeout`, and at most `within` seconds.
     """
@@ -69,14 +69,14 @@ def _ask(api: docker.APIClient, container: str, command: list[str], limit: float
 
 
 def _kill(api: docker.APIClient, container: str, mark: str) -> None:
-    """Kill a check that has not finished, so that checks do not pile up; an image without a shell keeps it."""
+    """Kill a check that has timed out, so that checks do not pile up; in an image without a shell it keeps running."""
     with contextlib.suppress(EngineError, BusyError), docker_errors():
         killer = api.exec_create(container, [*SHELL, KILL, "sh", mark])["Id"]
         api.exec_start(killer, detach=True)
 
 
 def running_seconds(api: docker.APIClient, container: str) -> float:
-    """Return for how long a container has run since its last start, by the clock of its daemon; 0 if it is gone."""
+    """Return the seconds since a container's last start, by the daemon's clock; 0 if it was removed."""
     with docker_errors():
         inspected: dict[str, Any] = client.inspect_container(api, container) or {}
         state = inspected.get("State", {})
@@ -84,7 +84,7 @@ def running_seconds(api: docker.APIClient, container: str) -> float:
 
 
 def seconds_since(api: docker.APIClient, moment: str) -> float:
-    """Return how many seconds ago a moment was that a daemon reports, by its own clock."""
+    """Return the seconds since a time that the daemon reports, by the daemon's clock."""
     now = datetime.fromisoformat(api.info()["SystemTime"])
     return max((now - datetime.fromisoformat(moment)).total_seconds(), 0.0)
 

@@ -28,10 +28,10 @@ SERVICE_ONLY = ("logging", "command", "healthcheck", "restart", "init", "port.",
 """What of a worker's recipe belongs to serving, and not to the release or its configuration."""
 
 NOT_COMPARED = {CONSOLE_SIZE}
-"""Settings of HostConfig that change no release: a daemon below API 1.42 reports 0 by 0."""
+"""Settings of HostConfig that do not count as a difference: a daemon below API 1.42 reports 0 by 0."""
 
 HOSTNAME = "hostname"
-"""The name of a difference that a run has if clients look for its service by its hostname."""
+"""The name of the difference of a run that cannot have the hostname, because clients find the service by it."""
 
 IN_RECIPE = {"Binds", "CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}
 """Settings of the host's that a recipe has, under names of its own."""
@@ -58,7 +58,7 @@ def unasked(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
 
 
 def _names(worker: Body, run: Body) -> tuple[str, ...]:
-    """Return what differs in the name of the machine, and in the names that a container has for others."""
+    """Return the differences of the hostname and of the links."""
     declared = replica.declared_hostname(worker)
     is_named = declared in ("", UNKNOWN, run["Config"].get("Hostname"))
     has_links = links_by_network(worker) == links_by_network(run)

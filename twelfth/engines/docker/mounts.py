@@ -51,9 +51,9 @@ def _mounted(mount: Body) -> tuple[str, str]:
 
 
 def descriptions(host: Body) -> dict[str, str]:
-    """Return what a container's HostConfig mounts, by target, in one notation for all ways to write it.
+    """Return the mounts of a HostConfig, by target, in one notation.
 
-    The names of volumes are not part of it, nor are anonymous volumes.
+    Names of volumes and anonymous volumes are not part of it.
     """
     tmpfs = {f"tmpfs.{target}": settings for target, settings in (host.get("Tmpfs") or {}).items()}
     named = [(name.partition("."), text) for name, text in {**recipe(host), **tmpfs}.items()]
@@ -77,10 +77,10 @@ def _volume(settings: Body) -> str:
 
 
 CREATE = "CreateMountpoint"
-"""The option of a bind mount by which the daemon makes a missing path (API 1.42, older ones ignore it)."""
+"""The option of a bind mount that makes the daemon create a missing path (from API 1.42, ignored before)."""
 
 ANONYMOUS_VOLUMES = "twelfth.anonymous-volumes"
-"""Label: the targets of the anonymous volumes that were taken over from the previous replica, as JSON."""
+"""Label: the targets of anonymous volumes that were taken over from the previous replica, as JSON."""
 
 _GENERATED = re.compile("[0-9a-f]{64}")
 """A name that the daemon generates for an anonymous volume."""
@@ -104,7 +104,7 @@ def anonymous_volumes(inspected: Body) -> dict[str, str]:
 
 
 def taking_over(body: Body, volumes: Mapping[str, str]) -> Body:
-    """Return a body with the anonymous volumes of another container, unless it mounts something else there."""
+    """Return a body that mounts the anonymous volumes of another container, except where it mounts something else."""
     host = body["HostConfig"]
     occupied = {mount["Target"] for mount in host["Mounts"] if not _is_anonymous(mount)}
     occupied |= {bind.split(":")[1] for bind in host["Binds"]} | {*host["Tmpfs"]}
@@ -125,9 +125,9 @@ def _named(mount: Body, names: Mapping[str, str]) -> Body:
 
 
 def with_new_anonymous_volumes(inspected: Body) -> Body:
-    """Return an inspected container without the names of its anonymous volumes, as the source of another container.
+    """Return an inspected container without the names of its anonymous volumes, to create another container from.
 
-    The daemon creates new volumes for that one, fills them from the image, and removes them with it.
+    The daemon creates new volumes for the other one, fills them from the image, and removes them with it.
     """
     anonymous, host = anonymous_volumes(inspected), inspected["HostConfig"]
     mounts = [

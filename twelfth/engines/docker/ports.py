@@ -1,4 +1,4 @@
-"""Which ports of the daemon's machine are published, as the daemon lists its containers; pure."""
+"""Decide from the daemon's list of containers which ports are published; pure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def publishes(listed: Body, port: Port) -> bool:
-    """Return whether a listed container publishes a port, at an address that overlaps."""
+    """Return whether a listed container publishes a port at an overlapping address."""
     published = (each for each in listed["Ports"] or [] if each.get("PublicPort") == port.published)
     return any(each["Type"] == port.protocol and overlap(each.get("IP", ""), port.host) for each in published)
 
 
 def overlap(one: str, other: str) -> bool:
-    """Return whether the same port cannot be had at both addresses; an empty one is every address."""
+    """Return whether two addresses overlap; an empty one stands for all addresses."""
     if not one or not other or one == other:
         return True
     first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
@@ -27,5 +27,5 @@ def overlap(one: str, other: str) -> bool:
 
 
 def owner(listed: Body) -> tuple[str, str]:
-    """Return the project and the service of a listed container, empty if Compose and twelfth did not make it."""
+    """Return the project and service of a listed container, empty if neither Compose nor twelfth made it."""
     return listed["Labels"].get(f"{COMPOSE}project", ""), listed["Labels"].get(f"{COMPOSE}service", "")

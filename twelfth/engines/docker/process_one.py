@@ -1,8 +1,8 @@
-"""Process 1 of a run: an entrypoint that has to be process 1 in the service is process 1 in the run, too; pure.
+"""Decide what is process 1 of a run: the entrypoint, if it is process 1 in the service; pure.
 
-A command without an entrypoint runs under Docker's init, which passes signals on and reaps what the command leaves. So
-does an entrypoint if the service declares `init: true`. Any other entrypoint may insist on being process 1, as that of
-s6-overlay does, so it starts as in the service.
+A command without an entrypoint runs under Docker's init, which passes signals on and reaps orphaned processes. So does
+an entrypoint if the service declares `init: true`. Any other entrypoint may require to be process 1, as s6-overlay
+does, so it starts as in the service.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ KILL_AFTER = 10
 """Seconds between TERM and KILL if the service declares no other grace period, as `docker stop` has it."""
 
 INITS = frozenset({"catatonit", "dumb-init", "init", "my_init", "s6-svscan", "systemd", "tini", "tini-static"})
-"""Programs that are made to be process 1, and that start the words after them."""
+"""Init programs: they are made to be process 1 and start the command that follows them."""
 
 
 def init(worker: Body, request: RunRequest) -> bool | None:
-    """Return whether Docker's init is process 1 of a run, None for the daemon's default, as in the service."""
+    """Return whether Docker's init is process 1 of a run; None leaves it to the daemon, as for the service."""
     declared: bool | None = worker["HostConfig"].get("Init")
     if declared is not None:
         return declared
@@ -34,10 +34,10 @@ def init(worker: Body, request: RunRequest) -> bool | None:
 
 
 def entrypoint(worker: Body, request: RunRequest) -> list[str] | None:
-    """Return the worker's entrypoint, with `timeout` if time is limited: that limit needs no client.
+    """Return the worker's entrypoint, with `timeout` if time is limited, which works without the client.
 
-    It is written so that BusyBox's understands it, too. It comes first, unless the entrypoint has to be process 1: then
-    it comes after the init's own options, or after an entrypoint whose service declares `init: false`.
+    Its options are ones that BusyBox supports, too. `timeout` comes first, unless the entrypoint has to be process 1:
+    then it comes after an init and its options, or after the entrypoint of a service that declares `init: false`.
     """
     own: list[str] | None = worker["Config"].get("Entrypoint")
     if request.timeout is None:
@@ -59,7 +59,7 @@ def _is_init(words: list[str]) -> bool:
 
 
 def _own_words(words: list[str]) -> int:
-    """Return how many words of an entrypoint come before the program that it starts."""
+    """Return the number of words of an init and its options."""
     if not _is_init(words):
         return len(words)
     if "--" in words:
