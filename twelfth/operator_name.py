@@ -1,4 +1,4 @@
-"""Who uses this tool, as it is recorded."""
+"""Return the operator's name for records."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pwd
 
 
 def operator() -> str:
-    """Return the name of this process's user, and in parentheses who that user says they are.
+    """Return the name of this process's user, followed by unverified names in parentheses.
 
-    The name is the system's: variables such as LOGNAME can say anything. SUDO_USER counts for root alone, as only sudo
-    makes root of another user.
+    The name comes from the system: variables such as LOGNAME can be set to anything. SUDO_USER counts only for root,
+    since sudo sets it when it starts a process as root.
     """
     claims = {
         "sudo": os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else "",
@@ -21,7 +21,7 @@ def operator() -> str:
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user, `uid N` for one that the system does not know."""
+    """Return the name of a user, `uid N` for one without a name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -1,4 +1,4 @@
-"""What every engine makes of a healthcheck: its time limit, how much of its output counts, and what it comes to."""
+"""The time limit, output limit and result of a healthcheck, the same on every engine."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
 
 TIMEOUT = 30.0
-"""Seconds that a check may take if it declares no `timeout`, Docker's own default."""
+"""Time limit in seconds of a check without a `timeout`, as in Docker."""
 
 KEPT = 1 << 16
-"""Bytes of a check's output that count, its last ones: there it says why it fails."""
+"""Bytes that are kept of a check's output, from its end, where the error is."""
 
 CRASHES, STEADY = 2, 10.0
 """A replica that was restarted this often, and has not run for this many seconds since, is in a crash loop.
@@ -28,13 +28,13 @@ Docker takes a container for started once it has run for ten seconds
 
 
 OVER = ("exited", "stopped", "dead")
-"""Beginnings of the states of a replica that is not restarted any more."""
+"""Prefixes of the states of a replica that is no longer restarted."""
 
 
 def of_unsteady(replica: Replica, running_seconds: Callable[[], float]) -> Health | None:
-    """Return the health of a replica that does not run, or does not run for long; None of any other.
+    """Return the health of a replica that is not running or in a crash loop; None for any other.
 
-    `running_seconds` returns for how long the process has run since its last start. It is called only if that matters.
+    `running_seconds` returns the seconds since the last start of the process. It is called only if needed.
     """
     crashes = replica.restarts >= CRASHES
     if not replica.is_running:
@@ -58,7 +58,7 @@ def timed_out(limit: float, command: str) -> Health:
 
 
 def last(pieces: Iterable[bytes]) -> str:
-    """Return the end of what a check printed, as text; no more of it is ever in memory."""
+    """Return the end of a check's output as text, without ever having more of it in memory."""
     kept = b""
     for piece in pieces:
         kept = (kept + piece)[-KEPT:]
@@ -68,7 +68,7 @@ def last(pieces: Iterable[bytes]) -> str:
 def read_until(deadline: float, file: int, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
     """Return a `read` that raises `TimeoutError` if nothing comes before `deadline`, a moment on the monotonic clock.
 
-    `file` is the descriptor that becomes readable when there is something to read, or the end.
+    `file` is the descriptor that becomes readable with the next bytes or the end.
     """
     waiting = select.poll()
     waiting.register(file, select.POLLIN)

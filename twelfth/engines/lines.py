@@ -16,7 +16,7 @@ _WORDS = re.compile(r".*[^\W\d_]{2}.*")
 def line_blocks(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Yield the lines that each piece completes; each ends with a newline, except a last one that does not.
 
-    A line that takes many pieces is joined once: to join it anew with each piece would take the square of its length.
+    A line of many pieces is joined once: joining it again with each piece would take quadratic time.
     """
     rest: list[bytes] = []
     for piece in pieces:

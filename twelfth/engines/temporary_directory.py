@@ -1,4 +1,4 @@
-"""A temporary directory that the next command removes if a kill kept this one from doing so."""
+"""Create a temporary directory; if this process is killed, the next command removes it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 PREFIX = "twelfth-build-"
 YOUNG = 60.0
-"""Seconds in which a directory may not be locked yet by the process that made it."""
+"""Seconds after its creation in which a directory's process may not have locked it yet."""
 
 
 @contextlib.contextmanager
 def temporary_directory() -> Iterator[Path]:
-    """Make a directory that only this user can read, and remove it; raises `OSError` if it cannot be made."""
+    """Yield a new directory that only this user can read, and remove it afterwards; raises `OSError`."""
     _remove_abandoned()
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name, _locked(Path(name)):
         yield Path(name)
@@ -38,7 +38,7 @@ def _remove_abandoned() -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Lock a directory; raises `BlockingIOError` if a process that runs uses it."""
+    """Lock a directory; raises `BlockingIOError` if a running process uses it."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)

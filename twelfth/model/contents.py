@@ -1,4 +1,4 @@
-"""What was read of a build context: a value that the digest, the image and the local copy have in common."""
+"""The contents of a build context, from which the digest, the image and the local copy are made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Bytes(Protocol):
-    """Bytes that are kept outside of memory as long as a value refers to them."""
+    """Bytes on disk, which are deleted with the last reference."""
 
     @property
     def size(self) -> int:
@@ -24,10 +24,10 @@ class Bytes(Protocol):
 class Contents:
     """One reading of a build context.
 
-    `tar` is an archive, without its end, of what `COPY . .` finds. The Dockerfile and the `.dockerignore` are part of
-    it only if they are admitted; the builder gets them in any case. `digest` covers the archive's paths, bytes,
+    `tar` is an archive, without its end marker, of what `COPY . .` copies. The Dockerfile and the `.dockerignore` are
+    in it only if they are admitted; the builder gets them in any case. `digest` covers the archive's paths, bytes,
     executable bits and links. `ignore` is None without a `.dockerignore`; `has_own_ignore` is set if
-    `NAME.dockerignore` was read instead. `unusual` has the bytes of what is mostly left out, by name.
+    `NAME.dockerignore` was read instead. `unusual` has the sizes of directories that are usually excluded, by name.
     """
 
     tar: Bytes

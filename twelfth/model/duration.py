@@ -1,4 +1,4 @@
-"""Durations as options take and messages show them: a number of seconds, or `90s`, `5m`, `1h30m`."""
+"""Parse and format durations of options and messages: a number of seconds, or `90s`, `5m`, `1h30m`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 
 
 def parse_duration(text: str) -> float | None:
-    """Return the seconds of a duration with units, the largest first, such as `1h30m`; None for any other text."""
+    """Return the seconds of a duration with units, largest first, such as `1h30m`; None for any other text."""
     match = _PARTS.fullmatch(text)
     if not text or not match:
         return None
@@ -23,5 +23,5 @@ def parse_seconds(text: str) -> float | None:
 
 
 def plain(seconds: float) -> str:
-    """Return seconds as a decimal number without an exponent, which not every program reads."""
+    """Return seconds as a decimal number without an exponent, which some programs cannot read."""
     return f"{seconds:.3f}".rstrip("0").rstrip(".")

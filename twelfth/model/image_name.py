@@ -1,16 +1,16 @@
-"""The name of an image, taken apart (https://github.com/distribution/reference/blob/main/reference.go)."""
+"""Parse image names (https://github.com/distribution/reference/blob/main/reference.go)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 HUB = ("docker.io", "index.docker.io")
-"""What the daemon leaves out when it names an image, as it does `library/`."""
+"""Registries that the daemon omits from an image's name, like `library/`."""
 
 
 @dataclass(frozen=True)
 class ImageName:
-    """A repository, with its registry if that is named, and a tag or a digest or both or neither."""
+    """A repository, with its registry if named, and an optional tag and digest."""
 
     repository: str
     tag: str = ""
@@ -30,14 +30,14 @@ class ImageName:
 
     @property
     def familiar(self) -> str:
-        """Return the repository as the daemon names it."""
+        """Return the repository under the name that the daemon shows."""
         if self.path == self.repository or self.repository.split("/")[0] in HUB:
             return self.path.removeprefix("library/")
         return self.repository
 
 
 def image_name(text: str) -> ImageName:
-    """Return the parts of a name; a colon before the last slash is that of a registry's port."""
+    """Return the parts of a name; a colon before the last slash belongs to a registry's port."""
     name, _, digest = text.partition("@")
     directory, slash, last = name.rpartition("/")
     last, _, tag = last.partition(":")
@@ -45,7 +45,7 @@ def image_name(text: str) -> ImageName:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Return whether two names mean one image: `app` is `docker.io/library/app:latest`."""
+    """Return whether two names refer to the same image, such as `app` and `docker.io/library/app:latest`."""
     first, second = map(image_name, (one, other))
     tags = [name.tag or ("" if name.digest else "latest") for name in (first, second)]
     return (first.familiar, first.digest, tags[0]) == (second.familiar, second.digest, tags[1])

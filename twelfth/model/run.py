@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Terminal:
-    """The operator's terminal when a run on it is requested; `kind` is its TERM."""
+    """The operator's terminal when a run is requested; `kind` is its TERM."""
 
     rows: int
     columns: int
@@ -40,10 +40,10 @@ class RunRequest:
     kept: bool = True
     is_admin_process: bool = False
     purpose: str = ""
-    """What a later command finds it by, such as which release command of which release; an empty string for nothing."""
+    """The text by which a later command finds the run, such as the release command of a release; or ""."""
 
     terminal: Terminal | None = None
-    """What the run's terminal is like from the first byte on; None for a run without one."""
+    """The run's terminal from the first byte on; None for a run without a terminal."""
 
     node: str = ""
     """The machine that it is to go to, where the engine has several; an empty string for the usual one."""

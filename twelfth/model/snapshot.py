@@ -26,10 +26,10 @@ UNKNOWN = "\0unknown"
 class Replica:
     """One replica that an engine found, whoever made it and whether it still runs.
 
-    One that is not `is_admitted` was made and is not found by visitors yet. `restarts` counts how often the engine had
-    to start it again. `is_reloadable` says that its configuration files can be changed under it,
-    `has_own_volumes` that it keeps something that only the one in its place can take over. `replaces` is the id of the
-    replica whose place it takes, for as long as that one exists: until then it has not been ready.
+    A replica that is not `is_admitted` gets no requests from clients yet. `restarts` counts the engine's restarts.
+    `is_reloadable` is set if its configuration files can be changed while it runs, `has_own_volumes` if it has
+    anonymous volumes, which only its replacement can take over. `replaces` is the id of the replica that it replaces
+    while that one exists: until it is removed, the new one has not been ready.
     """
 
     service: str
@@ -64,7 +64,7 @@ class Replica:
 
     @property
     def is_startable(self) -> bool:
-        """Return whether it was created and not started, or was stopped; a process that exited is neither."""
+        """Return whether it was created but never started, or was stopped; one that exited by itself is neither."""
         return self.state in {"created", "stopped"}
 
     @property
@@ -90,9 +90,9 @@ class BuiltRelease:
 
 @dataclass(frozen=True)
 class Attachment:
-    """A running container on a network, and the service of the stack that it is of, "" for any other container.
+    """A running container on a network; `service` is the stack's service that it belongs to, or "".
 
-    `network` is the engine's name of it.
+    `network` is the engine's name of the network.
     """
 
     network: str
@@ -104,9 +104,8 @@ class Attachment:
 class Snapshot:
     """Everything of one stack that an engine found at one moment.
 
-    `networks` and `volumes` include those that the stack declares and that another owner made: these are `external`.
-    `images` are the names, of those that the stack asks for, that need no building or pulling. `attachments` are the
-    containers on the stack's networks, without those of runs.
+    `networks` and `volumes` include, as `external`, those that the stack declares and another owner made. `images` has
+    the stack's images that need no build or pull. `attachments` has the containers on its networks, except for runs.
     """
 
     replicas: tuple[Replica, ...] = ()
@@ -121,17 +120,17 @@ class Snapshot:
 
     @property
     def of_others(self) -> tuple[Network | Volume, ...]:
-        """Return the networks and volumes that the stack declares as its own, and that another owner made."""
+        """Return the networks and volumes that the stack declares as its own but another owner made."""
         there: tuple[Network | Volume, ...] = (*self.networks, *self.volumes)
         return tuple(each for each in there if each.external)
 
     def users(self, network: str, without: Collection[str]) -> tuple[Attachment, ...]:
-        """Return what is on a network, by the engine's name, without the replicas of some services."""
+        """Return the containers on a network (by the engine's name) that are not replicas of these services."""
         return tuple(each for each in self.attachments if each.network == network and each.service not in without)
 
 
 def missing_resources(stack: Stack, found: Snapshot) -> tuple[Network | Volume, ...]:
-    """Return the networks and volumes that the stack declares as its own and that do not exist, one for each name."""
+    """Return the networks and volumes of the stack that do not exist, one for each name."""
     there = [*found.networks, *found.volumes, *(each for each in stack.resources if each.external)]
     known = {(each.kind, stack.engine_name(each)) for each in there}
     wanted = {(each.kind, stack.engine_name(each)): each for each in reversed(stack.resources)}
@@ -160,9 +159,9 @@ UNHEALTHY = "unhealthy"
 
 @dataclass(frozen=True)
 class Health:
-    """What a replica's own healthcheck says: whether it is ready, what the check printed, and which command it is.
+    """The result of a replica's healthcheck: whether it is ready, the check's output and its command.
 
-    A replica whose service has no healthcheck has no `has_check`. One that `is_crashing` exits again and again.
+    `has_check` is False if the service has no healthcheck. A replica that `is_crashing` keeps exiting.
     """
 
     is_ready: bool
@@ -184,7 +183,7 @@ class Health:
     def complaint(self) -> str:
         """Return why the replica cannot serve now, "" if it can.
 
-        A check may pass and print an `error`: then its process is well, and something that it needs is not.
+        A check may pass and print an `error`: then its process is healthy, and something that it needs is not.
         """
         if error := self.details.get("error"):
             return str(error)

@@ -31,7 +31,7 @@ def as_options(values: Mapping[str, Any]) -> Options:
 
 
 MONITOR_SECONDS = 5.0
-"""How long a new replica is watched if `deploy.update_config.monitor` is not set, Swarm's own default."""
+"""Seconds that a new replica is watched if `deploy.update_config.monitor` is not set, Swarm's default."""
 
 SERVICE_HEALTHY, SERVICE_COMPLETED = "service_healthy", "service_completed_successfully"
 """What of a service others may wait for, beside its start (`depends_on.NAME.condition`)."""
@@ -39,9 +39,9 @@ SERVICE_HEALTHY, SERVICE_COMPLETED = "service_healthy", "service_completed_succe
 
 @dataclass(frozen=True)
 class BuildSecret:
-    """A file that commands of a build can read (`RUN --mount=type=secret,id=ID`), and that is not in the image.
+    """A file that a build can read (`RUN --mount=type=secret,id=ID`) and that is not in the image.
 
-    It is the file at `source`, or has this `content`.
+    It is the file at `source` or has this `content`.
     """
 
     id: str
@@ -54,9 +54,9 @@ class Build:
     """What an image is built from: a context directory, a Dockerfile of it, arguments, and what else Compose has.
 
     `dockerfile` is its path, from the context or from the root; `inline` is its text where the Compose file holds it.
-    `tag` is what the Compose file calls the image, which has the release's name beside it. `contents` is what was read
-    of the context when its release got its name. `is_named` is set if the release was named instead: it can be used,
-    and not be built from the files of now.
+    `tag` is the image's name in the Compose file, in addition to the release's name. `contents` are the contents of the
+    context that gave the release its name. `is_named` is set if the operator named the release instead: then it can be
+    used, but not built from the current files.
     """
 
     context: Path
@@ -94,7 +94,7 @@ class Mount:
 
     @property
     def is_inline(self) -> bool:
-        """Return whether it is a configuration file whose content is declared itself, and not a source."""
+        """Return whether it is a config or secret with inline content instead of a file."""
         return self.kind == "config" and self.content is not None
 
 
@@ -202,7 +202,7 @@ class Service:
     restart: str = "no"
     stop_grace: float = 10.0
     monitor: float = MONITOR_SECONDS
-    """How many seconds new replicas are watched before old ones are removed (`deploy.update_config.monitor`).
+    """Seconds that new replicas are watched before old ones are removed (`deploy.update_config.monitor`).
 
     A replica without a healthcheck is ready once it has run that long."""
     constraints: tuple[str, ...] = ()
@@ -254,10 +254,10 @@ class Service:
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the stack; an internal one has no way out.
+    """A network of the stack; an internal one has no access to other networks.
 
-    `known_as` is what the engine calls it, "" for Compose's `PROJECT_NAME`. An external one belongs to someone else: it
-    is used, and never made, changed or removed.
+    `known_as` is its name in the engine, "" for Compose's `PROJECT_NAME`. An external one belongs to another owner: it
+    is used, and never created, changed or removed.
     """
 
     kind: ClassVar[str] = "network"
@@ -284,7 +284,7 @@ class Volume:
     options: Options | None = ()
 
     def changes(self, declared: Volume) -> tuple[str, ...]:
-        """Return the names of the settings that differ from those declared, as far as both are known."""
+        """Return the names of the settings that differ from their declaration, as far as both are known."""
         if self.options is None or declared.options is None:
             return ()
         there, wanted = _volume_settings(self.options), _volume_settings(declared.options)
@@ -292,7 +292,7 @@ class Volume:
 
 
 def _volume_settings(options: Options) -> dict[str, str]:
-    """Return the settings of a volume by name, such as `driver_opts.device`, without the default driver."""
+    """Return the settings of a volume by name, such as `driver_opts.device`; the default driver is omitted."""
     found: dict[str, str] = {}
     for key, text in options:
         value = json.loads(text)
@@ -349,7 +349,7 @@ class Stack:
     def candidates(self) -> tuple[str, ...]:
         """Return the services that runs can be made from if none is named: those that are built, else all.
 
-        Those that run to completion are left out: they do not run when a run is made.
+        Services that run to completion are excluded: they are not running when a run is made.
         """
         lasting = [service for service in self.services if service.name not in self.jobs]
         built = tuple(service.name for service in lasting if service.build)
@@ -369,18 +369,18 @@ class Stack:
         return next((service for service in self.services if service.name == name), None)
 
     def inline_files(self, service: str) -> tuple[str, ...]:
-        """Return the targets of the configuration files of a service whose content is declared itself, not a source."""
+        """Return the targets of a service's configs and secrets with inline content."""
         declared = self.service(service)
         known = [target for name, target in self.inline if name == service]
         return (*known, *(mount.target for mount in (declared.mounts if declared else ()) if mount.is_inline))
 
     def known_as(self, kind: str, name: str) -> str:
-        """Return what the engine calls the network or volume that is declared under a key."""
+        """Return the engine's name of the network or volume that is declared under a key."""
         declared = (self.engine_name(each) for each in self.resources if (each.kind, each.name) == (kind, name))
         return next(declared, f"{self.project}_{name}")
 
     def engine_name(self, resource: Network | Volume) -> str:
-        """Return what the engine calls a network or volume, which may be declared or found."""
+        """Return the engine's name of a declared or observed network or volume."""
         return resource.known_as or f"{self.project}_{resource.name}"
 
     def with_service(self, service: Service) -> Stack:
@@ -421,6 +421,6 @@ def with_release(stack: Stack, release: str) -> Stack:
 
 
 def with_builds(stack: Stack, change: Callable[[Build], Build]) -> Stack:
-    """Return a stack with each of its builds changed."""
+    """Return a stack with each build replaced by the result of `change`."""
     services = (replace(each, build=change(each.build)) if each.build else each for each in stack.services)
     return replace(stack, services=tuple(services))

@@ -1,7 +1,7 @@
-"""Read and write file descriptors that other programs may share, and whose flags are therefore left as they are.
+"""Read and write file descriptors that other programs may share, without changing their flags.
 
-`O_NONBLOCK` belongs to the open file description. A program that set it on a pipe or a terminal, and passed that on,
-makes every read and write of ours fail with EAGAIN as long as there is nothing to read or no room to write.
+`O_NONBLOCK` belongs to the open file description. If another program has set it on a shared pipe or terminal, reads and
+writes here fail with EAGAIN while there is no data or no room.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import time
 
 PIECE = 1 << 16
 NO_JOB = 0
-"""What controls no session has no job in the foreground, such as the far end of a terminal that was closed."""
+"""Errors of a terminal without a foreground job, such as one whose other end was closed."""
 
 LOOK_EVERY = 0.2
-"""Seconds between two looks whether a background job was brought to the foreground."""
+"""Seconds between checks whether a background job is in the foreground."""
 
 
 def read(source: int) -> bytes:
@@ -47,15 +47,15 @@ def write(target: int, data: bytes | memoryview) -> None:
 
 
 def block_terminal_stops() -> None:
-    """Make a read from the terminal in this thread fail with EIO in a background job, which SIGTTIN would stop.
+    """Make this thread's reads from the terminal fail with EIO in the background instead of stopping the job.
 
-    The signal is blocked and not ignored: the processes that are started here would inherit that.
+    SIGTTIN is blocked instead of ignored, since child processes inherit ignored signals.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN})
 
 
 def is_in_background(terminal: int) -> bool:
-    """Return whether another job has this terminal; False for one that does not control this process."""
+    """Return whether another job is in the terminal's foreground; False for a terminal of another session."""
     try:
         return os.tcgetpgrp(terminal) not in {NO_JOB, os.getpgrp()}
     except OSError:

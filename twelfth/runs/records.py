@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from twelfth.model.run import Run, RunRequest
 
 ASK_EVERY = 0.1
-"""Seconds between two looks at the record of a run that is waited for."""
+"""Seconds between reads of the record of a run, while waiting for it."""
 
 TIMED_OUT = 124
 """The exit code of a run whose time was over, and of any that chooses it."""
@@ -38,7 +38,7 @@ def timed_out(runs: Runs, request: RunRequest, code: int) -> bool:
 
 
 def wait_for_run(runs: Runs, identity: str) -> int:
-    """Return the exit code of a run when it has exited; raises `EngineError` if no one can tell it."""
+    """Wait for a run and return its exit code; raises `EngineError` if that is unknown."""
     while (run := find_run(runs, identity)).is_running:
         time.sleep(ASK_EVERY)
     if run.exit_code is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHORTEST = 0.001
 LONGEST = 10 * 365 * 86400
-"""Seconds that a time limit has: a millisecond at least, and less than ten years."""
+"""Shortest and longest time limit in seconds: a millisecond, and less than ten years."""
 
 
 def command(words: Sequence[str]) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def new_request(command: Sequence[str], replica: Replica, **asked: object) -> Ru
 
 
 def as_utf8(text: str) -> str:
-    """Return text with its UTF-8 read as such, of which Python makes surrogates in a locale that has only ASCII."""
+    """Return text with its UTF-8 decoded; in an ASCII locale, Python turns it into surrogates."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
@@ -62,7 +62,7 @@ def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:
 
 
 def seconds(text: str, option: str = "--timeout") -> float | None:
-    """Return a time limit in seconds, None for none; raises `MisuseError` for one that is no duration above 0."""
+    """Return a time limit in seconds, None for an empty text; raises `MisuseError` unless it is a duration above 0."""
     if not text:
         return None
     limit = parse_seconds(text) or 0.0

@@ -39,7 +39,7 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
 
 
 def refuse_job(stack: Stack, service: str) -> None:
-    """Raise `NoWorkerError` for a service that runs to completion: `up` does not make it stay up."""
+    """Raise `NoWorkerError` for a service that runs to completion, which `up` would not keep running."""
     if service in stack.jobs:
         hint = f"--service {stack.candidates[0]}" if stack.candidates else "--release ID"
         raise NoWorkerError(
@@ -68,7 +68,7 @@ def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
 
 
 def source_service(stack: Stack, name: str = "") -> Service:
-    """Return the service that is named, or else the one that runs are made from; raises `MisuseError` for none."""
+    """Return the named service, or the one that runs are made from; raises `MisuseError` if there is none."""
     wanted = name or stack.source
     if not wanted and not stack.candidates:
         declared = ", ".join(service.name for service in stack.services) or "none with an image"

@@ -66,7 +66,7 @@ def run_with_report(engine: Engine, wanted: RunRequest, say: Callable[[str], Non
 
 
 def follow_with_report(engine: Engine, identity: str, say: Callable[[str], None]) -> tuple[int, str]:
-    """Report a run that another process started, from its first line until it exits, as `run_with_report` does."""
+    """Report the output of a run that another process started until it exits, as `run_with_report` does."""
     runs = engine.runs
     return _reported(runs.output(identity, follow=True), lambda: wait_for_run(runs, identity), say)
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
 INSISTENT = 2
-"""Which Ctrl-C of a row prints how else the run can be ended."""
+"""The number of the Ctrl-C that prints other ways to stop the run."""
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 SIGNALS_EVERY = 0.2
-"""Seconds until the main thread answers a signal that the kernel gave to another thread, as it may after a stop."""
+"""Seconds until the main thread handles a signal that the kernel delivered to another thread."""
 
 DETACH = b"\x10\x11"
 """Ctrl-P Ctrl-Q, as in `docker attach`."""
@@ -45,9 +45,9 @@ def attend(
 ) -> int:
     """Start a run, pass everything until it ends, and return its exit code; 0 if the operator detached from it.
 
-    `identity` is what messages name for `stop` and `logs`. `streams` are the file descriptors of its input and output.
-    If the output cannot be written, the run is ended with TERM; the exit code is 141 if the reader went away, as for
-    any writer to a pipe, and everything else raises `OSError`.
+    `identity` is the run's id for messages. `streams` are the file descriptors of its input and output. If the output
+    cannot be written, the run is stopped with TERM; then the exit code is 141 if the reader has closed the pipe, and
+    any other failure raises `OSError`.
     """
     with forwarded_signals(begin, identity) as session:
         with raw_terminal(session) if tty else contextlib.nullcontext():
@@ -68,9 +68,9 @@ def attend(
 
 
 def pass_streams(session: Session, streams: tuple[int, int], *, interactive: bool, tty: bool) -> Ending:
-    """Pass input and output until the output ends or either fails; return what it failed with.
+    """Pass input and output until the output ends or either fails; return the error.
 
-    Both are passed in threads, so that the main thread is free for signals, and for an operator who detaches.
+    Both are passed in threads, so that the main thread can handle signals and a detaching operator.
     """
     source, target = streams
     endings: queue.SimpleQueue[Ending] = queue.SimpleQueue()
@@ -97,7 +97,7 @@ def _pump_output(session: Session, target: int, endings: queue.SimpleQueue[Endin
 
 
 def _pump_input(session: Session, source: int, endings: queue.SimpleQueue[Ending] | None) -> None:
-    """Pass the input; `endings` takes note of an operator who detaches, which needs a terminal."""
+    """Pass the input; `endings` records that the operator detached, which requires a terminal."""
     descriptors.block_terminal_stops()
     pieces = iter(lambda: descriptors.read(source), b"")
     if endings is None:
@@ -110,7 +110,7 @@ def _pump_input(session: Session, source: int, endings: queue.SimpleQueue[Ending
 
 
 def end(session: Session) -> None:
-    """End a run with TERM and wait for it; what it still prints is dropped."""
+    """Stop a run with TERM and wait for it; its remaining output is dropped."""
     session.signal(signal.SIGTERM)
     for _ in session.output():
         pass
@@ -124,7 +124,7 @@ def pump_output(session: Session, target: int) -> None:
 
 
 def pump_input(session: Session, pieces: Iterable[bytes]) -> None:
-    """Send input to the run until either end is closed; input that cannot be read is the end of the run's, too."""
+    """Send input to the run until either end is closed; a read error counts as the end of input."""
     with contextlib.suppress(OSError):
         for data in pieces:
             session.write_stdin(data)
@@ -134,7 +134,7 @@ def pump_input(session: Session, pieces: Iterable[bytes]) -> None:
 def until_detached(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield what is typed; raises `DetachedError` at Ctrl-P Ctrl-Q.
 
-    A Ctrl-P is passed on at once, although a Ctrl-Q may follow: held back, it would need a second key each time.
+    A Ctrl-P is passed on at once, although a Ctrl-Q may follow: delaying it would require a second key every time.
     """
     before = b""
     for piece in pieces:
@@ -164,7 +164,7 @@ def forwarded_signals(begin: Callable[[], Session], identity: str) -> Iterator[S
     """Start a run and send it the signals that this process gets; those that come while it starts wait for it.
 
     A second one in that time interrupts this process, in case the engine does not answer. SIGHUP is not passed on: a
-    run outlives a lost terminal. The second Ctrl-C prints how to end the run, and each further one is KILL.
+    run outlives a lost terminal. The second Ctrl-C prints how to stop the run; each further one sends KILL.
     """
     interrupts = itertools.count(1)
     session: Session | None = None

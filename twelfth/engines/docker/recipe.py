@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 OF_THE_DAEMON = ("bind", "cap_drop", "security_opt", "tmpfs")
-"""What the daemon may report otherwise than it was declared: a replica's label counts, or `settings` has it."""
+"""Keys that the daemon may report differently from their declaration, so that a label or `settings` is compared."""
 
 
 def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: Mapping[str, str]) -> Recipe:
@@ -70,16 +70,16 @@ def _from_image(wanted: Body) -> Recipe:
 
 
 def _options(declared: Mapping[str, Any]) -> Recipe:
-    """Return what was declared of a container, by key, and each of its mounts; a label of a replica has the same."""
+    """Return the declared settings by key, and each mount, as a replica's label has them."""
     volumes = {f"option.volumes.{target}": text for target, text in declared.get("volumes", {}).items()}
     others = {key: value for key, value in declared.items() if key != "volumes"}
     return {f"option.{key}": json.dumps(value, sort_keys=True) for key, value in others.items()} | volumes
 
 
 def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
-    """Return what a container was made from: by its label, or, if Compose made it, by what the daemon reports.
+    """Return what a container was made from: from its label or, if Compose made it, from what the daemon reports.
 
-    `loaded` are the digests of the configuration files that it has loaded since, by target.
+    `loaded` has the digests of the configuration files that it has loaded since, by target.
     """
     found = _exact(observed_recipe(inspected, loaded))
     if OPTIONS in inspected["Config"]["Labels"]:
@@ -88,14 +88,14 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
 
 
 def _exact(recipe: Recipe) -> Recipe:
-    """Return the part of a recipe that each daemon reports as it was declared."""
+    """Return the part of a recipe that every daemon reports as declared."""
     built_in = {f"network.{name}" for name in settings.BUILT_IN}
     declared = {name: value for name, value in recipe.items() if name not in built_in}
     return {name: value for name, value in declared.items() if name.partition(".")[0] not in OF_THE_DAEMON}
 
 
 def observed_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
-    """Return what the daemon reports that a container was made from: two of one daemon can be compared by it."""
+    """Return what the daemon reports that a container was made from, to compare two containers of one daemon."""
     labels, anonymous = inspected["Config"]["Labels"], mounts.anonymous_volumes(inspected)
     binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
     has_record = OPTIONS in labels
@@ -141,7 +141,7 @@ def _restart(policy: Body) -> str:
 
 
 def _ports(bindings: Mapping[str, list[Body] | None]) -> Recipe:
-    """Return where ports are published, by the number outside, or inside if the engine chooses the one outside."""
+    """Return where ports are published, by published port, or by target if the engine chooses the published one."""
     published: dict[str, list[str]] = {}
     for target, bound in bindings.items():
         protocol = "" if target.endswith("/tcp") else f"/{target.partition('/')[2]}"
@@ -165,9 +165,9 @@ def _volumes(mounted: Iterable[Body]) -> Recipe:
 
 
 def completed(own: Body, image: Body | None) -> Body:
-    """Return a container's configuration as the daemon completes it with what its image says.
+    """Return a container's configuration, completed from its image as the daemon does.
 
-    A command of the image's belongs to the entrypoint of the image's; an entrypoint without words removes that one.
+    The image's command is only used with the image's entrypoint; an empty entrypoint removes the image's.
     """
     defaults = (image or {}).get("Config") or {}
     env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(own.get("Env") or []))}

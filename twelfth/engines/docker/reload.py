@@ -35,7 +35,7 @@ def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Repli
 
 
 def restore(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, signal: str) -> bool:
-    """Have a replica load what it had before its last reload; return whether that is known."""
+    """Reload the configuration from before a replica's last reload; return whether it is known."""
     copies = configs.copies(stack, service.name, replica.number)
     if files := copies.previous_files(configs.declared(service)):
         _load(api, copies, replica, files, signal)

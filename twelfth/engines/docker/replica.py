@@ -48,7 +48,7 @@ SOURCE_MOUNTED = "twelfth.source-mounted"
 """Label: where a container sees what its image is built from, as JSON; none where it sees only what was built."""
 
 TASK_ID = "{{.Task.ID}}"
-"""The hostname of a task whose service declares none, by which clients and its log tell one from another."""
+"""The hostname of a task whose service declares none; it identifies the task in its log and to clients."""
 
 NANO = 1_000_000_000
 
@@ -103,7 +103,7 @@ def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
 
 
 def _has_owner(mount: Mount) -> bool:
-    """Return whether a configuration file has the owner and mode of its entry, and not those of its source."""
+    """Return whether a configuration file gets its owner and mode from its entry instead of its source."""
     return mount.is_inline and bool(mount.options)
 
 
@@ -162,15 +162,15 @@ def admission_networks(stack: Stack, service: Service) -> list[str]:
 
 
 def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
-    """Return the networks that a replica is made on, and its settings there: it answers to its service's name.
+    """Return the networks that a replica is created on, with its settings, which include its service's name.
 
-    One that is on no network but those of its admission is made on them without that name.
+    If they are only the networks of its admission, it is created on them without that name.
     """
     return _before_admission(declared_endpoints(stack, service), admission_networks(stack, service))
 
 
 def declared_endpoints(stack: Stack, service: Service) -> dict[str, Body]:
-    """Return the networks that a replica is on once it is admitted, and its settings there."""
+    """Return the networks of an admitted replica, with its settings."""
     declared, names = declared_options(stack, service), network_names(stack, service)
     return {name: endpoint(service.name, declared, name) for name in names}
 
@@ -201,9 +201,9 @@ _POOL = {"subnet": "Subnet", "ip_range": "IPRange", "gateway": "Gateway", "aux_a
 
 
 def endpoint(service: str, declared: Body, network: str) -> Body:
-    """Return a container's settings on one network, from the options that the Compose file declares for it.
+    """Return a container's settings on one network, from the options that the Compose file declares.
 
-    A link leads to a service by its name on the network, and so to the replicas that it has at any time.
+    A link leads to a service's name on the network, and so to its current replicas.
     """
     said, pairs = (
         declared.get("networks", {}).get(network, {}),
@@ -238,7 +238,7 @@ def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mappi
 
 
 def declared_hostname(inspected: Body) -> str:
-    """Return the declared hostname, "" for one that the daemon chose, UNKNOWN if it is the machine's."""
+    """Return the declared hostname, "" if the daemon chose it, UNKNOWN if it is the machine's."""
     name, host = inspected["Config"].get("Hostname") or "", inspected["HostConfig"]
     if "host" in (host.get("NetworkMode"), host.get("UTSMode")):
         return UNKNOWN
@@ -263,7 +263,7 @@ def endpoints_of_clone(inspected: Body, labels: Mapping[str, str]) -> dict[str, 
 
 
 def _links_of(settings: Body) -> Body:
-    """Return the links that a container has on a network, which Compose writes with the names of containers."""
+    """Return the links of a container on a network; Compose writes them with the names of containers."""
     return {"Links": settings["Links"]} if settings.get("Links") else {}
 
 

@@ -42,7 +42,7 @@ OWN_SETTINGS: Body = {
 """Settings of the host's that a run has its own of, whatever the worker has."""
 
 CONSOLE_SIZE = "ConsoleSize"
-"""What gives a run's terminal its size from the start; a daemon below API 1.42 ignores it."""
+"""The setting that gives a run's terminal its size from the start; ignored below API 1.42."""
 
 JOINED = "container:"
 """Beginning of the network mode of a container that has joined another's network namespace."""
@@ -82,8 +82,8 @@ def body(worker: Body, request: RunRequest) -> Body:
 def hostname(worker: Body) -> str:
     """Return the hostname that the service declares, "" if a run cannot have it.
 
-    On a network the daemon makes a hostname a name of the container. A run never has a name by which clients look for
-    the service: some of them would be sent to the run.
+    On a network, the hostname is also a DNS name of the container. A run never has a name by which clients find the
+    service, since some of them would then reach the run.
     """
     labels, declared = worker["Config"]["Labels"], replica.declared_of(worker).get("networks", {})
     names = {labels.get(f"{COMPOSE}service"), worker.get("Name", "").lstrip("/")}
@@ -93,7 +93,7 @@ def hostname(worker: Body) -> str:
 
 
 def endpoint(worker: Body, network: str) -> Body:
-    """Return a run's settings on a network: the worker's links, and none of its names and addresses."""
+    """Return a run's settings on a network: the worker's links, but not its names and addresses."""
     links = links_by_network(worker).get(network)
     return {"Links": links} if links else {}
 
@@ -105,7 +105,7 @@ def links_by_network(container: Body) -> dict[str, list[str]]:
 
 
 def needs_interfaces(worker: Body) -> bool:
-    """Return whether a run inherits what it cannot have in the network namespace of another container."""
+    """Return whether a run needs its own network namespace for what it inherits."""
     return bool(hostname(worker) or worker["Config"].get("Domainname") or links_by_network(worker))
 
 

@@ -19,7 +19,7 @@ TIMED_OUT = 124
 """Exit code of `timeout` (coreutils) for a command whose time was over."""
 
 FORCED = {TIMED_OUT, 137, 143}
-"""Exit codes of `timeout` if the time was over: 137 if TERM was not enough; BusyBox's has that of the signal."""
+"""Exit codes of `timeout` after a timeout: 137 if KILL was needed; BusyBox's exits with that of the signal."""
 
 STARTED_WITHIN = 60
 """Seconds after which a client that created a container does not start it any more."""
@@ -63,10 +63,10 @@ LATE = 0.5
 """Seconds by which a busy daemon may note late that a container has started."""
 
 LATE_WITH_OWN_CODE = 0.2
-"""The same for an exit code of the process itself.
+"""The same for the process's own exit code.
 
-BusyBox's `timeout` exits with that of a process that answers TERM, such as 0, so the time alone tells. A process that
-ends by itself so shortly before its limit is taken for one that was cut off.
+BusyBox's `timeout` exits with the code of a process that handles TERM, such as 0, so only the time shows a timeout. A
+process that exits by itself this shortly before its limit counts as timed out.
 """
 
 
@@ -76,7 +76,7 @@ def exit_code(run: Body) -> int:
 
 
 def timed_out(run: Body) -> bool:
-    """Return whether a run was ended because its time was over: it took that long."""
+    """Return whether a run timed out: it took as long as its limit."""
     limit = run["Config"]["Labels"].get(f"{RUN}.timeout")
     late = LATE if run["State"]["ExitCode"] in FORCED else LATE_WITH_OWN_CODE
     return bool(limit) and seconds(run) >= float(limit) - late

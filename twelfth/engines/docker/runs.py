@@ -194,7 +194,7 @@ class DockerRuns(Runs):
         return configs.for_runs(self.stack, replica.service, found)
 
     def _held(self, replica: Replica, worker: Body) -> dict[str, File]:
-        """Return the configuration files of a container, also those that Compose copied into it."""
+        """Return the configuration files of a container, including those that Compose copied into it."""
         with docker_errors():
             copied = configs.copied(self.api, worker, self.stack.inline_files(replica.service))
         return configs.held(worker) | copied

@@ -38,7 +38,7 @@ class DockerSession(Session):
     def __init__(
         self, api: docker.APIClient, identity: str, *, tty: bool, interactive: bool, limited: bool = False
     ) -> None:
-        """Attach to a container that was created and not started; one is `limited` whose time may be over."""
+        """Attach to a container that is not started yet; `limited` if its run has a time limit."""
         self.api, self.identity, self.tty, self.limited = api, identity, tty, limited
         wanted = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1, "detachKeys": NEVER_TYPED}
         answer = api.attach_socket(identity, params=wanted)
@@ -85,9 +85,9 @@ class DockerSession(Session):
             return exit_code(self.api.inspect_container(self.identity)) if code or self.limited else 0
 
     def close(self) -> None:
-        """Close the streams: the response first, which reads from the socket as long as it is open.
+        """Close the streams: first the response, which reads from the socket.
 
-        Python 3.13 reports a response whose socket was closed before it, when it is collected.
+        Otherwise Python 3.13 prints an ignored exception when the response is collected.
         """
         self._response.close()
         self._answer.close()

@@ -1,4 +1,4 @@
-"""The settings of a container that Compose made, in one notation for what is declared and what is reported; pure.
+"""Compare a container that Compose made with its declaration, in one notation for both; pure.
 
 A container of twelfth has a label with what was declared for it. Compose leaves no such record, so its containers are
 compared by what the daemon reports. The daemon adds settings and changes the notation of others: `_NOTATIONS` removes
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     Notation = Callable[[Any, Body], object]
 
 BUILT_IN = frozenset({"bridge", "default", "host", "none"})
-"""Networks that every daemon has, which are network modes and not networks of the stack."""
+"""Networks that every daemon has: network modes, not networks of the stack."""
 
 _CONFIG = ("Domainname", "Entrypoint", "ExposedPorts", "OpenStdin", "StopSignal", "Tty", "WorkingDir")
 _OF_IMAGE = ("Entrypoint", "ExposedPorts", "StopSignal", "WorkingDir")
-"""Settings of the process, and those that an image has defaults for."""
+"""Settings of the process, and settings with defaults in the image."""
 
 _HOST = (
     *("Annotations", "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps"),
@@ -47,24 +47,23 @@ _HOST = (
     *("OomScoreAdj", "PidMode", "Privileged", "Runtime", "SecurityOpt", "ShmSize", "StorageOpt", "Sysctls", "UTSMode"),
     *("Ulimits", "UsernsMode", "VolumeDriver"),
 )
-"""Settings of the container's HostConfig, apart from those that a recipe has under Compose's names."""
+"""Settings of HostConfig, except for those that a recipe has under Compose's names."""
 
 _CHOSEN = ("CgroupnsMode", "Isolation", "Runtime", "ShmSize")
-"""Settings for which each daemon chooses the value if the Compose file has none."""
+"""Settings whose default each daemon chooses."""
 
 KINDS = ("setting", "label", "mount", "endpoint", "log")
-"""The kinds of names that these settings have in a recipe."""
+"""The prefixes of these settings in a recipe."""
 
 _TOOLS = ("com.docker.", "desktop.docker.io/", "twelfth.")
-"""The beginnings of labels that tools add."""
+"""Prefixes of labels that tools add."""
 
 
 def declared(made: Body, image: Body | None, endpoints: Mapping[str, Body], name: str, inline: Iterable[str]) -> Recipe:
-    """Return the settings of a container as they are declared.
+    """Return the declared settings of a container.
 
-    `made` is the body that creates it, completed with what its image says; `endpoints` are its networks, and `name` is
-    its own name if one is declared. `inline` are the targets of configuration files that Compose does not mount, but
-    copies.
+    `made` is the body that creates it, completed from its image; `endpoints` are its networks; `name` is its declared
+    name. `inline` has the targets of configuration files that Compose copies instead of mounting.
     """
     host, own = made["HostConfig"], {made.get("Hostname") or "", name}
     defaults = (image or {}).get("Config") or {}
@@ -116,7 +115,7 @@ def _settings(config: Body, host: Body) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    """Return a value as text; an empty string for one that says nothing, such as a list without items."""
+    """Return a value as text, an empty string for an empty value."""
     is_empty = value is None or value is False or value in ("", [], {})
     return "" if is_empty else json.dumps(value, sort_keys=True)
 
@@ -135,13 +134,13 @@ def _sorted(values: Iterable[Any] | None, _: Body) -> object:
 
 
 def _mode(mode: str | None, _: Body) -> object:
-    """Return the mode of a namespace; which container it is of does not count, since that may be replaced."""
+    """Return the mode of a namespace, without the container that it is shared with, which may be replaced."""
     kind = (mode or "").partition(":")[0]
     return "container" if kind in {"container", "service"} else mode
 
 
 def _network_mode(mode: str | None, host: Body) -> object:
-    """Return the network mode; a network of the stack is none, and is compared by its name."""
+    """Return the network mode, "" for a network of the stack, which is compared by its name."""
     mode = str(_mode(mode, host) or "")
     return {"default": "bridge"}.get(mode, mode) if mode in BUILT_IN | {"container"} else ""
 
@@ -151,14 +150,14 @@ def _ipc_mode(mode: str | None, host: Body) -> object:
 
 
 def _security_opt(options: Iterable[str] | None, host: Body) -> object:
-    """Return the options without the one that the daemon adds to a container with the host's privileges."""
+    """Return the options without the one that the daemon adds to a privileged container."""
     is_added = host.get("Privileged") or "host" in (host.get("PidMode"), host.get("IpcMode"))
     added = {"label=disable", "label:disable"} if is_added else set()
     return sorted(set(options or []) - added)
 
 
 def _swap(swap: int | None, host: Body) -> object:
-    """Return the limit of memory and swap, nothing if it is the daemon's default for the limit of memory."""
+    """Return the limit of memory and swap, nothing if it is the default for this memory limit."""
     return None if swap in (None, 0, 2 * (host.get("Memory") or 0)) else swap
 
 
@@ -181,7 +180,7 @@ _NOTATIONS: dict[str, Notation] = {
 
 
 def _name(inspected: Body) -> str:
-    """Return the declared name, an empty string for the one that Compose makes of the service and the number."""
+    """Return the declared name, an empty string for the one that Compose generates."""
     labels, name = inspected["Config"].get("Labels") or {}, inspected.get("Name", "").lstrip("/")
     parts = [labels.get(f"{COMPOSE}{part}", "") for part in ("project", "service", "container-number")]
     return "" if name in {"-".join(parts), "_".join(parts)} else name
@@ -192,7 +191,7 @@ def _own_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def _endpoint(settings: Body, own: set[str]) -> str:
-    """Return a container's settings on a network, without the names that it has there by itself."""
+    """Return a container's settings on a network, without its automatic names."""
     if "Aliases" not in settings:
         return UNKNOWN
     links = [name for link in settings.get("Links") or [] if (name := _linked_name(link))]
@@ -208,7 +207,7 @@ def _endpoint(settings: Body, own: set[str]) -> str:
 
 
 def _linked_name(link: str) -> str:
-    """Return the name of a link, an empty string for a part of the container's name, which Compose adds."""
+    """Return the name of a link, an empty string for one that Compose adds from the container's name."""
     container, _, name = link.partition(":")
     return "" if name in container else name
 

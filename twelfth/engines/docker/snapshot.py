@@ -35,7 +35,7 @@ def volume(answer: Body) -> Volume:
 
 
 def _volume_options(answer: Body) -> Options:
-    """Return how a volume was made, in the words of a Compose file, whoever made it."""
+    """Return a volume's settings under their names in a Compose file, whichever tool created it."""
     labels = {name: text for name, text in answer["Labels"].items() if not name.startswith((COMPOSE, SETTINGS))}
     driver = "" if answer["Driver"] == "local" else answer["Driver"]
     said = {"driver": driver, "driver_opts": answer.get("Options") or {}, "labels": labels}
@@ -62,9 +62,9 @@ def _settings(answer: Body) -> Options | None:
 
 
 def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host: str = "") -> Replica:
-    """Return a container of the stack as a value; `loaded` is what configuration it has loaded since it was made.
+    """Return a container of the stack as a value; `loaded` has the configuration that it has loaded since its creation.
 
-    `host` is the daemon's machine, empty for this one: a port that is published on every address is reached there.
+    `host` is the daemon's machine, empty for this one, where ports that are published on all addresses are reached.
     """
     labels = inspected["Config"]["Labels"]
     state = inspected["State"]
@@ -95,11 +95,11 @@ def releases(image: Body, repository: str) -> list[BuiltRelease]:
 
 
 TASK = "com.docker.swarm.task.id"
-"""Label of the container of a Swarm's task, which starts once and is kept for its log."""
+"""Label of the container of a Swarm task, which is started once and kept for its log."""
 
 
 def is_over(listed: Body) -> bool:
-    """Return whether a listed container has exited and is not started again: a run, or a task of a Swarm."""
+    """Return whether a listed container has exited and is not restarted: a run, or a Swarm task."""
     labels = listed["Labels"]
     starts_once = labels.get(f"{COMPOSE}oneoff") == "True" or TASK in labels
     return starts_once and listed["State"] in {"exited", "dead", "removing"}

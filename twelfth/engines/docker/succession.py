@@ -1,7 +1,7 @@
-"""Which container takes the place of which, as a label of the new one records it; pure.
+"""Record, in a label of the new container, which container it replaces; pure.
 
 The old container's restart policy is `no` while both exist, so that the daemon never starts both on one volume. Labels
-cannot change, and a container that Compose made has none of twelfth's: so the new container records what to restore.
+cannot be changed afterwards, so the new container's label records what to restore.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
 
 REPLACES = "twelfth.replaces"
-"""Label: the id, name and restart policy of the container whose place this one takes, as a JSON object."""
+"""Label: the id, name and restart policy of the container that this one replaces, as a JSON object."""
 
 NEVER: Body = {"Name": "no", "MaximumRetryCount": 0}
-"""The restart policy of a container that only `start_replica` starts."""
+"""The restart policy of a container that the daemon must not start by itself."""
 
 
 def record(old: Body) -> dict[str, str]:
-    """Return the label of a container that takes the place of an inspected one."""
+    """Return the label of a container that replaces an inspected one."""
     kept = {"id": old["Id"], "name": _name(old), "restart": old["HostConfig"]["RestartPolicy"]}
     return {REPLACES: json.dumps(kept, sort_keys=True)}
 
 
 def replaced_by(inspected: Body) -> Body:
-    """Return what a container's label records of the one whose place it takes; nothing if it takes none."""
+    """Return what a container's label records of the one that it replaces; nothing if it replaces none."""
     recorded: Body = json.loads(inspected["Config"]["Labels"].get(REPLACES) or "{}")
     return recorded
 

@@ -48,7 +48,7 @@ class Local(ReplicaEngine):
     has_own_releases = True
 
     def __init__(self, stack: Stack) -> None:
-        """Take the stack as it is declared; a volume is a directory that is called by its key."""
+        """Take the stack; a volume is a directory named after its key."""
         volumes = tuple(replace(each, known_as="", options=()) for each in stack.volumes)
         super().__init__(replace(stack, networks=(), volumes=volumes))
         self.releases_directory = stack.directory / ".twelfth" / "releases"
@@ -129,11 +129,11 @@ class Local(ReplicaEngine):
         releases.delete(self._directory(resource))
 
     def removal(self, resource: Network | Volume) -> str:
-        """Return the shell's command that deletes a volume's directory."""
+        """Return the shell command that deletes a volume's directory."""
         return f"rm -r {shlex.quote(str(self._directory(resource)))}"
 
     def refuse_stack(self) -> None:
-        """Raise `MisuseError` for a volume that is external and has no directory."""
+        """Raise `MisuseError` if the directory of an external volume does not exist."""
         used = {mount.source for each in self.stack.services if self.runs_here(each) for mount in each.mounts}
         for volume in self.stack.volumes:
             path = self._directory(volume)
@@ -145,12 +145,12 @@ class Local(ReplicaEngine):
         return self.home / "volumes" / volume.name
 
     def create_replica(self, service: Service, number: int) -> Replica:
-        """Write what the process is, and have supervisord start it."""
+        """Write the process's specification, and make supervisord start it."""
         with self.changing:
             return self._launch(self._new_spec(service, number))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
-        """Write what the process is; a process has no volumes of its own that another could take over."""
+        """Write the process's specification; processes have no anonymous volumes to take over."""
         spec = self._new_spec(service, number) | {"replaces": old.id}
         with disk_errors(self.home):
             self._write(spec)
@@ -181,7 +181,7 @@ class Local(ReplicaEngine):
         return self._named(name)
 
     def _write(self, spec: Spec) -> None:
-        """Write what a process is launched from; an id of its own tells it from others that had its name before."""
+        """Write a process's specification, with an id that no earlier process of that name had."""
         make_private(self.home, "services")
         make_private(self.home, "logs")
         name = f"{spec['service']}-{spec['number']}"
@@ -213,11 +213,11 @@ class Local(ReplicaEngine):
         self.supervisor.end(replica.name)
 
     def retire_replica(self, replica: Replica) -> None:
-        """Stop a process: a supervisord that restarts starts none by itself."""
+        """Stop a process; supervisord never starts one by itself when it is restarted."""
         self.stop_replica(replica)
 
     def start_replica(self, replica: Replica) -> None:
-        """Launch a process that was stopped or prepared; raises `EngineError` if another has its name by now."""
+        """Launch a stopped or prepared process; raises `EngineError` if another process has taken its name."""
         spec = read_json(self._spec_of(replica.name))
         if spec.get("id") != replica.id:
             raise EngineError(f"cannot start {replica.name}: it was removed. Try: invoke up")

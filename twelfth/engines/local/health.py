@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def check_health(
     replica: Replica, spec: Mapping[str, Any], path: Path, monitor: float, within: float | None = None
 ) -> Health:
-    """Return what the check says, run with what the replica was launched from, which is in the file `path`.
+    """Run the check with the replica's specification, which is in the file `path`, and return its result.
 
-    A check has its `timeout`, and at most `within` seconds. A replica without one is ready if its process is steady.
+    A check has its `timeout`, and at most `within` seconds. Without one, the process has to be steady.
     """
     command = spec.get("healthcheck")
     if not command:
@@ -56,7 +56,7 @@ def _ask(command: list[str], spec: Mapping[str, Any], limit: float) -> Health:
 
 @contextlib.contextmanager
 def _started(command: list[str], spec: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a process in its own group, all of which is killed if it is not waited for to its end."""
+    """Yield a process in its own group, which is killed unless the caller has waited for its exit."""
     process = subprocess.Popen(  # noqa: S603 - what the Compose file says
         command,
         cwd=spec["directory"],
@@ -76,5 +76,5 @@ def _started(command: list[str], spec: Mapping[str, Any]) -> Iterator[subprocess
 
 
 def _running_seconds(path: Path) -> float:
-    """Return for how long a process has run since its last start."""
+    """Return the seconds since a process's last start."""
     return max(time.time() - launch.started(path), 0.0)

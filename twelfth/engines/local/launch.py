@@ -49,7 +49,7 @@ def starts(spec: Path) -> int:
 
 
 def started(spec: Path) -> float:
-    """Return when a process was started last, in seconds since the epoch; now if it was not launched yet."""
+    """Return the time of a process's last start, in seconds since the epoch; now if it was never launched."""
     try:
         return counter(spec).stat().st_mtime
     except OSError:

@@ -31,7 +31,7 @@ from twelfth.engines.local.recorder import Recorder
 
 NOT_EXECUTABLE = 126
 UNSENT = 1_000_000
-"""Bytes that wait for a slow client before the run does, as many as Docker's daemon holds."""
+"""Bytes that are buffered for a slow client before the run has to wait, as in Docker's daemon."""
 
 DRAIN_WITHIN = 2.0
 """Seconds of silence after the run ended that are waited for, should a child elsewhere hold its output open."""
@@ -40,9 +40,8 @@ DRAIN_WITHIN = 2.0
 class Client:
     """The process that started the run, as long as it is connected.
 
-    Bytes go in and out on `streams`, signals and sizes come on `control`, so that input which the run does not read
-    holds up no signal. A thread sends, so that a client which is stopped holds up the run's output, as any reader does,
-    but not the run's end.
+    Input and output are on `streams`, signals and sizes on `control`, so that unread input does not delay signals. A
+    thread sends the output: a stopped client delays the run's output, as any reader does, but not its exit.
     """
 
     def __init__(self, streams: socket.socket, control: socket.socket) -> None:
@@ -56,7 +55,7 @@ class Client:
         _thread(self._send_all)
 
     def send(self, kind: int, data: bytes) -> None:
-        """Have a frame sent, once little is unsent; a client that has gone gets no more."""
+        """Queue a frame, after waiting for a slow client; drop it if the client has disconnected."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waits or len(self._unsent) < UNSENT)
             if self._is_there:
@@ -64,13 +63,13 @@ class Client:
             self._changed.notify_all()
 
     def wait_no_more(self) -> None:
-        """Let `send` return at once from now on: what is left of the output of a run that has ended is little."""
+        """Make `send` return at once from now on: only little output is left of a run that has exited."""
         with self._changed:
             self._waits = False
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Return when all is sent or the client has gone."""
+        """Return when all is sent or the client has disconnected."""
         with self._changed:
             self._changed.wait_for(lambda: not (self._unsent or self._is_sending))
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def copy(build: Build, target: Path) -> None:
-    """Copy a release to its directory, read-only; one that somebody else makes at the same time is the same.
+    """Copy a release to its directory, read-only; another process that does it at the same time makes the same copy.
 
-    Raises `OSError` where it cannot be written, and `MisuseError` for what cannot be part of a release or for a release
-    that was named: its files are not known.
+    Raises `OSError` if it cannot be written, `MisuseError` for files that cannot be part of a release, and
+    `NoReleaseError` for a named release, whose files are unknown.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))

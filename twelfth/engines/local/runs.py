@@ -63,7 +63,7 @@ class LocalRuns(Runs):
         self._pinned[replica.id] = self._launched(replica)
 
     def detach(self, request: RunRequest) -> None:
-        """Start it and leave it to its monitor, which needs no client."""
+        """Start the run and leave it to its monitor, which needs no client."""
         self.start(request).leave()
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:

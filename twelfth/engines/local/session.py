@@ -110,7 +110,7 @@ class LocalSession(Session):
         return self._recorded() if self.code is None else self.code
 
     def leave(self) -> None:
-        """Leave the run to its monitor; a thread takes its end, should this process live that long."""
+        """Leave the run to its monitor; a thread reads its end in case this process is still running then."""
         self.close_stdin()
         self.streams.close()
         self.control.close()

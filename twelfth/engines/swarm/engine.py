@@ -119,11 +119,11 @@ class Swarm(DaemonEngine, ServiceEngine):
         return [each for each in super()._networks() if each["Driver"] == "overlay"]
 
     def _with_others(self, found: Snapshot) -> Snapshot:
-        """Return a snapshot with the networks of other owners; a volume of theirs may be on any node."""
+        """Return a snapshot that includes networks of other owners; their volumes could be on any node."""
         return replace(super()._with_others(found), volumes=found.volumes)
 
     def _attachments(self, services: list[Body], networks: list[str]) -> tuple[Attachment, ...]:
-        """Return what uses networks on the nodes that can be reached."""
+        """Return the containers on networks, on the reachable nodes."""
         names = {each["Spec"]["Name"]: snapshot.service_name(each) for each in services}
         found = [each for api in self.nodes.reachable().values() for each in daemon.attached(api, networks)]
         return tuple(snapshot.attachment(names, network, listed) for network, listed in found)
@@ -234,7 +234,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         return healthcheck.of_process(replica, lambda: self._running_seconds(replica), monitor)
 
     def _running_seconds(self, replica: Replica) -> float:
-        """Return for how long a task has run, as its node reported it to the manager; 0 if it is gone."""
+        """Return the seconds that a task has run, as its node reported to the manager; 0 if it was removed."""
         with docker_errors(), gone_is_fine():
             began = self.api.inspect_task(replica.id)["Status"]["Timestamp"]
             return health.seconds_since(self.api, began)

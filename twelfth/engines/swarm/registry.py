@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from twelfth.engines.docker.replica import Body
 
 DIGITS = 12
-"""How much of a digest names an image that has no tag."""
+"""Digits of the digest that name an image without a tag."""
 
 
 def named() -> str:
@@ -36,7 +36,7 @@ def reference(api: docker.APIClient, image: str) -> str:
 
 
 def in_registry(image: str) -> ImageName:
-    """Return the name of an image in the operator's registry, which takes the place of its own."""
+    """Return an image's name with the operator's registry instead of its own."""
     name = image_name(image)
     return ImageName(f"{named()}/{name.path}", name.tag or name.digest.partition(":")[2][:DIGITS])
 

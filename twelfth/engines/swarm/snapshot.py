@@ -67,7 +67,7 @@ def _has_check(made: Body) -> bool:
 
 
 def placement(constraints: Iterable[str]) -> Recipe:
-    """Return where a service may run, as the part of a recipe that only a Swarm has."""
+    """Return the placement of a service, the part of a recipe that only a Swarm has."""
     return {"placement": json.dumps(list(constraints))}
 
 
@@ -84,6 +84,6 @@ def _volume(source: str, labels: Body) -> Volume:
 
 
 def attachment(services: Mapping[str, str], network: str, listed: Body) -> Attachment:
-    """Return a container on a network, with its service if Swarm made it for one of the stack's, named by theirs."""
+    """Return a container on a network, with its service's key if Swarm made it for a service of the stack."""
     service = services.get(listed["Labels"].get("com.docker.swarm.service.name", ""), "")
     return Attachment(network, listed["Names"][0].lstrip("/"), service)

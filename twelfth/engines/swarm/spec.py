@@ -36,7 +36,7 @@ HAS_PRIVILEGES = "1.44"
 """The first version of the API by which Swarm holds `no-new-privileges`, and a pace of its own for a start."""
 
 START_PERIOD = 30.0
-"""Seconds of a start in which a healthcheck runs every second, unless the service declares its `start_period`."""
+"""Seconds in which a starting task's healthcheck runs every second if the service has no `start_period`."""
 
 CONFIG = {
     "Entrypoint": "Command",
@@ -86,8 +86,8 @@ NO_NEW_PRIVILEGES = {IS_HELD, "no-new-privileges", "no-new-privileges=true"}
 def held(service: Service, version: str) -> Service:
     """Return a service as a Swarm of that API version holds it; `losses` names what of it is weaker.
 
-    A restart that ends with an operator's stop is one that does not. Swarm runs a healthcheck at the declared interval,
-    which delays each replica of a deploy: at the start it is one second. Before API 1.44 there is only one interval.
+    Swarm has no `unless-stopped`. It runs a healthcheck only at the declared interval, which delays each replica of a
+    deploy, so while a task starts the interval is one second. Before API 1.44 there is only one interval.
     """
     check, is_old = service.healthcheck, version_lt(version, HAS_PRIVILEGES)
     if check and is_old:
@@ -271,10 +271,10 @@ def _update_config(service: Service) -> Body:
 
 
 def _watched(service: Service) -> Body:
-    """Return how Swarm rolls a service to a new release, and for how long a task that fails makes it go back.
+    """Return how Swarm rolls out a new release, and how long it watches new tasks before it can no longer roll back.
 
-    Swarm removes the old task as soon as the new one runs. Without the delay it would have replaced them all by the
-    time that the first one fails.
+    Swarm removes an old task as soon as the new one runs. Without the delay it would have replaced all of them before
+    the first one fails.
     """
     monitor = max(round(service.monitor * NANO), 1)  # 0 is Swarm's default
     return _update_config(service) | {"Monitor": monitor, "Delay": monitor if service.replicas > 1 else 0}
