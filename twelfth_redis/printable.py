@@ -1,19 +1,19 @@
-"""Text from outside, such as records in Redis and files of backups, as a terminal may print it."""
+"""Escape the control characters of text from outside, such as records in Redis and backup files."""
 
 import re
 import unicodedata
 
 ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Categories of Unicode: controls, of C1 too; formats, such as bidi controls and tags; surrogates; line separators."""
+"""Unicode categories: controls, also of C1; formats, such as bidi controls and tags; surrogates; line separators."""
 
 JOINERS = "\u200c\u200d"
-"""Formats that scripts and emoji are written with."""
+"""Format characters that scripts and emoji need."""
 
 _UNUSUAL = re.compile("[^ -~]")
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Return the text with each character that acts on a terminal spelled out, but for those to `keep`."""
+    """Return the text with each character that controls a terminal escaped, except for those in `keep`."""
 
     def escaped(match: re.Match[str]) -> str:
         character = match[0]

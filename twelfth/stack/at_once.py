@@ -1,4 +1,4 @@
-"""Do several jobs at the same time; the first that fails lets the others give up."""
+"""Run several jobs at the same time; if one fails, the others give up."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 AT_ONCE = 8
-"""How many jobs are done at the same time; the SDK's client keeps ten connections."""
+"""Jobs that run at the same time; the SDK's client keeps ten connections."""
 
 
 @dataclass
 class Jobs:
-    """Jobs done at the same time; `error` is the first that any of them raised, or an interruption."""
+    """Jobs that run at the same time; `error` is the first exception of any of them, or an interruption."""
 
     say: Callable[[str], None]
     error: BaseException | None = None
 
     @property
     def is_interrupted(self) -> bool:
-        """Return whether the operator wants them to end, and not one of them failed."""
+        """Return whether the operator interrupted the jobs, as opposed to one that failed."""
         return isinstance(self.error, KeyboardInterrupt)
 
     @property
     def is_given_up(self) -> bool:
-        """Return whether a job that waits is to give up."""
+        """Return whether waiting jobs must give up."""
         return self.error is not None
 
     def do(self, jobs: Sequence[Callable[[], object]]) -> None:
-        """Do them, return when all have ended, and raise the error; one alone can be interrupted at once."""
+        """Run the jobs, wait for all, and raise the error; a single job can be interrupted at once."""
         if len(jobs) <= 1:
             for job in jobs:
                 job()
@@ -55,5 +55,5 @@ class Jobs:
     def _attempt(self, job: Callable[[], object]) -> None:
         try:
             job()
-        except BaseException as error:  # noqa: BLE001 - raised where all have ended
+        except BaseException as error:  # noqa: BLE001 - raised when all have finished
             self.error = self.error or error

@@ -63,7 +63,7 @@ def _read(path: Path) -> Deploys:
 
 
 def read_others(stack: Stack) -> tuple[Deploys, ...]:
-    """Return what is kept of the other stacks of this directory, which share its releases."""
+    """Return the deploys of the other stacks of this directory, which share its releases."""
     own, others = _path(stack), _path(stack).parent.glob(f"*{SUFFIX}")
     return tuple(_read(path) for path in sorted(others) if path != own)
 

@@ -74,7 +74,7 @@ SLOW_SECONDS = 2.0
 
 
 def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float | None = None) -> bool:
-    """Do the steps, reporting each; return whether there were any. `within` is what `--ready-within` says."""
+    """Execute the steps and report each; return whether there were any. `within` is the value of `--ready-within`."""
     steps, executor = tuple(steps), _Executor(engine, report, within)
     for group in groups(steps):
         for step in group:
@@ -85,16 +85,16 @@ def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float
 
 @dataclass(frozen=True)
 class _Executor:
-    """Does one group of steps after the other on an engine, reporting what they print."""
+    """Executes one group of steps after the other, and reports their output."""
 
     engine: Engine
     report: Report
     within: float | None
     admitted: dict[str, float] = field(default_factory=dict)
-    """When a replica of a service was last admitted, by service, on the monotonic clock."""
+    """The monotonic time at which a replica was last admitted, by service."""
 
     def execute(self, group: tuple[Step, ...]) -> None:
-        """Do the steps; those of a group with several at the same time."""
+        """Execute the steps of a group at the same time."""
         engine, step = self.engine, group[0]
         match step:
             case EnsureImage(service):
@@ -128,7 +128,7 @@ class _Executor:
                 engine.remove_service(name)
 
     def ready_within(self, service: Service) -> float:
-        """Return how many seconds the replicas of a service have to get ready."""
+        """Return the time limit in seconds for a replica of a service to get ready."""
         return ready_within(self.engine.stack, service.name, self.within)
 
     def remove_release(self, release: BuiltRelease) -> None:
@@ -148,7 +148,7 @@ class _ReplicaExecutor:
     admitted: dict[str, float]
 
     def execute(self, group: tuple[Step, ...]) -> None:
-        """Do the steps."""
+        """Execute the steps of a group at the same time."""
         match group[0]:
             case CreateReplica(service) | AdmitReplica(service):
                 self.create_all([each for each in group if isinstance(each, CreateReplica)])
@@ -169,7 +169,7 @@ class _ReplicaExecutor:
                 Jobs(self.report.detail).do([functools.partial(self.remove, each) for each in removed])
 
     def create_all(self, steps: list[CreateReplica]) -> None:
-        """Create replicas; if one cannot be created, the others are removed, since none of them is ready."""
+        """Create replicas; if one cannot be created, remove the others, since none of them is ready yet."""
         jobs, created = Jobs(self.report.detail), list[Replica]()
         for service in {step.service.name: step.service for step in steps if not step.like}.values():
             self.wait_for_health(service)
@@ -196,7 +196,7 @@ class _ReplicaExecutor:
             self.engine.remove_replica(replica)
 
     def wait_for_admission(self, service: str) -> None:
-        """Return when clients have found the replica that was admitted last: until then the others serve."""
+        """Wait until clients have found the last admitted replica; the old ones must serve until then."""
         if service in self.admitted:
             time.sleep(max(self.admitted[service] + self.engine.admission_seconds - time.monotonic(), 0))
 
@@ -243,7 +243,7 @@ class _ReplicaExecutor:
         raise EngineError(f"{replica.name} is {replica.state}{why}; {then}")
 
     def admit_all(self, service: Service, numbers: list[int]) -> None:
-        """Admit replicas, each when it is ready; if one does not get ready, all that are not are removed."""
+        """Admit each replica when it is ready; if one does not get ready, remove all that are not ready."""
         jobs = Jobs(self.report.detail)
         jobs.do([functools.partial(self.admit, service, number, jobs) for number in numbers])
 
@@ -273,7 +273,7 @@ class _ReplicaExecutor:
         self.admitted[service.name] = time.monotonic()
 
     def put_back(self, old: Replica, *, starts: bool) -> None:
-        """Remove what was to replace a replica, and start that again if it ran before."""
+        """Remove the replacement of a replica, and start the replica again if it was running."""
         if starts:
             self.engine.stop_replica(old)  # it may be stopping still, and would do so after its start
         if new := self.replacement_of(old):
@@ -282,9 +282,9 @@ class _ReplicaExecutor:
             self.engine.start_replica(old)
 
     def reload(self, service: Service, replica: Replica) -> None:
-        """Reload a replica and watch it; if that makes it unready, restore the configuration that it had.
+        """Reload a replica and watch it; if that makes it unready, restore its previous configuration.
 
-        One that was not ready before keeps the new configuration, which may be the cure.
+        A replica that was not ready before keeps the new configuration, which may be the fix.
         """
         was_ready = self.engine.check_health(replica).is_ready
         self.engine.reload_replica(service, replica)
@@ -297,7 +297,7 @@ class _ReplicaExecutor:
             raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
 
     def watch(self, step: WatchReplicas) -> None:
-        """Watch new replicas; if one fails, remove them all and restore those of the old ones that were removed."""
+        """Watch new replicas; if one fails, remove all of them and re-create the old ones that were removed."""
         new = [replace(self.numbered(step.service, number), restarts=count) for number, count in step.restarts]
         try:
             watch(self.engine, new, step.service.monitor)
@@ -308,7 +308,7 @@ class _ReplicaExecutor:
             raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
 
     def go_back(self, new: list[Replica], removed: int) -> None:
-        """Clone one of the old replicas for each that was removed, and remove the new ones."""
+        """Clone an old replica for each old one that was removed, then remove the new ones."""
         for replica in new:
             self.show_last_lines(replica)
         replicas = self.engine.replicas(new[0].service)
@@ -328,9 +328,9 @@ class _ReplicaExecutor:
                 self.report.detail(line)
 
     def replace(self, service: Service, number: int, old: Replica, *, is_watched: bool) -> None:
-        """Replace a replica in its place, or continue to; if anything fails, the old one is put back.
+        """Replace a replica in place, or continue an interrupted replacement; if it fails, restore the old one.
 
-        At no moment could both be started by a restart of the engine, whichever step was the last.
+        After any step, a restart of the engine starts at most one of the two.
         """
         new = self.replacement_of(old)
         old_ran = old.is_running or new is not None
@@ -349,7 +349,7 @@ class _ReplicaExecutor:
         self.engine.remove_replica(old)
 
     def watch_replacement(self, service: Service, number: int, old: Replica) -> None:
-        """Watch a replica that is in the place of another one, which can still be restored."""
+        """Watch a replica while the one that it replaces can still be restored."""
         new = replace(self.numbered(service, number), restarts=0)
         try:
             watch(self.engine, [new], service.monitor)
@@ -358,5 +358,5 @@ class _ReplicaExecutor:
             raise EngineError(f"{error}; {old.name} is put back; fix that, then: invoke up") from error
 
     def replacement_of(self, old: Replica) -> Replica | None:
-        """Return the replica that was prepared to take the place of another."""
+        """Return the replica that was prepared to replace another one."""
         return next((each for each in self.engine.replicas(old.service) if each.replaces == old.id), None)

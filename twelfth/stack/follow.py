@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
 
 WAITING = 8
-"""Pieces that wait for a slow reader before the logs do."""
+"""Pieces that are buffered for a slow reader before the logs have to wait."""
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks for new replicas."""
+"""Seconds between checks for new replicas."""
 
 SETTLING = 3.0
-"""Seconds without any replica after which nothing is followed any longer, unless a deploy is under way."""
+"""Seconds without a running replica after which following stops, unless a deploy is in progress."""
 
 
 @dataclass
 class Follower:
-    """The logs of a service, or of all for an empty `service`; `last` and `since` are for what is there at first."""
+    """Follows the logs of a service, or of all if it is empty; `last` and `since` apply to the first replicas."""
 
     engine: Engine
     service: str
@@ -46,10 +46,10 @@ class Follower:
     _unkept: list[str] = field(default_factory=list)
 
     def lines(self, replicas: Sequence[Replica]) -> Iterator[bytes]:
-        """Yield lines as they come, each behind its replica's name, until no replica is left.
+        """Yield blocks of lines as they arrive, each line prefixed with its replica's name, until no replica is left.
 
-        What is yielded are lines that came together. A reader that stops holds up the logs, which takes no memory.
-        Raises what the first log that fails raises, and `NoLogError` if none is kept.
+        A reader that stops reading delays the logs without using more memory. Raises the error of the first log that
+        fails, and `NoLogError` if no log is kept.
         """
         self._width = max(len(each.name) for each in replicas)
         for each in replicas:
@@ -88,7 +88,7 @@ class Follower:
             raise ended.error
 
     def _look(self) -> None:
-        """Follow the replicas that are new, and those that were started again since their log ended."""
+        """Follow new replicas, and those that were started again since their log ended."""
         engine = self.engine
         found = engine.replicas(self.service) if self.service else engine.observe().replicas
         for each in found:

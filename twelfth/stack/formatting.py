@@ -1,4 +1,4 @@
-"""Text from outside as a terminal may print it: no character of it moves, colours or reorders anything."""
+"""Escape the characters of text from outside that would move, colour or reorder a terminal's output."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 import unicodedata
 
 ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Categories of Unicode: controls, of C1 too; formats, such as bidi controls and tags; surrogates; line separators."""
+"""Unicode categories: controls, also of C1; formats, such as bidi controls and tags; surrogates; line separators."""
 
 JOINERS = "\u200c\u200d"
-"""Formats that scripts and emoji are written with."""
+"""Format characters that scripts and emoji need."""
 
 LAYOUT = "\n\t"
 """Controls that lay out text of several lines."""
@@ -18,7 +18,7 @@ _UNUSUAL = re.compile("[^ -~]")
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Return the text with each character that acts on a terminal spelled out, but for those to `keep`."""
+    """Return the text with each character that controls a terminal escaped, except for those in `keep`."""
 
     def escaped(match: re.Match[str]) -> str:
         character = match[0]

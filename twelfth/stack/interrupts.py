@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def uninterrupted(say: Callable[[str], None], what: str) -> Iterator[None]:
-    """Report what is done; until that is over, Ctrl-C and TERM only report it again."""
+    """Report what is being done; inside the block, Ctrl-C and TERM only report it again."""
 
     def tell(*_: object) -> None:
         say(f"{what}; wait for that")
 
     tell()
-    is_asked = threading.current_thread() is threading.main_thread()  # no other can be
+    is_asked = threading.current_thread() is threading.main_thread()  # only it can set handlers
     before = {each: signal.signal(each, tell) for each in (signal.SIGINT, signal.SIGTERM) if is_asked}
     try:
         yield

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 CHANGES = CreateReplica | ReplaceReplica | ReloadReplica | RollService
-"""Steps after which a service is not what it was."""
+"""Steps that change a service."""
 
 
 def plan_up(engine: Engine, *, remove_orphans: bool = False) -> tuple[Step, ...]:
@@ -57,7 +57,7 @@ def _plan(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> tuple[Ste
 
 
 def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
-    """Return, by service, why what serves cannot serve now; one replica of each is asked."""
+    """Return, by service, why the running replicas cannot serve now; one replica of each is asked."""
     names = [service.name for service in engine.stack.services if service.name not in engine.stack.jobs]
     first = [next((each for each in found.of(name) if each.serves), None) for name in names]
     replicas = {each.id: each for each in first if each}
@@ -69,9 +69,9 @@ def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
 class Wishes:
     """How to deploy: seconds that a replica has to get ready, whether runs that have not ended are waited for.
 
-    Without `ready_within` each service has its default. Numbers of replicas of the services that are `scaled` are
-    remembered. `remove_orphans` removes the services that the stack does not declare. `warn` is told what stays that is
-    not as the stack declares it.
+    Without `ready_within` each service has its default. The numbers of replicas of `scaled` services are remembered.
+    `remove_orphans` removes services that the stack does not declare. `warn` is called with each line about what stays
+    although the stack declares something else.
     """
 
     ready_within: float | None = None
@@ -121,9 +121,9 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
 
 
 def _keep_and_prune(engine: Engine, report: Report, *, prunes: bool) -> None:
-    """Keep the releases that this stack needs from other stacks, and remove what none needs.
+    """Keep the releases that this stack needs, and remove releases that no stack needs.
 
-    A failure is reported, and the deploy succeeds.
+    A failure is reported, but does not fail the deploy.
     """
     try:
         engine.keep_releases(needed(engine))
@@ -140,9 +140,9 @@ def _note(stack: Stack, *, is_rollback: bool) -> None:
 
 
 def _wait_for_all(engine: Engine, found: Snapshot, steps: Collection[Step], within: float | None) -> None:
-    """Wait until every replica can serve, as `status` has it: a change may have broken what depends on it.
+    """Wait until every replica can serve, as `status` defines it: a change may have broken its dependents.
 
-    If nothing changed, only replicas are asked that the engine does not know to be healthy.
+    If nothing changed, replicas that the engine reports as healthy are not asked.
     """
     names = {service.name for service in engine.stack.services} - engine.stack.jobs
     here = [each for each in found.replicas if each.service in names]
@@ -182,7 +182,7 @@ def plan_down(engine: Engine, **also: bool) -> tuple[Step, ...]:
 def down(
     engine: Engine, report: Report, *, volumes: bool = False, history: bool = False, remove_orphans: bool = False
 ) -> bool:
-    """Remove the stack, and its data and record of runs where named; return whether there was anything to remove.
+    """Remove the stack and, if requested, its data and record of runs; return whether anything was removed.
 
     Services that the stack does not declare stay, unless `remove_orphans`.
     """

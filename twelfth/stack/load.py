@@ -41,10 +41,7 @@ def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
 
 
 def of_current_release(stack: Stack, has_buildkit: Callable[[], bool] = lambda: False) -> Stack:
-    """Return a stack of no release in particular, of the one that its files make, which are read once.
-
-    They are read as the builder does that makes the image.
-    """
+    """Return the stack with the release that its files make; they are read once, as the image's builder reads them."""
     builds = [service.build for service in stack.services if service.build]
     if not builds:
         return stack

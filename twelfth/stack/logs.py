@@ -33,10 +33,10 @@ def replicas_of(stack: Stack, found: Snapshot, service: str) -> tuple[Replica, .
 
 
 def lines(logs: Mapping[str, Iterator[bytes]], say: Callable[[str], None]) -> Iterator[bytes]:
-    """Yield logs, by the names of their replicas, one after the other, each line behind its replica's name.
+    """Yield blocks of lines of one log after the other, each line prefixed with its replica's name.
 
-    What is yielded are lines that came together. A log that is not kept is reported, and the others are shown; raises
-    `NoLogError` if there is no other.
+    `logs` is keyed by replica names. A log that is not kept is reported, and the others are shown; raises `NoLogError`
+    if there is no other.
     """
     width, unkept = max(map(len, logs)), []
     for name, pieces in logs.items():
@@ -51,7 +51,7 @@ def lines(logs: Mapping[str, Iterator[bytes]], say: Callable[[str], None]) -> It
 
 
 def prefixed(name: str, width: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a log that came together, each behind a name; each ends with a newline, the last one too."""
+    """Yield blocks of lines of a log, each line prefixed with a name and ended with a newline."""
     head = f"{printable(name).ljust(width)} | ".encode()
     for block in line_blocks(pieces):
         if not block[-1].endswith(b"\n"):

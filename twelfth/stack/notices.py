@@ -1,4 +1,4 @@
-"""What a stack leaves as it is though the Compose file does not say so, in words: each with what to type; pure."""
+"""Warnings about what stays although the Compose file declares something else, with the command to type; pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def of_up(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> Iterator[str]:
-    """Yield what `up` leaves."""
+    """Yield warnings about what `up` leaves unchanged."""
     if not remove_orphans:
         yield from _orphans(engine, found, "invoke up --remove-orphans")
     for each in found.of_others:
@@ -25,13 +25,13 @@ def of_up(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> Iterator[
 
 
 def of_status(engine: Engine, found: Snapshot) -> Iterator[str]:
-    """Yield what is different from what the Compose file declares and hinders nothing."""
+    """Yield warnings about differences from the Compose file that do not affect readiness."""
     yield from _orphans(engine, found, "invoke up --remove-orphans")
     yield from _changed_volumes(engine, found)
 
 
 def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
-    """Yield what `down` has left."""
+    """Yield warnings about what `down` has left."""
     yield from _orphans(engine, left, "invoke down --remove-orphans")
     for network in left.networks:
         name = engine.stack.engine_name(network)
@@ -46,7 +46,7 @@ def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
 
 
 def _orphans(engine: Engine, found: Snapshot, command: str) -> Iterator[str]:
-    """Yield which replicas are of services that the stack does not declare, in one line."""
+    """Yield one line that names the replicas of services that the stack does not declare."""
     declared = {service.name for service in engine.stack.services}
     if names := _joined(each.name for each in found.replicas if each.service not in declared):
         yield f"orphans stay: {names} (the Compose file does not declare their services). Try: {command}"

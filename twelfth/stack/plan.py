@@ -50,12 +50,14 @@ def up(  # noqa: PLR0913 - each is named where it is called
 ) -> tuple[Step, ...]:
     """Return the steps that make `found` into `stack`; none where it is that already.
 
-    `recipes` tells, by service, what a replica would be made from now. A service without one does not run on this
-    engine. `unready` is, by service, why what serves cannot serve. A release command comes before anything that serves
-    is touched, so that one that fails has changed nothing. But what it depends on is changed before if it does not
-    serve, if `unready` names anything, or if the command has another configuration than what serves; and a network that
-    this needs is made again. Then comes each service after what it depends on. Services that the stack
-    does not declare stay, unless `remove_orphans`. With `whole` the engine rolls a service by itself.
+    `recipes` has, by service, what a replica would be made from now; a service without one does not run on this engine.
+    `unready` has, by service, why its running replicas cannot serve.
+
+    A release command runs before running services are changed, so that one that fails has changed nothing. Its
+    dependencies are changed before it only if they are not running, if `unready` is not empty, or if the command has
+    another configuration than the running replicas; networks that this needs are re-created first. Then each service
+    is changed after its dependencies. Services that the stack does not declare stay, unless `remove_orphans`. With
+    `whole` the engine rolls a service by itself.
     """
     wanted = [service for service in stack.services if service.name in recipes]
     changed = resources.changed_networks(stack, found)
@@ -98,10 +100,10 @@ def down(  # noqa: PLR0913 - each is named where it is called
     whole: bool = False,
     remove_orphans: bool = False,
 ) -> tuple[Step, ...]:
-    """Return the steps that remove the stack: runs first, then dependants before what they depend on, then networks.
+    """Return the steps that remove the stack: runs first, then dependents before their dependencies, then networks.
 
-    Volumes and the record of runs stay unless they are named. What the stack does not declare stays, with the networks
-    that it uses; `remove_orphans` removes its services and networks, and never its volumes.
+    Volumes and the record of runs stay unless requested. Orphans stay, with the networks that they use;
+    `remove_orphans` removes their services and networks, and never their volumes.
     """
     order = [service.name for service in stack.services]
     here = [each for each in found.replicas if remove_orphans or each.service in order]
@@ -165,7 +167,7 @@ def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
 
 
 def _refuse_missing_release(wanted: list[Service], found: Snapshot) -> None:
-    """Refuse a named release without its image: built from the files of now, it would not be what its name says."""
+    """Refuse a named release without its image: the current files may make another release."""
     named = [service for service in wanted if service.build and service.build.is_named]
     if missing := sorted({service.image for service in named if service.image not in found.images}):
         raise NoReleaseError(
@@ -188,7 +190,7 @@ def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str]
 
 
 def _is_unwanted(replica: Replica, stack: Stack, recipes: Mapping[str, Recipe], *, remove_orphans: bool) -> bool:
-    """Return whether a replica has to go: of a declared service that does not run here, or of one not declared."""
+    """Return whether a replica must be removed: its service does not run on this engine, or is an orphan to remove."""
     is_declared = stack.service(replica.service) is not None
     return replica.service not in recipes and (is_declared or remove_orphans)
 
@@ -218,13 +220,13 @@ def _needed(
     commands: Iterable[RunReleaseCommand],
     unready: Mapping[str, str],
 ) -> list[str]:
-    """Return the services that are changed before the release commands run, of those that these depend on.
+    """Return the dependencies of the release commands that are changed before the commands run.
 
-    Those are the ones that do not serve, or are unhealthy. Others are changed after a command, so that one that fails
-    has changed nothing, unless it has nothing to protect, or needs the change itself.
+    Those are the ones that are not running or unhealthy. The others are changed after the command, so that one that
+    fails has changed nothing. If the stack is not ready, or the command needs the change, all are changed before it.
     """
     serving = {replica.service for replica in found.replicas if replica.serves and replica.health != UNHEALTHY}
-    renamed = resources.renamed_networks(stack, found)  # the command runs on the new network, and needs them there
+    renamed = resources.renamed_networks(stack, found)  # the command runs on the new network, where it needs them
     serving -= {each.name for each in stack.services if renamed.intersection(each.networks)}
     needed = set[str]()
     for service in (command.service for command in commands):
@@ -235,7 +237,7 @@ def _needed(
 
 
 def _has_configuration(replicas: Iterable[Replica], recipe: Recipe) -> bool:
-    """Return whether a replica serves with the configuration of a recipe, such as the same password for a database."""
+    """Return whether a running replica has the configuration of a recipe, such as the same database password."""
     changes = [differences(recipe, each.recipe) for each in replicas if each.serves]
     return any(not any(name.startswith(CONFIGURATION) for name in names) for names in changes)
 

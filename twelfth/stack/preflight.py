@@ -66,9 +66,9 @@ def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
 
 
 def without_networks_of_runs(engine: Engine, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Return the steps without the removal of renamed networks while a run goes on, which may be on one of them.
+    """Return the steps without the removal of renamed networks while a run, which may use them, is running.
 
-    The services are on the new ones by then, and the next `up` removes the old ones.
+    The services are moved to the new networks, and the next `up` removes the old ones.
     """
     name = engine.stack.engine_name
     created = {name(step.resource) for step in steps if isinstance(step, CreateResource)}
@@ -78,7 +78,7 @@ def without_networks_of_runs(engine: Engine, steps: tuple[Step, ...]) -> tuple[S
 
 
 def refuse_disturbing_others(steps: Iterable[Step], stack: Stack, found: Snapshot) -> None:
-    """Raise `BusyError` if the steps would remove a network that containers use which the steps do not remove."""
+    """Raise `BusyError` if the steps would remove a network that other containers use."""
     steps = tuple(steps)
     gone = set(filter(None, map(_removed_service, steps)))
     for step in steps:
@@ -99,7 +99,7 @@ ORPHANS_HINT = "Try: invoke up --remove-orphans"
 
 
 def _removed_service(step: Step) -> str:
-    """Return the service whose replicas a step removes from the networks that they are on, or an empty string."""
+    """Return the service whose replicas a step disconnects from their networks, or an empty string."""
     match step:
         case RemoveReplica(replica):
             return replica.service
@@ -111,7 +111,7 @@ def _removed_service(step: Step) -> str:
 
 
 def refuse_contradictions(stack: Stack) -> None:
-    """Raise `MisuseError` if two networks or volumes are declared under one name and differ."""
+    """Raise `MisuseError` if two networks or volumes have the same name and different settings."""
     if found := resources.contradictions(stack):
         raise MisuseError("\n".join(f"{each}; give them different names or the same settings" for each in found))
 
@@ -137,7 +137,7 @@ ASK_EVERY = 0.2
 
 
 def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -> None:
-    """Raise `MisuseError` for a port that a new replica needs, and that something else than this stack has."""
+    """Raise `MisuseError` for a port that a new replica needs and that is taken outside of this stack."""
     steps = tuple(steps)
     gone = {service.name for service in engine.stack.services} | set(map(_removed_service, steps))
     leaving = [each for each in found.replicas if each.is_running and each.service in gone]
@@ -153,7 +153,7 @@ HIGHEST_PORT = 65_535
 
 
 def _another_port(engine: Engine, taken: Port) -> str:
-    """Return how to publish another port: by the variable of the Compose files that gives this one, else by them."""
+    """Return how to publish another port: by the variable that the Compose files use for it, else by editing them."""
     others = (replace(taken, published=number) for number in range(taken.published + 1, HIGHEST_PORT + 1))
     free = next((port.published for port in others if not engine.why_taken(port)), 0)
     text = "".join(path.read_text("utf-8", errors="replace") for path in engine.stack.files if path.is_file())

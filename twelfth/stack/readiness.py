@@ -1,4 +1,4 @@
-"""Whether replicas are ready, by their services' own healthchecks, asked at our pace and not at Docker's."""
+"""Wait until replicas are ready, by running their healthchecks instead of waiting for Docker's interval."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Stack
 
 READY_WITHIN = 60.0
-"""Seconds that a replica has to get ready if `--ready-within` does not say otherwise; `start_period` is added."""
+"""Default seconds for a replica to get ready without `--ready-within`; `start_period` is added."""
 
 ASK_EVERY = 0.05
 """Seconds between two questions."""
 
 WATCH_EVERY = 1.0
-"""Seconds between two questions to a replica that was ready."""
+"""Seconds between healthchecks of a watched replica."""
 
 RETRIES = 3
 
@@ -39,14 +39,14 @@ HEALTHY = "healthy"
 
 
 def ready_within(stack: Stack, service: str, asked: float | None) -> float:
-    """Return how many seconds a replica of a service has to get ready; `asked` is what `--ready-within` says."""
+    """Return the seconds that a replica of a service has to get ready; `asked` is the value of `--ready-within`."""
     declared = stack.service(service)
     check = declared.healthcheck if declared else None
     return READY_WITHIN + ((check and check.start_period) or 0.0) if asked is None else asked
 
 
 class GivenUpError(EngineError):
-    """A replica was not ready when it was decided not to wait for it any longer."""
+    """A replica was not ready when the wait for it was given up."""
 
 
 def wait_until_ready(
@@ -57,11 +57,11 @@ def wait_until_ready(
     is_first: bool = False,
     is_given_up: Callable[[], bool] = lambda: False,
 ) -> Health:
-    """Return what its healthcheck says when the replica is ready.
+    """Wait until a replica is ready, and return the result of its healthcheck.
 
-    A replica without a healthcheck has the time for which it must have run in addition; one that `is_first` of its
-    service takes the place of no other, so that it only has to run. Raises `EngineError` with its last words if it
-    exited, and with what its healthcheck says if it is not ready in time; `GivenUpError` if it `is_given_up` before.
+    Without a healthcheck, the time that it has to run is added to the limit; a replica that `is_first` of its service
+    replaces no other, so it only has to be running. Raises `EngineError` with its last output if it exited, and with
+    its healthcheck's output if it is not ready in time; `GivenUpError` if `is_given_up` before that.
     """
     limit = ready_within(engine.stack, replica.service, within)
     began = time.monotonic()
@@ -80,16 +80,16 @@ def wait_until_ready(
 
 
 def not_ready(replica: Replica, seconds: float, why: str) -> str:
-    """Return what to say of a replica that is not ready after some seconds."""
+    """Return the error for a replica that is not ready after some seconds."""
     return f"{replica.name} is not ready after {seconds:g} s ({printable(why)})"
 
 
 def wait_until_all_serve(
     engine: Engine, replicas: Iterable[Replica], within: float | None, changed: Collection[str]
 ) -> None:
-    """Return when replicas can serve, which is more than that their processes are well.
+    """Wait until replicas can serve, which requires more than healthy processes.
 
-    Raises `EngineError` for one that cannot in time, and names what of the `changed` services it depends on.
+    Raises `EngineError` for one that cannot serve in time, with the `changed` services that it depends on.
     """
     pending, began = {each.id: each for each in replicas}, time.monotonic()
     while pending:
@@ -117,7 +117,7 @@ def _refuse_crashing(engine: Engine, replica: Replica, restarts: int, health: He
 
 
 def _after(stack: Stack, replica: Replica, changed: Collection[str]) -> str:
-    """Return what to say of a replica after `up` changed something, and what to do."""
+    """Return the rest of the error for a replica that cannot serve after `up`: changed dependencies, what to type."""
     service = stack.service(replica.service)
     names = [each.name for each in stack.dependencies(service) if each.name in changed] if service else []
     why = f"; it depends on {', '.join(names)}, which changed" if names else ""
@@ -125,7 +125,7 @@ def _after(stack: Stack, replica: Replica, changed: Collection[str]) -> str:
 
 
 def healths(engine: Engine, replicas: Iterable[Replica], within: float | None = None) -> dict[str, Health]:
-    """Return what the healthchecks of replicas say now, by their ids, without those that are gone."""
+    """Run the healthchecks of replicas and return the results by id; replicas that were removed are omitted."""
     replicas = tuple(replicas)
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         found = zip(replicas, pool.map(lambda each: _health(engine, each, within), replicas), strict=True)
@@ -142,9 +142,9 @@ def _health(engine: Engine, replica: Replica, within: float | None) -> Health | 
 
 
 def wait_for_services(engine: Engine, names: Iterable[str], within: float | None, then: str) -> None:
-    """Return when what serves of some services is ready.
+    """Wait until the running replicas of some services are ready.
 
-    Raises `EngineError`, which continues with `then`, if that takes too long.
+    Raises `EngineError`, whose message ends with `then`, if that takes too long.
     """
     try:
         for replica in (each for name in names for each in engine.replicas(name)):
@@ -155,10 +155,10 @@ def wait_for_services(engine: Engine, names: Iterable[str], within: float | None
 
 
 def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
-    """Return when replicas have served for some seconds more; those without a healthcheck have done so already.
+    """Watch replicas for some seconds; those without a healthcheck have already run that long.
 
-    Raises `EngineError` with its last words if one exited or was restarted since it was as it is given here, and with
-    what its healthcheck says if that fails as often as its service's `retries`.
+    Raises `EngineError` if a replica exits, has more `restarts` than in the value given here (with its last output), or
+    fails its healthcheck `retries` times in a row (with the check's output).
     """
     replicas, failures, began = tuple(replicas), Counter[str](), time.monotonic()
     while True:
@@ -178,7 +178,7 @@ def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
 
 
 def _retries(engine: Engine, replica: Replica) -> int:
-    """Return how often a healthcheck has to fail in a row until its replica is unhealthy (Docker's default is 3)."""
+    """Return the failures in a row after which a replica is unhealthy (Docker's default is 3)."""
     service = engine.stack.service(replica.service)
     check = service.healthcheck if service else None
     return (check and check.retries) or RETRIES
@@ -190,7 +190,7 @@ def current(engine: Engine, replica: Replica) -> Replica:
 
 
 def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:
-    """Raise `EngineError` with the last words of a replica that does not run, or that was restarted."""
+    """Raise `EngineError` with the last output of a replica that is not running or was restarted."""
     has_crashed = restarts is not None and replica.restarts > restarts
     if replica.is_running and not has_crashed:
         return
@@ -205,11 +205,11 @@ def times(count: int) -> str:
 
 
 def crash_loop(replica: Replica, previous: str) -> str:
-    """Return what to say of a replica that exits again and again; `previous` is the release to go back to, or ""."""
+    """Return the error for a replica in a crash loop; `previous` is the release to roll back to, or ""."""
     return f"{replica.name} keeps crashing (restarted {times(replica.restarts)}); {what_to_do(replica, previous)}"
 
 
 def what_to_do(replica: Replica, previous: str) -> str:
-    """Return where a replica that crashes says why, and how to go back."""
+    """Return the commands that show a crashing replica's log and go back."""
     way_back = f", or go back to release {previous}: invoke rollback" if previous else ""
     return f"see: invoke logs {replica.service}{way_back}"

@@ -1,7 +1,7 @@
-"""Run a service's release command once: an `up` that was killed leaves its run to the next one.
+"""Run a service's release command once, even if `up` is killed meanwhile.
 
 A run outlives its client, so after kill -9 of `up` the release command is still running. The next `up` finds that run
-by its purpose, waits for it, and takes its exit code if it was for the same release and configuration.
+by its purpose, waits for it, and uses its exit code if it was for the same release and configuration.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service
 
 CONFIGURATION = ("image", "environment.", "config.")
-"""Beginnings of what of a recipe a release command depends on."""
+"""Prefixes of the keys of a recipe that a release command depends on."""
 
 
 def run_release_command(
     engine: Engine, service: Service, say: Say, within: float | None, after: Sequence[str] = ()
 ) -> None:
-    """Run a service's release command when all that it depends on is ready, unless an earlier `up` started it.
+    """Run a service's release command when its dependencies are ready, unless an earlier `up` started it.
 
-    `after` are the services that were changed before. Raises `ServiceError` if it fails, with the line of its output
-    that says why. An interruption stops the run.
+    `after` has the services that were changed before. Raises `ServiceError` if the command fails, with the line of its
+    output that shows why. An interruption stops the run.
     """
     needed = [each.name for each in engine.stack.dependencies(service)]
     wait_for_services(engine, needed, within, f"the release command of {service.name} needs it and was not run")
@@ -59,7 +59,7 @@ def run_release_command(
 
 
 def purpose(service: Service, recipe: Recipe) -> str:
-    """Return what the run of a service's release command is for: which command, of which release and configuration."""
+    """Return the purpose of a release command's run, which identifies the command, release and configuration."""
     configuration = {name: value for name, value in recipe.items() if name.startswith(CONFIGURATION)}
     content = json.dumps([service.image, service.release_command, configuration], sort_keys=True)
     return _beginning(service) + hashlib.sha256(content.encode()).hexdigest()[:12]

@@ -61,7 +61,7 @@ def to_roll_back_to(engine: Engine, release: str = "") -> str:
 
 
 def previous_release(engine: Engine) -> str:
-    """Return the release that `rollback` would go back to, "" if there is none."""
+    """Return the release that `rollback` would deploy, "" if there is none."""
     try:
         return to_roll_back_to(engine)
     except (EngineError, MisuseError, NotUpError):
@@ -80,7 +80,7 @@ def _before(serving: Collection[str], deployed: Iterable[Deploy], here: Collecti
 
 
 def needed(engine: Engine) -> frozenset[str]:
-    """Return the releases of this stack that run, and the one that a rollback would go to."""
+    """Return the running releases of this stack, and the one that `rollback` would deploy."""
     running = {each.release for each in engine.observe().replicas if each.release}
     here = [each.id for each in engine.releases()]
     before = _before(running, read_deploys(engine.stack).deployed, here)
@@ -93,7 +93,7 @@ def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     used |= {run.release for run in engine.runs.records() if run.is_running}
     deploys, here = read_deploys(engine.stack), engine.releases()
     names = [each.id for each in here]
-    used.add(_before(used, deploys.deployed, names))  # what a rollback would go to
+    used.add(_before(used, deploys.deployed, names))  # what `rollback` would deploy
     for other in (each.deployed for each in read_others(engine.stack) if each.deployed):
         used |= {other[-1].release, _before({other[-1].release}, other, names)}
     own = [each for each in here if engine.has_own_releases or each.id in deploys.built]

@@ -1,7 +1,7 @@
 """Decide what happens to a stack's networks and volumes; pure.
 
-What is found is what is declared if the engine knows both by the same name. What is external, because the Compose file
-says so or because its labels name another owner, is used as it is: no step is planned for it.
+An observed resource is a declared one if both have the same name in the engine. No step is planned for an external
+resource, which the Compose file declares as such or whose labels name another owner.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ Resource = TypeVar("Resource", Network, Volume)
 
 
 def changed_networks(stack: Stack, found: Snapshot) -> dict[str, Network]:
-    """Return the networks of the stack that are made differently from what is declared, by the engine's name."""
+    """Return the stack's networks whose settings differ from their declaration, by the engine's name."""
     declared = _by_name(stack, stack.networks)
     own = {stack.engine_name(each): each for each in _own(stack, found.networks, stack.networks)}
     return {name: each for name, each in own.items() if name in declared and each.differs(declared[name])}
 
 
 def renamed_networks(stack: Stack, found: Snapshot) -> frozenset[str]:
-    """Return the keys of the networks that are declared under another name than the one that the stack has made."""
+    """Return the keys of the networks that were renamed."""
     return frozenset(each.name for each in _superseded(stack, found.networks, stack.networks))
 
 
 def left_networks(stack: Stack, found: Snapshot, gone: Collection[str]) -> tuple[Network, ...]:
-    """Return the networks that nothing uses once they have another name and the replicas of some services have gone."""
+    """Return the renamed networks that nothing uses once the replicas of the `gone` services are removed."""
     superseded = _superseded(stack, found.networks, stack.networks)
     return tuple(each for each in superseded if not found.users(stack.engine_name(each), gone))
 
 
 def networks_to_remove(stack: Stack, found: Snapshot, gone: Collection[str], *, orphans: bool) -> tuple[Network, ...]:
-    """Return the networks of the stack that nothing uses once the replicas of some services have gone.
+    """Return the stack's networks that nothing uses once the replicas of the `gone` services are removed.
 
-    Those of keys that the stack does not declare are included with `orphans`.
+    With `orphans`, networks under keys that the stack does not declare are included.
     """
     keys, names = {each.name for each in stack.networks}, _by_name(stack, stack.networks)
     own = (each for each in _own(stack, found.networks, stack.networks))
@@ -49,18 +49,18 @@ def networks_to_remove(stack: Stack, found: Snapshot, gone: Collection[str], *, 
 
 
 def own_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
-    """Return the volumes that the stack has made and declares, under the names that they have."""
+    """Return the volumes that the stack has created and declares."""
     declared = _by_name(stack, stack.volumes)
     return tuple(each for each in _own(stack, found.volumes, stack.volumes) if stack.engine_name(each) in declared)
 
 
 def superseded_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
-    """Return the volumes that the stack has made and that are declared under another name now."""
+    """Return the volumes that the stack has created and that were renamed since."""
     return _superseded(stack, found.volumes, stack.volumes)
 
 
 def undeclared_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
-    """Return the volumes of the project that are not the stack's by key or by name."""
+    """Return the volumes of the project that the stack declares neither by key nor by name."""
     own, keys = own_volumes(stack, found), {each.name for each in stack.volumes}
     return tuple(
         each for each in _own(stack, found.volumes, stack.volumes) if each not in own and each.name not in keys
@@ -68,14 +68,14 @@ def undeclared_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
 
 
 def changed_volumes(stack: Stack, found: Snapshot) -> dict[Volume, tuple[str, ...]]:
-    """Return the volumes of the stack that were made with other settings, and which settings these are."""
+    """Return the stack's volumes whose settings differ from their declaration, with the names of the settings."""
     declared = _by_name(stack, stack.volumes)
     own = {each: each.changes(declared[stack.engine_name(each)]) for each in own_volumes(stack, found)}
     return {volume: names for volume, names in own.items() if names}
 
 
 def contradictions(stack: Stack) -> tuple[str, ...]:
-    """Return, in words, which networks and volumes are declared twice under one name, and differently."""
+    """Return a sentence for each pair of networks or volumes with the same name and different settings."""
     first: dict[tuple[str, str], Network | Volume] = {}
     found = []
     for each in stack.resources:
@@ -92,7 +92,7 @@ def _internal(resource: Network | Volume) -> bool:
 
 
 def _by_name(stack: Stack, declared: Iterable[Resource]) -> dict[str, Resource]:
-    """Return what is declared as the stack's own by the engine's name, the first of each name."""
+    """Return the declared resources that are not external, by the engine's name; the first of each name."""
     found: dict[str, Resource] = {}
     for each in declared:
         if not each.external:
@@ -101,13 +101,13 @@ def _by_name(stack: Stack, declared: Iterable[Resource]) -> dict[str, Resource]:
 
 
 def _own(stack: Stack, there: Iterable[Resource], declared: Iterable[Resource]) -> tuple[Resource, ...]:
-    """Return what the stack has made and does not declare as external."""
+    """Return the resources that the stack has created and does not declare as external."""
     external = {stack.engine_name(each) for each in declared if each.external}
     return tuple(each for each in there if not each.external and stack.engine_name(each) not in external)
 
 
 def _superseded(stack: Stack, there: Iterable[Resource], declared: tuple[Resource, ...]) -> tuple[Resource, ...]:
-    """Return what the stack has made under a key that has another name now, and that no other key names."""
+    """Return the resources that the stack has created and renamed since, unless another key has their old name."""
     keys, names = {each.name for each in declared}, {stack.engine_name(each) for each in declared}
     own = _own(stack, there, declared)
     return tuple(each for each in own if each.name in keys and stack.engine_name(each) not in names)

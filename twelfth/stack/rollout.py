@@ -1,10 +1,10 @@
 """Decide how one service gets from the replicas that it has to those that it should have; change nothing.
 
-A new replica is made beside the old ones, and admitted when it is ready; only then an old one is drained and removed,
-and the next one comes. So what served serves until something better does (docs/deploys.md). Where there can be only
-one, because it publishes a port or keeps data, the new one takes the old one's place. If that was interrupted, both
-exist: the next `up` continues the replacement if the new one is what is wanted now, and else removes it. One of which
-nothing has changed but configuration files, which its service says how to load, stays.
+A new replica is created next to the old ones and admitted when it is ready; only then an old one is drained and
+removed, and the next one follows. So the old replicas serve until the new ones can (docs/deploys.md). A service that
+can have only one replica, because it publishes a port or keeps data, is replaced in place. If that was interrupted,
+both replicas exist: the next `up` continues if the new one is still wanted, and else removes it. A replica stays if
+only configuration files have changed and its service declares how to reload them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Sorted:
-    """The replicas of a service by what is to become of them; pairs are of an old one and the one that replaces it.
+    """The replicas of a service by what happens to them; a pair is an old replica and the one that replaces it.
 
-    `left` is what an interrupted `up` created and did not admit, `bad` what is not made from the recipe or not running.
+    `left` were created by an interrupted `up` and not admitted; `bad` have another recipe or are not running.
     """
 
     serving: list[Replica]
@@ -77,7 +77,7 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
             yield ReloadReplica(service, replica, _cause(recipe, replica))
     for old, new in now.continued:
         yield ReplaceReplica(service, new.number, old, "its replacement was interrupted")
-    bad = sorted(now.bad, key=lambda each: each.serves)  # first those that nobody would miss
+    bad = sorted(now.bad, key=lambda each: each.serves)  # first those that do not serve
     spare = max(len(bad) - service.replicas, 0) if service.is_replaced_in_place else 0
     yield from _removals(bad[:spare], recipe)  # a killed `up` may have left one and the one that it stopped
     missing = service.replicas - len(now.serving) - len(now.continued)
@@ -96,7 +96,7 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
 def _replace(
     service: Service, old: Replica, left: list[Replica], free: Iterator[int], recipe: Recipe
 ) -> Iterator[Step]:
-    """Yield the steps that make a replica serve, one of those `left` if there is one, and remove an old one."""
+    """Yield the steps that replace an old replica, by one of those `left` if there is one."""
     if service.is_replaced_in_place or old.has_own_volumes:
         yield ReplaceReplica(service, next(free), old, _cause(recipe, old))
         return
@@ -139,9 +139,9 @@ def roll_whole(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[St
 def create(
     service: Service, cause: str, numbers: Sequence[int], like: Replica | None = None, left: Sequence[int] = ()
 ) -> Iterator[Step]:
-    """Yield the steps that create replicas of these numbers, as the service is declared or just `like` another.
+    """Yield the steps that create replicas with these numbers, as the service is declared or `like` another replica.
 
-    Those that an interrupted command `left` are admitted, too.
+    The replicas that an interrupted command `left` are admitted, too.
     """
     for number in left:
         yield AdmitReplica(service, number)
@@ -151,10 +151,10 @@ def create(
 
 
 def groups(steps: Iterable[Step]) -> Iterator[tuple[Step, ...]]:
-    """Yield the steps in their order, those together that are done at the same time.
+    """Yield the steps in order, grouped with those that are executed at the same time.
 
-    Those are the replicas that are only added to a service, and those that are only removed from it. In a deploy a
-    removal stands between two additions, so that its order stays.
+    Consecutive additions to a service are a group, and so are consecutive removals. In a deploy a removal follows each
+    addition, so its steps stay one after the other.
     """
     for _, grouped in itertools.groupby(enumerate(steps), lambda each: _group(*each)):
         group = tuple(step for _, step in grouped)

@@ -40,7 +40,7 @@ class Location:
     nodes: dict[str, str] = field(default_factory=dict)
     door: str = ""
     inline: list[list[str]] = field(default_factory=list)
-    """The services and targets of configuration files that Compose would copy into its containers."""
+    """The service and target of each configuration file that Compose would copy into its containers."""
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
         """Return whether nothing has changed that decides the project's name."""
@@ -108,7 +108,7 @@ def _inputs(
     """Return what decides the project's name: variables by value, files by size and time of change."""
     named = {*variables, *(name for name in environment if name.startswith("COMPOSE_"))}
     return {
-        "directory": str(directory.absolute()),  # with its symlinks, of which Compose takes the project's name
+        "directory": str(directory.absolute()),  # with its symlinks, since Compose takes the project's name from it
         "variables": {name: environment.get(name) for name in named},
         "files": {name: _state(directory / name) for name in files},
     }

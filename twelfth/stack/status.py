@@ -50,8 +50,8 @@ class ServiceStatus:
 class Status:
     """A stack; `why` is the first reason for which it is not ready, `details` what its healthchecks print as JSON.
 
-    `deploy` says who is changing it at this moment, on this machine; `warnings` say what is not as the Compose file
-    declares it, and hinders nothing.
+    `deploy` names who is changing it now, on this machine; `warnings` are differences from the Compose file that do not
+    affect readiness.
     """
 
     project: str
@@ -67,9 +67,10 @@ class Status:
 
 
 def status(engine: Engine) -> Status:
-    """Return how the stack is now; asks the healthcheck of every replica. One that is removed meanwhile is left out.
+    """Return the stack's status after running the healthcheck of every replica.
 
-    So are replicas of services that the stack does not declare, but for a warning.
+    Replicas that are removed meanwhile are omitted. Those of services that the stack does not declare only cause a
+    warning.
     """
     there = engine.observe()
     declared = {service.name for service in engine.stack.services}
@@ -101,8 +102,8 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str,
 
     All services of the stack are to run on this engine; one that has fewer replicas than wanted is not ready.
 
-    A healthcheck that passes and prints an `error` is of something that lives, and cannot serve at the moment. The
-    reason is a crash loop before anything else; `previous` is the release to go back to then.
+    A healthcheck that passes and prints an `error` belongs to a live process that cannot serve at the moment. A crash
+    loop is reported before any other reason; `previous` is the release to go back to then.
     """
     names = dict.fromkeys([*(one.name for one in stack.services), *(one.service for one in snapshot.replicas)])
     details = {name: value for health in healths.values() for name, value in health.details.items()}

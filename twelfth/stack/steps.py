@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 Restarts = tuple[tuple[int, int], ...]
-"""Numbers of replicas, and how often each was restarted."""
+"""Numbers of replicas, with the restarts of each."""
 
 
 class Step:
@@ -107,15 +107,15 @@ class ReplaceReplica(Step):
     instead: Replica
     cause: str
     is_watched: bool = False
-    """Whether the new one is watched for its service's `monitor` seconds before the old one is removed."""
+    """Whether the new replica is watched for its service's `monitor` seconds before the old one is removed."""
 
 
 @dataclass(frozen=True)
 class WatchReplicas(Step):
     """Watch new replicas for their service's `monitor` seconds; if one fails, go back to the old ones.
 
-    `restarts` are the new replicas' numbers, and how often each was restarted before. `removed` is how many of the old
-    ones are gone by then.
+    `restarts` has the new replicas' numbers and previous restarts. `removed` is the number of old replicas that were
+    removed before.
     """
 
     service: Service
@@ -205,9 +205,9 @@ class DeleteRun(Step):
 
 @dataclass(frozen=True)
 class RunReleaseCommand(Step):
-    """Run the release command of a service, from the release that is to serve.
+    """Run the release command of a service, from the release that is being deployed.
 
-    `after` are the services that it depends on and that were changed before it.
+    `after` has the dependencies that were changed before it.
     """
 
     service: Service

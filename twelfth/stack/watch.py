@@ -1,7 +1,7 @@
 """Decide when a rollout watches its new replicas, so that a release that crashes soon does not replace all; pure.
 
-A replica is watched between the first one's readiness and the first removal, and after the last admission before the
-last removal: then there is always one of the previous release to go back to.
+It watches them before the first and before the last removal of an old replica: then there is always one of the previous
+release to go back to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def watched(service: Service, found: Snapshot, recipe: Recipe, steps: Iterable[Step]) -> Iterator[Step]:
-    """Yield the steps that roll a service, and between them those that watch its new replicas."""
+    """Yield the steps that roll a service, with steps in between that watch its new replicas."""
     steps = tuple(steps)
     removals = [place for place, step in enumerate(steps) if _removes_previous(service, step, recipe)]
     in_place = [place for place, step in enumerate(steps) if isinstance(step, ReplaceReplica)]
@@ -37,7 +37,7 @@ def watched(service: Service, found: Snapshot, recipe: Recipe, steps: Iterable[S
 
 
 def _removes_previous(service: Service, step: Step, recipe: Recipe) -> bool:
-    """Return whether a step removes a replica that serves, and that a new one replaces."""
+    """Return whether a step removes a serving replica that is replaced by a new one."""
     return isinstance(step, RemoveReplica) and step.replica.serves and not can_have(service, recipe, step.replica)
 
 
@@ -46,6 +46,6 @@ def _admitted(steps: Iterable[Step]) -> Restarts:
 
 
 def _serving(service: Service, found: Snapshot, recipe: Recipe) -> Restarts:
-    """Return the new replicas that an interrupted `up` has admitted already."""
+    """Return the new replicas that an interrupted `up` has already admitted."""
     new = (each for each in found.of(service.name) if each.serves and can_have(service, recipe, each))
     return tuple((each.number, each.restarts) for each in new)
