@@ -10,9 +10,9 @@ import pytest
 
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
-from twelfth.errors import BusyError, MisuseError
+from twelfth.errors import BusyError, MisuseError, ServiceError
 from twelfth.model.snapshot import Attachment, Replica, Snapshot
-from twelfth.model.stack import Build, Mount, Network, Service, Stack, Volume, as_options
+from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Network, Service, Stack, Volume, as_options
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
 from twelfth.runs.start import make_networks
@@ -331,6 +331,78 @@ def test_network_that_another_container_uses_does_not_take_the_stack_down(projec
     ) == refused(project.up, BusyError, project)
     assert [] == project.down()[2:]
     assert {"p_back", "p_data"} == project.names()
+
+
+BOTH = (Network("back"), Network("front"))
+
+
+def test_service_leaves_a_changed_network_before_it_is_made_again(project: Project) -> None:
+    """The file takes it from the network and changes the network in one step: it is where it is, not where declared."""
+    project.declare(*BOTH)
+    project.edit("app", networks=("back", "front"))
+    project.up()
+    project.edit("app", networks=("front",))
+    project.declare(Network("back", internal=True), BOTH[1])
+    done = project.up()
+
+    order = ["remove app-2", "remove back", "create back", "create app-1"]
+    assert order == [each for each in done if each in order]
+    assert ([], True) == (project.up(), status.status(project.engine()).ready)
+
+
+class WithJob(Memory):
+    """An engine whose jobs complete at once."""
+
+    def create_replica(self, service: Service, number: int) -> Replica:
+        """Create one that has completed, if it is of a job."""
+        made = super().create_replica(service, number)
+        if service.name in self.stack.jobs:
+            self.world.replicas[made.name] = replace(made, state="exited (0)")
+        return self.world.replicas[made.name]
+
+
+class ProjectWithJob(Project):
+    """A stack with a job that the app waits for."""
+
+    def engine(self) -> Memory:
+        """Return a new engine."""
+        return WithJob(self.stack, self.world)
+
+
+@pytest.fixture
+def with_job(tmp_path: Path) -> ProjectWithJob:
+    """Return a project that is up, whose job has completed."""
+    job = Service("job", "job:1", networks=("back",))
+    app = replace(APP, depends_on=("db", "job"), conditions=(("job", SERVICE_COMPLETED),))
+    made = ProjectWithJob(Stack("p", tmp_path, (DB, job, app), (Network("back"),), (Volume("data"),)))
+    made.up()
+    return made
+
+
+def test_job_that_has_completed_stays_when_its_network_is_made_again(with_job: ProjectWithJob) -> None:
+    """It needs none; a service that waits for it finds it completed."""
+    with_job.declare(Network("back", internal=True))
+    done = with_job.up()
+
+    assert {"remove back", "create back"} <= {*done}
+    assert not [each for each in done if "job-1" in each]
+    assert ([], True) == (with_job.up(), status.status(with_job.engine()).ready)
+
+
+def test_job_that_has_changed_does_not_stop_what_serves_before_the_release_command(with_job: ProjectWithJob) -> None:
+    """Though its network changes, too: it completes on that as it is, and a failing command changes nothing else."""
+    with_job.declare(Network("back", internal=True))
+    with_job.edit("job", image="job:2")
+    with_job.edit("app", image="app:two", release_command=("false",))
+    report = Recorded()
+    with pytest.raises(ServiceError):
+        lifecycle.up(with_job.engine(), report)
+
+    assert "remove job-1: image changed" in report.steps
+    assert {"db-1", "app-1"} == {each.name for each in with_job.world.replicas.values() if each.serves}
+    with_job.edit("app", release_command=APP.release_command)
+    with_job.up()
+    assert ([], True) == (with_job.up(), status.status(with_job.engine()).ready)
 
 
 def test_network_that_an_orphan_uses_is_not_made_again_under_it(with_orphan: Project) -> None:

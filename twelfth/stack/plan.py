@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Network, Service, Stack
 
 
 def up(  # noqa: PLR0913 - each is named where it is called
@@ -61,8 +61,8 @@ def up(  # noqa: PLR0913 - each is named where it is called
     """
     wanted = [service for service in stack.services if service.name in recipes]
     changed = resources.changed_networks(stack, found)
-    recreated = {network.name for network in stack.networks if stack.engine_name(network) in changed}
-    rolls = _rolls(stack, found, recipes, recreated, whole=whole)
+    disconnected = _disconnected(stack, found, changed)
+    rolls = _rolls(stack, found, recipes, disconnected, whole=whole)
     commands = [
         command
         for one in wanted
@@ -74,9 +74,10 @@ def up(  # noqa: PLR0913 - each is named where it is called
     gone = {service.name for service in wanted} | {replica.service for replica in unwanted}
     recreate = (
         *_remove_unwanted(stack, unwanted, whole=whole),
-        *_recreate_networks(stack, found, recreated, whole=whole),
+        *_recreate_networks(stack, disconnected, changed, whole=whole),
     )
-    is_blocked = any(recreated.intersection(one.networks) for one in wanted if one.name in needed)
+    on_them = {replica.service for replica in disconnected} | _members(stack, changed) - stack.jobs
+    is_blocked = not on_them.isdisjoint(needed)
     first, later = (recreate, ()) if is_blocked else ((), recreate)
     return (
         *_images(wanted, found),
@@ -141,15 +142,20 @@ def scale(service: Service, found: Snapshot, *, whole: bool = False) -> tuple[St
 
 
 def _rolls(
-    stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], recreated: set[str], *, whole: bool
+    stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], disconnected: Sequence[Replica], *, whole: bool
 ) -> dict[str, tuple[Step, ...]]:
     """Return, by service, the steps that make it what is wanted; one that follows another goes where that does."""
     rolls: dict[str, tuple[Step, ...]] = {}
+    left = replace(found, replicas=tuple(each for each in found.replicas if each not in disconnected))
+    removed = {replica.service for replica in disconnected}
     for one in (service for service in stack.services if service.name in recipes):
         replaced = {f"service.{name}": "replaced" for name in one.follows if any(map(_makes, rolls.get(name, ())))}
         recipe = recipes[one.name] | replaced
         is_job = one.name in stack.jobs
-        steps = complete(one, found, recipe) if is_job else _roll(one, found, recipe, recreated, whole=whole)
+        if one.name in removed and not is_job:
+            steps = _create_again(one, whole=whole)
+        else:
+            steps = complete(one, left, recipe) if is_job else _roll(one, found, recipe, whole=whole)
         rolls[one.name] = tuple(steps)
     return rolls
 
@@ -180,10 +186,12 @@ def _makes(step: Step) -> bool:
     return isinstance(step, CreateReplica | ReplaceReplica | RollService)
 
 
-def _roll(service: Service, found: Snapshot, recipe: Recipe, recreated: set[str], *, whole: bool) -> Iterator[Step]:
-    if found.of(service.name) and recreated.intersection(service.networks):
-        cause = "its network is created again"
-        return iter([RollService(service, cause)]) if whole else create(service, cause, range(1, service.replicas + 1))
+def _create_again(service: Service, *, whole: bool) -> Iterator[Step]:
+    cause = "its network is created again"
+    return iter([RollService(service, cause)]) if whole else create(service, cause, range(1, service.replicas + 1))
+
+
+def _roll(service: Service, found: Snapshot, recipe: Recipe, *, whole: bool) -> Iterator[Step]:
     if whole:
         return roll_whole(service, found, recipe)
     return watched(service, found, recipe, roll(service, found, recipe))
@@ -202,12 +210,28 @@ def _remove_unwanted(stack: Stack, unwanted: Iterable[Replica], *, whole: bool) 
     yield from remove(others, "its service does not run on this engine", whole=whole)
 
 
-def _recreate_networks(stack: Stack, found: Snapshot, recreated: set[str], *, whole: bool) -> Iterator[Step]:
+def _disconnected(stack: Stack, found: Snapshot, changed: Mapping[str, Network]) -> tuple[Replica, ...]:
+    """Return the replicas that have to go before changed networks can: those of each service that is on one of them.
+
+    That a service is not declared there any more takes no replica from it. A job that has completed needs no network.
+    """
+    names = {f"network.{name}" for name in changed}
+    on_them = {each.service for each in found.replicas if names.intersection(each.recipe)} | _members(stack, changed)
+    there = [each for service in stack.services for each in found.of(service.name) if service.name in on_them]
+    return tuple(each for each in there if each.is_running or each.service not in stack.jobs)
+
+
+def _members(stack: Stack, changed: Mapping[str, Network]) -> set[str]:
+    """Return the services that are declared on changed networks."""
+    keys = {network.name for network in stack.networks if stack.engine_name(network) in changed}
+    return {service.name for service in stack.services if keys.intersection(service.networks)}
+
+
+def _recreate_networks(
+    stack: Stack, disconnected: Iterable[Replica], changed: Mapping[str, Network], *, whole: bool
+) -> Iterator[Step]:
     """Yield what makes a changed network again: all that is on it has to go first."""
-    for service in stack.services:
-        if recreated.intersection(service.networks):
-            yield from remove(found.of(service.name), "its network is created again", whole=whole)
-    changed = resources.changed_networks(stack, found)
+    yield from remove(disconnected, "its network is created again", whole=whole)
     yield from (RemoveResource(network, "its settings changed") for network in changed.values())
     declared = {stack.engine_name(network): network for network in reversed(stack.networks)}
     yield from (CreateResource(declared[name], "its settings changed") for name in changed)

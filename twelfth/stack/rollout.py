@@ -10,7 +10,7 @@ only configuration files have changed and its service declares how to reload the
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from twelfth.model.snapshot import differences
@@ -115,7 +115,7 @@ def complete(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step
     if any(each.has_completed for each in current):
         return
     going = next((each for each in current if each.is_running), None)
-    old = [each for each in replicas if each is not going]
+    old = [replace(each, is_admitted=True) for each in replicas if each is not going]  # which a job never is
     yield from _removals(old, recipe)
     number = going.number if going else 1
     if not going:
