@@ -69,6 +69,15 @@ def test_replicas_are_watched_where_one_that_serves_is_replaced(
     assert expected == steps(*replicas, wanted=wanted)
 
 
+def test_nothing_is_watched_where_nothing_is_new() -> None:
+    """The service can have only one from now on: the others go before it, and the watch comes after that."""
+    replicas = [replica(number, "one") for number in (1, 2, 3)]
+
+    assert ["remove worker-1", "remove worker-2", "replace worker-3 by worker-4"] == steps(
+        *replicas, wanted=1, service=replace(WORKER, mounts=DATABASE.mounts)
+    )
+
+
 class Crashing(Memory):
     """An engine whose replicas of release `two` exit once something was done, and are restarted."""
 

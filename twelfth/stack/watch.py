@@ -26,9 +26,9 @@ def watched(service: Service, found: Snapshot, recipe: Recipe, steps: Iterable[S
     removals = [place for place, step in enumerate(steps) if _removes_previous(service, step, recipe)]
     in_place = [place for place, step in enumerate(steps) if isinstance(step, ReplaceReplica)]
     for place, step in enumerate(steps):
-        if place in removals[:1] + removals[-1:]:
+        restarts = _admitted(steps[:place]) or _serving(service, found, recipe)
+        if restarts and place in removals[:1] + removals[-1:]:
             cause = f"before {step.replica.name} is removed" if isinstance(step, RemoveReplica) else ""
-            restarts = _admitted(steps[:place]) or _serving(service, found, recipe)
             yield WatchReplicas(service, restarts, removals.index(place), cause)
         if isinstance(step, ReplaceReplica) and place in in_place[:1] + in_place[-1:]:
             yield replace(step, is_watched=True)
