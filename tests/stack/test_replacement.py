@@ -146,6 +146,19 @@ def test_old_one_that_is_put_back_has_its_restart_policy_again(tmp_path: Path, p
     site.assert_converged("one")
 
 
+@pytest.mark.parametrize("names", [("db-1", "db-2"), ("db-2", "db-1")])
+def test_new_one_gives_its_place_back_before_the_old_one_is_removed(tmp_path: Path, names: tuple[str, str]) -> None:
+    """Both go, such as with `down`: not at the same time, as the new one's removal changes the old one."""
+    site = Site(tmp_path, "always")
+    assert site.killed_at(4, "two")
+    site.world.replicas = {name: site.world.replicas[name] for name in names}
+    site.world.done.clear()
+    lifecycle.down(site.engine("two"), Recorded())
+
+    removals = [change for change in site.world.done if change.startswith("remove ")]
+    assert ["remove db-2", "remove db-1"] == removals
+
+
 def test_second_up_killed_as_the_first_was_repairs_all_the_same(tmp_path: Path) -> None:
     """Each pair of moments."""
     for first in range(MOST_CHANGES):

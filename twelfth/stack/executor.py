@@ -165,8 +165,7 @@ class _ReplicaExecutor:
                 self.reload(service, replica)
             case RemoveReplica(replica):
                 self.wait_for_admission(replica.service)
-                removed = [each.replica for each in cast("tuple[RemoveReplica, ...]", group)]
-                Jobs(self.report.detail).do([functools.partial(self.remove, each) for each in removed])
+                self.remove_all([each.replica for each in cast("tuple[RemoveReplica, ...]", group)])
 
     def create_all(self, steps: list[CreateReplica]) -> None:
         """Create replicas; if one cannot be created, remove the others, since none of them is ready yet."""
@@ -189,6 +188,13 @@ class _ReplicaExecutor:
                 self.report.detail(f"remove {replica.name}: it is not ready")
             Jobs(self.report.detail).do([functools.partial(self.engine.remove_replica, each) for each in created])
             raise
+
+    def remove_all(self, replicas: list[Replica]) -> None:
+        """Remove replicas, each before the one that it replaces: until it is gone, it gives the place back to that."""
+        ids = {each.id for each in replicas}
+        for is_new in (True, False):
+            wave = [each for each in replicas if (each.replaces in ids) == is_new]
+            Jobs(self.report.detail).do([functools.partial(self.remove, each) for each in wave])
 
     def remove(self, replica: Replica) -> None:
         """Remove a replica, and report if that takes long."""
@@ -245,17 +251,19 @@ class _ReplicaExecutor:
     def admit_all(self, service: Service, numbers: list[int]) -> None:
         """Admit each replica when it is ready; if one does not get ready, remove all that are not ready."""
         jobs = Jobs(self.report.detail)
-        jobs.do([functools.partial(self.admit, service, number, jobs) for number in numbers])
+        others = (each for each in self.engine.replicas(service.name) if each.number not in numbers)
+        is_first = not any(each.is_running for each in others)
+        jobs.do([functools.partial(self.admit, service, number, jobs, is_first=is_first) for number in numbers])
 
-    def admit(self, service: Service, number: int, jobs: Jobs, old: Replica | None = None) -> None:
+    def admit(
+        self, service: Service, number: int, jobs: Jobs, old: Replica | None = None, *, is_first: bool = False
+    ) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown.
 
         `old` is the one in whose place it is, and which is put back then.
         """
         replica = self.numbered(service, number)
         try:
-            others = (each for each in self.engine.replicas(service.name) if each.number != number)
-            is_first = not old and not any(each.is_running for each in others)
             wait_until_ready(self.engine, replica, self.within, is_first=is_first, is_given_up=lambda: jobs.is_given_up)
         except GivenUpError:
             if not jobs.is_interrupted:  # else the next `up` continues with it
