@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
+from twelfth.engines import healthcheck
 from twelfth.errors import EngineError
-from twelfth.model.snapshot import Health
+from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Healthcheck, Service, Stack
 from twelfth.stack import lifecycle, readiness
 from twelfth.stack.readiness import ready_within
@@ -57,6 +60,92 @@ def test_replica_without_a_check_is_waited_for_once_all_run(tmp_path: Path) -> N
     engine.world.running_seconds["plain-1"] = 0.2
     lifecycle.up(engine, Recorded(), lifecycle.Wishes(0.1))
     assert status(engine).ready
+
+
+class CutOff(Memory):
+    """An engine whose healthcheck says why it fails after 0.1 s, unless it has less than that."""
+
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:  # noqa: ARG002 - all alike
+        """Take that long, and only say that it did not finish if it has less."""
+        time.sleep(min(CHECK_SECONDS, within or CHECK_SECONDS))
+        if within is not None and within < CHECK_SECONDS:
+            return healthcheck.timed_out(within, "check")
+        return Health(is_ready=False, output="no database")
+
+
+CHECK_SECONDS = 0.1
+
+
+def test_why_a_replica_is_not_ready_is_not_lost_when_its_time_is_over(tmp_path: Path) -> None:
+    """The last check is cut off by the end of that time, and knows less than the one before."""
+    engine = CutOff(Stack("p", tmp_path, (SLOW,)), World())
+    with pytest.raises(EngineError, match=r"slow-1 is not ready after 0.25 s \(no database\)"):
+        lifecycle.up(engine, Recorded(), lifecycle.Wishes(0.25))
+
+    lifecycle.up(Memory(engine.stack, engine.world), Recorded())
+    with pytest.raises(EngineError, match=r"slow-1 is not ready after 0.25 s \(no database\)"):
+        lifecycle.up(engine, Recorded(), lifecycle.Wishes(0.25))
+
+
+DATABASE = Service("database", "db:1", monitor=0.2)
+APP = Service("app", "app:1", monitor=0.2, depends_on=("database",), restart="always")
+
+
+class Swarmlike(Memory):
+    """An engine that has another replica in the place of one that exited, which is ready."""
+
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
+        """Replace the first one when it is asked a second time, and tell of that what was known before."""
+        if replica.id == "plain-1-1":
+            self.world.replicas["plain-1"] = replace(self.world.replicas["plain-1"], id="plain-1-2")
+            return Health(is_ready=False, output="it has run for 0.0 of 0.2 s", has_check=False)
+        return super().check_health(replica, within)
+
+
+def test_replica_in_the_place_of_one_that_exited_is_waited_for(tmp_path: Path) -> None:
+    """A Swarm gives it the number of that one, and another id."""
+    lifecycle.up(Swarmlike(Stack("p", tmp_path, (PLAIN,)), World()), Recorded(), lifecycle.Wishes(0.1))
+
+
+class Restarting(Memory):
+    """An engine whose app exits until its database has run for a while, as it is restarted with `restart: always`."""
+
+    began = 0.0
+    is_broken = False
+
+    def _needs(self) -> float:
+        return max(time.monotonic() - self.began, 0.0)
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """Return an app that was restarted each 20 ms until its database was ready, and ever since if it is broken."""
+        seconds = self._needs() if self.is_broken else min(self._needs(), 0.2)
+        restarts = int(seconds / 0.02) if service == "app" else 0
+        return tuple(replace(each, restarts=restarts) for each in super().replicas(service))
+
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
+        """Count the seconds since the last restart."""
+        ran = self._needs() - (0.2 if replica.service == "app" else 0.0)
+        self.world.running_seconds[replica.name] = -1 if self.is_broken and replica.service == "app" else ran
+        return super().check_health(replica, within)
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_service_that_exits_until_its_database_is_ready_is_waited_for(tmp_path: Path, *, is_broken: bool) -> None:
+    """As with Compose; one that keeps crashing after that is reported at once, and not when its time is over."""
+    engine = Restarting(Stack("p", tmp_path, (DATABASE, APP)), World())
+    engine.began, engine.is_broken = time.monotonic(), is_broken
+    expected = (
+        pytest.raises(EngineError, match=r"^app-1 keeps crashing \(restarted \d+ times\); see: invoke logs app")
+        if is_broken
+        else contextlib.nullcontext()
+    )
+
+    with expected:
+        lifecycle.up(engine, Recorded())
+    assert time.monotonic() - engine.began < SECONDS_AT_MOST
+
+
+SECONDS_AT_MOST = 5.0
 
 
 def test_replicas_are_asked_at_the_same_time(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from twelfth.engines.healthcheck import OVER
 from twelfth.engines.lines import telling
 from twelfth.errors import EngineError
 from twelfth.stack.formatting import printable
@@ -30,6 +31,10 @@ WATCH_EVERY = 1.0
 """Seconds between healthchecks of a watched replica."""
 
 RETRIES = 3
+"""How often a healthcheck has to fail in a row until its replica is unhealthy (Docker's default)."""
+
+CRASHES = 3
+"""How often a replica may be restarted while `up` waits for it at its end: it is in a crash loop then."""
 
 ASKED_AT_ONCE = 8
 """How many healthchecks run at the same time: each starts a process."""
@@ -64,7 +69,7 @@ def wait_until_ready(
     its healthcheck's output if it is not ready in time; `GivenUpError` if `is_given_up` before that.
     """
     limit = ready_within(engine.stack, replica.service, within)
-    began = time.monotonic()
+    began, said = time.monotonic(), ""
     refuse_dead(engine, replica)
     while not (health := engine.check_health(replica, max(began + limit - time.monotonic(), ASK_EVERY))).is_ready:
         refuse_dead(engine, current(engine, replica), replica.restarts)
@@ -73,8 +78,10 @@ def wait_until_ready(
         allowed = limit if health.has_check else limit + engine.monitor(replica.service)
         if is_given_up():
             raise GivenUpError(f"{replica.name} was not ready yet")
-        if time.monotonic() - began > allowed:
-            raise EngineError(not_ready(replica, allowed, health.complaint))
+        ran = time.monotonic() - began
+        said = health.complaint if ran < limit or not health.has_check else said or health.complaint
+        if ran > allowed:
+            raise EngineError(not_ready(replica, allowed, said))
         time.sleep(ASK_EVERY)
     return health
 
@@ -91,35 +98,58 @@ def wait_until_all_serve(
 
     Raises `EngineError` for one that cannot serve in time, with the `changed` services that it depends on.
     """
-    pending, began = {each.id: each for each in replicas}, time.monotonic()
+    pending, began, said = {each.name: each for each in replicas}, time.monotonic(), dict[str, str]()
+    restarts = {name: replica.restarts for name, replica in pending.items()}
     while pending:
-        limits = {identity: ready_within(engine.stack, each.service, within) for identity, each in pending.items()}
+        limits = {name: ready_within(engine.stack, each.service, within) for name, each in pending.items()}
+        most = max(limits.values())
+        found = healths(engine, pending.values(), max(began + most - time.monotonic(), ASK_EVERY))
         ran = time.monotonic() - began
-        found = healths(engine, pending.values(), max(max(limits.values()) - ran, ASK_EVERY))
-        pending = {identity: pending[identity] for identity, health in found.items() if health.complaint}
-        for identity, replica in pending.items():
-            health, limit = found[identity], limits[identity]
-            limit += 0.0 if health.has_check else engine.monitor(replica.service)
-            _refuse_crashing(engine, current(engine, replica), replica.restarts, health)
-            if ran > limit:
-                raise EngineError(not_ready(replica, limit, health.complaint) + _after(engine.stack, replica, changed))
+        pending = {name: each for name, each in pending.items() if each.id not in found or found[each.id].complaint}
+        services = {each.service for each in pending.values()}
+        now = {each.name: each for service in services for each in engine.replicas(service)}
+        pending = {name: each for name, each in pending.items() if name in now}
+        for name, replica in pending.items():
+            if not services.isdisjoint(_dependencies(engine.stack, replica)):
+                restarts[name] = now[name].restarts  # it may crash for as long as what it depends on is not ready
+            _refuse_crashing(engine, now[name], restarts[name])
+            if health := found.get(replica.id):
+                limit = limits[name] + (0.0 if health.has_check else engine.monitor(replica.service))
+                said[name] = health.complaint if ran < most else said.get(name, health.complaint)
+                if ran > limit:
+                    if health.is_crashing:
+                        raise EngineError(_crash_loop(engine, now[name]))
+                    why = not_ready(replica, limit, said[name])
+                    raise EngineError(why + _after(engine.stack, replica, changed))
+        pending = {name: now[name] for name in pending}  # a Swarm has another task in place of one that exited
         if pending:
             time.sleep(ASK_EVERY)
 
 
-def _refuse_crashing(engine: Engine, replica: Replica, restarts: int, health: Health) -> None:
-    try:
-        refuse_dead(engine, replica, restarts)
-    except EngineError as error:
-        raise EngineError(f"{error}; {what_to_do(replica, previous_release(engine))}") from error
-    if health.is_crashing:
-        raise EngineError(crash_loop(replica, previous_release(engine)))
+def _dependencies(stack: Stack, replica: Replica) -> list[str]:
+    """Return the services that the service of a replica depends on."""
+    service = stack.service(replica.service)
+    return [each.name for each in stack.dependencies(service)] if service else []
+
+
+def _refuse_crashing(engine: Engine, replica: Replica, restarts: int) -> None:
+    """Raise `EngineError` for a replica that has exited for good, or was restarted `CRASHES` times more."""
+    if replica.state.startswith(OVER):
+        try:
+            refuse_dead(engine, replica)
+        except EngineError as error:
+            raise EngineError(f"{error}; {what_to_do(replica, previous_release(engine))}") from error
+    if replica.restarts >= restarts + CRASHES:
+        raise EngineError(_crash_loop(engine, replica))
+
+
+def _crash_loop(engine: Engine, replica: Replica) -> str:
+    return crash_loop(replica, previous_release(engine), _last_words(engine, replica))
 
 
 def _after(stack: Stack, replica: Replica, changed: Collection[str]) -> str:
     """Return the rest of the error for a replica that cannot serve after `up`: changed dependencies, what to type."""
-    service = stack.service(replica.service)
-    names = [each.name for each in stack.dependencies(service) if each.name in changed] if service else []
+    names = [name for name in _dependencies(stack, replica) if name in changed]
     why = f"; it depends on {', '.join(names)}, which changed" if names else ""
     return f"{why}; see: invoke logs {replica.service}; fix that, then: invoke up"
 
@@ -178,7 +208,7 @@ def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
 
 
 def _retries(engine: Engine, replica: Replica) -> int:
-    """Return the failures in a row after which a replica is unhealthy (Docker's default is 3)."""
+    """Return the failures in a row after which a replica is unhealthy."""
     service = engine.stack.service(replica.service)
     check = service.healthcheck if service else None
     return (check and check.retries) or RETRIES
@@ -194,9 +224,13 @@ def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -
     has_crashed = restarts is not None and replica.restarts > restarts
     if replica.is_running and not has_crashed:
         return
-    last = f": {why}" if (why := telling(last_lines(engine, replica))) else ""
     state = f"crashed and was restarted ({times(replica.restarts)})" if has_crashed else f"is {replica.state}"
-    raise EngineError(f"{replica.name} {state}{last}")
+    raise EngineError(f"{replica.name} {state}{_last_words(engine, replica)}")
+
+
+def _last_words(engine: Engine, replica: Replica) -> str:
+    """Return `: ` and the line of a replica's log that tells why it exited, nothing if there is none."""
+    return f": {why}" if (why := telling(last_lines(engine, replica))) else ""
 
 
 def times(count: int) -> str:
@@ -204,9 +238,9 @@ def times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def crash_loop(replica: Replica, previous: str) -> str:
+def crash_loop(replica: Replica, previous: str, last: str = "") -> str:
     """Return the error for a replica in a crash loop; `previous` is the release to roll back to, or ""."""
-    return f"{replica.name} keeps crashing (restarted {times(replica.restarts)}); {what_to_do(replica, previous)}"
+    return f"{replica.name} keeps crashing (restarted {times(replica.restarts)}){last}; {what_to_do(replica, previous)}"
 
 
 def what_to_do(replica: Replica, previous: str) -> str:

@@ -164,19 +164,27 @@ def replica(
     """Return a process as a value; one whose file is garbled has no recipe, and so is to be replaced."""
     service, _, number = name.rpartition("-")
     recipe = spec.get("recipe")
+    made_from: Recipe = recipe if isinstance(recipe, dict) else {}
     return Replica(
         service=service,
         number=int(number) if number.isdecimal() else 0,
         id=spec.get("id") or name,
         replaces=spec.get("replaces") or "",
-        state=states.get(name, "stopped"),
-        recipe=recipe if isinstance(recipe, dict) else {},
+        state=_state(states.get(name, "stopped"), made_from.get("restart", "")),
+        recipe=made_from,
         release=spec.get("release") or "",
         image=spec.get("release") or "",
         address=spec.get("address") or "",
         is_admitted=is_admitted,
         restarts=max(starts - 1, 0),
     )
+
+
+def _state(state: str, restart: str) -> str:
+    """Return the state of a process: one that has exited is restarted if its policy says so, up to a second later."""
+    policy = restart.partition(":")[0]
+    is_restarted = policy in {"always", "unless-stopped"} or (policy == "on-failure" and state != "exited (0)")
+    return "restarting" if state.startswith("exited") and is_restarted else state
 
 
 def run_environment(worker: Spec, request: RunRequest) -> dict[str, str]:
