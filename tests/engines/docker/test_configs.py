@@ -37,6 +37,31 @@ def test_copy_is_written_in_place_and_read_by_whom_its_file_is(tmp_path: Path) -
     assert 1 == len(seen)
 
 
+def test_what_was_loaded_before_a_reload_that_was_killed_can_be_restored(tmp_path: Path) -> None:
+    """That one has written its files and not recorded them; the next keeps what the replica had before both."""
+    copies = configs.copies(Stack("p", tmp_path, ()), "web", 1)
+    versions = [{"/web.cfg": File(text, os.getuid(), os.getgid(), 0o444)} for text in (b"good", b"bad", b"worse")]
+    copies.put(versions[0])
+    copies.keep("c1", configs.digests(versions[0]))
+    for files in versions[1:]:
+        copies.save_previous("c1")
+        copies.keep("c1", {})
+        copies.put(files)
+
+    assert versions[0] == copies.previous_files(["/web.cfg"])
+
+
+def test_what_another_container_had_loaded_is_not_restored(tmp_path: Path) -> None:
+    """The copies are of a replica's number, which another container may have had."""
+    copies = configs.copies(Stack("p", tmp_path, ()), "web", 1)
+    copies.put({"/web.cfg": File(b"old", os.getuid(), os.getgid(), 0o444)})
+    copies.keep("c1", {"/web.cfg": "digest"})
+    copies.save_previous("c1")
+    copies.save_previous("c2")
+
+    assert {} == copies.previous_files(["/web.cfg"])
+
+
 SECRET = {"/run/secrets/token": File(b"hush", 10001, 10002, 0o400)}
 
 

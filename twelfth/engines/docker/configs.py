@@ -84,9 +84,14 @@ class Copies:
         return Copies(self.home.with_name(f"{self.home.name}.previous"), self.root)
 
     def save_previous(self, identity: str) -> None:
-        """Keep the files that a container has loaded, if known, in case the next reload makes it unready."""
+        """Keep the files that a container has loaded, if known, in case the next reload makes it unready.
+
+        After a reload that was killed they are not known, and the files kept before that reload stay.
+        """
         record = read_json(self.record)
         loaded = record["loaded"] if record.get("container") == identity else {}
+        if record.get("container") == identity and not loaded:
+            return
         shutil.rmtree(self.previous.home, ignore_errors=True)
         self.previous.put({target: _file(self.path(target)) for target in loaded})
 
