@@ -42,7 +42,11 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service
 
 
-_NAMESPACES = ("NetworkMode", "IpcMode", "PidMode")
+_NAMESPACES = {"NetworkMode": "network_mode", "IpcMode": "ipc", "PidMode": "pid"}
+"""Settings of the HostConfig by which a container shares another one's namespace, and what Compose calls them."""
+
+HELD = "container:"
+"""Beginning of the mode of a namespace that is another container's, before the id of that."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         """Return a body with replicas in place of the services to whose namespaces it holds on."""
         host = body["HostConfig"]
         named = {field: host[field] for field in _NAMESPACES if host.get(field, "").startswith(OF_SERVICE)}
-        held = {field: f"container:{self._one_of(name.removeprefix(OF_SERVICE)).id}" for field, name in named.items()}
+        held = {field: f"{HELD}{self._one_of(name.removeprefix(OF_SERVICE)).id}" for field, name in named.items()}
         return body | {"HostConfig": host | held}
 
     def _one_of(self, service: str) -> Replica:
@@ -295,7 +299,17 @@ class Docker(DaemonEngine, ReplicaEngine):
         wanted = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
         listed = self.api.containers(all=True, filters=wanted)
         found = [one for each in listed if (one := client.inspect_container(self.api, each["Id"]))]
-        return tuple(map(self._replica, succession.as_made(found)))
+        return tuple(self._with_lost_namespaces(self._replica(each), each) for each in succession.as_made(found))
+
+    def _with_lost_namespaces(self, replica: Replica, inspected: Body) -> Replica:
+        """Return a replica with what it has left of namespaces of containers that are gone, which no other has.
+
+        So it is after an `up` that replaced what others hold on to, and did not come to these.
+        """
+        held = {field: inspected["HostConfig"].get(field) or "" for field in _NAMESPACES}
+        holders = {field: mode.removeprefix(HELD) for field, mode in held.items() if mode.startswith(HELD)}
+        lost = [field for field, holder in holders.items() if client.inspect_container(self.api, holder) is None]
+        return replace(replica, recipe=replica.recipe | {_NAMESPACES[field]: "of a lost container" for field in lost})
 
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
