@@ -11,7 +11,7 @@ import pytest
 
 from bench import hits
 from tests.conftest import MODERN, with_modern
-from tests.runs.client import lifecycle_url, record, records, run
+from tests.runs.client import COLUMNS, ROWS, lifecycle_url, open_terminal, record, records, run
 from twelfth.engines.docker import pause, run_container
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.errors import IdentityError
@@ -93,6 +93,17 @@ def test_program_is_a_command_by_being_there(serving: Project) -> None:
     for name in ("say-it", "say_it"):
         done = serving.invoke(name, "--", "a b", "--c")
         assert (6, "['a b', '--c']\n") == (done.returncode, done.stdout)
+
+
+@pytest.mark.parametrize("engine_name", [MODERN], indirect=True)
+def test_terminal_has_its_size_from_the_first_byte(serving: Project) -> None:
+    """From API 1.42 on the size is a setting of the container; before, a program that looks at once may see 0 by 0."""
+    with open_terminal() as terminal:
+        for _ in range(3):
+            client = terminal.start(serving, "run", "--", "stty", "size")
+
+            assert f"{ROWS} {COLUMNS}\r\n" == terminal.until("\n")
+            assert 0 == client.wait(30)
 
 
 on_docker = pytest.mark.parametrize("engine_name", ["docker", MODERN], indirect=True)
