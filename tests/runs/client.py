@@ -13,7 +13,7 @@ import subprocess
 import termios
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests import forked_invoke
@@ -23,6 +23,7 @@ from twelfth.engines.contract import STDERR, STDOUT
 from twelfth.runs import start
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
+from twelfth.stack.status import require_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,9 +88,18 @@ def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: 
 
     It is done in other processes, as a session holds its connections until its client ends.
     """
-    one = functools.partial(_attended, project.engine_name, project.stack, words, keep)
+    one = functools.partial(_attended, project.engine_name, without_contents(project.stack), words, keep)
     with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) as processes:
         return list(processes.map(one, range(times)))
+
+
+def without_contents(stack: Stack) -> Stack:
+    """Return a stack without the build contexts that were read for it: they are open files of this process."""
+    services = (
+        each if each.build is None else replace(each, build=replace(each.build, contents=None))
+        for each in stack.services
+    )
+    return replace(stack, services=tuple(services))
 
 
 def _attended(engine_name: str, stack: Stack, words: tuple[str, ...], keep: int, _: int) -> Attended:
@@ -106,7 +116,7 @@ def _attended(engine_name: str, stack: Stack, words: tuple[str, ...], keep: int,
 
 def lifecycle_url(project: Project) -> str:
     """Return the address of a stack that is up."""
-    return f"http://127.0.0.1:{project.environment['PORT']}"
+    return require_address(engines.choose(project.engine_name, project.stack))
 
 
 def read_until(terminal: int, mark: bytes, within: float = 30.0) -> bytes:

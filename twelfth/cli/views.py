@@ -120,9 +120,12 @@ def _record(run: Run) -> tuple[str, ...]:
 TIMES = {"built", "finished", "started"}
 """What of a record is a moment; each engine notes it as it does."""
 
+SOMETIMES = frozenset({"source_mounted", "purpose"})
+"""Fields of a record that are shown only if they have a value."""
+
 
 def json_array(records: Iterable[Run] | Iterable[ReleaseStatus]) -> str:
-    """Return records as one JSON array, times in UTC to the millisecond; that the source was mounted where it was."""
+    """Return records as one JSON array, times in UTC to the millisecond, without what only some records have."""
     return to_json([_json_object(asdict(each)) for each in records])
 
 
@@ -132,7 +135,7 @@ def _json_object(values: dict[str, Any]) -> dict[str, Any]:
         for name in TIMES & values.keys()
         if values[name]
     }
-    return {name: held for name, held in (values | times).items() if name != "source_mounted" or held}
+    return {name: value for name, value in (values | times).items() if value or name not in SOMETIMES}
 
 
 def config(stack: Stack) -> str:
