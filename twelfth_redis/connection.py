@@ -41,10 +41,10 @@ REPLY_SECONDS = 60.0
 
 
 def connect(environment: Mapping[str, str]) -> redis.Redis:
-    """Return a client of the Redis that the environment names, which answered just now; as patient as bulk work needs.
+    """Return a client of the Redis that the environment names, after it has answered; its timeouts suit bulk work.
 
-    A refusal of PING is an answer too: MISCONF refuses it while reads work, and a user may lack the right to it. The
-    commands that a program needs report what is refused.
+    A refusal of PING counts as an answer: MISCONF refuses PING while reads work, and a user may lack the right to it.
+    What a program is refused is reported by its own commands.
 
     Raises SettingsError, RefusedError if the address, the password or the certificate is wrong, and UnavailableError if
     the server does not answer in time.
@@ -69,11 +69,11 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
 
 
 def _greet(client: redis.Redis) -> None:
-    """Connect, sign in and select the database, and ask for an answer.
+    """Connect, authenticate, select the database and send PING.
 
-    Raises what these steps raise, and a refusal of PING only if the server answers no command at the moment. The
-    connection is a separate one: redis-py's pool does not report what a server says before it is asked, such as that
-    it has too many clients.
+    Raises the errors of these steps, and a refusal of PING only if the server answers no command at the moment. This
+    uses a separate connection: redis-py's pool does not report an error that the server sends before any command, such
+    as too many clients.
     """
     pool = client.connection_pool
     connection = pool.connection_class(**pool.connection_kwargs)
@@ -129,20 +129,20 @@ def make_client(settings: Settings, *, connect_seconds: float, reply_seconds: fl
 
 
 SILENT = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
-"""Codes of refusals that concern nearly every command: the server loads its data, runs a long script, or is a replica
-without its primary."""
+"""Error codes for nearly every command: the server loads its data, runs a long script, or is a replica without its
+primary."""
 CLUSTER = frozenset({"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "CROSSSLOT"})
-"""Codes that only a cluster uses."""
+"""Error codes that only a cluster uses."""
 PASSING = SILENT | {"MISCONF", "OOM", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "INPROG", "UNKILLABLE"}
-"""Codes of refusals that are about the server's state, which can change without any change of ours: its disk or its
-memory is full, it is (still) a replica, it has too few replicas, and so on."""
+"""Error codes of a server's state that can change by itself: its disk or memory is full, it is (still) a replica, it
+has too few replicas, and so on."""
 
 _CODE = re.compile(r"[A-Z]+(?= )")
 
 
 @contextlib.contextmanager
 def redis_errors(note: str = "") -> Iterator[None]:
-    """Translate what redis-py raises inside the block into errors that say what to do; `note` is a fact to add."""
+    """Translate errors of redis-py inside the block into errors with a hint; `note` is a fact to add."""
     try:
         yield
     except redis.RedisError as error:
@@ -158,7 +158,7 @@ def _meaning(error: redis.RedisError, note: str) -> str:
 
 
 def _judged(error: redis.RedisError) -> tuple[str, str]:
-    """Return what an error means, and what to do."""
+    """Return the meaning of an error, and what to do."""
     if isinstance(error, redis.ConnectionError | redis.TimeoutError) and not code(error):
         return "lost the connection to Redis", "invoke status"
     if code(error) in CLUSTER:
@@ -173,9 +173,9 @@ def _judged(error: redis.RedisError) -> tuple[str, str]:
 
 
 def code(error: redis.RedisError) -> str:
-    """Return the code of a refusal, such as WRONGTYPE, "ERR" if it has none, and "" for any other error.
+    """Return the code of an error reply, such as WRONGTYPE, "ERR" if it has none, and "" for any other error.
 
-    redis-py keeps the codes that it knows apart from the message, and puts words before it in a pipeline.
+    redis-py separates the codes that it knows from the message, and adds a prefix to it in a pipeline.
     """
     if error.status_code or not isinstance(error, redis.ResponseError):
         return error.status_code or ""
@@ -191,15 +191,15 @@ def reason(error: redis.RedisError) -> str:
 
 
 def is_forbidden(error: redis.RedisError) -> bool:
-    """Return whether the command was not even tried: the user lacks a right to it, or it is unknown or renamed."""
-    text = reason(error)  # an EXEC that is forbidden gives EXECABORT, and NOPERM as the reason of that
+    """Return whether a command was not executed because the user lacks the right, or it is unknown or renamed."""
+    text = reason(error)  # a forbidden EXEC replies EXECABORT, with NOPERM as its reason
     return "NOPERM " in text or re.search("unknown (sub)?command", text, re.IGNORECASE) is not None
 
 
 def is_lasting(error: redis.RedisError) -> bool:
-    """Return whether to repeat the same is in vain until somebody changes something: the address, a right, a command.
+    """Return whether a retry is useless until an operator changes the address, a right or the command.
 
-    False for a server that is away, or whose state refuses it (`PASSING`): that can change by itself.
+    False if the server is away or its state refuses the command (`PASSING`): that can change by itself.
     """
     cause = error.__context__  # what the socket raised, which redis-py caught
     if isinstance(cause, ssl.SSLError):
@@ -274,26 +274,26 @@ class PromptParser(_HiredisParser):
 
 
 class PromptConnection(redis.Connection):
-    """A connection that is there within its timeout or not at all, name resolution and all addresses included.
+    """A connection that is established within its timeout or fails, name resolution and all addresses included.
 
-    A refusal that comes on it knows the command, if that was sent alone, and the server.
+    An error reply on it records the server and, if it was sent alone, the command.
     """
 
     _asked: tuple[object, ...] = ()
 
     def send_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's own signature
-        """Send it, and remember it until the next one."""
+        """Send a command, and remember it until the next one."""
         super().send_command(*args, **options)  # type: ignore[no-untyped-call]
         self._asked = args
 
     def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own signature
-        """Return the reply; raises redis.ResponseError with what was refused by whom."""
+        """Return the reply; raises redis.ResponseError that records the command and the server."""
         try:
             reply = super().read_response(*args, **options)
         except redis.ResponseError as error:
             note_refusal(error, self._asked, self._server)
             raise
-        if isinstance(reply, list) and not self._asked:  # of a transaction
+        if isinstance(reply, list) and not self._asked:  # the replies of a transaction
             for item in reply:
                 if isinstance(item, redis.ResponseError):
                     note_refusal(item, (), self._server)

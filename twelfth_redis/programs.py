@@ -83,12 +83,12 @@ def say(name: str, line: str) -> None:
 
 
 def show(text: object) -> None:
-    """Write text of the program to standard output, as a terminal may print it."""
+    """Write text to standard output, with control characters escaped."""
     print(printable(str(text), "\n"), flush=True)
 
 
 def show_json(value: object) -> None:
-    """Write a value as JSON that a terminal may print, also the control that `json` leaves as it is."""
+    """Write a value as JSON, with all control characters escaped, also DEL, which `json` does not escape."""
     print(json.dumps(value).replace("\x7f", r"\u007f"), flush=True)
 
 

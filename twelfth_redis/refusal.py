@@ -1,28 +1,28 @@
-"""Which command a server refused, and which server that was, as redis-py's errors do not say."""
+"""Record in redis-py's errors which command was refused, and by which server."""
 
 import re
 
 import redis
 
 _IN_PIPELINE = re.compile(r"Command # \d+ \((.*)\) of pipeline caused error: ", re.DOTALL)
-"""What redis-py puts before an error of a pipeline: it is as long as the command, and may show data."""
+"""The prefix of redis-py's errors in a pipeline: it contains the whole command, and may show data."""
 
 _SECRET = frozenset({"AUTH", "HELLO", "CONFIG SET", "ACL SETUSER"})
-"""Commands whose words may be secrets."""
+"""Commands whose arguments may be secrets."""
 _SCRIPTS = frozenset({"EVAL", "EVALSHA"})
 _FIRST_KEY = 3
-"""Where a script's first key is: after the script and the number of its keys."""
+"""The position of a script's first key, after the script and the number of its keys."""
 _LONGEST = 80
 """Characters of a key that are shown."""
 
 
 def note_refusal(error: redis.ResponseError, command: tuple[object, ...], server: str) -> None:
-    """Note in an error what was refused by whom."""
+    """Record in an error the refused command and the server."""
     error.refused = (named(command), server)  # type: ignore[attr-defined]
 
 
 def subject(error: redis.RedisError) -> str:
-    """Return what was refused by whom, such as `HVALS key, sent to redis://host:6379/0`, "" if that is unknown."""
+    """Return the refused command and the server, such as `HVALS key, sent to redis://host:6379/0`, or ""."""
     command, server = getattr(error, "refused", ("", ""))
     if not command and (found := _IN_PIPELINE.match(str(error))):
         first, *others = found[1].split(" ")  # of a script these may be anything
@@ -31,12 +31,12 @@ def subject(error: redis.RedisError) -> str:
 
 
 def words(error: redis.RedisError) -> str:
-    """Return what the server said, without what redis-py puts before it in a pipeline."""
+    """Return the server's error without redis-py's prefix of a pipeline."""
     return _IN_PIPELINE.sub("", str(error), count=1)
 
 
 def named(command: tuple[object, ...]) -> str:
-    """Return a command and its first key, such as `SET hits`; not what it writes, which may be a secret."""
+    """Return a command and its first key, such as `SET hits`, without the value, which may be a secret."""
     texts = [_text(word) for word in command[: _FIRST_KEY + 1]]
     if not texts:
         return ""

@@ -70,7 +70,7 @@ def status_json(found: Status) -> str:
 
 
 def to_json(value: object) -> str:
-    """Return a value as JSON that a terminal may print, also the control that `json` leaves as it is."""
+    """Return a value as JSON, with all control characters escaped, also DEL, which `json` does not escape."""
     return json.dumps(value).replace("\x7f", r"\u007f")
 
 

@@ -122,9 +122,9 @@ class Page:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What stands at the head of a backup, known before its first key is written; and the keys, to be taken once.
+    """The facts for the head of a backup, and its keys, which can be read once.
 
-    `payload` is the version of the values that are taken already, 0 if there are none.
+    `payload` is the version of the values that were already read, 0 if there are none.
     """
 
     guarantee: str

@@ -1,27 +1,27 @@
-"""When a key may vanish because of its fields: a hash whose fields all expired is deleted by the server.
+"""Find when a hash may vanish because its fields expire (HEXPIRE): the server deletes a hash without fields.
 
-HEXPIRE sets such times. What DUMP gives begins with the type of the value, and hashes with such fields differ:
+A payload of DUMP starts with the type of the value. Hashes with expiring fields have types of their own:
 
-- Redis 7.4 and later have the earliest time first (https://github.com/redis/redis/blob/8.0/src/rdb.h);
-- Valkey 9 has a time behind each field (https://github.com/valkey-io/valkey/blob/9.0/src/rdb.h).
+- Redis 7.4 and later put the earliest expiry first (https://github.com/redis/redis/blob/8.0/src/rdb.h);
+- Valkey 9 puts an expiry after each field (https://github.com/valkey-io/valkey/blob/9.0/src/rdb.h).
 """
 
 OLD_TYPES = 22
-"""Types below this one have no fields that expire."""
+"""Types below this one have no expiring fields."""
 VALKEY_HASH = 22
 REDIS_HASHES = frozenset({24, 25})
 UNKNOWN = 1
-"""A time in the past, for a type that is not known here: it may be gone at any moment."""
+"""A time in the past, for unknown types: such a key may vanish at any moment."""
 TIME = 8
-"""Bytes of a time, in ms since 1970."""
+"""Size in bytes of a time (ms since 1970)."""
 BEGINNING = 1 + TIME
-"""Bytes of a payload that `vanishes` needs at least."""
+"""Bytes of a payload that `vanishes` requires."""
 
 
 def vanishes(payload: bytes, *, whole: bool = True) -> int:
-    """Return from when on a key may be gone because of its fields, in ms since 1970; 0 for never.
+    """Return the time (ms since 1970) from which a key may be gone because its fields expire; 0 for never.
 
-    `payload` is what DUMP gave, or its beginning.
+    `payload` is the reply of DUMP, or its beginning.
     """
     if payload[0] < OLD_TYPES:
         return 0
@@ -36,7 +36,7 @@ def vanishes(payload: bytes, *, whole: bool = True) -> int:
 
 
 def _latest(payload: bytes) -> int:
-    """Return when the last of all fields expires, 0 if one does not."""
+    """Return when the last field expires, 0 if one never does."""
     (count, at), latest = _length(payload, 1), 0
     for _ in range(count):
         at = _after_string(payload, _after_string(payload, at))
@@ -60,7 +60,7 @@ def _after_string(payload: bytes, at: int) -> int:
 
 
 def _length(payload: bytes, at: int) -> tuple[int, int]:
-    """Return a length and where it ends; https://rdb.fnordig.de/file_format.html#length-encoding."""
+    """Return a length and the position after it; https://rdb.fnordig.de/file_format.html#length-encoding."""
     first = payload[at]
     if first >> 6 == 0:
         return first, at + 1

@@ -51,11 +51,11 @@ class Manifest:
     run: str = ""
     operator: str = ""
     omitted: Omitted | None = None
-    """What the server has besides; None if it is not recorded, in a file of the old format."""
+    """What the backup omits; None in a file of the old format, which does not record it."""
 
     @property
     def omission(self) -> str:
-        """Return what is not in the backup in words, "" for nothing."""
+        """Return a description of what the backup omits, "" for nothing."""
         return "not recorded by the release that made it" if self.omitted is None else str(self.omitted)
 
 

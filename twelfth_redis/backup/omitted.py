@@ -1,4 +1,4 @@
-"""What a server has besides the keys of one database: no backup contains it, and each one names it."""
+"""Describe what a backup omits: what the server has in addition to the keys of one database."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from itertools import islice
 from typing import Any
 
 MOST = 100
-"""How many names of a kind are recorded: a manifest has at most a megabyte."""
+"""Names of a kind that are recorded, since a manifest has at most a megabyte."""
 LONGEST = 100
-"""How many characters of each."""
+"""Characters of a name that are recorded."""
 SHOWN = 5
-"""How many names of a kind are shown."""
+"""Names of a kind that are shown."""
 MORE = "more"
-"""Stands for all names beyond MOST."""
+"""The entry that stands for all names beyond MOST."""
 
 
 @dataclass(frozen=True)
 class Omitted:
-    """What is not in a backup, by name; `databases` are others, with the number of their keys.
+    """What a backup omits, by name; `databases` has the other databases with their numbers of keys.
 
-    `modules` may keep data outside of keys, such as indexes. `unknown` is what Redis does not let this user ask.
+    `modules` may keep data outside of keys, such as indexes. `unknown` is what this user has no right to ask.
     """
 
     databases: Mapping[str, int] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Omitted:
     unknown: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return it in words, "" for nothing."""
+        """Return a description, "" for nothing."""
         databases = [f"{name} ({count:,} keys)" for name, count in self.databases.items()]
         found = {
             "database": databases,
@@ -42,7 +42,7 @@ class Omitted:
 
 
 def few(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names as they are recorded: not too many, and not too long."""
+    """Return names as they are recorded, limited in number and length."""
     found = [name[:LONGEST] for name in islice(names, MOST + 1)]
     return (*found[:MOST], *([MORE] if len(found) > MOST else []))
 
@@ -55,7 +55,7 @@ def few_databases(databases: Mapping[int, int]) -> dict[str, int]:
 
 
 def read_omitted(fields: Any) -> Omitted:  # noqa: ANN401 - what JSON gives
-    """Return what a manifest has; raises TypeError and ValueError if that is something else."""
+    """Read the entry of a manifest; raises TypeError and ValueError if it is invalid."""
     lists = {name: tuple(fields[name]) for name in ("functions", "users", "modules", "unknown")}
     omitted = Omitted(databases=dict(fields["databases"]), **lists)
     sound = all(isinstance(name, str) for names in lists.values() for name in names) and all(

@@ -35,11 +35,11 @@ class RawConnection:
         self._connection.send_packed_command(parts, check_health=False)
 
     def replies(self, count: int) -> list[object]:
-        """Return the next `count` replies, a refusal as a value."""
+        """Return the next `count` replies; an error reply is returned as a value."""
         return [self._reply() for _ in range(count)]
 
     def receive(self, count: int) -> list[object]:
-        """Return the next `count` replies; raises redis.ResponseError, the first that is one, after all were read."""
+        """Return the next `count` replies; if some are errors, raise the first one after reading all."""
         replies = self.replies(count)
         _refuse(replies)
         return replies

@@ -30,9 +30,9 @@ _ECHO = re.compile(rb"\*2\r\n\$4\r\nECHO\r\n\$([1-9][0-9]{0,5})\r\n")
 
 @dataclass(frozen=True)
 class Batch:
-    """Some keys of a backup, from when on each may be gone (digits, ms since 1970; 0: never), and their commands.
+    """Keys of a backup, the time from which each may be gone (digits, ms since 1970; 0: never), and their commands.
 
-    A value that is large is a batch of its own: one whose command goes on, for `more` bytes, in batches without a key.
+    A large value is a separate batch, whose command continues, for `more` bytes, in batches without a key.
     """
 
     keys: list[bytes]
@@ -176,7 +176,7 @@ def _large_command(held: bytes, at: int) -> Batch:
 
 
 def _gone(expires: bytes, payload: bytes, *, whole: bool = True) -> bytes:
-    """Return from when on a key may be gone: it expires, or the last of its fields does."""
+    """Return the time from which a key may be gone: it expires, or the last of its fields does."""
     times = [int(expires), vanishes(payload, whole=whole)]
     return b"%d" % min(filter(None, times), default=0)
 

@@ -54,10 +54,10 @@ class Restored:
 
 @dataclass(frozen=True)
 class Restorer:
-    """What restores into the client's database, waiting up to `wait` seconds for the lock.
+    """Restores into the client's database, waiting up to `wait` seconds for the lock.
 
-    `migrations` are those of the release that will use the data; `progress` gets how many keys are loaded so far, and
-    `warn` a line about what is left behind.
+    `migrations` are those of the release that will use the data. `progress` is called with the number of keys loaded so
+    far, `warn` with a line about data that is left behind.
     """
 
     client: redis.Redis

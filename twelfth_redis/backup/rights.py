@@ -1,7 +1,7 @@
-"""What a restore needs of the server, tried in forms that change nothing before anything is loaded.
+"""Try the commands that a restore needs, in forms that change nothing, before anything is loaded.
 
-ACL DRYRUN would need rights of its own, and does not exist before Redis 7. A command that was renamed is as unknown as
-one that the user may not run is forbidden; every other refusal shows that the command is allowed.
+ACL DRYRUN would require further rights, and does not exist before Redis 7. NOPERM means that the user may not run a
+command, "unknown command" that it was renamed. Any other error shows that the command is allowed.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ Words = tuple[str | bytes | int, ...]
 
 
 def _probes(key: str, database: int) -> tuple[Words, ...]:
-    """Return the commands that a restore uses, with a key that does not exist, but for those tried in staging."""
+    """Return the commands that a restore uses, with a missing key, except for those that `staging.claim` tries."""
     return (
         ("INFO", "server"),
         ("CLIENT", "LIST"),
@@ -51,7 +51,7 @@ def _name(words: Words) -> str:
 
 
 NEEDED = (*map(_name, _probes("", 0)), "SWAPDB", "FLUSHDB")
-"""Every command that a restore uses; `staging.claim` tries the last two, in the staging database, which is empty."""
+"""All commands that a restore uses; `staging.claim` tries the last two in the empty staging database."""
 
 
 def refuse_forbidden(client: redis.Redis) -> None:
@@ -72,7 +72,7 @@ def refuse_forbidden(client: redis.Redis) -> None:
 
 
 def forbidden(names: Sequence[str], why: Sequence[str], user: str) -> str:
-    """Return the message for commands that a restore needs and cannot use."""
+    """Return the error for commands that a restore needs and may not use."""
     rights = " ".join(f"+{name.lower().replace(' ', '|')}" for name in names)
     if any(re.search("access (a|one of the) key", line) for line in why):
         rights += " ~*"

@@ -14,10 +14,10 @@ from twelfth_redis.keys import FENCE, LOCK
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says of itself; memory in bytes: all, the most allowed (0: no limit), and what the data takes.
+    """What a server reports of itself; memory in bytes: total, limit (0: none), and that of the data.
 
-    `freeing` is how many keys were deleted whose memory it has not given back yet; `databases` are all that have keys,
-    with their number; `modules` are loaded modules, without those that are a part of the server.
+    `freeing` is the number of deleted keys whose memory is not freed yet. `databases` has the databases with keys, and
+    their numbers of keys. `modules` are the loaded modules that are not part of the server.
     """
 
     name: str
@@ -69,13 +69,13 @@ def observe(client: redis.Redis) -> ServerInfo:
 
 
 def observe_if_allowed(client: redis.Redis) -> ServerInfo | None:
-    """Return what the server says, None if this user may not ask."""
+    """Return the server's reply, None if this user has no right to ask."""
     try:
         return observe(client)
     except redis.ResponseError as error:
         if not is_forbidden(error):
             raise
-    client.exists(LOCK, FENCE)  # a cluster, which has them on different nodes, refuses this: CROSSSLOT, CLUSTERDOWN
+    client.exists(LOCK, FENCE)  # a cluster refuses this, as the keys are on different nodes: CROSSSLOT, CLUSTERDOWN
     return None
 
 
@@ -85,7 +85,7 @@ def database_of(client: redis.Redis) -> int:
 
 
 def observe_omitted(client: redis.Redis, server: ServerInfo | None) -> Omitted:
-    """Return what the server has besides the keys of the client's database, as far as this user may ask."""
+    """Return what a backup of the client's database omits, as far as this user may ask."""
     unknown = [] if server else ["databases", "modules"]
     functions = _if_allowed(lambda: [_text(library[1]) for library in client.function_list()])
     if functions is None and not (server and server.libraries == 0):

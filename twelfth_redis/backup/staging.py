@@ -55,7 +55,7 @@ if found >= 0 then
 end
 return {databases, found, reply.err, refused}
 """
-"""Returns the number of databases, the one that was taken or -1, why there are no more, and what is refused and why."""
+"""Returns the number of databases, the claimed one or -1, why there are no more, and refused commands with reasons."""
 
 HORIZON_SECONDS = 86_400
 """Keys that expire later than that after the start are not counted by the second: no restore takes so long."""
@@ -100,7 +100,7 @@ class StagingDatabase:
         self.tally = Tally(started=lock.client.time()[0])
         """What was loaded."""
         self.swapped = False
-        """Whether it holds what was live before."""
+        """Whether it contains the data that was live before."""
         self._raw = RawConnection(lock.client)
         self._fence = (
             *(packed("SELECT", live), packed("WATCH", FENCE), packed("MGET", FENCE, LOCK)),
@@ -185,7 +185,7 @@ class StagingDatabase:
         self.client.connection_pool.disconnect()
 
     def left(self, why: str) -> str:
-        """Return a warning of what this database still has."""
+        """Return a warning about the data that this database still has."""
         what = "the data that was replaced" if self.swapped else "what was loaded"
         again = f"redis-cli -n {self.number} FLUSHDB ASYNC, or restore again, which flushes it first"
         return f"database {self.number} still has {what}: it could not be flushed: {why}. Try: {again}"
@@ -204,10 +204,10 @@ class StagingDatabase:
 
 @contextlib.contextmanager
 def claim(lock: HeldLock, live: int, warn: Callable[[str], None]) -> Iterator[StagingDatabase]:
-    """Give the highest database that is empty, mark it for the while, and leave it empty, whatever happens.
+    """Yield the highest empty database, marked as staging, and empty it afterwards.
 
-    Flushes what restores of the same database left behind. Raises RefusedError if no database is free, or if it could
-    not be swapped in or flushed afterwards. Warns of what is left in it.
+    Flushes what earlier restores of the same database left. Raises RefusedError if no database is free, or if it could
+    not be swapped or flushed later. Warns if it cannot be emptied.
     """
     prefix = f"restore of database {live}, "
     mark = prefix + secrets.token_hex(8)
@@ -232,7 +232,7 @@ def claim(lock: HeldLock, live: int, warn: Callable[[str], None]) -> Iterator[St
     finally:
         try:
             staging.flush()
-        except redis.RedisError as error:  # the next restore of this database knows it by its mark
+        except redis.RedisError as error:  # the next restore of this database finds it by its mark
             if code(error) or staging.swapped:
                 warn(staging.left(reason(error)))
         staging.close()
@@ -247,7 +247,7 @@ def _crowded(databases: int, why: str) -> str:
     taken = f"each of the {databases} databases of this Redis has data or is in use, and a restore needs an empty one"
     if databases == 1:
         taken = "this Redis has one database only, and a restore needs a second one"
-    if "range" not in why:  # not the end of the databases, but a right to one
+    if "range" not in why:  # not the last database, but one that the user may not select
         taken += f" (Redis refuses access to others: {why})"
     over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
     return f"{taken}. Try: set `databases {databases + 1}` in its configuration, {over}"

@@ -25,7 +25,7 @@ from twelfth_redis.timestamp import now
 
 @dataclass(frozen=True)
 class Written:
-    """What a backup came to: keys, bytes of the file, the guarantee, and what is not in it."""
+    """The result of a backup: keys, bytes of the file, the guarantee, and what is omitted."""
 
     count: int
     size: int
@@ -82,7 +82,7 @@ def backup(
 
 
 def _payload_version(client: redis.Redis, taken: Snapshot) -> int:
-    """Return the version of what DUMP gives, 0 if there is no key."""
+    """Return the version of DUMP's payloads, 0 if there is no key."""
     if not taken.keys:
         return 0
     try:
@@ -111,7 +111,7 @@ def _refuse_locked(client: redis.Redis) -> None:
 def _refuse_disturbed(witness: Pipeline) -> None:
     """Raise RefusedError where anybody held the lock since the key was watched."""
     witness.multi()
-    witness.exists(FENCE)  # what only reads is allowed in every state of the server; PING is not
+    witness.exists(FENCE)  # reads are allowed in every state of the server; PING is not
     try:
         witness.execute()
     except redis.WatchError as error:

@@ -45,7 +45,7 @@ def apply(lock: HeldLock, move: Move, record: Applied, progress: Progress) -> in
 
 @contextlib.contextmanager
 def _explained(client: redis.Redis, move: Move, release: str) -> Iterator[None]:
-    """Have what goes wrong in the block say in which move, what it leaves in the data, and what to type then."""
+    """Add to errors of the block the move, what it left in the data, and the command to type."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError, LockLostError, StoppedError):
@@ -63,7 +63,7 @@ def _explained(client: redis.Redis, move: Move, release: str) -> Iterator[None]:
 
 
 def _left(client: redis.Redis, move: Move) -> Applied | None:
-    """Return what is left unfinished of a move, as far as Redis can be asked."""
+    """Return the record of a move that is left unfinished, as far as Redis answers."""
     with contextlib.suppress(redis.RedisError, RefusedError):
         if (left := history.read_unfinished(client)) and left.revision == move.migration.revision:
             return left
@@ -71,7 +71,7 @@ def _left(client: redis.Redis, move: Move) -> Applied | None:
 
 
 def _why(move: Move, error: Exception) -> str:
-    """Return what went wrong, for a mistake in a migration with its line."""
+    """Return what went wrong; for a mistake in a migration, with its line."""
     if isinstance(error, redis.WatchError):
         return "clients keep changing the keys that it reads"
     if isinstance(error, atomic_script.CommandError | RefusedError):
@@ -112,7 +112,7 @@ def _in_batches(lock: HeldLock, move: Move, each: Each, record: Applied, progres
     except (redis.ConnectionError, redis.TimeoutError, LockLostError, StoppedError):
         raise
     except Exception as error:
-        with contextlib.suppress(redis.RedisError, RefusedError):  # it is recorded as unfinished all the same
+        with contextlib.suppress(redis.RedisError, RefusedError):  # it is recorded as unfinished nevertheless
             _record_unfinished(lock, replace(started, why=_why(move, error), keys=max(done, started.keys)))
         raise
     with lock.transaction() as pipe:
@@ -162,7 +162,7 @@ def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> None:
 
 
 def _execute(pipe: Pipeline) -> None:
-    """Execute a batch; raises CommandError for a command that Redis refused, which stops none of the others."""
+    """Execute a batch; raises CommandError for a command that Redis refused, after the others were executed."""
     commands = [arguments for arguments, _ in pipe.command_stack]
     replies = pipe.execute(raise_on_error=False)
     refused = [item for item in zip(commands, replies, strict=False) if isinstance(item[1], redis.ResponseError)]

@@ -1,9 +1,8 @@
-"""Commands that are done as one, with a record that is written only if Redis refused none of them.
+"""Execute commands in one script, with a record that is written only if Redis refuses none of them.
 
-Redis rolls nothing back: in a transaction, one command that is refused (a key of another type) does not keep the others
-from being done, and the record would be among those. So it is a script that does them, within the transaction: it
-stops at the first that is refused, and then records that the migration is unfinished, with the commands that were
-applied, instead of applied, unless that was the first of all and nothing is done.
+Redis rolls nothing back: in a transaction, a refused command (a key of another type) does not stop the others, and the
+record would be one of those. So a script executes the commands, inside the transaction. It stops at the first refused
+one and records the migration as unfinished, with the applied commands; if none was applied, it records nothing.
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ LONGEST = 7000
 """Words of one command that a script can pass on: Lua's stack holds 8,000."""
 
 NAMED = 20
-"""Commands that the record of an unfinished migration names; the others are only counted."""
+"""Number of commands that the record of an unfinished migration names; the others are only counted."""
 
 _SCRIPT = """
 local history, unfinished, revision, record, down, left = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -84,9 +83,9 @@ def _words(arguments: Sequence[object]) -> Command:
 
 
 def queue(pipe: Pipeline, record: Applied, commands: Sequence[Command] = (), left: Applied | None = None) -> None:
-    """Queue commands, if any, and the record of a migration that is finished with them, as one script.
+    """Queue, as one script, commands and the record of the migration that they finish.
 
-    `left` is what earlier attempts left unfinished of the same revision.
+    `left` is the record of earlier attempts that left the same revision unfinished.
     """
     before = left or Applied(record.revision)
     names = (*before.commands, *map(named, commands))[:NAMED]

@@ -28,17 +28,17 @@ class Applied:
     contract: bool = False
     down: bool = False
     why: str = ""
-    """Why it is unfinished, if something failed."""
+    """Why it is unfinished, if it failed."""
     done: int = 0
-    """How many commands of an unfinished one were applied; they stay."""
+    """Number of applied commands of an unfinished migration; they stay."""
     commands: tuple[str, ...] = ()
     """The first of these commands: name and key."""
     keys: int = 0
-    """How many keys an unfinished one finished, batch by batch, before it failed."""
+    """Number of keys that an unfinished migration processed, in batches, before it failed."""
 
     @property
     def effect(self) -> str:
-        """Return what an unfinished one did to the data, as far as it is recorded: "" if nothing is."""
+        """Return what an unfinished migration did to the data, "" if nothing is recorded."""
         if self.keys:
             return f"{'1 key was' if self.keys == 1 else f'{self.keys:,} keys were'} processed and not restored"
         if not self.done:
@@ -62,14 +62,14 @@ class History:
 
 
 def read(client: redis.Redis) -> History:
-    """Return what was done to the data; raises RefusedError if its record is garbled, and redis.RedisError."""
+    """Return the history of the data; raises RefusedError if it is invalid, and redis.RedisError."""
     with _garbled():
         records = sorted(map(_record, client.hvals(HISTORY)), key=lambda record: record.revision)
         return History({record.revision: record for record in records}, read_unfinished(client))
 
 
 def read_unfinished(client: redis.Redis) -> Applied | None:
-    """Return what was left unfinished; raises RefusedError if its record is garbled, and redis.RedisError."""
+    """Return the unfinished migration; raises RefusedError if its record is invalid, and redis.RedisError."""
     with _garbled():
         record = client.get(UNFINISHED)
         return _record(record) if record is not None else None
@@ -77,7 +77,7 @@ def read_unfinished(client: redis.Redis) -> Applied | None:
 
 @contextlib.contextmanager
 def _garbled() -> Iterator[None]:
-    """Report what is no record; a server that refuses the command says nothing of what the keys hold."""
+    """Report an invalid record; an error of the server other than WRONGTYPE is no fact about the record."""
     try:
         yield
     except (redis.ResponseError, ValueError, TypeError, AttributeError) as error:
@@ -101,17 +101,17 @@ def dumps(record: Applied) -> str:
 
 
 def start(pipeline: Pipeline, record: Applied) -> None:
-    """Queue the record of a migration that is not finished."""
+    """Queue the record of an unfinished migration."""
     pipeline.set(UNFINISHED, dumps(record))
 
 
 def clear_unfinished(pipeline: Pipeline) -> None:
-    """Queue that no migration is unfinished."""
+    """Queue the removal of the record of an unfinished migration."""
     pipeline.delete(UNFINISHED)
 
 
 def unfinished_revision(value: bytes | None) -> str:
-    """Return the revision that the value of UNFINISHED names, "" if it names none."""
+    """Return the revision in a value of UNFINISHED, "" if there is none."""
     try:
         return str(json.loads((value or b"{}").decode(errors="replace")).get("revision", ""))
     except (ValueError, AttributeError):

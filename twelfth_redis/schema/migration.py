@@ -42,7 +42,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Migration:
-    """One revision; `former` are checksums of earlier texts that did the same, or of the same text as it was recorded.
+    """One revision; `former` has checksums of earlier equivalent texts, and of the same text with other line endings.
 
     `down` is None where there is no way back.
     """
@@ -89,9 +89,9 @@ def _refuse_disorder(paths: Iterable[Path]) -> None:
 
 
 def checksums(content: bytes) -> tuple[str, ...]:
-    """Return the SHA-256 of a file with the line endings of Unix, and those that earlier versions may have recorded.
+    """Return the SHA-256 of a file with Unix line endings, and the checksums that earlier versions may have recorded.
 
-    They recorded that of the bytes as they were checked out: with the line endings of Windows on some machines.
+    Those were of the file as checked out, which has Windows line endings on some machines.
     """
     unix = content.replace(b"\r\n", b"\n")
     texts = dict.fromkeys((unix, unix.replace(b"\n", b"\r\n"), content))

@@ -72,12 +72,12 @@ class Migrator:
             return pending((each.revision for each in self.migrations), history.read(self.client).applied)
 
     def preview_abandon(self, revision: str) -> None:
-        """Write what `abandon` would clear; changes nothing, and needs no lock."""
+        """Write what `abandon` would clear, without changing anything or taking the lock."""
         left = plan.abandoned(self.migrations, history.read(self.client), revision)
         self.write(f"would abandon {self._abandoned(left)}")
 
     def abandon(self, revision: str, wait: float = 0.0) -> None:
-        """Clear the record of an unfinished migration; what it did to the data stays."""
+        """Clear the record of an unfinished migration; its changes to the data stay."""
         with hold_lock(self.client, self.owner, wait=wait) as lock:
             left = plan.abandoned(self.migrations, history.read(self.client), revision)
             with lock.transaction() as pipe:

@@ -11,7 +11,7 @@ from twelfth_redis.schema.relation import Kind, Relation, relation
 
 @dataclass(frozen=True)
 class Move:
-    """One migration that is to be applied, or with `revert` reverted; `left` is what was left unfinished of it."""
+    """A migration to apply, or with `revert` to revert; `left` is its record if it was left unfinished."""
 
     migration: Migration
     revert: bool = False
@@ -33,8 +33,8 @@ class Move:
 def moves(migrations: Sequence[Migration], history: History, to: str = "", release: str = "") -> tuple[Move, ...]:
     """Return what leads from the data as it is to a revision, the newest where none is named.
 
-    Raises RefusedError for a revision that is none, for one to which there is no way, and if a migration that the
-    release does not contain is unfinished: the data has one record of an unfinished migration.
+    Raises RefusedError for an unknown revision, for one without a way back, and if a migration that the release does
+    not contain is unfinished: the data has room for one record of an unfinished migration.
     """
     target = find_revision(migrations, to) if to else max((each.revision for each in migrations), default="0000")
     left = history.unfinished
@@ -55,14 +55,14 @@ def moves(migrations: Sequence[Migration], history: History, to: str = "", relea
 
 
 def is_foreign(migrations: Iterable[Migration], left: Applied) -> bool:
-    """Return whether an unfinished migration is none of the release's."""
+    """Return whether the release does not contain an unfinished migration."""
     return all(migration.revision != left.revision for migration in migrations)
 
 
 def abandoned(migrations: Sequence[Migration], history: History, text: str) -> Applied:
     """Return the unfinished migration that is to be abandoned.
 
-    Raises RefusedError if the revision is not unfinished, MisuseError if the text is no revision.
+    Raises RefusedError if the revision is not unfinished, MisuseError if the text is not a revision.
     """
     revision = text.rjust(4, "0")
     if not (revision.isascii() and revision.isdecimal() and len(revision) == len("0000")):
@@ -93,10 +93,10 @@ def find_revision(migrations: Sequence[Migration], text: str) -> str:
 def problems(
     migrations: Sequence[Migration], history: History, release: str, *, allow_newer: bool = False, to: str = ""
 ) -> tuple[str, ...]:
-    """Return each reason why this release must not migrate this data, to a revision if one is named.
+    """Return the reasons why this release must not migrate this data, to revision `to` if given.
 
-    With `allow_newer` these are none: newer data that only grew, and an unfinished migration that this release does not
-    contain.
+    With `allow_newer`, newer data that older releases can use is no reason, nor is an unfinished migration that this
+    release does not contain.
     """
     known = tuple(migration.revision for migration in migrations)
     applied = (
@@ -108,7 +108,7 @@ def problems(
 
 
 def warning(migrations: Sequence[Migration], history: History, release: str) -> str:
-    """Return what an operator should know of data that this release may serve, "" for nothing."""
+    """Return a warning about data that this release can serve, or ""."""
     left = history.unfinished
     if not left or not is_foreign(migrations, left):
         return ""
@@ -116,7 +116,7 @@ def warning(migrations: Sequence[Migration], history: History, release: str) -> 
 
 
 def _disagreement(found: Relation, done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
-    """Return how what was applied differs from what the release has, "" if it does not."""
+    """Return how an applied migration differs from the release's, "" if it does not."""
     revision, release = done.revision, done.release or "unknown"
     when = f"({done.applied}, release {release})"
     match found:
@@ -180,7 +180,7 @@ _UNKNOWN = ", and is unknown to this one"
 
 
 def left_unfinished(left: Applied, also: str = "") -> str:
-    """Return which migration is unfinished, since which run, why, and what it did to the data."""
+    """Return a sentence: which migration is unfinished, by which run, why, and what it did to the data."""
     by = f"release {left.release or 'unknown'}, run {left.run or 'unknown'}"
     way = "was left unfinished while being reverted" if left.down else "was left unfinished"
     facts = "; ".join(filter(None, (left.why, left.effect)))
@@ -189,7 +189,7 @@ def left_unfinished(left: Applied, also: str = "") -> str:
 
 
 def abandon_command(left: Applied, release: str) -> str:
-    """Return the command that clears an unfinished migration; of a named release, so that none needs to run."""
+    """Return the command that clears an unfinished migration; it names a release, so that no worker has to run."""
     return f"invoke migrate --abandon {left.revision}" + (f" --release {release}" if release else "")
 
 

@@ -1,4 +1,4 @@
-"""What a revision that was applied is to a release: the same migration, an edited one, or another; pure."""
+"""Relate an applied revision to a release's migrations: the same one, an edited one, or another one; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from twelfth_redis.schema.migration import Migration
 
 
 class Kind(StrEnum):
-    """What a record is to a release; it is EDITED if the text differs and the title does not, DIFFERENT if both do."""
+    """How a record relates to a release: EDITED if only the text differs, DIFFERENT if the title does, too."""
 
     SAME = "same"
     EDITED = "edited"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Relation:
-    """What a record is to a release: `known` is the one of that number, `moved` the one of that text."""
+    """How a record relates to a release: `known` is its migration with that number, `moved` the one with that text."""
 
     kind: Kind
     known: Migration | None = None
@@ -28,7 +28,7 @@ class Relation:
 
 
 def relation(migrations: Sequence[Migration], history: History, done: Applied) -> Relation:
-    """Return what a record is to the release that has these migrations."""
+    """Return how a record relates to a release's migrations."""
     known = next((migration for migration in migrations if migration.revision == done.revision), None)
     if known and known.is_of(done.checksum):
         return Relation(Kind.SAME, known)
@@ -42,6 +42,6 @@ def relation(migrations: Sequence[Migration], history: History, done: Applied) -
 
 
 def _is_applied(migration: Migration, history: History) -> bool:
-    """Return whether a migration was applied under its own number: two may have the same text."""
+    """Return whether a migration was applied under its number, since two migrations may have the same text."""
     done = history.applied.get(migration.revision)
     return done is not None and migration.is_of(done.checksum)

@@ -14,7 +14,7 @@ from twelfth_redis.schema.relation import Kind, Relation, relation
 class State:
     """One revision as `migrate --status` shows it.
 
-    `state` is `applied`, `marked` (a baseline), `unfinished`, `pending`, or what was applied is to this release:
+    `state` is `applied`, `marked` (a baseline), `unfinished`, `pending`, or how the record relates to this release:
     `edited`, `different`, `renumbered` or `unknown`.
     """
 
@@ -32,7 +32,7 @@ class State:
 class Status:
     """How the data stands: its revision, each revision's state, what forbids to migrate, and what to do next.
 
-    `unfinished` is the record of a migration that was started and is not done.
+    `unfinished` is the record of a migration that was started and not finished.
     """
 
     revision: str
@@ -50,7 +50,7 @@ def status(migrations: Sequence[Migration], history: History, release: str) -> S
 
 
 def _hint(left: Applied, release: str) -> str:
-    """Return how to continue with an unfinished migration: one that Redis refused is likely refused again."""
+    """Return how to continue with an unfinished migration: if Redis refused it, abandoning it comes first."""
     abandon = abandon_command(left, release)
     then = f"{abandon}, or invoke migrate to try again" if left.why else f"invoke migrate, or {abandon}"
     return f"{left_unfinished(left)}. Try: {then}"
