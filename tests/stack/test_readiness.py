@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +128,24 @@ class Restarting(Memory):
         ran = self._needs() - (0.2 if replica.service == "app" else 0.0)
         self.world.running_seconds[replica.name] = -1 if self.is_broken and replica.service == "app" else ran
         return super().check_health(replica, within)
+
+
+@pytest.mark.parametrize(("restart", "state", "is_kept"), [("always", "restarting", True), ("no", "exited (1)", False)])
+def test_first_replica_that_exits_at_once_stays_if_it_is_restarted(
+    tmp_path: Path, restart: str, state: str, *, is_kept: bool
+) -> None:
+    """It may start with its dependency; `up` decides that when everything runs."""
+
+    class Exiting(Memory):
+        def create_replica(self, service: Service, number: int) -> Replica:
+            made = super().create_replica(service, number)
+            self.world.replicas[made.name] = replace(made, state=state)
+            return made
+
+    engine = Exiting(Stack("p", tmp_path, (replace(PLAIN, restart=restart),)), World())
+    with pytest.raises(EngineError, match=re.escape(f"plain-1 is {'not ready after' if is_kept else state}")):
+        lifecycle.up(engine, Recorded(), lifecycle.Wishes(0.1))
+    assert is_kept == ("plain-1" in engine.world.replicas)
 
 
 @pytest.mark.parametrize("is_broken", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.model.snapshot import Health
@@ -46,7 +47,7 @@ def of_unsteady(replica: Replica, running_seconds: Callable[[], float]) -> Healt
 def of_process(replica: Replica, running_seconds: Callable[[], float], monitor: float) -> Health:
     """Return the health of a replica that has no healthcheck: it is ready once it has run for `monitor` seconds."""
     if unsteady := of_unsteady(replica, running_seconds):
-        return unsteady
+        return replace(unsteady, has_check=False)
     seconds = running_seconds()
     is_ready = seconds >= monitor
     return Health(is_ready, "" if is_ready else f"it has run for {seconds:.1f} of {monitor:g} s", has_check=False)

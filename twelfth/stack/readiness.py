@@ -70,11 +70,13 @@ def wait_until_ready(
     """
     limit = ready_within(engine.stack, replica.service, within)
     began, said = time.monotonic(), ""
-    refuse_dead(engine, replica)
+    if not is_first:
+        refuse_dead(engine, replica)
     while not (health := engine.check_health(replica, max(began + limit - time.monotonic(), ASK_EVERY))).is_ready:
-        refuse_dead(engine, current(engine, replica), replica.restarts)
-        if is_first and not health.has_check:
-            break
+        now = current(engine, replica)
+        if is_first and not health.has_check and not now.state.startswith(OVER):
+            break  # if it crashes until its dependency is ready, that is waited for when all run
+        refuse_dead(engine, now, replica.restarts)
         allowed = limit if health.has_check else limit + engine.monitor(replica.service)
         if is_given_up():
             raise GivenUpError(f"{replica.name} was not ready yet")
