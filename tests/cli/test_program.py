@@ -15,7 +15,7 @@ import pytest
 
 import twelfth
 from twelfth import hints
-from twelfth.cli.parser import no_compose_file
+from twelfth.cli.compose_file import refusal
 from twelfth.cli.program import imports_twelfth, project_directory
 from twelfth.compose.errors import NAMES
 from twelfth.hints import program
@@ -217,6 +217,14 @@ def test_only_an_import_asks_for_the_commands(tmp_path: Path, text: str, expecte
     (tmp_path / "tasks.py").write_text(text)
 
     assert expected == imports_twelfth(tmp_path / "tasks.py")
+
+
+def test_list_of_commands_imports_no_engine_and_asks_no_compose(directory: Path) -> None:
+    """It is what a shell completes from; the stack's own values alone take a tenth of it."""
+    code = "import sys; from pathlib import Path; from twelfth.cli.program import collection; collection(Path())"
+    done = run(directory, "-c", f"{code}; print(*sys.modules)", module="")
+
+    assert not {"twelfth.model.stack", "twelfth.engines.contract", "twelfth.compose.config"} & {*done.stdout.split()}
 
 
 def test_project_adds_tasks_of_its_own(directory: Path) -> None:
@@ -550,7 +558,16 @@ OTHER = "services: {other: {image: other}}"
         (("-f", "a.yml", "-f", "b c.yml", "up"), "COMPOSE_FILE='a.yml:b c.yml' invoke up"),
         (("-f", "none.yml", "up"), "COMPOSE_FILE=none.yml invoke up"),
         (("up", "-f", "other.yml"), "COMPOSE_FILE=other.yml invoke up"),
-        (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "COMPOSE_FILE=other.yml invoke run"),
+        (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "COMPOSE_FILE=other.yml invoke run -- …"),
+        (("-f", "other.yml", "run", "--", "x", "--config", "other.yml"), "COMPOSE_FILE=other.yml invoke run -- …"),
+        (("--config", "invoke.yml", "-f", "other.yml", "up"), "COMPOSE_FILE=other.yml invoke up"),
+        (("-f", "other.yml", "history"), "COMPOSE_FILE=other.yml invoke history"),
+        (("-f", "other.yml", "stop", "1f"), "COMPOSE_FILE=other.yml invoke stop 1f"),
+        (("scale", "-f", "other.yml", "app=2"), "COMPOSE_FILE=other.yml invoke scale app=2"),
+        (("rollback", "-f", "other.yml"), "COMPOSE_FILE=other.yml invoke rollback"),
+        (("logs", "--file", "other.yml"), "COMPOSE_FILE=other.yml invoke logs"),
+        (("-f", "other.yml", "logs", "app"), "COMPOSE_FILE=other.yml invoke logs app"),
+        (("-f", "other.yml"), "COMPOSE_FILE=other.yml invoke config"),
         (("--file", "other.yml", "down"), "COMPOSE_FILE=other.yml invoke down"),
         (("--file=other.yml", "down"), "COMPOSE_FILE=other.yml invoke down"),
         (("config", "--file", "other.yml"), "COMPOSE_FILE=other.yml invoke config"),
@@ -571,9 +588,27 @@ def test_option_that_would_choose_a_compose_file_is_refused(
 
 
 def test_words_of_a_run_may_be_such_an_option() -> None:
-    """What comes after `--` is the run's own."""
+    """What comes after `--` is the run's own, and no value of another option is shown."""
+    words = ["run", "--env", "A=secret", "--file", "x", "--", "grep", "-f", "y"]
 
-    assert "Try: COMPOSE_FILE=FILE invoke run" in no_compose_file("--file", ["run", "--", "grep", "-f", "x"])
+    assert refusal("--file", words, ["run"]).endswith("Try: COMPOSE_FILE=x invoke run -- …")
+
+
+@pytest.mark.parametrize("words", [("logs", "-f"), ("logs", "-f", "app"), ("logs", "app", "-f")])
+def test_option_of_logs_that_follows_in_compose_is_refused_as_that(directory: Path, words: tuple[str, ...]) -> None:
+    """There it names no Compose file."""
+    done = run(directory, *words)
+
+    service = " app" if "app" in words else ""
+    assert (2, f"twelfth: -f is not supported. Try: twelfth logs --follow{service}\n") == (done.returncode, done.stderr)
+
+
+def test_tasks_of_a_project_may_have_such_an_option(directory: Path) -> None:
+    """Invoke makes a letter of each option; what else is wrong with the command line is told."""
+    (directory / "tasks.py").write_text(TASKS.replace('name="you"', "force=False").replace("name)", "force)"))
+
+    assert "hello True\n" == run(directory, "greet", "-f").stdout
+    assert "No idea what '--nope' is" in run(directory, "greet", "-f", "--nope").stderr
 
 
 def test_compose_file_is_chosen_by_the_environment(directory: Path) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
+from twelfth.cli.compose_file import LONG, SHORT, refusal
 from twelfth.cli.outputs import escaped_outputs
 from twelfth.errors import MisuseError, TwelfthError
 from twelfth.hints import as_typed
@@ -132,6 +133,8 @@ def exit_cleanly(
 def _refuse_options(name: str, arguments: Iterable[object]) -> None:
     """Raise `MisuseError` for an option that Invoke took for an argument, as it does where there is no such option."""
     for word in arguments:
+        if isinstance(word, str) and word.startswith((SHORT, LONG)):
+            raise MisuseError(refusal(LONG if word.startswith(LONG) else SHORT, sys.argv[1:], {name}))
         if isinstance(word, str) and word.startswith("--"):
             own = f"; what is for all commands comes first: invoke {word} {name}" if word == "--dry" else ""
             raise MisuseError(f"there is no option {word}; see: invoke --help {name}{own}")

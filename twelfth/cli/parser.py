@@ -6,10 +6,7 @@ Invoke has no place to add to these, so five of its methods are replaced, four o
 from __future__ import annotations
 
 import difflib
-import itertools
-import os
 import re
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +15,14 @@ from invoke.parser.parser import ParseMachine, Parser
 from invoke.program import Program
 
 from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure
+from twelfth.cli.compose_file import SHORT, is_chosen, refusal, unknown_option
 from twelfth.cli.help import is_required, print_command_help
 from twelfth.cli.outputs import prepare_outputs
 from twelfth.hints import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-
-READING_COMPOSE = {"build", "config", "down", "logs", "releases", "rollback", "run", "scale", "status", "up"}
-"""Commands that also exist in Compose, where `-f FILE` can precede them."""
 
 LIST = "see: invoke --list"
 """What to type where no command is known."""
@@ -78,24 +73,10 @@ def _list_or_help(invoke: Program) -> None:
 
 
 def _refuse_compose_file(invoke: Program) -> None:
-    """Refuse `-f FILE`: in Compose it selects the Compose file, here it would configure Invoke."""
-    file = invoke.args["config"].value
-    if file and not any(word.partition("=")[0] == "--config" for word in sys.argv):
-        raise failure(no_compose_file("-f", sys.argv[1:], file), MISUSE)
-
-
-def no_compose_file(option: str, words: Sequence[str], file: str = "") -> str:
-    """Return the error for an option that selects the Compose file in Compose, with the variable to set instead.
-
-    `file` is used if the words do not contain the file separately, as in `-ef FILE`.
-    """
-    own = list(itertools.takewhile(lambda word: word != "--", words))
-    separate = [own[place + 1] for place, word in enumerate(own[:-1]) if word in {"-f", "--file"}]
-    joined = [match[1] for word in own if (match := re.fullmatch(r"(?:-f=?|--file=)(.+)", word, re.DOTALL))]
-    chosen = os.pathsep.join([*separate, *joined]) or file or "FILE"
-    command = next((word for word in own if word in READING_COMPOSE), "up")
-    why = "the Compose file is chosen by COMPOSE_FILE"
-    return f"{option} is not supported: {why}. Try: COMPOSE_FILE={shlex.quote(chosen)} invoke {command}"
+    """Refuse `-f FILE`, which Invoke has taken for the name of its own configuration."""
+    file = invoke.args["config"].value or ""
+    if is_chosen(file, sys.argv):
+        raise failure(refusal(SHORT, sys.argv[1:], invoke.parser.contexts, file), MISUSE)
 
 
 def _print_help(invoke: Program, name: str) -> None:
@@ -115,9 +96,8 @@ def _refuse(parser: ParseMachine, message: str) -> None:
     """End with what is wrong with the command line and the exit code of misuse; Invoke's own is 1."""
     name = parser.context.name if parser.context else None
     hint = f"see: invoke --help {name}" if name else LIST
-    if message == "No idea what '--file' is!" or "-f" in itertools.takewhile(lambda word: word != "--", sys.argv):
-        option = "--file" if "--file" in message else "-f"
-        raise failure(no_compose_file(option, sys.argv[1:]), MISUSE)
+    if option := unknown_option(sys.argv, parser.context.flags if parser.context and name else ()):
+        raise failure(refusal(option, sys.argv[1:], parser.contexts), MISUSE)
     if name in TAKING_WORDS and message.startswith("No idea what"):
         hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
     elif meant := _meant(message, parser.contexts):
