@@ -34,6 +34,9 @@ def worker(entrypoint: list[str] | None, init: bool | None) -> dict[str, Any]:  
         (["/init", "/with-env"], None, None, None, ["/init", *LIMIT, "/with-env"]),
         (["/sbin/tini", "-g", "--", "/enter"], None, None, None, ["/sbin/tini", "-g", "--", *LIMIT, "/enter"]),
         (["tini", "-s", "/enter"], False, False, False, ["tini", "-s", *LIMIT, "/enter"]),
+        (["tini", "/enter", "--"], None, None, None, ["tini", *LIMIT, "/enter", "--"]),
+        (["tini", "-e", "143", "/enter"], None, None, None, ["tini", "-e", "143", *LIMIT, "/enter"]),
+        (["dumb-init", "--rewrite", "15:2"], None, None, None, ["dumb-init", "--rewrite", "15:2", *LIMIT]),
         (["dumb-init", "-v"], None, None, None, ["dumb-init", "-v", *LIMIT]),
     ],
 )

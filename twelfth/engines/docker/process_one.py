@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 KILL_AFTER = 10
 """Seconds between TERM and KILL if the service declares no other grace period, as `docker stop` has it."""
 
+WITH_VALUE = frozenset({"-e", "-p", "-r", "--rewrite"})
+"""Options of tini and dumb-init whose value is the next word."""
+
 INITS = frozenset({"catatonit", "dumb-init", "init", "my_init", "s6-svscan", "systemd", "tini", "tini-static"})
 """Init programs: they are made to be process 1 and start the command that follows them."""
 
@@ -62,6 +65,9 @@ def _own_words(words: list[str]) -> int:
     """Return the number of words of an init and its options."""
     if not _is_init(words):
         return len(words)
-    if "--" in words:
-        return words.index("--") + 1
-    return next((index for index, word in enumerate(words) if index and not word.startswith("-")), len(words))
+    position = 1
+    while position < len(words) and words[position].startswith("-"):
+        if words[position] == "--":
+            return position + 1
+        position += 2 if words[position] in WITH_VALUE else 1
+    return min(position, len(words))
