@@ -50,3 +50,11 @@ def test_name_that_is_declared_is_recorded_in_addition(monkeypatch: pytest.Monke
     assert f"{NAME} (TWELFTH_OPERATOR pipeline 12)" == operator()
     monkeypatch.setenv("SUDO_USER", "ann")
     assert f"{NAME} (sudo ann, TWELFTH_OPERATOR pipeline 12)" == operator()
+
+
+def test_name_that_is_not_utf_8_is_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the daemon's labels and the lock's file are UTF-8; where Python reads only ASCII, a name is read as UTF-8."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1001)
+    for name in (b"J\xc3\xbcrgen", b"J\xfcrgen"):
+        monkeypatch.setenv("TWELFTH_OPERATOR", name.decode("ascii", "surrogateescape"))
+        assert name.decode("utf-8", "backslashreplace") in operator()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from twelfth.cli.ownership import refuse_foreign, trusted_users, user_name
+from twelfth.cli.ownership import refuse_foreign, trusted_users
 from twelfth.errors import MisuseError
+from twelfth.operator_name import user_name
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = 'services:\n  app: {image: "app:1", x-local: {command: [sleep, "60"]}}\n'
@@ -92,6 +93,22 @@ def test_no_file_of_another_user_is_used(place: Path, name: str) -> None:
     (place / name).rename(place / "other")
     (place / name).symlink_to("other")
     assert (2, "") == (run(place, "--list")[0], executed(place))
+
+
+@as_root
+@pytest.mark.parametrize("name", ["admin", "admin/verify.py"])
+@pytest.mark.parametrize("has_compose_file", [True, False])
+def test_no_program_of_another_user_is_run_here(place: Path, name: str, has_compose_file: bool) -> None:  # noqa: FBT001
+    """`verify` is run on this machine, and needs neither a stack nor a Compose file."""
+    (place / "admin").mkdir()
+    (place / "admin" / "verify.py").write_text(FILES["tasks.py"].replace("PLACE", str(place)))
+    (place / "backup").touch()
+    for each in FILES if not has_compose_file else ():
+        (place / each).unlink()
+    give(place, STRANGER, name)
+    code, error = run(place, "verify", "backup")
+
+    assert (2, True, "") == (code, f"it belongs to uid {STRANGER}" in error, executed(place))
 
 
 @as_root

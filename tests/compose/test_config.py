@@ -11,7 +11,7 @@ import pytest
 
 from tests.compose.conftest import HOME, OWN
 from twelfth.compose import config
-from twelfth.compose.errors import NAMES
+from twelfth.compose.errors import NAMES, OVERRIDES
 from twelfth.engines.docker import configs
 from twelfth.errors import EngineError
 
@@ -49,7 +49,7 @@ def test_file_may_have_each_of_its_names(project: Project, name: str) -> None:
     assert (project.directory, "shop", ["a"]) == (found.directory, found.project, names(found))
 
 
-@pytest.mark.parametrize("name", config.OVERRIDES)
+@pytest.mark.parametrize("name", OVERRIDES)
 def test_override_is_read_over_the_file(project: Project, name: str) -> None:
     """An override stands beside the file, and is one of those that were read."""
     project.write(docker_compose__yml=PLAIN)

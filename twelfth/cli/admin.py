@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
+RUN_HERE = ("admin", "admin/__init__.py", "admin/verify.py")
+"""What of a project's `admin/` is executed on this machine, and not in a run."""
+
+
 @command()
 def console(c: Context, reason: str = "", release: str = "", service: str = "") -> None:
     """Open a prompt of the service's own, with what it works on at hand."""

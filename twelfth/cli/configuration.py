@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from invoke.config import Config
 
 from twelfth.cli.command import MISUSE, failure, warn
-from twelfth.cli.ownership import trusted_users, user_name
+from twelfth.cli.ownership import trusted_users
+from twelfth.operator_name import user_name
 
 if TYPE_CHECKING:
     from os import PathLike

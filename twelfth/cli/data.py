@@ -16,9 +16,8 @@ from twelfth.cli.runs import start_admin
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.hints import as_typed
-from twelfth.model.duration import parse_seconds, plain
+from twelfth.model.duration import LONGEST, parse_seconds, plain
 from twelfth.runs import descriptors
-from twelfth.runs.request import LONGEST
 
 if TYPE_CHECKING:
     from invoke.context import Context

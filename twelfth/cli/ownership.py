@@ -9,13 +9,12 @@ below it. The rule is that of `safe.directory`
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
+from twelfth.operator_name import user_name
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
@@ -42,13 +41,6 @@ def trusted_users(environment: Mapping[str, str]) -> frozenset[int]:
     """Return the users whose files are used: the effective user and, under sudo, the user who called it."""
     own, caller = os.geteuid(), environment.get("SUDO_UID", "")
     return frozenset({own, int(caller)} if own == 0 and caller.isdecimal() else {own})
-
-
-def user_name(identity: int) -> str:
-    """Return the name of a user, or the number of one without a name."""
-    with suppress(KeyError):
-        return printable(pwd.getpwuid(identity).pw_name)
-    return f"uid {identity}"
 
 
 def _is_safe(directory: Path, environment: Mapping[str, str]) -> bool:

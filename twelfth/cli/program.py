@@ -21,8 +21,7 @@ from twelfth.cli.configuration import FILES, Configuration
 from twelfth.cli.ownership import refuse_foreign
 from twelfth.cli.parser import install_parser_extensions
 from twelfth.cli.working_directory import working_directory
-from twelfth.compose.config import OVERRIDES
-from twelfth.compose.errors import NAMES
+from twelfth.compose.errors import NAMES, OVERRIDES
 from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class Twelfth(Program):
     def parse_collection(self) -> None:
         """Take the project's commands, and its configuration (`invoke.yaml`) as Invoke does beside a `tasks.py`."""
         directory = project_directory(self._start(), os.environ)
-        used = [directory / name for name in ("tasks.py", *FILES, *NAMES, *OVERRIDES)]
+        used = [directory / name for name in ("tasks.py", *FILES, *NAMES, *OVERRIDES, *admin.RUN_HERE)]
         try:
             refuse_foreign(directory, used, os.environ)
         except MisuseError as error:

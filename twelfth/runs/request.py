@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
-from twelfth.model.duration import parse_seconds
+from twelfth.model.duration import LONGEST, parse_seconds
 from twelfth.model.run import RunRequest, Terminal
 from twelfth.operator_name import operator
 from twelfth.runs import terminal
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 SHORTEST = 0.001
-LONGEST = 10 * 365 * 86400
-"""Shortest and longest time limit in seconds: a millisecond, and less than ten years."""
+"""Shortest time limit in seconds."""
 
 
 def command(words: Sequence[str]) -> tuple[str, ...]:
