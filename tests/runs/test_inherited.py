@@ -79,6 +79,29 @@ def assert_inherited(project: Project) -> None:
     assert "~" not in project.printed("--dry", "run", "--", "true")
 
 
+JOINED_FILE = """
+services:
+  app: {image: &image "${PYTHON_IMAGE:-python:3.13-slim}", command: &command [sleep, "600"], init: true,
+        stop_grace_period: 1s, network_mode: "service:db", pid: "service:db"}
+  db: {image: *image, command: *command, init: true, stop_grace_period: 1s, hostname: boxy, domainname: example.org}
+x-twelfth: {runs-from: app}
+"""
+
+
+def test_run_has_the_namespaces_that_its_service_has_of_another(project: Project) -> None:
+    """The daemon reports the hostname of that other's, and accepts none for whoever joins it."""
+    (project.directory / "compose.yaml").write_text(JOINED_FILE, "utf-8")
+    show = ("cat", "/proc/sys/kernel/hostname")
+    project.compose("up", "-d")
+
+    assert "nothing to do" in project.printed("--dry", "up")
+    assert project.printed("run", "--", *show) == "boxy\n"
+    project.compose("down", "--timeout", "0")
+    project.printed("up")
+    assert "nothing to do" in project.printed("--dry", "up")
+    assert project.printed("run", "--", *show) == "boxy\n"
+
+
 def test_run_inherits_from_a_container_of_compose(project: Project) -> None:
     """Which has copies of what its file, or a variable, contains; so has a clone of it."""
     project.compose("up", "-d", "--build")

@@ -49,6 +49,8 @@ def _config(body: Body, image: Body) -> Body:
     is_of_host = "host" in (body["HostConfig"]["NetworkMode"], body["HostConfig"].get("UTSMode"))
     config["Hostname"] = own.get("Hostname") or ("machine" if is_of_host else IDENTITY[:12])
     config["Domainname"] = own.get("Domainname") or ""
+    if body["HostConfig"]["NetworkMode"].startswith(("container:", "service:")):
+        config |= {"Hostname": "f" * 12, "Domainname": "of.another"}
     return config
 
 
@@ -57,6 +59,9 @@ def _host(body: Body) -> Body:
     modes = {"IpcMode": "private", "CgroupnsMode": "host", "Runtime": "runc", "ShmSize": 64 << 20}
     for key, usual in modes.items():
         host[key] = host.get(key) or usual
+    for key in ("NetworkMode", "IpcMode", "PidMode"):
+        kind, colon, _ = (host.get(key) or "").partition(":")
+        host[key] = "container:" + "f" * 64 if colon and kind == "service" else host.get(key)
     for key in ("CapAdd", "CapDrop"):
         names = [name.upper().removeprefix("CAP_") for name in host.get(key) or []]
         host[key] = [name if name == "ALL" else f"CAP_{name}" for name in names]

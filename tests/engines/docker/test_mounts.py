@@ -46,6 +46,16 @@ def sources(body: dict[str, Any]) -> dict[str, str]:
     return {each["Target"]: each["Source"] for each in body["HostConfig"]["Mounts"] if "Source" in each}
 
 
+def test_tmpfs_that_is_read_only_is_made_so() -> None:
+    """The API's plain notation cannot say it; a change of it is seen."""
+    services = [replace(WORKER, mounts=(Mount("tmpfs", "/a", read_only=each),)) for each in (True, False)]
+    read_only, writable = (replica.declared_options(STACK, each)["volumes"] for each in services)
+
+    assert [{"Type": "tmpfs", "Target": "/a", "ReadOnly": True}] == mounts.declared(STACK, services[0])["Mounts"]
+    assert {"/a": ""} == mounts.declared(STACK, services[1])["Tmpfs"]
+    assert read_only != writable
+
+
 @pytest.mark.parametrize("by_compose", [False, True])
 @pytest.mark.parametrize("times", [0, 1, 3])
 def test_run_and_clone_never_see_the_anonymous_volumes_of_a_service(times: int, by_compose: bool) -> None:  # noqa: FBT001

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.engines.docker.values import REPLICA, REQUEST, inspected
-from twelfth.engines.docker import identity, run_container
+from twelfth.engines.docker import identity, replica, run_container
 from twelfth.errors import MisuseError
 from twelfth.model.run import RunRequest, Terminal
 
@@ -131,6 +131,25 @@ def test_run_never_has_the_name_by_which_clients_find_its_service(hostname: str)
 
     assert "" == body["Hostname"]
     assert ("environment.TOKEN", "hostname") == identity.differences(worker, run, REQUEST)
+    assert () == identity.unasked(worker, run, REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("network", "uts", "expected"),
+    [("host", "", "rabbit"), ("host", "host", ""), ("p_front", "host", ""), ("container:x", "", "")],
+)
+def test_hostname_of_another_is_not_asked_for(network: str, uts: str, expected: str) -> None:
+    """The daemon reports that of the joined container or of the machine, and refuses it; on its network it may differ.
+
+    So a service with `network_mode: host` may have declared it.
+    """
+    worker = named("rabbit")
+    worker |= {"HostConfig": worker["HostConfig"] | {"NetworkMode": network, "UTSMode": uts}}
+    body = run_container.body(worker, REQUEST)
+    run = worker | {"Config": body, "HostConfig": body["HostConfig"]}
+
+    assert expected == body["Hostname"]
+    assert expected == replica.clone(worker, 2, {}, {})["Hostname"]
     assert () == identity.unasked(worker, run, REQUEST)
 
 

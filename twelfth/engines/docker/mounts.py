@@ -169,7 +169,7 @@ def _bind(mount: Mount) -> str:
 
 
 def _is_plain_tmpfs(mount: Mount) -> bool:
-    return mount.kind == "tmpfs" and not {"size", "mode"} & dict(mount.options).keys()
+    return mount.kind == "tmpfs" and not mount.read_only and not {"size", "mode"} & dict(mount.options).keys()
 
 
 def _tmpfs_options(mount: Mount) -> str:
@@ -189,7 +189,8 @@ def _mount(stack: Stack, mount: Mount) -> Body:
     read_only = {"ReadOnly": True} if mount.read_only else {}  # as the daemon shows it: false is not said
     if mount.kind == "tmpfs":
         settings = {"SizeBytes": int(said.get("size", 0)), "Mode": int(said.get("mode", 0))}
-        return {"Type": "tmpfs", "Target": mount.target, "TmpfsOptions": _set(settings), **read_only}
+        own = {"TmpfsOptions": _set(settings)} if _set(settings) else {}
+        return {"Type": "tmpfs", "Target": mount.target, **own, **read_only}
     if mount.kind == "bind":
         settings = {
             "Propagation": said.get("propagation"),

@@ -229,8 +229,7 @@ def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mappi
 
     `copies` are its copies of configuration files, by target.
     """
-    hostname = declared_hostname(inspected)
-    config: Body = inspected["Config"] | {"Hostname": "" if hostname == UNKNOWN else hostname}
+    config: Body = inspected["Config"] | {"Hostname": inherited_hostname(inspected)}
     kept = {name: value for name, value in config["Labels"].items() if name != REPLACES}
     own = {**kept, **labels, f"{COMPOSE}container-number": str(number)}
     host = mounts.with_files(mounts.with_new_anonymous_volumes(inspected), copies)["HostConfig"]
@@ -238,11 +237,27 @@ def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mappi
 
 
 def declared_hostname(inspected: Body) -> str:
-    """Return the declared hostname, "" if the daemon chose it, UNKNOWN if it is the machine's."""
+    """Return the declared hostname, "" if the daemon chose it, UNKNOWN if it may be another's.
+
+    The daemon reports the machine's on the host's network, and that of a container whose network is joined.
+    """
     name, host = inspected["Config"].get("Hostname") or "", inspected["HostConfig"]
-    if "host" in (host.get("NetworkMode"), host.get("UTSMode")):
+    if "host" in (host.get("NetworkMode"), host.get("UTSMode")) or has_network_of_another(host):
         return UNKNOWN
     return "" if name == TASK_ID or inspected.get("Id", "").startswith(name) else name
+
+
+def inherited_hostname(inspected: Body) -> str:
+    """Return the hostname that a container like this one is created with, "" if it cannot have one or needs none."""
+    name, host = declared_hostname(inspected), inspected["HostConfig"]
+    if name == UNKNOWN and host.get("UTSMode") != "host" and not has_network_of_another(host):
+        return str(inspected["Config"].get("Hostname") or "")  # the machine's, or declared in spite of its network
+    return "" if name == UNKNOWN else name
+
+
+def has_network_of_another(host: Body) -> bool:
+    """Return whether a container has the network, and thus the hostname, of another container."""
+    return str(host.get("NetworkMode")).startswith("container:")
 
 
 def declared_of(inspected: Body) -> dict[str, Any]:

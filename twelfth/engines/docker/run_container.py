@@ -16,7 +16,6 @@ from twelfth.engines.docker.recipe import completed
 from twelfth.engines.docker.replica import COMPOSE, RELEASE, SOURCE_MOUNTED
 from twelfth.errors import MisuseError
 from twelfth.model.duration import plain
-from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,8 +87,8 @@ def hostname(worker: Body) -> str:
     labels, declared = worker["Config"]["Labels"], replica.declared_of(worker).get("networks", {})
     names = {labels.get(f"{COMPOSE}service"), worker.get("Name", "").lstrip("/")}
     names |= {alias for said in declared.values() for alias in said.get("aliases", ())}
-    name = replica.declared_hostname(worker)
-    return "" if name in names or "{{" in name or name == UNKNOWN else name
+    name = replica.inherited_hostname(worker)
+    return "" if name in names or "{{" in name else name
 
 
 def endpoint(worker: Body, network: str) -> Body:

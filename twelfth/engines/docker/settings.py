@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.docker import mounts
-from twelfth.engines.docker.replica import COMPOSE, declared_hostname
+from twelfth.engines.docker.replica import COMPOSE, declared_hostname, has_network_of_another
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def reported(inspected: Body) -> Recipe:
     """Return the settings of a container as the daemon reports them."""
     config, host, networks = inspected["Config"], inspected["HostConfig"], inspected["NetworkSettings"]["Networks"]
     missing = {name: UNKNOWN for name in ("Annotations",) if name not in host}  # before API 1.43
+    missing |= {"Domainname": UNKNOWN} if has_network_of_another(host) else {}  # it is that one's
     anonymous = mounts.anonymous_volumes(inspected)
     mounted = {name: text for name, text in mounts.descriptions(host).items() if name not in anonymous}
     own = {inspected.get("Name", "").lstrip("/"), inspected["Id"][:12], config.get("Hostname") or ""}
