@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,8 @@ from tests.faults import Job, Started
 from tests.scenarios.load import FULL
 from tests.twelfth_redis import stores
 from tests.twelfth_redis.stores import DEBIAN, LOCK, Store, serving
-from twelfth_redis.backup import rights
+from twelfth_redis.backup import dump, rights
+from twelfth_redis.backup.reader import verify
 from twelfth_redis.connection import redis_errors
 from twelfth_redis.errors import RedisToolError
 from twelfth_redis.lock import hold_lock
@@ -40,6 +43,7 @@ def each(keys, read, write):
 each_down = each
 """
 REFUSED = "def up(read, write):\n    write.set('hits', 1, get=True, nx=True, ex=0)\n"
+LIBRARY = "#!lua name=mylib\nredis.register_function('f', function() return 1 end)"
 
 
 def rows() -> dict[str, tuple[str, ...]]:
@@ -105,11 +109,15 @@ def signed_in(url: str) -> redis.Redis:
 
 
 def backup(store: Store, url: str, _directory: Path) -> object:
-    """Save all types of data."""
+    """Save all types of data, as little data and as much, with what the manifest says besides the time."""
     stores.fill(store.client)
-    with redis_errors(), signed_in(url) as client:
-        done, _ = stores.written(client)
-    return str(done).split(",")[0]
+    store.client.function_load(LIBRARY, replace=True)
+    with pytest.MonkeyPatch.context() as patch, redis_errors(), signed_in(url) as client:
+        little = stores.saved(client)
+        patch.setattr(dump, "WHOLE_KEYS", 0)
+        patch.setattr(dump, "PAGE_BYTES", 1)
+        found = [verify(io.BytesIO(file)) for file in (little, stores.saved(client))]
+    return [(each.trailer.count, replace(each.manifest, time="", memory=0)) for each in found]
 
 
 def restore(store: Store, url: str, _directory: Path) -> object:
