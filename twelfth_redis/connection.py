@@ -24,7 +24,7 @@ from redis.retry import Retry
 from redis.utils import HIREDIS_AVAILABLE, SENTINEL
 
 from twelfth_redis.errors import RefusedError, UnavailableError
-from twelfth_redis.refusal import note_refusal, subject, words
+from twelfth_redis.refusal import correction, is_command_missing, is_right_missing, note_refusal, subject, words
 from twelfth_redis.settings import Settings, read_settings
 
 PATIENCE_SECONDS = 3.0
@@ -133,6 +133,7 @@ SILENT = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
 primary."""
 CLUSTER = frozenset({"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "CROSSSLOT"})
 """Error codes that only a cluster uses."""
+NO_CLUSTER = "use a Redis that is no cluster"
 PASSING = SILENT | {"MISCONF", "OOM", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "INPROG", "UNKILLABLE"}
 """Error codes of a server's state that can change by itself: its disk or memory is full, it is (still) a replica, it
 has too few replicas, and so on."""
@@ -162,13 +163,13 @@ def _judged(error: redis.RedisError) -> tuple[str, str]:
     if isinstance(error, redis.ConnectionError | redis.TimeoutError) and not code(error):
         return "lost the connection to Redis", "invoke status"
     if code(error) in CLUSTER:
-        return "this Redis is a cluster, which is unsupported", "redis-cli --cluster help"
+        return "this Redis is a cluster, which is unsupported", NO_CLUSTER
     if code(error) == "READONLY":
         return "this Redis is a replica", "set REDIS_URL to its primary; after a failover, repeat it"
     if is_forbidden(error):
-        forbidden = "NOPERM " in reason(error)
-        remedy = "allow it with ACL SETUSER" if forbidden else "remove its rename-command, or use Redis 7 or later"
-        return "Redis does not allow this user a command" if forbidden else "this Redis does not know a command", remedy
+        unknown = is_command_missing(why := reason(error))
+        what = "this Redis does not know a command" if unknown else "Redis does not allow this user a command"
+        return what, correction(error, why)
     return f"Redis refuses{'' if is_lasting(error) else ' at the moment'}", "invoke logs redis"
 
 
@@ -192,8 +193,8 @@ def reason(error: redis.RedisError) -> str:
 
 def is_forbidden(error: redis.RedisError) -> bool:
     """Return whether a command was not executed because the user lacks the right, or it is unknown or renamed."""
-    text = reason(error)  # a forbidden EXEC replies EXECABORT, with NOPERM as its reason
-    return "NOPERM " in text or re.search("unknown (sub)?command", text, re.IGNORECASE) is not None
+    why = reason(error)  # a forbidden EXEC replies EXECABORT, with NOPERM as its reason
+    return is_right_missing(why) or is_command_missing(why)
 
 
 def is_lasting(error: redis.RedisError) -> bool:
@@ -291,17 +292,18 @@ class PromptConnection(redis.Connection):
         try:
             reply = super().read_response(*args, **options)
         except redis.ResponseError as error:
-            note_refusal(error, self._asked, self._server)
+            self._note(error, self._asked)
             raise
         if isinstance(reply, list) and not self._asked:  # the replies of a transaction
             for item in reply:
                 if isinstance(item, redis.ResponseError):
-                    note_refusal(item, (), self._server)
+                    self._note(item, ())
         return reply
 
-    @property
-    def _server(self) -> str:
-        return Settings(str(self.host), int(self.port), int(self.db), tls=isinstance(self, redis.SSLConnection)).address
+    def _note(self, error: redis.ResponseError, command: tuple[object, ...]) -> None:
+        tls = isinstance(self, redis.SSLConnection)
+        address = Settings(str(self.host), int(self.port), int(self.db), tls=tls).address
+        note_refusal(error, command, address, str(self.username or "default"))
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002 - redis-py's own signature
         """Send it, unless the deadline is over: what was not sent was not done."""

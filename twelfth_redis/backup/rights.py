@@ -5,16 +5,17 @@ command, "unknown command" that it was renamed. Any other error shows that the c
 """
 
 import contextlib
-import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import redis
 
 from twelfth_redis.backup.format import empty_payload
 from twelfth_redis.backup.raw_connection import RawConnection, packed
+from twelfth_redis.backup.server_info import database_of, user_of
 from twelfth_redis.connection import is_forbidden
 from twelfth_redis.errors import RefusedError
+from twelfth_redis.refusal import allowing, is_command_missing, is_key_refused
 
 Words = tuple[str | bytes | int, ...]
 
@@ -56,9 +57,7 @@ NEEDED = (*map(_name, _probes("", 0)), "SWAPDB", "FLUSHDB")
 
 def refuse_forbidden(client: redis.Redis) -> None:
     """Raise RefusedError if the server does not allow a command that a restore needs."""
-    arguments = client.connection_pool.connection_kwargs
-    database = int(arguments.get("db") or 0)
-    probes = _probes(secrets.token_hex(8), database)
+    probes = _probes(secrets.token_hex(8), database_of(client))
     with contextlib.closing(RawConnection(client)) as raw:
         raw.send(*(packed(*words) for words in probes))
         replies = raw.replies(len(probes))
@@ -68,17 +67,18 @@ def refuse_forbidden(client: redis.Redis) -> None:
         if isinstance(reply, redis.ResponseError) and is_forbidden(reply)
     }
     if refused:
-        raise RefusedError(forbidden([*refused], [*refused.values()], str(arguments.get("username") or "default")))
+        raise RefusedError(forbidden(refused, user_of(client)))
 
 
-def forbidden(names: Sequence[str], why: Sequence[str], user: str) -> str:
-    """Return the error for commands that a restore needs and may not use."""
-    rights = " ".join(f"+{name.lower().replace(' ', '|')}" for name in names)
-    if any(re.search("access (a|one of the) key", line) for line in why):
-        rights += " ~*"
-    renamed = any("unknown" in line.lower() for line in why)
-    remedy = "remove its rename-command" if renamed else f"redis-cli ACL SETUSER {user} {rights}"
+def forbidden(refused: Mapping[str, str], user: str) -> str:
+    """Return the error for commands that a restore needs and may not use, each with the server's reply."""
+    names = [name for name, why in refused.items() if not is_key_refused(why)]
+    keys = "*" if len(names) < len(refused) else ""
+    why, *_ = refused.values()
+    renamed = any(map(is_command_missing, refused.values()))
+    remedy = "remove its rename-command" if renamed else allowing(user, names, keys)
     return (
-        f"a restore needs {', '.join(names)}, which this Redis does not allow: {why[0].rstrip('.')}; the data is as it "
-        f"was. Try: {remedy}; or load the file over what is there: zcat FILE | redis-cli --pipe"
+        f"a restore needs {', '.join([*names, *(['all keys'] if keys else [])])}, which this Redis does not allow: "
+        f"{why.rstrip('.')}; the data is as it was. Try: {remedy}; or load the file over what is there: "
+        "zcat FILE | redis-cli --pipe"
     )

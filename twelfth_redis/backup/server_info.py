@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import redis
 
 from twelfth_redis.backup.omitted import Omitted, few, few_databases
-from twelfth_redis.connection import is_forbidden
+from twelfth_redis.connection import NO_CLUSTER, is_forbidden
 from twelfth_redis.errors import RefusedError
 from twelfth_redis.keys import FENCE, LOCK
 
@@ -50,7 +50,7 @@ def observe(client: redis.Redis) -> ServerInfo:
     """Return what the server says; raises RefusedError where it is a cluster: its keys are not all in one place."""
     info = client.info()
     if str(info.get("cluster_enabled")) == "1":
-        raise RefusedError("this Redis is a cluster, which is unsupported. Try: redis-cli --cluster help")
+        raise RefusedError(f"this Redis is a cluster, which is unsupported. Try: {NO_CLUSTER}")
     product = str(info.get("server_name", "redis"))  # Valkey goes by its own name and version
     memory = int(info.get("used_memory", 0))
     return ServerInfo(
@@ -82,6 +82,11 @@ def observe_if_allowed(client: redis.Redis) -> ServerInfo | None:
 def database_of(client: redis.Redis) -> int:
     """Return the number of the client's database."""
     return int(client.connection_pool.connection_kwargs.get("db") or 0)
+
+
+def user_of(client: redis.Redis) -> str:
+    """Return the name of the client's user."""
+    return str(client.connection_pool.connection_kwargs.get("username") or "default")
 
 
 def observe_omitted(client: redis.Redis, server: ServerInfo | None) -> Omitted:

@@ -17,6 +17,7 @@ import redis
 from twelfth_redis.backup.raw_connection import RawConnection, packed
 from twelfth_redis.backup.reader import Batch
 from twelfth_redis.backup.rights import forbidden
+from twelfth_redis.backup.server_info import user_of
 from twelfth_redis.connection import code, reason
 from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.keys import FENCE, LOCK, MARK
@@ -51,7 +52,8 @@ end
 if found >= 0 then
   redis.call('SELECT', found)
   -- Nothing is here, so that nothing is lost by trying what the end of a restore needs.
-  if allowed('SWAPDB', found, found) and allowed('FLUSHDB', 'ASYNC') then redis.call('SET', KEYS[1], mine) end
+  local swapped, flushed = allowed('SWAPDB', found, found), allowed('FLUSHDB', 'ASYNC')
+  if swapped and flushed then redis.call('SET', KEYS[1], mine) end
 end
 return {databases, found, reply.err, refused}
 """
@@ -221,9 +223,8 @@ def claim(lock: HeldLock, live: int, warn: Callable[[str], None]) -> Iterator[St
 
     ((databases, found, why, refused),) = retry_on_conflict(attempt)
     if refused:
-        names, reasons = ([word.decode() for word in refused[part::2]] for part in (0, 1))
-        user = lock.client.connection_pool.connection_kwargs.get("username")
-        raise RefusedError(forbidden([*dict.fromkeys(names)], reasons, str(user or "default")))
+        words = [word.decode() for word in refused]
+        raise RefusedError(forbidden(dict(zip(words[::2], words[1::2], strict=True)), user_of(lock.client)))
     if found < 0:
         raise RefusedError(_crowded(databases, why.decode()))
     staging = StagingDatabase(lock, live, found, mark)

@@ -13,11 +13,11 @@ from typing import cast
 import redis
 from redis.client import Pipeline
 
-from twelfth_redis.connection import reason
+from twelfth_redis.connection import is_forbidden, reason
 from twelfth_redis.errors import LockLostError, RefusedError, StoppedError
 from twelfth_redis.lock import HeldLock, retry_on_conflict
 from twelfth_redis.progress import BATCH, Progress
-from twelfth_redis.refusal import named, subject
+from twelfth_redis.refusal import correction, named, subject
 from twelfth_redis.schema import atomic_script, history
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Each
@@ -57,9 +57,16 @@ def _explained(client: redis.Redis, move: Move, release: str) -> Iterator[None]:
         why = _why(move, error)
         if isinstance(error, redis.WatchError):
             raise RefusedError(f"could not {move}: {why}; repeat it") from error
-        effect = f"; {left.effect}" if left and left.effect else ""
-        then = f"{effect}. Try: {abandon_command(left, release)}" if left else "; fix it, then: invoke up"
-        raise RefusedError(f"could not {move} ({why}){then}") from error
+        raise RefusedError(f"could not {move} ({why}){_then(left, release, error)}") from error
+
+
+def _then(left: Applied | None, release: str, error: Exception) -> str:
+    """Return what a move that failed leaves in the data, and what to do."""
+    if left:
+        return f"{left.effect and f'; {left.effect}'}. Try: {abandon_command(left, release)}"
+    if isinstance(error, redis.ResponseError) and is_forbidden(error):
+        return f". Try: {correction(error, reason(error))}"
+    return "; fix it, then: invoke up"
 
 
 def _left(client: redis.Redis, move: Move) -> Applied | None:
