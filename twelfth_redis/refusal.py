@@ -11,7 +11,7 @@ _IN_PIPELINE = re.compile(r"Command # \d+ \((.*)\) of pipeline caused error: ", 
 
 _SECRET = frozenset({"AUTH", "HELLO", "CONFIG SET", "ACL SETUSER"})
 """Commands whose arguments may be secrets."""
-_SCRIPTS = frozenset({"EVAL", "EVALSHA"})
+_SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
 _FIRST_KEY = 3
 """The position of a script's first key, after the script and the number of its keys."""
 _FORBIDDEN = re.compile("NOPERM |ACL failure in script|The user executing the script can't")
@@ -83,6 +83,11 @@ def allowing(user: str, commands: Sequence[str] = (), keys: str = "") -> str:
 def words(error: redis.RedisError) -> str:
     """Return the server's error without redis-py's prefix of a pipeline."""
     return _IN_PIPELINE.sub("", str(error), count=1)
+
+
+def is_script(command: tuple[object, ...]) -> bool:
+    """Return whether a command runs a script or a function, which may have written before it failed."""
+    return _text(command[0]).upper() in _SCRIPTS
 
 
 def named(command: tuple[object, ...]) -> str:

@@ -88,7 +88,7 @@ def typed(store: Store, message: str) -> None:
     suggested = re.search(r"Try: (redis-cli .*?)(; or |, which |$)", message, re.MULTILINE)
     assert suggested, message
     there = f'redis-cli() {{ command redis-cli -e -p {store.port} "$@"; }}\n'
-    subprocess.run(["bash", "-c", there + suggested[1]], check=True, capture_output=True, timeout=10)
+    subprocess.run(["/bin/bash", "-c", there + suggested[1]], check=True, capture_output=True, timeout=10)
 
 
 def entry(key: bytes, expires: int, payload: bytes) -> bytes:

@@ -5,7 +5,7 @@ Every write is a transaction that only the holder of the lock can make (twelfth_
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import cast
@@ -17,8 +17,9 @@ from twelfth_redis.connection import is_forbidden, reason
 from twelfth_redis.errors import LockLostError, RefusedError, StoppedError
 from twelfth_redis.lock import HeldLock, retry_on_conflict
 from twelfth_redis.progress import BATCH, Progress
-from twelfth_redis.refusal import correction, named, subject
+from twelfth_redis.refusal import correction, is_script, named, subject
 from twelfth_redis.schema import atomic_script, history
+from twelfth_redis.schema.atomic_script import Command
 from twelfth_redis.schema.history import Applied
 from twelfth_redis.schema.migration import Each
 from twelfth_redis.schema.plan import Move, abandon_command
@@ -113,14 +114,14 @@ def _in_batches(lock: HeldLock, move: Move, each: Each, record: Applied, progres
     done, progress = 0, replace(progress)  # whose clock starts here
     try:
         for keys in batches(lock.client, move.way.match, progress.batch):
-            _do(lock, each, keys)
-            done += len(keys)
-            progress.update(done)
+            for count in _do(lock, each, keys):
+                done += count
+                progress.update(done)
     except (redis.ConnectionError, redis.TimeoutError, LockLostError, StoppedError):
         raise
     except Exception as error:
         with contextlib.suppress(redis.RedisError, RefusedError):  # it is recorded as unfinished nevertheless
-            _record_unfinished(lock, replace(started, why=_why(move, error), keys=max(done, started.keys)))
+            _record_failure(lock, move, replace(started, why=_why(move, error), keys=max(done, started.keys)), error)
         raise
     with lock.transaction() as pipe:
         pipe.multi()
@@ -132,6 +133,22 @@ def _record_unfinished(lock: HeldLock, record: Applied) -> None:
     with lock.transaction() as pipe:
         pipe.multi()
         history.start(pipe, record)
+
+
+def _record_failure(lock: HeldLock, move: Move, record: Applied, error: Exception) -> None:
+    """Record what a migration that failed in a batch did by then; it is not unfinished if that is nothing."""
+    if isinstance(error, BatchError):
+        names = tuple(map(named, error.applied))
+        record = replace(record, done=len(names), commands=names[: atomic_script.NAMED])
+        nothing = not names and not error.by_script
+    else:
+        nothing = True
+    if not nothing or record.keys or move.left:
+        _record_unfinished(lock, record)
+        return
+    with lock.transaction() as pipe:
+        pipe.multi()
+        history.clear_unfinished(pipe)
 
 
 def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]]:
@@ -148,8 +165,11 @@ def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]
             return
 
 
-def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> None:
-    """Do a batch; where visitors change one of its keys meanwhile, do each half again, down to single keys."""
+def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> Iterator[int]:
+    """Do a batch, and yield how many keys are done each time.
+
+    Where visitors change one of its keys meanwhile, each half is done again, down to single keys.
+    """
 
     def attempt() -> None:
         with lock.transaction() as pipe:
@@ -159,24 +179,40 @@ def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> None:
 
     if len(keys) == 1:
         retry_on_conflict(attempt, PATIENCE)
+        yield 1
         return
     try:
         attempt()
     except redis.WatchError:
         middle = len(keys) // 2
-        _do(lock, each, keys[:middle])
-        _do(lock, each, keys[middle:])
+        yield from _do(lock, each, keys[:middle])
+        yield from _do(lock, each, keys[middle:])
+    else:
+        yield len(keys)
+
+
+class BatchError(atomic_script.CommandError):
+    """Redis refused a command of a batch, which stops none of the others: `applied` are those.
+
+    With `by_script` the one that was refused is a script, and what it did before that stays.
+    """
+
+    def __init__(self, why: str, applied: Sequence[Command], *, by_script: bool) -> None:
+        super().__init__(why)
+        self.applied, self.by_script = applied, by_script
 
 
 def _execute(pipe: Pipeline) -> None:
-    """Execute a batch; raises CommandError for a command that Redis refused, after the others were executed."""
+    """Execute a batch; raises BatchError for the first command that Redis refused."""
     commands = [arguments for arguments, _ in pipe.command_stack]
-    replies = pipe.execute(raise_on_error=False)
-    refused = [item for item in zip(commands, replies, strict=False) if isinstance(item[1], redis.ResponseError)]
+    done = [*zip(commands, pipe.execute(raise_on_error=False), strict=False)]
+    refused = [item for item in done if isinstance(item[1], redis.ResponseError)]
     if refused:
+        applied = [command for command, reply in done if not isinstance(reply, redis.ResponseError)]
         command, why = refused[0]
-        applied = f"{len(commands) - len(refused):,} of the {len(commands):,} commands of its batch were applied"
-        raise atomic_script.CommandError(f"Redis refused {named(command)}: {reason(why)}; {applied}")
+        by_script = any(is_script(command) for command, _ in refused)
+        stays = "; what the script did before that stays" if by_script else ""
+        raise BatchError(f"Redis refused {named(command)}: {reason(why)}{stays}", applied, by_script=by_script)
 
 
 class Watching:

@@ -39,8 +39,16 @@ class Applied:
     @property
     def effect(self) -> str:
         """Return what an unfinished migration did to the data, "" if nothing is recorded."""
-        if self.keys:
-            return f"{'1 key was' if self.keys == 1 else f'{self.keys:,} keys were'} processed and not restored"
+        return "; ".join(filter(None, (self._keys_done, self._commands_done)))
+
+    @property
+    def _keys_done(self) -> str:
+        if not self.keys:
+            return ""
+        return f"{'1 key was' if self.keys == 1 else f'{self.keys:,} keys were'} processed and not restored"
+
+    @property
+    def _commands_done(self) -> str:
         if not self.done:
             return ""
         more = f" and {self.done - len(self.commands):,} more" if self.done > len(self.commands) else ""

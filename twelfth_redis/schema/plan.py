@@ -165,12 +165,12 @@ def _unfinished(found: Relation, left: Applied, release: str, allow_newer: bool)
     what, abandon = left_unfinished(left), abandon_command(left, release)
     if found.known is None:
         return "" if allow_newer else f"{left_unfinished(left, _UNKNOWN)}. Try: {abandon}"
+    if found.kind in {Kind.DIFFERENT, Kind.RENUMBERED}:  # whoever started it: to do another one does not finish it
+        other = f"{left.revision} of this release is another migration: {found.known.title!r}"
+        return f"{what}. {other}. Try: {abandon}"
     if not left.release or not release or left.release == release:
         return ""
     here = f"invoke migrate --release {release} --take-over"
-    if found.kind in {Kind.DIFFERENT, Kind.RENUMBERED}:
-        other = f"{left.revision} of this release is another migration: {found.known.title!r}"
-        return f"{what}. {other}. Try: {abandon}"
     if left.why:
         return f"{what}. Try: {here}, if this release's {left.revision} can continue from there; else: {abandon}"
     return f"{what}; finish it there: invoke migrate --release {left.release}, or with this one: {here}"

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from tests.twelfth_redis.stores import DEBIAN, FAR, FENCE, LOCK, MARK, Store, digest, fill, restored, saved, serving, typed
+from tests.twelfth_redis.stores import (
+    DEBIAN,
+    FAR,
+    FENCE,
+    LOCK,
+    MARK,
+    Store,
+    digest,
+    fill,
+    restored,
+    saved,
+    serving,
+    typed,
+)
 from twelfth_redis.backup import restore, rights
 from twelfth_redis.errors import LockLostError, RefusedError
 from twelfth_redis.lock import hold_lock

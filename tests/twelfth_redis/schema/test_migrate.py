@@ -493,14 +493,17 @@ def test_many_commands_are_counted_and_the_first_are_named(server: DurableRedis,
     assert (0, True) == (shown.code, "30 commands were applied" in shown.err)
 
 
-HALF_BATCHES = """MATCH = "user:*"
+THIRD_FAILS = """MATCH = "user:*"
+SEEN = []
 
 def each(keys, read, write):
+    SEEN.append(keys)
+    if len(SEEN) == 3:
+        raise ValueError("the third batch")
     for key in keys:
-        if read.type(key) != b"string":
-            raise ValueError(f"{key} is no string")
         write.append(key, "!")
 """
+APPENDING = THIRD_FAILS.replace("raise ValueError(", "(")
 
 
 def test_batches_that_failed_are_unfinished_with_why_and_how_many(
@@ -508,39 +511,84 @@ def test_batches_that_failed_are_unfinished_with_why_and_how_many(
 ) -> None:
     """The keys that were done before; the hint clears it, and a corrected file goes over all of them again."""
     monkeypatch.setattr(progress, "BATCH", 1)
-    (folder / "0003_faulty.py").write_text(HALF_BATCHES)
+    (folder / "0003_faulty.py").write_text(THIRD_FAILS)
     users(server, 200)
-    server.client.delete("user:7")
-    server.client.lpush("user:7", 1)
     done = migrate(server, folder=folder, release="r2")
     found = unfinished_of(server)
 
-    assert "is no string, line 6 of 0003_faulty.py)" in done.err
+    assert "the third batch, line 7 of 0003_faulty.py)" in done.err
     assert done.err.endswith(" Try: invoke migrate --abandon 0003 --release r2\n")
-    assert "ValueError: b'user:7' is no string" in found["why"]
-    assert (f"{found['keys']} keys were processed" in done.err) == (found["keys"] > 0)
+    assert "ValueError: the third batch" in found["why"]
+    assert f"{found['keys']} keys were processed and not restored" in done.err
     assert 0 == migrate(server, "--abandon", "3", folder=folder, release="r1").code
 
-    (folder / "0003_faulty.py").write_text(HALF_BATCHES.replace("raise ValueError(f", "continue; (f"))
+    (folder / "0003_faulty.py").write_text(APPENDING)
     assert "applied 0003: faulty (200 keys)" in migrate(server, folder=folder, release="r3").out
     assert {} == unfinished_of(server)
 
 
-def test_batch_of_which_redis_refused_a_command_says_how_many_were_applied(server: DurableRedis, folder: Path) -> None:
-    """EXEC applies all the others; a value is not shown."""
-    (folder / "0003_faulty.py").write_text(HALF_BATCHES.replace("if read.type(key)", "if b'' and read.type(key)"))
-    users(server, 5)
-    server.client.delete("user:3")
-    server.client.lpush("user:3", 1)
+def test_batch_of_which_redis_refused_a_command_says_which_were_applied(server: DurableRedis, folder: Path) -> None:
+    """EXEC applies all the others; a value is not shown. What is abandoned is said again."""
+    (folder / "0003_faulty.py").write_text(APPENDING)
+    users(server, 3)
+    server.client.delete("user:1")
+    server.client.lpush("user:1", 1)
+    done = migrate(server, folder=folder, release="r2")
+    found = unfinished_of(server)
+    dry = migrate(server, "--abandon", "3", "--dry", folder=folder, release="r2")
+
+    assert "(Redis refused APPEND user:1: WRONGTYPE Operation against a key holding the wrong kind of " in done.err
+    assert (2, {"APPEND user:0", "APPEND user:2"}) == (found["done"], {*found["commands"]})
+    effect = f"2 commands were applied and stay: {', '.join(found['commands'])}"
+    assert done.err.endswith(f"; {effect}. Try: invoke migrate --abandon 0003 --release r2\n")
+    assert f"would abandon 0003 (faulty): {effect}\n" == dry.out
+    assert b"name 2!" == server.client.get("user:2")
+
+
+SCRIPTED = """MATCH = "hits"
+
+def each(keys, read, write):
+    write.eval("redis.call('SET', 'a', 1); redis.call('LPUSH', 'a', 1)", 0)
+"""
+
+
+def test_script_that_redis_refused_in_a_batch_may_have_done_a_part(server: DurableRedis, folder: Path) -> None:
+    """Which commands of it, Redis does not say."""
+    (folder / "0003_faulty.py").write_text(SCRIPTED)
     done = migrate(server, folder=folder, release="r2")
 
-    assert (
-        "(Redis refused APPEND user:3: WRONGTYPE Operation against a key holding the wrong kind of value; " in done.err
-    )
-    assert "; 4 of the 5 commands of its batch were applied)" in done.err
-    assert done.err.endswith("were applied). Try: invoke migrate --abandon 0003 --release r2\n")
-    assert "4 of the 5 commands" in unfinished_of(server)["why"]
-    assert b"name 4!" == server.client.get("user:4")
+    assert "; what the script did before that stays). Try: invoke migrate --abandon 0003 --release r2\n" in done.err
+    assert (b"1", "0003") == (server.client.get("a"), unfinished_of(server)["revision"])
+
+
+@pytest.mark.parametrize("mistake", ["raise ValueError('none')", "write.lpush(keys[0], 1)"])
+def test_batches_of_which_the_first_failed_leave_nothing(server: DurableRedis, folder: Path, mistake: str) -> None:
+    """Nothing was applied, so nothing is to be abandoned; a corrected file is another release's, and applied."""
+    (folder / "0003_faulty.py").write_text(f"MATCH = 'user:*'\n\ndef each(keys, read, write):\n    {mistake}\n")
+    users(server, 1)
+    done = migrate(server, folder=folder, release="r2")
+    left = unfinished_of(server)
+    (folder / "0003_faulty.py").write_text(APPENDING)
+
+    assert (1, {}) == (done.code, left)
+    assert done.err.endswith("); fix it, then: invoke up\n")
+    assert "applied 0003: faulty (1 keys)" in migrate(server, folder=folder, release="r3").out
+
+
+@pytest.mark.parametrize(("release", "words"), [("r3", ()), ("r3", ("--take-over",)), ("", ()), ("r2", ())])
+def test_another_migration_of_that_number_does_not_finish_what_is_unfinished(
+    server: DurableRedis, folder: Path, release: str, words: tuple[str, ...]
+) -> None:
+    """Whoever runs it, and whatever is typed; nothing is changed."""
+    (folder / "0003_faulty.py").write_text(PARTLY)
+    migrate(server, folder=folder, release="r2", run="a1")
+    before = digest(server)
+    (folder / "0003_faulty.py").unlink()
+    (folder / "0003_other.py").write_text('"""Another."""\n\ndef up(read, write):\n    write.set("d", 1)\n')
+    done = migrate(server, *words, folder=folder, release=release)
+
+    assert (1, before) == (done.code, digest(server))
+    assert "0003 of this release is another migration: 'Another'. Try: invoke migrate --abandon 0003" in done.err
 
 
 def test_release_without_what_is_unfinished_migrates(server: DurableRedis, folder: Path) -> None:
