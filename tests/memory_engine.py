@@ -85,7 +85,7 @@ class World:
             self.changed.notify_all()
 
     def restart(self) -> None:
-        """Restart the engine: everything exits, and each replica is started again that its policy says so."""
+        """Restart the engine: everything exits, and replicas are restarted according to their policies."""
         for name, replica in self.replicas.items():
             policy, was_stopped = self.restarts[replica.id], replica.state == "stopped"
             has_started = replica.state != "created"
@@ -102,7 +102,7 @@ class World:
 
 
 class KilledProcessError(BaseException):
-    """Stands for kill -9: no change can be made any more, in whatever way this is handled."""
+    """Stands for kill -9: no further change is possible, however the exception is handled."""
 
 
 class Memory(ReplicaEngine):
@@ -186,7 +186,7 @@ class Memory(ReplicaEngine):
         self.world.resources = [each for each in self.world.resources if each != resource]
 
     def removal(self, resource: Network | Volume) -> str:
-        """Return a command that there is not."""
+        """Return a command that does not exist."""
         return f"forget {resource.kind} {self.stack.engine_name(resource)}"
 
     def create_replica(self, service: Service, number: int) -> Replica:
@@ -194,7 +194,7 @@ class Memory(ReplicaEngine):
         return self._create(service, number, Replica("", 0, "", "running", {}))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
-        """Have a replica that does not run yet."""
+        """Create a replica without starting it."""
         return self._create(service, number, Replica("", 0, "", "created", {}, replaces=old.id))
 
     def _create(self, service: Service, number: int, like: Replica) -> Replica:
@@ -255,17 +255,17 @@ class Memory(ReplicaEngine):
         ).encode()
 
     def restore_configuration(self, service: Service, replica: Replica) -> bool:  # noqa: ARG002 - there is one
-        """Have it the recipe that it had before it was reloaded."""
+        """Restore its recipe from before the reload."""
         self.world.change(f"restore {replica.name}", replica.name, recipe=self.world.previous.pop(replica.name))
         return True
 
     def stop_replica(self, replica: Replica) -> None:
-        """Have it stopped."""
+        """Stop it."""
         if self.world.replicas[replica.name].is_running:
             self.world.change(f"stop {replica.name}", replica.name, state="stopped")
 
     def retire_replica(self, replica: Replica) -> None:
-        """Have it stopped, and the engine not start it any more."""
+        """Stop it, and keep the engine from starting it again."""
         self.stop_replica(replica)
         self._let_restart(replica.id, "no")
 
@@ -275,7 +275,7 @@ class Memory(ReplicaEngine):
             self.world.restarts[identity] = policy
 
     def start_replica(self, replica: Replica) -> None:
-        """Have it run, if nothing else has its name by now."""
+        """Start it, unless another replica has taken its name."""
         if (now := self.world.replicas[replica.name]).id != replica.id:
             raise EngineError(f"{replica.name} was removed")
         if not now.is_running:
@@ -292,7 +292,7 @@ class Memory(ReplicaEngine):
             raise EngineError(f"the image or a network of {service.name} is not there; try: invoke up")
 
     def remove_replica(self, replica: Replica) -> None:
-        """Have it no more; the engine may start the one again whose place it takes."""
+        """Remove it; the engine may start the one that it replaced again."""
         by_id = {each.id: each for each in self.world.replicas.values()}
         if replica.id in by_id and (old := by_id.get(replica.replaces)):
             self.stop_replica(replica)

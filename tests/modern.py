@@ -37,7 +37,7 @@ def root() -> Path:
 
 @contextlib.contextmanager
 def engine() -> Iterator[dict[str, str | None]]:
-    """Run the engine and yield the variables with which commands use it; None for one that must not be set."""
+    """Run the engine and yield the variables to use it; None for a variable that must not be set."""
     images = swarms.disk([os.environ[name] for name in swarms.IMAGES])
     with machines.network() as network, machines.machine(network, 2, images, root()) as machine:
         settings = machine.home / "docker"

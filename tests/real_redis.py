@@ -122,7 +122,7 @@ class ScriptedRedis(InThread):
     """Counts like Redis, but answers each hit after `delay` seconds, or hangs up in place of an answer.
 
     It does so after as many as `answers`. Every reply waits for `pause` seconds, or each byte of it with `drips`.
-    A connection that is made while `refusal` is set gets that for each hit, to its end: it leads to another server.
+    A connection that is opened while `refusal` is set gets that reply for every hit: it leads to another server.
     """
 
     allow_reuse_address = True

@@ -403,7 +403,7 @@ def test_backup_has_its_name_only_once_it_is_verified(serving: Project, verifyin
 
 
 def test_backup_that_is_killed_while_it_is_verified_has_no_name(serving: Project, verifying: Path, file: Path) -> None:
-    """All its bytes are there by then."""
+    """All bytes are written by then."""
     verifying.write_text(VERIFYING.format(named=str(file), waits=True), "utf-8")
     client = serving.start("backup", str(file), stdin=subprocess.DEVNULL)
     assert eventually((serving.directory / "verifying").exists, 60)

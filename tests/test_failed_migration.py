@@ -163,7 +163,7 @@ def test_dry_abandon_changes_nothing(failed: Project) -> None:
     ],
 )
 def test_what_is_not_unfinished_is_not_abandoned(failed: Project, words: tuple[str, ...], code: int) -> None:
-    """One line, before anybody is asked, and nothing is saved."""
+    """One line, before the question, and without a backup."""
     done = failed.invoke("migrate", "--yes", *words) if words != ("--yes",) else failed.invoke("migrate", *words)
 
     assert (code, 1) == (done.returncode, done.stderr.count("\n")), done.stderr

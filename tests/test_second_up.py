@@ -129,7 +129,7 @@ def create_all(engine: Docker) -> list[Service]:
 
 
 def difference(engine: Docker, index: int, found: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what differs between what a service would be made from and what was found."""
+    """Return the differences between a service's recipe and its observed replica."""
     service = engine.stack.service(f"s{index}")
     assert service
     return differences(engine.recipe(service) or {}, found)

@@ -239,7 +239,7 @@ MORE = (
     b"A\n",
     b"[a-zA-Z]\n",
 )
-"""The neighbours of those, compared with `TWELFTH_SCENARIOS=full`."""
+"""Variants of those patterns, compared with `TWELFTH_SCENARIOS=full`."""
 
 FULL = os.environ.get("TWELFTH_SCENARIOS") == "full"
 

@@ -78,7 +78,7 @@ def held(directory: Path, image: str) -> dict[str, tuple[object, ...]]:
 def test_image_holds_what_docker_build_makes(engine_name: str, directory: Path, ignored: str | None) -> None:
     """Types, modes, times, owners, links, attributes and bytes; the caches of both builders ignore times.
 
-    A directory has the time of now if the builder writes in it last, which each does at its own discretion.
+    A directory that a builder writes to last has the current time; when that happens depends on the builder.
     """
     require_program("docker")
     if ignored is not None:
@@ -135,7 +135,7 @@ def test_release_holds_what_was_read(engine_name: str, directory: Path) -> None:
 
 @EACH
 def test_named_release_without_an_image_is_not_built(engine_name: str, directory: Path) -> None:
-    """The files of today would get its name."""
+    """The current files would get its name."""
     release = "0123456789ab"
     found = engines.choose(engine_name, load.load_stack(directory, os.environ, release))
     (service,) = found.stack.services

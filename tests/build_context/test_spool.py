@@ -99,7 +99,7 @@ def test_missing_temporary_directory_is_one_line(context: Path, monkeypatch: pyt
 
 
 def test_file_that_becomes_shorter_is_named(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read of it is no file that there ever was."""
+    """The bytes that were read are of no version of the file."""
     monkeypatch.setattr(os, "read", lambda *_: b"")
 
     with pytest.raises(MisuseError, match=r"^cannot read .*/a: it was truncated while being read"):
@@ -107,6 +107,6 @@ def test_file_that_becomes_shorter_is_named(context: Path, monkeypatch: pytest.M
 
 
 def test_release_without_a_reading_is_not_built(context: Path) -> None:
-    """It was named: the files of now are another one."""
+    """It was named: the current files may be another release."""
     with pytest.raises(NoReleaseError):
         build_context.require_contents(Build(context, is_named=True))

@@ -60,7 +60,7 @@ def test_file_has_its_name_if_it_is_whole(tmp_path: Path, cut: int, code: int) -
 
 
 def test_file_has_no_name_while_it_is_verified_and_none_if_that_is_killed(tmp_path: Path) -> None:
-    """All its bytes are there by then; the next one deletes them."""
+    """All bytes are written by then; the next backup deletes them."""
     project, kept = tmp_path / "project", tmp_path / "kept"
     (project / "admin").mkdir(parents=True)
     kept.mkdir()

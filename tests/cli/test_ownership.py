@@ -1,4 +1,4 @@
-"""Whose files are executed: the caller's own alone."""
+"""Only the caller's own files are executed."""
 
 from __future__ import annotations
 

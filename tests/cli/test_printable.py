@@ -1,4 +1,4 @@
-"""No text from outside acts on the terminal that a command prints it to, whichever command it is."""
+"""No command prints control characters from outside to the terminal."""
 
 from __future__ import annotations
 

@@ -576,7 +576,7 @@ OTHER = "services: {other: {image: other}}"
 def test_option_that_would_choose_a_compose_file_is_refused(
     directory: Path, words: tuple[str, ...], tried: str, program: str
 ) -> None:
-    """Invoke takes `-f` for a configuration file of its own, and the default Compose file would be deployed."""
+    """Invoke reads `-f` as its configuration file, so the default Compose file would be deployed."""
     (directory / "other.yml").write_text(OTHER)
     (directory / "tasks.py").write_text("from twelfth import project\nns = project(__file__)\n")
     done = run(directory, *words, module=program)
@@ -620,7 +620,7 @@ def test_compose_file_is_chosen_by_the_environment(directory: Path) -> None:
 
 @pytest.mark.parametrize("encoding", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 def test_output_that_is_not_utf_8_takes_all_that_is_printed(directory: Path, encoding: dict[str, str]) -> None:
-    """What it cannot express is escaped; a traceback helped nobody."""
+    """Characters that it cannot encode are escaped instead of causing a traceback."""
     (directory / "compose.yaml").write_text("services: {app: {image: app, environment: {NAME: naïve €}}}", "utf-8")
     done = run(directory, "config", PYTHONCOERCECLOCALE="0", **encoding)
 

@@ -1,4 +1,4 @@
-"""A project's name where its directory is a symlink: that which Compose gives it."""
+"""A project in a symlinked directory has the same name as in Compose."""
 
 from __future__ import annotations
 

@@ -733,7 +733,7 @@ def test_run_is_found_by_its_purpose_and_followed_by_another_client(site: Site) 
 
 
 def site_run(site: Site) -> RunRequest:
-    """Do a run that is about nothing, and return its request."""
+    """Run a command that does nothing, and return its request."""
     request = site.request("true")
     ended(site, request)
     return request

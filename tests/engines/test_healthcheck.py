@@ -1,4 +1,4 @@
-"""What a replica's healthcheck may cost, whatever it does, and when a replica without one is ready; on every engine."""
+"""The limits of a healthcheck, and when a replica without one is ready, on every engine."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ def test_check_that_hangs_fails_in_time_and_leaves_nothing(site: Site) -> None:
     health, took = timed(lambda: engine.check_health(replica, 0.3))
     assert (False, "did not finish in 0.3 s") == (health.is_ready, health.output[-23:])
     assert took < 0.3 + LATE
-    if site.engine_name != "swarm":  # whose own checks go on
+    if site.engine_name != "swarm":  # whose own checks continue
         assert eventually(lambda: not processes(word))
 
 
 def test_check_that_never_stops_printing_fails_in_time(near: Site) -> None:
-    """Silence is no condition."""
+    """Also with empty output."""
     made = Check("yes").of(near, timeout=1.0)
     health, took = timed(lambda: made.engine().check_health(made.replica()))
 
@@ -119,7 +119,7 @@ def test_check_that_never_stops_printing_fails_in_time(near: Site) -> None:
 
 
 def test_only_the_end_of_what_a_check_prints_is_kept(near: Site) -> None:
-    """However much that is; there it says why it fails."""
+    """However much it prints; the end shows why it fails."""
     made = Check(f"head -c {FLOOD} /dev/zero | tr '\\0' x; echo; echo no luck; exit 1").of(near, timeout=60.0)
     engine, replica = made.engine(), made.replica()
     tracemalloc.start()
@@ -133,7 +133,7 @@ def test_only_the_end_of_what_a_check_prints_is_kept(near: Site) -> None:
 
 
 def test_up_gives_up_in_time_on_a_check_that_hangs(near: Site) -> None:
-    """And not when the check does, which has half a minute if it does not say otherwise."""
+    """And not after the check's timeout, which is half a minute by default."""
     check = ("sh", "-c", "sleep 600")
     app = replace(near.app, healthcheck=Healthcheck(("CMD", *check)))
     near.stack = replace(near.stack, services=(replace(app, local=Local(app.command or (), healthcheck=check)),))
@@ -194,5 +194,5 @@ def test_process_decides_where_there_is_no_check(
 
 
 def test_check_of_a_steady_replica_is_asked() -> None:
-    """And nothing is found out of its process, which would take another question."""
+    """And the engine is not asked about its process, which would cost another request."""
     assert None is healthcheck.of_unsteady(WORKER, lambda: math.nan)

@@ -84,7 +84,7 @@ def tags(engine: DaemonEngine) -> list[str]:
 
 
 def checkout(directory: Path, engine_name: str, image: str = "") -> Checkout:
-    """Return a project in a directory of its own."""
+    """Return a project in a separate directory."""
     directory.mkdir()
     (directory / "compose.yaml").write_text(COMPOSE)
     (directory / "Dockerfile").write_text(DOCKERFILE)
@@ -167,7 +167,7 @@ def test_release_that_another_stack_runs_is_not_removed(second: Checkout, first:
 
 @sharing
 def test_release_that_the_rollback_of_another_stack_needs_is_not_removed(second: Checkout, first: Checkout) -> None:
-    """Wherever its record of deploys is; as soon as it does not need the release any more, that may go."""
+    """Wherever its record of deploys is; once it no longer needs the release, another stack can remove it."""
     if first.engine_name == "local":
         second.directory = first.directory
     one, two = first.up("one"), first.up("two")
@@ -204,7 +204,7 @@ def test_releases_of_an_image_in_a_registry_are_listed(tmp_path: Path, registry:
 
 @pytest.mark.parametrize("engine_name", [each for each in ON_THIS_MACHINE if each != "local"])
 def test_kept_names_go_with_the_stack(engine_name: str, tmp_path: Path) -> None:
-    """Else an image would stay for ever."""
+    """Otherwise an image would stay forever."""
     require(engine_name)
     made = checkout(tmp_path / "it", engine_name)
     try:

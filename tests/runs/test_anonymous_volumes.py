@@ -1,4 +1,4 @@
-"""The anonymous volumes of a service belong to it alone: no run and no clone sees them."""
+"""The anonymous volumes of a service belong only to it: no run and no clone sees them."""
 
 from __future__ import annotations
 

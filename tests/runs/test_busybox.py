@@ -1,4 +1,4 @@
-"""Time limits in an image whose only program is BusyBox: its `timeout` has exit codes and options of its own."""
+"""Time limits in an image whose only program is BusyBox, whose `timeout` has other exit codes and options."""
 
 from __future__ import annotations
 

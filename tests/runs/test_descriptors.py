@@ -1,4 +1,4 @@
-"""File descriptors that others share: no flag of theirs is changed, and nothing is lost whatever it is."""
+"""Shared file descriptors: their flags are not changed, and no data is lost with any flag."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BIG = 1_000_000
-"""Bytes that no pipe takes at once."""
+"""More bytes than fit into a pipe."""
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ print("stopped" if os.WIFSTOPPED(state[1]) else "ended", flush=True)
 
 
 def test_read_of_a_background_job_waits_for_the_foreground() -> None:
-    """SIGTTIN would stop it; the job goes on with what is not its input, and reads when it has the terminal."""
+    """SIGTTIN would stop it; the job passes output on, and reads its input once it is in the foreground."""
     near, far = os.openpty()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # inherited: the shell of this test waits for it
     try:

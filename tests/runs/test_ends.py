@@ -93,7 +93,7 @@ def test_time_limit_holds_when_the_client_is_gone(serving: Project) -> None:
 
 
 def test_time_limit_holds_when_the_client_is_stopped(serving: Project) -> None:
-    """By Ctrl-Z, for example: nobody takes what the run prints, and the record does not wait for that."""
+    """By Ctrl-Z, for example: no one reads the run's output, and the record does not wait for that."""
     client = serving.start("run", "--timeout", "3", "--", "yes", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     runs = serving.engine().runs
     assert eventually(lambda: any(each.is_running and each.command == ("yes",) for each in runs.records()))

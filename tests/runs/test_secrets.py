@@ -52,7 +52,7 @@ def test_secret_is_read_by_its_user_alone(project: OtherProject) -> None:
 
 
 def test_unset_variable_is_refused_before_anything_is_made(project: OtherProject) -> None:
-    """With both names; a running service keeps its secret, and runs inherit it."""
+    """The error has both names; a running service keeps its secret, and runs inherit it."""
     del project.environment["CLOSED"]
     refused = project.twelfth("up")
     assert (2, "") == (refused.returncode, refused.stdout)

@@ -130,7 +130,7 @@ class Deaf(Remembering):
         self.times = times
 
     def output(self) -> Iterator[tuple[int, bytes]]:
-        """Go on until each was answered."""
+        """Continue until each was answered."""
         for pressed in range(1, self.times + 1):
             os.kill(os.getpid(), signal.SIGINT)
             assert eventually(lambda: len(self.told) >= pressed)  # noqa: B023 - asked at once

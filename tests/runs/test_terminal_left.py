@@ -128,7 +128,7 @@ def test_run_that_was_left_goes_on_to_its_end(serving: Project, terminal: Termin
 
 
 def test_ctrl_p_reaches_the_run_at_once(serving: Project, terminal: Terminal) -> None:
-    """The daemon would hold it back until the next key, in case that is Ctrl-Q."""
+    """The daemon would delay it until the next key, in case that is Ctrl-Q."""
     reading = "import sys, tty; tty.setraw(0); print('ready', flush=True); print(repr(sys.stdin.read(1)), flush=True)"
     client = terminal.start(serving, "run", "--", "python", "-c", reading)
     terminal.until("ready")
@@ -139,7 +139,7 @@ def test_ctrl_p_reaches_the_run_at_once(serving: Project, terminal: Terminal) ->
 
 
 def test_terminal_is_raw_again_after_a_stop(serving: Project, terminal: Terminal) -> None:
-    """A shell whose job is stopped takes the terminal back, with settings of its own."""
+    """A shell whose job is stopped takes the terminal back and changes its settings."""
     cooked = terminal.settings
     client = terminal.start(serving, "run", "--", "sh", "-c", "echo ready; cat")
     terminal.until("ready")

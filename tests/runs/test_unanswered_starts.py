@@ -1,4 +1,4 @@
-"""A start whose answer is lost, on docker: the daemon did it, no one knows, and it is never asked a second time."""
+"""A start whose answer is lost, on docker: the daemon did it, and it is never repeated."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_replica_is_started_once_whatever_becomes_of_the_answer(
 def test_release_command_is_started_once_whatever_becomes_of_the_answer(
     forgetful: tuple[Project, Forgetful], serving: Project
 ) -> None:
-    """`up` fails; the next one finds the run, or its end, and goes on."""
+    """`up` fails; the next one finds the run, or its exit, and continues."""
     project, way = forgetful
     change(serving, "\n# another release")
     before = {run.id for run in serving.runs.records()}

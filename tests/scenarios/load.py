@@ -33,7 +33,7 @@ SLOWEST_MS = 250 if FULL else 2_000
 """What docs/deploys.md promises on a machine that does nothing else, and what shows a gap on one that is busy."""
 
 WORD = "secret"
-"""The password of a Redis that wants one."""
+"""The password of a Redis that requires one."""
 
 TIMEOUT = 10.0
 """Seconds that one answer may take."""
@@ -147,7 +147,7 @@ def change(project: Project, text: str, name: str = "service/app.py") -> None:
 
 
 def crash_soon(project: Project, seconds: float = 2.0, monitor: str = "4s") -> None:
-    """Make a release that exits so many seconds after its start, which its service is watched for."""
+    """Make a release that exits some seconds after its start, while its service is watched."""
     change(project, f"\nimport os, threading\nthreading.Timer({seconds}, os._exit, (1,)).start()")
     file = project.directory / "docker-compose.yml"
     file.write_text(file.read_text("utf-8").replace("monitor: 200ms", f"monitor: {monitor}"), "utf-8")

@@ -1,4 +1,4 @@
-"""Changes of one service that break those that depend on it: `up` reports them, and they can be taken back."""
+"""Changes of one service that break its dependents: `up` reports them, and they can be reverted."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ NAMES = ("", "database") if FULL else ("database",)
 MOMENTS = range(MOST_REQUESTS) if FULL else (2, 4, 6)
 """Before which requests of a replacement `up` is killed, counted from 0: the new container is created, the old one is
 stopped, its policy is set, its name goes to the new one (2 requests), that is started, the old one is stopped, and
-removed. Without a name of its own there are two less."""
+removed. Without a declared name there are two fewer."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""One address that leads to another server after a failover, and servers that take no hits at the moment."""
+"""One address that leads to another server after a failover, and servers that cannot count hits at the moment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.service.conftest import Process
 
 PACE_SECONDS = 0.05
-"""Between two hits: never so long that a connection is not trusted any more."""
+"""Between two hits: short enough that the connection is still trusted."""
 
 
 def counter_at(port: int, **settings: str) -> Counter:
@@ -188,7 +188,7 @@ CANNOT_COUNT: dict[Callable[[RealRedis], None], str] = {
 
 @pytest.mark.parametrize("spoil", CANNOT_COUNT, ids=lambda each: each.__name__)
 def test_ready_means_that_a_hit_can_be_counted(real_redis: RealRedis, spoil: Callable[[RealRedis], None]) -> None:
-    """Whatever a hit would be refused for; alive all the same."""
+    """For every reason that a hit is refused; `/healthz` stays 200."""
     counter = counter_at(real_redis.port)
     counter.hit()
     before = ready(counter, ())

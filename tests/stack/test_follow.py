@@ -1,4 +1,4 @@
-"""A log that is followed: to the new replicas of a service, and no faster than its reader."""
+"""A followed log continues with a service's new replicas, and is read no faster than its reader takes it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_log_goes_on_with_the_replicas_that_a_deploy_makes(engine: Logging, serv
 
 
 def test_log_is_followed_as_long_as_a_deploy_is_under_way(engine: Logging) -> None:
-    """A service that is replaced in its place has no replica for a while."""
+    """A service that is replaced in place has no replica for a while."""
 
     def first() -> Iterator[bytes]:
         yield b"one\n"

@@ -601,7 +601,7 @@ def test_reload_that_was_ended_is_done_by_the_next(configured: Project) -> None:
 
 
 def test_reloaded_replica_that_is_not_ready_is_told(configured: Project) -> None:
-    """It was not before: the new configuration may be the cure, and is kept."""
+    """It was not ready before: the new configuration may be the fix, and is kept."""
     configured.world.healths["web-1"] = Health(is_ready=False, output="no backend")
 
     with pytest.raises(EngineError, match=r"web-1 is not ready after 0.1 s \(no backend\); it keeps its new config"):
@@ -610,7 +610,7 @@ def test_reloaded_replica_that_is_not_ready_is_told(configured: Project) -> None
 
 
 def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Project) -> None:
-    """It is valid, and wrong: the former one is loaded again, and `up` fails as often as it is tried."""
+    """It is valid but wrong: the previous one is loaded again, and `up` fails each time."""
 
     class Checking(Memory):
         def check_health(self, replica: Replica, within: float | None = None) -> Health:
@@ -777,7 +777,7 @@ def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Proj
 
 
 def test_release_command_that_does_not_cure_what_serves_is_reported(serving: Project) -> None:
-    """It went well, and the stack cannot serve, as `status` says."""
+    """The steps succeed, but the stack cannot serve, as `status` shows."""
     serving.world.healths["worker-1"] = Health(is_ready=True, output='{"error": "the data lacks revision 0002"}')
 
     with pytest.raises(
@@ -840,7 +840,7 @@ def test_both_sides_are_changed_at_once(guarded: Project) -> None:
 
 
 def test_release_command_that_fails_after_a_change_says_what_changed(guarded: Project) -> None:
-    """Nobody is told that all is as it was."""
+    """The error does not claim that nothing was changed."""
     guarded.edit("redis", environment=(("PASSWORD", "secret"),))
     guarded.edit("worker", environment=(("PASSWORD", "secret"),), release_command=("false",))
 

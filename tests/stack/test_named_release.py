@@ -1,4 +1,4 @@
-"""A release that is named is deployed from its image, or not at all: it is never built from the files of today."""
+"""A named release is deployed from its image or not at all: it is never built from the current files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def engine(directory: Path, *images: str, is_named: bool = True) -> Memory:
-    """Return an engine with two built services of a release, of which some images are there."""
+    """Return an engine with two built services of a release, some of whose images exist."""
     stack = with_release(Stack("p", directory, SERVICES), "0123456789ab")
     stack = with_builds(stack, lambda build: replace(build, is_named=is_named))
     return Memory(stack, World(images=[f"{image}:0123456789ab" for image in images]))

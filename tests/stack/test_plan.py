@@ -353,7 +353,7 @@ def order(steps: Iterable[object]) -> list[str]:
 def test_dependency_is_changed_before_a_release_command_that_has_another_configuration(
     changes: dict[str, str], expected: list[str]
 ) -> None:
-    """A password, and the URL that holds it: the command would try the new one on the old Redis."""
+    """A password, and the URL that contains it: the command would try the new one on the old Redis."""
     stack, recipes = released()
     recipes = {**recipes, "redis": recipes["redis"] | {"command": "--requirepass secret"}}
     recipes["worker"] = recipes["worker"] | changes

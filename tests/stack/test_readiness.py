@@ -1,4 +1,4 @@
-"""When a replica is ready, how long that may take, and that `up` and `status` agree on it; on the engine in memory."""
+"""When a replica is ready, its time limit, and that `up` and `status` agree, on the engine in memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAIN = Service("plain", "app:1", monitor=0.2)
 
 
 def stack(directory: Path, service: Service) -> Memory:
-    """Return an engine with a stack of one service, of which nothing is there."""
+    """Return an engine with a stack of one service, without any replica."""
     return Memory(Stack("p", directory, (service,)), World())
 
 
@@ -34,7 +34,7 @@ def stack(directory: Path, service: Service) -> Memory:
     [("slow", None, 150.0), ("slow", 5.0, 5.0), ("plain", None, 60.0), ("unknown", None, 60.0)],
 )
 def test_start_period_extends_the_default(service: str, asked: float | None, expected: float) -> None:
-    """What is asked for holds as it is."""
+    """An explicit value is used unchanged."""
     assert expected == ready_within(Stack("p", Path(), (SLOW, PLAIN)), service, asked)
 
 
@@ -49,7 +49,7 @@ def test_replica_has_its_start_period(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_replica_without_a_check_is_waited_for_once_all_run(tmp_path: Path) -> None:
-    """The first of a service takes the place of no other, so others need not wait for it."""
+    """The first replica of a service replaces no other, so no one has to wait for it."""
     engine = stack(tmp_path, PLAIN)
     engine.world.running_seconds["plain-1"] = 0.1
     with pytest.raises(
@@ -168,7 +168,7 @@ SECONDS_AT_MOST = 5.0
 
 
 def test_replicas_are_asked_at_the_same_time(tmp_path: Path) -> None:
-    """So `status` takes as long as the slowest check, and not as all of them."""
+    """So `status` takes as long as the slowest check, not as the sum of all."""
 
     class Slow(Memory):
         def check_health(self, replica: object, within: float | None = None) -> Health:  # noqa: ARG002 - all alike

@@ -51,7 +51,7 @@ class Site:
         return Memory(Stack("p", self.directory, (self.app,)), self.world)
 
     def up(self, report: Recorded | None = None) -> list[str]:
-        """Bring it up and return what its steps had to tell."""
+        """Bring it up and return the details of its steps."""
         report = report or Recorded()
         lifecycle.up(self.engine, report)
         return report.details
@@ -73,12 +73,12 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Return the site of which nothing is made yet."""
+    """Return a site without any replica."""
     return Site(tmp_path)
 
 
 def test_interrupted_up_stops_its_release_command(site: Site) -> None:
-    """By Ctrl-C, or TERM, which is one to Python; the operator sees what is stopped."""
+    """By Ctrl-C, or TERM, which Python handles alike; the operator sees what is stopped."""
     report = Ended(error=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         site.up(report)

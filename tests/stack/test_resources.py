@@ -229,7 +229,7 @@ def test_changed_volume_options_are_reported(project: Project) -> None:
 def test_changed_settings_of_a_volume_have_names(
     there: dict[str, object], declared: dict[str, object], changed: tuple[str, ...]
 ) -> None:
-    """The default driver goes without saying."""
+    """The default driver can be omitted."""
     found = Volume("data", options=as_options(there))
 
     assert changed == found.changes(Volume("data", options=as_options(declared)))

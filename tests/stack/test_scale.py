@@ -70,7 +70,7 @@ class Site:
     kind: type[Memory] = Memory
 
     def engine(self, replicas: int) -> Memory:
-        """Return a new engine for so many replicas."""
+        """Return a new engine for this number of replicas."""
         app = replace(self.app, replicas=replicas)
         return self.kind(Stack("p", self.directory, (app, DOOR), (Network("net"),)), self.world)
 
@@ -138,7 +138,7 @@ def test_deploy_of_several_replicas_keeps_its_order_and_then_adds_at_once(site: 
 
 
 def test_only_what_is_added_or_removed_without_the_other_is_done_at_once() -> None:
-    """In the plan's order; another service, or a removal in between, is a group of its own."""
+    """In the plan's order; another service, or a removal in between, starts a new group."""
     gone = [Replica("app", number, f"app-{number}", "running", {}) for number in (1, 2)]
     removals = [RemoveReplica(each, "") for each in gone]
     other = CreateReplica(DOOR, 1, "")
@@ -151,7 +151,7 @@ def test_only_what_is_added_or_removed_without_the_other_is_done_at_once() -> No
 
 
 def test_replica_that_does_not_get_ready_takes_all_with_it_that_are_not(site: Site) -> None:
-    """At its end, not at theirs; what is ready stays, and each that is removed is reported."""
+    """When it exits, not when they do; ready replicas stay, and each removal is reported."""
     site.world.healths = {f"app-{number}": Health(is_ready=False, output="loading") for number in (3, 4, 5)}
 
     class Crashing(Memory):

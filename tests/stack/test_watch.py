@@ -31,7 +31,7 @@ def replica(number: int, image: str, **changes: object) -> Replica:
 
 
 def steps(*replicas: Replica, wanted: int, service: Service = WORKER) -> list[str]:
-    """Return what is done to give a worker so many replicas of the new release, each in a few words."""
+    """Return the steps that give a worker this number of replicas of the new release, each in a few words."""
     found, service = Snapshot(replicas), replace(service, replicas=wanted)
     return [step.what for step in watched(service, found, NEW, roll(service, found, NEW))]
 
@@ -44,7 +44,7 @@ def test_only_replica_is_watched_before_the_old_one_is_removed() -> None:
 
 
 def test_first_and_last_removal_are_watched() -> None:
-    """The first one shows whether the release holds, the last one leaves nothing to go back to."""
+    """The first removal needs a release that works; after the last one there is nothing to go back to."""
     assert [
         *("create worker-4", "admit worker-4", "watch worker-4 for 0.3 s", "remove worker-1"),
         *("create worker-5", "admit worker-5", "remove worker-2"),

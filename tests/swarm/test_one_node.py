@@ -165,7 +165,7 @@ def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
 
 
 def test_release_that_crashes_soon_is_rolled_back(serving: OnSwarm) -> None:
-    """Swarm watches each new task before it goes on to the next one."""
+    """Swarm watches each new task before it starts the next one."""
     invoke = serving.project.invoke
     kept = {
         name: (serving.project.directory / name).read_text("utf-8") for name in ("service/app.py", "docker-compose.yml")

@@ -130,7 +130,7 @@ def test_sentinel_is_reported_as_a_server_that_does_not_know_the_command(sentine
 
 
 def after_words(line: str) -> str:
-    """Return the part of a message that names the command: what Sentinel says has brackets of its own."""
+    """Return the part of a message that names the command; Sentinel's errors contain other brackets."""
     return line[line.rindex(" (") :]
 
 

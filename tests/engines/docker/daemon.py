@@ -1,7 +1,7 @@
-"""What a daemon reports of a container that was created: what it adds, and what it writes otherwise than it was asked.
+"""Report a created container as the daemon does, with the settings that it adds and rewrites.
 
-As moby does it (https://github.com/moby/moby: runconfig, daemon/create.go, daemon/container.go). `tests/test_oracle.py`
-has the real one.
+This follows moby (https://github.com/moby/moby: runconfig, daemon/create.go, daemon/container.go).
+`tests/test_oracle.py` uses a real daemon.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ OF_20 = "driver failed programming external connectivity on endpoint p-web-2 (01
     ],
 )
 def test_port_that_the_daemon_cannot_bind_is_told_in_one_line(text: str, address: str, why: str) -> None:
-    """Whichever version it is of, with what to do."""
+    """From any version of the daemon, with the command to type."""
     hint = "stop what listens there, or publish another port, then: invoke up"
 
     assert f"cannot publish {address} on the Docker daemon's machine: {why}; {hint}" == unpublished(text)
@@ -85,5 +85,5 @@ def test_port_that_the_daemon_cannot_bind_is_told_in_one_line(text: str, address
 
 @pytest.mark.parametrize("text", ["no such image", "dial tcp 10.0.0.1:5000: connect: connection refused", OF_20])
 def test_other_messages_are_not_about_ports(text: str) -> None:
-    """Though there is a port in them, as in that of a registry that does not answer."""
+    """Although they contain a port, as for a registry that does not answer."""
     assert "" == unpublished(text)

@@ -1,4 +1,4 @@
-"""Process 1 of a run is what it is in the service, if an entrypoint may insist on that."""
+"""Process 1 of a run is the same as in the service if an entrypoint may require it."""
 
 from __future__ import annotations
 

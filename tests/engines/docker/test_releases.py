@@ -15,7 +15,7 @@ RUN, REPLICA, TASK = {f"{COMPOSE}oneoff": "True"}, {f"{COMPOSE}oneoff": "False"}
 def test_container_that_may_be_started_again_keeps_its_image(
     state: str, labels: dict[str, str], *, starts_once: bool
 ) -> None:
-    """Whoever made it; a run that is about to start does, too."""
+    """Whichever tool made it; so does a run that is about to start."""
     has_exited = state in {"exited", "dead", "removing"}
 
     assert (starts_once and has_exited) is snapshot.is_over({"Labels": labels, "State": state})

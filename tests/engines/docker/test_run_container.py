@@ -105,7 +105,7 @@ def named(hostname: str, **settings: Any) -> dict[str, Any]:
 
 
 def test_run_inherits_hostname_and_links() -> None:
-    """With interfaces of its own: another container's network namespace has that one's."""
+    """It gets separate interfaces: in another container's network namespace it would have that container's hostname."""
     worker = named("rabbit", Links=["p-db-1:database"])
     body = run_container.body(worker, REQUEST)
     run = worker | {"Config": body, "HostConfig": body["HostConfig"]}
