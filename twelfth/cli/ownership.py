@@ -26,11 +26,11 @@ SAFE = "TWELFTH_SAFE_DIRECTORY"
 
 def refuse_foreign(directory: Path, files: Iterable[Path], environment: Mapping[str, str]) -> None:
     """Raise `MisuseError` if one of the files exists and it or the directory belongs to another user."""
-    there = [path for path in files if path.exists()]
-    if not there or _is_safe(directory, environment):
+    existing = [path for path in files if path.exists()]
+    if not existing or _is_safe(directory, environment):
         return
     users = trusted_users(environment)
-    for path in (directory, *there):
+    for path in (directory, *existing):
         if (owner := path.stat().st_uid) not in users:
             why = f"it belongs to {user_name(owner)}, and you are {user_name(os.geteuid())}"
             hint = f"if you trust its files: {SAFE}={shlex.quote(str(directory))} invoke status"
@@ -39,10 +39,10 @@ def refuse_foreign(directory: Path, files: Iterable[Path], environment: Mapping[
 
 def trusted_users(environment: Mapping[str, str]) -> frozenset[int]:
     """Return the users whose files are used: the effective user and, under sudo, the user who called it."""
-    own, caller = os.geteuid(), environment.get("SUDO_UID", "")
-    return frozenset({own, int(caller)} if own == 0 and caller.isdecimal() else {own})
+    user, caller = os.geteuid(), environment.get("SUDO_UID", "")
+    return frozenset({user, int(caller)} if user == 0 and caller.isdecimal() else {user})
 
 
 def _is_safe(directory: Path, environment: Mapping[str, str]) -> bool:
-    named = [each for each in environment.get(SAFE, "").split(os.pathsep) if each]
-    return "*" in named or any(Path(each).resolve() == directory.resolve() for each in named)
+    trusted = [path for path in environment.get(SAFE, "").split(os.pathsep) if path]
+    return "*" in trusted or any(Path(path).resolve() == directory.resolve() for path in trusted)

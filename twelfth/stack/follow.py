@@ -90,11 +90,11 @@ class Follower:
     def _look(self) -> None:
         """Follow new replicas, and those that were started again since their log ended."""
         engine = self.engine
-        found = engine.replicas(self.service) if self.service else engine.observe().replicas
-        for each in found:
-            if each.id in self._open or not each.is_running or each.name in self._unkept:
+        replicas = engine.replicas(self.service) if self.service else engine.observe().replicas
+        for replica in replicas:
+            if replica.id in self._open or not replica.is_running or replica.name in self._unkept:
                 continue
-            self._follow(each, None, self._ended.get(each.id))
+            self._follow(replica, None, self._ended.get(replica.id))
 
     def _follow(self, replica: Replica, last: int | None, since: datetime | None) -> None:
         self._open.add(replica.id)

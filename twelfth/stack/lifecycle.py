@@ -61,8 +61,8 @@ def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
     names = [service.name for service in engine.stack.services if service.name not in engine.stack.jobs]
     first = [next((each for each in found.of(name) if each.serves), None) for name in names]
     replicas = {each.id: each for each in first if each}
-    asked = healths(engine, replicas.values())
-    return {replicas[identity].service: health.complaint for identity, health in asked.items() if health.complaint}
+    results = healths(engine, replicas.values())
+    return {replicas[identity].service: health.complaint for identity, health in results.items() if health.complaint}
 
 
 @dataclass(frozen=True)

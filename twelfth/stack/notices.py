@@ -13,21 +13,22 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Snapshot
 
 
-def of_up(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> Iterator[str]:
+def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterator[str]:
     """Yield warnings about what `up` leaves unchanged."""
     if not remove_orphans:
-        yield from _orphans(engine, found, "invoke up --remove-orphans")
-    for each in found.of_others:
-        name, key = engine.stack.engine_name(each), f"{each.kind}s.{each.name}"
-        yield f"the {each.kind} {name} is used unchanged: another owner made it; to declare that: {key}.external: true"
-    yield from _changed_volumes(engine, found)
-    yield from _superseded(engine, found)
+        yield from _orphans(engine, snapshot, "invoke up --remove-orphans")
+    for resource in snapshot.of_others:
+        name, key = engine.stack.engine_name(resource), f"{resource.kind}s.{resource.name}"
+        hint = f"to declare that: {key}.external: true"
+        yield f"the {resource.kind} {name} is used unchanged: another owner made it; {hint}"
+    yield from _changed_volumes(engine, snapshot)
+    yield from _superseded(engine, snapshot)
 
 
-def of_status(engine: Engine, found: Snapshot) -> Iterator[str]:
+def of_status(engine: Engine, snapshot: Snapshot) -> Iterator[str]:
     """Yield warnings about differences from the Compose file that do not affect readiness."""
-    yield from _orphans(engine, found, "invoke up --remove-orphans")
-    yield from _changed_volumes(engine, found)
+    yield from _orphans(engine, snapshot, "invoke up --remove-orphans")
+    yield from _changed_volumes(engine, snapshot)
 
 
 def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
@@ -45,22 +46,22 @@ def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
             yield f"the volume {name} stays: the Compose file does not declare it; {hint}"
 
 
-def _orphans(engine: Engine, found: Snapshot, command: str) -> Iterator[str]:
+def _orphans(engine: Engine, snapshot: Snapshot, command: str) -> Iterator[str]:
     """Yield one line that names the replicas of services that the stack does not declare."""
     declared = {service.name for service in engine.stack.services}
-    if names := _joined(each.name for each in found.replicas if each.service not in declared):
+    if names := _joined(each.name for each in snapshot.replicas if each.service not in declared):
         yield f"orphans stay: {names} (the Compose file does not declare their services). Try: {command}"
 
 
-def _changed_volumes(engine: Engine, found: Snapshot) -> Iterator[str]:
-    for volume, changed in resources.changed_volumes(engine.stack, found).items():
+def _changed_volumes(engine: Engine, snapshot: Snapshot) -> Iterator[str]:
+    for volume, changed in resources.changed_volumes(engine.stack, snapshot).items():
         name = engine.stack.engine_name(volume)
         hint = f"to apply this, give volumes.{volume.name} another name and copy the data"
         yield f"the volume {name} keeps its old settings: {', '.join(changed)} changed in the Compose file; {hint}"
 
 
-def _superseded(engine: Engine, found: Snapshot) -> Iterator[str]:
-    for volume in resources.superseded_volumes(engine.stack, found):
+def _superseded(engine: Engine, snapshot: Snapshot) -> Iterator[str]:
+    for volume in resources.superseded_volumes(engine.stack, snapshot):
         old, new = engine.stack.engine_name(volume), engine.stack.known_as("volume", volume.name)
         hint = f"to remove it with its data: {engine.removal(volume)}"
         yield f"the volume {old} stays with its data: volumes.{volume.name} is now {new}; {hint}"

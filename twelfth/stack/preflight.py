@@ -77,14 +77,14 @@ def without_networks_of_runs(engine: Engine, steps: tuple[Step, ...]) -> tuple[S
     return tuple(step for step in steps if step not in renamed) if renamed and _unfinished(engine) else steps
 
 
-def refuse_disturbing_others(steps: Iterable[Step], stack: Stack, found: Snapshot) -> None:
+def refuse_disturbing_others(steps: Iterable[Step], stack: Stack, snapshot: Snapshot) -> None:
     """Raise `BusyError` if the steps would remove a network that other containers use."""
     steps = tuple(steps)
     gone = set(filter(None, map(_removed_service, steps)))
     for step in steps:
         if isinstance(step, RemoveResource) and isinstance(step.resource, Network):
             name = stack.engine_name(step.resource)
-            users = found.users(name, gone)
+            users = snapshot.users(name, gone)
             names = ", ".join(each.container for each in users)
             if any(each.service for each in users):
                 raise BusyError(f"cannot re-create the network {name}: orphans use it ({names}). {ORPHANS_HINT}")
@@ -112,8 +112,10 @@ def _removed_service(step: Step) -> str:
 
 def refuse_contradictions(stack: Stack) -> None:
     """Raise `MisuseError` if two networks or volumes have the same name and different settings."""
-    if found := resources.contradictions(stack):
-        raise MisuseError("\n".join(f"{each}; give them different names or the same settings" for each in found))
+    if contradictions := resources.contradictions(stack):
+        raise MisuseError(
+            "\n".join(f"{each}; give them different names or the same settings" for each in contradictions)
+        )
 
 
 def wait_for_runs(engine: Engine, report: Report) -> None:

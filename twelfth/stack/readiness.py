@@ -105,9 +105,9 @@ def wait_until_all_serve(
     while pending:
         limits = {name: ready_within(engine.stack, each.service, within) for name, each in pending.items()}
         most = max(limits.values())
-        found = healths(engine, pending.values(), max(began + most - time.monotonic(), ASK_EVERY))
+        results = healths(engine, pending.values(), max(began + most - time.monotonic(), ASK_EVERY))
         ran = time.monotonic() - began
-        pending = {name: each for name, each in pending.items() if each.id not in found or found[each.id].complaint}
+        pending = {name: each for name, each in pending.items() if each.id not in results or results[each.id].complaint}
         services = {each.service for each in pending.values()}
         now = {each.name: each for service in services for each in engine.replicas(service)}
         pending = {name: each for name, each in pending.items() if name in now}
@@ -115,7 +115,7 @@ def wait_until_all_serve(
             if not services.isdisjoint(_dependencies(engine.stack, replica)):
                 restarts[name] = now[name].restarts  # it may crash for as long as what it depends on is not ready
             _refuse_crashing(engine, now[name], restarts[name])
-            if health := found.get(replica.id):
+            if health := results.get(replica.id):
                 limit = limits[name] + (0.0 if health.has_check else engine.monitor(replica.service))
                 said[name] = health.complaint if ran < most else said.get(name, health.complaint)
                 if ran > limit:
@@ -160,8 +160,8 @@ def healths(engine: Engine, replicas: Iterable[Replica], within: float | None = 
     """Run the healthchecks of replicas and return the results by id; replicas that were removed are omitted."""
     replicas = tuple(replicas)
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        found = zip(replicas, pool.map(lambda each: _health(engine, each, within), replicas), strict=True)
-        return {replica.id: health for replica, health in found if health}
+        results = zip(replicas, pool.map(lambda each: _health(engine, each, within), replicas), strict=True)
+        return {replica.id: health for replica, health in results if health}
 
 
 def _health(engine: Engine, replica: Replica, within: float | None) -> Health | None:
@@ -196,14 +196,14 @@ def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
     while True:
         for replica in replicas:
             refuse_dead(engine, current(engine, replica), replica.restarts)
-        found = healths(engine, replicas)
+        results = healths(engine, replicas)
         for replica in replicas:
-            health = found.get(replica.id)
+            health = results.get(replica.id)
             failures[replica.id] = 0 if health and health.is_ready else failures[replica.id] + 1
             if failures[replica.id] >= _retries(engine, replica):
                 why = printable(health.complaint) if health else "it was removed"
                 raise EngineError(f"{replica.name} became unhealthy ({why})")
-        is_over = time.monotonic() - began >= seconds or not any(each.has_check for each in found.values())
+        is_over = time.monotonic() - began >= seconds or not any(each.has_check for each in results.values())
         if is_over and not any(failures.values()):
             return
         time.sleep(min(WATCH_EVERY, max(began + seconds - time.monotonic(), ASK_EVERY)))

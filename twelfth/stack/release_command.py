@@ -41,17 +41,17 @@ def run_release_command(
     """
     needed = [each.name for each in engine.stack.dependencies(service)]
     wait_for_services(engine, needed, within, f"the release command of {service.name} needs it and was not run")
-    wanted = purpose(service, engine.recipe(service) or {})
+    goal = purpose(service, engine.recipe(service) or {})
     for run in _unfinished(engine, service):
         say(f"wait for run {run.id}, which an earlier up started")
         with _stopped_if_interrupted(engine, run.id, say):
             code, last = follow_with_report(engine, run.id, say)
-        if run.purpose == wanted:
+        if run.purpose == goal:
             _refuse_failed(code, last, run.id, after)
             return
     source = from_release(engine.stack, service=service.name)
     request = new_request(
-        service.release_command, source, reason="up", purpose=wanted, interactive=False, is_admin_process=True
+        service.release_command, source, reason="up", purpose=goal, interactive=False, is_admin_process=True
     )
     with _stopped_if_interrupted(engine, request.id, say):
         code, last = run_with_report(engine, request, say)
@@ -70,8 +70,8 @@ def _beginning(service: Service) -> str:
 
 
 def _unfinished(engine: Engine, service: Service) -> list[Run]:
-    found = [run for run in engine.runs.records() if run.purpose.startswith(_beginning(service))]
-    return [run for run in found if run.is_running]
+    runs = [run for run in engine.runs.records() if run.purpose.startswith(_beginning(service))]
+    return [run for run in runs if run.is_running]
 
 
 def _refuse_failed(code: int, last: str, identity: str, after: Sequence[str]) -> None:

@@ -19,95 +19,99 @@ if TYPE_CHECKING:
 Resource = TypeVar("Resource", Network, Volume)
 
 
-def changed_networks(stack: Stack, found: Snapshot) -> dict[str, Network]:
+def changed_networks(stack: Stack, snapshot: Snapshot) -> dict[str, Network]:
     """Return the stack's networks whose settings differ from their declaration, by the engine's name."""
     declared = _by_name(stack, stack.networks)
-    own = {stack.engine_name(each): each for each in _own(stack, found.networks, stack.networks)}
-    return {name: each for name, each in own.items() if name in declared and each.differs(declared[name])}
+    existing = {stack.engine_name(each): each for each in _own(stack, snapshot.networks, stack.networks)}
+    return {name: each for name, each in existing.items() if name in declared and each.differs(declared[name])}
 
 
-def renamed_networks(stack: Stack, found: Snapshot) -> frozenset[str]:
+def renamed_networks(stack: Stack, snapshot: Snapshot) -> frozenset[str]:
     """Return the keys of the networks that were renamed."""
-    return frozenset(each.name for each in _superseded(stack, found.networks, stack.networks))
+    return frozenset(each.name for each in _superseded(stack, snapshot.networks, stack.networks))
 
 
-def left_networks(stack: Stack, found: Snapshot, gone: Collection[str]) -> tuple[Network, ...]:
+def left_networks(stack: Stack, snapshot: Snapshot, gone: Collection[str]) -> tuple[Network, ...]:
     """Return the renamed networks that nothing uses once the replicas of the `gone` services are removed."""
-    superseded = _superseded(stack, found.networks, stack.networks)
-    return tuple(each for each in superseded if not found.users(stack.engine_name(each), gone))
+    superseded = _superseded(stack, snapshot.networks, stack.networks)
+    return tuple(network for network in superseded if not snapshot.users(stack.engine_name(network), gone))
 
 
-def networks_to_remove(stack: Stack, found: Snapshot, gone: Collection[str], *, orphans: bool) -> tuple[Network, ...]:
+def networks_to_remove(
+    stack: Stack, snapshot: Snapshot, gone: Collection[str], *, orphans: bool
+) -> tuple[Network, ...]:
     """Return the stack's networks that nothing uses once the replicas of the `gone` services are removed.
 
     With `orphans`, networks under keys that the stack does not declare are included.
     """
     keys, names = {each.name for each in stack.networks}, _by_name(stack, stack.networks)
-    own = (each for each in _own(stack, found.networks, stack.networks))
-    mine = [each for each in own if orphans or each.name in keys or stack.engine_name(each) in names]
-    return tuple(each for each in mine if not found.users(stack.engine_name(each), gone))
+    existing = (each for each in _own(stack, snapshot.networks, stack.networks))
+    networks = [each for each in existing if orphans or each.name in keys or stack.engine_name(each) in names]
+    return tuple(each for each in networks if not snapshot.users(stack.engine_name(each), gone))
 
 
-def own_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
+def own_volumes(stack: Stack, snapshot: Snapshot) -> tuple[Volume, ...]:
     """Return the volumes that the stack has created and declares."""
     declared = _by_name(stack, stack.volumes)
-    return tuple(each for each in _own(stack, found.volumes, stack.volumes) if stack.engine_name(each) in declared)
+    return tuple(each for each in _own(stack, snapshot.volumes, stack.volumes) if stack.engine_name(each) in declared)
 
 
-def superseded_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
+def superseded_volumes(stack: Stack, snapshot: Snapshot) -> tuple[Volume, ...]:
     """Return the volumes that the stack has created and that were renamed since."""
-    return _superseded(stack, found.volumes, stack.volumes)
+    return _superseded(stack, snapshot.volumes, stack.volumes)
 
 
-def undeclared_volumes(stack: Stack, found: Snapshot) -> tuple[Volume, ...]:
+def undeclared_volumes(stack: Stack, snapshot: Snapshot) -> tuple[Volume, ...]:
     """Return the volumes of the project that the stack declares neither by key nor by name."""
-    own, keys = own_volumes(stack, found), {each.name for each in stack.volumes}
+    declared, keys = own_volumes(stack, snapshot), {volume.name for volume in stack.volumes}
     return tuple(
-        each for each in _own(stack, found.volumes, stack.volumes) if each not in own and each.name not in keys
+        volume
+        for volume in _own(stack, snapshot.volumes, stack.volumes)
+        if volume not in declared and volume.name not in keys
     )
 
 
-def changed_volumes(stack: Stack, found: Snapshot) -> dict[Volume, tuple[str, ...]]:
+def changed_volumes(stack: Stack, snapshot: Snapshot) -> dict[Volume, tuple[str, ...]]:
     """Return the stack's volumes whose settings differ from their declaration, with the names of the settings."""
     declared = _by_name(stack, stack.volumes)
-    own = {each: each.changes(declared[stack.engine_name(each)]) for each in own_volumes(stack, found)}
-    return {volume: names for volume, names in own.items() if names}
+    changes = {each: each.changes(declared[stack.engine_name(each)]) for each in own_volumes(stack, snapshot)}
+    return {volume: names for volume, names in changes.items() if names}
 
 
 def contradictions(stack: Stack) -> tuple[str, ...]:
     """Return a sentence for each pair of networks or volumes with the same name and different settings."""
     first: dict[tuple[str, str], Network | Volume] = {}
-    found = []
-    for each in stack.resources:
-        name = stack.engine_name(each)
-        other = first.setdefault((each.kind, name), each)
-        if (other.external, other.options) != (each.external, each.options) or _internal(other) != _internal(each):
-            keys = f"{each.kind}s.{other.name} and {each.kind}s.{each.name}"
-            found.append(f"{keys} are both named {name} and have different settings")
-    return tuple(found)
+    sentences = []
+    for resource in stack.resources:
+        name = stack.engine_name(resource)
+        other = first.setdefault((resource.kind, name), resource)
+        if _settings(other) != _settings(resource):
+            keys = f"{resource.kind}s.{other.name} and {resource.kind}s.{resource.name}"
+            sentences.append(f"{keys} are both named {name} and have different settings")
+    return tuple(sentences)
 
 
-def _internal(resource: Network | Volume) -> bool:
-    return isinstance(resource, Network) and resource.internal
+def _settings(resource: Network | Volume) -> tuple[object, ...]:
+    return resource.external, resource.options, isinstance(resource, Network) and resource.internal
 
 
 def _by_name(stack: Stack, declared: Iterable[Resource]) -> dict[str, Resource]:
     """Return the declared resources that are not external, by the engine's name; the first of each name."""
-    found: dict[str, Resource] = {}
-    for each in declared:
-        if not each.external:
-            found.setdefault(stack.engine_name(each), each)
-    return found
+    resources: dict[str, Resource] = {}
+    for resource in declared:
+        if not resource.external:
+            resources.setdefault(stack.engine_name(resource), resource)
+    return resources
 
 
-def _own(stack: Stack, there: Iterable[Resource], declared: Iterable[Resource]) -> tuple[Resource, ...]:
+def _own(stack: Stack, existing: Iterable[Resource], declared: Iterable[Resource]) -> tuple[Resource, ...]:
     """Return the resources that the stack has created and does not declare as external."""
     external = {stack.engine_name(each) for each in declared if each.external}
-    return tuple(each for each in there if not each.external and stack.engine_name(each) not in external)
+    return tuple(each for each in existing if not each.external and stack.engine_name(each) not in external)
 
 
-def _superseded(stack: Stack, there: Iterable[Resource], declared: tuple[Resource, ...]) -> tuple[Resource, ...]:
+def _superseded(stack: Stack, existing: Iterable[Resource], declared: tuple[Resource, ...]) -> tuple[Resource, ...]:
     """Return the resources that the stack has created and renamed since, unless another key has their old name."""
     keys, names = {each.name for each in declared}, {stack.engine_name(each) for each in declared}
-    own = _own(stack, there, declared)
-    return tuple(each for each in own if each.name in keys and stack.engine_name(each) not in names)
+    resources = _own(stack, existing, declared)
+    return tuple(each for each in resources if each.name in keys and stack.engine_name(each) not in names)

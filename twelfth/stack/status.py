@@ -72,19 +72,19 @@ def status(engine: Engine) -> Status:
     Replicas that are removed meanwhile are omitted. Those of services that the stack does not declare only cause a
     warning.
     """
-    there = engine.observe()
+    observed = engine.observe()
     declared = {service.name for service in engine.stack.services}
-    snapshot = replace(there, replicas=tuple(each for each in there.replicas if each.service in declared))
-    asked = healths(engine, snapshot.replicas)
-    snapshot = replace(snapshot, replicas=tuple(each for each in snapshot.replicas if each.id in asked))
+    snapshot = replace(observed, replicas=tuple(each for each in observed.replicas if each.service in declared))
+    results = healths(engine, snapshot.replicas)
+    snapshot = replace(snapshot, replicas=tuple(each for each in snapshot.replicas if each.id in results))
     here = tuple(filter(engine.runs_here, engine.stack.services))
-    is_crashing = any(health.is_crashing for health in asked.values())
+    is_crashing = any(health.is_crashing for health in results.values())
     previous = previous_release(engine) if is_crashing else ""
-    found = summary(replace(engine.stack, services=here), engine.name, snapshot, asked, previous)
+    found = summary(replace(engine.stack, services=here), engine.name, snapshot, results, previous)
     deploy, half_done = holder(engine.stack), _half_done(snapshot)
     if found.ready and half_done and not deploy:
         found = replace(found, ready=False, why=half_done)
-    return replace(found, deploy=deploy, warnings=tuple(notices.of_status(engine, there)))
+    return replace(found, deploy=deploy, warnings=tuple(notices.of_status(engine, observed)))
 
 
 def _half_done(snapshot: Snapshot) -> str:

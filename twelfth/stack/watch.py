@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from twelfth.stack.steps import Restarts, Step
 
 
-def watched(service: Service, found: Snapshot, recipe: Recipe, steps: Iterable[Step]) -> Iterator[Step]:
+def watched(service: Service, snapshot: Snapshot, recipe: Recipe, steps: Iterable[Step]) -> Iterator[Step]:
     """Yield the steps that roll a service, with steps in between that watch its new replicas."""
     steps = tuple(steps)
     removals = [place for place, step in enumerate(steps) if _removes_previous(service, step, recipe)]
     in_place = [place for place, step in enumerate(steps) if isinstance(step, ReplaceReplica)]
     for place, step in enumerate(steps):
-        restarts = _admitted(steps[:place]) or _serving(service, found, recipe)
+        restarts = _admitted(steps[:place]) or _serving(service, snapshot, recipe)
         if restarts and place in removals[:1] + removals[-1:]:
             cause = f"before {step.replica.name} is removed" if isinstance(step, RemoveReplica) else ""
             yield WatchReplicas(service, restarts, removals.index(place), cause)
@@ -45,7 +45,7 @@ def _admitted(steps: Iterable[Step]) -> Restarts:
     return tuple((step.number, 0) for step in steps if isinstance(step, AdmitReplica))
 
 
-def _serving(service: Service, found: Snapshot, recipe: Recipe) -> Restarts:
+def _serving(service: Service, snapshot: Snapshot, recipe: Recipe) -> Restarts:
     """Return the new replicas that an interrupted `up` has already admitted."""
-    new = (each for each in found.of(service.name) if each.serves and can_have(service, recipe, each))
+    new = (each for each in snapshot.of(service.name) if each.serves and can_have(service, recipe, each))
     return tuple((each.number, each.restarts) for each in new)

@@ -43,15 +43,15 @@ class Omitted:
 
 def few(names: Iterable[str]) -> tuple[str, ...]:
     """Return names as they are recorded, limited in number and length."""
-    found = [name[:LONGEST] for name in islice(names, MOST + 1)]
-    return (*found[:MOST], *([MORE] if len(found) > MOST else []))
+    shown = [name[:LONGEST] for name in islice(names, MOST + 1)]
+    return (*shown[:MOST], *([MORE] if len(shown) > MOST else []))
 
 
 def few_databases(databases: Mapping[int, int]) -> dict[str, int]:
     """Return databases and their numbers of keys as they are recorded."""
-    found = [(str(number), databases[number]) for number in sorted(databases)]
-    more = sum(count for _, count in found[MOST:])
-    return dict(found[:MOST]) | ({MORE: more} if len(found) > MOST else {})
+    counts = [(str(number), databases[number]) for number in sorted(databases)]
+    more = sum(count for _, count in counts[MOST:])
+    return dict(counts[:MOST]) | ({MORE: more} if len(counts) > MOST else {})
 
 
 def read_omitted(fields: Any) -> Omitted:  # noqa: ANN401 - what JSON gives
@@ -67,6 +67,6 @@ def read_omitted(fields: Any) -> Omitted:  # noqa: ANN401 - what JSON gives
 
 
 def _shown(names: Iterable[str]) -> str:
-    found = [*names]
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + more
+    listed = [*names]
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(listed[:SHOWN]) + more

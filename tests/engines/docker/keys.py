@@ -313,4 +313,4 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "x-release": ("x-release: [a]", "x-release: [b]"),
     "x-reload": ("x-reload: {signal: SIGHUP}", "x-reload: {signal: SIGUSR1}"),
 }
-"""Keys that do not change the container: they are about its image, the order and number of containers, or other engines."""
+"""Keys that do not change the container: of its image, of the order and number of containers, of other engines."""

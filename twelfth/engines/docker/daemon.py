@@ -63,8 +63,8 @@ class DaemonEngine(Engine):
         """
         with docker_errors():
             users = [each for each in self.api.containers() if ports.publishes(each, port)]
-        own = {(self.stack.project, each.service) for each in leaving}
-        others = [each for each in users if ports.owner(each) not in own]
+        leaving_services = {(self.stack.project, each.service) for each in leaving}
+        others = [each for each in users if ports.owner(each) not in leaving_services]
         if others:
             return f"the container {others[0]['Names'][0].lstrip('/')} publishes it"
         if users or port.protocol != "tcp" or not self._is_on_this_machine:

@@ -64,12 +64,12 @@ def unpublished(text: str) -> str:
 
     The words around the address and the cause differ between versions of the daemon.
     """
-    found = _ADDRESS.search(text) if _UNPUBLISHED.search(text) else None
-    if found is None:
+    address = _ADDRESS.search(text) if _UNPUBLISHED.search(text) else None
+    if address is None:
         return ""
     why = one_line(text.rpartition(": ")[2])
     hint = "stop what listens there, or publish another port, then: invoke up"
-    return f"cannot publish {found[0]} on the Docker daemon's machine: {why}; {hint}"
+    return f"cannot publish {address[0]} on the Docker daemon's machine: {why}; {hint}"
 
 
 _UNPUBLISHED = re.compile("external connectivity|bind host port|Bind for")

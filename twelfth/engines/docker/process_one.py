@@ -42,14 +42,14 @@ def entrypoint(worker: Body, request: RunRequest) -> list[str] | None:
     Its options are ones that BusyBox supports, too. `timeout` comes first, unless the entrypoint has to be process 1:
     then it comes after an init and its options, or after the entrypoint of a service that declares `init: false`.
     """
-    own: list[str] | None = worker["Config"].get("Entrypoint")
+    declared: list[str] | None = worker["Config"].get("Entrypoint")
+    words = declared or []
     if request.timeout is None:
-        return own
+        return declared
     foreground = ["--foreground"] if request.tty else []
     grace = worker["Config"].get("StopTimeout") or KILL_AFTER
     limit = ["timeout", *foreground, "-k", str(grace), plain(request.timeout)]
-    position = _own_words(own) if own and _is_needed(worker) else 0
-    words = own or []
+    position = _own_words(words) if words and _is_needed(worker) else 0
     return [*words[:position], *limit, *words[position:]]
 
 

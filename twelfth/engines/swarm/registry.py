@@ -29,10 +29,10 @@ def reference(api: docker.APIClient, image: str) -> str:
     found = images.inspect(api, image)
     if not named():
         return image if found else ""
-    own = in_registry(image)
+    destination = in_registry(image)
     here = map(image_name, (found or {}).get("RepoDigests") or [])
-    digest = next((each.digest for each in here if each.familiar == own.familiar), "")
-    return f"{own.tagged}@{digest}" if digest else ""
+    digest = next((each.digest for each in here if each.familiar == destination.familiar), "")
+    return f"{destination.tagged}@{digest}" if digest else ""
 
 
 def in_registry(image: str) -> ImageName:
@@ -43,11 +43,11 @@ def in_registry(image: str) -> ImageName:
 
 def push(api: docker.APIClient, image: str, say: Say) -> None:
     """Give an image of this node's to the registry; raises `EngineError` where that does not take it."""
-    own = in_registry(image)
-    with docker_errors(f"cannot push {own.tagged}"):
-        api.tag(image, own.repository, own.tag or None)
-        stream = api.push(own.repository, tag=own.tag or "latest", stream=True, decode=True)
-        for line in progress.lines(stream, f"cannot push {own.tagged}"):
+    destination = in_registry(image)
+    with docker_errors(f"cannot push {destination.tagged}"):
+        api.tag(image, destination.repository, destination.tag or None)
+        stream = api.push(destination.repository, tag=destination.tag or "latest", stream=True, decode=True)
+        for line in progress.lines(stream, f"cannot push {destination.tagged}"):
             say(line)
 
 
