@@ -70,7 +70,7 @@ class CutOff(Memory):
         """Take that long, and only say that it did not finish if it has less."""
         time.sleep(min(CHECK_SECONDS, within or CHECK_SECONDS))
         if within is not None and within < CHECK_SECONDS:
-            return healthcheck.timed_out(within, "check")
+            return healthcheck.timed_out(within, CHECK_SECONDS, "check")
         return Health(is_ready=False, output="no database")
 
 
@@ -79,6 +79,8 @@ CHECK_SECONDS = 0.1
 
 def test_why_a_replica_is_not_ready_is_not_lost_when_its_time_is_over(tmp_path: Path) -> None:
     """The last check is cut off by the end of that time, and knows less than the one before."""
+    assert healthcheck.timed_out(0.1, 1.0, "check").is_cut_off
+    assert not healthcheck.timed_out(1.0, 1.0, "check").is_cut_off  # it hangs: that is the reason
     engine = CutOff(Stack("p", tmp_path, (SLOW,)), World())
     with pytest.raises(EngineError, match=r"slow-1 is not ready after 0.25 s \(no database\)"):
         lifecycle.up(engine, Recorded(), lifecycle.Wishes(0.25))

@@ -53,9 +53,10 @@ def of_process(replica: Replica, running_seconds: Callable[[], float], monitor: 
     return Health(is_ready, "" if is_ready else f"it has run for {seconds:.1f} of {monitor:g} s", has_check=False)
 
 
-def timed_out(limit: float, command: str) -> Health:
+def timed_out(limit: float, timeout: float, command: str) -> Health:
     """Return the health of a replica whose check has not finished in time."""
-    return Health(is_ready=False, output=f"its healthcheck did not finish in {limit:.3g} s", command=command)
+    why = f"its healthcheck did not finish in {limit:.3g} s"
+    return Health(is_ready=False, output=why, command=command, is_cut_off=limit < timeout)
 
 
 def last(pieces: Iterable[bytes]) -> str:

@@ -169,6 +169,8 @@ class Health:
     command: str = ""
     has_check: bool = True
     is_crashing: bool = False
+    is_cut_off: bool = False
+    """Whether the check had less time than its own `timeout`, and did not finish."""
 
     @property
     def details(self) -> dict[str, Any]:

@@ -80,9 +80,8 @@ def wait_until_ready(
         allowed = limit if health.has_check else limit + engine.monitor(replica.service)
         if is_given_up():
             raise GivenUpError(f"{replica.name} was not ready yet")
-        ran = time.monotonic() - began
-        said = health.complaint if ran < limit or not health.has_check else said or health.complaint
-        if ran > allowed:
+        said = said if said and health.is_cut_off else health.complaint
+        if time.monotonic() - began > allowed:
             raise EngineError(not_ready(replica, allowed, said))
         time.sleep(ASK_EVERY)
     return health
@@ -117,7 +116,8 @@ def wait_until_all_serve(
             _refuse_crashing(engine, now[name], restarts[name])
             if health := results.get(replica.id):
                 limit = limits[name] + (0.0 if health.has_check else engine.monitor(replica.service))
-                said[name] = health.complaint if ran < most else said.get(name, health.complaint)
+                if not (health.is_cut_off and name in said):
+                    said[name] = health.complaint
                 if ran > limit:
                     if health.is_crashing:
                         raise EngineError(_crash_loop(engine, now[name]))

@@ -47,15 +47,16 @@ def check_health(api: docker.APIClient, replica: Replica, monitor: float, within
         return healthcheck.of_process(replica, lambda: running_seconds(api, replica.id), monitor)
     if unsteady := healthcheck.of_unsteady(replica, lambda: running_seconds(api, replica.id)):
         return unsteady
-    limit = _timeout(replica) if within is None else min(_timeout(replica), within)
+    timeout = _timeout(replica)
+    limit = timeout if within is None else min(timeout, within)
     try:
         with docker_errors():
-            return _ask(api, replica.id, command, limit)
+            return _ask(api, replica.id, command, limit, timeout)
     except BusyError as error:  # it exited just now
         return Health(is_ready=False, output=str(error))
 
 
-def _ask(api: docker.APIClient, container: str, command: list[str], limit: float) -> Health:
+def _ask(api: docker.APIClient, container: str, command: list[str], limit: float, timeout: float) -> Health:
     mark = f"{MARK}={secrets.token_hex(8)}"
     check = api.exec_create(container, command, environment=[mark])["Id"]
     with client.post_stream(api, f"/exec/{check}/start", {"Detach": False, "Tty": False}) as answer:
@@ -64,7 +65,7 @@ def _ask(api: docker.APIClient, container: str, command: list[str], limit: float
             output = healthcheck.last(piece for _, piece in multiplex.output(read))
         except TimeoutError:
             _kill(api, container, mark)
-            return healthcheck.timed_out(limit, _shown(command))
+            return healthcheck.timed_out(limit, timeout, _shown(command))
     return Health(api.exec_inspect(check)["ExitCode"] == 0, output, _shown(command))
 
 

@@ -36,12 +36,12 @@ def check_health(
         return unsteady
     timeout = float((spec.get("recipe") or {}).get("healthcheck_timeout", healthcheck.TIMEOUT))
     try:
-        return _ask(command, spec, timeout if within is None else min(timeout, within))
+        return _ask(command, spec, timeout if within is None else min(timeout, within), timeout)
     except OSError as error:
         return Health(is_ready=False, output=f"its healthcheck failed: {error}", command=shlex.join(command))
 
 
-def _ask(command: list[str], spec: Mapping[str, Any], limit: float) -> Health:
+def _ask(command: list[str], spec: Mapping[str, Any], limit: float, timeout: float) -> Health:
     deadline, shown = time.monotonic() + limit, shlex.join(command)
     try:
         with _started(command, spec) as process:
@@ -50,7 +50,7 @@ def _ask(command: list[str], spec: Mapping[str, Any], limit: float) -> Health:
             output = healthcheck.last(iter(lambda: read(healthcheck.KEPT), b""))
             code = process.wait(max(deadline - time.monotonic(), 0.0))
     except (TimeoutError, subprocess.TimeoutExpired):
-        return healthcheck.timed_out(limit, shown)
+        return healthcheck.timed_out(limit, timeout, shown)
     return Health(code == 0, output, shown)
 
 
