@@ -41,6 +41,7 @@ def _config(body: Body, image: Body) -> Body:
         config["Entrypoint"] = default.get("Entrypoint") if own.get("Entrypoint") is None else []
     for key in ("User", "WorkingDir", "StopSignal"):
         config[key] = own.get(key) or default.get(key) or ""
+    config["WorkingDir"] = config["WorkingDir"].rstrip("/") or config["WorkingDir"]
     for key in ("Labels", "ExposedPorts", "Volumes"):
         config[key] = {**(default.get(key) or {}), **(own.get(key) or {})}
     config["ExposedPorts"] |= published

@@ -58,7 +58,7 @@ MORE = (
         "hostname: app",
     ),
     *("volumes: ['data:/kept']", "volumes: [/kept]", "tmpfs: /kept", "configs: [text, file]", "networks: [outer]"),
-    "volumes: [{type: tmpfs, target: /a, read_only: true}]",
+    *("volumes: [{type: tmpfs, target: /a, read_only: true}]", "working_dir: /app/"),
     *("volumes: ['chosen:/a']", "pids_limit: -1", "cpu_shares: 0", "mem_swappiness: -1", "shm_size: 64m"),
 )
 """Further settings, which the daemon completes or writes otherwise."""

@@ -8,6 +8,7 @@ those differences on both sides (https://docs.docker.com/reference/api/engine/ve
 from __future__ import annotations
 
 import json
+import posixpath
 from typing import TYPE_CHECKING, Any
 
 from twelfth.engines.docker import mounts
@@ -111,6 +112,7 @@ def _settings(config: Body, host: Body) -> dict[str, str]:
         port: {} for port in config.get("ExposedPorts") or {} if port not in (host.get("PortBindings") or {})
     }
     of_config = {name: config.get(name) for name in _CONFIG} | {"ExposedPorts": exposed}
+    of_config |= {"WorkingDir": posixpath.normpath(config["WorkingDir"]) if config.get("WorkingDir") else ""}
     values = of_config | {name: _notation(name, host) for name in _HOST}
     return {name: _text(value) for name, value in values.items()}
 
