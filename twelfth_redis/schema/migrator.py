@@ -22,7 +22,7 @@ class Migrator:
     """What migrates: `write` gets a line as soon as something is done, `warn` what the operator should know.
 
     Every method raises RefusedError and RedisError. `allow_newer` accepts data that newer releases only added to, and
-    what they left unfinished; `take_over` finishes what another release left.
+    what they left unfinished; `take_over` finishes what another release left, and repeats what failed halfway.
     """
 
     client: redis.Redis
@@ -108,7 +108,7 @@ class Migrator:
     def _history(self, to: str) -> History:
         """Return what was done to the data; raises RefusedError where this release must not go on from there."""
         past = history.read(self.client)
-        release = "" if self.take_over else self.owner.release
+        release = None if self.take_over else self.owner.release
         target = plan.find_revision(self.migrations, to) if to else ""
         if wrong := plan.problems(self.migrations, past, release, allow_newer=self.allow_newer, to=target):
             raise RefusedError(wrong[0])

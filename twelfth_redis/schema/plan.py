@@ -91,10 +91,11 @@ def find_revision(migrations: Sequence[Migration], text: str) -> str:
 
 
 def problems(
-    migrations: Sequence[Migration], history: History, release: str, *, allow_newer: bool = False, to: str = ""
+    migrations: Sequence[Migration], history: History, release: str | None, *, allow_newer: bool = False, to: str = ""
 ) -> tuple[str, ...]:
     """Return the reasons why this release must not migrate this data, to revision `to` if given.
 
+    With None instead of a release, any release may finish what is unfinished.
     With `allow_newer`, newer data that older releases can use is no reason, nor is an unfinished migration that this
     release does not contain.
     """
@@ -161,19 +162,34 @@ def _skipped(known: Iterable[str], history: History, to: str) -> tuple[str, ...]
     )
 
 
-def _unfinished(found: Relation, left: Applied, release: str, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
-    what, abandon = left_unfinished(left), abandon_command(left, release)
+def _unfinished(found: Relation, left: Applied, release: str | None, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
+    what, abandon = left_unfinished(left), abandon_command(left, release or "")
     if found.known is None:
         return "" if allow_newer else f"{left_unfinished(left, _UNKNOWN)}. Try: {abandon}"
     if found.kind in {Kind.DIFFERENT, Kind.RENUMBERED}:  # whoever started it: to do another one does not finish it
         other = f"{left.revision} of this release is another migration: {found.known.title!r}"
         return f"{what}. {other}. Try: {abandon}"
-    if not left.release or not release or left.release == release:
+    if release is None:
         return ""
+    if not left.release or not release or left.release == release:
+        return _repeated(found, left, release)
     here = f"invoke migrate --release {release} --take-over"
     if left.why:
         return f"{what}. Try: {here}, if this release's {left.revision} can continue from there; else: {abandon}"
     return f"{what}; finish it there: invoke migrate --release {left.release}, or with this one: {here}"
+
+
+def _repeated(found: Relation, left: Applied, release: str) -> str:
+    """Return why a migration must not run again from its first command, "" if it may.
+
+    A batch is safe to repeat, and an edited file is the operator's answer to the failure. Commands of an unchanged file
+    that were applied before the refused one would be applied twice, such as `INCRBY`.
+    """
+    way = found.known and (found.known.down if left.down else found.known.up)
+    if found.kind is not Kind.SAME or not left.done or (way and way.each):
+        return ""
+    again = f"invoke migrate{f' --release {release}' if release else ''} --take-over"
+    return f"{left_unfinished(left)}. Try: {abandon_command(left, release)}, or to apply them again: {again}"
 
 
 _UNKNOWN = ", and is unknown to this one"

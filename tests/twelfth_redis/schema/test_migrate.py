@@ -466,7 +466,7 @@ def test_message_says_how_many_commands_were_applied_and_which(server: DurableRe
     (folder / "0003_faulty.py").write_text(PARTLY)
     first = migrate(server, folder=folder, release="r2", run="a1")
     after = unfinished_of(server)
-    again = migrate(server, folder=folder, release="r2", run="a2")
+    again = migrate(server, "--take-over", folder=folder, release="r2", run="a2")
 
     assert first.err == (
         "migrate: could not apply 0003: faulty (Redis refused LPUSH hits: WRONGTYPE Operation against a key holding "
@@ -476,6 +476,26 @@ def test_message_says_how_many_commands_were_applied_and_which(server: DurableRe
     assert (2, ["SET a", "SET b"]) == (after["done"], after["commands"])
     assert "4 commands were applied and stay: SET a, SET b, SET a, SET b. Try: " in again.err
     assert 0 == server.client.exists("c")
+
+
+@pytest.mark.parametrize("release", ["r2", ""])
+def test_commands_that_were_applied_are_not_applied_again_unasked(
+    server: DurableRedis, folder: Path, release: str
+) -> None:
+    """A second `up` of the same release would count twice; an edited file may run, and so may what is asked for."""
+    faulty = folder / "0003_faulty.py"
+    faulty.write_text('def up(read, write):\n    write.incrby("sum", 100)\n    write.lpush("hits", 1)\n')
+    migrate(server, folder=folder, release=release)
+    again = migrate(server, folder=folder, release=release)
+
+    assert (1, b"100") == (again.code, server.client.get("sum"))
+    assert "1 command was applied and stays: INCRBY sum. Try: invoke migrate --abandon 0003" in again.err
+    assert again.err.endswith(f", or to apply them again: invoke migrate{release and ' --release r2'} --take-over\n")
+    migrate(server, "--take-over", folder=folder, release=release)
+    assert b"200" == server.client.get("sum")
+    faulty.write_text('"""faulty"""\n\n\ndef up(read, write):\n    write.incrby("sum", 1)\n')
+    assert 0 == migrate(server, folder=folder, release=release).code
+    assert b"201" == server.client.get("sum")
 
 
 def test_many_commands_are_counted_and_the_first_are_named(server: DurableRedis, folder: Path) -> None:
@@ -954,5 +974,10 @@ def test_baseline_is_refused_over_what_is_unfinished(server: DurableRedis, folde
         assert says(migrate(server, *words, "--baseline", "3", folder=folder)) == (
             1,
             [],
-            "migrate: 0003 was left unfinished. Try: invoke migrate, or: invoke migrate --abandon 0003\n",
+            (
+                "migrate: 0003 (faulty) was left unfinished by release unknown, run unknown: "
+                "Redis refused LPUSH hits: WRONGTYPE Operation against a key holding the wrong kind of value; "
+                "1 command was applied and stays: INCRBY visits. "
+                "Try: invoke migrate --abandon 0003, or to apply them again: invoke migrate --take-over\n"
+            ),
         )
