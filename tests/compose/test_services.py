@@ -408,7 +408,7 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
                 user="haproxy",
                 limits=Limits(1.0, 134217728, 64),
                 healthcheck=Healthcheck(
-                    ("CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8404/"), 5.0, 2.0, None, 3
+                    ("CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8000/proxyz"), 5.0, 2.0, None, 3
                 ),
                 stop_grace=15.0,
                 reload=Reload("SIGUSR2", ("haproxy", "-c", "-f", haproxy)),

@@ -61,10 +61,13 @@ def test_both_sides_of_a_password_are_changed_at_once(project: Project) -> None:
     assert "Hello World! 1 times." == hits.sentence(done.stdout.split()[-1])
 
 
-def test_valid_configuration_that_is_wrong_is_taken_back(on_docker: Project) -> None:
-    """The ingress loads it, and finds no worker."""
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("worker:8000", "worker:8001"), ("bind :8000", "bind :8009")], ids=["backend", "address"]
+)
+def test_valid_configuration_that_is_wrong_is_taken_back(on_docker: Project, right: str, wrong: str) -> None:
+    """The ingress loads it, and finds no worker, or no client finds the ingress."""
     file = on_docker.directory / "web" / "haproxy.cfg"
-    file.write_text(file.read_text("utf-8").replace("worker:8000", "worker:8001"), "utf-8")
+    file.write_text(file.read_text("utf-8").replace(right, wrong), "utf-8")
     done = on_docker.invoke("up", "--ready-within", "5")
 
     assert 125 == done.returncode, done.stderr
