@@ -56,6 +56,7 @@ def up(
     for notice in engine.notices():
         warn(notice)
     if c.config.run.dry:
+        engine.refuse_stack()
         print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
         left += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
     else:

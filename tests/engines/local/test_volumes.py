@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import ROOT
 from twelfth.engines.local.engine import Local
 from twelfth.errors import MisuseError
 from twelfth.model.snapshot import missing_resources
@@ -60,6 +64,20 @@ def test_external_volume_that_does_not_exist_is_refused(stack: Stack, tmp_path: 
     assert f"there is no directory for the volume data, which is external; try: mkdir -p {directory}" == str(
         refused.value
     )
+
+
+@pytest.mark.parametrize("words", [("up",), ("--dry", "up")], ids=" ".join)
+def test_plan_of_what_up_refuses_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A plan is what `up` would do, and it would do nothing."""
+    service = "{image: db, x-local: {command: [sleep, '60']}, volumes: ['data:/data']}"
+    text = f"services: {{db: {service}}}\nvolumes: {{data: {{external: true}}}}\n"
+    (tmp_path / "compose.yaml").write_text(text, "utf-8")
+    environment = {**os.environ, "INVOKE_ENGINE": "local", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "twelfth", *words]
+    refused = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert (2, "") == (refused.returncode, refused.stdout)
+    assert "there is no directory for the volume data, which is external" in refused.stderr
 
 
 def test_name_and_settings_of_a_volume_count_for_nothing(stack: Stack) -> None:
