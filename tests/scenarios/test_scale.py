@@ -10,6 +10,7 @@ import pytest
 
 from bench import hits
 from tests.conftest import DOCKER_COMPOSE, eventually, make_project, require, require_program
+from tests.scenarios.load import FULL
 from tests.test_beside_compose import compose
 from twelfth.stack.status import status
 
@@ -58,6 +59,7 @@ def test_many_replicas_are_added_and_removed_at_once(serving: Project) -> None:
     assert hits.send_hits(url, 20, 4).is_good
 
 
+@pytest.mark.skipif(not FULL, reason="compares seconds; TWELFTH_SCENARIOS=full runs it")
 def test_scaling_takes_little_longer_than_composes(both: tuple[Project, Project], tell: Callable[[str], None]) -> None:
     """From 1 to 9 and back, by `scale` and by `up --scale`; twelfth waits until all are ready, Compose does not."""
     ours, theirs = both
