@@ -107,7 +107,10 @@ class Swarmlike(Memory):
 
 def test_replica_in_the_place_of_one_that_exited_is_waited_for(tmp_path: Path) -> None:
     """A Swarm gives it the number of that one, and another id."""
-    lifecycle.up(Swarmlike(Stack("p", tmp_path, (PLAIN,)), World()), Recorded(), lifecycle.Wishes(0.1))
+    world = World()
+    lifecycle.up(Swarmlike(Stack("p", tmp_path, (PLAIN,)), world), Recorded(), lifecycle.Wishes(0.1))
+
+    assert "plain-1-2" == world.replicas["plain-1"].id
 
 
 class Restarting(Memory):
@@ -120,9 +123,9 @@ class Restarting(Memory):
         return max(time.monotonic() - self.began, 0.0)
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
-        """Return an app that was restarted each 20 ms until its database was ready, and ever since if it is broken."""
+        """Return an app that was restarted each 100 ms until its database was ready, and ever since if it is broken."""
         seconds = self._needs() if self.is_broken else min(self._needs(), 0.2)
-        restarts = int(seconds / 0.02) if service == "app" else 0
+        restarts = int(seconds / 0.1) if service == "app" else 0
         return tuple(replace(each, restarts=restarts) for each in super().replicas(service))
 
     def check_health(self, replica: Replica, within: float | None = None) -> Health:
