@@ -133,6 +133,10 @@ class Engine(ABC):
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the replicas of one service: the part of `observe` that a run needs."""
 
+    def current(self, replica: Replica) -> Replica:
+        """Return how a replica is now, or the given value if it was removed."""
+        return next((each for each in self.replicas(replica.service) if each.id == replica.id), replica)
+
     @abstractmethod
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a replica of the service would be made from now, or None where it does not run on this engine."""

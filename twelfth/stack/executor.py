@@ -225,11 +225,8 @@ class _ReplicaExecutor:
         wait_for_services(self.engine, wanted, self.within, f"{service.name} waits for it")
 
     def numbered(self, service: Service, number: int) -> Replica:
-        """Return a replica that was made before; raises `EngineError` where it is gone."""
-        for replica in self.engine.replicas(service.name):
-            if replica.number == number:
-                return replica
-        raise EngineError(f"{service.name}-{number} is gone; somebody removed it; try: invoke up")
+        """Return a replica that was created before; raises `EngineError` if it is gone."""
+        return numbered(self.engine.replicas(service.name), service, number)
 
     def complete(self, service: Service, number: int) -> None:
         """Return when a replica has ended well; raises `EngineError` with its last words where it has not."""
@@ -250,19 +247,20 @@ class _ReplicaExecutor:
 
     def admit_all(self, service: Service, numbers: list[int]) -> None:
         """Admit each replica when it is ready; if one does not get ready, remove all that are not ready."""
-        jobs = Jobs(self.report.detail)
-        others = (each for each in self.engine.replicas(service.name) if each.number not in numbers)
-        is_first = not any(each.is_running for each in others)
-        jobs.do([functools.partial(self.admit, service, number, jobs, is_first=is_first) for number in numbers])
+        jobs, replicas = Jobs(self.report.detail), self.engine.replicas(service.name)
+        is_first = not any(replica.is_running for replica in replicas if replica.number not in numbers)
 
-    def admit(
-        self, service: Service, number: int, jobs: Jobs, old: Replica | None = None, *, is_first: bool = False
-    ) -> None:
+        def admit(number: int) -> None:
+            replica = numbered(replicas, service, number)
+            self.admit(replica, jobs, is_first=is_first)
+
+        jobs.do([functools.partial(admit, number) for number in numbers])
+
+    def admit(self, replica: Replica, jobs: Jobs, old: Replica | None = None, *, is_first: bool = False) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown.
 
         `old` is the one in whose place it is, and which is put back then.
         """
-        replica = self.numbered(service, number)
         try:
             wait_until_ready(self.engine, replica, self.within, is_first=is_first, is_given_up=lambda: jobs.is_given_up)
         except GivenUpError:
@@ -273,12 +271,12 @@ class _ReplicaExecutor:
         except EngineError as error:
             self.show_last_lines(replica)
             self.engine.remove_replica(replica)
-            serves = any(each.serves for each in self.engine.replicas(service.name))
+            serves = any(each.serves for each in self.engine.replicas(replica.service))
             put_back = f"{old.name} is put back" if old else "it was removed"
             rest = "what served serves on" if serves else put_back
             raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
         self.engine.admit_replica(replica)
-        self.admitted[service.name] = time.monotonic()
+        self.admitted[replica.service] = time.monotonic()
 
     def put_back(self, old: Replica, *, starts: bool) -> None:
         """Remove the replacement of a replica, and start the replica again if it was running."""
@@ -347,7 +345,8 @@ class _ReplicaExecutor:
             with self.warn_if_slow(old):
                 self.engine.retire_replica(old)
             self.engine.start_replica(new)
-            self.admit(service, number, Jobs(self.report.detail), old if old_ran else None)
+            replica = self.numbered(service, number)
+            self.admit(replica, Jobs(self.report.detail), old if old_ran else None)
             if old_ran and is_watched:
                 self.watch_replacement(service, number, old)
         except BaseException:
@@ -368,3 +367,11 @@ class _ReplicaExecutor:
     def replacement_of(self, old: Replica) -> Replica | None:
         """Return the replica that was prepared to replace another one."""
         return next((each for each in self.engine.replicas(old.service) if each.replaces == old.id), None)
+
+
+def numbered(replicas: Iterable[Replica], service: Service, number: int) -> Replica:
+    """Return the replica with a number; raises `EngineError` if it is gone."""
+    for replica in replicas:
+        if replica.number == number:
+            return replica
+    raise EngineError(f"{service.name}-{number} is gone; another process removed it. Try: invoke up")

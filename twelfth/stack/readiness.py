@@ -73,7 +73,7 @@ def wait_until_ready(
     if not is_first:
         refuse_dead(engine, replica)
     while not (health := engine.check_health(replica, max(began + limit - time.monotonic(), ASK_EVERY))).is_ready:
-        now = current(engine, replica)
+        now = engine.current(replica)
         if is_first and not health.has_check and not now.state.startswith(OVER):
             break  # if it crashes until its dependency is ready, that is waited for when all run
         refuse_dead(engine, now, replica.restarts)
@@ -195,7 +195,7 @@ def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
     replicas, failures, began = tuple(replicas), Counter[str](), time.monotonic()
     while True:
         for replica in replicas:
-            refuse_dead(engine, current(engine, replica), replica.restarts)
+            refuse_dead(engine, engine.current(replica), replica.restarts)
         results = healths(engine, replicas)
         for replica in replicas:
             health = results.get(replica.id)
@@ -214,11 +214,6 @@ def _retries(engine: Engine, replica: Replica) -> int:
     service = engine.stack.service(replica.service)
     check = service.healthcheck if service else None
     return (check and check.retries) or RETRIES
-
-
-def current(engine: Engine, replica: Replica) -> Replica:
-    """Return how a replica is now, or as it was where it is gone."""
-    return next((each for each in engine.replicas(replica.service) if each.id == replica.id), replica)
 
 
 def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:

@@ -98,6 +98,12 @@ class Docker(DaemonEngine, ReplicaEngine):
         with docker_errors():
             return self._containers(f"{COMPOSE}service={service}")
 
+    def current(self, replica: Replica) -> Replica:
+        """Return how a container is now; the others of its service are not inspected."""
+        with docker_errors():
+            inspected = client.inspect_container(self.api, replica.id)
+            return self._replica(inspected) if inspected else replica
+
     def create_replica(self, service: Service, number: int) -> Replica:
         """Create a container, join it to its networks but those on which others look for it, start it."""
         name = service.container_name or f"{self.stack.project}-{service.name}-{number}"
