@@ -236,10 +236,9 @@ def _restore(folder: Path, wait: float) -> None:
     from twelfth_redis.schema.migration import load
 
     _refuse_terminal(sys.stdin, "it reads a backup from standard input, which is a terminal; type: invoke restore FILE")
-    # Unbuffered: Python's own stdin has a lock, on which a thread that still reads would keep the process from ending.
     line = functools.partial(say, "restore")
     migrations, progress = load(folder), Progress(line)
-    with at_redis("restore") as (client, who), open(0, "rb", buffering=0, closefd=False) as stream:
+    with at_redis("restore") as (client, who), open(0, "rb", closefd=False) as stream:
         show(Restorer(client, who, migrations, progress.update, wait, line).restore(stream))
 
 

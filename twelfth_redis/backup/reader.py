@@ -11,8 +11,7 @@ from typing import BinaryIO
 
 from twelfth_redis.backup.field_expiry import BEGINNING, OLD_TYPES, vanishes
 from twelfth_redis.backup.format import HEAD, LONGEST, TAIL, Manifest, Trailer, printable, read_manifest, read_trailer
-from twelfth_redis.backup.prefetch import prefetched
-from twelfth_redis.backup.sealed_gzip import unpacked
+from twelfth_redis.backup.gzip_stream import unpacked
 from twelfth_redis.errors import FormatError
 from twelfth_redis.keys import LOCK, MOMENTARY
 
@@ -229,7 +228,7 @@ def verify(stream: BinaryIO) -> Verified:
 
     Each key's own checksum is left to Redis, which refuses one that is wrong before a restore swaps anything in.
     """
-    reader = Reader(prefetched(unpacked(stream)))
+    reader = Reader(unpacked(stream))
     for _ in reader.batches():
         pass
     return Verified(reader.manifest, reader.trailer)

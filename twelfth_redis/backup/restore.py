@@ -10,10 +10,9 @@ import redis
 
 from twelfth_redis.backup.dump import WHOLE_BYTES
 from twelfth_redis.backup.format import Manifest, empty_payload, printable, shown
-from twelfth_redis.backup.prefetch import prefetched
+from twelfth_redis.backup.gzip_stream import unpacked
 from twelfth_redis.backup.reader import Batch, Reader
 from twelfth_redis.backup.rights import refuse_forbidden
-from twelfth_redis.backup.sealed_gzip import unpacked
 from twelfth_redis.backup.server_info import ServerInfo, observe
 from twelfth_redis.backup.staging import StagingDatabase, claim
 from twelfth_redis.connection import redis_errors
@@ -136,7 +135,7 @@ def _load(
 ) -> None:
     """Load all of the backup into the staging database; the file is known to be right when this returns."""
     try:
-        batches = prefetched(reader.batches())
+        batches = reader.batches()
         for batch in batches:
             if server.evicts or batch.more:
                 _refuse_crowding(lock.client, batch)

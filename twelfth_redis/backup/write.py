@@ -12,9 +12,8 @@ from redis.client import Pipeline
 
 from twelfth_redis.backup.dump import Page, Snapshot, snapshot
 from twelfth_redis.backup.format import EACH, Manifest, Trailer, closing, opening, payload_version
+from twelfth_redis.backup.gzip_stream import GzipWriter
 from twelfth_redis.backup.omitted import Omitted
-from twelfth_redis.backup.prefetch import prefetched
-from twelfth_redis.backup.sealed_gzip import SealedGzipWriter
 from twelfth_redis.backup.server_info import database_of, observe_if_allowed, observe_omitted
 from twelfth_redis.connection import is_forbidden
 from twelfth_redis.errors import RefusedError
@@ -46,7 +45,7 @@ def backup(
     stream cannot be written to.
     """
     _await_unlocked(client, wait)
-    server, writer = observe_if_allowed(client), SealedGzipWriter(stream)
+    server, writer = observe_if_allowed(client), GzipWriter(stream)
     database, omitted = database_of(client), observe_omitted(client, server)
     with client.pipeline() as witness:
         witness.watch(FENCE)  # type: ignore[no-untyped-call]
@@ -68,7 +67,7 @@ def backup(
             omitted=omitted,
         )
         count, digest = 0, hashlib.sha256()
-        for page in itertools.chain([Page(0, opening(manifest))], prefetched(taken.pages)):
+        for page in itertools.chain([Page(0, opening(manifest))], taken.pages):
             witness.exists(FENCE)  # some networks cut a connection that is idle
             digest.update(page.commands)
             writer.write(page.commands)

@@ -16,7 +16,7 @@ from tests.twelfth_redis.backup.test_format import ENTRIES, MANIFEST, packed, pl
 from tests.twelfth_redis.stores import FAR, Store, contents, digest, entry, fill, restored, saved
 from twelfth_redis.backup import dump
 from twelfth_redis.backup.format import LONGEST, TAIL, Trailer, beginning, closing, command, opening
-from twelfth_redis.backup.sealed_gzip import SealedGzipWriter
+from twelfth_redis.backup.gzip_stream import GzipWriter
 from twelfth_redis.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def limited(program: str, file: Path, store: Store | None = None, **streams: Any
 def zipped(path: Path, pieces: Iterable[bytes]) -> Path:
     """Write a file that has these plain bytes, and return it."""
     with path.open("wb") as stream:
-        writer = SealedGzipWriter(stream)
+        writer = GzipWriter(stream)
         for piece in pieces:
             writer.write(piece)
         writer.close()
