@@ -17,7 +17,7 @@ import twelfth
 from twelfth import hints
 from twelfth.cli.compose_file import refusal
 from twelfth.cli.program import imports_twelfth, project_directory
-from twelfth.compose.errors import NAMES
+from twelfth.compose.file_names import NAMES
 from twelfth.hints import program
 from twelfth.runs.terminal import insistence
 

@@ -267,10 +267,6 @@ def test_all_that_is_not_honoured_is_refused_at_once_by_its_full_name(project: P
             "services: {a: {image: x, profiles: [p]}}",
             "services has none that is enabled; declare one, or enable its profile in COMPOSE_PROFILES",
         ),
-        (
-            "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {gone: yes}}",
-            "line 2: networks.n.gone is no key that Compose knows; correct its name or remove it",
-        ),
     ],
 )
 def test_what_the_top_level_declares_is_refused_by_its_full_name(project: Project, text: str, expected: str) -> None:

@@ -21,7 +21,7 @@ from twelfth.cli.configuration import FILES, Configuration
 from twelfth.cli.ownership import refuse_foreign
 from twelfth.cli.parser import install_parser_extensions
 from twelfth.cli.working_directory import working_directory
-from twelfth.compose.errors import NAMES, OVERRIDES
+from twelfth.compose.file_names import NAMES, OVERRIDES
 from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:

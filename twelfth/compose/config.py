@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twelfth.compose.errors import NAMES, OVERRIDES, explain
+from twelfth.compose.errors import explain
+from twelfth.compose.file_names import NAMES, OVERRIDES
 from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ _SET = "="
 
 _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 """Matches the names that a Compose file can interpolate."""
+
+_USED = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+"""Matches the variables in the text of a Compose file."""
 
 _LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')
 _SCALARS = {
@@ -80,14 +85,26 @@ def read(
     paths = _files(directory, _with_dotenv(program, directory, environment))
     warnings, error = _split(answer.stderr)
     if not answer.stdout:
-        named = [Path(name) for name in re.findall(r"/[^\s:]+", error)]
-        raise MisuseError(explain(error, {str(path): text for path, text in _texts([*named, *paths]).items()}))
+        raise MisuseError(_explained(error, program, paths, directory, environment))
     for warning in dict.fromkeys(warnings):
         if not any(each in warning for each in FOR_SWARM):
             warn(warning)
     model = _parsed(answer.stdout)
     _fill_from_environment(model, program, paths[0].parent if paths else directory, environment)
     return Config(model, paths)
+
+
+def _explained(
+    error: str, program: str, paths: tuple[Path, ...], directory: Path, environment: Mapping[str, str]
+) -> str:
+    """Return what is wrong with the files, in Compose's words."""
+    if not paths:
+        return f"there is none of {', '.join(NAMES)} here or above. Try: cd to the project's directory"
+    used = {name for text in _texts(paths).values() for name in _USED.findall(text)}
+    variables = {name: environment[name] for name in used & environment.keys()}
+    variables |= _variables(program, directory, environment, sorted(used - environment.keys()))
+    names = ", ".join(path.name for path in paths)
+    return f"cannot read {names}: {explain(error, variables)}. Try: {shlex.quote(program)} config --quiet"
 
 
 def _asked(
