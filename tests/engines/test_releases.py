@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import ON_THIS_MACHINE, Recorded, engine_at_hand, eventually, require
 from twelfth import engines
+from twelfth.engines.contract import ServiceEngine
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.model.image_name import image_name
 from twelfth.runs.request import new_request
@@ -125,7 +126,7 @@ def test_release_that_runs_is_not_removed(first: Checkout) -> None:
     release = first.up("one")
     engine = first.engine("one")
     assert not engine.remove_release(release)
-    if not engine.rolls_services:
+    if not isinstance(engine, ServiceEngine):
         (replica,) = engine.replicas("app")
         cast("ReplicaEngine", engine).stop_replica(replica)
         assert not engine.remove_release(release)

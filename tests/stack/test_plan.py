@@ -433,3 +433,20 @@ def test_replica_that_was_never_admitted_is_admitted_now() -> None:
     )
 
     assert [created("worker-2")[1], WATCHED, "remove worker-1: worker-2 is in its place"] == steps(found)
+
+
+def test_engine_that_rolls_services_is_given_whole_services() -> None:
+    """One step per service to create, change, scale and remove it, and none if nothing changed."""
+    converged = replace(CONVERGED, rolls_services=True)
+    scaled = replace(WORKER, replicas=2)
+    recipes = RECIPES | {"worker": {"image": "new", "environment.A": "1"}}
+
+    assert ["roll redis: not there", "roll worker: not there", "roll web: not there"] == steps(
+        replace(converged, replicas=())
+    )
+    assert [] == steps(converged)
+    assert ["roll worker: image changed"] == steps(converged, recipes=recipes)
+    assert ["scale worker to 2: 1 serve"] == [str(step) for step in plan.scale(scaled, converged)]
+    assert ["remove web: down", "remove worker: down", "remove redis: down"] == [
+        str(step) for step in plan.down(STACK, converged, ())[:3]
+    ]

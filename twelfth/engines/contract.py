@@ -67,9 +67,6 @@ class Engine(ABC):
     name: str
     """What `INVOKE_ENGINE` calls it; shown and recorded, never asked for."""
 
-    rolls_services = False
-    """Whether it rolls the replicas of a service by itself (`ServiceEngine`)."""
-
     mounts_directories = True
     """Whether a replica sees directories of the machine where the Compose file mounts them."""
 
@@ -269,9 +266,7 @@ class ReplicaEngine(Engine):
 
 
 class ServiceEngine(Engine):
-    """An engine that is told what a whole service is to be, and rolls its replicas by itself."""
-
-    rolls_services = True
+    """An engine that is given whole services and rolls their replicas by itself; its snapshots say so."""
 
     @abstractmethod
     def roll_service(self, service: Service, within: float, say: Say) -> None:

@@ -113,6 +113,8 @@ class Snapshot:
     volumes: tuple[Volume, ...] = ()
     images: frozenset[str] = frozenset()
     attachments: tuple[Attachment, ...] = ()
+    rolls_services: bool = False
+    """Whether the engine is given whole services and rolls their replicas by itself."""
 
     def of(self, service: str) -> tuple[Replica, ...]:
         """Return the replicas of one service, by number."""

@@ -50,7 +50,6 @@ def _plan(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> tuple[Ste
             found,
             here,
             unready=unready.result(),
-            whole=engine.rolls_services,
             remove_orphans=remove_orphans,
         )
     return preflight.without_networks_of_runs(engine, steps)
@@ -153,7 +152,7 @@ def _wait_for_all(engine: Engine, found: Snapshot, steps: Collection[Step], with
 
 def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:
     """Return what `scale` would do now to give a service its replicas; changes nothing."""
-    return plan.scale(service, engine.observe(), whole=engine.rolls_services)
+    return plan.scale(service, engine.observe())
 
 
 def scale(engine: Engine, service: Service, report: Report, within: float | None = None) -> bool:
@@ -175,8 +174,7 @@ def prune(engine: Engine, report: Report, keep: int) -> bool:
 
 def plan_down(engine: Engine, **also: bool) -> tuple[Step, ...]:
     """Return what `down` would do now with the same arguments; changes nothing."""
-    found, runs, whole = engine.observe(), engine.runs.records(), engine.rolls_services
-    return plan.down(engine.stack, found, runs, **also, whole=whole)
+    return plan.down(engine.stack, engine.observe(), engine.runs.records(), **also)
 
 
 def down(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from twelfth.errors import NoReleaseError, NotUpError
 from twelfth.model.snapshot import UNHEALTHY, differences, missing_resources
 from twelfth.stack import resources
-from twelfth.stack.rollout import complete, create, free_numbers, remove, roll, roll_whole
+from twelfth.stack.rollout import complete, create, free_numbers, remove, roll, roll_by_engine
 from twelfth.stack.steps import (
     CreateReplica,
     CreateResource,
@@ -39,13 +39,12 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Network, Service, Stack
 
 
-def up(  # noqa: PLR0913 - each is named where it is called
+def up(
     stack: Stack,
     found: Snapshot,
     recipes: Mapping[str, Recipe],
     *,
     unready: Mapping[str, str] = MappingProxyType({}),
-    whole: bool = False,
     remove_orphans: bool = False,
 ) -> tuple[Step, ...]:
     """Return the steps that make `found` into `stack`; none where it is that already.
@@ -56,13 +55,12 @@ def up(  # noqa: PLR0913 - each is named where it is called
     A release command runs before running services are changed, so that one that fails has changed nothing. Its
     dependencies are changed before it only if they are not running, if `unready` is not empty, or if the command has
     another configuration than the running replicas; networks that this needs are re-created first. Then each service
-    is changed after its dependencies. Services that the stack does not declare stay, unless `remove_orphans`. With
-    `whole` the engine rolls a service by itself.
+    is changed after its dependencies. Services that the stack does not declare stay, unless `remove_orphans`.
     """
     wanted = [service for service in stack.services if service.name in recipes]
     changed = resources.changed_networks(stack, found)
     disconnected = _disconnected(stack, found, changed)
-    rolls = _rolls(stack, found, recipes, disconnected, whole=whole)
+    rolls = _rolls(stack, found, recipes, disconnected)
     commands = [
         command
         for one in wanted
@@ -73,8 +71,8 @@ def up(  # noqa: PLR0913 - each is named where it is called
     unwanted = [each for each in found.replicas if _is_unwanted(each, stack, recipes, remove_orphans=remove_orphans)]
     gone = {service.name for service in wanted} | {replica.service for replica in unwanted}
     recreate = (
-        *_remove_unwanted(stack, unwanted, whole=whole),
-        *_recreate_networks(stack, disconnected, changed, whole=whole),
+        *_remove_unwanted(stack, found, unwanted),
+        *_recreate_networks(stack, found, disconnected, changed),
     )
     on_them = {replica.service for replica in disconnected} | _members(stack, changed) - stack.jobs
     is_blocked = not on_them.isdisjoint(needed)
@@ -98,7 +96,6 @@ def down(  # noqa: PLR0913 - each is named where it is called
     *,
     volumes: bool = False,
     history: bool = False,
-    whole: bool = False,
     remove_orphans: bool = False,
 ) -> tuple[Step, ...]:
     """Return the steps that remove the stack: runs first, then dependents before their dependencies, then networks.
@@ -112,14 +109,14 @@ def down(  # noqa: PLR0913 - each is named where it is called
     networks = resources.networks_to_remove(stack, found, {each.service for each in here}, orphans=remove_orphans)
     return (
         *(StopRun(run, "down") for run in runs if run.is_running),
-        *remove(reversed(replicas), "down", whole=whole),
+        *remove(found, reversed(replicas), "down"),
         *(DeleteRun(run, "down --history") for run in runs if history),
         *(RemoveResource(network, "down") for network in networks),
         *(RemoveResource(volume, "down --volumes") for volume in resources.own_volumes(stack, found) if volumes),
     )
 
 
-def scale(service: Service, found: Snapshot, *, whole: bool = False) -> tuple[Step, ...]:
+def scale(service: Service, found: Snapshot) -> tuple[Step, ...]:
     """Return the steps that give a service its number of replicas, new ones just like one that serves.
 
     Raises `NotUpError` where none serves.
@@ -127,7 +124,7 @@ def scale(service: Service, found: Snapshot, *, whole: bool = False) -> tuple[St
     serving = [replica for replica in found.of(service.name) if replica.serves]
     if not serving:
         raise NotUpError(f"no {service.name} is running that could be scaled; try: invoke up")
-    if whole:
+    if found.rolls_services:
         cause = f"{len(serving)} serve"
         return (ScaleService(service, cause),) if len(serving) != service.replicas else ()
     missing = max(service.replicas - len(serving), 0)
@@ -142,7 +139,7 @@ def scale(service: Service, found: Snapshot, *, whole: bool = False) -> tuple[St
 
 
 def _rolls(
-    stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], disconnected: Sequence[Replica], *, whole: bool
+    stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], disconnected: Sequence[Replica]
 ) -> dict[str, tuple[Step, ...]]:
     """Return, by service, the steps that make it what is wanted; one that follows another goes where that does."""
     rolls: dict[str, tuple[Step, ...]] = {}
@@ -153,9 +150,9 @@ def _rolls(
         recipe = recipes[one.name] | replaced
         is_job = one.name in stack.jobs
         if one.name in removed and not is_job:
-            steps = _create_again(one, whole=whole)
+            steps = _create_again(one, found)
         else:
-            steps = complete(one, left, recipe) if is_job else _roll(one, found, recipe, whole=whole)
+            steps = complete(one, left, recipe) if is_job else _roll(one, found, recipe)
         rolls[one.name] = tuple(steps)
     return rolls
 
@@ -186,14 +183,16 @@ def _makes(step: Step) -> bool:
     return isinstance(step, CreateReplica | ReplaceReplica | RollService)
 
 
-def _create_again(service: Service, *, whole: bool) -> Iterator[Step]:
+def _create_again(service: Service, found: Snapshot) -> Iterator[Step]:
     cause = "its network is created again"
-    return iter([RollService(service, cause)]) if whole else create(service, cause, range(1, service.replicas + 1))
+    if found.rolls_services:
+        return iter([RollService(service, cause)])
+    return create(service, cause, range(1, service.replicas + 1))
 
 
-def _roll(service: Service, found: Snapshot, recipe: Recipe, *, whole: bool) -> Iterator[Step]:
-    if whole:
-        return roll_whole(service, found, recipe)
+def _roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
+    if found.rolls_services:
+        return roll_by_engine(service, found, recipe)
     return watched(service, found, recipe, roll(service, found, recipe))
 
 
@@ -203,11 +202,11 @@ def _is_unwanted(replica: Replica, stack: Stack, recipes: Mapping[str, Recipe], 
     return replica.service not in recipes and (is_declared or remove_orphans)
 
 
-def _remove_unwanted(stack: Stack, unwanted: Iterable[Replica], *, whole: bool) -> Iterator[Step]:
+def _remove_unwanted(stack: Stack, found: Snapshot, unwanted: Iterable[Replica]) -> Iterator[Step]:
     orphans = [each for each in unwanted if stack.service(each.service) is None]
-    yield from remove(orphans, "--remove-orphans", whole=whole)
+    yield from remove(found, orphans, "--remove-orphans")
     others = (each for each in unwanted if each not in orphans)
-    yield from remove(others, "its service does not run on this engine", whole=whole)
+    yield from remove(found, others, "its service does not run on this engine")
 
 
 def _disconnected(stack: Stack, found: Snapshot, changed: Mapping[str, Network]) -> tuple[Replica, ...]:
@@ -228,10 +227,10 @@ def _members(stack: Stack, changed: Mapping[str, Network]) -> set[str]:
 
 
 def _recreate_networks(
-    stack: Stack, disconnected: Iterable[Replica], changed: Mapping[str, Network], *, whole: bool
+    stack: Stack, found: Snapshot, disconnected: Iterable[Replica], changed: Mapping[str, Network]
 ) -> Iterator[Step]:
     """Yield what makes a changed network again: all that is on it has to go first."""
-    yield from remove(disconnected, "its network is created again", whole=whole)
+    yield from remove(found, disconnected, "its network is created again")
     yield from (RemoveResource(network, "its settings changed") for network in changed.values())
     declared = {stack.engine_name(network): network for network in reversed(stack.networks)}
     yield from (CreateResource(declared[name], "its settings changed") for name in changed)

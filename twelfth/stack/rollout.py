@@ -123,7 +123,7 @@ def complete(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step
     yield CompleteReplica(service, number)
 
 
-def roll_whole(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
+def roll_by_engine(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     """Yield the step by which an engine rolls a service by itself; none where it has its replicas."""
     replicas = found.of(service.name)
     changed = sorted({name for each in replicas for name in differences(recipe, each.recipe)})
@@ -171,9 +171,9 @@ def _group(place: int, step: Step) -> tuple[str, str | int]:
     return "alone", place
 
 
-def remove(replicas: Iterable[Replica], cause: str, *, whole: bool) -> Iterator[Step]:
-    """Yield the steps that remove replicas, or with `whole` their services as such."""
-    if whole:
+def remove(found: Snapshot, replicas: Iterable[Replica], cause: str) -> Iterator[Step]:
+    """Yield the steps that remove replicas, or their services if the engine rolls those by itself."""
+    if found.rolls_services:
         yield from (RemoveService(name, cause) for name in dict.fromkeys(each.service for each in replicas))
     else:
         yield from (RemoveReplica(each, cause) for each in replicas)

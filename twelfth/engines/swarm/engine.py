@@ -112,6 +112,7 @@ class Swarm(DaemonEngine, ServiceEngine):
                         one.image for one in self.stack.services if registry.reference(self.api, one.image)
                     ),
                     attachments=self._attachments(services, [each["Name"] for each in networks]),
+                    rolls_services=True,
                 )
             )
 
