@@ -62,7 +62,7 @@ PURE = (
     "twelfth/stack/steps.py",
     "twelfth/engines/docker/identity.py",
     "twelfth/engines/docker/mounts.py",
-    "twelfth/engines/docker/options.py",
+    "twelfth/compose/options.py",
     "twelfth/engines/docker/recipe.py",
     "twelfth/engines/docker/replica.py",
     "twelfth/engines/docker/run_container.py",

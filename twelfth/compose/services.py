@@ -13,6 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twelfth.compose.options import KEYS
 from twelfth.compose.reader import Table, Value, as_is, cast, each, matching, nested, only, unchecked
 from twelfth.errors import MisuseError
 from twelfth.model.image_name import image_name
@@ -55,15 +56,6 @@ _NAMES = {
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"([0-9.]+)(ms|µs|ns|h|m|s)")
-
-OPTIONS = frozenset(
-    """annotations blkio_config cap_add cgroup cgroup_parent cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period
-    cpu_rt_runtime cpu_shares cpuset device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint expose
-    extra_hosts gpus group_add hostname ipc isolation labels links mac_address mem_reservation mem_swappiness
-    memswap_limit network_mode oom_kill_disable oom_score_adj pid privileged runtime shm_size stdin_open stop_signal
-    storage_opt sysctls tty ulimits userns_mode uts volume_driver working_dir""".split()  # noqa: SIM905 - they read well
-)
-"""Keys of a service that are the engine's to understand (engines/docker/options.py)."""
 
 BUILD_OPTIONS = frozenset("cache_from extra_hosts labels network no_cache platforms pull shm_size tags".split())  # noqa: SIM905
 """Keys of a build that are the builder's to understand (engines/docker/images.py)."""
@@ -177,7 +169,7 @@ def _service(name: str, at: Value) -> Service:
     if "build" in found:  # its release takes the place of a tag
         found["build"] = replace(found["build"], tag=found.get("image", ""))
         found["image"] = _untagged(found.get("image"), at.model, name)
-    options = {key: found.pop(key) for key in OPTIONS & found.keys()}
+    options = {key: found.pop(key) for key in KEYS & found.keys()}
     return Service(**{"image": "", **found}, name=name, mounts=tuple(mounts), options=as_options(options))
 
 
@@ -479,7 +471,7 @@ _LOCAL: Table = {
 }
 _RELOAD: Table = {"signal": matching("SIG[A-Z0-9]+", "write a signal, such as SIGHUP"), "check": _texts}
 _SERVICE: Table = {
-    **dict.fromkeys(OPTIONS, as_is),
+    **dict.fromkeys(KEYS, as_is),
     "image": as_is,
     "build": _build,
     "command": cast(tuple),

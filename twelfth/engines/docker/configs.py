@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelfth.compose import options
 from twelfth.engines.disk_errors import disk_errors
-from twelfth.engines.docker import options
 from twelfth.engines.docker.errors import gone_is_fine
 from twelfth.engines.docker.replica import CONFIGS, COPIES
 from twelfth.engines.json_file import read_json, write_json

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from docker.utils import version_lt
 
+from twelfth.compose import options
 from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import buildkit, client, configs, images, options, pause, ports, recipe, snapshot
+from twelfth.engines.docker import buildkit, client, configs, images, pause, ports, recipe, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.pause import PAUSE
 from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings

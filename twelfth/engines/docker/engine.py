@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from twelfth.compose.options import OF_SERVICE
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.docker import (
     client,
@@ -25,7 +26,6 @@ from twelfth.engines.docker import (
 from twelfth.engines.docker import replica as bodies
 from twelfth.engines.docker.daemon import DaemonEngine
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
-from twelfth.engines.docker.options import OF_SERVICE
 from twelfth.engines.docker.replica import ADMISSION, COMPOSE, COPIES
 from twelfth.engines.docker.runs import DockerRuns
 from twelfth.errors import BusyError, EngineError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth import build_context
-from twelfth.engines.docker import buildkit, options, progress
+from twelfth.compose import options
+from twelfth.engines.docker import buildkit, progress
 from twelfth.engines.docker.errors import gone_is_fine
 from twelfth.engines.docker.replica import BUILT_BY
 from twelfth.errors import EngineError

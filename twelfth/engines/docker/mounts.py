@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.docker import options
+from twelfth.compose import options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

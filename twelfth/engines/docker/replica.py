@@ -12,7 +12,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.docker import mounts, options
+from twelfth.compose import options
+from twelfth.engines.docker import mounts
 from twelfth.engines.docker.succession import REPLACES
 from twelfth.model.snapshot import UNKNOWN
 

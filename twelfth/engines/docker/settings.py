@@ -11,6 +11,7 @@ import json
 import posixpath
 from typing import TYPE_CHECKING, Any
 
+from twelfth.compose.options import BLKIO, FIELDS
 from twelfth.engines.docker import mounts
 from twelfth.engines.docker.replica import COMPOSE, declared_hostname, has_network_of_another
 from twelfth.model.snapshot import UNKNOWN
@@ -26,28 +27,12 @@ if TYPE_CHECKING:
 BUILT_IN = frozenset({"bridge", "default", "host", "none"})
 """Networks that every daemon has: network modes, not networks of the stack."""
 
-_CONFIG = ("Domainname", "Entrypoint", "ExposedPorts", "OpenStdin", "StopSignal", "Tty", "WorkingDir")
+_ELSEWHERE = {"Hostname", "Labels", "MacAddress"}
+_CONFIG = [field.name for field in FIELDS.values() if not field.is_of_host and field.name not in _ELSEWHERE]
 _OF_IMAGE = ("Entrypoint", "ExposedPorts", "StopSignal", "WorkingDir")
 """Settings of the process, and settings with defaults in the image."""
 
-_HOST = (
-    *("Annotations", "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps"),
-    *(
-        "BlkioWeight",
-        "BlkioWeightDevice",
-        "CapAdd",
-        "CapDrop",
-        "CgroupParent",
-        "CgroupnsMode",
-        "CpuCount",
-        "CpuPercent",
-    ),
-    *("CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpuShares", "CpusetCpus"),
-    *("DeviceCgroupRules", "DeviceRequests", "Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd"),
-    *("IpcMode", "Isolation", "MemoryReservation", "MemorySwap", "MemorySwappiness", "NetworkMode", "OomKillDisable"),
-    *("OomScoreAdj", "PidMode", "Privileged", "Runtime", "SecurityOpt", "ShmSize", "StorageOpt", "Sysctls", "UTSMode"),
-    *("Ulimits", "UsernsMode", "VolumeDriver"),
-)
+_HOST = [*(field.name for field in FIELDS.values() if field.is_of_host), *BLKIO.values(), "CapDrop", "SecurityOpt"]
 """Settings of HostConfig, except for those that a recipe has under Compose's names."""
 
 _CHOSEN = ("CgroupnsMode", "Isolation", "Runtime", "ShmSize")

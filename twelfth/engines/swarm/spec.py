@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from docker.errors import DockerException
 from docker.utils import parse_bytes, version_lt
 
-from twelfth.engines.docker import mounts, options, replica
+from twelfth.compose import options
+from twelfth.engines.docker import mounts, replica
 from twelfth.engines.docker.recipe import completed
 from twelfth.engines.docker.replica import COMPOSE, NANO
 from twelfth.engines.swarm import snapshot
