@@ -10,7 +10,6 @@ import pytest
 
 from bench import hits
 from tests.conftest import DOCKER_COMPOSE, eventually, make_project, require, require_program
-from twelfth.engines.docker import pause
 from twelfth.runs.source import choose_source
 from twelfth.stack.status import require_address
 
@@ -78,7 +77,6 @@ def test_compose_lists_logs_and_removes_a_stack_of_twelfth(docker_project: Proje
     compose(docker_project, "down")
     assert {} == containers(docker_project)
     assert () == docker_project.engine().observe().networks
-    assert [] == pause.listed(docker_project.engine().api, docker_project.name)  # type: ignore[attr-defined]
 
 
 def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:

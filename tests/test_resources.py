@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker.errors import NotFound
 
 from tests.conftest import require
 from tests.other_project import OtherProject
+from twelfth.engines.docker.daemon import PAUSE
 from twelfth.engines.docker.replica import COMPOSE
 
 if TYPE_CHECKING:
@@ -67,11 +69,12 @@ class Stack(OtherProject):
         labels = [f"{COMPOSE}project={self.name}", f"{COMPOSE}service={service}", f"{COMPOSE}oneoff=False"]
         return [each["Id"] for each in self.api.containers(filters={"label": labels})]
 
-    def other(self, network: str = "_back") -> str:
+    def other(self, network: str = "_back", **labels: str) -> str:
         """Start a container that is not of the project on a network, and return its name."""
         name = f"{self.name}-other"
         host = {"NetworkMode": self.name + network, "Init": True}
         body = {"Image": self.api.inspect_container(self.containers()[0])["Image"], "Cmd": ["sleep", "600"]}
+        body |= {"Labels": labels}
         made = self.api.create_container_from_config(body | {"HostConfig": host}, name)
         self.others.append(made)
         self.api.start(made["Id"])
@@ -187,6 +190,16 @@ def test_network_that_another_container_uses_does_not_take_the_stack_down(stack:
     done = stack.twelfth("down")
     assert (0, True) == (done.returncode, f"_back stays: it is used by {other}" in done.stderr)
     assert ([], {"_back", "_data"}) == (stack.containers(), stack.resources())
+
+
+def test_down_removes_the_pause_container_of_an_earlier_version(stack: Stack) -> None:
+    """It would keep the network from being removed."""
+    stack.other(**{PAUSE: "app", f"{COMPOSE}project": stack.name, f"{COMPOSE}oneoff": "True"})
+    stack.printed("down")
+
+    assert {"_data"} == stack.resources()
+    with pytest.raises(NotFound):
+        stack.remove_other()
 
 
 def test_services_of_another_file_stay_and_are_named(stack: Stack) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import pytest
 from bench import hits
 from tests.conftest import MODERN, with_modern
 from tests.runs.client import COLUMNS, ROWS, lifecycle_url, open_terminal, record, records, run
-from twelfth.engines.docker import pause, run_container
+from twelfth.engines.docker import run_container
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.errors import IdentityError
 from twelfth.runs.request import new_request
@@ -196,17 +195,3 @@ def test_run_on_other_networks_is_refused(serving: Project, monkeypatch: pytest.
     alter(engine, monkeypatch, lambda body: body | {"NetworkingConfig": {}})
 
     assert f" in network.bridge, network.{first}, NetworkMode;" in refusal(engine, "detach")
-
-
-@on_docker
-def test_run_in_the_namespace_of_something_else_is_refused(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of Redis, asked for or not: that is on other networks; of the worker: that goes with it."""
-    engine: Docker = serving.engine()  # type: ignore[assignment]
-    worker, redis = (engine.replicas(name)[0].id for name in ("worker", "redis"))
-    with monkeypatch.context() as patched:
-        patched.setattr(pause, "find_or_make", lambda *_: redis)
-        assert f"network.{serving.name}_front" in refusal(engine)
-    for other in (worker, redis):
-        with monkeypatch.context() as patched:
-            alter(engine, patched, functools.partial(run_container.joined, pause=other))
-            assert "NetworkMode" in refusal(engine)

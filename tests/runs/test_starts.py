@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import eventually
 from tests.runs.client import run
-from twelfth.engines.docker import pause, replica, run_container
+from twelfth.engines.docker import replica, run_container
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.local.session import LocalSession
 from twelfth.errors import EngineError, NotUpError
@@ -68,7 +68,6 @@ def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
     serving: Project, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """Ctrl-C, or an answer that was lost: what the run writes is not cut off, and its end is recorded."""
-    start_attached(serving.engine(), request(serving.engine(), "true"))  # there is a pause container
     engine = serving.engine()
     wanted = request(engine, "sh", "-c", "sleep 1; exit 5")
     interrupt(engine, monkeypatch, after=True)
@@ -104,7 +103,6 @@ def test_run_that_has_not_started_when_it_is_interrupted_never_was(
     serving: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At most it is there as created; what it was to do is not done."""
-    start_attached(serving.engine(), request(serving.engine(), "true"))
     engine = serving.engine()
     wanted = request(engine, "true")
     interrupt(engine, monkeypatch, after=False)
@@ -193,15 +191,10 @@ def left(engine: Engine, project: Project) -> set[str]:
 
 
 def containers(engine: Docker) -> set[str]:
-    """Return the project's containers that neither serve nor pause: by the run's id, else by name."""
+    """Return the project's containers that are no replicas: by the run's id, else by name."""
     project = f"{replica.COMPOSE}project={engine.stack.project}"
     found = engine.api.containers(all=True, filters={"label": [project, f"{replica.COMPOSE}oneoff=True"]})
-    return {each["Labels"].get(run_container.RUN, each["Names"][0]) for each in found if not is_at_work(each)}
-
-
-def is_at_work(found: replica.Body) -> bool:
-    """Return whether a container holds a namespace for runs: that is no run, and is to be there."""
-    return pause.PAUSE in found["Labels"] and found["State"] == "running"
+    return {each["Labels"].get(run_container.RUN, each["Names"][0]) for each in found}
 
 
 def processes(directory: str) -> set[str]:

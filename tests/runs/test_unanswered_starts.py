@@ -17,7 +17,6 @@ from tests.scenarios.load import change
 from twelfth.errors import EngineError
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.runs.start import start_attached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +77,6 @@ class Forgetful(daemon.Way):
 def forgetful(serving: Project) -> Iterator[tuple[Project, Forgetful]]:
     """Return the project as one whose commands lose the answer to their first start."""
     api = serving.engine().api  # type: ignore[attr-defined]
-    start_attached(serving.engine(), request(serving, "true"))  # so that there is a pause container
     with contextlib.ExitStack() as stack:
         made: Any = stack.enter_context(pytest.MonkeyPatch.context())
         made.setattr(daemon, "Way", Forgetful)

@@ -20,8 +20,7 @@ def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
     assert "sha256:1" == body["Image"]
     told = ["TWELFTH_OPERATOR=ann", "TWELFTH_RELEASE=0123456789ab", "TWELFTH_RUN=abcd1234"]
     assert ["PATH=/bin", "HOST_REDIS=redis", "TOKEN=hush", *told] == body["Env"]
-    assert {"p_front"} == set(body["NetworkingConfig"]["EndpointsConfig"])
-    assert ["p_front", "p_back"] == run_container.networks(inspected())
+    assert ["p_front", "p_back"] == list(run_container.endpoints(inspected()))
 
 
 def test_variable_that_compose_left_unset_stays_unset() -> None:
@@ -50,7 +49,7 @@ def test_run_leaves_behind_what_makes_a_service() -> None:
     assert {} == body["HostConfig"]["PortBindings"]
     assert "no" == body["HostConfig"]["RestartPolicy"]["Name"]
     assert {"Test": ["NONE"]} == body["Healthcheck"]
-    assert {"p_front": {}} == body["NetworkingConfig"]["EndpointsConfig"]
+    assert {"p_front": {}, "p_back": {}} == run_container.endpoints(inspected())
 
 
 def test_no_value_of_an_override_is_in_the_record() -> None:
@@ -105,15 +104,13 @@ def named(hostname: str, **settings: Any) -> dict[str, Any]:
 
 
 def test_run_inherits_hostname_and_links() -> None:
-    """It gets separate interfaces: in another container's network namespace it would have that container's hostname."""
+    """As its service has them."""
     worker = named("rabbit", Links=["p-db-1:database"])
     body = run_container.body(worker, REQUEST)
     run = worker | {"Config": body, "HostConfig": body["HostConfig"]}
 
     assert ("rabbit", "example.org") == (body["Hostname"], body["Domainname"])
-    assert {"p_front": {"Links": ["p-db-1:database"]}} == body["NetworkingConfig"]["EndpointsConfig"]
-    assert run_container.needs_interfaces(worker)
-    assert not run_container.needs_interfaces(inspected())
+    assert {"p_front": {"Links": ["p-db-1:database"]}, "p_back": {}} == run_container.endpoints(worker)
     assert () == identity.unasked(worker, run, REQUEST)
     without = run | {
         "Config": body | {"Hostname": "c1", "Domainname": ""},

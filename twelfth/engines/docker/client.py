@@ -14,7 +14,7 @@ import docker
 from docker.context import ContextAPI
 from docker.context.config import get_current_context_name
 from docker.errors import create_api_error_from_http_exception
-from docker.utils import kwargs_from_env
+from docker.utils import kwargs_from_env, version_gte
 from requests.exceptions import HTTPError
 
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine, no_daemon, over_ssh
@@ -112,6 +112,22 @@ def post_stream(api: docker.APIClient, path: str, body: Body) -> requests.Respon
     answer = api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, stream=True, timeout=(LONGEST_CALL, None))
     refuse_failed(answer)
     return answer
+
+
+def split_networks(api: docker.APIClient, endpoints: Mapping[str, Body]) -> tuple[Body, Mapping[str, Body]]:
+    """Return the part of a container's body with the networks that it is created on, and those that are joined later.
+
+    From API 1.44 on, a container is created on all of them; below that, only on the first.
+    """
+    count = len(endpoints) if version_gte(api.api_version, "1.44") else 1
+    first, later = [*endpoints.items()][:count], [*endpoints.items()][count:]
+    return {"NetworkingConfig": {"EndpointsConfig": dict(first)}}, dict(later)
+
+
+def join_networks(api: docker.APIClient, container: str, endpoints: Mapping[str, Body]) -> None:
+    """Connect a container to networks, with its settings on each."""
+    for network, endpoint in endpoints.items():
+        join_network(api, container, network, endpoint)
 
 
 def join_network(api: docker.APIClient, container: str, network: str, endpoint: Body) -> None:

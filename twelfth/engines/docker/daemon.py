@@ -9,14 +9,14 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from docker.errors import APIError
 from docker.utils import version_lt
 
 from twelfth.compose import options
 from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
-from twelfth.engines.docker import buildkit, client, configs, images, pause, ports, recipe, snapshot
+from twelfth.engines.docker import buildkit, client, configs, images, ports, recipe, snapshot
 from twelfth.engines.docker.errors import docker_errors, gone_is_fine
-from twelfth.engines.docker.pause import PAUSE
 from twelfth.engines.docker.replica import COMPOSE, SETTINGS, network_settings
 from twelfth.engines.docker.run_container import RUN
 from twelfth.errors import BusyError, EngineError, MisuseError
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 HAS_START_INTERVAL = "1.44"
 """The first version of the API that supports `start_interval` of a healthcheck."""
+
+PAUSE = "twelfth.pause"
+"""Label of idle containers on a stack's networks, which versions before 0.3 created to start runs faster."""
 
 KEPT = "twelfth-kept/"
 """Prefix of the names that keep an image while a stack may roll back to it."""
@@ -131,12 +134,17 @@ class DaemonEngine(Engine):
         name = self.stack.engine_name(resource)
         with docker_errors(), gone_is_fine():
             if isinstance(resource, Network):
-                pause.remove_all(self.api, self.stack.project)
+                self._remove_pause_containers()
                 for each in self._networks():
                     if each["Name"] == name:
                         self.api.remove_network(each["Id"])
             elif any(each["Name"] == name for each in volumes(self.api, self._project)):
                 self.api.remove_volume(name)
+
+    def _remove_pause_containers(self) -> None:
+        for listed in self.api.containers(all=True, filters={"label": [PAUSE, self._project]}):
+            with contextlib.suppress(APIError):  # it is being removed
+                self.api.remove_container(listed["Id"], force=True)
 
     def removal(self, resource: Network | Volume) -> str:
         """Return the docker command that removes a network or volume."""

@@ -159,8 +159,8 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def _create(self, name: str, made: Creation, *, starts: bool = True) -> Replica:
         """Create a container with copies of its configuration files, and start it."""
-        first, others = [*made.endpoints.items()][:1], [*made.endpoints.items()][1:]
-        body = made.body | {"NetworkingConfig": {"EndpointsConfig": dict(first)}}
+        networks, others = client.split_networks(self.api, made.endpoints)
+        body = made.body | networks
         if made.files:
             made.copies.put(made.files)
             body |= {"Labels": body["Labels"] | {COPIES: str(made.copies.home)}}
@@ -169,8 +169,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             try:
                 if made.files:
                     made.copies.keep(created, configs.digests(made.files))
-                for network, endpoint in others:
-                    client.join_network(self.api, created, network, endpoint)
+                client.join_networks(self.api, created, others)
                 if starts:
                     self.api.start(created)
             except BaseException:

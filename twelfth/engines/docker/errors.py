@@ -76,11 +76,6 @@ _UNPUBLISHED = re.compile("external connectivity|bind host port|Bind for")
 _ADDRESS = re.compile(r"(?:[0-9]+(?:\.[0-9]+){3}|\[[0-9a-f:.]+\]):[0-9]+")
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Return whether the daemon answered that it will not; a connection that broke tells nothing of what it did."""
-    return isinstance(error.__cause__, APIError)
-
-
 def no_daemon(where: str, error: Exception) -> str:
     """Return what to say where no daemon could be connected to."""
     if "Permission denied" in str(error):

@@ -11,8 +11,6 @@ from twelfth.engines.docker import mounts, process_one, replica
 from twelfth.engines.docker.recipe import observed_recipe
 from twelfth.engines.docker.run_container import (
     CONSOLE_SIZE,
-    JOINED,
-    NAMESPACE,
     hostname,
     links_by_network,
     own_settings,
@@ -63,18 +61,6 @@ def _names(worker: Body, run: Body) -> tuple[str, ...]:
     is_named = declared in ("", UNKNOWN, run["Config"].get("Hostname"))
     has_links = links_by_network(worker) == links_by_network(run)
     return (*(() if is_named else (HOSTNAME,)), *(() if has_links else ("links",)))
-
-
-def seen_through(run: Body, pause: Body) -> Body:
-    """Return an inspected run that has joined a pause container as if that one's networks were its own.
-
-    One that has joined anything else stays as it is.
-    """
-    own, host = run["HostConfig"], pause["HostConfig"]
-    if own["NetworkMode"] != JOINED + pause["Id"]:
-        return run
-    network = {name: host.get(name) for name in ("NetworkMode", *NAMESPACE)}
-    return run | {"HostConfig": own | network, "NetworkSettings": pause["NetworkSettings"]}
 
 
 def _outside_recipe(worker: Body, run: Body, own: Body) -> tuple[str, ...]:

@@ -43,15 +43,9 @@ OWN_SETTINGS: Body = {
 CONSOLE_SIZE = "ConsoleSize"
 """The setting that gives a run's terminal its size from the start; ignored below API 1.42."""
 
-JOINED = "container:"
-"""Beginning of the network mode of a container that has joined another's network namespace."""
-
-NAMESPACE = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts")
-"""Settings that belong to a network namespace, and so to the container that holds it."""
-
 
 def body(worker: Body, request: RunRequest) -> Body:
-    """Return the body that creates a run from an inspected worker, on the first of its networks."""
+    """Return the body that creates a run from an inspected worker, but for its networks."""
     config, host = worker["Config"], mounts.with_new_anonymous_volumes(worker)["HostConfig"]
     return {
         "Image": worker["Image"],
@@ -74,7 +68,6 @@ def body(worker: Body, request: RunRequest) -> Body:
         "AttachStdout": True,
         "AttachStderr": True,
         "HostConfig": host | own_settings(worker, request),
-        "NetworkingConfig": {"EndpointsConfig": {name: endpoint(worker, name) for name in networks(worker)[:1]}},
     }
 
 
@@ -91,21 +84,16 @@ def hostname(worker: Body) -> str:
     return "" if name in names or "{{" in name else name
 
 
-def endpoint(worker: Body, network: str) -> Body:
-    """Return a run's settings on a network: the worker's links, but not its names and addresses."""
-    links = links_by_network(worker).get(network)
-    return {"Links": links} if links else {}
+def endpoints(worker: Body) -> dict[str, Body]:
+    """Return a run's settings on each network: the worker's links, but not its names and addresses."""
+    links = links_by_network(worker)
+    return {name: {"Links": links[name]} if name in links else {} for name in networks(worker)}
 
 
 def links_by_network(container: Body) -> dict[str, list[str]]:
     """Return the links of a container, by network."""
     there = container["NetworkSettings"]["Networks"].items()
     return {name: sorted(said["Links"]) for name, said in there if said.get("Links")}
-
-
-def needs_interfaces(worker: Body) -> bool:
-    """Return whether a run needs its own network namespace for what it inherits."""
-    return bool(hostname(worker) or worker["Config"].get("Domainname") or links_by_network(worker))
 
 
 def refuse_bytes(request: RunRequest) -> None:
@@ -171,13 +159,6 @@ def planned(worker: Body, request: RunRequest) -> Body:
     """Return what the engine would report of the run, before there is one."""
     made = body(worker, request)
     return {**worker, "Config": made, "HostConfig": made["HostConfig"]}
-
-
-def joined(run: Body, pause: str) -> Body:
-    """Return a run's body so that it joins the pause container's namespace instead of having interfaces of its own."""
-    host = {name: value for name, value in run["HostConfig"].items() if name not in NAMESPACE}
-    rest = {name: value for name, value in run.items() if name != "NetworkingConfig"}
-    return rest | {"HostConfig": host | {"NetworkMode": JOINED + pause}}
 
 
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:

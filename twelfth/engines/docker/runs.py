@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from docker.errors import APIError
 
 from twelfth.engines.contract import Runs, waiting
-from twelfth.engines.docker import configs, identity, images, logs, mounts, pause, reaper, run_container, run_record
-from twelfth.engines.docker.client import inspect_container, join_network
-from twelfth.engines.docker.errors import docker_errors, gone_is_fine, is_refusal
+from twelfth.engines.docker import client, configs, identity, images, logs, mounts, run_container, run_record
+from twelfth.engines.docker.client import inspect_container
+from twelfth.engines.docker.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker.process_one import KILL_AFTER
 from twelfth.engines.docker.replica import COMPOSE
 from twelfth.engines.docker.session import LOST, DockerSession
@@ -40,24 +40,19 @@ class DockerRuns(Runs):
         self._pinned: dict[str, Body] = {}
 
     def start(self, request: RunRequest) -> Session:
-        """Create a container as the worker's, compare the two, attach, start.
-
-        It joins a pause container's network namespace where the worker runs: somebody waits for it. Where that is
-        refused, as when the pause container has just gone, it has interfaces of its own. A start that was not answered
-        is not repeated.
-        """
+        """Create a container like the worker's, compare the two, attach, start; an unanswered start is not repeated."""
         run_container.refuse_bytes(request)
-        held = self._pause_container(request) if request.replica.id else ""
-        if not held:
-            return self._attach_and_start(request)
-        try:
-            return self._attach_and_start(request, held)
-        except (EngineError, BusyError) as error:
-            if not is_refusal(error):
+        with self._created(request) as created:
+            limited = request.timeout is not None
+            session = DockerSession(
+                self.api, created, tty=request.tty, interactive=request.interactive, limited=limited
+            )
+            try:
+                self._start(created)
+            except BaseException:
+                session.close()
                 raise
-            return self._attach_and_start(request)
-        finally:
-            reaper.leave_behind(self.stack)
+        return session
 
     def pin(self, replica: Replica) -> None:
         """Inspect the replica's container, and keep the answer, and its configuration files as they are now."""
@@ -65,7 +60,7 @@ class DockerRuns(Runs):
             self._pinned[replica.id] = self._source(replica)
 
     def detach(self, request: RunRequest) -> None:
-        """Create, compare, start; with interfaces of its own, which depend on nothing, however long it takes."""
+        """Create, compare, start."""
         run_container.refuse_bytes(request)
         with self._created(request) as created:
             self._start(created)
@@ -114,42 +109,17 @@ class DockerRuns(Runs):
         with docker_errors(), gone_is_fine():
             self.api.remove_container(self._container(identity), v=True)
 
-    def _pause_container(self, request: RunRequest) -> str:
-        with docker_errors():
-            worker = self._worker(request.replica)
-            if run_container.needs_interfaces(worker):
-                return ""
-            return pause.find_or_make(self.api, self.project, worker)
-
-    def _attach_and_start(self, request: RunRequest, held: str = "") -> Session:
-        with self._created(request, held) as created:
-            limited = request.timeout is not None
-            session = DockerSession(
-                self.api, created, tty=request.tty, interactive=request.interactive, limited=limited
-            )
-            try:
-                self._start(created)
-            except BaseException:
-                session.close()
-                raise
-        return session
-
     @contextlib.contextmanager
-    def _created(self, request: RunRequest, held: str = "") -> Iterator[str]:
-        """Create the container of a run for a while; it is removed where it cannot be started.
-
-        `held` is the pause container whose namespace it joins, an empty string where it has interfaces of its own.
-        """
+    def _created(self, request: RunRequest) -> Iterator[str]:
+        """Create the container of a run for a while; it is removed if it cannot be started."""
         with docker_errors():
             worker = self._source(request.replica)
-            body = run_container.body(worker, request)
-            if held:
-                body = run_container.joined(body, held)
+            networks, others = client.split_networks(self.api, run_container.endpoints(worker))
+            body = run_container.body(worker, request) | networks
             created = self.api.create_container_from_config(body, f"{self.project}-run-{request.id}")["Id"]
             try:
-                for network in [] if held else run_container.networks(worker)[1:]:
-                    join_network(self.api, created, network, run_container.endpoint(worker, network))
-                self._refuse_differences(worker, created, request, held)
+                client.join_networks(self.api, created, others)
+                self._refuse_differences(worker, created, request)
                 yield created
             except BaseException:
                 self._remove_unstarted(created)
@@ -205,10 +175,8 @@ class DockerRuns(Runs):
             return service
         raise NotUpError(f"{replica.service} is not declared any more; see: invoke config")
 
-    def _refuse_differences(self, worker: Body, created: str, request: RunRequest, held: str) -> None:
+    def _refuse_differences(self, worker: Body, created: str, request: RunRequest) -> None:
         run = self.api.inspect_container(created)
-        if held:
-            run = identity.seen_through(run, pause.to_join(self.api, held))
         if unasked := identity.unasked(worker, run, request):
             names = ", ".join(unasked)
             raise IdentityError(f"the run would differ from {request.replica.name} in {names}; nothing was started")

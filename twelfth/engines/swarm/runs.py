@@ -58,10 +58,6 @@ class NodeRuns(DockerRuns):
     def _name_as_stopped(self, run: Body) -> None:
         """Do nothing: a container on an overlay network cannot be renamed, so the run's note says it."""
 
-    def _pause_container(self, request: RunRequest) -> str:
-        """Have none on another node than our own, whose events are those that whoever removes it follows."""
-        return super()._pause_container(request) if self.api is self.manager else ""
-
     def _inspected(self, replica: Replica) -> Body:
         if replica.id:
             return self._inspect(self.api, replica)
