@@ -15,7 +15,7 @@ from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Build, Mount, Network, Service, Stack
-from twelfth.stack import lifecycle
+from twelfth.stack import at_once, lifecycle
 from twelfth.stack.rollout import create, groups
 from twelfth.stack.steps import AdmitReplica, CreateReplica, RemoveReplica
 
@@ -26,6 +26,7 @@ APP = Service("app", "app:one", build=Build(Path()), networks=("net",), stop_gra
 DOOR = Service("door", "door:1", networks=("net",), depends_on=("app",))
 SLOW_SECONDS = 0.3
 REPLICAS = 9
+TURNS = 2
 
 
 @dataclass
@@ -172,6 +173,36 @@ def test_replica_that_does_not_get_ready_takes_all_with_it_that_are_not(site: Si
     assert ["app-1", "app-2", "app-6"] == site.serving() == site.all()
     removed = [line for line in site.report.details if line.startswith("remove ")]
     assert {"remove app-3: it is not ready", "remove app-5: it is not ready"} == {*removed}
+
+
+@pytest.mark.parametrize("hanging", [[], ["app-2", "app-3"]], ids=["", "some hang"])
+def test_few_healthchecks_run_at_once(site: Site, monkeypatch: pytest.MonkeyPatch, hanging: list[str]) -> None:
+    """They take time from the replicas that start; checks that hang do not keep other replicas waiting."""
+    monkeypatch.setattr(at_once, "TURNS", TURNS)
+    monkeypatch.setattr(at_once, "LONGEST_WAIT", 0.1 if hanging else 10.0)
+    changed, running, most = threading.Condition(), set[str](), list[int]()
+
+    class Counting(Memory):
+        def check_health(self, replica: Replica, *arguments: object, **named: object) -> Health:
+            with changed:
+                running.add(replica.name)
+                most.append(len(running))
+                if replica.name in hanging:
+                    assert changed.wait_for(lambda: len(site.serving()) >= REPLICAS - len(hanging), 10)
+            time.sleep(0.02)
+            with changed:
+                running.remove(replica.name)
+            return super().check_health(replica, *arguments, **named)  # type: ignore[arg-type]
+
+        def admit_replica(self, replica: Replica) -> None:
+            super().admit_replica(replica)
+            with changed:
+                changed.notify_all()
+
+    site.kind = Counting
+    site.scale(REPLICAS)
+    assert REPLICAS == len(site.serving())
+    assert hanging or TURNS == max(most)
 
 
 def test_replica_that_cannot_be_created_takes_the_other_new_ones_with_it(site: Site) -> None:

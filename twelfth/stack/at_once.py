@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twelfth.stack.interrupts import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 AT_ONCE = 8
 """Jobs that run at the same time; the SDK's client keeps ten connections."""
+
+TURNS = max(2, os.cpu_count() or 1)
+"""Jobs that have their turn at the same time."""
+
+LONGEST_WAIT = 1.0
+"""Seconds after which a job no longer waits for its turn, as the jobs that have theirs may hang."""
 
 
 @dataclass
@@ -21,6 +30,7 @@ class Jobs:
 
     say: Callable[[str], None]
     error: BaseException | None = None
+    _turns: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(TURNS))
 
     @property
     def is_interrupted(self) -> bool:
@@ -31,6 +41,16 @@ class Jobs:
     def is_given_up(self) -> bool:
         """Return whether waiting jobs must give up."""
         return self.error is not None
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn: a few jobs at once do what takes processor time from what all of them wait for."""
+        has_turn = self._turns.acquire(timeout=LONGEST_WAIT)
+        try:
+            yield
+        finally:
+            if has_turn:
+                self._turns.release()
 
     def do(self, jobs: Sequence[Callable[[], object]]) -> None:
         """Run the jobs, wait for all, and raise the error; a single job can be interrupted at once."""

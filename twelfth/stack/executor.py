@@ -262,7 +262,7 @@ class _ReplicaExecutor:
         `old` is the one in whose place it is, and which is put back then.
         """
         try:
-            wait_until_ready(self.engine, replica, self.within, is_first=is_first, is_given_up=lambda: jobs.is_given_up)
+            wait_until_ready(self.engine, replica, self.within, jobs=jobs, is_first=is_first)
         except GivenUpError:
             if not jobs.is_interrupted:  # else the next `up` continues with it
                 self.report.detail(f"remove {replica.name}: it is not ready")

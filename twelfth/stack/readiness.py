@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from twelfth.engines.healthcheck import OVER
 from twelfth.engines.lines import telling
 from twelfth.errors import EngineError
+from twelfth.stack.at_once import Jobs
 from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
 from twelfth.stack.releases import previous_release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica
@@ -59,26 +60,33 @@ def wait_until_ready(
     replica: Replica,
     within: float | None = None,
     *,
+    jobs: Jobs | None = None,
     is_first: bool = False,
-    is_given_up: Callable[[], bool] = lambda: False,
 ) -> Health:
     """Wait until a replica is ready, and return the result of its healthcheck.
 
     Without a healthcheck, the time that it has to run is added to the limit; a replica that `is_first` of its service
-    replaces no other, so it only has to be running. Raises `EngineError` with its last output if it exited, and with
-    its healthcheck's output if it is not ready in time; `GivenUpError` if `is_given_up` before that.
+    replaces no other, so it only has to be running. `jobs` wait for other replicas at the same time. Raises
+    `EngineError` with its last output if it exited, and with its healthcheck's output if it is not ready in time;
+    `GivenUpError` if another job failed before that.
     """
+    jobs = jobs or Jobs(lambda _: None)
     limit = ready_within(engine.stack, replica.service, within)
     began, said = time.monotonic(), ""
+
+    def check() -> Health:
+        with jobs.turn():
+            return engine.check_health(replica, max(began + limit - time.monotonic(), ASK_EVERY))
+
     if not is_first:
         refuse_dead(engine, replica)
-    while not (health := engine.check_health(replica, max(began + limit - time.monotonic(), ASK_EVERY))).is_ready:
+    while not (health := check()).is_ready:
         now = engine.current(replica)
         if is_first and not health.has_check and not now.state.startswith(OVER):
             break  # if it crashes until its dependency is ready, that is waited for when all run
         refuse_dead(engine, now, replica.restarts)
         allowed = limit if health.has_check else limit + engine.monitor(replica.service)
-        if is_given_up():
+        if jobs.is_given_up:
             raise GivenUpError(f"{replica.name} was not ready yet")
         said = said if said and health.is_cut_off else health.complaint
         if time.monotonic() - began > allowed:
