@@ -1,7 +1,7 @@
-"""The end of input for a run on a terminal whose client has died, so that a prompt does not wait for ever.
+"""Type the end of input on the terminal of a run whose client has died, so that a prompt does not wait forever.
 
-A run without a terminal sees the end of its input when its client goes; a terminal has no such end, only the key that
-means one. So that key is typed in the client's place. A run that reads nothing does not notice, and goes on to its end.
+Without a terminal, a run's input ends when its client dies. A terminal has no such end, only a key for it. A run that
+reads no input does not notice the key, and continues (docs/runs.md).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 END = b"\x15\x04"
-"""Ctrl-U, Ctrl-D: a line that was half typed is cleared, never entered, with line editing or without."""
+"""Ctrl-U, Ctrl-D: a half-typed line is cleared and never entered, with line editing or without."""
 
 FIRST_PAUSE = 1.0
-"""Seconds of silence before the end is typed; each pause is twice as long as the one before."""
+"""Seconds without output before the key is typed; each pause is twice as long as the one before."""
 
 
 def type_end(send: Callable[[bytes], object], ended_within: Callable[[float], bool]) -> None:
-    """Type the end of input until the run has ended: what is not at a prompt now may come to one later."""
+    """Type the end of input until the run exits: a run that is not at a prompt now may get to one later."""
     pause = FIRST_PAUSE
     while not ended_within(pause):
         send(END)
@@ -30,8 +30,8 @@ def type_end(send: Callable[[bytes], object], ended_within: Callable[[float], bo
 
 
 def leave_behind(connection: socket.socket) -> None:
-    """Make a process that waits for the death of this one, and then types the end of input to a run that goes on."""
-    read_end, write_end = os.pipe()  # the write end is closed by the death of this process, and by nothing else
+    """Fork a process that waits for the death of this one, and then types the end of input to a run that continues."""
+    read_end, write_end = os.pipe()  # only the death of this process closes the write end
     if os.fork():
         os.close(read_end)
         return
@@ -44,7 +44,7 @@ def leave_behind(connection: socket.socket) -> None:
 
 
 def _detach(descriptor: int) -> None:
-    """Leave the client's terminal and its session, which end with it, and its answers to signals."""
+    """Leave the client's terminal, session and signal handlers, which end with it."""
     os.setsid()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(name, signal.SIG_DFL)
@@ -55,7 +55,7 @@ def _detach(descriptor: int) -> None:
 
 
 def _ended_within(connection: socket.socket, seconds: float) -> bool:
-    """Return whether the run closes the connection before it is silent for so long; what it prints must be taken."""
+    """Return whether the run exits before it prints nothing for `seconds`; its output has to be read, or it blocks."""
     connection.settimeout(seconds)
     try:
         while connection.recv(1 << 16):

@@ -1,4 +1,4 @@
-"""The directory `.twelfth/` beside the Compose file: all that there is of ours on the operator's disk."""
+"""The directory `.twelfth/` next to the Compose file, with everything that twelfth writes to a checkout."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def make_own_directory(directory: Path) -> None:
-    """Make the directory, with a file that has git ignore all of it; raises `OSError` where it cannot be made."""
+    """Create the directory, which git ignores; raises `OSError` if it cannot be created."""
     directory.mkdir(exist_ok=True)
     ignore = directory / ".gitignore"
-    with contextlib.suppress(OSError):  # on a full disk the command goes on without
+    with contextlib.suppress(OSError):  # on a full disk the command continues without it
         if not ignore.exists():
             ignore.write_text("*\n", "utf-8")

@@ -1,7 +1,7 @@
-"""Many commands at once on a connection of its own, sent as they are, with every reply looked at.
+"""A connection that sends many packed commands at once, and reads a large reply in pieces.
 
-redis-py takes some µs to pack a command and some to read a reply, several times what Redis takes to do it; hiredis,
-which it uses too, takes a tenth. The connection itself (address, TLS, password, timeouts) is redis-py's.
+redis-py cannot read a reply in pieces, and takes several µs to read one, longer than Redis takes for the command;
+hiredis, which redis-py uses too, takes a tenth. Address, TLS, password and timeouts are those of redis-py's connection.
 """
 
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ import redis
 
 RECEIVED = 1 << 16
 PIECE = 1 << 20
-"""How many bytes of a reply that is too large to be held are there at once, at most."""
+"""The most bytes of a large reply that are in memory at a time."""
 
 
 class RawConnection:
-    """A connection to the database that the client uses, until it is closed."""
+    """A separate connection to the client's database."""
 
     def __init__(self, client: redis.Redis) -> None:
         """Connect; raises redis.ConnectionError, as everything here does."""
-        import hiredis  # a backup of small values does without
+        import hiredis  # a backup of small values works without it
 
         pool = client.connection_pool
         self._connection = pool.connection_class(**pool.connection_kwargs)
@@ -27,11 +27,11 @@ class RawConnection:
         self._unread = b""
 
     def close(self) -> None:
-        """Close the connection: what was not executed is not done."""
+        """Close the connection; a transaction that was not executed is dropped."""
         self._connection.disconnect()
 
     def send(self, *parts: bytes) -> None:
-        """Send commands that are packed."""
+        """Send packed commands."""
         self._connection.send_packed_command(parts, check_health=False)
 
     def replies(self, count: int) -> list[object]:
@@ -45,7 +45,7 @@ class RawConnection:
         return replies
 
     def executed(self) -> list[object]:
-        """Return the replies of a transaction; raises redis.WatchError where it was not made, and ResponseError."""
+        """Return the replies of a transaction; raises redis.WatchError if it was not executed, and ResponseError."""
         (replies,) = self.receive(1)
         if not isinstance(replies, list):
             raise redis.WatchError
@@ -53,7 +53,7 @@ class RawConnection:
         return replies
 
     def line(self) -> bytes:
-        """Return the next line of the replies, for those that `receive` would hold as a whole; raises ResponseError."""
+        """Return the next line of the replies, the header of one that `pieces` reads; raises ResponseError."""
         while b"\r\n" not in self._unread:
             self._unread += self._received(RECEIVED)
         line, self._unread = self._unread.split(b"\r\n", 1)
@@ -62,7 +62,7 @@ class RawConnection:
         return line
 
     def pieces(self, length: int) -> Iterator[bytes]:
-        """Yield so many bytes that come next, in pieces."""
+        """Yield the next `length` bytes in pieces."""
         while length:
             piece = self._unread[:length] or self._received(min(length, PIECE))
             self._unread = self._unread[len(piece) :]
