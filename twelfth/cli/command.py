@@ -134,7 +134,7 @@ def _refuse_options(name: str, arguments: Iterable[object]) -> None:
     """Raise `MisuseError` for an option that Invoke took for an argument, as it does where there is no such option."""
     for word in arguments:
         if isinstance(word, str) and word.startswith((SHORT, LONG)):
-            raise MisuseError(refusal(LONG if word.startswith(LONG) else SHORT, sys.argv[1:], {name}))
+            raise MisuseError(refusal(LONG if word.startswith(LONG) else SHORT, sys.argv[1:]))
         if isinstance(word, str) and word.startswith("--"):
             own = f"; what is for all commands comes first: invoke {word} {name}" if word == "--dry" else ""
             raise MisuseError(f"there is no option {word}; see: invoke --help {name}{own}")

@@ -33,27 +33,15 @@ def unknown_option(words: Sequence[str], known: Collection[str]) -> str:
     return next((option for option in (LONG, SHORT) if option in own and option not in known), "")
 
 
-def refusal(option: str, words: Sequence[str], commands: Collection[str], file: str = "") -> str:
+def refusal(option: str, words: Sequence[str], file: str = "") -> str:
     """Return what to type instead of an option that chooses a Compose file, or in `logs` follows it, in Compose.
 
     `file` is the file if the words do not name it, as in `-ef FILE`. No value of another option is shown.
     """
     own = own_words(words)
-    chosen = [after for word, after in itertools.pairwise(own) if word in {SHORT, LONG}]
-    command = next((word for word in own if word in commands and word not in chosen), "config")
-    after = own[own.index(command) + 1 :] if command in own else []
-    if command == "logs" and option == SHORT and SHORT in after:
-        services = [word for word in after if not word.startswith("-")]
-        return f"-f is not supported. Try: {shlex.join(['invoke', command, '--follow', *services[:1]])}"
-    arguments = itertools.takewhile(lambda word: not word.startswith("-"), _without_option(after))
-    typed = [shlex.join(["invoke", command, *arguments]), *(["-- …"] if "--" in words else [])]
-    chosen += [match[1] for word in own if (match := re.fullmatch(r"(?:-f=?|--file=)(.+)", word, re.DOTALL))]
-    where = shlex.quote(os.pathsep.join(chosen) or file or "FILE")
-    why = "the Compose file is chosen by COMPOSE_FILE"
-    return f"{option} is not supported: {why}. Try: COMPOSE_FILE={where} {' '.join(typed)}"
-
-
-def _without_option(words: Sequence[str]) -> list[str]:
-    values = [place + 1 for place, word in enumerate(words) if word in {SHORT, LONG}]
-    rest = [word for place, word in enumerate(words) if place not in values]
-    return [word for word in rest if not word.startswith((SHORT, f"{LONG}=")) and word != LONG]
+    if option == SHORT and "logs" in own and SHORT in own[own.index("logs") :]:
+        return "-f is not supported. Try: invoke logs --follow"
+    files = [after for word, after in itertools.pairwise(own) if word in {SHORT, LONG}]
+    files += [match[1] for word in own if (match := re.fullmatch(r"(?:-f=?|--file=)(.+)", word, re.DOTALL))]
+    value = shlex.quote(os.pathsep.join(files) or file or "FILE")
+    return f"{option} is not supported: COMPOSE_FILE chooses the Compose file. Try: COMPOSE_FILE={value} invoke config"
