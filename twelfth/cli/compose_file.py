@@ -1,4 +1,4 @@
-"""The refusal of `-f FILE`, which chooses a Compose file in Compose's own command line, and configures Invoke here."""
+"""The refusal of `-f FILE`, which chooses a Compose file in Compose's command line, and configures Invoke here."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def own_words(words: Sequence[str]) -> list[str]:
 
 def is_chosen(file: str, words: Sequence[str]) -> bool:
     """Return whether the file that Invoke takes for its configuration was given as `-f FILE`, not `--config FILE`."""
-    own = own_words(words)
-    configured = [after for word, after in itertools.pairwise(own) if word == "--config"]
-    configured += [word.partition("=")[2] for word in own if word.startswith("--config=")]
+    typed = own_words(words)
+    configured = [after for word, after in itertools.pairwise(typed) if word == "--config"]
+    configured += [word.partition("=")[2] for word in typed if word.startswith("--config=")]
     return bool(file) and file not in configured
 
 
 def unknown_option(words: Sequence[str], known: Collection[str]) -> str:
-    """Return `-f` or `--file` if one of them is there and the command that is read does not know it, else ""."""
-    own = [word.partition("=")[0] for word in own_words(words)]
-    return next((option for option in (LONG, SHORT) if option in own and option not in known), "")
+    """Return `-f` or `--file` if the command line has one of them and the command does not know it, else ""."""
+    typed = [word.partition("=")[0] for word in own_words(words)]
+    return next((option for option in (LONG, SHORT) if option in typed and option not in known), "")
 
 
 def refusal(option: str, words: Sequence[str], file: str = "") -> str:
@@ -38,10 +38,10 @@ def refusal(option: str, words: Sequence[str], file: str = "") -> str:
 
     `file` is the file if the words do not name it, as in `-ef FILE`. No value of another option is shown.
     """
-    own = own_words(words)
-    if option == SHORT and "logs" in own and SHORT in own[own.index("logs") :]:
+    typed = own_words(words)
+    if option == SHORT and "logs" in typed and SHORT in typed[typed.index("logs") :]:
         return "-f is not supported. Try: invoke logs --follow"
-    files = [after for word, after in itertools.pairwise(own) if word in {SHORT, LONG}]
-    files += [match[1] for word in own if (match := re.fullmatch(r"(?:-f=?|--file=)(.+)", word, re.DOTALL))]
+    files = [after for word, after in itertools.pairwise(typed) if word in {SHORT, LONG}]
+    files += [match[1] for word in typed if (match := re.fullmatch(r"(?:-f=?|--file=)(.+)", word, re.DOTALL))]
     value = shlex.quote(os.pathsep.join(files) or file or "FILE")
     return f"{option} is not supported: COMPOSE_FILE chooses the Compose file. Try: COMPOSE_FILE={value} invoke config"

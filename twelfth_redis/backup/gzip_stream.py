@@ -27,7 +27,7 @@ class GzipWriter:
         self._put(self._gzip.compress(block))
 
     def close(self) -> None:
-        """Write what is left; the stream stays open."""
+        """Write the end of the file; the stream stays open."""
         self._put(self._gzip.flush())
         self._stream.flush()
 
