@@ -18,7 +18,7 @@ BROKEN = [
     ("services: {a: {}}", 'service "a" has neither an image nor a build context specified'),
     ("services:\n  a:\n", "services.a must be a mapping"),
     (f"{A}    user: a: b\n", "mapping values are not allowed"),
-    (f"{A}    privilged: true", "services.a"),
+    (f"{A}    privilged: true", "privilged"),
     (f"{A}foo: 1", "'foo' not allowed"),
     (f"{A}    environment:\n      A: [1]\n", "services.a.environment.A must be a boolean, null, number or string"),
     (f"{A}    ports: ['127.0.0.1:$PW:80']\n", "invalid hostPort: ${PW}"),
@@ -94,6 +94,14 @@ def test_file_with_the_mistake_is_named(project: Project) -> None:
 
     assert error.startswith("cannot read compose.yaml, b.yml: ")
     assert "services.a.privileged" in error
+
+
+def test_unknown_key_is_called_that() -> None:
+    """Compose 5 prints `false schema`; older releases name the key as an additional property."""
+    assert "services.a.foo is not a key that Compose knows" == explain("services.a.foo false schema", {})
+    assert "services.a additional properties 'foo' not allowed" == explain(
+        "services.a additional properties 'foo' not allowed", {}
+    )
 
 
 @pytest.mark.parametrize("quoted", ['"{}"', "`{}`", "'{}'", '"{}', '"a\\"{}"'])

@@ -22,6 +22,7 @@ def explain(message: str, variables: Mapping[str, str]) -> str:
     Values of `variables`, which the files use, are replaced by the variable's name. Other values that Compose quotes
     are left out: they may be secret, such as the value in a wrong line of `.env`.
     """
+    message = message.replace("false schema", "is not a key that Compose knows")  # so Compose 5 calls an unknown key
     for name, value in sorted(variables.items(), key=lambda variable: -len(variable[1])):
         if len(value) >= _SHORTEST_VALUE:
             message = message.replace(value, f"${{{name}}}")
