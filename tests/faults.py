@@ -374,9 +374,8 @@ class Bench:
             wrong += f"; there is a mix: {_difference(found, expected)}"
         if outcome.code == 0 and found.get("db0") != expected.get("db0"):
             wrong += f"; it claims to be done: {_difference(found, expected)}"
-        if outcome.code == 1 and not (
-            outcome.err.startswith(self._scenario.job.command) and outcome.err.count("\n") == 1
-        ):
+        errors = [line for line in outcome.err.splitlines() if not line.endswith("keys so far")]  # on a busy machine
+        if outcome.code == 1 and not (outcome.err.startswith(self._scenario.job.command) and len(errors) == 1):
             wrong += "; it does not say why in one line"
         if outcome.code not in ({None} if fault.kind == "kill process" else {0, 1}):
             wrong += "; that is no way to end"
