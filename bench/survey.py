@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from twelfth.compose import config, services
+from twelfth.compose import cli, services
 from twelfth.errors import MisuseError
 
 _NAMES = re.compile(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
@@ -44,7 +44,7 @@ def _refusals(file: Path) -> list[str] | None:
             shutil.copy(file.parent / name, file.parent / ".env")
     environment = {**os.environ, "COMPOSE_FILE": file.name}
     try:
-        found = config.read(file.parent.resolve(), environment)
+        found = cli.read(file.parent.resolve(), environment)
     except MisuseError:
         return None
     try:

@@ -8,9 +8,9 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from tests.conftest import DOCKER_COMPOSE
-from twelfth.compose import config, services
+from twelfth.compose import cli, services
 from twelfth.engines.docker.engine import Docker
-from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker_api.container_spec import COMPOSE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -147,7 +147,7 @@ def _other_name(link: str) -> str:
 
 def engine_of(directory: Path, environment: Mapping[str, str]) -> Docker:
     """Return an engine with the stack that a directory declares, of no release."""
-    found = config.read(directory, environment)
+    found = cli.read(directory, environment)
     return Docker(services.stack(found.model, found.files))
 
 

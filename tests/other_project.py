@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
 from twelfth.engines import tcp
-from twelfth.engines.docker import client
+from twelfth.engines.docker_api import client
 
 if TYPE_CHECKING:
     from pathlib import Path

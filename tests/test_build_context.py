@@ -11,8 +11,9 @@ import pytest
 
 from tests.conftest import require
 from twelfth import build_context, engines
-from twelfth.engines.docker import buildkit, client
+from twelfth.build_context import release
 from twelfth.engines.docker.engine import Docker
+from twelfth.engines.docker_api import buildkit, client
 from twelfth.errors import EngineError, MisuseError
 from twelfth.model.stack import Build
 from twelfth.stack import load
@@ -47,7 +48,7 @@ def context(tmp_path: Path) -> Path:
 
 def name(context: Path) -> str:
     """Return the release's name."""
-    return build_context.digest(build_context.read(Build(context)), Build(context))
+    return release.digest(build_context.read(Build(context)), Build(context))
 
 
 def prepare(engine_name: str, context: Path, said: list[str]) -> None:

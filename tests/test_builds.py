@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import MODERN, engine_at_hand, require
-from twelfth.engines.docker import buildkit
 from twelfth.engines.docker.engine import Docker
+from twelfth.engines.docker_api import buildkit
 from twelfth.errors import EngineError
 from twelfth.stack import load
 

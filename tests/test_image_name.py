@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from twelfth.compose import services
-from twelfth.engines.docker import snapshot
-from twelfth.engines.docker.daemon import DaemonEngine
+from twelfth.engines.docker_api import snapshot
+from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.swarm import registry
 from twelfth.model.image_name import ImageName, image_name, is_same
 from twelfth.model.stack import Build, Service, Stack, with_release

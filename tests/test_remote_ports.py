@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import require
 from tests.daemon import Daemon, daemon
 from tests.other_project import OtherProject
-from twelfth.engines.docker import client
+from twelfth.engines.docker_api import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from docker.errors import NotFound
 
 from tests.conftest import require
 from tests.other_project import OtherProject
-from twelfth.engines.docker.daemon import PAUSE
-from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker_api.container_spec import COMPOSE
+from twelfth.engines.docker_api.daemon import PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from docker.utils import version_lt
 
 from tests import oracle
 from tests.conftest import require
-from tests.engines.docker import keys
+from tests.engines.docker_api import keys
 from tests.other_project import OtherProject
 from tests.scenarios.load import FULL
 from twelfth.errors import EngineError

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import require
 from tests.other_project import OtherProject
-from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker_api.container_spec import COMPOSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

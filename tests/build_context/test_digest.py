@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from twelfth import build_context
+from twelfth.build_context import release
 from twelfth.model.stack import Build
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def context(tmp_path: Path) -> Path:
 def name(context: Path) -> str:
     """Return the release's name."""
     build = Build(context)
-    return build_context.digest(build_context.read(build), build)
+    return release.digest(build_context.read(build), build)
 
 
 def _replace_link(context: Path, target: str) -> None:
@@ -114,6 +115,6 @@ def test_another_way_to_build_is_another_release(context: Path, changes: dict[st
     """The same files may make another image."""
     build = Build(context)
     other = replace(build, **changes)  # type: ignore[arg-type]
-    first, second = (build_context.digest(build_context.read(each), each) for each in (build, other))
+    first, second = (release.digest(build_context.read(each), each) for each in (build, other))
 
     assert first != second

@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import MODERN, require_program
 from tests.docker_client import listed
 from twelfth import engines
-from twelfth.engines.docker import buildkit
-from twelfth.engines.docker.daemon import DaemonEngine
+from twelfth.engines.docker_api import buildkit
+from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.errors import NoReleaseError
 from twelfth.stack import load
 

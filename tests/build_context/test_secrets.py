@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import MODERN
 from twelfth import engines
-from twelfth.engines.docker.daemon import DaemonEngine
+from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.stack import load
 
 COMPOSE = """

@@ -85,7 +85,7 @@ def test_version_tells_which_compose_reads_the_file(tmp_path: Path) -> None:
 def test_without_any_compose_the_version_says_how_to_have_one(tmp_path: Path) -> None:
     """One line, as every error; the program is found by its place, and there is none."""
     nowhere = {"PATH": str(tmp_path), "HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path)}
-    hidden = "import sys, sysconfig; sysconfig.get_path = lambda _: ''; import twelfth.compose.config as c; "
+    hidden = "import sys, sysconfig; sysconfig.get_path = lambda _: ''; import twelfth.compose.cli as c; "
     code = f"{hidden}c._SYSTEM_PLUGINS.clear(); from twelfth.__main__ import main; sys.argv = ['twelfth', '-V']; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -224,7 +224,7 @@ def test_list_of_commands_imports_no_engine_and_asks_no_compose(directory: Path)
     code = "import sys; from pathlib import Path; from twelfth.cli.program import collection; collection(Path())"
     done = run(directory, "-c", f"{code}; print(*sys.modules)", module="")
 
-    assert not {"twelfth.model.stack", "twelfth.engines.contract", "twelfth.compose.config"} & {*done.stdout.split()}
+    assert not {"twelfth.model.stack", "twelfth.engines.contract", "twelfth.compose.cli"} & {*done.stdout.split()}
 
 
 def test_project_adds_tasks_of_its_own(directory: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from twelfth.compose import config, services
+from twelfth.compose import cli, services
 from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Project:
         """Return the stack of `compose.yaml`, where a text is given, or of what was written; keep the warnings."""
         if text:
             self.write(compose__yaml=text)
-        found = config.read(self.directory, HOME | environment, self.warned.append, self.programs)
+        found = cli.read(self.directory, HOME | environment, self.warned.append, self.programs)
         return services.stack(found.model, found.files)
 
     def refused(self, text: str = "", **environment: str) -> str:
@@ -54,7 +54,7 @@ def programs(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Return the Compose that is installed with twelfth, and then the operator's; skip what is not here."""
     if request.param == "own":
         return (OWN,)
-    others = [program for program in config.programs(os.environ) if program != OWN]
+    others = [program for program in cli.programs(os.environ) if program != OWN]
     if not others:
         pytest.skip("the operator has no docker compose")
     return (others[0],)

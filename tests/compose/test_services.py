@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.compose.conftest import HOME, Project
-from twelfth.compose import config, services
+from twelfth.compose import cli, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import (
     Build,
@@ -470,5 +470,5 @@ volumes: {data: {name: mine}}
 
 
 def _read(project: Project) -> tuple[Mapping[str, Any], tuple[Path, ...]]:
-    found = config.read(project.directory, HOME, project.warned.append, project.programs)
+    found = cli.read(project.directory, HOME, project.warned.append, project.programs)
     return found.model, found.files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twelfth.engines.docker.run_container import OWN_SETTINGS
+from twelfth.engines.docker_api.run_spec import OWN_SETTINGS
 from twelfth.engines.local.recorder import LIMIT
 
 PAGE = " ".join((Path(__file__).resolve().parents[2] / "docs" / "runs.md").read_text("utf-8").split())

@@ -20,7 +20,7 @@ from tests.memory_engine import Memory, World
 from twelfth import engines
 from twelfth.engines import tcp
 from twelfth.engines.contract import STDERR, STDOUT
-from twelfth.engines.docker.daemon import DaemonEngine
+from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.local.engine import Local
 from twelfth.engines.swarm.engine import Swarm
 from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ON_THIS_MACHINE, Recorded, engine_at_hand, eventually, require
 from twelfth import engines
 from twelfth.engines.contract import ServiceEngine
-from twelfth.engines.docker.daemon import DaemonEngine
+from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.model.image_name import image_name
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source

@@ -9,9 +9,9 @@ import pytest
 
 from tests.conftest import DOCKER_COMPOSE, require, require_program
 from tests.other_project import OtherProject
-from twelfth.engines.docker import mounts
-from twelfth.engines.docker.replica import COMPOSE
-from twelfth.engines.docker.run_container import RUN
+from twelfth.engines.docker_api import mounts
+from twelfth.engines.docker_api.container_spec import COMPOSE
+from twelfth.engines.docker_api.run_spec import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

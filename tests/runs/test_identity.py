@@ -11,8 +11,8 @@ import pytest
 from bench import hits
 from tests.conftest import MODERN, with_modern
 from tests.runs.client import COLUMNS, ROWS, lifecycle_url, open_terminal, record, records, run
-from twelfth.engines.docker import run_container
-from twelfth.engines.docker.replica import COMPOSE
+from twelfth.engines.docker_api import run_spec
+from twelfth.engines.docker_api.container_spec import COMPOSE
 from twelfth.errors import IdentityError
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
@@ -120,17 +120,17 @@ def alter(engine: Docker, monkeypatch: pytest.MonkeyPatch, change: Callable[[Bod
     make: Callable[[Body, str], Body] = engine.api.create_container_from_config
 
     def otherwise(body: Body, name: str) -> Body:
-        return make(change(body) if run_container.RUN in body["Labels"] else body, name)
+        return make(change(body) if run_spec.RUN in body["Labels"] else body, name)
 
     monkeypatch.setattr(engine.api, "create_container_from_config", otherwise)
 
 
 def refusal(engine: Docker, way: str = "start") -> str:
     """Start a run, which is to be refused and to leave nothing behind, and return why."""
-    before = ids(engine, run_container.RUN)
+    before = ids(engine, run_spec.RUN)
     with pytest.raises(IdentityError) as refused:
         getattr(engine.runs, way)(new_request(["true"], choose_source(engine), environment=(("LEVEL", "debug"),)))
-    assert before == ids(engine, run_container.RUN)
+    assert before == ids(engine, run_spec.RUN)
     return str(refused.value)
 
 

@@ -17,7 +17,7 @@ from twelfth.engines.contract import Runs
 from twelfth.errors import MisuseError
 from twelfth.model.run import Run
 from twelfth.operator_name import operator
-from twelfth.runs.records import find_run
+from twelfth.runs.manage import find_run
 from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from bench import hits
 from tests.conftest import eventually
 from tests.scenarios.load import Load, change, crash_soon, guard
 from tests.swarm.conftest import OnSwarm, on_swarm
-from twelfth.engines.swarm.files import FILES as FILES_OF
+from twelfth.engines.swarm.config_files import FILES as FILES_OF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from tests.conftest import eventually
 from tests.scenarios.load import FULL, Load, change
 from tests.scenarios.test_deploys import NEVER_READY, assert_nobody_noticed
 from tests.swarm.conftest import OnSwarm, on_swarm, place_door
-from twelfth.engines.docker.replica import COMPOSE
-from twelfth.engines.docker.run_container import RUN
+from twelfth.engines.docker_api.container_spec import COMPOSE
+from twelfth.engines.docker_api.run_spec import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

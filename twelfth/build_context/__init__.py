@@ -1,4 +1,4 @@
-"""Read the build context that `.dockerignore` admits, once, and name a release by its digest.
+"""Read the build context that `.dockerignore` admits, once.
 
 The digest, the image and the local copy are made from one copy of the files, so an edit during a build cannot put other
 contents into a release than its name says.
@@ -6,8 +6,6 @@ contents into a release than its name says.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import stat
 from pathlib import Path
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
 
     from twelfth.model.stack import Build
 
-DIGITS = 12
-"""Length of a release's name in hexadecimal digits, as Docker shortens its own ids."""
-
 OURS = "**/.twelfth"
 """The state of twelfth, which every command changes: never part of a release, whatever `.dockerignore` admits."""
 
@@ -38,11 +33,6 @@ BROUGHT = ".twelfth.Dockerfile"
 
 UNUSUAL = (".git", ".venv", "venv", "node_modules", "__pycache__")
 """Directories that a `.dockerignore` usually excludes."""
-
-
-def is_release(name: str) -> bool:
-    """Return whether a text is the name of a release."""
-    return len(name) == DIGITS and not set(name) - set("0123456789abcdef")
 
 
 def read(build: Build, has_buildkit: Callable[[], bool] = lambda: False) -> Contents:
@@ -78,19 +68,6 @@ def require_contents(build: Build) -> Contents:
     if build.contents is None:
         raise NoReleaseError("cannot build a named release: its source files are not recorded. Try: invoke releases")
     return build.contents
-
-
-def digest(contents: Contents, build: Build) -> str:
-    """Return the name of the release: 12 hexadecimal digits of what its image is built from."""
-    total = hashlib.sha256(json.dumps([build.args, _asked(build), contents.digest]).encode())
-    total.update(contents.dockerfile)
-    return total.hexdigest()[:DIGITS]
-
-
-def combined(digests: Iterable[str]) -> str:
-    """Return the name of a release from the digests of its images; with one image, its digest."""
-    distinct = tuple(dict.fromkeys(digests))
-    return distinct[0] if len(distinct) == 1 else hashlib.sha256(" ".join(distinct).encode()).hexdigest()[:DIGITS]
 
 
 def dockerfile(build: Build) -> str:
@@ -158,15 +135,6 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(str(path), error) from error
-
-
-def _asked(build: Build) -> dict[str, str]:
-    """Return the build settings that change the image, as opposed to how it is built."""
-    settings = {"target": build.target, "dockerfile": dockerfile(build) if dockerfile(build) != "Dockerfile" else ""}
-    settings |= {
-        name: value for name, value in build.options if name in {"labels", "platforms", "network", "extra_hosts"}
-    }
-    return {name: value for name, value in settings.items() if value}
 
 
 def _archived(

@@ -77,7 +77,7 @@ class Twelfth(Program):
 
     def print_version(self) -> None:
         """Print the versions of this tool and of the Compose that it asks."""
-        from twelfth.compose.config import version
+        from twelfth.compose.cli import version
 
         super().print_version()
         try:

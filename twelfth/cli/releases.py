@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def releases(c: Context, json: bool = False) -> None:
     """Show the releases that are here: since when, by whom, which serves, how large they are."""
     from twelfth.cli import views
-    from twelfth.stack.releases import releases
+    from twelfth.stack.release_history import releases
 
     found = releases(Target(c).engine_as_found)
     print(views.json_array(found) if json else views.releases(found))
@@ -27,7 +27,7 @@ def releases(c: Context, json: bool = False) -> None:
 def rollback(c: Context, release: str | None = None, ready_within: str = "") -> None:
     """Go back to a release that is here, as `up` would: nothing is built; it holds until the next `up`."""
     from twelfth.stack import lifecycle
-    from twelfth.stack.releases import to_roll_back_to
+    from twelfth.stack.release_history import to_roll_back_to
 
     chosen = to_roll_back_to(Target(c).declared_engine, release or "")
     engine = Target(c, chosen).engine_to_deploy()
@@ -44,7 +44,7 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "") -> 
 def prune(c: Context, keep: str = "5") -> None:
     """Remove the releases that nothing runs from and no unfinished run needs."""
     from twelfth.stack import lifecycle
-    from twelfth.stack.releases import plan_prune
+    from twelfth.stack.release_history import plan_prune
 
     engine, most = Target(c).declared_engine, number(keep, "--keep")
     if c.config.run.dry:

@@ -68,7 +68,7 @@ def start(
 ) -> None:
     """Run a command from the target's source, and exit with its code where that is not 0; with --dry show it only."""
     from twelfth.model.duration import plain
-    from twelfth.runs.records import timed_out
+    from twelfth.runs.manage import timed_out
     from twelfth.runs.request import new_request
     from twelfth.runs.start import describe, start_attached, start_detached
 
@@ -101,7 +101,7 @@ def history(c: Context, json: bool = False) -> None:
 @command(has_plan=False, help={"run": "its id, or the beginning of it"})
 def stop(c: Context, run: str) -> None:
     """End a run: TERM, and KILL after its grace period."""
-    from twelfth.runs.records import stop_run
+    from twelfth.runs.manage import stop_run
 
     ended = stop_run(Target(c).engine.runs, run, warn)
     print(f"{ended.id} {ended.state}, exit code {ended.exit_code}")

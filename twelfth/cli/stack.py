@@ -156,7 +156,7 @@ def logs(
     """Show what a service, or a run, printed."""
     from datetime import UTC, datetime
 
-    from twelfth.runs.records import write_output
+    from twelfth.runs.manage import write_output
     from twelfth.stack.follow import Follower
     from twelfth.stack.logs import lines, moment, replicas_of
     from twelfth.stack.status import require_up

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelfth.compose.options import KEYS
-from twelfth.compose.reader import Table, Value, as_is, cast, each, matching, nested, only, unchecked
+from twelfth.compose.schema import Table, Value, as_is, cast, each, matching, nested, only, unchecked
 from twelfth.errors import MisuseError
 from twelfth.model.image_name import image_name
 from twelfth.model.stack import (
@@ -39,7 +39,7 @@ from twelfth.model.stack import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from twelfth.compose.reader import Reader
+    from twelfth.compose.schema import Reader
     from twelfth.model.stack import Options, Pairs
 
 _NAMES = {
@@ -58,7 +58,7 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-
 _DURATION = re.compile(r"([0-9.]+)(ms|µs|ns|h|m|s)")
 
 BUILD_OPTIONS = frozenset("cache_from extra_hosts labels network no_cache platforms pull shm_size tags".split())  # noqa: SIM905
-"""Keys of a build that are the builder's to understand (engines/docker/images.py)."""
+"""Keys of a build that are the builder's to understand (engines/docker_api/images.py)."""
 
 
 def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:

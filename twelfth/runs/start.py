@@ -12,7 +12,7 @@ from twelfth.model.duration import plain
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network
 from twelfth.runs import terminal
-from twelfth.runs.records import wait_for_run
+from twelfth.runs.manage import wait_for_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,8 +6,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twelfth.build_context import combined, digest, is_release, read
-from twelfth.compose import config, services
+from twelfth.build_context import read
+from twelfth.build_context.release import combined, digest, is_release
+from twelfth.compose import cli, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import with_builds, with_release
 
@@ -29,14 +30,14 @@ def load_stack(
     """
     if release and not is_release(release):
         raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke releases")
-    found = config.read(directory, environment, warn)
+    found = cli.read(directory, environment, warn)
     stack = services.stack(found.model, found.files)
     return with_release(with_builds(stack, lambda build: replace(build, is_named=True)), release) if release else stack
 
 
 def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
     """Return what a directory's Compose files name, whatever else is in them: enough for runs from what serves."""
-    found = config.read(directory, environment)
+    found = cli.read(directory, environment)
     return services.names(found.model, found.files)
 
 

@@ -10,7 +10,7 @@ from twelfth.stack import notices
 from twelfth.stack.formatting import printable
 from twelfth.stack.lock import holder
 from twelfth.stack.readiness import crash_loop, healths
-from twelfth.stack.releases import previous_release
+from twelfth.stack.release_history import previous_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import eventually
 from twelfth.engines.local.engine import Local
-from twelfth.engines.local.process_spec import kept_log
+from twelfth.engines.local.replica_spec import kept_log
 from twelfth.engines.local.tail import log, tail
 from twelfth.errors import MisuseError
 from twelfth.model.stack import Local as LocalSettings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from twelfth.engines.local.recorder import Recorder
-from twelfth.engines.local.run_directory import output
+from twelfth.engines.local.run_record import output
 from twelfth.engines.multiplex import STDERR, STDOUT
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from twelfth.engines.json_file import write_json
-from twelfth.engines.local.process_spec import run_spec
+from twelfth.engines.local.run_spec import run_spec
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.session import LocalSession
 from twelfth.errors import IdentityError, NotUpError

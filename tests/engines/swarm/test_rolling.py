@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from twelfth.engines.swarm.rolling import Rolling
-from twelfth.engines.swarm.spec import SPEC
+from twelfth.engines.swarm.service_spec import SPEC
 
 BEGAN = 1_700_000_000.0
 

@@ -11,23 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twelfth.compose.options import OF_SERVICE
 from twelfth.engines.contract import ReplicaEngine
-from twelfth.engines.docker import (
-    client,
-    configs,
-    daemon,
-    health,
-    images,
-    logs,
-    mounts,
-    reload,
-    snapshot,
-    succession,
-)
-from twelfth.engines.docker import replica as bodies
-from twelfth.engines.docker.daemon import DaemonEngine
-from twelfth.engines.docker.errors import docker_errors, gone_is_fine
-from twelfth.engines.docker.replica import ADMISSION, COMPOSE, COPIES
-from twelfth.engines.docker.runs import DockerRuns
+from twelfth.engines.docker import reload
+from twelfth.engines.docker_api import client, config_files, daemon, health, images, logs, mounts, snapshot, succession
+from twelfth.engines.docker_api import container_spec as bodies
+from twelfth.engines.docker_api.container_spec import ADMISSION, COMPOSE, COPIES
+from twelfth.engines.docker_api.daemon import DaemonEngine
+from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker_api.runs import DockerRuns
 from twelfth.errors import BusyError, EngineError
 from twelfth.model.snapshot import Snapshot
 
@@ -36,8 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from twelfth.engines.contract import Runs
-    from twelfth.engines.docker.configs import Copies, File
-    from twelfth.engines.docker.replica import Body
+    from twelfth.engines.docker_api.config_files import Copies, File
+    from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.snapshot import Health, Replica
     from twelfth.model.stack import Service
 
@@ -123,8 +113,8 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def _made(self, service: Service, number: int) -> Creation:
         service = self.supported(service)
-        files, copies = configs.declared(service), configs.copies(self.stack, service.name, number)
-        labels = bodies.labels(self.stack, service, number, self._recipe(service, configs.digests(files)))
+        files, copies = config_files.declared(service), config_files.copies(self.stack, service.name, number)
+        labels = bodies.labels(self.stack, service, number, self._recipe(service, config_files.digests(files)))
         body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), labels))
         endpoints = bodies.endpoints(self.stack, service)
         return Creation(body, endpoints, copies, files, service.platform)
@@ -134,10 +124,10 @@ class Docker(DaemonEngine, ReplicaEngine):
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
             image = images.inspect(self.api, inspected["Config"]["Image"])
-            files = configs.held(inspected) | self._copied(inspected, replica.service)
-        copies = configs.copies(self.stack, replica.service, number)
+            files = config_files.held(inspected) | self._copied(inspected, replica.service)
+        copies = config_files.copies(self.stack, replica.service, number)
         sources = {target: str(copies.path(target)) for target in files}
-        labels = self._admission(inspected) | bodies.file_labels(configs.digests(files))
+        labels = self._admission(inspected) | bodies.file_labels(config_files.digests(files))
         body = bodies.clone(inspected, number, labels, sources)
         if image is None or image["Id"] != inspected["Image"]:  # that name means something else by now
             body |= {"Image": inspected["Image"]}
@@ -147,7 +137,7 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def _copied(self, inspected: Body, service: str) -> dict[str, File]:
         """Return the configuration files that Compose copied into a container."""
-        return configs.copied(self.api, inspected, self.stack.inline_files(service))
+        return config_files.copied(self.api, inspected, self.stack.inline_files(service))
 
     def _admission(self, inspected: Body) -> dict[str, str]:
         """Return the label that says where a container is looked for; Compose gives it none."""
@@ -168,7 +158,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             created = self.api.create_container_from_config(body, name, made.platform or None)["Id"]
             try:
                 if made.files:
-                    made.copies.keep(created, configs.digests(made.files))
+                    made.copies.keep(created, config_files.digests(made.files))
                 client.join_networks(self.api, created, others)
                 if starts:
                     self.api.start(created)
@@ -206,7 +196,7 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def check_reload(self, service: Service, replica: Replica) -> None:
         """Run the service's check in a container of its own, within the replica's network."""
-        reload.check(self.api, self.stack, service, replica, configs.declared(service))
+        reload.check(self.api, self.stack, service, replica, config_files.declared(service))
 
     def reload_replica(self, service: Service, replica: Replica) -> None:
         """Write the container's configuration files, where they pass the check, and send it the service's signal."""
@@ -264,7 +254,7 @@ class Docker(DaemonEngine, ReplicaEngine):
                 self.api.remove_volume(volume)
         reload.remove_check(self.api, self.stack, replica)
         if not self.replicas(replica.service):  # a run may still be made from one that was removed by a deploy
-            shutil.rmtree(configs.home(self.stack, replica.service), ignore_errors=True)
+            shutil.rmtree(config_files.home(self.stack, replica.service), ignore_errors=True)
 
     def _give_back(self, replica: Replica) -> None:
         """Restore the name and restart policy of the container that a stopped one replaces, if it still exists.
@@ -282,7 +272,7 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def clean_up(self) -> None:
         """Remove the copies of configuration files."""
-        shutil.rmtree(configs.root(self.stack), ignore_errors=True)
+        shutil.rmtree(config_files.root(self.stack), ignore_errors=True)
 
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
@@ -319,7 +309,7 @@ class Docker(DaemonEngine, ReplicaEngine):
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
         copied = self._copied(inspected, inspected["Config"]["Labels"][f"{COMPOSE}service"])
-        loaded = configs.loaded(inspected) | configs.digests(copied)
+        loaded = config_files.loaded(inspected) | config_files.digests(copied)
         found = snapshot.replica(inspected, image, loaded, client.remote_host(self.api))
-        own = configs.copies(self.stack, found.service, found.number)
-        return replace(found, is_reloadable=configs.are_writable(inspected, own))
+        own = config_files.copies(self.stack, found.service, found.number)
+        return replace(found, is_reloadable=config_files.are_writable(inspected, own))

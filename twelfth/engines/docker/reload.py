@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import configs
-from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
-from twelfth.engines.docker.replica import check_body
+from twelfth.engines.docker_api import config_files
+from twelfth.engines.docker_api.container_spec import check_body
+from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, one_line
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import docker
 
-    from twelfth.engines.docker.configs import Copies, File
-    from twelfth.engines.docker.replica import Body
+    from twelfth.engines.docker_api.config_files import Copies, File
+    from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Service, Stack
 
@@ -28,7 +28,7 @@ def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Repli
 
     What it has loaded is not known before that is done: who is killed meanwhile leaves the reload to the next `up`.
     """
-    files, copies = configs.declared(service), configs.copies(stack, service.name, replica.number)
+    files, copies = config_files.declared(service), config_files.copies(stack, service.name, replica.number)
     check(api, stack, service, replica, files)
     copies.save_previous(replica.id)
     _load(api, copies, replica, files, signal)
@@ -36,8 +36,8 @@ def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Repli
 
 def restore(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, signal: str) -> bool:
     """Reload the configuration from before a replica's last reload; return whether it is known."""
-    copies = configs.copies(stack, service.name, replica.number)
-    if files := copies.previous_files(configs.declared(service)):
+    copies = config_files.copies(stack, service.name, replica.number)
+    if files := copies.previous_files(config_files.declared(service)):
         _load(api, copies, replica, files, signal)
     return bool(files)
 
@@ -47,14 +47,14 @@ def _load(api: docker.APIClient, copies: Copies, replica: Replica, files: Mappin
     copies.put(files)
     with docker_errors():
         api.kill(replica.id, signal)
-    copies.keep(replica.id, configs.digests(files))
+    copies.keep(replica.id, config_files.digests(files))
 
 
 def check(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, files: Mapping[str, File]) -> None:
     """Raise `EngineError` with the last words of the service's check where it does not take the files."""
     if not (service.reload and service.reload.check):
         return
-    copies = configs.copies(stack, service.name, replica.number).checked
+    copies = config_files.copies(stack, service.name, replica.number).checked
     copies.put(files)
     body = check_body(stack, copies.mounted_by(service), replica.id)
     remove_check(api, stack, replica)

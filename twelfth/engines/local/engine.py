@@ -11,17 +11,17 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twelfth.build_context import is_release
+from twelfth.build_context.release import is_release
 from twelfth.engines import tcp
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import read_json, write_json
-from twelfth.engines.local import launch, process_spec, releases, tail
+from twelfth.engines.local import launch, release_copies, replica_spec, tail
 from twelfth.engines.local.health import check_health
 from twelfth.engines.local.inherited_environment import inherited
-from twelfth.engines.local.process_spec import LOOPBACK
 from twelfth.engines.local.proxy_control import ServiceProxy
-from twelfth.engines.local.run_directory import make_private, records
+from twelfth.engines.local.replica_spec import LOOPBACK
+from twelfth.engines.local.run_record import make_private, records
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.supervisord import Supervisor
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twelfth.engines.contract import Runs, Say
-    from twelfth.engines.local.process_spec import Spec
+    from twelfth.engines.local.replica_spec import Spec
     from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica
     from twelfth.model.stack import Network, Service, Stack
 
@@ -90,7 +90,7 @@ class Local(ReplicaEngine):
 
     def _process(self, path: Path, spec: Spec, states: Mapping[str, str]) -> Replica:
         is_admitted = not spec.get("port") or self._proxy(spec["service"]).serves(path.stem, states)
-        return process_spec.replica(path.stem, spec, states, is_admitted=is_admitted, starts=launch.starts(path))
+        return replica_spec.replica(path.stem, spec, states, is_admitted=is_admitted, starts=launch.starts(path))
 
     def _proxy(self, service: str) -> ServiceProxy:
         return ServiceProxy(self.home, service, self.supervisor)
@@ -101,9 +101,9 @@ class Local(ReplicaEngine):
             return None
 
         def fill(text: str) -> str:
-            return process_spec.filled(text, self.stack, service, self.home / "volumes", self.ports.port)
+            return replica_spec.filled(text, self.stack, service, self.home / "volumes", self.ports.port)
 
-        return process_spec.recipe(service, self.stack.directory, fill)
+        return replica_spec.recipe(service, self.stack.directory, fill)
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Copy the service's release to where its processes start from, read-only."""
@@ -116,7 +116,7 @@ class Local(ReplicaEngine):
             raise EngineError(f"{what}, and there is one copy of a release here; try: INVOKE_ENGINE=docker invoke up")
         target = self._release(service)
         with disk_errors(target):
-            releases.copy(service.build, target)
+            release_copies.copy(service.build, target)
         say(f"copied to {os.path.relpath(target)}")
 
     def create_resource(self, resource: Network | Volume) -> None:
@@ -126,7 +126,7 @@ class Local(ReplicaEngine):
 
     def remove_resource(self, resource: Network | Volume) -> None:
         """Delete a volume's directory."""
-        releases.delete(self._directory(resource))
+        release_copies.delete(self._directory(resource))
 
     def removal(self, resource: Network | Volume) -> str:
         """Return the shell command that deletes a volume's directory."""
@@ -165,7 +165,7 @@ class Local(ReplicaEngine):
     def clone_replica(self, replica: Replica, number: int) -> Replica:
         """Write what another process of a replica's kind is, and have supervisord start it."""
         with self.changing:
-            return self._launch(self._placed(process_spec.clone(self._worker(replica), number)))
+            return self._launch(self._placed(replica_spec.clone(self._worker(replica), number)))
 
     def _launch(self, spec: Spec) -> Replica:
         name = f"{spec['service']}-{spec['number']}"
@@ -248,7 +248,7 @@ class Local(ReplicaEngine):
 
     def releases(self) -> tuple[BuiltRelease, ...]:
         """Return the copies that are here."""
-        found = [releases.built(path) for path in self.releases_directory.glob("*/") if is_release(path.name)]
+        found = [release_copies.built(path) for path in self.releases_directory.glob("*/") if is_release(path.name)]
         return tuple(sorted(found, key=lambda each: each.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
@@ -259,7 +259,7 @@ class Local(ReplicaEngine):
         if release in users:
             return False
         with disk_errors(self.releases_directory):
-            releases.remove(self.releases_directory / release)
+            release_copies.remove(self.releases_directory / release)
         return True
 
     def logs(
@@ -294,17 +294,17 @@ class Local(ReplicaEngine):
     def _spec(self, service: Service, number: int) -> Spec:
         """Return all that a replica is launched from and known by."""
         home = self._release(service) if service.build else self.home
-        return self._placed(process_spec.replica_spec(service, number, self.recipe(service) or {}, inherited(), home))
+        return self._placed(replica_spec.replica_spec(service, number, self.recipe(service) or {}, inherited(), home))
 
     def _placed(self, spec: Spec) -> Spec:
         """Return a spec with a port of its own, where it is one of several behind their service's."""
         if not self._service_port(spec):
             return spec
         taken = {read_json(path).get("port") for path in (self.home / "services").glob("*.json")}
-        return process_spec.with_own_port(spec, next(port for port in iter(_free_port, 0) if port not in taken))
+        return replica_spec.with_own_port(spec, next(port for port in iter(_free_port, 0) if port not in taken))
 
     def _service_port(self, spec: Spec) -> int:
-        return process_spec.service_port(spec, self.ports.port)
+        return replica_spec.service_port(spec, self.ports.port)
 
 
 def _free_port() -> int:

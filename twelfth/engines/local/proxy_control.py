@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
 from twelfth.engines.json_file import read_json, write_json
-from twelfth.engines.local.process_spec import LOOPBACK
-from twelfth.engines.local.run_directory import make_private
+from twelfth.engines.local.replica_spec import LOOPBACK
+from twelfth.engines.local.run_record import make_private
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from twelfth.engines.contract import Runs, waiting
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json, write_json
-from twelfth.engines.local import run_directory
-from twelfth.engines.local.process_spec import WORKER, run_environment, run_spec
-from twelfth.engines.local.run_directory import make_private, monitor_of
+from twelfth.engines.local import run_record
+from twelfth.engines.local.run_record import make_private, monitor_of
+from twelfth.engines.local.run_spec import WORKER, run_environment, run_spec
 from twelfth.engines.local.session import LocalSession
 from twelfth.errors import IdentityError, NotUpError
 from twelfth.model.snapshot import differences
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from twelfth.engines.contract import Say
-    from twelfth.engines.local.process_spec import Spec
+    from twelfth.engines.local.replica_spec import Spec
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Replica
 
@@ -83,13 +83,13 @@ class LocalRuns(Runs):
 
     def records(self) -> tuple[Run, ...]:
         """Return the directories as records."""
-        return run_directory.records(self.home)
+        return run_record.records(self.home)
 
     def output(
         self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[tuple[int, bytes]]:
         """Yield the kept output."""
-        return run_directory.output(self._directory(identity), follow=follow, last=last, since=since)
+        return run_record.output(self._directory(identity), follow=follow, last=last, since=since)
 
     def stop(self, identity: str, say: Say) -> None:
         """Tell the monitor, and wait for its record."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import tcp
 from twelfth.engines.json_file import read_json, write_json
-from twelfth.engines.local.process_spec import LOOPBACK
+from twelfth.engines.local.replica_spec import LOOPBACK
 
 if TYPE_CHECKING:
     from pathlib import Path

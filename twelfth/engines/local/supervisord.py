@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
-from twelfth.engines.local.process_spec import KEPT_LOG
+from twelfth.engines.local.replica_spec import KEPT_LOG
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:

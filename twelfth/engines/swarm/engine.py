@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import healthcheck, multiplex
 from twelfth.engines.contract import ServiceEngine
-from twelfth.engines.docker import client, daemon, health, images, logs
-from twelfth.engines.docker import snapshot as docker_snapshot
-from twelfth.engines.docker.daemon import DaemonEngine
-from twelfth.engines.docker.errors import docker_errors, gone_is_fine, one_line
-from twelfth.engines.swarm import files, registry, rolling, snapshot, spec
+from twelfth.engines.docker_api import client, daemon, health, images, logs
+from twelfth.engines.docker_api import snapshot as docker_snapshot
+from twelfth.engines.docker_api.daemon import DaemonEngine
+from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, one_line
+from twelfth.engines.swarm import config_files, registry, rolling, service_spec, snapshot
 from twelfth.engines.swarm.nodes import Nodes
 from twelfth.engines.swarm.rolling import Rolling
 from twelfth.engines.swarm.runs import SwarmRuns
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Runs, Say
-    from twelfth.engines.docker.replica import Body
+    from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Network, Service
 
@@ -75,7 +75,7 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def refuse_stack(self) -> None:
         """Refuse what Swarm cannot hold, images that only one of several nodes has, and a node that is not there."""
-        refused = [name for service in self.stack.services for name in spec.refusals(self.stack, service)]
+        refused = [name for service in self.stack.services for name in service_spec.refusals(self.stack, service)]
         if refused:
             raise MisuseError("\n".join(f"{name} is not held by Swarm; remove it, or use docker" for name in refused))
         super().refuse_stack()
@@ -90,7 +90,9 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def losses(self) -> tuple[str, ...]:
         """Return what this version of Swarm does not hold of the declared protection."""
-        return tuple(loss for service in self.stack.services for loss in spec.losses(service, self.api.api_version))
+        return tuple(
+            loss for service in self.stack.services for loss in service_spec.losses(service, self.api.api_version)
+        )
 
     def refuse_node(self, node: str) -> None:
         """Refuse a node that is not there or cannot be reached."""
@@ -136,11 +138,11 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a task of the service would be made from."""
-        recipe = super().recipe(spec.held(service, self.api.api_version))
+        recipe = super().recipe(service_spec.held(service, self.api.api_version))
         return recipe and recipe | snapshot.placement(service.constraints)
 
     def _digests(self, service: Service) -> dict[str, str]:
-        return files.digests(files.declared(service))
+        return config_files.digests(config_files.declared(service))
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build or pull the image, and give it to the registry, from which every node has it by its digest."""
@@ -169,15 +171,17 @@ class Swarm(DaemonEngine, ServiceEngine):
     def clean_up(self) -> None:
         """Remove the files of runs from every node that can be reached."""
         for api in self.nodes.reachable().values():
-            self._retry(functools.partial(files.remove_placed, api, self.stack.project))
+            self._retry(functools.partial(config_files.remove_placed, api, self.stack.project))
 
     def roll_service(self, service: Service, within: float, say: Say) -> None:
         """Create or update the service, and watch it; where Swarm does not roll a failure back, we do."""
-        held, own = spec.held(service, self.api.api_version), files.declared(service)
+        held, own = service_spec.held(service, self.api.api_version), config_files.declared(service)
         image = registry.reference(self.api, service.image) or service.image
         with docker_errors():
-            references = files.references(self.api, self.stack.project, own)
-            wanted = spec.service_spec(self.stack, held, image, references, files.digests(own), ingress=self._has_ipvs)
+            references = config_files.references(self.api, self.stack.project, own)
+            wanted = service_spec.build(
+                self.stack, held, image, references, config_files.digests(own), ingress=self._has_ipvs
+            )
             found = self._services(service.name)
             if found:
                 self.api.update_service(found[0]["ID"], found[0]["Version"]["Index"], **wanted)
@@ -186,7 +190,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         if service.ports and not self._has_ipvs:
             say("no IPVS in this kernel: its ports are those of the node where it runs")
         self._watch(service, within, rolling.digest(wanted["task_template"]), is_new=not found)
-        files.remove_unused(self.api, self.stack.project)
+        config_files.remove_unused(self.api, self.stack.project)
 
     def scale_service(self, service: Service, within: float, say: Say) -> None:  # noqa: ARG002 - nothing to tell
         """Update the number of replicas alone."""
@@ -198,7 +202,7 @@ class Swarm(DaemonEngine, ServiceEngine):
 
     def remove_service(self, service: str) -> None:
         """Remove the service; its containers have their grace period, which is waited for on our own node."""
-        name = spec.service_name(self.stack, service)
+        name = service_spec.service_name(self.stack, service)
         with docker_errors(), gone_is_fine():
             self.api.remove_service(name)
         grace = max((each.stop_grace for each in self.stack.services), default=0.0)
@@ -206,7 +210,7 @@ class Swarm(DaemonEngine, ServiceEngine):
         with docker_errors():
             while self.api.containers(filters=mine) and time.monotonic() < deadline:
                 time.sleep(ASK_EVERY)
-        files.remove_unused(self.api, self.stack.project)
+        config_files.remove_unused(self.api, self.stack.project)
 
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
@@ -282,7 +286,7 @@ class Swarm(DaemonEngine, ServiceEngine):
                 service := by_id[task["ServiceID"]],
                 [each for each in tasks if (each["ServiceID"], each.get("Slot")) == (service["ID"], task.get("Slot"))],
                 self.nodes.all.get(task.get("NodeID") or ""),
-                spec.inspected(task["Spec"], service, here[task["Spec"]["ContainerSpec"]["Image"]], networks),
+                service_spec.inspected(task["Spec"], service, here[task["Spec"]["ContainerSpec"]["Image"]], networks),
             )
             for task in wanted
         )
@@ -291,12 +295,12 @@ class Swarm(DaemonEngine, ServiceEngine):
         """Return what a run on a node is made from: what the task's specification says, the image as it is there."""
         with docker_errors(), gone_is_fine():
             task = self.api.inspect_task(replica.id)
-            if names := spec.secrets(task["Spec"]):
+            if names := service_spec.secrets(task["Spec"]):
                 why = f"has secrets that only a Swarm's tasks are given ({', '.join(names)})"
                 raise IdentityError(f"{replica.name} {why}; declare them as files, then: invoke up")
             if found := self._services(replica.service):
                 image = registry.pulled(api, task["Spec"]["ContainerSpec"]["Image"])
-                return spec.inspected(task["Spec"], found[0], image, self._network_names())
+                return service_spec.inspected(task["Spec"], found[0], image, self._network_names())
         raise NotUpError(f"{replica.name} is gone; repeat the command")
 
     @functools.cached_property

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import client
-from twelfth.engines.docker.errors import docker_errors
+from twelfth.engines.docker_api import client
+from twelfth.engines.docker_api.errors import docker_errors
 from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import docker
 
-    from twelfth.engines.docker.replica import Body
+    from twelfth.engines.docker_api.container_spec import Body
 
 
 class Nodes:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker import images, progress
-from twelfth.engines.docker.errors import docker_errors
+from twelfth.engines.docker_api import images, progress
+from twelfth.engines.docker_api.errors import docker_errors
 from twelfth.model.image_name import ImageName, image_name
 
 if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Say
-    from twelfth.engines.docker.replica import Body
+    from twelfth.engines.docker_api.container_spec import Body
 
 DIGITS = 12
 """Digits of the digest that name an image without a tag."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker.errors import one_line
+from twelfth.engines.docker_api.errors import one_line
+from twelfth.engines.swarm.service_spec import SPEC
 from twelfth.engines.swarm.snapshot import FAILED, RUNNING
-from twelfth.engines.swarm.spec import SPEC
 
 if TYPE_CHECKING:
-    from twelfth.engines.docker.replica import Body
+    from twelfth.engines.docker_api.container_spec import Body
 
 GOING = {"updating", "rollback_started"}
 GIVEN_UP = {"paused", "rollback_paused", "rollback_completed"}

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Runs
-from twelfth.engines.docker.errors import docker_errors
-from twelfth.engines.docker.run_container import RUN
-from twelfth.engines.docker.run_record import STARTED_WITHIN
-from twelfth.engines.docker.runs import DockerRuns
-from twelfth.engines.swarm import files, spec
-from twelfth.engines.swarm.run_notes import Notes
+from twelfth.engines.docker_api.errors import docker_errors
+from twelfth.engines.docker_api.run_record import STARTED_WITHIN
+from twelfth.engines.docker_api.run_spec import RUN
+from twelfth.engines.docker_api.runs import DockerRuns
+from twelfth.engines.swarm import config_files, service_spec
+from twelfth.engines.swarm.run_locations import Notes
 from twelfth.errors import EngineError, TwelfthError
 from twelfth.model.run import Run
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Say, Session
-    from twelfth.engines.docker.replica import Body
+    from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.swarm.nodes import Nodes
     from twelfth.model.run import RunRequest
     from twelfth.model.snapshot import Replica
@@ -63,13 +63,19 @@ class NodeRuns(DockerRuns):
             return self._inspect(self.api, replica)
         made = super()._inspected(replica)
         host = made["HostConfig"]
-        return made | {"HostConfig": host | {"Mounts": [spec.volume(self.stack, each) for each in host["Mounts"]]}}
+        return made | {
+            "HostConfig": host | {"Mounts": [service_spec.volume(self.stack, each) for each in host["Mounts"]]}
+        }
 
     def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
         """Return where the node has copies of what a task has as configuration objects, or is declared to have."""
         referred = worker.get("Configs") or []
-        own = files.referred(self.manager, referred) if replica.id else files.declared(self._declared(replica))
-        return files.place(self.api, self.project, worker["Image"], own)
+        own = (
+            config_files.referred(self.manager, referred)
+            if replica.id
+            else config_files.declared(self._declared(replica))
+        )
+        return config_files.place(self.api, self.project, worker["Image"], own)
 
 
 class SwarmRuns(Runs):

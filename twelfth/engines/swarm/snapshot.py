@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker.recipe import found_recipe
-from twelfth.engines.docker.replica import COMPOSE, CONFIGS, RELEASE
+from twelfth.engines.docker_api.container_spec import COMPOSE, CONFIGS, RELEASE
+from twelfth.engines.docker_api.recipe import found_recipe
 from twelfth.model.snapshot import Attachment, Replica
 from twelfth.model.stack import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from twelfth.engines.docker.replica import Body
+    from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.snapshot import Recipe
 
 NAMESPACE = "com.docker.stack.namespace"

@@ -1,0 +1,48 @@
+"""What the Engine API is asked for when a replica is created."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.engines.docker_api.values import STACK, WORKER, inspected
+from twelfth.engines.docker_api import container_spec
+from twelfth.model.stack import Service
+
+
+def test_labels_name_the_files_that_were_read() -> None:
+    """`docker compose` finds there with which files it can manage the stack; all of them, and where."""
+    labels = container_spec.labels(STACK, WORKER, 1, {})
+
+    assert "/src/a.yml,/b.yml" == labels["com.docker.compose.project.config_files"]
+    assert "/src" == labels["com.docker.compose.project.working_dir"]
+
+
+def made_by_compose() -> dict[str, Any]:
+    """Return what the engine would report of a worker that Compose made: without any label of ours."""
+    worker = inspected()
+    own = {name: value for name, value in worker["Config"]["Labels"].items() if name.startswith("com.docker.compose.")}
+    return worker | {"Config": worker["Config"] | {"Labels": own}}
+
+
+@pytest.mark.parametrize("worker", [inspected(), made_by_compose()])
+def test_clone_is_made_apart_from_where_its_service_is_looked_for(worker: dict[str, Any]) -> None:
+    """Whoever made the one that it is like."""
+    app = replace(WORKER, mounts=(), ports=())
+    stack = replace(STACK, services=(app, Service("door", "door", networks=("front",), depends_on=("worker",))))
+    labels = {container_spec.ADMISSION: json.dumps(container_spec.admission_networks(stack, app))}
+    body = container_spec.clone(worker, 2, labels, {})
+
+    assert "2" == body["Labels"]["com.docker.compose.container-number"]
+    assert {"p_back": {"Aliases": ["worker"]}} == container_spec.endpoints_of_clone(worker, body["Labels"])
+
+
+def test_clone_sees_configuration_files_of_its_own() -> None:
+    """The rest of what it mounts is the other's."""
+    mounts = container_spec.clone(inspected(), 2, {}, {"/etc/a": "/copies/2/etc/a"})["HostConfig"]["Mounts"]
+
+    assert [("/data", "p_data"), ("/etc/a", "/copies/2/etc/a")] == [(each["Target"], each["Source"]) for each in mounts]
+    assert [] == container_spec.clone(inspected(HostConfig={}), 2, {}, {})["HostConfig"].get("Mounts", [])

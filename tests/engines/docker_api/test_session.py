@@ -1,0 +1,84 @@
+"""The connection of a client that is attached to a run."""
+
+from __future__ import annotations
+
+import gc
+import http.server
+import socketserver
+import threading
+from typing import TYPE_CHECKING, Any
+
+import docker
+import pytest
+
+from twelfth.engines.docker_api.session import DockerSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+
+
+class Daemon(http.server.BaseHTTPRequestHandler):
+    """A daemon with one run, which prints what it reads and ends."""
+
+    def do_POST(self) -> None:
+        """Attach the client; every other request has an empty answer."""
+        if "/attach" in self.path:
+            Daemon.asked = self.path
+            self.wfile.write(UPGRADED)
+            self.wfile.write(self.connection.recv(100))
+        elif "/wait" in self.path:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + b'{"StatusCode":0}')
+        self.close_connection = True
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name of the library
+        """Print nothing."""
+
+    asked = ""
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """A server on a UNIX socket."""
+
+    daemon_threads = True
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Return a connection and an address, which the handler wants."""
+        connection, _ = super().get_request()
+        return connection, ("", 0)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Leave a client that went away to the test."""
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[docker.APIClient]:
+    """Return a client of the daemon."""
+    with Server(str(tmp_path / "socket"), Daemon) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = docker.APIClient(f"unix://{tmp_path / 'socket'}", version="1.41")
+        yield client
+        client.close()
+        server.shutdown()
+
+
+@pytest.mark.filterwarnings("error")
+def test_session_that_ended_leaves_nothing_to_complain_about(api: docker.APIClient) -> None:
+    """Python 3.13 reports "Exception ignored … ValueError" if the socket is closed before its response."""
+    session = DockerSession(api, "abc", tty=True, interactive=False)
+    session.write_stdin(b"hello")
+
+    assert [(1, b"hello")] == list(session.output())
+    assert 0 == session.wait()
+    del session
+    gc.collect()
+
+
+def test_daemon_has_no_keys_that_detach(api: docker.APIClient) -> None:
+    """Its default would hold back every Ctrl-P, and detach without a message."""
+    session = DockerSession(api, "abc", tty=True, interactive=False)
+    session.close()
+
+    assert "detachKeys=%FF" in Daemon.asked

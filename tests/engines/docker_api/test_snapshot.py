@@ -1,0 +1,51 @@
+"""What the Engine API answers about a stack."""
+
+from __future__ import annotations
+
+import contextlib
+
+import docker
+import pytest
+
+from tests.engines.docker_api.values import IMAGE, inspected
+from twelfth.engines.docker_api import client, snapshot
+
+
+def test_release_is_told_by_label_even_where_the_tag_has_moved() -> None:
+    """A tag is only a name; what was written on the container when it was made stays."""
+    moved = IMAGE | {"RepoTags": ["app:ffffffffffff"]}
+
+    assert "0123456789ab" == snapshot.replica(inspected(), moved, {}).release
+
+
+@pytest.mark.parametrize(
+    ("published", "host", "address"),
+    [
+        ("0.0.0.0", "", "0.0.0.0:8080"),
+        ("0.0.0.0", "engine.example", "engine.example:8080"),
+        ("", "engine.example", "engine.example:8080"),
+        ("::", "fd00::1", "fd00::1:8080"),
+        ("127.0.0.1", "engine.example", "127.0.0.1:8080"),
+        ("192.0.2.7", "engine.example", "192.0.2.7:8080"),
+    ],
+)
+def test_port_of_a_remote_daemon_is_reached_on_its_machine(published: str, host: str, address: str) -> None:
+    """A port on every address is on every address of that machine; one on a certain address stays there."""
+    bound = {"Ports": {"80/tcp": [{"HostIp": published, "HostPort": "8080"}]}, "Networks": {}}
+    container = inspected() | {"NetworkSettings": bound}
+
+    assert address == snapshot.replica(container, IMAGE, {}, host).address
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("tcp://engine.example:2375", "engine.example"),
+        ("http://[fd00::1]:2375", "fd00::1"),
+        ("unix:///var/run/docker.sock", ""),
+    ],
+)
+def test_only_a_daemon_over_tcp_is_remote(url: str, host: str) -> None:
+    """A socket is this machine's."""
+    with contextlib.closing(docker.APIClient(url, version="1.41")) as api:
+        assert host == client.remote_host(api)

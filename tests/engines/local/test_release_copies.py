@@ -1,0 +1,83 @@
+"""Copies of releases on disk: which may go, and that half of one is never left."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from twelfth.engines.json_file import write_json
+from twelfth.engines.local import release_copies
+from twelfth.engines.local.engine import Local
+from twelfth.engines.local.run_record import make_private
+from twelfth.model.stack import Stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RELEASE, OTHER = "0123456789ab", "ba9876543210"
+SPEC = {"command": ["true"], "release": RELEASE, "operator": "me", "reason": "", "overrides": [], "started": "now"}
+END = {"started": "now", "finished": "now", "seconds": 1, "state": "done", "exit_code": 0}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Local:
+    """Return an engine with the copies of two releases, read-only as they are made."""
+    engine = Local(Stack("p", tmp_path, ()))
+    for name in (RELEASE, OTHER):
+        made = engine.releases_directory / name / "below"
+        made.mkdir(parents=True)
+        (made / "file").write_text("text")
+        for path in (made / "file", made, made.parent):
+            path.chmod(0o555)
+    return engine
+
+
+def found(engine: Local) -> list[str]:
+    """Return the releases that are here."""
+    return [each.id for each in engine.releases()]
+
+
+@pytest.mark.parametrize(("project", "record", "stays"), [("p", {}, True), ("other", {}, True), ("other", END, False)])
+def test_release_of_an_unfinished_run_stays(
+    engine: Local, project: str, record: dict[str, Any], *, stays: bool
+) -> None:
+    """Whichever stack of this directory the run is of."""
+    home = engine.home.with_name(project)
+    make_private(home, "runs", "ab12")
+    write_json(home / "runs" / "ab12" / "spec.json", SPEC)
+    with (home / "runs" / "ab12" / "monitor").open("wb", buffering=0) as monitor:
+        monitor.write(b"1")
+        fcntl.flock(monitor, fcntl.LOCK_EX)
+        if record:
+            write_json(home / "runs" / "ab12" / "end.json", record)
+
+        assert stays is not engine.remove_release(RELEASE)
+    assert stays is (RELEASE in found(engine))
+
+
+def test_removal_that_is_cut_leaves_no_half_of_a_release(engine: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is none any more when the first file goes; the next removal clears what was left."""
+
+    def killed(path: Path) -> None:
+        (path / "below" / "file").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            engine.remove_release(RELEASE)
+    assert [OTHER] == found(engine)
+    assert 2 == len(list(engine.releases_directory.iterdir()))
+
+    assert engine.remove_release(OTHER)
+    assert [] == list(engine.releases_directory.iterdir())
+
+
+def test_removal_of_what_is_gone_is_fine(tmp_path: Path) -> None:
+    """Somebody else was quicker."""
+    release_copies.remove(tmp_path / "gone")
+
+    assert [] == list(tmp_path.iterdir())

@@ -1,0 +1,349 @@
+"""`scale`, `releases`, `rollback` and `prune`, on the engine in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Recorded, eventually
+from tests.memory_engine import Memory, World
+from twelfth.errors import MisuseError, NotUpError
+from twelfth.model.snapshot import BuiltRelease
+from twelfth.model.stack import Build, Port, Service, Stack
+from twelfth.runs.request import new_request
+from twelfth.runs.source import choose_source
+from twelfth.stack import lifecycle, load, release_history
+from twelfth.stack.deploy_record import (
+    forget_deploys,
+    note_build,
+    note_deploy,
+    note_scale,
+    read_deploys,
+    scaled_as_before,
+)
+from twelfth.stack.lock import hold_lock, holder
+from twelfth.stack.stack_file import recall
+from twelfth.stack.status import status
+
+WORKER = Service("worker", "app:one", build=Build(Path()), stop_grace=1)
+
+
+class Project:
+    """A stack of one service, whose release a test changes."""
+
+    def __init__(self, directory: Path) -> None:
+        """Begin with nothing."""
+        self.world, self.directory = World(), directory
+
+    def engine(self, release: str = "one", replicas: int = 1) -> Memory:
+        """Return an engine for a release."""
+        service = replace(WORKER, image=f"app:{release}", replicas=replicas)
+        return Memory(scaled_as_before(Stack("p", self.directory, (service,))), self.world)
+
+    def up(self, release: str, *, is_rollback: bool = False) -> list[str]:
+        """Deploy a release; return the steps."""
+        report = Recorded()
+        lifecycle.up(self.engine(release), report, lifecycle.Wishes(1, is_rollback=is_rollback))
+        return report.steps
+
+    def scale(self, number: int) -> list[str]:
+        """Scale what runs, whatever release the files would give; return the steps."""
+        report, engine = Recorded(), self.engine("of-the-files")
+        lifecycle.scale(engine, load.wanted(engine.stack, f"worker={number}"), report, 1)
+        return report.steps
+
+    def serving(self) -> list[str]:
+        """Return the releases of the replicas that serve."""
+        return [each.release for each in self.engine().replicas("worker") if each.serves]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return a project of which one release serves."""
+    project = Project(tmp_path)
+    project.up("one")
+    return project
+
+
+def test_scale_makes_replicas_of_what_runs_and_never_deploys(project: Project) -> None:
+    """Just like the one that serves, each admitted when it is ready; and removes the highest numbers again."""
+    assert [
+        "create worker-2: worker is scaled to 3",
+        "admit worker-2: as soon as it is ready",
+        "create worker-3: worker is scaled to 3",
+        "admit worker-3: as soon as it is ready",
+    ] == project.scale(3)
+    assert ["one"] * 3 == project.serving()
+
+    assert ["remove worker-3: worker is scaled to 1", "remove worker-2: worker is scaled to 1"] == project.scale(1)
+    assert [] == project.scale(1)
+
+
+def test_stack_without_volumes_stays_where_it_was(project: Project) -> None:
+    """Its record of runs does, too; only a `down` that is to leave nothing forgets where."""
+    project.up("one")
+    lifecycle.down(project.engine(), Recorded())
+    after_down = recall(project.engine().stack.directory)
+    lifecycle.down(project.engine(), Recorded(), volumes=True)
+
+    assert ["memory"] == [each.engine for each in after_down]
+    assert () == recall(project.engine().stack.directory)
+
+
+def test_scale_is_remembered_by_the_next_up(project: Project) -> None:
+    """Until another number is asked for, or nothing is left of the stack."""
+    project.scale(3)
+    project.up("two")
+    assert ["two"] * 3 == project.serving()
+
+    lifecycle.down(project.engine(), Recorded())
+    project.up("two")
+    assert ["two"] == project.serving()
+
+
+def test_number_of_a_service_that_can_have_only_one_is_forgotten(tmp_path: Path) -> None:
+    """It publishes a port by now."""
+
+    stack = Stack("p", tmp_path, (replace(WORKER, ports=(Port(80, 80),)),))
+    note_scale(stack, "worker", 3)
+
+    assert stack == scaled_as_before(stack)
+
+
+def test_scale_of_what_does_not_run_is_refused(tmp_path: Path) -> None:
+    """There is nothing to make it from."""
+    with pytest.raises(NotUpError, match="invoke up"):
+        Project(tmp_path).scale(2)
+
+
+def test_rollback_goes_to_the_release_before(project: Project) -> None:
+    """And again to the one before that; the next `up` deploys what the files give."""
+    project.up("two")
+    project.up("three")
+    for expected in ("two", "one"):
+        before = release_history.to_roll_back_to(project.engine())
+        assert expected == before
+        project.up(before, is_rollback=True)
+        assert [expected] == project.serving()
+    with pytest.raises(NotUpError, match="no release here that served before"):
+        release_history.to_roll_back_to(project.engine())
+
+    project.up("three")
+    assert ["three"] == project.serving()
+
+
+def test_rollback_of_what_has_crashed_goes_to_the_release_before(project: Project) -> None:
+    """That is when it is needed most, and nothing serves."""
+    project.up("two")
+    for name in project.world.replicas:
+        project.world.end_replica(name, "bad")
+
+    assert [] == project.serving()
+    assert "one" == release_history.to_roll_back_to(project.engine())
+
+
+def test_rollback_after_a_rollback_goes_to_what_served_before(project: Project) -> None:
+    """And not to the release that was rolled back from."""
+    project.up("two")
+    project.up("one", is_rollback=True)
+    project.up("three")
+
+    assert "one" == release_history.to_roll_back_to(project.engine())
+
+
+def test_rollback_to_a_release_that_is_named_is_what_the_next_goes_back_from(project: Project) -> None:
+    """Also forward, to one that was rolled back from."""
+    project.up("two")
+    project.up("one", is_rollback=True)
+    project.up("two", is_rollback=True)
+
+    assert "one" == release_history.to_roll_back_to(project.engine())
+
+
+def test_rollback_builds_nothing(project: Project) -> None:
+    """The release is here."""
+    project.up("two")
+
+    assert not [step for step in project.up("one", is_rollback=True) if step.startswith("build")]
+
+
+@pytest.mark.parametrize(
+    ("named", "message"), [("x", "is not here"), ("t", "begins 2 releases that are here"), ("two", "")]
+)
+def test_release_to_go_back_to_is_named_by_its_beginning(project: Project, named: str, message: str) -> None:
+    """One that is not here, or not the only one, is refused."""
+    project.up("two")
+    project.up("three")
+
+    if not message:
+        assert "two" == release_history.to_roll_back_to(project.engine(), named)
+        return
+    with pytest.raises(MisuseError, match=f"rollback {named}: it {message}"):
+        release_history.to_roll_back_to(project.engine(), named)
+
+
+def test_rollback_of_a_deploy_that_stopped_half_way_goes_to_the_one_before_it(project: Project) -> None:
+    """Both serve; the new one is the one to leave."""
+    project.up("two")
+    (old,) = project.engine().replicas("worker")
+    project.up("three")
+    project.world.replicas["worker-9"] = replace(old, number=9, id="nine")
+
+    assert "two" == release_history.to_roll_back_to(project.engine())
+
+
+def test_release_that_a_rollback_would_go_to_is_kept(project: Project) -> None:
+    """However many were built since, and never deployed."""
+    for number in range(6):
+        note_build(project.engine().stack, f"b{number}")
+        project.world.images.append(f"app:b{number}")
+    steps = project.up("two")
+
+    assert "remove release b0: the newest 5 are kept" in steps
+    assert "one" == release_history.to_roll_back_to(project.engine())
+
+
+def test_rollback_passes_over_what_was_removed(project: Project) -> None:
+    """Without an image there is nothing to go back to."""
+    project.up("two")
+    project.up("three")
+    project.engine().remove_release("two")
+
+    assert "one" == release_history.to_roll_back_to(project.engine())
+
+
+def test_releases_say_which_serves(project: Project) -> None:
+    """The newest first."""
+    project.up("two")
+
+    assert [("two", True), ("one", False)] == [
+        (each.id, each.serving) for each in release_history.releases(project.engine())
+    ]
+
+
+def test_up_removes_the_releases_that_nothing_needs(project: Project) -> None:
+    """All but the newest five; it says so."""
+    for number in range(2, 6):
+        project.up(f"r{number}")
+
+    assert "remove release one: the newest 5 are kept" == project.up("r6")[-1]
+    assert ["r6", "r5", "r4", "r3", "r2"] == [each.id for each in project.engine().releases()]
+
+
+def built(*names: str) -> tuple[BuiltRelease, ...]:
+    """Return releases, the newest first."""
+    return tuple(BuiltRelease(name, "", "", 1) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("used", "keep", "removed"),
+    [((), 1, ["b", "c", "d"]), (("c",), 1, ["b", "d"]), (("a", "d"), 0, ["b", "c"]), ((), 9, [])],
+)
+def test_releases_that_are_used_are_kept(used: tuple[str, ...], keep: int, removed: list[str]) -> None:
+    """However old they are."""
+    found = release_history.prunable(built("a", "b", "c", "d"), used, keep)
+
+    assert removed == [step.release.id for step in found]
+
+
+def test_release_of_a_run_that_goes_on_is_kept(project: Project) -> None:
+    """What it began with is there to its end."""
+    engine = project.engine()
+    request = new_request(("sleep", "60"), choose_source(engine))
+    engine.runs.detach(request)
+    project.up("two")
+    project.up("three")
+    assert [] == list(release_history.plan_prune(project.engine(), keep=1))
+
+    engine.runs.stop(request.id, lambda _: None)
+    assert ["one"] == [step.release.id for step in release_history.plan_prune(project.engine(), keep=1)]
+
+
+def test_up_that_waits_for_runs_replaces_nothing_before_they_end(project: Project) -> None:
+    """It says which it waits for."""
+    engine = project.engine()
+    request = new_request(("sleep", "60"), choose_source(engine))
+    engine.runs.detach(request)
+    report = Recorded()
+    wishes = lifecycle.Wishes(1, waits_for_runs=True)
+    deploy = threading.Thread(target=lifecycle.up, args=(project.engine("two"), report, wishes))
+    deploy.start()
+    assert eventually(lambda: f"run {request.id} goes on: sleep 60" in report.details)
+    time.sleep(0.3)
+    assert ["one"] == project.serving()
+
+    engine.runs.stop(request.id, lambda _: None)
+    deploy.join(10)
+    assert ["two"] == project.serving()
+
+
+def test_garbled_memory_of_deploys_is_none(project: Project) -> None:
+    """Nothing is scaled, nothing is gone back to; the next deploy is written down again."""
+    path = project.directory / ".twelfth" / "p.deploys.json"
+    path.write_text("[")
+
+    assert () == read_deploys(project.engine().stack).deployed
+    project.up("two")
+    assert ["two"] == [each.release for each in read_deploys(project.engine().stack).deployed]
+
+
+def test_what_is_noted_at_once_is_all_kept(tmp_path: Path) -> None:
+    """As by several `build`s beside each other, which need not wait for a deploy."""
+    stack = Stack("p", tmp_path, (WORKER,))
+    names = {f"r{number}" for number in range(24)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: note_build(stack, name), names))
+
+    assert names == set(read_deploys(stack).built)
+
+
+def test_what_was_built_is_known_after_the_stack_has_gone(project: Project) -> None:
+    """Else nobody could `prune` its images; all else is forgotten."""
+    stack = project.engine().stack
+    project.scale(2)
+    note_build(stack, "r1")
+    forget_deploys(stack)
+    found = read_deploys(stack)
+
+    assert ({"r1"}, (), {}) == ({*found.built} & {"r1"}, found.deployed, found.scale)
+
+
+def test_status_says_who_is_at_work(project: Project) -> None:
+    """And what with; nobody when it is over, whatever the file says."""
+    stack = project.engine().stack
+    with hold_lock(stack, "deploying"):
+        assert "(deploying since" in status(project.engine()).deploy
+    assert "" == status(project.engine()).deploy == holder(stack)
+
+
+def test_status_counts_what_serves(project: Project) -> None:
+    """A replica that is not admitted yet is none of those that are wanted, nor a reason not to be ready."""
+    project.scale(3)
+    replicas = project.world.replicas
+    replicas["worker-3"] = replace(replicas["worker-3"], state="exited (1)", restarts=4)
+    replicas["worker-4"] = replace(replicas["worker-1"], id="new", number=4, is_admitted=False, release="two")
+    (service,) = status(project.engine()).services
+
+    assert (2, 3, 4) == (service.ready, service.wanted, service.restarts)
+    assert ["one", "one", "one", "two"] == [each.release for each in service.each]
+    assert "worker has 2 of 3 replicas; try: invoke up" == status(project.engine()).why
+
+
+def test_release_that_another_stack_of_the_directory_needs_is_kept(project: Project) -> None:
+    """The one that it runs, and the one that its rollback would go to, however many are deployed here meanwhile."""
+    stack = replace(project.engine().stack, project="other")
+    for release in ("one", "two"):
+        project.up(release)
+        note_deploy(stack, release, "me")
+    for number in range(8):
+        project.up(f"r{number}")
+
+    assert {"one", "two"} < {each.id for each in project.engine().releases()}
+    forget_deploys(stack)
+    project.up("last")
+    assert not {"one", "two"} & {each.id for each in project.engine().releases()}

@@ -1,0 +1,151 @@
+"""The connection to the daemon that the docker command line would talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import docker
+from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
+from docker.errors import create_api_error_from_http_exception
+from docker.utils import kwargs_from_env, version_gte
+from requests.exceptions import HTTPError
+
+from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, no_daemon, over_ssh
+from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import requests
+
+    from twelfth.engines.docker_api.container_spec import Body
+
+ANSWER_WITHIN = 1
+"""Seconds that a daemon has to answer before it counts as absent."""
+
+LONGEST_CALL = 60
+"""Seconds that any later call may take to begin to answer, the SDK's own default."""
+
+
+def connect(context: str = "") -> docker.APIClient:
+    """Return the low-level client of a context, connected, by default of what the docker command line talks to.
+
+    Raises `EngineError` where there is no such context or no daemon answers.
+    """
+    name = context or os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    by_environment = not context and os.environ.get("DOCKER_HOST")
+    with docker_errors("the Docker settings are wrong"):
+        where = kwargs_from_env() if by_environment else ContextAPI.kwargs_from_context(name)
+    if not where:
+        raise EngineError(f"there is no Docker context {name}; see: docker context ls")
+    return connect_to(**where)
+
+
+def connect_to(base_url: str = "", **settings: Any) -> docker.APIClient:
+    """Return the low-level client of a daemon, connected; raises `EngineError` where none answers there."""
+    url = base_url or "the default socket"
+    if url.startswith("ssh://"):
+        raise EngineError(over_ssh(url))
+    try:
+        client = docker.APIClient(base_url or None, version="auto", timeout=ANSWER_WITHIN, **settings)
+    except docker.errors.DockerException as error:
+        raise EngineError(no_daemon(url, error)) from error
+    client.timeout = LONGEST_CALL
+    return client
+
+
+def inspect_container(api: docker.APIClient, identity: str) -> Body | None:
+    """Return what the daemon says of a container, None where it is gone."""
+    with gone_is_fine():
+        answer: Body = api.inspect_container(identity)
+        return answer
+    return None
+
+
+def remote_host(api: docker.APIClient) -> str:
+    """Return the host of a daemon that is reached over TCP, an empty string for one on a socket of this machine."""
+    url = urlsplit(api.base_url)
+    return url.hostname or "" if url.scheme in {"http", "https"} else ""
+
+
+def shares_network(api: docker.APIClient) -> bool:
+    """Return whether a daemon shares the network namespace of this process.
+
+    A socket may lead to another machine (`ssh -L`), or to a daemon in a separate network.
+    """
+    path = getattr(api.get_adapter(api.base_url), "socket_path", None)
+    if not path or api.info()["Name"] != socket.gethostname():
+        return False
+    process = _process_behind(path)
+    if process == 0:  # one of the two is in a container
+        return False
+    with contextlib.suppress(OSError):  # namespaces of another user's process cannot be read
+        return Path(f"/proc/{process}/ns/net").samefile("/proc/self/ns/net")
+    return True
+
+
+def _process_behind(path: str) -> int:
+    """Return the id of the process that listens on a socket, 0 if it is not visible here, -1 if it is unknown."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return -1
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]) -> None:
+    """Post what the SDK has no call for; raises what its own calls do."""
+    with api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, params=params, timeout=LONGEST_CALL) as answer:
+        refuse_failed(answer)
+
+
+def post_stream(api: docker.APIClient, path: str, body: Body) -> requests.Response:
+    """Post a request and return the daemon's answer as a stream."""
+    answer = api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, stream=True, timeout=(LONGEST_CALL, None))
+    refuse_failed(answer)
+    return answer
+
+
+def split_networks(api: docker.APIClient, endpoints: Mapping[str, Body]) -> tuple[Body, Mapping[str, Body]]:
+    """Return the part of a container's body with the networks that it is created on, and those that are joined later.
+
+    From API 1.44 on, a container is created on all of them; below that, only on the first.
+    """
+    count = len(endpoints) if version_gte(api.api_version, "1.44") else 1
+    first, later = [*endpoints.items()][:count], [*endpoints.items()][count:]
+    return {"NetworkingConfig": {"EndpointsConfig": dict(first)}}, dict(later)
+
+
+def join_networks(api: docker.APIClient, container: str, endpoints: Mapping[str, Body]) -> None:
+    """Connect a container to networks, with its settings on each."""
+    for network, endpoint in endpoints.items():
+        join_network(api, container, network, endpoint)
+
+
+def join_network(api: docker.APIClient, container: str, network: str, endpoint: Body) -> None:
+    """Connect a container to a network with its settings there, of which the SDK does not know all."""
+    post(api, f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint}, {})
+
+
+def stream(api: docker.APIClient, path: str, params: Mapping[str, Any], within: float | None) -> requests.Response:
+    """Return what the daemon answers, to be read as it comes; each piece may take `within` seconds, or for ever."""
+    url = f"{api.base_url}/v{api.api_version}{path}"
+    answer = api.get(url, params=params, stream=True, timeout=(LONGEST_CALL, within))
+    refuse_failed(answer)
+    return answer
+
+
+def refuse_failed(answer: requests.Response) -> None:
+    """Raise what the SDK's own calls raise, such as for a log that the daemon sends elsewhere and cannot read."""
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)

@@ -1,0 +1,336 @@
+"""A replica of a service as the Engine API makes it: the body of its creation, its labels, its networks; pure.
+
+Bodies are those of `POST /containers/create` (https://docs.docker.com/reference/api/engine/version/v1.41/). Labels are
+Compose's (https://github.com/docker/compose/blob/main/pkg/api/labels.go): `docker compose` sees the stack as its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from twelfth.compose import options
+from twelfth.engines.docker_api import mounts
+from twelfth.engines.docker_api.succession import REPLACES
+from twelfth.model.snapshot import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Healthcheck, Mount, Service, Stack
+
+Body = dict[str, Any]
+COMPOSE = "com.docker.compose."
+CONFIGS = "twelfth.configs."
+COPIES = "twelfth.copies"
+"""Label: the directory on this machine with the copies of its configuration files that a container sees."""
+
+RELEASE = "twelfth.release"
+BUILT_BY = "twelfth.built-by"
+"""Label of an image: who had it built."""
+
+ADMISSION = "twelfth.admission"
+"""Label: the networks where others look for the service, as JSON; a replica serves once it is on all of them."""
+
+LOGGING = "twelfth.logging"
+"""Label: what the Compose file says of a replica's log, as JSON; the daemon adds options of its own to it."""
+
+OPTIONS = "twelfth.options"
+"""Label: what else the Compose file says of how the container is made, and of its networks, as a JSON object."""
+
+SETTINGS = "twelfth.settings"
+"""Label of a network or volume: what the Compose file says of how it is made, as a JSON object."""
+
+SOURCE_MOUNTED = "twelfth.source-mounted"
+"""Label: where a container sees what its image is built from, as JSON; none where it sees only what was built."""
+
+TASK_ID = "{{.Task.ID}}"
+"""The hostname of a task whose service declares none; it identifies the task in its log and to clients."""
+
+NANO = 1_000_000_000
+
+
+def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[str, str]:
+    """Return the labels of a replica: Compose's, its release, and the digests of its configuration files."""
+    files = {name: value for name, value in recipe.items() if name.startswith("config.") and value != UNKNOWN}
+    own = file_labels({name.split(".", 1)[1]: value for name, value in files.items()})
+    fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    if service.mounted_source:
+        own[SOURCE_MOUNTED] = json.dumps([mount.target for mount in service.mounted_source])
+    return own | {
+        RELEASE: service.release,
+        ADMISSION: json.dumps(admission_networks(stack, service)),
+        LOGGING: declared_logging(service),
+        OPTIONS: json.dumps(declared_options(stack, service), sort_keys=True),
+        mounts.ANONYMOUS_VOLUMES: json.dumps([]),
+        f"{COMPOSE}project": stack.project,
+        f"{COMPOSE}service": service.name,
+        f"{COMPOSE}container-number": str(number),
+        f"{COMPOSE}oneoff": "False",
+        f"{COMPOSE}config-hash": fingerprint,
+        f"{COMPOSE}depends_on": ",".join(_dependency(service, name) for name in service.depends_on),
+        f"{COMPOSE}project.working_dir": str(stack.directory),
+        f"{COMPOSE}project.config_files": ",".join(map(str, stack.files)),
+    }
+
+
+def file_labels(digests: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels with the digests of configuration files, by target."""
+    return {CONFIGS + target: digest for target, digest in digests.items()}
+
+
+def _dependency(service: Service, name: str) -> str:
+    condition = dict(service.conditions).get(name, "service_started")
+    return f"{name}:{condition}:{str(name in service.follows).lower()}"
+
+
+def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
+    """Return what the Compose file says of how a container is made, and under `networks` of its engine's networks."""
+    said = {stack.known_as("network", name): value for name, value in options.values(service.endpoints).items()}
+    own = {
+        "cap_drop": sorted(service.cap_drop),
+        "container_name": service.container_name,
+        "files": {mount.target: options.values(mount.options) for mount in service.mounts if _has_owner(mount)},
+        "networks": said,
+        "platform": service.platform,
+        "security_opt": sorted(service.security_opt),
+        "volumes": _declared_mounts(stack, service),
+    }
+    return {**options.values(service.options), **{key: value for key, value in own.items() if value}}
+
+
+def _has_owner(mount: Mount) -> bool:
+    """Return whether a configuration file gets its owner and mode from its entry instead of its source."""
+    return mount.is_inline and bool(mount.options)
+
+
+def _declared_mounts(stack: Stack, service: Service) -> dict[str, str]:
+    """Return what a service mounts, by target, apart from its configuration files and the names of volumes."""
+    others = replace(service, mounts=tuple(mount for mount in service.mounts if mount.kind != "config"))
+    anonymous = [mount.target for mount in others.mounts if mount.kind == "volume" and not mount.source]
+    return mounts.descriptions(mounts.declared(stack, others)) | dict.fromkeys(anonymous, "anonymous")
+
+
+def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
+    """Return the body that creates one replica of the service, but for its networks."""
+    own = options.body(service.options)
+    published: Body = {f"{port.target}/{port.protocol}": {} for port in service.ports}
+    return {
+        "Image": service.image,
+        "Cmd": None if service.command is None else list(service.command),
+        "Env": [f"{name}={value}" for name, value in service.environment],
+        "User": service.user or "",
+        "Healthcheck": service.healthcheck and _healthcheck(service.healthcheck),
+        "StopTimeout": math.ceil(service.stop_grace),
+        **own,
+        "Labels": own.get("Labels", {}) | dict(labels),
+        "ExposedPorts": published | own.get("ExposedPorts", {}),
+        "HostConfig": _host_config(stack, service) | own["HostConfig"],
+    }
+
+
+def check_body(stack: Stack, service: Service, identity: str) -> Body:
+    """Return the body of a container that runs the service's check of its configuration within a replica's network.
+
+    As a healthcheck, it is run without the image's entrypoint.
+    """
+    program, *arguments = service.reload.check if service.reload else ()
+    made = body(stack, replace(service, command=tuple(arguments), ports=(), healthcheck=None, restart="no"), {})
+    host = made["HostConfig"] | {"NetworkMode": f"container:{identity}"}
+    labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name, f"{COMPOSE}oneoff": "True"}
+    own = {"Entrypoint": [program], "Healthcheck": {"Test": ["NONE"]}, "NetworkingConfig": {}}
+    return made | own | {"Labels": labels, "HostConfig": host}
+
+
+def network_names(stack: Stack, service: Service) -> list[str]:
+    """Return the engine's names of the networks that a service is on, those of its admission last."""
+    names = sorted(service.networks, key=stack.networks_to_dependants(service).__contains__)
+    return [stack.known_as("network", network) for network in names]
+
+
+def admission_networks(stack: Stack, service: Service) -> list[str]:
+    """Return the engine's names of the networks that a replica joins when it is ready, and not before.
+
+    Those are where a service that depends on this one looks for it; none where there is only one replica, which nobody
+    can do without meanwhile.
+    """
+    held = () if service.is_replaced_in_place else stack.networks_to_dependants(service)
+    return [stack.known_as("network", network) for network in held]
+
+
+def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
+    """Return the networks that a replica is created on, with its settings, which include its service's name.
+
+    If they are only the networks of its admission, it is created on them without that name.
+    """
+    return _before_admission(declared_endpoints(stack, service), admission_networks(stack, service))
+
+
+def declared_endpoints(stack: Stack, service: Service) -> dict[str, Body]:
+    """Return the networks of an admitted replica, with its settings."""
+    declared, names = declared_options(stack, service), network_names(stack, service)
+    return {name: endpoint(service.name, declared, name) for name in names}
+
+
+def _before_admission(settings: Mapping[str, Body], held: Sequence[str]) -> dict[str, Body]:
+    apart = {name: endpoint for name, endpoint in settings.items() if name not in held}
+    return apart or {name: endpoint | {"Aliases": []} for name, endpoint in settings.items()}
+
+
+def network_settings(said: Body) -> Body:
+    """Return the settings of a network as `create_network` of the SDK has them."""
+    ipam = said.get("ipam") or {}
+    pools = [{ours: each.get(key) for key, ours in _POOL.items()} for each in ipam.get("config") or []]
+    return {
+        "driver": said.get("driver"),
+        "options": said.get("driver_opts"),
+        "attachable": said.get("attachable"),
+        "enable_ipv6": bool(said.get("enable_ipv6")),
+        **(
+            {"ipam": {"Driver": ipam.get("driver") or "default", "Config": pools, "Options": ipam.get("options")}}
+            if ipam
+            else {}
+        ),
+    }
+
+
+_POOL = {"subnet": "Subnet", "ip_range": "IPRange", "gateway": "Gateway", "aux_addresses": "AuxiliaryAddresses"}
+
+
+def endpoint(service: str, declared: Body, network: str) -> Body:
+    """Return a container's settings on one network, from the options that the Compose file declares.
+
+    A link leads to a service's name on the network, and so to its current replicas.
+    """
+    said, pairs = (
+        declared.get("networks", {}).get(network, {}),
+        (link.partition(":") for link in declared.get("links", ())),
+    )
+    links = [f"{name}:{alias}" for name, _, alias in pairs if alias not in {"", name}]
+    addresses = {ours: said[key] for key, ours in _ADDRESSES.items() if said.get(key)}
+    others = {ours: said[key] for key, ours in _ENDPOINT.items() if said.get(key)}
+    return {
+        "Aliases": list(dict.fromkeys([service, *said.get("aliases", ())])),
+        **({"IPAMConfig": addresses} if addresses else {}),
+        **({"Links": links} if links else {}),
+        **others,
+    }
+
+
+_ADDRESSES = {"ipv4_address": "IPv4Address", "ipv6_address": "IPv6Address", "link_local_ips": "LinkLocalIPs"}
+_ENDPOINT = {"mac_address": "MacAddress", "driver_opts": "DriverOpts", "gw_priority": "GwPriority"}
+
+
+def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mapping[str, str]) -> Body:
+    """Return the body that creates another container like an inspected one, without its networks, with these labels.
+
+    `copies` are its copies of configuration files, by target.
+    """
+    config: Body = inspected["Config"] | {"Hostname": inherited_hostname(inspected)}
+    kept = {name: value for name, value in config["Labels"].items() if name != REPLACES}
+    own = {**kept, **labels, f"{COMPOSE}container-number": str(number)}
+    host = mounts.with_files(mounts.with_new_anonymous_volumes(inspected), copies)["HostConfig"]
+    return config | {"Labels": own, "HostConfig": host}
+
+
+def declared_hostname(inspected: Body) -> str:
+    """Return the declared hostname, "" if the daemon chose it, UNKNOWN if it may be another's.
+
+    The daemon reports the machine's on the host's network, and that of a container whose network is joined.
+    """
+    name, host = inspected["Config"].get("Hostname") or "", inspected["HostConfig"]
+    if "host" in (host.get("NetworkMode"), host.get("UTSMode")) or has_network_of_another(host):
+        return UNKNOWN
+    return "" if name == TASK_ID or inspected.get("Id", "").startswith(name) else name
+
+
+def inherited_hostname(inspected: Body) -> str:
+    """Return the hostname that a container like this one is created with, "" if it cannot have one or needs none."""
+    name, host = declared_hostname(inspected), inspected["HostConfig"]
+    if name == UNKNOWN and host.get("UTSMode") != "host" and not has_network_of_another(host):
+        return str(inspected["Config"].get("Hostname") or "")  # the machine's, or declared in spite of its network
+    return "" if name == UNKNOWN else name
+
+
+def has_network_of_another(host: Body) -> bool:
+    """Return whether a container has the network, and thus the hostname, of another container."""
+    return str(host.get("NetworkMode")).startswith("container:")
+
+
+def declared_of(inspected: Body) -> dict[str, Any]:
+    """Return what was declared of a container when it was made; nothing of one that Compose made."""
+    declared: dict[str, Any] = json.loads(inspected["Config"]["Labels"].get(OPTIONS) or "{}")
+    return declared
+
+
+def endpoints_of_clone(inspected: Body, labels: Mapping[str, str]) -> dict[str, Body]:
+    """Return the networks on which a container with these labels, like one that is there, is made; see `endpoints`."""
+    there = inspected["NetworkSettings"]["Networks"]
+    first = inspected["HostConfig"]["NetworkMode"]
+    names = sorted(there, key=lambda network: network != first)
+    held, declared = json.loads(labels.get(ADMISSION) or "[]"), declared_of(inspected)
+    service = labels[f"{COMPOSE}service"]
+    settings = {name: endpoint(service, declared, name) | _links_of(there[name]) for name in names}
+    return _before_admission(settings, held)
+
+
+def _links_of(settings: Body) -> Body:
+    """Return the links of a container on a network; Compose writes them with the names of containers."""
+    return {"Links": settings["Links"]} if settings.get("Links") else {}
+
+
+def _host_config(stack: Stack, service: Service) -> Body:
+    limits = service.limits
+    names = network_names(stack, service)
+    policy, _, retries = service.restart.partition(":")
+    return {
+        "NetworkMode": names[0] if names else "none",
+        "PortBindings": _port_bindings(service),
+        **mounts.declared(stack, service),
+        "Init": service.init,
+        "ReadonlyRootfs": service.read_only,
+        "CapDrop": list(service.cap_drop),
+        "SecurityOpt": list(service.security_opt),
+        "NanoCpus": round((limits.cpus or 0) * NANO),
+        "Memory": limits.memory or 0,
+        "PidsLimit": limits.pids,
+        "RestartPolicy": {"Name": policy} | ({"MaximumRetryCount": int(retries)} if retries else {}),
+        "LogConfig": _log_config(service),
+    }
+
+
+def _port_bindings(service: Service) -> Body:
+    """Return where ports are published; "" stands for any that is free."""
+    found: dict[str, list[Body]] = {}
+    for port in service.ports:
+        outside = f"{port.published or ''}" + (f"-{port.through}" if port.through else "")
+        binding = {"HostIp": port.host, "HostPort": outside}
+        found.setdefault(f"{port.target}/{port.protocol}", []).append(binding)
+    return found
+
+
+def declared_logging(service: Service) -> str:
+    """Return what is declared of a service's log, as text."""
+    return json.dumps(_log_config(service), sort_keys=True)
+
+
+def _log_config(service: Service) -> Body:
+    """Return where the daemon keeps a replica's log; options without a driver are those of its usual one."""
+    declared = service.logging
+    driver = declared.driver or ("json-file" if declared.options else "")
+    return {"Type": driver, "Config": dict(declared.options)}
+
+
+def _healthcheck(check: Healthcheck) -> Body:
+    return {
+        "Test": list(check.test),
+        "Interval": round((check.interval or 0) * NANO),
+        "Timeout": round((check.timeout or 0) * NANO),
+        "StartPeriod": round((check.start_period or 0) * NANO),
+        "Retries": check.retries or 0,
+        **({"StartInterval": round(check.start_interval * NANO)} if check.start_interval else {}),
+    }

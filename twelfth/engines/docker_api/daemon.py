@@ -1,0 +1,257 @@
+"""What engines that work through a Docker daemon have in common: its client, images, releases, networks and volumes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from docker.errors import APIError
+from docker.utils import version_lt
+
+from twelfth.compose import options
+from twelfth.engines import tcp
+from twelfth.engines.contract import Engine
+from twelfth.engines.docker_api import buildkit, client, config_files, images, ports, recipe, snapshot
+from twelfth.engines.docker_api.container_spec import COMPOSE, SETTINGS, network_settings
+from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker_api.run_spec import RUN
+from twelfth.errors import BusyError, EngineError, MisuseError
+from twelfth.model.image_name import image_name
+from twelfth.model.snapshot import missing_resources
+from twelfth.model.stack import Network, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    import docker
+
+    from twelfth.engines.contract import Say
+    from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.model.snapshot import BuiltRelease, Recipe, Replica, Snapshot
+    from twelfth.model.stack import Port, Service
+
+HAS_START_INTERVAL = "1.44"
+"""The first version of the API that supports `start_interval` of a healthcheck."""
+
+PAUSE = "twelfth.pause"
+"""Label of idle containers on a stack's networks, which versions before 0.3 created to start runs faster."""
+
+KEPT = "twelfth-kept/"
+"""Prefix of the names that keep an image while a stack may roll back to it."""
+
+
+class DaemonEngine(Engine):
+    """A stack that the daemon which the docker command line would talk to knows of."""
+
+    @functools.cached_property
+    def api(self) -> docker.APIClient:
+        """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
+        return client.connect()
+
+    def why_unavailable(self) -> str:
+        """Return why no daemon can be used."""
+        try:
+            self.api  # noqa: B018 - connecting is the question
+        except EngineError as error:
+            return str(error)
+        return ""
+
+    def why_taken(self, port: Port, leaving: Sequence[Replica] = ()) -> str:
+        """Return why a new container cannot publish a port on the daemon's machine, or "".
+
+        Asks the daemon what its containers publish. Other listeners are only found if that machine is this one.
+        """
+        with docker_errors():
+            users = [each for each in self.api.containers() if ports.publishes(each, port)]
+        leaving_services = {(self.stack.project, each.service) for each in leaving}
+        others = [each for each in users if ports.owner(each) not in leaving_services]
+        if others:
+            return f"the container {others[0]['Names'][0].lstrip('/')} publishes it"
+        if users or port.protocol != "tcp" or not self._is_on_this_machine:
+            return ""
+        return tcp.why_taken(port.host, port.published)
+
+    @functools.cached_property
+    def _is_on_this_machine(self) -> bool:
+        """Return whether the daemon publishes ports on the addresses of this process."""
+        with docker_errors():
+            return client.shares_network(self.api)
+
+    def recipe(self, service: Service) -> Recipe | None:
+        """Return what a container of the service would be made from: its image's content, its settings, its files."""
+        return self._recipe(service, self._digests(service))
+
+    def _digests(self, service: Service) -> dict[str, str]:
+        """Return what tells one of a service's configuration files from another, by target."""
+        return config_files.digests(config_files.declared(service))
+
+    def _recipe(self, service: Service, digests: Mapping[str, str]) -> Recipe:
+        with docker_errors():
+            image = images.inspect(self.api, service.image)
+            return recipe.wanted_recipe(self.stack, self.supported(service), image, digests)
+
+    def supported(self, service: Service) -> Service:
+        """Return a service without the `start_interval` of its healthcheck if the daemon would drop it silently."""
+        check = service.healthcheck
+        if check and version_lt(self.api.api_version, HAS_START_INTERVAL):
+            return replace(service, healthcheck=replace(check, start_interval=None))
+        return service
+
+    def ensure_image(self, service: Service, say: Say) -> None:
+        """Build the service's image from its context, or pull it."""
+        with docker_errors(f"cannot {'build' if service.build else 'pull'} {service.image}"):
+            for line in self._build_or_pull(service):
+                say(line)
+
+    def _build_or_pull(self, service: Service) -> Iterator[str]:
+        if service.build:
+            return images.build(self.api, service.image, service.build)
+        if service.pull_policy == "never":
+            raise EngineError(f"{service.image} is not here, and services.{service.name}.pull_policy is never; load it")
+        return images.pull(self.api, service.image, service.platform)
+
+    def create_resource(self, resource: Network | Volume) -> None:
+        """Make a network or volume, labelled as Compose would."""
+        name = self.stack.engine_name(resource)
+        said = options.values(resource.options or ())
+        labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
+        labels |= {**said.get("labels", {}), SETTINGS: json.dumps(dict(resource.options or ()), sort_keys=True)}
+        with docker_errors():
+            if isinstance(resource, Network):
+                self._create_network(name, labels, network_settings(said) | {"internal": resource.internal})
+            else:
+                self.api.create_volume(name, said.get("driver"), said.get("driver_opts"), labels)
+
+    def _create_network(self, name: str, labels: dict[str, str], settings: Body) -> None:
+        self.api.create_network(name, labels=labels, check_duplicate=True, **settings)
+
+    def remove_resource(self, resource: Network | Volume) -> None:
+        """Remove a network or volume that has the project's label."""
+        name = self.stack.engine_name(resource)
+        with docker_errors(), gone_is_fine():
+            if isinstance(resource, Network):
+                self._remove_pause_containers()
+                for each in self._networks():
+                    if each["Name"] == name:
+                        self.api.remove_network(each["Id"])
+            elif any(each["Name"] == name for each in volumes(self.api, self._project)):
+                self.api.remove_volume(name)
+
+    def _remove_pause_containers(self) -> None:
+        for listed in self.api.containers(all=True, filters={"label": [PAUSE, self._project]}):
+            with contextlib.suppress(APIError):  # it is being removed
+                self.api.remove_container(listed["Id"], force=True)
+
+    def removal(self, resource: Network | Volume) -> str:
+        """Return the docker command that removes a network or volume."""
+        return f"docker {resource.kind} rm {self.stack.engine_name(resource)}"
+
+    def refuse_stack(self) -> None:
+        """Raise `MisuseError` if an external network does not exist."""
+        self._refuse_absent(*self.stack.networks)
+
+    def _refuse_absent(self, *declared: Network | Volume) -> None:
+        for each in declared:
+            if each.external and self._found(each) is None:
+                how = f"docker {each.kind} create {each.known_as}"
+                raise MisuseError(f"there is no {each.kind} {each.known_as}, which is external; try: {how}")
+
+    def _found(self, resource: Network | Volume) -> Body | None:
+        """Return the inspected network or volume, None if it is missing."""
+        inspect = self.api.inspect_network if isinstance(resource, Network) else self.api.inspect_volume
+        with docker_errors(), gone_is_fine():
+            found: Body = inspect(self.stack.engine_name(resource))
+            return found
+        return None
+
+    def _networks(self) -> list[Body]:
+        """Return the networks with the project's label."""
+        found: list[Body] = self.api.networks(filters={"label": self._project})
+        return found
+
+    def _with_others(self, found: Snapshot) -> Snapshot:
+        """Return a snapshot that includes, as external, resources that the stack declares and another owner made."""
+        there = [each for each in missing_resources(self.stack, found) if self._found(each) is not None]
+        others = [replace(each, external=True) for each in there]
+        return replace(
+            found,
+            networks=(*found.networks, *(each for each in others if isinstance(each, Network))),
+            volumes=(*found.volumes, *(each for each in others if isinstance(each, Volume))),
+        )
+
+    def releases(self) -> tuple[BuiltRelease, ...]:
+        """Return the images of the first service that the stack builds."""
+        first = next(iter(self.repositories), "")
+        with docker_errors():
+            found = self.api.images(image_name(first).familiar) if first else []
+        built = [one for each in found for one in snapshot.releases(each, first)]
+        return tuple(sorted(built, key=lambda each: each.built, reverse=True))
+
+    def remove_release(self, release: str) -> bool:
+        """Remove images unless a container uses them or another stack keeps them."""
+        names = [f"{repository}:{release}" for repository in self.repositories]
+        with docker_errors():
+            if any(self._is_kept_by_others(image, release) for image in names):
+                return False
+            users = [each for image in names for each in self.api.containers(all=True, filters={"ancestor": image})]
+            if not all(snapshot.is_over(each) for each in users):
+                return False
+            for image in names:
+                with gone_is_fine():
+                    self.api.remove_image(image, force=True)
+        return True
+
+    def has_buildkit(self) -> bool:
+        """Return whether the docker command has buildx."""
+        return buildkit.is_here(self.api)
+
+    def keep_releases(self, releases: Collection[str]) -> None:
+        """Tag images with a name of this stack: the daemon is the only place that all its stacks share."""
+        for repository in self.repositories:
+            kept = self._kept_name(repository)
+            with docker_errors():
+                found = [image_name(tag).tag for image in self.api.images(kept) for tag in image["RepoTags"] or []]
+                for release in {*releases} - {*found}:
+                    with gone_is_fine():
+                        self.api.tag(f"{repository}:{release}", kept, release)
+            for release in {*found} - {*releases}:
+                with contextlib.suppress(BusyError), docker_errors(), gone_is_fine():
+                    self.api.remove_image(f"{kept}:{release}")
+
+    def _is_kept_by_others(self, image: str, release: str) -> bool:
+        own = {self._kept_name(repository) for repository in self.repositories}
+        tags = map(image_name, (images.inspect(self.api, image) or {}).get("RepoTags") or [])
+        kept = {tag.repository for tag in tags if tag.repository.startswith(KEPT) and tag.tag == release}
+        return bool(kept - own)
+
+    def _kept_name(self, repository: str) -> str:
+        """Return the repository of the names that keep images; a project's name may be invalid for an image."""
+        owner = f"{self.stack.project} {image_name(repository).familiar}"
+        return f"{KEPT}{hashlib.sha256(owner.encode()).hexdigest()[:12]}"
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """Return the names of the images that the stack builds, without their tags."""
+        names = (image_name(each.image).repository for each in self.stack.services if each.build)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def _project(self) -> str:
+        return f"{COMPOSE}project={self.stack.project}"
+
+
+def volumes(api: docker.APIClient, project: str) -> list[Body]:
+    """Return the volumes of a daemon that have a project's label."""
+    found: list[Body] = api.volumes(filters={"label": project})["Volumes"] or []
+    return found
+
+
+def attached(api: docker.APIClient, networks: Collection[str]) -> list[tuple[str, Body]]:
+    """Return the running containers on networks, by network, without twelfth's runs."""
+    listed = api.containers(filters={"network": [*networks]}) if networks else []
+    others = [each for each in listed if not {PAUSE, RUN} & each["Labels"].keys()]
+    return [(name, each) for each in others for name in each["NetworkSettings"]["Networks"] if name in networks]

@@ -1,0 +1,31 @@
+"""Decide from the daemon's list of containers which ports are published; pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker_api.container_spec import COMPOSE
+
+if TYPE_CHECKING:
+    from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.model.stack import Port
+
+
+def publishes(listed: Body, port: Port) -> bool:
+    """Return whether a listed container publishes a port at an overlapping address."""
+    published = (each for each in listed["Ports"] or [] if each.get("PublicPort") == port.published)
+    return any(each["Type"] == port.protocol and overlap(each.get("IP", ""), port.host) for each in published)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether two addresses overlap; an empty one stands for all addresses."""
+    if not one or not other or one == other:
+        return True
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    return first.version == second.version and (first == second or first.is_unspecified or second.is_unspecified)
+
+
+def owner(listed: Body) -> tuple[str, str]:
+    """Return the project and service of a listed container, empty if neither Compose nor twelfth made it."""
+    return listed["Labels"].get(f"{COMPOSE}project", ""), listed["Labels"].get(f"{COMPOSE}service", "")

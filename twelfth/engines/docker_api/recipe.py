@@ -1,0 +1,187 @@
+"""What a replica is made from, as a recipe: what one would be, and what one that was found is; pure.
+
+Answers are those of `GET /containers/{id}/json` and `GET /images/{name}/json`
+(https://docs.docker.com/reference/api/engine/version/v1.41/).
+"""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines.docker_api import container_settings, mounts
+from twelfth.engines.docker_api.container_spec import (
+    ADMISSION,
+    CONFIGS,
+    LOGGING,
+    NANO,
+    OPTIONS,
+    body,
+    declared_endpoints,
+    declared_logging,
+    declared_of,
+    declared_options,
+    network_names,
+)
+from twelfth.model.snapshot import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Service, Stack
+
+
+OF_THE_DAEMON = ("bind", "cap_drop", "security_opt", "tmpfs")
+"""Keys that the daemon may report differently from their declaration, so that a label or `settings` is compared."""
+
+
+def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: Mapping[str, str]) -> Recipe:
+    """Return what a replica of the service would be made from.
+
+    `image` is its inspected image, None if it is not built or pulled yet; `configs` are the digests of its
+    configuration files, by target.
+    """
+    wanted = body(stack, service, {})
+    made = completed(wanted, image) | {"HostConfig": wanted["HostConfig"]}
+    networks, inline = network_names(stack, service), [each.target for each in service.mounts if each.is_inline]
+    return {
+        **_exact(_recipe(made, wanted["HostConfig"], image["Id"] if image else _absent(service), networks)),
+        **({} if image else _from_image(wanted)),
+        "logging": declared_logging(service),
+        **_options(declared_options(stack, service)),
+        **container_settings.declared(made, image, declared_endpoints(stack, service), service.container_name, inline),
+        **{f"config.{target}": digest for target, digest in configs.items()},
+        **{f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"},
+        **_volumes(filter(_is_named, map(mounts.seen, wanted["HostConfig"]["Mounts"]))),
+    }
+
+
+def _absent(service: Service) -> str:
+    return f"{service.image}, not here yet"
+
+
+def _from_image(wanted: Body) -> Recipe:
+    """Return what is not known of a replica before its image is here: what the service leaves to that."""
+    keys = {"command": "Cmd", "user": "User", "healthcheck": "Healthcheck"}
+    return {"environment": UNKNOWN, **{name: UNKNOWN for name, key in keys.items() if not wanted[key]}}
+
+
+def _options(declared: Mapping[str, Any]) -> Recipe:
+    """Return the declared settings by key, and each mount, as a replica's label has them."""
+    volumes = {f"option.volumes.{target}": text for target, text in declared.get("volumes", {}).items()}
+    others = {key: value for key, value in declared.items() if key != "volumes"}
+    return {f"option.{key}": json.dumps(value, sort_keys=True) for key, value in others.items()} | volumes
+
+
+def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
+    """Return what a container was made from: from its label or, if Compose made it, from what the daemon reports.
+
+    `loaded` has the digests of the configuration files that it has loaded since, by target.
+    """
+    found = _exact(observed_recipe(inspected, loaded))
+    if OPTIONS in inspected["Config"]["Labels"]:
+        return found | _options(declared_of(inspected)) | dict.fromkeys(container_settings.KINDS, UNKNOWN)
+    return found | container_settings.reported(inspected) | {"option": UNKNOWN}
+
+
+def _exact(recipe: Recipe) -> Recipe:
+    """Return the part of a recipe that every daemon reports as declared."""
+    built_in = {f"network.{name}" for name in container_settings.BUILT_IN}
+    declared = {name: value for name, value in recipe.items() if name not in built_in}
+    return {name: value for name, value in declared.items() if name.partition(".")[0] not in OF_THE_DAEMON}
+
+
+def observed_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
+    """Return what the daemon reports that a container was made from, to compare two containers of one daemon."""
+    labels, anonymous = inspected["Config"]["Labels"], mounts.anonymous_volumes(inspected)
+    binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
+    has_record = OPTIONS in labels
+    of_files = [target for target in binds if not has_record or CONFIGS + target in labels]
+    configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in of_files} | dict(loaded)
+    networks = {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")}
+    return {
+        **_recipe(inspected["Config"], inspected["HostConfig"], inspected["Image"], networks),
+        "logging": labels.get(LOGGING, UNKNOWN),
+        **{f"bind.{target}": UNKNOWN for target in configs if has_record},
+        **{f"config.{target}": digest for target, digest in configs.items()},
+        **_volumes(each for each in inspected["Mounts"] if each["Destination"] not in anonymous),
+    }
+
+
+def _recipe(config: Body, host: Body, image: str, networks: Iterable[str]) -> Recipe:
+    grace = config.get("StopTimeout")
+    return {
+        "image": image,
+        "command": json.dumps(config.get("Cmd") or []),
+        "user": config.get("User") or "",
+        "healthcheck": json.dumps(_merged_check(config.get("Healthcheck"), None), sort_keys=True),
+        "stop_grace_period": f"{10 if grace is None else grace}s",
+        "init": str(host.get("Init")),
+        "read_only": str(bool(host.get("ReadonlyRootfs"))),
+        "cap_drop": json.dumps(sorted(host.get("CapDrop") or [])),
+        "security_opt": json.dumps(sorted(host.get("SecurityOpt") or [])),
+        "restart": _restart(host.get("RestartPolicy") or {}),
+        "limits.cpus": str((host.get("NanoCpus") or 0) / NANO),
+        "limits.memory": str(host.get("Memory") or 0),
+        "limits.pids": str(max(host.get("PidsLimit") or 0, 0)),
+        **{f"environment.{name}": value for name, value in _env(config).items()},
+        **{f"tmpfs.{target}": options for target, options in (host.get("Tmpfs") or {}).items()},
+        **mounts.recipe(host),
+        **{f"network.{name}": "joined" for name in networks},
+        **_ports(host.get("PortBindings") or {}),
+    }
+
+
+def _restart(policy: Body) -> str:
+    retries = policy.get("MaximumRetryCount")
+    return (policy.get("Name") or "no") + (f":{retries}" if retries else "")
+
+
+def _ports(bindings: Mapping[str, list[Body] | None]) -> Recipe:
+    """Return where ports are published, by published port, or by target if the engine chooses the published one."""
+    published: dict[str, list[str]] = {}
+    for target, bound in bindings.items():
+        protocol = "" if target.endswith("/tcp") else f"/{target.partition('/')[2]}"
+        for binding in bound or []:
+            name = f"port.{binding['HostPort'] or target}{protocol}"
+            published.setdefault(name, []).append(f"{binding['HostIp']} to {target}")
+    return {name: ", ".join(sorted(addresses)) for name, addresses in published.items()}
+
+
+def _env(config: Body) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
+
+
+def _is_named(mount: Body) -> bool:
+    return bool(mount["Name"])
+
+
+def _volumes(mounted: Iterable[Body]) -> Recipe:
+    volumes = [each for each in mounted if each["Type"] == "volume"]
+    return {f"volume.{each['Destination']}": each["Name"] + ("" if each.get("RW", True) else " ro") for each in volumes}
+
+
+def completed(own: Body, image: Body | None) -> Body:
+    """Return a container's configuration, completed from its image as the daemon does.
+
+    The image's command is only used with the image's entrypoint; an empty entrypoint removes the image's.
+    """
+    defaults = (image or {}).get("Config") or {}
+    env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(own.get("Env") or []))}
+    entrypoint, command = own.get("Entrypoint"), own.get("Cmd")
+    return {
+        **defaults,
+        **{name: value for name, value in own.items() if value not in (None, "")},
+        "Entrypoint": defaults.get("Entrypoint") if entrypoint is None else entrypoint,
+        "Cmd": command or (None if entrypoint else defaults.get("Cmd")),
+        "Env": list(env.values()),
+        "Healthcheck": _merged_check(own.get("Healthcheck"), defaults.get("Healthcheck")),
+    }
+
+
+def _merged_check(own: Body | None, default: Body | None) -> Body:
+    both = {**(default or {}), **{name: value for name, value in (own or {}).items() if value}}
+    return {name: value for name, value in both.items() if value}

@@ -1,0 +1,184 @@
+"""What the process of a replica is started from: command, environment, directory and ports.
+
+Pure: ports and directories come in as arguments, and a spec is a value that may be written as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from twelfth.errors import EngineError, MisuseError
+from twelfth.model.snapshot import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from twelfth.model import stack
+    from twelfth.model.snapshot import Recipe
+    from twelfth.model.stack import Service, Stack
+
+    Fill = Callable[[str], str]
+
+Spec = dict[str, Any]
+LOOPBACK = "127.0.0.1"
+KEPT_LOG = (10_000_000, 2)
+"""What is kept of a log where nothing is declared: bytes of a file, 0 for all, and files."""
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def declared_local(service: Service) -> stack.Local:
+    """Return how a service runs without containers; raises `EngineError` where its declaration does not say."""
+    if service.local is None:
+        raise EngineError(
+            f"{service.name} does not run on this engine: the Compose file gives it no x-local; "
+            "add one, or: INVOKE_ENGINE=docker invoke up"
+        )
+    return service.local
+
+
+def filled(text: str, stack: Stack, service: Service, volumes: Path, port: Callable[[str], int]) -> str:
+    """Return the text with `<port>`, `<data>` and `<SERVICE.port>` replaced by what was chosen for them.
+
+    `port` is asked only for a service that the text names. `<port>` stays where each replica has one of its own.
+    """
+    if "<" not in text:
+        return text
+    volume = next((mount.source for mount in service.mounts if mount.kind == "volume"), service.name)
+    text = text.replace("<data>", str(volumes / volume))
+    if service.why_single and not (service.local and service.local.port):
+        text = text.replace("<port>", f"<{service.name}.port>")
+    for other in stack.services:
+        if other.local and f"<{other.name}.port>" in text:
+            text = text.replace(f"<{other.name}.port>", str(port(other.name)))
+    return text
+
+
+def kept_log(service: str, options: Mapping[str, str]) -> tuple[int, int]:
+    """Return what `logging.options` keeps of a log: bytes of a file, 0 for all, and files, as json-file does.
+
+    Raises `MisuseError` for one that is no number.
+    """
+    size, files = options.get("max-size"), options.get("max-file", "1")
+    at = f"services.{service}.logging.options"
+    if not options.keys() & {"max-size", "max-file"}:
+        return KEPT_LOG
+    if not (files.isascii() and files.isdigit() and int(files)):
+        raise MisuseError(f"{at}.max-file is {files}; write a number, 1 or more")
+    if size == "-1":
+        return 0, int(files)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmg]?)b?", (size or str(KEPT_LOG[0])).lower(), re.ASCII)
+    if not found or not float(found[1]):
+        raise MisuseError(f"{at}.max-size is {size}; write a size such as 10m")
+    return round(float(found[1]) * UNITS[found[2]]), int(files)
+
+
+def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
+    """Return what a process of the service would be made from, `directory` being the stack's own."""
+    local = declared_local(service)
+    environment = dict(service.environment) | dict(local.environment)
+    return {
+        "directory": str(directory),
+        **({"image": service.image} if service.build else {}),
+        "command": json.dumps([fill(word) for word in local.command]),
+        **_healthcheck(service, local, fill),
+        **{f"environment.{name}": fill(value) for name, value in environment.items()},
+        **({f"port.{local.port}": LOOPBACK} if local.port else {}),
+        "logging": json.dumps(kept_log(service.name, dict(service.logging.options))),
+        "restart": service.restart,
+        "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
+    }
+
+
+def _healthcheck(service: Service, local: stack.Local, fill: Fill) -> Recipe:
+    if not local.healthcheck:
+        return {}
+    timeout = service.healthcheck.timeout if service.healthcheck else None
+    return {
+        "healthcheck": json.dumps([fill(word) for word in local.healthcheck]),
+        **({"healthcheck_timeout": f"{timeout:g}"} if timeout else {}),
+    }
+
+
+def service_port(spec: Spec, port: Callable[[str], int]) -> int:
+    """Return where the service of a process with a port of its own is found, 0 for a process without one.
+
+    `port` tells that of a service that has no public one.
+    """
+    if spec["address"]:
+        return int(spec["address"].rpartition(":")[2])
+    return port(spec["service"]) if any("<port>" in text for text in spec["recipe"].values()) else 0
+
+
+def replica_spec(service: Service, number: int, recipe: Recipe, inherited: Mapping[str, str], home: Path) -> Spec:
+    """Return all that a replica is launched from and known by; it starts in the directory `home`."""
+    public = declared_local(service).port
+    spec = {
+        "service": service.name,
+        "recipe": recipe,
+        "release": service.release,
+        "address": f"{LOOPBACK}:{public}" if public else "",
+        "environment": inherited,
+        "directory": str(home),
+    }
+    return clone(spec, number)
+
+
+def clone(spec: Spec, number: int) -> Spec:
+    """Return what another replica is launched from, made as one that is there but for its port."""
+    recipe, mark = spec["recipe"], "environment."
+    declared = {name.removeprefix(mark): value for name, value in recipe.items() if name.startswith(mark)}
+    return spec | {
+        "number": number,
+        "replaces": "",
+        "command": json.loads(recipe["command"]),
+        "healthcheck": json.loads(recipe.get("healthcheck", "[]")),
+        "environment": {**spec["environment"], **declared, "REPLICA": f"{spec['service']}-{number}"},
+    }
+
+
+def with_own_port(spec: Spec, port: int) -> Spec:
+    """Return a spec whose replica, one of several behind their service's port, listens on a port of its own."""
+
+    def own(text: str) -> str:
+        return text.replace("<port>", str(port))
+
+    return spec | {
+        "port": port,
+        "command": [own(word) for word in spec["command"]],
+        "healthcheck": [own(word) for word in spec["healthcheck"]],
+        "environment": {name: own(value) for name, value in spec["environment"].items()},
+    }
+
+
+def replica(
+    name: str, spec: Mapping[str, Any], states: Mapping[str, str], *, is_admitted: bool, starts: int
+) -> Replica:
+    """Return a process as a value; one whose file is garbled has no recipe, and so is to be replaced."""
+    service, _, number = name.rpartition("-")
+    recipe = spec.get("recipe")
+    made_from: Recipe = recipe if isinstance(recipe, dict) else {}
+    return Replica(
+        service=service,
+        number=int(number) if number.isdecimal() else 0,
+        id=spec.get("id") or name,
+        replaces=spec.get("replaces") or "",
+        state=_state(states.get(name, "stopped"), made_from.get("restart", "")),
+        recipe=made_from,
+        release=spec.get("release") or "",
+        image=spec.get("release") or "",
+        address=spec.get("address") or "",
+        is_admitted=is_admitted,
+        restarts=max(starts - 1, 0),
+    )
+
+
+def _state(state: str, restart: str) -> str:
+    """Return the state of a process: one that has exited is restarted if its policy says so, up to a second later."""
+    policy = restart.partition(":")[0]
+    is_restarted = policy in {"always", "unless-stopped"} or (policy == "on-failure" and state != "exited (0)")
+    return "restarting" if state.startswith("exited") and is_restarted else state
