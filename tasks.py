@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 
+TESTS_FAILED = 1
+"""The exit code of pytest if tests failed; it exits with 2 if it is interrupted."""
+
 
 @command(has_plan=False, help={"count": "how many", "concurrency": "at a time"})
 def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False) -> None:
@@ -86,18 +89,22 @@ def check(c: Context) -> None:
 def test(c: Context) -> None:
     """Run the tests; what follows -- goes to pytest, which then runs what it says, one after the other.
 
-    Without any, several run at once, three of those that measure. What failed is repeated then, one after the other: it
-    may have failed for what ran beside it.
+    Without any it takes about seven minutes on two cores: a sample, several tests at a time. TWELFTH_SCENARIOS=full
+    runs all of them, for about an hour. What failed is repeated, one test after the other: it may have failed for what
+    ran at the same time.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it some hundred processes would compile the same files again
     if words := words_after_dashes():
         _develop(c, shlex.join(["pytest", *words]))
         return
+    sample = "" if os.environ.get("TWELFTH_SCENARIOS") == "full" else "--sample"
     workers = max(6, os.cpu_count() or 1)  # most of a test's time it waits for containers
     for options in (f"-n {workers} -m 'not measures'", "-n 3 -m measures"):
         try:
-            _develop(c, f"pytest --dist loadfile --no-loadscope-reorder {options}")
-        except Exit:
+            _develop(c, f"pytest --dist loadfile --no-loadscope-reorder {sample} {options}")
+        except Exit as failure:
+            if failure.code != TESTS_FAILED:
+                raise
             print("what failed is repeated, with nothing beside it", flush=True)
             _develop(c, "pytest --last-failed --last-failed-no-failures none")
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests import forked_invoke, modern, swarms
+from tests import forked_invoke, modern, sample, swarms
+from tests.sample import MODERN
 from twelfth import engines
 from twelfth.engines import tcp
 from twelfth.errors import EngineError
@@ -64,8 +65,9 @@ LONGEST = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of `.ci/pythons`."""
+    """Add the options of `.ci/pythons` and `./inv test`."""
     parser.addoption("--without-daemons", action="store_true", help="leave out tests on docker, swarm and modern")
+    parser.addoption("--sample", action="store_true", help="run the sample that tests/sample.py describes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -73,7 +75,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--without-daemons"):
         daemons = {"docker", "swarm", MODERN}
         items[:] = [item for item in items if daemons.isdisjoint(map(str, _parameters(item)))]
+    if config.getoption("--sample"):
+        items[:] = sample.sample(items)
     items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in item.path.parts), len(LONGEST)))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> sample.ByDaemon:
+    """Return what gives tests to the processes that run them."""
+    return sample.ByDaemon(config, log)
 
 
 def _parameters(item: pytest.Item) -> Iterable[object]:
@@ -198,9 +207,6 @@ def absent(name: str) -> str:
 
 ON_THIS_MACHINE = ("local", "docker")
 """The engines whose scenarios need nothing but this machine; a Swarm has its own, in tests/swarm."""
-
-MODERN = "modern"
-"""The docker engine again, on a current daemon (`tests/modern.py`); the one of this machine may be years old."""
 
 WITH_MODERN = (*ON_THIS_MACHINE, MODERN)
 """The engines of the scenarios that also run on a current daemon."""

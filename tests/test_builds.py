@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import MODERN, engine_at_hand, require
+from tests.conftest import engine_at_hand, require
+from tests.sample import MODERN
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.docker_api import buildkit
 from twelfth.errors import EngineError

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import oracle
-from tests.conftest import DOCKER_COMPOSE, MODERN, ROOT, engine_at_hand, require, require_program
+from tests.conftest import DOCKER_COMPOSE, ROOT, engine_at_hand, require, require_program
+from tests.sample import MODERN
 from twelfth.compose import options
 from twelfth.compose.services import _BUILD as BUILD
 from twelfth.compose.services import _SERVICE as SERVICE

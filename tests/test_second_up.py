@@ -16,7 +16,7 @@ from tests import oracle
 from tests.conftest import require
 from tests.engines.docker_api import keys
 from tests.other_project import OtherProject
-from tests.scenarios.load import FULL
+from tests.sample import FULL
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import differences
 

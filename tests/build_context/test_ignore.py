@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import require_program
 from tests.docker_client import listed, sent
+from tests.sample import FULL
 from twelfth import build_context
 from twelfth.build_context.ignore import Ignore, read_patterns
 from twelfth.errors import MisuseError
@@ -240,8 +240,6 @@ MORE = (
     b"[a-zA-Z]\n",
 )
 """Variants of those patterns, compared with `TWELFTH_SCENARIOS=full`."""
-
-FULL = os.environ.get("TWELFTH_SCENARIOS") == "full"
 
 
 @pytest.fixture(scope="module")

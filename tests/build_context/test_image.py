@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import MODERN, require_program
+from tests.conftest import require_program
 from tests.docker_client import listed
+from tests.sample import MODERN
 from twelfth import engines
 from twelfth.engines.docker_api import buildkit
 from twelfth.engines.docker_api.daemon import DaemonEngine

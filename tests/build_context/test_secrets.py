@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MODERN
+from tests.sample import MODERN
 from twelfth import engines
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.stack import load

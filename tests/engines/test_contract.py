@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica, Snapshot
     from twelfth.model.stack import Network, Stack, Volume
 
+pytestmark = pytest.mark.every_engine
+
 COMPOSE = """
 services:
   app:

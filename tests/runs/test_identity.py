@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench import hits
-from tests.conftest import MODERN, with_modern
+from tests.conftest import with_modern
 from tests.runs.client import COLUMNS, ROWS, lifecycle_url, open_terminal, record, records, run
+from tests.sample import MODERN
 from twelfth.engines.docker_api import run_spec
 from twelfth.engines.docker_api.container_spec import COMPOSE
 from twelfth.errors import IdentityError

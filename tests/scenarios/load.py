@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -19,11 +18,11 @@ from urllib.parse import urlsplit
 
 from bench import hits
 from tests.real_redis import eventually
+from tests.sample import FULL
 
 if TYPE_CHECKING:
     from tests.conftest import Project
 
-FULL = os.environ.get("TWELFTH_SCENARIOS") == "full"
 VISITORS = 16
 PAUSE = 0.0 if FULL else 0.04
 """Seconds that each visitor rests after an answer: what is done meanwhile shall not take for ever on two processors."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import DOCKER_COMPOSE, make_project, require, require_program
-from tests.scenarios.load import FULL, Load, change
+from tests.sample import FULL
+from tests.scenarios.load import Load, change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

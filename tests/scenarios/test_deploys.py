@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import with_modern
-from tests.scenarios.load import FULL, HITS, SLOWEST_MS, Load, change, crash_soon
+from tests.sample import FULL
+from tests.scenarios.load import HITS, SLOWEST_MS, Load, change, crash_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.real_redis import eventually
-from tests.scenarios.load import FULL, Load
+from tests.sample import FULL
+from tests.scenarios.load import Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.scenarios.load import FULL, Load, change
+from tests.sample import FULL
+from tests.scenarios.load import Load, change
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ import pytest
 from tests import daemon, tiny_image
 from tests.conftest import Recorded, eventually
 from tests.forks import FORKS
-from tests.scenarios.load import FULL
+from tests.sample import FULL
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.local.engine import Local
 from twelfth.engines.local.supervisord import Supervisor

@@ -10,7 +10,7 @@ import pytest
 
 from bench import hits
 from tests.conftest import DOCKER_COMPOSE, eventually, make_project, require, require_program
-from tests.scenarios.load import FULL
+from tests.sample import FULL
 from tests.test_compose_interop import compose
 from twelfth.stack.status import status
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import Recorded
 from tests.memory_engine import KilledProcessError, Memory, World
-from tests.scenarios.load import FULL
+from tests.sample import FULL
 from twelfth.errors import BusyError, EngineError, ServiceError
 from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Network, Port, Reload, Service, Stack, Volume
 from twelfth.stack import lifecycle, status

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import eventually
-from tests.scenarios.load import FULL
+from tests.sample import FULL
 from tests.swarm.conftest import on_swarm, place_door
 
 if TYPE_CHECKING:

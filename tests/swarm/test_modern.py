@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import modern
-from tests.conftest import MODERN, skip_or_fail
+from tests.conftest import skip_or_fail
+from tests.sample import MODERN
 from tests.swarm.conftest import OnSwarm, on_swarm
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import eventually
-from tests.scenarios.load import FULL, Load, change
+from tests.sample import FULL
+from tests.scenarios.load import Load, change
 from tests.scenarios.test_deploys import NEVER_READY, assert_nobody_noticed
 from tests.swarm.conftest import OnSwarm, on_swarm, place_door
 from twelfth.engines.docker_api.container_spec import COMPOSE

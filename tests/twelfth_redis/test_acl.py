@@ -17,7 +17,7 @@ from service.counter import open_counter
 from service.schema import MIGRATIONS
 from tests.conftest import require_program
 from tests.faults import Job, Started
-from tests.scenarios.load import FULL
+from tests.sample import FULL
 from tests.twelfth_redis import stores
 from tests.twelfth_redis.stores import DEBIAN, LOCK, Store, serving
 from twelfth_redis.backup import dump, rights

@@ -1,0 +1,75 @@
+"""Which tests `./inv test` runs: a sample that takes minutes. With `TWELFTH_SCENARIOS=full` it runs all, for an hour.
+
+A test of several engines runs on one of them, always the same, so that each engine has its share of every file. Tests
+marked `every_engine` run on each, except that Docker's old and current daemon share them.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pytest
+
+FULL = os.environ.get("TWELFTH_SCENARIOS") == "full"
+"""Whether all tests are run, at their full size."""
+
+MODERN = "modern"
+"""The docker engine again, on a current daemon (`tests/modern.py`); the one of this machine may be years old."""
+
+ENGINES = ("local", "docker", MODERN, "swarm")
+"""The engines of tests, as the ids of their parameters name them."""
+
+
+def sample(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests of the sample, in their order."""
+    tests = [item for item in items if not item.get_closest_marker("thorough")]
+    variants = defaultdict(list)
+    for item in tests:
+        if name := engine(item.nodeid):
+            variants[_without_engine(item.nodeid)].append(name)
+    return [item for item in tests if _is_chosen(item, variants.get(_without_engine(item.nodeid), ()))]
+
+
+def _is_chosen(item: pytest.Item, variants: Sequence[str]) -> bool:
+    name = engine(item.nodeid)
+    if item.get_closest_marker("every_engine"):
+        variants = [variant for variant in variants if variant in ("docker", MODERN)]
+        if name not in variants:
+            return True
+    return not name or name == choose(_without_engine(item.nodeid), variants)
+
+
+def choose(test: str, variants: Sequence[str]) -> str:
+    """Return the engine that a test of several engines runs on."""
+    return sorted(variants)[zlib.crc32(test.encode()) % len(variants)]
+
+
+def engine(test: str) -> str:
+    """Return the engine in the id of a test, or ""."""
+    _, _, parameters = test.partition("[")
+    return next((part for part in parameters.removesuffix("]").split("-") if part in ENGINES), "")
+
+
+def _without_engine(test: str) -> str:
+    name = engine(test)
+    return test.replace(f"[{name}", "[", 1) if f"[{name}" in test else test.replace(f"-{name}", "", 1)
+
+
+class ByDaemon(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """Gives the tests of one file to one process, and those that need a daemon of their own to the process that has it.
+
+    A Swarm or a modern engine takes seconds to start, and a third of a processor.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, _ = nodeid.partition("::")
+        name = engine(nodeid)
+        return name if name in ("swarm", MODERN) else path

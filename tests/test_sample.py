@@ -1,0 +1,32 @@
+"""The sample that `./inv test` runs leaves out no test: only other engines of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import sample
+
+VARIANTS = ("docker", "local")
+
+
+@pytest.mark.parametrize(
+    ("test", "engine"),
+    [
+        ("tests/a.py::test_a[local]", "local"),
+        ("tests/a.py::test_a[docker-x]", "docker"),
+        ("tests/a.py::test_a[x-modern]", "modern"),
+        ("tests/a.py::test_a[dockerfile]", ""),
+        ("tests/docker/a.py::test_a", ""),
+    ],
+)
+def test_engine_of_a_test_is_in_its_parameters(test: str, engine: str) -> None:
+    """And not in its path."""
+    assert engine == sample.engine(test)
+
+
+def test_each_engine_has_its_share() -> None:
+    """The same at each run."""
+    chosen = [sample.choose(f"tests/a.py::test_{number}[]", VARIANTS) for number in range(40)]
+
+    assert chosen == [sample.choose(f"tests/a.py::test_{number}[]", VARIANTS[::-1]) for number in range(40)]
+    assert all(chosen.count(engine) > 40 // 4 for engine in VARIANTS)
