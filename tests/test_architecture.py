@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import sys
 from pathlib import Path
@@ -83,6 +84,7 @@ PURE = (
 )
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Return the full names of what a file imports, wherever in it."""
     names: set[str] = set()

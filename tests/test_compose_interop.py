@@ -95,6 +95,7 @@ def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:
     assert "hits was 1, is 0 now\n" == docker_project.invoke("reset").stdout
 
 
+@pytest.mark.thorough
 def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Project) -> None:
     """An image that names no release is replaced by one that does; data and door stay."""
     compose(docker_project, "up", "-d", "--build", RELEASE=f"by-{docker_project.name}")
@@ -111,6 +112,7 @@ def inspected_run(project: Project) -> dict[str, Any]:
     return dict(engine.api.inspect_container(f"{project.name}-run-{engine.runs.records()[-1].id}"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("detach", [False, True])
 def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_serving: Project, detach: bool) -> None:  # noqa: FBT001
     """The tag names another image now; the run is made from what serves."""
@@ -131,6 +133,7 @@ def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_serving: Pro
     assert tag == engine.runs.records()[-1].release
 
 
+@pytest.mark.thorough
 def test_detached_run_is_on_the_workers_own_networks(docker_serving: Project) -> None:
     """With interfaces of its own, and without the worker's name."""
     docker_serving.invoke("run", "--detach", "--", "sleep", "30")

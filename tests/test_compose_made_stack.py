@@ -120,6 +120,7 @@ def test_everything_about_runs_works_and_nothing_of_the_stack_changes(stack: Sta
     assert not (stack.directory / ".twelfth").exists()
 
 
+@pytest.mark.thorough
 def test_stack_is_shown_as_it_is(stack: Stack) -> None:
     """Ready, of no release that is known, and what its services print."""
     shown = stack.printed("status").splitlines()

@@ -84,6 +84,7 @@ def test_up_brings_the_data_to_the_revision_of_the_release(serving: Project) -> 
     assert "nothing to do: the data is at revision 0002\n" == serving.invoke("migrate").stdout
 
 
+@pytest.mark.thorough
 def test_migration_tells_which_run_of_which_release_applied_it(serving: Project) -> None:
     """The run is in the history."""
     migrations = json.loads(serving.invoke("migrate", "--status", "--json").stdout)["migrations"]
@@ -106,6 +107,7 @@ def test_dry_migration_changes_nothing(serving: Project) -> None:
     assert "0002" == status(serving)["revision"]
 
 
+@pytest.mark.thorough
 def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Project) -> None:
     """`status` says what to do, and `up` does it."""
     serving.invoke("migrate", "--to", "0")
@@ -119,6 +121,7 @@ def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Pro
     assert status(serving)["ready"]
 
 
+@pytest.mark.thorough
 def test_wrong_password_is_reported_before_what_serves_is_touched(serving: Project) -> None:
     """A changed REDIS_URL is tried first: `up` ends with the words of Redis, and the stack serves on."""
     done = serving.invoke("up", REDIS_URL=f"redis://nobody:secret@{redis_of(serving)}/0")
@@ -160,6 +163,7 @@ CANNOT_COUNT = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("why", CANNOT_COUNT)
 def test_status_is_ready_only_if_a_hit_could_be_counted(serving: Project, why: str) -> None:
     """Exit 1 with the words of Redis, and 0 again as soon as it is cured; nothing is restarted for it."""
@@ -189,6 +193,7 @@ def in_console(project: Project, *lines: str, redis_url: str = "") -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.thorough
 def test_restore_goes_on_with_what_it_began_with(serving: Project, taken: Path) -> None:
     """A deploy replaces the worker between the save that it makes first and the restore itself."""
     in_console(serving, "redis.set('twelfth:lock', 'somebody', ex=60)")
@@ -228,6 +233,7 @@ def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path)
     saved.unlink()
 
 
+@pytest.mark.thorough
 def test_restore_succeeds_though_fields_expired_since_the_backup(serving: Project, file: Path) -> None:
     """A hash whose fields all expired is gone; everything else is as it was."""
     in_console(
@@ -255,6 +261,7 @@ def test_verify_needs_no_stack(project: Project, taken: Path) -> None:
     assert ["0001", "0002"] == printed["revisions"]
 
 
+@pytest.mark.thorough
 def test_verify_that_lacks_a_module_on_this_machine_says_so(project: Project, file: Path) -> None:
     """In one line, not with a traceback."""
     file.write_bytes(b"")
@@ -284,6 +291,7 @@ def test_damaged_backup_is_refused_and_changes_nothing(serving: Project, taken: 
     assert "Hello World! 8 times." == visit(serving)
 
 
+@pytest.mark.thorough
 def test_backup_of_a_server_that_this_one_cannot_read_is_refused_before_anything_is_saved(
     serving: Project, file: Path
 ) -> None:
@@ -402,6 +410,7 @@ def test_backup_has_its_name_only_once_it_is_verified(serving: Project, verifyin
     assert "yes" == (serving.directory / "verifying").read_text("utf-8")
 
 
+@pytest.mark.thorough
 def test_backup_that_is_killed_while_it_is_verified_has_no_name(serving: Project, verifying: Path, file: Path) -> None:
     """All bytes are written by then."""
     verifying.write_text(VERIFYING.format(named=str(file), waits=True), "utf-8")
@@ -413,6 +422,7 @@ def test_backup_that_is_killed_while_it_is_verified_has_no_name(serving: Project
     assert not file.exists()
 
 
+@pytest.mark.thorough
 def test_bytes_of_a_backup_are_kept_nowhere_else(serving: Project) -> None:
     """All the data in a log would be a copy that nobody knows of."""
     done = serving.invoke("reset", "--to", "5"), serving.start("backup", "--stdout", stdout=subprocess.PIPE)
@@ -423,6 +433,7 @@ def test_bytes_of_a_backup_are_kept_nowhere_else(serving: Project) -> None:
     assert b"" == kept.communicate(timeout=60)[0]
 
 
+@pytest.mark.thorough
 def test_payloads_of_another_kind_of_server_are_refused_by_name(
     serving: Project, taken: Path, file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -445,6 +456,7 @@ def test_payloads_of_another_kind_of_server_are_refused_by_name(
     assert "cannot read what valkey 9." in back.stderr
 
 
+@pytest.mark.thorough
 def test_restore_of_data_that_lacks_revisions_says_what_to_type(serving: Project, file: Path) -> None:
     """And that works."""
     serving.invoke("migrate", "--to", "1")
@@ -457,6 +469,7 @@ def test_restore_of_data_that_lacks_revisions_says_what_to_type(serving: Project
     assert status(serving)["ready"]
 
 
+@pytest.mark.thorough
 def test_older_release_serves_newer_data(serving: Project) -> None:
     """A rollback needs no migration where the data only grew; the last test, as the data stays ahead."""
     first = status(serving)["release"]

@@ -25,6 +25,8 @@ MIGRATION = '''"""Let a note be done."""
 
 from django.db import migrations, models
 
+pytestmark = pytest.mark.thorough
+
 
 class Migration(migrations.Migration):
     dependencies = [("notes", "0001_initial")]

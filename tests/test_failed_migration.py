@@ -76,6 +76,7 @@ def test_message_says_what_was_applied_and_the_release_keeps_running(failed: Pro
     assert hits.sentence(f"http://127.0.0.1:{failed.environment['PORT']}").startswith("Hello World! ")
 
 
+@pytest.mark.thorough
 def test_status_reports_it(failed: Project) -> None:
     """For people and as JSON, of the data and of the stack, which is ready all the same."""
     stack, migrations = status(failed), json.loads(failed.invoke("migrate", "--status", "--json").stdout)
@@ -99,6 +100,7 @@ def test_release_without_it_is_deployed(failed: Project) -> None:
     assert status(failed)["ready"]
 
 
+@pytest.mark.thorough
 def test_rollback_works(failed: Project) -> None:
     """To the release that ran before."""
     done = failed.invoke("rollback")
@@ -107,6 +109,7 @@ def test_rollback_works(failed: Project) -> None:
     assert status(failed)["ready"]
 
 
+@pytest.mark.thorough
 def test_down_and_up_work(failed: Project) -> None:
     """Of a release without it."""
     assert 0 == failed.invoke("down").returncode
@@ -116,6 +119,7 @@ def test_down_and_up_work(failed: Project) -> None:
     assert (True, "0003") == (status(failed)["ready"], status(failed)["unfinished"])
 
 
+@pytest.mark.thorough
 def test_corrected_file_is_refused_and_its_hint_names_both_ways(failed: Project) -> None:
     """It may not be written to continue from what was applied; nothing is changed."""
     file_of(failed).write_text(CORRECTED, "utf-8")
@@ -128,6 +132,7 @@ def test_corrected_file_is_refused_and_its_hint_names_both_ways(failed: Project)
     assert "invoke migrate --abandon 0003" in done.stderr
 
 
+@pytest.mark.thorough
 def test_abandon_asks_and_takes_no_for_an_answer(failed: Project) -> None:
     """On a terminal; without one it wants --yes. Nothing is changed, and nothing saved."""
     terminal, line = pty.openpty()
@@ -144,6 +149,7 @@ def test_abandon_asks_and_takes_no_for_an_answer(failed: Project) -> None:
     assert [] == [*(failed.directory / "backups").glob("*-before-abandon*")]
 
 
+@pytest.mark.thorough
 def test_dry_abandon_changes_nothing(failed: Project) -> None:
     """It says what it would clear."""
     done = failed.invoke("--dry", "migrate", "--abandon", "0003")
@@ -152,6 +158,7 @@ def test_dry_abandon_changes_nothing(failed: Project) -> None:
     assert "0003" == status(failed)["unfinished"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("words", "code"),
     [

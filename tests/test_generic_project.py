@@ -135,6 +135,7 @@ def test_release_command_sees_the_files_that_its_service_will_see(stack: Stack) 
     assert expected == stack.printed("run", "--", "cat", "/etc/note", "/run/secrets/password")
 
 
+@pytest.mark.thorough
 def test_files_of_a_run_that_goes_on_stay_as_they_were(stack: Stack) -> None:
     """Whatever is deployed meanwhile; and git ignores them, as all that twelfth keeps."""
     script = "until [ -e /tmp/go ]; do sleep 0.1; done; cat /etc/note"
@@ -164,6 +165,7 @@ def test_nothing_of_a_stack_that_is_down_is_left(tmp_path: Path) -> None:
     assert not (tmp_path / ".twelfth" / "docker" / made.name).exists()
 
 
+@pytest.mark.thorough
 def test_job_that_fails_is_told_and_what_serves_serves_on(stack: Stack) -> None:
     """With its last words; the next `up` tries it again."""
     before = stack.container("web")["Id"]
@@ -175,6 +177,7 @@ def test_job_that_fails_is_told_and_what_serves_serves_on(stack: Stack) -> None:
     stack.printed("up")
 
 
+@pytest.mark.thorough
 def test_fixed_name_goes_over_to_the_new_container_or_back(stack: Stack) -> None:
     """A release that does not start leaves the old container under its name."""
     name = f"/{stack.name}-the-web"

@@ -177,6 +177,7 @@ def test_changed_settings_are_loaded_and_no_visitor_notices(door: Project) -> No
         assert before == identity(door)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("signal", ["SIGUSR1", "SIGUSR2"])
 def test_slow_answer_survives_a_reload_and_a_stop_of_the_door(door: Project, signal: str) -> None:
     """One that takes nearly as long as the door waits for a worker."""
@@ -209,6 +210,7 @@ def test_settings_that_the_door_refuses_touch_nothing(door: Project) -> None:
     assert [] == door.plan("worker=2")
 
 
+@pytest.mark.thorough
 def test_settings_that_were_not_loaded_to_the_end_are_loaded_by_the_next_up(door: Project) -> None:
     """Even where the file is by then what it was."""
     door.up("worker=2")
@@ -225,6 +227,7 @@ def test_settings_that_were_not_loaded_to_the_end_are_loaded_by_the_next_up(door
     assert before == identity(door)
 
 
+@pytest.mark.thorough
 def test_door_whose_settings_are_lost_is_replaced(door: Project) -> None:
     """It could not be started again; whoever empties `.twelfth/` gets a new one."""
     door.up("worker=2")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bench import hits
 from tests.conftest import eventually
 from twelfth.stack.status import status
@@ -66,6 +68,7 @@ ThreadingHTTPServer(("", port), Worker).serve_forever()
 '''
 
 
+@pytest.mark.thorough
 def test_hundred_hits_that_are_counted_and_not_answered_are_counted_once(project: Project) -> None:
     """Neither door sends one to the other worker."""
     (project.directory / "service" / "__main__.py").write_text(BREAK_OFF_EVERY_SECOND_HIT, "utf-8")

@@ -70,6 +70,7 @@ def test_what_listens_here_does_not_count(project: OtherProject) -> None:
     assert 1 == len(containers(project))
 
 
+@pytest.mark.thorough
 def test_port_of_another_container_is_refused_by_its_name(project: OtherProject, tmp_path: Path) -> None:
     """Before anything is made; the hint has a port that is free there."""
     directory = tmp_path / "other"
@@ -88,6 +89,7 @@ def test_port_of_another_container_is_refused_by_its_name(project: OtherProject,
     assert [] == containers(project)
 
 
+@pytest.mark.thorough
 def test_port_that_the_daemon_cannot_bind_loses_nothing(project: OtherProject, remote: Daemon) -> None:
     """The error is one line, and the old replica serves where it did."""
     project.printed("up")

@@ -140,6 +140,7 @@ def test_what_is_external_is_never_made_nor_removed(stack: Stack) -> None:
     assert ("mine", {"-net", "-vol", "_data", "_back"}) == (stack.content(), stack.resources())
 
 
+@pytest.mark.thorough
 def test_what_the_stack_made_stays_once_it_is_declared_external(stack: Stack) -> None:
     """Under the name that it has; nothing is replaced."""
     before = stack.containers()
@@ -166,6 +167,7 @@ def test_renamed_network_and_volume_converge(stack: Stack) -> None:
     assert "mine" == stack.content()
 
 
+@pytest.mark.thorough
 def test_changed_options_of_a_volume_are_reported(stack: Stack) -> None:
     """Also of one that Compose made, as this could be; the service and its data stay."""
     before = stack.containers()
@@ -179,6 +181,7 @@ def test_changed_options_of_a_volume_are_reported(stack: Stack) -> None:
     assert (0, True) == (found.returncode, "driver_opts.device" in json.loads(found.stdout)["warnings"][0])
 
 
+@pytest.mark.thorough
 def test_network_that_another_container_uses_does_not_take_the_stack_down(stack: Stack) -> None:
     """It is refused by name, before anything is stopped; `down` leaves it."""
     before, other = stack.containers(), stack.other()
@@ -202,6 +205,7 @@ def test_down_removes_the_pause_container_of_an_earlier_version(stack: Stack) ->
         stack.remove_other()
 
 
+@pytest.mark.thorough
 def test_services_of_another_file_stay_and_are_named(stack: Stack) -> None:
     """With what they use; they go where that is asked for."""
     stack.declare(service="db", file="db.yaml")

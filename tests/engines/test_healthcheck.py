@@ -118,6 +118,7 @@ def test_check_that_never_stops_printing_fails_in_time(near: Site) -> None:
     assert took < 1.0 + LATE
 
 
+@pytest.mark.thorough
 def test_only_the_end_of_what_a_check_prints_is_kept(near: Site) -> None:
     """However much it prints; the end shows why it fails."""
     made = Check(f"head -c {FLOOD} /dev/zero | tr '\\0' x; echo; echo no luck; exit 1").of(near, timeout=60.0)
@@ -132,6 +133,7 @@ def test_only_the_end_of_what_a_check_prints_is_kept(near: Site) -> None:
     assert most < MEMORY
 
 
+@pytest.mark.thorough
 def test_up_gives_up_in_time_on_a_check_that_hangs(near: Site) -> None:
     """And not after the check's timeout, which is half a minute by default."""
     check = ("sh", "-c", "sleep 600")
@@ -157,6 +159,7 @@ def test_replica_without_a_check_is_ready_when_it_has_run_for_a_while(site: Site
     assert status.status(site.engine()).ready
 
 
+@pytest.mark.thorough
 def test_up_and_status_agree_on_a_replica_that_exits_after_it_started(near: Site) -> None:
     """It has no healthcheck, and is restarted again and again."""
     command = ("sh", "-c", "sleep 1.8; echo out of luck; exit 3")

@@ -153,6 +153,7 @@ def test_release_of_a_run_is_not_removed_before_the_run_has_ended(first: Checkou
     assert one not in first.releases()
 
 
+@pytest.mark.thorough
 @sharing
 def test_release_that_another_stack_runs_is_not_removed(second: Checkout, first: Checkout) -> None:
     """The two have the image in common; on the local engine each directory has its own releases."""
@@ -166,6 +167,7 @@ def test_release_that_another_stack_runs_is_not_removed(second: Checkout, first:
     assert one in second.releases()
 
 
+@pytest.mark.thorough
 @sharing
 def test_release_that_the_rollback_of_another_stack_needs_is_not_removed(second: Checkout, first: Checkout) -> None:
     """Wherever its record of deploys is; once it no longer needs the release, another stack can remove it."""

@@ -41,6 +41,7 @@ def test_run_goes_on_while_its_release_is_replaced(project: Project) -> None:
     assert "0\n" == project.invoke("logs", "--run", identity).stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
 def test_down_ends_a_run(project: Project) -> None:
     """And says so."""
@@ -51,6 +52,7 @@ def test_down_ends_a_run(project: Project) -> None:
     assert "stopped" == record(project, identity)["state"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
 def test_run_waits_for_a_deploy_that_is_under_way(project: Project) -> None:
     """A cron job never fails for that there are two releases for a moment; without a deploy they are named."""
@@ -70,6 +72,7 @@ def test_run_waits_for_a_deploy_that_is_under_way(project: Project) -> None:
         assert (b"done\n", b"") == client.communicate(timeout=60)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
 def test_release_that_is_not_here_is_waited_for_during_a_deploy(project: Project) -> None:
     """It may be just being built; after that it is misuse."""

@@ -92,6 +92,7 @@ def test_time_limit_holds_when_the_client_is_gone(serving: Project) -> None:
     assert eventually(lambda: record(serving)["state"] == "timeout")
 
 
+@pytest.mark.thorough
 def test_time_limit_holds_when_the_client_is_stopped(serving: Project) -> None:
     """By Ctrl-Z, for example: no one reads the run's output, and the record does not wait for that."""
     client = serving.start("run", "--timeout", "3", "--", "yes", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -106,6 +107,7 @@ def test_time_limit_holds_when_the_client_is_stopped(serving: Project) -> None:
     assert 124 == client.wait(30)
 
 
+@pytest.mark.thorough
 def test_time_limit_kills_a_run_that_ignores_term(impatient: Project) -> None:
     """KILL after the worker's grace period of a second; it counts as a timeout all the same."""
     done = run(impatient, "--timeout", "0.5", "--", *DEAF)
@@ -116,6 +118,7 @@ def test_time_limit_kills_a_run_that_ignores_term(impatient: Project) -> None:
     assert 1.4 < kept["seconds"] < 10
 
 
+@pytest.mark.thorough
 def test_stop_kills_a_run_that_ignores_term(impatient: Project) -> None:
     """KILL after the worker's grace period, not the usual ten seconds."""
     identity = detached(impatient, "--", *DEAF)
@@ -147,6 +150,7 @@ def test_signals_are_forwarded_to_the_run(serving: Project, number: signal.Signa
     assert code == client.wait(60)
 
 
+@pytest.mark.thorough
 def test_interrupt_ends_a_program_that_has_no_answer_of_its_own(serving: Project) -> None:
     """Plain `sleep`: the run inherits no ignored signal, and input that nobody reads holds up none."""
     with Path("/dev/zero").open("rb") as zeros:

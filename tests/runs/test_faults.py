@@ -67,6 +67,7 @@ def test_run_goes_on_where_the_daemon_goes_away_from_its_client(serving: Project
     assert b"begun\n" == output(serving, identity)
 
 
+@pytest.mark.thorough
 @on_docker
 @pytest.mark.parametrize("what", [["worker"], [], ["--run"]])
 def test_followed_log_that_breaks_off_is_no_log_that_ended(serving: Project, what: list[str]) -> None:
@@ -82,6 +83,7 @@ def test_followed_log_that_breaks_off_is_no_log_that_ended(serving: Project, wha
     serving.runs.stop(identity, lambda _: None)
 
 
+@pytest.mark.thorough
 @on_docker
 def test_stop_that_lost_the_daemon_has_stopped_all_the_same(serving: Project) -> None:
     """What was asked for is done without the one who asked."""
@@ -100,6 +102,7 @@ def test_stop_that_lost_the_daemon_has_stopped_all_the_same(serving: Project) ->
     assert "stopped" == record(serving, identity)["state"]
 
 
+@pytest.mark.thorough
 @on_docker
 def test_up_that_lost_the_daemon_is_repeated(project: Project) -> None:
     """What was made stays, and the second `up` makes the rest."""
@@ -124,6 +127,7 @@ COPY --from=base /small /
 """A release that holds a shell and little else: copying all of the usual one to another daemon takes long."""
 
 
+@pytest.mark.thorough
 @on_docker
 def test_records_outlive_a_daemon_and_what_ran_is_recorded_as_ended(
     project: Project, monkeypatch: pytest.MonkeyPatch
@@ -171,6 +175,7 @@ def test_run_on_a_full_disk_ends_as_it_would_and_the_loss_is_told(serving: Proje
     assert re.fullmatch(r"twelfth: what is kept of this output ends here: .+; see: df .twelfth\n", kept.stderr)
 
 
+@pytest.mark.thorough
 @on_local
 @pytest.mark.parametrize("room", [1, 511])
 def test_run_that_could_not_be_recorded_is_not_begun(serving: Project, room: int) -> None:
@@ -182,6 +187,7 @@ def test_run_that_could_not_be_recorded_is_not_begun(serving: Project, room: int
     assert before == records(serving)
 
 
+@pytest.mark.thorough
 def test_two_stops_at_once_are_one(serving: Project) -> None:
     """Both wait for the end of a run that takes its time, and say how it was."""
     identity = detached(serving, "--", "sh", "-c", "trap 'sleep 2; exit 3' TERM; echo on; sleep 60 & wait")
@@ -193,6 +199,7 @@ def test_two_stops_at_once_are_one(serving: Project) -> None:
     assert ("stopped", 3) == (record(serving, identity)["state"], record(serving, identity)["exit_code"])
 
 
+@pytest.mark.thorough
 @on_local
 def test_stop_is_said_once_to_a_run_that_takes_its_time(serving: Project) -> None:
     """A second TERM would disturb the answer to the first."""
@@ -237,6 +244,7 @@ def test_prompt_whose_client_was_killed_ends(serving: Project, typed: bytes) -> 
     os.close(terminal)
 
 
+@pytest.mark.thorough
 def test_run_on_a_terminal_that_asks_nothing_outlives_its_killed_client(serving: Project) -> None:
     """The end of its input is nothing to it."""
     terminal = on_terminal(serving, ["run", "--", "sh", "-c", "echo on; sleep 3; exit 4"], b"on", b"")
@@ -260,6 +268,7 @@ def on_terminal(project: Project, words: list[str], mark: bytes, typed: bytes) -
     return terminal
 
 
+@pytest.mark.thorough
 @on_local
 def test_supervisord_that_was_killed_is_told_in_one_line(project: Project) -> None:
     """Whatever was asked of it; `up` starts it again."""
@@ -273,6 +282,7 @@ def test_supervisord_that_was_killed_is_told_in_one_line(project: Project) -> No
     assert 0 == project.invoke("up").returncode
 
 
+@pytest.mark.thorough
 @on_local
 def test_release_that_does_not_run_without_containers_is_refused(project: Project) -> None:
     """A service without `x-local`: one line, what to type, exit code 125."""

@@ -102,6 +102,7 @@ def test_run_has_the_namespaces_that_its_service_has_of_another(project: Project
     assert project.printed("run", "--", *show) == "boxy\n"
 
 
+@pytest.mark.thorough
 def test_run_inherits_from_a_container_of_compose(project: Project) -> None:
     """Which has copies of what its file, or a variable, contains; so has a clone of it."""
     project.compose("up", "-d", "--build")

@@ -79,6 +79,7 @@ def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
     assert eventually(lambda: ("failed", 5) == _end(find_run(runs, wanted.id)))
 
 
+@pytest.mark.thorough
 @abandons
 @pytest.mark.parametrize("engine_name", ["docker"], indirect=True)
 def test_run_whose_start_was_not_answered_goes_on(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +115,7 @@ def test_run_that_has_not_started_when_it_is_interrupted_never_was(
     assert eventually(lambda: {run.state for run in runs.records() if run.id == wanted.id} <= {"created"})
 
 
+@pytest.mark.thorough
 def test_interrupt_while_a_run_starts_is_forwarded_to_it(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends by it, with its own exit code and its record."""
     engine = serving.engine()
@@ -130,6 +132,7 @@ def test_interrupt_while_a_run_starts_is_forwarded_to_it(serving: Project, monke
     assert ("failed", 130) == _end(find_run(engine.runs, wanted.id))
 
 
+@pytest.mark.thorough
 def test_worker_that_goes_before_its_run_starts_is_told(serving: Project) -> None:
     """In one line, with nothing started."""
     engine = serving.engine()

@@ -107,6 +107,7 @@ def test_run_is_started_once_whatever_becomes_of_the_answer(
     assert eventually(lambda: [5] == [run.exit_code for run in serving.runs.records() if run.id == wanted.id])
 
 
+@pytest.mark.thorough
 def test_replica_is_started_once_whatever_becomes_of_the_answer(
     forgetful: tuple[Project, Forgetful], serving: Project
 ) -> None:
@@ -118,6 +119,7 @@ def test_replica_is_started_once_whatever_becomes_of_the_answer(
     assert ["worker-1"] == [each.name for each in serving.engine().replicas("worker")]
 
 
+@pytest.mark.thorough
 def test_release_command_is_started_once_whatever_becomes_of_the_answer(
     forgetful: tuple[Project, Forgetful], serving: Project
 ) -> None:

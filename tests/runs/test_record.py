@@ -51,6 +51,7 @@ def test_id_of_no_run_is_refused(prefix: str) -> None:
         find_run(known("aa11"), prefix)
 
 
+@pytest.mark.thorough
 def test_run_that_has_ended_cannot_be_stopped(serving: Project) -> None:
     """One line and exit code 2; the record stays as it is."""
     run(serving, "--", "sh", "-c", "exit 3")
@@ -105,6 +106,7 @@ def test_history_as_json_has_all_that_is_promised(serving: Project) -> None:
     assert 0.1 < took.total_seconds() == pytest.approx(kept["seconds"], abs=0.002)
 
 
+@pytest.mark.thorough
 def test_run_that_ends_at_once_takes_no_less_than_no_time(serving: Project) -> None:
     """Docker 20.10 notes the start of such a run after its end, every other time."""
     done = {each.id for each in attended(serving, "true", times=8)}
@@ -135,6 +137,7 @@ def test_only_the_last_ended_runs_are_kept(serving: Project) -> None:
     serving.runs.stop(running, lambda _: None)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # each engine's part: tests/engines/test_contract.py
 def test_history_survives_down_until_it_is_named(project: Project) -> None:
     """`down` leaves records and output; `down --history` removes them, even where nothing else is up."""

@@ -115,6 +115,7 @@ def test_ctrl_p_ctrl_q_leaves_a_run_that_ctrl_z_stopped(serving: Project, termin
     assert 0 == serving.invoke("stop", identity).returncode
 
 
+@pytest.mark.thorough
 def test_run_that_was_left_goes_on_to_its_end(serving: Project, terminal: Terminal) -> None:
     """Its output is kept and its end is recorded."""
     client = terminal.start(serving, "run", "--", "sh", "-c", "echo ready; sleep 2; echo later; exit 5")
@@ -127,6 +128,7 @@ def test_run_that_was_left_goes_on_to_its_end(serving: Project, terminal: Termin
     assert "later" in serving.invoke("logs", "--run", identity).stdout
 
 
+@pytest.mark.thorough
 def test_ctrl_p_reaches_the_run_at_once(serving: Project, terminal: Terminal) -> None:
     """The daemon would delay it until the next key, in case that is Ctrl-Q."""
     reading = "import sys, tty; tty.setraw(0); print('ready', flush=True); print(repr(sys.stdin.read(1)), flush=True)"
@@ -138,6 +140,7 @@ def test_ctrl_p_reaches_the_run_at_once(serving: Project, terminal: Terminal) ->
     assert 0 == client.wait(30)
 
 
+@pytest.mark.thorough
 def test_terminal_is_raw_again_after_a_stop(serving: Project, terminal: Terminal) -> None:
     """A shell whose job is stopped takes the terminal back and changes its settings."""
     cooked = terminal.settings
@@ -154,6 +157,7 @@ def test_terminal_is_raw_again_after_a_stop(serving: Project, terminal: Terminal
     assert cooked == terminal.settings
 
 
+@pytest.mark.thorough
 @on_local
 def test_terminal_has_its_size_and_kind_from_the_start(serving: Project, terminal: Terminal) -> None:
     """A program that looks at once sees the operator's, not one of 0 by 0; what is declared or asked for counts."""

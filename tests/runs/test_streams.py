@@ -11,6 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.conftest import eventually
 from tests.runs.client import attended, detached, record, run
 from twelfth.runs import start
@@ -79,6 +81,7 @@ def test_both_outputs_of_processes_that_end_at_once_are_complete(serving: Projec
     assert start.KEPT == len(serving.runs.records())
 
 
+@pytest.mark.thorough
 def test_client_prints_both_outputs_of_a_process_that_ends_at_once(serving: Project) -> None:
     """The client is attached before the process starts."""
     with ThreadPoolExecutor(2) as threads:
@@ -98,6 +101,7 @@ def test_reader_that_goes_away_ends_the_run(serving: Project) -> None:
     assert eventually(lambda: record(serving)["exit_code"] is not None)
 
 
+@pytest.mark.thorough
 def test_what_a_run_leaves_behind_ends_with_it(serving: Project) -> None:
     """As a container's processes end with its first; the output is complete all the same, however slow the reader."""
     client = serving.start(
@@ -117,6 +121,7 @@ def test_followed_log_of_a_detached_run_has_all_of_both_streams(serving: Project
     assert ("one\nthree\n", "two\n") == (done.stdout, done.stderr)
 
 
+@pytest.mark.thorough
 def test_output_of_a_run_begins_where_it_is_asked_to(serving: Project) -> None:
     """`logs --run ID` with `--tail` and `--since`, as of a service."""
     run(serving, "--", "sh", "-c", "echo one; echo two; echo three")

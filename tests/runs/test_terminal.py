@@ -73,6 +73,7 @@ def test_terminal_is_restored_however_the_run_ends(
     assert before == terminal.settings
 
 
+@pytest.mark.thorough
 def test_error_of_a_run_on_a_terminal_leaves_the_next_line_at_its_left(serving: Project, terminal: Terminal) -> None:
     """The terminal is raw then: a line's end needs to go back, too."""
     client = terminal.start(serving, "run", "--", "no-such-program")
@@ -83,6 +84,7 @@ def test_error_of_a_run_on_a_terminal_leaves_the_next_line_at_its_left(serving: 
     assert said.endswith("\r\n")
 
 
+@pytest.mark.thorough
 def test_terminal_of_a_run_has_the_size_of_the_operators(serving: Project, terminal: Terminal) -> None:
     """And the exit code is the shell's."""
     client = terminal.start(serving, "run", "--env", f"PS1={PROMPT}", "--", "sh")
@@ -106,6 +108,7 @@ def test_terminal_of_a_run_follows_the_size_of_the_operators(serving: Project, t
     assert 130 == client.wait(30)
 
 
+@pytest.mark.thorough
 def test_shell_on_a_terminal_is_interactive(serving: Project, terminal: Terminal) -> None:
     """It echoes, computes, and ends with its input; output and error are one."""
     client = terminal.start(serving, "run", "--tty", "--env", f"PS1={PROMPT}", "--", "sh")
@@ -118,6 +121,7 @@ def test_shell_on_a_terminal_is_interactive(serving: Project, terminal: Terminal
     assert 0 == client.wait(30)
 
 
+@pytest.mark.thorough
 def test_no_tty_gives_pipes_even_on_a_terminal(serving: Project, terminal: Terminal) -> None:
     """The run sees no terminal, and the operator's stays as it was."""
     before = terminal.settings
@@ -166,6 +170,7 @@ def test_ctrl_c_in_the_console_interrupts_the_statement_only(serving: Project, t
     assert 0 == client.wait(30)
 
 
+@pytest.mark.thorough
 def test_arrow_up_in_the_console_recalls_the_line_before(serving: Project, terminal: Terminal) -> None:
     """And it can be edited: the cursor goes left, a digit is added."""
     client = terminal.start(serving, "console")

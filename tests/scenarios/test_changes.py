@@ -51,6 +51,7 @@ def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(project:
     assert "Hello World! 1 times." == hits.sentence(cured.stdout.split()[-1])
 
 
+@pytest.mark.thorough
 def test_both_sides_of_a_password_are_changed_at_once(project: Project) -> None:
     """As with `docker compose up -d`: Redis first, then what the release command and the workers use."""
     project.up()

@@ -6,6 +6,8 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.conftest import eventually
 from tests.scenarios.load import change
 
@@ -41,6 +43,7 @@ def cut(project: Project, number: signal.Signals) -> tuple[int, Run]:
     return client.returncode, next(each for each in project.runs.records() if each.id == run.id)
 
 
+@pytest.mark.thorough
 def test_terminated_up_stops_its_release_command(serving: Project) -> None:
     """The next `up` runs it, once."""
     with_slow_release_command(serving, 1)

@@ -203,6 +203,7 @@ def test_local_up_killed_at_any_call_never_leaves_two_that_run(tmp_path: Path) -
     assert killed == (len(["stop", "read", "start", "forget"]) if FULL else len(LOCAL_MOMENTS))
 
 
+@pytest.mark.thorough
 def test_container_of_composes_is_put_back_with_its_name_and_policy(own: daemon.Daemon, tmp_path: Path) -> None:
     """It has none of twelfth's labels; the new one exits at once."""
     site = Site(own.url, tmp_path, "unless-stopped", "database")

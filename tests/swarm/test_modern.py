@@ -15,6 +15,8 @@ from tests.swarm.conftest import OnSwarm, on_swarm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.thorough
+
 PRIVILEGES = "grep NoNewPrivs /proc/self/status"
 
 

@@ -92,6 +92,7 @@ def test_run_is_the_workers_twin_with_an_honest_end_and_a_record(serving: OnSwar
     ]
 
 
+@pytest.mark.thorough
 def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None:
     """With their owner and mode, whatever is declared by now; one that goes on sees no later content."""
     invoke, words = serving.project.invoke, ("cat", "/etc/note", "/run/secrets/token")
@@ -111,6 +112,7 @@ def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None
     assert eventually(lambda: "10001:400\none, hidden" == invoke("logs", "--run", going).stdout)
 
 
+@pytest.mark.thorough
 def test_run_is_on_a_network_that_is_somebody_elses_as_the_tasks_are(serving: OnSwarm) -> None:
     """And a second `up` has nothing to do."""
     identity = serving.project.invoke("run", "--detach", "--", "true").stdout.strip()
@@ -122,6 +124,7 @@ def test_run_is_on_a_network_that_is_somebody_elses_as_the_tasks_are(serving: On
     assert "nothing to do\n" == serving.project.invoke("--dry", "up").stdout
 
 
+@pytest.mark.thorough
 def test_run_that_is_stopped_is_recorded_so(serving: OnSwarm) -> None:
     """A container on an overlay network cannot be renamed: its note in the Swarm says it."""
     invoke = serving.project.invoke
@@ -164,6 +167,7 @@ def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_release_that_crashes_soon_is_rolled_back(serving: OnSwarm) -> None:
     """Swarm watches each new task before it starts the next one."""
     invoke = serving.project.invoke
@@ -182,6 +186,7 @@ def test_release_that_crashes_soon_is_rolled_back(serving: OnSwarm) -> None:
     assert (True, before) == (found["ready"], found["release"]), found
 
 
+@pytest.mark.thorough
 def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(serving: OnSwarm) -> None:
     """And taken back: Redis before the release command, which needs it."""
     file = serving.project.directory / "docker-compose.yml"
@@ -196,6 +201,7 @@ def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(serving:
     assert 0 == cured.returncode, cured.stderr
 
 
+@pytest.mark.thorough
 def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:
     """`docker stack services` and `docker stack ps` know it by its labels."""
     name = serving.project.name
@@ -205,6 +211,7 @@ def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:
     assert f"{name}_worker.1" in docker(serving, "stack", "ps", name)
 
 
+@pytest.mark.thorough
 def test_log_of_a_service_is_read_task_by_task(serving: OnSwarm) -> None:
     """As many lines as are asked for."""
     hits.sentence(address(serving))

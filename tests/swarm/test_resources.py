@@ -75,6 +75,7 @@ def test_renamed_network_and_volume_converge(stack: Stack) -> None:
     assert {"_data"} == stack.resources()
 
 
+@pytest.mark.thorough
 def test_what_is_external_is_never_removed(stack: Stack) -> None:
     """A network that does not exist is refused; one that does is used."""
     external = f"name: {stack.name}-net, external: true"
@@ -87,6 +88,7 @@ def test_what_is_external_is_never_removed(stack: Stack) -> None:
     assert {"-net", "_data"} == stack.resources()
 
 
+@pytest.mark.thorough
 def test_network_that_another_container_uses_does_not_take_the_stack_down(stack: Stack) -> None:
     """It is refused, by name, before anything is stopped."""
     [running] = stack.api.containers()
@@ -104,6 +106,7 @@ def test_network_that_another_container_uses_does_not_take_the_stack_down(stack:
     assert [running["Id"]] == [each["Id"] for each in stack.api.containers()]
 
 
+@pytest.mark.thorough
 def test_services_of_another_file_stay_and_are_named(stack: Stack) -> None:
     """With what they use; they go where that is asked for."""
     stack.declare(service="db", file="db.yaml")

@@ -172,6 +172,7 @@ def test_program_works_with_exactly_the_rights_of_its_row(shared: Store, folder:
     assert "Error" not in str(with_all).replace("ResponseError", "")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("program", "right"), [(name, right) for name in PROGRAMS for right in RIGHTS[name]])
 def test_no_right_of_a_row_is_given_in_vain(shared: Store, folder: Path, program: str, right: str) -> None:
     """Without any of them something is refused."""

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.faults import HISTORY, KINDS, MOMENTS, SINCE, Fault, Job, Scenario, dataset, inflict
 from tests.real_redis import RealRedis
 
@@ -132,6 +134,7 @@ def test_a_migration_is_done_once_with_its_record_or_not_at_all(
     assert happened > 60
 
 
+@pytest.mark.thorough
 def test_a_migration_of_many_keys_is_finished_by_the_next_run(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -156,6 +159,7 @@ def test_a_reset_is_whole_or_not_at_all(tmp_path: Path, record_property: Callabl
     assert happened > 30
 
 
+@pytest.mark.thorough
 def test_a_restore_is_whole_or_not_at_all(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """The live data is what was, or what the backup holds; the next run leaves nothing in another database."""
     scenario = restoring(tmp_path)
