@@ -20,7 +20,7 @@ NAMES = ("local", "docker", "swarm")
 def preload(name: str) -> None:
     """Import what an engine takes a while to import."""
     if name != "local":
-        import_module("docker")
+        import_module("twelfth.engines.docker.engine")
 
 
 def choose(name: str, stack: Stack) -> Engine:
