@@ -11,7 +11,7 @@ from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Build, Service, Stack
-from twelfth.stack import status
+from twelfth.stack import lifecycle, status
 
 STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))
 REDIS = Replica("redis", 1, "a", "running", {})
@@ -159,3 +159,27 @@ def test_door_is_the_one_that_is_named_or_that_runs_are_made_from(
     found = Snapshot(tuple(Replica(name, 1, name, "running", {}, address=f"{name}:80") for name in publishing))
 
     assert (expected and f"http://{expected}:80") == status.address(stack, found)
+
+
+class Unchecked(Memory):
+    """An engine whose healthchecks were all run already, except for that of one replica."""
+
+    def check_health(self, replica: Replica, within: float | None = None) -> Health:
+        """Run the check of that one only."""
+        assert "new" == replica.id
+        return super().check_health(replica, within)
+
+
+def test_healthcheck_that_has_run_already_is_not_run_again() -> None:
+    """Neither by `status` nor by `up`; of a replica that has exited since, the result does not count."""
+    services = tuple(Service(name, "app") for name in ("old", "new", "gone"))
+    replicas = {f"{name}-1": Replica(name, 1, name, "running", {}) for name in ("old", "new")}
+    exited = Replica("gone", 1, "gone", "exited (1)", {})
+    healthy = Health(is_ready=True)
+    checked = {"old": Health(is_ready=True, output='{"error": "no key"}'), "another": healthy}
+    engine = Unchecked(Stack("p", Path(), services[:2]), World(replicas=replicas))
+
+    assert "no key" == status.status(engine, lambda: checked).why
+    assert {"old": "no key"} == lifecycle.unready(engine, engine.observe(), checked)
+    left = Memory(Stack("p", Path(), services[2:]), World(replicas={"gone-1": exited}))
+    assert not status.status(left, lambda: {"gone": healthy}).ready

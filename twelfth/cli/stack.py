@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
@@ -52,7 +53,10 @@ def up(
         warn=left.append,
         scaled=scaled,
     )
-    engine = Target(c, release).engine_to_deploy(scale)
+    target = Target(c, release)
+    with ThreadPoolExecutor(1) as pool:
+        checks = pool.submit(target.check_healths, of_first=True)
+        engine = target.engine_to_deploy(scale)
     for notice in engine.notices():
         warn(notice)
     if c.config.run.dry:
@@ -60,7 +64,7 @@ def up(
         print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
         left += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
     else:
-        address = with_progress(lambda report: lifecycle.up(engine, report, wishes))
+        address = with_progress(lambda report: lifecycle.up(engine, report, wishes, checks.result()))
         if address:
             print(address)
     for line in left:
@@ -123,7 +127,10 @@ def status(c: Context, json: bool = False) -> None:
     from twelfth.cli import views
     from twelfth.stack.status import status
 
-    found = status(Target(c).engine_as_found)
+    target = Target(c)
+    with ThreadPoolExecutor(1) as pool:  # Compose takes as long to read its files as a healthcheck
+        checks = pool.submit(target.check_healths)
+        found = status(target.engine_as_found, checks.result)
     print(views.status_json(found) if json else views.status(found))
     for line in found.warnings:
         warn(line)

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 from twelfth.cli.command import warn
 from twelfth.engines import choose, preload
-from twelfth.errors import EngineError, IdentityError, MisuseError, NoReleaseError, NotUpError, NoWorkerError
+from twelfth.errors import (
+    EngineError,
+    IdentityError,
+    MisuseError,
+    NoReleaseError,
+    NotUpError,
+    NoWorkerError,
+    TwelfthError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,8 +27,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
     from twelfth.engines.contract import Engine
-    from twelfth.errors import TwelfthError
-    from twelfth.model.snapshot import Replica
+    from twelfth.model.snapshot import Health, Replica
     from twelfth.model.stack import Stack
     from twelfth.stack.stack_file import Location
 
@@ -47,13 +54,18 @@ class Target:
         return recall(self.directory)
 
     @functools.cached_property
+    def _current(self) -> Location | None:
+        """Return the only location that the Compose file certainly still names, None if there is none."""
+        current = [location for location in self.known if location.is_current(self.directory, os.environ)]
+        return current[0] if len(current) == 1 else None
+
+    @functools.cached_property
     def location(self) -> Location | None:
         """Return where the stack was brought up last, None where it has to be found by its Compose file."""
         if self.release or not self.known:
             return None
-        current = [each for each in self.known if each.is_current(self.directory, os.environ)]
-        if len(current) == 1:
-            return current[0]
+        if self._current:
+            return self._current
         try:
             _ = self.named
         except MisuseError as error:
@@ -70,6 +82,24 @@ class Target:
         if self.release:
             return self.declared_engine
         return self._choose(self.location.stack(self.directory) if self.location else self.named)
+
+    def check_healths(self, *, of_first: bool = False) -> dict[str, Health]:
+        """Return the results of the healthchecks that replicas have, by id, without reading a Compose file.
+
+        With `of_first`, only one replica of each service is checked. Empty if a file has to be read to find the stack,
+        and after an error, which the caller will get, too.
+        """
+        from twelfth.stack.readiness import first_serving, healths
+
+        if self._current is None:
+            return {}
+        try:
+            engine = self._choose(self._current.stack(self.directory))
+            replicas = engine.observe().replicas
+            results = healths(engine, first_serving(replicas).values() if of_first else replicas)
+        except TwelfthError:
+            return {}
+        return {identity: health for identity, health in results.items() if health.has_check}
 
     @functools.cached_property
     def declared_engine(self) -> Engine:

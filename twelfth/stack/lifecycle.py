@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError
@@ -12,7 +13,7 @@ from twelfth.stack import notices, plan, preflight
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_rollback, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.lock import hold_lock
-from twelfth.stack.readiness import HEALTHY, healths, wait_until_all_serve
+from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
 from twelfth.stack.release_history import needed, plan_prune
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
@@ -20,10 +21,10 @@ from twelfth.stack.status import address
 from twelfth.stack.steps import CreateReplica, EnsureImage, ReloadReplica, ReplaceReplica, RollService
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.snapshot import Snapshot
+    from twelfth.model.snapshot import Health, Snapshot
     from twelfth.model.stack import Service, Stack
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
@@ -35,32 +36,33 @@ CHANGES = CreateReplica | ReplaceReplica | ReloadReplica | RollService
 
 def plan_up(engine: Engine, *, remove_orphans: bool = False) -> tuple[Step, ...]:
     """Return what `up` would do now; changes nothing."""
-    return _plan(engine, engine.observe(), remove_orphans=remove_orphans)
+    return _plan(engine, engine.observe(), {}, remove_orphans=remove_orphans)
 
 
-def _plan(engine: Engine, found: Snapshot, *, remove_orphans: bool) -> tuple[Step, ...]:
+def _plan(engine: Engine, found: Snapshot, checked: Mapping[str, Health], *, remove_orphans: bool) -> tuple[Step, ...]:
     preflight.refuse_idle(engine)
     preflight.refuse_contradictions(engine.stack)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as all the rest
-        unready = pool.submit(_unready, engine, found)
+        complaints = pool.submit(unready, engine, found, checked)
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
         here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
         steps = plan.up(
             engine.stack,
             found,
             here,
-            unready=unready.result(),
+            unready=complaints.result(),
             remove_orphans=remove_orphans,
         )
     return preflight.without_networks_of_runs(engine, steps)
 
 
-def _unready(engine: Engine, found: Snapshot) -> dict[str, str]:
-    """Return, by service, why the running replicas cannot serve now; one replica of each is asked."""
-    names = [service.name for service in engine.stack.services if service.name not in engine.stack.jobs]
-    first = [next((each for each in found.of(name) if each.serves), None) for name in names]
-    replicas = {each.id: each for each in first if each}
-    results = healths(engine, replicas.values())
+def unready(engine: Engine, found: Snapshot, checked: Mapping[str, Health]) -> dict[str, str]:
+    """Return, by service, why the running replicas cannot serve now; one replica of each is checked."""
+    names = {service.name for service in engine.stack.services} - engine.stack.jobs
+    first = first_serving(found.replicas)
+    replicas = {first[name].id: first[name] for name in names & first.keys()}
+    results = {identity: checked[identity] for identity in replicas if identity in checked}
+    results |= healths(engine, [replica for identity, replica in replicas.items() if identity not in checked])
     return {replicas[identity].service: health.complaint for identity, health in results.items() if health.complaint}
 
 
@@ -82,9 +84,15 @@ class Wishes:
     scaled: Collection[str] = ()
 
 
-def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
+def up(
+    engine: Engine,
+    report: Report,
+    wishes: Wishes = Wishes(),
+    checked: Mapping[str, Health] = MappingProxyType({}),
+) -> str:
     """Converge the stack and return its address (`http://host:port`), "" where it has none.
 
+    `checked` has the results of healthchecks that this command has run already, by the replicas' ids.
     Images come first: only then is it known what replicas would be made from. Raises `EngineError` where a replica does
     not get ready, `BusyError` where another command changes the stack, or a run is on a network that would be removed.
     """
@@ -92,7 +100,12 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         engine.refuse_stack()
         preflight.refuse_losses(engine, accepts=wishes.accepts_weaker)
         found = engine.observe()
-        steps = _plan(engine, found, remove_orphans=wishes.remove_orphans)
+        with ThreadPoolExecutor(1) as pool:  # a daemon takes a while to list its images
+            is_running = any(replica.is_running for replica in found.replicas)
+            keeping = pool.submit(_keep_and_prune, engine, found, report, prunes=False) if is_running else None
+            steps = _plan(engine, found, checked, remove_orphans=wishes.remove_orphans)
+        if keeping:
+            keeping.result()
         preflight.refuse_taken_ports(engine, steps, found)
         preflight.refuse_disturbing_others(steps, engine.stack, found)
         preflight.refuse_disturbing_runs(engine, steps)
@@ -112,20 +125,21 @@ def up(engine: Engine, report: Report, wishes: Wishes = Wishes()) -> str:
         for service in engine.stack.services:
             if service.name in wishes.scaled:
                 note_scale(engine.stack, service.name, service.replicas)
-        _keep_and_prune(engine, report, prunes=False)
+        if steps:
+            _keep_and_prune(engine, found, report, prunes=False)
         _wait_for_all(engine, found, steps, within)
         if steps:
-            _keep_and_prune(engine, report, prunes=True)
+            _keep_and_prune(engine, found, report, prunes=True)
         return address(engine.stack, found)
 
 
-def _keep_and_prune(engine: Engine, report: Report, *, prunes: bool) -> None:
+def _keep_and_prune(engine: Engine, found: Snapshot, report: Report, *, prunes: bool) -> None:
     """Keep the releases that this stack needs, and remove releases that no stack needs.
 
     A failure is reported, but does not fail the deploy.
     """
     try:
-        engine.keep_releases(needed(engine))
+        engine.keep_releases(needed(engine, found))
         if prunes:
             execute(engine, plan_prune(engine), report)
     except EngineError as error:

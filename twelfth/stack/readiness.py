@@ -172,6 +172,12 @@ def healths(engine: Engine, replicas: Iterable[Replica], within: float | None = 
         return {replica.id: health for replica, health in results if health}
 
 
+def first_serving(replicas: Iterable[Replica]) -> dict[str, Replica]:
+    """Return the first replica of each service that serves, by the service's name."""
+    latest_first = sorted(replicas, key=lambda replica: -replica.number)
+    return {replica.service: replica for replica in latest_first if replica.serves}
+
+
 def _health(engine: Engine, replica: Replica, within: float | None) -> Health | None:
     try:
         return engine.check_health(replica, within)

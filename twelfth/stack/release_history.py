@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.snapshot import BuiltRelease
+    from twelfth.model.snapshot import BuiltRelease, Snapshot
     from twelfth.stack.deploy_record import Deploy
 
 KEPT = 5
@@ -79,10 +79,10 @@ def _before(serving: Collection[str], deployed: Iterable[Deploy], here: Collecti
     return next((each for each in reversed(order[:last]) if each != newest and each in here), "")
 
 
-def needed(engine: Engine) -> frozenset[str]:
+def needed(engine: Engine, snapshot: Snapshot) -> frozenset[str]:
     """Return the running releases of this stack, and the one that `rollback` would deploy."""
-    running = {each.release for each in engine.observe().replicas if each.release}
-    here = [each.id for each in engine.releases()]
+    running = {replica.release for replica in snapshot.replicas if replica.release}
+    here = [release.id for release in engine.releases()]
     before = _before(running, read_deploys(engine.stack).deployed, here)
     return frozenset({*running, before} - {""})
 

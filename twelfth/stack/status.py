@@ -13,7 +13,7 @@ from twelfth.stack.readiness import crash_loop, healths
 from twelfth.stack.release_history import previous_release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica, Snapshot
@@ -66,16 +66,19 @@ class Status:
     warnings: tuple[str, ...] = ()
 
 
-def status(engine: Engine) -> Status:
+def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -> Status:
     """Return the stack's status after running the healthcheck of every replica.
 
+    `checked` returns the results of those that this command has run already, by the replicas' ids.
     Replicas that are removed meanwhile are omitted. Those of services that the stack does not declare only cause a
     warning.
     """
     observed = engine.observe()
     declared = {service.name for service in engine.stack.services}
     snapshot = replace(observed, replicas=tuple(each for each in observed.replicas if each.service in declared))
-    results = healths(engine, snapshot.replicas)
+    running = {replica.id for replica in snapshot.replicas if replica.is_running}
+    early = {identity: health for identity, health in checked().items() if identity in running}
+    results = early | healths(engine, [replica for replica in snapshot.replicas if replica.id not in early])
     snapshot = replace(snapshot, replicas=tuple(each for each in snapshot.replicas if each.id in results))
     here = tuple(filter(engine.runs_here, engine.stack.services))
     is_crashing = any(health.is_crashing for health in results.values())

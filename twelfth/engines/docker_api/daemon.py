@@ -214,7 +214,8 @@ class DaemonEngine(Engine):
         for repository in self.repositories:
             kept = self._kept_name(repository)
             with docker_errors():
-                found = [image_name(tag).tag for image in self.api.images(kept) for tag in image["RepoTags"] or []]
+                tags = [image_name(tag) for image in self.api.images(kept) for tag in image["RepoTags"] or []]
+                found = [tag.tag for tag in tags if tag.repository == kept]  # an image has all its names
                 for release in {*releases} - {*found}:
                     with gone_is_fine():
                         self.api.tag(f"{repository}:{release}", kept, release)
