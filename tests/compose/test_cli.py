@@ -293,7 +293,7 @@ def test_operators_plugin_is_asked_before_his_path(tmp_path: Path) -> None:
     """It is in `~/.docker`, or where the configuration of `docker` says; then come the PATH and our own."""
     plugin = compose(tmp_path / ".docker/cli-plugins", "5.0.0")
     extra, on_path = compose(tmp_path / "extra", "5.0.0"), compose(tmp_path / "bin", "5.0.0")
-    (tmp_path / ".docker/cli.json").write_text(f'{{"cliPluginsExtraDirs": ["{tmp_path}/extra"]}}')
+    (tmp_path / ".docker/config.json").write_text(f'{{"cliPluginsExtraDirs": ["{tmp_path}/extra"]}}')
     found = list(cli.programs({"HOME": str(tmp_path), "PATH": f"{tmp_path}/bin"}))
 
     assert [plugin, extra, on_path, OWN] == [program for program in found if not program.startswith("/usr/")]
