@@ -1,6 +1,6 @@
 """Visitors who hit the door without a pause, while something happens to the stack, and what each of them got.
 
-With `TWELFTH_SCENARIOS=full` there are as many hits as docs/deploys.md reports of, and the limits are those of a
+With `TWELFTH_SCENARIOS=full` there are as many hits as docs/performance.md reports of, and the limits are those of a
 machine that does nothing else.
 """
 
@@ -29,7 +29,7 @@ PAUSE = 0.0 if FULL else 0.04
 
 HITS = 20_000 if FULL else 3_000
 SLOWEST_MS = 250 if FULL else 2_000
-"""What docs/deploys.md promises on a machine that does nothing else, and what shows a gap on one that is busy."""
+"""What docs/performance.md promises on a machine that does nothing else, and what shows a gap on one that is busy."""
 
 WORD = "secret"
 """The password of a Redis that requires one."""

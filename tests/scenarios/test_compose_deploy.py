@@ -1,4 +1,4 @@
-"""The same deploy under the same load, by `docker compose up -d` and by `invoke up`: the table of docs/deploys.md."""
+"""The same deploy under the same load, by `docker compose up -d` and by `invoke up` (docs/performance.md)."""
 
 from __future__ import annotations
 
