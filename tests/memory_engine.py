@@ -141,7 +141,7 @@ class Memory(ReplicaEngine):
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the replicas of one service."""
-        return self.observe().of(service)
+        return self.observe().replicas_of(service)
 
     def recipe(self, service: Service) -> Recipe:
         """Return what is said of the service, and its image's name for its content."""

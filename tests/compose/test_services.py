@@ -275,23 +275,23 @@ def test_what_the_top_level_declares_is_refused_by_its_full_name(project: Projec
 
 
 def test_what_is_said_to_the_tool_is_part_of_the_stack(project: Project) -> None:
-    """Which service runs are made from, which is the door, and how many replicas there can be."""
+    """Which service runs are made from, which is the ingress, and how many replicas there can be."""
     found = project.read(
-        "x-twelfth: {runs-from: a, door: b, max-replicas: {a: 9}}\nservices: {a: {image: x}, b: {image: x}}"
+        "x-twelfth: {runs-from: a, ingress: b, max-replicas: {a: 9}}\nservices: {a: {image: x}, b: {image: x}}"
     )
 
-    assert ("a", "b", (("a", 9),)) == (found.runs_from, found.door, found.max_replicas)
+    assert ("a", "b", (("a", 9),)) == (found.runs_from, found.ingress, found.max_replicas)
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
         ("{runs-from: c}", ".runs-from is c, and there is no such service; write one of a, b"),
-        ("{door: [a]}", ".door is ['a'], and there is no such service; write one of a, b"),
+        ("{ingress: [a]}", ".ingress is ['a'], and there is no such service; write one of a, b"),
         ("{max-replicas: {a: many}}", ".max-replicas must be a mapping; write SERVICE: NUMBER"),
         ("{max-replicas: {c: 9}}", ".max-replicas.c is of no service; write one of a, b"),
         ("{runs_from: a}", ".runs_from is not honoured by twelfth; remove it"),
-        ("a", " must be a mapping; write runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}"),
+        ("a", " must be a mapping; write runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}"),
     ],
 )
 def test_what_is_said_wrongly_to_the_tool_is_refused_by_name(project: Project, said: str, expected: str) -> None:
@@ -435,7 +435,7 @@ def test_names_are_known_whatever_is_not_honoured(project: Project) -> None:
     )
     found = services.names(*_read(project))
 
-    assert ("shop", "a", "a") == (found.project, found.source, found.door)
+    assert ("shop", "a", "a") == (found.project, found.run_service, found.ingress)
     assert ["a", "web"] == [each.name for each in found.services]
     project.write(compose__yaml="x-twelfth: {door: b}\nservices: {a: {image: x}}\n")
     with pytest.raises(MisuseError, match=r"^compose.yaml: x-twelfth.door is b, and there is no such service"):
@@ -462,7 +462,7 @@ volumes: {data: {name: mine}}
     found = services.names(*_read(project))
 
     assert [("once", ()), ("app", ("once",))] == [(each.name, each.depends_on) for each in found.services]
-    assert ("app", 3, {"once"}) == (found.source, found.services[1].replicas, {*found.jobs})
+    assert ("app", 3, {"once"}) == (found.run_service, found.services[1].replicas, {*found.completing})
     assert Network("back", known_as="shared", external=True, options=None) in found.networks
     assert (Volume("data", known_as="mine", options=None),) == found.volumes
     with pytest.raises(MisuseError, match=r"compose.yaml: services.db.provider is not honoured by twelfth; remove it"):

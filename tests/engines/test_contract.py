@@ -301,7 +301,7 @@ def test_second_replica_is_made_beside_the_first(placing: Site) -> None:
     """By number, each removed by itself."""
     placing.create()
     placing.engine().create_replica(placing.app, 2)
-    first, second = placing.engine().observe().of("app")
+    first, second = placing.engine().observe().replicas_of("app")
     assert [("app-1", True), ("app-2", True)] == [(each.name, each.is_running) for each in (first, second)]
     assert differences(first.recipe, second.recipe) == ()
 

@@ -139,9 +139,9 @@ def test_up_gives_up_in_time_on_a_check_that_hangs(near: Site) -> None:
     check = ("sh", "-c", "sleep 600")
     app = replace(near.app, healthcheck=Healthcheck(("CMD", *check)))
     near.stack = replace(near.stack, services=(replace(app, local=Local(app.command or (), healthcheck=check)),))
-    began, wishes = time.monotonic(), lifecycle.Wishes(ready_within=2.0)
+    began, options = time.monotonic(), lifecycle.UpOptions(ready_within=2.0)
     with pytest.raises(EngineError, match=r"not ready after 2 s"):
-        lifecycle.up(near.engine(), Recorded(), wishes)
+        lifecycle.up(near.engine(), Recorded(), options)
 
     assert time.monotonic() - began < 2.0 + 2 * LATE
 
@@ -167,7 +167,7 @@ def test_up_and_status_agree_on_a_replica_that_exits_after_it_started(near: Site
     near.stack = replace(near.stack, services=(app,))
 
     with pytest.raises(EngineError, match="out of luck"):
-        lifecycle.up(near.engine(), Recorded(), lifecycle.Wishes(ready_within=10.0))
+        lifecycle.up(near.engine(), Recorded(), lifecycle.UpOptions(ready_within=10.0))
     assert not status.status(near.engine()).ready
 
 

@@ -23,7 +23,7 @@ from twelfth.stack import lifecycle, status
 if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
 
-REMOVED = lifecycle.Wishes(0.05, remove_orphans=True)
+REMOVED = lifecycle.UpOptions(0.05, remove_orphans=True)
 
 
 class WithJobs(Memory):
@@ -32,7 +32,7 @@ class WithJobs(Memory):
     def create_replica(self, service: Service, number: int) -> Replica:
         """Create one that has completed, if it is of a job."""
         made = super().create_replica(service, number)
-        if service.name in self.stack.jobs:
+        if service.name in self.stack.completing:
             self.world.replicas[made.name] = replace(made, state="exited (0)")
         return self.world.replicas[made.name]
 

@@ -78,7 +78,7 @@ class Project:
         self.report = Recorded()
         (port,) = self.stack.services[2].ports
         assert f"http://127.0.0.1:{port.published}" == lifecycle.up(
-            self.engine(), self.report, lifecycle.Wishes(within)
+            self.engine(), self.report, lifecycle.UpOptions(within)
         )
         return list(self.world.done)
 
@@ -405,7 +405,7 @@ def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Projec
             return tuple(replace(each, restarts=next(self.world.ids)) for each in super().replicas(service))
 
     with pytest.raises(EngineError, match=r"worker-2 crashed and was restarted \(\d+ times\)"):
-        lifecycle.up(Restarting(serving.stack, serving.world), Recorded(), lifecycle.Wishes(60))
+        lifecycle.up(Restarting(serving.stack, serving.world), Recorded(), lifecycle.UpOptions(60))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no such address")])
@@ -620,7 +620,7 @@ def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Pr
 
     for _ in range(2):
         with pytest.raises(EngineError) as failed:
-            lifecycle.up(Checking(configured.stack, configured.world), Recorded(), lifecycle.Wishes(0.1))
+            lifecycle.up(Checking(configured.stack, configured.world), Recorded(), lifecycle.UpOptions(0.1))
         said = "web-1 is not ready after 0.1 s (no backend); its previous configuration is restored; "
         assert f"{said}fix that, then: invoke up" == str(failed.value)
         assert status.status(Checking(configured.stack, configured.world)).ready

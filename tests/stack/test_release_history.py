@@ -48,7 +48,7 @@ class Project:
     def up(self, release: str, *, is_rollback: bool = False) -> list[str]:
         """Deploy a release; return the steps."""
         report = Recorded()
-        lifecycle.up(self.engine(release), report, lifecycle.Wishes(1, is_rollback=is_rollback))
+        lifecycle.up(self.engine(release), report, lifecycle.UpOptions(1, is_rollback=is_rollback))
         return report.steps
 
     def scale(self, number: int) -> list[str]:
@@ -270,8 +270,8 @@ def test_up_that_waits_for_runs_replaces_nothing_before_they_end(project: Projec
     request = new_request(("sleep", "60"), choose_source(engine))
     engine.runs.detach(request)
     report = Recorded()
-    wishes = lifecycle.Wishes(1, waits_for_runs=True)
-    deploy = threading.Thread(target=lifecycle.up, args=(project.engine("two"), report, wishes))
+    options = lifecycle.UpOptions(1, waits_for_runs=True)
+    deploy = threading.Thread(target=lifecycle.up, args=(project.engine("two"), report, options))
     deploy.start()
     assert eventually(lambda: f"run {request.id} goes on: sleep 60" in report.details)
     time.sleep(0.3)

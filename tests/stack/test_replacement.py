@@ -63,7 +63,7 @@ class Site:
     def deploy(self, value: str) -> list[str]:
         """Bring it up and return the steps."""
         report = Recorded()
-        lifecycle.up(self.engine(value), report, lifecycle.Wishes(0.2))
+        lifecycle.up(self.engine(value), report, lifecycle.UpOptions(0.2))
         return report.steps
 
     def killed_at(self, change: int, value: str) -> bool:

@@ -49,8 +49,8 @@ class Project:
         """Bring it up; return what that changed."""
         self.world.done.clear()
         self.warnings.clear()
-        wishes = lifecycle.Wishes(1.0, remove_orphans=remove_orphans, warn=self.warnings.append)
-        lifecycle.up(self.engine(), Recorded(), wishes)
+        options = lifecycle.UpOptions(1.0, remove_orphans=remove_orphans, warn=self.warnings.append)
+        lifecycle.up(self.engine(), Recorded(), options)
         return list(self.world.done)
 
     def down(self, *, volumes: bool = False, remove_orphans: bool = False) -> list[str]:
@@ -356,7 +356,7 @@ class WithJob(Memory):
     def create_replica(self, service: Service, number: int) -> Replica:
         """Create one that has completed, if it is of a job."""
         made = super().create_replica(service, number)
-        if service.name in self.stack.jobs:
+        if service.name in self.stack.completing:
             self.world.replicas[made.name] = replace(made, state="exited (0)")
         return self.world.replicas[made.name]
 

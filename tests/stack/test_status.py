@@ -144,10 +144,10 @@ BUILT = replace(API, build=Build(Path()))
     [
         (Stack("p", Path(), (DATA, BUILT, DASHBOARD)), ("dashboard", "api", "data"), "api"),
         (Stack("p", Path(), (DATA, BUILT, DASHBOARD)), ("dashboard", "data"), "dashboard"),
-        (Stack("p", Path(), (DATA, BUILT, DASHBOARD), door="data"), ("dashboard", "api", "data"), "data"),
-        (Stack("p", Path(), (DATA, BUILT, DASHBOARD), door="data"), ("dashboard", "api"), ""),
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD), ingress="data"), ("dashboard", "api", "data"), "data"),
+        (Stack("p", Path(), (DATA, BUILT, DASHBOARD), ingress="data"), ("dashboard", "api"), ""),
         (Stack("p", Path(), (DATA, API, DASHBOARD), runs_from="data"), ("dashboard", "api", "data"), "data"),
-        (Stack("p", Path(), (), runs_from="api", door="dashboard"), ("dashboard", "api"), "dashboard"),
+        (Stack("p", Path(), (), runs_from="api", ingress="dashboard"), ("dashboard", "api"), "dashboard"),
         (Stack("p", Path(), ()), ("data",), "data"),
         (Stack("p", Path(), (BUILT,)), (), ""),
     ],

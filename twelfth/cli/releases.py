@@ -35,8 +35,8 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "") -> 
         print(f"back to release {chosen}")
         print_plan(lifecycle.plan_up(engine))
         return
-    wishes = lifecycle.Wishes(seconds_to_get_ready(ready_within), is_rollback=True)
-    address = with_progress(lambda report: lifecycle.up(engine, report, wishes))
+    options = lifecycle.UpOptions(seconds_to_get_ready(ready_within), is_rollback=True)
+    address = with_progress(lambda report: lifecycle.up(engine, report, options))
     print(f"release {chosen} serves until the next up" + (f": {address}" if address else ""))
 
 

@@ -45,7 +45,7 @@ def up(
 
     scaled = [wish.partition("=")[0] for wish in scale]
     within, left = seconds_to_get_ready(ready_within), list[str]()
-    wishes = lifecycle.Wishes(
+    options = lifecycle.UpOptions(
         within,
         wait_for_runs,
         accepts_weaker=accept_weaker,
@@ -64,7 +64,7 @@ def up(
         print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
         left += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
     else:
-        address = with_progress(lambda report: lifecycle.up(engine, report, wishes, checks.result()))
+        address = with_progress(lambda report: lifecycle.up(engine, report, options, checks.result()))
         if address:
             print(address)
     for line in left:

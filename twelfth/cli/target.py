@@ -149,16 +149,16 @@ class Target:
     @functools.cached_property
     def source(self) -> Replica:
         """Return what runs are made from: a replica that serves, or the built release that was named."""
-        from twelfth.runs.source import choose_source, refuse_job, source_service
+        from twelfth.runs.source import choose_source, refuse_completing, source_service
 
-        service = self.service or self.engine.stack.source or source_service(self.named).name
+        service = self.service or self.engine.stack.run_service or source_service(self.named).name
         while True:
             try:
                 source = choose_source(self.engine, self.release, service)
                 self.engine.runs.pin(source)
             except (IdentityError, NoReleaseError, NotUpError) as error:
                 if self.service:
-                    refuse_job(self.named, source_service(self.named, self.service).name)
+                    refuse_completing(self.named, source_service(self.named, self.service).name)
                 self._wait_for_deploy(error)
             else:
                 return source

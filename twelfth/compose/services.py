@@ -363,7 +363,7 @@ def _resource(said: dict[str, Any], usual: str) -> dict[str, Any]:
 def _said_to_the_tool(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the model that are said under the `x-` keys of the top level."""
     said = found.get("x-swarm", {}) | found.get("x-twelfth", {})
-    return {key.replace("-", "_"): value for key, value in said.items()}
+    return {"ingress" if key in _INGRESS else key.replace("-", "_"): value for key, value in said.items()}
 
 
 def _service_name(at: Value) -> str:
@@ -541,10 +541,13 @@ _RESOURCE: Table = dict.fromkeys(
     ),
     as_is,
 )
+_INGRESS = ("ingress", "door")
+"""The key of the service that gets the requests of clients, and its former name."""
+
 _TO_THE_TOOL: Table = {
     "x-twelfth": unchecked(
-        {"runs-from": _service_name, "door": _service_name, "max-replicas": _max_replicas},
-        "runs-from: SERVICE, door: SERVICE, max-replicas: {SERVICE: NUMBER}",
+        {"runs-from": _service_name, **dict.fromkeys(_INGRESS, _service_name), "max-replicas": _max_replicas},
+        "runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}",
     ),
     "x-swarm": unchecked({"nodes": _text_mapping}, "nodes: {NAME: tcp://HOST:2375}"),
 }

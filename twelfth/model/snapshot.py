@@ -116,12 +116,12 @@ class Snapshot:
     rolls_services: bool = False
     """Whether the engine is given whole services and rolls their replicas by itself."""
 
-    def of(self, service: str) -> tuple[Replica, ...]:
+    def replicas_of(self, service: str) -> tuple[Replica, ...]:
         """Return the replicas of one service, by number."""
         return tuple(sorted((one for one in self.replicas if one.service == service), key=lambda one: one.number))
 
     @property
-    def of_others(self) -> tuple[Network | Volume, ...]:
+    def foreign_resources(self) -> tuple[Network | Volume, ...]:
         """Return the networks and volumes that the stack declares as its own but another owner made."""
         there: tuple[Network | Volume, ...] = (*self.networks, *self.volumes)
         return tuple(each for each in there if each.external)

@@ -305,8 +305,8 @@ def _volume_settings(options: Options) -> dict[str, str]:
 class Stack:
     """Everything that a project's Compose files declare, services in the order in which they start.
 
-    `runs_from`, `door` and `max_replicas` are what `x-twelfth` says: the service that runs are made from, the one that
-    visitors are sent to, and the most replicas of a service; see `source` and `door_of` for where it says nothing.
+    `runs_from`, `ingress` and `max_replicas` are values of `x-twelfth`: the service that runs are made from, the one
+    that gets the requests of clients, and the most replicas of a service; see `run_service` and `ingress_of`.
     """
 
     project: str
@@ -318,7 +318,7 @@ class Stack:
     nodes: Pairs = ()
     """Where the daemons of a Swarm's nodes are reached, by the nodes' names (`x-swarm.nodes`)."""
     runs_from: str = ""
-    door: str = ""
+    ingress: str = ""
     max_replicas: tuple[tuple[str, int], ...] = ()
     inline: Pairs = ()
     """The services and targets of `inline_files`, for a stack whose services are not known."""
@@ -334,13 +334,13 @@ class Stack:
         return (*self.networks, *self.volumes)
 
     @property
-    def jobs(self) -> frozenset[str]:
-        """Return the services that others want to have ended, and well, before they start."""
+    def completing(self) -> frozenset[str]:
+        """Return the services that run to completion: others wait for that before they start."""
         conditions = (each for service in self.services for each in service.conditions)
         return frozenset(name for name, condition in conditions if condition == SERVICE_COMPLETED)
 
     @property
-    def source(self) -> str:
+    def run_service(self) -> str:
         """Return the service that runs are made from, "" where it could be any of several (`candidates`)."""
         only = self.candidates[0] if len(self.candidates) == 1 else ""
         return self.runs_from or only
@@ -351,18 +351,17 @@ class Stack:
 
         Services that run to completion are excluded: they are not running when a run is made.
         """
-        lasting = [service for service in self.services if service.name not in self.jobs]
+        lasting = [service for service in self.services if service.name not in self.completing]
         built = tuple(service.name for service in lasting if service.build)
         return built or tuple(service.name for service in lasting)
 
-    def door_of(self, publishing: Collection[str]) -> str:
-        """Return which of the services that publish a port visitors are sent to, "" for none.
+    def ingress_of(self, publishing: Collection[str]) -> str:
+        """Return which of the services that publish a port gets the requests of clients, "" for none.
 
-        Where none is named it is the one that runs are made from, else the last to start: what is in front of others
-        depends on them.
+        The default is the one that runs are made from, else the last to start: a proxy depends on what it forwards to.
         """
-        order = (self.source, *(service.name for service in reversed(self.services)), *sorted(publishing))
-        return self.door or next((name for name in order if name in publishing), "")
+        order = (self.run_service, *(service.name for service in reversed(self.services)), *sorted(publishing))
+        return self.ingress or next((name for name in order if name in publishing), "")
 
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""

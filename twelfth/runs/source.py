@@ -27,7 +27,7 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
     if release and not running:
         return from_release(engine.stack, release, service)
     if not running:
-        refuse_job(engine.stack, service)
+        refuse_completing(engine.stack, service)
         raise NoWorkerError(f"no {service} is running to make the run from; try: invoke up")
     if len({each.release or each.image for each in running}) > 1:
         names = ", ".join(f"{each.name} is {each.version}" for each in running)
@@ -38,9 +38,9 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
     return running[0]
 
 
-def refuse_job(stack: Stack, service: str) -> None:
+def refuse_completing(stack: Stack, service: str) -> None:
     """Raise `NoWorkerError` for a service that runs to completion, which `up` would not keep running."""
-    if service in stack.jobs:
+    if service in stack.completing:
         hint = f"--service {stack.candidates[0]}" if stack.candidates else "--release ID"
         raise NoWorkerError(
             f"{service} runs to completion, and is not running now; make the run from another service: {hint}"
@@ -69,7 +69,7 @@ def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
 
 def source_service(stack: Stack, name: str = "") -> Service:
     """Return the named service, or the one that runs are made from; raises `MisuseError` if there is none."""
-    wanted = name or stack.source
+    wanted = name or stack.run_service
     if not wanted and not stack.candidates:
         declared = ", ".join(service.name for service in stack.services) or "none with an image"
         why = f"a run needs a service that stays up, and the Compose file has {declared}"

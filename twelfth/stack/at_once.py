@@ -1,4 +1,4 @@
-"""Run several jobs at the same time; if one fails, the others give up."""
+"""Run several tasks at the same time; if one fails, the others give up."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 AT_ONCE = 8
-"""Jobs that run at the same time; the SDK's client keeps ten connections."""
+"""Tasks that run at the same time; the SDK's client keeps ten connections."""
 
 TURNS = max(2, os.cpu_count() or 1)
-"""Jobs that have their turn at the same time."""
+"""Tasks that have their turn at the same time."""
 
 LONGEST_WAIT = 1.0
-"""Seconds after which a job no longer waits for its turn, as the jobs that have theirs may hang."""
+"""Seconds after which a task no longer waits for its turn, as the tasks that have theirs may hang."""
 
 
 @dataclass
-class Jobs:
-    """Jobs that run at the same time; `error` is the first exception of any of them, or an interruption."""
+class Tasks:
+    """Tasks that run at the same time; `error` is the first exception of any of them, or an interruption."""
 
     say: Callable[[str], None]
     error: BaseException | None = None
@@ -34,17 +34,17 @@ class Jobs:
 
     @property
     def is_interrupted(self) -> bool:
-        """Return whether the operator interrupted the jobs, as opposed to one that failed."""
+        """Return whether the operator interrupted the tasks, as opposed to one that failed."""
         return isinstance(self.error, KeyboardInterrupt)
 
     @property
     def is_given_up(self) -> bool:
-        """Return whether waiting jobs must give up."""
+        """Return whether waiting tasks must give up."""
         return self.error is not None
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for a turn: a few jobs at once do what takes processor time from what all of them wait for."""
+        """Wait for a turn: a few tasks at once do what takes processor time from what all of them wait for."""
         has_turn = self._turns.acquire(timeout=LONGEST_WAIT)
         try:
             yield
@@ -52,14 +52,14 @@ class Jobs:
             if has_turn:
                 self._turns.release()
 
-    def do(self, jobs: Sequence[Callable[[], object]]) -> None:
-        """Run the jobs, wait for all, and raise the error; a single job can be interrupted at once."""
-        if len(jobs) <= 1:
-            for job in jobs:
-                job()
+    def do(self, tasks: Sequence[Callable[[], object]]) -> None:
+        """Run the tasks, wait for all, and raise the error; a single task can be interrupted at once."""
+        if len(tasks) <= 1:
+            for task in tasks:
+                task()
             return
         pool = ThreadPoolExecutor(AT_ONCE)
-        futures = [pool.submit(self._attempt, job) for job in jobs]
+        futures = [pool.submit(self._attempt, task) for task in tasks]
         try:
             wait(futures)
         except BaseException as error:
@@ -72,8 +72,8 @@ class Jobs:
         if self.error:
             raise self.error
 
-    def _attempt(self, job: Callable[[], object]) -> None:
+    def _attempt(self, task: Callable[[], object]) -> None:
         try:
-            job()
+            task()
         except BaseException as error:  # noqa: BLE001 - raised when all have finished
             self.error = self.error or error

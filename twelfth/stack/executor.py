@@ -14,7 +14,7 @@ from twelfth.engines.lines import telling
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import SERVICE_HEALTHY
-from twelfth.stack.at_once import Jobs
+from twelfth.stack.at_once import Tasks
 from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.logs import last_lines
 from twelfth.stack.readiness import (
@@ -169,12 +169,12 @@ class _ReplicaExecutor:
 
     def create_all(self, steps: list[CreateReplica]) -> None:
         """Create replicas; if one cannot be created, remove the others, since none of them is ready yet."""
-        jobs, created = Jobs(self.report.detail), list[Replica]()
+        tasks, created = Tasks(self.report.detail), list[Replica]()
         for service in {step.service.name: step.service for step in steps if not step.like}.values():
             self.wait_for_health(service)
 
         def create(step: CreateReplica) -> None:
-            if jobs.is_given_up:
+            if tasks.is_given_up:
                 return
             if step.like:
                 created.append(self.engine.clone_replica(step.like, step.number))
@@ -182,11 +182,11 @@ class _ReplicaExecutor:
                 created.append(self.engine.create_replica(step.service, step.number))
 
         try:
-            jobs.do([functools.partial(create, step) for step in steps])
+            tasks.do([functools.partial(create, step) for step in steps])
         except EngineError:
             for replica in created:
                 self.report.detail(f"remove {replica.name}: it is not ready")
-            Jobs(self.report.detail).do([functools.partial(self.engine.remove_replica, each) for each in created])
+            Tasks(self.report.detail).do([functools.partial(self.engine.remove_replica, each) for each in created])
             raise
 
     def remove_all(self, replicas: list[Replica]) -> None:
@@ -194,7 +194,7 @@ class _ReplicaExecutor:
         ids = {each.id for each in replicas}
         for is_new in (True, False):
             wave = [each for each in replicas if (each.replaces in ids) == is_new]
-            Jobs(self.report.detail).do([functools.partial(self.remove, each) for each in wave])
+            Tasks(self.report.detail).do([functools.partial(self.remove, each) for each in wave])
 
     def remove(self, replica: Replica) -> None:
         """Remove a replica, and report if that takes long."""
@@ -247,24 +247,24 @@ class _ReplicaExecutor:
 
     def admit_all(self, service: Service, numbers: list[int]) -> None:
         """Admit each replica when it is ready; if one does not get ready, remove all that are not ready."""
-        jobs, replicas = Jobs(self.report.detail), self.engine.replicas(service.name)
+        tasks, replicas = Tasks(self.report.detail), self.engine.replicas(service.name)
         is_first = not any(replica.is_running for replica in replicas if replica.number not in numbers)
 
         def admit(number: int) -> None:
             replica = numbered(replicas, service, number)
-            self.admit(replica, jobs, is_first=is_first)
+            self.admit(replica, tasks, is_first=is_first)
 
-        jobs.do([functools.partial(admit, number) for number in numbers])
+        tasks.do([functools.partial(admit, number) for number in numbers])
 
-    def admit(self, replica: Replica, jobs: Jobs, old: Replica | None = None, *, is_first: bool = False) -> None:
+    def admit(self, replica: Replica, tasks: Tasks, old: Replica | None = None, *, is_first: bool = False) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown.
 
         `old` is the one in whose place it is, and which is put back then.
         """
         try:
-            wait_until_ready(self.engine, replica, self.within, jobs=jobs, is_first=is_first)
+            wait_until_ready(self.engine, replica, self.within, tasks=tasks, is_first=is_first)
         except GivenUpError:
-            if not jobs.is_interrupted:  # else the next `up` continues with it
+            if not tasks.is_interrupted:  # else the next `up` continues with it
                 self.report.detail(f"remove {replica.name}: it is not ready")
                 self.engine.remove_replica(replica)
             raise
@@ -346,7 +346,7 @@ class _ReplicaExecutor:
                 self.engine.retire_replica(old)
             self.engine.start_replica(new)
             replica = self.numbered(service, number)
-            self.admit(replica, Jobs(self.report.detail), old if old_ran else None)
+            self.admit(replica, Tasks(self.report.detail), old if old_ran else None)
             if old_ran and is_watched:
                 self.watch_replacement(service, number, old)
         except BaseException:

@@ -58,7 +58,7 @@ def _plan(engine: Engine, found: Snapshot, checked: Mapping[str, Health], *, rem
 
 def unready(engine: Engine, found: Snapshot, checked: Mapping[str, Health]) -> dict[str, str]:
     """Return, by service, why the running replicas cannot serve now; one replica of each is checked."""
-    names = {service.name for service in engine.stack.services} - engine.stack.jobs
+    names = {service.name for service in engine.stack.services} - engine.stack.completing
     first = first_serving(found.replicas)
     replicas = {first[name].id: first[name] for name in names & first.keys()}
     results = {identity: checked[identity] for identity in replicas if identity in checked}
@@ -67,7 +67,7 @@ def unready(engine: Engine, found: Snapshot, checked: Mapping[str, Health]) -> d
 
 
 @dataclass(frozen=True)
-class Wishes:
+class UpOptions:
     """How to deploy: seconds that a replica has to get ready, whether runs that have not ended are waited for.
 
     Without `ready_within` each service has its default. The numbers of replicas of `scaled` services are remembered.
@@ -87,7 +87,7 @@ class Wishes:
 def up(
     engine: Engine,
     report: Report,
-    wishes: Wishes = Wishes(),
+    options: UpOptions = UpOptions(),
     checked: Mapping[str, Health] = MappingProxyType({}),
 ) -> str:
     """Converge the stack and return its address (`http://host:port`), "" where it has none.
@@ -98,32 +98,32 @@ def up(
     """
     with hold_lock(engine.stack, "deploying"):
         engine.refuse_stack()
-        preflight.refuse_losses(engine, accepts=wishes.accepts_weaker)
+        preflight.refuse_losses(engine, accepts=options.accepts_weaker)
         found = engine.observe()
         with ThreadPoolExecutor(1) as pool:  # a daemon takes a while to list its images
             is_running = any(replica.is_running for replica in found.replicas)
             keeping = pool.submit(_keep_and_prune, engine, found, report, prunes=False) if is_running else None
-            steps = _plan(engine, found, checked, remove_orphans=wishes.remove_orphans)
+            steps = _plan(engine, found, checked, remove_orphans=options.remove_orphans)
         if keeping:
             keeping.result()
         preflight.refuse_taken_ports(engine, steps, found)
         preflight.refuse_disturbing_others(steps, engine.stack, found)
         preflight.refuse_disturbing_runs(engine, steps)
-        for line in notices.of_up(engine, found, remove_orphans=wishes.remove_orphans):
-            wishes.warn(line)
+        for line in notices.of_up(engine, found, remove_orphans=options.remove_orphans):
+            options.warn(line)
         remember(engine)
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
             note_build(engine.stack, engine.stack.release)
-            steps = plan_up(engine, remove_orphans=wishes.remove_orphans)
+            steps = plan_up(engine, remove_orphans=options.remove_orphans)
         preflight.refuse_configuration(engine, steps)
-        if steps and wishes.waits_for_runs:
+        if steps and options.waits_for_runs:
             preflight.wait_for_runs(engine, report)
-        within = wishes.ready_within
+        within = options.ready_within
         if execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report, within):
             found = engine.observe()
-            _note(engine.stack, is_rollback=wishes.is_rollback)
+            _note(engine.stack, is_rollback=options.is_rollback)
         for service in engine.stack.services:
-            if service.name in wishes.scaled:
+            if service.name in options.scaled:
                 note_scale(engine.stack, service.name, service.replicas)
         if steps:
             _keep_and_prune(engine, found, report, prunes=False)
@@ -157,7 +157,7 @@ def _wait_for_all(engine: Engine, found: Snapshot, steps: Collection[Step], with
 
     If nothing changed, replicas that the engine reports as healthy are not asked.
     """
-    names = {service.name for service in engine.stack.services} - engine.stack.jobs
+    names = {service.name for service in engine.stack.services} - engine.stack.completing
     here = [each for each in found.replicas if each.service in names]
     unsure = [each for each in here if steps or each.health != HEALTHY]
     changed = {step.service.name for step in steps if isinstance(step, CHANGES)}

@@ -24,7 +24,7 @@ LAST_LINES = 10
 
 def replicas_of(stack: Stack, found: Snapshot, service: str) -> tuple[Replica, ...]:
     """Return the replicas of one service, or of all where none is named; raises `MisuseError` for one that is none."""
-    replicas = found.of(service) if service else tuple(found.replicas)
+    replicas = found.replicas_of(service) if service else tuple(found.replicas)
     if not replicas:
         names = ", ".join(dict.fromkeys(one.service for one in found.replicas))
         known = "does not run on this engine" if stack.service(service) else "is not a service"

@@ -17,7 +17,7 @@ def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterat
     """Yield warnings about what `up` leaves unchanged."""
     if not remove_orphans:
         yield from _orphans(engine, snapshot, "invoke up --remove-orphans")
-    for resource in snapshot.of_others:
+    for resource in snapshot.foreign_resources:
         name, key = engine.stack.engine_name(resource), f"{resource.kind}s.{resource.name}"
         hint = f"to declare that: {key}.external: true"
         yield f"the {resource.kind} {name} is used unchanged: another owner made it; {hint}"

@@ -67,14 +67,14 @@ def up(
         if (command := _release_command(one, found, recipes[one.name], rolls[one.name], unready.get(one.name)))
     ]
     needed = _needed(stack, found, recipes, commands, unready)
-    changed_before = tuple(name for name in needed if found.of(name) and any(map(_makes, rolls.get(name, ()))))
+    changed_before = tuple(name for name in needed if found.replicas_of(name) and any(map(_makes, rolls.get(name, ()))))
     unwanted = [each for each in found.replicas if _is_unwanted(each, stack, recipes, remove_orphans=remove_orphans)]
     gone = {service.name for service in wanted} | {replica.service for replica in unwanted}
     recreate = (
         *_remove_unwanted(stack, found, unwanted),
         *_recreate_networks(stack, found, disconnected, changed),
     )
-    on_them = {replica.service for replica in disconnected} | _members(stack, changed) - stack.jobs
+    on_them = {replica.service for replica in disconnected} | _members(stack, changed) - stack.completing
     is_blocked = not on_them.isdisjoint(needed)
     first, later = (recreate, ()) if is_blocked else ((), recreate)
     return (
@@ -121,16 +121,16 @@ def scale(service: Service, found: Snapshot) -> tuple[Step, ...]:
 
     Raises `NotUpError` where none serves.
     """
-    serving = [replica for replica in found.of(service.name) if replica.serves]
+    serving = [replica for replica in found.replicas_of(service.name) if replica.serves]
     if not serving:
         raise NotUpError(f"no {service.name} is running that could be scaled; try: invoke up")
     if found.rolls_services:
         cause = f"{len(serving)} serve"
         return (ScaleService(service, cause),) if len(serving) != service.replicas else ()
     missing = max(service.replicas - len(serving), 0)
-    alike = [each for each in found.of(service.name) if not differences(serving[0].recipe, each.recipe)]
+    alike = [each for each in found.replicas_of(service.name) if not differences(serving[0].recipe, each.recipe)]
     left = [each.number for each in alike if each.is_running and not each.is_admitted][:missing]
-    new = list(itertools.islice(free_numbers(found.of(service.name)), missing - len(left)))
+    new = list(itertools.islice(free_numbers(found.replicas_of(service.name)), missing - len(left)))
     cause = f"{service.name} is scaled to {service.replicas}"
     return (
         *create(service, cause, new, serving[0], left),
@@ -148,7 +148,7 @@ def _rolls(
     for one in (service for service in stack.services if service.name in recipes):
         replaced = {f"service.{name}": "replaced" for name in one.follows if any(map(_makes, rolls.get(name, ())))}
         recipe = recipes[one.name] | replaced
-        is_job = one.name in stack.jobs
+        is_job = one.name in stack.completing
         if one.name in removed and not is_job:
             steps = _create_again(one, found)
         else:
@@ -216,8 +216,8 @@ def _disconnected(stack: Stack, found: Snapshot, changed: Mapping[str, Network])
     """
     names = {f"network.{name}" for name in changed}
     on_them = {each.service for each in found.replicas if names.intersection(each.recipe)} | _members(stack, changed)
-    there = [each for service in stack.services for each in found.of(service.name) if service.name in on_them]
-    return tuple(each for each in there if each.is_running or each.service not in stack.jobs)
+    there = [each for service in stack.services for each in found.replicas_of(service.name) if service.name in on_them]
+    return tuple(each for each in there if each.is_running or each.service not in stack.completing)
 
 
 def _members(stack: Stack, changed: Mapping[str, Network]) -> set[str]:
@@ -254,7 +254,7 @@ def _needed(
     needed = set[str]()
     for service in (command.service for command in commands):
         dependencies = {other.name for other in stack.dependencies(service)}
-        is_protected = not unready and _has_configuration(found.of(service.name), recipes[service.name])
+        is_protected = not unready and _has_configuration(found.replicas_of(service.name), recipes[service.name])
         needed |= dependencies - serving if is_protected else dependencies
     return [each.name for each in stack.services if each.name in needed]
 
@@ -274,7 +274,7 @@ def _release_command(
     """
     if not service.release_command:
         return None
-    if rolled and (new := _new(found.of(service.name), recipe)):
+    if rolled and (new := _new(found.replicas_of(service.name), recipe)):
         return RunReleaseCommand(service, f"before the first {service.name} {new}")
     return RunReleaseCommand(service, f"what serves is not ready ({why})") if why else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from twelfth.engines.healthcheck import OVER
 from twelfth.engines.lines import telling
 from twelfth.errors import EngineError
-from twelfth.stack.at_once import Jobs
+from twelfth.stack.at_once import Tasks
 from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
 from twelfth.stack.release_history import previous_release
@@ -60,22 +60,22 @@ def wait_until_ready(
     replica: Replica,
     within: float | None = None,
     *,
-    jobs: Jobs | None = None,
+    tasks: Tasks | None = None,
     is_first: bool = False,
 ) -> Health:
     """Wait until a replica is ready, and return the result of its healthcheck.
 
     Without a healthcheck, the time that it has to run is added to the limit; a replica that `is_first` of its service
-    replaces no other, so it only has to be running. `jobs` wait for other replicas at the same time. Raises
+    replaces no other, so it only has to be running. `tasks` wait for other replicas at the same time. Raises
     `EngineError` with its last output if it exited, and with its healthcheck's output if it is not ready in time;
-    `GivenUpError` if another job failed before that.
+    `GivenUpError` if another task failed before that.
     """
-    jobs = jobs or Jobs(lambda _: None)
+    tasks = tasks or Tasks(lambda _: None)
     limit = ready_within(engine.stack, replica.service, within)
     began, said = time.monotonic(), ""
 
     def check() -> Health:
-        with jobs.turn():
+        with tasks.turn():
             return engine.check_health(replica, max(began + limit - time.monotonic(), ASK_EVERY))
 
     if not is_first:
@@ -86,7 +86,7 @@ def wait_until_ready(
             break  # if it crashes until its dependency is ready, that is waited for when all run
         refuse_dead(engine, now, replica.restarts)
         allowed = limit if health.has_check else limit + engine.monitor(replica.service)
-        if jobs.is_given_up:
+        if tasks.is_given_up:
             raise GivenUpError(f"{replica.name} was not ready yet")
         said = said if said and health.is_cut_off else health.complaint
         if time.monotonic() - began > allowed:

@@ -69,7 +69,7 @@ def _sort(service: Service, replicas: tuple[Replica, ...], recipe: Recipe) -> _S
 
 def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     """Yield the steps that give a service its replicas, all made from `recipe`; none where it has them."""
-    now = _sort(service, found.of(service.name), recipe)
+    now = _sort(service, found.replicas_of(service.name), recipe)
     for old, new in now.abandoned:
         yield RemoveReplica(new, f"its replacement of {old.name} was interrupted")
     for replica in now.serving[: service.replicas]:
@@ -82,7 +82,7 @@ def roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     yield from _removals(bad[:spare], recipe)  # a killed `up` may have left one and the one that it stopped
     missing = service.replicas - len(now.serving) - len(now.continued)
     replaced, surplus = bad[spare:][: max(missing, 0)], bad[spare:][max(missing, 0) :]
-    left, free = list(now.left), free_numbers(found.of(service.name))
+    left, free = list(now.left), free_numbers(found.replicas_of(service.name))
     for old in replaced:
         yield from _replace(service, old, left, free, recipe)
     added = max(missing - len(replaced), 0)
@@ -110,7 +110,7 @@ def _replace(
 
 def complete(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     """Yield the steps that run a service to its end; none where that was done with just this recipe."""
-    replicas = found.of(service.name)
+    replicas = found.replicas_of(service.name)
     current = [each for each in replicas if not differences(recipe, each.recipe)]
     if any(each.has_completed for each in current):
         return
@@ -125,7 +125,7 @@ def complete(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step
 
 def roll_by_engine(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
     """Yield the step by which an engine rolls a service by itself; none where it has its replicas."""
-    replicas = found.of(service.name)
+    replicas = found.replicas_of(service.name)
     changed = sorted({name for each in replicas for name in differences(recipe, each.recipe)})
     serving = sum(each.serves for each in replicas)
     if not replicas:

@@ -1,8 +1,7 @@
-"""Where each stack of a directory is: `up` leaves it in `.twelfth/`, so that a run needs no Compose file to find it.
+"""The location of each stack of a directory: `up` writes it to `.twelfth/`, so that a run need not read Compose files.
 
-What it leaves counts only as long as nothing changed that decides the project's name, which COMPOSE_ variables, the
-Compose file with the variables in its `name`, `.env` and the directory do
-(https://docs.docker.com/compose/how-tos/project-name/).
+It is valid until an input of the project's name changes: COMPOSE_ variables, the Compose file with the variables in its
+`name`, `.env` or the directory (https://docs.docker.com/compose/how-tos/project-name/).
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ SUFFIX = ".stack.json"
 
 @dataclass(frozen=True)
 class Location:
-    """A project and its engine, what its name was made from, which service its runs are made from, which is its door.
+    """A project and its engine.
 
-    Both are empty where there is none, or no certain one.
+    `inputs` are those of the project's name. `runs_from` and `ingress` are "" if the stack has no such service, or more
+    than one.
     """
 
     project: str
@@ -38,49 +38,51 @@ class Location:
     runs_from: str
     inputs: dict[str, Any]
     nodes: dict[str, str] = field(default_factory=dict)
-    door: str = ""
+    ingress: str = ""
     inline: list[list[str]] = field(default_factory=list)
-    """The service and target of each configuration file that Compose would copy into its containers."""
+    """The service and target of each configuration file with inline content."""
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
-        """Return whether nothing has changed that decides the project's name."""
+        """Return whether the inputs of the project's name are unchanged."""
         files, variables = self.inputs.get("files", {}), self.inputs.get("variables", {})
         return self.inputs == _inputs(directory, files, variables, environment)
 
     def stack(self, directory: Path) -> Stack:
-        """Return as much of the stack as is known without its Compose file."""
+        """Return what is known of the stack without its Compose file."""
         nodes = tuple(sorted(self.nodes.items()))
         inline = tuple((service, target) for service, target in self.inline)
-        return Stack(self.project, directory, (), nodes=nodes, runs_from=self.runs_from, door=self.door, inline=inline)
+        return Stack(
+            self.project, directory, (), nodes=nodes, runs_from=self.runs_from, ingress=self.ingress, inline=inline
+        )
 
 
 def remember(engine: Engine) -> None:
-    """Write where the stack is, beside its lock, which is held; raises `EngineError` where that cannot be written."""
+    """Write the stack's location; raises `EngineError` if that fails. The caller has the stack's lock."""
     stack = engine.stack
-    door = stack.door_of([service.name for service in stack.services if engine.host_ports(service)])
+    ingress = stack.ingress_of([service.name for service in stack.services if engine.host_ports(service)])
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
     inputs = _inputs(stack.directory, names, _variables_of_name(stack.files), os.environ)
     inline = [[service.name, target] for service in stack.services for target in stack.inline_files(service.name)]
-    location = Location(stack.project, engine.name, stack.source, inputs, dict(stack.nodes), door, inline)
+    location = Location(stack.project, engine.name, stack.run_service, inputs, dict(stack.nodes), ingress, inline)
     path = _path(stack)
     with disk_errors(path, REPEAT):
         path.write_text(json.dumps(asdict(location)), "utf-8")
 
 
 def recall(directory: Path) -> tuple[Location, ...]:
-    """Return where the stacks of a directory were brought up, the one of the last `up` first."""
+    """Return the locations of the stacks of a directory, that of the last `up` first."""
     paths = sorted((directory / ".twelfth").glob(f"*{SUFFIX}"), key=_changed, reverse=True)
-    return tuple(found for path in paths if (found := _read(path)))
+    return tuple(location for path in paths if (location := _read(path)))
 
 
 def is_elsewhere(engine: Engine) -> bool:
-    """Return whether the stack was brought up last on another engine."""
-    found = _read(_path(engine.stack))
-    return found is not None and found.engine != engine.name
+    """Return whether the last `up` of the stack was on another engine."""
+    location = _read(_path(engine.stack))
+    return location is not None and location.engine != engine.name
 
 
 def forget(stack: Stack) -> None:
-    """Remove what `remember` wrote: nothing of the stack is to be left."""
+    """Remove what `remember` wrote."""
     _path(stack).unlink(missing_ok=True)
 
 
@@ -90,8 +92,10 @@ def _path(stack: Stack) -> Path:
 
 def _read(path: Path) -> Location | None:
     try:
-        return Location(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        values = json.loads(path.read_text("utf-8"))
+        values["ingress"] = values.pop("door", "") or values.get("ingress", "")  # the key was called door before 0.3
+        return Location(**values)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
@@ -105,7 +109,6 @@ def _changed(path: Path) -> int:
 def _inputs(
     directory: Path, files: Iterable[str], variables: Iterable[str], environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what decides the project's name: variables by value, files by size and time of change."""
     named = {*variables, *(name for name in environment if name.startswith("COMPOSE_"))}
     return {
         "directory": str(directory.absolute()),  # with its symlinks, since Compose takes the project's name from it
@@ -115,18 +118,17 @@ def _inputs(
 
 
 def _variables_of_name(files: Iterable[Path]) -> set[str]:
-    """Return the variables that stand in the `name` of Compose files."""
-    found = set[str]()
+    names = set[str]()
     for file in files:
         with contextlib.suppress(OSError):
             for line in re.findall(r"^name:.*$", file.read_text("utf-8", errors="replace"), re.MULTILINE):
-                found.update(re.findall(r"\$\{?([A-Za-z_]\w*)", line))
-    return found
+                names.update(re.findall(r"\$\{?([A-Za-z_]\w*)", line))
+    return names
 
 
 def _state(path: Path) -> str:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return ""
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -125,7 +125,7 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str,
         ready=bool(healths) and not why,
         why=printable(why),
         release=_joined(one.release for one in snapshot.replicas),
-        services=tuple(_service(name, stack, snapshot.of(name), healths) for name in names if healths),
+        services=tuple(_service(name, stack, snapshot.replicas_of(name), healths) for name in names if healths),
         details=details,
     )
 
@@ -133,14 +133,14 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str,
 def _missing(stack: Stack, snapshot: Snapshot) -> Iterator[str]:
     """Yield what is missing of the replicas that are wanted, a text a service."""
     for one in stack.services:
-        serving = sum(each.serves or _is_done(stack, each) for each in snapshot.of(one.name))
+        serving = sum(each.serves or _is_done(stack, each) for each in snapshot.replicas_of(one.name))
         if serving < one.replicas:
             yield f"{one.name} has {serving} of {one.replicas} replicas; try: invoke up"
 
 
 def _is_done(stack: Stack, replica: Replica) -> bool:
     """Return whether a replica had only to end, and did so well."""
-    return replica.service in stack.jobs and replica.has_completed
+    return replica.service in stack.completing and replica.has_completed
 
 
 def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], healths: Mapping[str, Health]) -> ServiceStatus:
@@ -189,7 +189,7 @@ def require_address(engine: Engine) -> str:
 def address(stack: Stack, found: Snapshot) -> str:
     """Return the URL where a stack's visitors are answered now, "" where nothing that runs publishes a port."""
     published = {one.service: one.address for one in found.replicas if one.is_running and one.address}
-    return url(published.get(stack.door_of(published), ""))
+    return url(published.get(stack.ingress_of(published), ""))
 
 
 def url(address: str) -> str:

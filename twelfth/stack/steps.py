@@ -101,10 +101,10 @@ class CompleteReplica(Step):
 class ReplaceReplica(Step):
     """Stop the only replica that there can be, have a new one in its place, or else the old one again."""
 
-    says = "replace {instead.name} by {service.name}-{number}"
+    says = "replace {old.name} by {service.name}-{number}"
     service: Service
     number: int
-    instead: Replica
+    old: Replica
     cause: str
     is_watched: bool = False
     """Whether the new replica is watched for its service's `monitor` seconds before the old one is removed."""

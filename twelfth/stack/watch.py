@@ -47,5 +47,5 @@ def _admitted(steps: Iterable[Step]) -> Restarts:
 
 def _serving(service: Service, snapshot: Snapshot, recipe: Recipe) -> Restarts:
     """Return the new replicas that an interrupted `up` has already admitted."""
-    new = (each for each in snapshot.of(service.name) if each.serves and can_have(service, recipe, each))
+    new = (each for each in snapshot.replicas_of(service.name) if each.serves and can_have(service, recipe, each))
     return tuple((each.number, each.restarts) for each in new)

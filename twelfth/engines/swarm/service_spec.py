@@ -143,7 +143,7 @@ def refusals(stack: Stack, service: Service) -> list[str]:
     said = {
         "container_name": service.container_name,
         "entrypoint": options.values(service.options).get("entrypoint") == [],
-        "depends_on": service.name in stack.jobs or service.follows,
+        "depends_on": service.name in stack.completing or service.follows,
         "networks": any(value.keys() - {"aliases"} for value in options.values(service.endpoints).values()),
         "platform": service.platform,
         "ports": any(port.through for port in service.ports),
