@@ -130,7 +130,7 @@ def test_a_link_out_of_the_release_is_refused_where_it_would_lead_somewhere(cont
     (context / "app" / "real" / "back").symlink_to("../real")
     (context / "app" / "link").symlink_to(target)
 
-    with pytest.raises(MisuseError, match=f"^app/link is a symbolic link to {target}, out of the release"):
+    with pytest.raises(MisuseError, match=f"^app/link is a symbolic link to {target}, outside of the release"):
         prepare("local", context, [])
     assert [] == list((context / ".twelfth" / "releases").iterdir())
 

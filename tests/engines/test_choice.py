@@ -66,7 +66,7 @@ def test_stack_that_is_nothing_without_containers_is_not_sent_to_local(
 
     with pytest.raises(EngineError) as refused:
         engines.choose(name, Stack("p", Path(), (Service("app", "app"),)))
-    hint = "start it: no service of p says under x-local how it runs without containers"
+    hint = "start it: no service of p has an x-local, so none runs without containers"
     assert f"no daemon answers; {hint}" == str(refused.value)
 
 

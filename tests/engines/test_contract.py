@@ -410,7 +410,7 @@ def test_replica_loads_a_changed_configuration_when_it_is_told_to(placing: Site)
     new.replace(file)  # as editors and git do
     engine = placing.engine()
     if not before.is_reloadable:
-        with pytest.raises(EngineError, match="app-1 cannot load its configuration anew"):
+        with pytest.raises(EngineError, match="app-1 cannot reload its configuration"):
             engine.reload_replica(placing.app, before)
         return
     assert ("config./etc/app.cfg",) == differences(engine.recipe(placing.app) or {}, placing.replica().recipe)
@@ -754,7 +754,7 @@ def test_run_that_is_stopped_is_recorded_so(site: Site) -> None:
     site.engine().runs.stop(request.id, said.append)
 
     assert ("stopped", 143) == (site.record(request).state, site.record(request).exit_code)
-    assert [f"run {request.id} has 1 s to end on TERM; then it is killed"] == said
+    assert [f"run {request.id} has 1 s to exit after TERM; then it is killed"] == said
 
 
 def test_run_is_made_from_the_replica_that_was_chosen_or_not_at_all(empty: Site) -> None:

@@ -127,7 +127,7 @@ def test_stop_kills_a_run_that_ignores_term(impatient: Project) -> None:
     done = impatient.invoke("stop", identity)
 
     assert f"{identity} stopped, exit code 137\n" == done.stdout
-    assert f"twelfth: run {identity} has 1 s to end on TERM; then it is killed\n" == done.stderr
+    assert f"twelfth: run {identity} has 1 s to exit after TERM; then it is killed\n" == done.stderr
     assert 1 < time.monotonic() - began < 10
     assert ("stopped", 137) == ended(impatient, identity)
 

@@ -96,7 +96,7 @@ def test_stop_that_lost_the_daemon_has_stopped_all_the_same(serving: Project) ->
         assert eventually(lambda: b"leaving" in output(serving, identity))
         way.cut()
 
-        waiting = f"twelfth: run {identity} has 10 s to end on TERM; then it is killed\n"
+        waiting = f"twelfth: run {identity} has 10 s to exit after TERM; then it is killed\n"
         assert_engine_failed(client, "docker version", before=waiting)
     assert eventually(lambda: record(serving, identity)["exit_code"] == 3)
     assert "stopped" == record(serving, identity)["state"]
@@ -168,11 +168,13 @@ def test_run_on_a_full_disk_ends_as_it_would_and_the_loss_is_told(serving: Proje
     out, err = client.communicate(timeout=60)
 
     assert (7, bytes(300_000)) == (client.returncode, out)
-    assert re.fullmatch(r"aside\ntwelfth: this output is not kept to its end: .+; see: df .twelfth\n", err.decode())
+    assert re.fullmatch(
+        r"aside\ntwelfth: the rest of this output was not recorded: .+; see: df .twelfth\n", err.decode()
+    )
     assert (7, "failed") == (record(serving)["exit_code"], record(serving)["state"])
     kept = serving.invoke("logs", "--run", record(serving)["id"])
     assert "" == kept.stdout.strip("\0")
-    assert re.fullmatch(r"twelfth: what is kept of this output ends here: .+; see: df .twelfth\n", kept.stderr)
+    assert re.fullmatch(r"twelfth: the rest of this output is not recorded: .+; see: df .twelfth\n", kept.stderr)
 
 
 @pytest.mark.thorough
@@ -278,7 +280,7 @@ def test_supervisord_that_was_killed_is_told_in_one_line(project: Project) -> No
     assert eventually(lambda: not supervisor.is_up())
 
     with pytest.raises(EngineError, match=r"supervisord does not answer .*; try: invoke up"):
-        supervisor.begin("worker-1")
+        supervisor.start_program("worker-1")
     assert 0 == project.invoke("up").returncode
 
 

@@ -669,7 +669,7 @@ def test_down_ends_runs_then_dependants_then_the_rest_and_keeps_the_data(serving
 
     assert "stopped" == next(each.state for each in serving.engine().runs.records() if each.id == run.id)
     assert [Volume("data")] == serving.world.resources
-    assert f"run {run.id} has 1 s to end on TERM; then it is killed" in serving.report.details
+    assert f"run {run.id} has 1 s to exit after TERM; then it is killed" in serving.report.details
 
 
 def test_down_takes_data_and_record_where_they_are_named(serving: Project) -> None:

@@ -86,7 +86,7 @@ def test_interrupted_up_stops_its_release_command(site: Site) -> None:
     (run,) = site.engine.runs.records()
     assert ("stopped", {}) == (run.state, site.world.replicas)
     assert f"run {run.id} is stopped; wait for that" in report.details
-    assert f"run {run.id} has 1 s to end on TERM; then it is killed" in report.details
+    assert f"run {run.id} has 1 s to exit after TERM; then it is killed" in report.details
 
 
 def test_interrupt_before_the_run_exists_stops_nothing(site: Site) -> None:

@@ -26,9 +26,9 @@ def preload(name: str) -> None:
 def choose(name: str, stack: Stack) -> Engine:
     """Return the engine of that name, ready to be used.
 
-    `auto` is the engine where this stack is up, else local where it was up and its data is, else docker where a daemon
-    answers within a second, else local, if anything of the stack could run there.
-    Raises `MisuseError` for a name that is none, `EngineError` where the engine is not there.
+    `auto` is the engine where this stack is up, else local if the stack has local data, else docker if a daemon answers
+    within a second, else local if any service can run there.
+    Raises `MisuseError` for an unknown name, and `EngineError` if the engine is not available.
     """
     if name not in (*NAMES, "auto"):
         raise MisuseError(f"engine {name!r} is not known; INVOKE_ENGINE is one of auto, {', '.join(NAMES)}")
@@ -41,39 +41,36 @@ def choose(name: str, stack: Stack) -> Engine:
 
 
 def _could_be_local(stack: Stack) -> bool:
-    """Return whether anything of a stack runs without containers, as far as its services are known."""
     return not stack.services or any(map(_make("local", stack).runs_here, stack.services))
 
 
 def _with_containers_only(why: str, stack: Stack) -> str:
-    """Return why there is no daemon, and what to do for a stack that is nothing without."""
-    hint = f"start it: no service of {stack.project} says under x-local how it runs without containers"
+    hint = f"start it: no service of {stack.project} has an x-local, so none runs without containers"
     return f"{why.partition(';')[0]}; {hint}"
 
 
 def _where_it_is_up(stack: Stack) -> Engine:
     local, docker = _make("local", stack), _make("docker", stack)
-    found = local.observe()
-    if _is_up(found.replicas):
+    snapshot = local.observe()
+    if _is_up(snapshot.replicas):
         return local
-    left = found.replicas or found.volumes
+    has_remains = bool(snapshot.replicas or snapshot.volumes)
     if why := docker.why_unavailable():
-        if not left and not _could_be_local(stack):
+        if not has_remains and not _could_be_local(stack):
             raise EngineError(_with_containers_only(why, stack))
         return local
     swarm = _make("swarm", stack)
     if not swarm.why_unavailable() and _is_up(swarm.observe().replicas):
         return swarm
-    return local if left and not _is_up(docker.observe().replicas) else docker
+    return local if has_remains and not _is_up(docker.observe().replicas) else docker
 
 
 def _is_up(replicas: Iterable[Replica]) -> bool:
-    """Return whether any runs; after a reboot those of the local engine are known and do not."""
-    return any(each.is_running for each in replicas)
+    """Return whether a replica is running; after a reboot, the local engine has replicas that are not."""
+    return any(replica.is_running for replica in replicas)
 
 
 def _make(name: str, stack: Stack) -> Engine:
-    """Return an engine; each is imported only where it is tried."""
     if name == "local":
         from twelfth.engines.local.engine import Local
 

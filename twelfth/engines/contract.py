@@ -1,7 +1,7 @@
 """The contract of an engine: where a stack runs, in as few verbs as every engine needs.
 
-An engine keeps no state of its own in memory: whoever makes a second one for the same stack sees the same things.
-Its methods raise `EngineError` with one line when the machinery underneath fails.
+An engine keeps no state in memory, so two engines of one stack show the same. Its methods raise `EngineError` with one
+line if the daemon, supervisord or the disk fails.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 STDOUT, STDERR = 1, 2
-NO_RELOAD = "{} cannot load its configuration anew; remove it, then: invoke up"
+NO_RELOAD = "{} cannot reload its configuration; remove it, then: invoke up"
 
 
-def waiting(identity: str, grace: float) -> str:
-    """Return what to say while a run is being stopped; `grace` is in seconds."""
-    return f"run {identity} has {grace:g} s to end on TERM; then it is killed"
+def waiting(run_id: str, grace: float) -> str:
+    """Return the line that is shown while a run is being stopped; `grace` is in seconds."""
+    return f"run {run_id} has {grace:g} s to exit after TERM; then it is killed"
 
 
 class Session(ABC):
-    """A run that has started, as its client holds it: what goes in, what comes out, how it ends."""
+    """A client's connection to a run that has started: its input, output, signals and exit code."""
 
     @abstractmethod
     def output(self) -> Iterator[tuple[int, bytes]]:
@@ -42,109 +42,110 @@ class Session(ABC):
 
     @abstractmethod
     def write_stdin(self, data: bytes) -> None:
-        """Give the run input; raises `OSError` where it takes no more."""
+        """Write to the run's stdin; raises `OSError` if the run no longer reads it."""
 
     @abstractmethod
     def close_stdin(self) -> None:
-        """Close the run's input."""
+        """Close the run's stdin."""
 
     @abstractmethod
     def resize(self, rows: int, columns: int) -> None:
-        """Tell the run's terminal its size."""
+        """Set the size of the run's terminal."""
 
     @abstractmethod
     def signal(self, number: int) -> None:
-        """Send the run's process a signal; a run that has ended takes none."""
+        """Send the run's process a signal; does nothing if the run has exited."""
 
     @abstractmethod
     def wait(self) -> int:
-        """Return the exit code when the run has ended, 124 where its time was over."""
+        """Wait for the run to exit, and return its exit code, 124 after its time limit."""
 
 
 class Engine(ABC):
-    """One stack on one kind of machinery."""
+    """Run one stack; each subclass runs it in another place."""
 
     name: str
-    """What `INVOKE_ENGINE` calls it; shown and recorded, never asked for."""
+    """The value of `INVOKE_ENGINE`; it is shown and recorded, and no code branches on it."""
 
     mounts_directories = True
-    """Whether a replica sees directories of the machine where the Compose file mounts them."""
+    """Whether a replica sees the directories that the Compose file mounts."""
 
     has_own_releases = False
-    """Whether the releases here were all made for the stacks of this directory."""
+    """Whether all releases belong to stacks of this directory, so that no other stack needs them."""
 
     def __init__(self, stack: Stack) -> None:
-        """Take the stack as it is declared; ask for nothing yet."""
+        """Keep the declared stack; nothing is started or connected yet."""
         self.stack = stack
 
     def monitor(self, service: str) -> float:
-        """Return how many seconds a new replica of a service is watched."""
+        """Return the seconds for which a new replica of a service is watched."""
         declared = self.stack.service(service)
         return declared.monitor if declared else MONITOR_SECONDS
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
-        """Return the ports of this machine that a new replica of the service needs for itself."""
+        """Return the ports of this machine that a new replica of the service must be able to bind."""
         return service.ports
 
     def runs_here(self, service: Service) -> bool:  # noqa: ARG002 - by default an engine runs all
-        """Return whether the service is one that this engine runs; `recipe` has None for one that is not."""
+        """Return whether this engine runs the service; if not, `recipe` returns None."""
         return True
 
     def why_taken(self, port: Port, leaving: Sequence[Replica] = ()) -> str:
-        """Return why a new replica cannot publish a port, or an empty string if nothing is known to be in the way.
+        """Return why a new replica cannot publish a port, or an empty string if no reason is known.
 
         The ports of the replicas that are `leaving` count as free.
         """
-        is_own = any(f"port.{port.published}" in each.recipe for each in leaving)
-        return "" if is_own or port.protocol != "tcp" else tcp.why_taken(port.host, port.published)
+        becomes_free = any(f"port.{port.published}" in replica.recipe for replica in leaving)
+        return "" if becomes_free or port.protocol != "tcp" else tcp.why_taken(port.host, port.published)
 
     @abstractmethod
     def why_unavailable(self) -> str:
-        """Return why this engine cannot be used here and what to type next, or an empty string; within a second."""
+        """Return why this engine cannot be used and what to type next, or an empty string; takes at most a second."""
 
-    def refuse_stack(self) -> None:  # noqa: B027 - by default an engine can have any
-        """Raise `MisuseError` where the stack, as it is declared, cannot be on this engine as it is now."""
+    def refuse_stack(self) -> None:  # noqa: B027 - by default an engine runs any stack
+        """Raise `MisuseError` if this engine cannot run the declared stack."""
 
     def notices(self) -> list[str]:
-        """Return what of the stack holds otherwise than it may look, for whoever deploys it to know."""
+        """Return warnings: where this engine runs the stack differently than the Compose file suggests."""
         mounted = [(service, mount) for service in self.stack.services for mount in service.mounted_source]
         return [
-            f"{service.name}: source mounted: what is in {mount.source} runs at {mount.target}, not only a release"
+            f"{service.name}: source mounted: {mount.target} shows {mount.source}, which can change without a release"
             for service, mount in mounted
             if self.mounts_directories
         ]
 
     def losses(self) -> tuple[str, ...]:
-        """Return what of the protection that the stack declares this engine cannot hold, in words."""
+        """Return sentences on the declared protection that this engine does not enforce."""
         return ()
 
     def refuse_node(self, node: str) -> None:
-        """Raise `MisuseError` for a machine that runs cannot go to; by default there is one, which needs no name."""
+        """Raise `MisuseError` if runs cannot be started on a node; by default the engine has a single machine."""
         raise MisuseError(f"--node {node}: engine {self.name} has one machine; leave it out")
 
     @abstractmethod
     def observe(self) -> Snapshot:
-        """Return everything of this stack that exists now, whoever made it; never a run."""
+        """Return all of this stack that exists, including what other tools created, but no runs."""
 
     @abstractmethod
     def replicas(self, service: str) -> tuple[Replica, ...]:
-        """Return the replicas of one service: the part of `observe` that a run needs."""
+        """Return the replicas of one service; faster than `observe`."""
 
     def current(self, replica: Replica) -> Replica:
-        """Return how a replica is now, or the given value if it was removed."""
-        return next((each for each in self.replicas(replica.service) if each.id == replica.id), replica)
+        """Return the current state of a replica, or the given value if it was removed."""
+        replicas = self.replicas(replica.service)
+        return next((current for current in replicas if current.id == replica.id), replica)
 
     @abstractmethod
     def recipe(self, service: Service) -> Recipe | None:
-        """Return what a replica of the service would be made from now, or None where it does not run on this engine."""
+        """Return what a new replica would be created from, or None if this engine does not run the service."""
 
     @abstractmethod
     def ensure_image(self, service: Service, say: Say) -> None:
-        """Make the service's image available, reporting progress a line at a time."""
+        """Build or pull the service's image if it is missing, and pass each line of progress to `say`."""
 
     @abstractmethod
     def create_resource(self, resource: Network | Volume) -> None:
-        """Make a network or volume of the stack."""
+        """Create a network or volume of the stack."""
 
     @abstractmethod
     def remove_resource(self, resource: Network | Volume) -> None:
@@ -157,188 +158,186 @@ class Engine(ABC):
     def removal(self, resource: Network | Volume) -> str:
         """Return the command to type to remove a network or volume that no plan removes."""
 
-    def clean_up(self) -> None:  # noqa: B027 - by default there is nothing
-        """Remove what is kept of a stack that is down and that no step of a plan names, such as copies of files."""
+    def clean_up(self) -> None:  # noqa: B027 - by default nothing is left
+        """Remove the remains of a stack that is down, such as copies of files, which no step of a plan names."""
 
     @abstractmethod
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
-        """Yield what a replica printed, in pieces as they come; with `follow`, until it is removed.
+        """Yield pieces of a replica's output as they arrive; with `follow`, until it is removed.
 
-        Begins `last` lines before the end and not before `since`, where these are given.
+        `last` limits it to this many lines before the end, `since` to output of that time or later.
         """
 
     @abstractmethod
     def check_health(self, replica: Replica, within: float | None = None) -> Health:
         """Run the replica's healthcheck and return its result.
 
-        A check that takes longer than its `timeout` or `within` seconds has failed, and only the end of its output is
-        kept. A replica without a check is ready once it has run for its service's `monitor` seconds since its last
-        start.
+        A check fails if it takes longer than its `timeout` or `within` seconds. Only the end of its output is kept. A
+        replica without a check is ready once it has run for its service's `monitor` seconds since its last start.
         """
 
     @abstractmethod
     def releases(self) -> tuple[BuiltRelease, ...]:
-        """Return the releases of this stack that need no building, the newest first."""
+        """Return the releases of this stack that are already built, the newest first."""
 
     def has_buildkit(self) -> bool:
-        """Return whether BuildKit builds the images; it reads some `.dockerignore` files differently."""
+        """Return whether BuildKit builds the images; it interprets some `.dockerignore` files differently."""
         return False
 
     def keep_releases(self, releases: Collection[str]) -> None:  # noqa: B027 - by default no other stack can remove one
-        """Keep these releases, and no others, from being removed by stacks of other directories.
+        """Protect these releases, and no others, from removal by stacks of other directories.
 
-        Stacks of the same directory read each other's record of deploys instead.
+        Stacks of one directory do not need it: they read each other's record of deploys.
         """
 
     @abstractmethod
     def remove_release(self, release: str) -> bool:
-        """Remove a release unless other stacks use or keep it; return whether it was removed."""
+        """Remove a release unless another stack uses or protects it; return whether it was removed."""
 
     @property
     @abstractmethod
     def runs(self) -> Runs:
-        """Return the runs of this stack."""
+        """The runs of this stack."""
 
 
 class ReplicaEngine(Engine):
-    """An engine that is told what to do with each replica: `stack/rollout.py` rolls its services."""
+    """An engine that creates and removes single replicas: `stack/rollout.py` rolls out its services."""
 
     admission_seconds = 0.0
-    """How long whoever sends visitors may take to find a replica that was admitted."""
+    """Seconds that a proxy or client may need to discover an admitted replica."""
 
     @abstractmethod
     def create_replica(self, service: Service, number: int) -> Replica:
-        """Create and start a replica that gets no traffic yet; if it cannot be started, remove it."""
+        """Create and start a replica that gets no traffic yet; remove it if it cannot be started."""
 
     @abstractmethod
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
-        """Create the replica that will replace `old`, with its anonymous volumes, without starting it.
+        """Create the replica that will replace `old`, with the anonymous volumes of `old`, without starting it.
 
-        It records which replica it replaces, and what `remove_replica` needs to undo that.
+        The new replica records which one it replaces, and how `remove_replica` undoes that.
         """
 
     @abstractmethod
     def clone_replica(self, replica: Replica, number: int) -> Replica:
-        """Make and start another replica just like one that is there, which nobody is sent to yet."""
+        """Create and start a copy of an existing replica; it gets no traffic yet."""
 
     @abstractmethod
     def admit_replica(self, replica: Replica) -> None:
-        """Have visitors, and the services that depend on this one, find the replica from now on."""
+        """Let requests, and the services that depend on this one, reach the replica."""
 
     def check_reload(self, service: Service, replica: Replica) -> None:  # noqa: ARG002 - by default none can
-        """Raise `EngineError` where the service's own check refuses its configuration files as they are now.
+        """Raise `EngineError` if the service's check rejects its current configuration files.
 
-        The replica does not see them meanwhile.
+        The replica does not see these files.
         """
         raise EngineError(NO_RELOAD.format(replica.name))
 
     def reload_replica(self, service: Service, replica: Replica) -> None:  # noqa: ARG002 - by default none can
-        """Have a replica that `is_reloadable` load its service's configuration files as they are now, and serve on.
+        """Make a replica that `is_reloadable` load its service's current configuration files without a restart.
 
-        Raises `EngineError` where the service's check refuses them, and has changed nothing then.
+        Raises `EngineError` if the service's check rejects them; nothing has changed then.
         """
         raise EngineError(NO_RELOAD.format(replica.name))
 
     def restore_configuration(self, service: Service, replica: Replica) -> bool:  # noqa: ARG002 - by default none can
-        """Reload the configuration files from before `reload_replica`; return whether they are known."""
+        """Make a replica load its files from before `reload_replica` again; return whether they are known."""
         return False
 
     @abstractmethod
     def stop_replica(self, replica: Replica) -> None:
-        """End a replica's process, with its service's grace period, and keep it, so that it can be started again."""
+        """Stop a replica with its service's grace period; it can be started again."""
 
     @abstractmethod
     def retire_replica(self, replica: Replica) -> None:
-        """Stop a replica that another one is prepared to replace, so that a restart of the engine does not start it."""
+        """Stop a replica whose replacement is prepared, so that a restart of the engine does not start it."""
 
     @abstractmethod
     def start_replica(self, replica: Replica) -> None:
-        """Start a replica that was stopped or prepared; one that runs keeps running."""
+        """Start a stopped or prepared replica; a running one keeps running."""
 
     @abstractmethod
     def remove_replica(self, replica: Replica) -> None:
-        """Stop a replica, with its service's grace period, and remove it; it may be gone already.
+        """Stop a replica with its service's grace period, and remove it, unless it is gone already.
 
-        If it was prepared to replace another one, that one gets its name and restart policy back. It is not started.
+        A replica that it was prepared to replace gets its name and restart policy back, but is not started.
         """
 
 
 class ServiceEngine(Engine):
-    """An engine that is given whole services and rolls their replicas by itself; its snapshots say so."""
+    """An engine that rolls out whole services by itself; its snapshots have `rolls_services`."""
 
     @abstractmethod
     def roll_service(self, service: Service, within: float, say: Say) -> None:
-        """Make a service what is declared, and return when its replicas serve.
+        """Create or update a service as declared, and return when its replicas are ready.
 
-        Raises `EngineError` with the last words of one that does not get ready in `within` seconds; what served before
-        serves on then.
+        Raises `EngineError`, with the last output of a replica that is not ready in `within` seconds; the previous
+        release is still running then.
         """
 
     @abstractmethod
     def scale_service(self, service: Service, within: float, say: Say) -> None:
-        """Give a service its number of replicas, all of what it is now, whatever is declared."""
+        """Change a service's number of replicas to the declared one, and nothing else of it."""
 
     @abstractmethod
     def remove_service(self, service: str) -> None:
-        """Stop and remove a service with its replicas; it may be gone already."""
+        """Stop and remove a service with its replicas, unless it is gone already."""
 
 
 class Runs(ABC):
-    """The one-off processes of one stack on one engine; the engine keeps their records, whoever started them."""
+    """The one-off processes of one stack on one engine, which keeps their records."""
 
     @abstractmethod
     def start(self, request: RunRequest) -> Session:
-        """Start a run made from the request's replica as it runs now, and hold its streams.
+        """Start a run made from the request's replica as it is running, and return its streams.
 
-        Builds, pulls and changes nothing else. Raises `IdentityError` where what was made differs from the replica in
-        anything that was not asked for; nothing has been started then and nothing is left.
+        Builds, pulls and changes nothing. Raises `IdentityError` if the run would differ from the replica in anything
+        that the request does not name; nothing was started and nothing is left then.
         """
 
     @abstractmethod
     def pin(self, replica: Replica) -> None:
-        """Have every later run of this object that is made from the replica made from what it is now.
+        """Remember what the replica is made from, and make all later runs of this object from that.
 
-        So the runs of one command are of one release, even where a deploy removes the replica meanwhile.
+        So all runs of one command have the same release, even if a deploy removes the replica in the meantime.
         """
 
     @abstractmethod
     def detach(self, request: RunRequest) -> None:
-        """Start a run as `start` does, with nobody at its streams."""
+        """Start a run as `start` does, without a client."""
 
     @abstractmethod
     def differences(self, request: RunRequest) -> tuple[str, ...]:
-        """Return the names of what the run would have that differs from its replica, such as `environment.LEVEL`.
+        """Return the names of the settings in which the run would differ from its replica, such as `environment.LEVEL`.
 
-        Starts and makes nothing. What belongs to serving (ports, restarts, the healthcheck) and the command do not
-        count.
+        Creates nothing. The command does not count, nor do settings of a service: ports, restarts, the healthcheck.
         """
 
     @abstractmethod
     def prune(self, keep: int) -> None:
-        """Remove the records and output of all ended runs but the last `keep`."""
+        """Remove the records and output of all but the last `keep` runs that have exited."""
 
     @abstractmethod
     def records(self) -> tuple[Run, ...]:
-        """Return the records of the runs that are kept, the oldest first."""
+        """Return the records of the runs, the oldest first."""
 
     @abstractmethod
     def output(
-        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+        self, run_id: str, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[tuple[int, bytes]]:
-        """Yield (STDOUT or STDERR, bytes) of what a run printed; with `follow`, until it has ended.
+        """Yield a run's output as (STDOUT or STDERR, bytes); with `follow`, until it has exited.
 
-        Begins `last` lines, of both streams together, before the end and not before `since`, where these are given.
+        `last` limits it to this many lines of both streams together, `since` to output of that time or later.
         """
 
     @abstractmethod
-    def stop(self, identity: str, say: Say) -> None:
-        """End a run with TERM, and KILL after its grace period; return when it has ended, recorded as stopped.
+    def stop(self, run_id: str, say: Say) -> None:
+        """Stop a run with TERM, and KILL after its grace period; return when it has exited and is recorded as stopped.
 
-        Says once what is waited for.
+        Passes one line to `say` before it waits.
         """
 
     @abstractmethod
-    def delete(self, identity: str) -> None:
-        """Remove the record and the output of a run that has ended."""
+    def delete(self, run_id: str) -> None:
+        """Remove the record and the output of a run that has exited."""

@@ -1,4 +1,4 @@
-"""Turn a failing disk into one line, with the next command to type."""
+"""Turn an `OSError` of a disk into an error of one line, with the next command to type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REPEAT = "fix that, then repeat it"
-"""What the line ends with for any command but `up`."""
+"""The end of the line for any command but `up`."""
 
 
 @contextlib.contextmanager

@@ -18,12 +18,12 @@ TIMEOUT = 30.0
 """Time limit in seconds of a check without a `timeout`, as in Docker."""
 
 KEPT = 1 << 16
-"""Bytes that are kept of a check's output, from its end, where the error is."""
+"""Bytes of a check's output that are kept: those at its end, where the error is."""
 
 CRASHES, STEADY = 2, 10.0
-"""A replica that was restarted this often, and has not run for this many seconds since, is in a crash loop.
+"""A replica that was restarted this often, and has run for fewer seconds than this since, is in a crash loop.
 
-Docker takes a container for started once it has run for ten seconds
+Docker, too, considers a container started once it has run for ten seconds
 (https://docs.docker.com/engine/containers/start-containers-automatically/).
 """
 
@@ -33,7 +33,7 @@ OVER = ("exited", "stopped", "dead")
 
 
 def of_unsteady(replica: Replica, running_seconds: Callable[[], float]) -> Health | None:
-    """Return the health of a replica that is not running or in a crash loop; None for any other.
+    """Return the health of a replica that is stopped or in a crash loop; None for any other.
 
     `running_seconds` returns the seconds since the last start of the process. It is called only if needed.
     """
@@ -60,7 +60,7 @@ def timed_out(limit: float, timeout: float, command: str) -> Health:
 
 
 def last(pieces: Iterable[bytes]) -> str:
-    """Return the end of a check's output as text, without ever having more of it in memory."""
+    """Return the end of a check's output as text; no more than that is in memory at any time."""
     kept = b""
     for piece in pieces:
         kept = (kept + piece)[-KEPT:]
@@ -68,17 +68,17 @@ def last(pieces: Iterable[bytes]) -> str:
 
 
 def read_until(deadline: float, file: int, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """Return a `read` that raises `TimeoutError` if nothing comes before `deadline`, a moment on the monotonic clock.
+    """Return a `read` that raises `TimeoutError` if no data arrives before `deadline`, a moment on the monotonic clock.
 
-    `file` is the descriptor that becomes readable with the next bytes or the end.
+    `file` is the descriptor that becomes readable when the next bytes or the end arrive.
     """
-    waiting = select.poll()
-    waiting.register(file, select.POLLIN)
+    poller = select.poll()
+    poller.register(file, select.POLLIN)
 
-    def read_in_time(most: int) -> bytes:
-        left = deadline - time.monotonic()
-        if left <= 0 or not waiting.poll(left * 1000):
+    def read_in_time(at_most: int) -> bytes:
+        seconds = deadline - time.monotonic()
+        if seconds <= 0 or not poller.poll(seconds * 1000):
             raise TimeoutError
-        return read(most)
+        return read(at_most)
 
     return read_in_time

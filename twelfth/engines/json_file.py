@@ -1,4 +1,4 @@
-"""JSON files that are whole or not there: written to another name and renamed, and read with patience."""
+"""JSON files that are complete or missing: they are written under another name and then renamed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write an object that only this user may read; raises `OSError` and leaves what was there."""
+    """Write an object to a file that only this user may read; raises `OSError` and keeps the previous file then."""
     staged = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         staged.touch(mode=0o600)
@@ -23,7 +23,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a file holds; an empty one where the file is not there or garbled."""
+    """Return the object in a file, an empty one if the file is missing or is not a JSON object."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -32,5 +32,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def has_shape(values: Mapping[str, Any], shape: Mapping[str, Any]) -> bool:
-    """Return whether an object that was read has, at least, the values of these names and types."""
+    """Return whether an object has, at least, values of these names and types."""
     return all(isinstance(values.get(name), kind) for name, kind in shape.items())

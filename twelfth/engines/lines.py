@@ -1,4 +1,4 @@
-"""Lines, read from pieces of output that break anywhere."""
+"""Join pieces of output, which can end within a line, to lines."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines as they are completed; each ends with a newline, the last one too."""
+    """Yield lines as they are completed, all of them with a newline at the end."""
     return (line if line.endswith(b"\n") else line + b"\n" for line in lines(pieces))
 
 
-def telling(found: Sequence[str]) -> str:
-    """Return the last line that begins as an error does, else the last that has a word, "" where none has.
+def telling(output_lines: Sequence[str]) -> str:
+    """Return the line that most likely says why a program failed: the last that starts like an error.
 
-    So what comes after an error, such as where to read about it, is not taken for why a program failed.
+    If none does, it is the last line with a word, or "". A line after the error often only says where to read more.
     """
     for pattern in (_ERROR, _WORDS):
-        if matching := [line for line in found if pattern.fullmatch(line)]:
+        if matching := [line for line in output_lines if pattern.fullmatch(line)]:
             return matching[-1].strip()
     return ""

@@ -1,8 +1,8 @@
 """Byte streams multiplexed over one connection, as the Engine API's attach does it.
 
-A frame is one byte of stream, three of nothing, four of length (big-endian), then the bytes
+A frame is one byte with the number of the stream, three zero bytes, four bytes of length (big-endian), then the data
 (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach).
-The local engine speaks the same, and uses more numbers.
+The local engine uses the same format with more streams.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ def frame(stream: int, data: bytes) -> bytes:
 
 
 def frames(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield (stream, bytes) from `read(at_most)` until it has no more; a last frame that is cut short is dropped.
+    """Yield (stream, bytes) from `read(at_most)` until the end; an incomplete last frame is dropped.
 
-    It reads ahead, so nothing else may read there.
+    It reads ahead, so nothing else may read from the same connection.
     """
-    for together in _arrivals(read):
-        yield from together
+    for arrival in _arrivals(read):
+        yield from arrival
 
 
 def output(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield as `frames` does, reading ahead, but what came together of one stream at once: a log has a frame a line."""
-    for together in _arrivals(read):
-        for stream, neighbours in itertools.groupby(together, operator.itemgetter(0)):
+    """Yield as `frames` does, but join frames of one stream that arrive together: a log has one frame per line."""
+    for arrival in _arrivals(read):
+        for stream, neighbours in itertools.groupby(arrival, operator.itemgetter(0)):
             yield stream, b"".join(data for _, data in neighbours)
 
 
 def _arrivals(read: Callable[[int], bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield, for each piece that is read, the frames that are whole with it."""
+    """Yield, for each piece that is read, the frames that it completes."""
     rest = b""
     while piece := read(PIECE):
-        rest, place, together = rest + piece, 0, []
-        while len(rest) - place >= HEADER.size:
-            stream, length = HEADER.unpack_from(rest, place)
-            end = place + HEADER.size + length
+        rest, position, complete = rest + piece, 0, []
+        while len(rest) - position >= HEADER.size:
+            stream, length = HEADER.unpack_from(rest, position)
+            end = position + HEADER.size + length
             if end > len(rest):
                 break
-            together.append((stream, rest[place + HEADER.size : end]))
-            place = end
-        rest = rest[place:]
-        yield together
+            complete.append((stream, rest[position + HEADER.size : end]))
+            position = end
+        rest = rest[position:]
+        yield complete
 
 
 def raw(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield what a terminal prints, which comes without frames, as STDOUT."""
+    """Yield a terminal's output, which has no frames, as STDOUT."""
     while data := read(PIECE):
         yield STDOUT, data

@@ -1,4 +1,4 @@
-"""TCP ports of this machine: which are taken, and one that is not."""
+"""TCP ports of this machine: whether one is taken, and a free one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twelfth.errors import EngineError
 
 
 def why_taken(host: str, port: int) -> str:
-    """Return why nobody can listen there now (somebody else does, no such address, no right to), or an empty string."""
+    """Return why this process cannot listen on a port (taken, no such address, not permitted), or an empty string."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -21,12 +21,14 @@ def why_taken(host: str, port: int) -> str:
 
 
 LISTENERS = range(20000, 32000)
-"""Ports that systems leave to listeners: above the well-known ones, below those of outgoing connections, which begin
-at 32768 on Linux (net.ipv4.ip_local_port_range) and at 49152 on macOS, and may come and go at any moment."""
+"""Ports above the well-known ones and below those of outgoing connections, which may become taken at any moment.
+
+Those start at 32768 on Linux (net.ipv4.ip_local_port_range) and at 49152 on macOS.
+"""
 
 
 def free(host: str) -> int:
-    """Return a port where nobody listens now; raises `EngineError` where there is none."""
+    """Return a free port; raises `EngineError` if there is none."""
     for port in random.sample(LISTENERS, len(LISTENERS)):
         if not why_taken(host, port):
             return port
@@ -34,7 +36,7 @@ def free(host: str) -> int:
 
 
 def answers(host: str, port: int) -> bool:
-    """Return whether somebody takes connections there."""
+    """Return whether a process accepts connections on a port."""
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:

@@ -1,4 +1,4 @@
-"""What is left when a run of the local engine, its monitor or its supervisord ends: nothing that it started."""
+"""No descendant survives when a run of the local engine, its monitor or its supervisord exits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if os.fork():
     os._exit(0)
 WORK
 """
-"""A double fork with setsid in between: what the daemon does is WORK, what its run does then is END."""
+"""A double fork with setsid in between; the daemon then executes WORK, and its run END."""
 
 SLEEP = "open('began', 'w').close(); time.sleep(60)"
 DEAF = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
@@ -49,11 +49,11 @@ while time.monotonic() < end:
     if os.fork():
         os._exit(0)
 """
-"""A daemon that is another process at every moment and writes a byte in each; it ends by itself in five seconds."""
+"""A daemon that forks all the time and writes a byte in each process; it exits by itself after five seconds."""
 
 
 def daemon(work: str, end: str) -> tuple[str, ...]:
-    """Return the command of a run that makes a daemon."""
+    """Return the command of a run that starts a daemon."""
     return (sys.executable, "-c", DAEMON.replace("END", end).replace("WORK", work))
 
 
@@ -67,26 +67,26 @@ def runs(tmp_path: Path) -> LocalRuns:
 
 
 def marked(directory: Path) -> set[int]:
-    """Return the processes that live and have the directory in their environment, which every descendant inherits."""
-    found = set()
+    """Return the running processes with the directory in their environment, which every descendant inherits."""
+    processes = set()
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            is_ours = f"MARK={directory}\0".encode() in path.read_bytes()  # a zombie has no environment any more
+            is_marked = f"MARK={directory}\0".encode() in path.read_bytes()  # a zombie has no environment
         except OSError:
             continue
-        if is_ours:
-            found.add(int(path.parent.name))
-    return found
+        if is_marked:
+            processes.add(int(path.parent.name))
+    return processes
 
 
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path) -> Iterator[None]:
-    """End what a failing test leaves."""
+    """Kill the processes that a failing test leaves."""
     yield
-    while left := marked(tmp_path):
-        for each in left:
+    while processes := marked(tmp_path):
+        for process in processes:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
+                os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def start(runs: LocalRuns) -> Iterator[Start]:
 
 @linux
 @pytest.mark.parametrize("work", [SLEEP, DEAF], ids=["sleeps", "is deaf to TERM"])
-def test_daemon_ends_with_its_run_whose_exit_code_stays(
+def test_daemon_is_killed_with_its_run_which_keeps_its_exit_code(
     runs: LocalRuns, start: Start, tmp_path: Path, work: str
 ) -> None:
     """A double fork and setsid do not let it escape."""
@@ -121,8 +121,8 @@ def test_daemon_ends_with_its_run_whose_exit_code_stays(
 
 
 @linux
-def test_daemon_that_forks_while_it_is_killed_ends_with_its_run(start: Start, tmp_path: Path) -> None:
-    """By the time that its number is known it is another process."""
+def test_daemon_that_keeps_forking_is_killed_with_its_run(start: Start, tmp_path: Path) -> None:
+    """Its process id has changed by the time it is known."""
     assert 7 == start(*daemon(FORKS, "time.sleep(0.2); sys.exit(7)")).wait()
     written = (tmp_path / "began").stat().st_size
     time.sleep(0.1)
@@ -131,16 +131,16 @@ def test_daemon_that_forks_while_it_is_killed_ends_with_its_run(start: Start, tm
 
 
 @linux
-def test_daemon_ends_with_a_run_whose_time_is_over(start: Start, tmp_path: Path) -> None:
-    """The time limit holds for all that the run started."""
+def test_daemon_is_killed_at_the_time_limit_of_its_run(start: Start, tmp_path: Path) -> None:
+    """The time limit applies to all descendants of the run."""
     assert 124 == start(*daemon(SLEEP, "time.sleep(60)"), timeout=0.5).wait()
     assert (tmp_path / "began").exists()
     assert set() == marked(tmp_path)
 
 
 @linux
-def test_daemon_ends_with_a_run_that_is_stopped(runs: LocalRuns, start: Start, tmp_path: Path) -> None:
-    """`stop` returns when all is gone."""
+def test_daemon_is_killed_when_its_run_is_stopped(runs: LocalRuns, start: Start, tmp_path: Path) -> None:
+    """`stop` returns when all processes have exited."""
     start(*daemon(SLEEP, "time.sleep(60)"))
     assert eventually((tmp_path / "began").exists)
     runs.stop("ab12", lambda _: None)
@@ -150,8 +150,8 @@ def test_daemon_ends_with_a_run_that_is_stopped(runs: LocalRuns, start: Start, t
 
 
 @linux
-def test_orphans_of_a_run_that_goes_on_are_reaped(start: Start, tmp_path: Path) -> None:
-    """They end before their run does and leave no zombies, which would count against the operator's processes."""
+def test_orphans_of_a_running_run_are_reaped(start: Start, tmp_path: Path) -> None:
+    """They leave no zombies, which would count against the operator's limit of processes."""
     session = start("sh", "-c", "for i in 1 2 3 4 5; do (true &); done; touch began; exec sleep 60")
     assert eventually((tmp_path / "began").exists)
     children = Path(f"/proc/{session.monitor.pid}/task/{session.monitor.pid}/children")
@@ -160,8 +160,8 @@ def test_orphans_of_a_run_that_goes_on_are_reaped(start: Start, tmp_path: Path) 
 
 
 @linux
-def test_run_ends_with_a_monitor_that_was_killed(runs: LocalRuns, start: Start, tmp_path: Path) -> None:
-    """Nobody could stop it any more, or hold it to its time."""
+def test_run_stops_when_its_monitor_is_killed(runs: LocalRuns, start: Start, tmp_path: Path) -> None:
+    """Without a monitor, no command could stop it, and it would have no time limit."""
     session = start("sh", "-c", "touch began; exec sleep 60")
     assert eventually((tmp_path / "began").exists)
     session.monitor.kill()
@@ -171,8 +171,8 @@ def test_run_ends_with_a_monitor_that_was_killed(runs: LocalRuns, start: Start, 
 
 
 @linux
-def test_processes_end_with_a_supervisord_that_was_killed(tmp_path: Path) -> None:
-    """None outlives it and holds the port or the data."""
+def test_processes_stop_when_their_supervisord_is_killed(tmp_path: Path) -> None:
+    """None survives and keeps a port or the data."""
     supervisor = Supervisor(tmp_path)
     for name in ("services", "logs"):
         (tmp_path / name).mkdir()

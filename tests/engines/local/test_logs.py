@@ -1,4 +1,4 @@
-"""What is kept of a local service's log, as supervisord splits it into files, and how it is read."""
+"""How much of a local service's log is kept, and how the rotated files are read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINE = 8
 
 @pytest.fixture
 def counting(tmp_path: Path) -> Iterator[Local]:
-    """Return an engine with a replica that prints 400 kB, of which three files of a pipeful each are kept."""
+    """Return an engine with a replica that prints 400 kB, of which three files are kept."""
     service = Service("app", "app", logging=Logging("", SIZES), local=LocalSettings(COUNTS), stop_grace=1)
     engine = Local(Stack("p", tmp_path, (service,)))
     replica = engine.create_replica(service, 1)
@@ -39,7 +39,7 @@ def counting(tmp_path: Path) -> Iterator[Local]:
 
 
 def test_log_is_kept_as_declared(counting: Local) -> None:
-    """So many files, and each begins anew at its size; all of them are read, from whatever line."""
+    """There are as many files of as many bytes as declared; all of them are read, from any line."""
     (replica,) = counting.replicas("app")
     assert eventually(lambda: b"%d\n" % LAST in b"".join(counting.logs(replica, follow=False)))
 
@@ -47,7 +47,7 @@ def test_log_is_kept_as_declared(counting: Local) -> None:
     sizes = [path.stat().st_size for path in (counting.home / "logs").iterdir()]
     lines = b"".join(counting.logs(replica, follow=False)).splitlines()
     assert LINE * len(lines) == sum(sizes)
-    assert [b"%d" % each for each in range(LAST + 1 - len(lines), LAST + 1)] == lines
+    assert [b"%d" % number for number in range(LAST + 1 - len(lines), LAST + 1)] == lines
     for last in (1, 5, len(lines) - 1, len(lines) + 1):
         assert lines[-last:] == b"".join(counting.logs(replica, follow=False, last=last)).splitlines()
 
@@ -63,26 +63,26 @@ def test_log_is_kept_as_declared(counting: Local) -> None:
     ],
 )
 def test_options_are_read_as_docker_reads_them(options: tuple[tuple[str, str], ...], expected: tuple[int, int]) -> None:
-    """Without any, the log is bounded all the same."""
+    """A log without options has limits, too."""
     assert expected == kept_log("app", dict(options))
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("max-size", "ten"), ("max-size", "0"), ("max-file", "0"), ("max-file", "many")]
 )
-def test_option_that_says_nothing_is_refused(name: str, value: str) -> None:
-    """By its full name, with what could be written."""
+def test_invalid_option_is_refused(name: str, value: str) -> None:
+    """The error has its full name and a valid example."""
     with pytest.raises(MisuseError, match=rf"^services\.app\.logging\.options\.{name} is {value}; write "):
         kept_log("app", {name: value})
 
 
-def test_what_was_printed_before_a_file_was_rotated_is_not_missed(tmp_path: Path) -> None:
-    """Between two looks of one who follows it."""
+def test_follower_misses_no_output_when_a_file_is_rotated(tmp_path: Path) -> None:
+    """The file is rotated between two reads."""
     path = tmp_path / "a.log"
     path.write_bytes(b"one\n")
     looks = 0
 
-    def goes_on() -> bool:
+    def continues() -> bool:
         nonlocal looks
         looks += 1
         if looks == 2:
@@ -93,7 +93,7 @@ def test_what_was_printed_before_a_file_was_rotated_is_not_missed(tmp_path: Path
             path.write_bytes(b"four\n")
         return looks < 3
 
-    assert b"one\ntwo\nthree\nfour\n" == b"".join(tail(path, goes_on))
+    assert b"one\ntwo\nthree\nfour\n" == b"".join(tail(path, continues))
     assert b"three\nfour\n" == b"".join(log(path, lambda: False, last=2))
 
 
@@ -114,7 +114,7 @@ OLD, LATE = b'{"time": "2025-11-25T11:00:00Z"}\n', b'{"time": "2025-11-25T12:00:
 def test_line_without_a_time_is_as_old_as_its_neighbour(
     tmp_path: Path, written: bytes, changed: int, expected: bytes
 ) -> None:
-    """The last one before it that has one, else the first one after it; where none has, as the file's last change."""
+    """Its time is that of the last line before it with a time, else of the first one after it, else of the file."""
     path = tmp_path / "a.log"
     path.write_bytes(written)
     os.utime(path, (0, NOW.timestamp() + changed))
@@ -123,49 +123,49 @@ def test_line_without_a_time_is_as_old_as_its_neighbour(
 
 
 def test_log_without_times_shows_what_is_printed_from_now_on(tmp_path: Path) -> None:
-    """Of one that is followed, whatever was printed before."""
+    """Lines that were printed before are left out."""
     path = tmp_path / "a.log"
     path.write_bytes(b"old\n")
     os.utime(path, (0, NOW.timestamp() - 1))
     looks = iter((True, False))
 
-    def goes_on() -> bool:
+    def continues() -> bool:
         if is_first := next(looks):
             return is_first
         with path.open("ab") as file:
             file.write(b"new\n")
         return is_first
 
-    assert b"new\n" == b"".join(log(path, goes_on, since=NOW))
+    assert b"new\n" == b"".join(log(path, continues, since=NOW))
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_log_that_is_rotated_just_when_it_is_looked_at_is_read_once(
+def test_log_that_is_rotated_during_a_read_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Whichever look of the reader's at the files it comes before: nothing is lost, and nothing comes twice."""
+    """The rotation comes before each of the reader's accesses to files: no line is lost, and none comes twice."""
     path, before, after, new = tmp_path / "log", b"a\n" * 500, b"b\n" * 25, b"c\n" * 10
     path.write_bytes(before)
-    looks = count()
+    accesses = count()
     read = tail(path, lambda: True)
     assert before == next(read)
 
     def look(original: Callable[..., object]) -> Callable[..., object]:
-        def instead(self: Path, *arguments: object) -> object:
-            if next(looks) == number:
-                os.rename(path, tmp_path / "log.1")  # noqa: PTH104 - those of Path are looks
+        def rotate_first(self: Path, *arguments: object) -> object:
+            if next(accesses) == number:
+                os.rename(path, tmp_path / "log.1")  # noqa: PTH104 - the methods of Path are replaced
                 with open(path, "wb") as file:  # noqa: PTH123
                     file.write(new)
             return original(self, *arguments)
 
-        return instead
+        return rotate_first
 
     with path.open("ab") as file:
         file.write(after)
     for name in ("stat", "glob", "open"):
         monkeypatch.setattr(Path, name, look(getattr(Path, name)))
-    found = b""
-    while not found.endswith(new):
-        found += next(read)
+    output = b""
+    while not output.endswith(new):
+        output += next(read)
 
-    assert after + new == found
+    assert after + new == output

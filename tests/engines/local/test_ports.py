@@ -1,4 +1,4 @@
-"""Which port of this machine a process of the local engine gets, and who has it meanwhile."""
+"""Which port of this machine a process of the local engine gets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LISTENS = ("python3", "-m", "http.server", "--bind", "127.0.0.1", "<port>")
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """Return a stack of one service with a public port, which is taken down in the end."""
+    """Return a stack of one service with a public port; it is taken down after the test."""
     local = LocalSettings(LISTENS, port=tcp.free("127.0.0.1"))
     stack = Stack("p", tmp_path, (Service("app", "app", local=local, stop_grace=1, restart="no", monitor=0.2),))
     yield stack
@@ -36,26 +36,26 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def kill(engine: Local, name: str) -> None:
-    """End a process, which is not started again where supervisord takes it for started, after a second."""
+    """Kill a process once supervisord considers it started, after a second, so that it is not started again."""
     assert eventually(lambda: engine.supervisor.states()[name] == "running")
-    (pid,) = [each["pid"] for each in engine.supervisor._call("getAllProcessInfo") if each["name"] == name]  # noqa: SLF001 - it has no other use
+    (pid,) = [process["pid"] for process in engine.supervisor._call("getAllProcessInfo") if process["name"] == name]  # noqa: SLF001 - it has no other use
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: engine.supervisor.states()[name].startswith("exited"))
 
 
-def test_port_that_our_own_load_balancer_has_is_free_for_new_replicas(stack: Stack) -> None:
-    """Where none of the service's processes lives any more."""
+def test_port_of_the_services_load_balancer_is_free_for_new_replicas(stack: Stack) -> None:
+    """All processes of the service have exited."""
     lifecycle.up(Local(stack), Recorded())
     kill(Local(stack), "app-1")
     report = Recorded()
     lifecycle.up(Local(stack), report)
 
     assert ["create app-2", "admit app-2", "remove app-1"] == [step.partition(":")[0] for step in report.steps]
-    assert ["app-2"] == [each.name for each in Local(stack).replicas("app") if each.serves]
+    assert ["app-2"] == [replica.name for replica in Local(stack).replicas("app") if replica.serves]
 
 
-def test_replicas_without_a_public_port_have_each_their_own(tmp_path: Path) -> None:
-    """Others find them all on one, which stays when they are rolled."""
+def test_each_replica_without_a_public_port_has_a_separate_one(tmp_path: Path) -> None:
+    """Other services use the load balancer's port, which stays when the replicas are replaced."""
     local = LocalSettings(LISTENS, healthcheck=ASKS)
     service = Service("app", "app", local=local, stop_grace=1, replicas=2, monitor=0.2)
     engine = Local(Stack("p", tmp_path, (service,)))

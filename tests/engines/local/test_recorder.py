@@ -1,4 +1,4 @@
-"""What a run's monitor keeps of its output, and where that ends."""
+"""How much of a run's output its monitor records."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ LIMIT = 1 << 20
 
 
 @pytest.mark.parametrize("size", [1, 1000, 2 * LIMIT])
-def test_no_more_is_kept_than_the_limit(tmp_path: Path, size: int) -> None:
-    """In bytes on the disk, however small the pieces are; who reads it learns that it was the limit, not the disk."""
+def test_output_is_recorded_up_to_a_limit(tmp_path: Path, size: int) -> None:
+    """The limit counts bytes on the disk, including headers; a reader sees that the limit was reached."""
     recorder = Recorder(tmp_path, keeps_stdout=True, limit=LIMIT)
     for _ in range(2 * LIMIT // size):
         recorder.write(STDOUT, b"x" * size)
     recorder.record_end(datetime.now(UTC), 1, "done", 0)
 
     assert (tmp_path / "output").stat().st_size <= LIMIT
-    assert (STDERR, b"twelfth: what is kept of this output ends here: the limit of 1 MiB\n") == [
+    assert (STDERR, b"twelfth: the rest of this output is not recorded: the limit of 1 MiB\n") == [
         *output(tmp_path, follow=False)
     ][-1]
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")  # a monitor ends
-def test_what_is_within_the_limit_is_kept_whole(tmp_path: Path) -> None:
-    """And nothing is said."""
+def test_output_within_the_limit_is_complete(tmp_path: Path) -> None:
+    """No warning is added."""
     recorder = Recorder(tmp_path, keeps_stdout=True, limit=LIMIT)
     recorder.write(STDOUT, b"x" * (LIMIT - 100))
     recorder.record_end(datetime.now(UTC), 1, "done", 0)

@@ -1,4 +1,4 @@
-"""Copies of releases on disk: which may go, and that half of one is never left."""
+"""Copies of releases on disk: which can be removed, and that no half of a copy is left."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ END = {"started": "now", "finished": "now", "seconds": 1, "state": "done", "exit
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Local:
-    """Return an engine with the copies of two releases, read-only as they are made."""
+    """Return an engine with read-only copies of two releases."""
     engine = Local(Stack("p", tmp_path, ()))
     for name in (RELEASE, OTHER):
-        made = engine.releases_directory / name / "below"
-        made.mkdir(parents=True)
-        (made / "file").write_text("text")
-        for path in (made / "file", made, made.parent):
+        directory = engine.releases_directory / name / "below"
+        directory.mkdir(parents=True)
+        (directory / "file").write_text("text")
+        for path in (directory / "file", directory, directory.parent):
             path.chmod(0o555)
     return engine
 
 
-def found(engine: Local) -> list[str]:
-    """Return the releases that are here."""
-    return [each.id for each in engine.releases()]
+def ids(engine: Local) -> list[str]:
+    """Return the ids of the releases."""
+    return [release.id for release in engine.releases()]
 
 
 @pytest.mark.parametrize(("project", "record", "stays"), [("p", {}, True), ("other", {}, True), ("other", END, False)])
 def test_release_of_an_unfinished_run_stays(
     engine: Local, project: str, record: dict[str, Any], *, stays: bool
 ) -> None:
-    """Whichever stack of this directory the run is of."""
+    """The run can be of any stack of this directory."""
     home = engine.home.with_name(project)
     make_private(home, "runs", "ab12")
     write_json(home / "runs" / "ab12" / "spec.json", SPEC)
@@ -55,11 +55,11 @@ def test_release_of_an_unfinished_run_stays(
             write_json(home / "runs" / "ab12" / "end.json", record)
 
         assert stays is not engine.remove_release(RELEASE)
-    assert stays is (RELEASE in found(engine))
+    assert stays is (RELEASE in ids(engine))
 
 
-def test_removal_that_is_cut_leaves_no_half_of_a_release(engine: Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is none any more when the first file goes; the next removal clears what was left."""
+def test_interrupted_removal_leaves_no_half_of_a_release(engine: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is renamed before the first file is deleted; the next removal deletes the rest."""
 
     def killed(path: Path) -> None:
         (path / "below" / "file").unlink()
@@ -69,15 +69,15 @@ def test_removal_that_is_cut_leaves_no_half_of_a_release(engine: Local, monkeypa
         patch.setattr(shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             engine.remove_release(RELEASE)
-    assert [OTHER] == found(engine)
+    assert [OTHER] == ids(engine)
     assert 2 == len(list(engine.releases_directory.iterdir()))
 
     assert engine.remove_release(OTHER)
     assert [] == list(engine.releases_directory.iterdir())
 
 
-def test_removal_of_what_is_gone_is_fine(tmp_path: Path) -> None:
-    """Somebody else was quicker."""
+def test_missing_release_can_be_removed(tmp_path: Path) -> None:
+    """Another process has just removed it."""
     release_copies.remove(tmp_path / "gone")
 
     assert [] == list(tmp_path.iterdir())

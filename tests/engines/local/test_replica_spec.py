@@ -1,4 +1,4 @@
-"""What a process is launched from, as values."""
+"""The specifications of replicas and runs, as values."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ PORTS = {"redis": 6001, "worker": 6002}
 
 
 def fill(text: str, service: Service = REDIS) -> str:
-    """Return the text as the service's declaration has it, filled."""
+    """Return a text of the service's declaration with its placeholders replaced."""
     return replica_spec.filled(text, STACK, service, Path("/v"), PORTS.__getitem__)
 
 
-def test_placeholders_stand_for_own_and_others_ports_and_the_volume() -> None:
-    """One of a service that has no port here stays as it is, and so does one that each replica has its own of."""
+def test_placeholders_stand_for_ports_and_the_volume() -> None:
+    """The placeholder of a service without a port stays, as does that of a port that differs between replicas."""
     assert "6001 6002 /v/redis-data <web.port>" == fill("<port> <worker.port> <data> <web.port>")
     assert "<port> /v/worker" == fill("<port> <data>", WORKER)
 
 
-def test_port_that_no_text_names_is_not_asked_for() -> None:
-    """To choose one may take a look at the machine."""
+def test_port_that_no_text_names_is_not_chosen() -> None:
+    """Choosing a port checks the machine."""
 
     def refuse(name: str) -> int:
         raise AssertionError(name)
@@ -38,36 +38,38 @@ def test_port_that_no_text_names_is_not_asked_for() -> None:
     assert "a <data-> b" == replica_spec.filled("a <data-> b", STACK, REDIS, Path("/v"), refuse)
 
 
-def test_environment_is_the_declared_one_with_what_is_said_for_this_engine() -> None:
-    """Filled, too."""
+def test_environment_of_x_local_overrides_the_services() -> None:
+    """Its placeholders are replaced, too."""
     recipe = replica_spec.recipe(WORKER, Path("/src"), lambda text: fill(text, WORKER))
 
     assert ("1", "<port>") == (recipe["environment.A"], recipe["environment.B"])
 
 
-def test_service_that_does_not_run_here_is_refused_with_what_to_do() -> None:
-    """Its declaration says nothing of this engine."""
+def test_service_without_x_local_is_refused_with_a_hint() -> None:
+    """The local engine cannot run it."""
     with pytest.raises(EngineError, match=r"^web does not run on this engine: .*no x-local; add one, or: "):
         replica_spec.recipe(Service("web", "web:1"), Path("/src"), fill)
 
 
-def test_clone_is_what_would_be_made_anew() -> None:
-    """But for its port: all of it is in the recipe, with what the first inherited."""
+def test_clone_equals_a_new_replica() -> None:
+    """Only its port differs: the recipe and the inherited environment decide the rest."""
     recipe = replica_spec.recipe(WORKER, Path("/src"), lambda text: fill(text, WORKER))
-    first, second = (replica_spec.replica_spec(WORKER, each, recipe, {"PATH": "/bin"}, Path("/r")) for each in (1, 2))
-    placed = replica_spec.with_own_port(first, 7001)
+    first, second = (
+        replica_spec.replica_spec(WORKER, number, recipe, {"PATH": "/bin"}, Path("/r")) for number in (1, 2)
+    )
+    placed = replica_spec.with_port(first, 7001)
 
     assert {"PATH": "/bin", "A": "1", "B": "7001", "REPLICA": "worker-1"} == placed["environment"]
     assert second | {"port": 7001} == replica_spec.clone(placed, 2)
 
 
-def test_run_has_the_workers_environment_but_for_its_name_and_what_was_asked() -> None:
-    """The environment is no part of what is kept of a run."""
+def test_run_has_the_workers_environment_except_for_its_name_and_overrides() -> None:
+    """The record of a run does not contain the environment."""
     recipe = {"stop_grace_period": "3s"}
     worker = {"environment": {"A": "1", "REPLICA": "worker-1"}, "directory": "/r", "release": "abc", "recipe": recipe}
     request = RunRequest("ab12", ("x",), Replica("worker", 1, "1", "running", {}), environment=(("A", "hush"),))
-    kept = run_spec.run_spec(worker, request, "now")
+    record = run_spec.run_spec(worker, request, "now")
 
     assert {"A": "hush", "REPLICA": "run-ab12"} == run_spec.run_environment(worker, request)
-    assert (["A"], 3, "/r") == (kept["overrides"], kept["grace"], kept["directory"])
-    assert "hush" not in str(kept)
+    assert (["A"], 3, "/r") == (record["overrides"], record["grace"], record["directory"])
+    assert "hush" not in str(record)

@@ -1,4 +1,4 @@
-"""What is kept of a run's output, from a line or a moment on."""
+"""The recorded output of a run, from a line or a moment on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from twelfth.engines.multiplex import STDERR, STDOUT, TIME
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEPT = [(TIME, b"100.5"), (STDOUT, b"a\nb"), (STDERR, b"!\n"), (TIME, b"200.5"), (STDOUT, b"c\nd\n"), (STDOUT, b"e")]
+RECORDED = [
+    (TIME, b"100.5"),
+    (STDOUT, b"a\nb"),
+    (STDERR, b"!\n"),
+    (TIME, b"200.5"),
+    (STDOUT, b"c\nd\n"),
+    (STDOUT, b"e"),
+]
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Return the directory of a run that has ended."""
-    (tmp_path / "output").write_bytes(b"".join(multiplex.frame(*each) for each in KEPT))
+    """Return the directory of a run that has exited."""
+    (tmp_path / "output").write_bytes(b"".join(multiplex.frame(*frame) for frame in RECORDED))
     return tmp_path
 
 
@@ -35,13 +42,13 @@ def directory(tmp_path: Path) -> Path:
     ],
 )
 def test_last_lines_are_those_of_both_streams(directory: Path, last: int, expected: list[tuple[int, bytes]]) -> None:
-    """In the order in which they came; a last line without its end is one."""
+    """They come in their order; an incomplete last line counts."""
     assert expected == list(output(directory, follow=False, last=last))
 
 
 @pytest.mark.parametrize(("moment", "expected"), [(100, b"a\nb!\nc\nd\ne"), (200, b"c\nd\ne"), (201, b"")])
-def test_output_since_a_moment_is_what_came_then(directory: Path, moment: float, expected: bytes) -> None:
-    """To the hundredth of a second; with a number of lines, both hold."""
+def test_output_since_a_moment_is_complete(directory: Path, moment: float, expected: bytes) -> None:
+    """It is exact to the hundredth of a second; together with a number of lines, both apply."""
     since = datetime.fromtimestamp(moment, UTC)
 
     assert expected == b"".join(data for _, data in output(directory, follow=False, since=since))
@@ -49,7 +56,7 @@ def test_output_since_a_moment_is_what_came_then(directory: Path, moment: float,
 
 
 def test_output_of_an_unknown_time_is_shown(tmp_path: Path) -> None:
-    """It has no time, as what an earlier release kept."""
+    """Records of earlier versions have no times."""
     (tmp_path / "output").write_bytes(multiplex.frame(STDOUT, b"old"))
 
     assert [(STDOUT, b"old")] == list(output(tmp_path, follow=False, since=datetime.now(UTC)))

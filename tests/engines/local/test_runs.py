@@ -1,4 +1,4 @@
-"""Directories of runs: what is one, what a run is made from, and what a start that failed leaves."""
+"""Directories of runs: which are runs, what a run is made from, and what a failed start leaves."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ WORKER = Replica("worker", 1, "worker-1", "running", RECIPE, release="abc")
 
 
 def spec(tmp_path: Path, **changes: object) -> dict[str, Any]:
-    """Return what the worker was launched from."""
+    """Return the worker's specification."""
     environment = {"PATH": os.environ["PATH"], "A": "1"}
-    made = {"release": "abc", "recipe": RECIPE, "environment": environment, "directory": str(tmp_path)}
-    return made | changes
+    values = {"release": "abc", "recipe": RECIPE, "environment": environment, "directory": str(tmp_path)}
+    return values | changes
 
 
 def request(*command: str) -> RunRequest:
@@ -43,10 +43,10 @@ def request(*command: str) -> RunRequest:
         ({"recipe": RECIPE | {"environment.A": "hush"}}, "environment.A"),
     ],
 )
-def test_worker_that_was_replaced_since_it_was_chosen_is_refused(
+def test_worker_that_was_replaced_after_it_was_chosen_is_refused(
     tmp_path: Path, changes: dict[str, object], named: str
 ) -> None:
-    """An `up` came between; nothing was started, nothing is left, no value is shown."""
+    """Nothing was started, nothing is left, no value is shown."""
     runs = LocalRuns(tmp_path, lambda _: spec(tmp_path, **changes))
 
     with pytest.raises(IdentityError) as refused:
@@ -64,18 +64,18 @@ def test_built_release_needs_no_comparison(tmp_path: Path) -> None:
     assert 0 == session.wait()
 
 
-@pytest.mark.parametrize("left", [{}, {"release": "abc"}])
-def test_worker_that_is_gone_is_told_in_one_line(tmp_path: Path, left: dict[str, Any]) -> None:
-    """Its file is not there, or garbled."""
-    runs = LocalRuns(tmp_path, lambda _: left)
+@pytest.mark.parametrize("values", [{}, {"release": "abc"}])
+def test_missing_worker_is_an_error_of_one_line(tmp_path: Path, values: dict[str, Any]) -> None:
+    """Its file is missing, or garbled."""
+    runs = LocalRuns(tmp_path, lambda _: values)
 
     for method in (runs.start, runs.differences):
         with pytest.raises(NotUpError, match=r"^worker-1 is gone; repeat the command, or: invoke up$"):
             method(request("true"))
 
 
-def test_what_is_no_record_is_no_run(tmp_path: Path) -> None:
-    """Another program's file, half a file: history, stop, up and down go on without them."""
+def test_invalid_records_are_left_out(tmp_path: Path) -> None:
+    """A file of another program, or half a file, does not disturb history, stop, up and down."""
     runs = LocalRuns(tmp_path, lambda _: spec(tmp_path))
     runs.start(request("true")).wait()
     for name, text in {"foreign": '{"openapi": "3"}', "half": '{"command": ["tr', "odd": '{"command": 5}'}.items():
@@ -87,12 +87,12 @@ def test_what_is_no_record_is_no_run(tmp_path: Path) -> None:
     assert [("ab12", "lost", None)] == [(run.id, run.state, run.exit_code) for run in runs.records()]
 
 
-def test_start_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its monitor may be about to start it, and is ended; then the run never was."""
-    seen: list[LocalSession] = []
+def test_interrupted_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its monitor is killed before it starts the run."""
+    sessions: list[LocalSession] = []
 
     def interrupted(self: LocalSession) -> None:
-        seen.append(self)
+        sessions.append(self)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(LocalSession, "_wait_until_ready", interrupted)
@@ -100,16 +100,16 @@ def test_start_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: p
         LocalRuns(tmp_path, lambda _: spec(tmp_path)).start(request("touch", "ran"))
 
     assert [] == list((tmp_path / "runs").iterdir())
-    assert seen[0].monitor.poll()
+    assert sessions[0].monitor.poll()
     assert not (tmp_path / "ran").exists()
 
 
-def test_client_that_is_gone_before_the_start_leaves_a_run_that_never_started(tmp_path: Path) -> None:
-    """Its monitor was ready, and nobody asked it to start the run."""
+def test_run_never_starts_if_its_client_disconnects_before(tmp_path: Path) -> None:
+    """Its monitor was ready, but never got the request to start the run."""
     home = tmp_path / "runs" / "ab12"
     home.mkdir(parents=True)
-    made = RunRequest("ab12", ("touch", "ran"), WORKER)
-    write_json(home / "spec.json", spec(tmp_path) | run_spec(spec(tmp_path), made, "now"))
+    request_ = RunRequest("ab12", ("touch", "ran"), WORKER)
+    write_json(home / "spec.json", spec(tmp_path) | run_spec(spec(tmp_path), request_, "now"))
     session = LocalSession(home, json.loads((home / "spec.json").read_text("utf-8")))
     session.streams.close()
     session.control.close()

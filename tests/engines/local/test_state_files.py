@@ -1,4 +1,4 @@
-"""The files of a local stack: who may read and change them, two who make them at once, and a folder that is moved."""
+"""The files of a local stack: permissions, two processes that create them at once, and a moved folder."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
 
 MARK = "correct-horse"
 ODD = "100% a; b"
-"""A folder's name that means something to a configuration file of supervisor's."""
+"""A folder's name with characters that are special in supervisor's configuration files."""
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Return a local stack that was brought up where files are everybody's (umask 0), with a secret for the worker."""
+    """Return a local stack that was brought up with umask 0, with a secret for the worker."""
     directory = tmp_path_factory.mktemp("shared") / ODD
     directory.mkdir()
     project = make_project("local", directory)
     file = directory / "docker-compose.yml"
-    text, own = file.read_text("utf-8"), "      REDIS_URL:"
-    assert 1 == text.count(own)
-    file.write_text(text.replace(own, f"      TOKEN: {MARK}\n{own}"), "utf-8")
-    was = os.umask(0)
+    text, key = file.read_text("utf-8"), "      REDIS_URL:"
+    assert 1 == text.count(key)
+    file.write_text(text.replace(key, f"      TOKEN: {MARK}\n{key}"), "utf-8")
+    umask = os.umask(0)
     try:
         project.up()
         yield project
     finally:
-        os.umask(was)
+        os.umask(umask)
         project.end()
 
 
@@ -57,48 +57,48 @@ def home(project: Project) -> Path:
 
 
 def open_to_others(path: Path) -> str:
-    """Return the permissions that others than the owner have, as octal digits."""
+    """Return the permissions of other users than the owner, as octal digits."""
     return f"{path.stat().st_mode & 0o077:02o}"
 
 
-def test_file_with_a_secret_is_its_owners_only(shared: Project) -> None:
-    """The environment of a service may hold a password; so may what it prints, and the data."""
+def test_only_the_owner_can_read_a_file_with_a_secret(shared: Project) -> None:
+    """The environment of a service, its output and its data can contain a password."""
     run(shared, "--", "sh", "-c", "echo $TOKEN")
     top = shared.directory / ".twelfth"
-    holding = [path for path in top.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
+    with_secret = [path for path in top.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
 
-    assert {"worker-1.json", "output"} == {path.name for path in holding}
-    assert ["00"] == [open_to_others(path) for path in holding if path.name == "worker-1.json"]
+    assert {"worker-1.json", "output"} == {path.name for path in with_secret}
+    assert ["00"] == [open_to_others(path) for path in with_secret if path.name == "worker-1.json"]
     assert "00" == open_to_others(home(shared))
 
 
-def test_supervisord_takes_orders_from_its_user_only(shared: Project) -> None:
-    """Who may write to its socket can run any command as its user."""
+def test_only_the_owner_can_control_supervisord(shared: Project) -> None:
+    """A user who can write to its socket can run any command as its owner."""
     assert "00" == open_to_others(home(shared) / "supervisor.sock")
 
 
 def test_release_cannot_be_written(shared: Project) -> None:
-    """Editing what serves would make it another release under the same name."""
-    found = [shared.directory / ".twelfth" / "releases", *(shared.directory / ".twelfth" / "releases").rglob("*")]
+    """Editing the running release would make it another release with the same name."""
+    paths = [shared.directory / ".twelfth" / "releases", *(shared.directory / ".twelfth" / "releases").rglob("*")]
 
-    assert len(found) > 10
-    assert set() == {path for path in found[1:] if path.stat().st_mode & 0o222}
+    assert len(paths) > 10
+    assert set() == {path for path in paths[1:] if path.stat().st_mode & 0o222}
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_json_file_is_its_owners_only(tmp_path: Path, umask: int) -> None:
-    """Whatever the umask is."""
-    was = os.umask(umask)
+def test_only_the_owner_can_read_a_json_file(tmp_path: Path, umask: int) -> None:
+    """The umask makes no difference."""
+    previous = os.umask(umask)
     try:
         write_json(tmp_path / "spec.json", {"TOKEN": MARK})
     finally:
-        os.umask(was)
+        os.umask(previous)
 
     assert 0o600 == (tmp_path / "spec.json").stat().st_mode & 0o777
 
 
-def test_two_who_build_a_release_at_once_both_have_it(tmp_path: Path) -> None:
-    """The second finds it in its place, and leaves nothing of its own."""
+def test_release_that_another_process_has_just_copied_is_used(tmp_path: Path) -> None:
+    """The second copy leaves no other directory."""
     engine = cast("Local", make_project("local", tmp_path).engine())
     worker = engine.stack.service("worker")
     assert worker
@@ -109,7 +109,7 @@ def test_two_who_build_a_release_at_once_both_have_it(tmp_path: Path) -> None:
 
 
 def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> None:
-    """No file of it, and no supervisord that nobody would ever end."""
+    """There is no file of it, and no supervisord."""
     engine = cast("Local", make_project("local", tmp_path).engine())
     redis = engine.stack.service("redis")
     assert redis
@@ -122,7 +122,7 @@ def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> Non
 
 
 def test_process_of_a_service_with_a_dot_in_its_name_leaves_nothing(tmp_path: Path) -> None:
-    """What follows the dot is part of the name."""
+    """The text after the dot is part of the name."""
     service = Service("my.app", "app", local=LocalSettings(("sleep", "600")), stop_grace=1)
     engine = Local(Stack("p", tmp_path, (service,)))
     engine.remove_replica(engine.create_replica(service, 1))
@@ -132,8 +132,8 @@ def test_process_of_a_service_with_a_dot_in_its_name_leaves_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"recipe": 5}', '{"recipe": null}'])
-def test_process_whose_file_is_garbled_is_to_be_replaced(tmp_path: Path, text: str) -> None:
-    """Nothing is known of what it was made from, so all of that changed."""
+def test_process_with_a_garbled_file_is_replaced(tmp_path: Path, text: str) -> None:
+    """Its settings are unknown, so all of them count as changed."""
     project = make_project("local", tmp_path)
     services = home(project) / "services"
     services.mkdir(parents=True)
@@ -143,24 +143,22 @@ def test_process_whose_file_is_garbled_is_to_be_replaced(tmp_path: Path, text: s
     assert f"replace redis-1 by redis-2: {unknown} changed" in project.plan()
 
 
-def test_supervisord_that_is_stopped_is_told_and_not_waited_for(
-    shared: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It takes connections and never answers; here it does in the end, so that who waits for ever fails."""
+def test_stopped_supervisord_is_an_error_within_a_time_limit(shared: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It accepts connections and never answers. It is woken after 5 s, so that a client without a limit fails."""
     monkeypatch.setattr(supervisord, "ANSWER_WITHIN", 0.2)
     process = int((home(shared) / "supervisord.pid").read_text("utf-8"))
     os.kill(process, signal.SIGSTOP)
     waker = threading.Timer(5, os.kill, (process, signal.SIGCONT))
     waker.start()
     try:
-        with pytest.raises(EngineError) as told:
+        with pytest.raises(EngineError) as failed:
             shared.engine().observe()
     finally:
         waker.cancel()
         os.kill(process, signal.SIGCONT)
 
     what = f"supervisord (process {process}) does not answer in 0.2 s"
-    assert f"{what}; where it is stopped: kill -CONT {process}, else: kill -9 {process}; invoke up" == str(told.value)
+    assert f"{what}; if it is stopped: kill -CONT {process}, else: kill -9 {process}; invoke up" == str(failed.value)
     assert shared.engine().observe().replicas
 
 
@@ -175,12 +173,12 @@ def moved(tmp_path: Path) -> Iterator[Project]:
     project.end()
 
 
-def test_folder_that_is_moved_says_so_to_a_run_and_is_right_again_after_up(moved: Project) -> None:
-    """What was started in the old place is replaced, its cause is named; the data is kept."""
+def test_up_repairs_a_moved_folder_which_runs_refuse(moved: Project) -> None:
+    """Processes that were started in the old folder are replaced, with the cause; the data stays."""
     refused = run(moved, "--", "true")
     assert (125, 1) == (refused.returncode, refused.stderr.count(b"\n"))
     assert refused.stderr.startswith(b"twelfth: worker-1 was started from ")
-    assert refused.stderr.endswith(b"(was this directory moved?); start it from here: invoke up\n")
+    assert refused.stderr.endswith(b"which no longer exists; try: invoke up\n")
 
     assert "Hello World! 2 times." == hits.sentence(moved.up())
     release_command = moved.steps()[1]
@@ -197,8 +195,8 @@ def test_folder_that_is_moved_says_so_to_a_run_and_is_right_again_after_up(moved
     assert 0 == run(moved, "--", "python", "-c", "import service").returncode
 
 
-def test_folder_that_is_moved_goes_down(moved: Project) -> None:
-    """Without an `up` in between: nothing that was started in the old place lives on."""
+def test_moved_folder_can_be_taken_down(moved: Project) -> None:
+    """No process that was started in the old folder survives, also without an `up`."""
     taken = [int(moved.environment["PORT"]), read_json(home(moved) / "ports.json")["redis"]]
     assert all(tcp.why_taken("127.0.0.1", port) for port in taken)
     moved.down()

@@ -1,4 +1,4 @@
-"""Volumes of a stack without containers: directories that are called by their keys."""
+"""Volumes of a stack without containers: directories with the volumes' keys as names."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ EXTERNAL = Volume("data", known_as="shared", external=True)
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """Return a stack whose volume exists and holds a file."""
-    made = Stack("p", tmp_path, (DB,), volumes=(Volume("data"),))
-    Local(made).create_resource(Volume("data"))
-    (file(made)).write_text("mine")
-    return made
+    """Return a stack whose volume exists and contains a file."""
+    stack = Stack("p", tmp_path, (DB,), volumes=(Volume("data"),))
+    Local(stack).create_resource(Volume("data"))
+    (file(stack)).write_text("mine")
+    return stack
 
 
 def file(stack: Stack) -> Path:
@@ -44,8 +44,8 @@ def removals(stack: Stack) -> list[str]:
     return [str(step) for step in lifecycle.plan_down(Local(stack), volumes=True)]
 
 
-def test_external_volume_is_never_made_nor_removed(stack: Stack) -> None:
-    """Also if this stack made its directory, before it was declared external."""
+def test_external_volume_is_never_created_or_removed(stack: Stack) -> None:
+    """It stays even if this stack created its directory before the volume was declared external."""
     assert ["remove volume data: down --volumes"] == removals(stack)
 
     assert [] == removals(replace(stack, volumes=(EXTERNAL,)))
@@ -53,7 +53,7 @@ def test_external_volume_is_never_made_nor_removed(stack: Stack) -> None:
 
 
 def test_external_volume_that_does_not_exist_is_refused(stack: Stack, tmp_path: Path) -> None:
-    """With the directory to make; one that no service here uses is not."""
+    """The error has the command that creates it; a volume that no service of this engine uses is not refused."""
     elsewhere = replace(stack, directory=tmp_path / "elsewhere", volumes=(EXTERNAL,))
     Local(replace(stack, volumes=(EXTERNAL,))).refuse_stack()
     Local(replace(elsewhere, services=(replace(DB, local=None),))).refuse_stack()
@@ -61,14 +61,12 @@ def test_external_volume_that_does_not_exist_is_refused(stack: Stack, tmp_path: 
     with pytest.raises(MisuseError) as refused:
         Local(elsewhere).refuse_stack()
     directory = file(elsewhere).parent
-    assert f"there is no directory for the volume data, which is external; try: mkdir -p {directory}" == str(
-        refused.value
-    )
+    assert f"the external volume data has no directory; try: mkdir -p {directory}" == str(refused.value)
 
 
 @pytest.mark.parametrize("words", [("up",), ("--dry", "up")], ids=" ".join)
-def test_plan_of_what_up_refuses_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """A plan is what `up` would do, and it would do nothing."""
+def test_dry_run_refuses_what_up_refuses(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """`--dry` exits like `up`."""
     service = "{image: db, x-local: {command: [sleep, '60']}, volumes: ['data:/data']}"
     text = f"services: {{db: {service}}}\nvolumes: {{data: {{external: true}}}}\n"
     (tmp_path / "compose.yaml").write_text(text, "utf-8")
@@ -77,21 +75,21 @@ def test_plan_of_what_up_refuses_is_refused(tmp_path: Path, words: tuple[str, ..
     refused = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert (2, "") == (refused.returncode, refused.stdout)
-    assert "there is no directory for the volume data, which is external" in refused.stderr
+    assert "the external volume data has no directory" in refused.stderr
 
 
-def test_name_and_settings_of_a_volume_count_for_nothing(stack: Stack) -> None:
+def test_name_and_settings_of_a_volume_are_ignored(stack: Stack) -> None:
     """The data stays where it is, and nothing is reported."""
     named = Volume("data", known_as="other", options=as_options({"driver_opts": {"device": "/b"}}))
     engine = Local(replace(stack, volumes=(named,)))
-    found = engine.observe()
+    snapshot = engine.observe()
 
-    assert () == missing_resources(engine.stack, found)
-    assert [] == [*notices.of_up(engine, found, remove_orphans=False)]
+    assert () == missing_resources(engine.stack, snapshot)
+    assert [] == [*notices.of_up(engine, snapshot, remove_orphans=False)]
 
 
-def test_volume_that_is_not_declared_stays_and_is_named(stack: Stack) -> None:
-    """With the command that deletes it."""
+def test_undeclared_volume_stays_and_is_reported(stack: Stack) -> None:
+    """The warning has the command that deletes it."""
     other = replace(stack, volumes=())
     [line] = notices.of_down(Local(other), Local(other).observe(), volumes=True)
 

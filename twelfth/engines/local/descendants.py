@@ -1,7 +1,7 @@
-"""End every process that descends from this one, whatever session or group it went to.
+"""Kill every descendant of this process, also in other sessions and process groups.
 
-On Linux an orphan becomes a child of the nearest *subreaper* above it (man 2 prctl). A process that is one, and that
-kills its children until it has none, therefore leaves no descendant. macOS has no such thing: there nothing is found.
+On Linux an orphan becomes a child of the nearest *subreaper* above it (man 2 prctl). So a subreaper that kills its
+children until it has none leaves no descendant. macOS has no subreapers: no descendants are killed there.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PR_SET_CHILD_SUBREAPER = 36
-"""From linux/prctl.h; children do not inherit it, so all orphans below come to this process."""
+"""From linux/prctl.h; children do not inherit it, so all orphans below become children of this process."""
 
 THREADS = Path("/proc/self/task")
 PAUSE = 0.001
-"""Seconds that what was killed has to end, before it is looked at again."""
+"""Seconds for killed processes to exit before the next check."""
 
 
 def become_subreaper() -> bool:
-    """Become the parent of all orphans below; return whether the kernel can do that and list children (man 5 proc)."""
+    """Become the parent of all orphans below; return whether the kernel supports that and lists children."""
     return any(THREADS.glob("*/children")) and prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def reap_orphans(own: int) -> None:
-    """Take the end of children that have ended, all but `own`, for which somebody else waits: no zombie piles up."""
+def reap_orphans(child: int) -> None:
+    """Reap children that have exited, so that no zombies pile up, except `child`, for which the caller waits."""
     with contextlib.suppress(ChildProcessError):
-        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != own:
-            os.waitpid(ended.si_pid, 0)
+        while (exited := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and exited.si_pid != child:
+            os.waitpid(exited.si_pid, 0)
 
 
 def end_descendants(within: float) -> None:
-    """Kill children until none is left: the children of one that ends come to this process.
+    """Kill children until none is left: the children of a killed process become children of this one.
 
-    Gives up after so many seconds, as on a process of another user's. That there is none left is the kernel's word
-    (ECHILD), not that of the list, which may miss one that comes or goes.
+    Gives up after `within` seconds, for instance if a process belongs to another user. The kernel decides whether a
+    child is left (ECHILD): the list of children can miss one that is just starting or exiting.
     """
     deadline = time.monotonic() + within
     while _has_children() and time.monotonic() < deadline:
@@ -53,7 +53,7 @@ def end_descendants(within: float) -> None:
 
 
 def _has_children() -> bool:
-    """Return whether any child is left, once the end of those that have ended is taken."""
+    """Reap children that have exited, and return whether any is left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -63,7 +63,7 @@ def _has_children() -> bool:
 
 
 def _children() -> Iterator[int]:
-    """Yield the children as they are read, so that one which forks and ends in no time is killed in time."""
+    """Yield the children one by one, so that one that forks and exits at once is killed before that."""
     for path in THREADS.glob("*/children"):
-        with contextlib.suppress(FileNotFoundError):  # a thread that has ended
+        with contextlib.suppress(FileNotFoundError):  # the thread has exited
             yield from map(int, path.read_text("ascii").split())

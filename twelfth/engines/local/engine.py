@@ -1,4 +1,4 @@
-"""A stack as processes of this machine: supervisor keeps them alive, an embedded Valkey keeps the data."""
+"""Run a stack as processes of this machine: supervisor restarts them, an embedded Valkey stores the data."""
 
 from __future__ import annotations
 
@@ -41,47 +41,49 @@ if TYPE_CHECKING:
 
 
 class Local(ReplicaEngine):
-    """The stack under a supervisord of its own, with everything in `.twelfth/`; it has no networks."""
+    """A stack under a separate supervisord, with all its files in `.twelfth/`; it has no networks."""
 
     name = "local"
     mounts_directories = False
     has_own_releases = True
 
     def __init__(self, stack: Stack) -> None:
-        """Take the stack; a volume is a directory named after its key."""
-        volumes = tuple(replace(each, known_as="", options=()) for each in stack.volumes)
+        """Keep the stack without its networks; a volume is a directory named after its key."""
+        volumes = tuple(replace(volume, known_as="", options=()) for volume in stack.volumes)
         super().__init__(replace(stack, networks=(), volumes=volumes))
         self.releases_directory = stack.directory / ".twelfth" / "releases"
         self.home = stack.directory / ".twelfth" / "local" / stack.project
         self.supervisor = Supervisor(self.home)
-        self.changing = threading.RLock()
+        self.change_lock = threading.RLock()
         self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
-        """Return the port where the service answers by itself, unless its load balancer has it already."""
+        """Return the port on which the service listens, unless its load balancer already has it."""
         port = service.local and service.local.port
         return (Port(port, port, LOOPBACK),) if port and not self._proxy(service.name).has(port) else ()
 
     def runs_here(self, service: Service) -> bool:
-        """Return whether it says how it runs without containers."""
+        """Return whether the service has an `x-local`."""
         return service.local is not None
 
     def why_unavailable(self) -> str:
-        """Return an empty string: all that it needs was installed with twelfth."""
+        """Return an empty string: everything that this engine needs is installed with twelfth."""
         return ""
 
     def observe(self) -> Snapshot:
-        """Return the programs that were launched, the volumes' directories, and the releases copied here."""
+        """Return the launched processes, the directories of volumes, and the images of copied releases."""
         volumes = sorted((self.home / "volumes").glob("*/"))
         return Snapshot(
             replicas=self._processes(),
             volumes=tuple(Volume(path.name) for path in volumes),
-            images=frozenset(one.image for one in self.stack.services if not one.build or self._release(one).exists()),
+            images=frozenset(
+                service.image for service in self.stack.services if not service.build or self._release(service).exists()
+            ),
         )
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's processes."""
-        return tuple(one for one in self._processes() if one.service == service)
+        return tuple(process for process in self._processes() if process.service == service)
 
     def _processes(self) -> tuple[Replica, ...]:
         states = self.supervisor.states() if self.home.exists() else {}
@@ -89,14 +91,14 @@ class Local(ReplicaEngine):
         return tuple(self._process(path, read_json(path), states) for path in specs)
 
     def _process(self, path: Path, spec: Spec, states: Mapping[str, str]) -> Replica:
-        is_admitted = not spec.get("port") or self._proxy(spec["service"]).serves(path.stem, states)
+        is_admitted = not spec.get("port") or self._proxy(spec["service"]).sends_to(path.stem, states)
         return replica_spec.replica(path.stem, spec, states, is_admitted=is_admitted, starts=launch.starts(path))
 
     def _proxy(self, service: str) -> ServiceProxy:
         return ServiceProxy(self.home, service, self.supervisor)
 
     def recipe(self, service: Service) -> Recipe | None:
-        """Return what a process of the service would be made from; None where it has no `x-local`."""
+        """Return what a process of the service would be started from, None if the service has no `x-local`."""
         if not self.runs_here(service):
             return None
 
@@ -106,21 +108,26 @@ class Local(ReplicaEngine):
         return replica_spec.recipe(service, self.stack.directory, fill)
 
     def ensure_image(self, service: Service, say: Say) -> None:
-        """Copy the service's release to where its processes start from, read-only."""
+        """Copy the service's release to a read-only directory, from which its processes start."""
         if service.build is None:
             return
-        if other := next(
-            (one for one in self.stack.services if one.build and one.build.context != service.build.context), None
+        if other_service := next(
+            (
+                candidate
+                for candidate in self.stack.services
+                if candidate.build and candidate.build.context != service.build.context
+            ),
+            None,
         ):
-            what = f"{service.name} and {other.name} are built from different directories"
-            raise EngineError(f"{what}, and there is one copy of a release here; try: INVOKE_ENGINE=docker invoke up")
+            what = f"{service.name} and {other_service.name} are built from different directories"
+            raise EngineError(f"{what}, and this engine has one copy of a release; try: INVOKE_ENGINE=docker invoke up")
         target = self._release(service)
         with disk_errors(target):
             release_copies.copy(service.build, target)
         say(f"copied to {os.path.relpath(target)}")
 
     def create_resource(self, resource: Network | Volume) -> None:
-        """Make a volume's directory."""
+        """Create a volume's directory."""
         with disk_errors(self.home):
             make_private(self.home, "volumes", resource.name)
 
@@ -134,23 +141,23 @@ class Local(ReplicaEngine):
 
     def refuse_stack(self) -> None:
         """Raise `MisuseError` if the directory of an external volume does not exist."""
-        used = {mount.source for each in self.stack.services if self.runs_here(each) for mount in each.mounts}
+        used = {mount.source for service in self.stack.services if self.runs_here(service) for mount in service.mounts}
         for volume in self.stack.volumes:
             path = self._directory(volume)
             if volume.external and volume.name in used and not path.is_dir():
-                how = f"mkdir -p {shlex.quote(str(path))}"
-                raise MisuseError(f"there is no directory for the volume {volume.name}, which is external; try: {how}")
+                command = f"mkdir -p {shlex.quote(str(path))}"
+                raise MisuseError(f"the external volume {volume.name} has no directory; try: {command}")
 
     def _directory(self, volume: Network | Volume) -> Path:
         return self.home / "volumes" / volume.name
 
     def create_replica(self, service: Service, number: int) -> Replica:
         """Write the process's specification, and make supervisord start it."""
-        with self.changing:
+        with self.change_lock:
             return self._launch(self._new_spec(service, number))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
-        """Write the process's specification; processes have no anonymous volumes to take over."""
+        """Write the process's specification without starting it; processes have no anonymous volumes."""
         spec = self._new_spec(service, number) | {"replaces": old.id}
         with disk_errors(self.home):
             self._write(spec)
@@ -159,13 +166,13 @@ class Local(ReplicaEngine):
     def _new_spec(self, service: Service, number: int) -> Spec:
         with disk_errors(self.home):
             make_private(self.home)
-            self.ports.keep(service)
+            self.ports.remember(service)
         return self._spec(service, number)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
-        """Write what another process of a replica's kind is, and have supervisord start it."""
-        with self.changing:
-            return self._launch(self._placed(replica_spec.clone(self._worker(replica), number)))
+        """Write the specification of a copy of a process, and make supervisord start it."""
+        with self.change_lock:
+            return self._launch(self._with_port(replica_spec.clone(self._worker(replica), number)))
 
     def _launch(self, spec: Spec) -> Replica:
         name = f"{spec['service']}-{spec['number']}"
@@ -181,13 +188,13 @@ class Local(ReplicaEngine):
         return self._named(name)
 
     def _write(self, spec: Spec) -> None:
-        """Write a process's specification, with an id that no earlier process of that name had."""
+        """Write a process's specification with a new id, which tells it from earlier processes of its name."""
         make_private(self.home, "services")
         make_private(self.home, "logs")
         name = f"{spec['service']}-{spec['number']}"
         path = self._spec_of(name)
-        for left in (launch.counter(path), *(self.home / "logs").glob(f"{name}.log*")):  # of another of that name
-            left.unlink(missing_ok=True)
+        for remains in (launch.counter(path), *(self.home / "logs").glob(f"{name}.log*")):  # of an earlier process
+            remains.unlink(missing_ok=True)
         write_json(path, spec | {"id": f"{name}-{secrets.token_hex(4)}"})
 
     def _add(self, name: str, spec: Spec) -> None:
@@ -196,24 +203,24 @@ class Local(ReplicaEngine):
         self.supervisor.add(name, self._spec_of(name), restart=recipe["restart"], grace=grace, log=log)
 
     def _named(self, name: str) -> Replica:
-        return next(each for each in self._processes() if each.name == name)
+        return next(process for process in self._processes() if process.name == name)
 
     def _spec_of(self, name: str) -> Path:
         return self.home / "services" / f"{name}.json"
 
     def admit_replica(self, replica: Replica) -> None:
-        """Have the service's load balancer send visitors to the process."""
+        """Make the service's load balancer send requests to the process."""
         spec = read_json(self._spec_of(replica.name))
         if port := spec.get("port"):
-            with disk_errors(self.home), self.changing:
+            with disk_errors(self.home), self.change_lock:
                 self._proxy(replica.service).admit(replica.name, port, self._service_port(spec))
 
     def stop_replica(self, replica: Replica) -> None:
-        """Stop a process, and keep what it is launched from."""
-        self.supervisor.end(replica.name)
+        """Stop a process and keep its specification."""
+        self.supervisor.stop_program(replica.name)
 
     def retire_replica(self, replica: Replica) -> None:
-        """Stop a process; supervisord never starts one by itself when it is restarted."""
+        """Stop a process; a restarted supervisord starts no process by itself."""
         self.stop_replica(replica)
 
     def start_replica(self, replica: Replica) -> None:
@@ -226,14 +233,14 @@ class Local(ReplicaEngine):
             if replica.name not in self.supervisor.states():
                 self._add(replica.name, spec)
             elif not self._named(replica.name).is_running:
-                self.supervisor.begin(replica.name)
+                self.supervisor.start_program(replica.name)
 
     def remove_replica(self, replica: Replica) -> None:
-        """Stop a process, when no new visitor comes; with the last one goes supervisord."""
-        with disk_errors(self.home), self.changing:
+        """Stop a process after its load balancer stops sending requests; stop supervisord with the last process."""
+        with disk_errors(self.home), self.change_lock:
             self._proxy(replica.service).dismiss(replica.name)
-        self.supervisor.end(replica.name)
-        with self.changing:
+        self.supervisor.stop_program(replica.name)
+        with self.change_lock:
             self._remove(replica.name)
 
     def _remove(self, name: str) -> None:
@@ -247,12 +254,12 @@ class Local(ReplicaEngine):
             self.supervisor.stop()
 
     def releases(self) -> tuple[BuiltRelease, ...]:
-        """Return the copies that are here."""
-        found = [release_copies.built(path) for path in self.releases_directory.glob("*/") if is_release(path.name)]
-        return tuple(sorted(found, key=lambda each: each.built, reverse=True))
+        """Return the copied releases, the newest first."""
+        copies = [release_copies.built(path) for path in self.releases_directory.glob("*/") if is_release(path.name)]
+        return tuple(sorted(copies, key=lambda copy: copy.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
-        """Delete a copy that no stack of this directory runs from, nor any run of theirs that has not ended."""
+        """Delete a copied release unless a stack of this directory, or one of its running runs, uses it."""
         stacks = self.home.parent
         users = [read_json(path).get("release") for path in stacks.glob("*/services/*.json")]
         users += [run.release for home in stacks.glob("*/") for run in records(home) if run.is_running]
@@ -265,7 +272,7 @@ class Local(ReplicaEngine):
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
-        """Yield the log of a process; `since` goes by the times of lines that are JSON objects with a `time`."""
+        """Yield the log of a process; `since` compares the times of lines that are JSON objects with a `time`."""
         path = self.home / "logs" / f"{replica.name}.log"
         return tail.log(path, lambda: follow and replica.name in self.supervisor.states(), last=last, since=since)
 
@@ -276,32 +283,33 @@ class Local(ReplicaEngine):
 
     @functools.cached_property
     def runs(self) -> Runs:
-        """Return the stack's run directories."""
+        """The stack's runs, each a directory."""
         return LocalRuns(self.home, self._worker)
 
     def _release(self, service: Service) -> Path:
         return self.releases_directory / service.release
 
     def _worker(self, replica: Replica) -> Spec:
-        """Return what a replica was launched from, or what one of a release that is here would be."""
+        """Return the specification of a replica, or of a future replica of a copied release."""
         if replica.id:
             return read_json(self._spec_of(replica.name))
         service = self.stack.service(replica.service)
         if service is None or not self._release(service).exists():
-            raise NoReleaseError(f"release {replica.release} is not here; see: invoke releases")
+            raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
         return self._spec(service, replica.number)
 
     def _spec(self, service: Service, number: int) -> Spec:
-        """Return all that a replica is launched from and known by."""
         home = self._release(service) if service.build else self.home
-        return self._placed(replica_spec.replica_spec(service, number, self.recipe(service) or {}, inherited(), home))
+        return self._with_port(
+            replica_spec.replica_spec(service, number, self.recipe(service) or {}, inherited(), home)
+        )
 
-    def _placed(self, spec: Spec) -> Spec:
-        """Return a spec with a port of its own, where it is one of several behind their service's."""
+    def _with_port(self, spec: Spec) -> Spec:
+        """Return a spec with a separate port, if the service's port is its load balancer's."""
         if not self._service_port(spec):
             return spec
         taken = {read_json(path).get("port") for path in (self.home / "services").glob("*.json")}
-        return replica_spec.with_own_port(spec, next(port for port in iter(_free_port, 0) if port not in taken))
+        return replica_spec.with_port(spec, next(port for port in iter(_free_port, 0) if port not in taken))
 
     def _service_port(self, spec: Spec) -> int:
         return replica_spec.service_port(spec, self.ports.port)

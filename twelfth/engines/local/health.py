@@ -1,4 +1,4 @@
-"""Ask a process's own healthcheck, a command that runs as the process does."""
+"""Run a process's healthcheck: a command with the directory and environment of the process."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def check_health(
     replica: Replica, spec: Mapping[str, Any], path: Path, monitor: float, within: float | None = None
 ) -> Health:
-    """Run the check with the replica's specification, which is in the file `path`, and return its result.
+    """Run the check of a replica and return its result; `spec` is the replica's specification, from the file `path`.
 
-    A check has its `timeout`, and at most `within` seconds. Without one, the process has to be steady.
+    A check has its `timeout`, and at most `within` seconds. A process without a check must keep running.
     """
     command = spec.get("healthcheck")
     if not command:
@@ -36,12 +36,12 @@ def check_health(
         return unsteady
     timeout = float((spec.get("recipe") or {}).get("healthcheck_timeout", healthcheck.TIMEOUT))
     try:
-        return _ask(command, spec, timeout if within is None else min(timeout, within), timeout)
+        return _check(command, spec, timeout if within is None else min(timeout, within), timeout)
     except OSError as error:
         return Health(is_ready=False, output=f"its healthcheck failed: {error}", command=shlex.join(command))
 
 
-def _ask(command: list[str], spec: Mapping[str, Any], limit: float, timeout: float) -> Health:
+def _check(command: list[str], spec: Mapping[str, Any], limit: float, timeout: float) -> Health:
     deadline, shown = time.monotonic() + limit, shlex.join(command)
     try:
         with _started(command, spec) as process:
@@ -57,7 +57,7 @@ def _ask(command: list[str], spec: Mapping[str, Any], limit: float, timeout: flo
 @contextlib.contextmanager
 def _started(command: list[str], spec: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
     """Yield a process in its own group, which is killed unless the caller has waited for its exit."""
-    process = subprocess.Popen(  # noqa: S603 - what the Compose file says
+    process = subprocess.Popen(  # noqa: S603 - a command of the Compose file
         command,
         cwd=spec["directory"],
         env=spec["environment"],
@@ -76,5 +76,4 @@ def _started(command: list[str], spec: Mapping[str, Any]) -> Iterator[subprocess
 
 
 def _running_seconds(path: Path) -> float:
-    """Return the seconds since a process's last start."""
     return max(time.time() - launch.started(path), 0.0)

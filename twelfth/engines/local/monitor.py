@@ -1,9 +1,10 @@
-"""Monitor one run of the local engine: `python monitor.py DIRECTORY STREAMS CONTROL`, in a session of its own.
+"""Monitor one run of the local engine: `python monitor.py DIRECTORY STREAMS CONTROL`, in a separate session.
 
-What to run comes on standard input, as JSON, so that no value of the environment is ever written to a disk. STREAMS and
-CONTROL are sockets to the client. The run starts when its client, once it knows that all is ready, says so, and never
-where the client has gone by then. The monitor keeps all that the run prints, passes it on for as long as there is a
-client, ends the run when its time is over or on SIGTERM, and records the end last. It depends on its client in nothing.
+The run's specification comes on standard input, as JSON, so that no value of the environment is written to a disk.
+STREAMS and CONTROL are sockets to the client. The monitor reports that it is ready, and starts the run when the client
+answers; if the client has disconnected by then, the run never starts. After that the monitor does not need the client.
+It records the output, sends it to the client if there is one, stops the run at its time limit or on SIGTERM, and
+records the exit last.
 """
 
 from __future__ import annotations
@@ -31,24 +32,23 @@ from twelfth.engines.local.recorder import Recorder
 
 NOT_EXECUTABLE = 126
 UNSENT = 1_000_000
-"""Bytes that are buffered for a slow client before the run has to wait, as in Docker's daemon."""
+"""Bytes that are buffered for a slow client before the run must wait, as in Docker's daemon."""
 
 DRAIN_WITHIN = 2.0
-"""Seconds of silence after the run ended that are waited for, should a child elsewhere hold its output open."""
+"""Seconds without output after which the monitor stops reading, if another process keeps the run's output open."""
 
 
 class Client:
-    """The process that started the run, as long as it is connected.
+    """The connection to the process that started the run.
 
-    Input and output are on `streams`, signals and sizes on `control`, so that unread input does not delay signals. A
-    thread sends the output: a stopped client delays the run's output, as any reader does, but not its exit.
+    Input and output use `streams`, signals and sizes use `control`, so that unread input does not delay signals. A
+    thread sends the output: a client that does not read delays the run's output, as any reader does, but not its exit.
     """
 
     def __init__(self, streams: socket.socket, control: socket.socket) -> None:
-        """Take the connections."""
         self.streams = streams
         self.input, self.control = multiplex.frames(streams.recv), multiplex.frames(control.recv)
-        self._is_there = self._waits = True
+        self._is_connected = self._waits = True
         self._is_sending = False
         self._unsent = bytearray()
         self._changed = threading.Condition()
@@ -58,18 +58,18 @@ class Client:
         """Queue a frame, after waiting for a slow client; drop it if the client has disconnected."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waits or len(self._unsent) < UNSENT)
-            if self._is_there:
+            if self._is_connected:
                 self._unsent += multiplex.frame(kind, data)
             self._changed.notify_all()
 
-    def wait_no_more(self) -> None:
-        """Make `send` return at once from now on: only little output is left of a run that has exited."""
+    def stop_waiting(self) -> None:
+        """Make `send` return immediately from now on: a run that has exited has little output left."""
         with self._changed:
             self._waits = False
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Return when all is sent or the client has disconnected."""
+        """Return when everything is sent or the client has disconnected."""
         with self._changed:
             self._changed.wait_for(lambda: not (self._unsent or self._is_sending))
 
@@ -84,21 +84,21 @@ class Client:
             try:
                 self.streams.sendall(frames)
             except OSError:
-                self._is_there = False
+                self._is_connected = False
 
-    def says_start(self) -> bool:
-        """Return whether it says, once it is sent that all is ready, that the run is to start; False if it has gone."""
+    def starts_run(self) -> bool:
+        """Report that the monitor is ready, and return whether the client asks for the start; False if it is gone."""
         self.send(multiplex.READY, b"")
         with contextlib.suppress(OSError):
-            return self._is_there and next(self.input, None) is not None
+            return self._is_connected and next(self.input, None) is not None
         return False
 
 
 class Monitor:
-    """One run: its process, its client, its record."""
+    """One run: its process, its client and its record."""
 
     def __init__(self, child: Child, client: Client, recorder: Recorder) -> None:
-        """Answer signals, then let others learn of this process; start nothing yet."""
+        """Set the signal handlers before other processes can see this one; the run is not started yet."""
         self.child, self.client, self.recorder = child, client, recorder
         self.writing = threading.Lock()
         self.silent_since: dict[int, float] = {}
@@ -117,8 +117,8 @@ class Monitor:
             _thread(self.child.end, "stopped")
 
     def run(self) -> None:
-        """Run the command to its end and record how it ended; only for a client that is still there."""
-        if not self.client.says_start():
+        """Run the command until it exits, and record its exit; does nothing if the client has disconnected."""
+        if not self.client.starts_run():
             self.recorder.mark_as_never_started()
             return
         started, since = datetime.now(UTC), time.monotonic()
@@ -127,24 +127,24 @@ class Monitor:
         try:
             self.recorder.record_end(started, time.monotonic() - since, state, code)
         except OSError as error:
-            self._say(f"the end of the run could not be recorded ({error.strerror}); see: invoke history")
+            self._say(f"cannot record the exit of the run: {error.strerror}; see: invoke history")
         if self.recorder.cut:
-            self._say(f"this output is not kept to its end: {self.recorder.cut}")
+            self._say(f"the rest of this output was not recorded: {self.recorder.cut}")
         self.client.send(multiplex.EXIT, str(code).encode())
         self.client.flush()
 
     def _run(self) -> int:
-        """Return the exit code of the command, when it has ended and all that it printed was taken."""
+        """Return the exit code of the command when it has exited and its output was read."""
         try:
             outputs = self.child.start()
         except OSError as error:
             self._emit(multiplex.STDERR, self._line(f"{self.child.spec['command'][0]}: {error.strerror}"))
             return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-        pumps = {stream: _thread(self._pump, stream, source) for stream, source in outputs.items()}
+        pumps = {stream: _thread(self._pump, stream, pipe) for stream, pipe in outputs.items()}
         _thread(self._take_input)
         _thread(self._take_control)
         code = self.child.wait()
-        self.client.wait_no_more()
+        self.client.stop_waiting()
         self._drain(pumps)
         return code
 
@@ -152,32 +152,32 @@ class Monitor:
         self.client.send(multiplex.STDERR, self._line(line))
 
     def _line(self, text: str) -> bytes:
-        """Return a line of the monitor's; on a terminal, raw while the run has it, the next begins at its left."""
+        """Return a line of the monitor; a terminal in raw mode needs a carriage return, too."""
         return f"twelfth: {text}".encode() + (b"\r\n" if self.child.has_terminal else b"\n")
 
-    def _pump(self, stream: int, source: IO[bytes]) -> None:
-        with contextlib.suppress(OSError):  # a terminal whose last process ended reads as an error (EIO)
+    def _pump(self, stream: int, pipe: IO[bytes]) -> None:
+        with contextlib.suppress(OSError):  # EIO: the last process on the terminal has exited
             self.silent_since[stream] = time.monotonic()
-            while data := os.read(source.fileno(), multiplex.PIECE):
+            while data := os.read(pipe.fileno(), multiplex.PIECE):
                 self.silent_since[stream] = float("inf")
                 self._emit(stream, data)
                 self.silent_since[stream] = time.monotonic()
 
     def _drain(self, pumps: dict[int, threading.Thread]) -> None:
-        """Wait for what was printed and not yet taken, until all is closed or silent."""
-        ended = time.monotonic()
+        """Wait until the remaining output was read: each stream is closed, or silent for a while."""
+        exited = time.monotonic()
         for stream, pump in pumps.items():
-            while pump.is_alive() and time.monotonic() - max(ended, self.silent_since.get(stream, 0)) < DRAIN_WITHIN:
+            while pump.is_alive() and time.monotonic() - max(exited, self.silent_since.get(stream, 0)) < DRAIN_WITHIN:
                 pump.join(0.05)
 
     def _emit(self, stream: int, data: bytes) -> None:
-        """Keep the data, then pass it on; a full disk or a lost client must not disturb the run."""
+        """Record the data, then send it; a full disk or a lost client must not disturb the run."""
         with self.writing:
             self.recorder.write(stream, data)
             self.client.send(stream, data)
 
     def _take_input(self) -> None:
-        """Pass input on until the client has gone; nobody is left then who could give more."""
+        """Pass input on until the client disconnects, then close it: no other process can send more."""
         with contextlib.suppress(OSError):
             for kind, data in self.client.input:
                 if kind == multiplex.STDIN:
@@ -211,7 +211,7 @@ def main(directory: str, streams: str, control: str) -> None:
         client.flush()
         sys.exit(f"cannot monitor the run: {error}")
     monitor.run()
-    os._exit(0)  # at once: the client waits, and threads that listen to it have nothing to end
+    os._exit(0)  # without waiting for threads: they only read from the client, which waits for this exit
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The load balancer of one service, as the engine sees it: which of the service's replicas visitors are sent to."""
+"""Control the load balancer of one service: its process, and the replicas to which it sends requests."""
 
 from __future__ import annotations
 
@@ -19,38 +19,37 @@ if TYPE_CHECKING:
     from twelfth.engines.local.supervisord import Supervisor
 
 POLL = 0.01
-"""Seconds between two looks whether it listens."""
+"""Seconds between two checks whether it listens."""
 
 RUNNING = ("starting", "running")
 
 LISTEN_WITHIN = 10.0
-"""Seconds that it has to listen."""
+"""Seconds within which it must listen."""
 
 
 class ServiceProxy:
-    """The proxy that answers for one service on its public port; its file says for which replicas."""
+    """The proxy on the public port of one service; its configuration file lists the replicas."""
 
     def __init__(self, home: Path, service: str, supervisor: Supervisor) -> None:
-        """Take the stack's directory, the service, and who keeps its processes."""
         self.home, self.supervisor = home, supervisor
         self.program = f"{service}-proxy"
         self.path = home / "proxies" / f"{service}.json"
 
     @property
     def backends(self) -> dict[str, int]:
-        """Return the ports of the replicas that visitors are sent to, by name."""
+        """The ports of the replicas to which requests are sent, by name."""
         return dict(read_json(self.path).get("backends") or {})
 
     def has(self, port: int) -> bool:
-        """Return whether it listens on a port."""
+        """Return whether the proxy listens on a port."""
         return read_json(self.path).get("port") == port and self.supervisor.states().get(self.program) in RUNNING
 
-    def serves(self, replica: str, states: Mapping[str, str]) -> bool:
-        """Return whether visitors are sent to a replica, where supervisord's programs are in these states."""
+    def sends_to(self, replica: str, states: Mapping[str, str]) -> bool:
+        """Return whether the proxy sends requests to a replica; `states` are those of supervisord's programs."""
         return states.get(self.program) in RUNNING and replica in self.backends
 
     def admit(self, replica: str, port: int, public: int) -> None:
-        """Send visitors of a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
+        """Send requests on a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
         make_private(self.home, "proxies")
         before = read_json(self._spec).get("directory"), read_json(self.path).get("port")
         has_moved = before != (str(self.home), public)
@@ -60,13 +59,13 @@ class ServiceProxy:
             self._start(public)
 
     def dismiss(self, replica: str) -> None:
-        """Send no more visitors to a replica."""
+        """Send no more requests to a replica."""
         if replica in (backends := self.backends):
             del backends[replica]
             write_json(self.path, read_json(self.path) | {"backends": backends})
 
     def remove(self) -> None:
-        """End the proxy."""
+        """Stop the proxy."""
         self.supervisor.remove(self.program)
         for path in (self.path, self._spec):
             path.unlink(missing_ok=True)
@@ -83,5 +82,5 @@ class ServiceProxy:
         while not tcp.answers(LOOPBACK, public):
             if self.supervisor.states().get(self.program) not in RUNNING or time.monotonic() > deadline:
                 why = (self.home / "logs" / f"{self.program}.log").read_text("utf-8", "replace").strip()
-                raise EngineError(f"nobody can listen on port {public}: {why.rpartition(chr(10))[2]}; invoke up")
+                raise EngineError(f"no process listens on port {public}: {why.rpartition(chr(10))[2]}. Try: invoke up")
             time.sleep(POLL)

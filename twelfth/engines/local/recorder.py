@@ -1,4 +1,4 @@
-"""What a run's monitor keeps: the output as frames, how it ended, and that somebody monitors it."""
+"""What a run's monitor writes: the output as frames, the exit, and a lock that shows that the run is monitored."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECORD_SIZE = 512
-"""Bytes of a record, reserved before the run starts so that a full disk cannot take its end away."""
+"""Bytes that are reserved before the run starts, so that its exit can be recorded on a full disk."""
 
 LIMIT = 256 << 20
-"""Bytes that are kept of a run's output, with what they are framed by."""
+"""Bytes of a run's output that are recorded, including the headers of frames."""
 
 RESOLUTION = 0.01
-"""Seconds by which the time of what is kept may be wrong: a frame with the time is not written more often."""
+"""Seconds by which recorded times may be wrong: frames with the time are not written more often."""
 
 
 class Recorder:
-    """The directory of one run, as its monitor writes it."""
+    """Writes to the directory of one run."""
 
     def __init__(self, directory: Path, *, keeps_stdout: bool, limit: int = LIMIT) -> None:
-        """Make the files; raises `OSError` where they cannot be written."""
+        """Create the files; raises `OSError`."""
         self.directory, self.keeps_stdout, self.limit = directory, keeps_stdout, limit
         self.cut = ""
-        """Why what is kept of the output ends before the output does, and what to do, or an empty string."""
-        self._kept = 0
+        """Why the rest of the output is not recorded, and what to do; an empty string while all of it is."""
+        self._size = 0
         self._time = 0.0
         self._log: IO[bytes] | None = (directory / "output").open("wb", buffering=0)
         self._staged = directory / "end.json.new"
         self._staged.write_bytes(b" " * RECORD_SIZE)
 
     def hold_lock(self) -> None:
-        """Lock a file with the monitor's process id for as long as it lives: that is how others know that it does."""
+        """Lock a file with the monitor's process id until this process exits, to show that the run is monitored."""
         self._monitor = (self.directory / "monitor").open("wb", buffering=0)
         fcntl.flock(self._monitor, fcntl.LOCK_EX)
         self._monitor.write(str(os.getpid()).encode())
 
     def mark_as_never_started(self) -> None:
-        """Let others see that the run never started."""
+        """Show other processes that the run never started."""
         os.truncate(self.directory / "monitor", 0)
 
     def write(self, stream: int, data: bytes) -> None:
-        """Keep what the run printed; a full disk ends what is kept: half a frame would garble all that follows."""
+        """Record output, and stop recording when the disk is full: half a frame would garble all later ones."""
         if not self._log or (stream == multiplex.STDOUT and not self.keeps_stdout):
             return
         frames = self._time_frame() + multiplex.frame(stream, data)
-        self._kept += len(frames)
-        if self._kept > self.limit:
+        self._size += len(frames)
+        if self._size > self.limit:
             self._cut(f"the limit of {self.limit >> 20} MiB")
             return
         try:
@@ -63,13 +63,13 @@ class Recorder:
             self._cut(f"{error.strerror or error}; see: df .twelfth")
 
     def _cut(self, why: str) -> None:
-        """Keep no more of the output."""
+        """Stop recording the output."""
         if self._log:
             self._log.close()
         self._log, self.cut = None, why
 
     def _time_frame(self) -> bytes:
-        """Return a frame with the time (seconds since 1970), or nothing where the last one is as good."""
+        """Return a frame with the time (seconds since 1970), or nothing shortly after the last one."""
         now = time.time()
         if abs(now - self._time) < RESOLUTION:
             return b""
@@ -77,7 +77,7 @@ class Recorder:
         return multiplex.frame(multiplex.TIME, f"{now:.3f}".encode())
 
     def record_end(self, started: datetime, seconds: float, state: str, code: int) -> None:
-        """Write how the run ended, into the room that was reserved; raises `OSError`."""
+        """Write the run's exit into the reserved bytes; raises `OSError`."""
         record = {
             "started": started.isoformat(),
             "finished": datetime.now(UTC).isoformat(),
@@ -92,6 +92,6 @@ class Recorder:
 
 
 def _write_all(target: IO[bytes], data: bytes) -> None:
-    """Write to a file without a buffer, which may take less at a time than it is given."""
+    """Write to an unbuffered file, which may accept only a part of the data at a time."""
     while data:
         data = data[target.write(data) :]

@@ -1,4 +1,4 @@
-"""Releases as directories: read-only copies of what an image would hold, from which processes start."""
+"""Releases as directories: read-only copies of the files that an image would contain, from which processes start."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def copy(build: Build, target: Path) -> None:
-    """Copy a release to its directory, read-only; another process that does it at the same time makes the same copy.
+    """Copy a release to its directory, read-only; other processes may make the same copy at the same time.
 
-    Raises `OSError` if it cannot be written, `MisuseError` for files that cannot be part of a release, and
-    `NoReleaseError` for a named release, whose files are unknown.
+    Raises `OSError` if the copy cannot be written, `MisuseError` for files that cannot be part of a release, and
+    `NoReleaseError` for a release that was named, since its files are unknown.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
@@ -39,34 +39,34 @@ def copy(build: Build, target: Path) -> None:
 
 
 def built(copy: Path) -> BuiltRelease:
-    """Return what is known of a copy."""
-    found = copy.stat()
+    """Return a copied release as a value."""
+    status = copy.stat()
     try:
         owner = copy.owner()
     except KeyError:
         owner = ""
     size = sum(path.lstat().st_size for path in copy.rglob("*") if not path.is_dir())
-    return BuiltRelease(copy.name, datetime.fromtimestamp(found.st_ctime, UTC).isoformat(), owner, size)
+    return BuiltRelease(copy.name, datetime.fromtimestamp(status.st_ctime, UTC).isoformat(), owner, size)
 
 
 REMOVED = ".removed-"
-"""Beginning of the name of a copy that is none any more."""
+"""Prefix of the name of a copy that is being removed."""
 
 
 def remove(copy: Path) -> None:
-    """Delete a copy, and what was left of others by a removal that was killed; it may be gone already.
+    """Delete a copy if it exists, and the remains of removals that were killed.
 
-    It gets another name first: half of a copy is never taken for a release.
+    It is renamed first, so that half of a copy is never mistaken for a release.
     """
     with contextlib.suppress(FileNotFoundError):
         copy.rename(copy.with_name(f"{REMOVED}{copy.name}-{os.getpid()}"))
-    for left in copy.parent.glob(f"{REMOVED}*"):
-        with contextlib.suppress(FileNotFoundError):  # somebody else deletes it, too
-            delete(left)
+    for remains in copy.parent.glob(f"{REMOVED}*"):
+        with contextlib.suppress(FileNotFoundError):  # another process deletes it, too
+            delete(remains)
 
 
 def delete(top: Path) -> None:
-    """Delete a directory with all that it holds, read-only or not; it may be gone already."""
+    """Delete a directory, if it exists, with its contents, read-only or not."""
     if top.exists():
         for path in (top, *top.rglob("*/")):
             if not path.is_symlink():
@@ -75,13 +75,13 @@ def delete(top: Path) -> None:
 
 
 def _refuse_links_that_lead_out(top: Path) -> None:
-    """Raise `MisuseError` for a link to what is no part of the release and can change without it."""
+    """Raise `MisuseError` for a link to a file outside of the release, which can change without a new release."""
     for path in top.rglob("*"):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top)):
             name = path.relative_to(top)
             raise MisuseError(
-                f"{name} is a symbolic link to {path.readlink()}, out of the release; put a copy there, or add {name} "
-                "to .dockerignore, then: invoke up"
+                f"{name} is a symbolic link to {path.readlink()}, outside of the release; replace it with a copy, or "
+                f"add {name} to .dockerignore, then: invoke up"
             )
 
 
@@ -92,7 +92,7 @@ def _make_read_only(top: Path) -> None:
 
 
 def _move(staged: Path, target: Path) -> None:
-    """Move a directory to its place, unless somebody else was quicker: what is there is the same."""
+    """Move a directory to its final name, unless another process has just created the same one there."""
     try:
         staged.rename(target)
     except OSError:

@@ -1,6 +1,6 @@
-"""What the process of a replica is started from: command, environment, directory and ports.
+"""The specification of a replica's process: command, environment, directory and ports.
 
-Pure: ports and directories come in as arguments, and a spec is a value that may be written as JSON.
+Pure: ports and directories are arguments, and a spec is a value that can be written as JSON.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 Spec = dict[str, Any]
 LOOPBACK = "127.0.0.1"
 KEPT_LOG = (10_000_000, 2)
-"""What is kept of a log where nothing is declared: bytes of a file, 0 for all, and files."""
+"""The default size of a log file in bytes, 0 for no limit, and the default number of files."""
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def declared_local(service: Service) -> stack.Local:
-    """Return how a service runs without containers; raises `EngineError` where its declaration does not say."""
+    """Return a service's `x-local`; raises `EngineError` if it has none."""
     if service.local is None:
         raise EngineError(
             f"{service.name} does not run on this engine: the Compose file gives it no x-local; "
@@ -42,9 +42,9 @@ def declared_local(service: Service) -> stack.Local:
 
 
 def filled(text: str, stack: Stack, service: Service, volumes: Path, port: Callable[[str], int]) -> str:
-    """Return the text with `<port>`, `<data>` and `<SERVICE.port>` replaced by what was chosen for them.
+    """Return the text with `<port>`, `<data>` and `<SERVICE.port>` replaced by their values.
 
-    `port` is asked only for a service that the text names. `<port>` stays where each replica has one of its own.
+    `port` is called only for services that the text names. `<port>` stays if each replica has a separate port.
     """
     if "<" not in text:
         return text
@@ -52,33 +52,33 @@ def filled(text: str, stack: Stack, service: Service, volumes: Path, port: Calla
     text = text.replace("<data>", str(volumes / volume))
     if service.why_single and not (service.local and service.local.port):
         text = text.replace("<port>", f"<{service.name}.port>")
-    for other in stack.services:
-        if other.local and f"<{other.name}.port>" in text:
-            text = text.replace(f"<{other.name}.port>", str(port(other.name)))
+    for other_service in stack.services:
+        if other_service.local and f"<{other_service.name}.port>" in text:
+            text = text.replace(f"<{other_service.name}.port>", str(port(other_service.name)))
     return text
 
 
 def kept_log(service: str, options: Mapping[str, str]) -> tuple[int, int]:
-    """Return what `logging.options` keeps of a log: bytes of a file, 0 for all, and files, as json-file does.
+    """Return the size of a log file in bytes, 0 for no limit, and the number of files, from `logging.options`.
 
-    Raises `MisuseError` for one that is no number.
+    The options are those of Docker's driver json-file. Raises `MisuseError` for an invalid number.
     """
     size, files = options.get("max-size"), options.get("max-file", "1")
-    at = f"services.{service}.logging.options"
+    key = f"services.{service}.logging.options"
     if not options.keys() & {"max-size", "max-file"}:
         return KEPT_LOG
     if not (files.isascii() and files.isdigit() and int(files)):
-        raise MisuseError(f"{at}.max-file is {files}; write a number, 1 or more")
+        raise MisuseError(f"{key}.max-file is {files}; write a number, 1 or more")
     if size == "-1":
         return 0, int(files)
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmg]?)b?", (size or str(KEPT_LOG[0])).lower(), re.ASCII)
-    if not found or not float(found[1]):
-        raise MisuseError(f"{at}.max-size is {size}; write a size such as 10m")
-    return round(float(found[1]) * UNITS[found[2]]), int(files)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmg]?)b?", (size or str(KEPT_LOG[0])).lower(), re.ASCII)
+    if not match or not float(match[1]):
+        raise MisuseError(f"{key}.max-size is {size}; write a size such as 10m")
+    return round(float(match[1]) * UNITS[match[2]]), int(files)
 
 
 def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
-    """Return what a process of the service would be made from, `directory` being the stack's own."""
+    """Return what a process of the service would be started from; `directory` is the stack's."""
     local = declared_local(service)
     environment = dict(service.environment) | dict(local.environment)
     return {
@@ -105,9 +105,9 @@ def _healthcheck(service: Service, local: stack.Local, fill: Fill) -> Recipe:
 
 
 def service_port(spec: Spec, port: Callable[[str], int]) -> int:
-    """Return where the service of a process with a port of its own is found, 0 for a process without one.
+    """Return the port of the load balancer of a process's service, 0 if the service has none.
 
-    `port` tells that of a service that has no public one.
+    `port` returns the port of a service that has no public one.
     """
     if spec["address"]:
         return int(spec["address"].rpartition(":")[2])
@@ -115,7 +115,7 @@ def service_port(spec: Spec, port: Callable[[str], int]) -> int:
 
 
 def replica_spec(service: Service, number: int, recipe: Recipe, inherited: Mapping[str, str], home: Path) -> Spec:
-    """Return all that a replica is launched from and known by; it starts in the directory `home`."""
+    """Return the specification of a new replica, which starts in the directory `home`."""
     public = declared_local(service).port
     spec = {
         "service": service.name,
@@ -129,7 +129,7 @@ def replica_spec(service: Service, number: int, recipe: Recipe, inherited: Mappi
 
 
 def clone(spec: Spec, number: int) -> Spec:
-    """Return what another replica is launched from, made as one that is there but for its port."""
+    """Return the specification of a copy of a replica; the port is not set."""
     recipe, mark = spec["recipe"], "environment."
     declared = {name.removeprefix(mark): value for name, value in recipe.items() if name.startswith(mark)}
     return spec | {
@@ -141,34 +141,34 @@ def clone(spec: Spec, number: int) -> Spec:
     }
 
 
-def with_own_port(spec: Spec, port: int) -> Spec:
-    """Return a spec whose replica, one of several behind their service's port, listens on a port of its own."""
+def with_port(spec: Spec, port: int) -> Spec:
+    """Return a spec whose replica listens on a separate port, behind the load balancer of its service."""
 
-    def own(text: str) -> str:
+    def with_value(text: str) -> str:
         return text.replace("<port>", str(port))
 
     return spec | {
         "port": port,
-        "command": [own(word) for word in spec["command"]],
-        "healthcheck": [own(word) for word in spec["healthcheck"]],
-        "environment": {name: own(value) for name, value in spec["environment"].items()},
+        "command": [with_value(word) for word in spec["command"]],
+        "healthcheck": [with_value(word) for word in spec["healthcheck"]],
+        "environment": {name: with_value(value) for name, value in spec["environment"].items()},
     }
 
 
 def replica(
     name: str, spec: Mapping[str, Any], states: Mapping[str, str], *, is_admitted: bool, starts: int
 ) -> Replica:
-    """Return a process as a value; one whose file is garbled has no recipe, and so is to be replaced."""
+    """Return a process as a value; if its file is garbled, it has no recipe, and the next `up` replaces it."""
     service, _, number = name.rpartition("-")
     recipe = spec.get("recipe")
-    made_from: Recipe = recipe if isinstance(recipe, dict) else {}
+    valid_recipe: Recipe = recipe if isinstance(recipe, dict) else {}
     return Replica(
         service=service,
         number=int(number) if number.isdecimal() else 0,
         id=spec.get("id") or name,
         replaces=spec.get("replaces") or "",
-        state=_state(states.get(name, "stopped"), made_from.get("restart", "")),
-        recipe=made_from,
+        state=_state(states.get(name, "stopped"), valid_recipe.get("restart", "")),
+        recipe=valid_recipe,
         release=spec.get("release") or "",
         image=spec.get("release") or "",
         address=spec.get("address") or "",
@@ -178,7 +178,7 @@ def replica(
 
 
 def _state(state: str, restart: str) -> str:
-    """Return the state of a process: one that has exited is restarted if its policy says so, up to a second later."""
+    """Return the state of a process: `restarting` if it has exited and supervisord will restart it within a second."""
     policy = restart.partition(":")[0]
     is_restarted = policy in {"always", "unless-stopped"} or (policy == "on-failure" and state != "exited (0)")
     return "restarting" if state.startswith("exited") and is_restarted else state

@@ -1,6 +1,6 @@
-"""The directory of a run: `spec.json` (what it is), `output` (what it printed), `end.json` (how it ended), `monitor`.
+"""The directory of a run: `spec.json` (its specification), `output`, `end.json` (how it exited), and `monitor`.
 
-The monitor of the run holds a lock on `monitor` for as long as it lives, and writes `end.json` last.
+The run's monitor holds a lock on `monitor` while it is running, and writes `end.json` last.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 RECORD = {"command": list, "release": str, "operator": str, "reason": str, "overrides": list, "started": str}
 END = {"started": str, "finished": str, "seconds": float | int, "state": str, "exit_code": int}
-"""What a file must hold, at least, to be one of a run's."""
+"""The values that `spec.json` and `end.json` must have, at least."""
 
 
 def make_private(home: Path, *below: str) -> None:
-    """Make a directory below `home`, and `home` as one that only this user may enter, whatever the umask."""
+    """Create a directory below `home`, and `home` so that only this user may enter it, independent of the umask."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.joinpath(*below).mkdir(parents=True, exist_ok=True)
 
 
 def records(home: Path) -> tuple[Run, ...]:
-    """Return the records of the runs below `home`, the oldest first; what is no record is left out."""
+    """Return the records of the runs below `home`, the oldest first; incomplete ones are left out."""
     specs = {path.parent: read_json(path) for path in home.glob("runs/*/spec.json")}
-    found = [_record(directory, spec) for directory, spec in specs.items() if has_shape(spec, RECORD)]
-    return tuple(sorted(found, key=lambda run: run.started))
+    runs = [_record(directory, spec) for directory, spec in specs.items() if has_shape(spec, RECORD)]
+    return tuple(sorted(runs, key=lambda run: run.started))
 
 
 def _record(directory: Path, spec: dict[str, Any]) -> Run:
@@ -61,7 +61,7 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
 
 
 def _state(directory: Path) -> str:
-    """Return the state of a run that left no record of its end: `created` where its monitor never started it."""
+    """Return the state of a run without a recorded exit: `created` if its monitor never started it."""
     if monitor_of(directory):
         return "running"
     with contextlib.suppress(OSError):
@@ -70,7 +70,7 @@ def _state(directory: Path) -> str:
 
 
 def monitor_of(directory: Path) -> int:
-    """Return the process that monitors the run, 0 where it has ended."""
+    """Return the process id of the run's monitor, 0 if it has exited."""
     if (directory / "end.json").exists():
         return 0
     with contextlib.suppress(OSError), (directory / "monitor").open("rb") as file:
@@ -82,29 +82,28 @@ def monitor_of(directory: Path) -> int:
 
 
 def output(directory: Path, *, follow: bool, last: int | None = None, since: datetime | None = None) -> Frames:
-    """Yield (STDOUT or STDERR, bytes) of what the recorder kept of the output; with `follow`, until the run has ended.
+    """Yield the recorded output as (STDOUT or STDERR, bytes); with `follow`, until the run has exited.
 
-    Begins `last` lines before the end and not before `since`, where these are given.
+    `last` limits it to this many lines before the end, `since` to output of that time or later.
     """
     path = directory / "output"
     skipped = 0 if last is None else max(0, _lines(path) - last)
-    found = _frames(tail(path, lambda: follow and monitor_of(directory) != 0))
-    yield from _since(since, _after_lines(skipped, found))
+    frames = _frames(tail(path, lambda: follow and monitor_of(directory) != 0))
+    yield from _since(since, _after_lines(skipped, frames))
     if why := read_json(directory / "end.json").get("cut"):
-        yield multiplex.STDERR, f"twelfth: what is kept of this output ends here: {why}\n".encode()
+        yield multiplex.STDERR, f"twelfth: the rest of this output is not recorded: {why}\n".encode()
 
 
 def _lines(path: Path) -> int:
-    """Return how many lines there are now, of both streams together; the last one may lack its end."""
-    count, is_whole = 0, True
+    """Return the number of lines of both streams together; the last one may be incomplete."""
+    count, is_complete = 0, True
     for stream, data in _frames(tail(path, lambda: False)):
         if stream != multiplex.TIME:
-            count, is_whole = count + data.count(b"\n"), data.endswith(b"\n")
-    return count + (not is_whole)
+            count, is_complete = count + data.count(b"\n"), data.endswith(b"\n")
+    return count + (not is_complete)
 
 
 def _after_lines(count: int, frames: Frames) -> Frames:
-    """Yield the frames without their first so many lines."""
     for stream, data in frames:
         if stream == multiplex.TIME:
             yield stream, data
@@ -116,7 +115,7 @@ def _after_lines(count: int, frames: Frames) -> Frames:
 
 
 def _since(moment: datetime | None, frames: Frames) -> Frames:
-    """Yield the output of the frames, that of a moment or later where one is given, and that of an unknown time."""
+    """Yield the output in the frames from a moment on, if one is given; output of an unknown time is included."""
     is_late = True
     for stream, data in frames:
         if stream == multiplex.TIME:

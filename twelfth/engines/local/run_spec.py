@@ -1,4 +1,4 @@
-"""What the process of a run is started from, and what is recorded of it; pure."""
+"""The environment of a run's process, and the specification in its record; pure."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from twelfth.model.run import RunRequest
 
 WORKER = {"release": str, "environment": dict, "directory": str, "recipe": dict}
-"""What a replica's spec must hold, at least, for a run to be made from it."""
+"""The values that a replica's spec must have, at least, for a run to be made from it."""
 
 
 def run_environment(worker: Spec, request: RunRequest) -> dict[str, str]:
-    """Return the worker's variables with what the run has instead."""
-    own = {"REPLICA": f"run-{request.id}"}
+    """Return the worker's variables with the run's changes."""
+    replica_name = {"REPLICA": f"run-{request.id}"}
     kind = {"TERM": request.terminal.kind} if request.terminal and request.terminal.kind else {}
-    own_overrides = {**dict(request.environment), **dict(request.identifying_environment)}
-    return {**kind, **worker["environment"], **own, **own_overrides}
+    overrides = {**dict(request.environment), **dict(request.identifying_environment)}
+    return {**kind, **worker["environment"], **replica_name, **overrides}
 
 
 def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:
-    """Return what a run is, as far as it is kept: all but its environment; `started` is a time of ISO 8601."""
+    """Return a run's specification without its environment, which is never stored; `started` is a time of ISO 8601."""
     return {
         "command": list(request.command),
         "directory": worker["directory"],

@@ -1,4 +1,4 @@
-"""Runs as directories, each with a process that monitors it for as long as it goes on."""
+"""The runs of the local engine: each has a directory, and a process that monitors it until it exits."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
 
 POLL = 0.05
-"""Seconds between two looks whether a run has ended."""
+"""Seconds between two checks whether a run has exited."""
 
 
 class LocalRuns(Runs):
     """The run directories of one stack."""
 
     def __init__(self, home: Path, worker: Callable[[Replica], Spec]) -> None:
-        """Take the stack's directory and what tells how a replica was launched."""
+        """Keep the stack's directory; `worker` returns the specification of a replica."""
         self.home, self.worker = home, worker
         self._pinned: dict[str, Spec] = {}
 
     def start(self, request: RunRequest) -> LocalSession:
-        """Write what the run is, start its monitor, and have that start the run."""
+        """Write the run's specification, start its monitor, and make the monitor start the run."""
         worker = self._worker(request.replica)
         directory = self._directory(request.id)
         spec = run_spec(worker, request, datetime.now(UTC).isoformat())
@@ -59,42 +59,42 @@ class LocalRuns(Runs):
         return session
 
     def pin(self, replica: Replica) -> None:
-        """Keep what the replica was launched from."""
+        """Keep the replica's specification."""
         self._pinned[replica.id] = self._launched(replica)
 
     def detach(self, request: RunRequest) -> None:
-        """Start the run and leave it to its monitor, which needs no client."""
+        """Start the run and disconnect; its monitor needs no client."""
         self.start(request).leave()
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
-        """Compare the worker's environment with what the run would get."""
+        """Compare the worker's environment with that of the run."""
         worker = self._worker(request.replica)
         identifying = {"REPLICA", *dict(request.identifying_environment)}
-        found = differences(worker["environment"], run_environment(worker, request))
-        return tuple(f"environment.{name}" for name in found if name not in identifying)
+        names = differences(worker["environment"], run_environment(worker, request))
+        return tuple(f"environment.{name}" for name in names if name not in identifying)
 
     def prune(self, keep: int) -> None:
-        """Delete the oldest directories of runs that have ended; there is nothing to read where there are few."""
+        """Delete the oldest directories of runs that have exited; few directories need not be read."""
         if len(list(self.home.glob("runs/*"))) <= keep:
             return
-        ended = [run.id for run in self.records() if not run.is_running]
-        for identity in ended[: max(0, len(ended) - keep)]:
-            self.delete(identity)
+        exited = [run.id for run in self.records() if not run.is_running]
+        for run_id in exited[: max(0, len(exited) - keep)]:
+            self.delete(run_id)
 
     def records(self) -> tuple[Run, ...]:
-        """Return the directories as records."""
+        """Return the records in the directories."""
         return run_record.records(self.home)
 
     def output(
-        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+        self, run_id: str, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[tuple[int, bytes]]:
-        """Yield the kept output."""
-        return run_record.output(self._directory(identity), follow=follow, last=last, since=since)
+        """Yield the recorded output."""
+        return run_record.output(self._directory(run_id), follow=follow, last=last, since=since)
 
-    def stop(self, identity: str, say: Say) -> None:
-        """Tell the monitor, and wait for its record."""
-        directory = self._directory(identity)
-        say(waiting(identity, read_json(directory / "spec.json").get("grace", 0)))
+    def stop(self, run_id: str, say: Say) -> None:
+        """Send TERM to the monitor until it has recorded the run's exit."""
+        directory = self._directory(run_id)
+        say(waiting(run_id, read_json(directory / "spec.json").get("grace", 0)))
         while monitor := monitor_of(directory):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(monitor, signal.SIGTERM)
@@ -102,25 +102,25 @@ class LocalRuns(Runs):
             while monitor_of(directory) and time.monotonic() < deadline:
                 time.sleep(POLL)
 
-    def delete(self, identity: str) -> None:
+    def delete(self, run_id: str) -> None:
         """Delete the directory."""
-        shutil.rmtree(self._directory(identity), ignore_errors=True)
+        shutil.rmtree(self._directory(run_id), ignore_errors=True)
 
-    def _directory(self, identity: str) -> Path:
-        return self.home / "runs" / identity
+    def _directory(self, run_id: str) -> Path:
+        return self.home / "runs" / run_id
 
     def _worker(self, replica: Replica) -> Spec:
-        """Return what a replica was launched from when it was pinned, else what it is launched from now."""
+        """Return the specification that was pinned, else the current one."""
         return self._pinned.get(replica.id) or self._launched(replica)
 
     def _launched(self, replica: Replica) -> Spec:
-        """Return what a replica was launched from, which an `up` may have replaced since it was chosen."""
+        """Return the specification of a replica, which an `up` may have replaced since the replica was chosen."""
         worker = self.worker(replica)
         if not has_shape(worker, WORKER):
             raise NotUpError(f"{replica.name} is gone; repeat the command, or: invoke up")
         if not Path(worker["directory"]).is_dir():
-            what = f"{replica.name} was started from {worker['directory']}, which is not there any more"
-            raise NotUpError(f"{what} (was this directory moved?); start it from here: invoke up")
+            what = f"{replica.name} was started from {worker['directory']}, which no longer exists"
+            raise NotUpError(f"{what}; try: invoke up")
         chosen = {"release": replica.release} | replica.recipe
         if replica.id and (changed := differences(chosen, {"release": worker["release"]} | worker["recipe"])):
             names = ", ".join(changed)

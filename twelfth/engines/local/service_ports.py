@@ -1,4 +1,4 @@
-"""The ports of a stack's services: declared, kept from the last time, or free."""
+"""The ports of a stack's services: declared, remembered from the last `up`, or free."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ if TYPE_CHECKING:
 
 
 class ServicePorts:
-    """Which service listens on which port of this machine; what was chosen is kept in a file."""
+    """The port of each service on this machine; chosen ports are remembered in a file."""
 
     def __init__(self, stack: Stack, path: Path, supervisor: Supervisor) -> None:
-        """Take the stack, the file, and who knows which services run."""
         self.stack, self.path, self.supervisor = stack, path, supervisor
 
     @functools.cache  # noqa: B019 - an engine lives as long as one command
     def port(self, name: str) -> int:
-        """Return a service's port: the declared one, else the one it had if that is still its own, else a free one."""
+        """Return a service's port: the declared one, else the remembered one if it is not taken, else a free one."""
         service = self.stack.service(name)
         if service and service.local and service.local.port:
             return service.local.port
-        kept = self._kept().get(name)
-        if kept and (self._runs(name) or not tcp.why_taken(LOOPBACK, kept)):
-            return kept
+        remembered = self._remembered().get(name)
+        if remembered and (self._runs(name) or not tcp.why_taken(LOOPBACK, remembered)):
+            return remembered
         return tcp.free(LOOPBACK)
 
     def _runs(self, name: str) -> bool:
         return any(program.rpartition("-")[0] == name for program in self.supervisor.states())
 
-    def keep(self, service: Service) -> None:
-        """Write down the service's port, so that it has it the next time; raises `OSError`."""
-        write_json(self.path, self._kept() | {service.name: self.port(service.name)})
+    def remember(self, service: Service) -> None:
+        """Remember the service's port; raises `OSError`."""
+        write_json(self.path, self._remembered() | {service.name: self.port(service.name)})
 
-    def _kept(self) -> dict[str, int]:
+    def _remembered(self) -> dict[str, int]:
         return {name: port for name, port in read_json(self.path).items() if isinstance(port, int)}

@@ -1,4 +1,4 @@
-"""A run of the local engine, over the sockets that its monitor holds the other ends of."""
+"""A client's connection to a run of the local engine: two sockets to the run's monitor."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ MONITOR = str(Path(__file__).with_name("monitor.py"))
 
 
 class LocalSession(Session):
-    """The streams of one run and the directory where its monitor writes."""
+    """The sockets to the monitor of one run, and the directory in which the monitor writes."""
 
     def __init__(self, directory: Path, spec: Mapping[str, Any]) -> None:
         """Start a monitor for the run, detached from this process, and return when it is ready to start the run.
 
-        What fails or is interrupted until then leaves no process.
+        No process is left if this fails or is interrupted.
         """
         self.directory = directory
-        self.code: int | None = None
-        self.streams, streams = socket.socketpair()
-        self.control, control = socket.socketpair()
-        with streams, control, (directory / "monitor.log").open("wb") as log:
-            descriptors = (streams.fileno(), control.fileno())
+        self.exit_code: int | None = None
+        self.streams, far_streams = socket.socketpair()
+        self.control, far_control = socket.socketpair()
+        with far_streams, far_control, (directory / "monitor.log").open("wb") as log:
+            descriptors = (far_streams.fileno(), far_control.fileno())
             self.monitor = subprocess.Popen(  # noqa: S603 - the monitor
                 [sys.executable, "-X", "utf8", MONITOR, str(directory), *map(str, descriptors)],
                 pass_fds=descriptors,
@@ -53,8 +53,8 @@ class LocalSession(Session):
             raise
 
     def start(self) -> None:
-        """Have the monitor start the run: from here on it goes to its end, whatever becomes of this process."""
-        with contextlib.suppress(OSError):  # one that was killed meanwhile has no record, which is seen at the end
+        """Make the monitor start the run, which from now on does not need this process."""
+        with contextlib.suppress(OSError):  # `wait` reports a monitor that was killed
             self.streams.sendall(multiplex.frame(multiplex.READY, b""))
 
     def _wait_until_ready(self) -> None:
@@ -64,38 +64,38 @@ class LocalSession(Session):
             raise EngineError(f"the run's monitor did not start ({why}); fix that and repeat the command")
 
     def _give_up(self) -> None:
-        """End a monitor that was not asked to start the run."""
+        """Kill a monitor that has not started the run."""
         self.monitor.kill()
         self.monitor.wait()
         self.streams.close()
         self.control.close()
 
     def _hand_over(self, spec: Mapping[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it did not start, which is seen next
+        with contextlib.suppress(BrokenPipeError):  # `_wait_until_ready` reports a monitor that did not start
             if self.monitor.stdin:
                 self.monitor.stdin.write(json.dumps(spec).encode())
                 self.monitor.stdin.close()
 
     def output(self) -> Iterator[tuple[int, bytes]]:
-        """Yield what the run prints until its monitor closes the connection."""
+        """Yield the run's output until its monitor closes the connection."""
         with contextlib.suppress(OSError):
             for kind, data in self.frames:
                 if kind == multiplex.EXIT:
-                    self.code = int(data)
+                    self.exit_code = int(data)
                 else:
                     yield kind, data
 
     def write_stdin(self, data: bytes) -> None:
-        """Give the run input."""
+        """Write to the run's stdin."""
         self.streams.sendall(multiplex.frame(multiplex.STDIN, data))
 
     def close_stdin(self) -> None:
-        """Close the run's input: an empty piece says so."""
-        with contextlib.suppress(OSError):  # a run that has ended takes no more
+        """Close the run's stdin: an empty frame means the end of input."""
+        with contextlib.suppress(OSError):  # the run has exited
             self.write_stdin(b"")
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tell the run's terminal its size."""
+        """Set the size of the run's terminal."""
         self._send_control(multiplex.RESIZE, f"{rows} {columns}".encode())
 
     def signal(self, number: int) -> None:
@@ -103,14 +103,14 @@ class LocalSession(Session):
         self._send_control(multiplex.SIGNAL, str(int(number)).encode())
 
     def wait(self) -> int:
-        """Return the exit code: what the monitor said last, else what it wrote."""
+        """Wait for the monitor, and return the exit code that it sent or, if it sent none, wrote."""
         self.monitor.wait()
         self.streams.close()
         self.control.close()
-        return self._recorded() if self.code is None else self.code
+        return self._recorded() if self.exit_code is None else self.exit_code
 
     def leave(self) -> None:
-        """Leave the run to its monitor; a thread reads its end in case this process is still running then."""
+        """Disconnect from the run; a thread waits for the monitor, so that it does not become a zombie."""
         self.close_stdin()
         self.streams.close()
         self.control.close()

@@ -1,4 +1,4 @@
-"""A supervisord of a stack's own: its configuration, its start, its end, and what it says of its programs.
+"""The supervisord of one stack: its configuration, start and stop, and its programs.
 
 The API is supervisor's XML-RPC (http://supervisord.org/api.html) over a socket that only this user can open.
 """
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 START_WITHIN = 10.0
-"""Seconds that supervisord has to answer after its start, and to be gone after its shutdown."""
+"""Seconds within which supervisord must answer after its start, and exit after its shutdown."""
 
 ANSWER_WITHIN = 5.0
-"""Seconds that it has to answer a question; one that was stopped (SIGSTOP) takes connections and never answers."""
+"""Seconds within which it must answer a call; a stopped one (SIGSTOP) accepts connections and never answers."""
 
 POLL = 0.02
-"""Seconds between two questions while it starts or ends."""
+"""Seconds between two checks while it or a program starts or stops."""
 
 CONFIGURATION = """\
 [unix_http_server]
@@ -81,54 +81,55 @@ RESTART = {"no": "false", "on-failure": "unexpected"}
 
 
 class GoneError(EngineError):
-    """No supervisord answers: none runs, or it has just died."""
+    """No supervisord answers: it is not running, or has just died."""
 
 
 def _program(name: str, spec: Path, restart: str, grace: int, log: tuple[int, int]) -> str:
     launch = Path(__file__).with_name("launch.py")
     command = _escaped(shlex.join([sys.executable, "-P", str(launch), str(spec)]))
-    again, (size, files) = RESTART.get(restart, "true"), log
-    return PROGRAM.format(name=name, command=command, autorestart=again, grace=grace, bytes=size, backups=files - 1)
+    autorestart, (size, files) = RESTART.get(restart, "true"), log
+    return PROGRAM.format(
+        name=name, command=command, autorestart=autorestart, grace=grace, bytes=size, backups=files - 1
+    )
 
 
 class Supervisor:
-    """The supervisord whose files are in one directory; it may run or not."""
+    """A client of the supervisord whose files are in one directory, and which may be running or not."""
 
     def __init__(self, home: Path) -> None:
-        """Take the directory; touch nothing."""
         self.home = home
 
     def states(self) -> Mapping[str, str]:
-        """Return the state of each program by name; empty where no supervisord runs."""
+        """Return the state of each program by name; empty if supervisord is not running."""
         try:
             return {process["name"]: _state(process) for process in self._call("getAllProcessInfo")}
         except GoneError:
             return {}
 
     def is_up(self) -> bool:
-        """Return whether it answers."""
+        """Return whether supervisord answers."""
         try:
             return bool(self._call("getState"))
         except GoneError:
             return False
 
     def start(self) -> None:
-        """Start supervisord where none runs, and wait until it answers."""
+        """Start supervisord unless it is running, and wait until it answers."""
         if self.is_up():
             return
-        for left in self.home.glob("services/*.conf"):  # of one that was killed: it would start them all by itself
-            left.unlink()
+        for path in self.home.glob("services/*.conf"):  # left by a killed supervisord; the new one would start them all
+            path.unlink()
         text = CONFIGURATION.format(socket=_escaped(self._socket("cwd")))
         (self.home / "supervisord.conf").write_text(text, "utf-8")
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
-        done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
-            raise EngineError(f"supervisord did not start: {last}; see {self.home / 'supervisord.log'}")
+        process = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)  # noqa: S603
+        if process.returncode:
+            last_line = (process.stderr or process.stdout).strip().rpartition("\n")[2]
+            raise EngineError(f"supervisord did not start: {last_line}; see {self.home / 'supervisord.log'}")
         self._wait(up=True)
 
     def stop(self) -> None:
-        """End supervisord and all its programs, and wait until it is gone."""
+        """Stop supervisord and all its programs, and wait until it has exited."""
         with contextlib.suppress(GoneError):
             self._call("shutdown")
             self._wait(up=False)
@@ -139,20 +140,20 @@ class Supervisor:
         self._call("reloadConfig")
         self._call("addProcessGroup", name)
 
-    def end(self, name: str) -> None:
-        """Stop a program with its grace period; it may be unknown."""
+    def stop_program(self, name: str) -> None:
+        """Stop a program with its grace period, if it is known."""
         if name in self.states():
-            self._call("stopProcessGroup", name, False)  # noqa: FBT003 - not to wait: supervisord looks once a second
+            self._call("stopProcessGroup", name, False)  # noqa: FBT003 - do not wait: supervisord checks only once a second
             while self.states().get(name) in ALIVE:
                 time.sleep(POLL)
 
-    def begin(self, name: str) -> None:
-        """Start a program again that was stopped."""
-        self._call("startProcessGroup", name, False)  # noqa: FBT003 - not to wait, as above
+    def start_program(self, name: str) -> None:
+        """Start a stopped program again."""
+        self._call("startProcessGroup", name, False)  # noqa: FBT003 - do not wait
 
     def remove(self, name: str) -> None:
-        """Stop a program with its grace period and forget it; it may be unknown."""
-        self.end(name)
+        """Stop a program with its grace period, and remove it, if it is known."""
+        self.stop_program(name)
         if name in self.states():
             self._call("removeProcessGroup", name)
         self._configuration(name).unlink(missing_ok=True)
@@ -164,16 +165,15 @@ class Supervisor:
         deadline = time.monotonic() + START_WITHIN
         while self.is_up() != up or (not up and (self.home / "supervisord.pid").exists()):
             if time.monotonic() > deadline:
-                verb = "start" if up else "end"
+                verb = "start" if up else "stop"
                 raise EngineError(f"supervisord did not {verb} in {START_WITHIN:g} s; see {self.home}/supervisord.log")
             time.sleep(POLL)
 
     def _call(self, method: str, *arguments: object) -> Any:
-        """Return what supervisord answers; raises `GoneError` where it does not, `EngineError` where it refuses."""
         with contextlib.ExitStack() as stack:
-            here = os.open(self.home, os.O_RDONLY)
-            stack.callback(os.close, here)
-            transport = _Transport(self._socket(f"fd/{here}"))
+            directory = os.open(self.home, os.O_RDONLY)
+            stack.callback(os.close, directory)
+            transport = _Transport(self._socket(f"fd/{directory}"))
             proxy = stack.enter_context(xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport))
             try:
                 return getattr(proxy.supervisor, method)(*arguments)
@@ -189,19 +189,17 @@ class Supervisor:
     def _why_silent(self) -> str:
         process = (self.home / "supervisord.pid").read_text("utf-8").strip()
         what = f"supervisord (process {process}) does not answer in {ANSWER_WITHIN:g} s"
-        return f"{what}; where it is stopped: kill -CONT {process}, else: kill -9 {process}; invoke up"
+        return f"{what}; if it is stopped: kill -CONT {process}, else: kill -9 {process}; invoke up"
 
     def _socket(self, home: str) -> str:
-        """Return a name of the socket; an address holds about a hundred characters, which its path may well exceed.
-
-        So on Linux it is below a directory that the process is in or has open: `home` is `cwd` or `fd/N` (man 5 proc).
-        """
-        here = Path("/proc/self") / home
-        return str((here if here.exists() else self.home) / "supervisor.sock")
+        # A socket's address has at most about a hundred characters, fewer than some checkouts' paths. So on Linux it
+        # starts at a directory that this process is in or has open: `home` is `cwd` or `fd/N` (man 5 proc).
+        link = Path("/proc/self") / home
+        return str((link if link.exists() else self.home) / "supervisor.sock")
 
 
 class _Transport(xmlrpc.client.Transport):
-    """XML-RPC over a socket of this machine; supervisor's own transport waits for ever."""
+    """XML-RPC over a Unix socket with a time limit; supervisor's own transport has none."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -209,7 +207,7 @@ class _Transport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("localhost")
-        self._connection = host, connection  # where Transport looks for what it has to close
+        self._connection = host, connection  # the attribute that Transport closes
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(ANSWER_WITHIN)
         connection.sock.connect(self.path)
@@ -217,7 +215,6 @@ class _Transport(xmlrpc.client.Transport):
 
 
 def _escaped(value: str) -> str:
-    """Return a value as a configuration file of supervisor's holds it."""
     return value.replace("%", "%%")
 
 

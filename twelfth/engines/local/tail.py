@@ -1,4 +1,4 @@
-"""Read a growing file to its end, and on; and a log, which supervisord splits into files."""
+"""Follow a growing file, and read a log that supervisord rotates into several files."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 16
 POLL = 0.1
-"""Seconds between two looks at a file that did not grow."""
+"""Seconds between two checks whether a file has grown."""
 
 
 @dataclass
 class Place:
-    """Up to where a file was read, and which file that was."""
+    """The position in a file up to which it was read, and the file's inode."""
 
     position: int = 0
     inode: int = 0
 
 
-def tail(path: Path, goes_on: Callable[[], bool], place: Place | None = None) -> Iterator[bytes]:
-    """Yield what a file holds behind a place, and what is added while `goes_on()`."""
+def tail(path: Path, continues: Callable[[], bool], place: Place | None = None) -> Iterator[bytes]:
+    """Yield a file's content from a place on, and what is appended while `continues()`."""
     place = place or Place()
     while True:
-        last_look = not goes_on()
+        is_last_read = not continues()
         yield from _read_on(path, place)
-        if last_look:
+        if is_last_read:
             return
         time.sleep(POLL)
 
 
 def _read_on(path: Path, place: Place) -> Iterator[bytes]:
-    """Yield what a file holds behind a place; one that was put in its stead is read from its beginning."""
+    """Yield a file's content from a place on; a file that replaced it is read from its beginning."""
     try:
-        now = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return
-    if now.st_ino != place.inode or now.st_size < place.position:
+    if status.st_ino != place.inode or status.st_size < place.position:
         yield from _rotated_since(path, place)
-        place.position, place.inode = 0, now.st_ino
+        place.position, place.inode = 0, status.st_ino
     yield from _pieces(path, place)
 
 
 def _rotated_since(path: Path, place: Place) -> Iterator[bytes]:
-    """Yield the rest of a file that was rotated since it was read to a place, and what was rotated after it."""
-    rotated = {inode: each for each in _rotated(path) if (inode := _inode(each))}
+    """Yield the rest of a file that was rotated since it was read up to a place, and the files rotated after it."""
+    rotated = {inode: file for file in _rotated(path) if (inode := _inode(file))}
     if place.inode in rotated:
         yield from _pieces(rotated[place.inode], place)
-        for each in list(rotated.values())[list(rotated).index(place.inode) + 1 :]:
-            yield from _pieces(each, Place())
+        for file in list(rotated.values())[list(rotated).index(place.inode) + 1 :]:
+            yield from _pieces(file, Place())
 
 
 def _inode(path: Path) -> int:
@@ -77,39 +77,39 @@ def _pieces(path: Path, place: Place) -> Iterator[bytes]:
 
 
 def log(
-    path: Path, goes_on: Callable[[], bool], *, last: int | None = None, since: datetime | None = None
+    path: Path, continues: Callable[[], bool], *, last: int | None = None, since: datetime | None = None
 ) -> Iterator[bytes]:
-    """Yield what a log holds, from the first of the rotated files on, and what is added while `goes_on()`.
+    """Yield a log's content, starting with the oldest rotated file, and what is appended while `continues()`.
 
-    Begins `last` lines before the end of what it holds now and not before `since`, where these are given.
+    `last` limits the present content to this many lines before its end, `since` to lines of that time or later.
     """
     place = Place(inode=_inode(path))
-    held: Iterable[bytes] = itertools.chain(_older(path, place.inode), _read_on(path, place))
+    content: Iterable[bytes] = itertools.chain(_older(path, place.inode), _read_on(path, place))
     if since:
-        held = _printed_since(since, held, _first_time(path))
-    yield from held if last is None else deque(lines(held), last)
-    for piece in tail(path, goes_on, place):
+        content = _printed_since(since, content, _first_time(path))
+    yield from content if last is None else deque(lines(content), last)
+    for piece in tail(path, continues, place):
         if since is None or datetime.now(UTC) >= since:
             yield piece
 
 
 def _rotated(path: Path) -> list[Path]:
     """Return the rotated files, which have the log's older lines, the oldest first."""
-    found = [each for each in path.parent.glob(f"{path.name}.*") if each.suffix[1:].isdigit()]
-    return sorted(found, key=lambda each: int(each.suffix[1:]), reverse=True)
+    files = [file for file in path.parent.glob(f"{path.name}.*") if file.suffix[1:].isdigit()]
+    return sorted(files, key=lambda file: int(file.suffix[1:]), reverse=True)
 
 
-def _older(path: Path, than: int) -> Iterator[bytes]:
-    """Yield what the files before the one with an inode hold, wherever it is by now."""
-    for each in itertools.takewhile(lambda each: _inode(each) != than, _rotated(path)):
-        yield from _pieces(each, Place())
+def _older(path: Path, inode: int) -> Iterator[bytes]:
+    """Yield the content of the rotated files before the one with an inode, which may be rotated itself by now."""
+    for file in itertools.takewhile(lambda file: _inode(file) != inode, _rotated(path)):
+        yield from _pieces(file, Place())
 
 
 def _first_time(path: Path) -> datetime:
-    """Return the time of the first line of a log that has one, else when it was last written to."""
-    held = lines(itertools.chain(_older(path, _inode(path)), _pieces(path, Place())))
-    if found := next(filter(None, map(_time, held)), None):
-        return found
+    """Return the time of the first line of a log that has a time, else the time of the last write."""
+    content = lines(itertools.chain(_older(path, _inode(path)), _pieces(path, Place())))
+    if time_ := next(filter(None, map(_time, content)), None):
+        return time_
     with contextlib.suppress(FileNotFoundError):
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return datetime.fromtimestamp(0, UTC)
@@ -118,8 +118,8 @@ def _first_time(path: Path) -> datetime:
 def _printed_since(moment: datetime, pieces: Iterable[bytes], first: datetime) -> Iterator[bytes]:
     """Yield the lines of a log that were printed at a moment or later.
 
-    The time of a line is the `time` (ISO 8601) of the JSON object that it is; that of any other is the last one's
-    before it, and `first` where there is none.
+    A line that is a JSON object has its time in `time` (ISO 8601). Any other line has the time of the last such line
+    before it, or `first` if there is none.
     """
     is_late = first >= moment
     for line in lines(pieces):
@@ -131,7 +131,7 @@ def _printed_since(moment: datetime, pieces: Iterable[bytes], first: datetime) -
 
 def _time(line: bytes) -> datetime | None:
     try:
-        found = datetime.fromisoformat(json.loads(line)["time"])
+        time_ = datetime.fromisoformat(json.loads(line)["time"])
     except (ValueError, KeyError, TypeError):
         return None
-    return found if found.tzinfo else found.astimezone()
+    return time_ if time_.tzinfo else time_.astimezone()
