@@ -100,11 +100,15 @@ class Bench:
                 Contender("invoke up", invoke_up, invoke_up),
                 Contender("docker compose up -d --wait", compose_up, compose_up),
             ],
-            "reset, as a one-off process": [
+            "a single reset, as a one-off process": [
                 Contender("invoke reset", lambda: self.invoke("reset")),
                 Contender("docker compose run --rm -T worker", lambda: self.compose(*run)),
                 Contender("docker create, network connect, start, rm", self.docker_run),
                 Contender("the bare Engine API", self.engine_api),
+            ],
+            "the state of the stack": [
+                Contender("invoke status", lambda: self.invoke("status")),
+                Contender("docker compose ps, without a healthcheck", lambda: self.compose("ps")),
             ],
             "invoke --list": [
                 Contender("invoke --list", lambda: self.invoke("--list")),
