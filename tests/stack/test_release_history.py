@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,6 +30,9 @@ from twelfth.stack.deploy_record import (
 from twelfth.stack.lock import hold_lock, holder
 from twelfth.stack.stack_file import recall
 from twelfth.stack.status import status
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 WORKER = Service("worker", "app:one", build=Build(Path()), stop_grace=1)
 
@@ -347,3 +351,32 @@ def test_release_that_another_stack_of_the_directory_needs_is_kept(project: Proj
     forget_deploys(stack)
     project.up("last")
     assert not {"one", "two"} & {each.id for each in project.engine().releases()}
+
+
+class Keeping(Memory):
+    """An engine that keeps releases, and forgets them if a test says so."""
+
+    kept: frozenset[str] = frozenset()
+    calls = 0
+
+    def keeps_release(self, release: str) -> bool:
+        """Return whether it was kept."""
+        return release in self.kept
+
+    def keep_releases(self, releases: Collection[str]) -> None:
+        """Keep these."""
+        self.kept, self.calls = frozenset(releases), self.calls + 1
+
+
+def test_releases_are_listed_only_if_one_has_to_be_kept(tmp_path: Path) -> None:
+    """A daemon with many images takes a second to list them; an `up` that was killed may have kept none."""
+    engine = Keeping(Stack("p", tmp_path, (WORKER,)), World())
+    lifecycle.up(engine, Recorded())
+    before = engine.calls
+    lifecycle.up(engine, Recorded())
+    assert before == engine.calls
+    assert {"one"} == engine.kept
+
+    engine.kept = frozenset()
+    lifecycle.up(engine, Recorded())
+    assert {"one"} == engine.kept

@@ -186,6 +186,10 @@ class Engine(ABC):
         """Return whether BuildKit builds the images; it interprets some `.dockerignore` files differently."""
         return False
 
+    def keeps_release(self, release: str) -> bool:  # noqa: ARG002 - by default no other stack can remove one
+        """Return whether a release is kept already; listing all that there are can take seconds."""
+        return True
+
     def keep_releases(self, releases: Collection[str]) -> None:  # noqa: B027 - by default no other stack can remove one
         """Protect these releases, and no others, from removal by stacks of other directories.
 

@@ -100,12 +100,7 @@ def up(
         engine.refuse_stack()
         preflight.refuse_losses(engine, accepts=options.accepts_weaker)
         found = engine.observe()
-        with ThreadPoolExecutor(1) as pool:  # a daemon takes a while to list its images
-            is_running = any(replica.is_running for replica in found.replicas)
-            keeping = pool.submit(_keep_and_prune, engine, found, report, prunes=False) if is_running else None
-            steps = _plan(engine, found, checked, remove_orphans=options.remove_orphans)
-        if keeping:
-            keeping.result()
+        steps = _plan(engine, found, checked, remove_orphans=options.remove_orphans)
         preflight.refuse_taken_ports(engine, steps, found)
         preflight.refuse_disturbing_others(steps, engine.stack, found)
         preflight.refuse_disturbing_runs(engine, steps)
@@ -125,7 +120,7 @@ def up(
         for service in engine.stack.services:
             if service.name in options.scaled:
                 note_scale(engine.stack, service.name, service.replicas)
-        if steps:
+        if steps or not all(engine.keeps_release(replica.release) for replica in found.replicas if replica.release):
             _keep_and_prune(engine, found, report, prunes=False)
         _wait_for_all(engine, found, steps, within)
         if steps:

@@ -209,6 +209,11 @@ class DaemonEngine(Engine):
         """Return whether the docker command has buildx."""
         return buildkit.is_here(self.api)
 
+    def keeps_release(self, release: str) -> bool:
+        """Return whether the images of a release have a name of this stack."""
+        with docker_errors():
+            return all(images.inspect(self.api, f"{self._kept_name(name)}:{release}") for name in self.repositories)
+
     def keep_releases(self, releases: Collection[str]) -> None:
         """Tag images with a name of this stack: the daemon is the only place that all its stacks share."""
         for repository in self.repositories:
