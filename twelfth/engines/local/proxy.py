@@ -3,6 +3,9 @@
 CONFIG has `host` and `port` to listen on and `backends`, the ports of the replicas by name; it is read again whenever
 it has changed, and every new connection goes to the replica that has the fewest. Only bytes are passed on (TCP), and
 another replica is tried only where no connection was made: so nothing is ever sent twice.
+
+A client that keeps its connection would hit a replica until that exits, and lose the request that it sends then. So
+once a replica serves no longer, the next request of each connection to it gets the header `Connection: close`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -28,6 +32,20 @@ NOBODY = (
 )
 
 
+_REQUEST = re.compile(rb"[A-Z]+ [^\r\n]+ HTTP/1\.[01]\r\n")
+_KEEP_ALIVE = re.compile(rb"\r\nconnection: *keep-alive(?=\r\n)", re.IGNORECASE)
+
+
+def closing(data: bytes) -> bytes:
+    """Return the beginning of an HTTP request with `Connection: close`, and anything else as it is."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    head = _KEEP_ALIVE.sub(b"", head + b"\r\n")
+    request = _REQUEST.match(head)
+    if not (end and request) or b"\r\nconnection:" in head.lower():  # such as `Connection: Upgrade`
+        return data
+    return request[0] + b"Connection: close\r\n" + head[request.end() :] + b"\r\n" + body
+
+
 class Backends:
     """The replicas that serve, as the file says now, and how many connections each has."""
 
@@ -43,6 +61,13 @@ class Backends:
         if changed != self.changed:
             self.config, self.changed = json.loads(self.path.read_text("utf-8")), changed
         return self.config
+
+    def has(self, port: int) -> bool:
+        """Return whether the replica on a port serves, as far as the file can be read."""
+        try:
+            return port in self.read()["backends"].values()
+        except OSError:
+            return True
 
     def ports(self) -> list[int]:
         """Return where the replicas listen, the one with the fewest connections first."""
@@ -90,12 +115,21 @@ class Client(Relay):
         super().__init__()
         self.backends = backends
         self.task: asyncio.Task[None] | None = None
+        self.port = 0
+        self.is_answered = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look for a replica."""
         super().connection_made(transport)
         self.transport.pause_reading()
         self.task = asyncio.ensure_future(self.find_replica())
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what came; a request to a replica that serves no longer is the last of its connection."""
+        if self.is_answered and not self.backends.has(self.port):
+            data = closing(data)
+        self.is_answered = False
+        super().data_received(data)
 
     def eof_received(self) -> bool:
         """Tell the replica that no more comes, and wait for its answer."""
@@ -138,10 +172,15 @@ class Replica(Relay):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the visitor's end pass on what it reads."""
         super().connection_made(transport)
-        self.client.peer = self
+        self.client.peer, self.client.port = self, self.port
         self.client.backends.connections[self.port] += 1
         if self.client.transport.is_closing():
             self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what came: what the client sends after it begins a request."""
+        self.client.is_answered = True
+        super().data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Count it no more."""
