@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import shutil
 import socket
 import threading
@@ -82,6 +83,29 @@ def test_request_that_reached_a_worker_is_sent_to_none_again(door: Project, path
     received = door.invoke("logs", "worker").stdout.count(f"received {path}\n")
 
     assert (expected, 1) == (answered, received)
+
+
+def test_access_log_has_one_json_object_per_request(door: Project) -> None:
+    """Whatever a client sends: a quote stays within its value, and a query, which may contain a secret, is left out."""
+    requests = (
+        b'GET /log"%22\\,"status":1?secret HTTP/1.1\r\nHost: h\r\nX-Request-Id: abc-1\r\n',
+        b'GET /log HTTP/1.1\r\nHost: h\r\nX-Request-Id: "x\r\n',
+        b'G"ET /log HTTP/1.1\r\nHost: h\r\n',
+    )
+    for request in requests:
+        with socket.create_connection(("127.0.0.1", int(door.environment["PORT"])), 10) as client:
+            client.sendall(request + b"Connection: close\r\n\r\n")
+            while client.recv(65536):
+                pass
+
+    lines = [line for line in api(door).logs(identity(door)).decode().splitlines() if line.startswith("{")]
+    quoted, replaced, invalid = [json.loads(line) for line in lines[-3:]]
+    assert ("request", "GET", '/log"%22\\,"status":1', 200) == tuple(
+        quoted[name] for name in ("event", "method", "path", "status")
+    )
+    assert ("abc-1", 36) == (quoted["request_id"], len(replaced["request_id"]))
+    assert 400 == invalid["status"]
+    assert "secret" not in lines[-3]
 
 
 def first_line(port: int, later: bytes) -> bytes:
