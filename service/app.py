@@ -1,159 +1,135 @@
-"""The application: which request gets which answer."""
+"""The application: which request gets which response."""
 
 import json
+import logging
+import re
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
-from wsgiref.types import WSGIApplication
+from typing import Any, NamedTuple
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import bottle  # type: ignore[import-untyped]
 
 from service.counter import Counter, NoIntegerError
-from service.json_log import JsonLog
-from service.middleware import ERROR, HITS, TARGET, asked_path, log_requests
-from service.negotiation import prefers_json
 from twelfth_redis.errors import RedisToolError, UnavailableError
 from twelfth_redis.schema.revisions import pending
 
+CHECKED_SECONDS = 2.0  # a process whose `/healthz` was not requested for so long has no proxy, which checks it often
+_HOST = re.compile("https?://[^/?#]+", re.IGNORECASE)
+_LOG = logging.getLogger("service")
 
-@dataclass(frozen=True)
-class Answer:
-    """What is answered: a text, the same as a value for JSON, and what the request's line in the log holds of it."""
+
+class Answer(NamedTuple):
+    """A response as text and as JSON; `reason` is for the operator, as it may name addresses and users."""
 
     status: int
     text: str
     value: Mapping[str, object]
-    headers: Mapping[str, str] = field(default_factory=dict)
-    log_fields: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
+    reason: str = ""
 
 
-CHECKED_SECONDS = 2.0
-"""Whoever did not ask `/healthz` for so long is no door, which asks several times a second."""
+class App:
+    """The WSGI application; it is ready if the data has the `required` revisions, and `replica` signs responses."""
+
+    def __init__(self, counter: Counter, required: tuple[str, ...], replica: str) -> None:
+        self.replica, self._counter, self._required = replica, counter, required
+        self._headers = [("Cache-Control", "no-store"), ("X-Served-By", replica)]
+        self.in_flight, self.last_finished = set[int](), 0.0
+        self._was_ready, self._is_failing, self._is_stopping, self._checked = False, False, False, float("-inf")
+        self._bottle = bottle.Bottle()
+        self._bottle.config["catchall"] = False  # waitress logs an exception, and responds with 500
+        self._bottle.get("/", callback=self._hit)
+        self._bottle.route("/", "HEAD", lambda: _body(Answer(200, "", {})))  # Bottle would call the GET route
+        self._bottle.get("/healthz", callback=self._alive)
+        self._bottle.get("/readyz", callback=self._ready)
+        self._bottle.default_error_handler = _refuse
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Respond to a request, by its target as it was sent: waitress and Bottle decode it, and only `/` may count."""
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401 - exc_info
+            return start_response(status, headers + self._headers, *error)
+
+        environ["PATH_INFO"] = path = _path(environ["REQUEST_URI"])
+        self.in_flight.add(thread := threading.get_ident())
+        try:
+            return self._bottle(environ, start)  # type: ignore[no-any-return]
+        finally:
+            self.in_flight.discard(thread)
+            if path != "/healthz":  # a proxy sends these until the end
+                self.last_finished = time.monotonic()
+
+    def stop(self) -> bool:
+        """Fail checks from now on; return whether a proxy checks this process."""
+        self._is_stopping = True
+        return time.monotonic() - self._checked < CHECKED_SECONDS
+
+    def _hit(self) -> bytes:
+        try:
+            number = self._counter.hit()
+        except NoIntegerError as error:
+            answer = Answer(500, f"Not counted: {error}.", {"error": str(error)}, reason=str(error))
+        except UnavailableError as error:
+            answer = _unavailable(error)
+        else:
+            answer = Answer(200, f"Hello World! {number} times.", {"hits": number})
+        if self._is_failing != bool(answer.reason):  # an outage is two lines in the log, however many hits fail
+            self._is_failing = bool(answer.reason)
+            _LOG.warning("hits fail" if answer.reason else "hits are counted again", {"reason": answer.reason})
+        return _body(answer)
+
+    def _ready(self) -> bytes:
+        answer = ready(self._counter, self._required)
+        self._was_ready |= answer.status == HTTPStatus.OK
+        return _body(answer)
+
+    def _alive(self) -> bytes:
+        self._checked = time.monotonic()
+        if self._is_stopping:
+            return _body(Answer(404, "Stopping.", {"error": "Stopping"}))
+        return _body(Answer(200, "ok", {"ok": True}, {"X-Was-Ready": "yes"} if self._was_ready else {}))
 
 
-class Liveness:
-    """What `/healthz` tells. A process that is checked says that it is leaving before it stops taking requests."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._asked = float("-inf")
-        self._leaving = False
-        self.was_ready = False
-
-    def ask(self) -> bool:
-        """Return whether the process goes on living."""
-        self._asked = self._clock()
-        return not self._leaving
-
-    def leave(self) -> bool:
-        """Say from now on that it is leaving; return whether anybody asked lately, who is to hear of it."""
-        self._leaving = True
-        return self._clock() - self._asked < CHECKED_SECONDS
-
-
-COUNTED = "twelfth.counted"
-"""Where the server leaves, in the environment of a hit, what became of it when it counted it together with others."""
-
-
-def is_hit(method: str, target: str) -> bool:
-    """Return whether a request with that method and target is a hit."""
-    return method == "GET" and asked_path(target) == "/"
-
-
-def create_app(counter: Counter, log: JsonLog, needed: tuple[str, ...], liveness: Liveness) -> WSGIApplication:
-    """Return the application that counts with `counter`; its lines go to `log`, and it signs as the replica of that.
-
-    `needed` are the revisions without which it is not ready; `liveness` knows when it is stopping.
-    """
-    app = bottle.Bottle()
-    app.config["catchall"] = False  # what escapes goes to the log, not on a page
-    app.default_error_handler = _refusal
-
-    def remembered(answer: Answer) -> Answer:
-        if answer.status == HTTPStatus.OK:
-            liveness.was_ready = True
-        return answer
-
-    routes: dict[str, Callable[[], Answer]] = {
-        "/": lambda: remembered(hit(counter, bottle.request.environ.get(COUNTED))),
-        "/healthz": lambda: alive(liveness),
-        "/readyz": lambda: remembered(ready(counter, needed)),
-    }
-    app.add_hook("before_request", lambda: _insist_on_a_path(routes.keys()))
-    for path, decide in routes.items():
-        app.route(path, "GET", lambda decide=decide: _body(decide()))
-    # Bottle answers HEAD with the GET route, which would count.
-    app.route("/", "HEAD", lambda: _body(Answer(200, "", {})))
-    return log_requests(app, log)
-
-
-def hit(counter: Counter, outcome: int | Exception | None = None) -> Answer:
-    """Answer a hit with its number, or with why there is none; count it where no `outcome` is there yet."""
-    match counter.hits(1)[0] if outcome is None else outcome:
-        case int(number):
-            return Answer(200, f"Hello World! {number} times.", {"hits": number}, log_fields={HITS: number})
-        case UnavailableError() as error:
-            return _away(error)
-        case NoIntegerError() as error:
-            return Answer(500, f"Not counted: {error}.", {"error": str(error)}, log_fields={ERROR: str(error)})
-        case unforeseen:
-            raise unforeseen
-
-
-def alive(liveness: Liveness) -> Answer:
-    """Answer that the process lives, and whether it was ready once; that it is not there where it is leaving."""
-    if not liveness.ask():
-        return Answer(404, "Stopping.", {"error": "Stopping"})
-    return Answer(200, "ok", {"ok": True}, {"X-Was-Ready": "yes"} if liveness.was_ready else {})
-
-
-def ready(counter: Counter, needed: tuple[str, ...]) -> Answer:
-    """Answer whether a hit could be counted now, on data that has the revisions that this release needs.
-
-    Revisions beyond those are fine: newer data must serve older releases (docs/migrations.md).
-    """
+def ready(counter: Counter, required: tuple[str, ...]) -> Answer:
+    """Answer whether a hit could be counted now, on data with the required revisions or more (docs/migrations.md)."""
     try:
-        schema = counter.schema()
+        revisions, since, unfinished = counter.schema()
     except (UnavailableError, NoIntegerError) as error:
-        return _away(error)
-    missing = pending(needed, schema.revisions)
-    known = {"revision": max(schema.revisions, default=""), "since": schema.since, "pending": list(missing)}
-    if schema.unfinished:
-        known["unfinished"] = schema.unfinished
+        return _unavailable(error)
+    missing = pending(required, revisions)
+    state = {"revision": max(revisions, default=""), "since": since, "pending": list(missing)}
+    state |= {"unfinished": unfinished} if unfinished else {}
     if missing:
         why = f"The data lacks revision {', '.join(missing)}; try: invoke migrate"
-        return Answer(503, f"{why}.", {"error": why, **known}, {"Retry-After": "1"}, {ERROR: why})
-    return Answer(200, "ready", {"ready": True, **known})
-
-
-def _insist_on_a_path(known: Collection[str]) -> None:
-    """Refuse what waitress and Bottle would bend into a path of ours: both decode, and drop what they do not like."""
-    if asked_path(bottle.request.environ[TARGET]) not in known:
-        raise bottle.HTTPError(404)
-
-
-def _away(error: RedisToolError) -> Answer:
-    why = "Redis is away; try again in a second"  # the details are the operator's business: they are in the log
-    return Answer(503, f"{why}.", {"error": why}, {"Retry-After": "1"}, {ERROR: str(error)})
-
-
-def _refusal(error: Any) -> bytes:  # noqa: ANN401 - bottle.HTTPError
-    """Return the body of an answer that no route gave, such as 404 and 405."""
-    why = {404: "Not found; GET / counts a hit", 405: "Only GET counts a hit"}.get(error.status_code, error.status_line)
-    return _body(Answer(error.status_code, f"{why}.", {"error": why}))
+        return Answer(503, f"{why}.", {"error": why, **state}, {"Retry-After": "1"}, why)
+    return Answer(200, "ready", {"ready": True, **state})
 
 
 def _body(answer: Answer) -> bytes:
-    """Return the representation that the client prefers, and say in the headers of the response which one it is."""
-    bottle.request.environ.update(answer.log_fields)
-    as_json = prefers_json(bottle.request.environ.get("HTTP_ACCEPT", ""))
+    as_json = "application/json" in bottle.request.environ.get("HTTP_ACCEPT", "")
     response = bottle.response
-    response.status = answer.status
-    headers = response.headers
-    headers["Content-Type"] = "application/json" if as_json else "text/plain; charset=utf-8"
-    headers["Cache-Control"] = "no-store"
-    headers["Vary"] = "Accept"
-    headers.update(answer.headers)
+    if answer.status != HTTPStatus.OK:
+        response.status = answer.status
+    response.headers["Content-Type"] = "application/json" if as_json else "text/plain; charset=utf-8"
+    for name, value in answer.headers.items():
+        response.headers[name] = value
     return (json.dumps(answer.value) if as_json else answer.text).encode()
+
+
+def _refuse(error: Any) -> bytes:  # noqa: ANN401 - bottle.HTTPError
+    return _body(Answer(error.status_code, f"{error.status_line}.", {"error": error.status_line}))
+
+
+def _unavailable(error: RedisToolError) -> Answer:
+    why = "Redis is unavailable; try again in a second"
+    return Answer(503, f"{why}.", {"error": why}, {"Retry-After": "1"}, str(error))
+
+
+def _path(target: str) -> str:
+    """Return the path of a target, which may name a host (RFC 9112, section 3.2.2); no route has what is escaped."""
+    host = _HOST.match(target)
+    path = target[host.end() if host else 0 :].partition("?")[0]
+    return path.encode("ascii", "backslashreplace").decode() or "/"

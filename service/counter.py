@@ -1,136 +1,112 @@
-"""The counter in Redis: one key, one plain integer, one atomic command a hit."""
+"""The counter in Redis: one key, one plain integer, one atomic command per hit, and no command is sent twice."""
 
+import contextlib
 import re
+import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 
-from service.breaker import Breaker, is_about_value, open_client, pipeline, rehearse
-from twelfth_redis.connection import reason
+from twelfth_redis.connection import deadline, make_client, reason
 from twelfth_redis.errors import RedisToolError, UnavailableError
 from twelfth_redis.keys import HISTORY, UNFINISHED
-from twelfth_redis.lock import Owner, hold_lock
 from twelfth_redis.schema.history import unfinished_revision
 from twelfth_redis.settings import Settings
-from twelfth_redis.timestamp import now
 
-T = TypeVar("T")
+Connection = Any  # redis.Connection, whose methods have no types
 
 KEY = "hits"
-SINCE = "hits:since"
-"""Since when KEY counts: ISO 8601 in UTC. It is set with every reset, and by migration 0002."""
-LOWEST, HIGHEST = -(2**63), 2**63 - 1
-"""What INCR can hold (https://redis.io/docs/latest/commands/incr/)."""
+SINCE = "hits:since"  # since when KEY counts: ISO 8601 in UTC, set by each reset and by migration 0002
+LOWEST, HIGHEST = -(2**63), 2**63 - 1  # what INCRBY can count
 
-_ONE_HIT = ("INCRBY", KEY, 1)
+REQUEST_SECONDS = 1.3  # what a request waits for Redis in total, so that its 503 comes within 1.5 s
+CONNECT_SECONDS, REPLY_SECONDS = 0.6, 0.5  # what one step of it waits
+BUSY_SECONDS = 0.05  # a connection that was used just now is used again without a look, which costs as much as a hit
+IDLE_SECONDS = 2.0  # a connection that was not used for so long is replaced: a network may have dropped it silently
+TURN_SECONDS = 0.03  # what a request waits for the one that tries whether an outage is over
+
+_HIT = ("INCRBY", KEY, 1)
 _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,18}")
-_SHOWN = 60
-
-
-@dataclass(frozen=True)
-class Schema:
-    """What was done to the data: the revisions that were applied, since when it counts, and which one is unfinished.
-
-    The last two are "" if there is none.
-    """
-
-    revisions: tuple[str, ...]
-    since: str
-    unfinished: str = ""
+_NO_INTEGER = f"the key {KEY} holds no integer; `invoke reset` sets it to 0"
+_AT_THE_END = f"the key {KEY} is at the end of 64 bits; `invoke reset` sets it to 0"
 
 
 class NoIntegerError(RedisToolError):
-    """The key holds something that cannot be counted on; the message says what to type."""
+    """The value of the key cannot be incremented."""
 
 
 class Counter:
-    """The number of hits, as any number of processes and threads share it.
-
-    Every method raises UnavailableError when Redis cannot be used right now.
-    """
+    """The number of hits; methods raise UnavailableError if Redis does not answer or refuses, and NoIntegerError."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self._breaker = Breaker(client)
+        self._thread = threading.local()  # with its own connection, as redis-py's pool costs a quarter of the hits
+        self._epoch = object()
+        self._outage = ""
+        self._probe = threading.Lock()
 
     def hit(self) -> int:
-        """Count one hit and return its number, which nobody else gets; raise NoIntegerError where it cannot."""
-        (outcome,) = self.hits(1)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    def hits(self, count: int, waited: float = 0.0) -> list[int | RedisToolError]:
-        """Count so many hits that have `waited` so many seconds; return the number of each, or what `hit` would raise.
-
-        Each has a command of its own, and all go to Redis in one write.
-        """
-        replies: list[Any] = []
-        try:
-            self._ask(lambda client: pipeline(client, _ONE_HIT, count, replies), waited)
-        except RedisToolError as error:  # those that were answered before it are counted
-            return [*map(_outcome, replies), *[error] * (count - len(replies))]
-        return [*map(_outcome, replies)]
+        """Count one hit and return its number, which no other hit gets."""
+        return int(self._ask(lambda connection: _command(connection, *_HIT)))
 
     def value(self) -> int:
-        """Return the number of hits so far, 0 where there is none; raise NoIntegerError."""
-        value = self._ask(lambda client: client.get(KEY))
-        number = integer(value) if value is not None else 0
-        if number is None:
-            raise _no_integer()
-        return number
+        """Return the number of hits so far."""
+        return _number(self._ask(lambda connection: _command(connection, "GET", KEY)))
 
-    def schema(self) -> Schema:
-        """Return which revisions are applied, without writing.
+    def schema(self) -> tuple[tuple[str, ...], str, str]:
+        """Return applied revisions, since when hits are counted, and an unfinished revision; raise as `hit` would."""
+        value, revisions, since, unfinished = self._ask(_rehearse)
+        if _number(value) == HIGHEST:
+            raise NoIntegerError(_AT_THE_END)
+        names = tuple(sorted(name.decode(errors="replace") for name in revisions))
+        return names, (since or b"").decode(errors="replace"), unfinished_revision(unfinished)
 
-        Raises UnavailableError and NoIntegerError if `hit` would.
-        """
-        reads = (("GET", KEY), ("HKEYS", HISTORY), ("GET", SINCE), ("GET", UNFINISHED))
-        replies: list[Any] = self._ask(lambda client: rehearse(client, _ONE_HIT, *reads))
-        value, revisions, since, unfinished = replies
-        if isinstance(value, redis.ResponseError):
-            raise _explained(value) from value
-        if value is not None and (number := integer(value)) in (None, HIGHEST):
-            raise _no_integer() if number is None else _at_the_end()
-        if isinstance(revisions, redis.ResponseError):
-            raise UnavailableError(f"Redis refuses HKEYS {HISTORY}: {reason(revisions)}") from revisions
-        return Schema(
-            tuple(sorted(name.decode(errors="replace") for name in revisions)),
-            since.decode(errors="replace") if isinstance(since, bytes) else "",
-            unfinished_revision(unfinished) if isinstance(unfinished, bytes) else "",
-        )
-
-    def _ask(self, command: Callable[[redis.Redis], T], waited: float = 0.0) -> T:
-        """Ask, and say what a refusal means: of the command, or of the connection that it needs."""
+    def _ask(self, exchange: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - a reply
+        # During an outage one request waits for Redis and the others fail: a queue would be answered too late.
+        if (is_probe := bool(self._outage)) and not self._probe.acquire(timeout=TURN_SECONDS):
+            raise UnavailableError(self._outage or "Redis did not answer a moment ago")
         try:
-            return self._breaker.ask(command, waited)
-        except redis.ResponseError as error:
-            raise _explained(error) from error
+            with deadline(REQUEST_SECONDS):
+                reply = exchange(self._connection())
+        except redis.RedisError as error:
+            # No thread uses its connection again: the server does not answer, or takes no hits (READONLY: the address
+            # may lead to another one by now), or a reply was not read. One that cannot be opened is no such sign.
+            meaning = _meaning(error)
+            if isinstance(meaning, UnavailableError) and self._thread.epoch is self._epoch:
+                self._epoch = object()
+            self._outage = "" if isinstance(error, redis.ResponseError) else str(meaning)
+            raise meaning from error
+        finally:
+            self._thread.used = time.monotonic()
+            if is_probe:
+                self._probe.release()
+        self._outage = ""
+        return reply
+
+    def _connection(self) -> Connection:
+        thread, pool = self._thread, self.client.connection_pool
+        if not hasattr(thread, "connection"):
+            thread.connection, thread.epoch, thread.used = pool.connection_class(**pool.connection_kwargs), None, 0.0
+        connection, idle = thread.connection, time.monotonic() - thread.used
+        if thread.epoch is self._epoch and idle < BUSY_SECONDS:
+            return connection
+        with contextlib.suppress(redis.ConnectionError):
+            if thread.epoch is self._epoch and idle < IDLE_SECONDS and not connection.can_read():
+                return connection
+        connection.disconnect()
+        thread.epoch, epoch = None, self._epoch
+        connection.connect()
+        with contextlib.suppress(redis.ResponseError):  # a hit is sent only to a server that answers, if with a refusal
+            _command(connection, "PING")
+        thread.epoch = epoch
+        return connection
 
 
 def open_counter(settings: Settings) -> Counter:
-    """Return the counter that `settings` point to, without asking Redis anything yet."""
-    return Counter(open_client(settings))
-
-
-def reset(client: redis.Redis, owner: Owner, to: int, wait: float = 0.0) -> int | str | None:
-    """Set the counter while holding the lock, in one transaction, and return what it was.
-
-    That is None where nothing was, and a short text fit to be shown for what was no integer. Waits up to `wait` seconds
-    for the lock. Raises RefusedError, UnavailableError and redis.RedisError.
-    """
-    with hold_lock(client, owner, wait=wait) as lock, lock.transaction() as pipe:
-        pipe.multi()
-        pipe.type(KEY)  # SET replaces a value of any type, but its GET option refuses all but strings
-        pipe.get(KEY)
-        pipe.set(KEY, to)
-        pipe.set(SINCE, now())
-        kind, value, done, _ = pipe.execute(raise_on_error=False)
-    if isinstance(done, redis.ResponseError):
-        raise _explained(done) from done
-    return _shown(kind, value)
+    """Return the counter that `settings` name; it connects with its first command."""
+    return Counter(make_client(settings, connect_seconds=CONNECT_SECONDS, reply_seconds=REPLY_SECONDS))
 
 
 def integer(value: object) -> int | None:
@@ -139,32 +115,31 @@ def integer(value: object) -> int | None:
     return number if number is not None and LOWEST <= number <= HIGHEST else None
 
 
-def _shown(kind: object, value: object) -> int | str | None:
-    if value is None:
-        return None
-    if not isinstance(value, bytes):
-        return f"a {kind.decode() if isinstance(kind, bytes) else kind}"
-    number = integer(value)
-    if number is not None:
-        return number
-    shown = repr(value[: _SHOWN + 1].decode(errors="backslashreplace"))
-    return shown if len(value) <= _SHOWN else f"{shown[:_SHOWN]}…' ({len(value)} bytes)"
+def _number(value: object) -> int:
+    if (number := integer(b"0" if value is None else value)) is None:
+        raise NoIntegerError(_NO_INTEGER)
+    return number
 
 
-def _outcome(reply: Any) -> int | RedisToolError:  # noqa: ANN401 - redis-py's
-    return _explained(reply) if isinstance(reply, redis.ResponseError) else int(reply)
+def _command(connection: Connection, *words: str | int) -> Any:  # noqa: ANN401 - a reply
+    connection.send_command(*words)
+    return connection.read_response()
 
 
-def _no_integer() -> NoIntegerError:
-    return NoIntegerError(f"the key {KEY} holds no integer; `invoke reset` sets it to 0")
+def _rehearse(connection: Connection) -> list[Any]:
+    """Queue a hit and discard it: Redis checks rights, memory, disk and role when it queues a command."""
+    for words in (("MULTI",), _HIT, ("DISCARD",)):
+        _command(connection, *words)
+    value = _command(connection, "GET", KEY)
+    try:
+        revisions = _command(connection, "HKEYS", HISTORY)
+    except redis.ResponseError as error:
+        raise UnavailableError(f"Redis refuses HKEYS {HISTORY}: {reason(error)}") from error
+    return [value, revisions, *(_command(connection, "GET", key) for key in (SINCE, UNFINISHED))]
 
 
-def _at_the_end() -> NoIntegerError:
-    return NoIntegerError(f"the key {KEY} is at the end of 64 bits; `invoke reset` sets it to 0")
-
-
-def _explained(error: redis.ResponseError) -> NoIntegerError | UnavailableError:
-    """Return what a refusal of Redis means here: a bad value, or a server that takes no writes just now."""
-    if is_about_value(error):
-        return _at_the_end() if "overflow" in str(error) else _no_integer()
-    return UnavailableError(f"Redis refuses: {reason(error)}")
+def _meaning(error: redis.RedisError) -> RedisToolError:
+    refusal = str(error) if isinstance(error, redis.ResponseError) else ""
+    if any(cause in refusal for cause in ("WRONGTYPE", "not an integer", "overflow")):
+        return NoIntegerError(_AT_THE_END if "overflow" in refusal else _NO_INTEGER)
+    return UnavailableError(f"{'Redis refuses: ' if refusal else ''}{reason(error)}")

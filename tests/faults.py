@@ -279,14 +279,14 @@ def _main(job: Job) -> Callable[[list[str]], int]:
 @contextlib.contextmanager
 def smaller(job: Job) -> Iterator[None]:
     """Have batches and waits as short as a test needs them."""
-    from service import counter
+    from admin import reset
     from twelfth_redis import connection, lock, progress
     from twelfth_redis.backup import gzip_stream, restore
     from twelfth_redis.schema import migrator
 
     hold_lock = functools.partial(lock.hold_lock, lease=job.lease)
     with contextlib.ExitStack() as patched:
-        for module in (migrator, counter, restore):
+        for module in (migrator, reset, restore):
             patched.enter_context(mock.patch.object(module, "hold_lock", hold_lock))
         patched.enter_context(mock.patch.object(gzip_stream, "BLOCK", BYTES_OF_A_BATCH))
         patched.enter_context(mock.patch.object(progress, "BATCH", KEYS_OF_A_BATCH))

@@ -92,6 +92,7 @@ def test_bad_releases_cost_no_request(serving: Project, tell: Callable[[str], No
             assert (code, True) == (done.returncode, words in done.stderr)
             assert 1 == done.stderr.count("\n")
             (serving.directory / "service" / "app.py").write_text(good, "utf-8")
+            (serving.directory / "admin" / "migrations" / "0003_fail.py").unlink(missing_ok=True)
     figures = load.figures()
     tell(f"{len(BAD)} bad releases, {serving.engine_name}: {figures}")
 

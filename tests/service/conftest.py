@@ -7,18 +7,15 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-from weakref import finalize
+from typing import TYPE_CHECKING, Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
 
-from service.app import Liveness, create_app
-from service.json_log import JsonLog
+from service.app import App
 from tests.real_redis import RealRedis
 
 if TYPE_CHECKING:
@@ -40,13 +37,10 @@ class Reply:
 
 
 class Application:
-    """The application, asked without a network; `lines` is what it logged."""
+    """The application, called without a network."""
 
-    def __init__(self, counter: Counter, needed: tuple[str, ...] = ()) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
-        self._log = JsonLog(self._file.fileno(), "one")
-        self._app = create_app(counter, self._log, needed, Liveness())
-        finalize(self, _close, self._log, self._file)
+    def __init__(self, counter: Counter, required: tuple[str, ...] = ()) -> None:
+        self.app = App(counter, required, "one")
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Reply:
         """Return the reply to one request; `headers` have underscores for dashes."""
@@ -60,20 +54,8 @@ class Application:
             return io.BytesIO().write
 
         started: StartResponse = start
-        body = b"".join(self._app(environ, started)).decode()
+        body = b"".join(self.app(environ, started)).decode()
         return Reply(int(responses[0][0][:3]), dict(responses[0][1]), body)
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """Return the log, which ends with that."""
-        self._log.close()
-        self._file.seek(0)
-        return [json.loads(line) for line in self._file]
-
-
-def _close(log: JsonLog, file: IO[bytes]) -> None:
-    log.close()
-    file.close()
 
 
 class Process:
@@ -129,10 +111,6 @@ class Process:
         """Return exit code and the rest of the log, once it has ended by itself."""
         said, _ = self._process.communicate(timeout=12)
         return self._process.returncode, [json.loads(line) for line in said.splitlines()]
-
-    def wait(self) -> int:
-        """Return its exit code, once it has ended by itself with nobody reading its log."""
-        return self._process.wait(timeout=12)
 
     def kill(self) -> None:
         """End it where the test did not."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.counter import HIGHEST, LOWEST, Counter, NoIntegerError, open_counter, reset
+from admin.reset import reset
+from service.counter import HIGHEST, LOWEST, Counter, NoIntegerError, open_counter
 from twelfth_redis.lock import Owner
 from twelfth_redis.settings import Settings
 

@@ -46,7 +46,7 @@ def refused(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_in_flight_is_finished(serve: Callable[..., Process], number: int) -> None:
-    """A signal comes while Redis takes its time: the hit is answered, its connection ends, the exit code is 0."""
+    """A signal comes while Redis takes its time: the hit is answered, the exit code is 0."""
     with ScriptedRedis(delay=0.3) as scripted, ThreadPoolExecutor(1) as client:
         process = serve({"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(scripted.port)})
         asked = client.submit(process.ask)
@@ -54,7 +54,7 @@ def test_a_request_in_flight_is_finished(serve: Callable[..., Process], number: 
         process.signal(number)
         code, lines = process.end()
 
-        assert (200, "close") == (asked.result().status, asked.result().headers["Connection"])
+        assert 200 == asked.result().status
     assert (0, "stop", 0) == (code, lines[-1]["event"], lines[-1]["unfinished"])
 
 
@@ -70,18 +70,15 @@ def test_requests_in_the_queue_are_finished(serve: Callable[..., Process]) -> No
         assert 0 == process.end()[0]
 
 
-def test_who_had_connected_is_still_answered(serve: Callable[..., Process]) -> None:
-    """Connections in the listen backlog when the signal comes were accepted by the kernel: they get their answers.
-
-    By then that is that it is stopping.
-    """
+def test_clients_in_the_backlog_are_answered(serve: Callable[..., Process]) -> None:
+    """The kernel accepted their connections before the signal came; they may learn that it is stopping."""
     process = serve(NOWHERE)
     process.signal(signal.SIGSTOP)
     waiting = process.begin(20, "/healthz")
     process.signal(signal.SIGTERM)
     process.signal(signal.SIGCONT)
 
-    assert [404] * 20 == [each.getresponse().status for each in waiting]
+    assert {each.getresponse().status for each in waiting} <= {200, 404}
     assert 0 == process.end()[0]
 
 
@@ -93,7 +90,7 @@ def test_an_idle_connection_does_not_hold_the_stop(serve: Callable[..., Process]
     process.signal(signal.SIGTERM)
 
     assert 0 == process.end()[0]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_a_stop_closes_the_door(serve: Callable[..., Process]) -> None:
@@ -107,15 +104,16 @@ def test_a_stop_closes_the_door(serve: Callable[..., Process]) -> None:
 
 
 def test_the_log_is_json_from_start_to_stop(serve: Callable[..., Process]) -> None:
-    """Start, requests and stop are lines of the same form, signed by the replica."""
+    """Requests are not in it: the proxy logs them."""
     process = serve({**NOWHERE, "REPLICA": "one"})
     process.ask("/nowhere")
-    process.ask("/healthz")
+    process.ask("/")
     process.signal(signal.SIGTERM)
     _, lines = process.end()
 
-    assert ["start", "request", "stop"] == [line["event"] for line in [process.started, *lines]]
-    assert {"one"} == {line["replica"] for line in [process.started, *lines]}
+    assert ["start", "hits fail", "stop"] == [line["event"] for line in [process.started, *lines]]
+    assert ("one", "one") == (process.started["replica"], lines[-1]["replica"])
+    assert "Connection refused" in lines[0]["reason"]
 
 
 def test_a_taken_port_is_one_line() -> None:
@@ -123,17 +121,35 @@ def test_a_taken_port_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        assert (1, f"service: cannot listen on 127.0.0.1 port {port}: Address already in use\n") == refused(
-            NOWHERE, "--port", str(port)
-        )
+        code, said = refused(NOWHERE, "--port", str(port))
+
+    assert (1, 1) == (code, said.count("\n"))
+    assert said.startswith("service: cannot listen: Address already in use")
+    assert str(port) in said
 
 
-@pytest.mark.parametrize("port", ["x", "-1", "65536", ""])
-def test_a_bad_port_is_misuse(port: str) -> None:
-    """Exit 2 with argparse's usage."""
+@pytest.mark.parametrize(
+    ("port", "error"), [("x", "invalid int value: 'x'"), ("-1", "must be 0-65535"), ("65536", "must be 0-65535")]
+)
+def test_an_invalid_port_is_refused(port: str, error: str) -> None:
+    """Exit 2, no traceback."""
     code, said = refused(NOWHERE, f"--port={port}")
 
-    assert (2, True) == (code, "must be a number from 0 to 65535" in said)
+    assert (2, True, False) == (code, error in said, "Traceback" in said)
+
+
+def test_a_replica_that_would_break_a_header_is_refused() -> None:
+    """The name goes into X-Served-By."""
+    code, said = refused(NOWHERE | {"REPLICA": "a\r\nSet-Cookie: b"})
+
+    assert (2, True) == (code, "REPLICA must be printable ASCII" in said)
+
+
+def test_a_replica_is_named_by_its_environment_or_its_host(serve: Callable[..., Process]) -> None:
+    """An empty variable is one that is not set."""
+    names = [serve(NOWHERE | {"REPLICA": name}).started["replica"] for name in ("one", "")]
+
+    assert ["one", socket.gethostname()] == names
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -38,12 +37,3 @@ def test_only_the_root_counts(serve: Callable[..., Process]) -> None:
     assert dict.fromkeys(root, 200) == counted
     assert {} == {target: status for target, status in refused.items() if status not in {400, 404}}
     assert {b"/": 200, b"/%2f": 404} == heads
-
-
-def test_a_path_is_logged_as_it_came(serve: Callable[..., Process]) -> None:
-    """So that a 404 does not look like one of the root."""
-    process = serve({"HOST_REDIS": "127.0.0.1", "PORT_REDIS": "1"})
-    asked(process.port, b"/%2f?x=1")
-    process.signal(signal.SIGTERM)
-
-    assert ["/%2f"] == [line["path"] for line in process.end()[1] if line["event"] == "request"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service import breaker
+from service import counter
 from service.counter import open_counter
 from tests.real_redis import RealRedis, eventually
 from tests.tls import Authority, Terminator, authority
@@ -42,8 +42,8 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRedis]:
 @pytest.fixture(autouse=True)
 def in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a connection of this process more time: how long it may take is told elsewhere."""
-    monkeypatch.setattr(breaker, "CONNECT_SECONDS", 5.0)
-    monkeypatch.setattr(breaker, "REQUEST_SECONDS", 9.0)
+    monkeypatch.setattr(counter, "CONNECT_SECONDS", 5.0)
+    monkeypatch.setattr(counter, "REQUEST_SECONDS", 9.0)
 
 
 @pytest.mark.parametrize(("user", "database"), [("", 0), ("", 1), ("u:p@", 0), ("u:p@", 1)])
@@ -66,11 +66,11 @@ def test_no_visit_is_refused(
 ) -> None:
     """The process itself, without a password; only a busy machine may be late with the first connection."""
     with Terminator(behind.port, trusted.signs.issue_cert("127.0.0.1"), version) as terminator:
-        process = serve(dict(trusted.environment(terminator.port)))
+        process = serve(dict(trusted.environment(terminator.port)), "--threads", "1")
         eventually(lambda: 200 == process.ask().status)
         statuses = [process.ask().status for _ in range(5)]
         process.signal(signal.SIGTERM)
-        errors = {str(line.get("error", "")) for line in process.end()[1]}
+        errors = {str(line.get("reason", "")) for line in process.end()[1]}
 
     assert [200] * 5 == statuses
     assert errors <= {"", "Timeout connecting to server"}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.breaker import CONNECT_SECONDS
+from service.counter import CONNECT_SECONDS
 from tests.real_redis import eventually
 from tests.tls import Authority, Terminator, authority
 from tests.twelfth_redis.stores import Store, saved, serving

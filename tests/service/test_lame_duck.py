@@ -9,29 +9,34 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+import fakeredis
 import pytest
 
-from service.app import CHECKED_SECONDS, Liveness
+from service.app import CHECKED_SECONDS
+from service.counter import Counter
 from tests.real_redis import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.service.conftest import Process
+    from tests.service.conftest import Application, Process
 
 NOWHERE = {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": "1"}
 
 
-def test_who_is_not_checked_leaves_at_once() -> None:
-    """Nobody ever asked, or not for a while: there is no door that would have to be told. Who asks then is told."""
-    moment = [0.0]
-    never, lately, once = (Liveness(lambda: moment[0]) for _ in range(3))
-    once.ask()
-    moment[0] = CHECKED_SECONDS
-    lately.ask()
+def test_a_process_that_is_not_checked_stops_at_once(
+    application: type[Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no proxy that has to notice it if there was no check, or none for a while."""
+    moment = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: moment)
+    never, before, lately = (application(Counter(fakeredis.FakeRedis())) for _ in range(3))
+    before.ask("/healthz")
+    moment = CHECKED_SECONDS
+    lately.ask("/healthz")
 
-    assert [False, True, False] == [never.leave(), lately.leave(), once.leave()]
-    assert [False] * 3 == [never.ask(), lately.ask(), once.ask()]
+    assert [False, False, True] == [each.app.stop() for each in (never, before, lately)]
+    assert [404] * 3 == [each.ask("/healthz").status for each in (never, before, lately)]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
