@@ -1,6 +1,6 @@
-"""The commands of this project: the tool's (`twelfth/`), and what is about hits and about developing it.
+"""The commands of this project: twelfth's, and those about hits and about development.
 
-Heavy things are imported where they are used, so that `invoke --list` costs what Invoke itself costs.
+Slow imports are in the functions that need them, so that `invoke --list` takes no longer than Invoke itself.
 """
 
 from __future__ import annotations
@@ -33,85 +33,100 @@ TESTS_FAILED = 1
 """The exit code of pytest if tests failed; it exits with 2 if it is interrupted."""
 
 
-@command(has_plan=False, help={"count": "how many", "concurrency": "at a time"})
+@command(
+    has_plan=False,
+    help={"count": "Send N requests and report their latencies", "concurrency": "Send N requests at a time"},
+    placeholders={"count": "N", "concurrency": "N"},
+)
 def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False) -> None:
-    """Visit the service: print its sentence, or with --count what many visits prove."""
+    """Request the service: print its answer, or with --count check that no number is returned twice."""
     from bench import hits
     from twelfth.cli import progress
     from twelfth.stack.status import require_address
 
-    many, at_once = number(count or "1", "--count", 1), number(concurrency, "--concurrency", 1)
-    engine = Target(c).engine
+    total, at_once = number(count or "1", "--count", 1), number(concurrency, "--concurrency", 1)
+    engine = Target(c).engine()
     url = require_address(engine)
     if not (count or json):
         print(hits.sentence(url))
         return
-    before = _releases(engine)
-    with progress.bar(many, "hits") as advance:
-        report = hits.send_hits(url, many, at_once, advance)
-    report = hits.with_releases(report, before | _releases(engine))
+    releases = _releases(engine)
+    with progress.bar(total, "hits") as advance:
+        report = hits.send_hits(url, total, at_once, advance)
+    report = hits.with_releases(report, releases | _releases(engine))
     print(report.json() if json else report)
     if not report.is_good:
         raise Exit(code=FAILED)
 
 
 def _releases(engine: Engine) -> dict[str, str]:
-    """Return the release of each replica by what it signs with: its name, its container's short id, or its task's."""
-    replicas = [each for each in engine.observe().replicas if each.release]
-    return {sign: each.release for each in replicas for sign in (each.name, each.id[:12], each.id)}
+    # A replica answers with its name, the short id of its container or the id of its task.
+    replicas = [replica for replica in engine.observe().replicas if replica.release]
+    return {name: replica.release for replica in replicas for name in (replica.name, replica.id[:12], replica.id)}
 
 
-@command(help={"to": "the value to go on from"})
-def reset(c: Context, to: str = "0", wait: str = "0", reason: str = "", release: str = "") -> None:
-    """Set the counter, to 0 unless told otherwise, and say what it was."""
-    start_admin(c, Target(c, release), "reset", "--to", to, *waiting(wait), reason=reason, interactive=False)
+@command(help={"to": "Set the counter to N"}, placeholders={"to": "N"})
+def reset(
+    c: Context,
+    to: str = "0",
+    wait: str = "0",
+    detach: bool = False,
+    timeout: str = "",
+    reason: str = "",
+    release: str = "",
+) -> None:
+    """Set the counter of hits, and print its previous value."""
+    words = ("--to", to, *waiting(wait))
+    start_admin(
+        c, Target(c, release), "reset", *words, timeout=timeout, detach=detach, reason=reason, interactive=False
+    )
 
 
 def _develop(c: Context, *commands: str) -> None:
-    """Run tools of this environment, each on the whole tree; exit with the first code that is not 0."""
+    """Exit with the first exit code that is not 0."""
     if not importlib.util.find_spec("pytest"):
-        raise MisuseError("what tests and checks need is not installed; it is, once and by itself, with: ./inv check")
+        raise MisuseError("the development requirements are not installed. Try: ./inv check, which installs them")
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    outputs = {"out_stream": drawing(sys.stdout), "err_stream": drawing(sys.stderr)}  # with colours
+    outputs = {"out_stream": drawing(sys.stdout), "err_stream": drawing(sys.stderr)}  # which keep their colours
     with c.cd(str(HERE)):
-        for each in commands:
-            if not (result := c.run(each, warn=True, in_stream=False, **outputs)).ok:
+        for tool in commands:
+            if not (result := c.run(tool, warn=True, in_stream=False, **outputs)).ok:
                 raise Exit(code=result.exited)
 
 
 @command()
 def check(c: Context) -> None:
-    """Lint, format-check and type-check the tree."""
+    """Lint, check the format and check the types of all files."""
     _develop(c, "ruff check .", "ruff format --check .", "mypy")
 
 
-@command(takes_words=True)
+@command(words="[-- ARG…]")
 def test(c: Context) -> None:
-    """Run the tests; what follows -- goes to pytest, which then runs what it says, one after the other.
+    """Run the tests; words after -- are arguments of pytest, which then runs one test at a time.
 
-    Without any it takes about seven minutes on two cores: a sample, several tests at a time. TWELFTH_SCENARIOS=full
-    runs all of them, for about an hour. What failed is repeated, one test after the other: it may have failed for what
-    ran at the same time.
+    Without words it runs a sample, several tests at a time, for about seven minutes on two cores; with
+    TWELFTH_SCENARIOS=full it runs all tests, for about an hour. Failed tests are repeated one at a time: they may have
+    failed because of the load.
     """
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it some hundred processes would compile the same files again
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else hundreds of processes compile the same files
     if words := words_after_dashes():
         _develop(c, shlex.join(["pytest", *words]))
         return
     sample = "" if os.environ.get("TWELFTH_SCENARIOS") == "full" else "--sample"
-    workers = max(6, os.cpu_count() or 1)  # most of a test's time it waits for containers
+    workers = max(6, os.cpu_count() or 1)  # tests mostly wait for containers
     for options in (f"-n {workers} -m 'not measures'", "-n 3 -m measures"):
         try:
             _develop(c, f"pytest --dist loadfile --no-loadscope-reorder {sample} {options}")
         except Exit as failure:
             if failure.code != TESTS_FAILED:
                 raise
-            print("what failed is repeated, with nothing beside it", flush=True)
+            print("repeat the failed tests one at a time", flush=True)
             _develop(c, "pytest --last-failed --last-failed-no-failures none")
 
 
-@command(takes_words=True)
+@command(words="[-- ROUNDS]")
 def bench(c: Context) -> None:
-    """Time twelfth beside docker compose, redis-cli, Flask and others; what follows -- is the number of rounds."""
+    """Compare twelfth with docker compose, redis-cli, Flask and others; the word after -- is the number of rounds."""
     programs = ("bench.beside_compose", "bench.beside_redis_cli", "bench.limit")
     _develop(c, *(shlex.join(["python", "-m", program, *words_after_dashes()]) for program in programs))
 

@@ -125,10 +125,7 @@ def test_stack_is_shown_as_it_is(stack: Stack) -> None:
     """Ready, of no release that is known, and what its services print."""
     shown = stack.printed("status").splitlines()
 
-    assert f"{stack.name} on docker, release -" == shown[0]
-    assert [["store", "1/1", "running", "ready", "0", "-"], ["web", "1/1", "running", "ready", "0", "-"]] == [
-        line.split() for line in shown[2:4]
-    ]
-    assert f"http://127.0.0.1:{stack.environment['PORT']} answers" == shown[4]
+    assert f"{stack.name} on docker at http://127.0.0.1:{stack.environment['PORT']} is ready" == shown[0]
+    assert [["store", "1/1", "running"], ["web", "1/1", "running"]] == [line.split() for line in shown[1:]]
     assert "" == stack.printed("logs", "store")
-    assert "no release is here; try: twelfth up\n" == stack.printed("releases")
+    assert "no release is built. Try: twelfth up\n" == stack.printed("releases")

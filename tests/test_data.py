@@ -312,7 +312,7 @@ def test_backup_replaces_no_file(serving: Project, file: Path) -> None:
     done = serving.invoke("backup", str(file))
 
     assert (2, b"mine") == (done.returncode, file.read_bytes())
-    assert "is there already" in done.stderr
+    assert "it already exists" in done.stderr
 
 
 def test_restore_asks_and_takes_no_for_an_answer(serving: Project, taken: Path) -> None:

@@ -77,7 +77,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_migrations_are_applied_when_the_database_is_ready_and_before_anything_serves(site: Site) -> None:
     """As the release command, which its record tells; the page could not be shown without them."""
     assert "0 notes of id, text\n" == site.page()
-    assert "python manage.py migrate --noinput" in site.printed("history")
+    assert '"manage.py", "migrate", "--noinput"' in site.printed("history", "--json")
 
 
 def test_administration_runs_beside_what_serves(site: Site) -> None:

@@ -205,4 +205,4 @@ def test_run_is_the_twin_of_such_a_container(stack: Stack) -> None:
     assert "web: /run/secrets/password has its file's owner and mode; " in told
     assert "hidden" in stack.printed("run", "--", "sh", "-c", script)
     assert ["- python -m http.server", "+ true"] == stack.printed("--dry", "run", "--", "true").splitlines()[2:]
-    assert "(source mounted)" in stack.printed("history")
+    assert "* source mounted" in stack.printed("history")

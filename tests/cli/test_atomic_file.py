@@ -1,4 +1,4 @@
-"""Files that are whole under their name, or not there."""
+"""A file has its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ with atomic_file.written(Path(sys.argv[1])) as (number, _):
 """
 
 
-def test_file_has_its_name_when_it_is_whole_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    """Before that it has another."""
+def test_complete_file_has_its_name_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    """Until then it has another name."""
     path = tmp_path / "a"
     with atomic_file.written(path) as (number, part):
         os.write(number, b"all")
@@ -38,8 +38,8 @@ def test_file_has_its_name_when_it_is_whole_and_only_its_owner_reads_it(tmp_path
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_nothing_is_left_of_a_file_that_could_not_be_finished(tmp_path: Path) -> None:
-    """Whatever the reason."""
+def test_incomplete_file_is_deleted(tmp_path: Path) -> None:
+    """For any reason."""
     with pytest.raises(ZeroDivisionError), atomic_file.written(tmp_path / "a") as (number, _):
         os.write(number, b"half" * (1 // 0))
 
@@ -47,7 +47,7 @@ def test_nothing_is_left_of_a_file_that_could_not_be_finished(tmp_path: Path) ->
 
 
 def test_full_disk_is_one_line_with_the_name(tmp_path: Path) -> None:
-    """What the system says, and that nothing is left."""
+    """With the error of the system."""
     with pytest.raises(EngineError, match="a: No space left on device; nothing is left"):  # noqa: SIM117 - the story
         with atomic_file.written(tmp_path / "a"):
             Path("/dev/full").write_bytes(b"x")
@@ -55,7 +55,7 @@ def test_full_disk_is_one_line_with_the_name(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-def test_what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+def test_files_of_killed_processes_are_deleted_and_others_are_not(tmp_path: Path) -> None:
     """A lock tells the two apart."""
     with subprocess.Popen(
         [sys.executable, "-c", HALF, tmp_path / "a"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -73,42 +73,42 @@ def test_what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_i
     assert ["b", "c"] == sorted(path.name for path in tmp_path.iterdir())
 
 
-def test_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
-    """Another name, or remove it."""
+def test_existing_file_is_not_replaced(tmp_path: Path) -> None:
+    """The operator chooses another name."""
     (tmp_path / "a").write_bytes(b"mine")
 
-    with pytest.raises(MisuseError, match="is there already"):
+    with pytest.raises(MisuseError, match="it already exists"):
         atomic_file.new_path(tmp_path / "a")
     with pytest.raises(MisuseError, match="is a directory"):
         atomic_file.new_path(tmp_path)
-    with pytest.raises(MisuseError, match="there is no directory"):
+    with pytest.raises(MisuseError, match="no such directory"):
         atomic_file.new_path(tmp_path / "typo" / "a")
 
 
-def test_file_that_came_meanwhile_is_left_alone_too(tmp_path: Path) -> None:
-    """Two operators, one name: the second loses nothing of the first."""
-    with pytest.raises(MisuseError, match="is there by now"), atomic_file.written(tmp_path / "a"):
-        (tmp_path / "a").write_bytes(b"theirs")
+def test_file_that_another_process_creates_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    """Two operators may choose the same name."""
+    with pytest.raises(MisuseError, match="another process has created it"), atomic_file.written(tmp_path / "a"):
+        (tmp_path / "a").write_bytes(b"first")
 
-    assert b"theirs" == (tmp_path / "a").read_bytes()
+    assert b"first" == (tmp_path / "a").read_bytes()
     assert [tmp_path / "a"] == list(tmp_path.iterdir())
 
 
-def test_hidden_files_of_others_are_not_swept_away(tmp_path: Path) -> None:
-    """Browsers and torrents leave such behind."""
-    (tmp_path / ".film.part").write_bytes(b"theirs")
+def test_hidden_files_of_other_programs_are_not_deleted(tmp_path: Path) -> None:
+    """Browsers use similar names."""
+    (tmp_path / ".film.part").write_bytes(b"other")
     with atomic_file.written(tmp_path / "a"):
         pass
 
     assert (tmp_path / ".film.part").exists()
 
 
-def test_what_is_no_file_is_neither_opened_nor_swept_away(tmp_path: Path) -> None:
-    """To open a FIFO waits for whoever writes to it; a link may lead anywhere."""
+def test_only_regular_files_are_opened_and_deleted(tmp_path: Path) -> None:
+    """Opening a FIFO waits for its writer; a link may lead anywhere."""
     os.mkfifo(tmp_path / f".a.fifo{atomic_file.PART}")
     (tmp_path / f".a.link{atomic_file.PART}").symlink_to(tmp_path / "elsewhere")
     (tmp_path / f".a.directory{atomic_file.PART}").mkdir()
-    (tmp_path / "elsewhere").write_bytes(b"theirs")
+    (tmp_path / "elsewhere").write_bytes(b"other")
     before = {*tmp_path.iterdir()}
     ended = subprocess.run(
         [sys.executable, "-c", HALF, tmp_path / "a"], cwd=ROOT, input=b"", capture_output=True, timeout=10, check=False
@@ -117,10 +117,10 @@ def test_what_is_no_file_is_neither_opened_nor_swept_away(tmp_path: Path) -> Non
     assert (0, before | {tmp_path / "a"}) == (ended.returncode, {*tmp_path.iterdir()})
 
 
-def test_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_all_is_done(
+def test_file_is_synced_before_it_is_named_and_its_directory_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a power failure it is there as a whole, or not at all; what is called is watched, and done."""
+    """After a power failure the file is complete or missing."""
     seen: list[tuple[str, int, int]] = []
     sync, link = os.fsync, os.link
 

@@ -58,14 +58,14 @@ def helps() -> dict[str, str]:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    """A command that nobody can find is not there."""
+    """Else users do not find it."""
     readme = (ROOT / "README.md").read_text("utf-8")
 
     assert [] == [name for name in listed() if not re.search(rf"\b{name}\b", readme)]
 
 
 def test_every_option_is_explained(helps: dict[str, str]) -> None:
-    """`--help NAME` says what each option is for."""
+    """`--help NAME` explains each option."""
     assert helps["up"] == invoke("--help", "up").stdout
     bare = {
         (name, line)
@@ -78,7 +78,7 @@ def test_every_option_is_explained(helps: dict[str, str]) -> None:
 
 
 def is_continued(text: str, line: str) -> bool:
-    """Return whether an option's explanation stands on the line below it."""
+    """Return whether an option is explained on the next line."""
     below = text[text.index(line) + len(line) :].lstrip("\n").partition("\n")[0]
     return below.startswith("      ") and not below.strip().startswith("-")
 
@@ -89,24 +89,34 @@ def is_continued(text: str, line: str) -> bool:
         ("backup", "[FILE] [OPTIONS]"),
         ("stop", "RUN"),
         ("up", "[OPTIONS]"),
-        ("run", "[OPTIONS] [-- ARG…]"),
+        ("run", "[OPTIONS] -- COMMAND [ARG…]"),
+        ("console", "[OPTIONS] [-- ARG…]"),
         ("check", ""),
     ],
 )
 def test_help_begins_with_how_a_command_is_typed(helps: dict[str, str], name: str, usage: str) -> None:
-    """What is positional, what may be left out, and nothing that is not there."""
+    """Arguments that may be omitted are in brackets."""
     assert f"Usage: invoke {name} {usage}".strip() == helps[name].partition("\n")[0]
 
 
 def test_help_shows_arguments_apart_from_options(helps: dict[str, str]) -> None:
-    """Each once, with its default; an option that takes a value says so, and one of a list that it can be repeated."""
+    """Each once, with its default and the kind of its value; some are repeatable."""
     text = helps["backup"]
     arguments, _, options = text.partition("Options:")
 
-    assert re.search(r"Arguments:\n  FILE +where to; backups/TIME\.resp\.gz when left out\n", arguments)
+    assert re.search(r"Arguments:\n  FILE +The file to write; if omitted, backups/TIME\.resp\.gz\n", arguments)
     assert "--file" not in text
-    assert re.search(r"--wait=STRING .*; 0 when\s+left out", options)
-    assert re.search(r"--scale=STRING .*; may\s+be\s+given\s+again", helps["up"])
+    assert re.search(r"--wait=SECONDS .*\(default:\s+0\)", options)
+    assert re.search(r"--scale=SERVICE=N .*\(repeatable\)", helps["up"], re.DOTALL)
+    assert re.search(r"--ready-within=SECONDS .*\(default:\s+60\s+plus", helps["up"], re.DOTALL)
+
+
+def test_programs_have_the_options_of_run(helps: dict[str, str]) -> None:
+    """Every program of `admin/` is a run."""
+    options = [text.partition("Options:")[2] for text in (helps["run"], helps["console"])]
+
+    assert options[0] == options[1]
+    assert all(f"--{name}" in options[1] for name in ("detach", "timeout=SECONDS", "env=NAME=VALUE", "no-tty"))
 
 
 @pytest.mark.parametrize(
@@ -121,13 +131,15 @@ def test_help_shows_arguments_apart_from_options(helps: dict[str, str]) -> None:
         (("run", "--timeout", "nan", "--", "true"), "--timeout nan"),
         (("run", "--timeout", "-1", "--", "true"), "--timeout -1"),
         (("run", "--tty", "--detach", "--", "true"), "--tty does not go with --detach"),
-        (("stop",), "'run'; see: invoke --help stop"),
+        (("stop",), "'run'. Try: invoke --help stop"),
+        (("console", "--timeout", "soon"), "--timeout soon"),
+        (("reset", "--timeout", "0"), "--timeout 0"),
         (("up", "--scale", "worker"), "say SERVICE=N"),
         (("up", "--scale", "redis=2"), "redis keeps its data in the volume"),
     ],
 )
-def test_misuse_is_one_line_and_exit_code_2(words: tuple[str, ...], message: str) -> None:
-    """What happened and the next command to type; never a traceback, no value, and no engine is asked for."""
+def test_invalid_argument_is_one_line_and_exit_code_2(words: tuple[str, ...], message: str) -> None:
+    """Without a traceback or a value of the environment, and before an engine is chosen."""
     done = invoke(*words, INVOKE_ENGINE="none-such")
 
     assert (2, "") == (done.returncode, done.stdout)
@@ -140,14 +152,14 @@ def test_misuse_is_one_line_and_exit_code_2(words: tuple[str, ...], message: str
     ("text", "least", "expected"), [("0", 0, 0), ("12", 0, 12), ("1", 1, 1), ("9" * 12, 0, 10**12 - 1)]
 )
 def test_number_is_at_least_what_an_option_takes(text: str, least: int, expected: int) -> None:
-    """Written in digits."""
+    """Only ASCII digits are accepted."""
     assert expected == number(text, "--tail", least)
 
 
 @pytest.mark.parametrize(("text", "least"), [("", 0), ("-1", 0), ("1.5", 0), ("\u0661", 0), ("0", 1), ("9" * 5000, 0)])
-def test_what_is_no_number_is_refused(text: str, least: int) -> None:
-    """In a line of a bearable length."""
-    with pytest.raises(MisuseError, match=rf"^--tail .*: say a number, {least} or more$") as refused:
+def test_anything_else_is_refused(text: str, least: int) -> None:
+    """The line stays short."""
+    with pytest.raises(MisuseError, match=rf"^--tail .*: must be a number, {least} or more$") as refused:
         number(text, "--tail", least)
 
     assert len(str(refused.value)) < 80

@@ -1,4 +1,4 @@
-"""The question before something that cannot be undone, on a real terminal."""
+"""The question before a change that cannot be undone, on a real terminal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ASK = "from twelfth.cli.data import _confirm; _confirm('sure?'); print('done')"
 
 @pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize(("keys", "answered"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\x04", False)])
-def test_only_a_yes_is_one(*, keys: str, answered: bool, blocking: bool) -> None:
-    """Ctrl-D is none, and neither is a terminal that another program made non-blocking before anything is typed."""
+def test_only_yes_confirms(*, keys: str, answered: bool, blocking: bool) -> None:
+    """Ctrl-D does not, and neither does an empty read from a non-blocking terminal."""
     near, far = os.openpty()
     os.set_blocking(far, blocking)
     asking = subprocess.Popen([sys.executable, "-c", ASK], cwd=ROOT, stdin=far, stdout=far, stderr=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""A backup has its name only once it is verified, whatever ends the command before."""
+"""A backup gets its name only after it was verified."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from twelfth.cli import data
 class Target:
     directory = Path(sys.argv[1])
 
-def start_admin(c, target, name, *words, streams, **asked):
+def start_admin(c, target, name, *words, streams, **settings):
     os.write(streams[1], sys.stdin.buffer.read())
 
 data.start_admin = start_admin
 print(data._save(Context(), Target, sys.argv[2], wait="0"))
 """
-"""Saves what is on standard input as if a run had written it."""
+"""A program that saves its standard input as if a run had written it."""
 ENDLESS = """
 import os, time
 from pathlib import Path
@@ -39,7 +39,7 @@ while os.getppid() != 1:
 
 
 def start(directory: Path, path: Path) -> subprocess.Popen[bytes]:
-    """Start saving; the project in the directory has the program that verifies."""
+    """Start to save with the verify program of the project in the directory."""
     return subprocess.Popen(
         [sys.executable, "-c", SAVE, str(directory), str(path)],
         cwd=ROOT,
@@ -50,8 +50,8 @@ def start(directory: Path, path: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize(("cut", "code"), [(0, 0), (1, 1), (20, 1)])
-def test_file_has_its_name_if_it_is_whole(tmp_path: Path, cut: int, code: int) -> None:
-    """Else it has none, and nothing is left of it."""
+def test_complete_file_has_its_name(tmp_path: Path, cut: int, code: int) -> None:
+    """An incomplete file is deleted."""
     path, file = tmp_path / "a", packed(plain(*ENTRIES))
     saving = start(ROOT, path)
     _, said = saving.communicate(file[: len(file) - cut], timeout=30)
@@ -60,7 +60,7 @@ def test_file_has_its_name_if_it_is_whole(tmp_path: Path, cut: int, code: int) -
 
 
 def test_file_has_no_name_while_it_is_verified_and_none_if_that_is_killed(tmp_path: Path) -> None:
-    """All bytes are written by then; the next backup deletes them."""
+    """The next backup deletes it."""
     project, kept = tmp_path / "project", tmp_path / "kept"
     (project / "admin").mkdir(parents=True)
     kept.mkdir()

@@ -31,7 +31,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Return a project that notes what of it is executed, in `executed`, with a directory below it."""
+    """Return a project that records in `executed` which of its files are executed, with a subdirectory."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text.replace("PLACE", str(tmp_path)))
     (tmp_path / "below" / "here").mkdir(parents=True)
@@ -39,7 +39,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def executed(place: Path) -> str:
-    """Return what was executed."""
+    """Return which files were executed."""
     return (place / "executed").read_text() if (place / "executed").exists() else ""
 
 
@@ -72,7 +72,7 @@ def give(directory: Path, owner: int = STRANGER, *names: str) -> None:
 @pytest.mark.parametrize("below", [".", "below", "below/here"])
 @pytest.mark.parametrize("words", [("--list",), ("status",), ("--help",), ("--complete", "--", "twelfth", "u")])
 def test_nothing_of_another_users_directory_is_executed(place: Path, below: str, words: tuple[str, ...]) -> None:
-    """From wherever below it; the error is one line, and names the owner and how to trust it."""
+    """From any subdirectory; the error is one line with the owner and how to trust them."""
     give(place)
     code, error = run(place / below, *words)
 
@@ -85,7 +85,7 @@ def test_nothing_of_another_users_directory_is_executed(place: Path, below: str,
 @as_root
 @pytest.mark.parametrize("name", ["compose.yaml", "tasks.py", "invoke.yaml"])
 def test_no_file_of_another_user_is_used(place: Path, name: str) -> None:
-    """In a directory of the caller's own, such as one that all may write to; a symlink is what it leads to."""
+    """Even if the caller owns the directory, which others may write to; the target of a symlink counts."""
     give(place, STRANGER, name)
     code, error = run(place, "--list")
     assert (2, True, "") == (code, f"cannot use {place / name}: it belongs to uid" in error, executed(place))
@@ -99,7 +99,7 @@ def test_no_file_of_another_user_is_used(place: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["admin", "admin/verify.py"])
 @pytest.mark.parametrize("has_compose_file", [True, False])
 def test_no_program_of_another_user_is_run_here(place: Path, name: str, has_compose_file: bool) -> None:  # noqa: FBT001
-    """`verify` is run on this machine, and needs neither a stack nor a Compose file."""
+    """`verify` runs on this machine, and needs neither a stack nor a Compose file."""
     (place / "admin").mkdir()
     (place / "admin" / "verify.py").write_text(FILES["tasks.py"].replace("PLACE", str(place)))
     (place / "backup").touch()
@@ -121,8 +121,8 @@ def test_no_program_of_another_user_is_run_here(place: Path, name: str, has_comp
         {"SUDO_UID": f"{STRANGER}"},
     ],
 )
-def test_directory_that_is_trusted_is_used(place: Path, trust: dict[str, str]) -> None:
-    """By name, or as that of the user who called sudo; the hint's command works as it was printed."""
+def test_trusted_directory_is_used(place: Path, trust: dict[str, str]) -> None:
+    """By name, or because its owner called sudo; the suggested command works as printed."""
     give(place)
     variables = {name: text.format(place) for name, text in trust.items()}
 
@@ -133,15 +133,15 @@ def test_directory_that_is_trusted_is_used(place: Path, trust: dict[str, str]) -
 @as_root
 @pytest.mark.parametrize("sudo", ["1", "x", "-1", ""])
 def test_only_the_user_who_called_sudo_is_trusted(place: Path, sudo: str) -> None:
-    """And only by root."""
+    """By root only."""
     give(place)
 
     assert (2, "") == (run(place, "--list", SUDO_UID=sudo)[0], executed(place))
 
 
 @as_root
-def test_other_user_does_not_execute_what_belongs_to_root(place: Path) -> None:
-    """Nor by saying that it is root who called sudo."""
+def test_other_users_do_not_execute_files_of_root(place: Path) -> None:
+    """Even if SUDO_UID names root."""
     if not shutil.which("setpriv"):
         pytest.skip("setpriv is not installed")
     before = ("setpriv", f"--reuid={STRANGER}", "--clear-groups")
@@ -158,16 +158,16 @@ def test_other_user_does_not_execute_what_belongs_to_root(place: Path) -> None:
 
 
 @as_root
-def test_directory_without_a_project_is_nobodys(tmp_path: Path) -> None:
-    """Nothing of it is used."""
+def test_owner_of_a_directory_without_a_project_does_not_matter(tmp_path: Path) -> None:
+    """None of its files is used."""
     give(tmp_path)
 
     assert 0 == run(tmp_path, "--list")[0]
 
 
 @as_root
-def test_project_of_ones_own_below_another_users_is_used(place: Path) -> None:
-    """It is the nearest."""
+def test_project_of_the_caller_below_another_users_is_used(place: Path) -> None:
+    """It is the nearest project."""
     give(place)
     os.chown(place / "below", os.geteuid(), -1)
     (place / "below" / "compose.yaml").write_text(COMPOSE)
@@ -176,7 +176,7 @@ def test_project_of_ones_own_below_another_users_is_used(place: Path) -> None:
 
 
 def test_configuration_in_python_is_never_executed(place: Path) -> None:
-    """Not that of the project, the user's own, or one that is named; it is said so, and the YAML counts."""
+    """A warning names it, and the YAML is used."""
     home = place / "home"
     home.mkdir()
     (home / ".invoke.py").write_text((place / "invoke.py").read_text())
@@ -189,8 +189,8 @@ def test_configuration_in_python_is_never_executed(place: Path) -> None:
         assert line in error.splitlines()
 
 
-def test_configuration_in_python_that_is_named_is_refused(place: Path) -> None:
-    """Else it would seem to count."""
+def test_named_configuration_in_python_is_refused(place: Path) -> None:
+    """Else it would seem to be used."""
     code, error = run(place, "status", INVOKE_RUNTIME_CONFIG=str(place / "invoke.py"))
 
     assert (2, "tasks") == (code, executed(place))
@@ -213,8 +213,8 @@ def test_configuration_of_another_users_home_is_refused(place: Path) -> None:
     assert f"cannot use {home}/.invoke.yaml: it belongs to uid {STRANGER}; remove it, or set HOME" in error
 
 
-def test_tasks_of_a_directory_below_are_not_executed(place: Path) -> None:
-    """Those next to the Compose file are."""
+def test_tasks_of_a_subdirectory_are_not_executed(place: Path) -> None:
+    """Only those next to the Compose file."""
     (place / "below" / "tasks.py").write_text(
         f"from twelfth import project\nopen('{place}/executed', 'w').write('bad')\n"
     )
@@ -223,14 +223,14 @@ def test_tasks_of_a_directory_below_are_not_executed(place: Path) -> None:
 
 
 def test_users_are_named(tmp_path: Path) -> None:
-    """By number where they have no name; and what is the caller's own is used."""
+    """By number if they have no name; files of the caller are used."""
     assert ("root", "uid 45678") == (user_name(0), user_name(45678))
     assert os.geteuid() in trusted_users({"SUDO_UID": "0"})
     refuse_foreign(tmp_path, [tmp_path], {})
 
 
-def test_owner_is_looked_at_whatever_is_said_of_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without root there is none who called it."""
+def test_owner_is_checked_regardless_of_sudo_uid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without root, no one called sudo."""
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
 
     assert {1234} == trusted_users({"SUDO_UID": "0"})

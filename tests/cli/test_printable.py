@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,12 +37,12 @@ PLAIN = "naïve € 日本\u3000語 \U0001f468\u200d\U0001f469\u200d\U0001f466 \
 
 
 def acting(text: str) -> set[str]:
-    """Return the characters of a text that act on a terminal, but for its layout."""
+    """Return the characters of a text that control a terminal, except for layout."""
     return {each for each in text if each in ACTING and not " " <= each <= "~"}
 
 
-def test_what_acts_on_a_terminal_is_spelled_out_and_nothing_else_is_touched() -> None:
-    """Bytes that are no text, too, which Python has as surrogates."""
+def test_only_control_characters_are_escaped() -> None:
+    """Also bytes that are no text, which Python decodes to surrogates."""
 
     assert not acting(printable(ACTING))
     assert PLAIN == printable(PLAIN)
@@ -51,7 +52,7 @@ def test_what_acts_on_a_terminal_is_spelled_out_and_nothing_else_is_touched() ->
 
 @contextmanager
 def output() -> Iterator[io.BytesIO]:
-    """Have standard output printed to a buffer, as a command has it."""
+    """Replace standard output by a buffer, prepared as for a command."""
     before, buffer = sys.stdout, io.BytesIO()
     sys.stdout = outputs.PrintableOutput(buffer, encoding="utf-8", line_buffering=True)
     try:
@@ -63,7 +64,7 @@ def output() -> Iterator[io.BytesIO]:
 
 
 def test_commands_print_text_and_pass_bytes_on() -> None:
-    """A log is the program's own; tasks of a project may print colours."""
+    """A log belongs to its program; tasks of a project may print colours."""
     with output() as buffer:
         with outputs.escaped_outputs():
             print(ACTING)  # noqa: T201 - as a command does
@@ -75,9 +76,9 @@ def test_commands_print_text_and_pass_bytes_on() -> None:
 
 
 def test_spinner_draws_and_its_texts_do_not() -> None:
-    """Its own colours reach the terminal; what a build or a release command prints does not act on it."""
+    """Its own colours reach the terminal; control characters of a build or a release command do not."""
     with output() as buffer:
-        with outputs.escaped_outputs(), Spinner() as spinner:
+        with outputs.escaped_outputs(), Spinner(sys.stdout) as spinner:
             spinner.console = Console(file=outputs.drawing(sys.stdout), force_terminal=True, width=200)
             spinner.step(f"build {ACTING}")
             spinner.detail(ACTING)
@@ -92,13 +93,13 @@ def test_spinner_draws_and_its_texts_do_not() -> None:
 
 
 def run_with(text: str) -> Run:
-    """Return a record whose every text is this one."""
+    """Return a record in which every field is this text."""
     return Run(text, (text,), text, text, text, text, text, (text,), "2026-01-01T00:00:00Z", "", 0.1, text, 0)
 
 
 def test_tables_and_documents_have_one_line_for_each_record() -> None:
     """A newline in a reason would forge a record; JSON has each text unchanged."""
-    shown = views.history([run_with(f"{ACTING}\nfake  2026-01-01")])
+    shown = views.history([run_with(f"{ACTING}\nfake  2026-01-01")], datetime.now(UTC))
     document = views.json_array([run_with(ACTING)])
 
     assert 2 == len(shown.splitlines())
@@ -116,14 +117,14 @@ def test_names_before_the_lines_of_a_log_are_printable() -> None:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project in whose files, records and lock each text acts on a terminal."""
+    """Return a project with control characters in its files, records and lock."""
     made = make_project("local", tmp_path_factory.mktemp("hostile"))
     (made.directory / "admin" / "harmful.py").write_text(f'"""Does {ACTING!r}."""\n'.replace("\\x1b", "\x1b"), "utf-8")
     return made
 
 
 def typed(project: Project) -> list[tuple[str, ...]]:
-    """Return command lines that together give each argument and option of each command a text that acts."""
+    """Return command lines with control characters in each argument and option of each command."""
     lines: list[tuple[str, ...]] = [("--list",), (ACTING,), ("--help", ACTING), ("--help", "harmful")]
     for task in collection(project.directory).to_contexts():
         required = [ACTING for each in task.positional_args]
@@ -133,8 +134,8 @@ def typed(project: Project) -> list[tuple[str, ...]]:
     return lines
 
 
-def test_no_command_prints_what_acts_on_a_terminal(hostile: Project) -> None:
-    """Whatever is typed: a generated list of commands, arguments and options."""
+def test_no_command_prints_control_characters(hostile: Project) -> None:
+    """With a generated list of commands, arguments and options."""
     lines = typed(hostile)
     assert 60 < len(lines)
     wrong = {}
@@ -150,8 +151,8 @@ def test_no_command_prints_what_acts_on_a_terminal(hostile: Project) -> None:
     "variable",
     ["COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "DOCKER_HOST", "INVOKE_ENGINE", "PORT", "LOGNAME"],
 )
-def test_no_variable_acts_on_a_terminal(hostile: Project, variable: str) -> None:
-    """Compose and the daemon's client repeat what they do not understand."""
+def test_no_variable_controls_the_terminal(hostile: Project, variable: str) -> None:
+    """Errors of Compose and the daemon's client repeat invalid values."""
     environment = hostile.own_environment | {variable: ACTING.replace("\0", "")}
     if variable == "DOCKER_HOST":
         environment["INVOKE_ENGINE"] = "docker"
@@ -161,8 +162,8 @@ def test_no_variable_acts_on_a_terminal(hostile: Project, variable: str) -> None
         assert not acting((done.stdout + done.stderr).decode())
 
 
-def test_records_and_the_lock_of_others_do_not_act_on_a_terminal(hostile: Project) -> None:
-    """An operator's name, a reason, a command, a release; and who changes the stack."""
+def test_records_and_the_lock_do_not_control_the_terminal(hostile: Project) -> None:
+    """The operator's name, a reason, a command, a release, and the holder of the lock."""
     engine = hostile.engine()
     directory = engine.home / "runs" / "abcd"  # type: ignore[attr-defined]
     directory.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The program `twelfth`: Invoke's own, in any directory with a Compose file; and the name that hints go by."""
+"""The program `twelfth`: Invoke's program in any directory with a Compose file; and the program that hints name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from twelfth import project
 
 @task
 def greet(c, name="you"):
-    "Greet somebody."
+    "Greet you."
     print("hello", name)
 
 ns = project(__file__)
@@ -46,21 +46,21 @@ ns.add_task(greet)
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Return a project that has a Compose file, a Dockerfile, and nothing of ours."""
+    """Return a project with only a Compose file and a Dockerfile."""
     (tmp_path / "compose.yaml").write_text(COMPOSE)
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     return tmp_path
 
 
 def run(directory: Path, *words: str, module: str = "twelfth", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program in a directory as an operator would, with no tests around it."""
+    """Run the program in a directory as an operator would."""
     return run_into(subprocess.PIPE, directory, *words, module=module, **environment)
 
 
 def run_into(
     output: IO[bytes] | int, directory: Path, /, *words: str, module: str = "twelfth", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program with this for its standard output."""
+    """Run the program with this standard output."""
     return subprocess.run(
         [sys.executable, "-P", "-m", module, *words],
         cwd=directory,
@@ -73,8 +73,8 @@ def run_into(
     )
 
 
-def test_version_tells_which_compose_reads_the_file(tmp_path: Path) -> None:
-    """Ours first; there need be no project, and no tasks.py that can be loaded."""
+def test_version_shows_which_compose_reads_the_file(tmp_path: Path) -> None:
+    """It needs no project, and no tasks.py that can be loaded."""
     (tmp_path / "tasks.py").write_text("from twelfth import nothing")
     done = run(tmp_path, "--version")
 
@@ -82,8 +82,8 @@ def test_version_tells_which_compose_reads_the_file(tmp_path: Path) -> None:
     assert re.fullmatch(rf"twelfth {re.escape(twelfth.__version__)}\nCompose \d+\.\d+\S* \(.+\)\n", done.stdout)
 
 
-def test_without_any_compose_the_version_says_how_to_have_one(tmp_path: Path) -> None:
-    """One line, as every error; the program is found by its place, and there is none."""
+def test_without_compose_the_version_suggests_how_to_install_it(tmp_path: Path) -> None:
+    """One line, as every error."""
     nowhere = {"PATH": str(tmp_path), "HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path)}
     hidden = "import sys, sysconfig; sysconfig.get_path = lambda _: ''; import twelfth.compose.cli as c; "
     code = f"{hidden}c._SYSTEM_PLUGINS.clear(); from twelfth.__main__ import main; sys.argv = ['twelfth', '-V']; main()"
@@ -101,14 +101,14 @@ def test_without_any_compose_the_version_says_how_to_have_one(tmp_path: Path) ->
 
 
 def test_any_project_has_the_commands(directory: Path) -> None:
-    """With a Compose file alone, and from below it: the plan, the record, and hints that name what was typed."""
+    """With only a Compose file, and in a subdirectory: the plan, the record, and hints that name the typed program."""
     (directory / "below").mkdir()
 
     commands = (("--dry", "up"), ("history",), ("run", "--", "true"))
     plan, record, attempt = (run(directory / "below", *words) for words in commands)
 
     assert (0, True) == (plan.returncode, "create app-1: not there" in plan.stdout)
-    assert (0, "no run is recorded; try: twelfth run -- COMMAND\n") == (record.returncode, record.stdout)
+    assert (0, "no run is recorded. Try: twelfth run -- COMMAND\n") == (record.returncode, record.stdout)
     assert (125, "try: twelfth up\n") == (attempt.returncode, attempt.stderr[-16:])
 
 
@@ -116,7 +116,7 @@ def test_any_project_has_the_commands(directory: Path) -> None:
 def test_stack_without_any_x_local_is_refused_where_there_are_no_containers(
     directory: Path, words: tuple[str, ...]
 ) -> None:
-    """At once, and nothing is remembered of it: there is nothing that could be brought up."""
+    """Immediately, and the stack is not remembered."""
     (directory / "compose.yaml").write_text("name: nobodys\nservices: {app: {build: .}}\n")
     done = run(directory, *words)
 
@@ -128,7 +128,7 @@ def test_stack_without_any_x_local_is_refused_where_there_are_no_containers(
 
 @pytest.mark.parametrize("words", [("up",), ("run", "--", "true"), ("status",), ("history",)])
 def test_stack_without_any_x_local_needs_the_daemon(directory: Path, words: tuple[str, ...]) -> None:
-    """Nothing of it can be where there are no containers, so that is not where it is looked for."""
+    """It can only run in containers, so the local engine is not chosen."""
     (directory / "compose.yaml").write_text("name: nobodys\nservices: {app: {build: .}}\n")
     done = run(directory, *words, INVOKE_ENGINE="auto", DOCKER_HOST="tcp://127.0.0.1:1")
 
@@ -136,8 +136,8 @@ def test_stack_without_any_x_local_needs_the_daemon(directory: Path, words: tupl
     assert "no Docker daemon answers at tcp://127.0.0.1:1; start it: no service of nobodys says" in done.stderr
 
 
-def test_directory_without_a_compose_file_is_told(tmp_path: Path) -> None:
-    """The commands can be listed, and none does anything."""
+def test_directory_without_a_compose_file_is_reported(tmp_path: Path) -> None:
+    """The commands can be listed."""
     done = run(tmp_path, "up")
 
     assert 0 == run(tmp_path, "--list").returncode
@@ -145,8 +145,8 @@ def test_directory_without_a_compose_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "status", "down", "history"])
-def test_stack_does_not_move_to_another_engine_where_its_own_is_away(directory: Path, command: str) -> None:
-    """One line says where it was and what to type; only the operator moves it."""
+def test_stack_does_not_move_to_another_engine_if_its_engine_is_away(directory: Path, command: str) -> None:
+    """One line names its engine and the command to type; only the operator moves it."""
     (directory / ".twelfth").mkdir()
     (directory / ".twelfth" / "nobodys.stack.json").write_text(
         json.dumps({"project": "nobodys", "engine": "docker", "runs_from": "app", "inputs": {}})
@@ -156,14 +156,14 @@ def test_stack_does_not_move_to_another_engine_where_its_own_is_away(directory: 
     forced = run(directory, "status", INVOKE_ENGINE="local", **away)
 
     assert (125, 1) == (done.returncode, done.stderr.count("\n"))
-    assert "twelfth: the stack nobodys was up last on docker: no Docker daemon answers at tcp://" in done.stderr
+    assert "twelfth: the stack nobodys was deployed last on docker: no Docker daemon answers at tcp://" in done.stderr
     assert "INVOKE_ENGINE=local twelfth up" in done.stderr
-    assert "nothing of nobodys is up on local; try: twelfth up\n" == forced.stdout
+    assert "nobodys is not running on local. Try: twelfth up\n" == forced.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_project_is_where_the_nearest_compose_file_is(tmp_path: Path, name: str) -> None:
-    """By each of the names that Compose knows; none is looked for where COMPOSE_FILE names one."""
+    """By each name that Compose knows; without a search if COMPOSE_FILE names a file."""
     inner, below = tmp_path / "inner", tmp_path / "inner" / "a" / "b"
     below.mkdir(parents=True)
     (tmp_path / "compose.yaml").touch()
@@ -174,7 +174,7 @@ def test_project_is_where_the_nearest_compose_file_is(tmp_path: Path, name: str)
 
 
 def test_tasks_that_do_not_import_twelfth_are_not_executed(directory: Path) -> None:
-    """They are another tool's, and are no commands here."""
+    """They belong to another tool."""
     (directory / "tasks.py").write_text('open("executed", "w")  # twelfth\n')
     done = run(directory, "--list")
 
@@ -190,8 +190,8 @@ def test_tasks_that_do_not_import_twelfth_are_not_executed(directory: Path) -> N
         ("def f():\n    return {}['a']\n\nf()\n", "line 3: KeyError: 'a'"),
     ],
 )
-def test_tasks_that_cannot_be_loaded_are_told_in_one_line(directory: Path, text: str, said: str) -> None:
-    """As a broken Compose file is."""
+def test_tasks_that_cannot_be_loaded_are_reported_in_one_line(directory: Path, text: str, said: str) -> None:
+    """With the line and the error."""
     (directory / "tasks.py").write_text(f"from twelfth import project\n{text}")
     done = run(directory, "status")
 
@@ -213,21 +213,21 @@ def test_tasks_that_cannot_be_loaded_are_told_in_one_line(directory: Path, text:
     ],
 )
 def test_only_an_import_asks_for_the_commands(tmp_path: Path, text: str, expected: bool) -> None:  # noqa: FBT001
-    """The file is read and not executed, so it may hold anything."""
+    """The file is read and not executed, so it may contain anything."""
     (tmp_path / "tasks.py").write_text(text)
 
     assert expected == imports_twelfth(tmp_path / "tasks.py")
 
 
-def test_list_of_commands_imports_no_engine_and_asks_no_compose(directory: Path) -> None:
-    """It is what a shell completes from; the stack's own values alone take a tenth of it."""
+def test_list_of_commands_imports_no_engine_and_calls_no_compose(directory: Path) -> None:
+    """Shells complete with it, so it must be fast."""
     code = "import sys; from pathlib import Path; from twelfth.cli.program import collection; collection(Path())"
     done = run(directory, "-c", f"{code}; print(*sys.modules)", module="")
 
     assert not {"twelfth.model.stack", "twelfth.engines.contract", "twelfth.compose.cli"} & {*done.stdout.split()}
 
 
-def test_project_adds_tasks_of_its_own(directory: Path) -> None:
+def test_project_adds_its_own_tasks(directory: Path) -> None:
     """By Invoke's usual means; `invoke` and `twelfth` have the same commands, and help for both kinds."""
     (directory / "tasks.py").write_text(TASKS)
     names = [
@@ -242,7 +242,7 @@ def test_project_adds_tasks_of_its_own(directory: Path) -> None:
 
 
 def test_configuration_of_invoke_counts(directory: Path) -> None:
-    """`invoke.yaml` beside the Compose file, without a tasks.py, and INVOKE_* over it."""
+    """`invoke.yaml` next to the Compose file, without a tasks.py; INVOKE_* overrides it."""
     (directory / "invoke.yaml").write_text("engine: none-such\n")
     environment = {name: value for name, value in os.environ.items() if name != "INVOKE_ENGINE"}
     done = subprocess.run(
@@ -270,7 +270,7 @@ def test_configuration_of_invoke_counts(directory: Path) -> None:
     ],
 )
 def test_program_is_the_one_that_was_typed(called: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However it was found; one that is not ours says nothing about what to type next."""
+    """Any other program is not suggested."""
     monkeypatch.setattr(sys, "argv", [called])
     monkeypatch.delenv("TWELFTH_PROGRAM", raising=False)
 
@@ -278,52 +278,52 @@ def test_program_is_the_one_that_was_typed(called: str, expected: str, monkeypat
 
 
 def test_messages_name_the_program_that_was_typed(directory: Path) -> None:
-    """On both outputs, and in what the parser refuses; what is started from here does not inherit the name."""
+    """On both outputs and in errors of the parser; child processes do not inherit the name."""
     (directory / "tasks.py").write_text(
         TASKS.replace('"hello", name', '__import__("os").environ.get("TWELFTH_PROGRAM")')
     )
     commands = (("history",), ("run",), ("up", "--nothing"), ("greet",), ("histry",))
     said = [run(directory, *words, module="invoke", TWELFTH_PROGRAM="../inv") for words in commands]
 
-    assert "no run is recorded; try: ../inv run -- COMMAND\n" == said[0].stdout
+    assert "no run is recorded. Try: ../inv run -- COMMAND\n" == said[0].stdout
     assert "twelfth: no command; say what to run: ../inv run -- COMMAND ARG…\n" == said[1].stderr
-    assert "twelfth: No idea what '--nothing' is; see: ../inv --help up\n" == said[2].stderr
+    assert "twelfth: unknown option --nothing. Try: ../inv --help up\n" == said[2].stderr
     assert "None\n" == said[3].stdout
-    assert (2, "twelfth: No idea what 'histry' is; did you mean: ../inv history\n") == (
+    assert (2, "twelfth: unknown command histry. Try: ../inv history\n") == (
         said[4].returncode,
         said[4].stderr,
     )
 
 
 def test_program_with_an_underscore_is_a_command_with_a_dash(directory: Path) -> None:
-    """As Invoke names every task; the error about the other name says so."""
+    """As Invoke names every task; the error for the other name suggests it."""
     (directory / "admin").mkdir()
-    (directory / "admin" / "say_it.py").write_text('"""Say what it was given."""\n')
+    (directory / "admin" / "say_it.py").write_text('"""Print its arguments."""\n')
     shown, help_refused, refused = (
         run(directory, "--help", "say-it"),
         run(directory, "--help", "say_it"),
         run(directory, "say_it"),
     )
 
-    assert (0, True) == (shown.returncode, "Say what it was given." in shown.stdout)
-    assert (2, True) == (help_refused.returncode, "did you mean: twelfth --help say-it\n" in help_refused.stderr)
-    assert (2, True) == (refused.returncode, "did you mean: twelfth say-it\n" in refused.stderr)
+    assert (0, True) == (shown.returncode, "Print its arguments." in shown.stdout)
+    assert (2, True) == (help_refused.returncode, "Try: twelfth --help say-it\n" in help_refused.stderr)
+    assert (2, True) == (refused.returncode, "Try: twelfth say-it\n" in refused.stderr)
 
 
 @pytest.mark.parametrize("words", [("rollback", "--dry"), ("stop", "--dry"), ("logs", "--foo"), ("restore", "--foo")])
-def test_option_that_there_is_none_of_is_no_argument(directory: Path, words: tuple[str, ...]) -> None:
-    """Where Invoke takes it for one."""
+def test_unknown_option_is_no_argument(directory: Path, words: tuple[str, ...]) -> None:
+    """Invoke takes it for an argument."""
     (directory / "admin").mkdir()
     (directory / "admin" / "restore.py").touch()
     done = run(directory, *words)
 
     assert (2, 1) == (done.returncode, done.stderr.count("\n"))
-    assert f"twelfth: there is no option {words[1]}; see: twelfth --help {words[0]}" in done.stderr
-    assert (words[1] == "--dry") == (f"comes first: twelfth --dry {words[0]}" in done.stderr)
+    hint = "--dry" if words[1] == "--dry" else "--help"
+    assert f"twelfth: {words[0]} has no option {words[1]}. Try: twelfth {hint} {words[0]}\n" == done.stderr
 
 
-def test_release_that_ends_at_once_replaces_nothing(directory: Path) -> None:
-    """Also where it has no healthcheck."""
+def test_release_that_exits_immediately_replaces_nothing(directory: Path) -> None:
+    """Even without a healthcheck."""
     script = directory / "app.sh"
     script.write_text("echo good; exec sleep 60\n")
     (directory / "compose.yaml").write_text(COMPOSE.replace('[sleep, "60"]', "[sh, app.sh]"))
@@ -341,7 +341,7 @@ def test_release_that_ends_at_once_replaces_nothing(directory: Path) -> None:
 
 
 def test_each_stack_of_a_directory_is_found_by_its_own_name(directory: Path) -> None:
-    """Whatever its name is made from, and whichever was brought up or taken down last."""
+    """Regardless of which was deployed or removed last."""
     compose = COMPOSE.replace("nobodys", "nobodys-${BRANCH}")
     (directory / "compose.yaml").write_text(compose)
     environment = {"INVOKE_ENGINE": "local"}
@@ -364,26 +364,26 @@ def test_each_stack_of_a_directory_is_found_by_its_own_name(directory: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("histry", "did you mean: twelfth --help history"), ("nosuch", "see: twelfth --list")]
+    ("name", "hint"), [("histry", "Try: twelfth --help history"), ("nosuch", "Try: twelfth --list")]
 )
-def test_help_of_no_command_is_misuse(directory: Path, name: str, hint: str) -> None:
-    """As the command itself is, with what to type next."""
+def test_help_of_an_unknown_command_is_refused(directory: Path, name: str, hint: str) -> None:
+    """As the command itself is, with a hint."""
     done = run(directory, "--help", name)
 
-    assert (2, "", f"twelfth: No idea what '{name}' is; {hint}\n") == (done.returncode, done.stdout, done.stderr)
+    assert (2, "", f"twelfth: unknown command {name}. {hint}\n") == (done.returncode, done.stdout, done.stderr)
 
 
-def test_list_of_nothing_is_misuse(directory: Path) -> None:
-    """Invoke lists a collection below by its name, and there is none."""
+def test_list_of_an_unknown_collection_is_refused(directory: Path) -> None:
+    """Invoke would list a nested collection of this name."""
     done = run(directory, "--list", "up")
 
-    assert (2, "twelfth: Sub-collection 'up' not found; see: twelfth --list\n") == (done.returncode, done.stderr)
+    assert (2, "twelfth: Sub-collection 'up' not found. Try: twelfth --list\n") == (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize("words", [("--list",), ("--help", "up"), ("--version",), ("status",)])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_output_that_nobody_reads_ends_it_quietly(directory: Path, words: tuple[str, ...], unbuffered: str) -> None:
-    """As it ends any writer to a pipe, whether that is noticed at once or at the end."""
+def test_closed_pipe_ends_a_command_silently(directory: Path, words: tuple[str, ...], unbuffered: str) -> None:
+    """As it ends other writers, whether the first or the last write notices it."""
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "wb") as output:  # noqa: PTH123 - it is a descriptor
@@ -408,8 +408,8 @@ ns.add_task(complain)
 """
 
 
-def test_error_is_told_also_where_nobody_reads_what_came_before(directory: Path) -> None:
-    """It is why the command ended."""
+def test_error_is_reported_even_if_the_output_is_a_closed_pipe(directory: Path) -> None:
+    """It is why the command exited."""
     (directory / "tasks.py").write_text(COMPLAINING_TASKS)
     reader, writer = os.pipe()
     os.close(reader)
@@ -420,18 +420,18 @@ def test_error_is_told_also_where_nobody_reads_what_came_before(directory: Path)
 
 
 @pytest.mark.parametrize("words", [("--list",), ("history",)])
-def test_output_that_cannot_be_written_is_told(directory: Path, words: tuple[str, ...]) -> None:
+def test_output_that_cannot_be_written_is_reported(directory: Path, words: tuple[str, ...]) -> None:
     """In one line, as every error."""
     with Path("/dev/full").open("wb") as output:
         done = run_into(output, directory, *words)
 
-    assert (125, "twelfth: No space left on device; fix that and repeat it\n") == (done.returncode, done.stderr)
+    assert (125, "twelfth: cannot continue: No space left on device\n") == (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
 def test_closed_output_is_no_error(directory: Path, closed: str) -> None:
-    """As of a job that nobody reads, whose standard output its caller has closed."""
-    command = f'exec "{sys.executable}" -m twelfth build {closed}'
+    """Callers that need no output may close it."""
+    command = f'exec "{sys.executable}" -m twelfth config {closed}'
     environment = os.environ | {"PYTHONPATH": str(ROOT), "INVOKE_ENGINE": "local"}
     done = subprocess.run(
         ["/bin/sh", "-c", command], cwd=directory, env=environment, stderr=subprocess.PIPE, check=False
@@ -442,7 +442,7 @@ def test_closed_output_is_no_error(directory: Path, closed: str) -> None:
 
 @pytest.mark.parametrize("command", ["config", "releases", "status"])
 def test_command_that_only_reads_does_so_in_a_dry_run(directory: Path, command: str) -> None:
-    """It would do nothing else."""
+    """It changes nothing anyway."""
     shown, dry = run(directory, command), run(directory, "--dry", command)
 
     assert (shown.returncode, shown.stdout) == (dry.returncode, dry.stdout)
@@ -478,10 +478,10 @@ ns.add_task(wait)
     ],
     ids=["imports", "tasks", "command"],
 )
-def test_ctrl_c_ends_it_quietly(
+def test_ctrl_c_ends_it_silently(
     directory: Path, files: dict[str, str], words: tuple[str, ...], expected: tuple[int, str, str]
 ) -> None:
-    """At once, for a shell with exit code 130, until a command has begun: that one can put things in order."""
+    """Immediately, until a command has started: that command can clean up."""
     for name, text in files.items():
         (directory / name).write_text(text)
     with subprocess.Popen(
@@ -491,7 +491,7 @@ def test_ctrl_c_ends_it_quietly(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - who tests may ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - the caller of the tests may ignore it
     ) as client:
         assert client.stdout
         assert "here\n" == client.stdout.readline()
@@ -502,7 +502,7 @@ def test_ctrl_c_ends_it_quietly(
 
 
 def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes from below the commands, in the middle of a run."""
+    """It is printed by the package `runs`, during a run."""
     monkeypatch.setattr(hints, "program", lambda: "./inv")
 
     assert insistence("abcd").endswith(b"or elsewhere: ./inv stop abcd\n")
@@ -518,7 +518,7 @@ def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_bash_completes_a_line(directory: Path, line: str, expected: list[str]) -> None:
-    """With the script that the program prints, which calls it again for each Tab."""
+    """With the script that the program prints, which calls the program after each Tab."""
     shim = directory / "twelfth"
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m twelfth "$@"\n')
     shim.chmod(0o755)
@@ -541,8 +541,8 @@ def test_bash_completes_a_line(directory: Path, line: str, expected: list[str]) 
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_there_is_a_script_for_other_shells(directory: Path, shell: str) -> None:
-    """It asks `twelfth`, and completes `twelfth`."""
+def test_other_shells_have_a_script(directory: Path, shell: str) -> None:
+    """It calls `twelfth`, and completes `twelfth`."""
     script = run(directory, "--print-completion-script", shell).stdout
 
     assert re.search(r"\btwelfth .*--complete -- ", script)
@@ -589,7 +589,7 @@ def test_option_that_would_choose_a_compose_file_is_refused(
 
 
 def test_words_of_a_run_may_be_such_an_option() -> None:
-    """What comes after `--` is the run's own, and no value of another option is shown."""
+    """Words after `--` are the run's, and values of other options are not shown."""
     words = ["run", "--env", "A=secret", "--file", "x", "--", "grep", "-f", "y"]
 
     assert refusal("--file", words).endswith("Try: COMPOSE_FILE=x invoke config")
@@ -597,22 +597,22 @@ def test_words_of_a_run_may_be_such_an_option() -> None:
 
 @pytest.mark.parametrize("words", [("logs", "-f"), ("logs", "-f", "app"), ("logs", "app", "-f")])
 def test_option_of_logs_that_follows_in_compose_is_refused_as_that(directory: Path, words: tuple[str, ...]) -> None:
-    """There it names no Compose file."""
+    """In `logs`, `-f` names no Compose file."""
     done = run(directory, *words)
 
     assert (2, "twelfth: -f is not supported. Try: twelfth logs --follow\n") == (done.returncode, done.stderr)
 
 
 def test_tasks_of_a_project_may_have_such_an_option(directory: Path) -> None:
-    """Invoke makes a letter of each option; what else is wrong with the command line is told."""
+    """Invoke makes a letter of each option; other errors of the command line are reported."""
     (directory / "tasks.py").write_text(TASKS.replace('name="you"', "force=False").replace("name)", "force)"))
 
     assert "hello True\n" == run(directory, "greet", "-f").stdout
-    assert "No idea what '--nope' is" in run(directory, "greet", "-f", "--nope").stderr
+    assert "unknown option --nope" in run(directory, "greet", "-f", "--nope").stderr
 
 
 def test_compose_file_is_chosen_by_the_environment(directory: Path) -> None:
-    """As the refusal says."""
+    """As the refusal suggests."""
     (directory / "other.yml").write_text(OTHER)
 
     assert "- name: other\n" in run(directory, "config", COMPOSE_FILE="other.yml").stdout
@@ -620,7 +620,7 @@ def test_compose_file_is_chosen_by_the_environment(directory: Path) -> None:
 
 @pytest.mark.parametrize("encoding", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 def test_output_that_is_not_utf_8_takes_all_that_is_printed(directory: Path, encoding: dict[str, str]) -> None:
-    """Characters that it cannot encode are escaped instead of causing a traceback."""
+    """Characters that it cannot encode are escaped."""
     (directory / "compose.yaml").write_text("services: {app: {image: app, environment: {NAME: naïve €}}}", "utf-8")
     done = run(directory, "config", PYTHONCOERCECLOCALE="0", **encoding)
 
@@ -630,7 +630,7 @@ def test_output_that_is_not_utf_8_takes_all_that_is_printed(directory: Path, enc
     assert (2, 1) == (refused.returncode, refused.stderr.count("\n"))
 
 
-def test_verify_finds_its_program_where_python_looks_in_no_working_directory(directory: Path) -> None:
+def test_verify_finds_its_program_with_pythonsafepath(directory: Path) -> None:
     """With PYTHONSAFEPATH, `python -m admin.verify` in the project's directory does not find `admin`."""
     (directory / "admin").mkdir()
     (directory / "admin" / "__init__.py").touch()

@@ -1,9 +1,10 @@
-"""What is left on a terminal of steps that went on."""
+"""The lines that progress leaves on a terminal."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class Terminal(io.StringIO):
-    """An output that says that it is a terminal."""
+    """An output that claims to be a terminal."""
 
     def isatty(self) -> bool:
-        """Return that it is one."""
+        """Return True."""
         return True
 
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Return what stands in for standard output, a terminal that can do nothing but print."""
+    """Return a replacement for standard output: a terminal that can only print."""
     for name, value in {"TERM": "dumb", "COLUMNS": "40", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
     return Terminal()
 
 
 def shown(output: Terminal, error: type[BaseException] | None) -> list[str]:
-    """Take two steps, the second of which raises the error, and return what is left; each has details."""
+    """Take two steps with details, the second of which raises the error; return the lines that stay."""
 
     def steps(report: Report) -> None:
         report.step("first")
@@ -48,18 +49,25 @@ def shown(output: Terminal, error: type[BaseException] | None) -> list[str]:
 
 
 def test_details_are_gone_when_a_step_is_done(output: Terminal) -> None:
-    """They tell how it is getting on, no more."""
+    """They only show progress."""
 
     assert ["✓ first", "✓ second"] == shown(output, None)
 
 
 def test_last_details_of_a_step_that_failed_stay(output: Terminal) -> None:
-    """What was said last may be the reason; those of the steps before are not."""
+    """They may be the reason; details of earlier steps are not."""
 
     assert ["✓ first", "✗ second", "  Step 1/2 : [b]", "    said"] == shown(output, ValueError)
 
 
 def test_interrupted_step_shows_no_details(output: Terminal) -> None:
-    """Who interrupted it knows why."""
+    """The reason is known."""
 
     assert ["✓ first", "✗ second"] == shown(output, KeyboardInterrupt)
+
+
+def test_steps_are_printed_to_the_given_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """`build` prints only the release on standard output."""
+    progress.with_progress(lambda report: report.step("Build"), sys.stderr)
+
+    assert ("", "Build\n") == capsys.readouterr()

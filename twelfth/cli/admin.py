@@ -1,4 +1,4 @@
-"""The admin processes of a project: each program `admin/NAME.py` is a command by being there."""
+"""Make each program `admin/NAME.py` of a project a command."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import FAILED, Command, command, on_terminal, warn, words_after_dashes
-from twelfth.cli.runs import start_admin
+from twelfth.cli.command import FAILED, Command, warn, words_after_dashes
+from twelfth.cli.runs import RunOptions, admin_command, start_as_typed
 from twelfth.cli.target import Target
 
 if TYPE_CHECKING:
@@ -19,40 +19,47 @@ if TYPE_CHECKING:
 
 
 RUN_HERE = ("admin", "admin/__init__.py", "admin/verify.py")
-"""What of a project's `admin/` is executed on this machine, and not in a run."""
-
-
-@command()
-def console(c: Context, reason: str = "", release: str = "", service: str = "") -> None:
-    """Open a prompt of the service's own, with what it works on at hand."""
-    start_admin(c, Target(c, release, service), "console", reason=reason, tty=on_terminal())
+"""Files of a project's `admin/` that are executed on this machine instead of in a run."""
 
 
 def programs(directory: Path) -> Iterator[Path]:
-    """Yield the programs of a project's `admin/`, by name; none of the files that begin with an underscore."""
+    """Yield the programs of a project's `admin/`, sorted by name; files whose names start with `_` are no programs."""
     for path in sorted((directory / "admin").glob("[!_]*.py")):
         if path.stem.isidentifier() and path.is_file():
             yield path
 
 
 def program_command(path: Path) -> Command:
-    """Return the command that runs a program; what follows `--` are its arguments."""
+    """Return the command that runs a program with the options of `run`; the words after `--` are its arguments."""
 
-    def body(c: Context, reason: str = "", release: str = "", service: str = "") -> None:
+    def body(
+        c: Context,
+        env: list[str],
+        detach: bool = False,
+        node: str = "",
+        reason: str = "",
+        release: str = "",
+        service: str = "",
+        timeout: str = "",
+        tty: bool = False,
+        no_tty: bool = False,
+    ) -> None:
         target = Target(c, release, service)
+        options = RunOptions(env, detach, node, reason, timeout, tty, no_tty)
+        command = admin_command(path.stem, *words_after_dashes())
         try:
-            start_admin(c, target, path.stem, *words_after_dashes(), reason=reason, tty=on_terminal())
-        except Exit as ended:
-            if ended.code == FAILED:
+            start_as_typed(c, target, command, options, is_admin_process=True)
+        except Exit as failure:
+            if failure.code == FAILED:
                 _warn_of_another_release(target)
             raise
 
     body.__doc__ = _first_line(path) or f"Run admin/{path.name}."
-    return Command(body, name=path.stem.replace("_", "-"), takes_words=True)
+    return Command(body, name=path.stem.replace("_", "-"), words="[-- ARG…]", iterable=["env"])
 
 
 def _first_line(path: Path) -> str:
-    """Return the first line of a program's docstring without running it."""
+    """Parse the program instead of importing it: its dependencies may be installed in the image only."""
     try:
         return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
     except (OSError, SyntaxError, ValueError) as error:
@@ -60,7 +67,7 @@ def _first_line(path: Path) -> str:
 
 
 def _warn_of_another_release(target: Target) -> None:
-    """Say so where the files here are not what runs: a program may be missing there, or be older."""
-    serving, here = target.source.release, target.engine_to_deploy().stack.service(target.source.service)
-    if serving and here and here.release not in {"", serving}:
-        warn(f"the files here are not the release that runs, {serving}; to have them in it: invoke up")
+    # The program may be missing in the running release, or older than the file here.
+    running, service = target.source.release, target.engine("release").stack.service(target.source.service)
+    if running and service and service.release not in {"", running}:
+        warn(f"the running release {running} was not made from the files here. To deploy them: invoke up")

@@ -1,7 +1,7 @@
-"""What Invoke's tasks lack for these commands, added in one place (`parser.py` is about what is typed).
+"""Add to Invoke's tasks what these commands need; `parser.py` changes how Invoke reads the command line.
 
-A `Command` is a task whose positional arguments may have defaults, that may take words after `--`, and whose errors
-are one line and an exit code (`invoke.exceptions.Exit` is the only exception that Invoke prints cleanly).
+A `Command` is a task whose positional arguments may be optional, that may take words after `--`, and whose errors are
+one line and an exit code (`invoke.exceptions.Exit` is the only exception that Invoke prints cleanly).
 """
 
 from __future__ import annotations
@@ -31,14 +31,30 @@ if TYPE_CHECKING:
     from invoke.parser.argument import Argument
 
 HELP = {
-    "json": "one JSON document",
-    "ready-within": "time limit for each new replica to get ready (default: 60 s plus its start_period)",
-    "reason": "kept in the record",
-    "release": "a built release, or the one of several that run",
-    "service": "made from a container of this service",
-    "wait": "time to wait for the data's lock",
+    "detach": "Run in the background and print the run's id",
+    "env": "Set a variable for the run; NAME alone takes its value from this shell",
+    "json": "Print one JSON document",
+    "no-tty": "Allocate no terminal",
+    "node": "Run on this node of the swarm, by name or label",
+    "ready-within": "Allow each new replica this time to become ready (default: 60 plus its start_period)",
+    "reason": "Keep this text in the record",
+    "release": "Use this built release, or choose one of several that are running",
+    "service": "Run in a container like those of this service",
+    "timeout": "Stop the run after this time, such as 30, 90s, 5m or 1h: TERM, then KILL",
+    "tty": "Allocate a terminal (default: if there is one)",
+    "wait": "Wait this long for the data's lock",
 }
-"""What options are for that several commands have."""
+"""Help texts of options that several commands have."""
+
+PLACEHOLDERS = {
+    "env": "NAME=VALUE",
+    "ready-within": "SECONDS",
+    "reason": "TEXT",
+    "release": "ID",
+    "timeout": "SECONDS",
+    "wait": "SECONDS",
+}
+"""How `--help` shows the values of such options; by default an option's value is shown as its name."""
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 143, 1, 2, 125
 
@@ -51,26 +67,31 @@ LONGEST_NUMBER = 12
 
 
 def number(text: str, option: str, least: int = 0) -> int:
-    """Return what an option says, a number of at least so many; raises `MisuseError` for anything else."""
+    """Return the value of an option as a number; raises `MisuseError` unless it is `least` or more."""
     if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER and int(text) >= least):
-        raise MisuseError(f"{option} {text[: LONGEST_NUMBER + 1]}: say a number, {least} or more")
+        raise MisuseError(f"{option} {text[: LONGEST_NUMBER + 1]}: must be a number, {least} or more")
     return int(text)
 
 
 class Command(Task):  # type: ignore[type-arg]
-    """A task of this tool."""
+    """A task of twelfth."""
 
     def __init__(self, body: Callable[..., Any], **options: Any) -> None:
-        """Wrap the body; `takes_words` after `--`, `has_plan` to print for Invoke's `--dry`."""
-        self.takes_words = options.pop("takes_words", False)
+        """Wrap the body.
+
+        `words` is how `--help` shows the words after `--`, "" if the command takes none; `placeholders` is how it shows
+        the values of options; with `has_plan`, the body handles Invoke's `--dry`.
+        """
+        self.words: str = options.pop("words", "")
+        self.placeholders: dict[str, str] = PLACEHOLDERS | options.pop("placeholders", {})
         has_plan = options.pop("has_plan", True)
         parameters = inspect.signature(body).parameters
-        names = [parameter.replace("_", "-") for parameter in parameters]
+        names = [name.replace("_", "-") for name in parameters]
         shared = {name: HELP[name] for name in names if name in HELP}
         options["help"] = shared | options.get("help", {})
-        required = [name for name, each in parameters.items() if each.default is each.empty]
+        required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
         clean = exit_cleanly(
-            body, takes_words=self.takes_words, has_plan=has_plan, positional=options.get("positional", required)
+            body, takes_words=bool(self.words), has_plan=has_plan, positional=options.get("positional", required)
         )
         # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
         super().__init__(clean, auto_shortflags=False, **options)
@@ -78,24 +99,23 @@ class Command(Task):  # type: ignore[type-arg]
         self.positional = [name for name in self.positional if name not in self.iterable]
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """Return the arguments, each with its default in its help, and those marked that may be missing."""
-        if self.takes_words:  # said here, where only commands come that can be typed
+        """Return the arguments with their defaults in their help; mark those that may be omitted."""
+        if self.words:  # here and not in __init__: this is called only for commands that can be typed
             TAKING_WORDS.add(self.name)
         parameters = inspect.signature(self.body).parameters
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
         for argument in arguments:
             default = parameters[str(argument.name).replace("-", "_")].default
             argument.may_be_missing = default is None  # type: ignore[attr-defined]
-            argument.help = "; ".join(filter(None, (argument.help, _notes(argument, default))))
+            argument.help = " ".join(filter(None, (argument.help, _note(argument, default))))
         return arguments
 
 
-def _notes(argument: Argument, default: object) -> str:
-    """Return what the help of an argument says besides what it is for."""
+def _note(argument: Argument, default: object) -> str:
     if argument.kind is list:
-        return "may be given again"
-    shown = isinstance(default, str | int | float) and not isinstance(default, bool) and default != ""
-    return f"{default} when left out" if shown else ""
+        return "(repeatable)"
+    has_default = isinstance(default, str | int | float) and not isinstance(default, bool) and default != ""
+    return f"(default: {default})" if has_default else ""
 
 
 command = functools.partial(task, klass=Command)
@@ -104,55 +124,55 @@ command = functools.partial(task, klass=Command)
 def exit_cleanly(
     body: Callable[..., Any], *, takes_words: bool, has_plan: bool, positional: Collection[str]
 ) -> Callable[..., Any]:
-    """Return the body with our errors, Ctrl-C and TERM translated into Invoke's clean exit: the one place for it."""
+    """Return the body with twelfth's errors, Ctrl-C and TERM translated into Invoke's clean exit."""
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        before = signal.signal(signal.SIGTERM, _terminate)
+        previous_handler = signal.signal(signal.SIGTERM, _terminate)
         try:
             with clean_output():
                 if "--" in sys.argv and not takes_words:
-                    raise MisuseError(f"{body.__name__} takes nothing after --; see: invoke --help {body.__name__}")
+                    raise MisuseError(f"{body.__name__} takes no words after --. Try: invoke --help {body.__name__}")
                 _refuse_options(body.__name__, [kwargs.get(name) for name in positional])
                 if args[0].config.run.dry and not has_plan:
-                    print(f"{body.__name__} would act; it has nothing to plan, and nothing was done")
+                    print(f"{body.__name__} has no plan to show; nothing was done")
                     return None
                 return body(*args, **kwargs)
         except TwelfthError as error:
             raise failure(str(error), error.exit_code) from error
         except _TerminatedError:
-            raise failure("terminated; to see where it stands: invoke status", TERMINATED) from None
+            raise failure("terminated. To see the current state: invoke status", TERMINATED) from None
         except KeyboardInterrupt:
-            raise failure("interrupted; to see where it stands: invoke status", INTERRUPTED) from None
+            raise failure("interrupted. To see the current state: invoke status", INTERRUPTED) from None
         finally:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, previous_handler)
 
     return wrapped
 
 
 def _refuse_options(name: str, arguments: Iterable[object]) -> None:
-    """Raise `MisuseError` for an option that Invoke took for an argument, as it does where there is no such option."""
+    """Invoke takes an unknown option for the value of a positional argument."""
     for word in arguments:
         if isinstance(word, str) and word.startswith((SHORT, LONG)):
             raise MisuseError(refusal(LONG if word.startswith(LONG) else SHORT, sys.argv[1:]))
         if isinstance(word, str) and word.startswith("--"):
-            own = f"; what is for all commands comes first: invoke {word} {name}" if word == "--dry" else ""
-            raise MisuseError(f"there is no option {word}; see: invoke --help {name}{own}")
+            hint = f"invoke --dry {name}" if word == "--dry" else f"invoke --help {name}"
+            raise MisuseError(f"{name} has no option {word}. Try: {hint}")
 
 
 @contextlib.contextmanager
 def clean_output() -> Iterator[None]:
-    """Write out what is printed; translate an output, or any other file, that cannot be written into a clean exit.
+    """Flush the output; translate an output, or any other file, that cannot be written into a clean exit.
 
-    A reader that went away, such as `head`, ends it without a word, as it does any writer to a pipe. Where it ends by
-    an error of its own, that is what is told.
+    If the reader of a pipe has exited, such as `head`, exit silently, as other writers do; an error of the block itself
+    is still reported.
     """
     try:
         try:
             with escaped_outputs():
                 yield
-        except Exit as end:
-            if not end.message:  # what was asked for is printed
+        except Exit as command_exit:
+            if not command_exit.message:  # a run failed, and its output still has to be written
                 print(end="", flush=True)
             raise
         print(end="", flush=True)
@@ -160,29 +180,29 @@ def clean_output() -> Iterator[None]:
         _flush_or_drop()
         if isinstance(error, BrokenPipeError):
             raise Exit(code=BROKEN_PIPE) from None
-        what = f"{error.filename}: " if error.filename else ""
-        raise failure(f"{what}{error.strerror or error}; fix that and repeat it", ENGINE_FAILED) from error
+        file = f"{error.filename}: " if error.filename else ""
+        raise failure(f"cannot continue: {file}{error.strerror or error}", ENGINE_FAILED) from error
     except BaseException:
         _flush_or_drop()
         raise
 
 
 def _flush_or_drop() -> None:
-    """Write out what is printed; where that cannot be, drop it, which Python would try to write at its end."""
+    """Python would try to write the rest again when it exits."""
     try:
         print(end="", flush=True)
     except OSError:
-        with Path(os.devnull).open("wb") as nothing:
-            os.dup2(nothing.fileno(), 1)
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), 1)
 
 
 class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM came: as with Ctrl-C, what is half done is put back on the way out."""
+    """SIGTERM was received: as after Ctrl-C, unfinished changes are undone before the exit."""
 
 
 @contextlib.contextmanager
 def ended_by_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C end what has nothing else to end it, such as a log that is followed, without a word."""
+    """Exit silently after Ctrl-C, which is the normal way to stop following a log."""
     try:
         yield
     except _TerminatedError:
@@ -196,7 +216,7 @@ def _terminate(*_: object) -> None:
 
 
 def failure(message: str, code: int) -> Exit:
-    """Return the end of a command in one line."""
+    """Return the exit of a command with a message of one line."""
     return Exit(f"twelfth: {printable(as_typed(message), LAYOUT)}", code)
 
 
@@ -206,7 +226,7 @@ def warn(line: str) -> None:
 
 
 def words_after_dashes() -> list[str]:
-    """Return the words after `--` as they were typed; Invoke joins them with spaces and so loses their quoting."""
+    """Return the words after `--` as they were typed; Invoke joins them with spaces, which loses their quoting."""
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 

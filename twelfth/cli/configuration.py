@@ -49,9 +49,9 @@ class Configuration(Config):
         return super()._load_json(path)
 
     def _refuse_foreign(self, path: Path) -> None:
-        """Refuse a file of the system or of the home directory that another user can write, such as after `su`."""
-        of_project = self._project_prefix and str(path).startswith(self._project_prefix)
-        if of_project or str(path) == str(self._runtime_path):
+        """Refuse a file of the system or of the home directory that another user owns, such as after `su`."""
+        is_in_project = self._project_prefix and str(path).startswith(self._project_prefix)
+        if is_in_project or str(path) == str(self._runtime_path):
             return  # files of the project are checked with its directory, and the runtime file was named by the caller
         try:
             owner = path.stat().st_uid
@@ -62,5 +62,5 @@ class Configuration(Config):
 
 
 def _missing(path: str | Path) -> FileNotFoundError:
-    """Return the error after which Invoke looks for the next file."""
+    """Invoke looks for the next file after this error."""
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

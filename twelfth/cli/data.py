@@ -1,4 +1,4 @@
-"""The commands about the data, for a project whose `admin/` has the programs of the same names."""
+"""The commands about data: migrate, backup, verify, restore; each needs a program of its name in `admin/`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 @command(
     help={
-        "status": "show each revision, and change nothing",
-        "json": "with --status: one JSON object",
-        "to": "go up or down to a revision; 0 is before the first",
-        "baseline": "record up to this revision as applied, and do nothing else",
-        "throttle": "at most so many keys a second",
-        "take-over": "finish what another release left unfinished",
-        "abandon": "back up, then clear an unfinished migration; its changes to the data stay",
-        "yes": "with --abandon: do not ask",
-    }
+        "status": "Show each revision and change nothing",
+        "json": "With --status: print one JSON object",
+        "to": "Apply or revert migrations up to this revision; 0 reverts all",
+        "baseline": "Record the migrations up to this revision as applied without applying them",
+        "throttle": "Change at most N keys per second",
+        "take-over": "Finish a migration that another release left unfinished",
+        "abandon": "Back up, then clear an unfinished migration; its changes to the data stay",
+        "yes": "With --abandon: do not ask",
+    },
+    placeholders={"to": "REVISION", "baseline": "REVISION", "throttle": "N", "abandon": "REVISION"},
 )
 def migrate(
     c: Context,
@@ -46,44 +47,46 @@ def migrate(
     abandon: str = "",
     yes: bool = False,
     wait: str = "0",
+    detach: bool = False,
+    timeout: str = "",
     reason: str = "",
     release: str = "",
 ) -> None:
-    """Bring the data to the revision that the release needs; with --dry say what that would do."""
+    """Apply the migrations that the release needs; with --dry only show them."""
     flags = {"--status": status, "--json": json, "--take-over": take_over, "--dry": c.config.run.dry}
     values = {"--to": to, "--baseline": baseline, "--throttle": throttle, "--abandon": abandon}
-    words = [name for name, given in flags.items() if given]
+    words = [name for name, is_set in flags.items() if is_set]
     words += [word for name, value in values.items() if value for word in (name, value)]
-    dry, c.config.run.dry = c.config.run.dry, False  # the run itself prints what it would do
+    dry, c.config.run.dry = c.config.run.dry, False  # the program itself prints what it would do
     target = Target(c, release)
     if yes and not abandon:
         raise MisuseError("--yes requires --abandon: migrate asks nothing else")
     if abandon and not dry:
         _save_before_abandon(c, target, *words, yes=yes, wait=wait, reason=reason)
-    start_admin(c, target, "migrate", *words, *waiting(wait), reason=reason, interactive=False)
+    words += waiting(wait)
+    start_admin(c, target, "migrate", *words, timeout=timeout, detach=detach, reason=reason, interactive=False)
 
 
 def _save_before_abandon(c: Context, target: Target, *words: str, yes: bool, wait: str, reason: str) -> None:
-    """Show what would be abandoned, ask, and back up; exits if there is nothing to abandon or the answer is no."""
     start_admin(c, target, "migrate", *words, "--dry", reason=reason, interactive=False)
     if not yes:
-        _confirm("clear its record? Its changes to the data stay.")
-    saved = _save(c, target, mark="-before-abandon", wait=wait, reason=reason)
-    print(f"saved all data first: {saved}", flush=True)
+        _confirm("Clear its record? Its changes to the data stay.")
+    path = _save(c, target, mark="-before-abandon", wait=wait, reason=reason)
+    print(f"saved the current data: {path}", flush=True)
 
 
 @command(
     positional=["file"],
-    help={"file": "where to; backups/TIME.resp.gz when left out", "stdout": "write it to standard output"},
+    help={"file": "The file to write; if omitted, backups/TIME.resp.gz", "stdout": "Write to standard output"},
 )
 def backup(
     c: Context, file: str | None = None, stdout: bool = False, wait: str = "0", reason: str = "", release: str = ""
 ) -> None:
-    """Write all keys of the database to a verified file, which `restore` and `redis-cli --pipe` can load."""
+    """Write all keys of the database to a file, and verify it; `restore` and `redis-cli --pipe` can load it."""
     if file and file.startswith("-"):
-        raise MisuseError(f"there is no option {file}; for standard output: invoke backup --stdout, or: ./{file}")
+        raise MisuseError(f"unknown option {file}. Try: invoke backup --stdout, or for a file of this name: ./{file}")
     if stdout and (file or sys.stdout.isatty()):
-        raise MisuseError("--stdout writes bytes to a pipe or a file: invoke backup --stdout >FILE, without a FILE")
+        raise MisuseError("--stdout needs a pipe or a redirection, and no FILE. Try: invoke backup --stdout >FILE")
     target = Target(c, release)
     if stdout or c.config.run.dry:
         _back_up(c, target, wait=wait, reason=reason)
@@ -91,13 +94,13 @@ def backup(
         print(_save(c, target, file, wait=wait, reason=reason))
 
 
-def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: bool = False, **asked: Any) -> None:
-    """Have all data written, to nobody but us."""
-    start_admin(c, target, "backup", *options, *waiting(wait), interactive=interactive, kept=False, **asked)
+def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: bool = False, **settings: Any) -> None:
+    # The output is not kept in the log of the run: it is all of the data.
+    start_admin(c, target, "backup", *options, *waiting(wait), interactive=interactive, kept=False, **settings)
 
 
 def waiting(wait: str) -> tuple[str, ...]:
-    """Return the option of an admin process that waits so many seconds for the lock."""
+    """Return the option with which an admin process waits for the data's lock; no option for 0 seconds."""
     seconds = parse_seconds(wait)
     if seconds is None or seconds >= LONGEST:
         raise MisuseError(f"--wait {wait}: say how long, such as --wait 30, 90s, 5m or 1h30m")
@@ -105,71 +108,69 @@ def waiting(wait: str) -> tuple[str, ...]:
 
 
 def _save(
-    c: Context, target: Target, file: str | None = None, *options: str, mark: str = "", source: int = 0, **asked: Any
+    c: Context, target: Target, file: str | None = None, *options: str, mark: str = "", stdin: int = 0, **settings: Any
 ) -> Path:
-    """Take a backup, verify what is on the disk, and return where it is; the program reads `source` if interactive."""
     from twelfth.cli import atomic_file
 
     path = atomic_file.new_path(Path(file)) if file else atomic_file.path_of_now(target.directory / "backups", mark)
     with atomic_file.written(path) as (number, part):
-        _back_up(c, target, *options, streams=(source, number), **asked)
+        _back_up(c, target, *options, streams=(stdin, number), **settings)
         _verify(c, target, part, quiet=True)
     return path if file else Path(os.path.relpath(path))
 
 
-@command(positional=["file"], help={"file": "a backup"})
+@command(positional=["file"], help={"file": "The backup"})
 def verify(c: Context, file: str, json: bool = False) -> None:
-    """Read a whole backup, and show what it holds; needs no stack."""
+    """Check a complete backup and show what it contains; no stack is needed."""
     target = Target(c)
     _verify(c, target, _file(target, file), *(["--json"] if json else []))
 
 
 def _verify(c: Context, target: Target, path: Path, *options: str, quiet: bool = False) -> None:
-    """Check a backup on this machine and show what it holds, or exit with what is wrong with it."""
     command = shlex.join([sys.executable, "-m", "admin.verify", *options, str(path.resolve())])
-    places = filter(None, (str(target.directory), os.environ.get("PYTHONPATH")))  # also with PYTHONSAFEPATH
-    own = {"PYTHONPATH": os.pathsep.join(places)}
+    directories = filter(None, (str(target.directory), os.environ.get("PYTHONPATH")))  # also with PYTHONSAFEPATH
+    environment = {"PYTHONPATH": os.pathsep.join(directories)}
     with c.cd(str(target.directory)):
-        result = c.run(command, warn=True, in_stream=False, hide="both" if quiet else "stderr", dry=False, env=own)
+        hidden = "both" if quiet else "stderr"
+        result = c.run(command, warn=True, in_stream=False, hide=hidden, dry=False, env=environment)
     if not result.ok:
-        *_, why = result.stderr.splitlines() or [""]
-        if name := re.search(r"^ModuleNotFoundError: .*'(.+)'", why):
-            what = f"twelfth: verify runs on this machine, whose Python has no {name[1]}"
-            why = f"{what}; put it beside admin/, or install it into {sys.prefix}"
-        raise Exit(as_typed(why), result.exited)
+        *_, reason = result.stderr.splitlines() or [""]
+        if module := re.search(r"^ModuleNotFoundError: .*'(.+)'", reason):
+            why = f"verify runs on this machine, and its Python has no module {module[1]}"
+            reason = f"twelfth: cannot verify {path}: {why}; copy it next to admin/, or install it into {sys.prefix}"
+        raise Exit(as_typed(reason), result.exited)
 
 
 def _file(target: Target, name: str) -> Path:
-    """Return a file that is there; raises `MisuseError`."""
     if not (path := Path(name)).is_file():
-        what = "is a directory" if path.is_dir() else "is no file that is there"
-        raise MisuseError(f"{name} {what}; backups are in: {os.path.relpath(target.directory / 'backups')}")
+        why = "it is a directory" if path.is_dir() else "it is not a file" if path.exists() else "no such file"
+        directory = os.path.relpath(target.directory / "backups")
+        raise MisuseError(f"cannot read {name}: {why}. Try: ls {shlex.quote(directory)}")
     return path
 
 
-@command(positional=["file"], help={"file": "a backup", "yes": "do not ask"})
+@command(positional=["file"], help={"file": "The backup", "yes": "Do not ask"})
 def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: str = "", release: str = "") -> None:
-    """Replace all data by that of a backup, at once or not at all; what is there now is saved first."""
+    """Replace all data with a backup, completely or not at all; the current data is saved first."""
     target = Target(c, release)
     _verify(c, target, path := _file(target, file))
-    _ = target.source  # chosen here, once; where there is none there is no need to ask
+    _ = target.source  # fail before the question if no run can be started
     if c.config.run.dry:
         start_admin(c, target, "restore", reason=reason)
         return
     if not yes:
-        _confirm("replace all data that is there now by this?")
-    with path.open("rb") as source:  # which the server must be able to read, or the save would be for nothing
-        asked: dict[str, Any] = {"source": source.fileno(), "interactive": True, "wait": wait, "reason": reason}
-        saved = _save(c, target, None, "--before-restore", mark="-before-restore", **asked)
-    print(f"what is there now is saved: {saved}", flush=True)
-    with path.open("rb") as source:  # without waiting: whoever came between would make the save one of older data
-        start_admin(c, target, "restore", streams=(source.fileno(), 1), reason=reason)
+        _confirm("Replace all current data with this backup?")
+    with path.open("rb") as file_to_check:  # the server must be able to restore it, or the save is useless
+        settings: dict[str, Any] = {"stdin": file_to_check.fileno(), "interactive": True, "wait": wait}
+        saved = _save(c, target, None, "--before-restore", mark="-before-restore", reason=reason, **settings)
+    print(f"saved the current data: {saved}", flush=True)
+    with path.open("rb") as backup_file:  # without waiting for the lock: another change would make the save outdated
+        start_admin(c, target, "restore", streams=(backup_file.fileno(), 1), reason=reason)
 
 
 def _confirm(question: str) -> None:
-    """Ask, and exit where the answer is not yes; raises `MisuseError` where there is nobody to ask."""
     if not on_terminal():
-        raise MisuseError("there is no terminal to ask on; to go on without asking: --yes")
+        raise MisuseError("cannot ask for confirmation: there is no terminal. To continue without a question: --yes")
     print(f"{question} [y/N] ", end="", flush=True)
     answer = descriptors.read(sys.stdin.fileno()).decode(errors="replace")  # waits if non-blocking, unlike `input`
     if answer.strip().lower() not in {"y", "yes"}:

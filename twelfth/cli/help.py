@@ -1,4 +1,4 @@
-"""What `--help COMMAND` shows: how a command is typed, what it does, and what its arguments and options are for."""
+"""Print `--help COMMAND`: the usage, the description, the arguments and the options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from invoke.parser.context import flag_key, to_flag
 from twelfth.hints import program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from invoke.parser.argument import Argument
     from invoke.parser.context import ParserContext
     from invoke.program import Program
@@ -18,22 +20,27 @@ if TYPE_CHECKING:
 
 
 def print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
-    """Print how a command is typed, what it does, and what its arguments and options are for."""
+    """Print the help of a command of twelfth."""
     arguments = [(str(argument.name).upper(), argument) for argument in context.positional_args]
     words = [name if is_required(argument) else f"[{name}]" for name, argument in arguments]
-    options = _options(context)
-    words += [*(["[OPTIONS]"] if options else []), *(["[-- ARG…]"] if task.takes_words else [])]
+    options = _options(context, task.placeholders)
+    words += [*(["[OPTIONS]"] if options else []), *([task.words] if task.words else [])]
     print("Usage:", program(), context.name, *words)
     print(f"\n{inspect.getdoc(task)}\n")
     _print_rows(invoke, "Arguments", [(name, argument.help or "") for name, argument in arguments])
     _print_rows(invoke, "Options", options)
 
 
-def _options(context: ParserContext) -> list[tuple[str, str]]:
-    """Return each option as it is typed, and what it is for; Invoke shows one of a list as if it took no value."""
+def _options(context: ParserContext, placeholders: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Invoke shows the value of each option as STRING, and no value for an option that is repeatable."""
     options = sorted((option for option in context.args.values() if not option.positional), key=flag_key)
-    rows = [(option, *context.help_for(to_flag(option.name))) for option in options]
-    return [(f"{flag}=STRING" if option.kind is list else flag, text) for option, flag, text in rows]
+    rows = []
+    for option in options:
+        flag, text = context.help_for(to_flag(option.name))
+        name = str(option.name).replace("_", "-")
+        value = placeholders.get(name, name.upper())
+        rows.append((f"{flag.removesuffix('=STRING')}={value}" if option.kind in {str, list} else flag, text))
+    return rows
 
 
 def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> None:
@@ -43,5 +50,5 @@ def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> Non
 
 
 def is_required(argument: Argument) -> bool:
-    """Return whether a positional argument must be given; one of a task that is not ours must."""
+    """Return whether a positional argument is required, as it is in every task that Invoke itself defines."""
     return not getattr(argument, "may_be_missing", False)

@@ -66,14 +66,15 @@ class PrintableOutput(io.TextIOWrapper):
 @contextlib.contextmanager
 def escaped_outputs() -> Iterator[None]:
     """Escape all text that is printed inside the block; bytes are passed on unchanged."""
-    outputs = [each for each in (sys.stdout, sys.stderr) if isinstance(each, PrintableOutput) and not each.escapes]
-    for each in outputs:
-        each.escapes = True
+    streams = (sys.stdout, sys.stderr)
+    outputs = [stream for stream in streams if isinstance(stream, PrintableOutput) and not stream.escapes]
+    for output in outputs:
+        output.escapes = True
     try:
         yield
     finally:
-        for each in outputs:
-            each.escapes = False
+        for output in outputs:
+            output.escapes = False
 
 
 class Drawing:

@@ -1,10 +1,10 @@
 """Replace four methods of Invoke, which has no hooks for what they do (pyproject.toml requires invoke<4).
 
-- `ParseMachine.error`: an invalid argument exits with 2; Invoke's exit code is 1.
-- `Program.parse_cleanup`: so does the name of an unknown command after `--help` and `--list`; an output that is closed,
-  as by `head`, ends both; and `-f FILE`, which is Compose's option and Invoke's, does not deploy the default files.
-- `ParseMachine.complete_context`: an argument may be left out, as in `logs [SERVICE]`.
-- `Program.print_task_help`: `--help` shows which words are arguments, and those after `--`.
+- `ParseMachine.error`: exit with 2 after an invalid argument; Invoke exits with 1.
+- `Program.parse_cleanup`: exit with 2 if `--help` or `--list` names an unknown command; exit silently if their reader
+  has exited, such as `head`; refuse `-f FILE`: for Compose it is the file to deploy, for Invoke its configuration.
+- `ParseMachine.complete_context`: allow an argument to be omitted, as in `logs [SERVICE]`.
+- `Program.print_task_help`: show in `--help` which words are arguments, and which come after `--`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-LIST = "see: invoke --list"
+LIST = "Try: invoke --list"
 
 _complete_context, _parse_cleanup = ParseMachine.complete_context, Program.parse_cleanup
 _print_task_help = Program.print_task_help
@@ -36,7 +36,7 @@ _print_task_help = Program.print_task_help
 
 def install_parser_extensions() -> None:
     """Replace the methods; calling it again changes nothing."""
-    program()  # takes what `./inv` says out of the environment, before anything is started
+    program()  # removes the variable of `./inv` from the environment before a process could inherit it
     prepare_outputs()
     machine: Any = ParseMachine
     machine.complete_context, machine.error = _allow_missing, _refuse
@@ -62,7 +62,7 @@ def _list_or_help(invoke: Program) -> None:
             if not (message := str(error)):
                 raise  # the list or the help is printed
             command = _similar(message, invoke.parser.contexts)
-            raise _invalid(message, f"did you mean: invoke --help {command}" if command else LIST) from error
+            raise _invalid(message, f"Try: invoke --help {command}" if command else LIST) from error
 
 
 def _print_help(invoke: Program, name: str) -> None:
@@ -72,25 +72,31 @@ def _print_help(invoke: Program, name: str) -> None:
         _print_task_help(invoke, name)
 
 
+def _unknown_word(message: str) -> str:
+    match = re.fullmatch("No idea what '(.*)' is!", message, re.DOTALL)
+    return match[1] if match else ""
+
+
 def _similar(message: str, names: Iterable[str]) -> str:
-    """Return the command that is most like an unknown one, an empty string if none is."""
-    unknown = re.fullmatch("No idea what '(.*)' is!", message)
-    return next(iter(difflib.get_close_matches(unknown[1], list(names), 1)), "") if unknown else ""
+    word = _unknown_word(message)
+    return next(iter(difflib.get_close_matches(word, list(names), 1)), "") if word else ""
 
 
 def _refuse(parser: ParseMachine, message: str) -> None:
     name = parser.context.name if parser.context else None
-    hint = f"see: invoke --help {name}" if name else LIST
+    hint = f"Try: invoke --help {name}" if name else LIST
     if option := unknown_option(sys.argv, parser.context.flags if parser.context and name else ()):
         raise failure(refusal(option, sys.argv[1:]), MISUSE)
-    if name in TAKING_WORDS and message.startswith("No idea what"):
-        hint = f"what is for the program comes after --, as in: invoke {name} -- WORD…"
+    if name in TAKING_WORDS and _unknown_word(message):
+        hint = f"Words for the program come after --. Try: invoke {name} -- ARG…"
     elif command := _similar(message, parser.contexts):
-        hint = f"did you mean: invoke {command}"
+        hint = f"Try: invoke {command}"
     if "--complete" in sys.argv:
-        raise ParseError(message, parser.context)  # which Invoke takes for a command line that is not complete yet
+        raise ParseError(message, parser.context)  # for Invoke the line is not complete yet
     raise _invalid(message, hint)
 
 
 def _invalid(message: str, hint: str) -> Exit:
-    return failure(f"{message.rstrip('!.')}; {hint}", MISUSE)
+    if word := _unknown_word(message):
+        message = f"unknown {'option' if word.startswith('-') else 'command'} {word}"
+    return failure(f"{message.rstrip('!.')}. {hint}", MISUSE)

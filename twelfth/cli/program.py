@@ -1,4 +1,4 @@
-"""The commands of a project, as one collection of Invoke's, and the program over those of the project around here."""
+"""Find the project of the working directory, and collect its commands for Invoke."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ ALWAYS = (
     *(releases.releases, releases.rollback, releases.prune),
     *(runs.run, runs.history, runs.stop),
 )
-WITH_PROGRAM = (data.migrate, data.backup, data.verify, data.restore, admin.console)
-"""Commands with options of their own, for programs of these names in `admin/`."""
+WITH_PROGRAM = (data.migrate, data.backup, data.verify, data.restore)
+"""Commands with separate options for programs of these names in `admin/`."""
 
 
 def collection(directory: Path) -> Collection:
-    """Return the tool's commands for a project in a directory, and one for each program of its `admin/`."""
+    """Return twelfth's commands for the project in a directory, and one for each program in its `admin/`."""
     install_parser_extensions()
     atexit.register(gc.freeze)  # else Python looks through all modules for garbage before it exits: 40 ms
     programs = {path.stem: path for path in admin.programs(directory)}
-    found = Collection(*ALWAYS, *(task for task in WITH_PROGRAM if task.name in programs))
+    tasks = Collection(*ALWAYS, *(task for task in WITH_PROGRAM if task.name in programs))
     for path in programs.values():
-        if path.stem.replace("_", "-") not in found.task_names:
-            found.add_task(admin.program_command(path))
-    found.configure({"engine": "auto", "project": {"directory": str(directory)}})
-    return found
+        if path.stem.replace("_", "-") not in tasks.task_names:
+            tasks.add_task(admin.program_command(path))
+    tasks.configure({"engine": "auto", "project": {"directory": str(directory)}})
+    return tasks
 
 
 class Twelfth(Program):
-    """Invoke's program over the commands of one project."""
+    """Invoke's program with the commands of one project."""
 
     def __init__(self) -> None:
-        """Know no command yet: which there are depends on the directory, and a version needs none."""
+        """Start without commands: they depend on the directory, and `--version` needs none."""
         super().__init__(
             version=twelfth.__version__,
             namespace=Collection(),
@@ -71,15 +71,15 @@ class Twelfth(Program):
 
     def core_args(self) -> list[Argument]:
         """Return Invoke's core options and `--search-root`, which Invoke offers only without a namespace."""
-        return [*super().core_args(), *(each for each in self.task_args() if each.name == "search-root")]
+        return [*super().core_args(), *(argument for argument in self.task_args() if argument.name == "search-root")]
 
     def parse_core(self, argv: list[str] | None) -> None:
-        """Take what is for the program itself, some of which only prints something."""
+        """Parse the options of the program itself, some of which only print something."""
         with clean_output():
             super().parse_core(argv)
 
     def print_version(self) -> None:
-        """Print the versions of this tool and of the Compose that it asks."""
+        """Print the versions of twelfth and of the Compose that it calls."""
         from twelfth.compose.cli import version
 
         super().print_version()
@@ -89,11 +89,11 @@ class Twelfth(Program):
             raise Exit(f"twelfth: {error}", error.exit_code) from error
 
     def parse_collection(self) -> None:
-        """Take the project's commands, and its configuration (`invoke.yaml`) as Invoke does beside a `tasks.py`."""
+        """Load the project's commands and its configuration (`invoke.yaml`), as Invoke does next to a `tasks.py`."""
         directory = project_directory(self._start(), os.environ)
-        used = [directory / name for name in ("tasks.py", *FILES, *NAMES, *OVERRIDES, *admin.RUN_HERE)]
+        files = [directory / name for name in ("tasks.py", *FILES, *NAMES, *OVERRIDES, *admin.RUN_HERE)]
         try:
-            refuse_foreign(directory, used, os.environ)
+            refuse_foreign(directory, files, os.environ)
         except MisuseError as error:
             raise failure(str(error), error.exit_code) from error
         self.config.set_project_location(str(directory))
@@ -102,7 +102,6 @@ class Twelfth(Program):
         super().parse_collection()
 
     def _start(self) -> Path:
-        """Return the directory from which the project is looked for: `--search-root`, else the working directory."""
         root = self.args["search-root"].value or self.config.tasks.search_root or ""
         start = Path(os.path.normpath(working_directory(os.environ) / root))
         if not start.is_dir():
@@ -110,7 +109,7 @@ class Twelfth(Program):
         return start
 
     def execute(self) -> None:
-        """Do what was typed; Ctrl-C is for the commands from here on."""
+        """Execute the command, which handles Ctrl-C itself."""
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         super().execute()
@@ -119,32 +118,31 @@ class Twelfth(Program):
 def project_directory(start: Path, environment: Mapping[str, str]) -> Path:
     """Return the nearest directory from `start` upwards that has a Compose file, or `start`.
 
-    So does Compose, which looks for none where COMPOSE_FILE names one, from where it is started.
+    As Compose does, which does not search if COMPOSE_FILE names a file.
     """
     if environment.get("COMPOSE_FILE"):
         return start
-    return next((place for place in (start, *start.parents) if any((place / name).is_file() for name in NAMES)), start)
+    return next((path for path in (start, *start.parents) if any((path / name).is_file() for name in NAMES)), start)
 
 
 def commands(directory: Path, config: Config) -> Collection:
-    """Return the commands of a project: those of its `tasks.py` where that imports twelfth, else the tool's alone."""
+    """Return the commands of a project: those of its `tasks.py` if it imports twelfth, else only twelfth's."""
     if not imports_twelfth(directory / "tasks.py"):
         return collection(directory)
     try:
         module, parent = FilesystemLoader(start=str(directory), config=config).load("tasks")
-    except Exception as error:  # whatever the project's own code may raise
-        raise failure(f"{_place(error, directory / 'tasks.py')}: {error}; correct it", MISUSE) from error
+    except Exception as error:  # the project's code may raise anything
+        raise failure(f"{_location(error, directory / 'tasks.py')}: {error}", MISUSE) from error
     return Collection.from_module(module, loaded_from=parent)
 
 
-def _place(error: Exception, tasks: Path) -> str:
-    """Return where in a `tasks.py` an error comes from, and what kind it is."""
-    lines = [each.lineno for each in traceback.extract_tb(error.__traceback__) if each.filename == str(tasks)]
+def _location(error: Exception, tasks: Path) -> str:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(tasks)]
     line = error.lineno if isinstance(error, SyntaxError) and not lines else next(reversed(lines), None)
     return f"{tasks.name}: line {line}: {type(error).__name__}"
 
 
 def imports_twelfth(tasks: Path) -> bool:
-    """Return whether a `tasks.py` is there and imports twelfth; it is read, and nothing of it is executed."""
+    """Return whether a `tasks.py` exists and imports twelfth, without executing it."""
     text = tasks.read_text("utf-8", errors="replace") if tasks.is_file() else ""
     return bool(re.search(r"^\s*(?:from|import)\s[^#\n]*\btwelfth\b", text, re.MULTILINE))

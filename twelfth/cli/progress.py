@@ -1,4 +1,4 @@
-"""Show work going on: drawn by rich on a terminal, which is imported only then; plain lines everywhere else."""
+"""Show progress: on a terminal with rich, which is imported only then; elsewhere as plain lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from twelfth.cli.outputs import drawing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TextIO
 
     from twelfth.stack.executor import Report
 
@@ -18,30 +19,35 @@ T = TypeVar("T")
 
 
 class PlainReport:
-    """Steps and their details as lines, the details set off."""
+    """Steps as lines, with indented details."""
+
+    def __init__(self, output: TextIO) -> None:
+        """Print to an output."""
+        self.output = output
 
     def step(self, text: str) -> None:
-        """Print a step that begins."""
-        print(text, flush=True)
+        """Print a step when it starts."""
+        print(text, file=self.output, flush=True)
 
     def detail(self, text: str) -> None:
-        """Print what a step has to tell."""
-        print(f"  {text}", flush=True)
+        """Print a detail of the current step."""
+        print(f"  {text}", file=self.output, flush=True)
 
 
-def with_progress(work: Callable[[Report], T]) -> T:
-    """Show the steps of some work as it goes on, each done when the next begins; return what it gives."""
-    if not sys.stdout.isatty():
-        return work(PlainReport())
+def with_progress(work: Callable[[Report], T], output: TextIO | None = None) -> T:
+    """Show the steps of some work on an output, by default standard output; return the result of the work."""
+    output = output or sys.stdout
+    if not output.isatty():
+        return work(PlainReport(output))
     from twelfth.cli.spinner import Spinner
 
-    with Spinner() as report:
+    with Spinner(output) as report:
         return work(report)
 
 
 @contextmanager
 def bar(total: int, title: str) -> Iterator[Callable[[int], object]]:
-    """Give a function that is told how many more are done; a bar on a terminal's standard error, else nothing."""
+    """Provide a function that advances a bar; the bar is drawn only if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

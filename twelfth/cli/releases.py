@@ -15,39 +15,44 @@ if TYPE_CHECKING:
 
 @command()
 def releases(c: Context, json: bool = False) -> None:
-    """Show the releases that are here: since when, by whom, which serves, how large they are."""
+    """Show the releases that are built: when, by whom, how large, and which is running."""
+    from datetime import UTC, datetime
+
     from twelfth.cli import views
     from twelfth.stack.release_history import releases
 
-    found = releases(Target(c).engine_as_found)
-    print(views.json_array(found) if json else views.releases(found))
+    built = releases(Target(c).engine("existing"))
+    print(views.json_array(built) if json else views.releases(built, datetime.now(UTC)))
 
 
-@command(positional=["release"], help={"release": "its id, or the beginning of it; by default the one before"})
+@command(
+    positional=["release"],
+    help={"release": "The release's id, or the beginning of it; if omitted, the previous release"},
+)
 def rollback(c: Context, release: str | None = None, ready_within: str = "") -> None:
-    """Go back to a release that is here, as `up` would: nothing is built; it holds until the next `up`."""
+    """Deploy a release that is already built; the next `up` deploys the files again."""
     from twelfth.stack import lifecycle
     from twelfth.stack.release_history import to_roll_back_to
 
-    chosen = to_roll_back_to(Target(c).declared_engine, release or "")
-    engine = Target(c, chosen).engine_to_deploy()
+    chosen = to_roll_back_to(Target(c).engine("declared"), release or "")
+    engine = Target(c, chosen).engine("release")
     if c.config.run.dry:
-        print(f"back to release {chosen}")
+        print(f"roll back to release {chosen}")
         print_plan(lifecycle.plan_up(engine))
         return
     options = lifecycle.UpOptions(seconds_to_get_ready(ready_within), is_rollback=True)
     address = with_progress(lambda report: lifecycle.up(engine, report, options))
-    print(f"release {chosen} serves until the next up" + (f": {address}" if address else ""))
+    print(f"release {chosen} is deployed until the next up" + (f": {address}" if address else ""))
 
 
-@command(help={"keep": "how many of the newest stay in any case"})
+@command(help={"keep": "Keep at least the newest N releases"}, placeholders={"keep": "N"})
 def prune(c: Context, keep: str = "5") -> None:
-    """Remove the releases that nothing runs from and no unfinished run needs."""
+    """Remove releases that nothing is running from and that no unfinished run needs."""
     from twelfth.stack import lifecycle
     from twelfth.stack.release_history import plan_prune
 
-    engine, most = Target(c).declared_engine, number(keep, "--keep")
+    engine, limit = Target(c).engine("declared"), number(keep, "--keep")
     if c.config.run.dry:
-        print_plan(plan_prune(engine, most))
-    elif not with_progress(lambda report: lifecycle.prune(engine, report, most)):
+        print_plan(plan_prune(engine, limit))
+    elif not with_progress(lambda report: lifecycle.prune(engine, report, limit)):
         print("nothing to remove")

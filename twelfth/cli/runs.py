@@ -1,8 +1,9 @@
-"""The commands about runs: run, history, stop; and how every other command has one started."""
+"""The commands about runs: run, history, stop; and how every other command starts a run."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-@command(
-    takes_words=True,
-    iterable=["env"],
-    help={
-        "detach": "print the id and leave it to itself",
-        "node": "a machine of the swarm, by name or label",
-        "env": "NAME=VALUE instead of the service's",
-        "timeout": "such as 30, 90s, 5m or 1h; then TERM, and KILL",
-        "tty": "a terminal, the default where there is one",
-        "no-tty": "no terminal, even where there is one",
-    },
-)
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `run` that are about the run itself, as they were typed."""
+
+    env: Sequence[str]
+    detach: bool
+    node: str
+    reason: str
+    timeout: str
+    tty: bool
+    no_tty: bool
+
+
+@command(words="-- COMMAND [ARG…]", iterable=["env"])
 def run(
     c: Context,
     env: list[str],
@@ -40,21 +43,39 @@ def run(
     tty: bool = False,
     no_tty: bool = False,
 ) -> None:
-    """Run any command, given after --, in a new process made from the container that serves."""
+    """Run a command in a new process with the release, configuration and services of the running container."""
     from twelfth.runs import request
 
-    terminal = request.terminal_wanted(tty=tty, no_tty=no_tty, detach=detach, there_is_one=on_terminal())
-    asked: dict[str, Any] = {
-        "environment": request.overrides(env, os.environ),
-        "timeout": request.seconds(timeout),
-        "reason": reason,
-        "node": node,
+    options = RunOptions(env, detach, node, reason, timeout, tty, no_tty)
+    start_as_typed(c, Target(c, release, service), request.command(words_after_dashes()), options)
+
+
+def start_as_typed(
+    c: Context, target: Target, command: Sequence[str], options: RunOptions, *, is_admin_process: bool = False
+) -> None:
+    """Check the options, then start the run."""
+    from twelfth.runs import request
+
+    settings: dict[str, Any] = {
+        "environment": request.overrides(options.env, os.environ),
+        "timeout": request.seconds(options.timeout),
+        "tty": request.terminal_wanted(
+            tty=options.tty, no_tty=options.no_tty, detach=options.detach, there_is_one=on_terminal()
+        ),
     }
-    command = request.command(words_after_dashes())
-    target = Target(c, release, service)
-    if node:
-        target.engine.refuse_node(node)
-    start(c, target, command, detach=detach, tty=terminal, interactive=not detach, **asked)
+    if options.node:
+        target.engine().refuse_node(options.node)
+    start(
+        c,
+        target,
+        command,
+        detach=options.detach,
+        interactive=not options.detach,
+        reason=options.reason,
+        node=options.node,
+        is_admin_process=is_admin_process,
+        **settings,
+    )
 
 
 def start(
@@ -64,44 +85,59 @@ def start(
     *,
     detach: bool = False,
     streams: tuple[int, int] = (0, 1),
-    **asked: Any,
+    **settings: Any,
 ) -> None:
-    """Run a command from the target's source, and exit with its code where that is not 0; with --dry show it only."""
+    """Start a run and exit with its code if that is not 0; with --dry only show how it differs from its source.
+
+    `settings` are fields of `RunRequest`.
+    """
     from twelfth.model.duration import plain
     from twelfth.runs.manage import timed_out
     from twelfth.runs.request import new_request
     from twelfth.runs.start import describe, start_attached, start_detached
 
-    wanted = new_request(command, target.source, **asked)
+    request, engine = new_request(command, target.source, **settings), target.engine()
     if c.config.run.dry:
-        print(describe(target.engine, wanted))
+        print(describe(engine, request))
     elif detach:
-        print(start_detached(target.engine, wanted))
-    elif code := start_attached(target.engine, wanted, streams):
-        if timed_out(target.engine.runs, wanted, code):
-            limit = f"{plain(wanted.timeout or 0)} s"
-            warn(f"run {wanted.id} timed out after {limit}; its output: invoke logs --run {wanted.id}")
+        print(start_detached(engine, request))
+    elif code := start_attached(engine, request, streams):
+        if timed_out(engine.runs, request, code):
+            limit = f"{plain(request.timeout or 0)} s"
+            warn(f"run {request.id} timed out after {limit}; its output: invoke logs --run {request.id}")
         raise Exit(code=code)
 
 
-def start_admin(c: Context, target: Target, name: str, *arguments: str, **asked: Any) -> None:
-    """Run one of the release's admin processes."""
-    start(c, target, ["python", "-m", f"admin.{name}", *arguments], is_admin_process=True, **asked)
+def start_admin(
+    c: Context, target: Target, name: str, *arguments: str, timeout: str = "", detach: bool = False, **settings: Any
+) -> None:
+    """Start one of the release's admin processes; `timeout` is as it was typed."""
+    from twelfth.runs.request import seconds
+
+    command, limit = admin_command(name, *arguments), seconds(timeout)
+    start(c, target, command, is_admin_process=True, timeout=limit, detach=detach, **settings)
+
+
+def admin_command(name: str, *arguments: str) -> list[str]:
+    """Return the command line of an admin process."""
+    return ["python", "-m", f"admin.{name}", *arguments]
 
 
 @command()
 def history(c: Context, json: bool = False) -> None:
     """Show the record of runs, the oldest first."""
+    from datetime import UTC, datetime
+
     from twelfth.cli import views
 
-    records = Target(c).engine.runs.records()
-    print(views.json_array(records) if json else views.history(records))
+    records = Target(c).engine().runs.records()
+    print(views.json_array(records) if json else views.history(records, datetime.now(UTC)))
 
 
-@command(has_plan=False, help={"run": "its id, or the beginning of it"})
+@command(has_plan=False, help={"run": "The run's id, or the beginning of it"})
 def stop(c: Context, run: str) -> None:
-    """End a run: TERM, and KILL after its grace period."""
+    """Stop a run: TERM, and KILL after its grace period."""
     from twelfth.runs.manage import stop_run
 
-    ended = stop_run(Target(c).engine.runs, run, warn)
-    print(f"{ended.id} {ended.state}, exit code {ended.exit_code}")
+    record = stop_run(Target(c).engine().runs, run, warn)
+    print(f"{record.id} {record.state}, exit code {record.exit_code}")

@@ -1,8 +1,7 @@
-"""Steps on a terminal: a spinner for the one that is going on, a line for each that is done."""
+"""Show steps on a terminal: a spinner for the current step, a line for each that is done."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
@@ -15,28 +14,29 @@ from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import TextIO
 
 LAST_DETAILS = 12
-"""Details of a step that are shown again where it fails."""
+"""Details of a failed step that stay on the terminal."""
 
 
 class Spinner:
-    """The step that is going on, and those that are done above it."""
+    """The current step, below the steps that are done."""
 
-    def __init__(self) -> None:
-        """Take standard output to draw on."""
-        self.console = Console(highlight=False, file=drawing(sys.stdout))
-        self.status = self.console.status("looking at what is there")
-        self.current, self.began = "", 0.0
+    def __init__(self, output: TextIO) -> None:
+        """Draw on a terminal."""
+        self.console = Console(highlight=False, file=drawing(output))
+        self.status = self.console.status("Inspect the stack")
+        self.current, self.started = "", 0.0
         self.details: deque[str] = deque(maxlen=LAST_DETAILS)
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start to draw."""
         self.status.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Print the last step as done, or as failed with its last details; who interrupted it knows why."""
+        """Print the last step as done, or as failed with its last details, unless it was interrupted."""
         details = [line for line in self.details if line.strip()] if isinstance(error, Exception) else []
         self._close("✗", "red") if kind else self._close("✓", "green")
         for line in details:
@@ -44,22 +44,21 @@ class Spinner:
         self.status.stop()
 
     def step(self, text: str) -> None:
-        """End the step that was going on, and show the next."""
+        """Print the current step as done, and show the next."""
         self._close("✓", "green")
         text = printable(text)
-        self.current, self.began = text, time.monotonic()
+        self.current, self.started = text, time.monotonic()
         self.status.update(Text(text))
 
     def detail(self, text: str) -> None:
-        """Show a detail beside the step."""
+        """Show a detail next to the step."""
         text = printable(text)
         self.details.append(f"  {text}")
         self.status.update(Text.assemble(self.current, " ", (text.strip()[:60], "dim")))
 
     def _close(self, mark: str, colour: str) -> None:
-        """Print the step that was going on, with its seconds."""
         if self.current:
-            seconds = f"{time.monotonic() - self.began:.1f} s"
+            seconds = f"{time.monotonic() - self.started:.1f} s"
             self.console.print(Text.assemble((mark, colour), f" {self.current} ", (seconds, "dim")))
         self.current = ""
         self.details.clear()

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-REMOVE_ORPHANS = "also remove services that the Compose file does not declare"
+REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
 
 
 @command(
     iterable=["scale"],
     help={
-        "accept-weaker": "go on where the engine cannot hold all of the declared protection",
-        "release": "one that was built before",
+        "accept-weaker": "Deploy even if the engine cannot provide all of the declared protection",
+        "release": "Deploy this built release instead of building the files",
         "remove-orphans": REMOVE_ORPHANS,
-        "scale": "SERVICE=N replicas, such as worker=2",
-        "wait-for-runs": "replace nothing before all runs have ended",
+        "scale": "Run N replicas of a service, such as worker=2",
+        "wait-for-runs": "Wait until all runs have exited before replacing anything",
     },
+    placeholders={"scale": "SERVICE=N"},
 )
 def up(
     c: Context,
@@ -40,78 +41,78 @@ def up(
     accept_weaker: bool = False,
     remove_orphans: bool = False,
 ) -> None:
-    """Build what is missing, converge the stack, wait until it is ready, print its address."""
+    """Build what is missing, deploy the stack, wait until it is ready, and print its address."""
     from twelfth.stack import lifecycle, notices
 
-    scaled = [wish.partition("=")[0] for wish in scale]
-    within, left = seconds_to_get_ready(ready_within), list[str]()
+    scaled = [option.partition("=")[0] for option in scale]
+    within, warnings = seconds_to_get_ready(ready_within), list[str]()
     options = lifecycle.UpOptions(
         within,
         wait_for_runs,
         accepts_weaker=accept_weaker,
         remove_orphans=remove_orphans,
-        warn=left.append,
+        warn=warnings.append,
         scaled=scaled,
     )
     target = Target(c, release)
     with ThreadPoolExecutor(1) as pool:
         checks = pool.submit(target.check_healths, of_first=True)
-        engine = target.engine_to_deploy(scale)
+        engine = target.engine("release", scale)
     for notice in engine.notices():
         warn(notice)
     if c.config.run.dry:
         engine.refuse_stack()
         print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
-        left += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
+        warnings += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
     else:
         address = with_progress(lambda report: lifecycle.up(engine, report, options, checks.result()))
         if address:
             print(address)
-    for line in left:
+    for line in warnings:
         warn(line)
 
 
 def seconds_to_get_ready(text: str) -> float | None:
-    """Return what `--ready-within` says, in seconds; None for the default of each service."""
+    """Return the value of `--ready-within` in seconds, None for each service's default."""
     from twelfth.runs.request import seconds
 
     return seconds(text, "--ready-within") or None
 
 
-@command(positional=["replicas"], help={"replicas": "SERVICE=N, such as worker=4"})
+@command(positional=["replicas"], help={"replicas": "The service and its number of replicas, such as worker=4"})
 def scale(c: Context, replicas: str, ready_within: str = "") -> None:
-    """Make or remove replicas of the release that runs; the number is remembered, nothing is deployed."""
+    """Set the number of replicas of a service; nothing is deployed, and `up` keeps the number."""
     from twelfth.stack import lifecycle
     from twelfth.stack.load import wanted
 
-    engine = Target(c).declared_engine
+    engine = Target(c).engine("declared")
     service = wanted(engine.stack, replicas)
     if c.config.run.dry:
         print_plan(lifecycle.plan_scale(engine, service))
         return
     within = seconds_to_get_ready(ready_within)
     if not with_progress(lambda report: lifecycle.scale(engine, service, report, within)):
-        print(f"{service.name} has {service.replicas} already")
+        print(f"{service.name} already has {service.replicas} replicas")
 
 
 @command(
     help={
-        "volumes": "remove the data too",
-        "history": "remove the record of runs too",
+        "volumes": "Also remove the data",
+        "history": "Also remove the record of runs",
         "remove-orphans": REMOVE_ORPHANS,
     }
 )
 def down(c: Context, volumes: bool = False, history: bool = False, remove_orphans: bool = False) -> None:
-    """Stop and remove the stack; its data and the record of runs stay unless they are named."""
+    """Stop and remove the stack; its data and the record of runs stay unless options say otherwise."""
     from twelfth.stack import lifecycle, notices
 
-    engine = Target(c).engine_as_found
-    named = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
+    engine = Target(c).engine("existing")
+    options = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
     if c.config.run.dry:
-        print_plan(lifecycle.plan_down(engine, **named))
+        print_plan(lifecycle.plan_down(engine, **options))
         return
-    if not with_progress(lambda report: lifecycle.down(engine, report, **named)):
-        print("nothing is up")
+    if not with_progress(lambda report: lifecycle.down(engine, report, **options)):
+        print("nothing to remove")
     for line in notices.of_down(engine, engine.observe(), volumes=volumes):
         warn(line)
 
@@ -123,24 +124,26 @@ def print_plan(steps: Iterable[object]) -> None:
 
 @command()
 def status(c: Context, json: bool = False) -> None:
-    """Show services, replicas, health, releases and address; exit with 1 where not all is ready that is wanted."""
+    """Show services, replicas, health, releases and the address; exit with 1 unless all declared replicas are ready."""
+    from datetime import UTC, datetime
+
     from twelfth.cli import views
     from twelfth.stack.status import status
 
     target = Target(c)
     with ThreadPoolExecutor(1) as pool:  # Compose takes as long to read its files as a healthcheck
         checks = pool.submit(target.check_healths)
-        found = status(target.engine_as_found, checks.result)
-    print(views.status_json(found) if json else views.status(found))
-    for line in found.warnings:
+        stack_status = status(target.engine("existing"), checks.result)
+    print(views.status_json(stack_status) if json else views.status(stack_status, datetime.now(UTC)))
+    for line in stack_status.warnings:
         warn(line)
-    if not found.ready:
+    if not stack_status.ready:
         raise Exit(code=1)
 
 
 @command()
 def config(c: Context, json: bool = False) -> None:
-    """Show the stack as it is understood, values of its environment included, or what is not honoured."""
+    """Show the stack as the Compose file declares it, with the values of its environment; refuse unsupported keys."""
     from twelfth.cli import views
 
     stack = Target(c).declared
@@ -150,17 +153,18 @@ def config(c: Context, json: bool = False) -> None:
 @command(
     positional=["service"],
     help={
-        "service": "all of them when left out",
-        "follow": "go on as it comes",
-        "run": "of a run, by its id",
-        "tail": "so many lines before the end",
-        "since": "how long ago, such as 10m, or a time",
+        "service": "The service; if omitted, all services",
+        "follow": "Print new lines until interrupted",
+        "run": "Print the output of a run instead",
+        "tail": "Print only the last N lines",
+        "since": "Print only lines since a time, or since 10m, 2h or 1d ago",
     },
+    placeholders={"tail": "N", "since": "TIME"},
 )
 def logs(
     c: Context, service: str | None = None, follow: bool = False, run: str = "", tail: str = "", since: str = ""
 ) -> None:
-    """Show what a service, or a run, printed."""
+    """Print the logs of services, or the output of a run."""
     from datetime import UTC, datetime
 
     from twelfth.runs.manage import write_output
@@ -168,30 +172,32 @@ def logs(
     from twelfth.stack.logs import lines, moment, replicas_of
     from twelfth.stack.status import require_up
 
-    begin: dict[str, Any] = {
+    selection: dict[str, Any] = {
         "last": number(tail, "--tail") if tail else None,
         "since": moment(since, datetime.now(UTC)) if since else None,
     }
     if run:
         with ended_by_ctrl_c():
-            write_output(Target(c).engine.runs, run, follow=follow, **begin)
+            write_output(Target(c).engine().runs, run, follow=follow, **selection)
         return
-    engine = Target(c).engine_as_found
+    engine = Target(c).engine("existing")
     replicas = replicas_of(engine.stack, require_up(engine, also_ended=True), service or "")
     if follow:
-        printed = Follower(engine, service or "", warn, **begin).lines(replicas)
+        output = Follower(engine, service or "", warn, **selection).lines(replicas)
     else:
-        printed = lines({one.name: engine.logs(one, follow=False, **begin) for one in replicas}, warn)
+        logs = {replica.name: engine.logs(replica, follow=False, **selection) for replica in replicas}
+        output = lines(logs, warn)
     with ended_by_ctrl_c():
-        for together in printed:
-            sys.stdout.buffer.write(together)
+        for chunk in output:
+            sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
 
 
 @command(has_plan=False)
 def build(c: Context) -> None:
-    """Make the release that the files of this directory give, and print its name."""
+    """Build the release of the files in this directory if it is missing, and print its id."""
     from twelfth.stack import lifecycle
 
-    engine = Target(c).engine_to_deploy()
-    print(with_progress(lambda report: lifecycle.build(engine, report)))
+    engine = Target(c).engine("release")
+    # Steps go to standard error: a script that reads the release must not take a step of a failed build for it.
+    print(with_progress(lambda report: lifecycle.build(engine, report), sys.stderr))

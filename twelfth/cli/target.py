@@ -1,13 +1,15 @@
-"""What a command is about: an engine with its stack, and what runs are made from, each loaded once a command."""
+"""Load the stack of a command, its engine and the replica that runs are made from: each when needed, and once."""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from twelfth.cli.command import warn
 from twelfth.engines import choose, preload
@@ -33,35 +35,39 @@ if TYPE_CHECKING:
 
 
 ASK_EVERY = 0.1
-"""Seconds between two looks whether a deploy goes on."""
+"""Seconds between two checks of whether a deploy is still in progress."""
+
+Need = Literal["runs", "existing", "declared", "release"]
+"""What a command needs of a stack: see `Target.engine`."""
 
 
 class Target:
-    """One stack on one engine, as one command sees it from its first step to its last."""
+    """The stack of one command, which stays the same until the command exits."""
 
     def __init__(self, c: Context, release: str = "", service: str = "") -> None:
-        """Take Invoke's context, which names the project's directory and the engine, and what was named of a source."""
+        """Take the directory and the engine's name from Invoke's context; release and service are the typed options."""
         self.directory = Path(c.config.project.directory)
         self.engine_name: str = c.config.engine
         self.release, self.service = release, service
+        self._engines: dict[tuple[str, ...], Engine] = {}
         self._is_waiting = False
 
     @functools.cached_property
     def known(self) -> tuple[Location, ...]:
-        """Return where stacks of this directory were brought up, the last one first."""
+        """Return where stacks of this directory were deployed, the latest first."""
         from twelfth.stack.stack_file import recall
 
         return recall(self.directory)
 
     @functools.cached_property
     def _current(self) -> Location | None:
-        """Return the only location that the Compose file certainly still names, None if there is none."""
+        """Return the only location that the Compose file certainly still names, None if it is not certain."""
         current = [location for location in self.known if location.is_current(self.directory, os.environ)]
         return current[0] if len(current) == 1 else None
 
     @functools.cached_property
     def location(self) -> Location | None:
-        """Return where the stack was brought up last, None where it has to be found by its Compose file."""
+        """Return where the stack was deployed last, None if its Compose file has to be read to find it."""
         if self.release or not self.known:
             return None
         if self._current:
@@ -69,22 +75,39 @@ class Target:
         try:
             _ = self.named
         except MisuseError as error:
-            warn(f"{error}; going on with the stack that was brought up last, {self.known[0].project}")
+            warn(f"{error}. Using {self.known[0].project}, the stack that was deployed last")
             return self.known[0]
         return None
 
-    @functools.cached_property
-    def engine(self) -> Engine:
-        """Return the engine for what runs: where the stack was brought up last, no Compose file is read.
+    def engine(self, need: Need = "runs", scale: Sequence[str] = ()) -> Engine:
+        """Return the engine with as much of the stack as the command needs.
 
-        Else of the files only names count, so that runs are made from what Compose made, too, whatever it honours.
+        - `runs`: the stack to start runs in. No Compose file is read if it is known where the stack was deployed. Else
+          only names are read, so that runs also work in a stack that Compose made from a file with unsupported keys.
+        - `existing`: the stack to show or to remove; only its names if the Compose file has unsupported keys.
+        - `declared`: the stack as the Compose file declares it.
+        - `release`: the declared stack with the release that was named or that the files make, and with these replicas.
         """
+        key = (need, *scale)
+        if key not in self._engines:
+            self._engines[key] = self._make_engine(need, scale)
+        return self._engines[key]
+
+    def _make_engine(self, need: Need, scale: Sequence[str]) -> Engine:
+        if need == "release":
+            return self._choose(self._stack_of_release(scale))
+        if need == "declared":
+            return self._choose(self.declared)
+        if need == "existing":
+            with suppress(MisuseError):
+                return self.engine("declared")
+            return self._choose(self.named)
         if self.release:
-            return self.declared_engine
+            return self.engine("declared")
         return self._choose(self.location.stack(self.directory) if self.location else self.named)
 
     def check_healths(self, *, of_first: bool = False) -> dict[str, Health]:
-        """Return the results of the healthchecks that replicas have, by id, without reading a Compose file.
+        """Return the results of the replicas' healthchecks, by id, without reading a Compose file.
 
         With `of_first`, only one replica of each service is checked. Empty if a file has to be read to find the stack,
         and after an error, which the caller will get, too.
@@ -101,46 +124,33 @@ class Target:
             return {}
         return {identity: health for identity, health in results.items() if health.has_check}
 
-    @functools.cached_property
-    def declared_engine(self) -> Engine:
-        """Return the engine with the stack as the Compose file declares it."""
-        return self._choose(self.declared)
-
-    @functools.cached_property
-    def engine_as_found(self) -> Engine:
-        """Return the engine for what is there, to show or to remove it; where not all is honoured, names are enough."""
-        try:
-            return self.declared_engine
-        except MisuseError:
-            return self._choose(self.named)
-
     def _choose(self, stack: Stack) -> Engine:
-        """Return the engine; `auto` is the one where this very stack was brought up last: it never moves by itself."""
-        last = next((each for each in self.known if each.project == stack.project), None)
+        """With `auto` a stack stays on the engine where it was deployed last: it never moves by itself."""
+        last = next((location for location in self.known if location.project == stack.project), None)
         if last is None or self.engine_name != "auto":
             return choose(self.engine_name, stack)
         try:
             return choose(last.engine, stack)
         except EngineError as error:
-            raise EngineError(f"the stack {stack.project} was up last on {last.engine}: {error}") from error
+            raise EngineError(f"the stack {stack.project} was deployed last on {last.engine}: {error}") from error
 
     @functools.cached_property
     def named(self) -> Stack:
-        """Return what the Compose files name."""
+        """Return the stack with the names in the Compose files only."""
         from twelfth.stack.load import load_names
 
         return self._read(load_names, self.directory, os.environ)
 
     @functools.cached_property
     def declared(self) -> Stack:
-        """Return the stack that the Compose file declares, of the release that was named or of none in particular."""
+        """Return the stack that the Compose file declares, with the named release or without any."""
         from twelfth.stack.deploy_record import scaled_as_before
         from twelfth.stack.load import load_stack
 
         return scaled_as_before(self._read(load_stack, self.directory, os.environ, self.release, warn))
 
     def _read(self, load: Callable[..., Stack], *arguments: object) -> Stack:
-        """Return what is loaded; Compose takes as long to answer as the engine's client to be imported."""
+        """Import the engine's client meanwhile: both take equally long."""
         with ThreadPoolExecutor(1) as pool:
             stack = pool.submit(load, *arguments)
             preload(self.known[0].engine if self.known and self.engine_name == "auto" else self.engine_name)
@@ -148,14 +158,18 @@ class Target:
 
     @functools.cached_property
     def source(self) -> Replica:
-        """Return what runs are made from: a replica that serves, or the built release that was named."""
+        """Return the source of runs: a running replica, or the built release that was named.
+
+        Waits while a deploy is in progress.
+        """
         from twelfth.runs.source import choose_source, refuse_completing, source_service
 
-        service = self.service or self.engine.stack.run_service or source_service(self.named).name
+        engine = self.engine()
+        service = self.service or engine.stack.run_service or source_service(self.named).name
         while True:
             try:
-                source = choose_source(self.engine, self.release, service)
-                self.engine.runs.pin(source)
+                source = choose_source(engine, self.release, service)
+                engine.runs.pin(source)
             except (IdentityError, NoReleaseError, NotUpError) as error:
                 if self.service:
                     refuse_completing(self.named, source_service(self.named, self.service).name)
@@ -164,27 +178,27 @@ class Target:
                 return source
 
     def _wait_for_deploy(self, error: TwelfthError) -> None:
-        """Wait a moment where a deploy is under way, after which there will be one release; raises the error else."""
+        """After a deploy there is one release again; without a deploy the error is final."""
         from twelfth.stack.deploy_record import read_deploys
         from twelfth.stack.lock import holder
 
-        stack = self.engine.stack
-        if who := holder(stack):
+        stack = self.engine().stack
+        if deployer := holder(stack):
             if not self._is_waiting:
-                warn(f"waiting for {who}")
+                warn(f"waiting for {deployer}")
             self._is_waiting = True
             time.sleep(ASK_EVERY)
         elif isinstance(error, NoWorkerError) and (deployed := read_deploys(stack).deployed):
-            last, (what, _, then) = deployed[-1], str(error).partition("; ")
-            raise NoWorkerError(f"{what}; the last release was {last.release}, of {last.at}; {then}") from error
+            last = f"the last release was {deployed[-1].release}, of {deployed[-1].at}"
+            failure, *hint = re.split("(?=[.;] try: )", str(error), maxsplit=1, flags=re.IGNORECASE)
+            raise NoWorkerError(f"{failure}; {last}{''.join(hint)}") from error
         else:
             raise error
 
-    def engine_to_deploy(self, scale: Sequence[str] = ()) -> Engine:
-        """Return the engine with the stack of the named release, or of what the files make."""
+    def _stack_of_release(self, scale: Sequence[str]) -> Stack:
         from twelfth.stack import load
 
         stack = load.scaled(self.declared, scale)
-        if not self.release:
-            stack = load.of_current_release(stack, lambda: self._choose(self.declared).has_buildkit())
-        return self._choose(stack)
+        if self.release:
+            return stack
+        return load.of_current_release(stack, lambda: self._choose(self.declared).has_buildkit())

@@ -1,4 +1,4 @@
-"""Put a stack's status and the record of runs into words: a table for people, JSON for scripts."""
+"""Show a stack's status, releases and the record of runs: as tables of 80 columns, and as JSON with everything."""
 
 from __future__ import annotations
 
@@ -12,60 +12,91 @@ from twelfth.hints import as_typed
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from twelfth.model.run import Run
     from twelfth.model.stack import Stack
     from twelfth.stack.release_history import ReleaseStatus
     from twelfth.stack.status import ServiceStatus, Status
 
-WIDEST = 50
-"""Characters of a command that the table shows."""
+WIDTH = 80
+"""Columns of a table at most, if each column that may be cut keeps `NARROWEST`."""
+
+NARROWEST = 8
+
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+"""Seconds of each unit of an age."""
+
+MANY_SECONDS = 100
+"""From here on a duration is shown in larger units."""
 
 
-def _table(*rows: tuple[str, ...]) -> str:
-    """Return rows of words as lines, in columns as wide as they need to be; a word is on one line."""
-    rows = tuple(tuple(map(printable, row)) for row in rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], cut: Collection[str] = ()) -> str:
+    """Cut the columns that may be cut, the widest first, until the table fits; leave out columns without any value."""
+    columns = zip(heads, *rows, strict=True)
+    texts = {head: [head, *map(printable, values)] for head, *values in columns if any(values)}
+    widths = {head: max(map(len, values)) for head, values in texts.items()}
+    while sum(widths.values()) + 2 * (len(widths) - 1) > WIDTH:
+        head = max((name for name in cut if name in widths), key=widths.__getitem__, default="")
+        if widths.get(head, 0) <= NARROWEST:
+            break
+        widths[head] -= 1
+    cells = [[_shortened(text, widths[head]).ljust(widths[head]) for text in texts[head]] for head in texts]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*cells, strict=True))
 
 
-def status(found: Status) -> str:
-    """Return a stack's status as a few lines for people."""
-    if not found.services:
-        return as_typed(f"nothing of {found.project} is up on {found.engine}; try: invoke up")
-    services = _table(("SERVICE", "READY", "STATE", "HEALTH", "RESTARTS", "RELEASE"), *map(_service, found.services))
-    head = f"{found.project} on {found.engine}, release {found.release or '-'}"
-    deploy = (f"at work: {found.deploy}",) if found.deploy else ()
-    return "\n".join((head, services, *_details(found), *deploy, _answers(found)))
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _service(row: ServiceStatus) -> tuple[str, ...]:
-    count = f"{row.ready}/{row.wanted}"
-    return (row.service, count, row.state, row.health or "-", str(row.restarts), row.release or "-")
+def _age(moment: str, now: datetime) -> str:
+    """Return the time since a moment in its largest unit, such as `2 h`."""
+    return _in_largest_unit(max(0.0, (now - datetime.fromisoformat(moment).astimezone()).total_seconds()))
 
 
-def _answers(found: Status) -> str:
-    if not found.ready:
-        where = f"{found.address} is " if found.address else ""
-        return as_typed(f"{where}not ready: {found.why or 'it does not run'}")
-    return f"{found.address} answers" if found.address else "ready; it publishes no port"
+def _in_largest_unit(seconds: float) -> str:
+    size, unit = next(((size, unit) for size, unit in UNITS if seconds >= size), UNITS[-1])
+    return f"{seconds // size:.0f} {unit}"
 
 
-def _details(found: Status) -> tuple[str, ...]:
-    """Return what the healthchecks tell, name by name; what is empty, true or false goes without saying.
+def status(status: Status, now: datetime) -> str:
+    """Return a stack's status for people: whether it is ready, then one line for each service."""
+    if not status.services:
+        return as_typed(f"{status.project} is not running on {status.engine}. Try: invoke up")
+    address = f" at {status.address}" if status.address else ""
+    readiness = "is ready" if status.ready else f"is not ready: {status.why or 'nothing is running'}"
+    width = max(len(service.service) for service in status.services)
+    services = (f"  {service.service.ljust(width)}  {_service(service, status, now)}" for service in status.services)
+    lines = [as_typed(f"{status.project} on {status.engine}{address} {readiness}"), *services, *_reports(status)]
+    if status.deploy:
+        lines.append(f"in progress: {status.deploy}")
+    return "\n".join(map(printable, lines))
 
-    Their `error` is why it is not ready, and said as that.
-    """
-    texts = {name: value for name, value in found.details.items() if isinstance(value, str) and value}
-    details = [f"{name} {value}" for name, value in texts.items() if name != "error"]
-    return (printable(", ".join(details)),) if details else ()
+
+def _service(service: ServiceStatus, status: Status, now: datetime) -> str:
+    parts = [f"{service.ready}/{service.wanted} {service.state}"]
+    if service.health not in {"", "ready"}:
+        parts.append(service.health)
+    if service.restarts:
+        parts.append(f"{service.restarts} restart{'s' * (service.restarts > 1)}")
+    if service.release:
+        parts.append(f"release {service.release}")
+    deploy = status.deployed
+    if deploy and deploy.release == service.release:
+        parts.append(f"deployed {_age(deploy.at, now)} ago by {deploy.operator}")
+    return ", ".join(parts)
 
 
-def status_json(found: Status) -> str:
-    """Return a stack's status as one JSON object, what its healthchecks tell beside what we know."""
-    values = asdict(found) | {"why": as_typed(found.why), "warnings": [*map(as_typed, found.warnings)]}
+def _reports(status: Status) -> list[str]:
+    """Leave out flags and empty values, and `error`, which is the reason that is already shown."""
+    reports = {name: value for name, value in status.details.items() if isinstance(value, str) and value}
+    values = [f"{name} {value}" for name, value in reports.items() if name != "error"]
+    return [f"healthchecks report: {', '.join(values)}"] if values else []
+
+
+def status_json(status: Status) -> str:
+    """Return a stack's status as one JSON object, together with the JSON that its healthchecks print."""
+    values = asdict(status) | {"why": as_typed(status.why), "warnings": [*map(as_typed, status.warnings)]}
     return to_json(values.pop("details") | values)
 
 
@@ -74,59 +105,72 @@ def to_json(value: object) -> str:
     return json.dumps(value).replace("\x7f", r"\u007f")
 
 
-def releases(found: Iterable[ReleaseStatus]) -> str:
-    """Return releases as a table for people; times are this machine's."""
+def releases(releases: Iterable[ReleaseStatus], now: datetime) -> str:
+    """Return releases as a table for people."""
     rows = [
-        (each.id, _time(each.built), each.operator or "-", _size(each.size), "serves" if each.serving else "")
-        for each in found
+        (
+            release.id,
+            f"{_age(release.built, now)} ago",
+            release.operator or "-",
+            _size(release.size),
+            "running" if release.serving else "",
+        )
+        for release in releases
     ]
-    heads = ("RELEASE", "BUILT", "BY", "SIZE", "")
-    return _table(heads, *rows) if rows else as_typed("no release is here; try: invoke up")
+    heads = ("RELEASE", "BUILT", "BY", "SIZE", "STATE")
+    return _table(heads, rows, cut=("BY",)) if rows else as_typed("no release is built. Try: invoke up")
 
 
 def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _time(text: str) -> str:
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def history(runs: Iterable[Run], now: datetime) -> str:
+    """Return the records of runs as a table for people."""
+    records = [*runs]
+    if not records:
+        return as_typed("no run is recorded. Try: invoke run -- COMMAND")
+    heads = ("RUN", "AGE", "TOOK", "STATE", "RELEASE", "BY", "COMMAND", "REASON")
+    table = _table(heads, [_run(run, now) for run in records], cut=("BY", "COMMAND", "REASON"))
+    mounted = any(run.source_mounted for run in records)
+    return f"{table}\n* source mounted: the code was in a directory of this machine" if mounted else table
 
 
-def history(records: Iterable[Run]) -> str:
-    """Return the records of runs as a table for people; times are this machine's."""
-    heads = ("RUN", "STARTED", "SECONDS", "STATE", "EXIT", "RELEASE", "OPERATOR", "COMMAND", "REASON")
-    rows = [*map(_record, records)]
-    return _table(heads, *rows) if rows else as_typed("no run is recorded; try: invoke run -- COMMAND")
-
-
-def _record(run: Run) -> tuple[str, ...]:
-    seconds = "-" if run.seconds is None else f"{run.seconds:.1f}"
-    code = "-" if run.exit_code is None else str(run.exit_code)
-    command = printable(shlex.join(run.command))
-    shown = command if len(command) <= WIDEST else f"{command[: WIDEST - 1]}…"
+def _run(run: Run, now: datetime) -> tuple[str, ...]:
     return (
         run.id,
-        _time(run.started),
-        seconds,
-        run.state,
-        code,
-        (run.release or "-") + (" (source mounted)" if run.source_mounted else ""),
+        _age(run.started, now),
+        "-" if run.seconds is None else _duration(run.seconds),
+        f"{run.state} {run.exit_code}" if run.exit_code else run.state,
+        (run.release or "-") + "*" * run.source_mounted,
         run.operator,
-        shown,
+        _command(run.command),
         run.reason,
     )
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < MANY_SECONDS else _in_largest_unit(seconds)
+
+
+def _command(words: tuple[str, ...]) -> str:
+    """Return a command as it was typed: a program of `admin/` by its name."""
+    match words:
+        case ("python", "-m", module, *arguments) if module.startswith("admin."):
+            words = (module.removeprefix("admin."), *arguments)
+    return shlex.join(words)
+
+
 TIMES = {"built", "finished", "started"}
-"""What of a record is a moment; each engine notes it as it does."""
+"""Fields of a record that are times; their notation depends on the engine."""
 
 SOMETIMES = frozenset({"source_mounted", "purpose"})
 """Fields of a record that are shown only if they have a value."""
 
 
 def json_array(records: Iterable[Run] | Iterable[ReleaseStatus]) -> str:
-    """Return records as one JSON array, times in UTC to the millisecond, without what only some records have."""
-    return to_json([_json_object(asdict(each)) for each in records])
+    """Return records as one JSON array, with times in UTC to the millisecond."""
+    return to_json([_json_object(asdict(record)) for record in records])
 
 
 def _json_object(values: dict[str, Any]) -> dict[str, Any]:
@@ -139,29 +183,29 @@ def _json_object(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def config(stack: Stack) -> str:
-    """Return a stack as YAML for people, without what is not set."""
+    """Return a stack as YAML for people, without empty values."""
     import yaml
 
-    text = str(yaml.safe_dump(_set(stack), sort_keys=False, allow_unicode=True))
+    text = str(yaml.safe_dump(_as_json_types(stack), sort_keys=False, allow_unicode=True))
     if text != printable(text, "\n"):  # as YAML escapes it, which can be read again
-        text = str(yaml.safe_dump(_set(stack), sort_keys=False))
+        text = str(yaml.safe_dump(_as_json_types(stack), sort_keys=False))
     return text.rstrip()
 
 
 def config_json(stack: Stack) -> str:
-    """Return a stack as one JSON object, without what is not set."""
-    return to_json(_set(stack))
+    """Return a stack as one JSON object, without empty values."""
+    return to_json(_as_json_types(stack))
 
 
-def _set(value: Any) -> Any:
-    """Return a value of the model with the types of JSON; what is empty is left out, pairs become an object."""
+def _as_json_types(value: Any) -> Any:
+    """Leave out empty fields; make pairs an object."""
     if is_dataclass(value):
-        own = {each.name: getattr(value, each.name) for each in fields(value)}
-        if own.get("content") is not None:  # it may be a secret
-            own["content"] = f"{len(own['content'])} characters"
-        return {name: _set(held) for name, held in own.items() if held not in (None, "", (), False)}
+        values = {field.name: getattr(value, field.name) for field in fields(value)}
+        if values.get("content") is not None:  # it may be a secret
+            values["content"] = f"{len(values['content'])} characters"
+        return {name: _as_json_types(item) for name, item in values.items() if item not in (None, "", (), False)}
     if isinstance(value, tuple):
-        return dict(value) if value and all(_is_pair(each) for each in value) else [_set(each) for each in value]
+        return dict(value) if value and all(map(_is_pair, value)) else [*map(_as_json_types, value)]
     return value if isinstance(value, str | int | float) else str(value)
 
 

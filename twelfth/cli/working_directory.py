@@ -31,7 +31,7 @@ def as_entered(directory: Path, environment: Mapping[str, str]) -> Path:
     return next(entered, directory) if directory == directory.resolve() else directory
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _is_same(path: Path, directory: Path) -> bool:
     with suppress(OSError):
-        return one.samefile(other)
+        return path.samefile(directory)
     return False

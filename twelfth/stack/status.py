@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import NotUpError
 from twelfth.stack import notices
+from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.formatting import printable
 from twelfth.stack.lock import holder
 from twelfth.stack.readiness import crash_loop, healths
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica, Snapshot
     from twelfth.model.stack import Stack
+    from twelfth.stack.deploy_record import Deploy
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class ServiceStatus:
 class Status:
     """A stack; `why` is the first reason for which it is not ready, `details` what its healthchecks print as JSON.
 
-    `deploy` names who is changing it now, on this machine; `warnings` are differences from the Compose file that do not
-    affect readiness.
+    `deploy` names who is changing it now, on this machine; `deployed` is its last deploy from this directory;
+    `warnings` are differences from the Compose file that do not affect readiness.
     """
 
     project: str
@@ -64,6 +66,7 @@ class Status:
     details: Mapping[str, Any] = field(default_factory=dict)
     deploy: str = ""
     warnings: tuple[str, ...] = ()
+    deployed: Deploy | None = None
 
 
 def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -> Status:
@@ -87,7 +90,8 @@ def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -
     deploy, half_done = holder(engine.stack), _half_done(snapshot)
     if found.ready and half_done and not deploy:
         found = replace(found, ready=False, why=half_done)
-    return replace(found, deploy=deploy, warnings=tuple(notices.of_status(engine, observed)))
+    deploys, warnings = read_deploys(engine.stack).deployed, tuple(notices.of_status(engine, observed))
+    return replace(found, deploy=deploy, warnings=warnings, deployed=deploys[-1] if deploys else None)
 
 
 def _half_done(snapshot: Snapshot) -> str:
