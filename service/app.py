@@ -124,7 +124,7 @@ def _refuse(error: Any) -> bytes:  # noqa: ANN401 - bottle.HTTPError
 
 
 def _unavailable(error: RedisToolError) -> Answer:
-    why = "Redis is unavailable; try again in a second"
+    why = "Redis is away; try again in a second"
     return Answer(503, f"{why}.", {"error": why}, {"Retry-After": "1"}, str(error))
 
 
