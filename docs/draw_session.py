@@ -25,18 +25,18 @@ COMMANDS = (
 
 
 def main() -> None:
-    """Run the commands, and export what was typed and what was answered."""
+    """Run the commands, and export the commands with their output."""
     console = Console(record=True, width=140, file=io.StringIO())
-    own = {"COMPOSE_PROJECT_NAME": "twelfth", "PORT": "8000"}
+    environment = os.environ | {"COMPOSE_PROJECT_NAME": "twelfth", "PORT": "8000"}
     for command in (*COMMANDS, "down"):
-        done = subprocess.run(  # noqa: S602 - our own words
-            f"./inv {command}", shell=True, cwd=ROOT, env=os.environ | own, capture_output=True, text=True, check=True
+        result = subprocess.run(  # noqa: S602 - constant commands
+            f"./inv {command}", shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
         )
         if command != "down":
             console.print(Text.assemble(("$ ", "green"), (f"./inv {command}", "bold")))
-            console.print(Text(done.stdout.rstrip()))
+            console.print(Text(result.stdout.rstrip()))
     drawn = console.export_svg(title="twelfth")
-    without_fonts = re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)  # a picture asks no other host for any
+    without_fonts = re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)  # they load from other hosts
     (ROOT / "docs" / "session.svg").write_text(without_fonts, "utf-8")
 
 
