@@ -103,7 +103,7 @@ def test_dry_migration_changes_nothing(serving: Project) -> None:
     """It says what it would do, to how many keys."""
     done = serving.invoke("--dry", "migrate", "--to", "1")
 
-    assert "would take back 0002: Remember since when it counts (1 key)\n" == done.stdout
+    assert "would revert 0002: Remember since when it counts (1 key)\n" == done.stdout
     assert "0002" == status(serving)["revision"]
 
 

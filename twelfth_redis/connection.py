@@ -1,7 +1,7 @@
-"""Connections to Redis on which every wait is bounded and no command is ever sent twice.
+"""Connections to Redis on which every wait has a limit and no command is sent twice.
 
-redis-py 8 repeats a failed command ten times with backoff (`redis.client.Redis.__init__`, `retry`), which does it
-twice when only its reply was lost. Here nothing is repeated.
+redis-py 8 repeats a failed command ten times with backoff (`redis.client.Redis.__init__`, `retry`). If only the reply
+was lost, the command is executed twice. Here nothing is repeated.
 """
 
 import contextlib
@@ -27,23 +27,23 @@ from twelfth_redis.refusal import correction, is_command_missing, is_right_missi
 from twelfth_redis.settings import Settings, read_settings
 
 PATIENCE_SECONDS = 3.0
-"""How long `connect` waits for a Redis that is starting, where only the asking is repeated, and for any connection."""
+"""How long `connect` retries while Redis starts, and how long one connection may take."""
 
 ANSWER_SECONDS = 10.0
-"""How long the first answer may take: of one that is stopped, or busy with somebody's long command."""
+"""How long the first answer may take: Redis may be paused, or busy with a long command of another client."""
 
 LOADING_SECONDS = 60.0
-"""How long it waits for one that answers, but still reads its data."""
+"""How long `connect` waits while Redis loads its data."""
 
 REPLY_SECONDS = 60.0
-"""How long one command may take: a batch on a busy server, not a hit."""
+"""How long one command may take; this suits a batch on a busy server, not a hit."""
 
 
 def connect(environment: Mapping[str, str]) -> redis.Redis:
-    """Return a client of the Redis that the environment names, after it has answered; its timeouts suit bulk work.
+    """Return a client, once Redis answers; its timeouts suit bulk work.
 
-    A refusal of PING counts as an answer: MISCONF refuses PING while reads work, and a user may lack the right to it.
-    What a program is refused is reported by its own commands.
+    A refused PING counts as an answer: MISCONF refuses PING while reads work, and a user may lack the right to it.
+    The program's own commands report what Redis refuses.
 
     Raises SettingsError, RefusedError if the address, the password or the certificate is wrong, and UnavailableError if
     the server does not answer in time.
@@ -70,9 +70,8 @@ def connect(environment: Mapping[str, str]) -> redis.Redis:
 def _greet(client: redis.Redis) -> None:
     """Connect, authenticate, select the database and send PING.
 
-    Raises the errors of these steps, and a refusal of PING only if the server answers no command at the moment. This
-    uses a separate connection: redis-py's pool does not report an error that the server sends before any command, such
-    as too many clients.
+    A refused PING is an error only if the server answers no command at the moment. This uses a separate connection:
+    redis-py's pool does not report an error that the server sends before any command, such as too many clients.
     """
     pool = client.connection_pool
     connection = pool.connection_class(**pool.connection_kwargs)
@@ -105,11 +104,11 @@ def _absence(error: redis.RedisError) -> str:
 
 
 def make_client(settings: Settings, *, connect_seconds: float, reply_seconds: float) -> redis.Redis:
-    """Return a client each step of which may take so long, without asking Redis anything yet."""
+    """Return a client with a limit for each step, without connecting yet."""
     options: dict[str, Any] = dict(settings.tls_options)
     if "ssl_check_hostname" in options:
         options["ssl_check_hostname"] = options["ssl_check_hostname"] not in {"0", "false", "False", "no"}
-    if HIREDIS_AVAILABLE:  # else redis-py's own, to which a deadline is one of each part of a reply
+    if HIREDIS_AVAILABLE:  # redis-py's own parser applies the timeout to each part of a reply
         options["parser_class"] = PromptParser
     options |= {
         "connection_class": PromptTLSConnection if settings.tls else PromptConnection,
@@ -131,18 +130,18 @@ SILENT = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
 """Error codes for nearly every command: the server loads its data, runs a long script, or is a replica without its
 primary."""
 CLUSTER = frozenset({"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "CROSSSLOT"})
-"""Error codes that only a cluster uses."""
-NO_CLUSTER = "use a Redis that is no cluster"
+"""Error codes of a cluster."""
+NO_CLUSTER = "set REDIS_URL to a Redis that is not a cluster"
 PASSING = SILENT | {"MISCONF", "OOM", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "INPROG", "UNKILLABLE"}
-"""Error codes of a server's state that can change by itself: its disk or memory is full, it is (still) a replica, it
-has too few replicas, and so on."""
+"""Error codes of a state that can change without an operator: the disk or memory is full, the server is still a
+replica, it has too few replicas, and so on."""
 
 _CODE = re.compile(r"[A-Z]+(?= )")
 
 
 @contextlib.contextmanager
 def redis_errors(note: str = "") -> Iterator[None]:
-    """Translate errors of redis-py inside the block into errors with a hint; `note` is a fact to add."""
+    """Translate redis-py's errors inside the block into errors with a hint; `note` is added to the reason."""
     try:
         yield
     except redis.RedisError as error:
@@ -158,13 +157,12 @@ def _meaning(error: redis.RedisError, note: str) -> str:
 
 
 def _judged(error: redis.RedisError) -> tuple[str, str]:
-    """Return the meaning of an error, and what to do."""
     if isinstance(error, redis.ConnectionError | redis.TimeoutError) and not code(error):
         return "lost the connection to Redis", "invoke status"
     if code(error) in CLUSTER:
         return "this Redis is a cluster, which is unsupported", NO_CLUSTER
     if code(error) == "READONLY":
-        return "this Redis is a replica", "set REDIS_URL to its primary; after a failover, repeat it"
+        return "this Redis is a replica", "set REDIS_URL to its primary; after a failover, repeat the command"
     if is_forbidden(error):
         unknown = is_command_missing(why := reason(error))
         what = "this Redis does not know a command" if unknown else "Redis does not allow this user a command"
@@ -179,19 +177,19 @@ def code(error: redis.RedisError) -> str:
     """
     if error.status_code or not isinstance(error, redis.ResponseError):
         return error.status_code or ""
-    found = _CODE.match(words(error))
-    return found[0] if found else "ERR"
+    match = _CODE.match(words(error))
+    return match[0] if match else "ERR"
 
 
 def reason(error: redis.RedisError) -> str:
-    """Return what Redis said, with the code that redis-py takes off (such as WRONGPASS), or why it said nothing."""
+    """Return the server's message with its code, some of which redis-py removes, or why there is no answer."""
     if isinstance(error.__context__, FileNotFoundError):
         return "a file that the address names (ssl_ca_certs, ssl_certfile, ssl_keyfile) is missing"
     return " ".join(filter(None, (error.status_code, words(error))))
 
 
 def is_forbidden(error: redis.RedisError) -> bool:
-    """Return whether a command was not executed because the user lacks the right, or it is unknown or renamed."""
+    """Return whether Redis refused a command because the user lacks the right, or it is unknown or renamed."""
     why = reason(error)  # a forbidden EXEC replies EXECABORT, with NOPERM as its reason
     return is_right_missing(why) or is_command_missing(why)
 
@@ -199,9 +197,9 @@ def is_forbidden(error: redis.RedisError) -> bool:
 def is_lasting(error: redis.RedisError) -> bool:
     """Return whether a retry is useless until an operator changes the address, a right or the command.
 
-    False if the server is away or its state refuses the command (`PASSING`): that can change by itself.
+    False if the server is unavailable or in a state that can change without an operator (`PASSING`).
     """
-    cause = error.__context__  # what the socket raised, which redis-py caught
+    cause = error.__context__  # the socket's error, which redis-py caught
     if isinstance(cause, ssl.SSLError):
         return not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError)
     if isinstance(cause, FileNotFoundError) or isinstance(error, redis.AuthenticationError | redis.InvalidResponse):
@@ -210,17 +208,17 @@ def is_lasting(error: redis.RedisError) -> bool:
 
 
 class Deadline(NamedTuple):
-    """When all steps together must be over, on the monotonic clock, and how many seconds that was from the start."""
+    """The time on the monotonic clock at which all steps must be finished, and the limit in seconds."""
 
     at: float = math.inf
     seconds: float = math.inf
 
     def remaining(self, most: float) -> float:
-        """Return the seconds that a step may take, `most` or what is left; raises redis.TimeoutError for none."""
-        left = self.at - time.monotonic()
-        if left <= 0:
+        """Return the seconds that a step may take, at most `most`; raises redis.TimeoutError if none remain."""
+        seconds = self.at - time.monotonic()
+        if seconds <= 0:
             raise redis.TimeoutError(f"Redis took more than {self.seconds:g} s for all steps of a request")
-        return min(most, left)
+        return min(most, seconds)
 
 
 _deadline: ContextVar[Deadline] = ContextVar("deadline", default=Deadline())  # noqa: B039 - it is frozen
@@ -242,16 +240,16 @@ class deadline:  # noqa: N801 - used as a function, and twice as fast as a gener
 
 
 def connect_within(connect: Callable[[], socket.socket], seconds: float) -> socket.socket:
-    """Return what `connect` returns, or raise TimeoutError after `seconds`: name resolution has no timeout of its own.
+    """Call `connect`, or raise TimeoutError after `seconds`: name resolution has no timeout.
 
-    A socket that comes too late is closed.
+    A socket that arrives too late is closed.
     """
     outcome: Future[socket.socket] = Future()
 
     def attempt() -> None:
         try:
             outcome.set_result(connect())
-        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
+        except Exception as error:  # noqa: BLE001 - raised below, in the calling thread
             outcome.set_exception(error)
 
     threading.Thread(target=attempt, name="redis-connect", daemon=True).start()
@@ -275,36 +273,36 @@ def _limit(connection: socket.socket, most: float) -> None:
 
 
 class PromptParser(_HiredisParser):
-    """Reads replies, no part of them later than the deadline."""
+    """A parser that stops reading a reply at the deadline."""
 
     def read_from_socket(self, timeout: Any = SENTINEL, raise_on_timeout: bool = True) -> bool:  # noqa: ANN401, FBT001, FBT002 - redis-py's own signature
-        """Read what has come, waiting for it no longer than the deadline allows."""
+        """Read from the socket, waiting no longer than the deadline allows."""
         if timeout is SENTINEL and self._sock:
             _limit(self._sock, self._socket_timeout)
         return bool(super().read_from_socket(timeout, raise_on_timeout))  # type: ignore[no-untyped-call]
 
 
 class PromptConnection(redis.Connection):
-    """A connection that is established within its timeout or fails, name resolution and all addresses included.
+    """A connection whose timeout includes name resolution and all addresses.
 
-    An error reply on it records the server and, if it was sent alone, the command.
+    Its error replies record the server and, if the command was sent alone, the command.
     """
 
-    _asked: tuple[object, ...] = ()
+    _last_command: tuple[object, ...] = ()
 
     def send_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's own signature
-        """Send a command, and remember it until the next one."""
+        """Send a command, and keep it for error replies."""
         super().send_command(*args, **options)  # type: ignore[no-untyped-call]
-        self._asked = args
+        self._last_command = args
 
     def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own signature
         """Return the reply; raises redis.ResponseError that records the command and the server."""
         try:
             reply = super().read_response(*args, **options)
         except redis.ResponseError as error:
-            self._note(error, self._asked)
+            self._note(error, self._last_command)
             raise
-        if isinstance(reply, list) and not self._asked:  # the replies of a transaction
+        if isinstance(reply, list) and not self._last_command:  # the replies of a transaction
             for item in reply:
                 if isinstance(item, redis.ResponseError):
                     self._note(item, ())
@@ -316,8 +314,8 @@ class PromptConnection(redis.Connection):
         note_refusal(error, command, address, str(self.username or "default"))
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002 - redis-py's own signature
-        """Send it, unless the deadline is over: what was not sent was not done."""
-        self._asked = ()
+        """Send commands, unless the deadline is over: a command that was not sent is not executed."""
+        self._last_command = ()
         if self._sock:
             _limit(self._sock, self.socket_timeout or math.inf)
         super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
@@ -327,12 +325,12 @@ class PromptConnection(redis.Connection):
 
 
 class PromptTLSConnection(PromptConnection, redis.SSLConnection):
-    """The same, with the TLS handshake inside the timeout too."""
+    """The same for TLS; the timeout includes the handshake."""
 
     def can_read(self, timeout: float = 0) -> bool:
-        """Return whether there is data of Redis's.
+        """Return whether a reply of Redis is waiting.
 
-        A server of TLS 1.3 sends session tickets of its own accord (RFC 8446, section 4.6.1), which redis-py's pool
-        takes for a reply that nobody read: it refuses the connection. So what is TLS's own is read here.
+        With TLS 1.3 the server sends session tickets unasked (RFC 8446, section 4.6.1). redis-py's pool mistakes them
+        for an unread reply and refuses the connection. So this reads them.
         """
         return super().can_read(timeout) and self._parser.read_from_socket(timeout=0, raise_on_timeout=False)

@@ -1,6 +1,6 @@
-"""What goes wrong in words: each error is one line for the operator, and most name the next command to type.
+"""Errors of the admin programs: each is one line for the operator, and most suggest the next command.
 
-Nothing here needs redis-py: a backup is verified without it. What redis-py raises is translated in one place,
+This module does not import redis-py, since a backup is verified without it. Errors of redis-py are translated in
 `twelfth_redis.connection.redis_errors`.
 """
 
@@ -8,27 +8,27 @@ import signal
 
 
 class RedisToolError(Exception):
-    """Anything that these tools say instead of a traceback; `exit_code` is what the process ends with."""
+    """An error that is printed without a traceback; `exit_code` is the exit code of the process."""
 
     exit_code = 1
 
 
 class RefusedError(RedisToolError):
-    """What was asked for is not done; the message names the next command to type."""
+    """The program refuses to do its work; the message suggests the next command."""
 
 
 class LockLostError(RefusedError):
-    """Somebody else has the lock now: nothing of what was to be written is."""
+    """Another process has the lock now: nothing was written."""
 
 
 class MisuseError(RefusedError):
-    """What was asked for cannot be."""
+    """An argument is invalid."""
 
     exit_code = 2
 
 
 class StoppedError(RefusedError):
-    """A signal asked for the end; `number` is the signal's."""
+    """A signal stopped the program; `number` is the signal's."""
 
     def __init__(self, number: int, hint: str = "") -> None:
         super().__init__("; ".join(filter(None, (f"stopped by {signal.Signals(number).name}", hint))))
@@ -37,14 +37,14 @@ class StoppedError(RefusedError):
 
 
 class SettingsError(RedisToolError):
-    """The environment is wrong; the message never holds a password."""
+    """The environment is invalid; the message never contains a password."""
 
     exit_code = 2
 
 
 class UnavailableError(RedisToolError):
-    """Redis cannot be used right now; the message says why."""
+    """Redis is unavailable; the message says why."""
 
 
 class FormatError(RedisToolError):
-    """The file is no backup that can be used; the message says why and what to do."""
+    """The file is not a valid backup; the message says why and what to do."""

@@ -1,10 +1,10 @@
-"""One lock in Redis for what changes data in bulk, and transactions that only its holder can make.
+"""One lock in Redis for bulk changes of data, and transactions that only its holder can make.
 
-The lock is redis-py's (https://redis.readthedocs.io/en/stable/lock.html); its token is the owner in words, so that
-whoever is kept waiting learns by whom. A thread renews it. That alone would not do: a process that was paused past its
-lease does not know that it lost the lock. So there is a fence, a second key that changes hands with the lock and that
-no renewal touches. Every write is a transaction that watches the fence and read both just before
-(https://redis.io/docs/latest/develop/using-commands/transactions/): once the lock changes hands, EXEC does nothing.
+The lock is redis-py's (https://redis.readthedocs.io/en/stable/lock.html). Its token describes the owner, so that a
+waiting process can name it. A thread renews the lock. That is not enough: a process that was paused past its lease does
+not know that it lost the lock. So there is a fence: a second key that changes when the lock gets a new holder and that
+renewals leave alone. Every write is a transaction that watches the fence and reads both keys first
+(https://redis.io/docs/latest/develop/using-commands/transactions/): if the holder has changed, EXEC does nothing.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ from twelfth_redis.keys import FENCE, LOCK
 from twelfth_redis.timestamp import now
 
 LEASE_SECONDS = 10.0
-"""How long the lock of a process that died stays."""
+"""How long the lock stays after its process was killed."""
 ATTEMPTS = 100
-"""How often a transaction is tried while others change what it watches."""
+"""Number of attempts of a transaction while other clients change the keys that it watches."""
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ _LOWER = "if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds the lock: a command of a run of a release, its operator, since when (ISO 8601, UTC)."""
+    """The holder of the lock: command, run, release, operator, and since when (ISO 8601, UTC)."""
 
     command: str
     run: str = ""
@@ -46,30 +46,30 @@ class Owner:
     since: str = field(default_factory=now)
 
     def __str__(self) -> str:
-        """Return the owner in words."""
+        """Return the owner as a phrase, such as "migrate of run a1b2 by ann, since …"."""
         run = f" of run {self.run}" if self.run else ""
         operator = f" by {self.operator}" if self.operator else ""
         return f"{self.command}{run}{operator}, since {self.since}"
 
 
 def owner(command: str, environment: Mapping[str, str]) -> Owner:
-    """Return this process as an owner; what run it is stands in the environment (TWELFTH_RUN and so on)."""
+    """Return this process as an owner; run, release and operator come from TWELFTH_RUN and so on."""
     return Owner(command, *(environment.get(f"TWELFTH_{name}", "") for name in ("RUN", "RELEASE", "OPERATOR")))
 
 
 @dataclass(frozen=True)
 class HeldLock:
-    """The lock, while this process has it; `token` is what its key must hold for that."""
+    """The lock while this process has it: as long as the value of its key is `token`."""
 
     client: redis.Redis
     token: bytes
 
     @contextlib.contextmanager
     def transaction(self, *watched: str | bytes) -> Iterator[Pipeline]:
-        """Give a pipeline that reads at once until `multi()` and writes as a whole at the end, if the lock is ours.
+        """Yield a pipeline that reads immediately until `multi()`; the block's end executes its writes atomically.
 
-        Raises LockLostError where it is not, redis.WatchError where one of the `watched` keys changed, and
-        redis.ConnectionError or redis.TimeoutError where nobody knows whether it was written.
+        Raises LockLostError if this process lost the lock, redis.WatchError if one of the `watched` keys changed, and
+        redis.ConnectionError or redis.TimeoutError if it is unknown whether the writes were executed.
         """
         with self.client.pipeline(transaction=True) as pipe:
             try:
@@ -83,48 +83,51 @@ class HeldLock:
                 raise
 
     def check(self, client: redis.Redis) -> None:
-        """Raise LockLostError where the lock is not ours."""
+        """Raise LockLostError if this process lost the lock."""
         fence, token = client.mget(FENCE, LOCK)
         if (fence, token) != (self.token, self.token):
-            other = read_owner(token) if isinstance(token, bytes) and token != self.token else None
-            now = f"{other} has it" if other else "its lease ran out"
-            raise LockLostError(f"the lock was lost: {now}; what was to be written was not; repeat the command")
+            holder = read_owner(token) if isinstance(token, bytes) and token != self.token else None
+            why = f"{holder} has it" if holder else "its lease expired"
+            raise LockLostError(f"the lock was lost: {why}; the last change was not written. Try: repeat the command")
 
 
 @contextlib.contextmanager
 def hold_lock(
     client: redis.Redis, holder: Owner, *, wait: float = 0.0, lease: float = LEASE_SECONDS
 ) -> Iterator[HeldLock]:
-    """Hold the lock inside the block, waiting for it up to `wait` seconds; raises RefusedError that names its holder.
+    """Hold the lock inside the block.
 
-    Where this process dies, the lock is free `lease` seconds later.
+    Waits up to `wait` seconds for it, then raises RefusedError that names the present holder. If this process is
+    killed, the lock expires `lease` seconds later.
     """
     token = json.dumps(asdict(holder) | {"nonce": secrets.token_hex(8)}).encode()
     lock = RedisLock(client, LOCK, timeout=lease, sleep=0.05, thread_local=False)
     if not lock.acquire(blocking=wait > 0, blocking_timeout=wait, token=token.decode()):
-        found = client.get(LOCK)
-        other = read_owner(found) if isinstance(found, bytes) else "somebody a moment ago"
-        raise RefusedError(f"the data is locked by {other}; let it finish, or wait for it: --wait SECONDS")
-    held = HeldLock(client, token)
+        value = client.get(LOCK)
+        present = read_owner(value) if isinstance(value, bytes) else "another process, which has just finished"
+        raise RefusedError(f"the data is locked by {present}. Try: repeat it with --wait SECONDS")
+    held_lock = HeldLock(client, token)
     try:
-        if not client.eval(_RAISE, 2, LOCK, FENCE, token):  # from here on no transaction of an earlier holder is done
-            held.check(client)
+        if not client.eval(
+            _RAISE, 2, LOCK, FENCE, token
+        ):  # from here on, EXEC refuses the transactions of earlier holders
+            held_lock.check(client)
         with _renewed(lock, lease):
-            yield held
+            yield held_lock
     finally:
-        with contextlib.suppress(redis.RedisError):  # not ours any more, or nobody to ask: it expires
+        with contextlib.suppress(redis.RedisError):  # lost, or Redis is unavailable: it expires
             client.eval(_LOWER, 2, LOCK, FENCE, token)
             lock.release()
 
 
 @contextlib.contextmanager
 def _renewed(lock: RedisLock, lease: float) -> Iterator[None]:
-    """Renew the lock from a thread, three times a lease."""
+    """Renew the lock from a thread, three times per lease."""
     done = threading.Event()
 
     def renew() -> None:
         while not done.wait(lease / 3):
-            with contextlib.suppress(redis.RedisError):  # the next transaction finds out
+            with contextlib.suppress(redis.RedisError):  # the next transaction notices
                 lock.reacquire()
 
     thread = threading.Thread(target=renew, name="lock", daemon=True)
@@ -137,16 +140,16 @@ def _renewed(lock: RedisLock, lease: float) -> Iterator[None]:
 
 
 def raise_broken_connection(error: redis.WatchError) -> None:
-    """Raise what broke the connection, if that is it: redis-py takes it for a key that changed.
+    """Raise the error of a broken connection, which redis-py reports as a changed key.
 
-    What was sent last may have been done.
+    The last transaction may have been executed.
     """
     if isinstance(error.__context__, (redis.ConnectionError, redis.TimeoutError)):
         raise error.__context__ from error
 
 
 def read_owner(token: bytes) -> Owner | str:
-    """Return the owner that a token names; the beginning of one that these tools did not write."""
+    """Return the owner that a token describes; of a token that twelfth_redis did not write, its first 40 bytes."""
     try:
         fields = json.loads(token)
         fields.pop("nonce", None)
@@ -156,7 +159,7 @@ def read_owner(token: bytes) -> Owner | str:
 
 
 def retry_on_conflict(body: Callable[[], T], attempts: int = ATTEMPTS) -> T:
-    """Return what the body does, repeated while what it watches changes; the last attempt raises redis.WatchError."""
+    """Call `body` again while the keys that it watches change; the last attempt raises redis.WatchError."""
     for number in range(attempts - 1):
         try:
             return body()

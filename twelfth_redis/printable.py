@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories: controls, also of C1; formats, such as bidi controls and tags; surrogates; line separators."""
+"""Unicode categories: controls, including C1; formats, such as bidi controls and tags; surrogates; line separators."""
 
 JOINERS = "\u200c\u200d"
 """Format characters that scripts and emoji need."""

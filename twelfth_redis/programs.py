@@ -1,6 +1,6 @@
-"""The programs migrate, backup, restore and verify of any service, and the command line that all admin processes share.
+"""The programs migrate, backup, restore and verify of any service, and helpers for the command line of any program.
 
-What needs redis-py is imported where it is used: `verify` does without.
+Modules that need redis-py are imported where they are used: `verify` works without it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose errors are one line: how it is typed depends on who starts it."""
+    """A parser whose errors are one line, without the usage: an operator types `invoke NAME`, not `python -m`."""
 
     def error(self, message: str) -> NoReturn:
-        """End with what is wrong, and the exit code of misuse."""
+        """Exit with the message and exit code 2."""
         self.exit(2, printable(f"{self.prog.rpartition('.')[2]}: {message}") + "\n")
 
 
@@ -47,13 +47,15 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     return _Parser(prog=f"python -m admin.{name}", description=description)
 
 
-def add_wait(to: argparse.ArgumentParser) -> None:
-    """Add `--wait`, how many seconds to wait for the lock."""
-    to.add_argument("--wait", type=not_negative, default=0.0, metavar="S", help="wait for the lock (default: 0 s)")
+def add_wait(options: argparse.ArgumentParser) -> None:
+    """Add `--wait`, the seconds to wait for the lock."""
+    options.add_argument(
+        "--wait", type=not_negative, default=0.0, metavar="SECONDS", help="wait for the lock (default: 0)"
+    )
 
 
 def not_negative(text: str) -> float:
-    """Return the number that an argument is; argparse turns its error into misuse."""
+    """Parse a number of an argument; argparse turns the error into exit code 2."""
     try:
         number = float(text)
     except ValueError:
@@ -64,9 +66,9 @@ def not_negative(text: str) -> float:
 
 
 def run(name: str, body: Callable[[], None]) -> int:
-    """Do the work of a program and return its exit code; what went wrong is one line on standard error.
+    """Do the work of a program and return its exit code; an error is one line on standard error.
 
-    0 is done, 1 refused or Redis is away, 2 misuse, 128 and more stopped by a signal.
+    0: done; 1: refused, or Redis is unavailable; 2: invalid argument or environment; 128 + n: stopped by a signal.
     """
     try:
         with stoppable():
@@ -78,7 +80,7 @@ def run(name: str, body: Callable[[], None]) -> int:
 
 
 def say(name: str, line: str) -> None:
-    """Write a line of the program to standard error, where it is in nobody's way."""
+    """Write a line of the program to standard error; standard output is for data."""
     print(printable(f"{name}: {line}", "\n"), file=sys.stderr, flush=True)
 
 
@@ -94,7 +96,7 @@ def show_json(value: object) -> None:
 
 @contextlib.contextmanager
 def at_redis(name: str) -> Iterator[tuple[redis.Redis, Owner]]:
-    """Give a client of the service's Redis, and this process as an owner of the lock; its errors become ours."""
+    """Yield a client of the service's Redis and this process as a lock owner; translate redis-py's errors."""
     from twelfth_redis.connection import connect, redis_errors
     from twelfth_redis.lock import owner
 
@@ -112,25 +114,30 @@ _NOT_WITH_ABANDON = ("status", "json", "to", "baseline", "throttle", "take_over"
 
 def migrate(folder: Path, arguments: Arguments = None) -> int:
     """Apply or revert the migrations of a folder, or show how they stand; return the exit code."""
-    of = parser("migrate", "Bring the data to the revision that this release needs, or show how it stands.")
-    add = of.add_argument
+    options_parser = parser("migrate", "Bring the data to the revision that this release needs, or show how it stands.")
+    add = options_parser.add_argument
     add("--status", action="store_true", help="show each revision, and change nothing")
     add("--json", action="store_true", help="with --status: one JSON object")
-    add("--dry", action="store_true", help="say what would be done to how many keys, and change nothing")
-    add("--to", default="", metavar="REV", help="go up or down to a revision; 0 is before the first")
-    add("--baseline", default="", metavar="REV", help="record up to REV as applied, and do nothing else")
-    add_wait(of)
-    add("--throttle", type=not_negative, metavar="N", help="at most N keys a second")
-    add("--take-over", action="store_true", help="finish what another release left unfinished")
+    add("--dry", action="store_true", help="show what would change and the number of keys, and change nothing")
+    add("--to", default="", metavar="REV", help="migrate up or down to a revision; 0 is before the first")
+    add(
+        "--baseline",
+        default="",
+        metavar="REV",
+        help="record the revisions up to REV as applied, and change nothing else",
+    )
+    add_wait(options_parser)
+    add("--throttle", type=not_negative, metavar="N", help="process at most N keys per second")
+    add("--take-over", action="store_true", help="finish a migration that another release left unfinished")
     add("--abandon", default="", metavar="REV", help="clear an unfinished migration; its changes to the data stay")
     add("--allow-newer", action="store_true", help="accept newer data that older releases can work with")
-    options = of.parse_args(arguments)
+    options = options_parser.parse_args(arguments)
     if options.abandon and (others := [name for name in _NOT_WITH_ABANDON if getattr(options, name)]):
-        of.error(f"--{others[0].replace('_', '-')} does not go with --abandon")
+        options_parser.error(f"--{others[0].replace('_', '-')} cannot be combined with --abandon")
     if options.json and not options.status:
-        of.error("--json goes with --status")
+        options_parser.error("--json requires --status")
     if options.throttle == 0:
-        of.error("argument --throttle: must be more than 0")
+        options_parser.error("argument --throttle: must be more than 0")
     return run("migrate", lambda: _migrate(folder, options))
 
 
@@ -139,7 +146,7 @@ def _migrate(folder: Path, options: argparse.Namespace) -> None:
     from twelfth_redis.schema.migrator import Migrator
 
     migrations, write, warn = load(folder), show, functools.partial(say, "migrate")
-    with stop_hint("to see what is done: invoke migrate --status"), at_redis("migrate") as (client, who):
+    with stop_hint("to see the state: invoke migrate --status"), at_redis("migrate") as (client, who):
         _do(Migrator(client, migrations, who, write, warn, options.allow_newer, options.take_over), options)
 
 
@@ -156,7 +163,7 @@ def _do(migrator: Migrator, options: argparse.Namespace) -> None:
     elif options.baseline:
         migrator.baseline(options.baseline, options.to, options.wait)
     elif pending := migrator.migrate(Progress(line, options.throttle), options.to, options.wait):
-        line(f"a worker of this release is not ready without {', '.join(pending)}; to have it: invoke migrate")
+        line(f"a worker of this release is not ready without {', '.join(pending)}. Try: invoke migrate")
 
 
 def _abandon(migrator: Migrator, options: argparse.Namespace) -> None:
@@ -180,14 +187,16 @@ def _show(migrator: Migrator, *, as_json: bool) -> None:
 
 def backup(arguments: Arguments = None) -> int:
     """Write a backup to standard output; return the exit code."""
-    of = parser("backup", "Write all keys of the database to standard output, as `invoke backup FILE` keeps them.")
-    add_wait(of)
-    of.add_argument(
+    options_parser = parser(
+        "backup", "Write all keys of the database to standard output, as `invoke backup FILE` keeps them."
+    )
+    add_wait(options_parser)
+    options_parser.add_argument(
         "--before-restore",
         action="store_true",
-        help="refuse where the backup on standard input, if there is one, could not be restored afterwards",
+        help="refuse if the backup on standard input, if any, could not be restored afterwards",
     )
-    options = of.parse_args(arguments)
+    options = options_parser.parse_args(arguments)
     return run("backup", lambda: _backup(options.wait, before_restore=options.before_restore))
 
 
@@ -195,7 +204,7 @@ def _backup(wait: float, *, before_restore: bool) -> None:
     from twelfth_redis.backup.format import printable
     from twelfth_redis.backup.write import backup
 
-    _refuse_terminal(sys.stdout, "it is binary, and standard output is a terminal; type: invoke backup FILE")
+    _refuse_terminal(sys.stdout, "a backup is binary, and standard output is a terminal. Try: invoke backup FILE")
     started, line = time.monotonic(), functools.partial(say, "backup")
     try:
         with at_redis("backup") as (client, who):
@@ -203,20 +212,25 @@ def _backup(wait: float, *, before_restore: bool) -> None:
                 _refuse_unrestorable(client)
             done = backup(client, sys.stdout.buffer, who, Progress(line).update, wait)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at exit Python flushes, and would complain
-        raise RefusedError(f"the backup cannot be written ({error.strerror}); nothing is lost, repeat it") from error
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python flushes it on exit, and would print an error
+        raise RefusedError(
+            f"cannot write the backup: {error.strerror}; the data is unchanged. Try: repeat the command"
+        ) from error
     line(f"{done} in {time.monotonic() - started:.1f} s")
     if str(done.omitted):
         line(f"not in the backup: {printable(str(done.omitted))}")
 
 
 def _refuse_unrestorable(client: redis.Redis) -> None:
-    """Raise RefusedError where a restore of what is on standard input would be in vain."""
+    """Raise RefusedError if the backup on standard input could not be restored."""
     from twelfth_redis.backup.restore import refuse_unrestorable
 
     if not find_spec("hiredis"):
         raise RefusedError(
-            "this release lacks hiredis, which restore needs; have redis[hiredis] in its requirements, then: invoke up"
+            "this release lacks hiredis, which restore needs. "
+            "Try: add redis[hiredis] to its requirements, then invoke up"
         )
     with open(0, "rb", closefd=False) as stream:
         if not stream.isatty() and stream.peek(1):
@@ -225,9 +239,11 @@ def _refuse_unrestorable(client: redis.Redis) -> None:
 
 def restore(folder: Path, arguments: Arguments = None) -> int:
     """Replace all data by the backup on standard input, for a release with these migrations; return the exit code."""
-    of = parser("restore", "Replace all data by that of a backup on standard input; `invoke restore FILE` asks before.")
-    add_wait(of)
-    wait = of.parse_args(arguments).wait
+    options_parser = parser(
+        "restore", "Replace all data by that of a backup on standard input; `invoke restore FILE` asks before."
+    )
+    add_wait(options_parser)
+    wait = options_parser.parse_args(arguments).wait
     return run("restore", lambda: _restore(folder, wait))
 
 
@@ -235,7 +251,7 @@ def _restore(folder: Path, wait: float) -> None:
     from twelfth_redis.backup.restore import Restorer
     from twelfth_redis.schema.migration import load
 
-    _refuse_terminal(sys.stdin, "it reads a backup from standard input, which is a terminal; type: invoke restore FILE")
+    _refuse_terminal(sys.stdin, "standard input is a terminal, not a backup. Try: invoke restore FILE")
     line = functools.partial(say, "restore")
     migrations, progress = load(folder), Progress(line)
     with at_redis("restore") as (client, who), open(0, "rb", closefd=False) as stream:
@@ -243,11 +259,13 @@ def _restore(folder: Path, wait: float) -> None:
 
 
 def verify(arguments: Arguments = None) -> int:
-    """Check a backup, and print what it says of itself; return the exit code."""
-    of = parser("verify", "Check a backup from the first byte to the last, and show what it says of itself.")
-    of.add_argument("file", nargs="?", default="-", metavar="FILE", help="the backup (default: standard input)")
-    of.add_argument("--json", action="store_true", help="print one JSON object")
-    options = of.parse_args(arguments)
+    """Check a backup and print its description; return the exit code."""
+    options_parser = parser("verify", "Check a whole backup, and show its description.")
+    options_parser.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="the backup (default: standard input)"
+    )
+    options_parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = options_parser.parse_args(arguments)
     return run("verify", lambda: _verify(options.file, as_json=options.json))
 
 
@@ -256,16 +274,14 @@ def _verify(file: str, *, as_json: bool) -> None:
 
     piped = file == "-"
     if piped:
-        _refuse_terminal(
-            sys.stdin, "it reads a backup from standard input, which is a terminal; type: invoke verify FILE"
-        )
+        _refuse_terminal(sys.stdin, "standard input is a terminal, not a backup. Try: invoke verify FILE")
     try:
         with open(0 if piped else file, "rb", closefd=not piped) as stream:
-            found = verify(stream)
+            backup = verify(stream)
     except (FormatError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise RefusedError(f"{'the file' if piped else file}: {why}") from error
     if as_json:
-        show_json(found.values())
+        show_json(backup.values())
     else:
-        show("\n".join(found.lines()))
+        show("\n".join(backup.lines()))

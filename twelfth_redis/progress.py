@@ -1,16 +1,16 @@
-"""How far a long command is, and how fast it may go."""
+"""Report the progress of a long command, and limit its speed."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 BATCH = 1000
-"""Keys of one transaction: long enough to be fast, and short enough to hold nobody up for more than milliseconds."""
+"""Keys of one transaction: enough to be fast, and few enough to delay other clients by milliseconds only."""
 
 
 @dataclass
 class Progress:
-    """What writes once a second how many keys are done, and allows so many a second at most (None: any number)."""
+    """Writes the number of processed keys once per second, and allows at most `most` per second (None: no limit)."""
 
     write: Callable[[str], None]
     most: float | None = None
@@ -18,16 +18,16 @@ class Progress:
     pause: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
-        """Count from here."""
+        """Start the clock."""
         self._started = self._last_line = self.clock()
 
     @property
     def batch(self) -> int:
-        """Return how many keys to take at once, no more than are allowed in a second."""
+        """Return the number of keys per batch, at most those allowed per second."""
         return BATCH if self.most is None else max(1, min(BATCH, int(self.most)))
 
     def update(self, done: int) -> None:
-        """Write how many keys are done, if the last line is a second old; wait where they were done too fast."""
+        """Write the number of processed keys, once per second; wait if they were processed too fast."""
         now = self.clock()
         if now - self._last_line >= 1:
             self._last_line = now

@@ -41,8 +41,8 @@ def _noted(error: redis.RedisError) -> tuple[str, str, str]:
 
 def _command(error: redis.RedisError) -> str:
     command, *_ = _noted(error)
-    if not command and (found := _IN_PIPELINE.match(str(error))):
-        first, *others = found[1].split(" ")  # of a script these may be anything
+    if not command and (match := _IN_PIPELINE.match(str(error))):
+        first, *others = match[1].split(" ")  # the arguments of a script may be anything
         command = first if first in _SCRIPTS else named((first, *others[:1]))
     return command
 
@@ -63,19 +63,19 @@ def is_key_refused(why: str) -> bool:
 
 
 def correction(error: redis.RedisError, why: str) -> str:
-    """Return what makes a server accept a command that it does not know, or that the user may not run."""
+    """Return the fix for an unknown command, or for one that the user may not run."""
     if is_command_missing(why):
-        return "remove its rename-command, or set REDIS_URL to a primary, no Sentinel, of Redis 7 or later"
+        return "remove its rename-command, or set REDIS_URL to a primary of Redis 7 or later, not a Sentinel"
     first, _, key = _command(error).partition(" ")
     *_, user = _noted(error)
     if is_key_refused(why):
         return allowing(user, keys="twelfth:*" if key.startswith("twelfth:") else key or "*")
-    name = found[1] if (found := _NAME.search(why)) else first
-    return "redis-cli ACL LOG 1, which names it" if name in {"", *_SCRIPTS} else allowing(user, [name])
+    name = match[1] if (match := _NAME.search(why)) else first
+    return "redis-cli ACL LOG 1, which names the command" if name in {"", *_SCRIPTS} else allowing(user, [name])
 
 
 def allowing(user: str, commands: Sequence[str] = (), keys: str = "") -> str:
-    """Return the command that gives a user the right to commands, such as `MEMORY USAGE`, and to keys, a glob."""
+    """Return the redis-cli command that allows a user commands, such as `MEMORY USAGE`, and keys, a glob."""
     rights = [f"+{name.lower().replace(' ', '|')}" for name in commands] + ([f"~{keys}"] if keys else [])
     return shlex.join(["redis-cli", "ACL", "SETUSER", user, *rights])
 

@@ -1,4 +1,4 @@
-"""Where Redis is and how to sign in, read from the environment: REDIS_URL, else HOST_REDIS and PORT_REDIS."""
+"""Read the address of Redis from the environment: REDIS_URL, else HOST_REDIS and PORT_REDIS."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from twelfth_redis.errors import SettingsError
 
 TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"})
-"""What the query of a rediss:// address may say, with redis-py's own names."""
+"""Options allowed in the query of a rediss:// address; redis-py's names."""
 
 HIGHEST_PORT = 65535
 
@@ -20,7 +20,7 @@ _FORM = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Where Redis is and how to sign in."""
+    """The address of Redis and the credentials."""
 
     host: str = "redis"
     port: int = 6379
@@ -32,13 +32,13 @@ class Settings:
 
     @property
     def address(self) -> str:
-        """Return where Redis is, fit to be shown: host, port and database, nothing secret."""
+        """Return the address for messages: host, port and database, without secrets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.database}"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings that `environment` holds; an empty variable counts as one that is not there.
+    """Return the settings in `environment`; an empty variable counts as unset.
 
     REDIS_URL wins over HOST_REDIS and PORT_REDIS. Raises SettingsError.
     """
@@ -50,11 +50,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 def _host(variable: str, host: str) -> str:
     try:
-        host.encode("idna")  # what name resolution will do, at the latest
+        host.encode("idna")  # name resolution does this, too
     except UnicodeError:
         host = ""
     if not host or not host.isprintable() or set(host) & set("/@ "):
-        raise SettingsError(f"{variable} must have the name or the address of a host, such as redis or 127.0.0.1")
+        raise SettingsError(f"{variable} must contain a host name or address, such as redis or 127.0.0.1")
     return host
 
 
@@ -65,13 +65,13 @@ def _port(text: str) -> int:
 
 
 def _from_url(url: str) -> Settings:
-    """Return what the address says, as https://www.iana.org/assignments/uri-schemes/prov/redis has it."""
+    # https://www.iana.org/assignments/uri-schemes/prov/redis
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # its message may quote what stands before the @
+    except ValueError:  # its message may quote the password
         raise SettingsError(_FORM) from None
-    # A password with an unquoted # or / ends the host early: the usual cause of a port that is none.
+    # An unquoted # or / in the password ends the host early: the usual cause of an invalid port.
     if parts.scheme not in {"redis", "rediss"} or port == 0 or parts.fragment:
         raise SettingsError(_FORM)
     return Settings(
@@ -88,18 +88,19 @@ def _from_url(url: str) -> Settings:
 def _database(path: str) -> int:
     number = path.removeprefix("/") or "0"
     if not (number.isascii() and number.isdigit()):
-        raise SettingsError("REDIS_URL must end in the number of a database, such as /0")
+        raise SettingsError("REDIS_URL must end in a database number, such as /0")
     return int(number)
 
 
 def _tls_options(parts: SplitResult) -> tuple[tuple[str, str], ...]:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     honoured = TLS_OPTIONS if parts.scheme == "rediss" else frozenset[str]()
-    # Refused rather than passed on: redis-py would take retry_on_timeout from here, and count a hit twice.
-    if strangers := sorted(set(options) - honoured):
-        named = f": {strangers[0]}" if re.fullmatch("[a-z_]{1,40}", strangers[0]) else ""  # else maybe a password's end
+    # Refused, not passed on: redis-py would accept retry_on_timeout here, and count a hit twice.
+    if unsupported := sorted(set(options) - honoured):
+        is_name = re.fullmatch("[a-z_]{1,40}", unsupported[0])  # else it may be the end of a password
         raise SettingsError(
-            f"REDIS_URL has an option that is not honoured{named}; special characters are percent-encoded there"
+            f"REDIS_URL has an unsupported option{f': {unsupported[0]}' if is_name else ''}. "
+            "Try: remove it, or percent-encode special characters of the password"
         )
     if options.get("ssl_cert_reqs", "required") not in {"none", "optional", "required"}:
         raise SettingsError("ssl_cert_reqs in REDIS_URL must be none, optional or required")

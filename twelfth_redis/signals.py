@@ -1,4 +1,4 @@
-"""A signal as an error, so that what was started is cleaned up on the way out."""
+"""Turn signals into errors, so that a stopped program still cleans up."""
 
 import contextlib
 import signal
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Have TERM, INT and HUP raise StoppedError inside the block, the first of them only."""
+    """Make the first TERM, INT or HUP raise StoppedError inside the block."""
 
     def stop(number: int, _: object) -> NoReturn:
         ignore_signals()
@@ -27,14 +27,14 @@ def stoppable() -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """Ignore TERM, INT and HUP until the block of `stoppable` ends: for what must not be left half done."""
+    """Ignore TERM, INT and HUP until the block of `stoppable` ends, for work that must not be interrupted."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def stop_hint(hint: str) -> Iterator[None]:
-    """Have a StoppedError that leaves the block end with a hint: what the stop means there, or what to type next."""
+    """Add a hint to a StoppedError that leaves the block: what the stop means there, or what to type next."""
     try:
         yield
     except StoppedError as error:

@@ -1,4 +1,4 @@
-"""The time, as what is kept of migrations, backups and the lock holds it."""
+"""The format of time in records of migrations, in backups and in the lock."""
 
 from datetime import UTC, datetime
 

@@ -156,7 +156,7 @@ def test_a_replica_is_named_by_its_environment_or_its_host(serve: Callable[..., 
     ("environment", "said"),
     [
         ({"PORT_REDIS": "abc"}, "service: PORT_REDIS must be a number from 1 to 65535, not 'abc'\n"),
-        ({"REDIS_URL": "redis://:secret@h/x"}, "service: REDIS_URL must end in the number of a database, such as /0\n"),
+        ({"REDIS_URL": "redis://:secret@h/x"}, "service: REDIS_URL must end in a database number, such as /0\n"),
     ],
 )
 def test_bad_settings_are_one_line(environment: dict[str, str], said: str) -> None:

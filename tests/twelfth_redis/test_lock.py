@@ -43,8 +43,7 @@ def test_others_are_told_who_holds_it(server: DurableRedis) -> None:
 
     assert (1, "") == (outcome.code, outcome.out)
     assert outcome.err == (
-        f"reset: the data is locked by migrate of run a1b2 by ann, since {since}; "
-        "let it finish, or wait for it: --wait SECONDS\n"
+        f"reset: the data is locked by migrate of run a1b2 by ann, since {since}. Try: repeat it with --wait SECONDS\n"
     )
     assert b"41" == server.client.get("hits")
 
@@ -53,7 +52,7 @@ def test_a_holder_that_is_not_of_ours_is_told_as_it_is(server: DurableRedis) -> 
     """Whatever the key holds."""
     server.client.set(KEY, "not json")
 
-    assert "the data is locked by b'not json'; " in ran(server, "migrate").err
+    assert "the data is locked by b'not json'. " in ran(server, "migrate").err
     assert "b'[1]'" == read_owner(b"[1]")
 
 
@@ -126,10 +125,10 @@ def test_who_was_paused_past_the_lease_writes_nothing(server: DurableRedis, othe
             server.client.delete(KEY, FENCE)
         holder.send_signal(signal.SIGCONT)
         holder.go_on()
-        now = "b'another' has it" if other == "another" else "its lease ran out"
+        now = "b'another' has it" if other == "another" else "its lease expired"
         said = holder.said()
 
-    assert said == f"the lock was lost: {now}; what was to be written was not; repeat the command"
+    assert said == f"the lock was lost: {now}; the last change was not written. Try: repeat the command"
     assert 0 == server.client.exists("written")
     assert (b"another" if other == "another" else None) == server.client.get(KEY)
 

@@ -87,7 +87,7 @@ def test_hint_of_a_server_that_names_no_command_finds_it_out(tmp_path: Path) -> 
         typed(debian, found.err)
 
     assert "Redis does not allow this user a command" in found.err
-    assert found.err.endswith("Try: redis-cli ACL LOG 1, which names it\n")
+    assert found.err.endswith("Try: redis-cli ACL LOG 1, which names the command\n")
 
 
 def test_server_that_does_not_know_a_command_is_named(tmp_path: Path) -> None:

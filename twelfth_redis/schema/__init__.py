@@ -1,1 +1,1 @@
-"""Migrations: which there are, which were applied, how the others are."""
+"""Migrations: read them, compare them with what was applied, and apply or revert them."""

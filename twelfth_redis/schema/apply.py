@@ -1,4 +1,4 @@
-"""Apply one migration: at once together with its record, or batch by batch where it is about many keys.
+"""Apply one migration: in one transaction together with its record, or in batches if it changes many keys.
 
 Every write is a transaction that only the holder of the lock can make (twelfth_redis.lock).
 """
@@ -21,32 +21,31 @@ from twelfth_redis.refusal import correction, is_script, named, subject
 from twelfth_redis.schema import atomic_script, history
 from twelfth_redis.schema.atomic_script import Command
 from twelfth_redis.schema.history import Applied
-from twelfth_redis.schema.migration import Each
+from twelfth_redis.schema.migration import BatchStep
 from twelfth_redis.schema.plan import Move, abandon_command
 from twelfth_redis.timestamp import now
 
 PATIENCE = 1000
-"""How often a single key is tried that visitors change all the time."""
+"""Number of attempts for a single key that clients keep changing."""
 
 _RESERVED = b"twelfth:"
-"""How the keys begin that belong to the lock, the record and the restore, which no migration is given."""
+"""The prefix of the keys of the lock, the record and the restore; no migration gets them."""
 
 
 def apply(lock: HeldLock, move: Move, record: Applied, progress: Progress) -> int:
-    """Make one move and return how many keys it went over, 0 where it was done at once.
+    """Make one move and return the number of processed keys, 0 if it was made in one transaction.
 
-    Raises redis.RedisError and RefusedError; what a batch has done by then stays, and doing it again is safe.
+    Raises redis.RedisError and RefusedError; finished batches stay, and repeating them is safe.
     """
     with _explained(lock.client, move, record.release):
-        if each := move.way.each:
-            return _in_batches(lock, move, each, record, progress)
+        if batch_step := move.way.batch_step:
+            return _in_batches(lock, move, batch_step, record, progress)
         _at_once(lock, move, record)
         return 0
 
 
 @contextlib.contextmanager
 def _explained(client: redis.Redis, move: Move, release: str) -> Iterator[None]:
-    """Add to errors of the block the move, what it left in the data, and the command to type."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError, LockLostError, StoppedError):
@@ -57,21 +56,19 @@ def _explained(client: redis.Redis, move: Move, release: str) -> Iterator[None]:
             raise
         why = _why(move, error)
         if isinstance(error, redis.WatchError):
-            raise RefusedError(f"could not {move}: {why}; repeat it") from error
+            raise RefusedError(f"could not {move}: {why}. Try: repeat the command") from error
         raise RefusedError(f"could not {move} ({why}){_then(left, release, error)}") from error
 
 
 def _then(left: Applied | None, release: str, error: Exception) -> str:
-    """Return what a move that failed leaves in the data, and what to do."""
     if left:
         return f"{left.effect and f'; {left.effect}'}. Try: {abandon_command(left, release)}"
     if isinstance(error, redis.ResponseError) and is_forbidden(error):
         return f". Try: {correction(error, reason(error))}"
-    return "; fix it, then: invoke up"
+    return ". Try: fix it, then invoke up"
 
 
 def _left(client: redis.Redis, move: Move) -> Applied | None:
-    """Return the record of a move that is left unfinished, as far as Redis answers."""
     with contextlib.suppress(redis.RedisError, RefusedError):
         if (left := history.read_unfinished(client)) and left.revision == move.migration.revision:
             return left
@@ -79,21 +76,19 @@ def _left(client: redis.Redis, move: Move) -> Applied | None:
 
 
 def _why(move: Move, error: Exception) -> str:
-    """Return what went wrong; for a mistake in a migration, with its line."""
     if isinstance(error, redis.WatchError):
         return "clients keep changing the keys that it reads"
     if isinstance(error, atomic_script.CommandError | RefusedError):
         return str(error)
     calls = [(PurePath(call.filename).name, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
-    own = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
-    where = "".join(f", line {line} of {name}" for name, line in own[-1:])
+    lines = [call for call in calls if call[0].startswith(f"{move.migration.revision}_")]
+    place = "".join(f", line {line} of {name}" for name, line in lines[-1:])
     if isinstance(error, redis.ResponseError) and (about := subject(error)):
-        return f"Redis refused {about}: {reason(error)}{where}"
-    return f"{type(error).__name__}: {error}{where}"
+        return f"Redis refused {about}: {reason(error)}{place}"
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def _at_once(lock: HeldLock, move: Move, record: Applied) -> None:
-    """Do a move and write its record, as one transaction."""
     step, applied = move.way.step, replace(record, applied=now())
 
     def attempt() -> None:
@@ -107,20 +102,20 @@ def _at_once(lock: HeldLock, move: Move, record: Applied) -> None:
     retry_on_conflict(attempt)
 
 
-def _in_batches(lock: HeldLock, move: Move, each: Each, record: Applied, progress: Progress) -> int:
+def _in_batches(lock: HeldLock, move: Move, batch_step: BatchStep, record: Applied, progress: Progress) -> int:
     before = move.left or record
     started = replace(record, done=before.done, commands=before.commands, keys=before.keys)
     _record_unfinished(lock, started)
-    done, progress = 0, replace(progress)  # whose clock starts here
+    done, progress = 0, replace(progress)  # its clock starts here
     try:
         for keys in batches(lock.client, move.way.match, progress.batch):
-            for count in _do(lock, each, keys):
+            for count in _do(lock, batch_step, keys):
                 done += count
                 progress.update(done)
     except (redis.ConnectionError, redis.TimeoutError, LockLostError, StoppedError):
         raise
     except Exception as error:
-        with contextlib.suppress(redis.RedisError, RefusedError):  # it is recorded as unfinished nevertheless
+        with contextlib.suppress(redis.RedisError, RefusedError):  # it stays recorded as unfinished
             _record_failure(lock, move, replace(started, why=_why(move, error), keys=max(done, started.keys)), error)
         raise
     with lock.transaction() as pipe:
@@ -136,7 +131,6 @@ def _record_unfinished(lock: HeldLock, record: Applied) -> None:
 
 
 def _record_failure(lock: HeldLock, move: Move, record: Applied, error: Exception) -> None:
-    """Record what a migration that failed in a batch did by then; it is not unfinished if that is nothing."""
     if isinstance(error, BatchError):
         names = tuple(map(named, error.applied))
         record = replace(record, done=len(names), commands=names[: atomic_script.NAMED])
@@ -152,9 +146,10 @@ def _record_failure(lock: HeldLock, move: Move, record: Applied, error: Exceptio
 
 
 def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]]:
-    """Yield the keys that match, about `count` at once, each at least once; some that come and go meanwhile, too.
+    """Yield the matching keys in batches of about `count`, each key at least once.
 
-    The cursor is not kept over a crash: it means nothing to a server that was restarted.
+    Keys that are created or deleted meanwhile may be included. After a crash the scan starts again: a restarted
+    server does not know the cursor.
     """
     cursor = 0
     while True:
@@ -165,16 +160,16 @@ def batches(client: redis.Redis, match: str, count: int) -> Iterator[list[bytes]
             return
 
 
-def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> Iterator[int]:
-    """Do a batch, and yield how many keys are done each time.
+def _do(lock: HeldLock, batch_step: BatchStep, keys: list[bytes]) -> Iterator[int]:
+    """Process a batch, and yield the number of keys each time some are done.
 
-    Where visitors change one of its keys meanwhile, each half is done again, down to single keys.
+    If clients change one of its keys meanwhile, split the batch in halves and repeat them, down to single keys.
     """
 
     def attempt() -> None:
         with lock.transaction() as pipe:
             pipe.multi()
-            each(keys, cast("redis.Redis", Watching(lock.client, pipe, keys)), pipe)
+            batch_step(keys, cast("redis.Redis", Watching(lock.client, pipe, keys)), pipe)
             _execute(pipe)
 
     if len(keys) == 1:
@@ -185,16 +180,16 @@ def _do(lock: HeldLock, each: Each, keys: list[bytes]) -> Iterator[int]:
         attempt()
     except redis.WatchError:
         middle = len(keys) // 2
-        yield from _do(lock, each, keys[:middle])
-        yield from _do(lock, each, keys[middle:])
+        yield from _do(lock, batch_step, keys[:middle])
+        yield from _do(lock, batch_step, keys[middle:])
     else:
         yield len(keys)
 
 
 class BatchError(atomic_script.CommandError):
-    """Redis refused a command of a batch, which stops none of the others: `applied` are those.
+    """Redis refused a command of a batch; `applied` are the other commands, which Redis executed.
 
-    With `by_script` the one that was refused is a script, and what it did before that stays.
+    With `by_script` a refused command is a script, and its earlier changes stay.
     """
 
     def __init__(self, why: str, applied: Sequence[Command], *, by_script: bool) -> None:
@@ -211,27 +206,27 @@ def _execute(pipe: Pipeline) -> None:
         applied = [command for command, reply in done if not isinstance(reply, redis.ResponseError)]
         command, why = refused[0]
         by_script = any(is_script(command) for command, _ in refused)
-        stays = "; what the script did before that stays" if by_script else ""
+        stays = "; the earlier changes of the script stay" if by_script else ""
         raise BatchError(f"Redis refused {named(command)}: {reason(why)}{stays}", applied, by_script=by_script)
 
 
 class Watching:
-    """A client that has the keys of a batch watched before it is first asked anything: who reads nothing waits less."""
+    """A client that watches the keys of a batch before its first use: a batch step that reads nothing is faster."""
 
     def __init__(self, client: redis.Redis, pipe: Pipeline, keys: list[bytes]) -> None:
         self._client, self._pipe, self._keys, self._watches = client, pipe, keys, False
 
     def __getattr__(self, name: str) -> object:
-        """Return what the client has of that name."""
+        """Return the client's attribute."""
         if not self._watches:
-            # At once: MULTI is only sent with the rest, so the connection is not in a transaction yet.
+            # MULTI is only sent with the commands, so the connection is not in a transaction yet.
             self._pipe.immediate_execute_command("WATCH", *self._keys)  # type: ignore[no-untyped-call]
             self._watches = True
         return getattr(self._client, name)
 
 
 def count_touched(client: redis.Redis, move: Move) -> int:
-    """Return how many keys a move would change now; changes nothing, raises redis.RedisError and RefusedError."""
+    """Count the keys that a move would change now, without changing them; raises redis.RedisError and RefusedError."""
     if move.way.step is None:
         return sum(len(keys) for keys in batches(client, move.way.match, BATCH))
     with _explained(client, move, ""):

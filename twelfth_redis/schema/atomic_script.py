@@ -51,34 +51,36 @@ Command = tuple[object, ...]
 
 
 class CommandError(Exception):
-    """A command cannot be done, or was refused; the message says which and why."""
+    """A command is invalid, or Redis refused it; the message names it and says why."""
 
 
 class QueueOnlyPipeline(Pipeline):
-    """A pipeline that keeps what is queued: whoever has it executes that together with a record."""
+    """A pipeline that only queues commands: twelfth executes them together with a record."""
 
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, transaction=True, shard_hint=None)
 
     def execute(self, raise_on_error: bool = True) -> NoReturn:  # noqa: ARG002, FBT001, FBT002 - redis-py's own signature
         """Raise CommandError."""
-        raise CommandError("it calls execute(); what it queues is executed together with its record, without that")
+        raise CommandError(
+            "it calls execute(). Try: remove that call; queued commands are executed together with the record"
+        )
 
 
 def queued_commands(step: Step, client: redis.Redis) -> list[Command]:
-    """Return the commands that a step queues, none of them sent; raises CommandError for what cannot be."""
+    """Return the commands that a step queues, without sending them; raises CommandError for an invalid one."""
     with QueueOnlyPipeline(client) as pipe:
         step(client, pipe)
         commands = [_words(arguments) for arguments, _ in pipe.command_stack]
     if too_long := [words for words in commands if len(words) > LONGEST]:
         raise CommandError(
-            f"{too_long[0][0]} has more than {LONGEST:,} words; queue it in parts, or use MATCH and each"
+            f"{too_long[0][0]} has more than {LONGEST:,} words. Try: queue it in parts, or use MATCH and each"
         )
     return commands
 
 
 def _words(arguments: Sequence[object]) -> Command:
-    """Return a command word by word: redis-py keeps `OBJECT ENCODING` in one piece until it sends it."""
+    """Split the command's name: redis-py keeps `OBJECT ENCODING` as one word until it sends it."""
     return (*str(arguments[0]).split(), *arguments[1:])
 
 

@@ -1,4 +1,4 @@
-"""The record of what was applied to the data, in the data."""
+"""Read and write the records of the applied migrations, which are stored with the data."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ class Applied:
     contract: bool = False
     down: bool = False
     why: str = ""
-    """Why it is unfinished, if it failed."""
+    """Why it failed, if it is unfinished."""
     done: int = 0
     """Number of applied commands of an unfinished migration; they stay."""
     commands: tuple[str, ...] = ()
@@ -58,14 +58,14 @@ class Applied:
 
 @dataclass(frozen=True)
 class History:
-    """What was done to the data, by revision, and what was left unfinished."""
+    """The applied migrations by revision, and the unfinished one."""
 
     applied: Mapping[str, Applied]
     unfinished: Applied | None = None
 
     @property
     def revision(self) -> str:
-        """Return the highest revision that was applied, "" where there is none."""
+        """Return the highest applied revision, "" if there is none."""
         return max(self.applied, default="")
 
 
@@ -85,18 +85,18 @@ def read_unfinished(client: redis.Redis) -> Applied | None:
 
 @contextlib.contextmanager
 def _garbled() -> Iterator[None]:
-    """Report an invalid record; an error of the server other than WRONGTYPE is no fact about the record."""
+    """Report an invalid record; of the server's errors, only WRONGTYPE says something about the record."""
     try:
         yield
     except (redis.ResponseError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, redis.ResponseError) and code(error) != "WRONGTYPE":
             raise
-        why = f"the keys {HISTORY} and {UNFINISHED} hold no record of ours ({error})"
+        why = f"the record of migrations in the keys {HISTORY} and {UNFINISHED} is invalid: {error}"
         raise RefusedError(f"{why}. Try: invoke console, to look at them") from error
 
 
 def _record(value: bytes | str) -> Applied:
-    """Return a record; what a newer release may have added to it is left out."""
+    """Read a record, without the fields that a newer release may have added."""
     known = {field.name for field in fields(Applied)}
     text = value.decode(errors="replace") if isinstance(value, bytes) else value  # `why` may name a binary key
     values = {name: content for name, content in json.loads(text).items() if name in known}
@@ -104,7 +104,7 @@ def _record(value: bytes | str) -> Applied:
 
 
 def dumps(record: Applied) -> str:
-    """Return a record as it is stored."""
+    """Return a record as JSON, as Redis stores it."""
     return json.dumps(asdict(record))
 
 

@@ -1,4 +1,4 @@
-"""The migrations of a release and the data that they are about: bring it to a revision, or say what that would do."""
+"""Bring data to a revision of a release's migrations, or show what that would do."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +19,10 @@ from twelfth_redis.timestamp import now
 
 @dataclass(frozen=True)
 class Migrator:
-    """What migrates: `write` gets a line as soon as something is done, `warn` what the operator should know.
+    """Migrate data; `write` gets a line after each change, `warn` gets warnings for the operator.
 
-    Every method raises RefusedError and RedisError. `allow_newer` accepts data that newer releases only added to, and
-    what they left unfinished; `take_over` finishes what another release left, and repeats what failed halfway.
+    Every method raises RefusedError and RedisError. `allow_newer` accepts data to which newer releases only added, and
+    their unfinished migration; `take_over` finishes another release's migration, and repeats one that failed halfway.
     """
 
     client: redis.Redis
@@ -34,11 +34,11 @@ class Migrator:
     take_over: bool = False
 
     def status(self) -> status.Status:
-        """Return how the data stands; changes nothing, and needs no lock."""
+        """Return the state of the data; changes nothing, and needs no lock."""
         return status.status(self.migrations, history.read(self.client), self.owner.release)
 
     def preview(self, to: str = "") -> None:
-        """Write what would be done, and to how many keys as they are now; changes nothing, and needs no lock."""
+        """Write what `migrate` would do and the number of keys now; changes nothing, and needs no lock."""
         past = self._history(to)
         moves = plan.moves(self.migrations, past, to, self.owner.release)
         for move in moves:
@@ -58,21 +58,22 @@ class Migrator:
             self.write(f"nothing to mark: the data is at revision {past.revision or '0000'}")
 
     def migrate(self, progress: Progress, to: str = "", wait: float = 0.0) -> tuple[str, ...]:
-        """Go up or down to a revision, the newest where none is named; return the revisions that are pending then."""
+        """Go up or down to a revision, by default the newest; return the revisions that are pending afterwards."""
         with hold_lock(self.client, self.owner, wait=wait) as lock:
             past = self._history(to)
             moves = plan.moves(self.migrations, past, to, self.owner.release)
             for move in moves:
                 keys = apply(lock, move, self._record(move), progress)
-                verb, over = "took back" if move.revert else "applied", f" ({keys:,} keys)" if keys else ""
+                verb, over = "reverted" if move.revert else "applied", f" ({keys:,} keys)" if keys else ""
                 self.write(f"{verb} {move.migration.revision}: {move.migration.title}{over}")
             if not moves:
                 self.write(f"nothing to do: the data is at revision {past.revision or '0000'}")
             self._warn(past)
-            return pending((each.revision for each in self.migrations), history.read(self.client).applied)
+            revisions = [migration.revision for migration in self.migrations]
+            return pending(revisions, history.read(self.client).applied)
 
     def preview_abandon(self, revision: str) -> None:
-        """Write what `abandon` would clear, without changing anything or taking the lock."""
+        """Write what `abandon` would clear; changes nothing, and needs no lock."""
         left = plan.abandoned(self.migrations, history.read(self.client), revision)
         self.write(f"would abandon {self._abandoned(left)}")
 
@@ -92,7 +93,7 @@ class Migrator:
         return f"{left.revision} ({left.title}): {effect}{then}"
 
     def baseline(self, baseline: str, to: str = "", wait: float = 0.0) -> None:
-        """Record the revisions up to one as applied, without doing anything to the data."""
+        """Record the revisions up to `baseline` as applied, without changing other data."""
         with hold_lock(self.client, self.owner, wait=wait) as lock:
             past = self._history(to)
             moves = self._unrecorded(past, baseline)
@@ -106,12 +107,11 @@ class Migrator:
             self.write(f"nothing to mark: the data is at revision {past.revision or '0000'}")
 
     def _history(self, to: str) -> History:
-        """Return what was done to the data; raises RefusedError where this release must not go on from there."""
         past = history.read(self.client)
         release = None if self.take_over else self.owner.release
         target = plan.find_revision(self.migrations, to) if to else ""
-        if wrong := plan.problems(self.migrations, past, release, allow_newer=self.allow_newer, to=target):
-            raise RefusedError(wrong[0])
+        if problems := plan.problems(self.migrations, past, release, allow_newer=self.allow_newer, to=target):
+            raise RefusedError(problems[0])
         return past
 
     def _warn(self, past: History) -> None:
@@ -121,11 +121,19 @@ class Migrator:
     def _unrecorded(self, past: History, to: str) -> list[Move]:
         if past.unfinished:
             abandon = plan.abandon_command(past.unfinished, self.owner.release)
-            raise RefusedError(f"{past.unfinished.revision} was left unfinished. Try: invoke migrate, or: {abandon}")
+            raise RefusedError(f"{past.unfinished.revision} was left unfinished. Try: invoke migrate, or {abandon}")
         last = plan.find_revision(self.migrations, to)
-        return [Move(each) for each in self.migrations if each.revision <= last and each.revision not in past.applied]
+        return [Move(item) for item in self.migrations if item.revision <= last and item.revision not in past.applied]
 
     def _record(self, move: Move) -> Applied:
-        of, by = move.migration, self.owner
-        record = Applied(of.revision, of.title, of.checksum, contract=of.contract, down=move.revert)
-        return replace(record, release=by.release, run=by.run, operator=by.operator)
+        migration, owner = move.migration, self.owner
+        return Applied(
+            migration.revision,
+            migration.title,
+            migration.checksum,
+            release=owner.release,
+            run=owner.run,
+            operator=owner.operator,
+            contract=migration.contract,
+            down=move.revert,
+        )

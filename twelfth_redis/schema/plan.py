@@ -1,4 +1,4 @@
-"""Whether a release may migrate this data, and which migrations are to be applied or reverted, in which order; pure."""
+"""Decide whether a release may migrate this data, and which migrations to apply or revert, in which order; pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,54 +19,58 @@ class Move:
 
     @property
     def way(self) -> Way:
-        """Return what is to be done; raises RefusedError where there is no way back."""
+        """Return the direction to take; raises RefusedError if the migration cannot be reverted."""
         way = self.migration.down if self.revert else self.migration.up
         if way is None:
-            raise RefusedError(f"{self.migration.revision} ({self.migration.title}) has no way back; restore a backup")
+            raise RefusedError(
+                f"cannot revert {self.migration.revision} ({self.migration.title}): it defines no down. "
+                "Try: restore a backup"
+            )
         return way
 
     def __str__(self) -> str:
-        """Return the move in words."""
-        return f"{'take back' if self.revert else 'apply'} {self.migration.revision}: {self.migration.title}"
+        """Return the move as a phrase, such as "apply 0001: Adopt the counter"."""
+        return f"{'revert' if self.revert else 'apply'} {self.migration.revision}: {self.migration.title}"
 
 
 def moves(migrations: Sequence[Migration], history: History, to: str = "", release: str = "") -> tuple[Move, ...]:
-    """Return what leads from the data as it is to a revision, the newest where none is named.
+    """Return the moves that lead from the present data to a revision, by default the newest.
 
-    Raises RefusedError for an unknown revision, for one without a way back, and if a migration that the release does
-    not contain is unfinished: the data has room for one record of an unfinished migration.
+    Raises RefusedError for an unknown revision, for one that cannot be reverted, and if a migration that the release
+    does not contain is unfinished: the data has room for one record of an unfinished migration.
     """
-    target = find_revision(migrations, to) if to else max((each.revision for each in migrations), default="0000")
+    revisions = [migration.revision for migration in migrations]
+    target = find_revision(migrations, to) if to else max(revisions, default="0000")
     left = history.unfinished
     unfinished = {left.revision} if left else set()
-    there, whole = history.applied.keys() | unfinished, history.applied.keys() - unfinished
-    down = [migration for migration in migrations if migration.revision > target and migration.revision in there]
-    up = [migration for migration in migrations if migration.revision <= target and migration.revision not in whole]
-    wanted = tuple(
+    started, finished = history.applied.keys() | unfinished, history.applied.keys() - unfinished
+    down = [migration for migration in migrations if migration.revision > target and migration.revision in started]
+    up = [migration for migration in migrations if migration.revision <= target and migration.revision not in finished]
+    steps = tuple(
         Move(migration, revert, left if left and left.revision == migration.revision else None)
         for revert, chosen in ((True, reversed(down)), (False, up))
         for migration in chosen
     )
-    for move in wanted:
-        move.way  # noqa: B018 - it raises where there is none, before anything is done
-    if wanted and left and is_foreign(migrations, left):
-        raise RefusedError(f"cannot {wanted[0]}: {left_unfinished(left)}. Try: {abandon_command(left, release)}")
-    return wanted
+    for move in steps:
+        move.way  # noqa: B018 - it raises before anything is changed
+    if steps and left and is_foreign(migrations, left):
+        raise RefusedError(f"cannot {steps[0]}: {left_unfinished(left)}. Try: {abandon_command(left, release)}")
+    return steps
 
 
 def is_foreign(migrations: Iterable[Migration], left: Applied) -> bool:
-    """Return whether the release does not contain an unfinished migration."""
+    """Return whether the unfinished migration is missing from the release."""
     return all(migration.revision != left.revision for migration in migrations)
 
 
 def abandoned(migrations: Sequence[Migration], history: History, text: str) -> Applied:
-    """Return the unfinished migration that is to be abandoned.
+    """Return the unfinished migration with the revision `text`.
 
     Raises RefusedError if the revision is not unfinished, MisuseError if the text is not a revision.
     """
     revision = text.rjust(4, "0")
     if not (revision.isascii() and revision.isdecimal() and len(revision) == len("0000")):
-        raise MisuseError(f"there is no revision {text[:40]!r}; a revision is a number, such as 0003")
+        raise MisuseError(f"invalid revision {text[:40]!r}: a revision is a number, such as 0003")
     left = history.unfinished
     if left and left.revision == revision:
         return left
@@ -82,11 +86,11 @@ def abandoned(migrations: Sequence[Migration], history: History, text: str) -> A
 
 
 def find_revision(migrations: Sequence[Migration], text: str) -> str:
-    """Return a revision as it is written, from `2` or `0002`; 0 is before the first. Raises MisuseError."""
+    """Return a revision with four digits, such as `0002` for `2`; 0 is before the first. Raises MisuseError."""
     number = text.rjust(4, "0")
     revisions = ["0000", *(migration.revision for migration in migrations)]
     if number not in revisions:
-        raise MisuseError(f"there is no revision {text[:40]!r}; there are {', '.join(revisions)}")
+        raise MisuseError(f"unknown revision {text[:40]!r}: the revisions are {', '.join(revisions)}")
     return number
 
 
@@ -95,9 +99,9 @@ def problems(
 ) -> tuple[str, ...]:
     """Return the reasons why this release must not migrate this data, to revision `to` if given.
 
-    With None instead of a release, any release may finish what is unfinished.
-    With `allow_newer`, newer data that older releases can use is no reason, nor is an unfinished migration that this
-    release does not contain.
+    With None instead of a release, any release may finish the unfinished migration.
+    `allow_newer` accepts newer data that older releases can use, and an unfinished migration that this release does
+    not contain.
     """
     known = tuple(migration.revision for migration in migrations)
     applied = (
@@ -109,99 +113,97 @@ def problems(
 
 
 def warning(migrations: Sequence[Migration], history: History, release: str) -> str:
-    """Return a warning about data that this release can serve, or ""."""
+    """Return a warning about an unfinished migration that does not concern this release, or ""."""
     left = history.unfinished
     if not left or not is_foreign(migrations, left):
         return ""
     return f"{left_unfinished(left, _UNKNOWN)}. This release does not need it. Try: {abandon_command(left, release)}"
 
 
-def _disagreement(found: Relation, done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
-    """Return how an applied migration differs from the release's, "" if it does not."""
+def _disagreement(relation: Relation, done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as in `problems`
     revision, release = done.revision, done.release or "unknown"
     when = f"({done.applied}, release {release})"
-    match found:
+    match relation:
         case Relation(Kind.SAME):
             return ""
         case Relation(Kind.RENUMBERED, _, Migration(revision=number)):
             return (
-                f"{revision} ({done.title}) was applied {when}, and is {number} in this release; "
-                f"give the file its number {revision} again, and renumber those after it"
+                f"{revision} ({done.title}) was applied {when}, and is {number} in this release. "
+                f"Try: give the file its number {revision} again, and renumber the files after it"
             )
         case Relation(Kind.DIFFERENT, Migration(title=title)):
             return (
                 f"{revision} was applied as {done.title!r} {when}, and is another migration in this release: "
-                f"{title!r}; restore the one that was applied, and give this one the next number"
+                f"{title!r}. Try: restore the file that was applied, and give this one the next number"
             )
         case Relation(Kind.EDITED):
             return (
-                f"{revision} was edited after it was applied {when}; "
-                "put it back as it was, and make the change a new revision"
+                f"{revision} was edited after it was applied {when}. "
+                "Try: restore the file, and make the change a new revision"
             )
     return _ahead(done, allow_newer)
 
 
-def _ahead(done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
+def _ahead(done: Applied, allow_newer: bool) -> str:  # noqa: FBT001 - as in `problems`
     ahead, release = f"the data is ahead: {done.revision} ({done.title})", done.release
     if not allow_newer:
         return (
-            f"{ahead} was applied by release {release or 'unknown'} and is unknown to this one; take it back with that "
-            f"one: invoke migrate --to {_before(done.revision)} --release {release or 'ID'}"
+            f"{ahead} was applied by release {release or 'unknown'} and is missing from this one. "
+            f"Try: invoke migrate --to {_before(done.revision)} --release {release or 'ID'}, to revert it"
         )
     needed = (
-        f"{ahead} took away what this release needs; bring up release {release or 'that did it'}, or restore a backup"
+        f"{ahead} removed data that this release needs (CONTRACT). "
+        f"Try: invoke up --release {release or 'ID'}, or restore a backup"
     )
     return needed if done.contract else ""
 
 
 def _skipped(known: Iterable[str], history: History, to: str) -> tuple[str, ...]:
     return tuple(
-        f"{revision} was not applied, but {history.revision} was; in order: invoke migrate --to {_before(revision)}"
+        f"{revision} was not applied, but {history.revision} was. "
+        f"Try: invoke migrate --to {_before(revision)}, then invoke migrate"
         for revision in known
         if revision not in history.applied and revision < history.revision and (not to or to >= revision)
     )
 
 
-def _unfinished(found: Relation, left: Applied, release: str | None, allow_newer: bool) -> str:  # noqa: FBT001 - as `problems` has it
+def _unfinished(relation: Relation, left: Applied, release: str | None, allow_newer: bool) -> str:  # noqa: FBT001 - as in `problems`
     what, abandon = left_unfinished(left), abandon_command(left, release or "")
-    if found.known is None:
+    if relation.known is None:
         return "" if allow_newer else f"{left_unfinished(left, _UNKNOWN)}. Try: {abandon}"
-    if found.kind in {Kind.DIFFERENT, Kind.RENUMBERED}:  # whoever started it: to do another one does not finish it
-        other = f"{left.revision} of this release is another migration: {found.known.title!r}"
-        return f"{what}. {other}. Try: {abandon}"
+    if relation.kind in {Kind.DIFFERENT, Kind.RENUMBERED}:  # applying another migration does not finish it
+        mismatch = f"{left.revision} of this release is another migration: {relation.known.title!r}"
+        return f"{what}. {mismatch}. Try: {abandon}"
     if release is None:
         return ""
     if not left.release or not release or left.release == release:
-        return _repeated(found, left, release)
+        return _repeated(relation, left, release)
     here = f"invoke migrate --release {release} --take-over"
     if left.why:
         return f"{what}. Try: {here}, if this release's {left.revision} can continue from there; else: {abandon}"
-    return f"{what}; finish it there: invoke migrate --release {left.release}, or with this one: {here}"
+    return f"{what}. Try: invoke migrate --release {left.release}, or with this release: {here}"
 
 
-def _repeated(found: Relation, left: Applied, release: str) -> str:
-    """Return why a migration must not run again from its first command, "" if it may.
-
-    A batch is safe to repeat, and an edited file is the operator's answer to the failure. Commands of an unchanged file
-    that were applied before the refused one would be applied twice, such as `INCRBY`.
-    """
-    way = found.known and (found.known.down if left.down else found.known.up)
-    if found.kind is not Kind.SAME or not left.done or (way and way.each):
+def _repeated(relation: Relation, left: Applied, release: str) -> str:
+    # A batch is safe to repeat, and an edited file is the operator's answer to the failure. In an unchanged file, the
+    # commands before the refused one would be applied twice, such as `INCRBY`.
+    way = relation.known and (relation.known.down if left.down else relation.known.up)
+    if relation.kind is not Kind.SAME or not left.done or (way and way.batch_step):
         return ""
     again = f"invoke migrate{f' --release {release}' if release else ''} --take-over"
     return f"{left_unfinished(left)}. Try: {abandon_command(left, release)}, or to apply them again: {again}"
 
 
-_UNKNOWN = ", and is unknown to this one"
+_UNKNOWN = ", and is missing from this one"
 
 
 def left_unfinished(left: Applied, also: str = "") -> str:
-    """Return a sentence: which migration is unfinished, by which run, why, and what it did to the data."""
-    by = f"release {left.release or 'unknown'}, run {left.run or 'unknown'}"
+    """Say which migration is unfinished, which run left it, why, and what it did to the data."""
+    run = f"release {left.release or 'unknown'}, run {left.run or 'unknown'}"
     way = "was left unfinished while being reverted" if left.down else "was left unfinished"
     facts = "; ".join(filter(None, (left.why, left.effect)))
-    contract = "; it takes away what older releases need (CONTRACT)" if left.contract else ""
-    return f"{left.revision} ({left.title}) {way} by {by}{also}{facts and f': {facts}'}{contract}"
+    contract = "; it removes data that older releases need (CONTRACT)" if left.contract else ""
+    return f"{left.revision} ({left.title}) {way} by {run}{also}{facts and f': {facts}'}{contract}"
 
 
 def abandon_command(left: Applied, release: str) -> str:

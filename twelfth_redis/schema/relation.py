@@ -9,7 +9,7 @@ from twelfth_redis.schema.migration import Migration
 
 
 class Kind(StrEnum):
-    """How a record relates to a release: EDITED if only the text differs, DIFFERENT if the title does, too."""
+    """How a record relates to a release: EDITED if only the text differs, DIFFERENT if the title differs as well."""
 
     SAME = "same"
     EDITED = "edited"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Relation:
-    """How a record relates to a release: `known` is its migration with that number, `moved` the one with that text."""
+    """A record's counterparts in a release: `known` has the same number, `moved` has the same text."""
 
     kind: Kind
     known: Migration | None = None
@@ -28,12 +28,12 @@ class Relation:
 
 
 def relation(migrations: Sequence[Migration], history: History, done: Applied) -> Relation:
-    """Return how a record relates to a release's migrations."""
+    """Relate a record to the migrations of a release."""
     known = next((migration for migration in migrations if migration.revision == done.revision), None)
     if known and known.is_of(done.checksum):
         return Relation(Kind.SAME, known)
     if moved := next(
-        (each for each in migrations if each.is_of(done.checksum) and not _is_applied(each, history)), None
+        (item for item in migrations if item.is_of(done.checksum) and not _is_applied(item, history)), None
     ):
         return Relation(Kind.RENUMBERED, known, moved)
     if known is None:
@@ -42,6 +42,6 @@ def relation(migrations: Sequence[Migration], history: History, done: Applied) -
 
 
 def _is_applied(migration: Migration, history: History) -> bool:
-    """Return whether a migration was applied under its number, since two migrations may have the same text."""
+    # Under its own number: two migrations may have the same text.
     done = history.applied.get(migration.revision)
     return done is not None and migration.is_of(done.checksum)

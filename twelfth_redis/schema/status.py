@@ -30,7 +30,7 @@ class State:
 
 @dataclass(frozen=True)
 class Status:
-    """How the data stands: its revision, each revision's state, what forbids to migrate, and what to do next.
+    """The state of the data: its revision, the state of each revision, problems that prevent migrating, and a hint.
 
     `unfinished` is the record of a migration that was started and not finished.
     """
@@ -43,21 +43,21 @@ class Status:
 
 
 def status(migrations: Sequence[Migration], history: History, release: str) -> Status:
-    """Return how the data stands for a release."""
-    wrong, left = problems(migrations, history, release), history.unfinished
-    hint = "" if wrong or not left else _hint(left, release)
-    return Status(history.revision, states(migrations, history), wrong, hint, left)
+    """Return the state of the data for a release."""
+    reasons, left = problems(migrations, history, release), history.unfinished
+    hint = "" if reasons or not left else _hint(left, release)
+    return Status(history.revision, states(migrations, history), reasons, hint, left)
 
 
 def _hint(left: Applied, release: str) -> str:
-    """Return how to continue with an unfinished migration: if Redis refused it, abandoning it comes first."""
+    # If it failed, the same migration would probably fail again: abandoning it comes first.
     abandon = abandon_command(left, release)
     then = f"{abandon}, or invoke migrate to try again" if left.why else f"invoke migrate, or {abandon}"
     return f"{left_unfinished(left)}. Try: {then}"
 
 
 def states(migrations: Sequence[Migration], history: History) -> tuple[State, ...]:
-    """Return every revision that the data or this release has, in order."""
+    """Return every revision that is in the data or in this release, in order."""
     known = {migration.revision: migration for migration in migrations}
     left = history.unfinished
     records = dict(history.applied) | ({left.revision: left} if left else {})
@@ -69,24 +69,24 @@ def states(migrations: Sequence[Migration], history: History) -> tuple[State, ..
     )
 
 
-def _state(found: Relation, done: Applied, *, is_unfinished: bool) -> State:
+def _state(relation: Relation, done: Applied, *, is_unfinished: bool) -> State:
     state = "marked" if done.baseline else "applied"
     if is_unfinished:
         state = "unfinished"
-    elif found.kind != Kind.SAME:
-        state = str(found.kind)
-    title = found.known.title if found.known and found.kind in {Kind.SAME, Kind.EDITED} else done.title
+    elif relation.kind != Kind.SAME:
+        state = str(relation.kind)
+    title = relation.known.title if relation.known and relation.kind in {Kind.SAME, Kind.EDITED} else done.title
     return State(done.revision, title, state, done.applied, done.release, done.run, done.operator, done.checksum)
 
 
 def table(rows: Sequence[State]) -> list[str]:
-    """Return the states as lines for people, in columns as wide as they need to be; none where there is no state."""
+    """Return the states as a table, one line each; no lines if there is no state."""
     if not rows:
         return []
-    heads = ("revision", "state", "applied", "release", "run", "operator", "title")
-    words = [
-        [head.upper() for head in heads],
-        *([printable(getattr(row, head)) or "-" for head in heads] for row in rows),
+    columns = ("revision", "state", "applied", "release", "run", "operator", "title")
+    cells = [
+        [head.upper() for head in columns],
+        *([printable(getattr(row, head)) or "-" for head in columns] for row in rows),
     ]
-    widths = [max(map(len, column)) for column in zip(*words, strict=True)]
-    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in words]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -288,4 +288,4 @@ def test_full_disk_is_one_line(store: Store) -> None:
         )
 
     assert (1, 1) == (ended.returncode, ended.stderr.count(b"\n"))
-    assert b"cannot be written (No space left on device)" in ended.stderr
+    assert b"cannot write the backup: No space left on device" in ended.stderr

@@ -49,19 +49,19 @@ def problem(before: History, *, release: str = "r1", allow_newer: bool = False) 
             "0001 was edited after it was applied (2026-11-23T22:00:00+00:00, release r1)",
         ),
         (past(FIRST, SECOND, THIRD, AHEAD), "the data is ahead: 0004 (Fourth) was applied by release r2"),
-        (past(SECOND), "0001 was not applied, but 0002 was; in order: invoke migrate --to 0000"),
-        (past(FIRST, THIRD), "0002 was not applied, but 0003 was; in order: invoke migrate --to 0001"),
+        (past(SECOND), "0001 was not applied, but 0002 was. Try: invoke migrate --to 0000"),
+        (past(FIRST, THIRD), "0002 was not applied, but 0003 was. Try: invoke migrate --to 0001"),
         (past(unfinished=FIRST), ""),
         (past(unfinished=replace(FIRST, release="")), ""),
         (past(unfinished=replace(FIRST, release="r2")), "0001 (First) was left unfinished by release r2, run run1"),
         (
             past(unfinished=AHEAD),
-            "0004 (Fourth) was left unfinished by release r2, run unknown, and is unknown to this",
+            "0004 (Fourth) was left unfinished by release r2, run unknown, and is missing from this",
         ),
         (
             past(unfinished=replace(AHEAD, why="Redis refused SET a: OOM", done=1, commands=("SET b",))),
             (
-                "0004 (Fourth) was left unfinished by release r2, run unknown, and is unknown to this one: "
+                "0004 (Fourth) was left unfinished by release r2, run unknown, and is missing from this one: "
                 "Redis refused SET a: OOM; 1 command was applied and stays: SET b. "
                 "Try: invoke migrate --abandon 0004 --release r1"
             ),
@@ -96,26 +96,30 @@ WHEN = "(2026-11-23T22:00:00+00:00, release r1)"
 @pytest.mark.parametrize(
     ("applied", "state", "said"),
     [
-        (replace(SECOND, checksum="x"), "edited", f"0002 was edited after it was applied {WHEN}; put it back"),
+        (
+            replace(SECOND, checksum="x"),
+            "edited",
+            f"0002 was edited after it was applied {WHEN}. Try: restore the file",
+        ),
         (
             replace(SECOND, title="", checksum="x"),
             "edited",
-            f"0002 was edited after it was applied {WHEN}; put it back",
+            f"0002 was edited after it was applied {WHEN}. Try: restore the file",
         ),
         (
             replace(SECOND, title="Other", checksum="x"),
             "different",
-            f"0002 was applied as 'Other' {WHEN}, and is another migration in this release: 'Second'; restore the one",
+            f"0002 was applied as 'Other' {WHEN}, and is another migration in this release: 'Second'. Try: restore",
         ),
         (
             replace(SECOND, title="Third", checksum="sum3"),
             "renumbered",
-            f"0002 (Third) was applied {WHEN}, and is 0003 in this release; give the file its number 0002 again",
+            f"0002 (Third) was applied {WHEN}, and is 0003 in this release. Try: give the file its number 0002 again",
         ),
         (
             replace(AHEAD, title="Third", checksum="sum3", applied=FIRST.applied, release="r1"),
             "renumbered",
-            f"0004 (Third) was applied {WHEN}, and is 0003 in this release; give the file its number 0004 again",
+            f"0004 (Third) was applied {WHEN}, and is 0003 in this release. Try: give the file its number 0004 again",
         ),
     ],
 )
@@ -147,7 +151,7 @@ def test_data_that_only_grew_is_accepted_where_asked_for() -> None:
     assert "" == problem(past(FIRST, SECOND, THIRD, unfinished=AHEAD), allow_newer=True)
     assert "" == problem(past(FIRST, SECOND, THIRD, unfinished=replace(AHEAD, contract=True)), allow_newer=True)
     assert problem(shrunk, allow_newer=True).startswith(
-        "the data is ahead: 0004 (Fourth) took away what this release needs;"
+        "the data is ahead: 0004 (Fourth) removed data that this release needs (CONTRACT)."
     )
 
 
@@ -164,12 +168,12 @@ def test_whoever_takes_over_may_finish_what_it_knows() -> None:
         (past(), "", ["apply 0001: First", "apply 0002: Second", "apply 0003: Third"]),
         (past(), "2", ["apply 0001: First", "apply 0002: Second"]),
         (past(FIRST, SECOND, THIRD), "", []),
-        (past(FIRST, SECOND), "0001", ["take back 0002: Second"]),
-        (past(FIRST, SECOND), "0", ["take back 0002: Second", "take back 0001: First"]),
+        (past(FIRST, SECOND), "0001", ["revert 0002: Second"]),
+        (past(FIRST, SECOND), "0", ["revert 0002: Second", "revert 0001: First"]),
         (past(FIRST, unfinished=SECOND), "2", ["apply 0002: Second"]),
-        (past(FIRST, unfinished=SECOND), "1", ["take back 0002: Second"]),
+        (past(FIRST, unfinished=SECOND), "1", ["revert 0002: Second"]),
         (past(FIRST, SECOND, unfinished=replace(SECOND, down=True)), "2", ["apply 0002: Second"]),
-        (past(FIRST, SECOND, unfinished=replace(SECOND, down=True)), "1", ["take back 0002: Second"]),
+        (past(FIRST, SECOND, unfinished=replace(SECOND, down=True)), "1", ["revert 0002: Second"]),
     ],
 )
 def test_the_way_leads_from_what_is_to_what_is_wanted(before: History, to: str, expected: list[str]) -> None:
@@ -180,11 +184,11 @@ def test_the_way_leads_from_what_is_to_what_is_wanted(before: History, to: str, 
 
 def test_where_there_is_no_way_back_it_says_so() -> None:
     """Before anything is done."""
-    with pytest.raises(RefusedError, match=r"0003 \(Third\) has no way back; restore a backup"):
+    with pytest.raises(RefusedError, match=r"cannot revert 0003 \(Third\): it defines no down\. Try: restore a backup"):
         plan.moves(KNOWN, past(FIRST, SECOND, THIRD), "1")
 
 
-@pytest.mark.parametrize(("to", "first"), [("", "apply 0003: Third"), ("1", "take back 0002: Second")])
+@pytest.mark.parametrize(("to", "first"), [("", "apply 0003: Third"), ("1", "revert 0002: Second")])
 def test_nothing_is_done_over_an_unfinished_one_of_another_release(to: str, first: str) -> None:
     """There is one record of an unfinished migration, which a second would replace."""
     before = past(FIRST, SECOND, unfinished=AHEAD)
@@ -272,7 +276,7 @@ def test_unfinished_revision_is_read_from_whatever_is_there(value: bytes | None,
 @pytest.mark.parametrize("to", ["4", "x", "00001", "-1"])
 def test_a_revision_that_is_none_is_misuse(to: str) -> None:
     """It tells which there are."""
-    with pytest.raises(MisuseError, match="there are 0000, 0001, 0002, 0003"):
+    with pytest.raises(MisuseError, match="the revisions are 0000, 0001, 0002, 0003"):
         plan.moves(KNOWN, past(), to)
 
 
@@ -281,7 +285,10 @@ def test_a_garbled_record_is_told(record: str | bytes) -> None:
     """By the key, in one line."""
     with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
         client.hset(HISTORY, "0001", record)
-        with pytest.raises(RefusedError, match=r"twelfth:migrations and twelfth:migrating hold no record of ours"):
+        with pytest.raises(
+            RefusedError,
+            match=r"the record of migrations in the keys twelfth:migrations and twelfth:migrating is invalid",
+        ):
             history.read(client)
 
 
@@ -297,7 +304,7 @@ def test_a_gap_is_left_by_going_back_before_it() -> None:
     """As its refusal says."""
     gap = past(FIRST, THIRD)
 
-    assert "0002 was not applied, but 0003 was; in order: invoke migrate --to 0001" == problem(gap)
+    assert "0002 was not applied, but 0003 was. Try: invoke migrate --to 0001, then invoke migrate" == problem(gap)
     assert () == problems(KNOWN, gap, "r1", to="0001")
 
 

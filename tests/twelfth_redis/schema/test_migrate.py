@@ -141,10 +141,10 @@ def test_there_and_back(server: DurableRedis) -> None:
     """To a revision that is named, in whichever direction."""
     migrate(server)
 
-    found = "migrate: a worker of this release is not ready without {}; to have it: invoke migrate\n"
-    assert (0, [f"took back {SECOND}"], found.format("0002")) == says(migrate(server, "--to", "1"))
+    found = "migrate: a worker of this release is not ready without {}. Try: invoke migrate\n"
+    assert (0, [f"reverted {SECOND}"], found.format("0002")) == says(migrate(server, "--to", "1"))
     assert (["0001"], 0) == (applied(server), server.client.exists(SINCE))
-    assert (0, [f"took back {FIRST}"], found.format("0001, 0002")) == says(migrate(server, "--to", "0"))
+    assert (0, [f"reverted {FIRST}"], found.format("0001, 0002")) == says(migrate(server, "--to", "0"))
     assert (0, ["nothing to do: the data is at revision 0000"]) == says(migrate(server, "--to", "0"))[:2]
     assert b"0" == server.client.get("hits")
 
@@ -155,7 +155,7 @@ def test_where_there_is_no_way_back_nothing_is_done(server: DurableRedis, folder
     migrate(server, folder=folder)
     before = digest(server)
 
-    assert (1, [], "migrate: 0003 (Last) has no way back; restore a backup\n") == says(
+    assert (1, [], "migrate: cannot revert 0003 (Last): it defines no down. Try: restore a backup\n") == says(
         migrate(server, "--to", "1", folder=folder)
     )
     assert before == digest(server)
@@ -300,14 +300,14 @@ def unfinished(server: DurableRedis) -> None:
     ("spoil", "words", "said"),
     [
         (edited, (), "0001 was edited after it was applied"),
-        (skipped, (), "0001 was not applied, but 0002 was; in order: invoke migrate --to 0000"),
-        (garbled, (), "the keys twelfth:migrations and twelfth:migrating hold no record of ours"),
-        (ahead, (), "the data is ahead: 0003 (More) was applied by release r9 and is unknown to this one"),
-        (contracted, ("--allow-newer",), "the data is ahead: 0003 (Less) took away what this release needs"),
+        (skipped, (), "0001 was not applied, but 0002 was. Try: invoke migrate --to 0000"),
+        (garbled, (), "the record of migrations in the keys twelfth:migrations and twelfth:migrating is invalid"),
+        (ahead, (), "the data is ahead: 0003 (More) was applied by release r9 and is missing from this one"),
+        (contracted, ("--allow-newer",), "the data is ahead: 0003 (Less) removed data that this release needs"),
         (
             unfinished,
             (),
-            "0002 (Remember since when it counts) was left unfinished by release r9, run z9; finish it there",
+            "0002 (Remember since when it counts) was left unfinished by release r9, run z9. Try: invoke migrate",
         ),
     ],
 )
@@ -410,8 +410,8 @@ REFUSED_AT_ONCE = "def up(read, write):\n    write.lpush('hits', 1)\n    write.i
 FAULTY = {
     HALF_REFUSED: "(Redis refused LPUSH hits: WRONGTYPE",
     "def up(read, write):\n    write.incr('visits')\n    read.lpop('hits')\n": "wrong kind of value, line 3 of 0003_",
-    "def up(read, write):\n    import json\n    json.loads('x')\n": "line 3 of 0003_faulty.py); fix it, then: ",
-    "def up(read, write):\n    1 / 0\n": "(ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); fix it",
+    "def up(read, write):\n    import json\n    json.loads('x')\n": "line 3 of 0003_faulty.py). Try: fix it",
+    "def up(read, write):\n    1 / 0\n": "(ZeroDivisionError: division by zero, line 2 of 0003_faulty.py). Try: fix it",
     "MATCH = '*'\ndef each(keys, read, write):\n    raise KeyError(2)\n": "(KeyError: 2, line 3 of 0003_faulty.py)",
 }
 
@@ -577,7 +577,7 @@ def test_script_that_redis_refused_in_a_batch_may_have_done_a_part(server: Durab
     (folder / "0003_faulty.py").write_text(SCRIPTED)
     done = migrate(server, folder=folder, release="r2")
 
-    assert "; what the script did before that stays). Try: invoke migrate --abandon 0003 --release r2\n" in done.err
+    assert "; the earlier changes of the script stay). Try: invoke migrate --abandon 0003 --release r2\n" in done.err
     assert (b"1", "0003") == (server.client.get("a"), unfinished_of(server)["revision"])
 
 
@@ -591,7 +591,7 @@ def test_batches_of_which_the_first_failed_leave_nothing(server: DurableRedis, f
     (folder / "0003_faulty.py").write_text(APPENDING)
 
     assert (1, {}) == (done.code, left)
-    assert done.err.endswith("); fix it, then: invoke up\n")
+    assert done.err.endswith("). Try: fix it, then invoke up\n")
     assert "applied 0003: faulty (1 keys)" in migrate(server, folder=folder, release="r3").out
 
 
@@ -622,11 +622,11 @@ def test_release_without_what_is_unfinished_migrates(server: DurableRedis, folde
     back = migrate(server, "--allow-newer", "--to", "1", folder=folder, release="r3")
 
     assert (0, ["nothing to do: the data is at revision 0002"]) == says(of_up)[:2]
-    assert "0003 (faulty) was left unfinished by release r2, run a1, and is unknown to this one: Redis" in of_up.err
+    assert "0003 (faulty) was left unfinished by release r2, run a1, and is missing from this one: Redis" in of_up.err
     assert of_up.err.endswith("This release does not need it. Try: invoke migrate --abandon 0003 --release r3\n")
     assert 1 == by_hand.code
     assert by_hand.err.endswith(" Try: invoke migrate --abandon 0003 --release r3\n")
-    assert (1, True, before) == (back.code, "cannot take back 0002" in back.err, digest(server))
+    assert (1, True, before) == (back.code, "cannot revert 0002" in back.err, digest(server))
     assert ready(Counter(server.client), required(folder)).status == 200
 
 
@@ -655,7 +655,7 @@ def test_abandoned_way_back_stays_applied(server: DurableRedis, folder: Path) ->
     refused = migrate(server, "--to", "2", folder=folder)
     done = migrate(server, "--abandon", "0003", folder=folder)
 
-    assert "could not take back 0003: faulty (Redis refused LPUSH hits: " in refused.err
+    assert "could not revert 0003: faulty (Redis refused LPUSH hits: " in refused.err
     assert done.out == (
         "abandoned 0003 (faulty): 2 commands were applied and stay: SET a, SET b; it stays recorded as applied\n"
     )
@@ -725,8 +725,8 @@ def test_a_mistake_is_one_line_in_a_dry_run_too(server: DurableRedis, folder: Pa
     (folder / "0003_faulty.py").write_text("def up(read, write):\n    1 / 0\n")
 
     assert says(migrate(server, "--dry", folder=folder))[2] == (
-        "migrate: could not apply 0003: faulty (ZeroDivisionError: division by zero, line 2 of 0003_faulty.py); "
-        "fix it, then: invoke up\n"
+        "migrate: could not apply 0003: faulty (ZeroDivisionError: division by zero, line 2 of 0003_faulty.py). "
+        "Try: fix it, then invoke up\n"
     )
 
 
@@ -740,8 +740,8 @@ def test_many_keys_are_done_and_taken_back(server: DurableRedis, folder: Path) -
     assert 3000 == greeted(server)
     assert says(migrate(server, "--to", "2", folder=folder)) == (
         0,
-        ["took back 0003: Greet all (3,000 keys)"],
-        "migrate: a worker of this release is not ready without 0003; to have it: invoke migrate\n",
+        ["reverted 0003: Greet all (3,000 keys)"],
+        "migrate: a worker of this release is not ready without 0003. Try: invoke migrate\n",
     )
     assert before["db0"].items() <= dataset(server)["db0"].items()
 
@@ -766,7 +766,7 @@ def test_what_was_killed_in_the_middle_goes_on(server: DurableRedis, folder: Pat
 
 def moving(each: Callable[[list[bytes], Redis, Pipeline], None], match: str = "user:*") -> plan.Move:
     """Return a move over many keys."""
-    return plan.Move(Migration("0003", "Test", "sum", Way(each=each, match=match)))
+    return plan.Move(Migration("0003", "Test", "sum", Way(batch_step=each, match=match)))
 
 
 def applying(server: DurableRedis, move: plan.Move) -> int:
@@ -801,7 +801,9 @@ def test_a_key_that_never_rests_is_given_up(server: DurableRedis, monkeypatch: p
         write.set(keys[0], read.get(keys[0]) or b"")
         server.client.append(keys[0], "!")
 
-    with pytest.raises(RefusedError, match="0003: Test: clients keep changing the keys that it reads; repeat it"):
+    with pytest.raises(
+        RefusedError, match=r"^could not apply 0003: Test: clients keep changing .* reads\. Try: repeat"
+    ):
         applying(server, moving(each))
     assert b"name 0" + b"!" * 20 == server.client.get("user:0")
 
