@@ -58,7 +58,7 @@ def _key(refusal: str) -> str:
     """Return the key that is refused, whatever the service is called."""
     path, _, why = refusal.partition(" ")
     parts = _INDEX.sub("", path).split(".")
-    return f"{'.'.join([parts[0], *parts[2:]])} {'' if 'not honoured' in why else why[:60]}".strip()
+    return f"{'.'.join([parts[0], *parts[2:]])} {'' if 'unsupported' in why else why[:60]}".strip()
 
 
 if __name__ == "__main__":

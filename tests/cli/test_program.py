@@ -141,7 +141,7 @@ def test_directory_without_a_compose_file_is_reported(tmp_path: Path) -> None:
     done = run(tmp_path, "up")
 
     assert 0 == run(tmp_path, "--list").returncode
-    assert (2, 1, True) == (done.returncode, done.stderr.count("\n"), "there is none of compose.yaml, " in done.stderr)
+    assert (2, 1, True) == (done.returncode, done.stderr.count("\n"), "found no compose.yaml, " in done.stderr)
 
 
 @pytest.mark.parametrize("command", ["up", "status", "down", "history"])

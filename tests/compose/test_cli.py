@@ -209,8 +209,8 @@ def test_secret_or_config_whose_variable_is_unset_is_refused(project: Project) -
     try_this = "set it in the environment or in .env"
 
     assert project.refused(FROM_VARIABLES).splitlines() == [
-        f"compose.yaml: services.a.configs[0] is settings, whose variable SETTINGS is not set; {try_this}",
-        f"compose.yaml: services.a.secrets[0] is key, whose variable KEY is not set; {try_this}",
+        f"compose.yaml: services.a.configs[0] is settings, whose variable SETTINGS is not set. Try: {try_this}",
+        f"compose.yaml: services.a.secrets[0] is key, whose variable KEY is not set. Try: {try_this}",
     ]
     assert "KEY" not in project.refused(FROM_VARIABLES, KEY="x")
     assert "UNUSED" in project.refused(FROM_VARIABLES, KEY="", SETTINGS="", COMPOSE_PROFILES="off")
@@ -323,5 +323,5 @@ def test_own_compose_is_there(tmp_path: Path) -> None:
 
 def test_without_any_compose_it_is_said_how_to_get_one(tmp_path: Path) -> None:
     """The error names the least version and what to type."""
-    with pytest.raises(EngineError, match=r"there is no docker compose 2.24 or later; install it, or: pip install "):
+    with pytest.raises(EngineError, match=r"docker compose 2.24 or later is missing. Try: pip install "):
         cli.read(tmp_path, HOME, among=[])

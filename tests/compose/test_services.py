@@ -169,51 +169,52 @@ HONOURED = [
     ("x-any: {of: [thing]}", "restart", "no"),
 ]
 REFUSED = [
-    ("post_start: [{command: a}]", "post_start is not honoured by twelfth; do it in command, or by a run: invoke run"),
-    ("volumes_from: [b]", "volumes_from is not honoured by twelfth; write the same volumes"),
+    ("post_start: [{command: a}]", "post_start is unsupported. Try: do it in command, or in a run: invoke run"),
+    ("volumes_from: [b]", "volumes_from is unsupported. Try: declare the same volumes"),
     (
         "build: https://github.com/x/y.git",
-        "build.context is https://github.com/x/y.git, which twelfth does not follow; write a path",
+        "build.context is https://github.com/x/y.git, which is unsupported. Try: write a path",
     ),
-    ("build: {additional_contexts: {x: .}}", "build.additional_contexts is not honoured by twelfth; remove it"),
+    ("build: {additional_contexts: {x: .}}", "build.additional_contexts is unsupported. Try: remove it"),
     (
         "environment: {x-a: 1}",
-        "environment.#extensions stands for names that begin with x-, which no variable may for Compose; rename them",
+        "environment.#extensions has names that start with x-, which Compose does not allow for variables. "
+        "Try: rename them",
     ),
-    ("volumes: ['data:b']", "volumes[0].target is b; write an absolute path"),
+    ("volumes: ['data:b']", "volumes[0].target is b. Try: write an absolute path"),
     (
         "configs: [theirs]",
-        "configs[0] is external, which only Swarm supports; declare file, content or environment instead",
+        "configs[0] is external, which only Swarm supports. Try: declare file, content or environment instead",
     ),
-    ("pull_policy: daily", "pull_policy is daily, which is not honoured by twelfth; write missing"),
+    ("pull_policy: daily", "pull_policy is daily, which is unsupported. Try: write missing"),
     (
         "healthcheck: {interval: 1s}",
-        "healthcheck.test has no command; write [CMD, program, ...], or remove the healthcheck",
+        "healthcheck.test has no command. Try: write [CMD, program, ...], or remove the healthcheck",
     ),
-    ("stop_grace_period: -5s", "stop_grace_period is -5s; write a duration such as 90s or 1m30s"),
-    ("restart: never", 'restart is never; write "no", always, unless-stopped or on-failure'),
-    ("x-local: {}", "x-local.command is missing; add it"),
-    ("x-local: [a]", "x-local.command is missing; add it"),
-    ("x-local: {command: [a], shell: b}", "x-local.shell is not honoured by twelfth; remove it"),
+    ("stop_grace_period: -5s", "stop_grace_period is -5s. Try: write a duration such as 90s or 1m30s"),
+    ("restart: never", 'restart is never. Try: write "no", always, unless-stopped or on-failure'),
+    ("x-local: {}", "x-local.command is missing. Try: add it"),
+    ("x-local: [a]", "x-local.command is missing. Try: add it"),
+    ("x-local: {command: [a], shell: b}", "x-local.shell is unsupported. Try: remove it"),
     (
         "x-local: {command: a}",
-        "x-local.command must be a list of texts; write [program, argument, ...], and quote numbers",
+        "x-local.command must be a list of texts. Try: write [program, argument, ...], and quote numbers",
     ),
     (
         "x-local: {command: [a], environment: {A: }}",
-        "x-local.environment.A must be text; quote it, or write ${A} for the operator's own",
+        "x-local.environment.A must be text. Try: quote it, or write ${A} for the operator's own",
     ),
-    ("x-local: {command: [a], environment: [A=1]}", "x-local.environment must be a mapping; write NAME: value"),
-    ("x-local: {command: [a], port: many}", "x-local.port is many; write a port, such as 8000"),
-    ("x-reload: SIGHUP", "x-reload.signal is missing; add it, such as SIGHUP"),
-    ("x-reload: {check: [a]}", "x-reload.signal is missing; add it, such as SIGHUP"),
-    ("x-reload: {signal: 1}", "x-reload.signal is 1; write a signal, such as SIGHUP"),
-    ("x-reload: {signal: SIGHUP, shell: b}", "x-reload.shell is not honoured by twelfth; remove it"),
+    ("x-local: {command: [a], environment: [A=1]}", "x-local.environment must be a mapping. Try: write NAME: value"),
+    ("x-local: {command: [a], port: many}", "x-local.port is many. Try: write a port, such as 8000"),
+    ("x-reload: SIGHUP", "x-reload.signal is missing. Try: add it, such as SIGHUP"),
+    ("x-reload: {check: [a]}", "x-reload.signal is missing. Try: add it, such as SIGHUP"),
+    ("x-reload: {signal: 1}", "x-reload.signal is 1. Try: write a signal, such as SIGHUP"),
+    ("x-reload: {signal: SIGHUP, shell: b}", "x-reload.shell is unsupported. Try: remove it"),
     (
         "x-reload: {signal: SIGHUP, check: a -c}",
-        "x-reload.check must be a list of texts; write [program, argument, ...], and quote numbers",
+        "x-reload.check must be a list of texts. Try: write [program, argument, ...], and quote numbers",
     ),
-    ("x-release: a b", "x-release must be a list of texts; write [program, argument, ...], and quote numbers"),
+    ("x-release: a b", "x-release must be a list of texts. Try: write [program, argument, ...], and quote numbers"),
 ]
 
 
@@ -244,7 +245,7 @@ def test_nodes_of_a_swarm_are_read(project: Project) -> None:
     app = "services:\n  a: {image: a}\n"
     assert (("one", "tcp://a:2375"),) == project.read(f"{app}x-swarm: {{nodes: {{one: 'tcp://a:2375'}}}}\n").nodes
 
-    why = "compose.yaml: x-swarm must be a mapping; write nodes: {NAME: tcp://HOST:2375}"
+    why = "compose.yaml: x-swarm must be a mapping. Try: write nodes: {NAME: tcp://HOST:2375}"
     assert why == project.refused(f"{app}x-swarm: one\n")
 
 
@@ -261,11 +262,11 @@ def test_all_that_is_not_honoured_is_refused_at_once_by_its_full_name(project: P
     [
         (
             "services: {}",
-            "services has none that is enabled; declare one, or enable its profile in COMPOSE_PROFILES",
+            "services has no enabled service. Try: declare one, or enable its profile in COMPOSE_PROFILES",
         ),
         (
             "services: {a: {image: x, profiles: [p]}}",
-            "services has none that is enabled; declare one, or enable its profile in COMPOSE_PROFILES",
+            "services has no enabled service. Try: declare one, or enable its profile in COMPOSE_PROFILES",
         ),
     ],
 )
@@ -286,12 +287,12 @@ def test_what_is_said_to_the_tool_is_part_of_the_stack(project: Project) -> None
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("{runs-from: c}", ".runs-from is c, and there is no such service; write one of a, b"),
-        ("{ingress: [a]}", ".ingress is ['a'], and there is no such service; write one of a, b"),
-        ("{max-replicas: {a: many}}", ".max-replicas must be a mapping; write SERVICE: NUMBER"),
-        ("{max-replicas: {c: 9}}", ".max-replicas.c is of no service; write one of a, b"),
-        ("{runs_from: a}", ".runs_from is not honoured by twelfth; remove it"),
-        ("a", " must be a mapping; write runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}"),
+        ("{runs-from: c}", ".runs-from is c, and there is no such service. Try: write one of a, b"),
+        ("{ingress: [a]}", ".ingress is ['a'], and there is no such service. Try: write one of a, b"),
+        ("{max-replicas: {a: many}}", ".max-replicas must be a mapping. Try: write SERVICE: NUMBER"),
+        ("{max-replicas: {c: 9}}", ".max-replicas.c is not a service. Try: write one of a, b"),
+        ("{runs_from: a}", ".runs_from is unsupported. Try: remove it"),
+        ("a", " must be a mapping. Try: write runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}"),
     ],
 )
 def test_what_is_said_wrongly_to_the_tool_is_refused_by_name(project: Project, said: str, expected: str) -> None:
@@ -465,7 +466,7 @@ volumes: {data: {name: mine}}
     assert ("app", 3, {"once"}) == (found.run_service, found.services[1].replicas, {*found.completing})
     assert Network("back", known_as="shared", external=True, options=None) in found.networks
     assert (Volume("data", known_as="mine", options=None),) == found.volumes
-    with pytest.raises(MisuseError, match=r"compose.yaml: services.db.provider is not honoured by twelfth; remove it"):
+    with pytest.raises(MisuseError, match=r"compose.yaml: services.db.provider is unsupported\. Try: remove it"):
         services.stack(*_read(project))
 
 

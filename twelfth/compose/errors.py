@@ -1,4 +1,4 @@
-"""Compose's error about a wrong file as one line, without values that may be secret; pure."""
+"""Shorten Compose's error about an invalid file to one line, without values that may be secret; pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAMED = "service|network|volume|key|project name|on|and|anchor|file|properties"
-"""The words after which Compose quotes a name from the file, and not a value."""
+"""The words after which Compose quotes a name, not a value."""
 
 _QUOTED = rf"""(\b(?:{_NAMED}) )?(?<!\w)(?:"(?:\\.|[^"\\])*"?|`[^`]*`?|'(?!services\[)[^']*'?)"""
 _SHORTEST_VALUE = 4
-"""The characters of the shortest value that is replaced by its variable: `1` is also the number of a line."""
+"""The length of the shortest value that is replaced by its variable: `1` may also be a line number."""
 
 
 def explain(message: str, variables: Mapping[str, str]) -> str:
     """Return Compose's message as one line.
 
     Values of `variables`, which the files use, are replaced by the variable's name. Other values that Compose quotes
-    are left out: they may be secret, such as the value in a wrong line of `.env`.
+    are left out: they may be secret, such as the value in an invalid line of `.env`.
     """
-    message = message.replace("false schema", "is not a key that Compose knows")  # so Compose 5 calls an unknown key
+    message = message.replace("false schema", "is not a key that Compose knows")  # Compose 5, of an unknown key
     for name, value in sorted(variables.items(), key=lambda variable: -len(variable[1])):
         if len(value) >= _SHORTEST_VALUE:
             message = message.replace(value, f"${{{name}}}")

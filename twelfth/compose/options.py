@@ -1,7 +1,7 @@
-"""The keys of a service that become fields of a container and that nothing else in twelfth has to understand; pure.
+"""The keys of a service that become fields of a container and mean nothing else to twelfth; pure.
 
-`FIELDS` is the only declaration of each: `services.py` accepts these keys, the engines create containers with these
-fields, and compare them. Keys: https://github.com/compose-spec/compose-spec/blob/main/05-services.md. Fields:
+`FIELDS` is their only declaration: `services.py` accepts these keys, and the engines create containers with these
+fields and compare them. Keys: https://github.com/compose-spec/compose-spec/blob/main/05-services.md. Fields:
 `POST /containers/create`, https://docs.docker.com/reference/api/engine/version/v1.41/. Compose does the same in
 https://github.com/docker/compose/blob/main/pkg/compose/create.go.
 """
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     Body = dict[str, Any]
 
 OF_SERVICE = "service:"
-"""Prefix of a value that stands for a replica of a service, whose namespace a container shares."""
+"""Prefix of a value that means a replica of a service, whose namespace a container shares."""
 
 
 def values(options: Options) -> Body:
-    """Return keys of the model and their values."""
+    """Return the options as a mapping, by Compose's keys."""
     return {key: json.loads(value) for key, value in options}
 
 
 def body(options: Options) -> Body:
-    """Return the fields of a container's body for these keys."""
+    """Return the options as fields of a container's body."""
     config: Body = {}
     host: Body = {}
     for key, value in values(options).items():
@@ -168,4 +168,4 @@ FIELDS: dict[str, Field] = {
 }
 
 KEYS = frozenset({*FIELDS, "blkio_config", "links"})
-"""All these keys; `links` belongs to the networks of a container."""
+"""All keys of this kind; `links` becomes a field of a container's networks."""

@@ -1,4 +1,4 @@
-"""Read a model by tables of the keys that are honoured; every other key is refused by its full name, all at once."""
+"""Read a model by tables of the supported keys; all other keys are refused together, each by its full name."""
 
 from __future__ import annotations
 
@@ -12,107 +12,107 @@ if TYPE_CHECKING:
 
 Reader = Callable[["Value"], Any]
 Table = Mapping[str, Reader | None]
-"""The keys that are honoured, and what reads each; None for one that says nothing more."""
+"""The supported keys and their readers; None for a key that is accepted and ignored."""
 
-_INSTEAD = {
-    "credential_spec": "remove it, there are no Windows containers here",
+_ALTERNATIVES = {
+    "credential_spec": "remove it, as twelfth runs no Windows containers",
     "external": "write file, content or environment",
-    "external_links": "put both on one network that is external",
-    "post_start": "do it in command, or by a run: invoke run",
-    "pre_stop": "do it where the program takes its stop_signal",
-    "volumes_from": "write the same volumes",
+    "external_links": "connect both to one external network",
+    "post_start": "do it in command, or in a run: invoke run",
+    "pre_stop": "do it in the program's handler of its stop_signal",
+    "volumes_from": "declare the same volumes",
 }
-"""What to write instead of a key that is not honoured."""
+"""What to do instead of an unsupported key."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A value, the full name of its key, the whole model, and where the refusals are collected."""
+    """A value, the full name of its key, the whole model, and the list that collects the refusals."""
 
     path: str
     value: Any
     model: Mapping[str, Any]
     refusals: list[str]
 
-    def refuse(self, key: str, why: str) -> None:
-        """Add that a key of this value, or this value itself where the key is empty, is not honoured."""
-        self.refusals.append(f"{'.'.join(filter(None, (self.path, key)))} {why}")
+    def refuse(self, key: str, why: str, remedy: str) -> None:
+        """Collect the refusal of a key of this value, or of this value if `key` is empty."""
+        self.refusals.append(f"{'.'.join(filter(None, (self.path, key)))} {why}. Try: {remedy}")
 
     def below(self) -> Iterator[tuple[str, Value]]:
-        """Return what a mapping holds, by key."""
+        """Yield the keys and values of a mapping."""
         for key, value in (self.value or {}).items():
             yield key, Value(f"{self.path}.{key}".lstrip("."), value, self.model, self.refusals)
 
     def items(self) -> Iterator[Value]:
-        """Return what a list holds."""
+        """Yield the items of a list."""
         for index, value in enumerate(self.value):
             yield Value(f"{self.path}[{index}]", value, self.model, self.refusals)
 
     def read(self, table: Table) -> dict[str, Any]:
-        """Return what the table makes of each key that is set; refuse any other key."""
-        found = {}
+        """Read each key by the table; refuse other keys."""
+        values = {}
         for key, below in self.below():
             if key not in table:
                 below.refuse_unknown(key)
             elif below.value is not None and (reader := table[key]):
-                found[key] = reader(below)
-        return found
+                values[key] = reader(below)
+        return values
 
     def refuse_unknown(self, key: str) -> None:
-        """Refuse a key that is not honoured, unless it says nothing."""
+        """Refuse an unsupported key, unless it is empty."""
         if not key.startswith("x-") and self.value not in (None, {}, []):
-            self.refuse("", f"is not honoured by twelfth; {_INSTEAD.get(key, 'remove it')}")
+            self.refuse("", "is unsupported", _ALTERNATIVES.get(key, "remove it"))
 
 
 def as_is(at: Value) -> object:
-    """Return the value."""
+    """Read a value without a conversion."""
     return at.value
 
 
 def cast(kind: Callable[[Any], object]) -> Reader:
-    """Return a reader that makes something of the value."""
+    """Return a reader that converts the value."""
     return lambda at: kind(at.value)
 
 
 def nested(table: Table) -> Reader:
-    """Return a reader of a mapping that has a table of its own."""
+    """Return a reader of a mapping by a table."""
     return lambda at: at.read(table)
 
 
-def unchecked(table: Table, instead: str) -> Reader:
-    """Return a reader of a mapping under an `x-` key, at which Compose has not looked."""
+def unchecked(table: Table, example: str) -> Reader:
+    """Return a reader of a mapping under an `x-` key, which Compose does not check."""
 
     def read(at: Value) -> object:
         if isinstance(at.value, dict):
             return at.read(table)
-        at.refuse("", f"must be a mapping; write {instead}")
+        at.refuse("", "must be a mapping", f"write {example}")
         return {}
 
     return read
 
 
 def each(reader: Reader) -> Reader:
-    """Return a reader of a list whose items have a reader of their own."""
+    """Return a reader of a list that reads each item."""
     return lambda at: tuple(map(reader, at.items()))
 
 
 def only(*accepted: str) -> Reader:
-    """Return a reader of a key that may have only these values."""
+    """Return a reader that accepts only these values."""
 
     def read(at: Value) -> object:
         if at.value not in accepted:
-            at.refuse("", f"is {at.value}, which is not honoured by twelfth; write {accepted[0]}")
+            at.refuse("", f"is {at.value}, which is unsupported", f"write {accepted[0]}")
         return at.value
 
     return read
 
 
-def matching(pattern: str, instead: str) -> Reader:
-    """Return a reader of a key whose value has to match a pattern as a whole."""
+def matching(pattern: str, remedy: str) -> Reader:
+    """Return a reader that accepts values that fully match a pattern."""
 
     def read(at: Value) -> object:
         if not re.fullmatch(pattern, str(at.value)):
-            at.refuse("", f"is {at.value}; {instead}")
+            at.refuse("", f"is {at.value}", remedy)
         return at.value
 
     return read

@@ -1,7 +1,8 @@
-"""All keys of a database, as the commands that bring them back, put together by Redis itself.
+"""Read all keys of a database as RESTORE commands, which a script in Redis assembles.
 
-A script (https://redis.io/docs/latest/develop/programmability/eval-intro/) is atomic, and saves a round trip a key. It
-only reads and says so, hence runs on a replica and where memory is short. It is sent each time: Redis may forget it.
+A script is atomic, and saves a round trip per key (https://redis.io/docs/latest/develop/programmability/eval-intro/).
+It is flagged as read-only, so it also runs on a replica and if memory is short. It is sent each time: Redis may forget
+it.
 """
 
 import contextlib
@@ -19,13 +20,13 @@ from twelfth_redis.keys import FENCE, HISTORY, LOCK, MARK
 from twelfth_redis.refusal import allowing, is_command_missing, is_key_refused, is_right_missing
 
 WHOLE_KEYS, WHOLE_BYTES = 10_000, 32 << 20
-"""What is taken at one point in time: as much as keeps other clients waiting for some 0.1 s."""
+"""The most that is read at one point in time; other clients wait for about 0.1 s."""
 WHOLE_SCAN = 10 * WHOLE_KEYS
-"""What SCAN is to count up to for that: however sparse its table is, all keys come at once."""
+"""COUNT of SCAN for that: it returns all keys at once, even from a sparse table."""
 PAGE_KEYS, PAGE_BYTES = 1000, 1 << 20
-"""What is taken at once of more than that: 2 to 5 ms."""
+"""The size of a page of larger databases: 2 to 5 ms."""
 DUMPED = 2
-"""How often a value is in Redis's memory on top while it is dumped: as a payload, and as a reply."""
+"""Number of additional copies of a value in Redis's memory during DUMP: the payload and the reply."""
 
 _SCRIPT = r"""#!lua flags=no-writes
 local HEAD, FOREVER, TAIL = '{head}', '\r\n$1\r\n0\r\n', '{tail}'
@@ -42,11 +43,11 @@ local function call(command, ...)
 end
 
 local function expiring()
-  local keyspace = redis.pcall('INFO', 'keyspace') -- this user may not be allowed to ask
+  local keyspace = redis.pcall('INFO', 'keyspace') -- the user may lack the right to it
   return type(keyspace) ~= 'string' or string.match(keyspace, 'db' .. ARGV[1] .. ':keys=%d+,expires=(%d+)') ~= '0'
 end
 
--- Where nothing of this database expires, nobody has to ask each key; that holds as long as this script runs.
+-- If no key of this database expires, the keys need not be asked; nothing changes while this script runs.
 local expires = expiring()
 local most = tonumber(ARGV[2])
 local taken, keys, bytes, apart, seen = {}, 0, 0, {}, {}
@@ -54,22 +55,22 @@ local taken, keys, bytes, apart, seen = {}, 0, 0, {}, {}
 local function expiry(key)
   local at = expires and call('PEXPIRETIME', key) or -1
   if at < 0 then return FOREVER end
-  if at >= 2^53 then return nil end -- a number in Lua is not exact beyond
+  if at >= 2^53 then return nil end -- larger numbers are not exact in Lua
   local digits = format('%.0f', at)
   return '\r\n$' .. #digits .. '\r\n' .. digits .. '\r\n'
 end
 
--- Lengths repeat themselves: each is put in words once.
+-- Lengths repeat: each is formatted once.
 local size = setmetatable({}, {__index = function(known, length)
   local words = '$' .. length .. '\r\n'
   known[length] = words
   return words
 end})
 
--- What is large goes apart: in here it would be in memory five times. Each of its elements is asked for its size.
+-- Large values are read separately: in here they would be in memory five times. MEMORY USAGE counts all elements.
 local function take(key)
   if seen[key] or key == '{lock}' or key == '{fence}' or key == '{mark}' then return end
-  seen[key] = true -- SCAN may name a key twice
+  seen[key] = true -- SCAN may return a key twice
   local usage = call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0
   local between = usage <= most and #key <= {longest} and expiry(key)
   if not between then
@@ -77,7 +78,7 @@ local function take(key)
     return
   end
   local payload = call('DUMP', key)
-  if payload then -- else it expired, or is gone
+  if payload then -- else it expired or was deleted
     keys = keys + 1
     bytes = bytes + #payload
     taken[keys] = HEAD .. size[#key] .. key .. between .. size[#payload] .. payload .. TAIL
@@ -104,8 +105,8 @@ local function page()
   return {cursor, keys, table.concat(taken), apart, left, revisions()}
 end
 
-local whole, result = pcall(page)
-if not whole and not refused then error(result) end
+local succeeded, result = pcall(page)
+if not succeeded and not refused then error(result) end
 return refused or result
 """
 _WORDS = {"lock": LOCK, "fence": FENCE, "mark": MARK, "history": HISTORY, "longest": str(LONGEST)}
@@ -115,7 +116,7 @@ for _name, _word in (_WORDS | {"head": HEAD.decode(), "tail": TAIL.decode()}).it
 
 @dataclass(frozen=True)
 class Page:
-    """The commands of some keys, or a piece of one, and how many end here."""
+    """The commands of some keys, or a part of one command; `count` commands end in it."""
 
     count: int
     commands: bytes
@@ -123,9 +124,9 @@ class Page:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The facts for the head of a backup, and its keys, which can be read once.
+    """The facts for the manifest of a backup, and its keys, which can be read once.
 
-    `payload` is the version of the values that were already read, 0 if there are none.
+    `payload` is the version of the values that were already read, 0 for none.
     """
 
     guarantee: str
@@ -136,23 +137,23 @@ class Snapshot:
 
 
 def snapshot(client: redis.Redis, database: int) -> Snapshot:
-    """Return all keys at one point in time where they are few, else page by page, each key by itself."""
+    """Return all keys: of a small database at one point in time, else page by page, each key by itself."""
     expected = client.dbsize()
     few = expected <= WHOLE_KEYS
-    first = _taken(client, database, whole=few)
+    first = _take(client, database, at_once=few)
     cursor, keys, commands, apart, left, names = first
-    whole = few and cursor == b"0" and not apart and not left
+    is_complete = few and cursor == b"0" and not apart and not left
     revisions = tuple(sorted(name.decode(errors="backslashreplace") for name in names))
     payload = payload_version(commands[: -len(TAIL)]) if keys else 0
-    guarantee = WHOLE if whole else EACH
-    return Snapshot(guarantee, revisions, keys if whole else expected, payload, _pages(client, database, first))
+    guarantee = WHOLE if is_complete else EACH
+    return Snapshot(guarantee, revisions, keys if is_complete else expected, payload, _pages(client, database, first))
 
 
-def _taken(
-    client: redis.Redis, database: int, cursor: bytes = b"0", names: Sequence[bytes] = (), *, whole: bool = False
+def _take(
+    client: redis.Redis, database: int, cursor: bytes = b"0", names: Sequence[bytes] = (), *, at_once: bool = False
 ) -> Any:  # noqa: ANN401 - what the script returns
-    """Take keys from a cursor on, or of these names; return the next cursor, how many, their commands, what is left."""
-    most, count = (WHOLE_BYTES, WHOLE_SCAN) if whole else (PAGE_BYTES, PAGE_KEYS)
+    """Read keys from a cursor on, or these; return the next cursor, their number, commands, large keys, unread keys."""
+    most, count = (WHOLE_BYTES, WHOLE_SCAN) if at_once else (PAGE_BYTES, PAGE_KEYS)
     words = (database, most, cursor, count, *names)
     taken: Any = client.execute_command("EVAL", _SCRIPT, 0, *words)  # type: ignore[no-untyped-call]
     if taken[0] == -1:
@@ -164,16 +165,16 @@ def _refusal(user: str, command: bytes, why: bytes, *arguments: bytes | int) -> 
     name, reads = command.decode(), {b"PEXPIRETIME", b"DUMP", b"MEMORY"}
     name += " USAGE" if command == b"MEMORY" else ""
     key = arguments[-3 if command == b"MEMORY" else 0] if command in reads else b""
-    of = f" of the key {shown(key)}" if isinstance(key, bytes) and key else ""
-    said = why.decode(errors="backslashreplace").rstrip(".")
-    remedy = "remove its rename-command" if is_command_missing(said) else "invoke logs redis"
-    if is_right_missing(said):
-        remedy = allowing(user, keys="*") if is_key_refused(said) else allowing(user, [name])
-    return f"cannot back up all keys: Redis refuses {name}{of}: {said}. Try: {remedy}"
+    operand = f" of the key {shown(key)}" if isinstance(key, bytes) and key else ""
+    reason = why.decode(errors="backslashreplace").rstrip(".")
+    remedy = "remove its rename-command" if is_command_missing(reason) else "invoke logs redis"
+    if is_right_missing(reason):
+        remedy = allowing(user, keys="*") if is_key_refused(reason) else allowing(user, [name])
+    return f"cannot back up all keys: Redis refuses {name}{operand}: {reason}. Try: {remedy}"
 
 
 def _pages(client: redis.Redis, database: int, taken: Any) -> Iterator[Page]:  # noqa: ANN401
-    """Yield what was taken, and page after page; a key may come twice where the table of keys is being resized."""
+    """Yield the first page and all others; a key may come twice while Redis resizes the table of keys."""
     while True:
         cursor, count, commands, apart, left, _ = taken
         if count:
@@ -181,11 +182,11 @@ def _pages(client: redis.Redis, database: int, taken: Any) -> Iterator[Page]:  #
         yield from _large(client, apart)
         if cursor == b"0" and not left:
             return
-        taken = _taken(client, database, cursor, left)
+        taken = _take(client, database, cursor, left)
 
 
 def _large(client: redis.Redis, keys: list[bytes]) -> Iterator[Page]:
-    """Yield keys that are large, as far as they are still there, each in pieces."""
+    # A key that was deleted meanwhile is skipped.
     if not keys:
         return
     with contextlib.closing(RawConnection(client)) as raw:
@@ -195,26 +196,27 @@ def _large(client: redis.Redis, keys: list[bytes]) -> Iterator[Page]:
 
 
 def _refuse_too_large(client: redis.Redis, key: bytes) -> None:
-    """Raise RefusedError for a key that no backup can hold, or whose DUMP would take memory that others need."""
     if len(key) > LONGEST:
-        raise RefusedError(f"the key {shown(key)} has a name of {len(key):,} bytes, a backup holds {LONGEST:,}; {_FIX}")
+        raise RefusedError(
+            f"the key {shown(key)} has a name of {len(key):,} bytes, more than the limit of {LONGEST:,}. Try: {_FIX}"
+        )
     usage = client.memory_usage(key, samples=0) or 0
     if usage > WHOLE_BYTES and (server := observe_if_allowed(client)) and server.lacks_room(DUMPED * usage):
         raise RefusedError(
-            f"the value of {shown(key)} takes {usage:,} bytes, and to DUMP it Redis takes {DUMPED} times that on top: "
-            f"{server.memory:,} of {server.limit:,} are in use; raise maxmemory, or {_FIX}"
+            f"the value of {shown(key)} takes {usage:,} bytes, and DUMP needs {DUMPED} times that in addition: "
+            f"{server.memory:,} of {server.limit:,} are in use. Try: raise maxmemory, or {_FIX}"
         )
 
 
 def _pieces(raw: RawConnection, key: bytes) -> Iterator[Page]:
-    """Yield the command of one key, read as it comes; raises RefusedError where no Redis would take it."""
+    """Yield the command of one key while reading it; raises RefusedError if it is too large to restore."""
     raw.send(packed("MULTI"), packed("PEXPIRETIME", key), packed("DUMP", key), packed("EXEC"))
-    *_, expires, size = [raw.line() for _ in range(6)]  # OK, QUEUED twice, an array, and what is in it
+    *_, expires, size = [raw.line() for _ in range(6)]  # OK, QUEUED twice, an array and its items
     if size in {b"$-1", b"_"}:
         return
     if (length := int(size[1:])) > LARGEST:
-        most = f"Redis takes back {LARGEST:,} at most (proto-max-bulk-len)"
-        raise RefusedError(f"the value of {shown(key)} has {length:,} bytes as DUMP gives it, {most}; {_FIX}")
+        most = f"Redis restores {LARGEST:,} at most (proto-max-bulk-len)"
+        raise RefusedError(f"the payload of {shown(key)} has {length:,} bytes, and {most}. Try: {_FIX}")
     yield Page(0, beginning(key, max(int(expires[1:]), 0), length))
     for piece in raw.pieces(length):
         yield Page(0, piece)

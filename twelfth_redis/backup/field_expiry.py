@@ -1,6 +1,6 @@
 """Find when a hash may vanish because its fields expire (HEXPIRE): the server deletes a hash without fields.
 
-A payload of DUMP starts with the type of the value. Hashes with expiring fields have types of their own:
+A payload of DUMP starts with the type of the value. Hashes with expiring fields have separate types:
 
 - Redis 7.4 and later put the earliest expiry first (https://github.com/redis/redis/blob/8.0/src/rdb.h);
 - Valkey 9 puts an expiry after each field (https://github.com/valkey-io/valkey/blob/9.0/src/rdb.h).
@@ -18,16 +18,16 @@ BEGINNING = 1 + TIME
 """Bytes of a payload that `vanishes` requires."""
 
 
-def vanishes(payload: bytes, *, whole: bool = True) -> int:
-    """Return the time (ms since 1970) from which a key may be gone because its fields expire; 0 for never.
+def vanishes(payload: bytes, *, is_complete: bool = True) -> int:
+    """Return the time (ms since 1970) from which a key may be missing because its fields expire; 0 for never.
 
-    `payload` is the reply of DUMP, or its beginning.
+    `payload` is the reply of DUMP, or its start.
     """
     if payload[0] < OLD_TYPES:
         return 0
     if payload[0] in REDIS_HASHES:
         return int.from_bytes(payload[1 : 1 + TIME], "little")
-    if payload[0] == VALKEY_HASH and whole:
+    if payload[0] == VALKEY_HASH and is_complete:
         try:
             return _latest(payload)
         except (IndexError, ValueError):
@@ -36,7 +36,7 @@ def vanishes(payload: bytes, *, whole: bool = True) -> int:
 
 
 def _latest(payload: bytes) -> int:
-    """Return when the last field expires, 0 if one never does."""
+    # The hash exists as long as its last field; a field without an expiry never vanishes.
     (count, at), latest = _length(payload, 1), 0
     for _ in range(count):
         at = _after_string(payload, _after_string(payload, at))

@@ -1,8 +1,7 @@
-"""A backup, as values: what stands at its head and at its end, and the one shape that a key has in between.
+"""The format of a backup: manifest, one command per key, trailer; pure.
 
 The file is a gzip of Redis protocol (https://redis.io/docs/latest/develop/reference/protocol-spec/): `ECHO` manifest,
-one `RESTORE key ttl payload REPLACE ABSTTL` a key, `ECHO` trailer. So `zcat FILE | redis-cli --pipe` loads it too.
-Nothing here needs Redis.
+one `RESTORE key ttl payload REPLACE ABSTTL` per key, `ECHO` trailer. So `zcat FILE | redis-cli --pipe` loads it too.
 """
 
 import json
@@ -19,24 +18,24 @@ WHOLE = "one point in time"
 EACH = "each key by itself"
 
 LONGEST = 999_999
-"""How many bytes the name of a key may have: names are held in memory, many at once."""
+"""The most bytes of a key's name: many names are in memory at once."""
 LARGEST = 512 << 20
-"""What Redis takes at most as one argument, unless configured otherwise (proto-max-bulk-len), hence as one payload."""
+"""The most bytes of one argument of a command by default (proto-max-bulk-len), hence of one payload."""
 
 HIGHEST_PAYLOAD = 0xFFFF
-"""The highest version that a payload can have: it is written in two bytes."""
+"""The highest version of a payload, which has two bytes for it."""
 
 SHOWN = 60
-"""How many bytes of a key's name a message shows: about a line."""
+"""The most bytes of a key's name in a message: about a line."""
 
 HEAD, TAIL = b"*6\r\n$7\r\nRESTORE\r\n", b"\r\n$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup says of itself; `keys` and `memory` (bytes) are what Redis expected when it began.
+    """The description of a backup; `keys` and `memory` (bytes) are estimates from its start.
 
-    `payload` is the version of what DUMP gives, which a server that is older refuses; 0 where there was no key.
+    `payload` is the version of DUMP's payloads, which older servers refuse; 0 if there was no key.
     """
 
     time: str
@@ -61,19 +60,19 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Trailer:
-    """What was written: the number of RESTORE commands, and the SHA-256 of every byte before this one command."""
+    """The number of RESTORE commands, and the SHA-256 of every byte before the trailer."""
 
     count: int
     sha256: str
 
 
 def command(*words: bytes) -> bytes:
-    """Return a command as Redis reads it."""
+    """Return a command in Redis protocol."""
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
 def beginning(key: bytes, expires: int, length: int) -> bytes:
-    """Return the command that brings a key back, up to its payload of so many bytes; behind that comes TAIL.
+    """Return the start of the command that restores a key; its payload of `length` bytes and TAIL follow.
 
     `expires` is in ms since 1970, 0 for never.
     """
@@ -81,13 +80,13 @@ def beginning(key: bytes, expires: int, length: int) -> bytes:
 
 
 def shown(key: bytes) -> str:
-    """Return the name of a key for people: printable, and not too long."""
+    """Return the name of a key for messages: printable, and not too long."""
     name = repr(key[:SHOWN])[1:]
     return f"{name}…" if len(key) > SHOWN else name
 
 
 def printable(text: str) -> str:
-    """Return a text of a file whose maker nobody knows, as a terminal may get it."""
+    """Escape a text from a file of unknown origin, so that it is safe to print on a terminal."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
@@ -105,40 +104,42 @@ def closing(trailer: Trailer) -> bytes:
 
 
 def read_manifest(text: bytes) -> Manifest:
-    """Return what the first ECHO says; raises FormatError."""
+    """Read the text of the first ECHO; raises FormatError."""
     fields = _object(text)
     if fields.pop("twelfth", None) != "backup":
-        raise FormatError("it is Redis protocol, but no backup of twelfth; `invoke backup FILE` makes one")
+        raise FormatError("it is Redis protocol, but not a backup of twelfth. Try: invoke backup FILE")
     version = fields.pop("format", None)
     if type(version) is int and version not in {FORMAT, OLD_FORMAT}:
-        raise FormatError(f"it has format {version!r:.20}, this release reads {FORMAT}: use the release that made it")
+        raise FormatError(
+            f"its format is {version!r:.20}, and this release reads {FORMAT}. Try: use the release that wrote it"
+        )
     try:
         omitted = read_omitted(fields["omitted"]) if "omitted" in fields else None
         manifest = Manifest(**fields | {"revisions": tuple(fields["revisions"]), "omitted": omitted})
     except (TypeError, KeyError, ValueError, AttributeError):
-        raise FormatError("its manifest is damaged; use another copy of the file") from None
+        raise FormatError("its manifest is damaged. Try: use another copy of the file") from None
     if not _sound(manifest) or opening(manifest) != command(b"ECHO", text):
-        raise FormatError("its manifest is damaged; use another copy of the file")
+        raise FormatError("its manifest is damaged. Try: use another copy of the file")
     return manifest
 
 
 def read_trailer(text: bytes) -> Trailer:
-    """Return what the last ECHO says; raises FormatError."""
+    """Read the text of the last ECHO; raises FormatError."""
     fields = _object(text)
     trailer = Trailer(fields.get("count", 0), fields.get("sha256", ""))
     sound = type(trailer.count) is int and isinstance(trailer.sha256, str)
-    if not sound or closing(trailer) != command(b"ECHO", text):  # anything but the very bytes that would be written
-        raise FormatError("its end is damaged; use another copy of the file")
+    if not sound or closing(trailer) != command(b"ECHO", text):  # only the bytes that `closing` would write are valid
+        raise FormatError("its end is damaged. Try: use another copy of the file")
     return trailer
 
 
 def payload_version(payload: bytes) -> int:
-    """Return the version of what DUMP gave: two bytes before the CRC-64, https://redis.io/docs/latest/commands/dump/."""
+    """Return a payload's version: two bytes before the CRC-64, https://redis.io/docs/latest/commands/dump/."""
     return int.from_bytes(payload[-10:-8], "little")
 
 
 def empty_payload(version: int) -> bytes:
-    """Return a payload of that version without a value: whoever can read the version refuses it for that."""
+    """Return a payload without a value: a server that supports its version refuses it, too, for the missing value."""
     text = b"\xff" + version.to_bytes(2, "little")
     crc = 0
     for byte in text:  # CRC-64/Redis, bit by bit
@@ -161,7 +162,7 @@ def _object(text: bytes) -> dict[str, Any]:
 
 
 def _sound(manifest: Manifest) -> bool:
-    """Return whether every field has its type: what follows adds and compares them."""
+    # Every field must have its type: later code adds and compares them.
     read = {"revisions", "omitted"}
     values = [(field.type, getattr(manifest, field.name)) for field in fields(manifest) if field.name not in read]
     return (

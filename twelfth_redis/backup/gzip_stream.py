@@ -44,8 +44,8 @@ def unpacked(stream: BinaryIO) -> Iterator[bytes]:
             yield block
             is_empty = False
     except EOFError:
-        raise FormatError("it is cut off; use another copy of the file") from None
+        raise FormatError("it is truncated. Try: use another copy of the file") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise FormatError(f"it is damaged or not a gzip file: {error}; use another copy of the file") from None
+        raise FormatError(f"it is damaged or not a gzip file: {error}. Try: use another copy of the file") from None
     if is_empty:
-        raise FormatError("it is empty: the backup was not written; `invoke backup FILE` makes one")
+        raise FormatError("it is empty: the backup was not written. Try: invoke backup FILE")

@@ -1,4 +1,4 @@
-"""Describe what a backup omits: what the server has in addition to the keys of one database."""
+"""Describe what a backup omits: everything on the server except the keys of one database."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,14 +31,14 @@ class Omitted:
     def __str__(self) -> str:
         """Return a description, "" for nothing."""
         databases = [f"{name} ({count:,} keys)" for name, count in self.databases.items()]
-        found = {
+        kinds = {
             "database": databases,
             "function library": self.functions,
             "ACL user": self.users,
             "module data outside of keys:": self.modules,
             "unknown (this user may not ask):": self.unknown,
         }
-        return "; ".join(f"{kind} {_shown(names)}" for kind, names in found.items() if names)
+        return "; ".join(f"{kind} {_shown(names)}" for kind, names in kinds.items() if names)
 
 
 def few(names: Iterable[str]) -> tuple[str, ...]:

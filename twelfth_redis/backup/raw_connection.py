@@ -1,4 +1,4 @@
-"""A connection that sends many packed commands at once, and reads a large reply in pieces.
+"""A connection that sends many packed commands at once and reads a large reply in pieces.
 
 redis-py cannot read a reply in pieces, and takes several µs to read one, longer than Redis takes for the command;
 hiredis, which redis-py uses too, takes a tenth. Address, TLS, password and timeouts are those of redis-py's connection.
@@ -17,7 +17,7 @@ class RawConnection:
     """A separate connection to the client's database."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """Connect; raises redis.ConnectionError, as everything here does."""
+        """Connect; raises redis.ConnectionError, as all methods do."""
         import hiredis  # a backup of small values works without it
 
         pool = client.connection_pool
@@ -76,7 +76,7 @@ class RawConnection:
 
     def _received(self, most: int) -> bytes:
         try:
-            received = self._connection._sock.recv(most)  # noqa: SLF001 - what its own parsers read from, too
+            received = self._connection._sock.recv(most)  # noqa: SLF001 - redis-py's parsers read from it, too
         except TimeoutError:
             raise redis.TimeoutError("Timeout reading from socket") from None
         except OSError as error:
@@ -87,7 +87,7 @@ class RawConnection:
 
 
 def packed(*words: bytes | str | int) -> bytes:
-    """Return a command as Redis reads it."""
+    """Return a command in Redis protocol."""
     import hiredis
 
     return bytes(hiredis.pack_command(words))  # type: ignore[arg-type] # its stub knows tuples of one word only

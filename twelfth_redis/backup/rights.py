@@ -79,6 +79,6 @@ def forbidden(refused: Mapping[str, str], user: str) -> str:
     remedy = "remove its rename-command" if renamed else allowing(user, names, keys)
     return (
         f"a restore needs {', '.join([*names, *(['all keys'] if keys else [])])}, which this Redis does not allow: "
-        f"{why.rstrip('.')}; the data is as it was. Try: {remedy}; or load the file over what is there: "
+        f"{why.rstrip('.')}; the data is unchanged. Try: {remedy}; or load the file over the present data: "
         "zcat FILE | redis-cli --pipe"
     )

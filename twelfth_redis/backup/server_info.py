@@ -1,4 +1,4 @@
-"""What backup and restore must know of the server before they begin (https://redis.io/docs/latest/commands/info/)."""
+"""Read the facts about a server that backup and restore need (https://redis.io/docs/latest/commands/info/)."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from twelfth_redis.keys import FENCE, LOCK
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server reports of itself; memory in bytes: total, limit (0: none), and that of the data.
+    """Facts about a server; memory in bytes: total, limit (0: none), and that of the data.
 
     `freeing` is the number of deleted keys whose memory is not freed yet. `databases` has the databases with keys, and
     their numbers of keys. `modules` are the loaded modules that are not part of the server.
@@ -38,20 +38,20 @@ class ServerInfo:
         return self.limit > 0 and self.policy != "noeviction"
 
     def lacks_room(self, more: int) -> bool:
-        """Return whether so many bytes more are over its limit."""
+        """Return whether `more` bytes would exceed the limit."""
         return self.limit > 0 and self.memory + more > self.limit
 
 
 BUILT_IN = frozenset({"lua", "vectorset"})
-"""Modules that Valkey 9 and Redis 8 consist of: all their data is in keys."""
+"""Modules that are part of Valkey 9 and Redis 8: all their data is in keys."""
 
 
 def observe(client: redis.Redis) -> ServerInfo:
-    """Return what the server says; raises RefusedError where it is a cluster: its keys are not all in one place."""
+    """Ask the server for INFO; raises RefusedError for a cluster, whose keys are on several nodes."""
     info = client.info()
     if str(info.get("cluster_enabled")) == "1":
         raise RefusedError(f"this Redis is a cluster, which is unsupported. Try: {NO_CLUSTER}")
-    product = str(info.get("server_name", "redis"))  # Valkey goes by its own name and version
+    product = str(info.get("server_name", "redis"))  # Valkey reports its own name and version
     memory = int(info.get("used_memory", 0))
     return ServerInfo(
         name=f"{product} {info.get(f'{product}_version') or info.get('redis_version')}",
@@ -62,14 +62,16 @@ def observe(client: redis.Redis) -> ServerInfo:
         dataset=max(0, memory - int(info.get("used_memory_startup", 0))),
         freeing=int(info.get("lazyfree_pending_objects", 0)),
         database=database_of(client),
-        databases={int(name[2:]): int(found["keys"]) for name, found in info.items() if _DATABASE.fullmatch(name)},
+        databases={
+            int(name[2:]): int(keyspace["keys"]) for name, keyspace in info.items() if _DATABASE.fullmatch(name)
+        },
         modules=tuple(str(module["name"]) for module in info.get("modules", ()) if module["name"] not in BUILT_IN),
         libraries=info.get("number_of_libraries"),
     )
 
 
 def observe_if_allowed(client: redis.Redis) -> ServerInfo | None:
-    """Return the server's reply, None if this user has no right to ask."""
+    """Return the facts about the server, None if this user has no right to ask."""
     try:
         return observe(client)
     except redis.ResponseError as error:

@@ -1,8 +1,8 @@
-"""A database that was empty, where a restore loads what it does not trust yet, and from where it swaps that in.
+"""A staging database: an empty one, into which a restore loads a backup, checks it, and swaps it in.
 
-It is marked by a key that names the live database and this restore: so one left over by a restore that was killed is
-recognised by the next one of the same database, which holds the lock and so knows that the other is gone. Whatever is
-written is fenced: loading and swapping by the lock, flushing by the mark.
+A key marks it with the live database and this restore. If a restore was killed, the next one of the same database
+recognises the mark; it holds the lock, so the other one cannot be running. All writes are fenced: loading and swapping
+by the lock, flushing by the mark.
 """
 
 import contextlib
@@ -40,32 +40,32 @@ while not reply.err do
   databases = databases + 1
   reply = redis.pcall('SELECT', databases)
 end
-local found = -1
+local claimed = -1
 for number = databases - 1, 0, -1 do
   redis.call('SELECT', number)
   local mark = redis.pcall('GET', KEYS[1])
   if number ~= live and type(mark) == 'string' and string.sub(mark, 1, #prefix) == prefix then
     allowed('FLUSHDB', 'ASYNC')
   end
-  if not used[number] and found < 0 and redis.call('DBSIZE') == 0 then found = number end
+  if not used[number] and claimed < 0 and redis.call('DBSIZE') == 0 then claimed = number end
 end
-if found >= 0 then
-  redis.call('SELECT', found)
-  -- Nothing is here, so that nothing is lost by trying what the end of a restore needs.
-  local swapped, flushed = allowed('SWAPDB', found, found), allowed('FLUSHDB', 'ASYNC')
+if claimed >= 0 then
+  redis.call('SELECT', claimed)
+  -- This database is empty, so the commands that end a restore can be tried here.
+  local swapped, flushed = allowed('SWAPDB', claimed, claimed), allowed('FLUSHDB', 'ASYNC')
   if swapped and flushed then redis.call('SET', KEYS[1], mine) end
 end
-return {databases, found, reply.err, refused}
+return {databases, claimed, reply.err, refused}
 """
-"""Returns the number of databases, the claimed one or -1, why there are no more, and refused commands with reasons."""
+"""Returns the number of databases, the claimed one or -1, the last error, and refused commands with errors."""
 
 HORIZON_SECONDS = 86_400
-"""Keys that expire later than that after the start are not counted by the second: no restore takes so long."""
+"""Expiries later than this after the start are counted together: no restore takes that long."""
 
 
 @dataclass
 class Tally:
-    """Commands so far, keys that came again, and how many expire in which second; `started` in seconds since 1970."""
+    """Counts commands, repeated keys, and expiring keys per second; `started` is in seconds since 1970."""
 
     started: int
     count: int = 0
@@ -73,24 +73,24 @@ class Tally:
     _expiring: Counter[int] = field(default_factory=Counter)
 
     def add(self, batch: Batch, again: int) -> None:
-        """Count a batch, of whose keys `again` were there already."""
+        """Count a batch; `again` of its keys were loaded before."""
         self.count += batch.count
         self.again += again
         last = self.started + HORIZON_SECONDS
         self._expiring.update(min(max(int(at) // 1000, self.started - 1), last) for at in batch.expiries if at != b"0")
 
     def expired(self, now: int) -> int:
-        """Return how many keys may be gone by `now`, in seconds since 1970."""
+        """Return the number of keys that may be missing by `now`, in seconds since 1970."""
         return sum(count for second, count in self._expiring.items() if second <= now)
 
-    def fits(self, found: int, now: int) -> bool:
-        """Return whether so many keys are what must be there: all but those that came again, or may be gone."""
+    def fits(self, keys: int, now: int) -> bool:
+        """Return whether a number of keys is plausible: all loaded keys, less at most those that may be missing."""
         most = self.count - self.again
-        return most - self.expired(now) <= found <= most
+        return most - self.expired(now) <= keys <= most
 
 
 class StagingDatabase:
-    """The database `number`, that a restore of the database `live` loads into while its `mark` is there."""
+    """The database `number`, into which a restore of the database `live` loads as long as its `mark` is set."""
 
     def __init__(self, lock: HeldLock, live: int, number: int, mark: str) -> None:
         self._lock, self._live, self._mark = lock, live, mark
@@ -100,9 +100,9 @@ class StagingDatabase:
         self.client = redis.Redis(connection_pool=redis.ConnectionPool(pool.connection_class, **arguments))
         """A client of the staging database."""
         self.tally = Tally(started=lock.client.time()[0])
-        """What was loaded."""
+        """The loaded keys."""
         self.swapped = False
-        """Whether it contains the data that was live before."""
+        """Whether it contains the previous live data."""
         self._raw = RawConnection(lock.client)
         self._fence = (
             *(packed("SELECT", live), packed("WATCH", FENCE), packed("MGET", FENCE, LOCK)),
@@ -110,10 +110,10 @@ class StagingDatabase:
         )
 
     def load(self, batch: Batch, rest: Iterable[Batch] = ()) -> None:
-        """Bring back the keys of a batch, and count them.
+        """Restore the keys of a batch, and count them.
 
-        The `rest` of a value that is large comes while it is sent, hence once only. Raises LockLostError, and
-        redis.ResponseError where Redis refuses a key.
+        `rest` is the rest of a large value; it is read while it is sent, so it cannot be sent twice. Raises
+        LockLostError, and redis.ResponseError if Redis refuses a key.
         """
         keys = set(batch.keys)
 
@@ -127,25 +127,25 @@ class StagingDatabase:
             return self._raw.executed()[0]
 
         try:
-            there = retry_on_conflict(attempt, 1 if batch.more else ATTEMPTS)
+            existing = retry_on_conflict(attempt, 1 if batch.more else ATTEMPTS)
         except redis.WatchError:
             raise LockLostError(
-                f"the lock or database {self.number} changed hands meanwhile; repeat the restore"
+                f"another process took the lock or changed database {self.number}. Try: repeat the restore"
             ) from None
-        self.tally.add(batch, batch.count - len(keys) + there)
+        self.tally.add(batch, batch.count - len(keys) + existing)
 
     def _check(self, replies: list[object]) -> None:
-        """Raise LockLostError where the lock or this database is not ours: what follows is not sent then."""
+        """Raise LockLostError if this restore lost the lock or this database, before anything else is sent."""
         _, _, tokens, _, _, mark = replies
         if (tokens, mark) != ([self._lock.token] * 2, self._mark.encode()):
             self._lock.check(self._lock.client)
-            raise LockLostError(f"database {self.number}, where the backup was loaded, was flushed; repeat the restore")
+            raise LockLostError(f"the staging database {self.number} was flushed. Try: repeat the restore")
 
     def swap(self) -> tuple[int, int]:
-        """Make what was loaded live at once, and stage what was live; the lock goes along.
+        """Swap the staged and the live data, and keep the lock.
 
-        Returns how many keys are live now, and how many were. Raises RefusedError where other keys are there than were
-        loaded, and LockLostError; then nothing was swapped.
+        Returns the number of live keys after and before. Raises RefusedError if the staged keys are not the loaded
+        ones, and LockLostError; then nothing was swapped.
         """
         commands = (
             packed("SELECT", self._live),
@@ -153,14 +153,14 @@ class StagingDatabase:
             packed("SELECT", self.number),
             packed("DEL", MARK),
             packed("SWAPDB", self._live, self.number),
-            packed("SET", MARK, self._mark),  # in what was live until now
+            packed("SET", MARK, self._mark),  # in the previous live data
         )
 
         def attempt() -> int:
             self._raw.send(*self._fence, packed("DBSIZE"), packed("TIME"))
-            *fence, found, now = self._raw.receive(len(self._fence) + 2)
+            *fence, keys, now = self._raw.receive(len(self._fence) + 2)
             self._check(fence)
-            count = self._counted(found, now)
+            count = self._counted(keys, now)
             self._raw.send(packed("MULTI"), *commands, packed("EXEC"))
             self._raw.receive(1 + len(commands))
             self._raw.executed()
@@ -170,37 +170,37 @@ class StagingDatabase:
         self.swapped = True
         return count, int(self.client.dbsize()) - 3  # the lock, its fence and the mark
 
-    def _counted(self, found: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
-        """Return how many keys are staged; raises RefusedError where they are not those loaded, less those expired."""
-        count, tally = int(found) - 1, self.tally  # the mark is none
+    def _counted(self, keys: Any, now: Any) -> int:  # noqa: ANN401 - what Redis replies
+        """Return the number of staged keys; raises RefusedError if they are not the loaded ones."""
+        count, tally = int(keys) - 1, self.tally  # without the mark
         if not tally.fits(count, int(now[0])):
             loaded, gone = tally.count - tally.again, tally.expired(int(now[0]))
             raise RefusedError(
                 f"database {self.number} has {count:,} keys, but {loaded:,} were loaded and at most {gone:,} of them "
-                f"expired meanwhile; the data is as it was. Try: keep other clients out of it, and restore again"
+                f"expired meanwhile; the data is unchanged. Try: keep other clients out of it, and repeat the restore"
             )
         return count
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._raw.close()
         self.client.connection_pool.disconnect()
 
     def left(self, why: str) -> str:
-        """Return a warning about the data that this database still has."""
-        what = "the data that was replaced" if self.swapped else "what was loaded"
-        again = f"redis-cli -n {self.number} FLUSHDB ASYNC, or restore again, which flushes it first"
-        return f"database {self.number} still has {what}: it could not be flushed: {why}. Try: {again}"
+        """Return a warning about the data that remains in this database."""
+        what = "the replaced data" if self.swapped else "the loaded data"
+        remedy = f"redis-cli -n {self.number} FLUSHDB ASYNC, or restore again, which flushes it first"
+        return f"database {self.number} still has {what}: it could not be flushed: {why}. Try: {remedy}"
 
     def flush(self) -> None:
-        """Empty this database if it is ours; else it is not touched."""
+        """Empty this database, unless it lost the mark of this restore."""
         with self.client.pipeline() as pipe:
             pipe.watch(MARK)  # type: ignore[no-untyped-call]
             if pipe.get(MARK) != self._mark.encode():
                 return
             pipe.multi()
             pipe.flushdb(asynchronous=True)
-            with contextlib.suppress(redis.WatchError):  # it became somebody else's
+            with contextlib.suppress(redis.WatchError):  # another process changed the mark
                 pipe.execute()
 
 
@@ -208,8 +208,8 @@ class StagingDatabase:
 def claim(lock: HeldLock, live: int, warn: Callable[[str], None]) -> Iterator[StagingDatabase]:
     """Yield the highest empty database, marked as staging, and empty it afterwards.
 
-    Flushes what earlier restores of the same database left. Raises RefusedError if no database is free, or if it could
-    not be swapped or flushed later. Warns if it cannot be emptied.
+    Flushes databases that earlier restores of the same database left. Raises RefusedError if no database is free, or if
+    it could not be swapped or flushed later. Warns if it cannot be emptied.
     """
     prefix = f"restore of database {live}, "
     mark = prefix + secrets.token_hex(8)
@@ -221,13 +221,13 @@ def claim(lock: HeldLock, live: int, warn: Callable[[str], None]) -> Iterator[St
             pipe.eval(_CLAIM, 1, MARK, str(live), prefix, mark, *map(str, used))
             return pipe.execute()
 
-    ((databases, found, why, refused),) = retry_on_conflict(attempt)
+    ((databases, number, why, refused),) = retry_on_conflict(attempt)
     if refused:
         words = [word.decode() for word in refused]
         raise RefusedError(forbidden(dict(zip(words[::2], words[1::2], strict=True)), user_of(lock.client)))
-    if found < 0:
+    if number < 0:
         raise RefusedError(_crowded(databases, why.decode()))
-    staging = StagingDatabase(lock, live, found, mark)
+    staging = StagingDatabase(lock, live, number, mark)
     try:
         yield staging
     finally:
@@ -241,7 +241,7 @@ def claim(lock: HeldLock, live: int, warn: Callable[[str], None]) -> Iterator[St
 
 def _selected(client: redis.Redis) -> set[int]:
     """Return the databases that a client is connected to: an empty one may be in use."""
-    return {int(other["db"]) for other in client.client_list()}
+    return {int(entry["db"]) for entry in client.client_list()}
 
 
 def _crowded(databases: int, why: str) -> str:
@@ -250,5 +250,5 @@ def _crowded(databases: int, why: str) -> str:
         taken = "this Redis has one database only, and a restore needs a second one"
     if "range" not in why:  # not the last database, but one that the user may not select
         taken += f" (Redis refuses access to others: {why})"
-    over = "or load the file over what is there: zcat FILE | redis-cli --pipe"
-    return f"{taken}. Try: set `databases {databases + 1}` in its configuration, {over}"
+    alternative = "or load the file over the present data: zcat FILE | redis-cli --pipe"
+    return f"{taken}. Try: set `databases {databases + 1}` in its configuration, {alternative}"

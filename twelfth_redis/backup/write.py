@@ -32,17 +32,17 @@ class Written:
     omitted: Omitted = field(default_factory=Omitted)
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the result as a phrase."""
         return f"{self.count:,} keys, {self.guarantee}, {self.size:,} bytes"
 
 
 def backup(
     client: redis.Redis, stream: BinaryIO, owner: Owner, progress: Callable[[int], None], wait: float = 0.0
 ) -> Written:
-    """Write all keys of the client's database to the stream, and return what it came to.
+    """Write all keys of the client's database to the stream.
 
-    Waits up to `wait` seconds for whoever holds the lock. Raises RefusedError, redis.RedisError, and OSError where the
-    stream cannot be written to.
+    Waits up to `wait` seconds for the lock to be released. Raises RefusedError, redis.RedisError, and OSError if the
+    stream cannot be written.
     """
     _await_unlocked(client, wait)
     server, writer = observe_if_allowed(client), GzipWriter(stream)
@@ -68,7 +68,7 @@ def backup(
         )
         count, digest = 0, hashlib.sha256()
         for page in itertools.chain([Page(0, opening(manifest))], taken.pages):
-            witness.exists(FENCE)  # some networks cut a connection that is idle
+            witness.exists(FENCE)  # some networks close an idle connection
             digest.update(page.commands)
             writer.write(page.commands)
             count += page.count
@@ -93,27 +93,23 @@ def _payload_version(client: redis.Redis, taken: Snapshot) -> int:
 
 
 def _await_unlocked(client: redis.Redis, seconds: float) -> None:
-    """Return when nobody changes the data in bulk, or the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and client.exists(LOCK):
         time.sleep(0.05)
 
 
 def _refuse_locked(client: redis.Redis) -> None:
-    """Raise RefusedError while somebody changes the data in bulk: half of it would be old, and half new."""
+    # Half of the data would be old, and half new.
     if isinstance(token := client.get(LOCK), bytes):
-        raise RefusedError(
-            f"the data is being changed by {read_owner(token)}; let it finish, or wait for it: --wait SECONDS"
-        )
+        raise RefusedError(f"the data is being changed by {read_owner(token)}. Try: repeat it with --wait SECONDS")
 
 
 def _refuse_disturbed(witness: Pipeline) -> None:
-    """Raise RefusedError where anybody held the lock since the key was watched."""
     witness.multi()
-    witness.exists(FENCE)  # reads are allowed in every state of the server; PING is not
+    witness.exists(FENCE)  # unlike PING, a read is allowed in every state of the server
     try:
         witness.execute()
     except redis.WatchError as error:
         raise_broken_connection(error)
-        disturbed = "the data was changed in bulk (restore, migrate) meanwhile, this file is of no use; repeat it"
+        disturbed = "a restore or migration changed the data meanwhile: this file is incomplete. Try: repeat the backup"
         raise RefusedError(disturbed) from None

@@ -224,9 +224,9 @@ def test_change_in_bulk_meanwhile_spoils_the_backup(store: Store) -> None:
             store.client.swapdb(0, 1)
             store.client.swapdb(0, 1)
 
-    with pytest.raises(RefusedError, match="changed in bulk"):
+    with pytest.raises(RefusedError, match="changed the data meanwhile"):
         backup(store.client, stream, owner("backup", {}), swap)
-    with pytest.raises(FormatError, match="it is cut off"):
+    with pytest.raises(FormatError, match="it is truncated"):
         verified(stream.getvalue())
 
 

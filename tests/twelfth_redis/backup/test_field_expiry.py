@@ -73,7 +73,7 @@ def test_payload_of_an_unknown_type_may_be_gone_at_any_moment(rest: bytes) -> No
     """Never an error."""
     assert UNKNOWN == vanishes(b"\x63" + rest)
     assert vanishes(b"\x16" + rest) >= 0
-    assert UNKNOWN == vanishes(b"\x16" + rest, whole=False)
+    assert UNKNOWN == vanishes(b"\x16" + rest, is_complete=False)
 
 
 @pytest.mark.parametrize("size", [1, 2 << 20], ids=["small", "large"])

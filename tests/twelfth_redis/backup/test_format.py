@@ -83,7 +83,7 @@ def test_what_was_unpacked_and_packed_again_by_gzip_is_taken(tmp_path: Path, lev
 
     assert 2 == verified(again).trailer.count
     assert "it is damaged" in why(again[:-8] + bytes([again[-8] ^ 1]) + again[-7:])
-    assert "it is cut off" in why(again[:-1])
+    assert "it is truncated" in why(again[:-1])
     assert "it is damaged" in why(again + b"x")
 
 
@@ -111,7 +111,7 @@ def test_backup_of_an_older_version_is_verified() -> None:
     manifest, trailer = (verified(SEALED).manifest, verified(SEALED).trailer)
 
     assert ("valkey 9.1.2", 6) == (manifest.server, trailer.count)
-    assert "it is cut off" in why(SEALED[:-1])
+    assert "it is truncated" in why(SEALED[:-1])
 
 
 def test_gzip_itself_reads_it() -> None:
@@ -152,19 +152,19 @@ def test_value_larger_than_a_block_is_read() -> None:
         (b"", "it is empty"),
         (b"REDIS0011\xfa\x09", "it is damaged or not a gzip file"),
         (plain(*ENTRIES), "it is damaged or not a gzip file"),
-        (b"\x1f\x8b", "it is cut off"),
+        (b"\x1f\x8b", "it is truncated"),
         (b"\x1f\x8b\x07" + packed(plain(*ENTRIES))[3:], "it is damaged"),
-        (packed(b"REDIS0011"), "it is no backup of twelfth"),
+        (packed(b"REDIS0011"), "it is not a backup of twelfth"),
         (packed(b""), "it is empty"),
-        (packed(command(b"ECHO", b"{}")), "it is Redis protocol, but no backup of twelfth"),
-        (packed(command(b"ECHO", b"[" * 100_000)), "it is Redis protocol, but no backup of twelfth"),
-        (packed(plain(*ENTRIES))[:-1], "it is cut off"),
-        (packed(plain(*ENTRIES))[:-9], "it is cut off"),
+        (packed(command(b"ECHO", b"{}")), "it is Redis protocol, but not a backup of twelfth"),
+        (packed(command(b"ECHO", b"[" * 100_000)), "it is Redis protocol, but not a backup of twelfth"),
+        (packed(plain(*ENTRIES))[:-1], "it is truncated"),
+        (packed(plain(*ENTRIES))[:-9], "it is truncated"),
         (packed(plain(*ENTRIES)) + b"\n", "it is damaged"),
-        (packed(plain(*ENTRIES)) * 2, "there is something behind its end"),
-        (packed(plain(*ENTRIES) + b"\n"), "there is something behind its end"),
+        (packed(plain(*ENTRIES)) * 2, "it has data after its end"),
+        (packed(plain(*ENTRIES) + b"\n"), "it has data after its end"),
         (packed(opening(MANIFEST)), "key 1 is damaged, or the end is missing"),
-        (packed(plain(*ENTRIES, count=3)), "it has 2 keys, but had 3 when it was made"),
+        (packed(plain(*ENTRIES, count=3)), "it has 2 keys, but had 3 when it was written"),
         (packed(plain(*ENTRIES).replace(b"payload-one", b"payload-0ne")), "its checksum (SHA-256) is wrong"),
     ],
 )
@@ -204,14 +204,14 @@ def test_command_of_another_shape_is_refused(smuggled: bytes) -> None:
 def test_key_that_belongs_to_the_moment_is_refused(key: bytes) -> None:
     """It would undo the lock, or the mark of the database aside."""
 
-    assert "it holds a key that no backup has" in why(packed(plain(ENTRIES[0], entry(key, 0, b"payload"))))
+    assert "it contains a key that no backup has" in why(packed(plain(ENTRIES[0], entry(key, 0, b"payload"))))
 
 
 def test_newer_format_is_told_from_damage() -> None:
     """The release that made it can read it."""
     newer = opening(MANIFEST).replace(b'"format":1', b'"format":3')
 
-    assert "it has format 3, this release reads 2: use the release that made it" == why(packed(newer))
+    assert "its format is 3, and this release reads 2. Try: use the release that wrote it" == why(packed(newer))
 
 
 @pytest.mark.parametrize("change", [{"keys": -1}, {"memory": "1"}, {"guarantee": "none"}, {"revisions": [1]}])
@@ -261,9 +261,7 @@ def test_program_refuses_in_one_line(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
 
     assert (1, "", f"verify: {missing}: No such file or directory\n") == run(missing)
-    assert (1, "verify: the file: it is empty: the backup was not written; `invoke backup FILE` makes one\n") == run()[
-        ::2
-    ]
+    assert (1, "verify: the file: it is empty: the backup was not written. Try: invoke backup FILE\n") == run()[::2]
 
 
 def test_verifying_needs_no_redis_client() -> None:

@@ -198,7 +198,7 @@ def scarce(store: Store) -> Iterator[Store]:
 def test_value_that_redis_has_no_memory_to_dump_is_refused_by_name(scarce: Store) -> None:
     """Else visitors would be refused meanwhile, or Redis killed."""
 
-    with pytest.raises(RefusedError, match=r"the value of 'large' takes 41,\d{3},\d{3} bytes, and to DUMP it"):
+    with pytest.raises(RefusedError, match=r"the value of 'large' takes 41,\d{3},\d{3} bytes, and DUMP needs"):
         saved(scarce.client)
 
 
@@ -210,7 +210,7 @@ def test_value_that_redis_has_no_memory_to_load_is_refused_by_name(scarce: Store
     scarce.client.config_set("maxmemory", limit)
     before = digest(scarce.client)
 
-    with pytest.raises(RefusedError, match=r"the value of 'large' has 41,\d{3},\d{3} bytes, and to load it"):
+    with pytest.raises(RefusedError, match=r"the value of 'large' has 41,\d{3},\d{3} bytes, and loading it"):
         restored(file, scarce.client)
     assert before == digest(scarce.client)
 
@@ -221,7 +221,7 @@ def test_value_that_no_redis_takes_back_is_refused_by_name(store: Store, monkeyp
     monkeypatch.setattr(dump, "WHOLE_KEYS", 0)
     store.client.set(b"large\n", os.urandom(2 << 20))
 
-    with pytest.raises(RefusedError, match=r"the value of 'large\\n' has 2,097,\d{3} bytes as DUMP gives it"):
+    with pytest.raises(RefusedError, match=r"the payload of 'large\\n' has 2,097,\d{3} bytes"):
         saved(store.client)
 
 

@@ -105,7 +105,7 @@ def test_server_with_nothing_else_is_known_to_have_nothing(store: Store) -> None
     made = program(store, "backup")
 
     assert (Omitted(), 1) == (omitted(made.stdout), made.stderr.count(b"\n"))
-    assert "not in it   nothing else was there\n" in run(given=made.stdout)[1]
+    assert "not in it   nothing else existed\n" in run(given=made.stdout)[1]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_record_of_another_shape_is_damage(wrong: object) -> None:
     text = json.dumps(fields | {"omitted": wrong}, separators=(",", ":")).encode()
     echo = b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n" % (len(text), text)
 
-    assert "its manifest is damaged; use another copy of the file" == why(packed(echo + plain()))
+    assert "its manifest is damaged. Try: use another copy of the file" == why(packed(echo + plain()))
 
 
 def test_names_cannot_write_to_the_terminal(store: Store) -> None:

@@ -151,7 +151,7 @@ def test_what_was_there_is_gone(store: Store) -> None:
     assert before == digest(store.client)
     assert (
         f"restored 29 keys (backup of {done.manifest.time}, release abc); replaced 2,029 keys\n"
-        "it lacks revision 0001, 0002; now: invoke migrate"
+        "it lacks revision 0001, 0002. Try: invoke migrate"
     ) == str(done)
 
 
@@ -298,7 +298,7 @@ def test_stopped_restore_leaves_nothing(store: Store, number: signal.Signals) ->
     program.send_signal(number)
     _, said = program.communicate(timeout=10)
 
-    line = f"restore: stopped by {number.name}; the data is as it was\n"
+    line = f"restore: stopped by {number.name}; the data is unchanged\n"
     assert (128 + number, line) == (program.returncode, said.decode())
     assert before == digest(store.client)
 
@@ -310,7 +310,7 @@ def test_file_that_ends_early_leaves_nothing(store: Store) -> None:
     program = begin(store, file)
     _, said = program.communicate(timeout=10)
 
-    assert (1, True) == (program.returncode, b"it is cut off" in said)
+    assert (1, True) == (program.returncode, b"it is truncated" in said)
     assert before == digest(store.client)
 
 
@@ -400,7 +400,7 @@ def test_payload_of_a_newer_server_is_refused_before_anything_is_written(store: 
 
     assert (1, b"", 1) == (code, out, said.count("\n"))
     assert "backup: valkey" in said
-    assert "cannot read what redis 99.0 wrote (payload version 9999); restore it on a server like that" in said
+    assert "cannot read what redis 99.0 wrote (payload version 9999); the data is unchanged. Try: restore it on" in said
     assert changes == store.client.info("persistence")["rdb_changes_since_last_save"]
 
 
@@ -552,7 +552,7 @@ def test_database_aside_that_somebody_flushed_is_not_swapped_in(store: Store, la
     before = digest(store.client)
     late(moment, lambda staging: store.database(staging.number).flushdb())
 
-    with pytest.raises(LockLostError, match="was flushed; repeat the restore"):
+    with pytest.raises(LockLostError, match=r"was flushed\. Try: repeat the restore"):
         restored(file, store.client)
     assert before == digest(store.client)
 

@@ -179,7 +179,7 @@ def test_flush_that_is_refused_is_reported_and_made_up_for_by_the_next_restore(p
 
         done = restored(prepared.backup, client, forbid, warned)
         assert (30, 2, 1, 3) == (done.count, done.replaced, len(warned), store.database(15).dbsize() - 2)
-        assert warned[0].startswith("database 15 still has the data that was replaced: it could not be flushed: NOPERM")
+        assert warned[0].startswith("database 15 still has the replaced data: it could not be flushed: NOPERM")
         assert "redis-cli -n 15 FLUSHDB ASYNC" in warned[0]
         assert " FLUSHDB" in refused(prepared.backup, client, store)
         change(store, "+flushdb")
@@ -201,7 +201,7 @@ def test_flush_that_is_refused_after_a_failure_is_reported_too(prepared: Prepare
     store.client.delete(LOCK, FENCE)
 
     assert (1, b"7") == (len(warned), store.client.get("hits"))
-    assert warned[0].startswith("database 15 still has what was loaded: it could not be flushed: NOPERM")
+    assert warned[0].startswith("database 15 still has the loaded data: it could not be flushed: NOPERM")
 
 
 def documented_rules(program: str) -> set[str]:
