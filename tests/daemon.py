@@ -1,4 +1,4 @@
-"""A Docker daemon that can go away: the way to the one that is here, to be cut, and one of a test's own, to end."""
+"""Docker daemons that can fail: a connection to the shared daemon that can be cut, and a private daemon."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UP_WITHIN = 30.0
 
 
 class Way:
-    """A socket that leads to a daemon's, until it is cut: then it refuses, as where nobody listens."""
+    """A socket that forwards to a daemon's until it is cut; then it refuses connections."""
 
     def __init__(self, path: Path, daemon: str) -> None:
         """Listen at `path`, for connections to the socket `daemon`."""
@@ -82,7 +82,7 @@ def way(api: docker.APIClient) -> Iterator[Way]:
 
 
 class Daemon:
-    """A dockerd with its own data and containerd, whose networks and mounts nobody else sees."""
+    """A dockerd with its own data and containerd, and private networks and mounts."""
 
     def __init__(self, home: Path) -> None:
         """Take the directory; start nothing yet."""

@@ -196,7 +196,7 @@ def ran(server: RealRedis, command: Command, *arguments: str, folder: Path | Non
 
 
 class Holder:
-    """A process that holds the lock, and begins and ends one transaction when it is told to."""
+    """A process that holds the lock, and starts and finishes one transaction on command."""
 
     def __init__(self, server: RealRedis, lease: float) -> None:
         self._talk, other_end = FORKS.Pipe()
@@ -212,7 +212,7 @@ class Holder:
 
     def go_on(self) -> None:
         """Let it do the next thing."""
-        self._talk.send("go on")
+        self._talk.send("continue")
 
     def send_signal(self, number: int) -> None:
         """Send a signal."""
@@ -324,7 +324,7 @@ def _masked(client: redis.Redis, held: dict[bytes, object]) -> dict[bytes, objec
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is disturbed: data that are there before, a job, and what must hold of the data whenever it was stopped."""
+    """Data, a job that is interrupted, and a condition that the data must meet after any interruption."""
 
     seed: Callable[[redis.Redis], None]
     job: Job

@@ -1,4 +1,4 @@
-"""`invoke` in a process of its own that is forked from one which has imported Invoke and the Docker SDK already.
+"""Run `invoke` in a process that is forked from one that has already imported Invoke and the Docker SDK.
 
 So some hundred commands are spared a tenth of a second of imports each. What is ours is imported by each, from its own
 directory. It differs from `.venv/bin/invoke` at its beginning (variables such as PYTHONUNBUFFERED come too late) and at
@@ -32,7 +32,7 @@ def invoke(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `invoke` with these words in a directory, and return how it ended and what was printed.
 
-    It is over when nobody has its outputs any more, as for `$(invoke ...)`. Raises `subprocess.TimeoutExpired`.
+    It is finished when all its outputs are closed, as for `$(invoke ...)`. Raises `subprocess.TimeoutExpired`.
     """
     pipes = [FORKS.Pipe(duplex=False) for _ in ("out", "err")]
     process = FORKS.Process(

@@ -55,7 +55,7 @@ def both(
 ) -> tuple[dict[str, Body], dict[str, Body], dict[str, set[str]]]:
     """Return what both make, and the targets of the configuration files of each service.
 
-    The networks and volumes are somebody else's, and there meanwhile.
+    The networks and volumes are external; they exist inside the block.
     """
     environment = {**os.environ, **environment}
     engine = engine_of(directory, environment)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class OtherProject:
-    """A directory, and a name and a port that nobody else has; the Compose file has the port as `PORT`."""
+    """A directory with a unique project name and a free port; the Compose file has the port as `PORT`."""
 
     timeout: float | None = 120.0
     """Seconds that a command may take."""

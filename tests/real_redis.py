@@ -35,7 +35,7 @@ def eventually(true: Callable[[], object], seconds: float = 5) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on, and that no outgoing connection takes."""
+    """Return a free TCP port outside the range of outgoing connections."""
     return tcp.free("127.0.0.1")
 
 
@@ -51,7 +51,7 @@ def declared_command(engine: str = "local") -> tuple[str, ...]:
 
 
 class RealRedis:
-    """The product's Valkey server, with its own settings, on a port of its own; both port and data outlive restarts."""
+    """The product's Valkey server, with its settings; port and data survive restarts."""
 
     options: tuple[str, ...] = ()
     """What a test needs beyond the product's settings."""
@@ -121,7 +121,7 @@ class InThread(socketserver.ThreadingTCPServer):
 class ScriptedRedis(InThread):
     """Counts like Redis, but answers each hit after `delay` seconds, or hangs up in place of an answer.
 
-    It does so after as many as `answers`. Every reply waits for `pause` seconds, or each byte of it with `drips`.
+    It does so after `answers` replies. Every reply waits for `pause` seconds, or each byte of it with `drips`.
     A connection that is opened while `refusal` is set gets that reply for every hit: it leads to another server.
     """
 
@@ -147,7 +147,7 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         refusal = self.server.refusal
-        with contextlib.suppress(ConnectionError):  # whoever asked has given up
+        with contextlib.suppress(ConnectionError):  # the client has given up
             while command := self._read():
                 if command[0] != b"INCRBY":  # what redis-py makes of incr()
                     self._say(b"+PONG\r\n" if command[0] == b"PING" else b"+OK\r\n")
@@ -179,7 +179,7 @@ class _Session(socketserver.StreamRequestHandler):
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[int]:
-    """Give a port that answers nothing at all: with the backlog full, Linux drops whoever else would connect."""
+    """Yield a port that never answers: with a full backlog, Linux drops further connections."""
     with contextlib.ExitStack() as held:
         listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):

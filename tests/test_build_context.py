@@ -63,7 +63,7 @@ def prepare(engine_name: str, context: Path, said: list[str]) -> None:
 
 @pytest.mark.parametrize("target", ["real/b", "real", "/etc/passwd", "nowhere"])
 def test_where_a_link_leads_is_part_of_the_name(context: Path, target: str) -> None:
-    """What is there is not: that is part of the release by itself, or none of it."""
+    """The target is not followed: it is part of the release itself, or not at all."""
     link = context / "app" / "link"
     link.symlink_to("real/a")
     before = name(context)
@@ -98,7 +98,7 @@ def test_a_link_and_a_file_that_holds_its_target_are_two_releases(context: Path)
 
 
 def test_what_a_linked_dockerfile_says_is_part_of_the_name(context: Path) -> None:
-    """The builder reads it, and nobody copies it: it may be a link out of the context."""
+    """The builder reads it, and it is not copied: it may be a link out of the context."""
     before = name(context)
     elsewhere = (context / "Dockerfile").rename(context.parent / "Dockerfile")
     (context / "Dockerfile").symlink_to(elsewhere)
@@ -155,7 +155,7 @@ def two_built(tmp_path: Path) -> Path:
 
 
 def tags(directory: Path) -> set[str]:
-    """Return the releases of what is built, as the files are now."""
+    """Return the releases of the built services, from the present files."""
     stack = load.of_current_release(load.load_stack(directory, dict(os.environ)))
     return {each.image.rpartition(":")[2] for each in stack.services}
 

@@ -28,7 +28,7 @@ def called(function: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_pip_finds_packages_in_a_build_where_it_does_here() -> None:
-    """What lies on this disk is not there, and is left out."""
+    """Parts of the configuration that refer to this disk are left out."""
     settings = called(
         "pip_settings",
         PIP_INDEX_URL=OPEN,

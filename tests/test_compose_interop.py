@@ -107,7 +107,7 @@ def test_stack_of_composes_own_build_keeps_all_but_the_worker(docker_project: Pr
 
 
 def inspected_run(project: Project) -> dict[str, Any]:
-    """Return what the engine tells of the last run's container."""
+    """Inspect the container of the last run."""
     engine: Docker = project.engine()  # type: ignore[assignment]
     return dict(engine.api.inspect_container(f"{project.name}-run-{engine.runs.records()[-1].id}"))
 
@@ -115,7 +115,7 @@ def inspected_run(project: Project) -> dict[str, Any]:
 @pytest.mark.thorough
 @pytest.mark.parametrize("detach", [False, True])
 def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_serving: Project, detach: bool) -> None:  # noqa: FBT001
-    """The tag names another image now; the run is made from what serves."""
+    """The tag names another image now; the run uses the image of the running replica."""
     engine: Docker = docker_serving.engine()  # type: ignore[assignment]
     worker = engine.api.inspect_container(f"{docker_serving.name}-worker-1")
     name, _, tag = worker["Config"]["Image"].partition(":")
@@ -135,7 +135,7 @@ def test_run_is_of_the_workers_image_after_its_tag_was_moved(docker_serving: Pro
 
 @pytest.mark.thorough
 def test_detached_run_is_on_the_workers_own_networks(docker_serving: Project) -> None:
-    """With interfaces of its own, and without the worker's name."""
+    """With separate interfaces, and without the worker's name."""
     docker_serving.invoke("run", "--detach", "--", "sleep", "30")
     engine: Docker = docker_serving.engine()  # type: ignore[assignment]
     worker = engine.api.inspect_container(f"{docker_serving.name}-worker-1")["NetworkSettings"]["Networks"]
@@ -148,7 +148,7 @@ def test_detached_run_is_on_the_workers_own_networks(docker_serving: Project) ->
 
 
 def test_compose_up_on_a_stack_of_twelfth_keeps_it_serving_and_counting(docker_serving: Project) -> None:
-    """It makes containers anew, without the label of a release, under the same names and on the same data."""
+    """It re-creates containers without the label of a release, with the same names and data."""
     url = require_address(docker_serving.engine())
     assert "Hello World! 1 times." == hits.sentence(url)
     release = choose_source(docker_serving.engine()).release

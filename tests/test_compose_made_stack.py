@@ -44,7 +44,7 @@ volumes: {data: {}}
 
 
 class Stack(OtherProject):
-    """A project of somebody else's, as its owner has it: a Compose file, a Dockerfile, and nothing of ours."""
+    """Another project as its owner has it: a Compose file, a Dockerfile, and nothing of twelfth."""
 
     def __init__(self, directory: Path) -> None:
         """Write the files; nothing runs yet."""
@@ -69,7 +69,7 @@ class Stack(OtherProject):
         return found
 
     def inspected(self) -> dict[str, Any]:
-        """Return all that the daemon tells of the stack: containers, networks and volumes."""
+        """Inspect the stack's containers, networks and volumes."""
         project = {"label": [f"{COMPOSE}project={self.name}"]}
         services = {"label": [*project["label"], f"{COMPOSE}oneoff=False"]}
         listed = self.api.containers(all=True, filters=services)
@@ -93,7 +93,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack that Compose brought up."""
     require("docker")
     require_program(DOCKER_COMPOSE)
-    made = Stack(tmp_path_factory.mktemp("theirs"))
+    made = Stack(tmp_path_factory.mktemp("another"))
     made.compose("up", "-d")
     yield made
     for run in made.api.containers(all=True, filters={"label": [run_spec.RUN, f"{COMPOSE}project={made.name}"]}):
@@ -102,14 +102,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_everything_about_runs_works_and_nothing_of_the_stack_changes(stack: Stack) -> None:
-    """Before and after, the daemon tells the same of it; what is left of us are the records."""
+    """The daemon reports the same before and after; only the records of runs remain."""
     before = stack.inspected()
 
     assert "red yes\n" == stack.printed("run", "--", "sh", "-c", "echo $COLOUR $FROM_ENTRYPOINT")
     assert "- python -m http.server\n+ echo 'a b'\n" in stack.printed("--dry", "run", "--", "echo", "a b")
     assert "hello\n" == stack.printed("run", "--timeout", "60", "--service", "store", "--", "echo", "hello")
-    going = stack.printed("run", "--detach", "--", "sh", "-c", "echo begun; sleep 600").strip()
-    assert eventually(lambda: "begun\n" == stack.printed("logs", "--run", going))
+    going = stack.printed("run", "--detach", "--", "sh", "-c", "echo started; sleep 600").strip()
+    assert eventually(lambda: "started\n" == stack.printed("logs", "--run", going))
     assert f"{going} stopped, exit code 143\n" == stack.twelfth("stop", going).stdout
     assert [("", "done"), ("", "done"), ("", "stopped")] == [
         (each["release"], each["state"]) for each in stack.records()

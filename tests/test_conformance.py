@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def replicas(project: Project) -> dict[str, str]:
-    """Return the ids of what runs, by name."""
+    """Return the ids of the replicas by name."""
     return {one.name: one.id for one in project.engine().observe().replicas if one.is_running}
 
 
@@ -31,7 +31,7 @@ def worker(project: Project) -> Replica:
 
 
 def test_stack_comes_up_serves_and_goes_away_whole(project: Project) -> None:
-    """`down` then `up` goes on counting; `down --volumes` leaves nothing of all that, and the count begins."""
+    """After `down` and `up` the counter continues; after `down --volumes` it starts again."""
     url = project.up()
 
     assert "Hello World! 1 times." == hits.sentence(url)
@@ -67,7 +67,7 @@ def test_scaled_workers_share_the_door_and_never_a_number(serving: Project) -> N
 
 
 def test_killed_worker_is_back(serving: Project) -> None:
-    """After kill -9 of the process the engine starts it again, with nobody asking."""
+    """After kill -9 of the process, the engine restarts it."""
     pid = process_of(serving, "worker-1")
 
     os.kill(pid, signal.SIGKILL)
@@ -77,7 +77,7 @@ def test_killed_worker_is_back(serving: Project) -> None:
 
 
 def is_answered(project: Project) -> bool:
-    """Return whether a visitor gets through the door, which takes a moment to see that a worker is back."""
+    """Return whether a request reaches a worker; the proxy needs a moment to notice that one is back."""
     try:
         return bool(hits.sentence(require_address(project.engine())))
     except ServiceError:
@@ -85,7 +85,7 @@ def is_answered(project: Project) -> bool:
 
 
 def test_log_is_read_from_its_end(serving: Project) -> None:
-    """As many lines as are asked for, or all where there are not so many."""
+    """At most `last` lines, or all if there are fewer."""
     hits.sentence(require_address(serving.engine()))
     engine, one = serving.engine(), worker(serving)
     every = list(whole_lines(engine.logs(one, follow=False)))

@@ -124,7 +124,7 @@ def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Pro
 @pytest.mark.thorough
 def test_wrong_password_is_reported_before_what_serves_is_touched(serving: Project) -> None:
     """A changed REDIS_URL is tried first: `up` ends with the words of Redis, and the stack serves on."""
-    done = serving.invoke("up", REDIS_URL=f"redis://nobody:secret@{redis_of(serving)}/0")
+    done = serving.invoke("up", REDIS_URL=f"redis://unknown:secret@{redis_of(serving)}/0")
 
     assert (1, False) == (done.returncode, "secret" in done.stdout + done.stderr)
     assert ": WRONGPASS invalid username-password pair or user is disabled. Try: correct the user" in done.stderr
@@ -196,7 +196,7 @@ def in_console(project: Project, *lines: str, redis_url: str = "") -> str:
 @pytest.mark.thorough
 def test_restore_goes_on_with_what_it_began_with(serving: Project, taken: Path) -> None:
     """A deploy replaces the worker between the save that it makes first and the restore itself."""
-    in_console(serving, "redis.set('twelfth:lock', 'somebody', ex=60)")
+    in_console(serving, "redis.set('twelfth:lock', 'another', ex=60)")
     restore = serving.start("restore", "--yes", "--wait", "60", str(taken))
     runs = serving.runs
     assert eventually(lambda: runs.records()[-1].is_running and runs.records()[-1].command[-1] == "60")
@@ -427,7 +427,7 @@ def test_backup_that_is_killed_while_it_is_verified_has_no_name(serving: Project
 
 @pytest.mark.thorough
 def test_bytes_of_a_backup_are_kept_nowhere_else(serving: Project) -> None:
-    """All the data in a log would be a copy that nobody knows of."""
+    """A log with all data would be an unnoticed copy."""
     done = serving.invoke("reset", "--to", "5"), serving.start("backup", "--stdout", stdout=subprocess.PIPE)
     assert b"" != done[1].communicate(timeout=60)[0]
     last = serving.runs.records()[-1].id

@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
 
 
 class Site(OtherProject):
-    """A copy of the project, in containers of its own."""
+    """A copy of the project, in separate containers."""
 
     timeout = None  # a first `up` installs what is in its image
 
@@ -45,12 +45,12 @@ class Site(OtherProject):
         shutil.copytree(PROJECTS / "django", directory, dirs_exist_ok=True)
 
     def page(self) -> str:
-        """Return what a visitor sees."""
+        """Return the page that a client gets."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=10) as answer:
             return str(answer.read().decode())
 
     def shell(self, code: str) -> str:
-        """Return what Django's shell prints, in a run; its standard input it reads only where that is there at once."""
+        """Return the output of Django's shell in a run; it reads standard input only if data is there immediately."""
         words = ("python", "manage.py", "shell", "--verbosity", "0", "--command", code)
         return self.printed("run", "--", *words).strip()
 

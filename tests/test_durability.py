@@ -61,7 +61,7 @@ class SlowDisk:
         self._syncs.unlink()
 
     def has_begun(self, syncs: int) -> bool:
-        """Return whether so many syncs have begun since it is slow."""
+        """Return whether that number of syncs have started since the disk became slow."""
         return self._syncs.stat().st_size >= syncs
 
 

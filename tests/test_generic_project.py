@@ -1,4 +1,4 @@
-"""A stack of somebody else's, brought up by twelfth: jobs, data without a name, fixed names, as Compose has them."""
+"""Bring up another project: completing services, anonymous volumes and fixed names, as with Compose."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ services:
     secrets: [{source: password, mode: 0400}]
     configs: [{source: note, target: /etc/note}]
     x-release: [cat, /etc/note, /run/secrets/password]
-    labels: {owner: somebody}
+    labels: {owner: ann}
     depends_on: {prepare: {condition: service_completed_successfully}}
 secrets: {password: {file: ./password}}
 configs: {note: {content: "of ${COMPOSE_PROJECT_NAME}, "}}
@@ -93,7 +93,7 @@ class Stack(OtherProject):
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return the stack, up."""
     require("docker")
-    made = Stack(tmp_path_factory.mktemp("anybody"))
+    made = Stack(tmp_path_factory.mktemp("another"))
     try:
         made.printed("up")
         yield made
@@ -189,7 +189,7 @@ def test_fixed_name_goes_over_to_the_new_container_or_back(stack: Stack) -> None
     stack.printed("up")
     found = stack.container("web")
     assert "two" == stack.run("another", "cat", "page")  # which is of the image that is built for the web
-    assert (name, "two", "somebody") == (
+    assert (name, "two", "ann") == (
         found["Name"],
         stack.run("web", "cat", "page"),
         found["Config"]["Labels"]["owner"],

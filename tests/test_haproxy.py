@@ -168,7 +168,7 @@ def settings(door: Project, line: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def visitors(door: Project) -> Iterator[list[int]]:
-    """Give the statuses of a light load, which goes on meanwhile."""
+    """Yield the statuses of a light load, which continues inside the block."""
     statuses: list[int] = []
     is_over = threading.Event()
 
@@ -219,7 +219,7 @@ def test_slow_answer_survives_a_reload_and_a_stop_of_the_door(door: Project, sig
 
 
 def test_settings_that_the_door_refuses_touch_nothing(door: Project) -> None:
-    """It serves on, and would be started again, with what it has."""
+    """It continues with its present configuration, also after a restart."""
     door.up("worker=2")
     before, engine = identity(door), door.engine()
     with settings(door, "htp-response set-header X-Door three"):
@@ -242,7 +242,7 @@ def test_settings_that_were_not_loaded_to_the_end_are_loaded_by_the_next_up(door
     (replica,), web = engine.replicas("web"), engine.stack.service("web")
     assert web
     with settings(door, "http-response set-header X-Door four"), pytest.raises(EngineError):
-        engine.reload_replica(replace(web, reload=Reload("SIGNONE")), replica)  # the file is there, the signal fails
+        engine.reload_replica(replace(web, reload=Reload("SIGNONE")), replica)  # the file was copied, the signal fails
 
     leave_check(door, "web-1")
     door.up("worker=2")
@@ -253,7 +253,7 @@ def test_settings_that_were_not_loaded_to_the_end_are_loaded_by_the_next_up(door
 
 @pytest.mark.thorough
 def test_door_whose_settings_are_lost_is_replaced(door: Project) -> None:
-    """It could not be started again; whoever empties `.twelfth/` gets a new one."""
+    """It could not be restarted otherwise; it is written again after `.twelfth/` was emptied."""
     door.up("worker=2")
     shutil.rmtree(door.directory / ".twelfth" / "docker")
 

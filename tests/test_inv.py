@@ -36,7 +36,7 @@ class Clone:
         )
 
     def inv(self, *words: str, program: str = "./inv") -> tuple[int, str, list[str]]:
-        """Run `./inv`; return its exit code, its output, and what was asked of `uv` meanwhile."""
+        """Run `./inv`; return its exit code, its output, and the calls of `uv`."""
         (self.directory / "asked").write_text("")
         with self.start(*words, program=program) as process:
             output, _ = process.communicate(timeout=20)
@@ -133,7 +133,7 @@ def test_two_at_once_install_once(clone: Clone) -> None:
 
 @pytest.mark.parametrize("program", ["./inv", "./link"])
 def test_hints_are_to_name_what_was_typed(clone: Clone, program: str) -> None:
-    """Invoke is told how it was called."""
+    """Invoke gets the name under which it was called."""
     (clone.directory / "invoke").write_text("#!/bin/sh\necho $TWELFTH_PROGRAM\n")
     (clone.directory / "link").symlink_to("inv")
 

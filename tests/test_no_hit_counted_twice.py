@@ -28,7 +28,7 @@ Counter.hits = _hits_once
 
 
 def test_hit_of_a_worker_that_dies_as_soon_as_it_has_counted_is_counted_once(project: Project) -> None:
-    """The visitor gets an error, nobody gets the number, and the next visitor gets the following one."""
+    """The client gets an error, no one gets the number, and the next client gets the following one."""
     with (project.directory / "service" / "counter.py").open("a", encoding="utf-8") as counter:
         counter.write(END_AFTER_THE_THIRD_HIT)
     url = project.up("worker=2")

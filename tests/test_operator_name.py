@@ -22,7 +22,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
 def test_variables_of_the_shell_do_not_name_the_operator(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """Anyone can set them."""
-    monkeypatch.setenv(variable, "somebody")
+    monkeypatch.setenv(variable, "ann")
 
     assert NAME == operator()
 

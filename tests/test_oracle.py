@@ -78,7 +78,7 @@ HERE = [
     "volumes: [{type: bind, source: ./variables, target: /a, bind: {create_host_path: false}, read_only: true}]",
     "volumes: [{type: volume, source: data, target: /a, volume: {nocopy: true}}]",
     "volumes: [{type: tmpfs, target: /a, tmpfs: {size: 1m, mode: 0700}}]",
-    "volumes: [theirs:/a]\nnetworks: [outside]",
+    "volumes: [shared:/a]\nnetworks: [outside]",
 ]
 """Keys of a service, each of which this daemon can have."""
 
@@ -99,7 +99,7 @@ networks:
   outside: {external: true, name: "${COMPOSE_PROJECT_NAME}-outside"}
 volumes:
   data: {driver: local, labels: {a: b}}
-  theirs: {external: true, name: "${COMPOSE_PROJECT_NAME}-theirs"}
+  shared: {external: true, name: "${COMPOSE_PROJECT_NAME}-shared"}
 configs: {text: {content: text}, file: {file: ./variables}}
 secrets: {hidden: {file: ./variables}}
 """
@@ -126,7 +126,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     number = secrets.randbelow(200)
     project = f"t{secrets.token_hex(4)}"
     environment = {"COMPOSE_PROJECT_NAME": project, "SUBNET": f"10.213.{number}", "SUBNET_ID": project}
-    return oracle.both(directory, environment, networks=[f"{project}-outside"], volumes=[f"{project}-theirs"])
+    return oracle.both(directory, environment, networks=[f"{project}-outside"], volumes=[f"{project}-shared"])
 
 
 @pytest.mark.parametrize("index", INDEXES, ids=HERE)

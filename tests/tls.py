@@ -76,7 +76,7 @@ class _Passage(socketserver.BaseRequestHandler):
             ):
                 while _passed_on(client, redis):
                     pass
-        except OSError:  # whoever does not trust the certificate hangs up
+        except OSError:  # a client that does not trust the certificate disconnects
             pass
 
 

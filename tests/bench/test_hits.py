@@ -16,7 +16,7 @@ def test_numbers_that_came_twice_are_named() -> None:
 
 
 def test_movement_of_the_counter_is_compared_with_the_answers() -> None:
-    """Other visitors may have come in between; that is said, and is no failure."""
+    """Other clients may have sent hits in between: the report says so, and is good."""
     exact = hits.report((Answer(0.1, 4), Answer(0.1, 5)), 1.0)
     other = hits.report((Answer(0.1, 4), Answer(0.1, 7)), 1.0)
 
@@ -26,7 +26,7 @@ def test_movement_of_the_counter_is_compared_with_the_answers() -> None:
 
 
 def test_answers_are_counted_by_release() -> None:
-    """One that is gone, so that nobody knows its release, is said to be unknown."""
+    """The release of a removed replica is reported as unknown."""
     answers = (Answer(0.1, 1, replica="a"), Answer(0.1, 2, replica="b"), Answer(0.1, 3, replica="c"))
     report = hits.with_releases(hits.report(answers, 1.0), {"a": "one", "b": "one"})
 

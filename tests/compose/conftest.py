@@ -51,7 +51,7 @@ class Project:
 
 @pytest.fixture(scope="session", params=["own", "operator"])
 def programs(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Return the Compose that is installed with twelfth, and then the operator's; skip what is not here."""
+    """Return the Compose that is installed with twelfth, and then the operator's; skip a missing one."""
     if request.param == "own":
         return (OWN,)
     others = [program for program in cli.programs(os.environ) if program != OWN]

@@ -152,7 +152,7 @@ def test_include_is_followed(project: Project) -> None:
     ("profiles", "expected"), [({}, ["a"]), ({"COMPOSE_PROFILES": "p"}, ["a", "b"])], ids=["none", "p"]
 )
 def test_profiles_choose_services(project: Project, profiles: dict[str, str], expected: list[str]) -> None:
-    """A service of a profile is there where COMPOSE_PROFILES enables it."""
+    """A service with a profile is read if COMPOSE_PROFILES enables the profile."""
     text = "services: {a: {image: x}, b: {image: x, profiles: [p]}}"
 
     assert expected == names(project.read(text, **profiles))
@@ -186,7 +186,7 @@ def test_project_is_named_as_compose_names_it(
 
 
 def test_secret_of_several_lines_comes_whole_from_dotenv(project: Project) -> None:
-    """Such as a key; none of its lines is a variable of its own, and a dollar sign is one."""
+    """Such as a key: none of its lines is read as another variable, and a dollar sign stays."""
     key = "-----BEGIN\nX=y\n$a-----END"
     project.write(__env=f"KEY='{key}'\nX=own\n")
     file = "services: {a: {image: x, environment: [X], secrets: [k]}}\nsecrets: {k: {environment: KEY}}"
@@ -263,7 +263,7 @@ def test_values_of_the_environment_come_back_as_they_are(project: Project) -> No
 
 @pytest.mark.parametrize("progress", ["json", "quiet", "tty"])
 def test_settings_of_the_operator_for_compose_change_no_error(project: Project, progress: str) -> None:
-    """Colours and JSON that Compose was told to print are no part of an error."""
+    """An error contains no colours and no JSON, even if the environment asks Compose for them."""
     said = project.refused("services: {a: {image: x, foo: 1}}", COMPOSE_PROGRESS=progress, COMPOSE_ANSI="always")
 
     assert said.startswith("cannot read compose.yaml: validating compose.yaml: services.a")

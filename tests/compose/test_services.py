@@ -36,7 +36,7 @@ HERE = Path("/project")
 TOP = """
 networks: {n: , inner: {internal: true}}
 volumes: {data: }
-configs: {conf: {file: ./web/conf}, text: {content: of $$it}, theirs: {external: true}}
+configs: {conf: {file: ./web/conf}, text: {content: of $$it}, outside: {external: true}}
 secrets: {hidden: {environment: GIVEN}, kept: {file: ./kept}}
 """
 PING = """\
@@ -178,12 +178,14 @@ REFUSED = [
     ("build: {additional_contexts: {x: .}}", "build.additional_contexts is unsupported. Try: remove it"),
     (
         "environment: {x-a: 1}",
-        "environment.#extensions has names that start with x-, which Compose does not allow for variables. "
-        "Try: rename them",
+        (
+            "environment.#extensions has names that start with x-, which Compose does not allow for variables. "
+            "Try: rename them"
+        ),
     ),
     ("volumes: ['data:b']", "volumes[0].target is b. Try: write an absolute path"),
     (
-        "configs: [theirs]",
+        "configs: [outside]",
         "configs[0] is external, which only Swarm supports. Try: declare file, content or environment instead",
     ),
     ("pull_policy: daily", "pull_policy is daily, which is unsupported. Try: write missing"),
@@ -241,7 +243,7 @@ def test_key_is_read(honoured: Stack, index: int) -> None:
 
 
 def test_nodes_of_a_swarm_are_read(project: Project) -> None:
-    """By name, and what Compose has not looked at is told in a line."""
+    """By name; an invalid value, which Compose does not check, is refused in one line."""
     app = "services:\n  a: {image: a}\n"
     assert (("one", "tcp://a:2375"),) == project.read(f"{app}x-swarm: {{nodes: {{one: 'tcp://a:2375'}}}}\n").nodes
 
@@ -422,7 +424,7 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
 
 
 def test_most_workers_are_as_many_as_the_load_balancer_has_slots_for(programs: tuple[str, ...]) -> None:
-    """More would be made, and nobody sent to them."""
+    """More would be created, and get no requests."""
     most = dict(Project(ROOT, programs).read().max_replicas)["worker"]
 
     assert f"server-template worker 1-{most} " in (ROOT / "web" / "haproxy.cfg").read_text("utf-8")

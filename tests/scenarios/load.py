@@ -1,4 +1,4 @@
-"""Visitors who hit the door without a pause, while something happens to the stack, and what each of them got.
+"""Clients that send requests without a pause while the stack changes, and the answers that they get.
 
 With `TWELFTH_SCENARIOS=full` there are as many hits as docs/performance.md reports of, and the limits are those of a
 machine that does nothing else.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 VISITORS = 16
 PAUSE = 0.0 if FULL else 0.04
-"""Seconds that each visitor rests after an answer: what is done meanwhile shall not take for ever on two processors."""
+"""Seconds that each client waits after an answer, so that a deploy on two processors does not take forever."""
 
 HITS = 20_000 if FULL else 3_000
 SLOWEST_MS = 250 if FULL else 2_000
@@ -97,7 +97,7 @@ class Figures:
 
 
 class Load:
-    """Visitors at work between `__enter__` and `__exit__`; each keeps its connection as a browser does."""
+    """Clients that send requests between `__enter__` and `__exit__`; each keeps its connection, like a browser."""
 
     def __init__(self, url: str, visitors: int = VISITORS, pause: float = PAUSE) -> None:
         """Take the door's address, how many come at a time, and for how many seconds each rests after an answer."""
@@ -107,7 +107,7 @@ class Load:
         self._threads = [threading.Thread(target=self._visit, daemon=True) for _ in range(visitors)]
 
     def __enter__(self) -> Self:
-        """Send the visitors."""
+        """Start the clients."""
         self._before, self._began = counted(self.url), time.monotonic()
         for thread in self._threads:
             thread.start()

@@ -50,7 +50,7 @@ def composed(tmp_path: Path) -> Iterator[Project]:
 
 
 def test_deploy_beside_compose(composed: Project, tell: Callable[[str], None]) -> None:
-    """What is built is built before; only what visitors notice is compared."""
+    """Images are built before; only the effect on clients is compared."""
     url = composed.up()
     ways: dict[str, Callable[[str], object]] = {
         "docker compose up -d": lambda name: compose(composed, "up", "-d", release=name),

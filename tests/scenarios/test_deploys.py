@@ -1,4 +1,4 @@
-"""What visitors notice while releases are deployed: nothing, whether the releases are good or bad."""
+"""Clients notice nothing while releases are deployed, whether the releases are good or bad."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ready(*_: object) -> Answer:
 
 
 def assert_nobody_noticed(figures: Figures) -> None:
-    """Check that every request got a number of its own, in time, and that each number was answered."""
+    """Check that every request got a unique number, in time, and that no number is missing."""
     assert {} == figures.failures
     assert 0 == figures.repeated
     assert figures.moved == len(figures.hits)

@@ -1,4 +1,4 @@
-"""`up` ended in the middle, by Ctrl-C, TERM or KILL: visitors do not notice, and the next `up` goes on."""
+"""`up` is interrupted by Ctrl-C, TERM or KILL: clients do not notice, and the next `up` continues."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cut:
 
 
 def begun(project: Project, number: int) -> subprocess.Popen[bytes]:
-    """Start the deploy of another release, and return when its first step has begun."""
+    """Start the deploy of another release, and return during its first step."""
     change(project, f"\n# release {number}")
     client = project.start("up", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert client.stdout
@@ -50,7 +50,7 @@ def begun(project: Project, number: int) -> subprocess.Popen[bytes]:
 
 
 def cut(project: Project, number: int, seconds: float, by: signal.Signals) -> Cut:
-    """Cut a deploy so many seconds after its first step has begun."""
+    """Interrupt a deploy some seconds after the start of its first step."""
     client = begun(project, number)
     time.sleep(seconds)
     client.send_signal(by)

@@ -46,7 +46,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def run(program: str, environment: Mapping[str, str], backup: bytes) -> subprocess.CompletedProcess[bytes]:
-    """Run an admin process to its end."""
+    """Run an admin process until it exits."""
     given = {"restore": backup, "console": b"print(counter.hit())"}.get(program, b"")
     own = {"PATH": os.environ["PATH"], **environment}
     command = [sys.executable, "-m", f"admin.{program}"]
@@ -74,7 +74,7 @@ def test_every_admin_process_works_through_tls(
 def test_no_admin_process_trusts_anybody(
     tmp_path: Path, guarded: Store, trusted: Authority, wrong: str, program: str
 ) -> None:
-    """A certificate for another host, or by another authority: the reason is told, and nothing is done."""
+    """A certificate for another host, or by another authority: the reason is reported, and nothing is changed."""
     guarded.client.flushall()
     signs = trusted if wrong == "host" else authority(tmp_path)
     certificate = signs.signs.issue_cert("elsewhere.example" if wrong == "host" else "127.0.0.1")
@@ -86,7 +86,7 @@ def test_no_admin_process_trusts_anybody(
 
 
 def test_a_connection_may_take_longer_than_that_of_a_visit(guarded: Store, trusted: Authority) -> None:
-    """A busy machine is no reason to break off bulk work that has begun."""
+    """Bulk work that has started is not aborted on a busy machine."""
     certificate = trusted.signs.issue_cert("127.0.0.1")
     with Terminator(guarded.port, certificate, ssl.TLSVersion.TLSv1_3, pause=CONNECT_SECONDS + 0.1) as terminator:
         client = connect(trusted.environment(terminator.port))
@@ -104,7 +104,7 @@ def test_a_connection_may_take_longer_than_that_of_a_visit(guarded: Store, trust
     ],
 )
 def test_what_time_does_not_cure_is_told_at_once(guarded: Store, user: str, said: str, corrected: str) -> None:
-    """In the words of Redis, with what to correct; nobody waits for a password to become right."""
+    """With the message of Redis, and what to correct; waiting would not correct a password."""
     began = time.monotonic()
 
     with pytest.raises(RefusedError, match=f"^cannot use redis://.*: {said}.* Try: correct {corrected} in REDIS_URL$"):
@@ -131,7 +131,7 @@ def test_a_file_of_tls_that_is_not_there_is_told_at_once(trusted: Authority, gua
 
 
 def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
-    """Name resolution has no timeout of its own; waiting for it has."""
+    """Name resolution has no timeout; waiting for it has one."""
     released = threading.Event()
 
     def resolve() -> socket.socket:
@@ -147,7 +147,7 @@ def test_a_name_that_does_not_resolve_in_time_is_given_up() -> None:
 
 
 def test_a_connection_that_comes_too_late_is_closed() -> None:
-    """Nobody would ever use it."""
+    """No one would use it."""
     near, far = socket.socketpair()
     released = threading.Event()
 

@@ -85,7 +85,7 @@ def all_types(client: redis.Redis) -> None:
 
 
 def recorded_is_done(data: Data) -> bool:
-    """Return whether each record of a migration is there together with what the migration does, or neither is."""
+    """Return whether each migration is recorded and applied, or neither."""
     live = data.get("db0", {})
     records = live.get(HISTORY, {})
     assert isinstance(records, dict)
@@ -97,13 +97,13 @@ def recorded_is_done(data: Data) -> bool:
     return all(effect == record for effect, record in done)
 
 
-def nobody_is_lost(data: Data) -> bool:
-    """Return whether all users are there."""
+def no_user_is_lost(data: Data) -> bool:
+    """Return whether no user is missing."""
     return USERS == sum(key.startswith(b"user:") for key in data.get("db0", {}))
 
 
 def chosen(most: int) -> Callable[[int], Sequence[Fault]]:
-    """Return what chooses all faults, or a sample of so many."""
+    """Return a function that chooses all faults, or a sample of `most`."""
 
     def choose(commands: int) -> Sequence[Fault]:
         every = [Fault(*point) for point in itertools.product(range(1, commands + 1), MOMENTS, KINDS)]  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ def chosen(most: int) -> Callable[[int], Sequence[Fault]]:
 def verdict(
     directory: Path, scenario: Scenario, most: int, note: Callable[[str, object], None]
 ) -> tuple[list[str], int]:
-    """Return what went wrong, and how many faults happened, which is told, too."""
+    """Return the failures and the number of faults, which the report records."""
     found = inflict(directory, scenario, chosen(most))
     summary = f"{found.happened} faults at {found.commands} commands"
     note("faults", summary)
@@ -126,7 +126,7 @@ def verdict(
 def test_a_migration_is_done_once_with_its_record_or_not_at_all(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Also one that must not be repeated; and whoever lost the lock writes nothing more."""
+    """Also one that must not be repeated; and a process that lost the lock writes nothing more."""
     job = Job("migrate", folder=migrations(tmp_path / "migrations", ONCE))
     wrong, happened = verdict(tmp_path, Scenario(few, job, recorded_is_done), 80, record_property)
 
@@ -140,7 +140,7 @@ def test_a_migration_of_many_keys_is_finished_by_the_next_run(
 ) -> None:
     """Each user is new once in the end, and none is lost."""
     job = Job("migrate", folder=migrations(tmp_path / "migrations", ONCE, MANY))
-    wrong, happened = verdict(tmp_path, Scenario(many, job, nobody_is_lost), 80, record_property)
+    wrong, happened = verdict(tmp_path, Scenario(many, job, no_user_is_lost), 80, record_property)
 
     assert [] == wrong
     assert happened > 60

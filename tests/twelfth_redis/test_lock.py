@@ -1,4 +1,4 @@
-"""The lock of whoever changes data in bulk, between processes on a real server."""
+"""The lock for bulk changes of data, between processes on a real server."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_it_is_free_as_soon_as_its_holder_is_done(server: DurableRedis) -> None:
 @pytest.mark.parametrize(
     ("other", "amid"),
     [
-        ("nobody", False),
+        ("no one", False),
         ("another", False),
         ("another", True),
         ("another who is done", False),
@@ -112,14 +112,14 @@ def test_it_is_free_as_soon_as_its_holder_is_done(server: DurableRedis) -> None:
     ],
 )
 def test_who_was_paused_past_the_lease_writes_nothing(server: DurableRedis, other: str, *, amid: bool) -> None:
-    """It is told who has the lock now, and leaves that alone."""
+    """The error names the present holder, whose lock stays."""
     with Holder(server, 0.3) as holder:
         if amid:
             holder.go_on()
             assert "queued" == holder.said()
         holder.send_signal(signal.SIGSTOP)
         eventually(lambda: not server.client.exists(KEY))
-        if other != "nobody":
+        if other != "no one":
             server.client.mset({KEY: "another", FENCE: "another"})
         if other == "another who is done":
             server.client.delete(KEY, FENCE)
@@ -133,8 +133,8 @@ def test_who_was_paused_past_the_lease_writes_nothing(server: DurableRedis, othe
     assert (b"another" if other == "another" else None) == server.client.get(KEY)
 
 
-def test_transaction_that_began_in_time_is_done_where_nobody_took_the_lock_since(server: DurableRedis) -> None:
-    """It harms nobody; the next one is refused."""
+def test_transaction_is_executed_if_no_other_process_took_the_lock(server: DurableRedis) -> None:
+    """It does no harm; the next one is refused."""
     with Holder(server, 0.3) as holder:
         holder.go_on()
         assert "queued" == holder.said()
@@ -217,7 +217,7 @@ def test_what_may_have_been_written_is_not_written_again(server: DurableRedis) -
 
 
 def test_without_the_lock_nothing_is_written(server: DurableRedis) -> None:
-    """Whoever took it is named."""
+    """The error names the new holder."""
 
     def write() -> None:
         with lock.transaction() as pipe:

@@ -14,7 +14,7 @@ def read(**environment: str) -> Settings:
 
 
 def test_an_empty_environment_means_the_compose_file() -> None:
-    """Redis is the host redis at its usual port; an empty variable is one that is not there."""
+    """Redis is the host redis at its usual port; an empty variable counts as unset."""
 
     assert Settings(host="redis", port=6379) == read(HOST_REDIS="", PORT_REDIS="", REDIS_URL="")
 

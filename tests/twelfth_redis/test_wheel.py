@@ -1,4 +1,4 @@
-"""The tools as a package of their own."""
+"""twelfth_redis as a separate package."""
 
 from __future__ import annotations
 

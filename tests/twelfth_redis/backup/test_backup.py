@@ -62,7 +62,7 @@ def run(environment: dict[str, str]) -> tuple[int, bytes, str]:
 
 
 def test_few_keys_are_one_point_in_time(store: Store) -> None:
-    """The manifest says so, and has all that it promises."""
+    """The manifest says "one point in time", and the backup is complete."""
     fill(store.client)
     store.client.hset(HISTORY.decode(), mapping={"0002": "{}", "0001": "{}"})
     file = saved(store.client, TWELFTH_RELEASE="abc", TWELFTH_RUN="r1", TWELFTH_OPERATOR="ada")
@@ -154,7 +154,7 @@ def test_what_belongs_to_the_moment_is_left_out(store: Store, by: str, request: 
 
 
 def test_expired_keys_are_left_out(store: Store) -> None:
-    """Redis has them still, when nobody asked for them."""
+    """Redis keeps expired keys until a client asks for them."""
     store.client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")  # type: ignore[no-untyped-call]
     store.client.set("gone", 1, px=1)
     store.client.set("hits", 1)
@@ -174,7 +174,7 @@ def test_other_databases_are_left_out(store: Store) -> None:
 
 @pytest.mark.parametrize(("by", "guarantee"), [("whole", WHOLE), ("paged", EACH)])
 def test_one_point_in_time_is_one(store: Store, by: str, guarantee: str, request: pytest.FixtureRequest) -> None:
-    """While both keys are counted up together, the copy has them equal if it says that it is one point in time."""
+    """While a client increments both keys together, they are equal in a backup of one point in time."""
     if by == "paged":
         request.getfixturevalue("paged")
     store.client.mset({f"k{n}": n for n in range(500)})
@@ -215,7 +215,7 @@ def test_data_under_change_in_bulk_is_not_saved(store: Store) -> None:
 
 @pytest.mark.usefixtures("paged")
 def test_change_in_bulk_meanwhile_spoils_the_backup(store: Store) -> None:
-    """A restore that swaps the data under it: the file gets no end, so nobody takes it for whole."""
+    """If a restore swaps the data meanwhile, the file gets no trailer, so it is not accepted as complete."""
     fill(store.client)
     stream = io.BytesIO()
 

@@ -76,7 +76,7 @@ def test_what_was_written_is_verified() -> None:
 @pytest.mark.parametrize("level", ["-1", "-6", "-9"])
 @pytest.mark.parametrize("name", [(), ("-n", "file"), ("-N", "file")], ids=["piped", "unnamed", "named"])
 def test_what_was_unpacked_and_packed_again_by_gzip_is_taken(tmp_path: Path, level: str, name: tuple[str, ...]) -> None:
-    """Whether gzip read it from a pipe or a file, and whatever it was told; a flipped or missing end is still seen."""
+    """With any options of gzip, from a pipe or a file; a flipped or missing end is still noticed."""
     (tmp_path / "file").write_bytes(plain(*ENTRIES))
     command = ["gzip", "-c", level, *name]
     again = subprocess.run(command, input=plain(*ENTRIES), capture_output=True, cwd=tmp_path, check=True).stdout
@@ -202,7 +202,7 @@ def test_command_of_another_shape_is_refused(smuggled: bytes) -> None:
 
 @pytest.mark.parametrize("key", sorted(keys.MOMENTARY))
 def test_key_that_belongs_to_the_moment_is_refused(key: bytes) -> None:
-    """It would undo the lock, or the mark of the database aside."""
+    """It would replace the lock, or the mark of the staging database."""
 
     assert "it contains a key that no backup has" in why(packed(plain(ENTRIES[0], entry(key, 0, b"payload"))))
 
@@ -241,7 +241,7 @@ def test_program_shows_the_manifest_for_people(tmp_path: Path) -> None:
 
 
 def test_program_shows_no_control_characters() -> None:
-    """Whoever made the file is not who reads it; and no text is one that cannot be printed."""
+    """The author of a file is not its reader; and every text is printable."""
     file = packed(plain(*ENTRIES, manifest=replace(MANIFEST, operator="\x1b[2J\ud800é", revisions=("0001\n",))))
     code, out, said = run(given=file)
 

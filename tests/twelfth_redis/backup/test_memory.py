@@ -1,4 +1,4 @@
-"""No backup, however large its values are or whoever made it, takes more memory than a worker has."""
+"""No backup, however large its values are and of whatever origin, needs more memory than a worker has."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def zipped(path: Path, pieces: Iterable[bytes]) -> Path:
 
 
 def zeros(megabytes: int) -> Iterator[bytes]:
-    """Yield so many zeros."""
+    """Yield `megabytes` of zeros."""
     for _ in range(megabytes):
         yield ZEROS
 
@@ -168,7 +168,7 @@ def test_large_value_that_is_cut_or_goes_on_is_refused(more: bytes) -> None:
 
 
 def test_large_value_is_saved_verified_and_restored_in_little_memory(store: Store, tmp_path: Path) -> None:
-    """All that a worker may take is enough, and each byte is there again, with its expiry."""
+    """The memory limit of a worker suffices, and each byte is restored, with its expiry."""
     file = tmp_path / "file"
     store.client.config_set("rdbcompression", "no")
     store.client.set("large", b"x" * LARGE, pxat=FAR)
@@ -196,7 +196,7 @@ def scarce(store: Store) -> Iterator[Store]:
 
 
 def test_value_that_redis_has_no_memory_to_dump_is_refused_by_name(scarce: Store) -> None:
-    """Else visitors would be refused meanwhile, or Redis killed."""
+    """Else Redis would refuse the requests of clients meanwhile, or be killed."""
 
     with pytest.raises(RefusedError, match=r"the value of 'large' takes 41,\d{3},\d{3} bytes, and DUMP needs"):
         saved(scarce.client)
@@ -226,7 +226,7 @@ def test_value_that_no_redis_takes_back_is_refused_by_name(store: Store, monkeyp
 
 
 def test_name_that_no_backup_holds_is_refused(store: Store) -> None:
-    """It is shown as far as it fits a line; the longest that is held comes back."""
+    """It is shortened to a line in messages; the longest allowed name is restored."""
     store.client.set("n" * LONGEST, 1)
     before = contents(store.client)
     restored(saved(store.client), store.client)

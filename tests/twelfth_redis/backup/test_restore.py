@@ -324,11 +324,11 @@ def test_program_says_what_was_replaced(store: Store) -> None:
 
 
 def test_lock_that_is_lost_stops_the_restore(store: Store) -> None:
-    """Somebody else may change the data by now."""
+    """Another process may be changing the data by now."""
     file = large(store)
 
     def steal(_: int) -> None:
-        store.client.set(LOCK, "somebody")
+        store.client.set(LOCK, "another")
 
     before = contents(store.client)
     with pytest.raises(LockLostError):
@@ -338,16 +338,16 @@ def test_lock_that_is_lost_stops_the_restore(store: Store) -> None:
 
 
 def test_database_aside_that_is_flushed_stops_the_restore(store: Store) -> None:
-    """A paused restore cannot write into what somebody else uses by now."""
+    """A paused restore cannot write into a database that another process uses by now."""
     file = large(store)
 
     def flush(_: int) -> None:
         store.database(15).flushdb()
-        store.database(15).set("theirs", 1)
+        store.database(15).set("foreign", 1)
 
     with pytest.raises(LockLostError, match="was flushed"):
         restored(file, store.client, flush)
-    assert [b"theirs"] == store.database(15).keys()
+    assert [b"foreign"] == store.database(15).keys()
 
 
 def test_stranger_in_the_database_aside_stops_the_restore(store: Store) -> None:
@@ -387,7 +387,7 @@ def test_history_that_this_release_does_not_know_is_refused(store: Store) -> Non
 
 
 def test_payload_of_a_newer_server_is_refused_before_anything_is_written(store: Store) -> None:
-    """By its manifest, with both servers' names; the same is told before the live data is saved for nothing."""
+    """By its manifest, with both servers' names; the same check runs before the live data is backed up."""
     manifest = replace(MANIFEST, server="redis 99.0", payload=9999)
     file = packed(plain(entry(b"k", 0, b"\x00\x01x" + (9999).to_bytes(2, "little") + bytes(8)), manifest=manifest))
     changes = store.client.info("persistence")["rdb_changes_since_last_save"]
@@ -416,7 +416,7 @@ def test_backup_is_taken_where_the_other_can_be_restored(store: Store) -> None:
 
 
 def test_one_database_only_is_refused(tmp_path: Path) -> None:
-    """There is no place to load aside."""
+    """There is no room for a staging database."""
     with serving(tmp_path, "--databases", "1") as store:
         fill(store.client)
         before = digest(store.client)
@@ -426,7 +426,7 @@ def test_one_database_only_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_empty_database_is_refused(tmp_path: Path) -> None:
-    """There is no place to load aside either."""
+    """There is no empty database for staging either."""
     with serving(tmp_path, "--databases", "2") as store:
         store.client.set("hits", 1)
         store.database(1).set("hits", 1)
@@ -450,7 +450,7 @@ def test_cluster_is_refused(store: Store, tmp_path: Path) -> None:
 
 
 def test_memory_that_ends_half_way_changes_nothing(store: Store) -> None:
-    """One line; what was loaded aside is gone."""
+    """One line; the staging database is empty."""
     file = large(store)
     before = digest(store.client)
     store.client.config_set("maxmemory", store.client.info("memory")["used_memory"] + (1 << 20))
@@ -545,7 +545,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Late:
 
 
 @pytest.mark.parametrize("moment", ["swap", "_counted"])
-def test_database_aside_that_somebody_flushed_is_not_swapped_in(store: Store, late: Late, moment: str) -> None:
+def test_staging_database_that_was_flushed_is_not_swapped_in(store: Store, late: Late, moment: str) -> None:
     """However late, even when the keys were counted: its mark is watched."""
     fill(store.client)
     file = saved(store.client)
@@ -562,7 +562,7 @@ def test_lock_that_is_lost_last_stops_the_swap(store: Store, late: Late) -> None
     fill(store.client)
     file = saved(store.client)
     before = contents(store.client)
-    late("_counted", lambda _: store.client.mset({LOCK: "theirs", FENCE: "theirs"}))
+    late("_counted", lambda _: store.client.mset({LOCK: "another", FENCE: "another"}))
 
     with pytest.raises(LockLostError, match="the lock was lost"):
         restored(file, store.client)
@@ -571,7 +571,7 @@ def test_lock_that_is_lost_last_stops_the_swap(store: Store, late: Late) -> None
 
 
 def test_stranger_that_comes_last_is_not_swapped_in(store: Store, late: Late) -> None:
-    """When all is loaded and looked at, the keys aside are counted once more."""
+    """When all is loaded and checked, the staged keys are counted once more."""
     fill(store.client)
     file = saved(store.client)
     before = digest(store.client)

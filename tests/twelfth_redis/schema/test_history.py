@@ -275,7 +275,7 @@ def test_unfinished_revision_is_read_from_whatever_is_there(value: bytes | None,
 
 @pytest.mark.parametrize("to", ["4", "x", "00001", "-1"])
 def test_a_revision_that_is_none_is_misuse(to: str) -> None:
-    """It tells which there are."""
+    """The error lists the revisions."""
     with pytest.raises(MisuseError, match="the revisions are 0000, 0001, 0002, 0003"):
         plan.moves(KNOWN, past(), to)
 

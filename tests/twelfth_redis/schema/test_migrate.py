@@ -23,7 +23,7 @@ from tests.real_redis import eventually
 from tests.twelfth_redis import stores
 from twelfth_redis import progress
 from twelfth_redis.errors import RefusedError
-from twelfth_redis.keys import HISTORY, UNFINISHED
+from twelfth_redis.keys import HISTORY, MARK, UNFINISHED
 from twelfth_redis.keys import LOCK as KEY
 from twelfth_redis.lock import Owner, hold_lock
 from twelfth_redis.progress import Progress
@@ -126,7 +126,7 @@ def test_all_is_applied_and_recorded(server: DurableRedis) -> None:
 
 
 def test_what_is_written_is_read(server: DurableRedis) -> None:
-    """A record, and what was begun."""
+    """A record, and an unfinished migration."""
     done, begun = Applied("0001", "First", "sum1", operator="ann"), Applied("0002", "Second", "sum2")
     with server.client.pipeline() as pipe:
         atomic_script.queue(pipe, done)
@@ -208,7 +208,7 @@ def test_showing_changes_nothing(server: DurableRedis, words: tuple[str, ...]) -
     """Not on empty data, nor on data that are half done; and it needs no lock."""
     server.client.set("hits", 41)
     migrate(server, "--to", "1")
-    server.client.set(KEY, "somebody")
+    server.client.set(KEY, "another")
     before = digest(server)
 
     assert 0 == migrate(server, *words).code
@@ -291,7 +291,7 @@ def contracted(server: DurableRedis) -> None:
 
 
 def unfinished(server: DurableRedis) -> None:
-    """Let another release have begun something."""
+    """Record an unfinished migration of another release."""
     left = records(server)["0002"] | {"release": "r9", "run": "z9"}
     server.client.set(UNFINISHED, json.dumps(left))
 
@@ -335,7 +335,7 @@ def test_data_that_only_grew_is_accepted_where_asked_for(server: DurableRedis) -
 
 @pytest.mark.parametrize(("release", "words"), [("r9", ()), ("r1", ("--take-over",)), ("", ())])
 def test_what_was_left_unfinished_is_finished(server: DurableRedis, release: str, words: tuple[str, ...]) -> None:
-    """By the release that began it, by whoever takes over, and where releases are not known."""
+    """By the release that started it, with --take-over, and if the release is unknown."""
     migrate(server, release="r1")
     unfinished(server)
 
@@ -345,7 +345,7 @@ def test_what_was_left_unfinished_is_finished(server: DurableRedis, release: str
 
 @pytest.mark.parametrize(("there", "then"), [("41", b"41"), ("-3", b"-3"), (None, b"0")])
 def test_a_counter_is_adopted_or_begun(server: DurableRedis, there: str | None, then: bytes) -> None:
-    """What is there stays."""
+    """The present counter stays."""
     if there:
         server.client.set("hits", there)
 
@@ -379,7 +379,7 @@ def test_since_when_it_counts_is_said_once(server: DurableRedis) -> None:
 
 
 def test_a_reset_says_since_when_in_the_same_transaction(server: DurableRedis) -> None:
-    """Nobody ever sees the one without the other."""
+    """No client ever sees one without the other."""
     with server.client.monitor() as watching:  # type: ignore[no-untyped-call]
         ran(server, "reset")
         commands = list(iter(lambda: watching.next_command()["command"], "EXEC"))
@@ -432,7 +432,7 @@ def test_a_mistake_in_a_migration_is_one_line(server: DurableRedis, folder: Path
 
 
 def test_what_redis_did_in_part_is_unfinished(server: DurableRedis, folder: Path) -> None:
-    """It rolls nothing back; the state says so, and so does the release that tries to go on."""
+    """It rolls nothing back; the state and the next attempt report that."""
     (folder / "0003_faulty.py").write_text(HALF_REFUSED)
     migrate(server, folder=folder, release="r1", run="a1")
     found = json.loads(migrate(server, "--status", "--json", folder=folder, release="r2").out)
@@ -482,7 +482,7 @@ def test_message_says_how_many_commands_were_applied_and_which(server: DurableRe
 def test_commands_that_were_applied_are_not_applied_again_unasked(
     server: DurableRedis, folder: Path, release: str
 ) -> None:
-    """A second `up` of the same release would count twice; an edited file may run, and so may what is asked for."""
+    """A second `up` of the same release would count twice; an edited file may run, and so may --take-over."""
     faulty = folder / "0003_faulty.py"
     faulty.write_text('def up(read, write):\n    write.incrby("sum", 100)\n    write.lpush("hits", 1)\n')
     migrate(server, folder=folder, release=release)
@@ -599,7 +599,7 @@ def test_batches_of_which_the_first_failed_leave_nothing(server: DurableRedis, f
 def test_another_migration_of_that_number_does_not_finish_what_is_unfinished(
     server: DurableRedis, folder: Path, release: str, words: tuple[str, ...]
 ) -> None:
-    """Whoever runs it, and whatever is typed; nothing is changed."""
+    """Whatever release runs it, with whatever options; nothing is changed."""
     (folder / "0003_faulty.py").write_text(PARTLY)
     migrate(server, folder=folder, release="r2", run="a1")
     before = digest(server)
@@ -705,7 +705,7 @@ def test_record_of_an_earlier_version_is_read(server: DurableRedis) -> None:
 
 
 def test_what_redis_did_nothing_of_is_pending(server: DurableRedis, folder: Path) -> None:
-    """So a release without it goes on: there is nothing to be finished, and nothing to be taken back."""
+    """So a release without it continues: there is nothing to finish or to revert."""
     (folder / "0003_faulty.py").write_text(REFUSED_AT_ONCE)
     migrate(server, folder=folder, release="r1", run="a1")
     found = json.loads(migrate(server, "--status", "--json", folder=folder, release="r2").out)
@@ -793,7 +793,7 @@ def test_a_batch_that_visitors_disturb_is_halved(server: DurableRedis, monkeypat
 
 
 def test_a_key_that_never_rests_is_given_up(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After many attempts, with a line that says so."""
+    """After many attempts, with a line that says why."""
     monkeypatch.setattr(apply, "PATIENCE", 20)
     users(server, 1)
 
@@ -823,10 +823,10 @@ def test_who_does_not_read_is_not_disturbed(server: DurableRedis) -> None:
     assert [8] == sizes
 
 
-def test_our_own_keys_are_nobodys(server: DurableRedis) -> None:
+def test_keys_of_twelfth_are_not_migrated(server: DurableRedis) -> None:
     """Neither the lock nor the records, even where all keys are asked for."""
     migrate(server)
-    server.client.set("twelfth:aside", "x")
+    server.client.set(MARK, "x")
     seen: list[bytes] = []
 
     applying(server, moving(lambda keys, _read, _write: seen.extend(keys), "*"))
@@ -835,7 +835,7 @@ def test_our_own_keys_are_nobodys(server: DurableRedis) -> None:
 
 
 def test_no_hit_is_lost_while_counters_are_rewritten(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever visitors count between the question and the answer of a migration is counted."""
+    """Hits that are counted between the reads and the writes of a migration are kept."""
     monkeypatch.setattr(progress, "BATCH", 10)
     names = [f"count:{number}" for number in range(100)]
     server.client.mset(dict.fromkeys(names, 0))
@@ -870,7 +870,7 @@ def test_no_hit_is_lost_while_counters_are_rewritten(server: DurableRedis, monke
 
 
 class Clock:
-    """A time that passes only while somebody waits, or is told to."""
+    """A clock that advances only by waiting, or on command."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -919,7 +919,7 @@ def test_no_more_keys_a_second_than_allowed() -> None:
 
 @pytest.mark.parametrize("wait", [0, 20])
 def test_of_many_at_once_each_revision_is_applied_by_one(server: DurableRedis, wait: int) -> None:
-    """Who comes too late is told by whom the data is locked; who waits finds nothing to do."""
+    """A second process learns who holds the lock; one that waits finds nothing to do."""
     command = [sys.executable, "-m", "admin.migrate", "--wait", str(wait)]
     started = [
         subprocess.Popen(
@@ -968,7 +968,7 @@ def test_baseline_below_what_is_applied_marks_nothing(server: DurableRedis, fold
 
 
 def test_baseline_is_refused_over_what_is_unfinished(server: DurableRedis, folder: Path) -> None:
-    """It is half done, and nobody knows which half; a dry run says the same."""
+    """It is half applied, and it is unknown which half; a dry run reports the same."""
     (folder / "0003_faulty.py").write_text(HALF_REFUSED)
     migrate(server, folder=folder)
 
