@@ -1,1 +1,1 @@
-"""The one-off processes; each module here is one command, `python -m admin.NAME`."""
+"""The admin processes of this service; each module is one command, `python -m admin.NAME`."""

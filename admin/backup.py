@@ -1,4 +1,4 @@
-"""Write a backup of all data to standard output, as `invoke backup FILE` keeps it."""
+"""Write a backup of all data to standard output; `invoke backup FILE` writes it to a file."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Open a Python prompt with the counter and the Redis client at hand."""
+"""Open a Python prompt with `counter` and `redis`, a client."""
 
 import code
 import os
@@ -11,7 +11,7 @@ from twelfth_redis.settings import read_settings
 
 
 def main() -> int:
-    """Open the prompt on a terminal, else run what is on standard input; return the exit code: 2 for misuse."""
+    """Open the prompt on a terminal, else execute standard input; return the exit code (2: invalid environment)."""
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
@@ -20,7 +20,7 @@ def main() -> int:
     counter = open_counter(settings)
     names = {"__name__": "__console__", "counter": counter, "redis": counter.client}
     if not sys.stdin.isatty():
-        exec(compile(sys.stdin.read(), "<stdin>", "exec"), names)  # noqa: S102 - that is what a console is for
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), names)  # noqa: S102 - this is the purpose of a console
         return 0
     _edit_lines(names)
     code.interact(f"{settings.address}: counter, redis; Ctrl-D ends", local=names, exitmsg="")
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def _edit_lines(names: dict[str, object]) -> None:
-    """Give the prompt line editing, history and completion where Python has readline."""
+    # Some Pythons lack readline.
     try:
         import readline
         import rlcompleter

@@ -1,4 +1,4 @@
-"""Bring the data to the revision that this release needs, or show how it stands."""
+"""Bring the data to the revision that this release needs, or show its state."""
 
 import sys
 from functools import partial

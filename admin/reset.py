@@ -14,11 +14,11 @@ _SHOWN = 60
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Reset, and return the exit code: 0 done, 1 refused or Redis is away, 2 misuse."""
-    of = parser("reset", "Set the counter of hits back to 0, or to N, and tell what it was.")
-    of.add_argument("--to", type=_integer, default=0, metavar="N", help="what the counter is set to (default: 0)")
-    add_wait(of)
-    options = of.parse_args(arguments)
+    """Set the counter; return the exit code: 0 done, 1 refused or Redis is unavailable, 2 invalid argument."""
+    options_parser = parser("reset", "Set the counter of hits to 0, or to N, and print its previous value.")
+    options_parser.add_argument("--to", type=_integer, default=0, metavar="N", help="the new value (default: 0)")
+    add_wait(options_parser)
+    options = options_parser.parse_args(arguments)
     return run("reset", lambda: _reset(options.to, options.wait))
 
 
@@ -41,8 +41,8 @@ def reset(client: redis.Redis, owner: Owner, to: int, wait: float = 0.0) -> int 
 
 
 def _reset(to: int, wait: float) -> None:
-    with at_redis("reset") as (client, who):
-        before = reset(client, who, to, wait)
+    with at_redis("reset") as (client, owner):
+        before = reset(client, owner, to, wait)
     print(f"{KEY} was {'not set' if before is None else before}, is {to} now")
 
 
@@ -59,7 +59,7 @@ def _shown(kind: object, value: object) -> int | str | None:
 
 
 def _integer(text: str) -> int:
-    """Return the number; argparse turns the error into misuse."""
+    """Parse a 64-bit integer; argparse turns the error into exit code 2."""
     digits = text.removeprefix("-")
     if digits.isascii() and digits.isdigit() and len(digits) <= len(str(HIGHEST)) and LOWEST <= int(text) <= HIGHEST:
         return int(text)

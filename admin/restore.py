@@ -1,4 +1,4 @@
-"""Replace all data by that of a backup, read from standard input; `invoke restore FILE` asks before."""
+"""Replace all data by a backup from standard input; `invoke restore FILE` asks for confirmation first."""
 
 import sys
 from functools import partial

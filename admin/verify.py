@@ -1,4 +1,4 @@
-"""Check a backup from the first byte to the last, and show what it says of itself; this needs no Redis."""
+"""Check a whole backup, and show its description; this needs no Redis."""
 
 import sys
 

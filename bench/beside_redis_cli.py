@@ -1,7 +1,7 @@
-"""Time backup, restore and a migration of many keys beside Redis's own tools: `invoke bench [-- ROUNDS]`.
+"""Compare backup, restore and a migration of many keys with Redis's tools: `invoke bench [-- ROUNDS]`.
 
-It needs redis-cli. Everything is on one embedded server, and contenders take turns. Memory is that of the process that
-does the work, at its peak, for a tenth of the keys and for all of them.
+It needs redis-cli. All contenders use one embedded server, in turns. Memory is the peak of the process that does the
+work, for a tenth of the keys and for all.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ with redis.Redis(port={PORT}) as client, client.pipeline(transaction=False) as p
 
 @contextlib.contextmanager
 def server(home: Path) -> Iterator[redis.Redis]:
-    """Give a client of a server that keeps nothing."""
+    """Yield a client of a server without persistence."""
     options = ("--port", str(PORT), "--save", "", "--enable-debug-command", "yes", "--dir", str(home))
     with started([get_binary_path(), *options]):
         connect(PORT).close()
@@ -53,7 +53,7 @@ def server(home: Path) -> Iterator[redis.Redis]:
 
 
 class Bulk:
-    """What is timed; files are in `home`."""
+    """The timed work; files are in `home`."""
 
     def __init__(self, home: Path, client: redis.Redis) -> None:
         self.home, self.client = home, client
@@ -61,38 +61,38 @@ class Bulk:
         (home / "0001_expire.py").write_text(MIGRATION, "utf-8")
 
     def python(self, *words: str, source: Path = NULL, target: Path = NULL) -> int:
-        """Run a Python program, and return the most memory that it took, in bytes."""
-        with source.open("rb") as given, target.open("wb") as taken:
-            streams = {"stdin": given, "stdout": taken, "stderr": subprocess.DEVNULL}
+        """Run a Python program, and return its peak memory in bytes."""
+        with source.open("rb") as stdin, target.open("wb") as stdout:
+            streams = {"stdin": stdin, "stdout": stdout, "stderr": subprocess.DEVNULL}
             process = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=ENVIRONMENT, **streams)  # noqa: S603
             _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise SystemExit(f"{words} ended with {process.returncode}")
+            raise SystemExit(f"{words} exited with {process.returncode}")
         return usage.ru_maxrss * 1024
 
     def backup(self) -> int:
-        """Take a backup."""
+        """Write a backup."""
         return self.python("-m", "admin.backup", target=self.file)
 
     def restore(self) -> int:
-        """Give it back."""
+        """Restore it."""
         return self.python("-m", "admin.restore", source=self.file)
 
     def by_shell(self, name: str, line: str, *before: object) -> Contender:
-        """Return a line of shell as a contender; `before` is a command of Redis that is sent before each round."""
+        """Return a shell command as a contender; `before` is a Redis command that is sent before each round."""
         run = partial(subprocess.run, line, shell=True, cwd=self.home, check=True, stdout=subprocess.DEVNULL)  # noqa: S604
         return Contender(name, run, lambda: before and self.client.execute_command(*before))
 
     def cases(self) -> dict[str, list[Contender]]:
-        """Return what is compared: twelfth first, then the peer that the ratio is to."""
+        """Return the contenders of each case: twelfth, then the peer for the ratio."""
         rdb = f"{CLI} --rdb dump.rdb 2>&1"
-        delay = ("CONFIG", "SET", "repl-diskless-sync-delay")  # how long it waits for a second replica
+        delay = ("CONFIG", "SET", "repl-diskless-sync-delay")  # how long the server waits for a second replica
         return {
             f"backup of {KEYS:,} keys": [
                 Contender("admin.backup", self.backup),
                 self.by_shell("redis-cli --rdb", rdb, *delay, 0),
-                self.by_shell("redis-cli --rdb, as the server is by default", rdb, *delay, 5),
+                self.by_shell("redis-cli --rdb, with the server's defaults", rdb, *delay, 5),
             ],
             f"verify {KEYS:,} keys": [
                 Contender("admin.verify", lambda: self.python("-m", "admin.verify", str(self.file))),
@@ -113,12 +113,12 @@ class Bulk:
         }
 
     def memory(self) -> None:
-        """Print what backup and restore take at their peak, for two numbers of keys with values of a hundred bytes."""
+        """Print the peak memory of backup and restore, for two numbers of keys with values of 100 bytes."""
         for keys in (KEYS // 10, KEYS):
             self.client.flushall()
             self.client.execute_command("DEBUG", "POPULATE", keys, "key", 100)
-            taken, given = (round(each() / 1e6) for each in (self.backup, self.restore))
-            print(f"{keys:,} keys: backup takes {taken} MB at its peak, restore {given} MB")
+            backup, restore = (round(measured() / 1e6) for measured in (self.backup, self.restore))
+            print(f"{keys:,} keys: peak memory of backup {backup} MB, of restore {restore} MB")
 
 
 def main(rounds: int) -> None:

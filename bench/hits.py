@@ -1,4 +1,4 @@
-"""Ask the door as a visitor would, once or many times, and say what came of it."""
+"""Send requests to the service, one or many, and report the answers."""
 
 import contextlib
 import http.client
@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 from twelfth.errors import ServiceError
 
 UNAVAILABLE = "HTTP 503"
-"""The failure of an answer that says that nothing was counted."""
+"""The failure of an answer of 503, which means that nothing was counted."""
 
 TIMEOUT = 10.0
-"""Seconds that one request may take; the service itself answers within 1.5 when Redis is away."""
+"""Seconds that one request may take; the service answers within 1.5 s if Redis is unavailable."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request got: the number, or why there is none; `seconds` is the time to the end of the answer."""
+    """The answer to one request: the number, or why there is none; `seconds` is the time to the end of the answer."""
 
     seconds: float
     number: int | None = None
@@ -33,10 +33,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Report:
-    """What many requests got; latencies are milliseconds, of the answered ones; `rate` is these in a second.
+    """The result of many requests; latencies are in milliseconds, and `rate` is in answered requests per second.
 
-    `moved` is how far the counter went from the first number to the last. `repeated` are the numbers that came more
-    than once, with who gave them. An answer of 503 is honest, and `unavailable` counts it; `failures` are all others.
+    `moved` is the difference between the first and the last number. `repeated` are the numbers that were returned more
+    than once, with the replicas that did. `unavailable` counts answers of 503; `failures` are all others.
     """
 
     requests: int
@@ -60,19 +60,20 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """Return what the numbers prove."""
+        """Return what the numbers prove, as a sentence."""
         if self.repeated:
-            twice = [f"{number} by {' and '.join(by)}" for number, by in self.repeated.items()]
-            return f"numbers came twice: {', '.join(twice[:EVIDENCE])}" + (" …" if len(twice) > EVIDENCE else "")
+            repeated = [f"{number} by {' and '.join(replicas)}" for number, replicas in self.repeated.items()]
+            more = " …" if len(repeated) > EVIDENCE else ""
+            return f"numbers returned more than once: {', '.join(repeated[:EVIDENCE])}{more}"
         between = self.moved - self.answered
         if not self.answered:
             return "nothing was answered"
         if not between:
-            return "all numbers distinct, and the counter moved by just as many"
-        return f"all numbers distinct; the counter moved by {between} more: other visitors, or answers that were lost"
+            return "all numbers are distinct, and the counter moved by the same amount"
+        return f"all numbers are distinct; the counter moved by {between} more: other clients, or lost answers"
 
     def __str__(self) -> str:
-        """Return the report as a few lines for people."""
+        """Return the report as a few lines."""
         numbers = f", numbers {self.first} to {self.last}" if self.answered else ""
         lines = [f"{self.answered} of {self.requests} answered in {self.seconds:.2f} s ({self.rate:.0f}/s){numbers}"]
         if self.answered:
@@ -91,11 +92,11 @@ class Report:
 
 
 EVIDENCE = 5
-"""How many of the numbers that came twice are named."""
+"""The most repeated numbers that are listed."""
 
 
 def with_releases(report: Report, releases: Mapping[str, str]) -> Report:
-    """Return the report with the answers counted by release, too; `releases` tells that of a replica, by its name."""
+    """Add the number of answers by release; `releases` maps the names of replicas to their releases."""
     counts: Counter[str] = Counter()
     for replica, count in report.replicas.items():
         counts[releases.get(replica, "unknown")] += count
@@ -103,37 +104,37 @@ def with_releases(report: Report, releases: Mapping[str, str]) -> Report:
 
 
 def sentence(url: str) -> str:
-    """Return what one visit answers; raises `ServiceError` where nobody does, or something else than 200."""
+    """Send one request and return the text; raises `ServiceError` for no answer, or one other than 200."""
     with contextlib.closing(_connect(url)) as connection:
         try:
             answer, text = _ask(connection, "text/plain")
         except (OSError, http.client.HTTPException) as error:
-            raise ServiceError(f"{url} does not answer ({_reason(error)}); see: invoke status") from error
+            raise ServiceError(f"{url} does not answer ({_reason(error)}). Try: invoke status") from error
     if answer.status != http.HTTPStatus.OK:
-        raise ServiceError(f"{url} answers {answer.status}: {text.rstrip('.')}; see: invoke logs")
+        raise ServiceError(f"{url} answers {answer.status}: {text.rstrip('.')}. Try: invoke logs")
     return text
 
 
-def send_hits(url: str, count: int, concurrency: int, tell: Callable[[int], object] = lambda _: None) -> Report:
-    """Send `count` visits, `concurrency` at a time, over connections that are kept, and tell of each that is done."""
-    began = time.perf_counter()
+def send_hits(url: str, count: int, concurrency: int, advance: Callable[[int], object] = lambda _: None) -> Report:
+    """Send `count` requests, `concurrency` at a time, over kept connections; `advance` is called after each."""
+    started = time.perf_counter()
     shares = [len(range(start, count, concurrency)) for start in range(min(concurrency, count))]
     enough = threading.Event()
     with ThreadPoolExecutor(len(shares)) as pool:
-        visits = pool.map(lambda share: tuple(_visits(url, share, tell, enough)), shares)
+        results = pool.map(lambda share: tuple(_hits(url, share, advance, enough)), shares)
         try:
-            answers = tuple(itertools.chain.from_iterable(visits))
+            answers = tuple(itertools.chain.from_iterable(results))
         finally:
             enough.set()
-    return report(answers, time.perf_counter() - began)
+    return report(answers, time.perf_counter() - started)
 
 
 def report(answers: tuple[Answer, ...], seconds: float) -> Report:
-    """Return what the answers prove."""
-    givers: dict[int, list[str]] = {}
+    """Summarize the answers."""
+    replicas: dict[int, list[str]] = {}
     for answer in answers:
         if answer.number is not None:
-            givers.setdefault(answer.number, []).append(answer.replica or "somebody")
+            replicas.setdefault(answer.number, []).append(answer.replica or "unknown")
     times = sorted(answer.seconds * 1000 for answer in answers if answer.number is not None)
     failures = Counter(answer.failure for answer in answers if answer.failure)
     return Report(
@@ -141,10 +142,10 @@ def report(answers: tuple[Answer, ...], seconds: float) -> Report:
         answered=len(times),
         seconds=seconds,
         rate=len(times) / seconds if seconds else 0.0,
-        first=min(givers, default=None),
-        last=max(givers, default=None),
-        moved=max(givers) - min(givers) + 1 if givers else 0,
-        repeated={number: tuple(by) for number, by in sorted(givers.items()) if len(by) > 1},
+        first=min(replicas, default=None),
+        last=max(replicas, default=None),
+        moved=max(replicas) - min(replicas) + 1 if replicas else 0,
+        repeated={number: tuple(names) for number, names in sorted(replicas.items()) if len(names) > 1},
         unavailable=failures.pop(UNAVAILABLE, 0),
         failures=dict(failures),
         replicas=dict(sorted(Counter(answer.replica for answer in answers if answer.replica).items())),
@@ -153,27 +154,27 @@ def report(answers: tuple[Answer, ...], seconds: float) -> Report:
 
 
 def _percentile(ordered: list[float], share: int) -> float:
-    """Return the nearest-rank percentile of ordered values, 0 where there are none."""
+    """Return the nearest-rank percentile of ordered values, 0 if there are none."""
     return ordered[max(0, -(-share * len(ordered) // 100) - 1)] if ordered else 0.0
 
 
-def _visits(url: str, count: int, tell: Callable[[int], object], enough: threading.Event) -> Iterator[Answer]:
+def _hits(url: str, count: int, advance: Callable[[int], object], enough: threading.Event) -> Iterator[Answer]:
     with contextlib.closing(_connect(url)) as connection:
         for _ in range(count):
             if enough.is_set():
                 break
-            yield _visit(connection)
-            tell(1)
+            yield _hit(connection)
+            advance(1)
 
 
-def _visit(connection: http.client.HTTPConnection) -> Answer:
-    began = time.perf_counter()
+def _hit(connection: http.client.HTTPConnection) -> Answer:
+    started = time.perf_counter()
     try:
         answer, text = _ask(connection, "application/json")
     except (OSError, http.client.HTTPException) as error:
         connection.close()
-        return Answer(time.perf_counter() - began, failure=_reason(error))
-    seconds, replica = time.perf_counter() - began, answer.headers.get("X-Served-By", "")
+        return Answer(time.perf_counter() - started, failure=_reason(error))
+    seconds, replica = time.perf_counter() - started, answer.headers.get("X-Served-By", "")
     if answer.status != http.HTTPStatus.OK:
         return Answer(seconds, failure=f"HTTP {answer.status}", replica=replica)
     try:
@@ -183,8 +184,8 @@ def _visit(connection: http.client.HTTPConnection) -> Answer:
 
 
 def _connect(url: str) -> http.client.HTTPConnection:
-    where = urlsplit(url)
-    return http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT)
+    address = urlsplit(url)
+    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT)
 
 
 def _ask(connection: http.client.HTTPConnection, kind: str) -> tuple[http.client.HTTPResponse, str]:

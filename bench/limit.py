@@ -1,7 +1,7 @@
-"""Time the service near its limit beside what one would write without it: `invoke bench [-- ROUNDS]`.
+"""Compare the service at its limit with common alternatives: `invoke bench [-- ROUNDS]`.
 
-One process each, on the same embedded Redis, 16 connections that are kept, taking turns. Flask and gunicorn are
-installed for this alone.
+Each contender is one process with 16 kept connections and the same embedded Redis; they take turns. Flask and gunicorn
+are installed for this only.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ HITS, CONNECTIONS = 8000, 16
 
 
 def commands(home: Path) -> list[list[str]]:
-    """Return what is started, each serving on a port of its own."""
+    """Return the commands of the servers, each with a separate port."""
     python, gunicorn = sys.executable, str(home / "bin" / "gunicorn")
     return [
         [get_binary_path(), "--port", str(REDIS), "--save", "", "--dir", str(home)],
@@ -34,15 +34,15 @@ def commands(home: Path) -> list[list[str]]:
 
 
 def install_flask(home: Path) -> None:
-    """Make an environment with Flask and gunicorn."""
+    """Create a virtual environment with Flask and gunicorn."""
     venv.create(home, with_pip=True)
     packages = ("flask", "gunicorn", "redis[hiredis]")
     subprocess.run([home / "bin" / "python", "-m", "pip", "install", "--quiet", *packages], check=True)  # noqa: S603
 
 
 def load(port: int, path: str = "/") -> None:
-    """Send all requests, each as soon as the one before it on its connection is answered."""
-    request, left = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), HITS - CONNECTIONS
+    """Send all requests; each connection sends the next one after an answer."""
+    request, remaining = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), HITS - CONNECTIONS
     with selectors.DefaultSelector() as waiting, contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS):
             connection = stack.enter_context(connect(port))
@@ -56,8 +56,8 @@ def load(port: int, path: str = "/") -> None:
                 if not key.data.startswith(b"HTTP/1.1 200"):
                     raise SystemExit(key.data.decode())
                 key.data.clear()
-                if left:
-                    left -= 1
+                if remaining:
+                    remaining -= 1
                     key.fileobj.sendall(request)
                 else:
                     waiting.unregister(key.fileobj)

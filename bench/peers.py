@@ -1,6 +1,6 @@
-"""What one would write instead of the service: `python bench/peers.py PORT REDIS_PORT` serves Bottle's.
+"""Common alternatives to the service: `python bench/peers.py PORT REDIS_PORT` runs the Bottle app.
 
-`/constant` answers without Redis, and `/` with redis-py's `incr`, both under waitress; Flask's is for gunicorn.
+Under waitress, `/constant` answers without Redis, and `/` with redis-py's `incr`. The Flask app is for gunicorn.
 """
 
 import logging
@@ -11,9 +11,9 @@ import redis
 
 
 def serve_bottle(port: int, redis_port: int) -> None:
-    """Serve the constant and the counter on a port."""
-    import bottle  # noqa: PLC0415 - not where Flask is
-    import waitress  # noqa: PLC0415 - not where Flask is
+    """Serve the constant and the counter."""
+    import bottle  # noqa: PLC0415 - missing in Flask's environment
+    import waitress  # noqa: PLC0415 - missing in Flask's environment
 
     client, app = redis.Redis(port=redis_port), bottle.Bottle()
     app.route("/constant", "GET", lambda: "Hello World! 1 times.")
@@ -23,8 +23,8 @@ def serve_bottle(port: int, redis_port: int) -> None:
 
 
 def flask_app() -> object:
-    """Return the counter of Redis's own tutorials: INCR, then GET."""
-    import flask  # noqa: PLC0415 - not where Bottle is
+    """Return the counter of Redis's tutorials: INCR, then GET."""
+    import flask  # noqa: PLC0415 - missing in Bottle's environment
 
     client, app = redis.Redis(port=int(os.environ["PORT_REDIS"])), flask.Flask(__name__)
 

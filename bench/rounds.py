@@ -1,4 +1,4 @@
-"""Contenders that take turns, what serves them meanwhile, and their medians as a table and a picture."""
+"""Run contenders in turns, start the servers they need, and show their medians as a table and a picture."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ WIDTH = 30
 
 @dataclass
 class Contender:
-    """One way to do a thing; `before` is done before each round and not timed."""
+    """One way to do something; `before` is called before each round and not timed."""
 
     name: str
     run: Callable[[], object]
@@ -38,7 +38,7 @@ class Contender:
 
 @contextlib.contextmanager
 def started(command: list[str], **environment: str) -> Iterator[None]:
-    """Have a process run meanwhile, silent."""
+    """Run a process inside the block, without its output."""
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, **silent) as process:  # noqa: S603 - our own
         try:
@@ -48,7 +48,7 @@ def started(command: list[str], **environment: str) -> Iterator[None]:
 
 
 def connect(port: int) -> socket.socket:
-    """Return a connection as soon as somebody listens."""
+    """Return a connection, waiting until a server listens."""
     while True:
         with contextlib.suppress(ConnectionRefusedError):
             return socket.create_connection(("127.0.0.1", port), timeout=10)
@@ -56,30 +56,35 @@ def connect(port: int) -> socket.socket:
 
 
 def measure(cases: dict[str, list[Contender]], rounds: int) -> None:
-    """Let the contenders of each case take turns, after one turn each that does not count."""
+    """Run the contenders of each case in turns; the first turn of each is not timed."""
     for title, contenders in cases.items():
         print(f"{title} …", file=sys.stderr)
         for number in range(rounds + 1):
             for contender in contenders:
                 contender.before()
-                began = time.perf_counter()
+                start = time.perf_counter()
                 contender.run()
                 if number:
-                    contender.seconds.append(time.perf_counter() - began)
+                    contender.seconds.append(time.perf_counter() - start)
 
 
 def show(cases: dict[str, list[Contender]], rounds: int, name: str) -> None:
-    """Print the medians with the ratio of each to the peer, and draw them into docs/NAME.svg."""
+    """Print the medians and their ratios to the peer, and draw them into docs/NAME.svg."""
     table = Table(title=f"medians of {rounds} rounds, taking turns; the ratio is to the second of each", box=None)
     for head in ("", "seconds", "ratio", ""):
         table.add_column(head, justify="right" if head else "left", no_wrap=True)
     for title, contenders in cases.items():
-        slowest, peer = max(each.median for each in contenders), contenders[1].median
+        slowest, peer = max(contender.median for contender in contenders), contenders[1].median
         table.add_row(f"[bold]{title}[/]")
-        for each in contenders:
-            bar = "█" * max(1, round(WIDTH * each.median / slowest))
-            colour = "green" if each is contenders[0] else "blue"
-            table.add_row(f"  {each.name}", f"{each.median:.3f}", f"{each.median / peer:.2f}", f"[{colour}]{bar}[/]")
+        for contender in contenders:
+            bar = "█" * max(1, round(WIDTH * contender.median / slowest))
+            colour = "green" if contender is contenders[0] else "blue"
+            table.add_row(
+                f"  {contender.name}",
+                f"{contender.median:.3f}",
+                f"{contender.median / peer:.2f}",
+                f"[{colour}]{bar}[/]",
+            )
     Console(width=110).print(table)
     drawing = Console(record=True, width=110, file=io.StringIO())
     drawing.print(table)

@@ -1,7 +1,7 @@
-"""Which Compose files of public collections are accepted: `python -m bench.survey DIRECTORY…`, of checked-out ones.
+"""Count the Compose files that twelfth accepts: `python -m bench.survey DIRECTORY…`, each a checked-out collection.
 
-Every Compose file below the directories is read by Compose and by twelfth, as `twelfth config` would. An example of an
-`.env` beside one is taken for it, as its README asks. Nothing is built, pulled or started, nothing else written.
+Compose and twelfth read every Compose file below the directories, like `twelfth config`. An example of an `.env` in the
+same directory is copied to `.env`. Nothing is built, pulled or started.
 """
 
 import os
@@ -20,7 +20,7 @@ _INDEX = re.compile(r"\[\d+\]")
 
 
 def main(directories: list[str]) -> None:
-    """Print, for each collection, how many files Compose takes and how many twelfth takes, and what it refuses."""
+    """Print the number of files that Compose and twelfth accept, and the refused keys."""
     refused: Counter[str] = Counter()
     for directory in directories:
         taken, accepted = 0, 0
@@ -38,24 +38,24 @@ def main(directories: list[str]) -> None:
 
 
 def _refusals(file: Path) -> list[str] | None:
-    """Return what twelfth refuses of a file, None where Compose does not accept it."""
+    # None: Compose refuses the file as well.
     for name in _EXAMPLES:
         if (file.parent / name).is_file() and not (file.parent / ".env").exists():
             shutil.copy(file.parent / name, file.parent / ".env")
     environment = {**os.environ, "COMPOSE_FILE": file.name}
     try:
-        found = cli.read(file.parent.resolve(), environment)
+        config = cli.read(file.parent.resolve(), environment)
     except MisuseError:
         return None
     try:
-        services.stack(found.model, found.files)
+        services.stack(config.model, config.files)
     except MisuseError as error:
         return [line.partition(": ")[2] for line in str(error).splitlines()]
     return []
 
 
 def _key(refusal: str) -> str:
-    """Return the key that is refused, whatever the service is called."""
+    """Return the refused key, without the name of the service."""
     path, _, why = refusal.partition(" ")
     parts = _INDEX.sub("", path).split(".")
     return f"{'.'.join([parts[0], *parts[2:]])} {'' if 'unsupported' in why else why[:60]}".strip()

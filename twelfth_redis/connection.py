@@ -330,7 +330,7 @@ class PromptTLSConnection(PromptConnection, redis.SSLConnection):
     def can_read(self, timeout: float = 0) -> bool:
         """Return whether a reply of Redis is waiting.
 
-        With TLS 1.3 the server sends session tickets unasked (RFC 8446, section 4.6.1). redis-py's pool mistakes them
-        for an unread reply and refuses the connection. So this reads them.
+        With TLS 1.3 the server sends session tickets without a request (RFC 8446, section 4.6.1). redis-py's pool
+        mistakes them for an unread reply and refuses the connection. So this reads them.
         """
         return super().can_read(timeout) and self._parser.read_from_socket(timeout=0, raise_on_timeout=False)

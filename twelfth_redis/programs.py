@@ -114,7 +114,7 @@ _NOT_WITH_ABANDON = ("status", "json", "to", "baseline", "throttle", "take_over"
 
 def migrate(folder: Path, arguments: Arguments = None) -> int:
     """Apply or revert the migrations of a folder, or show how they stand; return the exit code."""
-    options_parser = parser("migrate", "Bring the data to the revision that this release needs, or show how it stands.")
+    options_parser = parser("migrate", "Bring the data to the revision that this release needs, or show its state.")
     add = options_parser.add_argument
     add("--status", action="store_true", help="show each revision, and change nothing")
     add("--json", action="store_true", help="with --status: one JSON object")
@@ -188,7 +188,7 @@ def _show(migrator: Migrator, *, as_json: bool) -> None:
 def backup(arguments: Arguments = None) -> int:
     """Write a backup to standard output; return the exit code."""
     options_parser = parser(
-        "backup", "Write all keys of the database to standard output, as `invoke backup FILE` keeps them."
+        "backup", "Write all keys of the database to standard output; `invoke backup FILE` writes a file."
     )
     add_wait(options_parser)
     options_parser.add_argument(
@@ -240,7 +240,7 @@ def _refuse_unrestorable(client: redis.Redis) -> None:
 def restore(folder: Path, arguments: Arguments = None) -> int:
     """Replace all data by the backup on standard input, for a release with these migrations; return the exit code."""
     options_parser = parser(
-        "restore", "Replace all data by that of a backup on standard input; `invoke restore FILE` asks before."
+        "restore", "Replace all data by a backup on standard input; `invoke restore FILE` asks first."
     )
     add_wait(options_parser)
     wait = options_parser.parse_args(arguments).wait

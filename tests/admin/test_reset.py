@@ -113,4 +113,4 @@ def test_the_chapters_own_script_resets(server: RealRedis) -> None:
 def test_its_first_line_is_its_help() -> None:
     """The first line of the module is what the list of commands shows."""
 
-    assert "Set the counter of hits back to 0, or to N, and tell what it was." in reset({}, "--help")[1]
+    assert "Set the counter of hits to 0, or to N, and print its previous value." in reset({}, "--help")[1]

@@ -12,7 +12,7 @@ def test_numbers_that_came_twice_are_named() -> None:
 
     assert {2: ("a", "b")} == report.repeated
     assert not report.is_good
-    assert "numbers came twice: 2 by a and b" == str(report).splitlines()[-1]
+    assert "numbers returned more than once: 2 by a and b" == str(report).splitlines()[-1]
 
 
 def test_movement_of_the_counter_is_compared_with_the_answers() -> None:
@@ -20,7 +20,7 @@ def test_movement_of_the_counter_is_compared_with_the_answers() -> None:
     exact = hits.report((Answer(0.1, 4), Answer(0.1, 5)), 1.0)
     other = hits.report((Answer(0.1, 4), Answer(0.1, 7)), 1.0)
 
-    assert (2, "all numbers distinct, and the counter moved by just as many") == (exact.moved, exact.verdict)
+    assert (2, "all numbers are distinct, and the counter moved by the same amount") == (exact.moved, exact.verdict)
     assert (4, True) == (other.moved, other.is_good)
     assert "the counter moved by 2 more" in other.verdict
 

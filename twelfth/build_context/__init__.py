@@ -121,7 +121,7 @@ def _dockerfile_text(build: Build) -> bytes:
 
 
 def _own_ignore(build: Build) -> Path | None:
-    """Return the file that BuildKit reads instead of `.dockerignore`, if it exists."""
+    # BuildKit reads this file instead of `.dockerignore`.
     path = build.context / f"{build.dockerfile}.dockerignore"
     return path if not build.inline and path.is_file() else None
 

@@ -94,7 +94,7 @@ class Ignore:
     def match(self, path: str, above: Matches) -> tuple[bool, Matches]:
         """Return whether a path is excluded, and which patterns matched it.
 
-        `above` tells which patterns matched its directory; it is empty at the top of the context.
+        `above` says which patterns matched its directory; it is empty at the top of the context.
         """
         is_ignored, matched = False, [False] * len(self.patterns)
         for number, pattern in enumerate(self.patterns):

@@ -33,7 +33,7 @@ def walk(context: Path, ignore: Ignore, *, as_buildkit: bool = False) -> Iterato
             if stat.S_ISDIR(status.st_mode):
                 ahead += [(f"{path}/{name}", matched) for name in _names(full(top, path))]
             if not is_ignored:
-                yield from ((each, parents.pop(each)) for each in _above(path) if each in parents)
+                yield from ((parent, parents.pop(parent)) for parent in _above(path) if parent in parents)
                 yield path, status
             elif as_buildkit and stat.S_ISDIR(status.st_mode):
                 parents[path] = status
