@@ -98,17 +98,17 @@ class Recorded:
     details: list[str] = field(default_factory=list)
 
     def step(self, line: str) -> None:
-        """Take a step."""
+        """Record a step."""
         self.steps.append(line)
 
     def detail(self, line: str) -> None:
-        """Take a detail of it."""
+        """Record a detail of a step."""
         self.details.append(line)
 
 
 @dataclass
 class Project:
-    """A copy of the project under a name and on a port that nobody else has."""
+    """A copy of the project with a unique name and a free port."""
 
     directory: Path
     engine_name: str
@@ -167,7 +167,7 @@ class Project:
         return client
 
     def end(self) -> None:
-        """End what was started, and remove all that was made."""
+        """Stop the clients, and remove the stack."""
         for client in self.clients:
             client.kill()
             with client:  # closes its pipes
@@ -175,7 +175,7 @@ class Project:
         self.down()
 
     def invoke(self, *words: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `invoke` in the project as an operator would, in a process of its own."""
+        """Run `invoke` in the project as an operator would, in a separate process."""
         own, given = self.own_environment | environment, (stdin or "").encode()
         done = forked_invoke.invoke(words, self.directory, own, given)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

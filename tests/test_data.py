@@ -123,7 +123,7 @@ def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Pro
 
 @pytest.mark.thorough
 def test_wrong_password_is_reported_before_what_serves_is_touched(serving: Project) -> None:
-    """A changed REDIS_URL is tried first: `up` ends with the words of Redis, and the stack serves on."""
+    """A changed REDIS_URL is tried first: `up` fails with the error of Redis, the previous release keeps running."""
     done = serving.invoke("up", REDIS_URL=f"redis://unknown:secret@{redis_of(serving)}/0")
 
     assert (1, False) == (done.returncode, "secret" in done.stdout + done.stderr)
@@ -133,7 +133,7 @@ def test_wrong_password_is_reported_before_what_serves_is_touched(serving: Proje
 
 
 def test_refusal_of_redis_is_shown_to_the_operator_and_not_to_visitors(serving: Project) -> None:
-    """Redis wants a password that the stack does not have: `status` and `up` say so, soon; the door does not."""
+    """Redis requires a password that the stack does not have: `status` and `up` report it soon; the proxy does not."""
     redis = redis_of(serving)
     in_console(serving, "redis.config_set('requirepass', 'p')", "redis.client_kill_filter(_type='normal', skipme=True)")
     try:

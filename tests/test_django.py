@@ -50,7 +50,7 @@ class Site(OtherProject):
             return str(answer.read().decode())
 
     def shell(self, code: str) -> str:
-        """Return the output of Django's shell in a run; it reads standard input only if data is there immediately."""
+        """Return the output of Django's shell in a run; it reads standard input only without a delay."""
         words = ("python", "manage.py", "shell", "--verbosity", "0", "--command", code)
         return self.printed("run", "--", *words).strip()
 

@@ -16,7 +16,7 @@ def test_numbers_that_came_twice_are_named() -> None:
 
 
 def test_movement_of_the_counter_is_compared_with_the_answers() -> None:
-    """Other clients may have sent hits in between: the report says so, and is good."""
+    """Other clients may have sent hits in between: the report shows that, and is good."""
     exact = hits.report((Answer(0.1, 4), Answer(0.1, 5)), 1.0)
     other = hits.report((Answer(0.1, 4), Answer(0.1, 7)), 1.0)
 

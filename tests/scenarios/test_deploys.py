@@ -79,7 +79,7 @@ BAD: dict[Callable[[Project], None], tuple[int, str]] = {
 
 @with_modern
 def test_bad_releases_cost_no_request(serving: Project, tell: Callable[[str], None]) -> None:
-    """One that ends at its start, one that never gets ready, one whose migration fails: what served serves on."""
+    """If it exits at its start, never becomes ready, or its migration fails, the previous release keeps running."""
     url = serving.up()
     good = (serving.directory / "service" / "app.py").read_text("utf-8")
     with Load(url) as load:

@@ -27,17 +27,19 @@ MOST_TIMES_COMPOSE = 1.5
 
 @pytest.fixture
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Project]]:
-    """Return a stack of twelfth's and one of Compose's, of one release, that are both up."""
+    """Return two running stacks of one release: twelfth's and Compose's."""
     require("docker")
     require_program(DOCKER_COMPOSE)
-    ours, theirs = (make_project("docker", tmp_path_factory.mktemp(name), "5s") for name in ("ours", "theirs"))
-    ours.up()
-    release = theirs.invoke("build").stdout.split()[-1]
-    theirs.environment["RELEASE"] = release
-    compose(theirs, "up", "-d")
-    yield ours, theirs
-    compose(theirs, "down", "--volumes")
-    ours.end()
+    twelfth_stack, compose_stack = (
+        make_project("docker", tmp_path_factory.mktemp(name), "5s") for name in ("twelfth", "compose")
+    )
+    twelfth_stack.up()
+    release = compose_stack.invoke("build").stdout.split()[-1]
+    compose_stack.environment["RELEASE"] = release
+    compose(compose_stack, "up", "-d")
+    yield twelfth_stack, compose_stack
+    compose(compose_stack, "down", "--volumes")
+    twelfth_stack.end()
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -48,7 +50,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def test_many_replicas_are_added_and_removed_at_once(serving: Project) -> None:
-    """Each has its own port and serves; in the end there is one, which serves as before."""
+    """Each replica has a separate port and gets requests; in the end one remains."""
     url = serving.up()
     assert 0 == serving.invoke("scale", "worker=6").returncode
     assert 6 == len({each.id for each in serving.engine().replicas("worker") if each.serves})
@@ -62,13 +64,13 @@ def test_many_replicas_are_added_and_removed_at_once(serving: Project) -> None:
 @pytest.mark.skipif(not FULL, reason="compares seconds; TWELFTH_SCENARIOS=full runs it")
 def test_scaling_takes_little_longer_than_composes(both: tuple[Project, Project], tell: Callable[[str], None]) -> None:
     """From 1 to 9 and back, by `scale` and by `up --scale`; twelfth waits until all are ready, Compose does not."""
-    ours, theirs = both
+    twelfth_stack, compose_stack = both
     for words in (("scale",), ("up", "--scale")):
         for number in (REPLICAS, 1):
             wish = f"worker={number}"
-            own = seconds(functools.partial(ours.invoke, *words, wish))
-            peer = seconds(functools.partial(compose, theirs, "up", "-d", "--no-recreate", "--scale", wish))
+            own = seconds(functools.partial(twelfth_stack.invoke, *words, wish))
+            peer = seconds(functools.partial(compose, compose_stack, "up", "-d", "--no-recreate", "--scale", wish))
             tell(f"{' '.join(words)} {wish}: {own:.1f} s, Compose {peer:.1f} s")
-            assert number == len([each for each in ours.engine().replicas("worker") if each.serves])
+            assert number == len([each for each in twelfth_stack.engine().replicas("worker") if each.serves])
             assert own < MOST_TIMES_COMPOSE * peer
-            assert eventually(lambda: status(ours.engine()).ready, 60)
+            assert eventually(lambda: status(twelfth_stack.engine()).ready, 60)
