@@ -71,7 +71,7 @@ def _pass(source: socket.socket, target: socket.socket) -> None:
 
 @contextlib.contextmanager
 def way(api: docker.APIClient) -> Iterator[Way]:
-    """Make a way to the daemon that a client talks to; skip the test where that is not on a socket of this machine."""
+    """Make a connection that can be cut to a client's daemon; skip the test without a local socket."""
     daemon = getattr(api.get_adapter(api.base_url), "socket_path", None)
     if not daemon:
         pytest.skip("the Docker daemon is not on a socket of this machine")
@@ -105,7 +105,7 @@ class Daemon:
             time.sleep(0.05)
 
     def end(self, number: int = signal.SIGTERM) -> None:
-        """End it: with TERM it ends its containers first, with KILL it leaves them behind."""
+        """Stop it: TERM stops its containers first, KILL leaves them running."""
         if self.process:
             self.process.send_signal(number)
             self.process.wait(UP_WITHIN)
@@ -113,7 +113,7 @@ class Daemon:
             self._end_of_containerd()
 
     def _end_of_containerd(self) -> None:
-        """Wait for the end of its containerd, which dies with it, and forget that: the next would wait for it too."""
+        """Wait until its containerd exits, and forget it: the next one would wait for it too."""
         kept = self.home / "exec" / "containerd" / "containerd.pid"
         if kept.exists():
             program = Path("/proc") / kept.read_text("utf-8") / "exe"  # one that is dead and not yet buried has none
@@ -136,7 +136,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def daemon() -> Iterator[Daemon]:
-    """Start a daemon for a test; skip where that cannot be, and fail where it can, is required, and does not start."""
+    """Start a private daemon; skip if that is impossible, fail if it is required or does not start."""
     if os.geteuid() or not (shutil.which("dockerd") and shutil.which("unshare")):
         pytest.skip("a Docker daemon of the test's own needs root, dockerd and unshare")
     with tempfile.TemporaryDirectory(prefix="twelfth-", ignore_cleanup_errors=True) as home:

@@ -1,4 +1,4 @@
-"""What the docker command line sends to a daemon as a build context: the reference that twelfth's is compared with."""
+"""The build context that the docker command line sends to a daemon: the reference for twelfth's."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SHORTEST_HEADER = {"Api-Version": "1.41", "Ostype": "linux", "Content-Type": "ap
 
 
 class _Daemon(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Takes build contexts, and builds nothing."""
+    """Accepts build contexts, and builds nothing."""
 
     daemon_threads = True
     context = b""
 
     def handle_error(self, *_: object) -> None:
-        """Print nothing of a client that has gone."""
+        """Print nothing about a client that disconnected."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -62,7 +62,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def sent(context: Path, *options: str) -> bytes | str:
-    """Return the archive that `docker build` sends for a context, or what it says if it refuses that."""
+    """Return the archive that `docker build` sends for a context, or its refusal."""
     with tempfile.TemporaryDirectory() as directory, _daemon(Path(directory) / "socket") as daemon:
         environment = {
             **os.environ,
@@ -93,7 +93,7 @@ def _daemon(path: Path) -> Iterator[_Daemon]:
 
 
 def listed(archive: bytes | io.BufferedIOBase) -> dict[str, tuple[object, ...]]:
-    """Return what an archive holds, by path: type, mode, time, owner, link, attributes and bytes."""
+    """Return the files of an archive by path: type, mode, time, owner, link, attributes and bytes."""
     file = io.BytesIO(archive) if isinstance(archive, bytes) else archive
     with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
         return {

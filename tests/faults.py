@@ -1,4 +1,4 @@
-"""What breaks between an admin process and Redis, at a command of choice: the connection, either of them, the lock.
+"""Faults between an admin process and Redis, at a chosen command: the connection, either of them, the lock.
 
 A proxy understands enough of https://redis.io/docs/latest/develop/reference/protocol-spec/ to count commands, also
 inside pipelines and transactions. The server loses nothing when it is killed. The admin process is a forked one, so
@@ -46,7 +46,7 @@ BYTES_OF_A_BATCH = 4096
 
 
 class DurableRedis(RealRedis):
-    """A server that tells digests of its data."""
+    """A server that compares digests of its data."""
 
     options = ("--enable-debug-command", "yes")
 
@@ -64,7 +64,7 @@ NEVER = Fault(0, "before", "cut")
 
 
 class Proxy(InThread):
-    """Hands commands on one by one, counts them, and has one fault happen."""
+    """Forwards commands one by one, counts them, and causes one fault."""
 
     daemon_threads = True
     block_on_close = False
@@ -88,7 +88,7 @@ class Proxy(InThread):
             return self.count
 
     def strikes(self, number: int, moment: str) -> bool:
-        """Have the fault happen if it is its turn, and return whether the connection is to be cut."""
+        """Cause the fault if it is its turn, and return whether to cut the connection."""
         if (number, moment) != (self.fault.number, self.fault.moment):
             return False
         self.fired = True
@@ -102,7 +102,7 @@ class Proxy(InThread):
 
 
 class _Passage(socketserver.StreamRequestHandler):
-    """One connection of a client, and the one to the server that belongs to it."""
+    """One connection of a client, and the matching one to the server."""
 
     server: Proxy
     disable_nagle_algorithm = True
@@ -114,7 +114,7 @@ class _Passage(socketserver.StreamRequestHandler):
                 self._pass(upstream, answers)
 
     def finish(self) -> None:
-        """Close at once: what was cut ends with RST, not with FIN."""
+        """Close immediately: a cut connection ends with RST, not with FIN."""
         with contextlib.suppress(OSError):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.wfile.close()
@@ -145,7 +145,7 @@ def message(stream: io.BufferedIOBase | BinaryIO) -> bytes:
 
 @dataclass(frozen=True)
 class Job:
-    """An admin process to be forked: its command line, and what is smaller or shorter for it than in earnest."""
+    """An admin process to be forked: its command line, and the settings that are smaller than in production."""
 
     command: Command
     arguments: tuple[str, ...] = ()
@@ -157,7 +157,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an admin process; the code is None where it was killed."""
+    """How an admin process exited; the code is None if it was killed."""
 
     code: int | None
     out: str = ""
@@ -165,7 +165,7 @@ class Outcome:
 
 
 class Started:
-    """An admin process that was forked just now."""
+    """An admin process that was just forked."""
 
     def __init__(self, job: Job) -> None:
         self._answer, other_end = FORKS.Pipe(duplex=False)
@@ -178,7 +178,7 @@ class Started:
         self._process.kill()
 
     def outcome(self) -> Outcome:
-        """Return what became of it, when it is over."""
+        """Return the outcome, when it has exited."""
         with self._answer:
             assert self._answer.poll(30), "an admin process hangs"
             try:
@@ -190,7 +190,7 @@ class Started:
 
 
 def ran(server: RealRedis, command: Command, *arguments: str, folder: Path | None = None, **run: str) -> Outcome:
-    """Return what becomes of an admin process on a server; `run` is what the engine says of a run."""
+    """Return the outcome of an admin process on a server; `run` is the engine's data about a run."""
     environment = server.environment | {f"TWELFTH_{name.upper()}": value for name, value in run.items()}
     return Started(Job(command, arguments, environment, folder)).outcome()
 
@@ -206,12 +206,12 @@ class Holder:
         assert "held" == self.said()
 
     def said(self) -> str:
-        """Return what it says next."""
+        """Return its next message."""
         assert self._talk.poll(30), "the holder hangs"
         return str(self._talk.recv())
 
     def go_on(self) -> None:
-        """Let it do the next thing."""
+        """Let it continue with the next step."""
         self._talk.send("continue")
 
     def send_signal(self, number: int) -> None:
@@ -278,7 +278,7 @@ def _main(job: Job) -> Callable[[list[str]], int]:
 
 @contextlib.contextmanager
 def smaller(job: Job) -> Iterator[None]:
-    """Have batches and waits as short as a test needs them."""
+    """Make batches and waits as short as a test needs them."""
     from admin import reset
     from twelfth_redis import connection, lock, progress
     from twelfth_redis.backup import gzip_stream, restore
@@ -332,7 +332,7 @@ class Scenario:
 
 
 class Bench:
-    """A server, a proxy before it, and one admin process after the other, each disturbed at another place."""
+    """A server, a proxy before it, and admin processes one after the other, each disturbed at another command."""
 
     def __init__(self, directory: Path, scenario: Scenario) -> None:
         directory.mkdir()
@@ -343,14 +343,14 @@ class Bench:
         self._seen: Data = {}
 
     def undisturbed(self) -> tuple[Data, int]:
-        """Return what the data must be in the end, and how many commands it takes."""
+        """Return the expected data, and the number of commands."""
         self._begin()
         outcome = self._run(NEVER)
         assert 0 == outcome.code, outcome
         return dataset(self.server), self.proxy.count
 
     def disturbed(self, fault: Fault, expected: Data) -> tuple[bool, str]:
-        """Return whether the fault happened, and what was wrong with it, nothing where all is well."""
+        """Return whether the fault happened, and what was wrong, "" for nothing."""
         self._begin()
         outcome = self._run(fault)
         if not self.proxy.fired:
@@ -368,7 +368,7 @@ class Bench:
         return True, wrong and f"{fault}: {outcome}{wrong}"
 
     def _between(self, fault: Fault, outcome: Outcome, expected: Data) -> str:
-        """Return what is wrong already before the command is run again."""
+        """Return what is wrong before the command is run again."""
         found, wrong = dataset(self.server), ""
         if not self._scenario.whole(found):
             wrong += f"; there is a mix: {_difference(found, expected)}"
@@ -435,7 +435,7 @@ def _difference(found: Data, expected: Data) -> dict[str, list[tuple[bytes, obje
 
 @dataclass
 class Found:
-    """What many faults came to: how many commands there are, how many faults happened, and what was wrong."""
+    """The result of many faults: the number of commands, the number of faults, and the failures."""
 
     commands: int
     happened: int = 0
@@ -443,7 +443,7 @@ class Found:
 
 
 def inflict(directory: Path, scenario: Scenario, choose: Callable[[int], Sequence[Fault]], benches: int = 6) -> Found:
-    """Disturb a scenario by the faults that are chosen, given the number of its commands."""
+    """Disturb a scenario by the chosen faults, given the number of its commands."""
     with contextlib.ExitStack() as stack:
         free: SimpleQueue[Bench] = SimpleQueue()
         made = [stack.enter_context(Bench(directory / str(number), scenario)) for number in range(benches)]

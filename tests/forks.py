@@ -1,4 +1,4 @@
-"""Processes that are forked from one which has imported already what takes long to import."""
+"""Processes that are forked from one with slow imports already done."""
 
 from __future__ import annotations
 

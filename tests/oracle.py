@@ -1,4 +1,4 @@
-"""What `docker compose` makes of a Compose file, and what twelfth does, as one daemon reports both."""
+"""Compare the containers that `docker compose` and twelfth create from one file, as reported by one daemon."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GIVEN = {"Hostname", "Image", "Labels", "AttachStdin", "AttachStdout", "AttachSt
 
 
 def made_by_compose(directory: Path, environment: Mapping[str, str]) -> dict[str, Body]:
-    """Return the first container of each service, as the daemon reports it; all is removed again."""
+    """Return the first container of each service, as the daemon reports it; remove everything afterwards."""
     engine = engine_of(directory, environment)
     try:
         _compose(directory, environment, "create", "--no-build", "--pull", "never")
@@ -36,7 +36,7 @@ def made_by_compose(directory: Path, environment: Mapping[str, str]) -> dict[str
 
 
 def made_by_twelfth(directory: Path, environment: Mapping[str, str]) -> dict[str, Body]:
-    """Return the same, made by the engine; nothing is started."""
+    """Return the same, created by the engine; nothing is started."""
     engine = engine_of(directory, environment)
     engine.api.start = lambda *_, **__: None  # type: ignore[method-assign]
     try:
@@ -146,7 +146,7 @@ def _other_name(link: str) -> str:
 
 
 def engine_of(directory: Path, environment: Mapping[str, str]) -> Docker:
-    """Return an engine with the stack that a directory declares, of no release."""
+    """Return an engine with the stack of a directory, without a release."""
     found = cli.read(directory, environment)
     return Docker(services.stack(found.model, found.files))
 

@@ -1,4 +1,4 @@
-"""A project that has nothing of ours: its own Compose file in a directory, where `twelfth` is run as a user runs it."""
+"""A project without anything of twelfth: a Compose file in a directory, where `twelfth` runs as for a user."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OtherProject:
         )
 
     def printed(self, *words: str, stdin: str = "", **environment: str) -> str:
-        """Return what a command printed that went well."""
+        """Return the output of a command that succeeded."""
         done = self.twelfth(*words, stdin=stdin, **environment)
         assert 0 == done.returncode, done.stdout + done.stderr
         return done.stdout

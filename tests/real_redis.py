@@ -1,4 +1,4 @@
-"""Redis as a test needs it: a real server that can be killed and paused, one with a script, and a black hole."""
+"""Redis for tests: a real server that can be killed and paused, a scripted one, and a black hole."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def eventually(true: Callable[[], object], seconds: float = 5) -> None:
-    """Return as soon as `true` holds, looking every few milliseconds; raise AssertionError after `seconds`."""
+    """Return as soon as `true` returns true, trying every few milliseconds; raise AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 @functools.cache
 def declared_command(engine: str = "local") -> tuple[str, ...]:
-    """Return how docker-compose.yml starts Redis on an engine, with `<port>` and `<data>` for what a server chooses."""
+    """Return the command of Redis in docker-compose.yml, with `<port>` and `<data>` for a server's values."""
     service = load.load_stack(ROOT, {}).service("redis")
     assert service
     if engine == "local":
@@ -76,7 +76,7 @@ class RealRedis:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return what a process needs to find this server."""
+        """Return the variables with which a process finds this server."""
         return {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(self.port)}
 
     def start(self) -> None:
@@ -85,13 +85,13 @@ class RealRedis:
         eventually(self._answers, self.starts_within)
 
     def kill(self) -> None:
-        """End the server without a farewell."""
+        """Kill the server."""
         self._process.kill()
         self._process.wait()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Let the server be there and say nothing for a while."""
+        """Pause the server inside the block."""
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -105,7 +105,7 @@ class RealRedis:
 
 
 class InThread(socketserver.ThreadingTCPServer):
-    """A server that serves for a while, in a thread."""
+    """A server in a thread."""
 
     def __enter__(self) -> Self:
         """Serve in a thread."""

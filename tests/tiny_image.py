@@ -1,4 +1,4 @@
-"""An image of a few files of this machine, for daemons of a test's own: any other takes long to copy there."""
+"""An image of a few files of this machine, for private daemons: copying any other takes long."""
 
 from __future__ import annotations
 

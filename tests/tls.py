@@ -1,4 +1,4 @@
-"""TLS in front of a Redis that has none: certificates of the test's own, and a terminator that speaks one version."""
+"""TLS for a Redis without it: certificates for tests, and a terminator that speaks one version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class Authority:
-    """Who signs certificates; `file` is what a client trusts it by."""
+    """A certificate authority; clients trust it by `file`."""
 
     signs: trustme.CA
     file: Path
@@ -34,14 +34,14 @@ class Authority:
 
 
 def authority(directory: Path, name: str = "ca") -> Authority:
-    """Return a new authority, whose certificate is in the directory."""
+    """Return a new authority, with its certificate in the directory."""
     signs, file = trustme.CA(), directory / f"{name}.pem"
     signs.cert_pem.write_to_path(str(file))
     return Authority(signs, file)
 
 
 class Terminator(InThread):
-    """Takes TLS off what comes, and hands it to a port of this machine."""
+    """Terminates TLS, and forwards to a port of this machine."""
 
     daemon_threads = True
     block_on_close = False
@@ -81,7 +81,7 @@ class _Passage(socketserver.BaseRequestHandler):
 
 
 def _passed_on(client: ssl.SSLSocket, redis: socket.socket) -> bool:
-    """Hand on what has come from either side; return whether both are still there."""
+    """Forward data of either side; return whether both are still connected."""
     ready, _, _ = select.select([client, redis], [], [])
     for source, target in ((client, redis), (redis, client)):
         if source in ready:

@@ -1,4 +1,4 @@
-"""The migrations of this project, as data that was migrated long ago knows them."""
+"""The migrations of this project stay what they were when data was migrated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KNOWN = {
 
 @pytest.mark.parametrize(("revision", "checksum"), KNOWN.items())
 def test_data_that_was_migrated_by_an_earlier_text_goes_on(revision: str, checksum: str) -> None:
-    """An import that was renamed makes no other migration of it."""
+    """A renamed import does not make another migration."""
     (migration,) = [each for each in load(MIGRATIONS) if each.revision == revision]
 
     assert migration.is_of(checksum)
@@ -26,10 +26,10 @@ def test_data_that_was_migrated_by_an_earlier_text_goes_on(revision: str, checks
 
 
 def test_every_migration_is_known() -> None:
-    """So that none can be edited unseen."""
+    """So that none can be edited unnoticed."""
     assert set(KNOWN) == {each.revision for each in load(MIGRATIONS)}
 
 
 def test_every_checkout_has_the_same_line_endings() -> None:
-    """Else the release of the same commit has another name on another machine."""
+    """Else the release of one commit has different names on different machines."""
     assert "* text=auto eol=lf" in (MIGRATIONS.parents[1] / ".gitattributes").read_text("utf-8").splitlines()

@@ -25,7 +25,7 @@ CHAPTER = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRedis]:
-    """Give a Redis for all of these tests."""
+    """Yield a Redis for all tests of this module."""
     started = RealRedis(tmp_path_factory.mktemp("redis"))
     yield started
     started.kill()
@@ -68,7 +68,7 @@ def test_it_tells_what_was_and_what_is(server: RealRedis, held: bytes, arguments
 
 
 def test_it_tells_that_nothing_was(server: RealRedis) -> None:
-    """A counter that never was is set, too."""
+    """A missing counter is set, too."""
     server.client.delete("hits")
 
     assert (0, "hits was not set, is 0 now\n", "") == reset(server.environment)
@@ -77,7 +77,7 @@ def test_it_tells_that_nothing_was(server: RealRedis) -> None:
 
 @pytest.mark.parametrize("to", ["x", "1.5", "9223372036854775808", "-9223372036854775809", "9" * 5000, ""])
 def test_what_is_no_number_is_misuse(server: RealRedis, to: str) -> None:
-    """Exit 2, and the counter is as it was."""
+    """Exit 2, and the counter is unchanged."""
     server.client.set("hits", 42)
     code, _, said = reset(server.environment, f"--to={to}")
 
@@ -103,7 +103,7 @@ def test_bad_settings_are_one_line() -> None:
 
 
 def test_the_chapters_own_script_resets(server: RealRedis) -> None:
-    """Its lines on standard input, in the same environment, do the same."""
+    """Its lines on standard input of a Python in the same environment do the same."""
     server.client.set("hits", 42)
 
     assert (0, "", "") == python(server.environment, "-", given=CHAPTER)
@@ -111,6 +111,6 @@ def test_the_chapters_own_script_resets(server: RealRedis) -> None:
 
 
 def test_its_first_line_is_its_help() -> None:
-    """The first line of the module is what the list of commands shows."""
+    """The list of commands shows the first line of the module."""
 
     assert "Set the counter of hits to 0, or to N, and print its previous value." in reset({}, "--help")[1]

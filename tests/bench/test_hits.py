@@ -7,7 +7,7 @@ from bench.hits import Answer
 
 
 def test_numbers_that_came_twice_are_named() -> None:
-    """A number handed out twice is the one thing that must never happen."""
+    """The same number must never be returned twice."""
     report = hits.report((Answer(0.1, 1), Answer(0.1, 2, replica="a"), Answer(0.1, 2, replica="b")), 1.0)
 
     assert {2: ("a", "b")} == report.repeated
@@ -52,7 +52,7 @@ def test_percentiles_are_nearest_rank_in_milliseconds() -> None:
 
 
 def test_report_of_no_answer_is_still_a_report() -> None:
-    """Everything failed: no division by nothing."""
+    """If everything failed, nothing is divided by zero."""
     report = hits.report((Answer(0.1, failure="connection refused"),), 1.0)
 
     assert "0 of 1 answered" in str(report)

@@ -1,4 +1,4 @@
-"""What the name of a release covers: paths, bytes, the executable bit and where links lead, and nothing else."""
+"""The name of a release covers paths, bytes, the executable bit and targets of links, and nothing else."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_another_release(context: Path, change: Callable[[Path], object]) -> None:
-    """A change that a process would see."""
+    """After a change that a process could see."""
     before = name(context)
     change(context)
 
@@ -74,7 +74,7 @@ def test_another_release(context: Path, change: Callable[[Path], object]) -> Non
 
 
 def _copy_link(context: Path) -> None:
-    """Make two names of one file two files, as a clone has them."""
+    """Replace a second name of a file by a copy, as in a clone."""
     text = (context / "hard").read_text()
     (context / "hard").unlink()
     (context / "hard").write_text(text)
@@ -97,7 +97,7 @@ SAME: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", SAME.values(), ids=SAME)
 def test_the_same_release(context: Path, change: Callable[[Path], object]) -> None:
-    """What git does not keep, or what no image holds: every clone gets the same release."""
+    """After a change that git or an image does not keep: every clone gets the same release."""
     os.link(context / "a", context / "hard")
     (context / "ignored").touch()
     (context / ".dockerignore").write_text("ignored\n.dockerignore\n")

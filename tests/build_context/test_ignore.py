@@ -1,4 +1,4 @@
-"""Which files of a context are sent: the same as the docker command line sends, for many files of patterns."""
+"""The files of a context that are sent, compared with the docker command line for many `.dockerignore` files."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ MORE = (
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a tree of which each file holds its own name."""
+    """Return a tree in which each file contains its own name."""
     context = tmp_path_factory.mktemp("context")
     for name in TREE:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
@@ -286,7 +286,7 @@ def _contents(archive: bytes | io.BufferedReader) -> dict[str, object]:
     ],
 )
 def test_patterns_ignore(patterns: bytes, ignored: list[str]) -> None:
-    """What is admitted again in a directory that is left out is admitted, if that is read."""
+    """An exception in an excluded directory is admitted if the directory is read."""
     ignore = Ignore(read_patterns(patterns, ".dockerignore"), ".dockerignore")
     (_, above) = ignore.match("x", ())
     found = {path: ignore.match(path, above if "/" in path else ())[0] for path in ("a", "x", "x/a", "x/b")}
@@ -308,7 +308,7 @@ def test_patterns_ignore(patterns: bytes, ignored: list[str]) -> None:
 def test_directory_that_is_left_out_is_read_for_an_exception(
     patterns: bytes, *, reads: bool, buildkit_reads: bool
 ) -> None:
-    """Docker's own client compares the texts."""
+    """Docker's client compares the texts of patterns."""
     ignore = Ignore(read_patterns(patterns, ".dockerignore"), ".dockerignore")
 
     assert (reads, buildkit_reads) == (

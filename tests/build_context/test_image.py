@@ -1,4 +1,4 @@
-"""What an image and a local copy hold: the same as `docker build` makes of the directory, read once."""
+"""An image and a local copy contain the same as `docker build` makes of the directory, read once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EACH = pytest.mark.parametrize("engine_name", ["local", "docker", MODERN], indir
 
 @pytest.fixture
 def directory(context: Path) -> Iterator[Path]:
-    """Return the context as a project; its images are removed with the test."""
+    """Return the context as a project; remove its images after the test."""
     name = f"t{secrets.token_hex(4)}"
     (context / "compose.yaml").write_text(COMPOSE.replace("NAME", name))
     (context / "Dockerfile").write_text(DOCKERFILE)
@@ -49,20 +49,20 @@ def directory(context: Path) -> Iterator[Path]:
 
 
 def engine(directory: Path, name: str) -> Engine:
-    """Return an engine with the stack of the files as they are now."""
+    """Return an engine with the stack of the present files."""
     declared = load.load_stack(directory, os.environ)
     return engines.choose(name, load.of_current_release(declared, engines.choose(name, declared).has_buildkit))
 
 
 def daemon(directory: Path) -> DaemonEngine:
-    """Return the docker engine, whatever release its stack is of."""
+    """Return the docker engine, without a release of its stack."""
     found = engines.choose("docker", load.load_stack(directory, os.environ))
     assert isinstance(found, DaemonEngine)
     return found
 
 
 def held(directory: Path, image: str) -> dict[str, tuple[object, ...]]:
-    """Return what an image holds in /srv."""
+    """Return the files of an image in /srv."""
     api = daemon(directory).api
     container = api.create_container(image, ["x"])["Id"]
     try:
@@ -107,14 +107,14 @@ def test_image_holds_what_docker_build_makes(engine_name: str, directory: Path, 
 
 
 def _timed(files: dict[str, tuple[object, ...]], path: str) -> object:
-    """Return a file; the directory in which there is a hard link has no time."""
+    """Return a file; a directory with a hard link has no time."""
     file = files.get(path)
     return (*file[:2], *file[3:]) if file and path == "srv/d" else file
 
 
 @EACH
 def test_release_holds_what_was_read(engine_name: str, directory: Path) -> None:
-    """Its name is of those bytes: an edit, a new file or a removal before or during the build is none of it."""
+    """A change before or during the build is not in the release, whose name is of the bytes read."""
     for special in ("fifo", "null", "disk", "out", "up", "long"):  # what a local release refuses, or cannot make
         (directory / special).unlink(missing_ok=True)
     found = engine(directory, engine_name)
@@ -136,7 +136,7 @@ def test_release_holds_what_was_read(engine_name: str, directory: Path) -> None:
 
 @EACH
 def test_named_release_without_an_image_is_not_built(engine_name: str, directory: Path) -> None:
-    """The current files would get its name."""
+    """The present files would get its name."""
     release = "0123456789ab"
     found = engines.choose(engine_name, load.load_stack(directory, os.environ, release))
     (service,) = found.stack.services
@@ -147,7 +147,7 @@ def test_named_release_without_an_image_is_not_built(engine_name: str, directory
 
 
 def test_local_copy_keeps_times_and_modes(directory: Path) -> None:
-    """A file server answers with the right time, and the copy of a file has no more readers than the file."""
+    """A file server reports the right times, and a copy has no more readers than its file."""
     for special in ("fifo", "null", "disk", "out", "up", "long"):
         (directory / special).unlink(missing_ok=True)
     found = engine(directory, "local")

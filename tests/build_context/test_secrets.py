@@ -1,4 +1,4 @@
-"""Build arguments reach the build, and no command line: every user of the machine can read those."""
+"""Build arguments reach the build, and appear in no command line, which every user of the machine can read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RUN sleep 1; test "$TOKEN/$EMPTY/$DOCKER_HOST" = "WANTED//elsewhere"
 
 
 def command_lines() -> str:
-    """Return those of all processes, but this one."""
+    """Return those of all processes except this one."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What is sent of a context, and how it is unpacked: the same as the docker command line sends, whatever it holds."""
+"""A context is sent and unpacked as by the docker command line, whatever it contains."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 def ours(build: Build) -> dict[str, tuple[object, ...]]:
-    """Return what is sent to the daemon's builder, as `listed` does."""
+    """Return the files that are sent to the daemon's builder, as `listed` does."""
     reader, _ = build_context.for_daemon(build_context.read(build), build)
     return listed(io.BufferedReader(reader))
 
 
 def docker(context: Path, *options: str) -> dict[str, tuple[object, ...]]:
-    """Return what the docker command line sends."""
+    """Return the files that the docker command line sends."""
     require_program("docker")
     archive = sent(context, *options)
     assert isinstance(archive, bytes), archive
@@ -106,7 +106,7 @@ def built_by_daemon(context: Path, **settings: str) -> set[str]:
 @pytest.mark.parametrize("own", ["", "plain", "plain\nDockerfile", "plain\nDockerfile\n.dockerignore", "*\n!d"])
 @pytest.mark.parametrize("usual", ["", "ä", "Dockerfile\n.dockerignore", "*", None])
 def test_ignore_file_of_a_dockerfile_is_read_instead(context: Path, own: str, usual: str | None) -> None:
-    """As by BuildKit; the daemon's own builder, which does not know it, is led to remove just as much."""
+    """As by BuildKit; the daemon's classic builder is made to remove the same files."""
     if usual is not None:
         (context / ".dockerignore").write_text(usual)
     (context / "Dockerfile.dockerignore").write_text(own)
@@ -132,7 +132,7 @@ def test_dockerfile_from_elsewhere_is_in_no_image(context: Path, settings: dict[
 
 
 def test_unpacked_context_is_the_same(context: Path, tmp_path: Path) -> None:
-    """All that BuildKit and the local engine get of it; everything belongs to this user."""
+    """The context for BuildKit and the local engine; everything belongs to this user."""
     copy = tmp_path / "copy"
     copy.mkdir()
     found = build_context.read(Build(context))
@@ -146,7 +146,7 @@ def test_unpacked_context_is_the_same(context: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "call"), [("old", "open"), ("d", "listdir")])
 def test_what_cannot_be_read_is_named(context: Path, name: str, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not left out silently."""
+    """It is not skipped silently."""
     original = getattr(os, call)
 
     def refuse(path: Any, *options: Any) -> Any:
@@ -160,6 +160,6 @@ def test_what_cannot_be_read_is_named(context: Path, name: str, call: str, monke
 
 
 def test_missing_dockerfile_is_named(context: Path) -> None:
-    """Also one that is not called Dockerfile."""
+    """Also one that has another name."""
     with pytest.raises(MisuseError, match="D is missing"):
         build_context.read(Build(context, dockerfile="D"))

@@ -1,4 +1,4 @@
-"""A context is read once, whatever its size, and nothing of the copy is left behind."""
+"""A context is read once, whatever its size, and nothing remains of the copy."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_is_changed_after_the_reading_is_not_built(context: Path) -> None:
 
 
 def test_two_readers_do_not_disturb_each_other(context: Path) -> None:
-    """Several images may be built of one context."""
+    """One context may be built into several images."""
     found = build_context.read(Build(context))
     first, second = Reader(found.tar, b"tail"), Reader(found.tar, b"tail")
     whole = io.BufferedReader(Reader(found.tar, b"tail")).read()
@@ -62,7 +62,7 @@ def test_two_readers_do_not_disturb_each_other(context: Path) -> None:
 
 
 def test_large_context_takes_little_memory_and_a_kill_leaves_nothing(context: Path, tmp_path: Path) -> None:
-    """The copy has no name: it goes with the process."""
+    """The copy is unnamed: it vanishes with the process."""
     with (context / "large").open("wb") as file:
         file.truncate(LARGE)
     temporary = tmp_path / "temporary"
@@ -99,7 +99,7 @@ def test_missing_temporary_directory_is_one_line(context: Path, monkeypatch: pyt
 
 
 def test_file_that_becomes_shorter_is_named(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes that were read are of no version of the file."""
+    """The read bytes belong to no version of the file."""
     monkeypatch.setattr(os, "read", lambda *_: b"")
 
     with pytest.raises(MisuseError, match=r"^cannot read .*/a: it was truncated while being read"):
@@ -107,6 +107,6 @@ def test_file_that_becomes_shorter_is_named(context: Path, monkeypatch: pytest.M
 
 
 def test_release_without_a_reading_is_not_built(context: Path) -> None:
-    """It was named: the current files may be another release."""
+    """It was named: the present files may be another release."""
     with pytest.raises(NoReleaseError):
         build_context.require_contents(Build(context, is_named=True))

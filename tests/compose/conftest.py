@@ -1,4 +1,4 @@
-"""Both Composes: the operator's own, where there is one, and the one that is installed with twelfth."""
+"""Both Composes: the operator's, if there is one, and the one that is installed with twelfth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOME = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"}
 
 @dataclass(frozen=True)
 class Project:
-    """A directory with files of a test's own, and the Compose that reads them."""
+    """A directory with the files of a test, and the Compose that reads them."""
 
     directory: Path
     programs: tuple[str, ...]
@@ -43,7 +43,7 @@ class Project:
         return services.stack(found.model, found.files)
 
     def refused(self, text: str = "", **environment: str) -> str:
-        """Return how it is refused."""
+        """Return the error."""
         with pytest.raises(MisuseError) as refusal:
             self.read(text, **environment)
         return str(refusal.value).replace(f"{self.directory}/", "")

@@ -1,4 +1,4 @@
-"""All notations of a Compose file are Compose's own, and what it warns of and refuses reaches the operator."""
+"""All notations of a Compose file are read by Compose, and its warnings and errors reach the operator."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def names(stack: Stack) -> list[str]:
 
 
 def files(stack: Stack) -> list[str]:
-    """Return the files that were read, seen from the parent of the stack's directory."""
+    """Return the files that were read, relative to the parent of the stack's directory."""
     return [os.path.relpath(file, stack.directory.parent) for file in stack.files]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_file_may_have_each_of_its_names(project: Project, name: str) -> None:
-    """`compose.yaml` is what most have; the stack says which it was."""
+    """`compose.yaml` is the usual one; the stack has the name of the file."""
     (project.directory / name).write_text(PLAIN)
     found = project.read()
 
@@ -51,7 +51,7 @@ def test_file_may_have_each_of_its_names(project: Project, name: str) -> None:
 
 @pytest.mark.parametrize("name", OVERRIDES)
 def test_override_is_read_over_the_file(project: Project, name: str) -> None:
-    """An override stands beside the file, and is one of those that were read."""
+    """An override next to the file is read, too."""
     project.write(docker_compose__yml=PLAIN)
     (project.directory / "docker_compose.yml").rename(project.directory / "docker-compose.yml")
     (project.directory / name).write_text("services: {a: {user: me}}")
@@ -62,7 +62,7 @@ def test_override_is_read_over_the_file(project: Project, name: str) -> None:
 
 
 def test_first_name_wins(project: Project) -> None:
-    """Of two files the one that Compose reads is named, and it warns of the other."""
+    """Of two files Compose reads the first, and warns about the other."""
     project.write(compose__yml="services: {b: {image: b}}")
     found = project.read(PLAIN)
 
@@ -79,7 +79,7 @@ def test_file_is_found_from_a_directory_below(project: Project) -> None:
 
 
 def test_directory_may_have_any_name(project: Project) -> None:
-    """A percent sign too, which Compose itself cannot take."""
+    """Also with a percent sign, which Compose itself cannot handle."""
     odd = replace(project, directory=project.directory / "100% a; b")
     odd.write(__env="A=x")
     found = odd.read("services: {a: {image: $A, build: .}}").services[0]
@@ -133,7 +133,7 @@ def test_env_file_is_part_of_the_environment(project: Project) -> None:
 
 
 def test_extends_is_followed(project: Project) -> None:
-    """What another file's service says holds where the own does not; `x-` keys too."""
+    """The other file's service applies where the service has no value of its own; `x-` keys too."""
     project.write(base__yaml="services: {b: {image: b, user: base, x-local: {command: [run]}}}")
     found = project.read("services: {a: {extends: {file: base.yaml, service: b}, user: own}}").services[0]
 
@@ -141,7 +141,7 @@ def test_extends_is_followed(project: Project) -> None:
 
 
 def test_include_is_followed(project: Project) -> None:
-    """Included services are the stack's; the labels name, as Compose's do, the including file alone."""
+    """Included services belong to the stack; like Compose's, the labels name only the including file."""
     project.write(more___compose__yaml="services: {b: {image: b}}")
     found = project.read(f"include: [more/compose.yaml]\n{PLAIN}")
 
@@ -238,21 +238,21 @@ def test_secret_or_config_has_the_value_of_dotenv(project: Project) -> None:
 
 @pytest.mark.parametrize("declared", ["{}", "", "{name: other}"])
 def test_secret_or_config_without_a_source_is_refused(project: Project, declared: str) -> None:
-    """By Compose or by twelfth: it is no empty file."""
+    """By Compose or by twelfth: it is not an empty file."""
     for kind in ("secrets", "configs"):
         refusal = project.refused(f"services: {{a: {{image: x, {kind}: [c]}}}}\n{kind}: {{c: {declared}}}")
         assert "c" in refusal.split("compose.yaml")[-1]
 
 
 def test_unset_variables_are_told_once(project: Project) -> None:
-    """Each variable that is used and not set is warned of in Compose's words."""
+    """Each unset variable that is used causes one warning of Compose."""
     project.read("services: {a: {image: 'x$A$A${B}${C:-c}'}}", B="")
 
     assert ['The "A" variable is not set. Defaulting to a blank string.'] == project.warned
 
 
 def test_values_of_the_environment_come_back_as_they_are(project: Project) -> None:
-    """No sign of a variable's value is lost, doubled or expanded on its way through Compose and YAML."""
+    """No character of a value is lost, doubled or expanded by Compose and YAML."""
     values = ["$", "$$", "a$b", "${A}", "$$$x", "'\"\\ \t\n#: é", "- x", "no", "01", "1e3", "caf\udce9"]
     given = {f"V{number}": value for number, value in enumerate(values)}
     text = f"services: {{a: {{image: x, environment: [{', '.join(given)}], x-release: [{'$' + ', $'.join(given)}]}}}}"
@@ -271,7 +271,7 @@ def test_settings_of_the_operator_for_compose_change_no_error(project: Project, 
 
 
 def test_no_daemon_is_called(project: Project) -> None:
-    """The daemon that DOCKER_HOST names hears nothing."""
+    """The daemon of DOCKER_HOST gets no request."""
     with socket.create_server(("127.0.0.1", 0)) as daemon:
         project.read(PLAIN, DOCKER_HOST=f"tcp://127.0.0.1:{daemon.getsockname()[1]}")
         daemon.setblocking(False)  # noqa: FBT003  # its only parameter
@@ -281,7 +281,7 @@ def test_no_daemon_is_called(project: Project) -> None:
 
 
 def compose(directory: Path, version: str, name: str = "docker-compose") -> str:
-    """Return a program that says it is a Compose of a version, and prints a stack of that name."""
+    """Return a program that claims to be a version of Compose, and prints a stack of that name."""
     directory.mkdir(parents=True, exist_ok=True)
     program = directory / name
     program.write_text(f'#!/bin/sh\n[ "$1" = config ] && echo "name: v{version}" || echo {version}\n')
@@ -290,7 +290,7 @@ def compose(directory: Path, version: str, name: str = "docker-compose") -> str:
 
 
 def test_operators_plugin_is_asked_before_his_path(tmp_path: Path) -> None:
-    """It is in `~/.docker`, or where the configuration of `docker` says; then come the PATH and our own."""
+    """In `~/.docker`, or where the configuration of `docker` says; then PATH, then the one of twelfth."""
     plugin = compose(tmp_path / ".docker/cli-plugins", "5.0.0")
     extra, on_path = compose(tmp_path / "extra", "5.0.0"), compose(tmp_path / "bin", "5.0.0")
     (tmp_path / ".docker/config.json").write_text(f'{{"cliPluginsExtraDirs": ["{tmp_path}/extra"]}}')
@@ -301,14 +301,14 @@ def test_operators_plugin_is_asked_before_his_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["1.29.2", "2.23.3", "dev", "''"])
 def test_old_compose_is_passed_over(tmp_path: Path, version: str) -> None:
-    """A Compose that is too old, or does not say how old, is not asked where there is another."""
+    """A Compose that is too old, or reports no version, is skipped if there is another."""
     old, new = compose(tmp_path / "old", version), compose(tmp_path / "new", "2.24.0")
 
     assert {"name": "v2.24.0"} == cli.read(tmp_path, HOME, among=[old, new]).model
 
 
 def test_program_that_cannot_be_started_is_passed_over(tmp_path: Path) -> None:
-    """One for another machine is as good as none."""
+    """One for another machine is skipped."""
     broken, new = tmp_path / "broken", compose(tmp_path / "new", "2.24.0")
     broken.write_bytes(b"\x7fELF")
     broken.chmod(0o755)
@@ -317,11 +317,11 @@ def test_program_that_cannot_be_started_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_own_compose_is_there(tmp_path: Path) -> None:
-    """Where the operator has none, the one that is installed with twelfth answers."""
+    """If the operator has none, the one that is installed with twelfth is used."""
     assert OWN in cli.programs({"PATH": str(tmp_path)})
 
 
 def test_without_any_compose_it_is_said_how_to_get_one(tmp_path: Path) -> None:
-    """The error names the least version and what to type."""
+    """The error names the oldest supported version and what to type."""
     with pytest.raises(EngineError, match=r"docker compose 2.24 or later is missing. Try: pip install "):
         cli.read(tmp_path, HOME, among=[])

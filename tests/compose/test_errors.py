@@ -1,4 +1,4 @@
-"""An error about a wrong file is one line: the files, Compose's own words, and no secret."""
+"""An error about an invalid file is one line: the files, Compose's message, and no secret."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_directory_without_a_file_is_refused(project: Project) -> None:
 
 
 def test_file_with_the_mistake_is_named(project: Project) -> None:
-    """Of several files, all are named, as Compose does not always name the one."""
+    """All files are named, as Compose does not always name the one."""
     project.write(b__yml=f"{A}    privileged: maybe")
     error = project.refused(A, COMPOSE_FILE="compose.yaml:b.yml")
 

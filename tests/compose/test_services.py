@@ -1,4 +1,4 @@
-"""What becomes of each key that Compose has, and how all that is not honoured is refused at once."""
+"""Each key of Compose becomes a field of the model, and unsupported keys are refused together."""
 
 from __future__ import annotations
 
@@ -221,21 +221,21 @@ REFUSED = [
 
 
 def of_each(cases: list[str]) -> str:
-    """Return a file with a service for each of the keys, `s0` and so on, `b` standing beside them."""
+    """Return a file with a service for each of the keys, `s0` and so on, and a service `b`."""
     of_keys = [f"  s{index}:\n    image: a\n" + indent(keys, "    ") for index, keys in enumerate(cases)]
     return "services:\n  b: {image: b}\n  absent: {image: c, profiles: [p]}\n" + "\n".join(of_keys) + "\n" + TOP
 
 
 @pytest.fixture(scope="module")
 def honoured(programs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """Return a stack that has a service with each of the honoured keys, read at once."""
+    """Return a stack with a service for each supported key, read once."""
     project = Project(tmp_path_factory.mktemp("honoured"), programs)
     return project.read(of_each([keys for keys, _, _ in HONOURED]), GIVEN="yes")
 
 
 @pytest.mark.parametrize("index", range(len(HONOURED)), ids=[keys for keys, _, _ in HONOURED])
 def test_key_is_read(honoured: Stack, index: int) -> None:
-    """Each honoured key, in each of its notations, becomes the model's value."""
+    """Each supported key, in each of its notations, becomes the model's value."""
     _, field, expected = HONOURED[index]
     found = getattr(honoured.service(f"s{index}"), field)
 
@@ -273,7 +273,7 @@ def test_all_that_is_not_honoured_is_refused_at_once_by_its_full_name(project: P
     ],
 )
 def test_what_the_top_level_declares_is_refused_by_its_full_name(project: Project, text: str, expected: str) -> None:
-    """Networks, volumes and configs have nothing that the model cannot hold."""
+    """Networks, volumes and configs have only keys that the model supports."""
     assert f"compose.yaml: {expected}" == project.refused(text)
 
 
@@ -298,14 +298,14 @@ def test_what_is_said_to_the_tool_is_part_of_the_stack(project: Project) -> None
     ],
 )
 def test_what_is_said_wrongly_to_the_tool_is_refused_by_name(project: Project, said: str, expected: str) -> None:
-    """Compose passes on whatever is under an `x-` key."""
+    """Compose does not check `x-` keys."""
     text = f"x-twelfth: {said}\nservices: {{a: {{image: x}}, b: {{image: x}}}}"
 
     assert f"compose.yaml: x-twelfth{expected}" == project.refused(text)
 
 
 def test_services_stand_in_the_order_in_which_they_start(project: Project) -> None:
-    """What others depend on comes first, else names decide."""
+    """Dependencies first, else by name."""
     text = "services:\n  z: {image: x}\n  web: {image: x, depends_on: [app]}\n"
     text += "  app: {image: x, depends_on: [z]}\n  b: {image: x}\n"
     names = [service.name for service in project.read(text).services]
@@ -323,7 +323,7 @@ def test_only_what_a_service_uses_is_part_of_the_stack(project: Project) -> None
 
 
 def test_image_that_another_service_builds_is_of_its_release(project: Project) -> None:
-    """So both are of one release after a rollback, too."""
+    """So both have one release after a rollback, too."""
     stack = project.read("services:\n  a: {build: ., image: 'app:1'}\n  b: {image: 'app:1'}\n  c: {image: 'app:2'}\n")
     found = [service.image for service in with_release(stack, "0123456789ab").services]
 
@@ -342,7 +342,7 @@ def test_image_that_another_service_builds_is_of_its_release(project: Project) -
     ],
 )
 def test_built_image_has_the_release_for_its_tag(project: Project, image: str, expected: str) -> None:
-    """The file says the repository, or Compose does; only `with_release` says the release."""
+    """The repository is the file's or Compose's; only `with_release` sets the release."""
     stack = project.read(f"services:\n  a:\n    build: .\n    {image}\n  b: {{image: 'b:1'}}\n")
     found = {service.name: service.image for service in with_release(stack, "0123456789ab").services}
 
@@ -351,7 +351,7 @@ def test_built_image_has_the_release_for_its_tag(project: Project, image: str, e
 
 
 def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]) -> None:
-    """All values are those that twelfth's own reader gave, before Compose read the file."""
+    """All values are those that twelfth's own reader returned, before Compose read the file."""
     hardened: dict[str, Any] = {"restart": "unless-stopped", "read_only": True, "cap_drop": ("ALL",)}
     hardened["security_opt"] = ("no-new-privileges:true",)
     hardened["logging"] = Logging("json-file", (("max-file", "3"), ("max-size", "10m")))
@@ -431,7 +431,7 @@ def test_most_workers_are_as_many_as_the_load_balancer_has_slots_for(programs: t
 
 
 def test_names_are_known_whatever_is_not_honoured(project: Project) -> None:
-    """They are what a run needs of the files; what is said to the tool still has to be right."""
+    """A run needs only these; invalid `x-` keys are still refused."""
     project.write(
         compose__yaml="x-twelfth: {door: a}\nservices:\n  web: {image: x, depends_on: [a], privileged: true}\n"
         "  a: {build: .}\n"
@@ -446,7 +446,7 @@ def test_names_are_known_whatever_is_not_honoured(project: Project) -> None:
 
 
 def test_names_of_services_without_an_image_are_left_out(project: Project) -> None:
-    """They have no containers; the others are known as ever, with the networks and volumes that they share."""
+    """They have no containers; the others are read, with their shared networks and volumes."""
     project.write(
         compose__yaml="""
 services:

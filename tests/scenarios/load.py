@@ -40,7 +40,7 @@ TIMEOUT = 10.0
 
 @dataclass(frozen=True)
 class Hit:
-    """What one request got: a number, or why there is none; `began` is on the monotonic clock."""
+    """The answer to one request: a number, or why there is none; `began` is on the monotonic clock."""
 
     began: float
     seconds: float
@@ -50,13 +50,13 @@ class Hit:
 
     @property
     def ended(self) -> float:
-        """Return when the answer was there."""
+        """Return the time of the answer."""
         return self.began + self.seconds
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What many hits prove; `moved` is by how much the counter moved meanwhile."""
+    """The result of many hits; `moved` is the difference of the counter."""
 
     hits: tuple[Hit, ...]
     seconds: float
@@ -69,22 +69,22 @@ class Figures:
 
     @property
     def failures(self) -> dict[str, int]:
-        """Return how many requests failed, by why."""
+        """Return the number of failed requests by reason."""
         return dict(Counter(hit.failure for hit in self.hits if hit.failure))
 
     @property
     def repeated(self) -> int:
-        """Return how many numbers were answered to more than one."""
+        """Return the number of numbers that were returned more than once."""
         return len(self.numbers) - len(set(self.numbers))
 
     @property
     def slowest_ms(self) -> float:
-        """Return the longest time that an answer took, in milliseconds."""
+        """Return the longest time of an answer, in milliseconds."""
         return max(hit.seconds for hit in self.hits) * 1000
 
     @property
     def replicas(self) -> set[str]:
-        """Return who answered."""
+        """Return the replicas that answered."""
         return {hit.replica for hit in self.hits if hit.replica}
 
     def __str__(self) -> str:
@@ -114,23 +114,23 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Send them home, when each has its answer."""
+        """Stop the clients after their present request."""
         self._enough.set()
         for thread in self._threads:
             thread.join()
         self._seconds = time.monotonic() - self._began
 
     def reach(self, count: int, seconds: float = 120) -> None:
-        """Return when that many hits have been answered since the start."""
+        """Wait until that many hits have been answered since the start."""
         eventually(lambda: len(self.hits) >= count, seconds)
 
     def settle(self, seconds: float, many: int = 50) -> None:
-        """Return when as many hits one after the other got their numbers, all of them sent from now on."""
+        """Wait until that many hits in a row, sent from now on, got their numbers."""
         since = time.monotonic()
         eventually(lambda: _are_good(self.hits[-many:], since), seconds)
 
     def figures(self) -> Figures:
-        """Return what came of it, after the end."""
+        """Return the result, after the end."""
         return Figures(tuple(self.hits), self._seconds, counted(self.url) - 1 - self._before)
 
     def _visit(self) -> None:
@@ -146,7 +146,7 @@ def change(project: Project, text: str, name: str = "service/app.py") -> None:
 
 
 def crash_soon(project: Project, seconds: float = 2.0, monitor: str = "4s") -> None:
-    """Make a release that exits some seconds after its start, while its service is watched."""
+    """Make a release that exits some seconds after its start, while it is watched."""
     change(project, f"\nimport os, threading\nthreading.Timer({seconds}, os._exit, (1,)).start()")
     file = project.directory / "docker-compose.yml"
     file.write_text(file.read_text("utf-8").replace("monitor: 200ms", f"monitor: {monitor}"), "utf-8")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def on_docker(tmp_path: Path) -> Iterator[Project]:
-    """Return a project that is up on the engine that has an ingress, and watches what it reloads for a while."""
+    """Return a running project on the engine with an ingress, which is watched only briefly after a reload."""
     require("docker")
     made = make_project("docker", tmp_path, monitor="3s")
     made.up()
@@ -29,13 +29,13 @@ def on_docker(tmp_path: Path) -> Iterator[Project]:
 
 
 def url(project: Project) -> str:
-    """Return what a worker needs to reach such a Redis."""
+    """Return the address of such a Redis for a worker."""
     where = "127.0.0.1:<redis.port>" if project.engine_name == "local" else "redis:6379"
     return f"redis://:{WORD}@{where}/0"
 
 
 def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(project: Project) -> None:
-    """Its own healthcheck passes: `redis-cli ping` exits with 0 on NOAUTH."""
+    """Its own healthcheck passes: `redis-cli ping` exits 0 on NOAUTH."""
     project.up()
     file = project.directory / "docker-compose.yml"
     before = file.read_text("utf-8")
@@ -53,7 +53,7 @@ def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(project:
 
 @pytest.mark.thorough
 def test_both_sides_of_a_password_are_changed_at_once(project: Project) -> None:
-    """As with `docker compose up -d`: Redis first, then what the release command and the workers use."""
+    """Like `docker compose up -d`: Redis first, then the release command and the workers."""
     project.up()
     guard(project)
     done = project.invoke("up", REDIS_URL=url(project))

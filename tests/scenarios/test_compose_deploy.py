@@ -38,7 +38,7 @@ def release(project: Project, number: int) -> str:
 
 @pytest.fixture
 def composed(tmp_path: Path) -> Iterator[Project]:
-    """Return a stack that Compose made and that serves."""
+    """Return a running stack that Compose created."""
     require("docker")
     require_program(DOCKER_COMPOSE)
     project = make_project("docker", tmp_path, "5s")

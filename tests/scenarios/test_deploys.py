@@ -59,7 +59,7 @@ def crash(project: Project) -> None:
 
 
 def never_ready(project: Project) -> None:
-    """Make a release that starts and never gets ready."""
+    """Make a release that starts and never becomes ready."""
     change(project, NEVER_READY)
 
 
@@ -101,7 +101,7 @@ def test_bad_releases_cost_no_request(serving: Project, tell: Callable[[str], No
 
 
 def test_release_that_crashes_soon_replaces_nothing(serving: Project) -> None:
-    """It was ready, and exits while it is watched: the replicas of before still serve, all of them."""
+    """It was ready, and exits while it is watched: all previous replicas keep running."""
     serving.up("worker=3")
     before = {each.id for each in serving.engine().replicas("worker")}
     crash_soon(serving)

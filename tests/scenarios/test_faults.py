@@ -1,4 +1,4 @@
-"""What breaks under a stack that serves: it is back by itself, and no number is handed out twice or lost."""
+"""Faults in a running stack: it recovers without help, and no number is returned twice or lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEED = 3
 
 
 class Processes:
-    """The replicas of a project as processes of this machine."""
+    """The replicas of a project as local processes."""
 
     def __init__(self, project: Project) -> None:
         """Take the project."""
@@ -45,29 +45,29 @@ class Processes:
         return int(self.engine.api.inspect_container(f"{self.project.name}-{name}")["State"]["Pid"])  # type: ignore[attr-defined]
 
     def kill(self, name: str) -> None:
-        """End a replica without a farewell."""
+        """Kill a replica."""
         os.kill(self.process(name), signal.SIGKILL)
 
     def pause(self, name: str) -> None:
-        """Let a replica be there and do nothing for a while."""
+        """Pause a replica for a while."""
         process = self.process(name)
         os.kill(process, signal.SIGSTOP)
         time.sleep(PAUSED_SECONDS)
         os.kill(process, signal.SIGCONT)
 
     def reload(self, name: str) -> None:
-        """Have HAProxy begin again with its file (`-W`, https://docs.haproxy.org/3.0/management.html#4)."""
+        """Make HAProxy reload its file (`-W`, https://docs.haproxy.org/3.0/management.html#4)."""
         os.kill(self.process(name), signal.SIGUSR2)
 
     def cut_off(self, name: str) -> None:
-        """Take a replica off its network for a while."""
+        """Disconnect a replica from its network for a while."""
         api, network, container = self.engine.api, f"{self.project.name}_back", f"{self.project.name}-{name}"  # type: ignore[attr-defined]
         api.disconnect_container_from_network(container, network, force=True)
         time.sleep(PAUSED_SECONDS)
         api.connect_container_to_network(container, network, aliases=[name.partition("-")[0]])
 
     def are_up(self) -> bool:
-        """Return whether all run that are to."""
+        """Return whether all wanted replicas run."""
         return all(each.is_running for each in self.engine.observe().replicas)
 
 
@@ -93,7 +93,7 @@ FAULTS: dict[str, dict[str, Callable[[Processes], None]]] = {
 
 @dataclass(frozen=True)
 class Happened:
-    """A fault: when it began, when it was over, and when all was as before; on the monotonic clock."""
+    """A fault: its start, its end, and when the stack had recovered; on the monotonic clock."""
 
     name: str
     began: float
@@ -101,16 +101,16 @@ class Happened:
     settled: float
 
     def failed(self, hits: tuple[Hit, ...]) -> list[Hit]:
-        """Return the requests that failed and were under way between its beginning and when all was as before."""
+        """Return the requests that failed between the start of the fault and the recovery."""
         return [hit for hit in hits if hit.failure and hit.began <= self.settled and self.began <= hit.ended]
 
     def back_after(self, hits: tuple[Hit, ...]) -> float:
-        """Return how many seconds after its end the last request that failed was sent, 0 where none did."""
+        """Return the seconds from the fault's end to the start of the last failed request, 0 for none."""
         return max((hit.began - self.ended for hit in self.failed(hits)), default=0.0)
 
 
 def happen(name: str, here: Processes, load: Load) -> Happened:
-    """Have a fault happen, and return when all is as before."""
+    """Cause a fault, and return when the stack has recovered."""
     began = time.monotonic()
     FAULTS[here.project.engine_name][name](here)
     ended = time.monotonic()

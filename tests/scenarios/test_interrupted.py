@@ -32,7 +32,7 @@ SEED = 4
 
 @dataclass(frozen=True)
 class Cut:
-    """A deploy that was cut: at which step, how it ended, and how many replicas served right after it."""
+    """An interrupted deploy: the step, how it ended, and the number of ready replicas right after it."""
 
     step: str
     code: int
@@ -61,7 +61,7 @@ def cut(project: Project, number: int, seconds: float, by: signal.Signals) -> Cu
 
 
 def moments(whole: float, many: int) -> list[float]:
-    """Return when to cut: one moment in each of as many equal parts of the whole, in any order."""
+    """Return the moments of interruption: one in each of N equal parts of the deploy, in random order."""
     chance = random.Random(SEED)  # noqa: S311 - moments for a test
     chosen = [whole * (part + chance.random()) / many for part in range(many)]
     return chance.sample(chosen, many)
@@ -70,7 +70,7 @@ def moments(whole: float, many: int) -> list[float]:
 def test_deploy_that_is_cut_costs_no_request_and_is_finished_by_the_next(
     serving: Project, tell: Callable[[str], None]
 ) -> None:
-    """At moments of the whole deploy, from a fixed seed: never fewer replicas than before, and nothing left."""
+    """At moments of the whole deploy, from a fixed seed: never fewer replicas than before, and nothing remains."""
     many, cuts = MOMENTS[serving.engine_name], []
     url = serving.up()
     with Load(url, visitors=4) as load:

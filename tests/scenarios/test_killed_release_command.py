@@ -1,4 +1,4 @@
-"""`up` ended by TERM or KILL during its release command, on each engine of this machine."""
+"""`up` is stopped by TERM or KILL during its release command, on each engine of this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPT = "python -m admin.migrate; echo started; sleep 4; echo finished"
 
 
 def with_slow_release_command(project: Project, number: int) -> None:
-    """Declare another release, whose release command takes a while."""
+    """Declare another release with a slow release command."""
     file = project.directory / "docker-compose.yml"
     lines = file.read_text("utf-8").splitlines()
     slow = [f'    x-release: [sh, -c, "{SCRIPT}"]' if "x-release" in line else line for line in lines]
@@ -28,7 +28,7 @@ def with_slow_release_command(project: Project, number: int) -> None:
 
 
 def cut(project: Project, number: signal.Signals) -> tuple[int, Run]:
-    """End an `up` during its release command; return its exit code and the run's record as it is then."""
+    """Stop an `up` during its release command; return its exit code and the run's record at that time."""
     before = {run.id for run in project.runs.records()}
     client = project.start("up", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -55,7 +55,7 @@ def test_terminated_up_stops_its_release_command(serving: Project) -> None:
 
 
 def test_up_waits_for_the_release_command_of_one_that_was_killed(serving: Project) -> None:
-    """One run, which ends by itself; its lines are shown by the second `up`, and the release is deployed."""
+    """The run exits by itself; the second `up` shows its lines and deploys the release."""
     with_slow_release_command(serving, 2)
     code, run = cut(serving, signal.SIGKILL)
     assert (-signal.SIGKILL, "running") == (code, run.state)

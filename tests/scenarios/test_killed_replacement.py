@@ -1,4 +1,4 @@
-"""`up` killed with -9 at each request of a replacement in place, on a daemon of the test's own that then restarts.
+"""`up` is killed with -9 at each request of an in-place replacement, on a private daemon that then restarts.
 
 The old container and the new one never run on one volume, whatever the last request was, and the next `up` finishes.
 """
@@ -42,7 +42,7 @@ removed. Without a declared name there are two fewer."""
 
 @dataclass
 class Site:
-    """A stack of one service that keeps data, on a daemon of the test's own."""
+    """A stack of one service with data, on a private daemon."""
 
     url: str
     directory: Path
@@ -65,7 +65,7 @@ class Site:
         return Docker(Stack("p", self.directory, (db,), (Network("inside", internal=True),), (Volume("data"),)))
 
     def deploy(self, value: str) -> list[str]:
-        """Bring it up and return the steps."""
+        """Deploy and return the steps."""
         report = Recorded()
         lifecycle.up(self.engine(value), report)
         return report.steps
@@ -79,12 +79,12 @@ class Site:
         return process.exitcode != 0
 
     def containers(self) -> list[dict[str, Any]]:
-        """Return what the daemon says of the service's containers."""
+        """Return the daemon's list of the service's containers."""
         with contextlib.closing(docker.APIClient(self.url)) as api:
             return [api.inspect_container(each["Id"]) for each in api.containers(all=True)]
 
     def running(self) -> list[str]:
-        """Return the names of those that run."""
+        """Return the names of the running ones."""
         return [each["Name"] for each in self.containers() if each["State"]["Running"]]
 
 
@@ -105,7 +105,7 @@ def _deploy_and_die(site: Site, request: int, value: str) -> None:
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[daemon.Daemon]:
-    """Return a daemon that has the image."""
+    """Return a private daemon with the image."""
     with daemon.daemon() as own:
         monkeypatch.setenv("DOCKER_HOST", own.url)
         with contextlib.closing(docker.APIClient(own.url)) as api:
@@ -154,7 +154,7 @@ forgotten."""
 
 
 def local(directory: Path, value: str) -> Local:
-    """Return an engine without a daemon for a service that keeps data, with a value in its environment."""
+    """Return an engine without a daemon for a service with data, with a value in its environment."""
     how = LocalSettings(("sleep", "600"), environment=(("VALUE", value),))
     db = Service("db", IMAGE, mounts=(Mount("volume", "/data", "data"),), restart="always", local=how, stop_grace=2)
     return Local(Stack("p", directory, (db,), volumes=(Volume("data"),)))
@@ -205,7 +205,7 @@ def test_local_up_killed_at_any_call_never_leaves_two_that_run(tmp_path: Path) -
 
 @pytest.mark.thorough
 def test_container_of_composes_is_put_back_with_its_name_and_policy(own: daemon.Daemon, tmp_path: Path) -> None:
-    """It has none of twelfth's labels; the new one exits at once."""
+    """It has no labels of twelfth; the new one exits immediately."""
     site = Site(own.url, tmp_path, "unless-stopped", "database")
     site.deploy("one")
     engine = site.engine("one")

@@ -1,4 +1,4 @@
-"""Servers for the tests of a module: one with data of all types in mind, one that survives being killed."""
+"""Servers for the tests of a module: one for data of all types, one that survives being killed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give a server for all tests of a module."""
+    """Yield a server for all tests of a module."""
     with serving(tmp_path_factory.mktemp("redis")) as store:
         yield store
 
 
 @pytest.fixture
 def store(shared: Store) -> Store:
-    """Give a server without data."""
+    """Yield a server without data."""
     shared.client.flushall()
     return shared
 
 
 @pytest.fixture(scope="module")
 def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DurableRedis]:
-    """Give a server for all tests of a module, which has all its data again when it is restarted."""
+    """Yield a server for all tests of a module that keeps its data over restarts."""
     started = DurableRedis(tmp_path_factory.mktemp("redis"))
     yield started
     started.client.close()

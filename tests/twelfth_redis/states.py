@@ -1,4 +1,4 @@
-"""The states in which a server refuses commands for a while, each produced on a real server and ended again."""
+"""States in which a server refuses commands for a while, each produced on a real server and ended again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOWHERE = ("127.0.0.1", 1)
 
 @contextlib.contextmanager
 def misconf(store: Store) -> Iterator[None]:
-    """Let the server fail to save: a directory has the name of its file."""
+    """Make the server fail to save: a directory has the name of its file."""
     (store.directory / "dump.rdb").unlink(missing_ok=True)
     (store.directory / "dump.rdb").mkdir()
     with configured(store, save="3600 1000000"):
@@ -37,7 +37,7 @@ def misconf(store: Store) -> Iterator[None]:
 
 @contextlib.contextmanager
 def busy(store: Store) -> Iterator[None]:
-    """Let the server run a script without an end."""
+    """Make the server run an endless script."""
     with configured(store, busy_reply_threshold=1), background(store, "EVAL", "while true do end", 0):
         eventually(lambda: refused(store, "BUSY"))
         yield
@@ -46,7 +46,7 @@ def busy(store: Store) -> Iterator[None]:
 
 @contextlib.contextmanager
 def loading(store: Store) -> Iterator[None]:
-    """Let the server load its data slowly."""
+    """Make the server load its data slowly."""
     store.client.eval("for i = 1, 3000 do redis.call('SET', 'loading' .. i, i) end", 0)
     slow = {"key_load_delay": 2000, "loading_process_events_interval_bytes": 1024}
     with configured(store, **slow), background(store, "DEBUG", "RELOAD"):
@@ -58,7 +58,7 @@ def loading(store: Store) -> Iterator[None]:
 
 @contextlib.contextmanager
 def readonly(store: Store) -> Iterator[None]:
-    """Let the server be a replica."""
+    """Make the server a replica."""
     store.client.replicaof(*NOWHERE)
     try:
         yield
@@ -68,34 +68,34 @@ def readonly(store: Store) -> Iterator[None]:
 
 @contextlib.contextmanager
 def masterdown(store: Store) -> Iterator[None]:
-    """Let the server be a replica that serves nothing without its primary."""
+    """Make the server a replica that answers nothing without its primary."""
     with configured(store, replica_serve_stale_data="no"), readonly(store):
         yield
 
 
 @contextlib.contextmanager
 def oom(store: Store) -> Iterator[None]:
-    """Let the server's memory be full."""
+    """Fill the server's memory."""
     with configured(store, maxmemory=1):
         yield
 
 
 @contextlib.contextmanager
 def noreplicas(store: Store) -> Iterator[None]:
-    """Let the server lack the replicas that it wants."""
+    """Make the server require replicas that are missing."""
     with configured(store, min_replicas_to_write=1):
         yield
 
 
 @contextlib.contextmanager
 def crowded(store: Store) -> Iterator[None]:
-    """Let the server have no room for another client."""
+    """Leave no room for another client."""
     with configured(store, maxclients=1):
         yield
 
 
 def configured(store: Store, **options: str | int) -> contextlib.AbstractContextManager[object]:
-    """Set options of the server for a while."""
+    """Set options of the server inside the block."""
     named = {name.replace("_", "-"): value for name, value in options.items()}
     before = {name: store.client.config_get(name)[name] or "" for name in named}
     ended = contextlib.ExitStack()
@@ -107,7 +107,7 @@ def configured(store: Store, **options: str | int) -> contextlib.AbstractContext
 
 @contextlib.contextmanager
 def background(store: Store, *command: str | int) -> Iterator[None]:
-    """Have a command run for as long as the block takes or longer."""
+    """Run a command at least as long as the block."""
 
     def run() -> None:
         with asking_once(store) as client, contextlib.suppress(redis.RedisError):

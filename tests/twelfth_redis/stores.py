@@ -1,4 +1,4 @@
-"""What the tests of backup and restore share: servers with options, data of all types, and the programs in-process."""
+"""Shared by the tests of backup and restore: servers with options, data of all types, and the programs in-process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAR = 4_102_444_800_123
 
 
 class Store(RealRedis):
-    """A Valkey server with options of the test's own."""
+    """A Valkey server with options of a test."""
 
     options = ("--enable-debug-command", "yes")
 
@@ -51,7 +51,7 @@ DEBIAN = ("redis-server", "--bind", "127.0.0.1", "--port", "<port>", "--dir", "<
 
 @contextlib.contextmanager
 def serving(directory: Path, *options: str, command: tuple[str, ...] = ()) -> Iterator[Store]:
-    """Give a server for a while: the product's Valkey, or that of a command."""
+    """Yield a server: the product's Valkey, or that of a command."""
     if command:
         require_program(command[0])
     store = Store(directory, *options, command=command)
@@ -68,7 +68,7 @@ def saved(client: redis.Redis, **environment: str) -> bytes:
 
 
 def written(client: redis.Redis, **environment: str) -> tuple[Written, bytes]:
-    """Return what backing up said, and the backup."""
+    """Return the result of a backup, and the file."""
     stream = io.BytesIO()
     done = backup(client, stream, owner("backup", environment), lambda _: None)
     return done, stream.getvalue()
@@ -92,7 +92,7 @@ def typed(store: Store, message: str) -> None:
 
 
 def entry(key: bytes, expires: int, payload: bytes) -> bytes:
-    """Return the command that brings a key back; `expires` in ms since 1970, 0 for never."""
+    """Return the command that restores a key; `expires` in ms since 1970, 0 for never."""
     return beginning(key, expires, len(payload)) + payload + TAIL
 
 
@@ -109,7 +109,7 @@ def digest(client: redis.Redis) -> bytes:
 
 
 def fill(client: redis.Redis, seed: int = 12) -> None:
-    """Put in a few keys of every type, with binary names and contents, some with an expiry."""
+    """Add a few keys of every type, with binary names and contents, some with an expiry."""
     chance = random.Random(seed)  # noqa: S311 - repeatable is what it has to be
     for number, name in enumerate((b"", b"\r\n$3\r\n*", bytes(range(256)), b"plain")):
         noise = chance.randbytes(200)

@@ -1,4 +1,4 @@
-"""The rights of each program (docs/redis.md): with exactly those it works, without any of them it does not."""
+"""The rights of each program (docs/redis.md): it works with exactly those, and not without any of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LIBRARY = "#!lua name=mylib\nredis.register_function('f', function() return 1 en
 
 
 def rows() -> dict[str, tuple[str, ...]]:
-    """Return the rights of each program: the words of its row that are rules of an ACL."""
+    """Return the rights of each program: the words of its row that are ACL rules."""
     found = re.findall(r"^\| ([a-z -]+) \| (.*) \|$", (ROOT / "docs" / "redis.md").read_text("utf-8"), re.MULTILINE)
     rules = {name: tuple(re.findall(r"[+~][^\s`]+", cells.replace("\\|", "|"))) for name, cells in found}
     return {name: words for name, words in rules.items() if words}
@@ -58,7 +58,7 @@ RIGHTS = rows()
 
 @pytest.fixture(scope="module", params=[(), DEBIAN], ids=["valkey", "redis"])
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give the product's server, and an older one of another kind."""
+    """Yield the product's server, and an older one of another kind."""
     if request.param:
         require_program(request.param[0])
     with serving(tmp_path_factory.mktemp("redis"), command=request.param) as store:
@@ -66,21 +66,21 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def allow(store: Store, *rules: str) -> str:
-    """Give a user these rights and no others, and return the address for it."""
+    """Give a user exactly these rights, and return the address for it."""
     store.client.execute_command("ACL", "SETUSER", "u", "reset", "on", ">p", *rules)  # type: ignore[no-untyped-call]
     store.client.script_flush()
     return f"redis://u:p@127.0.0.1:{store.port}/0"
 
 
 def worker(_store: Store, url: str, _directory: Path) -> object:
-    """Count a hit and be ready."""
+    """Count a hit and check readiness."""
     counter = open_counter(read_settings({"REDIS_URL": url}))
     answer = ready(counter, ())
     return counter.hit(), answer.status, answer.value
 
 
 def admin(program: str, *arguments: str) -> Callable[[Store, str, Path], object]:
-    """Return how an admin process ends, and whether it leaves the lock."""
+    """Return how an admin process exits, and whether it leaves the lock."""
 
     def run(store: Store, url: str, directory: Path) -> object:
         job = Job(program, arguments, {"REDIS_URL": url}, directory, lease=0.2)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def admin(program: str, *arguments: str) -> Callable[[Store, str, Path], object]
 
 
 def migrate(store: Store, url: str, directory: Path) -> object:
-    """Go up, with a batch that takes longer than the lock's lease, be refused, go back, and abandon."""
+    """Migrate with a batch that takes longer than the lock's lease, be refused, revert, and abandon."""
     refused = directory / "0004_refused.py"
     refused.unlink(missing_ok=True)
     outcomes = [admin("migrate", "--throttle", "4")(store, url, directory)]
@@ -109,7 +109,7 @@ def signed_in(url: str) -> redis.Redis:
 
 
 def backup(store: Store, url: str, _directory: Path) -> object:
-    """Save all types of data, as little data and as much, with what the manifest says besides the time."""
+    """Back up all types of data, small and large; return the manifest without the time."""
     stores.fill(store.client)
     store.client.function_load(LIBRARY, replace=True)
     with pytest.MonkeyPatch.context() as patch, redis_errors(), signed_in(url) as client:
@@ -121,7 +121,7 @@ def backup(store: Store, url: str, _directory: Path) -> object:
 
 
 def restore(store: Store, url: str, _directory: Path) -> object:
-    """Save, and bring it back, long enough for the lock to be renewed."""
+    """Back up and restore, long enough for the lock to be renewed."""
     stores.fill(store.client)
     file = stores.saved(store.client)
     with pytest.MonkeyPatch.context() as patch, redis_errors(), signed_in(url) as client:
@@ -140,7 +140,7 @@ PROGRAMS: dict[str, Callable[[Store, str, Path], object]] = {
 
 
 def outcome(store: Store, directory: Path, program: str, *rules: str) -> object:
-    """Return what comes of a program that has these rights, on data that is always the same."""
+    """Return the outcome of a program with these rights, always on the same data."""
     store.client.flushall()
     store.client.mset({"hits": 41, "hits:since": "2020-01-01T00:00:00+00:00"})
     if program in {"worker", "backup"}:
@@ -155,7 +155,7 @@ def outcome(store: Store, directory: Path, program: str, *rules: str) -> object:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give the shipped migrations, and one that goes over many keys."""
+    """Yield the shipped migrations, and one that processes many keys."""
     for path in MIGRATIONS.glob("0*.py"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "0003_batched.py").write_text(BATCHED)
@@ -164,7 +164,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program_works_with_exactly_the_rights_of_its_row(shared: Store, folder: Path, program: str) -> None:
-    """As it does with all."""
+    """Like with all rights."""
     with_all = outcome(shared, folder, program, "~*", "+@all")
     with_those = outcome(shared, folder, program, *RIGHTS[program])
 
@@ -175,7 +175,7 @@ def test_program_works_with_exactly_the_rights_of_its_row(shared: Store, folder:
 @pytest.mark.thorough
 @pytest.mark.parametrize(("program", "right"), [(name, right) for name in PROGRAMS for right in RIGHTS[name]])
 def test_no_right_of_a_row_is_given_in_vain(shared: Store, folder: Path, program: str, right: str) -> None:
-    """Without any of them something is refused."""
+    """Without any one of them something is refused."""
     if shared.client.info("server").get("server_name") != "valkey" and not FULL:
         pytest.skip("TWELFTH_SCENARIOS=full asks the older server too")
     less = [each for each in RIGHTS[program] if each != right]

@@ -1,4 +1,4 @@
-"""Connections to Redis: through TLS, in time, and none where the address is wrong."""
+"""Connections to Redis: through TLS, within time limits, and refused if the address is wrong."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MORE_THAN_A_RECORD = os.urandom(1 << 20)
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give a server with a password for its user `u`, and none for others."""
+    """Yield a server with a password for its user `u`, and no other users."""
     users = ("--user", "u", "on", ">p", "~*", "&*", "+@all")
     with serving(tmp_path_factory.mktemp("redis"), *users) as store:
         yield store
@@ -41,7 +41,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Give an authority."""
+    """Yield an authority."""
     return authority(tmp_path_factory.mktemp("trusted"))
 
 
@@ -58,7 +58,7 @@ def run(program: str, environment: Mapping[str, str], backup: bytes) -> subproce
 def test_every_admin_process_works_through_tls(
     guarded: Store, trusted: Authority, version: ssl.TLSVersion, program: str
 ) -> None:
-    """With no password, and what is read and written at once larger than what TLS hands over at once."""
+    """Without a password, and with replies larger than one record of TLS."""
     guarded.client.flushall()
     guarded.client.set("large", MORE_THAN_A_RECORD)
     backup = saved(guarded.client)
@@ -104,7 +104,7 @@ def test_a_connection_may_take_longer_than_that_of_a_visit(guarded: Store, trust
     ],
 )
 def test_what_time_does_not_cure_is_told_at_once(guarded: Store, user: str, said: str, corrected: str) -> None:
-    """With the message of Redis, and what to correct; waiting would not correct a password."""
+    """With the message of Redis, and what to correct; waiting would not help."""
     began = time.monotonic()
 
     with pytest.raises(RefusedError, match=f"^cannot use redis://.*: {said}.* Try: correct {corrected} in REDIS_URL$"):
@@ -113,7 +113,7 @@ def test_what_time_does_not_cure_is_told_at_once(guarded: Store, user: str, said
 
 
 def test_a_missing_password_is_told_at_once(tmp_path: Path) -> None:
-    """Redis wants one, and the address has none."""
+    """Redis requires one, and the address has none."""
     with serving(tmp_path, "--user", "u", "on", ">p", "~*", "&*", "+@all") as store:
         store.client.config_set("requirepass", "p")
         with pytest.raises(RefusedError, match="NOAUTH Authentication required"):
@@ -121,7 +121,7 @@ def test_a_missing_password_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_of_tls_that_is_not_there_is_told_at_once(trusted: Authority, guarded: Store) -> None:
-    """Not as a Redis that is away."""
+    """Not like an unavailable Redis."""
     with Terminator(guarded.port, trusted.signs.issue_cert("127.0.0.1"), ssl.TLSVersion.TLSv1_3) as terminator:
         url = f"rediss://127.0.0.1:{terminator.port}?ssl_ca_certs=/nowhere.pem"
         with pytest.raises(
@@ -163,7 +163,7 @@ def test_a_connection_that_comes_too_late_is_closed() -> None:
 
 
 def test_tls_options_reach_the_connection() -> None:
-    """A flag of the address becomes a truth value."""
+    """A flag of the address becomes a Boolean."""
     settings = Settings(tls=True, tls_options=(("ssl_check_hostname", "false"),))
     client = make_client(settings, connect_seconds=1, reply_seconds=1)
 
@@ -171,7 +171,7 @@ def test_tls_options_reach_the_connection() -> None:
 
 
 def test_server_that_is_stopped_is_told_before_a_minute_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes connections, as its kernel does for it, and answers nothing."""
+    """Its kernel accepts connections, but nothing answers."""
     monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(connection, "PATIENCE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as stopped:

@@ -1,4 +1,4 @@
-"""Whatever breaks at whatever command: the data stays whole, and running it again brings them where they belong.
+"""Whatever fails at whatever command, the data stays consistent, and the next run finishes the work.
 
 A seeded sample by default; `TWELFTH_FAULTS=all pytest tests/admin/test_faults.py -s` takes every point.
 """
@@ -49,7 +49,7 @@ USERS = 240
 
 
 def migrations(folder: Path, *more: str) -> Path:
-    """Make a folder of the shipped migrations and some more."""
+    """Create a folder of the shipped migrations and some more."""
     folder.mkdir()
     for path in SHIPPED:
         (folder / path.name).write_bytes(path.read_bytes())
@@ -59,13 +59,13 @@ def migrations(folder: Path, *more: str) -> Path:
 
 
 def few(client: redis.Redis) -> None:
-    """Fill a database as a service would have."""
+    """Fill a database like that of a service."""
     client.set("hits", 41)
     client.set("late", "x", pxat=LATE_MS)
 
 
 def many(client: redis.Redis) -> None:
-    """Fill it with users, some of whom expire."""
+    """Add users, some of whom expire."""
     few(client)
     with client.pipeline(transaction=False) as pipe:
         for number in range(USERS):
@@ -74,7 +74,7 @@ def many(client: redis.Redis) -> None:
 
 
 def all_types(client: redis.Redis) -> None:
-    """Fill it with one key of each type, too."""
+    """Add one key of each type."""
     many(client)
     client.hset("hash", mapping={"a": 1, "b": "x" * 100})
     client.rpush("list", *range(300))
@@ -138,7 +138,7 @@ def test_a_migration_is_done_once_with_its_record_or_not_at_all(
 def test_a_migration_of_many_keys_is_finished_by_the_next_run(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Each user is new once in the end, and none is lost."""
+    """Each user is changed in the end, and none is lost."""
     job = Job("migrate", folder=migrations(tmp_path / "migrations", ONCE, MANY))
     wrong, happened = verdict(tmp_path, Scenario(many, job, no_user_is_lost), 80, record_property)
 
@@ -147,7 +147,7 @@ def test_a_migration_of_many_keys_is_finished_by_the_next_run(
 
 
 def test_a_reset_is_whole_or_not_at_all(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    """The counter is set together with since when it counts."""
+    """The counter and the time since when it counts are set together."""
     with filled(tmp_path, few) as server:
         before = dataset(server)["db0"][b"hits"]
     scenario = Scenario(
@@ -161,7 +161,7 @@ def test_a_reset_is_whole_or_not_at_all(tmp_path: Path, record_property: Callabl
 
 @pytest.mark.thorough
 def test_a_restore_is_whole_or_not_at_all(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    """The live data is what was, or what the backup holds; the next run leaves nothing in another database."""
+    """The live data is the old or the restored; the next run leaves nothing in other databases."""
     scenario = restoring(tmp_path)
     wrong, happened = verdict(tmp_path, scenario, 80, record_property)
 
@@ -170,7 +170,7 @@ def test_a_restore_is_whole_or_not_at_all(tmp_path: Path, record_property: Calla
 
 
 def restoring(directory: Path) -> Scenario:
-    """Return the restore of a backup of many keys in the place of a few."""
+    """Return the restore of a backup with many keys over a few."""
     file = directory / "backup"
     with filled(directory, few) as server:
         old = dataset(server)["db0"]
@@ -184,7 +184,7 @@ def restoring(directory: Path) -> Scenario:
 
 @contextlib.contextmanager
 def filled(directory: Path, seed: Callable[[redis.Redis], None]) -> Iterator[RealRedis]:
-    """Give a server with data, for a while."""
+    """Yield a server with data."""
     server = RealRedis(directory)
     try:
         seed(server.client)

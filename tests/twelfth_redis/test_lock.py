@@ -22,7 +22,7 @@ OWNER = Owner("reset", "c3d4", "r2", "bob")
 
 @pytest.fixture
 def server(durable: DurableRedis) -> DurableRedis:
-    """Give a Redis with a counter."""
+    """Yield a Redis with a counter."""
     durable.client.flushall()
     durable.client.config_resetstat()
     durable.client.set("hits", 41)
@@ -36,7 +36,7 @@ def calls(server: DurableRedis, command: str) -> int:
 
 
 def test_others_are_told_who_holds_it(server: DurableRedis) -> None:
-    """Command, run, operator, since when; and nothing is done."""
+    """Command, run, operator, since when; and nothing changes."""
     with Holder(server, 10):
         since = json.loads(server.client.get(KEY) or b"")["since"]
         outcome = ran(server, "reset")
@@ -49,7 +49,7 @@ def test_others_are_told_who_holds_it(server: DurableRedis) -> None:
 
 
 def test_a_holder_that_is_not_of_ours_is_told_as_it_is(server: DurableRedis) -> None:
-    """Whatever the key holds."""
+    """Whatever the key contains."""
     server.client.set(KEY, "not json")
 
     assert "the data is locked by b'not json'. " in ran(server, "migrate").err
@@ -68,7 +68,7 @@ def test_whoever_waits_goes_on_when_it_is_free(server: DurableRedis) -> None:
 
 
 def test_whoever_waits_in_vain_is_told_the_holder(server: DurableRedis) -> None:
-    """After the time that was given."""
+    """After the given time."""
     with hold_lock(server.client, OWNER):
         outcome = ran(server, "migrate", "--wait", "0.2")
 
@@ -86,7 +86,7 @@ def test_it_is_renewed_while_its_holder_lives(server: DurableRedis) -> None:
 
 
 def test_it_is_free_within_its_lease_when_its_holder_is_killed(server: DurableRedis) -> None:
-    """Then another one may have it."""
+    """Then another process may take it."""
     with Holder(server, 0.3) as holder:
         holder.send_signal(signal.SIGKILL)
 
@@ -94,7 +94,7 @@ def test_it_is_free_within_its_lease_when_its_holder_is_killed(server: DurableRe
 
 
 def test_it_is_free_as_soon_as_its_holder_is_done(server: DurableRedis) -> None:
-    """Also where that failed."""
+    """Also after a failure."""
     with pytest.raises(ZeroDivisionError), hold_lock(server.client, OWNER):
         _ = 1 / 0
 
@@ -147,7 +147,7 @@ def test_transaction_is_executed_if_no_other_process_took_the_lock(server: Durab
 
 
 def test_long_transaction_is_done_however_short_the_lease(server: DurableRedis) -> None:
-    """Renewals touch nothing that it watches."""
+    """Renewals do not change the watched keys."""
     with hold_lock(server.client, OWNER, lease=0.2) as lock, lock.transaction() as pipe:
         pipe.multi()
         pipe.set("written", 1)
@@ -169,7 +169,7 @@ def test_who_was_paused_for_less_writes(server: DurableRedis) -> None:
 
 
 def test_many_transactions_neither_miss_a_renewal_nor_are_disturbed_by_one(server: DurableRedis) -> None:
-    """One follows the other at once for some leases; the key that each of them watches is renewed in between."""
+    """One immediately after the other during some leases, while the watched lock is renewed."""
     until = time.monotonic() + 1.5
     with hold_lock(server.client, OWNER, lease=0.5) as lock:
         while time.monotonic() < until:
@@ -182,7 +182,7 @@ def test_many_transactions_neither_miss_a_renewal_nor_are_disturbed_by_one(serve
 
 
 def test_a_transaction_ends_where_a_key_that_it_watches_changes(server: DurableRedis) -> None:
-    """As redis-py says it; the lock is ours still."""
+    """With redis-py's error; this process still has the lock."""
 
     def disturbed() -> None:
         with lock.transaction("hits") as pipe:
@@ -199,7 +199,7 @@ def test_a_transaction_ends_where_a_key_that_it_watches_changes(server: DurableR
 
 
 def test_what_may_have_been_written_is_not_written_again(server: DurableRedis) -> None:
-    """The reply to EXEC is lost: redis-py speaks of a key that changed, which would have it repeated."""
+    """If the reply to EXEC is lost, redis-py reports a changed key, which would cause a repetition."""
 
     def count() -> None:
         with lock.transaction() as pipe:

@@ -1,4 +1,4 @@
-"""A server that refuses a command: the message says which command and which server, and guesses nothing."""
+"""A server refuses a command: the message names the command and the server, and guesses nothing."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PROGRAMS = (("migrate", "--status"), ("migrate",), ("reset",))
 
 
 def run(words: tuple[str, ...], url: str) -> Outcome:
-    """Return how a program ends that finds its Redis there."""
+    """Return how a program exits with its Redis there."""
     program, *arguments = words
     return Started(Job(program, tuple(arguments), {"REDIS_URL": url})).outcome()  # type: ignore[arg-type]
 
 
 def refusals(url: str) -> list[str]:
-    """Return what each program says, in one line that names the server and not what the keys hold."""
+    """Return the error of each program: one line that names the server and shows no data."""
     outcomes = [run(words, url) for words in PROGRAMS]
 
     assert [(1, 1)] * len(PROGRAMS) == [(each.code, each.err.count("\n")) for each in outcomes], outcomes
@@ -63,7 +63,7 @@ def test_missing_right_is_named(store: Store, rules: tuple[str, ...], expected: 
 
 
 def test_hint_works_when_typed_until_nothing_is_refused(store: Store) -> None:
-    """From no right at all, one by one: commands, those in scripts too, and keys."""
+    """Starting without rights, one by one: commands, also those in scripts, and keys."""
     store.client.execute_command("ACL", "SETUSER", "u", "reset", "on", ">p", "~hits", "~hits:since")  # type: ignore[no-untyped-call]
     url, hints = f"redis://u:p@127.0.0.1:{store.port}/0", []
     for words in PROGRAMS:
@@ -91,7 +91,7 @@ def test_hint_of_a_server_that_names_no_command_finds_it_out(tmp_path: Path) -> 
 
 
 def test_server_that_does_not_know_a_command_is_named(tmp_path: Path) -> None:
-    """An older one, or one whose commands were renamed."""
+    """An older one, or one with renamed commands."""
     with serving(tmp_path, "--rename-command", "HVALS", "") as store:
         found = run(("migrate",), f"redis://127.0.0.1:{store.port}/0")
 
@@ -101,7 +101,7 @@ def test_server_that_does_not_know_a_command_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def sentinel(tmp_path: Path) -> Iterator[str]:
-    """Give the address of a Sentinel."""
+    """Yield the address of a Sentinel."""
     port, file = free_port(), tmp_path / "sentinel.conf"
     file.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
     process = subprocess.Popen([get_binary_path(), str(file), "--sentinel"], stdout=subprocess.DEVNULL)
@@ -121,7 +121,7 @@ def answers(client: redis.Redis) -> bool:
 
 
 def test_sentinel_is_reported_as_a_server_that_does_not_know_the_command(sentinel: str) -> None:
-    """It answers PING, and holds no keys at all."""
+    """It answers PING, and has no keys."""
     said = refusals(sentinel)
 
     assert ["HVALS twelfth:migrations", "SET twelfth:lock", "SET twelfth:lock"] == [
@@ -135,7 +135,7 @@ def after_words(line: str) -> str:
 
 
 def test_cluster_is_reported_as_one(tmp_path: Path) -> None:
-    """Whatever it refuses first: it has other keys, or keys of several slots."""
+    """Whatever it refuses first: keys of other nodes, or keys of several slots."""
     (tmp_path / "whole").mkdir()
     with serving(tmp_path, "--cluster-enabled", "yes") as empty:
         down = refusals(f"redis://127.0.0.1:{empty.port}/0")
@@ -175,7 +175,7 @@ def test_command_is_named_without_what_may_be_secret(command: tuple[object, ...]
 
 
 def test_command_of_a_pipeline_is_named_without_its_value(store: Store) -> None:
-    """Which redis-py shows, and without the server's name."""
+    """redis-py shows the value, and not the server."""
     pipe = store.client.pipeline(transaction=False)
     store.client.set("hits", 1)
     pipe.lpush("hits", "secret")

@@ -1,4 +1,4 @@
-"""The environment, read."""
+"""Read the environment."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def test_an_empty_environment_means_the_compose_file() -> None:
 
 
 def test_host_and_port_are_taken() -> None:
-    """HOST_REDIS and PORT_REDIS say where Redis is."""
+    """HOST_REDIS and PORT_REDIS are the address."""
 
     assert Settings(host="::1", port=7000) == read(HOST_REDIS="::1", PORT_REDIS="7000")
 
 
 def test_the_url_wins_over_both() -> None:
-    """REDIS_URL says everything, with percent-encoding undone and TLS for rediss."""
+    """REDIS_URL overrides everything, with percent-encoding decoded and TLS for rediss."""
     expected = Settings(
         host="h",
         port=1,
@@ -43,7 +43,7 @@ def test_the_url_wins_over_both() -> None:
 
 
 def test_the_address_and_the_repr_hide_the_password() -> None:
-    """What is shown of the settings has no secret in it."""
+    """Shown settings contain no secret."""
     settings = read(REDIS_URL="redis://u:secret@[::1]/1")
 
     assert "redis://[::1]:6379/1" == settings.address
@@ -61,7 +61,7 @@ def test_a_garbled_port_is_named(port: str) -> None:
 
 @pytest.mark.parametrize("host", ["redis://x", "a b", "a..b", "u@h", "x" * 70, "\n"])
 def test_a_garbled_host_is_named(host: str) -> None:
-    """What name resolution could never make sense of is refused at the start."""
+    """A name that cannot be resolved is refused at the start."""
     with pytest.raises(SettingsError, match=r"^HOST_REDIS must contain a host name or address"):
         read(HOST_REDIS=host)
 

@@ -1,4 +1,4 @@
-"""A server's passing state is not a wrong address: what can be read is read, and what is refused names the state."""
+"""A temporary state of a server is not a wrong address: reading works if allowed, and errors name the state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ READING = PROGRAMS[:2]
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give a server with some data."""
+    """Yield a server with some data."""
     with serving(tmp_path_factory.mktemp("valkey")) as store:
         fill(store.client)
         yield store
@@ -45,7 +45,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give one of another kind."""
+    """Yield one of another kind."""
     with serving(tmp_path_factory.mktemp("redis"), command=DEBIAN) as store:
         fill(store.client)
         yield store
@@ -53,14 +53,14 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(params=["valkey", "debian"])
 def server(request: pytest.FixtureRequest) -> Store:
-    """Give either."""
+    """Yield either."""
     store = request.getfixturevalue(request.param)
     assert isinstance(store, Store)
     return store
 
 
 def run(store: Store, program: str, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run an admin process that waits for no state to pass."""
+    """Run an admin process that does not wait for a state to end."""
     command = [sys.executable, "-c", IMPATIENT, f"admin.{program}", *words]
     environment = {"PATH": os.environ["PATH"], **store.environment}
     return subprocess.run(command, input=given, cwd=ROOT, env=environment, capture_output=True, timeout=30, check=False)
@@ -68,7 +68,7 @@ def run(store: Store, program: str, *words: str, given: bytes = b"") -> subproce
 
 @pytest.mark.parametrize("state", READABLE)
 def test_backup_is_made_in_every_state_in_which_data_can_be_read(server: Store, state: str) -> None:
-    """With all keys; that is when one is needed most."""
+    """With all keys; this is when a backup is needed most."""
     with STATES[state](server):
         before = contents(server.client)
         done = run(server, "backup")
@@ -81,7 +81,7 @@ def test_backup_is_made_in_every_state_in_which_data_can_be_read(server: Store, 
 def test_every_program_names_the_state_and_accuses_no_address(
     valkey: Store, program: tuple[str, ...], state: str
 ) -> None:
-    """One line, exit 1, and the data is as it was; a program that only reads works if the state allows reading."""
+    """One line, exit 1, and the data is unchanged; programs that only read work if the state allows it."""
     before, file = digest(valkey.client), saved(valkey.client)
     with STATES[state](valkey):
         done = run(valkey, *program, given=file if program == ("restore",) else b"")
@@ -98,7 +98,7 @@ def test_every_program_names_the_state_and_accuses_no_address(
 
 @pytest.mark.parametrize("state", SILENT)
 def test_state_that_passes_soon_is_waited_for(server: Store, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program connects once it is over."""
+    """The program connects once it has ended."""
     monkeypatch.setattr(connection, "PATIENCE_SECONDS", 20)
     connected: list[object] = []
 
@@ -127,7 +127,7 @@ def test_user_without_the_right_to_ping_is_connected(server: Store) -> None:
 
 
 def test_cluster_that_is_down_is_named_as_a_cluster(tmp_path: Path) -> None:
-    """Whatever its state: no program supports it, and its address is right."""
+    """In any state: no program supports it, and its address is right."""
     with serving(tmp_path, "--cluster-enabled", "yes") as cluster:
         for program in ("backup", "reset", "restore"):
             done = run(cluster, program, given=packed(plain()))
@@ -146,7 +146,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_every_refusal_is_lasting_or_passing_wherever_it_comes_from(valkey: Store, refusal: str) -> None:
-    """From a command, a pipeline, or a connection that reads replies itself: redis-py shows each in its own way."""
+    """From a command, a pipeline, or a connection that reads replies itself: redis-py reports each differently."""
     script = f"return redis.error_reply('{refusal} words')"
     client = asking_once(valkey)
     with pytest.raises(redis.RedisError) as alone:

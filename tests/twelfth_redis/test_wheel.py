@@ -32,14 +32,14 @@ def builder() -> int:
 
 
 def test_every_folder_is_in_the_package() -> None:
-    """A folder that the list forgets would be missing from the wheel only."""
+    """A missing folder would be missing only from the wheel."""
     folders = {Path(name).parent.as_posix().replace("/", ".") for name in SOURCES}
 
     assert folders == set(project()["tool"]["setuptools"]["packages"])
 
 
 def test_image_has_no_description_of_the_package() -> None:
-    """It would change the release, and nothing in there reads it."""
+    """It would change the release, and nothing in the image reads it."""
 
     assert "twelfth_redis/pyproject.toml" in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
 
@@ -54,7 +54,7 @@ def test_redis_is_all_that_it_needs_and_the_service_has_the_same() -> None:
 
 @pytest.mark.skipif(builder() < 77, reason="the wheel is built with setuptools 77 or later, which is not installed")
 def test_wheel_holds_every_file(tmp_path: Path) -> None:
-    """Built without a network, and nothing of the service in it."""
+    """Built without a network, and without files of the service."""
     shutil.copytree(PACKAGE, tmp_path / "source", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
     subprocess.run([*command, str(tmp_path / "source")], check=True, capture_output=True, timeout=120)

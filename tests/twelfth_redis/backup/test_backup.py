@@ -1,4 +1,4 @@
-"""Backup: all keys of all types, exactly; and what it says about the moment it shows."""
+"""A backup contains all keys of all types exactly, and says what moment it shows."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def paged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every backup made page by page, and pages be small."""
+    """Make every backup page by page, with small pages."""
     monkeypatch.setattr(dump, "WHOLE_KEYS", 0)
     monkeypatch.setattr(dump, "PAGE_KEYS", 7)
     monkeypatch.setattr(dump, "PAGE_BYTES", 2000)
 
 
 def verified(file: bytes) -> Verified:
-    """Return what verifying tells."""
+    """Return the result of verifying."""
     return verify(io.BytesIO(file))
 
 
 def piped(file: bytes, store: Store) -> None:
-    """Load a backup with stock tools only."""
+    """Load a backup with redis-cli only."""
     require_program("redis-cli")
     plain = subprocess.run(["zcat"], input=file, capture_output=True, check=True).stdout  # noqa: S607
     command = ["redis-cli", "-p", str(store.port), "--pipe"]
@@ -75,7 +75,7 @@ def test_few_keys_are_one_point_in_time(store: Store) -> None:
 
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--before-restore"], 1)])
 def test_backup_before_a_restore_that_cannot_follow_is_refused(store: Store, options: list[str], code: int) -> None:
-    """Where hiredis is missing, before anything is written; any other backup does without."""
+    """If hiredis is missing, before anything is written; other backups need no hiredis."""
     without = "import sys; sys.modules['hiredis'] = None; from admin import backup; sys.exit(backup.main(sys.argv[1:]))"
     environment = {"HOST_REDIS": "127.0.0.1", "PORT_REDIS": str(store.port)}
     command = [sys.executable, "-c", without, *options]
@@ -112,7 +112,7 @@ def test_many_keys_are_each_by_itself(store: Store) -> None:
 
 
 def test_more_bytes_than_one_script_may_take_are_each_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script gives up before it holds other clients up."""
+    """The script stops before it delays other clients."""
     monkeypatch.setattr(dump, "WHOLE_BYTES", 10_000)
     fill(store.client)
 
@@ -121,7 +121,7 @@ def test_more_bytes_than_one_script_may_take_are_each_by_itself(store: Store, mo
 
 @pytest.mark.usefixtures("paged")
 def test_large_values_and_far_expiries_are_exact(store: Store) -> None:
-    """What a script cannot carry goes by itself: values beyond a page, and times that a double cannot hold."""
+    """Values beyond a page, and times that a double cannot represent, are read separately."""
     store.client.set("large", b"x" * 100_000, pxat=FAR)
     store.client.set("far", "1", pxat=2**53 + 1)
     store.client.set("small", "1")
@@ -134,7 +134,7 @@ def test_large_values_and_far_expiries_are_exact(store: Store) -> None:
 
 
 def test_empty_database_is_a_backup_too(store: Store) -> None:
-    """It has no key, and no payload version."""
+    """It has no key and no payload version."""
     found = verified(saved(store.client))
 
     assert (0, 0, WHOLE) == (found.trailer.count, found.manifest.payload, found.manifest.guarantee)
@@ -142,7 +142,7 @@ def test_empty_database_is_a_backup_too(store: Store) -> None:
 
 @pytest.mark.parametrize("by", ["whole", "paged"])
 def test_what_belongs_to_the_moment_is_left_out(store: Store, by: str, request: pytest.FixtureRequest) -> None:
-    """The mark is, and the lock where a backup may be made at all."""
+    """The mark, and the lock if a backup is possible while it is held."""
     if by == "paged":
         request.getfixturevalue("paged")
     else:
@@ -164,7 +164,7 @@ def test_expired_keys_are_left_out(store: Store) -> None:
 
 
 def test_other_databases_are_left_out(store: Store) -> None:
-    """The database is the one that the address names."""
+    """The address names one database."""
     store.client.set("hits", 1)
     store.database(3).mset({"hits": 3, "more": 3})
     found = verified(saved(store.database(3)))
@@ -231,7 +231,7 @@ def test_change_in_bulk_meanwhile_spoils_the_backup(store: Store) -> None:
 
 
 def test_replica_and_full_server_are_saved(store: Store, tmp_path: Path) -> None:
-    """It only reads."""
+    """A backup only reads."""
     fill(store.client)
     store.client.config_set("repl-diskless-sync-delay", 0)
     with serving(tmp_path, "--replicaof", f"127.0.0.1 {store.port}", "--repl-ping-replica-period", "1") as replica:
@@ -243,13 +243,13 @@ def test_replica_and_full_server_are_saved(store: Store, tmp_path: Path) -> None
 
 
 def test_cluster_is_refused_by_name(tmp_path: Path) -> None:
-    """Its keys are not all in one place."""
+    """Its keys are on several nodes."""
     with serving(tmp_path, "--cluster-enabled", "yes") as cluster, pytest.raises(RefusedError, match="is a cluster"):
         saved(cluster.client)
 
 
 def test_program_writes_to_standard_output(store: Store) -> None:
-    """The file there, one line about it beside."""
+    """The file; one line about it is on standard error."""
     fill(store.client)
     code, file, said = run(store.environment)
 
@@ -275,7 +275,7 @@ def test_program_refuses_a_terminal(store: Store) -> None:
 
 
 def test_full_disk_is_one_line(store: Store) -> None:
-    """Exit 1, and no traceback as the process ends."""
+    """Exit 1, and no traceback when the process exits."""
     fill(store.client)
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""What a backup needs of the server: no command that it does not use, and what is refused is named."""
+"""A backup needs no command that it does not use, and names a command that is refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Size = Literal["small", "paged"]
 
 @pytest.fixture(scope="module", params=KINDS)
 def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give a server of each kind with data, some of it large."""
+    """Yield a server of each kind with data, some of it large."""
     with serving(tmp_path_factory.mktemp("redis"), command=KINDS[request.param]) as store:
         fill(store.client)
         store.client.set("large", b"x" * (2 << 20), pxat=FAR)
@@ -46,7 +46,7 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(params=["small", "paged"])
 def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Size:
-    """Have the data count as little, or as much."""
+    """Treat the data as small, or as large."""
     paged = request.param == "paged"
     if paged:
         monkeypatch.setattr(dump, "WHOLE_KEYS", 0)
@@ -54,7 +54,7 @@ def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Siz
 
 
 def needed(size: Size) -> tuple[str, ...]:
-    """Return what a backup uses."""
+    """Return the commands that a backup uses."""
     return (*NEEDED, *(PAGED if size == "paged" else SMALL))
 
 
@@ -64,7 +64,7 @@ def rule(name: str) -> str:
 
 
 def made_or_refused(client: redis.Redis, name: str, size: Size, count: int, remedies: tuple[str, ...]) -> None:
-    """Make a backup without a command: all keys are in it, or the command is named and there is none."""
+    """Make a backup without a command: it has all keys, or names the command and writes nothing."""
     if name in needed(size):
         with pytest.raises(RefusedError) as refused, redis_errors():
             saved(client)
@@ -81,7 +81,7 @@ def made_or_refused(client: redis.Redis, name: str, size: Size, count: int, reme
 
 
 def test_list_of_commands_is_what_a_backup_uses(data: Store, size: Size) -> None:
-    """By the server's own statistics."""
+    """According to the server's statistics."""
     with user(data) as client:
         data.client.config_resetstat()
         saved(client)
@@ -100,7 +100,7 @@ def test_command_that_the_user_may_not_run_is_done_without_or_named(data: Store,
 
 @pytest.mark.parametrize("name", [*NEEDED, *SMALL, *PAGED, *OPTIONAL, "PING", "CLIENT", "COMMAND"])
 def test_command_that_was_renamed_is_done_without_or_named(data: Store, size: Size, name: str, tmp_path: Path) -> None:
-    """The same, as hardening guides say."""
+    """The same for renamed commands, which hardening guides suggest."""
     shutil.copy(data.directory / "dump.rdb", tmp_path)
     command = DEBIAN if data.client.info("server").get("server_name") is None else ()
     if name == "PING":

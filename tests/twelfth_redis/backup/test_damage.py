@@ -1,4 +1,4 @@
-"""A thousand damaged backups: none is taken for a good one, none changes anything."""
+"""A thousand damaged backups: none is accepted, none changes anything."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def missing(chance: random.Random, file: bytes) -> bytes:
 
 
 def swapped(chance: random.Random, file: bytes) -> bytes:
-    """Return the file with two blocks in each other's place."""
+    """Return the file with two blocks exchanged."""
     a, b, c, d = sorted(chance.sample(range(len(file) + 1), 4))
     return file[:a] + file[c:d] + file[b:c] + file[a:b] + file[d:]
 
 
 def inside(damage: Callable[[random.Random, bytes], bytes]) -> Callable[[random.Random, bytes], bytes]:
-    """Return the same damage, done to the plain bytes before they are packed."""
+    """Return the same damage in the plain bytes, packed again."""
     return lambda chance, file: packed(damage(chance, gzip.decompress(file)))
 
 
@@ -54,7 +54,7 @@ DAMAGE = [damage for each in (flipped, cut, missing, swapped) for damage in (eac
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give a server with some data."""
+    """Yield a server with some data."""
     with serving(tmp_path_factory.mktemp("redis")) as store:
         fill(store.client)
         yield store
@@ -68,7 +68,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def test_damaged_backup_is_neither_verified_nor_restored(
     store: Store, damage: Callable[[random.Random, bytes], bytes]
 ) -> None:
-    """Each is refused in one line, twice, and all databases are what they were, the staging one included."""
+    """Each is refused twice in one line, and all databases are unchanged, including staging."""
     chance = random.Random(SEED)  # noqa: S311 - repeatable is what it has to be
     file = saved(store.client)
     store.client.incr("hits")  # so that a restore would show

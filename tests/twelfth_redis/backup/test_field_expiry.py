@@ -1,4 +1,4 @@
-"""Hashes whose fields expire: when they may be gone, read from what DUMP gave, and counted by a restore."""
+"""Hashes with expiring fields: from when they may be missing, by DUMP's payload, and how a restore counts them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def expiring(store: Store, key: str, fields: Mapping[str, str | bytes], millisec
 
 
 def dumped(store: Store, key: str) -> bytes:
-    """Return what DUMP gives."""
+    """Return the payload of DUMP."""
     payload = store.client.dump(key)
     assert isinstance(payload, bytes)
     return payload
@@ -43,7 +43,7 @@ def dumped(store: Store, key: str) -> bytes:
 
 @pytest.mark.parametrize("by", REDIS_8)
 def test_time_of_redis_is_the_earliest_of_all_fields(by: str) -> None:
-    """It stands first."""
+    """It is the first of the payload."""
     payload, earliest = REDIS_8[by]
 
     assert earliest == vanishes(payload)
@@ -53,7 +53,7 @@ def test_time_of_redis_is_the_earliest_of_all_fields(by: str) -> None:
     "value", [b"1", b"-200", b"70000", b"12345678901", b"a" * 63, b"b" * 64, bytes(range(256)) * 70, b"c" * 20_000]
 )
 def test_time_of_valkey_is_the_latest_of_all_fields(store: Store, value: bytes) -> None:
-    """Whatever the fields between have, each in its own notation."""
+    """Whatever the fields contain, each in its notation."""
     expiring(store, "h", {"a": value, "b": value}, 10_000_000, "a", "b")
     store.client.hpexpireat("h", FAR, "a")
 
@@ -98,7 +98,7 @@ def test_hash_that_vanishes_before_the_swap_is_missed_by_no_restore(
 
 
 def test_backup_that_is_restored_after_its_fields_expired_is_whole_otherwise(store: Store) -> None:
-    """However many such hashes there are, and though the server deletes them when it likes."""
+    """For any number of such hashes, and though the server deletes them at any time."""
     for number in range(200):
         expiring(store, f"brief{number}", {"a": "1"}, SOON, "a")
     store.client.mset({f"key{number}": number for number in range(5000)})
@@ -114,7 +114,7 @@ def test_backup_that_is_restored_after_its_fields_expired_is_whole_otherwise(sto
 def test_key_that_is_lost_is_missed_though_other_hashes_have_fields_that_expire(
     store: Store, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only as many may be missing as can have expired by then."""
+    """At most those keys may be missing that can have expired by then."""
     expiring(store, "lasting", {"a": "1", "b": "2"}, 10_000_000, "a", "b")
     store.client.mset({"hits": 42, "other": 1})
     file, before = saved(store.client), digest(store.client)

@@ -32,13 +32,13 @@ ENTRIES = (entry(b"hits", 0, b"payload-one"), entry(b"\r\n", 1_700_000_000_000, 
 
 
 def plain(*commands: bytes, manifest: Manifest = MANIFEST, count: int = -1) -> bytes:
-    """Return the plain bytes of a backup that has these commands."""
+    """Return the plain bytes of a backup with these commands."""
     body = opening(manifest) + b"".join(commands)
     return body + closing(Trailer(len(commands) if count < 0 else count, hashlib.sha256(body).hexdigest()))
 
 
 def packed(text: bytes) -> bytes:
-    """Return the file that has these plain bytes."""
+    """Return the file with these plain bytes."""
     stream = io.BytesIO()
     writer = GzipWriter(stream)
     writer.write(text)
@@ -47,12 +47,12 @@ def packed(text: bytes) -> bytes:
 
 
 def verified(file: bytes) -> Verified:
-    """Return what verifying tells."""
+    """Return the result of verifying."""
     return verify(io.BytesIO(file))
 
 
 def why(file: bytes) -> str:
-    """Return why a file is no backup."""
+    """Return why a file is not a backup."""
     with pytest.raises(FormatError) as refused:
         verified(file)
     return str(refused.value)
@@ -66,7 +66,7 @@ def run(*arguments: str, given: bytes = b"") -> tuple[int, str, str]:
 
 
 def test_what_was_written_is_verified() -> None:
-    """The manifest and the trailer are as they were."""
+    """Manifest and trailer are as written."""
     text = plain(*ENTRIES)
     digest = hashlib.sha256(text[: text.rindex(b"*2\r\n$4\r\nECHO")]).hexdigest()
 
@@ -115,7 +115,7 @@ def test_backup_of_an_older_version_is_verified() -> None:
 
 
 def test_gzip_itself_reads_it() -> None:
-    """The file is what any gzip takes, whatever it says."""
+    """Any gzip accepts the file."""
     text = plain(*ENTRIES)
 
     assert text == gzip.decompress(packed(text))
@@ -127,7 +127,7 @@ def test_gzip_itself_reads_it() -> None:
 def test_blocks_of_any_size_read_the_same(
     monkeypatch: pytest.MonkeyPatch, large: int, payloads: list[bytes], size: int
 ) -> None:
-    """Where the blocks of a file end does not matter, nor what is so large that it comes in pieces."""
+    """Neither the ends of blocks matter, nor whether a large value comes in pieces."""
     monkeypatch.setattr(reader, "LARGE", large)
     text = plain(*(entry(bytes([n]), n, b"x" + payload) for n, payload in enumerate(payloads)))
     read = Reader(text[at : at + size] for at in range(0, len(text), size))
@@ -140,7 +140,7 @@ def test_blocks_of_any_size_read_the_same(
 
 
 def test_value_larger_than_a_block_is_read() -> None:
-    """It is the one thing that takes more memory."""
+    """Only this takes more memory."""
     file = packed(plain(entry(b"large", 0, b"x" * (3 * BLOCK)), *ENTRIES))
 
     assert 3 == verified(file).trailer.count
@@ -195,7 +195,7 @@ def test_what_is_no_backup_is_told_why(file: bytes, said: str) -> None:
     ],
 )
 def test_command_of_another_shape_is_refused(smuggled: bytes) -> None:
-    """Its checksum may be right: it is not what a backup holds."""
+    """Even with a right checksum, a backup never contains it."""
 
     assert "is damaged" in why(packed(plain(ENTRIES[0], smuggled, ENTRIES[1])))
 
@@ -208,7 +208,7 @@ def test_key_that_belongs_to_the_moment_is_refused(key: bytes) -> None:
 
 
 def test_newer_format_is_told_from_damage() -> None:
-    """The release that made it can read it."""
+    """The release that wrote it can read it."""
     newer = opening(MANIFEST).replace(b'"format":1', b'"format":3')
 
     assert "its format is 3, and this release reads 2. Try: use the release that wrote it" == why(packed(newer))
@@ -216,13 +216,13 @@ def test_newer_format_is_told_from_damage() -> None:
 
 @pytest.mark.parametrize("change", [{"keys": -1}, {"memory": "1"}, {"guarantee": "none"}, {"revisions": [1]}])
 def test_manifest_with_another_field_is_damaged(change: dict[str, object]) -> None:
-    """What follows adds and compares its fields."""
+    """Later code adds and compares its fields."""
 
     assert "its manifest is damaged" in why(packed(plain(manifest=replace(MANIFEST, **change))))  # type: ignore[arg-type]
 
 
 def test_commands_are_taken_up_to_the_first_that_is_cut() -> None:
-    """The rest waits for the next block."""
+    """The rest is read with the next block."""
     text = b"".join(ENTRIES)
 
     assert [1] * len(ENTRIES[1]) == [first_commands(text[:-cut]).count for cut in range(1, len(ENTRIES[1]) + 1)]
@@ -250,7 +250,7 @@ def test_program_shows_no_control_characters() -> None:
 
 
 def test_program_prints_json() -> None:
-    """One object, all of it, from standard input."""
+    """One object with everything, from standard input."""
     code, out, _ = run("--json", given=packed(plain(*ENTRIES)))
 
     assert (0, 2, "each key by itself") == (code, json.loads(out)["count"], json.loads(out)["guarantee"])
@@ -265,7 +265,7 @@ def test_program_refuses_in_one_line(tmp_path: Path) -> None:
 
 
 def test_verifying_needs_no_redis_client() -> None:
-    """The program imports none: it runs where only Python is."""
+    """The program imports none: it needs only Python."""
     code = "import sys, admin.verify; sys.exit(any(name.split('.')[0] in ('redis', 'hiredis') for name in sys.modules))"
 
     assert 0 == subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode

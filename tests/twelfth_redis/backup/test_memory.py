@@ -31,7 +31,7 @@ ZEROS = bytes(1 << 20)
 
 
 def limited(program: str, file: Path, store: Store | None = None, **streams: Any) -> tuple[int, str]:
-    """Return exit code and errors of a program that reads or writes a file with little memory."""
+    """Run a program that reads or writes a file with little memory; return its exit code and errors."""
     words = ["sh", "-c", f'ulimit -v {MEMORY * 1024}; exec "$@"', "sh", sys.executable, "-m", program]
     environment = {"PATH": os.environ["PATH"]} | (store.environment if store else {})
     with file.open("wb" if program == "admin.backup" else "rb") as stream:
@@ -43,7 +43,7 @@ def limited(program: str, file: Path, store: Store | None = None, **streams: Any
 
 
 def zipped(path: Path, pieces: Iterable[bytes]) -> Path:
-    """Write a file that has these plain bytes, and return it."""
+    """Write a file with these plain bytes, and return it."""
     with path.open("wb") as stream:
         writer = GzipWriter(stream)
         for piece in pieces:
@@ -59,19 +59,19 @@ def zeros(megabytes: int) -> Iterator[bytes]:
 
 
 def huge_value() -> Iterator[bytes]:
-    """Yield a value of 200 MB that no server gave."""
+    """Yield a value of 200 MB that no server wrote."""
     yield opening(MANIFEST) + beginning(b"k", 0, 200 << 20)
     yield from zeros(200)
 
 
 def huge_value_of_a_wrong_shape() -> Iterator[bytes]:
-    """Yield one whose expiry has another length than it says."""
+    """Yield one whose expiry has another length than declared."""
     yield opening(MANIFEST) + beginning(b"k", 0, 200 << 20).replace(b"$1\r\n0\r\n", b"$2\r\n0\r\n")
     yield from zeros(200)
 
 
 def huge_name() -> Iterator[bytes]:
-    """Yield a key whose name has 200 MB."""
+    """Yield a key with a name of 200 MB."""
     yield opening(MANIFEST) + beginning(b"k", 0, 1).replace(b"$1\r\nk", b"$%d\r\n" % (200 << 20), 1)
     yield from zeros(200)
 
@@ -84,7 +84,7 @@ def many_small_keys() -> Iterator[bytes]:
 
 
 def huge_array() -> Iterator[bytes]:
-    """Yield an array of a thousand million."""
+    """Yield an array of 1,000,000,000 items."""
     yield opening(MANIFEST) + b"*1000000000\r\n" + b"$1\r\nk\r\n" * 1000
     yield from zeros(200)
 
@@ -97,22 +97,22 @@ def echoes() -> Iterator[bytes]:
 
 
 def line_without_end() -> Iterator[bytes]:
-    """Yield zeros, and nothing else."""
+    """Yield only zeros."""
     yield from zeros(200)
 
 
 def many_objects(number: int = 333_000) -> Iterator[bytes]:
-    """Yield a manifest that is larger when it is read."""
+    """Yield a manifest that needs more memory when it is parsed."""
     yield command(b"ECHO", b'{"twelfth":"backup","format":1,"revisions":[' + b"{}," * number + b"{}]}")
 
 
 def more_objects() -> Iterator[bytes]:
-    """Yield one that is larger than a manifest is."""
+    """Yield one that is larger than a manifest may be."""
     yield from many_objects(3_000_000)
 
 
 def deep_nesting() -> Iterator[bytes]:
-    """Yield a manifest in which a list is in a list, and so on."""
+    """Yield a manifest of deeply nested lists."""
     yield command(b"ECHO", b'{"twelfth":"backup","format":' + b"[" * 400_000 + b"]" * 400_000 + b"}")
 
 
@@ -132,7 +132,7 @@ CRAFTS = [
 
 @pytest.mark.parametrize("craft", CRAFTS)
 def test_crafted_file_is_refused_in_little_memory(tmp_path: Path, craft: Any) -> None:
-    """One line, whatever it unpacks to."""
+    """In one line, whatever size it unpacks to."""
     file = zipped(tmp_path / "file", craft())
     code, said = limited("admin.verify", file)
 
@@ -142,7 +142,7 @@ def test_crafted_file_is_refused_in_little_memory(tmp_path: Path, craft: Any) ->
 @pytest.mark.parametrize("depth", [3, 100, 500, 900, 5000])
 @pytest.mark.parametrize("field", ["format", "revisions", "guarantee", "keys", "time", "twelfth"])
 def test_manifest_may_nest_what_it_likes(field: str, depth: int) -> None:
-    """It is damaged, and that is all."""
+    """It is reported as damaged."""
     fields = json.loads(opening(MANIFEST).split(b"\r\n")[4]) | {field: "NESTED"}
     text = json.dumps(fields, separators=(",", ":")).encode().replace(b'"NESTED"', b"[" * depth + b"]" * depth)
 
@@ -151,7 +151,7 @@ def test_manifest_may_nest_what_it_likes(field: str, depth: int) -> None:
 
 @pytest.mark.parametrize("depth", [3, 900])
 def test_trailer_may_nest_what_it_likes(depth: int) -> None:
-    """It is damaged, too."""
+    """It is reported as damaged."""
     text = closing(Trailer(7, "sum")).split(b"\r\n")[4].replace(b"7", b"[" * depth + b"]" * depth)
 
     assert "its end is damaged" in why(packed(opening(MANIFEST) + command(b"ECHO", text)))
@@ -159,7 +159,7 @@ def test_trailer_may_nest_what_it_likes(depth: int) -> None:
 
 @pytest.mark.parametrize("more", [b"", b"x" * len(TAIL)])
 def test_large_value_that_is_cut_or_goes_on_is_refused(more: bytes) -> None:
-    """As a small one is."""
+    """Like a small one."""
     value = entry(b"large", 0, ZEROS + b"x")
 
     assert 2 == verified(packed(plain(value, ENTRIES[0]))).trailer.count
@@ -185,7 +185,7 @@ def test_large_value_is_saved_verified_and_restored_in_little_memory(store: Stor
 
 @pytest.fixture
 def scarce(store: Store) -> Iterator[Store]:
-    """Give a server in which a value of 40 MB has the memory to be there, and to be copied once."""
+    """Yield a server with memory for a value of 40 MB and one copy of it."""
     store.client.set("hits", 41)
     store.client.set("large", b"x" * (40 << 20))
     store.client.config_set("rdbcompression", "no")
@@ -216,7 +216,7 @@ def test_value_that_redis_has_no_memory_to_load_is_refused_by_name(scarce: Store
 
 
 def test_value_that_no_redis_takes_back_is_refused_by_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would be found out at the restore, which is too late."""
+    """A failing restore would reveal it too late."""
     monkeypatch.setattr(dump, "LARGEST", 2 << 20)
     monkeypatch.setattr(dump, "WHOLE_KEYS", 0)
     store.client.set(b"large\n", os.urandom(2 << 20))
@@ -248,7 +248,7 @@ def test_elements_of_unlike_size_are_all_counted(store: Store, monkeypatch: pyte
 
 
 def test_first_key_may_be_large(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The manifest tells the version of the payloads all the same."""
+    """The manifest still has the version of the payloads."""
     monkeypatch.setattr(dump, "WHOLE_KEYS", 0)
     store.client.set("hits", 1)
     small = verified(saved(store.client)).manifest.payload

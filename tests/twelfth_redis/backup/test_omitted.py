@@ -1,4 +1,4 @@
-"""What is not in a backup: its manifest records it, and backup, verify and restore print it."""
+"""The manifest records what a backup omits; backup, verify and restore print it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WORDS = "database 3 (1,200 keys); function library mylib; ACL user ann, bob; mod
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])
 def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Give a server of each kind that has more than the keys of one database."""
+    """Yield a server of each kind that has more than the keys of one database."""
     with serving(tmp_path_factory.mktemp("redis"), command=DEBIAN if request.param == "redis" else ()) as store:
         fill(store.client)
         store.database(3).mset({str(number): number for number in range(1200)})
@@ -48,7 +48,7 @@ def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @contextlib.contextmanager
 def user(store: Store, *rules: str) -> Iterator[redis.Redis]:
-    """Give a client that may do everything but what the rules take away."""
+    """Yield a client that may use everything except what the rules forbid."""
     words = ("ACL", "SETUSER", "u", "reset", "on", "nopass", "~*", "&*", "+@all", *rules)
     store.client.execute_command(*words)  # type: ignore[no-untyped-call]
     with redis.Redis(port=store.port, username="u", protocol=2, driver_info=None) as client:
@@ -57,7 +57,7 @@ def user(store: Store, *rules: str) -> Iterator[redis.Redis]:
 
 
 def omitted(file: bytes) -> Omitted:
-    """Return what the manifest of a backup records."""
+    """Return the omissions in the manifest of a backup."""
     found = verified(file).manifest.omitted
     assert found is not None
     return found
@@ -79,7 +79,7 @@ def test_everything_else_of_a_server_is_recorded(other: Store) -> None:
 
 
 def test_backup_verify_and_restore_print_it(other: Store) -> None:
-    """Each on a line that begins alike; and JSON has all of it."""
+    """On a line with the same start; and JSON has all of it."""
     made = program(other, "backup")
     shown, as_json = run(given=made.stdout), run("--json", given=made.stdout)
     done = program(other, "restore", made.stdout)
@@ -100,7 +100,7 @@ def test_restore_leaves_everything_else_alone(other: Store) -> None:
 
 
 def test_server_with_nothing_else_is_known_to_have_nothing(store: Store) -> None:
-    """Which is another thing than not to know."""
+    """An empty list is not the same as an unknown one."""
     store.client.set("hits", 1)
     made = program(store, "backup")
 
@@ -119,7 +119,7 @@ def test_server_with_nothing_else_is_known_to_have_nothing(store: Store) -> None
     ],
 )
 def test_what_this_user_may_not_ask_is_recorded_as_unknown(other: Store, rule: str, unknown: set[str]) -> None:
-    """And the backup is made, as it needs none of that; it can be restored."""
+    """The backup is made without it, and can be restored."""
     with user(other, rule) as client:
         file = saved(client)
     before = digest(other.client)
@@ -131,14 +131,14 @@ def test_what_this_user_may_not_ask_is_recorded_as_unknown(other: Store, rule: s
 
 
 def test_no_functions_are_known_from_the_numbers_of_the_server(store: Store) -> None:
-    """A user who may not list them can see that there are none."""
+    """A user who may not list functions can see that there are none."""
     store.client.set("hits", 1)
     with user(store, "-function|list") as client:
         assert () == omitted(saved(client)).unknown
 
 
 def test_cluster_is_refused_by_name_if_it_may_not_be_asked_what_it_is(tmp_path: Path) -> None:
-    """Each of its servers has a part of the keys."""
+    """Each of its nodes has only some of the keys."""
     with serving(tmp_path, "--cluster-enabled", "yes") as cluster:
         cluster.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
         cluster.client.execute_command("ACL", "SETUSER", "default", "-info")  # type: ignore[no-untyped-call]
@@ -149,7 +149,7 @@ def test_cluster_is_refused_by_name_if_it_may_not_be_asked_what_it_is(tmp_path: 
 
 
 def test_modules_that_are_part_of_the_server_are_none(store: Store) -> None:
-    """Others may keep indexes that DUMP does not give."""
+    """Other modules may have indexes that DUMP does not contain."""
     server = replace(observe(store.client), modules=("search",))
 
     assert () == observe(store.client).modules
@@ -165,7 +165,7 @@ def test_words_name_each_kind() -> None:
 
 
 def test_record_is_small_however_much_there_is(store: Store) -> None:
-    """A manifest that is too long could not be read again."""
+    """A longer manifest could not be read again."""
     names = [f"{number}{'x' * 1000}" for number in range(3000)]
     databases = dict.fromkeys(range(3000), 2)
     found = Omitted(few_databases(databases), few(names), few(names), few(names))
@@ -178,7 +178,7 @@ def test_record_is_small_however_much_there_is(store: Store) -> None:
 
 
 def test_file_of_the_old_format_is_read() -> None:
-    """It does not say what is not in it, and that is what is shown."""
+    """It does not record omissions, and the output says so plainly."""
     file = packed(plain())
 
     assert b'"format":1,' in plain()
@@ -201,7 +201,7 @@ def test_file_of_the_old_format_is_read() -> None:
     ],
 )
 def test_record_of_another_shape_is_damage(wrong: object) -> None:
-    """Never an error of Python's."""
+    """Never an exception of Python."""
     good = opening(replace(MANIFEST, omitted=Omitted()))
     fields = json.loads(good[good.index(b"{") :])
     text = json.dumps(fields | {"omitted": wrong}, separators=(",", ":")).encode()
@@ -211,7 +211,7 @@ def test_record_of_another_shape_is_damage(wrong: object) -> None:
 
 
 def test_names_cannot_write_to_the_terminal(store: Store) -> None:
-    """The name of a user is any text."""
+    """The name of a user may be any text."""
     store.client.execute_command("ACL", "SETUSER", "\x1b]0;x\x07")  # type: ignore[no-untyped-call]
     made = program(store, "backup")
     shown = run(given=made.stdout)
@@ -222,7 +222,7 @@ def test_names_cannot_write_to_the_terminal(store: Store) -> None:
 
 
 def test_key_that_may_not_be_read_makes_no_backup(other: Store) -> None:
-    """A restore replaces all keys, so one that is missing would be lost; it is named."""
+    """A restore replaces all keys, so a missing one would be lost; it is named."""
     with (
         user(other, "resetkeys", "~string*", "~twelfth:*") as client,
         pytest.raises(

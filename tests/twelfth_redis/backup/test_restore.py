@@ -1,4 +1,4 @@
-"""Restore: everything as it was, at once or not at all."""
+"""A restore restores everything exactly, atomically or not at all."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ NAMES = st.sets(BINARY.filter(lambda name: name not in {LOCK, MARK}), min_size=1
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have batches of one key."""
+    """Make batches of one key."""
     monkeypatch.setattr(reader.first_commands, "__defaults__", (0, 1))
 
 
 def start(store: Store, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start the program; what it reads is written by the test."""
+    """Start the program; the test writes its input."""
     return subprocess.Popen(
         [sys.executable, "-m", "admin.restore", *arguments],
         stdin=subprocess.PIPE,
@@ -69,7 +69,7 @@ def start(store: Store, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def begin(store: Store, file: bytes) -> subprocess.Popen[bytes]:
-    """Start the program, give it all but the end of a file, and return when it has loaded something."""
+    """Start the program, send all but the end of a file, and return when it has loaded something."""
     program = start(store)
     assert program.stdin
     program.stdin.write(file[:-20])
@@ -79,14 +79,14 @@ def begin(store: Store, file: bytes) -> subprocess.Popen[bytes]:
 
 
 def backed_up_before_restore(store: Store, file: bytes) -> tuple[int, bytes, str]:
-    """Have the live data saved for a restore of a file; return the exit code and what was printed."""
+    """Back up the live data before a restore of a file; return the exit code and the output."""
     command = [sys.executable, "-m", "admin.backup", "--before-restore"]
     ended = subprocess.run(command, input=file, capture_output=True, cwd=ROOT, env=store.environment, check=False)
     return ended.returncode, ended.stdout, ended.stderr.decode()
 
 
 def large(store: Store) -> bytes:
-    """Return a backup that is loaded in more than one batch long before its end is read."""
+    """Return a backup that takes more than one batch long before its end."""
     store.client.mset({f"key{n}": os.urandom(1000) for n in range(3000)})
     return saved(store.client)
 
@@ -99,7 +99,7 @@ def marked(store: Store, live: int = 0) -> redis.Redis:
 
 
 def test_backup_of_an_older_version_is_restored(store: Store) -> None:
-    """Version 0.2 appended a second gzip member; its keys come back, with their types."""
+    """Version 0.2 appended a second gzip member; all keys are restored, with their types."""
     restored(SEALED, store.client)
 
     assert (b"1764", [b"a", b"b", b"c"]) == (store.client.get("hits"), store.client.lrange("list", 0, -1))
@@ -109,7 +109,7 @@ def test_backup_of_an_older_version_is_restored(store: Store) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_all_types_come_back_exactly(store: Store, data: st.DataObject) -> None:
-    """Keys, payloads and expiries, whatever bytes they have, and Redis' own digest."""
+    """Keys, payloads and expiries, whatever bytes they contain, and Redis's own digest."""
     client = store.client
     client.flushall()
     for name in data.draw(NAMES):
@@ -141,7 +141,7 @@ def test_all_types_come_back_exactly(store: Store, data: st.DataObject) -> None:
 
 
 def test_what_was_there_is_gone(store: Store) -> None:
-    """All data is replaced, and it is said by what."""
+    """All data is replaced, and the output says by what."""
     fill(store.client)
     file = saved(store.client, TWELFTH_RELEASE="abc")
     before = digest(store.client)
@@ -165,7 +165,7 @@ def test_empty_backup_empties(store: Store) -> None:
 
 
 def test_any_database_can_be_the_live_one(store: Store) -> None:
-    """The others are not touched, not even the highest, which the file is not loaded into then."""
+    """The others are unchanged, even the highest, which is not used for staging then."""
     live = store.database(15)
     fill(live)
     file = saved(live)
@@ -182,7 +182,7 @@ def test_any_database_can_be_the_live_one(store: Store) -> None:
 
 
 def test_database_aside_is_the_highest_that_is_empty(store: Store) -> None:
-    """What lives in others stays."""
+    """Data in other databases stays."""
     fill(store.client)
     file = saved(store.client)
     store.database(15).set("a", 1)
@@ -204,7 +204,7 @@ def test_large_value_comes_back(store: Store) -> None:
 
 @pytest.mark.usefixtures("slow")
 def test_key_that_comes_twice_is_counted_once(store: Store) -> None:
-    """SCAN may give it twice; the later one counts."""
+    """SCAN may return it twice; the later one counts."""
     payloads = [store.client.set("k", value) and store.client.dump("k") for value in "abc"]
     file = packed(plain(*(entry(b"k", 0, payload) for payload in payloads if isinstance(payload, bytes))))
 
@@ -212,7 +212,7 @@ def test_key_that_comes_twice_is_counted_once(store: Store) -> None:
 
 
 def test_key_that_expired_meanwhile_is_missed_by_nobody(store: Store) -> None:
-    """It would be gone anyway."""
+    """It would be missing anyway."""
     store.client.set("short", 1, px=30)
     store.client.set("hits", 1)
     file = saved(store.client)
@@ -222,7 +222,7 @@ def test_key_that_expired_meanwhile_is_missed_by_nobody(store: Store) -> None:
 
 
 def test_count_allows_for_what_expires_and_for_nothing_else() -> None:
-    """Of five commands one came again, one is expired, and one will be in ten seconds."""
+    """Of five keys one is repeated, one has expired, and one will expire in ten seconds."""
     loaded = Tally(started=1000)
     loaded.add(Batch([b"k"] * 5, [b"0", b"0", b"999000", b"1010500", b"%d" % (FAR * 1000)], b""), 1)
 
@@ -264,7 +264,7 @@ def test_hits_go_on_until_the_swap(store: Store) -> None:
 
 
 def test_leftover_of_a_killed_restore_is_flushed(store: Store) -> None:
-    """It is known by its mark; and the mark of another live database is not ours to flush."""
+    """Its mark identifies it; databases marked for another live database are not flushed."""
     fill(store.client)
     file = saved(store.client)
     left, others = marked(store), store.database(9)
@@ -275,7 +275,7 @@ def test_leftover_of_a_killed_restore_is_flushed(store: Store) -> None:
 
 
 def test_killed_restore_leaves_live_data_alone(store: Store) -> None:
-    """What it leaves staged is marked, and the next restore clears it away."""
+    """Its staged data is marked, and the next restore flushes it."""
     file = large(store)
     before = contents(store.client)
     program = begin(store, file)
@@ -304,7 +304,7 @@ def test_stopped_restore_leaves_nothing(store: Store, number: signal.Signals) ->
 
 
 def test_file_that_ends_early_leaves_nothing(store: Store) -> None:
-    """The operator's client went away."""
+    """The operator's client was killed."""
     file = large(store)
     before = digest(store.client)
     program = begin(store, file)
@@ -364,7 +364,7 @@ def test_stranger_in_the_database_aside_stops_the_restore(store: Store) -> None:
 
 
 def test_lock_of_another_is_waited_for(store: Store) -> None:
-    """Its holder is named, and nothing is done."""
+    """Its holder is named, and nothing changes."""
     fill(store.client)
     file = saved(store.client)
 
@@ -405,7 +405,7 @@ def test_payload_of_a_newer_server_is_refused_before_anything_is_written(store: 
 
 
 def test_backup_is_taken_where_the_other_can_be_restored(store: Store) -> None:
-    """And where standard input holds none."""
+    """And if standard input is empty."""
     store.client.set("hits", 1)
     file = saved(store.client)
 
@@ -464,7 +464,7 @@ def test_memory_that_ends_half_way_changes_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize("room", [1 << 16, 20 << 20])
 def test_live_keys_are_never_evicted_to_make_room(store: Store, room: int) -> None:
-    """Where the policy would evict, a restore that does not fit is refused: before, or when it shows."""
+    """If the policy would evict keys, a restore that does not fit is refused, early or late."""
     small = b""
     if room > 1 << 20:  # the manifest understates what it takes, as one from another server may
         store.client.set("hits", 1)
@@ -484,7 +484,7 @@ def test_live_keys_are_never_evicted_to_make_room(store: Store, room: int) -> No
 
 
 def test_room_is_looked_for_when_the_leftover_of_a_killed_restore_is_gone(store: Store) -> None:
-    """Else it would be refused each time, and never cleared away."""
+    """Else it would be refused each time, and the staged data would stay."""
     file = large(store)
     left = marked(store)
     left.mset({f"left{n}": os.urandom(1000) for n in range(20_000)})
@@ -499,7 +499,7 @@ def test_room_is_looked_for_when_the_leftover_of_a_killed_restore_is_gone(store:
 
 
 def understated(file: bytes) -> bytes:
-    """Return the same backup with a manifest that says it takes no memory."""
+    """Return the same backup with a manifest that declares no memory."""
     again = reader.Reader(iter([gzip.decompress(file)]))
     commands = [
         reader.first_commands(batch.commands, at, 1).commands for batch in again.batches() for at in starts(batch)
@@ -508,7 +508,7 @@ def understated(file: bytes) -> bytes:
 
 
 def starts(batch: Batch) -> list[int]:
-    """Return where the commands of a batch begin."""
+    """Return the positions at which the commands of a batch start."""
     at, found = 0, []
     while at < len(batch.commands):
         found.append(at)
@@ -558,7 +558,7 @@ def test_staging_database_that_was_flushed_is_not_swapped_in(store: Store, late:
 
 
 def test_lock_that_is_lost_last_stops_the_swap(store: Store, late: Late) -> None:
-    """Even when it was looked at: its fence is watched."""
+    """Even after the last check: the fence is watched."""
     fill(store.client)
     file = saved(store.client)
     before = contents(store.client)
@@ -595,7 +595,7 @@ def test_key_that_is_lost_last_is_missed(store: Store, late: Late) -> None:
 
 
 def test_key_that_expires_last_is_missed_by_nobody(store: Store, late: Late) -> None:
-    """At whatever moment before the swap."""
+    """At any moment before the swap."""
     fill(store.client)
     store.client.set("short", 1, px=300)
     file = saved(store.client)
@@ -605,7 +605,7 @@ def test_key_that_expires_last_is_missed_by_nobody(store: Store, late: Late) -> 
 
 
 def test_empty_database_that_a_client_is_connected_to_is_not_loaded_into(store: Store) -> None:
-    """It may be another service's, which writes its first key meanwhile: no key of the file is ever in there."""
+    """It may belong to another service that is about to write its first key."""
     file = large(store)
     seen: list[tuple[int, int, int]] = []
     with store.database(15) as other, store.database(14) as staging:

@@ -1,4 +1,4 @@
-"""What a restore needs of the server: known before anything is loaded, and nothing that it does not use."""
+"""The rights that a restore needs are checked before anything is loaded, and none is needed in vain."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Prepared:
 
 
 def prepare(store: Store) -> Prepared:
-    """Put both kinds of data together."""
+    """Create both kinds of data."""
     fill(store.client)
     store.client.set("large", b"x" * (2 << 20), pxat=FAR)
     backup = saved(store.client)
@@ -59,21 +59,21 @@ def prepare(store: Store) -> Prepared:
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    """Give the product's own server."""
+    """Yield the product's server."""
     with serving(tmp_path_factory.mktemp("valkey"), command=KINDS["valkey"]) as store:
         yield prepare(store)
 
 
 @pytest.fixture(scope="module")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    """Give an older one of another kind."""
+    """Yield an older one of another kind."""
     with serving(tmp_path_factory.mktemp("redis"), command=KINDS["redis"]) as store:
         yield prepare(store)
 
 
 @pytest.fixture(params=KINDS)
 def prepared(request: pytest.FixtureRequest) -> Prepared:
-    """Give either, with its live data."""
+    """Yield either, with its live data."""
     found = request.getfixturevalue({"redis": "debian"}.get(request.param, request.param))
     assert isinstance(found, Prepared)
     found.store.client.flushall()
@@ -83,7 +83,7 @@ def prepared(request: pytest.FixtureRequest) -> Prepared:
 
 @contextlib.contextmanager
 def user(store: Store, *rules: str) -> Iterator[redis.Redis]:
-    """Give a client that may do everything but what the rules take away."""
+    """Yield a client that may use everything except what the rules forbid."""
     change(store, "reset", "on", "nopass", "~*", "&*", "+@all", *rules)
     with redis.Redis(port=store.port, username="u", protocol=2, driver_info=None) as client:
         yield client
@@ -106,7 +106,7 @@ def refused(file: bytes, client: redis.Redis, store: Store) -> str:
 
 
 def test_list_of_needed_commands_is_what_a_restore_uses(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the server's own statistics; nothing is missing, and nothing is demanded in vain."""
+    """According to the server's statistics; none is missing, and none is unused."""
     client = prepared.store.client
     prepared.store.database(15).mset({MARK: "restore of database 0, 0123", b"left": "over"})
     monkeypatch.setattr(restore, "refuse_forbidden", lambda _: None)
@@ -170,7 +170,7 @@ def test_commands_that_only_staging_can_try_are_named_together(prepared: Prepare
 
 
 def test_flush_that_is_refused_is_reported_and_made_up_for_by_the_next_restore(prepared: Prepared) -> None:
-    """A right that is taken away meanwhile: the restore is done, and what it leaves behind is named."""
+    """If a right is removed meanwhile, the restore succeeds, and reports the data that remains staged."""
     store, warned = prepared.store, list[str]()
     with user(store) as client:
 
@@ -188,7 +188,7 @@ def test_flush_that_is_refused_is_reported_and_made_up_for_by_the_next_restore(p
 
 
 def test_flush_that_is_refused_after_a_failure_is_reported_too(prepared: Prepared) -> None:
-    """The live data is as it was."""
+    """The live data is unchanged."""
     store, warned = prepared.store, list[str]()
     with user(store) as client:
 
@@ -205,7 +205,7 @@ def test_flush_that_is_refused_after_a_failure_is_reported_too(prepared: Prepare
 
 
 def documented_rules(program: str) -> set[str]:
-    """Return the rules of an ACL in a program's row of docs/redis.md, but those for keys."""
+    """Return the ACL rules in a program's row of docs/redis.md, except those for keys."""
     page = (ROOT / "docs" / "redis.md").read_text("utf-8").replace("\\|", ":")
     row = next(line for line in page.splitlines() if line.startswith(f"| {program} |"))
     return {word.strip("`").replace(":", "|") for word in row.split() if "+" in word}

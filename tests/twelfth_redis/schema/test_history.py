@@ -1,4 +1,4 @@
-"""What the record of the data and the migrations of a release say about each other; nothing here needs a server."""
+"""Compare the record of the data with the migrations of a release; nothing here needs a server."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ AHEAD = Applied("0004", "Fourth", "sum4", release="r2")
 
 
 def past(*applied: Applied, unfinished: Applied | None = None) -> History:
-    """Return a past of these."""
+    """Return a history of these."""
     return History({each.revision: each for each in applied}, unfinished)
 
 
 def problem(before: History, *, release: str = "r1", allow_newer: bool = False) -> str:
-    """Return the first problem, nothing where there is none."""
+    """Return the first problem, "" if there is none."""
     return next(iter(problems(KNOWN, before, release, allow_newer=allow_newer)), "")
 
 
@@ -84,7 +84,7 @@ def problem(before: History, *, release: str = "r1", allow_newer: bool = False) 
     ],
 )
 def test_what_does_not_go_together_is_told(before: History, said: str) -> None:
-    """By revision and release, with what to do; nothing where all is well."""
+    """By revision and release, with what to do; nothing if all is well."""
 
     assert (said, bool(said)) == (problem(before)[: len(said)], bool(problem(before)))
 
@@ -134,7 +134,7 @@ def test_message_distinguishes_an_edited_another_and_a_renumbered_migration(
 
 
 def test_two_migrations_with_one_text_are_two() -> None:
-    """Neither is taken for the other under another number."""
+    """Neither is mistaken for the other under another number."""
     twin = Migration("0003", "Again", "sum2", STEP)
     before = past(FIRST, SECOND, replace(SECOND, revision="0003", title="Again"))
 
@@ -143,7 +143,7 @@ def test_two_migrations_with_one_text_are_two() -> None:
 
 
 def test_data_that_only_grew_is_accepted_where_asked_for() -> None:
-    """But not what took away."""
+    """But not data from which a migration removed something."""
     grown = past(FIRST, SECOND, THIRD, AHEAD)
     shrunk = past(FIRST, SECOND, THIRD, replace(AHEAD, contract=True))
 
@@ -156,7 +156,7 @@ def test_data_that_only_grew_is_accepted_where_asked_for() -> None:
 
 
 def test_whoever_takes_over_may_finish_what_it_knows() -> None:
-    """No release is said, then; what it does not know stays refused."""
+    """Then there is no release; an unknown migration is still refused."""
 
     assert "" == problem(past(unfinished=replace(FIRST, release="r2")), release="")
     assert "" != problem(past(unfinished=AHEAD), release="")
@@ -177,13 +177,13 @@ def test_whoever_takes_over_may_finish_what_it_knows() -> None:
     ],
 )
 def test_the_way_leads_from_what_is_to_what_is_wanted(before: History, to: str, expected: list[str]) -> None:
-    """Up in order, down in reverse; what is unfinished counts as there and as not there."""
+    """Up in order, down in reverse; an unfinished migration may be in both."""
 
     assert expected == [str(move) for move in plan.moves(KNOWN, before, to)]
 
 
 def test_where_there_is_no_way_back_it_says_so() -> None:
-    """Before anything is done."""
+    """Before anything is changed."""
     with pytest.raises(RefusedError, match=r"cannot revert 0003 \(Third\): it defines no down\. Try: restore a backup"):
         plan.moves(KNOWN, past(FIRST, SECOND, THIRD), "1")
 
@@ -242,7 +242,7 @@ def test_what_is_no_number_is_not_abandoned(text: str) -> None:
     ],
 )
 def test_effect_of_an_unfinished_one_is_counted_and_named(left: Applied, expected: str) -> None:
-    """As far as it is recorded: releases of old recorded neither."""
+    """As far as it is recorded: older releases recorded neither."""
     assert expected == left.effect
 
 
@@ -257,7 +257,7 @@ def test_effect_of_an_unfinished_one_is_counted_and_named(left: Applied, expecte
     ],
 )
 def test_status_of_an_unfinished_one_says_what_to_type(left: Applied, tried: str) -> None:
-    """To continue first, unless Redis refused it: then it is likely refused again."""
+    """First to continue, unless Redis refused it: then it probably fails again."""
     found = status(KNOWN, past(FIRST, SECOND, unfinished=left), "r1")
 
     assert ((), left) == (found.problems, found.unfinished)
@@ -269,7 +269,7 @@ def test_status_of_an_unfinished_one_says_what_to_type(left: Applied, tried: str
     [(None, ""), (b'{"revision": "0003"}', "0003"), (b"x", ""), (b"[]", ""), (b"\xff", ""), (b'{"why": "\xff"}', "")],
 )
 def test_unfinished_revision_is_read_from_whatever_is_there(value: bytes | None, revision: str) -> None:
-    """A worker shows it, and is none the worse for a record that it cannot read."""
+    """A worker shows it, and an unreadable record does no harm."""
     assert revision == history.unfinished_revision(value)
 
 
@@ -293,7 +293,7 @@ def test_a_garbled_record_is_told(record: str | bytes) -> None:
 
 
 def test_what_a_newer_release_records_besides_is_left_out() -> None:
-    """Or a rollback would find garbage."""
+    """Else a rollback could not read the record."""
     with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
         client.hset(HISTORY, "0001", '{"revision": "0001", "more": 1}')
 
@@ -309,7 +309,7 @@ def test_a_gap_is_left_by_going_back_before_it() -> None:
 
 
 def test_a_key_of_another_type_is_told() -> None:
-    """As a record that is garbled."""
+    """Like an invalid record."""
     with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
         client.set(HISTORY, "x")
         with pytest.raises(RefusedError, match="WRONGTYPE"):
@@ -328,7 +328,7 @@ def test_each_revision_has_a_state() -> None:
 
 
 def test_the_table_is_as_wide_as_it_needs_to_be() -> None:
-    """Columns below their heads, a dash for what is not known."""
+    """Columns below their heads, a dash for an unknown value."""
     lines = table(states(KNOWN[:2], past(FIRST)))
 
     assert lines == [

@@ -1,4 +1,4 @@
-"""`python -m admin.migrate` on a real server: mostly as forked processes, where it matters as real ones."""
+"""`python -m admin.migrate` on a real server: usually as forked processes, as real ones if it matters."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def each_down(keys, read, write):
 
 @pytest.fixture
 def server(durable: DurableRedis) -> DurableRedis:
-    """Give an empty Redis."""
+    """Yield an empty Redis."""
     durable.client.flushall()
     return durable
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder of the shipped migrations, to which more can be added."""
+    """Yield a folder of the shipped migrations, to which a test can add more."""
     for path in SHIPPED:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path
@@ -81,12 +81,12 @@ def migrate(server: DurableRedis, *arguments: str, folder: Path | None = None, *
 
 
 def says(outcome: Outcome) -> tuple[int | None, list[str], str]:
-    """Return its exit code, what it printed line by line, and its complaint."""
+    """Return its exit code, the lines of its output, and its errors."""
     return outcome.code, outcome.out.splitlines(), outcome.err
 
 
 def digest(server: DurableRedis) -> object:
-    """Return what only the very same data have."""
+    """Return a digest of the data."""
     return server.client.execute_command("DEBUG", "DIGEST")  # type: ignore[no-untyped-call]
 
 
@@ -96,7 +96,7 @@ def applied(server: DurableRedis) -> list[str]:
 
 
 def records(server: DurableRedis) -> dict[str, dict[str, Any]]:
-    """Return what is recorded."""
+    """Return the recorded values."""
     with Redis(port=server.port, decode_responses=True) as client:
         return {str(revision): json.loads(record) for revision, record in client.hgetall(HISTORY).items()}
 
@@ -107,13 +107,13 @@ def users(server: DurableRedis, count: int) -> None:
 
 
 def greeted(server: DurableRedis) -> int:
-    """Return how many users are new."""
+    """Return the number of users that were changed."""
     found = server.client.mget(list(server.client.scan_iter("user:*", count=1000)))
     return sum(str(value).startswith("b'hello name") for value in found)
 
 
 def test_all_is_applied_and_recorded(server: DurableRedis) -> None:
-    """Each with who did it; the second time there is nothing to do."""
+    """With run and operator; a second time there is nothing to do."""
     first = migrate(server, release="r1", run="a1", operator="ann")
 
     assert (0, [f"applied {FIRST}", f"applied {SECOND}"], "") == says(first)
@@ -138,7 +138,7 @@ def test_what_is_written_is_read(server: DurableRedis) -> None:
 
 
 def test_there_and_back(server: DurableRedis) -> None:
-    """To a revision that is named, in whichever direction."""
+    """To a named revision, in either direction."""
     migrate(server)
 
     found = "migrate: a worker of this release is not ready without {}. Try: invoke migrate\n"
@@ -150,7 +150,7 @@ def test_there_and_back(server: DurableRedis) -> None:
 
 
 def test_where_there_is_no_way_back_nothing_is_done(server: DurableRedis, folder: Path) -> None:
-    """Not even the part for which there is one."""
+    """Not even the part that can be reverted."""
     (folder / "0003_last.py").write_text('"""Last."""\n\ndef up(read, write):\n    pass\n')
     migrate(server, folder=folder)
     before = digest(server)
@@ -178,7 +178,7 @@ def test_where_there_is_no_way_back_nothing_is_done(server: DurableRedis, folder
     ],
 )
 def test_misuse_is_told(server: DurableRedis, words: tuple[str, ...]) -> None:
-    """Exit 2, and nothing is done."""
+    """Exit 2, and nothing changes."""
     ended = subprocess.run(
         [sys.executable, "-m", "admin.migrate", *words],
         cwd=ROOT,
@@ -205,7 +205,7 @@ def test_a_baseline_is_recorded_and_nothing_else(server: DurableRedis) -> None:
 
 @pytest.mark.parametrize("words", [("--dry",), ("--status",), ("--status", "--json"), ("--dry", "--to", "0")])
 def test_showing_changes_nothing(server: DurableRedis, words: tuple[str, ...]) -> None:
-    """Not on empty data, nor on data that are half done; and it needs no lock."""
+    """On empty data, or with an unfinished migration; and it needs no lock."""
     server.client.set("hits", 41)
     migrate(server, "--to", "1")
     server.client.set(KEY, "another")
@@ -216,7 +216,7 @@ def test_showing_changes_nothing(server: DurableRedis, words: tuple[str, ...]) -
 
 
 def test_a_dry_run_counts(server: DurableRedis, folder: Path) -> None:
-    """The keys as they are now."""
+    """The present keys."""
     (folder / "0003_greet.py").write_text(SLOW)
     users(server, 1234)
 
@@ -230,7 +230,7 @@ def test_a_dry_run_counts(server: DurableRedis, folder: Path) -> None:
 
 
 def test_the_state_is_told_as_a_table_and_as_json(server: DurableRedis) -> None:
-    """With what is wrong on standard error, exit 0: it was asked, and it answers."""
+    """Problems are on standard error, exit 0."""
     migrate(server, "--to", "1", release="r1", run="a1", operator="ann")
     lines = migrate(server, "--status").out.splitlines()
     found = json.loads(migrate(server, "--status", "--json").out)
@@ -259,34 +259,34 @@ def test_checkout_with_other_line_endings_is_the_same_release(
 
 
 def record(server: DurableRedis, revision: str, **changed: object) -> None:
-    """Record a revision that is like the first one, but for this."""
+    """Record a revision like the first one, with these changes."""
     first = json.loads(server.client.hget(HISTORY, "0001") or b"")
     server.client.hset(HISTORY, revision, json.dumps(first | {"revision": revision} | changed))
 
 
 def edited(server: DurableRedis) -> None:
-    """Let the file of 0001 be another than the one that was applied."""
+    """Make the file of 0001 another than the applied one."""
     record(server, "0001", checksum="x")
 
 
 def skipped(server: DurableRedis) -> None:
-    """Let 0002 have been applied alone."""
+    """Apply 0002 only."""
     record(server, "0002", checksum=records(server)["0002"]["checksum"])
     server.client.hdel(HISTORY, "0001")
 
 
 def garbled(server: DurableRedis) -> None:
-    """Let a record be none."""
+    """Make a record invalid."""
     server.client.hset(HISTORY, "0001", "x")
 
 
 def ahead(server: DurableRedis) -> None:
-    """Let a release that is newer have applied what only adds."""
+    """Record an additive migration of a newer release."""
     record(server, "0003", title="More", release="r9")
 
 
 def contracted(server: DurableRedis) -> None:
-    """Let a release that is newer have taken something away."""
+    """Record a migration of a newer release that removed something."""
     record(server, "0003", title="Less", release="r9", contract=True)
 
 
@@ -372,7 +372,7 @@ def test_what_is_no_counter_is_refused_and_left_alone(server: DurableRedis, ther
 
 
 def test_since_when_it_counts_is_said_once(server: DurableRedis) -> None:
-    """What a reset has said already stays."""
+    """The time of a reset stays."""
     server.client.set(SINCE, "2020-01-01T00:00:00+00:00")
 
     assert (0, b"2020-01-01T00:00:00+00:00") == (migrate(server).code, server.client.get(SINCE))
@@ -389,7 +389,7 @@ def test_a_reset_says_since_when_in_the_same_transaction(server: DurableRedis) -
 
 
 def test_the_service_is_ready_when_all_is_applied(server: DurableRedis) -> None:
-    """Not before, and also after more."""
+    """Not before, and also after further ones."""
     counter = Counter(server.client)
     before = ready(counter, required(MIGRATIONS))
     migrate(server)
@@ -456,7 +456,7 @@ PARTLY = """def up(read, write):
 
 
 def unfinished_of(server: DurableRedis) -> dict[str, Any]:
-    """Return the record of what is unfinished."""
+    """Return the record of the unfinished migration."""
     found: dict[str, Any] = json.loads(server.client.get(UNFINISHED) or b"{}")
     return found
 
@@ -573,7 +573,7 @@ def each(keys, read, write):
 
 
 def test_script_that_redis_refused_in_a_batch_may_have_done_a_part(server: DurableRedis, folder: Path) -> None:
-    """Which commands of it, Redis does not say."""
+    """Redis does not say which of its commands."""
     (folder / "0003_faulty.py").write_text(SCRIPTED)
     done = migrate(server, folder=folder, release="r2")
 
@@ -632,7 +632,7 @@ def test_release_without_what_is_unfinished_migrates(server: DurableRedis, folde
 
 @pytest.mark.parametrize("has_file", [True, False])
 def test_abandoned_one_is_pending_again(server: DurableRedis, folder: Path, *, has_file: bool) -> None:
-    """Its record is cleared and nothing else; then the corrected file is applied from its first command."""
+    """Only its record is cleared; then the corrected file is applied from its first command."""
     (folder / "0003_faulty.py").write_text(PARTLY)
     migrate(server, folder=folder, release="r2")
     if not has_file:
@@ -663,7 +663,7 @@ def test_abandoned_way_back_stays_applied(server: DurableRedis, folder: Path) ->
 
 
 def test_nothing_is_abandoned_while_another_holds_the_lock(server: DurableRedis, folder: Path) -> None:
-    """Who has it is named."""
+    """The holder is named."""
     (folder / "0003_faulty.py").write_text(PARTLY)
     migrate(server, folder=folder)
     with hold_lock(server.client, Owner("migrate", "a1b2", "r9", "ann")):
@@ -675,7 +675,7 @@ def test_nothing_is_abandoned_while_another_holds_the_lock(server: DurableRedis,
 
 @pytest.mark.parametrize("revision", ["0002", "0003", "0009"])
 def test_what_is_not_unfinished_is_not_abandoned(server: DurableRedis, revision: str) -> None:
-    """Neither what was applied nor what no one knows; nothing changes."""
+    """Neither an applied revision nor an unknown one; nothing changes."""
     migrate(server)
     before = digest(server)
     done = migrate(server, "--abandon", revision)
@@ -695,7 +695,7 @@ def test_backup_with_an_unfinished_one_is_restored_by_any_release(server: Durabl
 
 
 def test_record_of_an_earlier_version_is_read(server: DurableRedis) -> None:
-    """It says neither how many commands were applied nor which; it can be abandoned all the same."""
+    """It lacks the number and the names of applied commands; it can still be abandoned."""
     migrate(server)
     server.client.set(UNFINISHED, json.dumps({"revision": "0003", "title": "Old", "release": "r0", "why": "x"}))
 
@@ -721,7 +721,7 @@ def test_what_redis_did_nothing_of_is_pending(server: DurableRedis, folder: Path
 
 
 def test_a_mistake_is_one_line_in_a_dry_run_too(server: DurableRedis, folder: Path) -> None:
-    """It has to be asked what it would do."""
+    """A dry run executes the migration to see its commands."""
     (folder / "0003_faulty.py").write_text("def up(read, write):\n    1 / 0\n")
 
     assert says(migrate(server, "--dry", folder=folder))[2] == (
@@ -747,7 +747,7 @@ def test_many_keys_are_done_and_taken_back(server: DurableRedis, folder: Path) -
 
 
 def test_what_was_killed_in_the_middle_goes_on(server: DurableRedis, folder: Path) -> None:
-    """The next run does the rest; until then it is unfinished, and the service that needs it not ready."""
+    """The next run does the rest; until then it is unfinished, and the service is not ready."""
     (folder / "0003_greet.py").write_text(SLOW)
     users(server, 3000)
     process = Started(Job("migrate", ("--throttle", "400"), server.environment, folder, lease=1.0))
@@ -770,13 +770,13 @@ def moving(each: Callable[[list[bytes], Redis, Pipeline], None], match: str = "u
 
 
 def applying(server: DurableRedis, move: plan.Move) -> int:
-    """Do a move here, and return how many keys it went over."""
+    """Make a move here, and return the number of processed keys."""
     with hold_lock(server.client, Owner("migrate")) as lock:
         return apply.apply(lock, move, Applied("0003"), Progress(lambda _: None))
 
 
 def test_a_batch_that_visitors_disturb_is_halved(server: DurableRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each half is done again, and what did not change stays in one piece."""
+    """Each half is repeated; a batch without changes stays in one piece."""
     monkeypatch.setattr(progress, "BATCH", 1000)
     users(server, 8)
     sizes: list[int] = []
@@ -809,7 +809,7 @@ def test_a_key_that_never_rests_is_given_up(server: DurableRedis, monkeypatch: p
 
 
 def test_who_does_not_read_is_not_disturbed(server: DurableRedis) -> None:
-    """Nothing is watched for it but the lock."""
+    """Only the lock is watched."""
     users(server, 8)
     sizes: list[int] = []
 
@@ -887,7 +887,7 @@ class Clock:
 
 
 def test_progress_is_told_once_a_second() -> None:
-    """However fast batches follow each other."""
+    """However fast batches are processed."""
     clock, said = Clock(), list[str]()
     limited = Progress(said.append, clock=clock, pause=clock.pause)
     for number in range(1, 26):
@@ -906,7 +906,7 @@ def test_a_batch_is_no_more_than_a_seconds_work(most: float | None, batch: int) 
 
 
 def test_no_more_keys_a_second_than_allowed() -> None:
-    """It waits for what it was too early; a batch that took long is not waited for."""
+    """It waits if it was too fast; time lost by a slow batch is not made up."""
     clock = Clock()
     limited = Progress(lambda _: None, 100, clock, clock.pause)
     limited.update(50)
@@ -949,7 +949,7 @@ def test_of_many_at_once_each_revision_is_applied_by_one(server: DurableRedis, w
     ],
 )
 def test_what_cannot_be_done_at_once_is_refused(server: DurableRedis, folder: Path, text: str, said: str) -> None:
-    """Before anything is done."""
+    """Before anything changes."""
     (folder / "0003_faulty.py").write_text(text)
     outcome = migrate(server, folder=folder)
 
@@ -958,7 +958,7 @@ def test_what_cannot_be_done_at_once_is_refused(server: DurableRedis, folder: Pa
 
 
 def test_baseline_below_what_is_applied_marks_nothing(server: DurableRedis, folder: Path) -> None:
-    """It goes no way back, so that there is none is nothing to it."""
+    """It reverts nothing, so a missing `down` does not matter."""
     (folder / "0003_last.py").write_text('"""Last."""\n\ndef up(read, write):\n    pass\n')
     migrate(server, folder=folder)
 

@@ -1,4 +1,4 @@
-"""Migrations as files: what is taken, and what is refused by name."""
+"""Files of migrations: which are accepted, and which are refused by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refusal(folder: Path) -> str:
 
 
 def test_the_shipped_ones_load() -> None:
-    """All that the service counts, in order, each with its title and its way back."""
+    """In order, each with its title, and each can be reverted."""
     loaded = load(MIGRATIONS)
 
     assert required(MIGRATIONS) == tuple(each.revision for each in loaded)
@@ -45,7 +45,7 @@ def test_the_shipped_ones_load() -> None:
 
 
 def test_the_title_is_the_first_line_and_the_checksum_that_of_the_file(tmp_path: Path) -> None:
-    """As `sha256sum` has it."""
+    """As `sha256sum` prints it."""
     folder = files(tmp_path, _0001_first='"""Do it.\n\nAt length.\n"""\n' + EACH)
     (loaded,) = load(folder)
 
@@ -64,7 +64,7 @@ ENDINGS = {
 @pytest.mark.parametrize("recorded", ENDINGS)
 @pytest.mark.parametrize("checked_out", ENDINGS)
 def test_line_endings_make_no_other_migration(tmp_path: Path, checked_out: str, recorded: str) -> None:
-    """Of today's checksums, and of those that were recorded of the bytes as they were checked out."""
+    """By the present checksum, and by recorded ones of the bytes as checked out."""
     folder = files(tmp_path, _0001_first="")
     (folder / "0001_first.py").write_bytes(ENDINGS[checked_out])
     (loaded,) = load(folder)
@@ -77,7 +77,7 @@ def test_line_endings_make_no_other_migration(tmp_path: Path, checked_out: str, 
 
 @pytest.mark.parametrize("text", [b"x = '\r'\n", b"a\rb\n", b"a\n\n"])
 def test_other_bytes_make_another_migration(text: bytes) -> None:
-    """Only what Git turns into another line ending is the same: no lone carriage return, no empty line."""
+    """Only line endings that Git converts are equal: no lone carriage return, no empty line."""
     assert not set(checksums(text)) & set(checksums(text.replace(b"\r", b"").replace(b"\n\n", b"\n")))
 
 
@@ -89,7 +89,7 @@ def test_without_a_docstring_the_name_is_the_title(tmp_path: Path) -> None:
 
 
 def test_no_migrations_are_fine(tmp_path: Path) -> None:
-    """What does not begin with a digit is none."""
+    """Files that do not start with a digit do not count."""
 
     assert () == load(files(tmp_path, ___init__="", _helpers=""))
 
@@ -112,7 +112,7 @@ def test_no_migrations_are_fine(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_refused_by_name(tmp_path: Path, texts: dict[str, str], said: str) -> None:
-    """One line that says which file, and why."""
+    """In one line that says which file, and why."""
     why = refusal(files(tmp_path, **texts))
 
     assert said in why
