@@ -108,9 +108,8 @@ def hold_lock(
         raise RefusedError(f"the data is locked by {present}. Try: repeat it with --wait SECONDS")
     held_lock = HeldLock(client, token)
     try:
-        if not client.eval(
-            _RAISE, 2, LOCK, FENCE, token
-        ):  # from here on, EXEC refuses the transactions of earlier holders
+        # From here on, EXEC refuses the transactions of earlier holders.
+        if not client.eval(_RAISE, 2, LOCK, FENCE, token):
             held_lock.check(client)
         with _renewed(lock, lease):
             yield held_lock

@@ -133,7 +133,7 @@ def test_env_file_is_part_of_the_environment(project: Project) -> None:
 
 
 def test_extends_is_followed(project: Project) -> None:
-    """The other file's service applies where the service has no value of its own; `x-` keys too."""
+    """The other file's service applies unless the service has a value; `x-` keys too."""
     project.write(base__yaml="services: {b: {image: b, user: base, x-local: {command: [run]}}}")
     found = project.read("services: {a: {extends: {file: base.yaml, service: b}, user: own}}").services[0]
 

@@ -142,7 +142,7 @@ def test_empty_database_is_a_backup_too(store: Store) -> None:
 
 @pytest.mark.parametrize("by", ["whole", "paged"])
 def test_what_belongs_to_the_moment_is_left_out(store: Store, by: str, request: pytest.FixtureRequest) -> None:
-    """The mark, and the lock if a backup is possible while it is held."""
+    """The mark, and the lock, if a backup is possible in spite of it."""
     if by == "paged":
         request.getfixturevalue("paged")
     else:

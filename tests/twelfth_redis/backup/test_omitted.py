@@ -178,7 +178,7 @@ def test_record_is_small_however_much_there_is(store: Store) -> None:
 
 
 def test_file_of_the_old_format_is_read() -> None:
-    """It does not record omissions, and the output says so plainly."""
+    """It does not record omissions, and the output shows that."""
     file = packed(plain())
 
     assert b'"format":1,' in plain()
