@@ -1,4 +1,4 @@
-"""`up` is stopped by TERM or KILL during its release command, on each engine of this machine."""
+"""`up` ended by TERM or KILL during its release command, on each engine of this machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tests.conftest import Project
     from twelfth.model.run import Run
 
-SCRIPT = "python -m admin.migrate; echo started; sleep 4; echo finished"
+SCRIPT = "python -m admin.migrate; echo begun; sleep 4; echo finished"
 
 
 def with_slow_release_command(project: Project, number: int) -> None:
-    """Declare another release with a slow release command."""
+    """Declare another release, whose release command takes a while."""
     file = project.directory / "docker-compose.yml"
     lines = file.read_text("utf-8").splitlines()
     slow = [f'    x-release: [sh, -c, "{SCRIPT}"]' if "x-release" in line else line for line in lines]
@@ -28,7 +28,7 @@ def with_slow_release_command(project: Project, number: int) -> None:
 
 
 def cut(project: Project, number: signal.Signals) -> tuple[int, Run]:
-    """Stop an `up` during its release command; return its exit code and the run's record at that time."""
+    """End an `up` during its release command; return its exit code and the run's record as it is then."""
     before = {run.id for run in project.runs.records()}
     client = project.start("up", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -37,7 +37,7 @@ def cut(project: Project, number: signal.Signals) -> tuple[int, Run]:
 
     assert eventually(lambda: bool(began()), 60)
     (run,) = began()
-    assert eventually(lambda: b"started" in b"".join(data for _, data in project.runs.output(run.id, follow=False)))
+    assert eventually(lambda: b"begun" in b"".join(data for _, data in project.runs.output(run.id, follow=False)))
     client.send_signal(number)
     client.communicate(timeout=60)
     return client.returncode, next(each for each in project.runs.records() if each.id == run.id)
@@ -55,7 +55,7 @@ def test_terminated_up_stops_its_release_command(serving: Project) -> None:
 
 
 def test_up_waits_for_the_release_command_of_one_that_was_killed(serving: Project) -> None:
-    """The run exits by itself; the second `up` shows its lines and deploys the release."""
+    """One run, which ends by itself; its lines are shown by the second `up`, and the release is deployed."""
     with_slow_release_command(serving, 2)
     code, run = cut(serving, signal.SIGKILL)
     assert (-signal.SIGKILL, "running") == (code, run.state)
@@ -64,5 +64,5 @@ def test_up_waits_for_the_release_command_of_one_that_was_killed(serving: Projec
     last = serving.runs.records()[-1]
     assert (run.id, "done", 0) == (last.id, last.state, last.exit_code)
     assert f"wait for run {run.id}, which an earlier up started" in serving.report.details
-    assert ["started", "finished"] == serving.report.details[-2:]
+    assert ["begun", "finished"] == serving.report.details[-2:]
     assert [] == serving.plan()
