@@ -262,14 +262,14 @@ def test_verify_needs_no_stack(project: Project, taken: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_verify_that_lacks_a_module_on_this_machine_says_so(project: Project, file: Path) -> None:
+def test_missing_module_of_verify_is_reported(project: Project, file: Path) -> None:
     """In one line, not with a traceback."""
     file.write_bytes(b"")
     (project.directory / "admin" / "verify.py").write_text("import not_there\n", "utf-8")
     done = project.invoke("verify", str(file))
 
     assert (1, 1) == (done.returncode, done.stderr.count("\n"))
-    assert "whose Python has no not_there; put it beside admin/, or install it into /" in done.stderr
+    assert "its Python has no module not_there; copy it next to admin/, or install it into /" in done.stderr
 
 
 def test_backup_to_standard_output_is_the_file(serving: Project) -> None:
