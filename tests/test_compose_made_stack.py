@@ -123,6 +123,7 @@ def test_everything_about_runs_works_and_nothing_of_the_stack_changes(stack: Sta
 @pytest.mark.thorough
 def test_stack_is_shown_as_it_is(stack: Stack) -> None:
     """Ready, of no release that is known, and what its services print."""
+    assert eventually(lambda: stack.twelfth("status").returncode == 0)  # ready after 5 s, without a healthcheck
     shown = stack.printed("status").splitlines()
 
     assert f"{stack.name} on docker at http://127.0.0.1:{stack.environment['PORT']} is ready" == shown[0]
