@@ -1,4 +1,4 @@
-"""The project on a Swarm of the test's own."""
+"""The project on a Swarm that is created for a test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class OnSwarm:
-    """A copy of the project, and the Swarm that it is on."""
+    """A copy of the project, and its Swarm."""
 
     project: Project
     swarm: swarms.Swarm
@@ -24,26 +24,26 @@ class OnSwarm:
 
 @contextlib.contextmanager
 def on_swarm(directory: Path, nodes: int, managers: int = 1, root: Path | None = None) -> Iterator[OnSwarm]:
-    """Yield the project on a Swarm of `nodes` machines; nothing is up yet. Skip the test where Swarms are unavailable.
+    """Yield the project on a Swarm of `nodes` machines; nothing is up yet. Skip the test if Swarms are unavailable.
 
     `root` is the root file system of another Docker version.
     """
     if why := swarms.why_unavailable():
         skip_or_fail("swarm", why)
-    with swarms.swarm(nodes, managers, root) as made:
+    with swarms.swarm(nodes, managers, root) as created:
         project = make_project("swarm", directory)
-        project.environment |= made.environment
+        project.environment |= created.environment
         if nodes > 1:
-            project.environment["REGISTRY"] = made.registry
-        yield OnSwarm(project, made)
+            project.environment["REGISTRY"] = created.registry
+        yield OnSwarm(project, created)
         for client in project.clients:
             client.kill()
             client.communicate()
 
 
-def place_door(made: OnSwarm) -> None:
-    """Have the door on the first node, so that its address stays, and say where the nodes' daemons are."""
-    place = "{deploy: {placement: {constraints: ['node.labels.twelfth.data == true']}}}"
-    nodes = ", ".join(f"{node.name}: '{node.url}'" for node in made.swarm.nodes)
-    text = f"services: {{web: {place}}}\nx-swarm: {{nodes: {{{nodes}}}}}\n"
-    (made.project.directory / "docker-compose.override.yml").write_text(text, "utf-8")
+def place_ingress(on: OnSwarm) -> None:
+    """Declare the ingress on the first node, so that its address stays, and the addresses of the nodes' daemons."""
+    settings = "{deploy: {placement: {constraints: ['node.labels.twelfth.data == true']}}}"
+    nodes = ", ".join(f"{node.name}: '{node.url}'" for node in on.swarm.nodes)
+    text = f"services: {{web: {settings}}}\nx-swarm: {{nodes: {{{nodes}}}}}\n"
+    (on.project.directory / "docker-compose.override.yml").write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""Runs over changes of the leader and restarts of daemons: none is done twice, and each record is true."""
+"""Runs during changes of the leader and restarts of daemons: none happens twice, and each record is correct."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import eventually
 from tests.sample import FULL
-from tests.swarm.conftest import on_swarm, place_door
+from tests.swarm.conftest import on_swarm, place_ingress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,13 +29,13 @@ pytestmark = [
 
 RUNS = 100
 CHANGES = 5
-"""How often another manager leads, and how often the daemon on which the runs are made is restarted."""
+"""The number of changes of the leader, and of restarts of the daemon on which the runs are started."""
 BATCH = 20
-"""How many runs are made before their records are read: 50 are kept."""
+"""The number of runs between two reads of the records, of which 50 are kept."""
 LATER = 0.35
-"""Seconds by which each disturbance comes later after the beginning of a run's command than the one before."""
+"""Seconds by which each disturbance comes later after the start of a run's command than the previous one."""
 CODES = (0, 3)
-"""What the runs end with by turns, after their mark."""
+"""The exit codes of the runs, by turns."""
 
 CLIENT = """
 import os, sys, time, redis
@@ -43,34 +43,36 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 marks = redis.Redis(os.environ["HOST_REDIS"], int(os.environ["PORT_REDIS"]), retry=Retry(NoBackoff(), 0))
 """
-"""Python in a run, which sends nothing a second time."""
+"""Python code of a run; its client never sends a command twice."""
 MARK = f"{CLIENT}marks.rpush('marks', sys.argv[1]); time.sleep(1); sys.exit(int(sys.argv[2]))"
 MARKS = f"{CLIENT}print(*(mark.decode() for mark in marks.lrange('marks', 0, -1)))"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A run as its client saw it: its name, the exit code that it was to have, and the one that it had."""
+class Outcome:
+    """A run as its client saw it: its name, the expected exit code, and the actual one."""
 
     name: str
-    wanted: int
+    expected: int
     code: int
 
 
-def runs(project: Project, begun: list[str], found: list[Asked], records: dict[str, tuple[str, int | None]]) -> None:
-    """Make the runs, each when the stack was up a moment ago, and keep what the record says of it."""
+def runs(
+    project: Project, started: list[str], outcomes: list[Outcome], records: dict[str, tuple[str, int | None]]
+) -> None:
+    """Start the runs one after the other, each while the stack is up, and read their records."""
     for number in range(RUNS):
         assert eventually(lambda: project.invoke("status").returncode == 0, 120)
-        name, wanted = f"run-{number}", CODES[number % 2]
-        begun.append(name)
-        ended = project.invoke("run", "--reason", name, "--", "python", "-c", MARK, name, str(wanted))
-        found.append(Asked(name, wanted, ended.returncode))
+        name, expected = f"run-{number}", CODES[number % 2]
+        started.append(name)
+        run = project.invoke("run", "--reason", name, "--", "python", "-c", MARK, name, str(expected))
+        outcomes.append(Outcome(name, expected, run.returncode))
         if number % BATCH == BATCH - 1 or number == RUNS - 1:
             records |= recorded(project)
 
 
 def recorded(project: Project) -> dict[str, tuple[str, int | None]]:
-    """Return the state and the exit code in the record of each run, by its name, as soon as the record can be read."""
+    """Return the state and the exit code of each run's record, by its name; wait until the records can be read."""
     answers: list[str] = []
 
     def read() -> bool:
@@ -78,56 +80,59 @@ def recorded(project: Project) -> dict[str, tuple[str, int | None]]:
         return bool(answers[0])
 
     assert eventually(read, 120)
-    return {each["reason"]: (each["state"], each["exit_code"]) for each in json.loads(answers[0]) if each["reason"]}
+    return {run["reason"]: (run["state"], run["exit_code"]) for run in json.loads(answers[0]) if run["reason"]}
 
 
-def disturb(made: OnSwarm, number: int) -> None:
-    """Have another manager lead, or the daemon on which the runs are made begin again."""
+def disturb(on: OnSwarm, number: int) -> None:
+    """Change the leader, or restart the daemon on which the runs are started."""
     if number % 2:
-        made.swarm.nodes[0].restart_daemon()
+        on.swarm.nodes[0].restart_daemon()
     else:
-        made.swarm.change_leader()
+        on.swarm.change_leader()
 
 
-def marks(made: OnSwarm) -> Counter[str]:
-    """Return how often each run has left its mark, as soon as the stack is up again."""
-    assert eventually(lambda: made.project.invoke("status").returncode == 0, 120)
-    return Counter(made.project.invoke("run", "--", "python", "-c", MARKS).stdout.split())
+def marks(on: OnSwarm) -> Counter[str]:
+    """Return the number of marks of each run; wait until the stack is up again."""
+    assert eventually(lambda: on.project.invoke("status").returncode == 0, 120)
+    return Counter(on.project.invoke("run", "--", "python", "-c", MARKS).stdout.split())
 
 
-def test_runs_are_done_at_most_once_and_recorded_as_they_ended(tmp_path: Path, tell: Callable[[str], None]) -> None:
-    """Some pass, some fail, some lose their daemon: one mark each where they were done, one record, and no other."""
-    begun: list[str] = []
-    found: list[Asked] = []
+def test_runs_happen_at_most_once_and_are_recorded_correctly(tmp_path: Path, tell: Callable[[str], None]) -> None:
+    """Some pass, some fail, some lose their daemon: each has one mark if it happened, and one record."""
+    started: list[str] = []
+    outcomes: list[Outcome] = []
     records: dict[str, tuple[str, int | None]] = {}
-    with on_swarm(tmp_path, nodes=3, managers=3) as made:
-        place_door(made)
-        up = made.project.invoke("up", "--accept-weaker")
+    with on_swarm(tmp_path, nodes=3, managers=3) as on:
+        place_ingress(on)
+        up = on.project.invoke("up", "--accept-weaker")
         assert 0 == up.returncode, up.stderr
-        client = threading.Thread(target=runs, args=(made.project, begun, found, records))
+        client = threading.Thread(target=runs, args=(on.project, started, outcomes, records))
         client.start()
         for number in range(2 * CHANGES):
             enough = RUNS * (number + 1) // (2 * CHANGES + 1) + 1
-            assert eventually(lambda enough=enough: len(begun) >= enough or not client.is_alive(), 600)  # type: ignore[misc]
+            assert eventually(lambda enough=enough: len(started) >= enough or not client.is_alive(), 600)  # type: ignore[misc]
             time.sleep(LATER * number)  # before the run is made, while it is, and after it
-            disturb(made, number)
+            disturb(on, number)
         client.join()
-        left = marks(made)
-    as_asked = [each for each in found if each.code == each.wanted]
+        counts = marks(on)
+    as_expected = [outcome for outcome in outcomes if outcome.code == outcome.expected]
     tell(
-        f"{len(found)} runs, {CHANGES} changes of the leader, {CHANGES} restarts: {len(as_asked)} ended as asked, "
-        f"others with {dict(Counter(each.code for each in found if each.code != each.wanted))}; "
-        f"{sum(left.values())} marks of {len(left)} runs, {len(records)} records"
+        f"{len(outcomes)} runs, {CHANGES} changes of the leader, {CHANGES} restarts: {len(as_expected)} as expected, "
+        f"others with {dict(Counter(outcome.code for outcome in outcomes if outcome.code != outcome.expected))}; "
+        f"{sum(counts.values())} marks of {len(counts)} runs, {len(records)} records"
     )
 
-    assert RUNS == len(found)
-    assert not [name for name, count in left.items() if count > 1]
-    for each in as_asked:
-        assert (1, ("failed" if each.wanted else "done", each.wanted)) == (left[each.name], records.get(each.name))
-    for each in found:
-        state, code = records.get(each.name, ("", None))
-        assert state != "running", each
-        assert left[each.name] or state != "done", each
-        assert state or not left[each.name], each
-        assert code != each.wanted or left[each.name], each
-    assert as_asked
+    assert RUNS == len(outcomes)
+    assert not [name for name, count in counts.items() if count > 1]
+    for outcome in as_expected:
+        assert (1, ("failed" if outcome.expected else "done", outcome.expected)) == (
+            counts[outcome.name],
+            records.get(outcome.name),
+        )
+    for outcome in outcomes:
+        state, code = records.get(outcome.name, ("", None))
+        assert state != "running", outcome
+        assert counts[outcome.name] or state != "done", outcome
+        assert state or not counts[outcome.name], outcome
+        assert code != outcome.expected or counts[outcome.name], outcome
+    assert as_expected

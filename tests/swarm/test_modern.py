@@ -1,4 +1,4 @@
-"""What only a current engine (API 1.44) does on a Swarm: `no-new-privileges`, and a fast healthcheck at the start."""
+"""Swarm features of a current engine (API 1.44): `no-new-privileges`, and a fast healthcheck at the start."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
     """Return the project, up on a Swarm of one modern node."""
     if why := modern.why_unavailable():
         skip_or_fail(MODERN, why)
-    with on_swarm(tmp_path_factory.mktemp("modern"), nodes=1, root=modern.root()) as made:
-        refused = made.project.invoke("up")
+    with on_swarm(tmp_path_factory.mktemp("modern"), nodes=1, root=modern.root()) as on:
+        refused = on.project.invoke("up")
         assert (2, False) == (refused.returncode, "privileges" in refused.stderr), refused.stderr
-        accepted = made.project.invoke("up", "--accept-weaker")
+        accepted = on.project.invoke("up", "--accept-weaker")
         assert 0 == accepted.returncode, accepted.stderr
-        yield made
+        yield on
 
 
 def test_services_and_runs_gain_no_privileges(serving: OnSwarm) -> None:
-    """As the Compose file declares; the processes themselves are asked."""
+    """The Compose file declares it; the processes report it."""
     name = f"{serving.project.name}_worker"
     with contextlib.closing(serving.swarm.nodes[0].api()) as api:
-        task = next(each for each in api.tasks({"service": name}) if each["Status"]["State"] == "running")
+        task = next(task for task in api.tasks({"service": name}) if task["Status"]["State"] == "running")
         container = task["Status"]["ContainerStatus"]["ContainerID"]
-        asked = api.exec_create(container, ["sh", "-c", PRIVILEGES])
-        of_service = api.exec_start(asked["Id"]).decode()
+        check = api.exec_create(container, ["sh", "-c", PRIVILEGES])
+        service_output = api.exec_start(check["Id"]).decode()
 
-    assert "NoNewPrivs:\t1\n" == of_service
-    assert of_service == serving.project.invoke("run", "--", "sh", "-c", PRIVILEGES).stdout
+    assert "NoNewPrivs:\t1\n" == service_output
+    assert service_output == serving.project.invoke("run", "--", "sh", "-c", PRIVILEGES).stdout
 
 
 def test_a_second_up_changes_nothing(serving: OnSwarm) -> None:
-    """What this version of the API adds to a service is no difference."""
+    """Settings that this version of the API adds to a service are no difference."""
     planned = serving.project.invoke("--dry", "up", "--accept-weaker")
 
     assert (0, "nothing to do") == (planned.returncode, planned.stdout.strip()), planned.stderr

@@ -1,4 +1,4 @@
-"""The commands on a Swarm of one node, as on Docker: the same session, deploys that nobody notices, nothing left."""
+"""The commands on a Swarm of one node, as on Docker: the same session, deploys under load, and nothing left."""
 
 from __future__ import annotations
 
@@ -27,46 +27,46 @@ services:
     networks: [elsewhere]
     configs: [{source: note, target: /etc/note}]
     secrets: [{source: token, uid: "10001", mode: 0400}]
-networks: {elsewhere: {name: somebodys, external: true}}
+networks: {elsewhere: {name: of-another-owner, external: true}}
 configs: {note: {content: "one, "}}
 secrets: {token: {file: ./token}}
 """,
     "token": "hidden",
 }
-"""What is beside the project's own Compose file."""
+"""Files next to the project's Compose file."""
 
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
     """Return the project, up on a Swarm of one node."""
-    with on_swarm(tmp_path_factory.mktemp("swarm"), nodes=1) as made:
-        docker(made, "network", "create", "--driver", "overlay", "--attachable", "somebodys")
+    with on_swarm(tmp_path_factory.mktemp("swarm"), nodes=1) as project_on_swarm:
+        docker(project_on_swarm, "network", "create", "--driver", "overlay", "--attachable", "of-another-owner")
         for name, text in FILES.items():
-            (made.project.directory / name).write_text(text)
-        refused = made.project.invoke("up")
+            (project_on_swarm.project.directory / name).write_text(text)
+        refused = project_on_swarm.project.invoke("up")
         assert 2 == refused.returncode
         assert "may gain new privileges" in refused.stderr
         assert "invoke up --accept-weaker" in refused.stderr
-        accepted = made.project.invoke("up", "--accept-weaker")
+        accepted = project_on_swarm.project.invoke("up", "--accept-weaker")
         assert 0 == accepted.returncode, accepted.stderr
-        yield made
+        yield project_on_swarm
 
 
-def docker(made: OnSwarm, *words: str) -> str:
+def docker(on: OnSwarm, *words: str) -> str:
     """Return what the docker command prints."""
-    environment = made.project.environment | made.swarm.environment
+    environment = on.project.environment | on.swarm.environment
     return subprocess.run(
         [shutil.which("docker") or "docker", *words], env=environment, capture_output=True, text=True, check=True
     ).stdout
 
 
-def address(made: OnSwarm) -> str:
-    """Return where the stack answers."""
-    return str(json.loads(made.project.invoke("status", "--json").stdout)["address"])
+def address(on: OnSwarm) -> str:
+    """Return the stack's address."""
+    return str(json.loads(on.project.invoke("status", "--json").stdout)["address"])
 
 
-def test_chapters_session(serving: OnSwarm) -> None:
-    """It counts, is reset by a run, and counts from 1 again; a second `up` has nothing to do."""
+def test_hits_and_reset(serving: OnSwarm) -> None:
+    """Hits are counted, a run resets them, and counting starts at 1 again; a second `up` has nothing to do."""
     invoke = serving.project.invoke
     url = address(serving)
     assert "nothing to do\n" == invoke("--dry", "up").stdout
@@ -76,13 +76,13 @@ def test_chapters_session(serving: OnSwarm) -> None:
     assert "Hello World! 1 times." == hits.sentence(url)
 
 
-def test_run_is_the_workers_twin_with_an_honest_end_and_a_record(serving: OnSwarm) -> None:
-    """Its environment, its user, its own exit code; and what it would differ in is shown before."""
+def test_run_is_made_from_the_worker_and_recorded(serving: OnSwarm) -> None:
+    """It has the worker's environment and user, and its own exit code; `--dry` shows the difference."""
     invoke = serving.project.invoke
-    ended = invoke("run", "--env", "LEVEL=x", "--", "sh", "-c", "echo $LEVEL $HOST_REDIS; id -u; exit 3")
+    run = invoke("run", "--env", "LEVEL=x", "--", "sh", "-c", "echo $LEVEL $HOST_REDIS; id -u; exit 3")
     record = json.loads(invoke("history", "--json").stdout)[-1]
 
-    assert (3, "x redis\n10001\n") == (ended.returncode, ended.stdout)
+    assert (3, "x redis\n10001\n") == (run.returncode, run.stdout)
     assert ("swarm", "failed", 3, ["LEVEL"]) == tuple(
         record[key] for key in ("engine", "state", "exit_code", "overrides")
     )
@@ -94,13 +94,13 @@ def test_run_is_the_workers_twin_with_an_honest_end_and_a_record(serving: OnSwar
 
 @pytest.mark.thorough
 def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None:
-    """With their owner and mode, whatever is declared by now; one that goes on sees no later content."""
+    """They have the owner and mode of the tasks' files; a run that is still running sees no later content."""
     invoke, words = serving.project.invoke, ("cat", "/etc/note", "/run/secrets/token")
     see = "stat -c %u:%a /run/secrets/token; cat /etc/note /run/secrets/token"
     file = serving.project.directory / "docker-compose.override.yml"
 
     assert "10001:400\none, hidden" == invoke("run", "--", "sh", "-c", see).stdout
-    going = invoke(
+    running = invoke(
         "run", "--detach", "--", "sh", "-c", f"until [ -e /tmp/go ]; do sleep 0.1; done; {see}"
     ).stdout.strip()
     file.write_text(FILES[file.name].replace("one, ", "two, "))
@@ -108,41 +108,41 @@ def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None
     assert "~ config./etc/note" not in invoke("--dry", "run", "--", *words).stdout
     assert 0 == invoke("up").returncode
     assert "two, hidden" == invoke("run", "--", *words).stdout
-    docker(serving, "exec", f"{serving.project.name}-run-{going}", "touch", "/tmp/go")
-    assert eventually(lambda: "10001:400\none, hidden" == invoke("logs", "--run", going).stdout)
+    docker(serving, "exec", f"{serving.project.name}-run-{running}", "touch", "/tmp/go")
+    assert eventually(lambda: "10001:400\none, hidden" == invoke("logs", "--run", running).stdout)
 
 
 @pytest.mark.thorough
-def test_run_is_on_a_network_that_is_somebody_elses_as_the_tasks_are(serving: OnSwarm) -> None:
-    """And a second `up` has nothing to do."""
-    identity = serving.project.invoke("run", "--detach", "--", "true").stdout.strip()
-    found = docker(
-        serving, "inspect", f"{serving.project.name}-run-{identity}", "--format", "{{json .NetworkSettings}}"
+def test_run_joins_a_network_of_another_owner_as_the_tasks_do(serving: OnSwarm) -> None:
+    """A second `up` has nothing to do."""
+    run_id = serving.project.invoke("run", "--detach", "--", "true").stdout.strip()
+    inspected = docker(
+        serving, "inspect", f"{serving.project.name}-run-{run_id}", "--format", "{{json .NetworkSettings}}"
     )
 
-    assert "somebodys" in json.loads(found)["Networks"]
+    assert "of-another-owner" in json.loads(inspected)["Networks"]
     assert "nothing to do\n" == serving.project.invoke("--dry", "up").stdout
 
 
 @pytest.mark.thorough
-def test_run_that_is_stopped_is_recorded_so(serving: OnSwarm) -> None:
-    """A container on an overlay network cannot be renamed: its note in the Swarm says it."""
+def test_stopped_run_is_recorded_as_stopped(serving: OnSwarm) -> None:
+    """A container on an overlay network cannot be renamed, so its note in the Swarm is marked."""
     invoke = serving.project.invoke
-    identity = invoke("run", "--detach", "--", "sleep", "60").stdout.strip()
+    run_id = invoke("run", "--detach", "--", "sleep", "60").stdout.strip()
 
-    assert f"{identity} stopped, exit code 143\n" == invoke("stop", identity).stdout
+    assert f"{run_id} stopped, exit code 143\n" == invoke("stop", run_id).stdout
     assert "stopped" == json.loads(invoke("history", "--json").stdout)[-1]["state"]
 
 
-def test_node_that_is_not_there_is_named(serving: OnSwarm) -> None:
-    """With those that are."""
+def test_unknown_node_is_refused(serving: OnSwarm) -> None:
+    """The error lists the nodes."""
     refused = serving.project.invoke("run", "--node", "nowhere", "--", "true")
 
     assert (2, True) == (refused.returncode, "there is no such node" in refused.stderr)
 
 
 def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
-    """Swarm rolls, and rolls back by itself; the bad release's own words are told, and `rollback` goes back further."""
+    """Swarm rolls out and rolls back; the error has the bad release's output, and `rollback` works afterwards."""
     invoke, url = serving.project.invoke, address(serving)
     assert 0 == invoke("scale", "worker=2").returncode
     app = serving.project.directory / "service" / "app.py"
@@ -158,7 +158,7 @@ def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
 
     assert 125 == failed.returncode
     assert "no such module" in failed.stderr
-    assert "what served serves on" in failed.stderr
+    assert "the previous release is still running" in failed.stderr
     assert {} == figures.failures
     assert 0 == figures.repeated
     status = json.loads(invoke("status", "--json").stdout)
@@ -171,24 +171,24 @@ def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
 def test_release_that_crashes_soon_is_rolled_back(serving: OnSwarm) -> None:
     """Swarm watches each new task before it starts the next one."""
     invoke = serving.project.invoke
-    kept = {
+    texts = {
         name: (serving.project.directory / name).read_text("utf-8") for name in ("service/app.py", "docker-compose.yml")
     }
     before = json.loads(invoke("status", "--json").stdout)["release"]
     crash_soon(serving.project)
     failed = invoke("up")
-    for name, text in kept.items():
+    for name, text in texts.items():
         (serving.project.directory / name).write_text(text, "utf-8")
 
     assert 125 == failed.returncode, failed.stderr
-    assert "worker ended" in failed.stderr
-    found = json.loads(invoke("status", "--json").stdout)
-    assert (True, before) == (found["ready"], found["release"]), found
+    assert "worker exited" in failed.stderr
+    status = json.loads(invoke("status", "--json").stdout)
+    assert (True, before) == (status["ready"], status["release"]), status
 
 
 @pytest.mark.thorough
-def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(serving: OnSwarm) -> None:
-    """And taken back: Redis before the release command, which needs it."""
+def test_dependency_that_its_dependents_can_no_longer_use_is_reported(serving: OnSwarm) -> None:
+    """It is rolled back, too: Redis before the release command, which needs it."""
     file = serving.project.directory / "docker-compose.yml"
     before = file.read_text("utf-8")
     guard(serving.project)
@@ -202,8 +202,8 @@ def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(serving:
 
 
 @pytest.mark.thorough
-def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:
-    """`docker stack services` and `docker stack ps` know it by its labels."""
+def test_docker_stack_lists_the_stack(serving: OnSwarm) -> None:
+    """`docker stack services` and `docker stack ps` find it by its labels."""
     name = serving.project.name
     services = docker(serving, "stack", "services", name, "--format", "{{.Name}}").split()
 
@@ -212,8 +212,8 @@ def test_docker_itself_sees_the_stack(serving: OnSwarm) -> None:
 
 
 @pytest.mark.thorough
-def test_log_of_a_service_is_read_task_by_task(serving: OnSwarm) -> None:
-    """As many lines as are asked for."""
+def test_log_of_a_service_has_the_lines_of_all_tasks(serving: OnSwarm) -> None:
+    """`--tail` limits them."""
     hits.sentence(address(serving))
     lines = serving.project.invoke("logs", "worker", "--tail", "1").stdout.splitlines()
 
@@ -221,8 +221,8 @@ def test_log_of_a_service_is_read_task_by_task(serving: OnSwarm) -> None:
     assert all(line.startswith("worker-") for line in lines)
 
 
-def test_nothing_is_left_when_it_is_down(serving: OnSwarm) -> None:
-    """Services, networks, the volume, configuration objects, runs; and what a killed client left of making one."""
+def test_down_leaves_nothing(serving: OnSwarm) -> None:
+    """It removes services, networks, the volume, configuration objects, runs, and containers of a killed client."""
     docker(serving, "create", "--label", f"{FILES_OF}={serving.project.name}", os.environ["REDIS_IMAGE"])
     down = serving.project.invoke("down", "--volumes", "--history")
 

@@ -1,4 +1,4 @@
-"""Networks, volumes and services that the Compose file declares otherwise than they are, on a Swarm of one node."""
+"""Changed declarations of networks, volumes and services, on a Swarm of one node."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ class Stack(OtherProject):
         (self.directory / file).write_text(text, "utf-8")
 
     def up(self, network: str = "", volume: str = "") -> str:
-        """Declare the network and the volume, bring that up, and return what was printed on standard error."""
+        """Declare the network and the volume, run `up`, and return its standard error."""
         self.declare(network, volume)
-        done = self.twelfth("up")
-        assert 0 == done.returncode, done.stdout + done.stderr
-        return done.stderr
+        process = self.twelfth("up")
+        assert 0 == process.returncode, process.stdout + process.stderr
+        return process.stderr
 
     def resources(self) -> set[str]:
-        """Return the names of the networks and volumes that begin with the project's name."""
-        names = [each["Name"] for each in (*self.api.networks(), *(self.api.volumes()["Volumes"] or []))]
+        """Return the names of the networks and volumes that start with the project's name."""
+        names = [resource["Name"] for resource in (*self.api.networks(), *(self.api.volumes()["Volumes"] or []))]
         return {name.removeprefix(self.name) for name in names if name.startswith(self.name)}
 
     def services(self) -> set[str]:
         """Return the names of the project's services."""
-        names = [each["Spec"]["Name"] for each in self.api.services()]
+        names = [service["Spec"]["Name"] for service in self.api.services()]
         return {name.removeprefix(self.name) for name in names if name.startswith(self.name)}
 
 
 @pytest.fixture
 def stack(one_node: Swarm, tmp_path: Path) -> Iterator[Stack]:
     """Return the stack, up."""
-    made = Stack(tmp_path, one_node)
-    yield made
-    made.declare()
-    made.printed("down", "--volumes", "--history", "--remove-orphans")
-    for name in made.resources():
-        if any(each["Name"] == made.name + name for each in made.api.networks()):
-            made.api.remove_network(made.name + name)
+    stack = Stack(tmp_path, one_node)
+    yield stack
+    stack.declare()
+    stack.printed("down", "--volumes", "--history", "--remove-orphans")
+    for name in stack.resources():
+        if any(network["Name"] == stack.name + name for network in stack.api.networks()):
+            stack.api.remove_network(stack.name + name)
         else:
-            made.api.remove_volume(made.name + name)
+            stack.api.remove_volume(stack.name + name)
 
 
 def test_renamed_network_and_volume_converge(stack: Stack) -> None:
@@ -76,8 +76,8 @@ def test_renamed_network_and_volume_converge(stack: Stack) -> None:
 
 
 @pytest.mark.thorough
-def test_what_is_external_is_never_removed(stack: Stack) -> None:
-    """A network that does not exist is refused; one that does is used."""
+def test_external_resources_are_never_removed(stack: Stack) -> None:
+    """A missing network is refused; an existing one is used."""
     external = f"name: {stack.name}-net, external: true"
     stack.declare(external)
     assert f"there is no network {stack.name}-net, which is external" in stack.twelfth("up").stderr
@@ -90,7 +90,7 @@ def test_what_is_external_is_never_removed(stack: Stack) -> None:
 
 @pytest.mark.thorough
 def test_network_that_another_container_uses_does_not_take_the_stack_down(stack: Stack) -> None:
-    """It is refused, by name, before anything is stopped."""
+    """The container is named, and `up` refuses before anything is stopped."""
     [running] = stack.api.containers()
     settings = {"Image": running["Image"], "Cmd": ["sleep", "600"], "HostConfig": {"NetworkMode": f"{stack.name}_back"}}
     other = stack.api.create_container_from_config(settings, f"{stack.name}-other")["Id"]
@@ -103,12 +103,12 @@ def test_network_that_another_container_uses_does_not_take_the_stack_down(stack:
         refused.returncode,
         f"containers outside this stack use it ({stack.name}-other)" in refused.stderr,
     )
-    assert [running["Id"]] == [each["Id"] for each in stack.api.containers()]
+    assert [running["Id"]] == [container["Id"] for container in stack.api.containers()]
 
 
 @pytest.mark.thorough
-def test_services_of_another_file_stay_and_are_named(stack: Stack) -> None:
-    """With what they use; they go where that is asked for."""
+def test_services_of_another_file_stay_and_are_reported(stack: Stack) -> None:
+    """Their network stays, too; `--remove-orphans` removes them."""
     stack.declare(service="db", file="db.yaml")
     stack.printed("up", COMPOSE_FILE="db.yaml")
 

@@ -1,4 +1,4 @@
-"""Two nodes with replicas on both: releases that are rolled, good and bad, and one node that is lost under load."""
+"""Two nodes with replicas on both: good and bad releases are rolled out, and one node is lost under load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conftest import eventually
 from tests.sample import FULL
 from tests.scenarios.load import Load, change
 from tests.scenarios.test_deploys import NEVER_READY, assert_nobody_noticed
-from tests.swarm.conftest import OnSwarm, on_swarm, place_door
+from tests.swarm.conftest import OnSwarm, on_swarm, place_ingress
 from twelfth.engines.docker_api.container_spec import COMPOSE
 from twelfth.engines.docker_api.run_spec import RUN
 
@@ -28,47 +28,47 @@ HITS = 20_000 if FULL else 2_000
 @pytest.fixture(scope="module")
 def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
     """Return the project, up on a Swarm of two nodes whose daemons are known, with workers on both."""
-    with on_swarm(tmp_path_factory.mktemp("swarm"), nodes=2) as made:
-        place_door(made)
-        up = made.project.invoke("up", "--accept-weaker", "--scale", "worker=4")
+    with on_swarm(tmp_path_factory.mktemp("swarm"), nodes=2) as on:
+        place_ingress(on)
+        up = on.project.invoke("up", "--accept-weaker", "--scale", "worker=4")
         assert 0 == up.returncode, up.stderr
-        yield made
+        yield on
 
 
-def address(made: OnSwarm) -> str:
-    """Return where the stack answers."""
-    return str(json.loads(made.project.invoke("status", "--json").stdout)["address"])
+def address(on: OnSwarm) -> str:
+    """Return the stack's address."""
+    return str(json.loads(on.project.invoke("status", "--json").stdout)["address"])
 
 
-def states(made: OnSwarm) -> dict[str, str]:
+def states(on: OnSwarm) -> dict[str, str]:
     """Return the state of each run by its id."""
-    return {each["id"]: each["state"] for each in json.loads(made.project.invoke("history", "--json").stdout)}
+    return {run["id"]: run["state"] for run in json.loads(on.project.invoke("history", "--json").stdout)}
 
 
-def tasks(made: OnSwarm, **filters: str) -> list[dict[str, Any]]:
-    """Return the tasks of the workers, those that have ended or are about to as well."""
-    with contextlib.closing(made.swarm.nodes[0].api()) as api:
-        return list(api.tasks(filters={"service": f"{made.project.name}_worker", **filters}))
+def tasks(on: OnSwarm, **filters: str) -> list[dict[str, Any]]:
+    """Return all tasks of the workers, including those that have exited."""
+    with contextlib.closing(on.swarm.nodes[0].api()) as api:
+        return list(api.tasks(filters={"service": f"{on.project.name}_worker", **filters}))
 
 
-def workers(made: OnSwarm) -> list[str]:
-    """Return the node of each worker that runs."""
-    with contextlib.closing(made.swarm.nodes[0].api()) as api:
-        names = {each["ID"]: each["Description"]["Hostname"] for each in api.nodes()}
-    running = [each for each in tasks(made, **{"desired-state": "running"}) if each["Status"]["State"] == "running"]
-    return sorted(names[each["NodeID"]] for each in running)
+def workers(on: OnSwarm) -> list[str]:
+    """Return the node of each running worker."""
+    with contextlib.closing(on.swarm.nodes[0].api()) as api:
+        names = {node["ID"]: node["Description"]["Hostname"] for node in api.nodes()}
+    running = [task for task in tasks(on, **{"desired-state": "running"}) if task["Status"]["State"] == "running"]
+    return sorted(names[task["NodeID"]] for task in running)
 
 
-def are_on_both(made: OnSwarm) -> bool:
-    """Return whether four workers run, and some of them on each node."""
-    found = workers(made)
-    return (4, {node.name for node in made.swarm.nodes}) == (len(found), set(found))
+def are_on_both(on: OnSwarm) -> bool:
+    """Return whether four workers are running, and some of them on each node."""
+    nodes = workers(on)
+    return (4, {node.name for node in on.swarm.nodes}) == (len(nodes), set(nodes))
 
 
-def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_taken_back(
+def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_rolled_back(
     two_nodes: OnSwarm, tell: Callable[[str], None]
 ) -> None:
-    """A good release, then one that never gets ready: what served serves on, on both nodes."""
+    """After a good release, one never gets ready: the previous release is still running on both nodes."""
     invoke = two_nodes.project.invoke
     app = two_nodes.project.directory / "service" / "app.py"
     assert are_on_both(two_nodes)
@@ -85,14 +85,14 @@ def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_taken_back(
     tell(f"a good release and a bad one over two nodes: {figures}; {bad.stderr.strip()}")
 
     assert 125 == bad.returncode
-    assert "what served serves on" in bad.stderr
+    assert "the previous release is still running" in bad.stderr
     assert_nobody_noticed(figures)
     assert {hit.replica for hit in figures.hits[before:] if hit.began > figures.hits[before].ended} <= known
     assert eventually(lambda: are_on_both(two_nodes), 30)
 
 
 def test_attached_run_on_another_node_leaves_its_record_there_and_nothing_else(two_nodes: OnSwarm) -> None:
-    """A container that holds a network for the next run would keep that from being removed: `down` would fail."""
+    """No container that would keep a network from being removed is left."""
     second = two_nodes.swarm.nodes[1]
     ended = two_nodes.project.invoke("run", "--node", second.name, "--", "true")
     api = second.api()
@@ -104,10 +104,10 @@ def test_attached_run_on_another_node_leaves_its_record_there_and_nothing_else(t
     assert all(RUN in labels for labels in left)
 
 
-def test_node_that_is_lost_doubles_no_number_and_its_run_is_known_to_be_lost(
+def test_lost_node_repeats_no_number_and_its_run_is_recorded_as_lost(
     two_nodes: OnSwarm, tell: Callable[[str], None]
 ) -> None:
-    """Its replicas are back on the other node; a run is never said to be done because nobody can be asked."""
+    """Its replicas are restarted on the other node; a run whose node does not answer is never recorded as done."""
     first, second = two_nodes.swarm.nodes
     assert eventually(lambda: are_on_both(two_nodes), 30)
     detached = two_nodes.project.invoke("run", "--node", second.name, "--detach", "--", "sleep", "600")

@@ -160,7 +160,7 @@ def on_swarm(stack: Stack, service: Service, image: dict[str, Any], version: str
     """Return what a task of the service would be made from, and what a Swarm reports of one that was."""
     alone, own = replace(stack, services=(service,)), image_of(service, image)
     held, digests = (
-        service_spec.held(service, version),
+        service_spec.supported(service, version),
         swarm_config_files.digests(swarm_config_files.declared(service)),
     )
     made = service_spec.build(alone, held, service.image, [], digests, ingress=False)

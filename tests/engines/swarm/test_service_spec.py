@@ -1,4 +1,4 @@
-"""A container's body in Swarm's words, and back: nothing is lost on the way, and nothing is of one machine only."""
+"""Translating a container's body to a Swarm service and back loses nothing, and no part depends on one machine."""
 
 from __future__ import annotations
 
@@ -47,23 +47,25 @@ IMAGE = {"Id": "sha256:1", "Config": {"Env": ["PATH=/bin"], "Cmd": ["shell"]}}
 NETWORKS = {"n1": "p_q_back", "n2": "p_q_front"}
 
 
-def made(version: str = NEW) -> dict[str, object]:
+def spec(version: str = NEW) -> dict[str, object]:
     """Return the worker's specification for an API of that version."""
-    return service_spec.build(STACK, service_spec.held(WORKER, version), "app:1", [REFERENCE], DIGESTS, ingress=False)
+    return service_spec.build(
+        STACK, service_spec.supported(WORKER, version), "app:1", [REFERENCE], DIGESTS, ingress=False
+    )
 
 
-def as_service(wanted: dict[str, object]) -> dict[str, object]:
-    """Return what the API answers of a service that was made so."""
-    return {"Spec": {"Name": wanted["name"], "Labels": wanted["labels"], "EndpointSpec": wanted["endpoint_spec"]}}
+def as_service(spec: dict[str, object]) -> dict[str, object]:
+    """Return the API's answer for a service with this specification."""
+    return {"Spec": {"Name": spec["name"], "Labels": spec["labels"], "EndpointSpec": spec["endpoint_spec"]}}
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
-def test_what_is_made_is_what_was_wanted(version: str) -> None:
-    """So the next `up` has nothing to do."""
-    wanted = made(version)
+def test_second_up_has_nothing_to_do(version: str) -> None:
+    """The service has the settings of the declaration."""
+    wanted = spec(version)
     found = service_spec.inspected(wanted["task_template"], as_service(wanted), IMAGE, NETWORKS)  # type: ignore[arg-type]
 
-    recipe = wanted_recipe(STACK, service_spec.held(WORKER, version), IMAGE, DIGESTS)
+    recipe = wanted_recipe(STACK, service_spec.supported(WORKER, version), IMAGE, DIGESTS)
     assert () == differences(recipe, found_recipe(found, DIGESTS))
 
 
@@ -75,7 +77,7 @@ IMAGES = {
         "Config": {"Entrypoint": ["enter"], "Cmd": ["on"], "User": "app", "WorkingDir": "/app"},
     },
 }
-"""Inspected images, whose defaults count where a service says nothing."""
+"""Inspected images, whose defaults apply if a service declares nothing."""
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
@@ -108,28 +110,30 @@ IMAGES = {
         {"options": as_options({"hostname": "box", "tty": True, "stop_signal": "SIGINT", "working_dir": "/srv"})},
     ],
 )
-def test_what_swarm_is_told_is_what_is_found(changes: dict[str, Any], version: str, image: dict[str, Any]) -> None:
-    """Else each `up` would roll the service again, whatever is declared, and whatever the image says."""
+def test_settings_are_read_back_as_they_were_declared(
+    changes: dict[str, Any], version: str, image: dict[str, Any]
+) -> None:
+    """Otherwise each `up` would roll out the service again."""
     worker = replace(WORKER, **changes)
-    stack, held = replace(STACK, services=(worker,)), service_spec.held(worker, version)
-    wanted = service_spec.build(stack, held, "app:1", [REFERENCE], DIGESTS, ingress=False)
+    stack, supported = replace(STACK, services=(worker,)), service_spec.supported(worker, version)
+    wanted = service_spec.build(stack, supported, "app:1", [REFERENCE], DIGESTS, ingress=False)
     found = service_spec.inspected(wanted["task_template"], as_service(wanted), image, NETWORKS)
 
     assert [] == service_spec.refusals(stack, worker)
-    assert () == differences(wanted_recipe(stack, held, image, DIGESTS), found_recipe(found, DIGESTS))
+    assert () == differences(wanted_recipe(stack, supported, image, DIGESTS), found_recipe(found, DIGESTS))
 
 
 def test_no_task_mounts_a_file_of_the_operators_machine() -> None:
-    """It may be placed anywhere: its configuration comes from Swarm."""
-    container = made()["task_template"]["ContainerSpec"]  # type: ignore[index]
+    """It can be placed on any node: its configuration comes from Swarm."""
+    container = spec()["task_template"]["ContainerSpec"]  # type: ignore[index]
 
     assert {"volume", "tmpfs"} == {mount["Type"] for mount in container["Mounts"]}
     assert [REFERENCE] == container["Configs"]
 
 
-def test_volume_is_the_stacks_wherever_it_is_made() -> None:
-    """By Compose's labels, whatever the project's name is."""
-    [volume] = [each for each in made()["task_template"]["ContainerSpec"]["Mounts"] if each["Type"] == "volume"]  # type: ignore[index]
+def test_volume_has_the_labels_of_the_stack() -> None:
+    """They are Compose's labels, for any name of the project."""
+    [volume] = [mount for mount in spec()["task_template"]["ContainerSpec"]["Mounts"] if mount["Type"] == "volume"]  # type: ignore[index]
 
     assert "p_q_data" == volume["Source"]
     labels = {"com.docker.compose.project": "p_q", "com.docker.compose.volume": "data"}
@@ -150,23 +154,23 @@ def test_volume_is_the_stacks_wherever_it_is_made() -> None:
         ),
     ],
 )
-def test_volume_is_made_as_it_is_declared_and_not_where_it_is_somebody_elses(
-    volume: Volume, options: dict[str, object]
-) -> None:
-    """So `down --volumes` never takes one for the stack's that is not."""
+def test_volume_is_created_as_declared_and_not_if_it_is_external(volume: Volume, options: dict[str, object]) -> None:
+    """So `down --volumes` never removes an external one."""
     worker = replace(WORKER, mounts=(Mount("volume", "/data", "data", options=as_options({"nocopy": True})),))
     stack = replace(STACK, services=(worker,), volumes=(volume,))
-    task = service_spec.build(stack, service_spec.held(worker, NEW), "app:1", [], {}, ingress=False)["task_template"]
+    task = service_spec.build(stack, service_spec.supported(worker, NEW), "app:1", [], {}, ingress=False)[
+        "task_template"
+    ]
     [mount] = task["ContainerSpec"]["Mounts"]
 
     assert (volume.known_as or "p_q_data", options) == (mount["Source"], mount["VolumeOptions"])
 
 
 def test_run_gets_new_anonymous_volumes() -> None:
-    """Those of a task are in its specification without a name, so a run cannot get them."""
+    """The specification of a task has them without a name, so a run cannot mount the same ones."""
     worker = replace(WORKER, mounts=(Mount("volume", "/cache"), Mount("volume", "/data", "data")))
     stack = replace(STACK, services=(worker,))
-    wanted = service_spec.build(stack, service_spec.held(worker, NEW), "app:1", [], {}, ingress=False)
+    wanted = service_spec.build(stack, service_spec.supported(worker, NEW), "app:1", [], {}, ingress=False)
     found = service_spec.inspected(wanted["task_template"], as_service(wanted), IMAGE, NETWORKS)
     run = run_spec.body(found, REQUEST)
     mounts = run["HostConfig"]["Mounts"]
@@ -176,25 +180,25 @@ def test_run_gets_new_anonymous_volumes() -> None:
     assert {"/cache": None, "/data": "p_q_data"} == {each["Target"]: each.get("Source") for each in mounts}
 
 
-def test_secrets_that_only_a_swarm_can_give_are_named() -> None:
-    """A run could not have them."""
+def test_secrets_that_only_a_task_can_get_are_named() -> None:
+    """A run cannot get them."""
     task: dict[str, Any] = {"ContainerSpec": {"Secrets": [{"SecretName": "token"}]}}
 
     assert ["token"] == service_spec.secrets(task)
-    assert [] == service_spec.secrets(made()["task_template"])  # type: ignore[arg-type]
+    assert [] == service_spec.secrets(spec()["task_template"])  # type: ignore[arg-type]
 
 
-def test_run_that_is_made_from_a_task_is_of_its_service() -> None:
-    """As `docker compose ps` lists it, and the container that waits for the service's name knows it."""
-    wanted = made()
+def test_run_that_is_made_from_a_task_belongs_to_its_service() -> None:
+    """Its labels name the project and the service."""
+    wanted = spec()
     found = service_spec.inspected(wanted["task_template"], as_service(wanted), IMAGE, NETWORKS)  # type: ignore[arg-type]
 
     labels = found["Config"]["Labels"]
     assert ("p_q", "worker") == (labels["com.docker.compose.project"], labels["com.docker.compose.service"])
 
 
-def test_protection_that_is_lost_is_named() -> None:
-    """By the version of the API; a port's host address is held by none."""
+def test_lost_protection_is_named() -> None:
+    """It depends on the version of the API; no version supports a port's host address."""
     port = "worker answers on every address at 8080, not on 127.0.0.1 only"
     privileges = "worker may gain new privileges (security_opt no-new-privileges:true)"
 
@@ -214,15 +218,15 @@ def test_protection_that_is_lost_is_named() -> None:
 def test_healthcheck_runs_often_at_the_start(
     check: Healthcheck, version: str, expected: tuple[float | None, ...]
 ) -> None:
-    """A deploy would else wait for the interval that is declared for a running service, at each replica."""
-    checked = service_spec.held(replace(WORKER, healthcheck=check), version).healthcheck
+    """Otherwise a deploy would wait for the interval of a running service at each replica."""
+    checked = service_spec.supported(replace(WORKER, healthcheck=check), version).healthcheck
     assert checked
 
     assert expected == (checked.interval, checked.start_period, checked.start_interval)
 
 
-def test_what_swarm_cannot_hold_is_refused_by_its_full_name() -> None:
-    """All of it, nothing is dropped."""
+def test_unsupported_security_option_is_refused_by_its_full_name() -> None:
+    """Supported ones are not refused."""
     odd = replace(WORKER, security_opt=("seccomp=unconfined",))
 
     assert [] == service_spec.refusals(STACK, WORKER)
@@ -230,10 +234,10 @@ def test_what_swarm_cannot_hold_is_refused_by_its_full_name() -> None:
 
 
 def test_only_replica_is_stopped_first() -> None:
-    """Where there can be two, the new one comes first."""
+    """If there can be two, the new one starts first."""
     two = replace(WORKER, ports=(), mounts=())
     orders = [
-        service_spec.build(STACK, service_spec.held(each, NEW), "app:1", [], {}, ingress=False)["update_config"][
+        service_spec.build(STACK, service_spec.supported(each, NEW), "app:1", [], {}, ingress=False)["update_config"][
             "Order"
         ]
         for each in (WORKER, two)
@@ -260,8 +264,8 @@ def test_only_replica_is_stopped_first() -> None:
         ({"networks": ("n",), "endpoints": (("n", '{"ipv4_address": "10.0.0.1"}'),)}, "networks"),
     ],
 )
-def test_what_a_swarm_has_no_word_for_is_refused_by_its_full_name(changes: dict[str, Any], refused: str) -> None:
-    """And nothing else of the service."""
+def test_unsupported_setting_is_refused_by_its_full_name(changes: dict[str, Any], refused: str) -> None:
+    """No other setting of the service is refused."""
     service = Service("web", "web:1", **changes)
 
     assert [f"services.web.{refused}"] == service_spec.refusals(Stack("p", Path(), (service,)), service)

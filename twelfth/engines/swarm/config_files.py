@@ -1,7 +1,7 @@
-"""Configuration files and secrets on a Swarm: objects that its tasks have, and copies of them that runs have.
+"""Configuration files and secrets on a Swarm: configuration objects for tasks, and copies of them for runs.
 
-A plain container cannot have a configuration object of the Swarm, so what a run sees as its files is mounted from a
-volume of its node's daemon: each under a name that its content gives, put there through a container that never starts.
+A plain container cannot use a configuration object of the Swarm. So the files of a run are mounted from a volume of its
+node's daemon. Their names there are their digests; they are copied through a container that is never started.
 """
 
 from __future__ import annotations
@@ -28,77 +28,79 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service
 
 FILES = "twelfth.files"
-"""Label of the volume with the files of a project's runs, and of the containers through which they are put there."""
+"""Label of the volume with the files of a project's runs, and of the containers that copy files into it."""
 
 PLACE = "/files"
-"""Where such a container has the volume."""
+"""The mount point of the volume in such a container."""
 
 
 def declared(service: Service) -> dict[str, File]:
-    """Return a service's configuration files, by target; raises `EngineError` for one that is not there."""
+    """Return a service's configuration files by target; raises `EngineError` for a missing one."""
     return {mount.target: config_files.as_declared(mount) for mount in service.mounts if mount.kind == "config"}
 
 
 def digests(files: Mapping[str, File]) -> dict[str, str]:
-    """Return what tells one file from another, by target."""
+    """Return the digests of files, with their owners and modes, by target."""
     return {target: file.digest for target, file in files.items()}
 
 
 def references(api: docker.APIClient, project: str, files: Mapping[str, File]) -> list[Body]:
-    """Return references to objects with these contents, made where they are not there yet."""
+    """Return references to configuration objects with these contents, which are created if missing."""
     return [_reference(api, project, target, file) for target, file in files.items()]
 
 
 def _reference(api: docker.APIClient, project: str, target: str, file: File) -> Body:
     name = f"{project}-{hashlib.sha256(file.content).hexdigest()[:12]}"
-    there = api.configs(filters={"name": name})
-    identity = there[0]["ID"] if there else api.create_config(name, file.content, {NAMESPACE: project})["ID"]
-    own = {"Name": target, "UID": str(file.user), "GID": str(file.group), "Mode": file.mode}
-    return {"ConfigID": identity, "ConfigName": name, "File": own}
+    existing = api.configs(filters={"name": name})
+    config_id = existing[0]["ID"] if existing else api.create_config(name, file.content, {NAMESPACE: project})["ID"]
+    mounted = {"Name": target, "UID": str(file.user), "GID": str(file.group), "Mode": file.mode}
+    return {"ConfigID": config_id, "ConfigName": name, "File": mounted}
 
 
 def referred(api: docker.APIClient, references: Iterable[Body]) -> dict[str, File]:
-    """Return the files that a task has by these references, by target."""
-    return {each["File"]["Name"]: _referred(api, each) for each in references}
+    """Return the files to which these references of a task lead, by target."""
+    return {reference["File"]["Name"]: _referred(api, reference) for reference in references}
 
 
 def _referred(api: docker.APIClient, reference: Body) -> File:
     content = base64.b64decode(api.inspect_config(reference["ConfigID"])["Spec"]["Data"])
-    own = reference["File"]
-    return File(content, int(own["UID"]), int(own["GID"]), own["Mode"])
+    mounted = reference["File"]
+    return File(content, int(mounted["UID"]), int(mounted["GID"]), mounted["Mode"])
 
 
 def remove_unused(api: docker.APIClient, project: str) -> None:
-    """Remove the objects that no service has any more: the daemon refuses those that one has."""
+    """Remove the configuration objects that no service uses: the daemon refuses to remove the others."""
     with contextlib.suppress(EngineError, BusyError), docker_errors():
-        for each in api.configs(filters={"label": f"{NAMESPACE}={project}"}):
+        for config in api.configs(filters={"label": f"{NAMESPACE}={project}"}):
             with contextlib.suppress(EngineError, BusyError), docker_errors():
-                api.remove_config(each["ID"])
+                api.remove_config(config["ID"])
 
 
 def place(api: docker.APIClient, project: str, image: str, files: Mapping[str, File]) -> dict[str, str]:
-    """Return where a node's daemon has these files, by target; what it lacks is put there through the image."""
+    """Copy files to a node's daemon unless it has them, and return their paths there, by target."""
     if not files:
         return {}
     volume, label = _volume(project), {FILES: project}
     home = api.create_volume(volume, labels=label)["Mountpoint"]
     mount = {"Type": "volume", "Source": volume, "Target": PLACE, "VolumeOptions": {"NoCopy": True}}
     host = {"Mounts": [mount], "NetworkMode": "none"}
-    through = api.create_container_from_config({"Image": image, "Cmd": [""], "Labels": label, "HostConfig": host})["Id"]
+    container = api.create_container_from_config({"Image": image, "Cmd": [""], "Labels": label, "HostConfig": host})[
+        "Id"
+    ]
     try:
-        if missing := [file for file in files.values() if not _has(api, through, file)]:
-            api.put_archive(through, PLACE, _archive(missing))
+        if missing := [file for file in files.values() if not _has(api, container, file)]:
+            api.put_archive(container, PLACE, _archive(missing))
     finally:
-        api.remove_container(through, v=True)
+        api.remove_container(container, v=True)
     return {target: f"{home}/{file.digest}" for target, file in files.items()}
 
 
 def remove_placed(api: docker.APIClient, project: str) -> None:
-    """Remove the files of the project's runs from a node, and what a killed client left of putting them there."""
+    """Remove the files of the project's runs from a node, and containers that a killed client left."""
     with docker_errors():
-        for left in api.containers(all=True, filters={"label": f"{FILES}={project}"}):
+        for container in api.containers(all=True, filters={"label": f"{FILES}={project}"}):
             with gone_is_fine():
-                api.remove_container(left["Id"], v=True)
+                api.remove_container(container["Id"], v=True)
         with gone_is_fine():
             api.remove_volume(_volume(project))
 
@@ -109,8 +111,8 @@ def _volume(project: str) -> str:
 
 def _has(api: docker.APIClient, container: str, file: File) -> bool:
     with gone_is_fine():
-        _, found = api.get_archive(container, f"{PLACE}/{file.digest}")
-        return bool((found["size"], found["mode"] & 0o777) == (len(file.content), file.mode))
+        _, status = api.get_archive(container, f"{PLACE}/{file.digest}")
+        return bool((status["size"], status["mode"] & 0o777) == (len(file.content), file.mode))
     return False
 
 

@@ -1,4 +1,4 @@
-"""The machines of a Swarm, and the daemons of those that can be reached from here."""
+"""The machines of a Swarm, and connections to the daemons of the reachable ones."""
 
 from __future__ import annotations
 
@@ -18,43 +18,42 @@ if TYPE_CHECKING:
 
 
 class Nodes:
-    """The nodes as a manager tells them, by id.
+    """The nodes that a manager lists, by id.
 
-    The daemon of another one is asked for by `addresses`, by the node's name, or by the docker context of that name.
+    The address of another node's daemon is in `addresses`, by the node's name, or in the docker context of that name.
     """
 
     def __init__(self, manager: docker.APIClient, addresses: Mapping[str, str]) -> None:
-        """Take the client of the manager that is asked; the node that it is on is where runs go by default."""
         self.manager, self.addresses = manager, addresses
         self._clients: dict[str, docker.APIClient | None] = {}
 
     @functools.cached_property
-    def own(self) -> str:
-        """Return the id of the manager's own node."""
+    def local_id(self) -> str:
+        """The id of the manager's node, on which runs are started by default."""
         with docker_errors():
             return str(self.manager.info()["Swarm"]["NodeID"])
 
     @functools.cached_property
     def all(self) -> dict[str, Body]:
-        """Return the nodes, by id."""
+        """The nodes by id."""
         with docker_errors():
             return {node["ID"]: node for node in self.manager.nodes()}
 
-    def name(self, identity: str) -> str:
-        """Return a node's name, its id where it has left."""
-        return str(self.all[identity]["Description"]["Hostname"]) if identity in self.all else identity
+    def name(self, node_id: str) -> str:
+        """Return a node's name, or its id if it has left the Swarm."""
+        return str(self.all[node_id]["Description"]["Hostname"]) if node_id in self.all else node_id
 
-    def is_down(self, identity: str) -> bool:
-        """Return whether a node does not answer the Swarm any more, or has left it."""
-        return identity not in self.all or self.all[identity]["Status"]["State"] == "down"
+    def is_down(self, node_id: str) -> bool:
+        """Return whether a node no longer answers the Swarm, or has left it."""
+        return node_id not in self.all or self.all[node_id]["Status"]["State"] == "down"
 
-    def client(self, identity: str) -> docker.APIClient | None:
-        """Return the client of a node's daemon, None where it is not known how to reach it or it does not answer."""
-        if identity == self.own:
+    def client(self, node_id: str) -> docker.APIClient | None:
+        """Return the client of a node's daemon, None if its address is unknown or it does not answer."""
+        if node_id == self.local_id:
             return self.manager
-        if identity not in self._clients:
-            self._clients[identity] = None if self.is_down(identity) else self._connect(self.name(identity))
-        return self._clients[identity]
+        if node_id not in self._clients:
+            self._clients[node_id] = None if self.is_down(node_id) else self._connect(self.name(node_id))
+        return self._clients[node_id]
 
     def _connect(self, name: str) -> docker.APIClient | None:
         try:
@@ -63,29 +62,29 @@ class Nodes:
             return None
 
     def reachable(self) -> dict[str, docker.APIClient]:
-        """Return the clients of the nodes whose daemons can be asked, by id."""
-        found = {identity: self.client(identity) for identity in self.all}
-        return {identity: api for identity, api in found.items() if api}
+        """Return the clients of the nodes whose daemons answer, by id."""
+        clients = {node_id: self.client(node_id) for node_id in self.all}
+        return {node_id: api for node_id, api in clients.items() if api}
 
-    def chosen(self, wanted: str) -> str:
-        """Return the id of the node of that name, or with that label (`NAME` or `NAME=VALUE`); by default our own.
+    def chosen(self, selector: str) -> str:
+        """Return the id of the node with that name or label (`NAME` or `NAME=VALUE`), by default the manager's node.
 
-        Raises `MisuseError` where there is none whose daemon can be reached.
+        Raises `MisuseError` if there is no such node, or its daemon cannot be reached.
         """
-        if not wanted:
-            return self.own
-        found = [identity for identity, node in self.all.items() if _is_meant(node, wanted)]
-        if here := next(filter(self.client, found), ""):
-            return here
-        if found:
-            name = self.name(found[0])
-            way = f"docker context create {name} --docker host=tcp://..., or x-swarm.nodes.{name} in the Compose file"
-            raise MisuseError(f"--node {wanted}: the daemon of {name} is not reached from here; say where it is: {way}")
+        if not selector:
+            return self.local_id
+        matching = [node_id for node_id, node in self.all.items() if _matches(node, selector)]
+        if reachable := next(filter(self.client, matching), ""):
+            return reachable
+        if matching:
+            name = self.name(matching[0])
+            hint = f"docker context create {name} --docker host=tcp://..., or x-swarm.nodes.{name} in the Compose file"
+            raise MisuseError(f"--node {selector}: the daemon of {name} cannot be reached; declare its address: {hint}")
         names = ", ".join(map(self.name, self.all))
-        raise MisuseError(f"--node {wanted}: there is no such node or label; the nodes are {names}")
+        raise MisuseError(f"--node {selector}: there is no such node or label; the nodes are {names}")
 
 
-def _is_meant(node: Body, wanted: str) -> bool:
+def _matches(node: Body, selector: str) -> bool:
     labels = node["Spec"].get("Labels") or {}
-    name, has_value, value = wanted.partition("=")
-    return node["Description"]["Hostname"] == wanted or (name in labels and (not has_value or labels[name] == value))
+    name, has_value, value = selector.partition("=")
+    return node["Description"]["Hostname"] == selector or (name in labels and (not has_value or labels[name] == value))

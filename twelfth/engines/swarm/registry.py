@@ -1,4 +1,4 @@
-"""Images of a Swarm: what its nodes ask for, which is the same for all of them where they have it by its digest."""
+"""Images of a Swarm: all nodes get the same image because they pull it by its digest."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
 
 DIGITS = 12
-"""Digits of the digest that name an image without a tag."""
+"""Digits of the digest that serve as the tag of an image without one."""
 
 
 def named() -> str:
-    """Return the host and port of the registry that the operator names (`REGISTRY`), "" where there is none."""
+    """Return the host and port of the operator's registry (`REGISTRY`), "" if none is set."""
     return os.environ.get("REGISTRY", "")
 
 
 def reference(api: docker.APIClient, image: str) -> str:
-    """Return how nodes have an image: by its digest in the registry, or by its name; "" where it is not there."""
-    found = images.inspect(api, image)
+    """Return the name by which nodes get an image: with its digest in the registry, or its own; "" if it is missing."""
+    inspected = images.inspect(api, image)
     if not named():
-        return image if found else ""
+        return image if inspected else ""
     destination = in_registry(image)
-    here = map(image_name, (found or {}).get("RepoDigests") or [])
-    digest = next((each.digest for each in here if each.familiar == destination.familiar), "")
+    names = map(image_name, (inspected or {}).get("RepoDigests") or [])
+    digest = next((name.digest for name in names if name.familiar == destination.familiar), "")
     return f"{destination.tagged}@{digest}" if digest else ""
 
 
 def in_registry(image: str) -> ImageName:
-    """Return an image's name with the operator's registry instead of its own."""
+    """Return an image's name with the operator's registry."""
     name = image_name(image)
     return ImageName(f"{named()}/{name.path}", name.tag or name.digest.partition(":")[2][:DIGITS])
 
 
 def push(api: docker.APIClient, image: str, say: Say) -> None:
-    """Give an image of this node's to the registry; raises `EngineError` where that does not take it."""
+    """Push an image of this node to the registry; raises `EngineError` if the registry refuses it."""
     destination = in_registry(image)
     with docker_errors(f"cannot push {destination.tagged}"):
         api.tag(image, destination.repository, destination.tag or None)
@@ -52,9 +52,9 @@ def push(api: docker.APIClient, image: str, say: Say) -> None:
 
 
 def pulled(api: docker.APIClient, image: str) -> Body:
-    """Return an image as its daemon inspects it, pulled where it is not there: by its digest it can be no other."""
-    if found := images.inspect(api, image):
-        return found
+    """Return an inspected image, {} if it is missing; an image with a digest is pulled if the node does not have it."""
+    if inspected := images.inspect(api, image):
+        return inspected
     if "@" in image:
         for _ in images.pull(api, image):
             pass

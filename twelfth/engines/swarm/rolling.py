@@ -1,4 +1,4 @@
-"""How far Swarm is with a service that it was told to roll, and what to say where it gives up; pure."""
+"""The progress of a service that Swarm rolls out, and the reason if Swarm gives up; pure."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from twelfth.engines.swarm.snapshot import FAILED, RUNNING
 if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
 
-GOING = {"updating", "rollback_started"}
+IN_PROGRESS = {"updating", "rollback_started"}
 GIVEN_UP = {"paused", "rollback_paused", "rollback_completed"}
 """States of an update (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service, `UpdateStatus`)."""
 
 CLOCKS = 1.0
-"""Seconds by which the clocks of two machines may differ."""
+"""Seconds by which the clocks of two nodes may differ."""
 
 
 @dataclass(frozen=True)
 class Rolling:
-    """A service at one moment: as it is inspected, its tasks, the oldest first, and the digest of what is wanted.
+    """A service at one moment: its inspection, its tasks, the oldest first, and the digest of the new specification.
 
-    `since` is when it was told to roll, in seconds since the epoch.
+    `since` is the time of the update, in seconds since the epoch.
     """
 
     service: Body
@@ -35,57 +35,57 @@ class Rolling:
 
     @property
     def state(self) -> str:
-        """Return how the update stands; an empty string for one that has just begun, and for a new service."""
+        """The state of the update; an empty string for one that has just started, and for a new service."""
         return str((self.service.get("UpdateStatus") or {}).get("State", ""))
 
     @property
     def new(self) -> list[Body]:
-        """Return the tasks of what is wanted."""
-        return [each for each in self.tasks if digest(each["Spec"]) == self.digest]
+        """The tasks with the new specification."""
+        return [task for task in self.tasks if digest(task["Spec"]) == self.digest]
 
     @property
-    def serving(self) -> int:
-        """Return how many of the new tasks serve."""
-        return sum(map(_serves, self.new))
+    def running(self) -> int:
+        """The number of new tasks that are running."""
+        return sum(map(_is_running, self.new))
 
     @property
     def failed(self) -> list[Body]:
-        """Return the new tasks that have failed since it was told to roll."""
+        """The new tasks that have failed since the update."""
         return [
-            each for each in self.new if each["Status"]["State"] in FAILED and _changed(each) >= self.since - CLOCKS
+            task for task in self.new if task["Status"]["State"] in FAILED and _changed(task) >= self.since - CLOCKS
         ]
 
     @property
     def is_given_up(self) -> bool:
-        """Return whether Swarm will not go on; a new service it would try to start for ever."""
+        """Whether the update has failed; Swarm itself restarts the tasks of a new service for ever."""
         return self.state in GIVEN_UP or bool(self.failed and not self.state)
 
     def is_done(self, replicas: int) -> bool:
-        """Return whether so many new tasks serve, and no other task is meant to."""
-        meant = sum(each["DesiredState"] == RUNNING for each in self.tasks)
-        return self.state not in GOING and self.serving == meant == replicas
+        """Return whether this number of new tasks is running, and no other task should run."""
+        desired = sum(task["DesiredState"] == RUNNING for task in self.tasks)
+        return self.state not in IN_PROGRESS and self.running == desired == replicas
 
-    def why(self, name: str, within: float, last_words: str) -> str:
-        """Return what to say of a service that was not ready in `within` seconds, with its last task's own words."""
+    def why(self, name: str, within: float, last_line: str) -> str:
+        """Return why a service was not ready in `within` seconds, with the last line of its last task's output."""
         if not self.last_task:
             return f"{name} is not ready after {within:g} s (no node takes it)"
         status = self.last_task["Status"]
-        how = "ended" if status["State"] in FAILED else f"is not ready after {within:g} s"
-        words = one_line(status.get("Err") or status.get("Message") or "")
-        return f"{name} {how} ({words})" + (f": {one_line(last_words)}" if last_words else "")
+        what = "exited" if status["State"] in FAILED else f"is not ready after {within:g} s"
+        reason = one_line(status.get("Err") or status.get("Message") or "")
+        return f"{name} {what} ({reason})" + (f": {one_line(last_line)}" if last_line else "")
 
     @property
     def last_task(self) -> Body | None:
-        """Return the task whose words count: the last that failed, else the last new one, None where there is none."""
+        """The task that explains a failure: the last that failed, else the last new one, None if there is none."""
         return next(reversed(self.failed or self.new), None)
 
 
 def digest(spec: Body) -> str:
-    """Return the digest of a task's specification; an empty string where another tool made its service."""
+    """Return the digest in a task's specification; an empty string if another tool created its service."""
     return str((spec["ContainerSpec"].get("Labels") or {}).get(SPEC, ""))
 
 
-def _serves(task: Body) -> bool:
+def _is_running(task: Body) -> bool:
     return (task["Status"]["State"], task["DesiredState"]) == (RUNNING, RUNNING)
 
 

@@ -1,6 +1,6 @@
-"""Notes of where runs went, kept in the Swarm: so that one on a node which is lost is known to be lost.
+"""Record in the Swarm on which node each run was started, so that a run on a lost node is reported as lost.
 
-A note is a configuration object with the run as it was started, which no task has; its labels say the rest.
+A note is a configuration object of the Swarm that no task uses. It contains the run's record at its start.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 NODE = f"{RUN}.node"
 STOPPED = f"{RUN}.stopped"
-"""Labels: the id of the node where the run is, and that an operator stopped it."""
+"""Labels: the id of the run's node, and that an operator stopped the run."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """One run's note: its id, the node where it went, whether it was stopped, and how many seconds old it is.
+    """The note of a run: the run's id, its node, whether it was stopped, and the age of the note in seconds.
 
-    `found` is what the API answered.
+    `config` is the inspected configuration object.
     """
 
-    identity: str
+    run_id: str
     node: str
     is_stopped: bool
     age: float
-    found: Body
+    config: Body
 
     @property
     def run(self) -> Run:
-        """Return the record of the run as it was when it was started."""
-        values = json.loads(base64.b64decode(self.found["Spec"]["Data"]))
+        """The record of the run at its start."""
+        values = json.loads(base64.b64decode(self.config["Spec"]["Data"]))
         return Run(**values | {"command": tuple(values["command"]), "overrides": tuple(values["overrides"])})
 
 
@@ -52,37 +52,36 @@ class Notes:
     """The notes of one project's runs."""
 
     def __init__(self, manager: docker.APIClient, project: str) -> None:
-        """Take the client of a manager, and the project."""
         self.manager, self.project = manager, project
 
     def add(self, run: Run, node: str) -> None:
-        """Note that a run goes to a node."""
+        """Record that a run is started on a node."""
         labels = {RUN: run.id, f"{COMPOSE}project": self.project, NODE: node}
         with docker_errors():
             self.manager.create_config(f"{self.project}-run-{run.id}", json.dumps(asdict(run)).encode(), labels)
 
-    def all(self, identity: str = "") -> list[Note]:
-        """Return the notes of all runs, the oldest first, or that of one."""
-        wanted = {"label": [f"{RUN}={identity}" if identity else RUN, f"{COMPOSE}project={self.project}"]}
+    def all(self, run_id: str = "") -> list[Note]:
+        """Return the notes of all runs, the oldest first, or that of one run."""
+        labels = [f"{RUN}={run_id}" if run_id else RUN, f"{COMPOSE}project={self.project}"]
         with docker_errors():
-            found: list[Body] = self.manager.configs(filters=wanted)
-        return [_note(each) for each in sorted(found, key=lambda each: str(each["CreatedAt"]))]
+            configs: list[Body] = self.manager.configs(filters={"label": labels})
+        return [_note(config) for config in sorted(configs, key=lambda config: str(config["CreatedAt"]))]
 
-    def mark_stopped(self, identity: str) -> None:
-        """Note that an operator stopped a run; the SDK has no call for that."""
-        for found in (note.found for note in self.all(identity) if not note.is_stopped):
-            changed = found["Spec"] | {"Labels": found["Spec"]["Labels"] | {STOPPED: ""}}
+    def mark_stopped(self, run_id: str) -> None:
+        """Record that an operator stopped a run."""
+        for config in (note.config for note in self.all(run_id) if not note.is_stopped):
+            changed = config["Spec"] | {"Labels": config["Spec"]["Labels"] | {STOPPED: ""}}
             with docker_errors():
-                wanted = {"version": found["Version"]["Index"]}
-                client.post(self.manager, f"/configs/{found['ID']}/update", changed, wanted)
+                parameters = {"version": config["Version"]["Index"]}
+                client.post(self.manager, f"/configs/{config['ID']}/update", changed, parameters)
 
-    def remove(self, identity: str) -> None:
+    def remove(self, run_id: str) -> None:
         """Remove the note of a run."""
-        for note in self.all(identity):
+        for note in self.all(run_id):
             with docker_errors(), gone_is_fine():
-                self.manager.remove_config(note.found["ID"])
+                self.manager.remove_config(note.config["ID"])
 
 
-def _note(found: Body) -> Note:
-    labels, age = found["Spec"]["Labels"], time.time() - datetime.fromisoformat(found["CreatedAt"]).timestamp()
-    return Note(labels[RUN], labels[NODE], STOPPED in labels, age, found)
+def _note(config: Body) -> Note:
+    labels, age = config["Spec"]["Labels"], time.time() - datetime.fromisoformat(config["CreatedAt"]).timestamp()
+    return Note(labels[RUN], labels[NODE], STOPPED in labels, age, config)

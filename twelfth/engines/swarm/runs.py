@@ -1,8 +1,8 @@
-"""Runs beside a Swarm: plain containers of one of its daemons, made from what the service's tasks are made from.
+"""Runs on the nodes of a Swarm: plain containers, made from the same specification as the service's tasks.
 
 Swarm's own jobs may run twice (https://github.com/moby/moby/issues/53632). A container is started by one call to one
-daemon: once, or not at all. Where each run went is noted in the Swarm before, so that one on a node which is lost is
-known to be lost.
+daemon: once, or not at all. The node of each run is recorded in the Swarm before the start, so that a run on a lost
+node is reported as lost.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ class NodeRuns(DockerRuns):
     """The one-off containers of one project on one node's daemon."""
 
     def __init__(self, api: docker.APIClient, manager: docker.APIClient, stack: Stack, inspect: Inspect) -> None:
-        """Take the node's client, a manager's, the stack, and how to learn what a task's container is made from."""
         super().__init__(api, stack)
         self.manager, self._inspect = manager, inspect
 
@@ -49,105 +48,101 @@ class NodeRuns(DockerRuns):
         """Return the one-off containers as records."""
         return tuple(replace(run, engine="swarm") for run in super().records())
 
-    def identities(self) -> set[str]:
-        """Return the ids of the runs that are kept; the list of containers alone tells them."""
+    def ids(self) -> set[str]:
+        """Return the ids of the runs with a container."""
         with docker_errors():
             listed = self.api.containers(all=True, filters={"label": self._labels})
-        return {each["Labels"][RUN] for each in listed}
+        return {container["Labels"][RUN] for container in listed}
 
     def _name_as_stopped(self, run: Body) -> None:
-        """Do nothing: a container on an overlay network cannot be renamed, so the run's note says it."""
+        """Do nothing: a container on an overlay network cannot be renamed, so the run's note is marked instead."""
 
     def _inspected(self, replica: Replica) -> Body:
         if replica.id:
             return self._inspect(self.api, replica)
-        made = super()._inspected(replica)
-        host = made["HostConfig"]
-        return made | {
-            "HostConfig": host | {"Mounts": [service_spec.volume(self.stack, each) for each in host["Mounts"]]}
-        }
+        template = super()._inspected(replica)
+        host = template["HostConfig"]
+        mounts = [service_spec.volume(self.stack, mount) for mount in host["Mounts"]]
+        return template | {"HostConfig": host | {"Mounts": mounts}}
 
     def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
-        """Return where the node has copies of what a task has as configuration objects, or is declared to have."""
-        referred = worker.get("Configs") or []
-        own = (
-            config_files.referred(self.manager, referred)
-            if replica.id
-            else config_files.declared(self._declared(replica))
-        )
-        return config_files.place(self.api, self.project, worker["Image"], own)
+        """Return the paths of copies of a task's configuration objects on the node, by target."""
+        if replica.id:
+            files = config_files.referred(self.manager, worker.get("Configs") or [])
+        else:
+            files = config_files.declared(self._declared(replica))
+        return config_files.place(self.api, self.project, worker["Image"], files)
 
 
 class SwarmRuns(Runs):
-    """The one-off containers of one project on all nodes that can be reached."""
+    """The one-off containers of one project on all reachable nodes."""
 
     def __init__(self, nodes: Nodes, stack: Stack, inspect: Inspect) -> None:
-        """Take the nodes, the stack, and how to learn what a task's container is made from."""
         self.nodes, self.stack, self._inspect = nodes, stack, inspect
         self.notes = Notes(nodes.manager, stack.project)
         self._runs: dict[str, NodeRuns] = {}
 
     def start(self, request: RunRequest) -> Session:
-        """Note where the run goes, and start it there."""
+        """Record the run's node, and start the run there."""
         with self._noted(request) as runs:
             return runs.start(request)
 
     def detach(self, request: RunRequest) -> None:
-        """Note where the run goes, and start it there."""
+        """Record the run's node, and start the run there."""
         with self._noted(request) as runs:
             runs.detach(request)
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
-        """Compare on the node where it would go."""
-        return self._of(self.nodes.chosen(request.node)).differences(request)
+        """Compare on the node on which the run would be started."""
+        return self._on_node(self.nodes.chosen(request.node)).differences(request)
 
     def pin(self, replica: Replica) -> None:
-        """Keep what the replica is made from now, for the runs of our own node; elsewhere tasks are asked again."""
-        self._of(self.nodes.own).pin(replica)
+        """Pin the replica for runs on the manager's node; runs on other nodes inspect it again."""
+        self._on_node(self.nodes.local_id).pin(replica)
 
     def prune(self, keep: int) -> None:
-        """Remove the oldest containers that have ended on each node, and the notes of runs that are gone."""
+        """Remove the oldest exited containers on each reachable node, and the notes of runs without a container."""
         with contextlib.suppress(EngineError):
             reachable = self.nodes.reachable()
             for node in reachable:
-                self._of(node).prune(keep)
-            there = {identity for node in reachable for identity in self._of(node).identities()}
+                self._on_node(node).prune(keep)
+            run_ids = {run_id for node in reachable for run_id in self._on_node(node).ids()}
             for note in self.notes.all():
-                if note.node in reachable and note.identity not in there and note.age > STARTED_WITHIN:
-                    self.notes.remove(note.identity)
+                if note.node in reachable and note.run_id not in run_ids and note.age > STARTED_WITHIN:
+                    self.notes.remove(note.run_id)
 
     def records(self) -> tuple[Run, ...]:
-        """Return the records of the nodes that can be asked, and what was noted of runs on the others."""
+        """Return the records on reachable nodes, and those in the notes of runs on other nodes."""
         reachable = self.nodes.reachable()
-        found = {run.id: run for node in reachable for run in self._of(node).records()}
+        runs = {run.id: run for node in reachable for run in self._on_node(node).records()}
         for note in self.notes.all():
-            run = found.get(note.identity)
+            run = runs.get(note.run_id)
             if run and run.exit_code is not None and note.is_stopped:
-                found[run.id] = replace(run, state="stopped")
+                runs[run.id] = replace(run, state="stopped")
             elif not run and note.node not in reachable:
                 state = "lost" if self.nodes.is_down(note.node) else "unreachable"
-                found[note.identity] = replace(note.run, state=state)
-        return tuple(sorted(found.values(), key=lambda run: run.started))
+                runs[note.run_id] = replace(note.run, state=state)
+        return tuple(sorted(runs.values(), key=lambda run: run.started))
 
     def output(
-        self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+        self, run_id: str, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[tuple[int, bytes]]:
         """Yield the container's log."""
-        return self._holder(identity).output(identity, follow=follow, last=last, since=since)
+        return self._node_runs(run_id).output(run_id, follow=follow, last=last, since=since)
 
-    def stop(self, identity: str, say: Say) -> None:
-        """Note that it was stopped, and stop the container where it is."""
-        holder = self._holder(identity)
-        self.notes.mark_stopped(identity)
-        holder.stop(identity, say)
+    def stop(self, run_id: str, say: Say) -> None:
+        """Mark the run's note as stopped, and stop the container on its node."""
+        node_runs = self._node_runs(run_id)
+        self.notes.mark_stopped(run_id)
+        node_runs.stop(run_id, say)
 
-    def delete(self, identity: str) -> None:
-        """Remove the container and the note; of a run on a node that cannot be asked, the note alone."""
+    def delete(self, run_id: str) -> None:
+        """Remove the container and the note; if the run's node cannot be reached, only the note."""
         with contextlib.suppress(EngineError):
-            self._holder(identity).delete(identity)
-        self.notes.remove(identity)
+            self._node_runs(run_id).delete(run_id)
+        self.notes.remove(run_id)
 
-    def _of(self, node: str) -> NodeRuns:
+    def _on_node(self, node: str) -> NodeRuns:
         if node not in self._runs:
             api = self.nodes.client(node)
             if api is None:
@@ -155,30 +150,26 @@ class SwarmRuns(Runs):
             self._runs[node] = NodeRuns(api, self.nodes.manager, self.stack, self._inspect)
         return self._runs[node]
 
-    def _holder(self, identity: str) -> NodeRuns:
-        """Return the runs of the node that a run went to: our own, where the docker engine started it.
-
-        Raises `EngineError` where that node cannot be asked.
-        """
-        return self._of(next((note.node for note in self.notes.all(identity)), self.nodes.own))
+    def _node_runs(self, run_id: str) -> NodeRuns:
+        """Return the runs of a run's node; a run without a note was started by the docker engine, on this node."""
+        return self._on_node(next((note.node for note in self.notes.all(run_id)), self.nodes.local_id))
 
     @contextlib.contextmanager
     def _noted(self, request: RunRequest) -> Iterator[NodeRuns]:
-        """Note where a run goes while it is started there; a note of one that was never made there is removed."""
+        """Record a run's node before the start, and remove the note if the run's container was not created."""
         node = self.nodes.chosen(request.node)
-        runs = self._of(node)
+        runs = self._on_node(node)
         self.notes.add(_started(request), node)
         try:
             yield runs
         except TwelfthError:
-            with contextlib.suppress(TwelfthError):  # whoever does not answer may have it
-                if request.id not in runs.identities():
+            with contextlib.suppress(TwelfthError):  # a daemon that does not answer may have created it
+                if request.id not in runs.ids():
                     self.notes.remove(request.id)
             raise
 
 
 def _started(request: RunRequest) -> Run:
-    """Return the record of a run that starts now."""
     return Run(
         id=request.id,
         command=request.command,

@@ -1,4 +1,4 @@
-"""A container's body as the specification of a Swarm service, and back; pure.
+"""Translate the body of a container to the specification of a Swarm service, and back; pure.
 
 engines/docker_api/container_spec.py decides what a container is made from; this module only translates it for Swarm
 (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service/operation/ServiceCreate).
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Mount, Port, Service, Stack
 
 SPEC = "twelfth.spec"
-"""Label of a service's containers: the digest of what they were made from, which tells a new task from an old one."""
+"""Label of a service's containers: the digest of their specification, which tells new tasks from old ones."""
 
 HAS_PRIVILEGES = "1.44"
-"""The first version of the API by which Swarm holds `no-new-privileges`, and a pace of its own for a start."""
+"""The first version of the API with which Swarm supports `no-new-privileges` and `start_interval`."""
 
 START_PERIOD = 30.0
 """Seconds in which a starting task's healthcheck runs every second if the service has no `start_period`."""
@@ -51,7 +51,7 @@ CONFIG = {
     "Tty": "TTY",
     "OpenStdin": "OpenStdin",
 }
-"""Swarm's names of what a container's body says of its process."""
+"""Swarm's names of the fields of a container's Config."""
 
 HOST = {
     "CapAdd": "CapabilityAdd",
@@ -63,7 +63,7 @@ HOST = {
     "Sysctls": "Sysctls",
     "Ulimits": "Ulimits",
 }
-"""Swarm's names of what a container's body says of its host."""
+"""Swarm's names of the fields of a container's HostConfig."""
 
 DNS = {"Dns": "Nameservers", "DnsSearch": "Search", "DnsOptions": "Options"}
 LIMITS = {"NanoCpus": "NanoCPUs", "Memory": "MemoryBytes", "PidsLimit": "Pids"}
@@ -78,14 +78,14 @@ ELSEWHERE = {
     "SecurityOpt",
     "Tmpfs",
 }
-"""What of a container's host is said elsewhere in a specification."""
+"""Fields of a container's HostConfig that `_task_template` translates in another way."""
 
-IS_HELD = "no-new-privileges:true"
-NO_NEW_PRIVILEGES = {IS_HELD, "no-new-privileges", "no-new-privileges=true"}
+NO_NEW_PRIVILEGES = "no-new-privileges:true"
+NOTATIONS = {NO_NEW_PRIVILEGES, "no-new-privileges", "no-new-privileges=true"}
 
 
-def held(service: Service, version: str) -> Service:
-    """Return a service as a Swarm of that API version holds it; `losses` names what of it is weaker.
+def supported(service: Service, version: str) -> Service:
+    """Return a service with the closest settings that a Swarm of that API version supports; see `losses`.
 
     Swarm has no `unless-stopped`. It runs a healthcheck only at the declared interval, which delays each replica of a
     deploy, so while a task starts the interval is one second. Before API 1.44 there is only one interval.
@@ -94,94 +94,93 @@ def held(service: Service, version: str) -> Service:
     if check and is_old:
         check = replace(check, interval=min(check.interval or 30.0, 1.0), start_interval=None)
     elif check:
-        start = check.start_period or START_PERIOD  # the interval at the start holds for this period only
+        start = check.start_period or START_PERIOD  # start_interval applies only to this period
         check = replace(check, start_period=start, start_interval=check.start_interval or 1.0)
     return replace(
         service,
         healthcheck=check,
-        security_opt=(IS_HELD,) if not is_old and NO_NEW_PRIVILEGES.intersection(service.security_opt) else (),
-        mounts=tuple(map(_held_mount, service.mounts)),
+        security_opt=(NO_NEW_PRIVILEGES,) if not is_old and NOTATIONS.intersection(service.security_opt) else (),
+        mounts=tuple(map(_supported_mount, service.mounts)),
         ports=tuple(dict.fromkeys(replace(port, host="") for port in service.ports)),
         restart="always" if service.restart == "unless-stopped" else service.restart,
     )
 
 
-def _held_mount(mount: Mount) -> Mount:
-    """Return a mount whose options, where it is a tmpfs that has them as text, are a size and a mode.
-
-    Where they say anything else it stays as it is, and is refused.
-    """
-    said = options.values(mount.options).get("options", "") if mount.kind == "tmpfs" else ""
-    pairs = dict(option.partition("=")[::2] for option in said.split(",") if said)
+def _supported_mount(mount: Mount) -> Mount:
+    """Return a tmpfs with its options, a text, as numbers; with other options than these it stays, and is refused."""
+    text = options.values(mount.options).get("options", "") if mount.kind == "tmpfs" else ""
+    pairs = dict(option.partition("=")[::2] for option in text.split(",") if text)
     if not pairs or pairs.keys() - TMPFS.keys():
         return mount
     try:
-        return replace(mount, options=as_options({key: TMPFS[key](text) for key, text in pairs.items()}))
+        return replace(mount, options=as_options({key: TMPFS[key](value) for key, value in pairs.items()}))
     except (DockerException, ValueError):  # such as a size in percent
         return mount
 
 
 TMPFS: Mapping[str, Callable[[str], float]] = {"size": parse_bytes, "mode": functools.partial(int, base=8)}
-"""What Swarm takes of the options of a tmpfs, and how their texts are read."""
+"""The options of a tmpfs that Swarm supports, and the functions that parse their values."""
 
 
 def losses(service: Service, version: str) -> list[str]:
-    """Return what of a service's protection a Swarm of that API version does not hold."""
-    asked = NO_NEW_PRIVILEGES.intersection(service.security_opt) if version_lt(version, HAS_PRIVILEGES) else ()
+    """Return sentences on the declared protection that a Swarm of that API version does not enforce."""
+    lost_options = NOTATIONS.intersection(service.security_opt) if version_lt(version, HAS_PRIVILEGES) else ()
     ports = (port for port in service.ports if port.host not in {"", "0.0.0.0"})  # noqa: S104 - compared, not bound
     return [
-        *(f"{service.name} may gain new privileges (security_opt {option})" for option in asked),
+        *(f"{service.name} may gain new privileges (security_opt {option})" for option in lost_options),
         *(f"{service.name} answers on every address at {port.published}, not on {port.host} only" for port in ports),
     ]
 
 
 def refusals(stack: Stack, service: Service) -> list[str]:
-    """Return the full names of what a service declares and Swarm cannot hold."""
-    body = container_spec.body(stack, held(service, HAS_PRIVILEGES), {})
+    """Return the full names of declared settings that Swarm does not support."""
+    body = container_spec.body(stack, supported(service, HAS_PRIVILEGES), {})
     known = {*HOST, *DNS, *LIMITS, *ELSEWHERE}
     unknown = [_snake_case(name) for name, value in body["HostConfig"].items() if value and name not in known]
-    said = {
+    declared = {
         "container_name": service.container_name,
         "entrypoint": options.values(service.options).get("entrypoint") == [],
         "depends_on": service.name in stack.completing or service.follows,
         "networks": any(value.keys() - {"aliases"} for value in options.values(service.endpoints).values()),
         "platform": service.platform,
         "ports": any(port.through for port in service.ports),
-        "security_opt": set(service.security_opt) - NO_NEW_PRIVILEGES,
+        "security_opt": set(service.security_opt) - NOTATIONS,
         "tmpfs": any(body["HostConfig"]["Tmpfs"].values()),
         "volumes": any(mount.kind == "bind" or "subpath" in dict(mount.options) for mount in service.mounts),
         **{key: key in dict(service.options) for key in ("domainname", "links", "mac_address", "network_mode")},
     }
-    names = dict.fromkeys([*(name for name in unknown if name != "binds"), *(name for name in said if said[name])])
+    names = dict.fromkeys(
+        [*(name for name in unknown if name != "binds"), *(name for name in declared if declared[name])]
+    )
     return [f"services.{service.name}.{name}" for name in names]
 
 
 def secrets(task: Body) -> list[str]:
-    """Return the names of the Swarm's own secrets that a task has, which nobody can read to give them to a run."""
-    return [str(each["SecretName"]) for each in task["ContainerSpec"].get("Secrets") or []]
+    """Return the names of a task's secrets in the Swarm, which a run cannot get because no client can read them."""
+    return [str(secret["SecretName"]) for secret in task["ContainerSpec"].get("Secrets") or []]
 
 
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def build(  # noqa: PLR0913 - the parts of one service, each from a place of its own
+def build(  # noqa: PLR0913 - the parts of one service, each from another source
     stack: Stack, service: Service, image: str, configs: list[Body], digests: Mapping[str, str], *, ingress: bool
 ) -> Body:
     """Return the specification of a service whose tasks run `image`.
 
-    `configs` are the references to its configuration files, `digests` tell their content by target. With `ingress` its
-    ports are every node's; else each is that of the node where the task runs, and names resolve to the tasks.
+    `configs` are the references to its configuration files, `digests` their digests by target. With `ingress`, every
+    node publishes its ports; otherwise only the node of a task does, and the service's name resolves to the tasks.
     """
     task = _task_template(stack, service, image, configs)
     labels = (
         options.values(service.options).get("labels", {})
         | {NAMESPACE: stack.project}
-        | _own_labels(stack, service, digests)
+        | _twelfth_labels(stack, service, digests)
     )
     digest = hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()
     task["ContainerSpec"]["Labels"] = labels | {SPEC: digest}
-    by_node = bool(service.ports) and not ingress
+    uses_host_ports = bool(service.ports) and not ingress
     return {
         "name": service_name(stack, service.name),
         "labels": {NAMESPACE: stack.project, f"{COMPOSE}service": service.name},
@@ -191,17 +190,17 @@ def build(  # noqa: PLR0913 - the parts of one service, each from a place of its
         "rollback_config": _update_config(service),
         "endpoint_spec": {
             "Mode": "vip" if service.ports and ingress else "dnsrr",
-            "Ports": [_port(port, "host" if by_node else "ingress") for port in service.ports],
+            "Ports": [_port(port, "host" if uses_host_ports else "ingress") for port in service.ports],
         },
     }
 
 
 def service_name(stack: Stack, service: str) -> str:
-    """Return Swarm's name of a service, as `docker stack deploy` gives it."""
+    """Return Swarm's name of a service, as `docker stack deploy` forms it."""
     return f"{stack.project}_{service}"
 
 
-def _own_labels(stack: Stack, service: Service, digests: Mapping[str, str]) -> dict[str, str]:
+def _twelfth_labels(stack: Stack, service: Service, digests: Mapping[str, str]) -> dict[str, str]:
     recipe = {f"config.{target}": digest for target, digest in digests.items()}
     labels = container_spec.labels(stack, service, 1, recipe)
     return {
@@ -215,9 +214,9 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
     body, declared = container_spec.body(stack, service, {}), container_spec.declared_options(stack, service)
     host, log, policy = body["HostConfig"], body["HostConfig"]["LogConfig"], body["HostConfig"]["RestartPolicy"]
     attempts = {"MaxAttempts": policy["MaximumRetryCount"]} if policy.get("MaximumRetryCount") else {}
-    spec = {theirs: body.get(ours) for ours, theirs in CONFIG.items()}
-    spec |= {theirs: host.get(ours) for ours, theirs in HOST.items()}
-    dns = {theirs: host[ours] for ours, theirs in DNS.items() if host.get(ours)}
+    spec = {swarm_name: body.get(name) for name, swarm_name in CONFIG.items()}
+    spec |= {swarm_name: host.get(name) for name, swarm_name in HOST.items()}
+    dns = {swarm_name: host[name] for name, swarm_name in DNS.items() if host.get(name)}
     spec |= {
         "Image": image,
         "StopGracePeriod": body["StopTimeout"] * NANO,
@@ -232,8 +231,8 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
         "Privileges": {"NoNewPrivileges": True} if service.security_opt else None,
     }
     return {
-        "ContainerSpec": _said(spec) | ({"Init": False} if service.init is False else {}),
-        "Resources": {"Limits": {theirs: host[ours] for ours, theirs in LIMITS.items() if host.get(ours)}},
+        "ContainerSpec": _nonempty(spec) | ({"Init": False} if service.init is False else {}),
+        "Resources": {"Limits": {swarm_name: host[name] for name, swarm_name in LIMITS.items() if host.get(name)}},
         "RestartPolicy": {"Condition": CONDITIONS[policy["Name"]], "Delay": NANO} | attempts,
         "Placement": {"Constraints": list(service.constraints)},
         "Networks": [
@@ -243,24 +242,25 @@ def _task_template(stack: Stack, service: Service, image: str, configs: list[Bod
     } | ({"LogDriver": {"Name": log["Type"], "Options": log["Config"]}} if log["Type"] else {})
 
 
-def _said(values: Mapping[str, object]) -> Body:
+def _nonempty(values: Mapping[str, object]) -> Body:
     return {name: value for name, value in values.items() if value is not False and value not in (None, "", [], {})}
 
 
 def volume(stack: Stack, mount: Body) -> Body:
-    """Return a mount whose volume, where it is the stack's, is made as declared, and with Compose's labels.
+    """Return a mount of a volume of the stack with the volume's settings and Compose's labels.
 
-    It is made where the task goes, and not before.
+    Swarm creates the volume on the node of a task, when it starts the task.
     """
-    own = {stack.known_as(each.kind, each.name): each for each in stack.volumes if not each.external}
-    declared = own.get(mount.get("Source", "")) if mount["Type"] == "volume" else None
+    volumes = {stack.known_as(volume.kind, volume.name): volume for volume in stack.volumes if not volume.external}
+    declared = volumes.get(mount.get("Source", "")) if mount["Type"] == "volume" else None
     if declared is None:
         return mount
-    said, settings = options.values(declared.options or ()), dict(mount.get("VolumeOptions") or {})
+    declaration, settings = options.values(declared.options or ()), dict(mount.get("VolumeOptions") or {})
     labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}volume": declared.name}
-    settings["Labels"] = said.get("labels", {}) | settings.get("Labels", {}) | labels
-    if {"driver", "driver_opts"} & said.keys():
-        settings["DriverConfig"] = {"Name": said.get("driver", "local"), "Options": said.get("driver_opts", {})}
+    settings["Labels"] = declaration.get("labels", {}) | settings.get("Labels", {}) | labels
+    if {"driver", "driver_opts"} & declaration.keys():
+        driver_options = declaration.get("driver_opts", {})
+        settings["DriverConfig"] = {"Name": declaration.get("driver", "local"), "Options": driver_options}
     return mount | {"VolumeOptions": settings}
 
 
@@ -270,17 +270,14 @@ def _port(port: Port, mode: str) -> Body:
 
 
 def _update_config(service: Service) -> Body:
-    """Return how Swarm rolls a service: the new task first, where there can be two of them."""
+    # The new task starts first, unless the service can have only one.
     order = "stop-first" if service.is_replaced_in_place else "start-first"
     return {"Parallelism": 1, "Order": order, "FailureAction": "pause", "Monitor": NANO // 2, "MaxFailureRatio": 0.0}
 
 
 def _watched(service: Service) -> Body:
-    """Return how Swarm rolls out a new release, and how long it watches new tasks before it can no longer roll back.
-
-    Swarm removes an old task as soon as the new one runs. Without the delay it would have replaced all of them before
-    the first one fails.
-    """
+    # Swarm removes an old task when the new one is running. Without the delay it would replace all of them before the
+    # first one fails, and it can roll back only while it monitors the new tasks.
     monitor = max(round(service.monitor * NANO), 1)  # 0 is Swarm's default
     return _update_config(service) | {"Monitor": monitor, "Delay": monitor if service.replicas > 1 else 0}
 
@@ -288,12 +285,12 @@ def _watched(service: Service) -> Body:
 def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str]) -> Body:
     """Return what a daemon would report of a container that was made from a task's specification.
 
-    `service` is as the API tells it, `image` is the inspected image, {} where it is not here; `networks` are the names
-    of networks by id.
+    `service` is the API's answer, `image` is the inspected image, {} if it is missing; `networks` are the names of
+    networks by id.
     """
     spec = task["ContainerSpec"]
-    own = {ours: spec[theirs] for ours, theirs in CONFIG.items() if theirs in spec}
-    names = sorted(networks.get(each["Target"], each["Target"]) for each in task.get("Networks") or [])
+    config = {name: spec[swarm_name] for name, swarm_name in CONFIG.items() if swarm_name in spec}
+    names = sorted(networks.get(network["Target"], network["Target"]) for network in task.get("Networks") or [])
     host = _inspected_host(task, service["Spec"].get("EndpointSpec") or {}) | {
         "NetworkMode": names[0] if names else "none"
     }
@@ -303,13 +300,13 @@ def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str
     }
     return {
         "Image": image.get("Id") or spec["Image"],
-        "Config": completed(own, image)
+        "Config": completed(config, image)
         | {"Labels": labels, "StopTimeout": spec.get("StopGracePeriod", 10 * NANO) // NANO},
         "HostConfig": host,
         "Mounts": list(map(mounts.seen, host["Mounts"])),
         "Configs": spec.get("Configs") or [],
         "NetworkSettings": {
-            "Networks": {name: {"NetworkID": identity} for identity, name in networks.items() if name in names}
+            "Networks": {name: {"NetworkID": network_id} for network_id, name in networks.items() if name in names}
         },
     }
 
@@ -317,20 +314,20 @@ def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str
 def _inspected_host(task: Body, endpoint: Body) -> Body:
     spec, limits = task["ContainerSpec"], (task.get("Resources") or {}).get("Limits") or {}
     log, dns = task.get("LogDriver") or {}, spec.get("DNSConfig") or {}
-    plain = [
-        each["Target"] for each in spec.get("Mounts", ()) if each["Type"] == "tmpfs" and "TmpfsOptions" not in each
+    plain_tmpfs = [
+        mount["Target"] for mount in spec.get("Mounts", ()) if mount["Type"] == "tmpfs" and "TmpfsOptions" not in mount
     ]
     policy = task.get("RestartPolicy") or {}
-    conditions = {theirs: ours for ours, theirs in CONDITIONS.items()}
+    conditions = {swarm_name: name for name, swarm_name in CONDITIONS.items()}
     return (
-        {ours: spec[theirs] for ours, theirs in HOST.items() if theirs in spec}
-        | {ours: limits[theirs] for ours, theirs in LIMITS.items() if theirs in limits}
-        | {ours: dns[theirs] for ours, theirs in DNS.items() if theirs in dns}
+        {name: spec[swarm_name] for name, swarm_name in HOST.items() if swarm_name in spec}
+        | {name: limits[swarm_name] for name, swarm_name in LIMITS.items() if swarm_name in limits}
+        | {name: dns[swarm_name] for name, swarm_name in DNS.items() if swarm_name in dns}
         | {
-            "Mounts": [each for each in spec.get("Mounts", ()) if each["Target"] not in plain],
-            "Tmpfs": dict.fromkeys(plain, ""),
+            "Mounts": [mount for mount in spec.get("Mounts", ()) if mount["Target"] not in plain_tmpfs],
+            "Tmpfs": dict.fromkeys(plain_tmpfs, ""),
             "ExtraHosts": [":".join(reversed(pair.split(" ", 1))) for pair in spec.get("Hosts") or []] or None,
-            "SecurityOpt": [IS_HELD] if (spec.get("Privileges") or {}).get("NoNewPrivileges") else [],
+            "SecurityOpt": [NO_NEW_PRIVILEGES] if (spec.get("Privileges") or {}).get("NoNewPrivileges") else [],
             "RestartPolicy": {
                 "Name": conditions[policy.get("Condition", "any")],
                 "MaximumRetryCount": policy.get("MaxAttempts", 0),
@@ -342,8 +339,8 @@ def _inspected_host(task: Body, endpoint: Body) -> Body:
 
 
 def _bindings(ports: list[Body]) -> dict[str, list[Body]]:
-    found: dict[str, list[Body]] = {}
+    bindings: dict[str, list[Body]] = {}
     for port in ports:
         binding = {"HostIp": "", "HostPort": str(port.get("PublishedPort", ""))}
-        found.setdefault(f"{port['TargetPort']}/{port.get('Protocol', 'tcp')}", []).append(binding)
-    return found
+        bindings.setdefault(f"{port['TargetPort']}/{port.get('Protocol', 'tcp')}", []).append(binding)
+    return bindings
