@@ -147,7 +147,7 @@ class Memory(ReplicaEngine):
         """Return what is said of the service, and its image's name for its content."""
         is_here = service.image in self.world.images
         return {
-            "image": service.image if is_here else f"{service.image}, not here yet",
+            "image": service.image if is_here else f"{service.image}, missing",
             "command": json.dumps(service.command or ()),
             "stop_grace_period": f"{service.stop_grace:g}s",
             "restart": service.restart,
@@ -242,7 +242,9 @@ class Memory(ReplicaEngine):
     def check_reload(self, service: Service, replica: Replica) -> None:
         """Raise what the world says of the service's configuration."""
         if words := self.world.refusals.get(service.name):
-            raise EngineError(f"{replica.name} refuses its configuration ({words}); it serves on as it was")
+            raise EngineError(
+                f"{replica.name} rejects its configuration ({words}); it still runs with the previous one"
+            )
 
     def reload_replica(self, service: Service, replica: Replica) -> None:
         """Have it loaded what the files hold now."""
@@ -531,7 +533,7 @@ class MemoryRuns(Runs):
             raise NotUpError(f"{replica.name} is gone; repeat the command, or: invoke up")
         service = self.stack.service(replica.service)
         if service is None or replica.image not in self.world.images:
-            raise NoReleaseError(f"release {replica.release} is not here; see: invoke releases")
+            raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
         return Memory(self.stack, self.world).recipe(replace(service, image=replica.image))
 
 

@@ -203,7 +203,7 @@ def test_a_failed_build_tells_what_the_step_that_failed_said_last(
 ) -> None:
     """Its last lines as progress, without those of the steps before, and the last of all in the error."""
     require("docker")
-    monkeypatch.setattr(buildkit, "is_here", lambda _: False)
+    monkeypatch.setattr(buildkit, "is_available", lambda _: False)
     step = "exec >&2; echo one; echo no such package; echo; exit 3"  # the daemon keeps the order of one stream only
     (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN echo zero\nRUN {step}\n")
     said: list[str] = []
@@ -216,7 +216,7 @@ def test_a_failed_build_tells_what_the_step_that_failed_said_last(
 def test_buildkit_builds_what_needs_it_and_tells_as_much_of_what_fails(context: Path) -> None:
     """Through `docker buildx`, where the operator has it."""
     require("docker")
-    if not buildkit.is_here(client.connect()):
+    if not buildkit.is_available(client.connect()):
         pytest.skip("docker has no buildx here")
     mount = "--mount=type=cache,target=/c"
     (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN {mount} echo zero\n")
@@ -232,7 +232,7 @@ def test_buildkit_builds_what_needs_it_and_tells_as_much_of_what_fails(context: 
 def test_what_only_buildkit_can_build_is_told_where_it_is_not(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to install."""
     require("docker")
-    monkeypatch.setattr(buildkit, "is_here", lambda _: False)
+    monkeypatch.setattr(buildkit, "is_available", lambda _: False)
     (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN --mount=type=cache,target=/c true\n")
 
     with pytest.raises(EngineError, match=r"requires BuildKit.*; install docker buildx for BuildKit, then: invoke up$"):

@@ -66,7 +66,7 @@ def removed(engine: Docker, image: str) -> Iterator[None]:
 @pytest.mark.parametrize("engine", [MODERN], indirect=True)
 def test_heredocs_and_secrets_are_built_and_secrets_are_not_in_the_image(engine: Docker) -> None:
     """A command of the build has read both; no file and no setting of the image contains them."""
-    assert buildkit.is_here(engine.api)
+    assert buildkit.is_available(engine.api)
     [service] = engine.stack.services
     engine.ensure_image(service, lambda _: None)
     with removed(engine, service.image):
@@ -89,7 +89,7 @@ def test_release_does_not_depend_on_a_secret(engine: Docker) -> None:
 @pytest.mark.parametrize("engine", ["docker"], indirect=True)
 def test_secrets_without_buildkit_are_refused(engine: Docker) -> None:
     """The classic builder would ignore them, and build something else or fail without a reason."""
-    if buildkit.is_here(engine.api):
+    if buildkit.is_available(engine.api):
         pytest.skip("the docker command has buildx")
     [service] = engine.stack.services
     with pytest.raises(EngineError, match=r"build\.secrets requires BuildKit; install docker buildx"):

@@ -223,7 +223,9 @@ def test_settings_that_the_door_refuses_touch_nothing(door: Project) -> None:
     door.up("worker=2")
     before, engine = identity(door), door.engine()
     with settings(door, "htp-response set-header X-Door three"):
-        with pytest.raises(EngineError, match=r"unknown keyword 'htp-response'.*; it serves on as it was; fix that"):
+        with pytest.raises(
+            EngineError, match=r"unknown keyword 'htp-response'.*; it still runs with the previous one; fix that"
+        ):
             door.up("worker=2")
         (replica,) = engine.replicas("web")
         engine.stop_replica(replica)

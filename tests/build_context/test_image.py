@@ -87,7 +87,7 @@ def test_image_holds_what_docker_build_makes(engine_name: str, directory: Path, 
     found = engine(directory, engine_name)
     (service,) = found.stack.services
     found.ensure_image(service, lambda _: None)
-    has_buildkit = buildkit.is_here(daemon(directory).api)
+    has_buildkit = buildkit.is_available(daemon(directory).api)
     reference = f"{service.image.partition(':')[0]}:reference"
     command = ["docker", "buildx", "build", "--load", "--provenance=false"] if has_buildkit else ["docker", "build"]
     subprocess.run(

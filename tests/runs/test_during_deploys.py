@@ -84,7 +84,7 @@ def test_release_that_is_not_here_is_waited_for_during_a_deploy(project: Project
     _, said = client.communicate(timeout=60)
 
     assert 2 == client.returncode
-    assert b"twelfth: release 0123456789ab is not here; see: invoke releases\n" == said
+    assert b"twelfth: release 0123456789ab does not exist; see: invoke releases\n" == said
 
 
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)

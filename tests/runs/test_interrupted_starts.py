@@ -87,7 +87,7 @@ def test_run_whose_start_was_not_answered_goes_on(serving: Project, monkeypatch:
     engine = serving.engine()
     wanted = request(engine, "sh", "-c", "sleep 1; exit 5")
     interrupt(engine, monkeypatch, after=True, by=ConnectionError)
-    with pytest.raises(EngineError, match="it may well go on, see: invoke history"):
+    with pytest.raises(EngineError, match="it may still be running, see: invoke history"):
         engine.runs.detach(wanted)
     gc.collect()
 

@@ -98,7 +98,7 @@ def test_run_is_started_once_whatever_becomes_of_the_answer(
     project, way = forgetful
     wanted = request(project, "sh", "-c", "sleep 0.5; exit 5")
     way.posted.clear()
-    with pytest.raises(EngineError, match="it may well go on"):
+    with pytest.raises(EngineError, match="it may still be running"):
         getattr(project.engine().runs, way_in)(wanted)
 
     assert (1, 1) == (way.count(f"/create?name={project.name}-run-{wanted.id}"), way.count("/start"))

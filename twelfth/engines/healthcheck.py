@@ -18,7 +18,7 @@ TIMEOUT = 30.0
 """Time limit in seconds of a check without a `timeout`, as in Docker."""
 
 KEPT = 1 << 16
-"""Bytes of a check's output that are kept: those at its end, where the error is."""
+"""Bytes of a check's output that are kept: the last ones, which contain the error."""
 
 CRASHES, STEADY = 2, 10.0
 """A replica that was restarted this often, and has run for fewer seconds than this since, is in a crash loop.

@@ -13,7 +13,7 @@ from twelfth.engines.docker_api import identity
 def test_run_that_was_made_as_asked_shows_only_what_was_asked() -> None:
     """An override by its name; that it is told who it is, is no difference."""
     assert ("environment.TOKEN",) == identity.differences(inspected(), as_asked(), REQUEST)
-    assert () == identity.unasked(inspected(), as_asked(), REQUEST)
+    assert () == identity.unrequested(inspected(), as_asked(), REQUEST)
 
 
 def changed(run: dict[str, Any], path: str, value: object) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def changed(run: dict[str, Any], path: str, value: object) -> dict[str, Any]:
 )
 def test_run_that_would_differ_is_told_by_name(path: str, value: object, name: str) -> None:
     """Whatever it is, and whether the worker has such a setting at all."""
-    assert (name,) == identity.unasked(inspected(), changed(as_asked(), path, value), REQUEST)
+    assert (name,) == identity.unrequested(inspected(), changed(as_asked(), path, value), REQUEST)
 
 
 def test_volume_that_each_container_has_for_itself_is_no_difference() -> None:
@@ -62,8 +62,8 @@ def test_volume_that_each_container_has_for_itself_is_no_difference() -> None:
     own, other = ({"Type": "volume", "Name": name * 64, "Destination": "/cache"} for name in "ab")
     worker = inspected(Mounts=[*inspected()["Mounts"], own])
 
-    assert () == identity.unasked(worker, as_asked(Mounts=[*as_asked()["Mounts"], other]), REQUEST)
-    assert ("config./etc/a", "volume./data") == identity.unasked(worker, as_asked(Mounts=[other]), REQUEST)
+    assert () == identity.unrequested(worker, as_asked(Mounts=[*as_asked()["Mounts"], other]), REQUEST)
+    assert ("config./etc/a", "volume./data") == identity.unrequested(worker, as_asked(Mounts=[other]), REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_environment_that_is_not_as_asked_is_told_by_name(env: list[str], names:
     run = as_asked()
     run["Config"] = run["Config"] | {"Env": [*run["Config"]["Env"], *env]}
 
-    assert names == identity.unasked(inspected(), run, REQUEST)
+    assert names == identity.unrequested(inspected(), run, REQUEST)

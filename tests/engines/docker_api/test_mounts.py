@@ -67,13 +67,13 @@ def test_run_and_clone_never_see_the_anonymous_volumes_of_a_service(times: int, 
     for body in (run, clone):
         assert KEPT not in json.dumps(body["HostConfig"])
         assert "p_data" == sources(body)["/data"]
-    assert () == identity.unasked(worker, as_made(run, OTHER), REQUEST)
+    assert () == identity.unrequested(worker, as_made(run, OTHER), REQUEST)
 
 
 def as_made(run: dict[str, Any], volume: str) -> dict[str, Any]:
     """Return what the daemon reports of a run with that volume at /keep."""
     made = with_volume(inspected(Config=run, HostConfig=run["HostConfig"]), volume)
-    return made | {"HostConfig": run["HostConfig"] | run_spec.OWN_SETTINGS}
+    return made | {"HostConfig": run["HostConfig"] | run_spec.RUN_SETTINGS}
 
 
 def test_replica_that_took_a_volume_over_is_as_it_was_wanted() -> None:
@@ -96,8 +96,8 @@ def test_declared_volume_with_a_generated_name_is_not_anonymous() -> None:
     assert {} == mounts.anonymous_volumes(found)
     assert {"/keep": KEPT} == sources(run)
     assert () == differences(recipe.wanted_recipe(stack, worker, IMAGE, {}), recipe.found_recipe(found))
-    host = run["HostConfig"] | run_spec.OWN_SETTINGS
-    assert () == identity.unasked(found, found | {"Config": run, "HostConfig": host}, REQUEST)
+    host = run["HostConfig"] | run_spec.RUN_SETTINGS
+    assert () == identity.unrequested(found, found | {"Config": run, "HostConfig": host}, REQUEST)
 
 
 def test_declared_volume_with_a_generated_name_is_not_anonymous_in_a_container_of_compose() -> None:

@@ -55,6 +55,6 @@ def test_entrypoint_that_has_to_be_process_one_is(
     assert (limited, limited_entrypoint) == (under_limit["HostConfig"]["Init"], under_limit["Entrypoint"])
     for made, asked in ((plain, REQUEST), (under_limit, request)):
         run = inspected(Config=made, HostConfig=made["HostConfig"])
-        assert () == identity.unasked(source, run, asked)
+        assert () == identity.unrequested(source, run, asked)
         other = run | {"HostConfig": run["HostConfig"] | {"Init": not made["HostConfig"]["Init"]}}
-        assert ("Init",) == identity.unasked(source, other, asked)
+        assert ("Init",) == identity.unrequested(source, other, asked)

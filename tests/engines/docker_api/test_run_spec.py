@@ -39,7 +39,7 @@ def test_bytes_that_are_no_text_are_refused(words: dict[str, Any]) -> None:
     with pytest.raises(MisuseError) as refused:
         run_spec.refuse_bytes(replace(REQUEST, **words))
 
-    assert r"'\udcff' is not UTF-8, and Docker takes only that; hand it over as input" == str(refused.value)
+    assert r"'\udcff' is not UTF-8, and Docker requires that; pass it on standard input" == str(refused.value)
 
 
 def test_run_leaves_behind_what_makes_a_service() -> None:
@@ -69,7 +69,7 @@ def test_time_limit_is_kept_inside_the_container_around_the_entrypoint(own: list
 
     assert ["timeout", "-k", "3", "1.5", *(own or [])] == made["Entrypoint"]
     assert ["sleep", "9"] == made["Cmd"]
-    assert () == identity.unasked(worker, run_spec.planned(worker, limited), limited)
+    assert () == identity.unrequested(worker, run_spec.planned(worker, limited), limited)
 
 
 def test_terminal_has_its_size_before_anything_runs() -> None:
@@ -111,12 +111,12 @@ def test_run_inherits_hostname_and_links() -> None:
 
     assert ("rabbit", "example.org") == (body["Hostname"], body["Domainname"])
     assert {"p_front": {"Links": ["p-db-1:database"]}, "p_back": {}} == run_spec.endpoints(worker)
-    assert () == identity.unasked(worker, run, REQUEST)
+    assert () == identity.unrequested(worker, run, REQUEST)
     without = run | {
         "Config": body | {"Hostname": "c1", "Domainname": ""},
         "NetworkSettings": named("")["NetworkSettings"],
     }
-    assert ("Domainname", "hostname", "links") == identity.unasked(worker, without, REQUEST)
+    assert ("Domainname", "hostname", "links") == identity.unrequested(worker, without, REQUEST)
 
 
 @pytest.mark.parametrize("hostname", ["worker", "p-worker-1"])
@@ -128,7 +128,7 @@ def test_run_never_has_the_name_by_which_clients_find_its_service(hostname: str)
 
     assert "" == body["Hostname"]
     assert ("environment.TOKEN", "hostname") == identity.differences(worker, run, REQUEST)
-    assert () == identity.unasked(worker, run, REQUEST)
+    assert () == identity.unrequested(worker, run, REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_hostname_of_another_is_not_asked_for(network: str, uts: str, expected: 
 
     assert expected == body["Hostname"]
     assert expected == container_spec.clone(worker, 2, {}, {})["Hostname"]
-    assert () == identity.unasked(worker, run, REQUEST)
+    assert () == identity.unrequested(worker, run, REQUEST)
 
 
 @pytest.mark.parametrize("hostname", ["c1", "{{.Task.ID}}"])

@@ -75,4 +75,4 @@ def inspected(**changes: Any) -> dict[str, Any]:
 def as_asked(**changes: Any) -> dict[str, Any]:
     """Return what the engine would report of a run of REQUEST's that was made as it should be."""
     run, made = inspected(), run_spec.body(inspected(), REQUEST)
-    return run | {"Config": made, "HostConfig": run["HostConfig"] | run_spec.OWN_SETTINGS} | changes
+    return run | {"Config": made, "HostConfig": run["HostConfig"] | run_spec.RUN_SETTINGS} | changes

@@ -1,4 +1,4 @@
-"""A stack as containers of a Docker Engine, reached through the Docker SDK for Python."""
+"""Run a stack as containers of a Docker daemon."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 
 _NAMESPACES = {"NetworkMode": "network_mode", "IpcMode": "ipc", "PidMode": "pid"}
-"""Settings of the HostConfig by which a container shares another one's namespace, and what Compose calls them."""
+"""Settings of the HostConfig with which a container joins another one's namespace, and Compose's names of them."""
 
-HELD = "container:"
-"""Beginning of the mode of a namespace that is another container's, before the id of that."""
+OF_CONTAINER = "container:"
+"""Prefix of the mode of a namespace that belongs to another container, before that container's id."""
 
 
 @dataclass(frozen=True)
 class Creation:
-    """What a container is created from: its body, its networks, and the configuration files that it sees as copies."""
+    """What a container is created from: its body, its networks, and copies of its configuration files."""
 
     body: Body
     endpoints: Mapping[str, Body]
@@ -51,37 +51,41 @@ class Creation:
 
 
 class Docker(DaemonEngine, ReplicaEngine):
-    """The stack on the daemon that the docker command line would talk to."""
+    """A stack on the daemon that the docker command line uses."""
 
     name = "docker"
-    admission_seconds = 1.0  # who looks a name up again every half second, and checks what is new, has found it then
+    admission_seconds = 1.0  # for a proxy that resolves the name every half second and then checks the new replica
 
     def refuse_stack(self) -> None:
         """Raise `MisuseError` if an external network or volume does not exist."""
         self._refuse_absent(*self.stack.resources)
 
     def notices(self) -> list[str]:
-        """Return also which files have an owner and a mode of their own, whatever is declared: as Compose has it."""
+        """Warn also of configuration files whose declared owner and mode have no effect, as with Compose."""
         files = [(service, mount) for service in self.stack.services for mount in service.mounts if mount.options]
         return super().notices() + [
-            f"{service.name}: {mount.target} has its file's owner and mode; uid, gid and mode count on a Swarm"
+            f"{service.name}: {mount.target} has its file's owner and mode; uid, gid and mode apply only on a Swarm"
             for service, mount in files
             if mount.kind == "config" and mount.content is None
         ]
 
     def observe(self) -> Snapshot:
-        """Return the project's containers, networks and volumes, the users of the networks, and the existing images."""
+        """Return the project's containers, networks and volumes, the users of the networks, and the images."""
         with docker_errors():
             networks = self._networks()
-            attached = daemon.attached(self.api, [each["Name"] for each in networks])
-            found = Snapshot(
+            attached = daemon.attached(self.api, [network["Name"] for network in networks])
+            observed = Snapshot(
                 replicas=self._containers(),
                 networks=tuple(map(snapshot.network, networks)),
                 volumes=tuple(map(snapshot.volume, daemon.volumes(self.api, self._project))),
-                images=frozenset(one.image for one in self.stack.services if images.inspect(self.api, one.image)),
-                attachments=tuple(snapshot.attachment(self.stack.project, *each) for each in attached),
+                images=frozenset(
+                    service.image for service in self.stack.services if images.inspect(self.api, service.image)
+                ),
+                attachments=tuple(
+                    snapshot.attachment(self.stack.project, network, listed) for network, listed in attached
+                ),
             )
-            return self._with_others(found)
+            return self._with_others(observed)
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's containers."""
@@ -89,15 +93,15 @@ class Docker(DaemonEngine, ReplicaEngine):
             return self._containers(f"{COMPOSE}service={service}")
 
     def current(self, replica: Replica) -> Replica:
-        """Return how a container is now; the others of its service are not inspected."""
+        """Return the current state of a container; the others of its service are not inspected."""
         with docker_errors():
             inspected = client.inspect_container(self.api, replica.id)
             return self._replica(inspected) if inspected else replica
 
     def create_replica(self, service: Service, number: int) -> Replica:
-        """Create a container, join it to its networks but those on which others look for it, start it."""
+        """Create a container, join it to its networks except for those of its admission, and start it."""
         name = service.container_name or f"{self.stack.project}-{service.name}-{number}"
-        return self._create(name, self._made(service, number))
+        return self._create(name, self._creation(service, number))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
         """Create a container with the anonymous volumes of `old`, and record how to undo the replacement.
@@ -106,59 +110,58 @@ class Docker(DaemonEngine, ReplicaEngine):
         """
         with docker_errors():
             inspected = self.api.inspect_container(old.id)
-        made = self._made(service, number)
-        labels = made.body["Labels"] | succession.record(inspected)
-        body = mounts.taking_over(made.body | {"Labels": labels}, mounts.anonymous_volumes(inspected))
-        return self._create(f"{self.stack.project}-{service.name}-{number}", replace(made, body=body), starts=False)
+        creation = self._creation(service, number)
+        labels = creation.body["Labels"] | succession.label(inspected)
+        body = mounts.taking_over(creation.body | {"Labels": labels}, mounts.anonymous_volumes(inspected))
+        name = f"{self.stack.project}-{service.name}-{number}"
+        return self._create(name, replace(creation, body=body), starts=False)
 
-    def _made(self, service: Service, number: int) -> Creation:
+    def _creation(self, service: Service, number: int) -> Creation:
         service = self.supported(service)
         files, copies = config_files.declared(service), config_files.copies(self.stack, service.name, number)
         labels = bodies.labels(self.stack, service, number, self._recipe(service, config_files.digests(files)))
-        body = self._holding_on(bodies.body(self.stack, copies.mounted_by(service), labels))
+        body = self._with_namespaces(bodies.body(self.stack, copies.mounted_by(service), labels))
         endpoints = bodies.endpoints(self.stack, service)
         return Creation(body, endpoints, copies, files, service.platform)
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
-        """Create a container as another was created, with copies of its configuration files."""
+        """Create a copy of a container, with copies of its configuration files."""
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
             image = images.inspect(self.api, inspected["Config"]["Image"])
-            files = config_files.held(inspected) | self._copied(inspected, replica.service)
+            files = config_files.mounted_copies(inspected) | self._copied(inspected, replica.service)
         copies = config_files.copies(self.stack, replica.service, number)
         sources = {target: str(copies.path(target)) for target in files}
         labels = self._admission(inspected) | bodies.file_labels(config_files.digests(files))
         body = bodies.clone(inspected, number, labels, sources)
-        if image is None or image["Id"] != inspected["Image"]:  # that name means something else by now
+        if image is None or image["Id"] != inspected["Image"]:  # the name now belongs to another image
             body |= {"Image": inspected["Image"]}
         endpoints = bodies.endpoints_of_clone(inspected, body["Labels"])
         name = f"{self.stack.project}-{replica.service}-{number}"
         return self._create(name, Creation(body, endpoints, copies, files))
 
     def _copied(self, inspected: Body, service: str) -> dict[str, File]:
-        """Return the configuration files that Compose copied into a container."""
         return config_files.copied(self.api, inspected, self.stack.inline_files(service))
 
     def _admission(self, inspected: Body) -> dict[str, str]:
-        """Return the label that says where a container is looked for; Compose gives it none."""
+        """Return the label with the networks of a container's admission, which Compose does not set."""
         labels = inspected["Config"]["Labels"]
         service = self.stack.service(labels[f"{COMPOSE}service"])
         if ADMISSION in labels or service is None:
             return {}
         return {ADMISSION: json.dumps(bodies.admission_networks(self.stack, service))}
 
-    def _create(self, name: str, made: Creation, *, starts: bool = True) -> Replica:
-        """Create a container with copies of its configuration files, and start it."""
-        networks, others = client.split_networks(self.api, made.endpoints)
-        body = made.body | networks
-        if made.files:
-            made.copies.put(made.files)
-            body |= {"Labels": body["Labels"] | {COPIES: str(made.copies.home)}}
+    def _create(self, name: str, creation: Creation, *, starts: bool = True) -> Replica:
+        networks, others = client.split_networks(self.api, creation.endpoints)
+        body = creation.body | networks
+        if creation.files:
+            creation.copies.put(creation.files)
+            body |= {"Labels": body["Labels"] | {COPIES: str(creation.copies.home)}}
         with docker_errors():
-            created = self.api.create_container_from_config(body, name, made.platform or None)["Id"]
+            created = self.api.create_container_from_config(body, name, creation.platform or None)["Id"]
             try:
-                if made.files:
-                    made.copies.keep(created, config_files.digests(made.files))
+                if creation.files:
+                    creation.copies.keep(created, config_files.digests(creation.files))
                 client.join_networks(self.api, created, others)
                 if starts:
                     self.api.start(created)
@@ -167,24 +170,28 @@ class Docker(DaemonEngine, ReplicaEngine):
                 raise
             return self._replica(self.api.inspect_container(created))
 
-    def _holding_on(self, body: Body) -> Body:
-        """Return a body with replicas in place of the services to whose namespaces it holds on."""
+    def _with_namespaces(self, body: Body) -> Body:
+        """Replace services in the modes of namespaces with containers, which is what the daemon expects."""
         host = body["HostConfig"]
-        named = {field: host[field] for field in _NAMESPACES if host.get(field, "").startswith(OF_SERVICE)}
-        held = {field: f"{HELD}{self._one_of(name.removeprefix(OF_SERVICE)).id}" for field, name in named.items()}
-        return body | {"HostConfig": host | held}
+        services = {
+            field: host[field].removeprefix(OF_SERVICE)
+            for field in _NAMESPACES
+            if host.get(field, "").startswith(OF_SERVICE)
+        }
+        modes = {field: f"{OF_CONTAINER}{self._running_replica(service).id}" for field, service in services.items()}
+        return body | {"HostConfig": host | modes}
 
-    def _one_of(self, service: str) -> Replica:
-        """Return a replica of a service, one that runs where one does; raises `EngineError` where there is none."""
-        found = sorted(self.replicas(service), key=lambda each: each.is_running)
-        if not found:
-            raise EngineError(f"there is no {service}, to which others hold on; see: invoke status")
-        return found[-1]
+    def _running_replica(self, service: str) -> Replica:
+        """Return a replica of a service, a running one if possible; raises `EngineError` if there is none."""
+        replicas = sorted(self.replicas(service), key=lambda replica: replica.is_running)
+        if not replicas:
+            raise EngineError(f"{service} has no replica whose namespace another service can join; see: invoke status")
+        return replicas[-1]
 
     def admit_replica(self, replica: Replica) -> None:
-        """Join a container to the networks of the services that depend on its own, under its service's name.
+        """Join a container to the networks of the services that depend on its service, under its service's name.
 
-        Where it is on such a network already, for want of another, it leaves it for a moment: its connections break.
+        If it was created on such a network, having no other, it leaves it for a moment: its connections break.
         """
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
@@ -195,11 +202,11 @@ class Docker(DaemonEngine, ReplicaEngine):
                 client.join_network(self.api, replica.id, network, bodies.endpoint(replica.service, declared, network))
 
     def check_reload(self, service: Service, replica: Replica) -> None:
-        """Run the service's check in a container of its own, within the replica's network."""
+        """Run the service's check in a separate container on the replica's network."""
         reload.check(self.api, self.stack, service, replica, config_files.declared(service))
 
     def reload_replica(self, service: Service, replica: Replica) -> None:
-        """Write the container's configuration files, where they pass the check, and send it the service's signal."""
+        """Write the container's configuration files if they pass the check, and send it the service's signal."""
         if service.reload is None:
             super().reload_replica(service, replica)
         else:
@@ -230,30 +237,29 @@ class Docker(DaemonEngine, ReplicaEngine):
                 self._rename(replica.id, name)
             self.api.start(replica.id)
 
-    def _set_restart(self, identity: str, policy: Body) -> None:
-        """Set a container's restart policy; the SDK's types lack some policies."""
-        self.api.update_container(identity, restart_policy=cast("Any", policy))
+    def _set_restart(self, container: str, policy: Body) -> None:
+        self.api.update_container(container, restart_policy=cast("Any", policy))  # the SDK's types lack some policies
 
-    def _rename(self, identity: str, name: str) -> None:
-        if self.api.inspect_container(identity)["Name"] != f"/{name}":
-            self.api.rename(identity, name)
+    def _rename(self, container: str, name: str) -> None:
+        if self.api.inspect_container(container)["Name"] != f"/{name}":
+            self.api.rename(container, name)
 
     def remove_replica(self, replica: Replica) -> None:
-        """Stop a container with its grace period and remove it with its anonymous volumes.
+        """Stop a container with its grace period, and remove it with its anonymous volumes.
 
-        Those that went over to it from another are named ones to the daemon; those that go over to the next stay.
+        The daemon considers volumes that were taken over from another container named ones, so they are removed here.
         """
         self.stop_replica(replica)
         self._give_back(replica)
-        own: Mapping[str, str] = {}
+        anonymous: Mapping[str, str] = {}
         with docker_errors(), gone_is_fine():
-            own = mounts.anonymous_volumes(self.api.inspect_container(replica.id))
+            anonymous = mounts.anonymous_volumes(self.api.inspect_container(replica.id))
             self.api.remove_container(replica.id, v=True, force=True)
-        for volume in own.values():
+        for volume in anonymous.values():
             with contextlib.suppress(EngineError, BusyError), docker_errors():
                 self.api.remove_volume(volume)
         reload.remove_check(self.api, self.stack, replica)
-        if not self.replicas(replica.service):  # a run may still be made from one that was removed by a deploy
+        if not self.replicas(replica.service):  # else runs of a removed replica may still need them
             shutil.rmtree(config_files.home(self.stack, replica.service), ignore_errors=True)
 
     def _give_back(self, replica: Replica) -> None:
@@ -287,29 +293,32 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     @functools.cached_property
     def runs(self) -> Runs:
-        """Return the project's one-off containers."""
+        """The project's one-off containers."""
         return DockerRuns(self.api, self.stack)
 
     def _containers(self, *labels: str) -> tuple[Replica, ...]:
-        wanted = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
-        listed = self.api.containers(all=True, filters=wanted)
-        found = [one for each in listed if (one := client.inspect_container(self.api, each["Id"]))]
-        return tuple(self._with_lost_namespaces(self._replica(each), each) for each in succession.as_made(found))
+        filters = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
+        listed = self.api.containers(all=True, filters=filters)
+        containers = client.inspect_containers(self.api, listed)
+        restored = succession.before_retirement(containers)
+        return tuple(self._with_lost_namespaces(self._replica(container), container) for container in restored)
 
     def _with_lost_namespaces(self, replica: Replica, inspected: Body) -> Replica:
-        """Return a replica with what it has left of namespaces of containers that are gone, which no other has.
+        """Mark the namespaces of containers that no longer exist in the recipe, so that the next `up` replaces it.
 
-        So it is after an `up` that replaced what others hold on to, and did not come to these.
+        They exist after an `up` that replaced a container, and failed before it replaced those in its namespace.
         """
-        held = {field: inspected["HostConfig"].get(field) or "" for field in _NAMESPACES}
-        holders = {field: mode.removeprefix(HELD) for field, mode in held.items() if mode.startswith(HELD)}
-        lost = [field for field, holder in holders.items() if client.inspect_container(self.api, holder) is None]
+        modes = {field: inspected["HostConfig"].get(field) or "" for field in _NAMESPACES}
+        owners = {
+            field: mode.removeprefix(OF_CONTAINER) for field, mode in modes.items() if mode.startswith(OF_CONTAINER)
+        }
+        lost = [field for field, owner in owners.items() if client.inspect_container(self.api, owner) is None]
         return replace(replica, recipe=replica.recipe | {_NAMESPACES[field]: "of a lost container" for field in lost})
 
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
         copied = self._copied(inspected, inspected["Config"]["Labels"][f"{COMPOSE}service"])
         loaded = config_files.loaded(inspected) | config_files.digests(copied)
-        found = snapshot.replica(inspected, image, loaded, client.remote_host(self.api))
-        own = config_files.copies(self.stack, found.service, found.number)
-        return replace(found, is_reloadable=config_files.are_writable(inspected, own))
+        replica = snapshot.replica(inspected, image, loaded, client.remote_host(self.api))
+        copies = config_files.copies(self.stack, replica.service, replica.number)
+        return replace(replica, is_reloadable=config_files.are_writable(inspected, copies))

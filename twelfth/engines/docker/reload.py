@@ -1,4 +1,4 @@
-"""Give a container changed configuration files: those that its service's check takes."""
+"""Make a container load changed configuration files that pass its service's check."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service, Stack
 
 LAST_LINES, LONGEST = 3, 400
-"""How much is shown of what a check says, in lines and characters: the cause comes before the conclusion."""
+"""How many lines and characters of a check's output are shown: its cause comes before its conclusion."""
 
 
 def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, signal: str) -> None:
     """Check the service's files, write them in place, and send the replica its signal.
 
-    What it has loaded is not known before that is done: who is killed meanwhile leaves the reload to the next `up`.
+    The digests of the loaded files are recorded last: if this is killed before, the next `up` reloads them.
     """
     files, copies = config_files.declared(service), config_files.copies(stack, service.name, replica.number)
     check(api, stack, service, replica, files)
@@ -35,7 +35,7 @@ def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Repli
 
 
 def restore(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, signal: str) -> bool:
-    """Reload the configuration from before a replica's last reload; return whether it is known."""
+    """Make a replica load its files from before the last reload again; return whether they are known."""
     copies = config_files.copies(stack, service.name, replica.number)
     if files := copies.previous_files(config_files.declared(service)):
         _load(api, copies, replica, files, signal)
@@ -51,7 +51,7 @@ def _load(api: docker.APIClient, copies: Copies, replica: Replica, files: Mappin
 
 
 def check(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, files: Mapping[str, File]) -> None:
-    """Raise `EngineError` with the last words of the service's check where it does not take the files."""
+    """Raise `EngineError` with the last lines of the service's check if it rejects the files."""
     if not (service.reload and service.reload.check):
         return
     copies = config_files.copies(stack, service.name, replica.number).checked
@@ -60,9 +60,9 @@ def check(api: docker.APIClient, stack: Stack, service: Service, replica: Replic
     remove_check(api, stack, replica)
     code, output = _run(api, body, _name(stack, replica))
     if code:
-        why = _last_words(output) or f"exit code {code}"
-        rest = "it serves on as it was; fix that, then: invoke up"
-        raise EngineError(f"{replica.name} refuses its configuration ({why}); {rest}")
+        why = _last_lines(output) or f"exit code {code}"
+        rest = "it still runs with the previous one; fix that, then: invoke up"
+        raise EngineError(f"{replica.name} rejects its configuration ({why}); {rest}")
 
 
 def remove_check(api: docker.APIClient, stack: Stack, replica: Replica) -> None:
@@ -75,13 +75,12 @@ def _name(stack: Stack, replica: Replica) -> str:
     return f"{stack.project}-{replica.name}-check"
 
 
-def _last_words(output: bytes) -> str:
+def _last_lines(output: bytes) -> str:
     lines = output.decode(errors="replace").strip().splitlines()[-LAST_LINES:]
-    return "".join(each for each in one_line("; ".join(lines), LONGEST) if each.isprintable())
+    return "".join(character for character in one_line("; ".join(lines), LONGEST) if character.isprintable())
 
 
 def _run(api: docker.APIClient, body: Body, name: str) -> tuple[int, bytes]:
-    """Run a container to its end and remove it; return its exit code and its output."""
     with docker_errors():
         created = api.create_container_from_config(body, name)["Id"]
         try:

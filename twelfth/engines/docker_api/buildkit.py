@@ -33,7 +33,7 @@ READ_BY_DOCKER = frozenset(
     """BUILDX_BUILDER BUILDX_CONFIG DOCKER_API_VERSION DOCKER_BUILDKIT DOCKER_CERT_PATH DOCKER_CONFIG
     DOCKER_CONTENT_TRUST DOCKER_CONTEXT DOCKER_DEFAULT_PLATFORM DOCKER_HOST DOCKER_TLS DOCKER_TLS_VERIFY HOME
     LD_LIBRARY_PATH LD_PRELOAD PATH SSH_AUTH_SOCK SSL_CERT_DIR SSL_CERT_FILE TMPDIR XDG_CONFIG_HOME
-    XDG_RUNTIME_DIR""".split()  # noqa: SIM905 - they read well
+    XDG_RUNTIME_DIR""".split()  # noqa: SIM905 - a list with quotes is harder to read
 )
 """Variables that the docker command needs: addresses and paths, no secrets."""
 
@@ -42,7 +42,7 @@ _PRINTED = re.compile(r"#(\d+) \d+\.\d+ (.*)")
 _FAILED = re.compile(r"#(\d+) ERROR: .*?(?:exit code: (\d+))?")
 
 
-def is_here(api: docker.APIClient) -> bool:
+def is_available(api: docker.APIClient) -> bool:
     """Return whether the docker command has buildx."""
     try:
         with _run(["docker", "buildx", "version"], api, {}) as client:
@@ -59,9 +59,9 @@ def build(
     settings: Mapping[str, Any],
     secrets: Sequence[BuildSecret] = (),
 ) -> Iterator[str]:
-    """Build an image from a context, and yield its steps; `settings` are those of the SDK's `build`.
+    """Build an image from a context, and yield its steps; `settings` are arguments of the SDK's `build`.
 
-    Raises `EngineError` for one that fails, when the last lines of the step that failed were yielded.
+    If a step fails, yields the last lines of its output, then raises `EngineError`.
     """
     failed = f"cannot build {image}"
     with temporary_directory() as directory:
@@ -80,14 +80,12 @@ def _unpack(contents: Contents, directory: Path) -> None:
     (directory / "context").mkdir()
     unpack(contents, directory / "context")
     (directory / DOCKERFILE).write_bytes(contents.dockerfile)
-    (directory / f"{DOCKERFILE}.dockerignore").write_text(
-        "# the context is what its own .dockerignore admits\n", "utf-8"
-    )
+    (directory / f"{DOCKERFILE}.dockerignore").write_text("# the context contains only admitted files\n", "utf-8")
 
 
 def _run(command: list[str], api: docker.APIClient, environment: Mapping[str, str]) -> subprocess.Popen[str]:
     version = {"DOCKER_API_VERSION": api.api_version}  # a new docker command may not talk to an old daemon
-    return subprocess.Popen(  # noqa: S603 - what the Compose file says, without a shell
+    return subprocess.Popen(  # noqa: S603 - without a shell
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -122,16 +120,16 @@ def _variable(index: int) -> str:
 
 
 def arguments(image: str, settings: Mapping[str, Any]) -> list[str]:
-    """Return the options of `docker buildx build` that the settings of the SDK's `build` are."""
+    """Convert arguments of the SDK's `build` to options of `docker buildx build`."""
     build_args, environment = settings["buildargs"], build_arguments(settings)
-    one = {
+    single = {
         "file": "dockerfile",
         "network": "network_mode",
         "platform": "platform",
         "shm-size": "shmsize",
         "target": "target",
     }
-    many = {
+    multiple = {
         "add-host": [f"{name}:{address}" for name, address in (settings.get("extra_hosts") or {}).items()],
         "build-arg": [name if name in environment else f"{name}={value}" for name, value in build_args.items()],
         "cache-from": settings.get("cache_from") or [],
@@ -140,32 +138,32 @@ def arguments(image: str, settings: Mapping[str, Any]) -> list[str]:
     flags = {"no-cache": settings.get("nocache"), "pull": settings.get("pull")}
     return [
         *("--load", "--progress=plain", "--provenance=false", f"--tag={image}"),
-        *(f"--{option}={settings[name]}" for option, name in one.items() if settings.get(name)),
-        *(f"--{option}={value}" for option, values in many.items() for value in values),
+        *(f"--{option}={settings[name]}" for option, name in single.items() if settings.get(name)),
+        *(f"--{option}={value}" for option, values in multiple.items() for value in values),
         *(f"--{option}" for option, value in flags.items() if value),
     ]
 
 
 def lines(output: Iterable[str], failed: str) -> Iterator[str]:
-    """Yield the steps of a build as plain progress tells them, each once.
+    """Yield the steps of a build from the output of `--progress=plain`, each once.
 
-    Where one fails, yield the last lines that it printed, then raise `EngineError`, which begins with `failed`.
+    If a step fails, yield the last lines of its output, then raise `EngineError`, which starts with `failed`.
     """
     steps: dict[str, str] = {}
     printed: dict[str, deque[str]] = {}
-    broken, code = "", ""
+    failed_step, code = "", ""
     for line in map(str.rstrip, output):
-        if found := _STEP.fullmatch(line):
-            if found[1] not in steps:
-                yield found[2][:WIDEST]
-            steps[found[1]] = found[3]
-        elif found := _PRINTED.fullmatch(line):
-            printed.setdefault(found[1], deque(maxlen=LAST_LINES)).append(found[2][:LENGTH])
-        elif found := _FAILED.fullmatch(line):
-            broken, code = found[1], found[2] or ""
+        if match := _STEP.fullmatch(line):
+            if match[1] not in steps:
+                yield match[2][:WIDEST]
+            steps[match[1]] = match[3]
+        elif match := _PRINTED.fullmatch(line):
+            printed.setdefault(match[1], deque(maxlen=LAST_LINES)).append(match[2][:LENGTH])
+        elif match := _FAILED.fullmatch(line):
+            failed_step, code = match[1], match[2] or ""
         elif line.startswith("ERROR: "):
             error = line.removeprefix("ERROR: ").removeprefix("failed to solve: ")
-            last = [text for text in printed.get(broken, ()) if text.strip()]
+            last = [text for text in printed.get(failed_step, ()) if text.strip()]
             yield from last
-            at = (steps[broken], code) if code and broken in steps else None
-            raise failure(failed, last[-1] if last and code else error, at, error)
+            step = (steps[failed_step], code) if code and failed_step in steps else None
+            raise failure(failed, last[-1] if last and code else error, step, error)

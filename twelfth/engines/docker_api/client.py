@@ -1,4 +1,4 @@
-"""The connection to the daemon that the docker command line would talk to."""
+"""Connect to the daemon that the docker command line uses, and call what the SDK lacks."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, no_da
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import requests
 
     from twelfth.engines.docker_api.container_spec import Body
 
 ANSWER_WITHIN = 1
-"""Seconds that a daemon has to answer before it counts as absent."""
+"""Seconds within which a daemon must answer, or it counts as absent."""
 
 LONGEST_CALL = 60
-"""Seconds that any later call may take to begin to answer, the SDK's own default."""
+"""Seconds within which any later call must start to answer, as by default in the SDK."""
 
 
 def connect(context: str = "") -> docker.APIClient:
-    """Return the low-level client of a context, connected, by default of what the docker command line talks to.
+    """Return a connected low-level client for a context, by default for the daemon that the docker command line uses.
 
-    Raises `EngineError` where there is no such context or no daemon answers.
+    Raises `EngineError` if there is no such context or no daemon answers.
     """
     name = context or os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
     by_environment = not context and os.environ.get("DOCKER_HOST")
@@ -49,7 +49,7 @@ def connect(context: str = "") -> docker.APIClient:
 
 
 def connect_to(base_url: str = "", **settings: Any) -> docker.APIClient:
-    """Return the low-level client of a daemon, connected; raises `EngineError` where none answers there."""
+    """Return a connected low-level client for a daemon; raises `EngineError` if none answers."""
     url = base_url or "the default socket"
     if url.startswith("ssh://"):
         raise EngineError(over_ssh(url))
@@ -61,16 +61,22 @@ def connect_to(base_url: str = "", **settings: Any) -> docker.APIClient:
     return client
 
 
-def inspect_container(api: docker.APIClient, identity: str) -> Body | None:
-    """Return what the daemon says of a container, None where it is gone."""
+def inspect_container(api: docker.APIClient, container: str) -> Body | None:
+    """Return an inspected container, None if it is gone."""
     with gone_is_fine():
-        answer: Body = api.inspect_container(identity)
+        answer: Body = api.inspect_container(container)
         return answer
     return None
 
 
+def inspect_containers(api: docker.APIClient, listed: Iterable[Body]) -> list[Body]:
+    """Inspect listed containers, without those that are gone by now."""
+    inspected = (inspect_container(api, container["Id"]) for container in listed)
+    return [container for container in inspected if container]
+
+
 def remote_host(api: docker.APIClient) -> str:
-    """Return the host of a daemon that is reached over TCP, an empty string for one on a socket of this machine."""
+    """Return the host of a daemon with a TCP address, an empty string for one on a socket of this machine."""
     url = urlsplit(api.base_url)
     return url.hostname or "" if url.scheme in {"http", "https"} else ""
 
@@ -102,22 +108,22 @@ def _process_behind(path: str) -> int:
 
 
 def post(api: docker.APIClient, path: str, body: Body, params: Mapping[str, Any]) -> None:
-    """Post what the SDK has no call for; raises what its own calls do."""
+    """Send a POST request that the SDK has no method for; raises the errors of the SDK."""
     with api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, params=params, timeout=LONGEST_CALL) as answer:
         refuse_failed(answer)
 
 
 def post_stream(api: docker.APIClient, path: str, body: Body) -> requests.Response:
-    """Post a request and return the daemon's answer as a stream."""
+    """Send a POST request and return the daemon's answer as a stream."""
     answer = api.post(f"{api.base_url}/v{api.api_version}{path}", json=body, stream=True, timeout=(LONGEST_CALL, None))
     refuse_failed(answer)
     return answer
 
 
 def split_networks(api: docker.APIClient, endpoints: Mapping[str, Body]) -> tuple[Body, Mapping[str, Body]]:
-    """Return the part of a container's body with the networks that it is created on, and those that are joined later.
+    """Return the part of a container's body with the networks that it is created on, and those to join later.
 
-    From API 1.44 on, a container is created on all of them; below that, only on the first.
+    From API 1.44 on, a container is created on all of its networks, before on only one.
     """
     count = len(endpoints) if version_gte(api.api_version, "1.44") else 1
     first, later = [*endpoints.items()][:count], [*endpoints.items()][count:]
@@ -131,12 +137,12 @@ def join_networks(api: docker.APIClient, container: str, endpoints: Mapping[str,
 
 
 def join_network(api: docker.APIClient, container: str, network: str, endpoint: Body) -> None:
-    """Connect a container to a network with its settings there, of which the SDK does not know all."""
+    """Connect a container to a network with its settings there; the SDK lacks some of them."""
     post(api, f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint}, {})
 
 
 def stream(api: docker.APIClient, path: str, params: Mapping[str, Any], within: float | None) -> requests.Response:
-    """Return what the daemon answers, to be read as it comes; each piece may take `within` seconds, or for ever."""
+    """Send a GET request and return the daemon's answer as a stream; each piece must arrive in `within` seconds."""
     url = f"{api.base_url}/v{api.api_version}{path}"
     answer = api.get(url, params=params, stream=True, timeout=(LONGEST_CALL, within))
     refuse_failed(answer)
@@ -144,7 +150,7 @@ def stream(api: docker.APIClient, path: str, params: Mapping[str, Any], within: 
 
 
 def refuse_failed(answer: requests.Response) -> None:
-    """Raise what the SDK's own calls raise, such as for a log that the daemon sends elsewhere and cannot read."""
+    """Raise the SDK's error for a failed request."""
     try:
         answer.raise_for_status()
     except HTTPError as error:

@@ -1,8 +1,8 @@
 """Keep copies of a replica's configuration files in `.twelfth/`, and mount them instead of the operator's files.
 
 So editing files changes nothing until the next `up`. Editors and git replace a file, and a container keeps seeing the
-one that was mounted; a copy is written in place, so that a running replica sees a change. What a replica has loaded is
-recorded next to its copies, by the container's id.
+one that was mounted; a copy is written in place, so that a running replica sees a change. The digests of the files that
+a replica has loaded are stored next to its copies, with the container's id.
 
 Copies can be secrets, and have the modes that the container's user needs. Other users of this machine cannot reach
 them, because only the operator can enter the directory above.
@@ -42,12 +42,12 @@ PRIVATE, READABLE = 0o700, 0o444
 """The mode of the directory with the copies, and the bits of a copy that a user other than its owner reads."""
 
 KEPT_SECONDS = 3600.0
-"""How long files stay that runs were made with, after the last one was."""
+"""Seconds for which the copies of runs stay after the start of the last run that uses them."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A configuration file: what it holds, and who may read it."""
+    """A configuration file: its content, owner and mode."""
 
     content: bytes
     user: int = 0
@@ -56,57 +56,57 @@ class File:
 
     @property
     def digest(self) -> str:
-        """Return what no other content, owner or mode has."""
+        """The digest of content, owner and mode."""
         return hashlib.sha256(repr((self.content, self.user, self.group, self.mode)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Copies:
-    """The copies of one replica, in a directory that looks as the container's root does."""
+    """The copies of one replica, in a directory with the paths that they have in the container."""
 
     home: Path
     root: Path | None = None
     """The directory with all copies, which only the operator can enter; None for copies that are only read."""
 
     @property
-    def record(self) -> Path:
-        """Return the file that tells which container has loaded what."""
+    def loaded_file(self) -> Path:
+        """The file with the container's id and the digests of the files that it has loaded."""
         return self.home.with_name(f"{self.home.name}.json")
 
     @property
     def checked(self) -> Copies:
-        """Return those that are checked before they come into place."""
+        """The copies for the service's check, which precedes the replacement of the mounted ones."""
         return Copies(self.home.with_name(f"{self.home.name}.checked"), self.root)
 
     @property
     def previous(self) -> Copies:
-        """Return those that were in place before the last reload."""
+        """The copies from before the last reload."""
         return Copies(self.home.with_name(f"{self.home.name}.previous"), self.root)
 
-    def save_previous(self, identity: str) -> None:
+    def save_previous(self, container: str) -> None:
         """Keep the files that a container has loaded, if known, in case the next reload makes it unready.
 
         After a reload that was killed they are not known, and the files kept before that reload stay.
         """
-        record = read_json(self.record)
-        loaded = record["loaded"] if record.get("container") == identity else {}
-        if record.get("container") == identity and not loaded:
+        values = read_json(self.loaded_file)
+        loaded = values["loaded"] if values.get("container") == container else {}
+        if values.get("container") == container and not loaded:
             return
         shutil.rmtree(self.previous.home, ignore_errors=True)
         self.previous.put({target: _file(self.path(target)) for target in loaded})
 
     def previous_files(self, targets: Iterable[str]) -> dict[str, File]:
-        """Return what `save_previous` kept, or nothing unless it kept all of these files."""
+        """Return the files that `save_previous` kept, or nothing if one of these is missing."""
         paths = {target: self.previous.path(target) for target in targets}
-        is_whole = all(path.is_file() for path in paths.values())
-        return {target: _file(path) for target, path in paths.items()} if is_whole else {}
+        is_complete = all(path.is_file() for path in paths.values())
+        return {target: _file(path) for target, path in paths.items()} if is_complete else {}
 
     def path(self, target: str) -> Path:
-        """Return the copy of what a container has at `target`."""
+        """Return the copy of the file that a container has at `target`."""
         return self.home / target.lstrip("/")
 
     def mounted_by(self, service: Service) -> Service:
-        """Return the service with the copies in place of its files."""
+        """Return the service with the copies as sources of its mounts."""
         return replace(
             service,
             mounts=tuple(
@@ -116,18 +116,18 @@ class Copies:
         )
 
     def put(self, files: Mapping[str, File]) -> None:
-        """Write these files in place; raises `EngineError`."""
+        """Write files into the copies; raises `EngineError`."""
         self._make_private_directories()
         for target, file in files.items():
             path = self.path(target)
             with disk_errors(path):
                 _write_in_place(path, file)
 
-    def keep(self, identity: str, loaded: Mapping[str, str]) -> None:
-        """Record what a container has loaded, as digests by target; nothing while that is not known."""
+    def keep(self, container: str, loaded: Mapping[str, str]) -> None:
+        """Store the digests of the files that a container has loaded, by target; none while they are unknown."""
         self._make_private_directories()
-        with disk_errors(self.record):
-            write_json(self.record, {"container": identity, "loaded": loaded})
+        with disk_errors(self.loaded_file):
+            write_json(self.loaded_file, {"container": container, "loaded": loaded})
 
     def _make_private_directories(self) -> None:
         with disk_errors(self.home):
@@ -157,38 +157,39 @@ def copies(stack: Stack, service: str, number: int) -> Copies:
 
 
 def for_runs(stack: Stack, service: str, files: Mapping[str, File]) -> dict[str, str]:
-    """Write what runs are to see as their configuration files, where it is not yet, and return where, by target.
+    """Write the configuration files of runs unless they exist, and return their paths by target.
 
-    Other files have another place, so a run that goes on keeps its own, whatever is deployed meanwhile.
+    The directory depends on their contents, so a deploy does not change the files of a run that is still running.
     """
     if not files:
         return {}
     content = sorted((target, file.digest) for target, file in files.items())
     name = f"runs-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
-    own = Copies(home(stack, service) / name, _top(stack))
-    with disk_errors(own.home):
-        own.put({target: file for target, file in files.items() if not _holds(own.path(target), file.content)})
-        os.utime(own.home)
-    _remove_old(own.home)
-    return {target: str(own.path(target)) for target in files}
+    run_copies = Copies(home(stack, service) / name, _top(stack))
+    with disk_errors(run_copies.home):
+        missing = {target: file for target, file in files.items() if not _has(run_copies.path(target), file.content)}
+        run_copies.put(missing)
+        os.utime(run_copies.home)
+    _remove_old(run_copies.home)
+    return {target: str(run_copies.path(target)) for target in files}
 
 
 def _remove_old(newest: Path) -> None:
-    """Remove what runs saw that were started long before; those that go on see it all the same, as Linux has it."""
-    for other in newest.parent.glob("runs-*"):
+    """Remove the files of runs that were started long before; on Linux, running ones still see deleted files."""
+    for directory in newest.parent.glob("runs-*"):
         with contextlib.suppress(OSError):
-            if other != newest and time.time() - other.stat().st_mtime > KEPT_SECONDS:
-                shutil.rmtree(other)
+            if directory != newest and time.time() - directory.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(directory)
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _has(path: Path, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content
 
 
 def declared(service: Service) -> dict[str, File]:
-    """Return a service's configuration files, by target, readable for whom their sources are where they have one.
+    """Return a service's configuration files by target, with the owner and mode of their sources if they have one.
 
-    Raises `EngineError` for one that is not there.
+    Raises `EngineError` for a missing one.
     """
     return {
         mount.target: _file(Path(mount.source)) if mount.content is None else as_declared(mount)
@@ -198,19 +199,24 @@ def declared(service: Service) -> dict[str, File]:
 
 
 def as_declared(mount: Mount) -> File:
-    """Return a configuration file as the Compose file has it: with its owner and mode, else readable for everybody."""
+    """Return a configuration file with its declared owner and mode, by default readable for all users."""
     content = _file(Path(mount.source)).content if mount.content is None else os.fsencode(mount.content)
-    said = options.values(mount.options)
-    return File(content, int(said.get("uid", 0)), int(said.get("gid", 0)), int(str(said.get("mode", "0444")), base=8))
+    settings = options.values(mount.options)
+    return File(
+        content,
+        int(settings.get("uid", 0)),
+        int(settings.get("gid", 0)),
+        int(str(settings.get("mode", "0444")), base=8),
+    )
 
 
 def digests(files: Mapping[str, File]) -> dict[str, str]:
-    """Return what tells one content from another, by target; who may read it makes no difference to a replica."""
+    """Return the digests of files by target, without owners and modes: a replica need not reload for those."""
     return {target: hashlib.sha256(file.content).hexdigest() for target, file in files.items()}
 
 
-def held(inspected: Body) -> dict[str, File]:
-    """Return what a container sees of copies, by target; nothing where it sees files themselves."""
+def mounted_copies(inspected: Body) -> dict[str, File]:
+    """Return the copies that a container mounts, by target; nothing if it mounts the operator's files."""
     home = inspected["Config"]["Labels"].get(COPIES)
     return {target: _file(Copies(Path(home)).path(target)) for target in _targets(inspected)} if home else {}
 
@@ -222,8 +228,8 @@ def copied(api: docker.APIClient, inspected: Body, targets: Iterable[str]) -> di
     """
     if COPIES in inspected["Config"]["Labels"]:
         return {}
-    found = {target: _copied(api, inspected["Id"], target) for target in targets}
-    return {target: file for target, file in found.items() if file}
+    files = {target: _copied(api, inspected["Id"], target) for target in targets}
+    return {target: file for target, file in files.items() if file}
 
 
 def _copied(api: docker.APIClient, container: str, target: str) -> File | None:
@@ -237,31 +243,31 @@ def _copied(api: docker.APIClient, container: str, target: str) -> File | None:
 
 
 def loaded(inspected: Body) -> dict[str, str]:
-    """Return the digests of what a container has loaded of its copies, by target; empty ones where that is not known.
+    """Return the digests of the copies that a container has loaded, by target; an unknown one is empty.
 
-    So it is where it was given up half way, and where the copies are gone, without which it cannot be started again.
+    They are unknown after an interrupted reload, and if a copy is missing, without which it cannot be started again.
     """
     if COPIES not in inspected["Config"]["Labels"]:
         return {}
     try:
-        return dict.fromkeys(_targets(inspected), "") | (_recorded(inspected) or {})
-    except PermissionError:  # another operator's: compare with what it was created from
+        return dict.fromkeys(_targets(inspected), "") | (_loaded_digests(inspected) or {})
+    except PermissionError:  # copies of another operator: the caller compares with the labels
         return {}
 
 
-def are_writable(inspected: Body, own: Copies) -> bool:
-    """Return whether what a container sees as its configuration files are these copies."""
+def are_writable(inspected: Body, copies: Copies) -> bool:
+    """Return whether a container mounts these copies, so that writing them changes its configuration files."""
     with contextlib.suppress(PermissionError):
-        return inspected["Config"]["Labels"].get(COPIES) == str(own.home) and _recorded(inspected) is not None
+        return inspected["Config"]["Labels"].get(COPIES) == str(copies.home) and _loaded_digests(inspected) is not None
     return False
 
 
-def _recorded(inspected: Body) -> dict[str, str] | None:
-    """Return the digests that are recorded of a container; None where its record, or one of its copies, is gone."""
+def _loaded_digests(inspected: Body) -> dict[str, str] | None:
+    """Return the stored digests of a container; None if they, or one of its copies, are missing."""
     copies = Copies(Path(inspected["Config"]["Labels"][COPIES]))
-    record = read_json(copies.record)
-    is_whole = all(_exists(copies.path(target)) for target in _targets(inspected))
-    return record["loaded"] if is_whole and record.get("container") == inspected["Id"] else None
+    values = read_json(copies.loaded_file)
+    is_complete = all(_exists(copies.path(target)) for target in _targets(inspected))
+    return values["loaded"] if is_complete and values.get("container") == inspected["Id"] else None
 
 
 def _exists(path: Path) -> bool:
@@ -274,20 +280,20 @@ def _exists(path: Path) -> bool:
 
 def _targets(inspected: Body) -> list[str]:
     labels = inspected["Config"]["Labels"]
-    return [each["Destination"] for each in inspected["Mounts"] if CONFIGS + each["Destination"] in labels]
+    return [mount["Destination"] for mount in inspected["Mounts"] if CONFIGS + mount["Destination"] in labels]
 
 
 def _file(path: Path) -> File:
     try:
-        content, found = path.read_bytes(), path.stat()
+        content, status = path.read_bytes(), path.stat()
     except OSError as error:
-        raise EngineError(f"cannot read {path}: {error.strerror}; put it there, then: invoke up") from error
-    return File(content, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+        raise EngineError(f"cannot read {path}: {error.strerror}; fix that, then: invoke up") from error
+    return File(content, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
 
 
 def _make_private(directory: Path) -> None:
     directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    if stat.S_IMODE(directory.stat().st_mode) != PRIVATE:  # an older version made it
+    if stat.S_IMODE(directory.stat().st_mode) != PRIVATE:  # an older version created it
         directory.chmod(PRIVATE)
 
 
@@ -305,5 +311,5 @@ def _write_in_place(path: Path, file: File) -> None:
 
 def _readable_mode(file: File, owner: int) -> int:
     """Return the mode of a copy; if only root could set its owner, every user gets the right to read it."""
-    is_given = owner == file.user or not file.mode & stat.S_IRUSR
-    return file.mode if is_given else file.mode | READABLE
+    has_owner = owner == file.user or not file.mode & stat.S_IRUSR
+    return file.mode if has_owner else file.mode | READABLE

@@ -39,31 +39,38 @@ _CHOSEN = ("CgroupnsMode", "Isolation", "Runtime", "ShmSize")
 """Settings whose default each daemon chooses."""
 
 KINDS = ("setting", "label", "mount", "endpoint", "log")
-"""The prefixes of these settings in a recipe."""
+"""Prefixes of these settings in a recipe."""
 
 _TOOLS = ("com.docker.", "desktop.docker.io/", "twelfth.")
 """Prefixes of labels that tools add."""
 
 
-def declared(made: Body, image: Body | None, endpoints: Mapping[str, Body], name: str, inline: Iterable[str]) -> Recipe:
+def declared(body: Body, image: Body | None, endpoints: Mapping[str, Body], name: str, inline: Iterable[str]) -> Recipe:
     """Return the declared settings of a container.
 
-    `made` is the body that creates it, completed from its image; `endpoints` are its networks; `name` is its declared
+    `body` is the body that creates it, completed from its image; `endpoints` are its networks; `name` is its declared
     name. `inline` has the targets of configuration files that Compose copies instead of mounting.
     """
-    host, own = made["HostConfig"], {made.get("Hostname") or "", name}
+    host, automatic_names = body["HostConfig"], {body.get("Hostname") or "", name}
     defaults = (image or {}).get("Config") or {}
-    labels = {**(defaults.get("Labels") or {}), **(made.get("Labels") or {})}
-    exposed = {**(defaults.get("ExposedPorts") or {}), **(made.get("ExposedPorts") or {})}
-    settings = _settings(made | {"ExposedPorts": exposed}, host)
+    labels = {**(defaults.get("Labels") or {}), **(body.get("Labels") or {})}
+    exposed = {**(defaults.get("ExposedPorts") or {}), **(body.get("ExposedPorts") or {})}
+    settings = _settings(body | {"ExposedPorts": exposed}, host)
     chosen = {name: UNKNOWN for name in _CHOSEN if not settings[name]}
     return {
         **_named("setting", settings | chosen | ({} if image else dict.fromkeys(_OF_IMAGE, UNKNOWN))),
-        "setting.Hostname": made.get("Hostname") or "",
+        "setting.Hostname": body.get("Hostname") or "",
         "setting.Name": name,
-        **(_named("label", _own_labels(labels)) if image else {"label": UNKNOWN}),
+        **(_named("label", _declared_labels(labels)) if image else {"label": UNKNOWN}),
         **_named("mount", {name: text for name, text in mounts.descriptions(host).items() if name not in inline}),
-        **_named("endpoint", {name: _endpoint(each, own) for name, each in endpoints.items() if name not in BUILT_IN}),
+        **_named(
+            "endpoint",
+            {
+                name: _endpoint(endpoint, automatic_names)
+                for name, endpoint in endpoints.items()
+                if name not in BUILT_IN
+            },
+        ),
         "log": UNKNOWN,
         **_named("log", _log(host)),
     }
@@ -73,17 +80,20 @@ def reported(inspected: Body) -> Recipe:
     """Return the settings of a container as the daemon reports them."""
     config, host, networks = inspected["Config"], inspected["HostConfig"], inspected["NetworkSettings"]["Networks"]
     missing = {name: UNKNOWN for name in ("Annotations",) if name not in host}  # before API 1.43
-    missing |= {"Domainname": UNKNOWN} if has_network_of_another(host) else {}  # it is that one's
+    missing |= {"Domainname": UNKNOWN} if has_network_of_another(host) else {}  # it belongs to that one
     anonymous = mounts.anonymous_volumes(inspected)
     mounted = {name: text for name, text in mounts.descriptions(host).items() if name not in anonymous}
-    own = {inspected.get("Name", "").lstrip("/"), inspected["Id"][:12], config.get("Hostname") or ""}
+    automatic_names = {inspected.get("Name", "").lstrip("/"), inspected["Id"][:12], config.get("Hostname") or ""}
     return {
         **_named("setting", _settings(config, host) | missing),
         "setting.Hostname": declared_hostname(inspected),
         "setting.Name": _name(inspected),
-        **_named("label", _own_labels(config.get("Labels") or {})),
+        **_named("label", _declared_labels(config.get("Labels") or {})),
         **_named("mount", mounted),
-        **_named("endpoint", {name: _endpoint(each, own) for name, each in networks.items() if name not in BUILT_IN}),
+        **_named(
+            "endpoint",
+            {name: _endpoint(endpoint, automatic_names) for name, endpoint in networks.items() if name not in BUILT_IN},
+        ),
         **_named("log", _log(host)),
     }
 
@@ -174,18 +184,18 @@ def _name(inspected: Body) -> str:
     return "" if name in {"-".join(parts), "_".join(parts)} else name
 
 
-def _own_labels(labels: Mapping[str, str]) -> dict[str, str]:
+def _declared_labels(labels: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in labels.items() if not name.startswith(_TOOLS)}
 
 
-def _endpoint(settings: Body, own: set[str]) -> str:
+def _endpoint(settings: Body, automatic_names: set[str]) -> str:
     """Return a container's settings on a network, without its automatic names."""
     if "Aliases" not in settings:
         return UNKNOWN
     links = [name for link in settings.get("Links") or [] if (name := _linked_name(link))]
     return json.dumps(
         {
-            "aliases": sorted({*(settings["Aliases"] or [])} - own),
+            "aliases": sorted({*(settings["Aliases"] or [])} - automatic_names),
             "addresses": settings.get("IPAMConfig") or None,
             "driver_opts": settings.get("DriverOpts") or None,
             "links": sorted(links),

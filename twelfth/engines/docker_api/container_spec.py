@@ -1,7 +1,7 @@
-"""A replica of a service as the Engine API makes it: the body of its creation, its labels, its networks; pure.
+"""The body of `POST /containers/create` for a replica of a service, its labels and its networks; pure.
 
-Bodies are those of `POST /containers/create` (https://docs.docker.com/reference/api/engine/version/v1.41/). Labels are
-Compose's (https://github.com/docker/compose/blob/main/pkg/api/labels.go): `docker compose` sees the stack as its own.
+The API is that of https://docs.docker.com/reference/api/engine/version/v1.41/. Labels are those of Compose
+(https://github.com/docker/compose/blob/main/pkg/api/labels.go), so that `docker compose` commands work on the stack.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ Body = dict[str, Any]
 COMPOSE = "com.docker.compose."
 CONFIGS = "twelfth.configs."
 COPIES = "twelfth.copies"
-"""Label: the directory on this machine with the copies of its configuration files that a container sees."""
+"""Label: the directory on this machine with the copies of a container's configuration files."""
 
 RELEASE = "twelfth.release"
 BUILT_BY = "twelfth.built-by"
-"""Label of an image: who had it built."""
+"""Label of an image: the operator who built it."""
 
 ADMISSION = "twelfth.admission"
-"""Label: the networks where others look for the service, as JSON; a replica serves once it is on all of them."""
+"""Label: the networks of the services that depend on this one, as JSON; a replica on all of them is admitted."""
 
 LOGGING = "twelfth.logging"
-"""Label: what the Compose file says of a replica's log, as JSON; the daemon adds options of its own to it."""
+"""Label: the declared logging of a replica, as JSON; the daemon adds options to the container's settings."""
 
 OPTIONS = "twelfth.options"
-"""Label: what else the Compose file says of how the container is made, and of its networks, as a JSON object."""
+"""Label: the other declared settings of a container and its networks, as a JSON object."""
 
 SETTINGS = "twelfth.settings"
-"""Label of a network or volume: what the Compose file says of how it is made, as a JSON object."""
+"""Label of a network or volume: its declared settings, as a JSON object."""
 
 SOURCE_MOUNTED = "twelfth.source-mounted"
-"""Label: where a container sees what its image is built from, as JSON; none where it sees only what was built."""
+"""Label: the mount points of the source that the container's image is built from, as JSON; missing if none."""
 
 TASK_ID = "{{.Task.ID}}"
 """The hostname of a task whose service declares none; it identifies the task in its log and to clients."""
@@ -57,11 +57,11 @@ NANO = 1_000_000_000
 def labels(stack: Stack, service: Service, number: int, recipe: Recipe) -> dict[str, str]:
     """Return the labels of a replica: Compose's, its release, and the digests of its configuration files."""
     files = {name: value for name, value in recipe.items() if name.startswith("config.") and value != UNKNOWN}
-    own = file_labels({name.split(".", 1)[1]: value for name, value in files.items()})
+    twelfth_labels = file_labels({name.split(".", 1)[1]: value for name, value in files.items()})
     fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     if service.mounted_source:
-        own[SOURCE_MOUNTED] = json.dumps([mount.target for mount in service.mounted_source])
-    return own | {
+        twelfth_labels[SOURCE_MOUNTED] = json.dumps([mount.target for mount in service.mounted_source])
+    return twelfth_labels | {
         RELEASE: service.release,
         ADMISSION: json.dumps(admission_networks(stack, service)),
         LOGGING: declared_logging(service),
@@ -89,18 +89,18 @@ def _dependency(service: Service, name: str) -> str:
 
 
 def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
-    """Return what the Compose file says of how a container is made, and under `networks` of its engine's networks."""
-    said = {stack.known_as("network", name): value for name, value in options.values(service.endpoints).items()}
-    own = {
+    """Return the declared settings of a container; `networks` has the engine's names of networks."""
+    networks = {stack.known_as("network", name): value for name, value in options.values(service.endpoints).items()}
+    settings = {
         "cap_drop": sorted(service.cap_drop),
         "container_name": service.container_name,
         "files": {mount.target: options.values(mount.options) for mount in service.mounts if _has_owner(mount)},
-        "networks": said,
+        "networks": networks,
         "platform": service.platform,
         "security_opt": sorted(service.security_opt),
         "volumes": _declared_mounts(stack, service),
     }
-    return {**options.values(service.options), **{key: value for key, value in own.items() if value}}
+    return {**options.values(service.options), **{key: value for key, value in settings.items() if value}}
 
 
 def _has_owner(mount: Mount) -> bool:
@@ -109,15 +109,15 @@ def _has_owner(mount: Mount) -> bool:
 
 
 def _declared_mounts(stack: Stack, service: Service) -> dict[str, str]:
-    """Return what a service mounts, by target, apart from its configuration files and the names of volumes."""
-    others = replace(service, mounts=tuple(mount for mount in service.mounts if mount.kind != "config"))
-    anonymous = [mount.target for mount in others.mounts if mount.kind == "volume" and not mount.source]
-    return mounts.descriptions(mounts.declared(stack, others)) | dict.fromkeys(anonymous, "anonymous")
+    """Return the mounts of a service by target, without configuration files and the names of volumes."""
+    compared = replace(service, mounts=tuple(mount for mount in service.mounts if mount.kind != "config"))
+    anonymous = [mount.target for mount in compared.mounts if mount.kind == "volume" and not mount.source]
+    return mounts.descriptions(mounts.declared(stack, compared)) | dict.fromkeys(anonymous, "anonymous")
 
 
 def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
-    """Return the body that creates one replica of the service, but for its networks."""
-    own = options.body(service.options)
+    """Return the body that creates a replica of the service, without its networks."""
+    declared = options.body(service.options)
     published: Body = {f"{port.target}/{port.protocol}": {} for port in service.ports}
     return {
         "Image": service.image,
@@ -126,46 +126,46 @@ def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
         "User": service.user or "",
         "Healthcheck": service.healthcheck and _healthcheck(service.healthcheck),
         "StopTimeout": math.ceil(service.stop_grace),
-        **own,
-        "Labels": own.get("Labels", {}) | dict(labels),
-        "ExposedPorts": published | own.get("ExposedPorts", {}),
-        "HostConfig": _host_config(stack, service) | own["HostConfig"],
+        **declared,
+        "Labels": declared.get("Labels", {}) | dict(labels),
+        "ExposedPorts": published | declared.get("ExposedPorts", {}),
+        "HostConfig": _host_config(stack, service) | declared["HostConfig"],
     }
 
 
-def check_body(stack: Stack, service: Service, identity: str) -> Body:
-    """Return the body of a container that runs the service's check of its configuration within a replica's network.
+def check_body(stack: Stack, service: Service, replica_id: str) -> Body:
+    """Return the body of a container that checks the service's configuration on a replica's network.
 
-    As a healthcheck, it is run without the image's entrypoint.
+    Like a healthcheck, the check runs without the image's entrypoint.
     """
     program, *arguments = service.reload.check if service.reload else ()
-    made = body(stack, replace(service, command=tuple(arguments), ports=(), healthcheck=None, restart="no"), {})
-    host = made["HostConfig"] | {"NetworkMode": f"container:{identity}"}
+    service_body = body(stack, replace(service, command=tuple(arguments), ports=(), healthcheck=None, restart="no"), {})
+    host = service_body["HostConfig"] | {"NetworkMode": f"container:{replica_id}"}
     labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name, f"{COMPOSE}oneoff": "True"}
-    own = {"Entrypoint": [program], "Healthcheck": {"Test": ["NONE"]}, "NetworkingConfig": {}}
-    return made | own | {"Labels": labels, "HostConfig": host}
+    settings = {"Entrypoint": [program], "Healthcheck": {"Test": ["NONE"]}, "NetworkingConfig": {}}
+    return service_body | settings | {"Labels": labels, "HostConfig": host}
 
 
 def network_names(stack: Stack, service: Service) -> list[str]:
-    """Return the engine's names of the networks that a service is on, those of its admission last."""
+    """Return the engine's names of a service's networks, those of its admission last."""
     names = sorted(service.networks, key=stack.networks_to_dependants(service).__contains__)
     return [stack.known_as("network", network) for network in names]
 
 
 def admission_networks(stack: Stack, service: Service) -> list[str]:
-    """Return the engine's names of the networks that a replica joins when it is ready, and not before.
+    """Return the engine's names of the networks that a replica joins only when it is ready.
 
-    Those are where a service that depends on this one looks for it; none where there is only one replica, which nobody
-    can do without meanwhile.
+    They are those of the services that depend on this one; none if the service can have only one replica, since these
+    services need it in the meantime.
     """
-    held = () if service.is_replaced_in_place else stack.networks_to_dependants(service)
-    return [stack.known_as("network", network) for network in held]
+    networks = () if service.is_replaced_in_place else stack.networks_to_dependants(service)
+    return [stack.known_as("network", network) for network in networks]
 
 
 def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
-    """Return the networks that a replica is created on, with its settings, which include its service's name.
+    """Return the networks on which a replica is created, with its settings, which include its service's name.
 
-    If they are only the networks of its admission, it is created on them without that name.
+    If it has only networks of its admission, it is created on them without that name.
     """
     return _before_admission(declared_endpoints(stack, service), admission_networks(stack, service))
 
@@ -176,20 +176,20 @@ def declared_endpoints(stack: Stack, service: Service) -> dict[str, Body]:
     return {name: endpoint(service.name, declared, name) for name in names}
 
 
-def _before_admission(settings: Mapping[str, Body], held: Sequence[str]) -> dict[str, Body]:
-    apart = {name: endpoint for name, endpoint in settings.items() if name not in held}
-    return apart or {name: endpoint | {"Aliases": []} for name, endpoint in settings.items()}
+def _before_admission(settings: Mapping[str, Body], admission: Sequence[str]) -> dict[str, Body]:
+    others = {name: endpoint for name, endpoint in settings.items() if name not in admission}
+    return others or {name: endpoint | {"Aliases": []} for name, endpoint in settings.items()}
 
 
-def network_settings(said: Body) -> Body:
-    """Return the settings of a network as `create_network` of the SDK has them."""
-    ipam = said.get("ipam") or {}
-    pools = [{ours: each.get(key) for key, ours in _POOL.items()} for each in ipam.get("config") or []]
+def network_settings(declared: Body) -> Body:
+    """Return the settings of a network as arguments of `create_network` of the SDK."""
+    ipam = declared.get("ipam") or {}
+    pools = [{name: pool.get(key) for key, name in _POOL.items()} for pool in ipam.get("config") or []]
     return {
-        "driver": said.get("driver"),
-        "options": said.get("driver_opts"),
-        "attachable": said.get("attachable"),
-        "enable_ipv6": bool(said.get("enable_ipv6")),
+        "driver": declared.get("driver"),
+        "options": declared.get("driver_opts"),
+        "attachable": declared.get("attachable"),
+        "enable_ipv6": bool(declared.get("enable_ipv6")),
         **(
             {"ipam": {"Driver": ipam.get("driver") or "default", "Config": pools, "Options": ipam.get("options")}}
             if ipam
@@ -206,15 +206,15 @@ def endpoint(service: str, declared: Body, network: str) -> Body:
 
     A link leads to a service's name on the network, and so to its current replicas.
     """
-    said, pairs = (
+    settings, pairs = (
         declared.get("networks", {}).get(network, {}),
         (link.partition(":") for link in declared.get("links", ())),
     )
     links = [f"{name}:{alias}" for name, _, alias in pairs if alias not in {"", name}]
-    addresses = {ours: said[key] for key, ours in _ADDRESSES.items() if said.get(key)}
-    others = {ours: said[key] for key, ours in _ENDPOINT.items() if said.get(key)}
+    addresses = {api_name: settings[key] for key, api_name in _ADDRESSES.items() if settings.get(key)}
+    others = {api_name: settings[key] for key, api_name in _ENDPOINT.items() if settings.get(key)}
     return {
-        "Aliases": list(dict.fromkeys([service, *said.get("aliases", ())])),
+        "Aliases": list(dict.fromkeys([service, *settings.get("aliases", ())])),
         **({"IPAMConfig": addresses} if addresses else {}),
         **({"Links": links} if links else {}),
         **others,
@@ -226,15 +226,15 @@ _ENDPOINT = {"mac_address": "MacAddress", "driver_opts": "DriverOpts", "gw_prior
 
 
 def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mapping[str, str]) -> Body:
-    """Return the body that creates another container like an inspected one, without its networks, with these labels.
+    """Return the body that creates a copy of an inspected container with these labels, without its networks.
 
-    `copies` are its copies of configuration files, by target.
+    `copies` are the paths of its copies of configuration files, by target.
     """
     config: Body = inspected["Config"] | {"Hostname": inherited_hostname(inspected)}
     kept = {name: value for name, value in config["Labels"].items() if name != REPLACES}
-    own = {**kept, **labels, f"{COMPOSE}container-number": str(number)}
+    new_labels = {**kept, **labels, f"{COMPOSE}container-number": str(number)}
     host = mounts.with_files(mounts.with_new_anonymous_volumes(inspected), copies)["HostConfig"]
-    return config | {"Labels": own, "HostConfig": host}
+    return config | {"Labels": new_labels, "HostConfig": host}
 
 
 def declared_hostname(inspected: Body) -> str:
@@ -249,10 +249,10 @@ def declared_hostname(inspected: Body) -> str:
 
 
 def inherited_hostname(inspected: Body) -> str:
-    """Return the hostname that a container like this one is created with, "" if it cannot have one or needs none."""
+    """Return the hostname for a copy of a container, "" if it cannot have one or needs none."""
     name, host = declared_hostname(inspected), inspected["HostConfig"]
     if name == UNKNOWN and host.get("UTSMode") != "host" and not has_network_of_another(host):
-        return str(inspected["Config"].get("Hostname") or "")  # the machine's, or declared in spite of its network
+        return str(inspected["Config"].get("Hostname") or "")  # the machine's, or a declared one
     return "" if name == UNKNOWN else name
 
 
@@ -262,20 +262,20 @@ def has_network_of_another(host: Body) -> bool:
 
 
 def declared_of(inspected: Body) -> dict[str, Any]:
-    """Return what was declared of a container when it was made; nothing of one that Compose made."""
+    """Return the declared settings from a container's label; nothing if Compose created it."""
     declared: dict[str, Any] = json.loads(inspected["Config"]["Labels"].get(OPTIONS) or "{}")
     return declared
 
 
 def endpoints_of_clone(inspected: Body, labels: Mapping[str, str]) -> dict[str, Body]:
-    """Return the networks on which a container with these labels, like one that is there, is made; see `endpoints`."""
-    there = inspected["NetworkSettings"]["Networks"]
+    """Return the networks on which a copy of a container with these labels is created; see `endpoints`."""
+    networks = inspected["NetworkSettings"]["Networks"]
     first = inspected["HostConfig"]["NetworkMode"]
-    names = sorted(there, key=lambda network: network != first)
-    held, declared = json.loads(labels.get(ADMISSION) or "[]"), declared_of(inspected)
+    names = sorted(networks, key=lambda network: network != first)
+    admission, declared = json.loads(labels.get(ADMISSION) or "[]"), declared_of(inspected)
     service = labels[f"{COMPOSE}service"]
-    settings = {name: endpoint(service, declared, name) | _links_of(there[name]) for name in names}
-    return _before_admission(settings, held)
+    settings = {name: endpoint(service, declared, name) | _links_of(networks[name]) for name in names}
+    return _before_admission(settings, admission)
 
 
 def _links_of(settings: Body) -> Body:
@@ -304,22 +304,22 @@ def _host_config(stack: Stack, service: Service) -> Body:
 
 
 def _port_bindings(service: Service) -> Body:
-    """Return where ports are published; "" stands for any that is free."""
-    found: dict[str, list[Body]] = {}
+    """Return where ports are published; "" stands for any free port."""
+    bindings: dict[str, list[Body]] = {}
     for port in service.ports:
-        outside = f"{port.published or ''}" + (f"-{port.through}" if port.through else "")
-        binding = {"HostIp": port.host, "HostPort": outside}
-        found.setdefault(f"{port.target}/{port.protocol}", []).append(binding)
-    return found
+        published = f"{port.published or ''}" + (f"-{port.through}" if port.through else "")
+        binding = {"HostIp": port.host, "HostPort": published}
+        bindings.setdefault(f"{port.target}/{port.protocol}", []).append(binding)
+    return bindings
 
 
 def declared_logging(service: Service) -> str:
-    """Return what is declared of a service's log, as text."""
+    """Return the declared logging of a service as text."""
     return json.dumps(_log_config(service), sort_keys=True)
 
 
 def _log_config(service: Service) -> Body:
-    """Return where the daemon keeps a replica's log; options without a driver are those of its usual one."""
+    # Options without a driver are those of the daemon's default driver.
     declared = service.logging
     driver = declared.driver or ("json-file" if declared.options else "")
     return {"Type": driver, "Config": dict(declared.options)}

@@ -1,4 +1,4 @@
-"""What engines that work through a Docker daemon have in common: its client, images, releases, networks and volumes."""
+"""What engines with a Docker daemon have in common: client, images, releases, networks and volumes."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ KEPT = "twelfth-kept/"
 
 
 class DaemonEngine(Engine):
-    """A stack that the daemon which the docker command line would talk to knows of."""
+    """A stack on the daemon that the docker command line uses."""
 
     @functools.cached_property
     def api(self) -> docker.APIClient:
-        """Return the low-level client, connected; raises `EngineError` where no daemon answers."""
+        """The connected low-level client; raises `EngineError` if no daemon answers."""
         return client.connect()
 
     def why_unavailable(self) -> str:
         """Return why no daemon can be used."""
         try:
-            self.api  # noqa: B018 - connecting is the question
+            self.api  # noqa: B018 - this connects
         except EngineError as error:
             return str(error)
         return ""
@@ -66,9 +66,9 @@ class DaemonEngine(Engine):
         Asks the daemon what its containers publish. Other listeners are only found if that machine is this one.
         """
         with docker_errors():
-            users = [each for each in self.api.containers() if ports.publishes(each, port)]
-        leaving_services = {(self.stack.project, each.service) for each in leaving}
-        others = [each for each in users if ports.owner(each) not in leaving_services]
+            users = [container for container in self.api.containers() if ports.publishes(container, port)]
+        leaving_services = {(self.stack.project, replica.service) for replica in leaving}
+        others = [container for container in users if ports.owner(container) not in leaving_services]
         if others:
             return f"the container {others[0]['Names'][0].lstrip('/')} publishes it"
         if users or port.protocol != "tcp" or not self._is_on_this_machine:
@@ -77,16 +77,15 @@ class DaemonEngine(Engine):
 
     @functools.cached_property
     def _is_on_this_machine(self) -> bool:
-        """Return whether the daemon publishes ports on the addresses of this process."""
+        """Whether the daemon publishes ports on the addresses of this process."""
         with docker_errors():
             return client.shares_network(self.api)
 
     def recipe(self, service: Service) -> Recipe | None:
-        """Return what a container of the service would be made from: its image's content, its settings, its files."""
+        """Return what a container of the service would be created from: its image, settings and configuration files."""
         return self._recipe(service, self._digests(service))
 
     def _digests(self, service: Service) -> dict[str, str]:
-        """Return what tells one of a service's configuration files from another, by target."""
         return config_files.digests(config_files.declared(service))
 
     def _recipe(self, service: Service, digests: Mapping[str, str]) -> Recipe:
@@ -111,20 +110,21 @@ class DaemonEngine(Engine):
         if service.build:
             return images.build(self.api, service.image, service.build)
         if service.pull_policy == "never":
-            raise EngineError(f"{service.image} is not here, and services.{service.name}.pull_policy is never; load it")
+            why = f"{service.image} is missing, and services.{service.name}.pull_policy is never"
+            raise EngineError(f"{why}. Try: docker pull {service.image}")
         return images.pull(self.api, service.image, service.platform)
 
     def create_resource(self, resource: Network | Volume) -> None:
-        """Make a network or volume, labelled as Compose would."""
+        """Create a network or volume with the labels of Compose."""
         name = self.stack.engine_name(resource)
-        said = options.values(resource.options or ())
+        declared = options.values(resource.options or ())
         labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
-        labels |= {**said.get("labels", {}), SETTINGS: json.dumps(dict(resource.options or ()), sort_keys=True)}
+        labels |= {**declared.get("labels", {}), SETTINGS: json.dumps(dict(resource.options or ()), sort_keys=True)}
         with docker_errors():
             if isinstance(resource, Network):
-                self._create_network(name, labels, network_settings(said) | {"internal": resource.internal})
+                self._create_network(name, labels, network_settings(declared) | {"internal": resource.internal})
             else:
-                self.api.create_volume(name, said.get("driver"), said.get("driver_opts"), labels)
+                self.api.create_volume(name, declared.get("driver"), declared.get("driver_opts"), labels)
 
     def _create_network(self, name: str, labels: dict[str, str], settings: Body) -> None:
         self.api.create_network(name, labels=labels, check_duplicate=True, **settings)
@@ -135,10 +135,10 @@ class DaemonEngine(Engine):
         with docker_errors(), gone_is_fine():
             if isinstance(resource, Network):
                 self._remove_pause_containers()
-                for each in self._networks():
-                    if each["Name"] == name:
-                        self.api.remove_network(each["Id"])
-            elif any(each["Name"] == name for each in volumes(self.api, self._project)):
+                for network in self._networks():
+                    if network["Name"] == name:
+                        self.api.remove_network(network["Id"])
+            elif any(volume["Name"] == name for volume in volumes(self.api, self._project)):
                 self.api.remove_volume(name)
 
     def _remove_pause_containers(self) -> None:
@@ -155,41 +155,40 @@ class DaemonEngine(Engine):
         self._refuse_absent(*self.stack.networks)
 
     def _refuse_absent(self, *declared: Network | Volume) -> None:
-        for each in declared:
-            if each.external and self._found(each) is None:
-                how = f"docker {each.kind} create {each.known_as}"
-                raise MisuseError(f"there is no {each.kind} {each.known_as}, which is external; try: {how}")
+        for resource in declared:
+            if resource.external and self._inspect(resource) is None:
+                command = f"docker {resource.kind} create {resource.known_as}"
+                what = f"there is no {resource.kind} {resource.known_as}, which is external"
+                raise MisuseError(f"{what}; try: {command}")
 
-    def _found(self, resource: Network | Volume) -> Body | None:
-        """Return the inspected network or volume, None if it is missing."""
+    def _inspect(self, resource: Network | Volume) -> Body | None:
         inspect = self.api.inspect_network if isinstance(resource, Network) else self.api.inspect_volume
         with docker_errors(), gone_is_fine():
-            found: Body = inspect(self.stack.engine_name(resource))
-            return found
+            answer: Body = inspect(self.stack.engine_name(resource))
+            return answer
         return None
 
     def _networks(self) -> list[Body]:
-        """Return the networks with the project's label."""
-        found: list[Body] = self.api.networks(filters={"label": self._project})
-        return found
+        networks: list[Body] = self.api.networks(filters={"label": self._project})
+        return networks
 
-    def _with_others(self, found: Snapshot) -> Snapshot:
-        """Return a snapshot that includes, as external, resources that the stack declares and another owner made."""
-        there = [each for each in missing_resources(self.stack, found) if self._found(each) is not None]
-        others = [replace(each, external=True) for each in there]
+    def _with_others(self, observed: Snapshot) -> Snapshot:
+        """Add declared resources that another owner created, as external ones."""
+        missing = missing_resources(self.stack, observed)
+        others = [replace(resource, external=True) for resource in missing if self._inspect(resource) is not None]
         return replace(
-            found,
-            networks=(*found.networks, *(each for each in others if isinstance(each, Network))),
-            volumes=(*found.volumes, *(each for each in others if isinstance(each, Volume))),
+            observed,
+            networks=(*observed.networks, *(resource for resource in others if isinstance(resource, Network))),
+            volumes=(*observed.volumes, *(resource for resource in others if isinstance(resource, Volume))),
         )
 
     def releases(self) -> tuple[BuiltRelease, ...]:
         """Return the images of the first service that the stack builds."""
         first = next(iter(self.repositories), "")
         with docker_errors():
-            found = self.api.images(image_name(first).familiar) if first else []
-        built = [one for each in found for one in snapshot.releases(each, first)]
-        return tuple(sorted(built, key=lambda each: each.built, reverse=True))
+            listed = self.api.images(image_name(first).familiar) if first else []
+        releases = [release for image in listed for release in snapshot.releases(image, first)]
+        return tuple(sorted(releases, key=lambda release: release.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
         """Remove images unless a container uses them or another stack keeps them."""
@@ -197,9 +196,9 @@ class DaemonEngine(Engine):
         with docker_errors():
             if any(self._is_kept_by_others(image, release) for image in names):
                 return False
-            users = [each for image in names for each in self.api.containers(all=True, filters={"ancestor": image})]
-            if not all(snapshot.is_over(each) for each in users):
-                return False
+            for image in names:
+                if not all(map(snapshot.is_over, self.api.containers(all=True, filters={"ancestor": image}))):
+                    return False
             for image in names:
                 with gone_is_fine():
                     self.api.remove_image(image, force=True)
@@ -207,7 +206,7 @@ class DaemonEngine(Engine):
 
     def has_buildkit(self) -> bool:
         """Return whether the docker command has buildx."""
-        return buildkit.is_here(self.api)
+        return buildkit.is_available(self.api)
 
     def keeps_release(self, release: str) -> bool:
         """Return whether the images of a release have a name of this stack."""
@@ -220,19 +219,19 @@ class DaemonEngine(Engine):
             kept = self._kept_name(repository)
             with docker_errors():
                 tags = [image_name(tag) for image in self.api.images(kept) for tag in image["RepoTags"] or []]
-                found = [tag.tag for tag in tags if tag.repository == kept]  # an image has all its names
-                for release in {*releases} - {*found}:
+                existing = [tag.tag for tag in tags if tag.repository == kept]  # an image has all its names
+                for release in {*releases} - {*existing}:
                     with gone_is_fine():
                         self.api.tag(f"{repository}:{release}", kept, release)
-            for release in {*found} - {*releases}:
+            for release in {*existing} - {*releases}:
                 with contextlib.suppress(BusyError), docker_errors(), gone_is_fine():
                     self.api.remove_image(f"{kept}:{release}")
 
     def _is_kept_by_others(self, image: str, release: str) -> bool:
-        own = {self._kept_name(repository) for repository in self.repositories}
+        own_names = {self._kept_name(repository) for repository in self.repositories}
         tags = map(image_name, (images.inspect(self.api, image) or {}).get("RepoTags") or [])
         kept = {tag.repository for tag in tags if tag.repository.startswith(KEPT) and tag.tag == release}
-        return bool(kept - own)
+        return bool(kept - own_names)
 
     def _kept_name(self, repository: str) -> str:
         """Return the repository of the names that keep images; a project's name may be invalid for an image."""
@@ -241,8 +240,8 @@ class DaemonEngine(Engine):
 
     @property
     def repositories(self) -> tuple[str, ...]:
-        """Return the names of the images that the stack builds, without their tags."""
-        names = (image_name(each.image).repository for each in self.stack.services if each.build)
+        """The names of the images that the stack builds, without their tags."""
+        names = (image_name(service.image).repository for service in self.stack.services if service.build)
         return tuple(dict.fromkeys(names))
 
     @property
@@ -252,12 +251,17 @@ class DaemonEngine(Engine):
 
 def volumes(api: docker.APIClient, project: str) -> list[Body]:
     """Return the volumes of a daemon that have a project's label."""
-    found: list[Body] = api.volumes(filters={"label": project})["Volumes"] or []
-    return found
+    listed: list[Body] = api.volumes(filters={"label": project})["Volumes"] or []
+    return listed
 
 
 def attached(api: docker.APIClient, networks: Collection[str]) -> list[tuple[str, Body]]:
     """Return the running containers on networks, by network, without twelfth's runs."""
     listed = api.containers(filters={"network": [*networks]}) if networks else []
-    others = [each for each in listed if not {PAUSE, RUN} & each["Labels"].keys()]
-    return [(name, each) for each in others for name in each["NetworkSettings"]["Networks"] if name in networks]
+    return [
+        (name, container)
+        for container in listed
+        if not {PAUSE, RUN} & container["Labels"].keys()
+        for name in container["NetworkSettings"]["Networks"]
+        if name in networks
+    ]

@@ -1,4 +1,4 @@
-"""Turn what the Docker SDK raises into one line with the next command to type."""
+"""Turn the Docker SDK's errors into one line with the next command to type."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 CONFLICT = 409
 NOT_IMPLEMENTED = 501
-"""The daemon's answer to whoever asks for a log that is sent elsewhere."""
+"""The daemon's status for a log that it sends elsewhere and cannot read."""
 
 LENGTH = 200
-"""Characters of a message of the daemon's that are shown at most."""
+"""The most characters of a daemon's message that are shown."""
 
 
 @contextlib.contextmanager
 def gone_is_fine() -> Iterator[None]:
-    """Let pass that a thing is not there (any more)."""
+    """Ignore the error for a missing container, image, network or volume."""
     with contextlib.suppress(NotFound):
         yield
 
@@ -36,17 +36,17 @@ GONE = "the Docker daemon went away ({}); try: docker version"
 
 @contextlib.contextmanager
 def docker_errors(doing: str = "docker", gone: str = GONE) -> Iterator[None]:
-    """Raise `EngineError` or `BusyError` for what the SDK raises.
+    """Raise `EngineError` or `BusyError` for the SDK's errors.
 
-    `doing` is what it begins with; `gone` is said, with the cause in it, where the connection breaks.
+    `doing` starts the message. `gone` is the message, with a place for the cause, if the connection breaks.
     """
     try:
         yield
     except APIError as error:
-        whole = str(error.explanation or error)
-        if refused := unpublished(whole):
+        explanation = str(error.explanation or error)
+        if refused := unpublished(explanation):
             raise EngineError(refused) from error
-        text = one_line(whole)
+        text = one_line(explanation)
         if error.status_code == CONFLICT:
             raise BusyError(
                 f"docker: {text}; let what is at work on this stack finish, then repeat the command"
@@ -77,14 +77,15 @@ _ADDRESS = re.compile(r"(?:[0-9]+(?:\.[0-9]+){3}|\[[0-9a-f:.]+\]):[0-9]+")
 
 
 def no_daemon(where: str, error: Exception) -> str:
-    """Return what to say where no daemon could be connected to."""
+    """Return the error if no daemon answers."""
     if "Permission denied" in str(error):
-        return f"you may not use the Docker daemon at {where}; join the group docker, or: INVOKE_ENGINE=local invoke up"
+        why = f"no permission to use the Docker daemon at {where}"
+        return f"{why}; join the group docker, or: INVOKE_ENGINE=local invoke up"
     return f"no Docker daemon answers at {where}; start it, or: INVOKE_ENGINE=local invoke up"
 
 
 def over_ssh(url: str) -> str:
-    """Return what to say of a daemon behind ssh://, whose connections carry no streams of a run: how to reach it."""
+    """Return the error for a daemon with an ssh:// address, whose connections do not support the streams of a run."""
     host = url.removeprefix("ssh://").rstrip("/")
     name, _, port = host.partition(":")
     way = f"ssh -fnNT {f'-p {port} ' if port else ''}-L /tmp/docker.sock:/var/run/docker.sock {name}"
@@ -92,7 +93,7 @@ def over_ssh(url: str) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """Return what is at the bottom of a connection's error, which HTTP libraries wrap several times."""
+    """Return the original cause of a connection's error, which HTTP libraries wrap several times."""
     while error.args and isinstance(error.args[-1], BaseException):
         error = error.args[-1]
     if isinstance(error, http.client.IncompleteRead):
@@ -103,7 +104,7 @@ def cause(error: BaseException) -> str:
 
 
 def advice(text: str) -> str:
-    """Return what to do about a daemon's message."""
+    """Return a hint for a daemon's message."""
     return next((hint for words, hint in HINTS if any(word in text for word in words)), "fix that, then: invoke up")
 
 
@@ -114,12 +115,12 @@ HINTS = (
     (("No such image",), "invoke up builds it"),
     (
         ("pull", "registry", "lookup", "dial tcp", "manifest"),
-        "with no registry, name images that are here (docker images) where this one is named, then: invoke up",
+        "without a registry, declare images that this machine has (docker images), then: invoke up",
     ),
 )
 
 
 def one_line(text: str, length: int = LENGTH) -> str:
-    """Return a message on one line and not too long."""
+    """Return a message on one line, shortened to `length`."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 3]}..."

@@ -1,4 +1,4 @@
-"""Ask a container's own healthcheck now, and not when Docker's interval has passed."""
+"""Run a container's healthcheck now instead of waiting for Docker's interval."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def check_health(api: docker.APIClient, replica: Replica, monitor: float, within
     limit = timeout if within is None else min(timeout, within)
     try:
         with docker_errors():
-            return _ask(api, replica.id, command, limit, timeout)
+            return _check(api, replica.id, command, limit, timeout)
     except BusyError as error:  # it exited just now
         return Health(is_ready=False, output=str(error))
 
 
-def _ask(api: docker.APIClient, container: str, command: list[str], limit: float, timeout: float) -> Health:
+def _check(api: docker.APIClient, container: str, command: list[str], limit: float, timeout: float) -> Health:
     mark = f"{MARK}={secrets.token_hex(8)}"
     check = api.exec_create(container, command, environment=[mark])["Id"]
     with client.post_stream(api, f"/exec/{check}/start", {"Detach": False, "Tty": False}) as answer:
@@ -95,16 +95,16 @@ def _timeout(replica: Replica) -> float:
 
 
 def _shown(command: list[str]) -> str:
-    """Return a check as its author would know it again: a shell's is its script."""
+    """Return a check as its author wrote it: for a shell, only the script."""
     return command[-1] if command[:2] == SHELL else shlex.join(command)
 
 
 def check_command(replica: Replica) -> list[str]:
-    """Return the command of a replica's healthcheck, as the daemon would run it; empty where it has none."""
+    """Return the command of a replica's healthcheck as the daemon would run it; empty if there is none."""
     kind, *words = _declared(replica).get("Test") or ["NONE"]
     return {"CMD": words, "CMD-SHELL": [*SHELL, *words]}.get(kind, [])
 
 
 def _declared(replica: Replica) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(replica.recipe.get("healthcheck") or "{}")
-    return found
+    check: dict[str, Any] = json.loads(replica.recipe.get("healthcheck") or "{}")
+    return check

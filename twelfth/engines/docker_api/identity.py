@@ -1,6 +1,6 @@
-"""How a run's container differs from its worker's, named; pure.
+"""Compare a run's container with its worker's; pure.
 
-A difference that belongs to serving (ports, restarts, the healthcheck) or that makes a container a run is none.
+Settings of a service (ports, restarts, the healthcheck) and those that every run changes are not compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twelfth.engines.docker_api.run_spec import (
     CONSOLE_SIZE,
     hostname,
     links_by_network,
-    own_settings,
+    run_settings,
 )
 from twelfth.model import snapshot
 from twelfth.model.snapshot import UNKNOWN
@@ -23,60 +23,65 @@ if TYPE_CHECKING:
     from twelfth.model.run import RunRequest
 
 SERVICE_ONLY = ("logging", "command", "healthcheck", "restart", "init", "port.", "stop_grace_period")
-"""What of a worker's recipe belongs to serving, and not to the release or its configuration."""
+"""The parts of a worker's recipe that apply only to a service, not to the release or its configuration."""
 
 NOT_COMPARED = {CONSOLE_SIZE}
-"""Settings of HostConfig that do not count as a difference: a daemon below API 1.42 reports 0 by 0."""
+"""Settings of HostConfig that are not compared: a daemon before API 1.42 reports a size of 0 by 0."""
 
 HOSTNAME = "hostname"
-"""The name of the difference of a run that cannot have the hostname, because clients find the service by it."""
+"""The difference of a run that cannot have the worker's hostname, because clients reach the service by it."""
 
 IN_RECIPE = {"Binds", "CapDrop", "Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "SecurityOpt", "Tmpfs"}
-"""Settings of the host's that a recipe has, under names of its own."""
+"""Settings of HostConfig that a recipe has under other names."""
 
 
 def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
-    """Return the names of what differs between two inspected containers, beyond serving and what makes it a run."""
+    """Return the names of the settings in which an inspected run differs from its inspected worker."""
     worker = mounts.with_new_anonymous_volumes(worker)
     identifying = {f"environment.{name}" for name, _ in request.identifying_environment}
-    found = snapshot.differences(observed_recipe(worker), observed_recipe(run))
-    common = tuple(name for name in found if name not in identifying and not name.startswith(SERVICE_ONLY))
-    asked = worker["Config"] | {"Entrypoint": process_one.entrypoint(worker, request)}
-    outside = _outside_recipe(worker | {"Config": asked}, run, own_settings(worker, request))
+    names = snapshot.differences(observed_recipe(worker), observed_recipe(run))
+    common = tuple(name for name in names if name not in identifying and not name.startswith(SERVICE_ONLY))
+    config = worker["Config"] | {"Entrypoint": process_one.entrypoint(worker, request)}
+    outside = _outside_recipe(worker | {"Config": config}, run, run_settings(worker, request))
     return common + outside + _names(worker, run)
 
 
-def unasked(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
-    """Return the names of what differs and was not asked for, or is not as it was asked for."""
-    asked = {f"environment.{name}": value for name, value in request.environment + request.identifying_environment}
-    asked |= {} if hostname(worker) else {HOSTNAME: ""}
-    made = observed_recipe(run) | {HOSTNAME: ""}
-    wrong = (name for name, value in asked.items() if made.get(name) != value)
-    return (*(name for name in differences(worker, run, request) if name not in asked), *wrong)
+def unrequested(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]:
+    """Return the names of differences that were not requested, and of requested ones that were not made."""
+    requested = {f"environment.{name}": value for name, value in request.environment + request.identifying_environment}
+    requested |= {} if hostname(worker) else {HOSTNAME: ""}
+    actual = observed_recipe(run) | {HOSTNAME: ""}
+    missing = (name for name, value in requested.items() if actual.get(name) != value)
+    return (*(name for name in differences(worker, run, request) if name not in requested), *missing)
 
 
 def _names(worker: Body, run: Body) -> tuple[str, ...]:
-    """Return the differences of the hostname and of the links."""
     declared = container_spec.declared_hostname(worker)
     is_named = declared in ("", UNKNOWN, run["Config"].get("Hostname"))
     has_links = links_by_network(worker) == links_by_network(run)
     return (*(() if is_named else (HOSTNAME,)), *(() if has_links else ("links",)))
 
 
-def _outside_recipe(worker: Body, run: Body, own: Body) -> tuple[str, ...]:
-    """Return the names of what a recipe does not speak of: the entrypoint, capabilities, privileges and so on."""
+def _outside_recipe(worker: Body, run: Body, settings: Body) -> tuple[str, ...]:
+    """Compare settings that a recipe does not contain: the entrypoint, capabilities, privileges and so on."""
     config = [
         name for name in ("Domainname", "Entrypoint", "WorkingDir") if _differs(worker["Config"], run["Config"], name)
     ]
-    wanted, made = worker["HostConfig"] | own, run["HostConfig"] | {"LogConfig": _as_asked(run["HostConfig"], own)}
-    names = {**wanted, **made} if "Id" in worker else wanted  # a template leaves the rest to the daemon
-    return (*config, *(name for name in names if name not in IN_RECIPE | NOT_COMPARED and _differs(wanted, made, name)))
+    expected, actual = (
+        worker["HostConfig"] | settings,
+        run["HostConfig"] | {"LogConfig": _declared_logging(run["HostConfig"], settings)},
+    )
+    names = {**expected, **actual} if "Id" in worker else expected  # the daemon chooses the rest of a template
+    return (
+        *config,
+        *(name for name in names if name not in IN_RECIPE | NOT_COMPARED and _differs(expected, actual, name)),
+    )
 
 
-def _as_asked(made: Body, own: Body) -> Body:
-    """Return where a run's output is kept, without the options that the daemon adds of its own."""
-    log = made.get("LogConfig") or {}
-    options = {name: (log.get("Config") or {}).get(name) for name in own["LogConfig"]["Config"]}
+def _declared_logging(host: Body, settings: Body) -> Body:
+    """Return a run's logging without the options that the daemon adds."""
+    log = host.get("LogConfig") or {}
+    options = {name: (log.get("Config") or {}).get(name) for name in settings["LogConfig"]["Config"]}
     return {"Type": log.get("Type"), "Config": options}
 
 

@@ -1,4 +1,4 @@
-"""Images: inspect one, build it from a service's context, or pull it."""
+"""Inspect, build and pull images."""
 
 from __future__ import annotations
 
@@ -23,57 +23,57 @@ if TYPE_CHECKING:
 
 
 def inspect(api: docker.APIClient, name: str) -> Body | None:
-    """Return what the daemon says of an image, None where it is not here."""
+    """Return an inspected image, None if it is missing."""
     with gone_is_fine():
         answer: Body = api.inspect_image(name)
         return answer
     return None
 
 
-def build(api: docker.APIClient, image: str, source: Build) -> Iterator[str]:
-    """Build an image, and yield its steps; raises `EngineError` for one that fails.
+def build(api: docker.APIClient, image: str, spec: Build) -> Iterator[str]:
+    """Build an image, and yield its steps; raises `EngineError` if a step fails.
 
-    BuildKit builds it where it can be asked, else the daemon's classic builder. What the Compose file calls it is its
-    name, too.
+    BuildKit builds it if the docker command has buildx, else the daemon's classic builder. The names that the Compose
+    file declares become its tags.
     """
-    contents = build_context.require_contents(source)
+    contents = build_context.require_contents(spec)
     if unusual := contents.unusual:
         size = sum(unusual.values()) / 10**6
-        yield f"{', '.join(unusual)} ({size:.1f} MB) are part of the image's context; a .dockerignore leaves them out"
-    if buildkit.is_here(api):
-        yield from buildkit.build(api, image, contents, _settings(source), source.secrets)
-    elif source.secrets:
+        yield f"{', '.join(unusual)} ({size:.1f} MB) are part of the build context; a .dockerignore can exclude them"
+    if buildkit.is_available(api):
+        yield from buildkit.build(api, image, contents, _settings(spec), spec.secrets)
+    elif spec.secrets:
         raise EngineError(
             f"cannot build {image}: build.secrets requires BuildKit; install docker buildx, then: invoke up"
         )
     else:
-        context, dockerfile = build_context.for_daemon(contents, source)
-        settings = _settings(source) | {"dockerfile": dockerfile, "custom_context": True, "fileobj": context}
+        context, dockerfile = build_context.for_daemon(contents, spec)
+        settings = _settings(spec) | {"dockerfile": dockerfile, "custom_context": True, "fileobj": context}
         stream = api.build(tag=image, rm=True, forcerm=True, decode=True, **settings)
         yield from progress.lines(stream, f"cannot build {image}")
-    for name in (source.tag, *options.values(source.options).get("tags", ())):
+    for name in (spec.tag, *options.values(spec.options).get("tags", ())):
         if name:
             api.tag(image, image_name(name).repository, image_name(name).tag or None)
 
 
-def _settings(source: Build) -> Body:
-    """Return what the Compose file says of how it is built, as the SDK's `build` has it."""
-    said = options.values(source.options)
+def _settings(spec: Build) -> Body:
+    """Return the declared settings as arguments of the SDK's `build`."""
+    declared = options.values(spec.options)
     return {
-        "buildargs": dict(source.args),
-        "target": source.target,
-        "labels": {**said.get("labels", {}), BUILT_BY: operator()},
-        "cache_from": said.get("cache_from"),
-        "extra_hosts": dict(pair.split("=", 1) for pair in said.get("extra_hosts", ())) or None,
-        "network_mode": said.get("network"),
-        "nocache": bool(said.get("no_cache")),
-        "platform": next(iter(said.get("platforms", ())), None),
-        "pull": bool(said.get("pull")),
-        "shmsize": int(said["shm_size"]) if "shm_size" in said else None,
+        "buildargs": dict(spec.args),
+        "target": spec.target,
+        "labels": {**declared.get("labels", {}), BUILT_BY: operator()},
+        "cache_from": declared.get("cache_from"),
+        "extra_hosts": dict(pair.split("=", 1) for pair in declared.get("extra_hosts", ())) or None,
+        "network_mode": declared.get("network"),
+        "nocache": bool(declared.get("no_cache")),
+        "platform": next(iter(declared.get("platforms", ())), None),
+        "pull": bool(declared.get("pull")),
+        "shmsize": int(declared["shm_size"]) if "shm_size" in declared else None,
     }
 
 
 def pull(api: docker.APIClient, image: str, platform: str = "") -> Iterator[str]:
-    """Pull an image, and yield what changes; raises `EngineError` where it cannot be had."""
+    """Pull an image, and yield its progress; raises `EngineError` if it cannot be pulled."""
     stream = api.pull(image, stream=True, decode=True, platform=platform or None)
     yield from progress.lines(stream, f"cannot pull {image}")

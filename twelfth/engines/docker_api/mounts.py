@@ -1,6 +1,6 @@
-"""What a container has mounted: as it is declared, as it goes over to another, and as a recipe reads it back; pure.
+"""The mounts of a container: as declared, in a recipe, and taken over by another container; pure.
 
-Paths of the daemon's machine are `Binds`, which makes those that are not there; all else is `Mounts` or `Tmpfs`
+Paths of the daemon's machine are `Binds`, with which the daemon creates missing ones; others are `Mounts` or `Tmpfs`
 (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerCreate).
 """
 
@@ -22,31 +22,29 @@ if TYPE_CHECKING:
 
 
 def declared(stack: Stack, service: Service) -> Body:
-    """Return what a service mounts, as settings of the host's."""
+    """Return the mounts of a service as settings of HostConfig."""
     return {
         "Binds": [_bind(mount) for mount in service.mounts if _is_bind(mount)],
         "Mounts": [_mount(stack, mount) for mount in service.mounts if _is_mount(mount)],
-        "Tmpfs": {each.target: _tmpfs_options(each) for each in service.mounts if _is_plain_tmpfs(each)},
+        "Tmpfs": {mount.target: _tmpfs_options(mount) for mount in service.mounts if _is_plain_tmpfs(mount)},
     }
 
 
 def recipe(host: Body) -> Recipe:
-    """Return what of a container's mounts its settings of the host's tell, volumes apart, by target."""
+    """Return the mounts of a HostConfig by target, without volumes."""
     binds = (_bound(bind) for bind in host.get("Binds") or [] if bind.startswith("/"))
     return dict([*binds, *(_mounted(mount) for mount in host.get("Mounts") or [] if mount["Type"] != "volume")])
 
 
 def _bound(bind: str) -> tuple[str, str]:
-    """Return the source of a mount that is written as text, and how it is mounted."""
     source, target, *mode = bind.split(":")
     return f"bind.{target}", " ".join([source, *sorted({*",".join(mode).split(",")} - {"rw", ""})])
 
 
 def _mounted(mount: Body) -> tuple[str, str]:
-    """Return what a mount is: its source, and how it is mounted."""
     how = "ro" if mount.get("ReadOnly") else ""
     bind = {name: value for name, value in mount.get("BindOptions", {}).items() if name != CREATE}
-    settings = [json.dumps(each, sort_keys=True) for each in (mount.get("TmpfsOptions"), bind) if each]
+    settings = [json.dumps(options_, sort_keys=True) for options_ in (mount.get("TmpfsOptions"), bind) if options_]
     return f"{mount['Type']}.{mount['Target']}", " ".join(filter(None, [mount.get("Source", ""), how, *settings]))
 
 
@@ -72,8 +70,8 @@ def _bound_volume(bind: str) -> tuple[str, str]:
 
 def _volume(settings: Body) -> str:
     subpath, labels = settings.get("Subpath"), settings.get("Labels")
-    said = ["nocopy" if settings.get("NoCopy") else "", subpath, labels and json.dumps(labels, sort_keys=True)]
-    return " ".join(["volume", *filter(None, said)])
+    words = ["nocopy" if settings.get("NoCopy") else "", subpath, labels and json.dumps(labels, sort_keys=True)]
+    return " ".join(["volume", *filter(None, words)])
 
 
 CREATE = "CreateMountpoint"
@@ -96,7 +94,7 @@ def anonymous_volumes(inspected: Body) -> dict[str, str]:
     host, taken = inspected["HostConfig"], (inspected["Config"].get("Labels") or {}).get(ANONYMOUS_VOLUMES)
     declared = {bind.split(":")[1] for bind in host.get("Binds") or [] if ":" in bind}
     if taken is not None:
-        named = {each["Target"] for each in host.get("Mounts") or [] if each.get("Source")}
+        named = {mount["Target"] for mount in host.get("Mounts") or [] if mount.get("Source")}
         declared |= named.difference(json.loads(taken))
     volumes = {mount["Destination"]: mount["Name"] for mount in inspected["Mounts"] if mount["Type"] == "volume"}
     generated = {target: name for target, name in volumes.items() if not name or _GENERATED.fullmatch(name)}
@@ -137,34 +135,39 @@ def with_new_anonymous_volumes(inspected: Body) -> Body:
     return inspected | {"HostConfig": host | ({"Mounts": mounts} if mounts else {})}
 
 
-def seen(mount: Body) -> Body:
-    """Return a declared mount as the daemon would report it of a container."""
+def reported(mount: Body) -> Body:
+    """Return a declared mount as the daemon would report it."""
     is_writable = not mount.get("ReadOnly")
     return {"Type": mount["Type"], "Destination": mount["Target"], "Name": mount.get("Source", ""), "RW": is_writable}
 
 
 def with_files(inspected: Body, sources: Mapping[str, str]) -> Body:
-    """Return an inspected container with configuration files from these places of the daemon's machine, by target."""
+    """Return an inspected container with configuration files from these paths of the daemon's machine, by target."""
     host = inspected["HostConfig"]
-    files = [{"Type": "bind", "Source": sources[each], "Target": each, "ReadOnly": True} for each in sources]
+    files = [
+        {"Type": "bind", "Source": source, "Target": target, "ReadOnly": True} for target, source in sources.items()
+    ]
     others = [mount for mount in host.get("Mounts") or [] if mount["Target"] not in sources]
-    rest = [mount for mount in inspected["Mounts"] if mount["Destination"] not in sources]
-    return inspected | {"HostConfig": host | {"Mounts": [*others, *files]}, "Mounts": [*rest, *map(seen, files)]}
+    other_mounts = [mount for mount in inspected["Mounts"] if mount["Destination"] not in sources]
+    return inspected | {
+        "HostConfig": host | {"Mounts": [*others, *files]},
+        "Mounts": [*other_mounts, *map(reported, files)],
+    }
 
 
 def _is_bind(mount: Mount) -> bool:
-    """Return whether a path of the daemon's machine is made where it is not there, which `Mounts` cannot say."""
-    said = options.values(mount.options)
+    # `Binds` create a missing path, which `Mounts` do not.
+    declared = options.values(mount.options)
     return (
         mount.kind == "bind"
-        and said.get("create_host_path") is not False
-        and not {"propagation", "recursive"} & said.keys()
+        and declared.get("create_host_path") is not False
+        and not {"propagation", "recursive"} & declared.keys()
     )
 
 
 def _bind(mount: Mount) -> str:
-    said = options.values(mount.options)
-    mode = ["ro" if mount.read_only else "rw", said.get("selinux")]
+    declared = options.values(mount.options)
+    mode = ["ro" if mount.read_only else "rw", declared.get("selinux")]
     return f"{mount.source}:{mount.target}:{','.join(filter(None, mode))}"
 
 
@@ -177,32 +180,32 @@ def _tmpfs_options(mount: Mount) -> str:
 
 
 def _is_mount(mount: Mount) -> bool:
-    """Return whether a mount is one that the API has as such."""
+    """Return whether the API represents a mount in `Mounts`."""
     return not (_is_bind(mount) or _is_plain_tmpfs(mount))
 
 
 def _mount(stack: Stack, mount: Mount) -> Body:
     settings: Body
-    said = options.values(mount.options)
+    declared = options.values(mount.options)
     if mount.kind == "config":
         return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": True}
-    read_only = {"ReadOnly": True} if mount.read_only else {}  # as the daemon shows it: false is not said
+    read_only = {"ReadOnly": True} if mount.read_only else {}  # the daemon leaves out false values
     if mount.kind == "tmpfs":
-        settings = {"SizeBytes": int(said.get("size", 0)), "Mode": int(said.get("mode", 0))}
-        own = {"TmpfsOptions": _set(settings)} if _set(settings) else {}
-        return {"Type": "tmpfs", "Target": mount.target, **own, **read_only}
+        settings = {"SizeBytes": int(declared.get("size", 0)), "Mode": int(declared.get("mode", 0))}
+        type_options = {"TmpfsOptions": _set(settings)} if _set(settings) else {}
+        return {"Type": "tmpfs", "Target": mount.target, **type_options, **read_only}
     if mount.kind == "bind":
         settings = {
-            "Propagation": said.get("propagation"),
-            "NonRecursive": said.get("recursive") == "disabled",
-            CREATE: said.get("create_host_path") is not False,
+            "Propagation": declared.get("propagation"),
+            "NonRecursive": declared.get("recursive") == "disabled",
+            CREATE: declared.get("create_host_path") is not False,
         }
-        own = {"BindOptions": _set(settings)} if _set(settings) else {}
-        return {"Type": "bind", "Source": mount.source, "Target": mount.target, **own, **read_only}
-    settings = {"NoCopy": said.get("nocopy"), "Subpath": said.get("subpath"), "Labels": said.get("labels")}
-    own = {"VolumeOptions": _set(settings)} if _set(settings) else {}
-    source = {"Source": stack.known_as("volume", mount.source)} if mount.source else {}  # else it is its own
-    return {"Type": "volume", "Target": mount.target, **source, **own, **read_only}
+        type_options = {"BindOptions": _set(settings)} if _set(settings) else {}
+        return {"Type": "bind", "Source": mount.source, "Target": mount.target, **type_options, **read_only}
+    settings = {"NoCopy": declared.get("nocopy"), "Subpath": declared.get("subpath"), "Labels": declared.get("labels")}
+    type_options = {"VolumeOptions": _set(settings)} if _set(settings) else {}
+    source = {"Source": stack.known_as("volume", mount.source)} if mount.source else {}  # else it is anonymous
+    return {"Type": "volume", "Target": mount.target, **source, **type_options, **read_only}
 
 
 def _set(values: Body) -> Body:

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 def publishes(listed: Body, port: Port) -> bool:
     """Return whether a listed container publishes a port at an overlapping address."""
-    published = (each for each in listed["Ports"] or [] if each.get("PublicPort") == port.published)
-    return any(each["Type"] == port.protocol and overlap(each.get("IP", ""), port.host) for each in published)
+    published = (entry for entry in listed["Ports"] or [] if entry.get("PublicPort") == port.published)
+    return any(entry["Type"] == port.protocol and overlap(entry.get("IP", ""), port.host) for entry in published)
 
 
-def overlap(one: str, other: str) -> bool:
+def overlap(host: str, other_host: str) -> bool:
     """Return whether two addresses overlap; an empty one stands for all addresses."""
-    if not one or not other or one == other:
+    if not host or not other_host or host == other_host:
         return True
-    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    first, second = ipaddress.ip_address(host), ipaddress.ip_address(other_host)
     return first.version == second.version and (first == second or first.is_unspecified or second.is_unspecified)
 
 

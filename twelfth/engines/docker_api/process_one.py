@@ -1,4 +1,4 @@
-"""Decide what is process 1 of a run: the entrypoint, if it is process 1 in the service; pure.
+"""Decide which program is process 1 of a run: the entrypoint, if it is process 1 in the service; pure.
 
 A command without an entrypoint runs under Docker's init, which passes signals on and reaps orphaned processes. So does
 an entrypoint if the service declares `init: true`. Any other entrypoint may require to be process 1, as s6-overlay
@@ -49,7 +49,7 @@ def entrypoint(worker: Body, request: RunRequest) -> list[str] | None:
     foreground = ["--foreground"] if request.tty else []
     grace = worker["Config"].get("StopTimeout") or KILL_AFTER
     limit = ["timeout", *foreground, "-k", str(grace), plain(request.timeout)]
-    position = _own_words(words) if words and _is_needed(worker) else 0
+    position = _init_length(words) if words and _is_needed(worker) else 0
     return [*words[:position], *limit, *words[position:]]
 
 
@@ -61,7 +61,7 @@ def _is_init(words: list[str]) -> bool:
     return bool(words) and posixpath.basename(words[0]) in INITS
 
 
-def _own_words(words: list[str]) -> int:
+def _init_length(words: list[str]) -> int:
     """Return the number of words of an init and its options."""
     if not _is_init(words):
         return len(words)

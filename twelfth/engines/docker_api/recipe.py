@@ -1,6 +1,6 @@
-"""What a replica is made from, as a recipe: what one would be, and what one that was found is; pure.
+"""The recipe of a replica: what it would be created from, and what an existing one was created from; pure.
 
-Answers are those of `GET /containers/{id}/json` and `GET /images/{name}/json`
+Inspected containers and images are answers of `GET /containers/{id}/json` and `GET /images/{name}/json`
 (https://docs.docker.com/reference/api/engine/version/v1.41/).
 """
 
@@ -39,52 +39,54 @@ OF_THE_DAEMON = ("bind", "cap_drop", "security_opt", "tmpfs")
 
 
 def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: Mapping[str, str]) -> Recipe:
-    """Return what a replica of the service would be made from.
+    """Return what a replica of the service would be created from.
 
     `image` is its inspected image, None if it is not built or pulled yet; `configs` are the digests of its
     configuration files, by target.
     """
-    wanted = body(stack, service, {})
-    made = completed(wanted, image) | {"HostConfig": wanted["HostConfig"]}
-    networks, inline = network_names(stack, service), [each.target for each in service.mounts if each.is_inline]
+    service_body = body(stack, service, {})
+    config = completed(service_body, image) | {"HostConfig": service_body["HostConfig"]}
+    networks, inline = network_names(stack, service), [mount.target for mount in service.mounts if mount.is_inline]
     return {
-        **_exact(_recipe(made, wanted["HostConfig"], image["Id"] if image else _absent(service), networks)),
-        **({} if image else _from_image(wanted)),
+        **_exact(_recipe(config, service_body["HostConfig"], image["Id"] if image else _absent(service), networks)),
+        **({} if image else _from_image(service_body)),
         "logging": declared_logging(service),
         **_options(declared_options(stack, service)),
-        **container_settings.declared(made, image, declared_endpoints(stack, service), service.container_name, inline),
+        **container_settings.declared(
+            config, image, declared_endpoints(stack, service), service.container_name, inline
+        ),
         **{f"config.{target}": digest for target, digest in configs.items()},
         **{f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"},
-        **_volumes(filter(_is_named, map(mounts.seen, wanted["HostConfig"]["Mounts"]))),
+        **_volumes(filter(_is_named, map(mounts.reported, service_body["HostConfig"]["Mounts"]))),
     }
 
 
 def _absent(service: Service) -> str:
-    return f"{service.image}, not here yet"
+    return f"{service.image}, missing"
 
 
-def _from_image(wanted: Body) -> Recipe:
-    """Return what is not known of a replica before its image is here: what the service leaves to that."""
+def _from_image(service_body: Body) -> Recipe:
+    """Return the settings that are unknown without the image: those that the service does not declare."""
     keys = {"command": "Cmd", "user": "User", "healthcheck": "Healthcheck"}
-    return {"environment": UNKNOWN, **{name: UNKNOWN for name, key in keys.items() if not wanted[key]}}
+    return {"environment": UNKNOWN, **{name: UNKNOWN for name, key in keys.items() if not service_body[key]}}
 
 
 def _options(declared: Mapping[str, Any]) -> Recipe:
-    """Return the declared settings by key, and each mount, as a replica's label has them."""
+    """Return the declared settings by key, and each mount, from a replica's label."""
     volumes = {f"option.volumes.{target}": text for target, text in declared.get("volumes", {}).items()}
     others = {key: value for key, value in declared.items() if key != "volumes"}
     return {f"option.{key}": json.dumps(value, sort_keys=True) for key, value in others.items()} | volumes
 
 
 def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
-    """Return what a container was made from: from its label or, if Compose made it, from what the daemon reports.
+    """Return what a container was created from: from its label or, if Compose created it, from the daemon's report.
 
     `loaded` has the digests of the configuration files that it has loaded since, by target.
     """
-    found = _exact(observed_recipe(inspected, loaded))
+    exact = _exact(observed_recipe(inspected, loaded))
     if OPTIONS in inspected["Config"]["Labels"]:
-        return found | _options(declared_of(inspected)) | dict.fromkeys(container_settings.KINDS, UNKNOWN)
-    return found | container_settings.reported(inspected) | {"option": UNKNOWN}
+        return exact | _options(declared_of(inspected)) | dict.fromkeys(container_settings.KINDS, UNKNOWN)
+    return exact | container_settings.reported(inspected) | {"option": UNKNOWN}
 
 
 def _exact(recipe: Recipe) -> Recipe:
@@ -95,9 +97,9 @@ def _exact(recipe: Recipe) -> Recipe:
 
 
 def observed_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
-    """Return what the daemon reports that a container was made from, to compare two containers of one daemon."""
+    """Return what a container was created from, as the daemon reports it, to compare two containers of one daemon."""
     labels, anonymous = inspected["Config"]["Labels"], mounts.anonymous_volumes(inspected)
-    binds = [each["Destination"] for each in inspected["Mounts"] if each["Type"] == "bind"]
+    binds = [mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "bind"]
     has_record = OPTIONS in labels
     of_files = [target for target in binds if not has_record or CONFIGS + target in labels]
     configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in of_files} | dict(loaded)
@@ -107,7 +109,7 @@ def observed_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyTyp
         "logging": labels.get(LOGGING, UNKNOWN),
         **{f"bind.{target}": UNKNOWN for target in configs if has_record},
         **{f"config.{target}": digest for target, digest in configs.items()},
-        **_volumes(each for each in inspected["Mounts"] if each["Destination"] not in anonymous),
+        **_volumes(mount for mount in inspected["Mounts"] if mount["Destination"] not in anonymous),
     }
 
 
@@ -160,28 +162,30 @@ def _is_named(mount: Body) -> bool:
 
 
 def _volumes(mounted: Iterable[Body]) -> Recipe:
-    volumes = [each for each in mounted if each["Type"] == "volume"]
-    return {f"volume.{each['Destination']}": each["Name"] + ("" if each.get("RW", True) else " ro") for each in volumes}
+    volumes = [mount for mount in mounted if mount["Type"] == "volume"]
+    return {
+        f"volume.{mount['Destination']}": mount["Name"] + ("" if mount.get("RW", True) else " ro") for mount in volumes
+    }
 
 
-def completed(own: Body, image: Body | None) -> Body:
+def completed(config: Body, image: Body | None) -> Body:
     """Return a container's configuration, completed from its image as the daemon does.
 
     The image's command is only used with the image's entrypoint; an empty entrypoint removes the image's.
     """
     defaults = (image or {}).get("Config") or {}
-    env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(own.get("Env") or []))}
-    entrypoint, command = own.get("Entrypoint"), own.get("Cmd")
+    env = {pair.partition("=")[0]: pair for pair in (*(defaults.get("Env") or []), *(config.get("Env") or []))}
+    entrypoint, command = config.get("Entrypoint"), config.get("Cmd")
     return {
         **defaults,
-        **{name: value for name, value in own.items() if value not in (None, "")},
+        **{name: value for name, value in config.items() if value not in (None, "")},
         "Entrypoint": defaults.get("Entrypoint") if entrypoint is None else entrypoint,
         "Cmd": command or (None if entrypoint else defaults.get("Cmd")),
         "Env": list(env.values()),
-        "Healthcheck": _merged_check(own.get("Healthcheck"), defaults.get("Healthcheck")),
+        "Healthcheck": _merged_check(config.get("Healthcheck"), defaults.get("Healthcheck")),
     }
 
 
-def _merged_check(own: Body | None, default: Body | None) -> Body:
-    both = {**(default or {}), **{name: value for name, value in (own or {}).items() if value}}
+def _merged_check(check: Body | None, default: Body | None) -> Body:
+    both = {**(default or {}), **{name: value for name, value in (check or {}).items() if value}}
     return {name: value for name, value in both.items() if value}

@@ -1,4 +1,4 @@
-"""The record of a run, read from its inspected container, and which records are kept; pure."""
+"""Read the record of a run from its inspected container, and decide which records are kept; pure."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
 
 TIMED_OUT = 124
-"""Exit code of `timeout` (coreutils) for a command whose time was over."""
+"""Exit code of `timeout` (coreutils) for a command that reached its time limit."""
 
 FORCED = {TIMED_OUT, 137, 143}
 """Exit codes of `timeout` after a timeout: 137 if KILL was needed; BusyBox's exits with that of the signal."""
 
 STARTED_WITHIN = 60
-"""Seconds after which a client that created a container does not start it any more."""
+"""Seconds after which a client no longer starts a container that it created."""
 
 STOPPED = "-stopped"
-"""End of the name of a run that an operator stopped: a container's name can change, its labels cannot."""
+"""Suffix of the name of a run that an operator stopped: a container's name can change, its labels cannot."""
 
 
 def record(run: Body) -> Run:
-    """Return an inspected one-off container as the record of its run."""
+    """Return the record of a run from its inspected container."""
     labels, state = run["Config"]["Labels"], run["State"]
-    ended = state["Status"] in {"exited", "dead"}
+    has_exited = state["Status"] in {"exited", "dead"}
     return Run(
         id=labels[RUN],
         command=tuple(json.loads(labels[f"{RUN}.command"])),
@@ -42,10 +42,10 @@ def record(run: Body) -> Run:
         reason=labels.get(f"{RUN}.reason", ""),
         overrides=tuple(json.loads(labels[f"{RUN}.overrides"])),
         started=run["Created"] if state["Status"] == "created" else state["StartedAt"],
-        finished=_finished(run) if ended else "",
-        seconds=round(seconds(run), 3) if ended else None,
-        state=_state(run) if ended else state["Status"],
-        exit_code=exit_code(run) if ended else None,
+        finished=_finished(run) if has_exited else "",
+        seconds=round(seconds(run), 3) if has_exited else None,
+        state=_state(run) if has_exited else state["Status"],
+        exit_code=exit_code(run) if has_exited else None,
         source_mounted=SOURCE_MOUNTED in labels,
         purpose=labels.get(f"{RUN}.purpose", ""),
     )
@@ -60,7 +60,7 @@ def _state(run: Body) -> str:
 
 
 LATE = 0.5
-"""Seconds by which a busy daemon may note late that a container has started."""
+"""Seconds by which a busy daemon may record a container's start too late."""
 
 LATE_WITH_OWN_CODE = 0.2
 """The same for the process's own exit code.
@@ -71,41 +71,41 @@ process that exits by itself this shortly before its limit counts as timed out.
 
 
 def exit_code(run: Body) -> int:
-    """Return how a run ended: 124 where its time was over, however hard it had to be ended, else its own code."""
+    """Return a run's exit code, 124 after its time limit, whichever signal was needed to stop it."""
     return TIMED_OUT if timed_out(run) else int(run["State"]["ExitCode"])
 
 
 def timed_out(run: Body) -> bool:
-    """Return whether a run timed out: it took as long as its limit."""
+    """Return whether a run took as long as its time limit."""
     limit = run["Config"]["Labels"].get(f"{RUN}.timeout")
     late = LATE if run["State"]["ExitCode"] in FORCED else LATE_WITH_OWN_CODE
     return bool(limit) and seconds(run) >= float(limit) - late
 
 
 def seconds(run: Body) -> float:
-    """Return how long an ended run took."""
+    """Return the duration of a run that has exited."""
     return max(0.0, _elapsed(run))
 
 
 def _finished(run: Body) -> str:
-    """Return when an ended run ended: never before its start, which the daemon may note later than a quick end."""
+    """Return when a run exited, or its start, which the daemon may record later than the exit of a short run."""
     return str(run["State"]["FinishedAt" if _elapsed(run) > 0 else "StartedAt"])
 
 
 def _elapsed(run: Body) -> float:
-    began, ended = (datetime.fromisoformat(run["State"][key]) for key in ("StartedAt", "FinishedAt"))
-    return (ended - began).total_seconds()
+    started, finished = (datetime.fromisoformat(run["State"][key]) for key in ("StartedAt", "FinishedAt"))
+    return (finished - started).total_seconds()
 
 
 def prunable(listed: Iterable[Body], keep: int, now: float) -> list[Body]:
-    """Return what goes of the containers that are listed as not running, the newest first, but for the last `keep`.
+    """Return the containers to remove: all but the last `keep` of those that are listed as not running, newest first.
 
-    One that was created and not started belongs to a client that is about to start it, or that died before it could:
-    a minute tells which. `Created` counts whole seconds, so the order of the list decides within one.
+    A container that was created and not started belongs to a client that is about to start it or has died; after a
+    minute, the client counts as dead. `Created` is in whole seconds, so the order of the list decides within one.
     """
-    return [each for each in listed if each["State"] != "created" or is_abandoned(each, now)][keep:]
+    return [container for container in listed if container["State"] != "created" or is_abandoned(container, now)][keep:]
 
 
 def is_abandoned(listed: Body, now: float) -> bool:
-    """Return whether a run that was created will not be started any more."""
+    """Return whether a created run will no longer be started."""
     return bool(listed["State"] == "created" and now - listed["Created"] > STARTED_WITHIN)

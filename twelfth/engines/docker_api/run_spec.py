@@ -1,7 +1,7 @@
-"""A run's container as the Engine API makes it: the worker's own inspection with another command; pure.
+"""The body of a run's container: the settings of the inspected worker with another command; pure.
 
-Everything that the engine reports of the worker is taken over, and only what makes it a service is left behind: its
-published ports, its restarts, its healthcheck, its names on the networks.
+A run inherits everything that the engine reports of the worker, except for the settings of a service: published ports,
+restarts, the healthcheck, and names on the networks.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 RUN = "twelfth.run"
 NO_LOG = {"Type": "none", "Config": {}}
-"""What keeps no output (https://docs.docker.com/engine/logging/configure/); it can be attached to all the same."""
+"""The logging driver that stores no output (https://docs.docker.com/engine/logging/configure/); attaching works."""
 
-OWN_SETTINGS: Body = {
+RUN_SETTINGS: Body = {
     "AutoRemove": False,
     "ContainerIDFile": "",
     "Init": True,
@@ -38,14 +38,14 @@ OWN_SETTINGS: Body = {
     "PublishAllPorts": False,
     "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
 }
-"""Settings of the host's that a run has its own of, whatever the worker has."""
+"""Settings of a run's HostConfig that replace the worker's."""
 
 CONSOLE_SIZE = "ConsoleSize"
 """The setting that gives a run's terminal its size from the start; ignored below API 1.42."""
 
 
 def body(worker: Body, request: RunRequest) -> Body:
-    """Return the body that creates a run from an inspected worker, but for its networks."""
+    """Return the body that creates a run from an inspected worker, without its networks."""
     config, host = worker["Config"], mounts.with_new_anonymous_volumes(worker)["HostConfig"]
     return {
         "Image": worker["Image"],
@@ -67,7 +67,7 @@ def body(worker: Body, request: RunRequest) -> Body:
         "AttachStdin": request.interactive,
         "AttachStdout": True,
         "AttachStderr": True,
-        "HostConfig": host | own_settings(worker, request),
+        "HostConfig": host | run_settings(worker, request),
     }
 
 
@@ -79,7 +79,7 @@ def hostname(worker: Body) -> str:
     """
     labels, declared = worker["Config"]["Labels"], container_spec.declared_of(worker).get("networks", {})
     names = {labels.get(f"{COMPOSE}service"), worker.get("Name", "").lstrip("/")}
-    names |= {alias for said in declared.values() for alias in said.get("aliases", ())}
+    names |= {alias for settings in declared.values() for alias in settings.get("aliases", ())}
     name = container_spec.inherited_hostname(worker)
     return "" if name in names or "{{" in name else name
 
@@ -92,50 +92,50 @@ def endpoints(worker: Body) -> dict[str, Body]:
 
 def links_by_network(container: Body) -> dict[str, list[str]]:
     """Return the links of a container, by network."""
-    there = container["NetworkSettings"]["Networks"].items()
-    return {name: sorted(said["Links"]) for name, said in there if said.get("Links")}
+    networks = container["NetworkSettings"]["Networks"].items()
+    return {name: sorted(settings["Links"]) for name, settings in networks if settings.get("Links")}
 
 
 def refuse_bytes(request: RunRequest) -> None:
-    """Raise `MisuseError` for what is not text, which JSON is; the daemon would put other characters in its place."""
+    """Raise `MisuseError` for words that are not UTF-8: the daemon's API is JSON, and would replace characters."""
     for word in (*request.command, request.reason, request.operator, *itertools.chain(*request.environment)):
         try:
             word.encode()
         except UnicodeEncodeError as error:
-            raise MisuseError(f"{word!r} is not UTF-8, and Docker takes only that; hand it over as input") from error
+            raise MisuseError(f"{word!r} is not UTF-8, and Docker requires that; pass it on standard input") from error
 
 
-def own_settings(worker: Body, request: RunRequest) -> Body:
-    """Return the settings of the host's that the run has its own of."""
+def run_settings(worker: Body, request: RunRequest) -> Body:
+    """Return the settings of the run's HostConfig that replace the worker's."""
     log = {} if request.kept else {"LogConfig": NO_LOG}
     size = {CONSOLE_SIZE: [request.terminal.rows, request.terminal.columns]} if request.terminal else {}
-    return OWN_SETTINGS | {"Init": process_one.init(worker, request)} | log | size
+    return RUN_SETTINGS | {"Init": process_one.init(worker, request)} | log | size
 
 
 def template(stack: Stack, service: Service, image: Body) -> Body:
     """Return what the engine would report of a worker of an image with the stack's configuration, where none runs."""
-    made = container_spec.body(stack, service, {})
+    service_body = container_spec.body(stack, service, {})
     labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}service": service.name}
     return {
         "Image": image["Id"],
-        "Config": completed(made, image) | {"Labels": labels},
-        "HostConfig": made["HostConfig"],
-        "Mounts": list(map(mounts.seen, made["HostConfig"]["Mounts"])),
+        "Config": completed(service_body, image) | {"Labels": labels},
+        "HostConfig": service_body["HostConfig"],
+        "Mounts": list(map(mounts.reported, service_body["HostConfig"]["Mounts"])),
         "NetworkSettings": {"Networks": container_spec.declared_endpoints(stack, service)},
     }
 
 
 def networks(worker: Body) -> list[str]:
-    """Return the names of the worker's networks, the one that it was created on first."""
+    """Return the names of the worker's networks; the first is the one that it was created on."""
     names = sorted(worker["NetworkSettings"]["Networks"])
     first = worker["HostConfig"].get("NetworkMode")
     return sorted(names, key=lambda name: name != first)
 
 
 def labels(worker: Body, request: RunRequest) -> dict[str, str]:
-    """Return the labels that make the container a one-off of Compose's and carry the record; no value of `--env`."""
-    own = worker["Config"]["Labels"]
-    return {name: value for name, value in own.items() if name in _LABELS_KEPT} | {
+    """Return the labels that make the container a one-off for Compose and contain the record; no value of `--env`."""
+    inherited = {name: value for name, value in worker["Config"]["Labels"].items() if name in _INHERITED_LABELS}
+    return inherited | {
         f"{COMPOSE}oneoff": "True",
         RELEASE: request.replica.release,
         RUN: request.id,
@@ -148,7 +148,7 @@ def labels(worker: Body, request: RunRequest) -> dict[str, str]:
     }
 
 
-_LABELS_KEPT = {
+_INHERITED_LABELS = {
     SOURCE_MOUNTED,
     mounts.ANONYMOUS_VOLUMES,
     *(f"{COMPOSE}{name}" for name in ("project", "service", "project.working_dir", "project.config_files")),
@@ -156,12 +156,12 @@ _LABELS_KEPT = {
 
 
 def planned(worker: Body, request: RunRequest) -> Body:
-    """Return what the engine would report of the run, before there is one."""
-    made = body(worker, request)
-    return {**worker, "Config": made, "HostConfig": made["HostConfig"]}
+    """Return what the engine would report of the run, without creating it."""
+    config = body(worker, request)
+    return {**worker, "Config": config, "HostConfig": config["HostConfig"]}
 
 
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:
     """Return the worker's variables with the overrides; one without `=`, as Compose writes it, stays unset."""
-    own = {pair.partition("=")[0]: pair for pair in worker}
-    return list((own | {name: f"{name}={value}" for name, value in overrides}).values())
+    variables = {pair.partition("=")[0]: pair for pair in worker}
+    return list((variables | {name: f"{name}={value}" for name, value in overrides}).values())

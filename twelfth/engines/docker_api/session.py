@@ -1,4 +1,4 @@
-"""A run in a container, attached to before it started so that nothing it prints is lost."""
+"""Attach to a run's container before it is started, so that none of its output is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import docker
 
-LOST = "the connection to the run broke ({}); it may well go on, see: invoke history"
+LOST = "the connection to the run broke ({}); it may still be running, see: invoke history"
 
 NEVER_TYPED = b"\xff,\xff"
 """Keys at which the daemon would detach the client; its default, Ctrl-P Ctrl-Q, is detected on this side instead.
@@ -28,20 +28,23 @@ No key sends this byte, which UTF-8 does not have. The daemon would also delay a
 """
 
 RECORDED_WITHIN = 10
-"""Seconds from the end of a run's streams to its exit code. One that has none by then has not ended: Docker's init,
-its first process, holds the streams open for as long as it lives."""
+"""Seconds from the end of a run's streams to its exit code.
+
+A run without an exit code by then is still running: its first process, Docker's init, keeps the streams open until it
+exits.
+"""
 
 
 class DockerSession(Session):
     """The attached streams of one container."""
 
     def __init__(
-        self, api: docker.APIClient, identity: str, *, tty: bool, interactive: bool, limited: bool = False
+        self, api: docker.APIClient, container: str, *, tty: bool, interactive: bool, limited: bool = False
     ) -> None:
         """Attach to a container that is not started yet; `limited` if its run has a time limit."""
-        self.api, self.identity, self.tty, self.limited = api, identity, tty, limited
-        wanted = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1, "detachKeys": NEVER_TYPED}
-        answer = api.attach_socket(identity, params=wanted)
+        self.api, self.container, self.tty, self.limited = api, container, tty, limited
+        parameters = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1, "detachKeys": NEVER_TYPED}
+        answer = api.attach_socket(container, params=parameters)
         self.socket: socket.socket = getattr(answer, "_sock", answer)
         self.socket.settimeout(None)
         self._answer, self._response = answer, getattr(answer, "_response", answer)
@@ -50,39 +53,39 @@ class DockerSession(Session):
             end_of_input.leave_behind(self.socket)
 
     def output(self) -> Iterator[tuple[int, bytes]]:
-        """Yield what the run prints; a connection that breaks ends it, and `wait` says why."""
+        """Yield the run's output; if the connection breaks, the output ends, and `wait` raises the reason."""
         try:
             yield from (multiplex.raw if self.tty else multiplex.output)(self.socket.recv)
         except OSError as error:
             self._broken = error
 
     def write_stdin(self, data: bytes) -> None:
-        """Give the run input."""
+        """Write to the run's stdin."""
         self.socket.sendall(data)
 
     def close_stdin(self) -> None:
-        """Close the run's input: half of the connection is enough for that."""
+        """Close the run's stdin by closing one direction of the connection."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tell the run's terminal its size; one that has ended, 409, needs none."""
+        """Set the size of the run's terminal; the daemon answers 409 if the run has exited."""
         with docker_errors(), contextlib.suppress(APIError):
-            self.api.resize(self.identity, rows, columns)
+            self.api.resize(self.container, rows, columns)
 
     def signal(self, number: int) -> None:
-        """Send the process a signal; 409 is the answer for one that runs no more."""
+        """Send the process a signal; the daemon answers 409 if the run has exited."""
         with docker_errors(), contextlib.suppress(APIError):
-            self.api.kill(self.identity, signal.Signals(number).name)
+            self.api.kill(self.container, signal.Signals(number).name)
 
     def wait(self) -> int:
-        """Return the exit code; raises `EngineError` where the connection broke, for nobody knows what it missed."""
+        """Return the exit code; raises `EngineError` if the connection broke, since output may be missing."""
         with docker_errors(gone=LOST):
             if self._broken:
                 raise self._broken
-            code = int(self.api.wait(self.identity, timeout=RECORDED_WITHIN)["StatusCode"])
+            code = int(self.api.wait(self.container, timeout=RECORDED_WITHIN)["StatusCode"])
             self.close()
-            return exit_code(self.api.inspect_container(self.identity)) if code or self.limited else 0
+            return exit_code(self.api.inspect_container(self.container)) if code or self.limited else 0
 
     def close(self) -> None:
         """Close the streams: first the response, which reads from the socket.

@@ -1,4 +1,4 @@
-"""What the Engine API answers about a stack, as values of a snapshot; pure."""
+"""Convert the Engine API's answers to values of a snapshot; pure."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 
 def network(answer: Body) -> Network:
-    """Return a network of the stack as a value, by the name that the stack gives it."""
+    """Return an inspected network as a value, with its name in the Compose file."""
     name = answer["Labels"].get(f"{COMPOSE}network", answer["Name"])
     return Network(name, answer["Internal"], _known_as(answer, name), options=_settings(answer))
 
 
 def volume(answer: Body) -> Volume:
-    """Return a volume of the stack as a value, by the name that the stack gives it."""
+    """Return an inspected volume as a value, with its name in the Compose file."""
     name = answer["Labels"].get(f"{COMPOSE}volume", answer["Name"])
     return Volume(name, _known_as(answer, name), options=_volume_options(answer))
 
 
 def _volume_options(answer: Body) -> Options:
-    """Return a volume's settings under their names in a Compose file, whichever tool created it."""
+    """Return a volume's settings under their names in a Compose file, also if another tool created it."""
     labels = {name: text for name, text in answer["Labels"].items() if not name.startswith((COMPOSE, SETTINGS))}
     driver = "" if answer["Driver"] == "local" else answer["Driver"]
-    said = {"driver": driver, "driver_opts": answer.get("Options") or {}, "labels": labels}
-    return as_options({key: value for key, value in said.items() if value})
+    settings = {"driver": driver, "driver_opts": answer.get("Options") or {}, "labels": labels}
+    return as_options({key: value for key, value in settings.items() if value})
 
 
 def attachment(project: str, network: str, listed: Body) -> Attachment:
@@ -50,21 +50,21 @@ def attachment(project: str, network: str, listed: Body) -> Attachment:
 
 
 def _known_as(answer: Body, name: str) -> str:
-    """Return what a network or volume is called, an empty string where that is what Compose makes of its name."""
+    """Return the engine's name of a network or volume, an empty string if it is the one that Compose generates."""
     usual = f"{answer['Labels'].get(f'{COMPOSE}project')}_{name}"
     return "" if answer["Name"] == usual else str(answer["Name"])
 
 
 def _settings(answer: Body) -> Options | None:
-    """Return what was declared of a network or volume when it was made; None of one that Compose made."""
-    said = answer["Labels"].get(SETTINGS)
-    return None if said is None else tuple(sorted(json.loads(said).items()))
+    """Return the declared settings from the label of a network or volume; None if Compose created it."""
+    text = answer["Labels"].get(SETTINGS)
+    return None if text is None else tuple(sorted(json.loads(text).items()))
 
 
 def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host: str = "") -> Replica:
-    """Return a container of the stack as a value; `loaded` has the configuration that it has loaded since its creation.
+    """Return an inspected container as a value; `loaded` has the digests of files that it loaded after its creation.
 
-    `host` is the daemon's machine, empty for this one, where ports that are published on all addresses are reached.
+    `host` is the daemon's machine, empty for this one; ports that are published on all addresses are reached there.
     """
     labels = inspected["Config"]["Labels"]
     state = inspected["State"]
@@ -86,11 +86,11 @@ def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host
 
 
 def releases(image: Body, repository: str) -> list[BuiltRelease]:
-    """Return the releases that a listed image has as its tags."""
+    """Return the releases among the tags of a listed image."""
     built = datetime.fromtimestamp(image["Created"], UTC).isoformat()
     operator = (image["Labels"] or {}).get(BUILT_BY, "")
-    names, own = map(image_name, image["RepoTags"] or []), image_name(repository).familiar
-    tags = [name.tag for name in names if name.familiar == own]
+    names, familiar = map(image_name, image["RepoTags"] or []), image_name(repository).familiar
+    tags = [name.tag for name in names if name.familiar == familiar]
     return [BuiltRelease(tag, built, operator, image["Size"]) for tag in tags if is_release(tag)]
 
 
@@ -99,37 +99,37 @@ TASK = "com.docker.swarm.task.id"
 
 
 def is_over(listed: Body) -> bool:
-    """Return whether a listed container has exited and is not restarted: a run, or a Swarm task."""
+    """Return whether a listed container has exited and will not be restarted: a run, or a Swarm task."""
     labels = listed["Labels"]
     starts_once = labels.get(f"{COMPOSE}oneoff") == "True" or TASK in labels
     return starts_once and listed["State"] in {"exited", "dead", "removing"}
 
 
 def is_labelled(inspected: Body) -> bool:
-    """Return whether a container's own labels tell its release, or that it has none."""
+    """Return whether a container has the label with its release, which may be empty."""
     return RELEASE in inspected["Config"]["Labels"]
 
 
 def not_admitted_on(inspected: Body) -> list[str]:
-    """Return the networks on which a container does not answer to its service's name, though others look for it there.
+    """Return the networks of a container's admission on which it does not have its service's name yet.
 
-    None for one that Compose made: it is on all of its networks from the beginning.
+    There are none if Compose created it: it joins all of its networks at its creation.
     """
     labels = inspected["Config"]["Labels"]
-    name, there = labels[f"{COMPOSE}service"], inspected["NetworkSettings"]["Networks"]
-    wanted = json.loads(labels.get(ADMISSION) or "[]")
-    return [network for network in wanted if name not in ((there.get(network) or {}).get("Aliases") or ())]
+    name, networks = labels[f"{COMPOSE}service"], inspected["NetworkSettings"]["Networks"]
+    admission = json.loads(labels.get(ADMISSION) or "[]")
+    return [network for network in admission if name not in ((networks.get(network) or {}).get("Aliases") or ())]
 
 
 def _tagged(image: Body | None) -> str:
-    """Return the release that an image's own names tell, where its container's labels tell none."""
+    """Return the release among an image's tags, for a container without the label."""
     tags = [image_name(name).tag for name in (image or {}).get("RepoTags") or []]
     return next(filter(is_release, tags), "")
 
 
 def _address(inspected: Body, host: str) -> str:
     ports = (inspected["NetworkSettings"].get("Ports") or {}).items()
-    bindings = [each for inside, bound in ports for each in bound or [] if inside.endswith("/tcp")]
+    bindings = [binding for target, bound in ports for binding in bound or [] if target.endswith("/tcp")]
     if not bindings:
         return ""
     first, everywhere = bindings[0], {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound

@@ -21,27 +21,30 @@ NEVER: Body = {"Name": "no", "MaximumRetryCount": 0}
 """The restart policy of a container that the daemon must not start by itself."""
 
 
-def record(old: Body) -> dict[str, str]:
+def label(old: Body) -> dict[str, str]:
     """Return the label of a container that replaces an inspected one."""
-    kept = {"id": old["Id"], "name": _name(old), "restart": old["HostConfig"]["RestartPolicy"]}
-    return {REPLACES: json.dumps(kept, sort_keys=True)}
+    values = {"id": old["Id"], "name": _name(old), "restart": old["HostConfig"]["RestartPolicy"]}
+    return {REPLACES: json.dumps(values, sort_keys=True)}
 
 
 def replaced_by(inspected: Body) -> Body:
-    """Return what a container's label records of the one that it replaces; nothing if it replaces none."""
+    """Return the id, name and restart policy of the container that this one replaces; nothing if it replaces none."""
     recorded: Body = json.loads(inspected["Config"]["Labels"].get(REPLACES) or "{}")
     return recorded
 
 
-def as_made(containers: Sequence[Body]) -> list[Body]:
-    """Return inspected containers, each with the name and the restart policy that it had before it was retired."""
-    kept = {each["id"]: each for each in map(replaced_by, containers) if each}
-    return [_restored(each, kept[each["Id"]]) if each["Id"] in kept else each for each in containers]
+def before_retirement(containers: Sequence[Body]) -> list[Body]:
+    """Return inspected containers with the names and restart policies that they had before they were retired."""
+    replaced = {values["id"]: values for values in map(replaced_by, containers) if values}
+    return [
+        _restored(container, replaced[container["Id"]]) if container["Id"] in replaced else container
+        for container in containers
+    ]
 
 
-def _restored(inspected: Body, kept: Body) -> Body:
-    host = inspected["HostConfig"] | {"RestartPolicy": kept["restart"]}
-    return inspected | {"Name": f"/{kept['name']}", "HostConfig": host}
+def _restored(inspected: Body, values: Body) -> Body:
+    host = inspected["HostConfig"] | {"RestartPolicy": values["restart"]}
+    return inspected | {"Name": f"/{values['name']}", "HostConfig": host}
 
 
 def _name(inspected: Body) -> str:

@@ -188,7 +188,7 @@ class Local(ReplicaEngine):
         return self._named(name)
 
     def _write(self, spec: Spec) -> None:
-        """Write a process's specification with a new id, which tells it from earlier processes of its name."""
+        """Write a process's specification with a new id, since an earlier process may have had its name."""
         make_private(self.home, "services")
         make_private(self.home, "logs")
         name = f"{spec['service']}-{spec['number']}"

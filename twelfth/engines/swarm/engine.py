@@ -290,7 +290,7 @@ class Swarm(DaemonEngine, ServiceEngine):
             snapshot.replica(
                 task,
                 service := by_id[task["ServiceID"]],
-                [other for other in tasks if _slot(other) == _slot(task)],
+                [predecessor for predecessor in tasks if _slot(predecessor) == _slot(task)],
                 self.nodes.all.get(task.get("NodeID") or ""),
                 service_spec.inspected(
                     task["Spec"], service, inspected_images[task["Spec"]["ContainerSpec"]["Image"]], networks

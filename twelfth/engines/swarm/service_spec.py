@@ -303,7 +303,7 @@ def inspected(task: Body, service: Body, image: Body, networks: Mapping[str, str
         "Config": completed(config, image)
         | {"Labels": labels, "StopTimeout": spec.get("StopGracePeriod", 10 * NANO) // NANO},
         "HostConfig": host,
-        "Mounts": list(map(mounts.seen, host["Mounts"])),
+        "Mounts": list(map(mounts.reported, host["Mounts"])),
         "Configs": spec.get("Configs") or [],
         "NetworkSettings": {
             "Networks": {name: {"NetworkID": network_id} for network_id, name in networks.items() if name in names}
