@@ -1,8 +1,8 @@
-"""Machines of a test's own: namespaces of this kernel with a dockerd each, on a network that this machine shares.
+"""Create machines for tests: namespaces of this kernel with a dockerd each, on a network that this machine shares.
 
-All that runs on a machine is below its process 1, which dies with the test, also with one that is killed: then the
-kernel ends the rest, and takes back mounts and links. What it leaves (a bridge, rules, control groups, a directory)
-has the number of a slot in its name, and goes when the slot is given back or taken the next time.
+All processes of a machine are below its process 1, which dies with the test, even if that is killed. Then the kernel
+kills the rest, and removes mounts and links. What remains (a bridge, rules, control groups, a directory) has the number
+of a slot in its name, and is removed when the slot is released or used the next time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SLOTS = 250
-"""How many networks of machines there can be at a time."""
+"""The number of networks that can exist at the same time."""
 NEEDED = ("dockerd", "ip", "iptables", "nsenter", "setpriv", "unshare")
 DYING = ("setpriv", "--pdeathsig", "KILL")
 """Starts a program that is killed when the test ends."""
@@ -35,9 +35,9 @@ MACHINE = ("unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-ch
 BOOT = """
 hostname "$0"
 for place in /run/docker /run/containerd /etc/docker; do mkdir -p $place && mount -t tmpfs tmpfs $place; done
-exec env --ignore-signal=CHLD sleep infinity # what it inherits leaves no zombies
+exec env --ignore-signal=CHLD sleep infinity # orphans leave no zombies
 """
-"""Process 1. What another daemon keeps outside its own directories is out of sight."""
+"""Process 1; the directories of other daemons are hidden."""
 BOOT_ROOT = """
 mount --rbind "$1" "$1" && mount -o remount,bind,ro "$1"
 for place in /dev /sys /tmp; do mount --rbind $place "$1$place"; done
@@ -45,46 +45,46 @@ for place in /run /var/lib/docker; do mount -t tmpfs tmpfs "$1$place"; done
 mount -t proc proc "$1/proc"
 cd "$1" && pivot_root . old-root && umount -l /old-root
 """
-"""Before that: make another root file system the machine's. `chroot` is not enough, commands in containers would fail.
+"""Before that, it changes the root file system. With `chroot`, commands in containers would fail.
 
-What is below /tmp is shared, so that the daemon finds the directories of tests that their containers mount.
+/tmp is shared, so that the daemon finds the directories of tests that their containers mount.
 """
 CONTAINERD = "exec/containerd/containerd.pid"
 UP_WITHIN = 30.0
-"""Seconds that a daemon has to answer, or to end."""
+"""Seconds within which a daemon must answer, or exit."""
 
 
 def why_unavailable() -> str:
-    """Return why there can be no machines here, or an empty string."""
+    """Return why machines cannot be created, or an empty string."""
     if os.geteuid():
-        return "machines of a test's own need root"
+        return "machines for tests need root"
     missing = [program for program in NEEDED if not shutil.which(program)]
     return f"{', '.join(missing)} not installed; run: .ci/swarm" if missing else ""
 
 
 def run(*words: str | Path) -> str:
-    """Run a program and return what it printed; raises `RuntimeError` with its words where it fails."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=UP_WITHIN)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
-    return done.stdout
+    """Run a program and return its output; raises `RuntimeError` with its error if it fails."""
+    process = subprocess.run(words, capture_output=True, text=True, check=False, timeout=UP_WITHIN)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(map(str, words))}: {(process.stderr or process.stdout).strip()}")
+    return process.stdout
 
 
 @dataclass(frozen=True)
 class Network:
-    """A bridge with an address of this machine, over which machines reach one another and what this one reaches."""
+    """A bridge with an address of this machine; over it machines reach one another, this machine and its networks."""
 
     slot: int
     home: Path
 
     @property
     def name(self) -> str:
-        """Return the name of the link, and of all else that is not in the directory."""
+        """The name of the link, and of everything outside of the directory."""
         return f"twelfth-{self.slot}"
 
     @property
     def subnet(self) -> str:
-        """Return its addresses, of a range that is kept for tests (RFC 2544)."""
+        """The addresses of the network, from a range that is reserved for tests (RFC 2544)."""
         return f"198.18.{self.slot}.0/24"
 
     def address(self, number: int = 1) -> str:
@@ -92,7 +92,7 @@ class Network:
         return f"198.18.{self.slot}.{number}"
 
     def set_up(self) -> None:
-        """Make the bridge, and let through what comes and goes: a daemon of this machine has all else dropped."""
+        """Create the bridge, and accept its traffic, which the rules of this machine's daemon would drop."""
         run("ip", "link", "add", self.name, "type", "bridge")
         run("ip", "addr", "add", f"{self.address()}/24", "dev", self.name)
         run("ip", "link", "set", self.name, "up")
@@ -100,7 +100,7 @@ class Network:
             run("iptables", "--wait", "--table", table, "--insert", chain, *rule)
 
     def tear_down(self) -> None:
-        """Remove what there is of it, also of one that was not torn down."""
+        """Remove everything of it that exists, also after a killed test."""
         for table, chain, *rule in self._rules():
             _every("iptables", "--wait", "--table", table, "--delete", chain, *rule)
         _every("ip", "link", "del", self.name)
@@ -116,14 +116,14 @@ class Network:
 
 
 def _every(*words: str) -> None:
-    """Run a program that removes something until there is no more."""
+    """Repeat a command that removes something until it fails."""
     with contextlib.suppress(RuntimeError):
         while True:
             run(*words)
 
 
 def _is_removed(group: Path) -> bool:
-    """Remove a control group with those below it; return whether it is gone, which takes until its processes are."""
+    """Remove a control group with those below it; return whether it is gone, which its processes delay."""
     for path, _, _ in os.walk(group, topdown=False):
         with contextlib.suppress(OSError):
             Path(path).rmdir()
@@ -137,40 +137,40 @@ def place(slot: int) -> Path:
 
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
-    """Take a free slot and make its network; what an earlier test left in it is removed, and all of it at the end."""
-    with contextlib.ExitStack() as held:
-        made = next(each for slot in range(SLOTS) if (each := _taken(slot, held)))
-        held.callback(shutil.rmtree, made.home, ignore_errors=True)
-        held.callback(made.tear_down)
-        made.set_up()
-        yield made
+    """Create the network of a free slot; remove what an earlier test left in it, and all of it in the end."""
+    with contextlib.ExitStack() as stack:
+        created = next(free for slot in range(SLOTS) if (free := _taken(slot, stack)))
+        stack.callback(shutil.rmtree, created.home, ignore_errors=True)
+        stack.callback(created.tear_down)
+        created.set_up()
+        yield created
 
 
-def _taken(slot: int, held: contextlib.ExitStack) -> Network | None:
-    """Return a slot's network with nothing in it, None where another test has it; the kernel lets go with the test."""
+def _taken(slot: int, stack: contextlib.ExitStack) -> Network | None:
+    """Return a slot's empty network, None if another test uses it; the kernel unlocks it when the test exits."""
     home = place(slot)
-    lock = held.enter_context(home.with_suffix(".lock").open("w"))
+    lock = stack.enter_context(home.with_suffix(".lock").open("w"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return None
-    left = Network(slot, home)
-    left.tear_down()
+    network_ = Network(slot, home)
+    network_.tear_down()
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(mode=0o755)
-    return left
+    return network_
 
 
 @dataclass
 class Machine:
-    """A machine with a dockerd: it can be cut off, lose its power, and boot again with its disk as it was."""
+    """A machine with a dockerd: it can be disconnected, lose its power, and boot again with the same disk."""
 
     network: Network
     name: str
     number: int
     disk: Path | None = None
     root: Path | None = None
-    """Its root file system, for a dockerd of another version; None for this machine's own."""
+    """Its root file system, for a dockerd of another version; None for that of this machine."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -199,13 +199,13 @@ class Machine:
         return f"{self.network.name}-{self.number}"
 
     def api(self, seconds: float = 60) -> docker.APIClient:
-        """Return a new client of its daemon; raises `OSError` where none listens, on which the SDK loses a socket."""
+        """Return a new client of its daemon; raises `OSError` if none listens, as the SDK would leak a socket."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(str(self.home / "socket"))
         return docker.APIClient(self.url, timeout=int(seconds))
 
     def boot(self) -> None:
-        """Boot it, plug it in and start its daemon; raises `RuntimeError` with the daemon's last words."""
+        """Boot it, connect it and start its daemon; raises `RuntimeError` with the daemon's last line."""
         if not self.home.exists():
             self._install()
         script, arguments = (BOOT_ROOT + BOOT, [self.root]) if self.root else (BOOT, [])
@@ -223,24 +223,24 @@ class Machine:
         self.start_daemon()
 
     def _install(self) -> None:
-        """Give it the images of `disk`, whose files are linked: a daemon replaces them, and writes into none."""
+        """Link the files of `disk`: a daemon replaces files of images, and never writes into them."""
         (self.home / "data").mkdir(parents=True, mode=0o711)
         for part in ("image", "overlay2") if self.disk else ():
             run("cp", "--archive", "--link", f"{self.disk}/{part}", self.home / "data")
 
     def start_daemon(self) -> None:
-        """Start the daemon and wait until it answers; raises `RuntimeError` with its last words where it does not."""
-        own = {"data-root": "data", "exec-root": "exec", "pidfile": "pid", "config-file": "daemon.json"}
+        """Start the daemon and wait until it answers; raises `RuntimeError` with its last line if it does not."""
+        paths = {"data-root": "data", "exec-root": "exec", "pidfile": "pid", "config-file": "daemon.json"}
         (self.home / "daemon.json").write_text("{}", "utf-8")
         options = [
             f"--host={self.url}",
             *([f"--host={self.tcp_url}", "--tls=false"] if self.root else []),
-            *(f"--{name}={self.home / place}" for name, place in own.items()),
+            *(f"--{name}={self.home / path}" for name, path in paths.items()),
             f"--insecure-registry={self.network.subnet}",
             f"--cgroup-parent=/{self.network.name}",
             "--exec-opt=native.cgroupdriver=cgroupfs",
         ]
-        for stale in ("pid", CONTAINERD):  # their numbers may be other processes' by now
+        for stale in ("pid", CONTAINERD):  # other processes may have these ids by now
             (self.home / stale).unlink(missing_ok=True)
         with (self.home / "log").open("ab") as log:
             daemon = subprocess.Popen([*self._inside, "dockerd", *options], stdout=log, stderr=log)
@@ -253,7 +253,7 @@ class Machine:
             raise RuntimeError((self.home / "log").read_text("utf-8", "replace").strip().rpartition("\n")[2])
 
     def answers(self) -> bool:
-        """Return whether its daemon answers; the SDK leaves a socket open where nobody listens."""
+        """Return whether its daemon answers; the SDK would leak a socket if no process listens."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
             connection.connect(self.url.removeprefix("unix://"))
@@ -262,12 +262,12 @@ class Machine:
         return False
 
     def restart_daemon(self) -> None:
-        """Have the daemon end its containers and itself, and start it again."""
+        """Make the daemon stop its containers and exit, and start it again."""
         self._end_daemon(signal.SIGTERM)
         self.start_daemon()
 
     def kill_daemon(self) -> None:
-        """End the daemon, and nothing else, without a farewell: its containers run on."""
+        """Kill the daemon; its containers keep running."""
         self._end_daemon(signal.SIGKILL)
 
     def _end_daemon(self, number: signal.Signals) -> None:
@@ -277,7 +277,7 @@ class Machine:
         run(*self._inside, "sh", "-c", wait, self.home / CONTAINERD)  # which dies with it
 
     def kill(self) -> None:
-        """Take its power: everything on it ends at once, and the link is gone."""
+        """Power it off: all of its processes are killed at once, and the link disappears."""
         while self.processes:
             process = self.processes.pop(0)
             process.kill()  # first the one whose child is process 1
@@ -285,7 +285,7 @@ class Machine:
         eventually(lambda: not Path(f"/sys/class/net/{self.link}").exists(), UP_WITHIN)
 
     def unplug(self) -> None:
-        """Cut it off from the network; what it runs, and its daemon's socket, stay."""
+        """Disconnect it from the network; its containers and its daemon's socket stay."""
         run("ip", "link", "set", self.link, "down")
 
     def plug(self) -> None:
@@ -294,7 +294,7 @@ class Machine:
 
     @property
     def _init(self) -> str:
-        """Return the number of its process 1 on this machine."""
+        """The id of its process 1 on this machine."""
         parent = self.processes[0].pid
         return Path(f"/proc/{parent}/task/{parent}/children").read_text("utf-8").strip()
 
@@ -304,11 +304,11 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(on: Network, number: int, disk: Path | None = None, root: Path | None = None) -> Iterator[Machine]:
-    """Yield a machine with the address of that number, whose daemon has the images of `disk`."""
-    made = Machine(on, f"node-{number - 1}", number, disk, root)
+def machine(network: Network, number: int, disk: Path | None = None, root: Path | None = None) -> Iterator[Machine]:
+    """Yield a machine with the address of this number, whose daemon has the images of `disk`."""
+    created = Machine(network, f"node-{number - 1}", number, disk, root)
     try:
-        made.boot()
-        yield made
+        created.boot()
+        yield created
     finally:
-        made.kill()
+        created.kill()

@@ -1,7 +1,7 @@
-"""A current Docker Engine next to the one of this machine, with its own file system and network, as a remote one has.
+"""Run a current Docker Engine with a separate file system and network, like a remote one.
 
-Its programs are in a root file system that `.ci/modern-engine` makes. It is reached over TCP, and what it publishes at
-the address of its machine. What is below /tmp is shared with this machine: configuration files are mounted from there.
+Its programs are in a root file system that `.ci/modern-engine` creates. Its API is reached over TCP, and published
+ports at the address of its machine. /tmp is shared with this machine: configuration files are mounted from there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Swarms of a test's own: one machine or several, and a registry beside them that all of them pull from.
+"""Create Swarms for tests: one machine or several, and a registry from which all of them pull.
 
-`with swarm(nodes=2) as made:` and then `made.environment`, with which the docker command and `invoke` talk to the first
-manager. What a task publishes in host mode answers at the address of its machine (`made.nodes[0].address`).
+After `with swarm(nodes=2) as created:`, the docker command and `invoke` use the first manager with the variables
+`created.environment`. A port that a task publishes in host mode is on its machine (`created.nodes[0].address`).
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 IMAGES = ("PYTHON_IMAGE", "REDIS_IMAGE", "WEB_IMAGE")
 """The variables that name the base images."""
 PORT = 5000
-"""The registry's."""
+"""The port of the registry."""
 JOINED_WITHIN = 60.0
-"""Seconds until all nodes are ready, and until there is a leader after one was lost: Swarm takes 3 to 15."""
+"""Seconds until all nodes are ready, and until there is a new leader: Swarm takes 3 to 15."""
 
 
 def why_unavailable() -> str:
-    """Return why there can be no swarm here, or an empty string."""
+    """Return why Swarms cannot be created, or an empty string."""
     if why := machines.why_unavailable():
         return why
     return why_without_images() if shutil.which("docker-registry") else "docker-registry not installed; run: .ci/swarm"
 
 
 def why_without_images() -> str:
-    """Return which base images are not named, or an empty string."""
+    """Return which base images are not set, or an empty string."""
     missing = [name for name in IMAGES if name not in os.environ]
     return f"{', '.join(missing)} not set; run: export $(.ci/base-images)" if missing else ""
 
@@ -58,16 +58,16 @@ class Swarm:
 
     @property
     def registry(self) -> str:
-        """Return the registry's host and port; every daemon in the swarm takes it without TLS."""
+        """The registry's host and port; every daemon of the swarm uses it without TLS."""
         return f"{self.network.address()}:{PORT}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return what the docker command and `invoke` need to work with the first manager."""
+        """The variables with which the docker command and `invoke` use the first manager."""
         return {"DOCKER_HOST": self.nodes[0].url}
 
     def join(self) -> None:
-        """Make the swarm of the first machine, and have the others join; the first is labelled to hold the data."""
+        """Initialise the swarm on the first machine, and join the others; the first has the label of the data."""
         first = self.nodes[0]
         with contextlib.closing(first.api()) as api:
             api.init_swarm(advertise_addr=first.address, listen_addr=f"{first.address}:2377")
@@ -80,22 +80,22 @@ class Swarm:
         self.label(first, {"twelfth.data": "true"})
 
     def listed(self) -> dict[str, Any]:
-        """Return the nodes as a manager lists them, by name; raises `AssertionError` where none does in time."""
-        told: dict[str, Any] = {}
+        """Return the nodes that a manager lists, by name; raises `AssertionError` if no manager answers in time."""
+        nodes: dict[str, Any] = {}
 
-        def look() -> bool:
-            told.update(next(filter(None, map(_listed, self.nodes)), {}))
-            return bool(told)
+        def list_nodes() -> bool:
+            nodes.update(next(filter(None, map(_listed, self.nodes)), {}))
+            return bool(nodes)
 
-        eventually(look, JOINED_WITHIN)
-        return told
+        eventually(list_nodes, JOINED_WITHIN)
+        return nodes
 
     def ready(self) -> set[str]:
         """Return the names of the nodes that are ready to take tasks."""
         return {name for name, node in self.listed().items() if node["Status"]["State"] == "ready"}
 
     def leader(self) -> Machine | None:
-        """Return the machine whose manager leads, None while they elect one."""
+        """Return the machine of the leader, None during an election."""
         leading = {name for name, node in self.listed().items() if node.get("ManagerStatus", {}).get("Leader")}
         return next((node for node in self.nodes if node.name in leading), None)
 
@@ -104,67 +104,69 @@ class Swarm:
         self._change(node, Labels=labels)
 
     def promote(self, node: Machine) -> None:
-        """Make a manager of a worker, and wait until it answers as one."""
+        """Make a worker a manager, and wait until it answers as one."""
         self._change(node, Role="manager")
         eventually(lambda: _listed(node), JOINED_WITHIN)
 
     def demote(self, node: Machine) -> None:
-        """Make a worker of a manager, and wait until it answers as none; a leader hands over first."""
+        """Make a manager a worker, and wait until it no longer answers as a manager."""
         self._change(node, Role="worker")
         eventually(lambda: not _listed(node), JOINED_WITHIN)
 
     def change_leader(self) -> None:
-        """Kill the daemon of the manager that leads, and start it again when another one does."""
+        """Kill the leader's daemon, and start it again when there is another leader."""
         if old := self.leader():
             old.kill_daemon()
             eventually(lambda: self.leader() not in (None, old), JOINED_WITHIN)
             old.start_daemon()
 
     def _change(self, node: Machine, **changes: object) -> None:
-        found = self.listed()[node.name]
+        listed = self.listed()[node.name]
         with contextlib.closing(next(filter(_listed, self.nodes)).api()) as api:
-            api.update_node(found["ID"], found["Version"]["Index"], cast("Any", {**found["Spec"], **changes}))
+            api.update_node(listed["ID"], listed["Version"]["Index"], cast("Any", {**listed["Spec"], **changes}))
 
 
 def _listed(node: Machine) -> dict[str, Any]:
-    """Return the nodes as this one lists them, by name: none where it is no manager, or one without a majority."""
+    """Return the nodes that this one lists, by name: none if it is no manager, or one without a majority."""
     if not node.answers():
         return {}
     with contextlib.suppress(docker.errors.DockerException, OSError), contextlib.closing(node.api(5)) as api:
-        return {each["Description"]["Hostname"]: each for each in api.nodes()}
+        return {listed["Description"]["Hostname"]: listed for listed in api.nodes()}
     return {}
 
 
 @contextlib.contextmanager
 def swarm(nodes: int = 1, managers: int = 1, root: Path | None = None) -> Iterator[Swarm]:
-    """Yield a swarm; every machine has the base images, and its first ones are managers.
+    """Yield a swarm; every machine has the base images, and the first ones are managers.
 
     `root` is the root file system of another Docker version (`tests/modern.py`).
     """
-    with contextlib.ExitStack() as held:
-        network = held.enter_context(machines.network())
-        held.enter_context(_registry(network))
+    with contextlib.ExitStack() as stack:
+        network = stack.enter_context(machines.network())
+        stack.enter_context(_registry(network))
         images = disk([os.environ[name] for name in IMAGES])
-        made = [held.enter_context(machines.machine(network, number + 2, images, root)) for number in range(nodes)]
-        joined = Swarm(network, made, managers)
-        joined.join()
-        yield joined
+        machines_ = [
+            stack.enter_context(machines.machine(network, number + 2, images, root)) for number in range(nodes)
+        ]
+        created = Swarm(network, machines_, managers)
+        created.join()
+        yield created
 
 
 @contextlib.contextmanager
 def _registry(network: Network) -> Iterator[None]:
-    """Have a registry at this machine's address in the network."""
-    place, at = network.home / "registry", network.address()
+    """Run a registry at this machine's address in the network."""
+    directory, address = network.home / "registry", network.address()
     settings = network.home / "registry.yml"
     settings.write_text(
-        f"{{version: 0.1, http: {{addr: '{at}:{PORT}'}}, log: {{level: warn}}, "
-        f"storage: {{filesystem: {{rootdirectory: {place}}}, delete: {{enabled: true}}}}}}",
+        f"{{version: 0.1, http: {{addr: '{address}:{PORT}'}}, log: {{level: warn}}, "
+        f"storage: {{filesystem: {{rootdirectory: {directory}}}, delete: {{enabled: true}}}}}}",
         "utf-8",
     )
     with (network.home / "registry.log").open("wb") as log:
         process = subprocess.Popen([*DYING, "docker-registry", "serve", settings], stdout=log, stderr=log)
     try:
-        eventually(lambda: tcp.answers(at, PORT), UP_WITHIN)
+        eventually(lambda: tcp.answers(address, PORT), UP_WITHIN)
         yield
     finally:
         process.kill()
@@ -172,7 +174,7 @@ def _registry(network: Network) -> Iterator[None]:
 
 
 def disk(names: Sequence[str]) -> Path:
-    """Return a directory of a daemon that has these images, of this machine's daemon: made once, and kept."""
+    """Return a daemon's data directory with these images of this machine's daemon; it is created once, and kept."""
     with contextlib.closing(docker.from_env().api) as source:
         ids = [source.inspect_image(name)["Id"] for name in names]
         digest = hashlib.sha256(repr((names, ids)).encode()).hexdigest()[:12]

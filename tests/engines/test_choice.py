@@ -1,4 +1,4 @@
-"""Which engine `auto` is."""
+"""Which engine `auto` chooses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def engine(name: str, states: Iterable[str], why: str = "") -> SimpleNamespace:
-    """Return an engine where replicas are in these states, or only data is left; `why` tells why it is absent."""
+    """Return an engine with replicas in these states, or only with data; `why` is the reason if it is unavailable."""
     there = [state for state in states if state != "data"]
     running = tuple(Replica("worker", number, "id", state, {}) for number, state in enumerate(there, 1))
     found = Snapshot(running, volumes=(Volume("data"),) if there != [*states] else ())
@@ -43,7 +43,7 @@ def engine(name: str, states: Iterable[str], why: str = "") -> SimpleNamespace:
 def test_auto_is_where_something_runs_then_where_it_ran(
     local: list[str], docker: list[str] | None, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a reboot the processes of the local engine are known and do not run; None: no daemon answers."""
+    """After a reboot the processes of the local engine are known but not running; None: no daemon answers."""
     made = {
         "local": engine("local", local),
         "docker": engine("docker", docker or [], "" if docker is not None else "-"),
@@ -55,10 +55,8 @@ def test_auto_is_where_something_runs_then_where_it_ran(
 
 
 @pytest.mark.parametrize("name", ["auto", "docker"])
-def test_stack_that_is_nothing_without_containers_is_not_sent_to_local(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Which would send it back."""
+def test_error_does_not_suggest_local_for_a_stack_without_x_local(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local engine would suggest docker."""
     local = engine("local", [])
     local.runs_here = lambda service: bool(service.local)
     made = {"local": local, "docker": engine("docker", [], "no daemon answers; start it, or: INVOKE_ENGINE=local")}
@@ -74,7 +72,7 @@ def test_stack_that_is_nothing_without_containers_is_not_sent_to_local(
 def test_auto_is_a_swarm_where_the_stack_runs_there(
     states: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A daemon that manages a Swarm is one of Docker's all the same."""
+    """A daemon that manages a Swarm is a Docker daemon, too."""
     made = {"local": engine("local", []), "docker": engine("docker", []), "swarm": engine("swarm", states)}
     monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
 

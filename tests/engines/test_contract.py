@@ -1,7 +1,4 @@
-"""What every engine must do, at the level of the contract: the same tests against each, and the one in memory.
-
-The project is a generic one: nothing here is about hits (the idea is huey's storage tests).
-"""
+"""The contract of engines: the same tests run against each engine, and the one in memory, with a generic project."""
 
 from __future__ import annotations
 
@@ -67,17 +64,17 @@ COPY greeting /greeting
 """
 
 detaching = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
-"""A client that detaches ends at once, and what it holds goes with it; here it is one that goes on."""
+"""A client that detaches usually exits at once, which closes its connections; in tests it keeps running."""
 
 
 def resources(owner: Stack | Snapshot) -> list[Network | Volume]:
-    """Return the networks and volumes that are declared or there."""
+    """Return the declared or existing networks and volumes."""
     return [*owner.networks, *owner.volumes]
 
 
 @dataclass
 class Site:
-    """The project on one engine; each `engine()` is new, as another process would have it."""
+    """The project on one engine; each `engine()` is new, like that of another process."""
 
     stack: Stack
     engine_name: str
@@ -90,7 +87,7 @@ class Site:
         return cast("ReplicaEngine", engines.choose(self.engine_name, self.stack))
 
     def create(self) -> None:
-        """Create all, as `up` does but for the release command and the wait."""
+        """Create everything, like `up` without the release command and the wait."""
         engine, service = self.engine(), self.app
         engine.ensure_image(service, lambda _: None)
         for resource in resources(engine.stack):
@@ -98,7 +95,7 @@ class Site:
         self.create_replica()
 
     def create_replica(self) -> None:
-        """Create the service's replica, on an engine that rolls services all of what it declares."""
+        """Create the service's replica, or the service on an engine that rolls out services."""
         engine = self.engine()
         if isinstance(engine, Swarm):
             engine.roll_service(self.app, 30, lambda _: None)
@@ -106,7 +103,7 @@ class Site:
             engine.create_replica(self.app, 1)
 
     def remove_replica(self, replica: Replica) -> None:
-        """Remove the service's replica, on an engine that rolls services with the service."""
+        """Remove the service's replica, or the service on an engine that rolls out services."""
         engine = self.engine()
         if isinstance(engine, Swarm):
             engine.remove_service(replica.service)
@@ -114,7 +111,7 @@ class Site:
             engine.remove_replica(replica)
 
     def end(self, replica: Replica) -> None:
-        """End a replica's process as if it had crashed."""
+        """Kill a replica's process as if it had crashed."""
         engine = self.engine()
         match engine:
             case Swarm():
@@ -125,18 +122,20 @@ class Site:
                 engine.api.exec_start(engine.api.exec_create(replica.id, ["sh", "-c", "kill -KILL -1"])["Id"])
             case Local():
                 processes = engine.supervisor._call("getAllProcessInfo")  # noqa: SLF001 - it has no other use
-                os.kill(next(each["pid"] for each in processes if each["name"] == replica.name), signal.SIGKILL)
+                os.kill(
+                    next(process["pid"] for process in processes if process["name"] == replica.name), signal.SIGKILL
+                )
             case _:
                 self.world.change("crash", replica.name, restarts=replica.restarts + 1)
 
     def remove(self) -> None:
-        """Remove all that was made, the image too."""
+        """Remove everything, including the image."""
         engine = self.engine()
         lifecycle.down(engine, Recorded(), volumes=True, history=True)
         if isinstance(engine, DaemonEngine):
-            own = f"{self.stack.project}:"
-            found = [tag for image in engine.api.images() for tag in image["RepoTags"] or [] if tag.startswith(own)]
-            for tag in found:  # not the image itself, which other sites have under their own names
+            prefix = f"{self.stack.project}:"
+            tags = [tag for image in engine.api.images() for tag in image["RepoTags"] or []]
+            for tag in filter(lambda tag: tag.startswith(prefix), tags):  # other sites have other tags of the image
                 engine.api.remove_image(tag)
 
     @property
@@ -146,22 +145,22 @@ class Site:
         return service
 
     def replica(self) -> Replica:
-        """Return the replica that runs."""
+        """Return the running replica."""
         return choose_source(self.engine())
 
-    def request(self, *command: str, **asked: Any) -> RunRequest:
-        """Return a request for a run without input, unless that is asked for."""
-        return new_request(command, self.replica(), **{"interactive": False} | asked)
+    def request(self, *command: str, **options: Any) -> RunRequest:
+        """Return a request for a run, by default without input."""
+        return new_request(command, self.replica(), **{"interactive": False} | options)
 
     def record(self, request: RunRequest) -> Run:
         """Return the record of a run."""
-        (found,) = [each for each in self.engine().runs.records() if each.id == request.id]
-        return found
+        (record,) = [record for record in self.engine().runs.records() if record.id == request.id]
+        return record
 
 
 @pytest.fixture(scope="module")
 def declared(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """Return what the project declares, which Compose takes a while to read."""
+    """Return the declared project; reading it once saves time."""
     directory = tmp_path_factory.mktemp("context")
     (directory / "docker-compose.yml").write_text(COMPOSE)
     (directory / "Dockerfile").write_text(DOCKERFILE)
@@ -170,7 +169,7 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 
 def make_site(engine_name: str, declared: Stack, directory: Path) -> Site:
-    """Return the project under a name of its own, of which nothing is made yet; skip where the engine is absent."""
+    """Return the project with a new name, of which nothing exists yet; skip the test if the engine is absent."""
     if engine_name != "memory":
         require(engine_name)
     (app,) = declared.services
@@ -188,9 +187,9 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(params=["memory", *ON_THIS_MACHINE])
 def placing(request: pytest.FixtureRequest, declared: Stack, tmp_path: Path) -> Iterator[Site]:
-    """Return the project of which nothing is made yet, on each engine that is told of each replica (`ReplicaEngine`).
+    """Return the project, of which nothing exists yet, on each `ReplicaEngine`.
 
-    A Swarm places replicas by itself, and has no such verbs: docs/scaling.md.
+    A Swarm creates replicas by itself: docs/scaling.md.
     """
     site = make_site(request.param, declared, tmp_path)
     yield site
@@ -199,7 +198,7 @@ def placing(request: pytest.FixtureRequest, declared: Stack, tmp_path: Path) -> 
 
 @pytest.fixture
 def empty(name: str, declared: Stack, tmp_path: Path) -> Iterator[Site]:
-    """Return the project of which nothing is made yet."""
+    """Return the project, of which nothing exists yet."""
     site = make_site(name, declared, tmp_path)
     yield site
     site.remove()
@@ -207,7 +206,7 @@ def empty(name: str, declared: Stack, tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def site(name: str, declared: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Return the project that is there, for the tests that do not change it."""
+    """Return the running project, for tests that do not change it."""
     site = make_site(name, declared, tmp_path_factory.mktemp("site"))
     try:
         site.create()
@@ -217,7 +216,7 @@ def site(name: str, declared: Stack, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def ended(site: Site, request: RunRequest) -> tuple[int, bytes, bytes]:
-    """Do a run; return its exit code and both its outputs."""
+    """Execute a run; return its exit code and its two outputs."""
     session = site.engine().runs.start(request)
     session.close_stdin()
     streams = {STDOUT: b"", STDERR: b""}
@@ -226,123 +225,125 @@ def ended(site: Site, request: RunRequest) -> tuple[int, bytes, bytes]:
     return session.wait(), streams[STDOUT], streams[STDERR]
 
 
-def kept(site: Site, request: RunRequest, *, follow: bool = False) -> dict[int, bytes]:
-    """Return what is kept of a run's output, by stream."""
+def recorded(site: Site, request: RunRequest, *, follow: bool = False) -> dict[int, bytes]:
+    """Return the recorded output of a run, by stream."""
     streams = {STDOUT: b"", STDERR: b""}
     for stream, data in site.engine().runs.output(request.id, follow=follow):
         streams[stream] += data
     return streams
 
 
-def test_nothing_is_there_at_first_and_an_engine_that_is_there_says_no_reason(empty: Site) -> None:
-    """Looking makes nothing."""
-    found = empty.engine().observe()
+def test_nothing_exists_at_first_on_an_available_engine(empty: Site) -> None:
+    """Observing creates nothing."""
+    snapshot = empty.engine().observe()
 
     assert "" == empty.engine().why_unavailable()
-    assert ((), (), (), frozenset()) == (found.replicas, found.networks, found.volumes, found.images)
+    assert ((), (), (), frozenset()) == (snapshot.replicas, snapshot.networks, snapshot.volumes, snapshot.images)
     assert () == empty.engine().runs.records()
 
 
-def test_all_that_is_made_is_seen_and_what_is_removed_is_not(empty: Site) -> None:
-    """Another engine sees it at once; removing what is gone already is no error."""
+def test_created_things_are_observed_until_they_are_removed(empty: Site) -> None:
+    """Another engine observes them at once; removing a missing thing is no error."""
     empty.create()
-    engine, there = empty.engine(), empty.engine().observe()
-    (replica,) = there.replicas
+    engine, snapshot = empty.engine(), empty.engine().observe()
+    (replica,) = snapshot.replicas
 
     assert ("app", 1, "app-1", True) == (replica.service, replica.number, replica.name, replica.is_running)
-    assert (engine.stack.networks, engine.stack.volumes) == (there.networks, there.volumes)
+    assert (engine.stack.networks, engine.stack.volumes) == (snapshot.networks, snapshot.volumes)
     for _ in range(2):
         empty.remove_replica(replica)
-        for resource in resources(there):
+        for resource in resources(snapshot):
             engine.remove_resource(resource)
-    left = empty.engine().observe()
-    assert ((), (), ()) == (left.replicas, left.networks, left.volumes)
-    assert there.images == left.images
+    rest = empty.engine().observe()
+    assert ((), (), ()) == (rest.replicas, rest.networks, rest.volumes)
+    assert snapshot.images == rest.images
 
 
-def test_what_has_another_name_now_is_removed_by_the_name_that_it_has(empty: Site) -> None:
-    """And nothing else is; what is declared does not exist."""
+def test_renamed_resources_are_removed_by_their_old_names(empty: Site) -> None:
+    """Those with the declared names do not exist."""
     empty.create()
-    there = empty.engine().observe()
+    before = empty.engine().observe()
     new = f"{empty.stack.project}-new-"
-    networks = tuple(replace(each, known_as=new + each.name) for each in empty.stack.networks)
-    volumes = tuple(replace(each, known_as=new + each.name) for each in empty.stack.volumes)
+    networks = tuple(replace(network, known_as=new + network.name) for network in empty.stack.networks)
+    volumes = tuple(replace(volume, known_as=new + volume.name) for volume in empty.stack.volumes)
     empty.stack = replace(empty.stack, networks=networks, volumes=volumes)
-    engine, found = empty.engine(), empty.engine().observe()
-    assert (there.networks, there.volumes) == (found.networks, found.volumes)
+    engine, snapshot = empty.engine(), empty.engine().observe()
+    assert (before.networks, before.volumes) == (snapshot.networks, snapshot.volumes)
 
-    for replica in found.replicas:
+    for replica in snapshot.replicas:
         empty.remove_replica(replica)
-    for resource in (*engine.stack.resources, *resources(found)):
+    for resource in (*engine.stack.resources, *resources(snapshot)):
         engine.remove_resource(resource)
-    left = empty.engine().observe()
-    assert ((), ()) == (left.networks, left.volumes)
+    rest = empty.engine().observe()
+    assert ((), ()) == (rest.networks, rest.volumes)
 
 
-def test_image_is_here_once_it_was_made(empty: Site) -> None:
-    """It is said how that goes; asked for again it is there all the same."""
+def test_image_exists_after_it_was_built(empty: Site) -> None:
+    """The progress is reported; a second build is no error."""
     for _ in range(2):
-        said: list[str] = []
-        empty.engine().ensure_image(empty.app, said.append)
+        progress: list[str] = []
+        empty.engine().ensure_image(empty.app, progress.append)
 
-        assert said
+        assert progress
         assert frozenset({empty.app.image}) == empty.engine().observe().images
 
 
-def test_replica_of_an_image_that_is_not_here_never_runs(empty: Site) -> None:
-    """It is refused, or seen to have ended."""
+def test_replica_of_a_missing_image_never_runs(empty: Site) -> None:
+    """It is refused, or exits."""
     with contextlib.suppress(EngineError):
         empty.create_replica()
 
-    assert eventually(lambda: not [each for each in empty.engine().replicas("app") if each.is_running])
+    assert eventually(lambda: not [replica for replica in empty.engine().replicas("app") if replica.is_running])
 
 
-def test_second_replica_is_made_beside_the_first(placing: Site) -> None:
-    """By number, each removed by itself."""
+def test_second_replica_runs_next_to_the_first(placing: Site) -> None:
+    """They have different numbers, and are removed separately."""
     placing.create()
     placing.engine().create_replica(placing.app, 2)
     first, second = placing.engine().observe().replicas_of("app")
-    assert [("app-1", True), ("app-2", True)] == [(each.name, each.is_running) for each in (first, second)]
+    assert [("app-1", True), ("app-2", True)] == [(replica.name, replica.is_running) for replica in (first, second)]
     assert differences(first.recipe, second.recipe) == ()
 
     placing.engine().remove_replica(first)
-    assert ["app-2"] == [each.name for each in placing.engine().replicas("app")]
+    assert ["app-2"] == [replica.name for replica in placing.engine().replicas("app")]
 
 
-def test_replica_serves_once_it_was_admitted(placing: Site) -> None:
-    """Until then nobody who depends on its service finds it, and no run is made from it; once more does no harm."""
+def test_replica_serves_after_its_admission(placing: Site) -> None:
+    """Before, dependent services cannot reach it, and no run is made from it; a second admission changes nothing."""
     public = replace(placing.app.local or LocalSettings(()), port=tcp.free("127.0.0.1"))
     app = replace(placing.app, mounts=(), local=public)
-    dependant = Service("door", "none", networks=app.networks, depends_on=("app",))
+    dependant = Service("ingress", "none", networks=app.networks, depends_on=("app",))
     placing.stack = replace(placing.stack, services=(app, dependant))
     engine = placing.engine()
     engine.ensure_image(app, lambda _: None)
     for resource in resources(engine.stack):
         engine.create_resource(resource)
-    made = engine.create_replica(app, 1)
-    assert (True, False, False) == (made.is_running, made.is_admitted, made.serves)
-    assert () == differences(engine.recipe(app) or {}, made.recipe)
+    replica = engine.create_replica(app, 1)
+    assert (True, False, False) == (replica.is_running, replica.is_admitted, replica.serves)
+    assert () == differences(engine.recipe(app) or {}, replica.recipe)
     with pytest.raises(NotUpError):
         choose_source(engine)
 
     for _ in range(2):
-        engine.admit_replica(made)
-        assert [True] == [each.serves for each in placing.engine().replicas("app")]
+        engine.admit_replica(replica)
+        assert [True] == [replica_.serves for replica_ in placing.engine().replicas("app")]
 
 
 def test_replica_that_was_stopped_is_started_again(placing: Site) -> None:
-    """The same one, whatever came in between."""
+    """It is the same replica."""
     placing.create()
     engine, before = placing.engine(), placing.replica()
     engine.stop_replica(before)
-    assert [(before.id, False)] == [(each.id, each.is_running) for each in engine.replicas("app")]
+    assert [(before.id, False)] == [(replica.id, replica.is_running) for replica in engine.replicas("app")]
 
     engine.start_replica(before)
-    assert eventually(lambda: [(before.id, True)] == [(each.id, each.is_running) for each in engine.replicas("app")])
+    assert eventually(
+        lambda: [(before.id, True)] == [(replica.id, replica.is_running) for replica in engine.replicas("app")]
+    )
 
 
-def test_replica_that_takes_anothers_place_records_it_until_that_is_gone(placing: Site) -> None:
-    """It is created and does not run; once the old one is retired it is started, however often that is asked."""
+def test_replacing_replica_records_the_replaced_one_until_that_is_gone(placing: Site) -> None:
+    """It is created and started only after the old one was retired; a second start changes nothing."""
     placing.create()
     engine, old = placing.engine(), placing.replica()
     new = engine.prepare_replica(placing.app, 2, old)
@@ -352,16 +353,16 @@ def test_replica_that_takes_anothers_place_records_it_until_that_is_gone(placing
     for _ in range(2):
         engine.retire_replica(old)
         engine.start_replica(new)
-        found = {each.number: each for each in placing.engine().replicas("app")}
-        assert [(1, False), (2, True)] == sorted((number, each.is_running) for number, each in found.items())
-        assert old.recipe == found[1].recipe
+        replicas = {replica.number: replica for replica in placing.engine().replicas("app")}
+        assert [(1, False), (2, True)] == sorted((number, replica.is_running) for number, replica in replicas.items())
+        assert old.recipe == replicas[1].recipe
     engine.remove_replica(old)
     (left,) = placing.engine().replicas("app")
     assert (new.id, True) == (left.id, left.is_running)
 
 
-def test_replica_that_is_removed_gives_the_place_back(placing: Site) -> None:
-    """The old one is the same as before, stopped, and starts again."""
+def test_removing_a_replacing_replica_restores_the_replaced_one(placing: Site) -> None:
+    """The old one has not changed, is stopped, and can be started again."""
     placing.stack = replace(placing.stack, services=(replace(placing.app, restart="always"),))
     placing.create()
     engine, old = placing.engine(), placing.replica()
@@ -373,11 +374,13 @@ def test_replica_that_is_removed_gives_the_place_back(placing: Site) -> None:
     (left,) = placing.engine().replicas("app")
     assert (old.id, False, old.recipe) == (left.id, left.is_running, left.recipe)
     engine.start_replica(old)
-    assert eventually(lambda: [(old.id, True)] == [(each.id, each.is_running) for each in engine.replicas("app")])
+    assert eventually(
+        lambda: [(old.id, True)] == [(replica.id, replica.is_running) for replica in engine.replicas("app")]
+    )
 
 
-def test_clone_of_a_replica_takes_nobodys_place(placing: Site) -> None:
-    """Though the one that it is like did."""
+def test_clone_of_a_replica_replaces_none(placing: Site) -> None:
+    """Its original may replace one."""
     placing.create()
     engine, old = placing.engine(), placing.replica()
     new = engine.prepare_replica(placing.app, 2, old)
@@ -388,7 +391,7 @@ def test_clone_of_a_replica_takes_nobodys_place(placing: Site) -> None:
 
 
 def configured(site: Site) -> Path:
-    """Create all, with a configuration file whose check wants a greeting in it; return the file."""
+    """Create everything, with a configuration file whose check requires a greeting; return the file."""
     file = site.stack.directory / "app.cfg"
     file.write_text("hello one\n", "utf-8")
     script = "trap 'cat /etc/app.cfg' USR1; cat /etc/app.cfg; while :; do sleep 0.1; done"
@@ -403,8 +406,8 @@ def configured(site: Site) -> Path:
     return file
 
 
-def test_replica_loads_a_changed_configuration_when_it_is_told_to(placing: Site) -> None:
-    """The same one, and not before, however the file was written; an engine without such files says so."""
+def test_replica_loads_a_changed_configuration_only_on_reload(placing: Site) -> None:
+    """It is the same replica, also if the file was replaced; an engine without such files raises an error."""
     file, before = configured(placing), placing.replica()
     (new := file.with_name("new")).write_text("hello two\n", "utf-8")
     new.replace(file)  # as editors and git do
@@ -423,8 +426,8 @@ def test_replica_loads_a_changed_configuration_when_it_is_told_to(placing: Site)
     assert eventually(lambda: b"hello two\n" in b"".join(engine.logs(after, follow=False)))
 
 
-def test_clone_has_configuration_files_of_its_own(placing: Site) -> None:
-    """What one of the two loads the other does not see, whichever it is."""
+def test_clone_has_separate_configuration_files(placing: Site) -> None:
+    """Neither of the two sees what the other one loads."""
     file, before = configured(placing), placing.replica()
     engine = placing.engine()
     clone = engine.clone_replica(before, 2)
@@ -435,33 +438,33 @@ def test_clone_has_configuration_files_of_its_own(placing: Site) -> None:
     loaded = []
     for replica in (before, clone):
         engine.reload_replica(placing.app, replica)
-        wanted = engine.recipe(placing.app) or {}
-        loaded.append([not differences(wanted, each.recipe) for each in sorted_replicas(engine)])
+        recipe = engine.recipe(placing.app) or {}
+        loaded.append([not differences(recipe, current.recipe) for current in sorted_replicas(engine)])
 
     assert [[True, False], [True, True]] == loaded
 
 
 def sorted_replicas(engine: ReplicaEngine) -> list[Replica]:
     """Return the app's replicas by number."""
-    return sorted(engine.replicas("app"), key=lambda each: each.number)
+    return sorted(engine.replicas("app"), key=lambda replica: replica.number)
 
 
-def test_configuration_that_its_check_refuses_is_not_loaded(placing: Site) -> None:
-    """The check's last words are told, and the replica is as it was."""
+def test_configuration_that_fails_its_check_is_not_loaded(placing: Site) -> None:
+    """The error has the check's last lines, and the replica has not changed."""
     file, before = configured(placing), placing.replica()
     file.write_text("go away\n", "utf-8")
     placing.world.refusals["app"] = "rude"
     engine = placing.engine()
 
-    words = "rude" if before.is_reloadable else "cannot load"
+    words = "rude" if before.is_reloadable else "cannot reload"
     for attempt in (engine.check_reload, engine.reload_replica):
         with pytest.raises(EngineError, match=words):
             attempt(placing.app, before)
     assert before == placing.replica()
 
 
-def test_replica_that_had_to_be_started_again_says_how_often(empty: Site) -> None:
-    """An engine starts again what ends, where the service wants that."""
+def test_restarts_of_a_replica_are_counted(empty: Site) -> None:
+    """The service declares `restart: always`."""
     empty.stack = replace(empty.stack, services=(replace(empty.app, restart="always"),))
     empty.create()
     replica = empty.replica()
@@ -469,11 +472,11 @@ def test_replica_that_had_to_be_started_again_says_how_often(empty: Site) -> Non
     assert eventually(lambda: b"two" in b"".join(empty.engine().logs(replica, follow=False)))
 
     empty.end(replica)
-    assert eventually(lambda: [1] == [each.restarts for each in empty.engine().replicas("app")])
+    assert eventually(lambda: [1] == [replica.restarts for replica in empty.engine().replicas("app")])
 
 
-def test_replicas_of_two_releases_are_named_until_one_is_chosen(placing: Site) -> None:
-    """A deploy under way: a run is made from no guess."""
+def test_replicas_of_two_releases_need_a_choice(placing: Site) -> None:
+    """During a deploy, a run never guesses its release."""
     placing.create()
     first, second = placing.replica().release, "0" * 12
     newer = replace(placing.app, image=f"{placing.stack.project}:{second}")
@@ -482,11 +485,11 @@ def test_replicas_of_two_releases_are_named_until_one_is_chosen(placing: Site) -
 
     with pytest.raises(IdentityError, match=f"app-1 is {first}, app-2 is {second}; choose: --release ID"):
         choose_source(placing.engine())
-    assert [first, second] == [choose_source(placing.engine(), each).release for each in (first, second)]
+    assert [first, second] == [choose_source(placing.engine(), release).release for release in (first, second)]
 
 
-def test_replicas_of_one_release_that_are_not_alike_are_named(placing: Site) -> None:
-    """An `up` that was not finished after a change of the configuration; no value is shown, no release chooses."""
+def test_different_replicas_of_one_release_are_refused(placing: Site) -> None:
+    """An unfinished `up` has changed the configuration of one; the error shows no value, even with `--release`."""
     placing.create()
     release = placing.replica().release
     placing.engine().create_replica(replace(placing.app, environment=(("COLOUR", "hush"), ("LEVEL", "info"))), 2)
@@ -498,57 +501,57 @@ def test_replicas_of_one_release_that_are_not_alike_are_named(placing: Site) -> 
 
 
 def test_record_and_output_outlive_the_stack(empty: Site) -> None:
-    """Until they are named; the data, too, stays until then."""
+    """`down --history` removes them."""
     empty.create()
     request = empty.request("echo", "kept")
     ended(empty, request)
     lifecycle.down(empty.engine(), Recorded())
-    assert ("done", b"kept\n") == (empty.record(request).state, kept(empty, request)[STDOUT])
+    assert ("done", b"kept\n") == (empty.record(request).state, recorded(empty, request)[STDOUT])
 
     lifecycle.down(empty.engine(), Recorded(), history=True)
     assert () == empty.engine().runs.records()
 
 
 def test_second_engine_sees_the_same(site: Site) -> None:
-    """An engine keeps nothing in memory of its own."""
+    """An engine keeps no state in memory."""
     assert site.engine().observe() == site.engine().observe()
     assert site.engine().observe().replicas == site.engine().replicas("app")
-    assert () == site.engine().replicas("nobody")
+    assert () == site.engine().replicas("unknown")
 
 
-def test_recipe_is_that_of_what_was_made_from_it(site: Site) -> None:
-    """Nothing is to be done then; a changed environment is named and nothing else."""
+def test_replica_has_the_recipe_that_it_was_created_from(site: Site) -> None:
+    """So nothing is to be done; after a change of the environment, only that differs."""
     engine, service = site.engine(), site.app
     changed = replace(service, environment=(("COLOUR", "red"), ("LEVEL", "debug")))
-    wanted, found = engine.recipe(service), site.replica().recipe
-    assert wanted is not None
+    declared, observed = engine.recipe(service), site.replica().recipe
+    assert declared is not None
 
-    assert () == differences(wanted, found)
-    assert ("environment.LEVEL",) == differences(engine.recipe(changed) or {}, found)
+    assert () == differences(declared, observed)
+    assert ("environment.LEVEL",) == differences(engine.recipe(changed) or {}, observed)
 
 
-def test_service_runs_here_where_it_has_a_recipe(site: Site) -> None:
-    """One that says nothing of a life without containers has none on the engine that has no containers."""
+def test_service_without_a_recipe_does_not_run(site: Site) -> None:
+    """A service without `x-local` has none on the local engine."""
     engine = site.engine()
-    mute = replace(site.app, local=None)
+    without_local = replace(site.app, local=None)
 
     assert engine.runs_here(site.app)
-    assert engine.runs_here(mute) == (engine.recipe(mute) is not None)
+    assert engine.runs_here(without_local) == (engine.recipe(without_local) is not None)
 
 
-def test_plan_of_what_is_there_is_empty(site: Site) -> None:
-    """What the engine finds is what the stack declares."""
+def test_plan_for_the_running_stack_is_empty(site: Site) -> None:
+    """The engine observes what the stack declares."""
     assert () == lifecycle.plan_up(site.engine())
 
 
 def test_replica_knows_its_release(site: Site) -> None:
-    """By the name that its image has."""
+    """It is the tag of its image."""
     assert site.app.image.rpartition(":")[2] == site.replica().release
 
 
 @pytest.mark.parametrize(("last", "lines"), [(None, b"one\ntwo\n"), (1, b"two\n"), (5, b"one\ntwo\n"), (0, b"")])
-def test_log_is_what_was_printed(site: Site, last: int | None, lines: bytes) -> None:
-    """All of it, or so many lines before its end."""
+def test_log_is_the_output(site: Site, last: int | None, lines: bytes) -> None:
+    """It is complete, or limited to the last lines."""
     engine, replica = site.engine(), site.replica()
     assert eventually(lambda: b"two" in b"".join(engine.logs(replica, follow=False)))
 
@@ -556,7 +559,7 @@ def test_log_is_what_was_printed(site: Site, last: int | None, lines: bytes) -> 
 
 
 def test_log_since_a_later_moment_is_empty(site: Site) -> None:
-    """Nothing was printed after it."""
+    """No output is that late."""
     engine, replica = site.engine(), site.replica()
     assert eventually(lambda: b"two" in b"".join(engine.logs(replica, follow=False)))
 
@@ -564,7 +567,7 @@ def test_log_since_a_later_moment_is_empty(site: Site) -> None:
 
 
 def test_log_that_is_followed_ends_when_the_replica_is_removed(empty: Site) -> None:
-    """Whoever reads it hears all that was printed, and is let go."""
+    """The reader gets the complete output."""
     empty.create()
     pieces = empty.engine().logs(empty.replica(), follow=True)
     read = b""
@@ -579,7 +582,7 @@ def test_log_that_is_followed_ends_when_the_replica_is_removed(empty: Site) -> N
     ("command", "code"), [(("true",), 0), (("false",), 1), (("sh", "-c", "exit 7"), 7), (("no-such-program",), 127)]
 )
 def test_run_ends_with_its_own_exit_code(site: Site, command: tuple[str, ...], code: int) -> None:
-    """The session has it, and the record; another engine reads that."""
+    """The session returns it, and another engine reads it from the record."""
     request = site.request(*command)
     assert code == ended(site, request)[0]
 
@@ -587,8 +590,8 @@ def test_run_ends_with_its_own_exit_code(site: Site, command: tuple[str, ...], c
     assert (code, "failed" if code else "done", False) == (record.exit_code, record.state, record.is_running)
 
 
-def test_record_holds_what_was_asked_for(site: Site) -> None:
-    """Of an override its name only."""
+def test_record_contains_the_request(site: Site) -> None:
+    """It contains only the names of overrides."""
     request = site.request("true", reason="why", environment=(("LEVEL", "hush"),))
     ended(site, request)
     record = site.record(request)
@@ -599,49 +602,49 @@ def test_record_holds_what_was_asked_for(site: Site) -> None:
     assert "hush" not in repr(record)
 
 
-def test_outputs_are_exact_and_apart_and_kept(site: Site) -> None:
-    """While the run goes and after it."""
+def test_outputs_are_exact_and_separate_and_recorded(site: Site) -> None:
+    """The client gets them, and the record has them."""
     request = site.request("sh", "-c", "echo out; echo err >&2")
 
     assert (0, b"out\n", b"err\n") == ended(site, request)
-    assert {STDOUT: b"out\n", STDERR: b"err\n"} == kept(site, request)
+    assert {STDOUT: b"out\n", STDERR: b"err\n"} == recorded(site, request)
 
 
 @pytest.mark.parametrize(("last", "lines"), [(None, b"one\ntwo\n"), (1, b"two\n"), (5, b"one\ntwo\n"), (0, b"")])
-def test_kept_output_begins_so_many_lines_before_its_end(site: Site, last: int | None, lines: bytes) -> None:
-    """Or with its beginning; whether it is followed or not."""
+def test_recorded_output_can_be_limited_to_the_last_lines(site: Site, last: int | None, lines: bytes) -> None:
+    """It makes no difference whether it is followed."""
     request = site.request("sh", "-c", "echo one; echo two")
     ended(site, request)
 
     for follow in (False, True):
-        found = site.engine().runs.output(request.id, follow=follow, last=last)
-        assert lines == b"".join(data for _, data in found)
+        output = site.engine().runs.output(request.id, follow=follow, last=last)
+        assert lines == b"".join(data for _, data in output)
 
 
 @detaching
-def test_kept_output_begins_with_what_was_printed_since_a_moment(site: Site) -> None:
-    """Of a run whose output pauses, after that pause."""
+def test_recorded_output_can_be_limited_to_a_time(site: Site) -> None:
+    """The output of the run pauses before that time."""
     request = site.request("sh", "-c", "echo one; sleep 2; echo two")
     site.engine().runs.detach(request)
-    assert eventually(lambda: b"one" in kept(site, request).get(STDOUT, b""))
+    assert eventually(lambda: b"one" in recorded(site, request).get(STDOUT, b""))
     moment = datetime.now(UTC) + timedelta(seconds=0.5)
     assert eventually(lambda: not site.record(request).is_running)
 
     for since, lines in ((moment, b"two\n"), (moment - timedelta(hours=1), b"one\ntwo\n")):
-        found = site.engine().runs.output(request.id, follow=False, since=since)
-        assert lines == b"".join(data for _, data in found)
+        output = site.engine().runs.output(request.id, follow=False, since=since)
+        assert lines == b"".join(data for _, data in output)
 
 
-def test_output_that_is_not_kept_has_only_its_client(site: Site) -> None:
-    """Such as all the data of a backup."""
+def test_output_that_is_not_recorded_reaches_only_the_client(site: Site) -> None:
+    """An example is the data of a backup."""
     request = site.request("echo", "data", kept=False)
     assert b"data\n" == ended(site, request)[1]
 
     assert ("done", 0) == (site.record(request).state, site.record(request).exit_code)
 
 
-def test_input_comes_out_byte_by_byte(site: Site) -> None:
-    """All 256 of them, in two pieces; the end of the input is the end of the run."""
+def test_input_is_byte_exact(site: Site) -> None:
+    """All 256 bytes are sent in two pieces; the run exits at the end of its input."""
     data = bytes(range(256)) * 300
     session = site.engine().runs.start(site.request("cat", interactive=True))
     session.write_stdin(data[:1000])
@@ -652,32 +655,32 @@ def test_input_comes_out_byte_by_byte(site: Site) -> None:
     assert 0 == session.wait()
 
 
-def test_run_without_input_finds_its_end_at_once(site: Site) -> None:
-    """Nobody has to close anything."""
+def test_run_without_input_gets_the_end_of_input_at_once(site: Site) -> None:
+    """No client has to close its input."""
     assert (0, b"", b"") == ended(site, site.request("cat"))
 
 
 def test_run_has_the_environment_of_its_replica(site: Site) -> None:
-    """What is asked for is otherwise, and nothing else."""
+    """Only overrides differ."""
     levels = [
-        ended(site, site.request("printenv", name, environment=asked))[1]
-        for name, asked in (("LEVEL", ()), ("LEVEL", (("LEVEL", "debug"),)), ("COLOUR", (("LEVEL", "debug"),)))
+        ended(site, site.request("printenv", name, environment=overrides))[1]
+        for name, overrides in (("LEVEL", ()), ("LEVEL", (("LEVEL", "debug"),)), ("COLOUR", (("LEVEL", "debug"),)))
     ]
 
     assert [b"info\n", b"debug\n", b"red\n"] == levels
     assert 1 == ended(site, site.request("printenv", "NOWHERE"))[0]
 
 
-def test_admin_process_is_told_which_run_it_is(site: Site) -> None:
-    """By its own id, and the release that it is of."""
+def test_admin_process_gets_the_id_and_release_of_its_run(site: Site) -> None:
+    """They are variables of its environment."""
     request = site.request("sh", "-c", "printenv TWELFTH_RUN; printenv TWELFTH_RELEASE", is_admin_process=True)
     assert f"{request.id}\n{site.replica().release}\n".encode() == ended(site, request)[1]
 
     assert 1 == ended(site, site.request("printenv", "TWELFTH_RUN"))[0]
 
 
-def test_difference_is_what_was_asked_for_by_name_only(site: Site) -> None:
-    """None where nothing was; asking starts nothing."""
+def test_differences_are_the_names_of_overrides(site: Site) -> None:
+    """Without overrides there are none; comparing starts nothing."""
     before = len(site.engine().runs.records())
     runs = site.engine().runs
 
@@ -690,17 +693,17 @@ def test_difference_is_what_was_asked_for_by_name_only(site: Site) -> None:
 
 
 @detaching
-def test_detached_run_goes_on_by_itself(site: Site) -> None:
-    """Its output is followed to its end by whoever comes later."""
-    request = site.request("sh", "-c", "echo begun; sleep 0.3; echo done", interactive=True)
+def test_detached_run_needs_no_client(site: Site) -> None:
+    """Another client can follow its output until it exits."""
+    request = site.request("sh", "-c", "echo started; sleep 0.3; echo done", interactive=True)
     site.engine().runs.detach(request)
 
-    assert b"begun\ndone\n" == kept(site, request, follow=True)[STDOUT]
+    assert b"started\ndone\n" == recorded(site, request, follow=True)[STDOUT]
     assert eventually(lambda: site.record(request).state == "done")
 
 
-def test_signal_ends_a_run(site: Site) -> None:
-    """With the exit code that a shell has for it; one that has ended takes none."""
+def test_signal_stops_a_run(site: Site) -> None:
+    """The exit code is that of a shell; a signal to a run that has exited is ignored."""
 
     session = site.engine().runs.start(site.request("sh", "-c", "echo ready; sleep 60"))
     output = session.output()
@@ -712,8 +715,8 @@ def test_signal_ends_a_run(site: Site) -> None:
     session.signal(signal.SIGKILL)
 
 
-def test_run_whose_time_is_over_ends_with_124(site: Site) -> None:
-    """Nobody needs to watch."""
+def test_run_exits_with_124_at_its_time_limit(site: Site) -> None:
+    """No client is needed."""
     request = site.request("sleep", "60", timeout=0.2)
 
     assert 124 == ended(site, request)[0]
@@ -721,15 +724,15 @@ def test_run_whose_time_is_over_ends_with_124(site: Site) -> None:
 
 
 @detaching
-def test_run_is_found_by_its_purpose_and_followed_by_another_client(site: Site) -> None:
-    """Its output from the first line on and its exit code; an ordinary run has no purpose."""
+def test_another_client_can_find_and_follow_a_run_by_its_purpose(site: Site) -> None:
+    """It gets the complete output and the exit code; an ordinary run has no purpose."""
     request = site.request("sh", "-c", "echo one; sleep 1; echo two; exit 3", purpose="release command of app: 1")
     site.engine().runs.detach(request)
-    (found,) = [run for run in site.engine().runs.records() if run.purpose == request.purpose]
+    (record,) = [run for run in site.engine().runs.records() if run.purpose == request.purpose]
     lines: list[str] = []
 
-    assert (request.id, True) == (found.id, found.is_running)
-    assert (3, "two") == follow_with_report(site.engine(), found.id, lines.append)
+    assert (request.id, True) == (record.id, record.is_running)
+    assert (3, "two") == follow_with_report(site.engine(), record.id, lines.append)
     assert ["one"] == lines
     assert "" == site.record(site_run(site)).purpose
 
@@ -741,24 +744,24 @@ def site_run(site: Site) -> RunRequest:
     return request
 
 
-def test_run_that_is_stopped_is_recorded_so(site: Site) -> None:
-    """It says once what it waits for, and returns when the run has ended."""
+def test_stopped_run_is_recorded_as_stopped(site: Site) -> None:
+    """`stop` prints one line, and returns when the run has exited."""
     request = site.request("sleep", "60")
-    said: list[str] = []
+    lines: list[str] = []
     site.engine().runs.detach(request)
     assert ("running", None, None) == (
         site.record(request).state,
         site.record(request).exit_code,
         site.record(request).seconds,
     )
-    site.engine().runs.stop(request.id, said.append)
+    site.engine().runs.stop(request.id, lines.append)
 
     assert ("stopped", 143) == (site.record(request).state, site.record(request).exit_code)
-    assert [f"run {request.id} has 1 s to exit after TERM; then it is killed"] == said
+    assert [f"run {request.id} has 1 s to exit after TERM; then it is killed"] == lines
 
 
-def test_run_is_made_from_the_replica_that_was_chosen_or_not_at_all(empty: Site) -> None:
-    """It has been removed since; no record is left."""
+def test_run_from_a_removed_replica_is_refused(empty: Site) -> None:
+    """No record is left."""
     empty.create()
     request = empty.request("true")
     empty.remove_replica(request.replica)
@@ -768,8 +771,8 @@ def test_run_is_made_from_the_replica_that_was_chosen_or_not_at_all(empty: Site)
     assert () == empty.engine().runs.records()
 
 
-def test_pinned_replica_may_go(empty: Site) -> None:
-    """Runs of the same command are made from what it was."""
+def test_pinned_replica_can_be_removed(empty: Site) -> None:
+    """Later runs of the same command are still made from it."""
     empty.create()
     engine, replica = empty.engine(), empty.replica()
     engine.runs.pin(replica)
@@ -781,7 +784,7 @@ def test_pinned_replica_may_go(empty: Site) -> None:
 
 
 def test_run_of_a_built_release_needs_no_replica(empty: Site) -> None:
-    """Only that it is built, and the networks."""
+    """It needs only the image and the networks."""
     source = from_release(empty.engine().stack)
     request = new_request(("printenv", "LEVEL"), source, interactive=False)
     with pytest.raises(MisuseError, match="invoke releases"):
@@ -795,24 +798,24 @@ def test_run_of_a_built_release_needs_no_replica(empty: Site) -> None:
 
 
 @detaching
-def test_records_come_in_order_and_the_last_are_kept(empty: Site) -> None:
-    """A run that goes on is never pruned; a record that is deleted takes its output along."""
+def test_records_are_in_order_and_the_last_ones_are_kept(empty: Site) -> None:
+    """A running run is never pruned; deleting a record deletes its output."""
     empty.create()
-    going, *brief = (empty.request(*words) for words in (("sleep", "60"), *[("true",)] * 3))
-    empty.engine().runs.detach(going)
+    running, *brief = (empty.request(*words) for words in (("sleep", "60"), *[("true",)] * 3))
+    empty.engine().runs.detach(running)
     for request in brief:
         ended(empty, request)
-    assert [going.id, *(each.id for each in brief)] == [each.id for each in empty.engine().runs.records()]
+    assert [running.id, *(run.id for run in brief)] == [run.id for run in empty.engine().runs.records()]
 
     empty.engine().runs.prune(2)
-    assert [going.id, brief[1].id, brief[2].id] == [each.id for each in empty.engine().runs.records()]
+    assert [running.id, brief[1].id, brief[2].id] == [run.id for run in empty.engine().runs.records()]
     empty.engine().runs.delete(brief[1].id)
-    assert [going.id, brief[2].id] == [each.id for each in empty.engine().runs.records()]
+    assert [running.id, brief[2].id] == [run.id for run in empty.engine().runs.records()]
 
 
 @detaching
-def test_run_is_no_replica(site: Site) -> None:
-    """Whatever is observed is what serves."""
+def test_run_is_not_observed_as_a_replica(site: Site) -> None:
+    """`observe` returns the same before and during a run."""
     before = site.engine().observe()
     request = site.request("sleep", "60")
     site.engine().runs.detach(request)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["COMPOSE", "declared"]
 
 LATE = 4.0
-"""Seconds by which an engine may be late on a machine that does other things."""
+"""Seconds by which an engine may be late on a busy machine."""
 
 FLOOD = 40_000_000
 """Bytes that a check prints."""
@@ -41,7 +41,7 @@ MEMORY = 8_000_000
 
 @pytest.fixture(params=ON_THIS_MACHINE)
 def near(request: pytest.FixtureRequest, declared: Stack, tmp_path: Path) -> Iterator[Site]:
-    """Return the project on each engine of this machine: on a Swarm checks are asked as they are on docker."""
+    """Return the project on each engine of this machine: a Swarm runs checks as docker does."""
     made = make_site(request.param, declared, tmp_path)
     yield made
     made.remove()
@@ -49,7 +49,7 @@ def near(request: pytest.FixtureRequest, declared: Stack, tmp_path: Path) -> Ite
 
 @pytest.fixture(params=EVERY)
 def site(request: pytest.FixtureRequest, declared: Stack, tmp_path: Path) -> Iterator[Site]:
-    """Return the project of which nothing is made yet, on each real engine."""
+    """Return the project, of which nothing exists yet, on each real engine."""
     with engine_at_hand(request) as name:
         made = make_site(name, declared, tmp_path)
         yield made
@@ -78,7 +78,7 @@ class Check:
 
 
 def timed(ask: Callable[[], Health]) -> tuple[Health, float]:
-    """Return what a check says, and how many seconds it took."""
+    """Return the result of a check, and its duration in seconds."""
     began = time.monotonic()
     return ask(), time.monotonic() - began
 
@@ -94,7 +94,7 @@ def processes(word: str) -> list[str]:
 
 
 def test_check_that_hangs_fails_in_time_and_leaves_nothing(site: Site) -> None:
-    """After its own timeout, or sooner if the caller has less time; none of its processes is left."""
+    """It fails after its timeout, or sooner if the caller has less time; none of its processes is left."""
     word = f"{secrets.randbelow(10**6) + 10**6}"
     made = Check(f"sleep {word} & wait").of(site, timeout=1.5)
     engine, replica = made.engine(), made.replica()
@@ -110,7 +110,7 @@ def test_check_that_hangs_fails_in_time_and_leaves_nothing(site: Site) -> None:
 
 
 def test_check_that_never_stops_printing_fails_in_time(near: Site) -> None:
-    """Also with empty output."""
+    """Empty output counts, too."""
     made = Check("yes").of(near, timeout=1.0)
     health, took = timed(lambda: made.engine().check_health(made.replica()))
 
@@ -120,7 +120,7 @@ def test_check_that_never_stops_printing_fails_in_time(near: Site) -> None:
 
 @pytest.mark.thorough
 def test_only_the_end_of_what_a_check_prints_is_kept(near: Site) -> None:
-    """However much it prints; the end shows why it fails."""
+    """The end shows why it fails."""
     made = Check(f"head -c {FLOOD} /dev/zero | tr '\\0' x; echo; echo no luck; exit 1").of(near, timeout=60.0)
     engine, replica = made.engine(), made.replica()
     tracemalloc.start()
@@ -135,7 +135,7 @@ def test_only_the_end_of_what_a_check_prints_is_kept(near: Site) -> None:
 
 @pytest.mark.thorough
 def test_up_gives_up_in_time_on_a_check_that_hangs(near: Site) -> None:
-    """And not after the check's timeout, which is half a minute by default."""
+    """It does not wait for the check's timeout, by default half a minute."""
     check = ("sh", "-c", "sleep 600")
     app = replace(near.app, healthcheck=Healthcheck(("CMD", *check)))
     near.stack = replace(near.stack, services=(replace(app, local=Local(app.command or (), healthcheck=check)),))
@@ -147,7 +147,7 @@ def test_up_gives_up_in_time_on_a_check_that_hangs(near: Site) -> None:
 
 
 def test_replica_without_a_check_is_ready_when_it_has_run_for_a_while(site: Site) -> None:
-    """`up` waits for that, so `status` says the same; one that exits before is never ready."""
+    """`up` waits for that, and `status` shows the same; a replica that exits before is never ready."""
     site.stack = replace(site.stack, services=(replace(site.app, monitor=1.5),))
     began = time.monotonic()
     site.create()
@@ -187,15 +187,13 @@ WORKER = Replica("worker", 1, "id", "running", {})
         (replace(WORKER, state="exited (1)", restarts=3), 0.0, (False, "exited (1)", False)),
     ],
 )
-def test_process_decides_where_there_is_no_check(
-    replica: Replica, seconds: float, expected: tuple[bool, str, bool]
-) -> None:
+def test_process_decides_without_a_check(replica: Replica, seconds: float, expected: tuple[bool, str, bool]) -> None:
     """One that was restarted twice, and again less than ten seconds ago, is in a crash loop."""
     found = healthcheck.of_process(replica, lambda: seconds, 5.0)
 
     assert expected == (found.is_ready, found.output, found.is_crashing)
 
 
-def test_check_of_a_steady_replica_is_asked() -> None:
-    """And the engine is not asked about its process, which would cost another request."""
+def test_check_of_a_steady_replica_is_run() -> None:
+    """The engine does not inspect its process, which would be another request."""
     assert None is healthcheck.of_unsteady(WORKER, lambda: math.nan)

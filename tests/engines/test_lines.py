@@ -10,7 +10,7 @@ import pytest
 from twelfth.engines.lines import lines, telling, whole_lines
 
 
-def test_lines_are_whole_wherever_the_pieces_break() -> None:
+def test_lines_are_joined_from_pieces() -> None:
     """A piece may end in the middle of a line, or of a character."""
     pieces = [b"on", b"e\ntwo", b"\n\nthr\xc3", b"\xa9e"]
 
@@ -42,12 +42,12 @@ def test_lines_are_whole_wherever_the_pieces_break() -> None:
         ([], ""),
     ],
 )
-def test_line_that_tells_why_a_program_failed(lines: list[str], expected: str) -> None:
-    """An error rather than what is printed after it; else the last words there are."""
+def test_line_that_explains_a_failure(lines: list[str], expected: str) -> None:
+    """It is an error rather than the lines after it; otherwise it is the last line with a word."""
     assert expected == telling(lines)
 
 
-def test_line_that_takes_many_pieces_takes_the_time_of_its_length() -> None:
+def test_line_of_many_pieces_takes_linear_time() -> None:
     """60 MB without a newline, as a daemon sends them: joined with each piece they would take a minute."""
     piece = bytes(16_384)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Frames as Docker's attach has them."""
+"""Frames in the format of Docker's attach."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.binary(max_size=200))), st.integers(1, 7))
-def test_what_was_framed_is_read_back_however_it_arrives(sent: list[tuple[int, bytes]], piece: int) -> None:
-    """Any bytes, in pieces of any size."""
+def test_frames_are_read_back_from_pieces(sent: list[tuple[int, bytes]], piece: int) -> None:
+    """Bytes and sizes of pieces are arbitrary."""
     wire = io.BytesIO(b"".join(multiplex.frame(stream, data) for stream, data in sent))
 
     assert sent == list(multiplex.frames(lambda most: wire.read(min(most, piece))))
 
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.binary(max_size=200))), st.integers(1, 700))
-def test_output_is_all_of_it_in_order_however_it_arrives(sent: list[tuple[int, bytes]], piece: int) -> None:
-    """The bytes of one stream may come together; no byte of the other comes before or after its place."""
+def test_output_is_complete_and_in_order(sent: list[tuple[int, bytes]], piece: int) -> None:
+    """Neighbouring frames of one stream may be joined; the order of streams stays."""
     wire = io.BytesIO(b"".join(multiplex.frame(stream, data) for stream, data in sent))
 
     found = multiplex.output(lambda most: wire.read(min(most, piece)))
@@ -38,15 +38,15 @@ def joined(found: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     return [(stream, b"".join(data for _, data in group)) for stream, group in groups]
 
 
-def test_frames_that_came_together_are_given_at_once() -> None:
-    """A log of short lines costs no call a line."""
+def test_frames_that_arrive_together_are_joined() -> None:
+    """A log of short lines does not need a call for each line."""
     wire = io.BytesIO(multiplex.frame(1, b"a\n") * 1000 + multiplex.frame(2, b"b\n") + multiplex.frame(2, b"cut")[:-1])
 
     assert [(1, b"a\n" * 1000), (2, b"b\n")] == list(multiplex.output(wire.read))
 
 
-def test_frame_that_is_cut_short_is_dropped() -> None:
-    """A connection that broke gives what came whole."""
+def test_incomplete_frame_is_dropped() -> None:
+    """The frames before it are returned."""
     wire = io.BytesIO(multiplex.frame(1, b"whole") + multiplex.frame(2, b"broken")[:-1])
 
     assert [(1, b"whole")] == list(multiplex.frames(wire.read))

@@ -1,4 +1,4 @@
-"""Releases on every engine: which ones are listed, and that none is removed that something needs."""
+"""Releases on every engine: which ones are listed, and that none in use is removed."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def first(name: str, tmp_path: Path) -> Iterator[Checkout]:
-    """Return a project of which nothing is made yet."""
+    """Return a project of which nothing exists yet."""
     made = checkout(tmp_path / "first", name)
     yield made
     made.remove()
@@ -111,7 +111,7 @@ def first(name: str, tmp_path: Path) -> Iterator[Checkout]:
 
 @pytest.fixture
 def second(first: Checkout, tmp_path: Path) -> Iterator[Checkout]:
-    """Return another one whose image has the same name."""
+    """Return another project whose image has the same name."""
     made = checkout(tmp_path / "second", first.engine_name, first.image)
     yield made
     made.remove()
@@ -121,8 +121,8 @@ sharing = pytest.mark.parametrize("name", ON_THIS_MACHINE, indirect=True)
 """Runs a test of two stacks where they can have releases in common; a Swarm's images are those of its daemon."""
 
 
-def test_release_that_runs_is_not_removed(first: Checkout) -> None:
-    """Nor when its replicas have exited: they may be started again."""
+def test_running_release_is_not_removed(first: Checkout) -> None:
+    """It stays when its replicas have exited, since they may be started again."""
     release = first.up("one")
     engine = first.engine("one")
     assert not engine.remove_release(release)
@@ -138,7 +138,7 @@ def test_release_that_runs_is_not_removed(first: Checkout) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")  # as it detaches
-def test_release_of_a_run_is_not_removed_before_the_run_has_ended(first: Checkout) -> None:
+def test_release_of_a_run_is_not_removed_before_the_run_has_exited(first: Checkout) -> None:
     """Its record needs no image."""
     one = first.up("one")
     engine = first.engine("one")
@@ -156,7 +156,7 @@ def test_release_of_a_run_is_not_removed_before_the_run_has_ended(first: Checkou
 @pytest.mark.thorough
 @sharing
 def test_release_that_another_stack_runs_is_not_removed(second: Checkout, first: Checkout) -> None:
-    """The two have the image in common; on the local engine each directory has its own releases."""
+    """Both stacks use the same image; on the local engine each directory has separate releases."""
     if first.engine_name == "local":
         second.directory = first.directory
     one = first.up("one")
@@ -170,7 +170,7 @@ def test_release_that_another_stack_runs_is_not_removed(second: Checkout, first:
 @pytest.mark.thorough
 @sharing
 def test_release_that_the_rollback_of_another_stack_needs_is_not_removed(second: Checkout, first: Checkout) -> None:
-    """Wherever its record of deploys is; once it no longer needs the release, another stack can remove it."""
+    """When it no longer needs the release, another stack can remove it."""
     if first.engine_name == "local":
         second.directory = first.directory
     one, two = first.up("one"), first.up("two")
@@ -187,7 +187,7 @@ def test_release_that_the_rollback_of_another_stack_needs_is_not_removed(second:
 
 @pytest.mark.parametrize("registry", ["localhost:5000/", "docker.io/me/", "localhost/"])
 def test_releases_of_an_image_in_a_registry_are_listed(tmp_path: Path, registry: str) -> None:
-    """Also one with a port."""
+    """The registry may have a port."""
     require("docker")
     made = checkout(tmp_path / "it", "docker", f"{registry}t{secrets.token_hex(4)}")
     try:
@@ -206,7 +206,7 @@ def test_releases_of_an_image_in_a_registry_are_listed(tmp_path: Path, registry:
 
 
 @pytest.mark.parametrize("engine_name", [each for each in ON_THIS_MACHINE if each != "local"])
-def test_kept_names_go_with_the_stack(engine_name: str, tmp_path: Path) -> None:
+def test_tags_that_keep_images_are_removed_with_the_stack(engine_name: str, tmp_path: Path) -> None:
     """Otherwise an image would stay forever."""
     require(engine_name)
     made = checkout(tmp_path / "it", engine_name)

@@ -187,7 +187,7 @@ class Engine(ABC):
         return False
 
     def keeps_release(self, release: str) -> bool:  # noqa: ARG002 - by default no other stack can remove one
-        """Return whether a release is kept already; listing all that there are can take seconds."""
+        """Return whether a release is already protected; listing all images can take seconds."""
         return True
 
     def keep_releases(self, releases: Collection[str]) -> None:  # noqa: B027 - by default no other stack can remove one

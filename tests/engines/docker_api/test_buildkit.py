@@ -1,4 +1,4 @@
-"""What BuildKit prints as plain progress, as steps and as an error; and how it is asked."""
+"""Reading BuildKit's plain progress as steps and as an error, and the command line of a build."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ERROR: failed to solve: executor failed running [/bin/sh -c echo hi; ls /nowhere
 """
 
 
-def test_steps_are_told_once() -> None:
-    """Not what they print, as long as all goes well."""
+def test_each_step_is_shown_once() -> None:
+    """Their output is not shown unless a step fails."""
     again = "#5 [stage-0 2/3] RUN echo hi; ls /nowhere\n"
     found = [*buildkit.lines(f"{STEPS}{again}".splitlines(keepends=True), "cannot build a")]
 
@@ -46,8 +46,8 @@ def test_steps_are_told_once() -> None:
         ),
     ],
 )
-def test_failure_is_told_with_what_the_step_said_last(output: str, why: str) -> None:
-    """Or, where no step ran, with what BuildKit says."""
+def test_error_has_the_last_line_of_the_failed_step(output: str, why: str) -> None:
+    """If no step was running, it has BuildKit's message."""
     with pytest.raises(EngineError) as failed:
         list(buildkit.lines(output.splitlines(keepends=True), "cannot build a"))
 
@@ -55,7 +55,7 @@ def test_failure_is_told_with_what_the_step_said_last(output: str, why: str) -> 
 
 
 def test_settings_are_options_of_buildx() -> None:
-    """What is not set is left out; values of build arguments are variables: `ps` shows options to every user."""
+    """Build arguments are passed as variables, because `ps` shows options to all users."""
     settings = {
         "buildargs": {"A": "b c"},
         "labels": {"l": "m"},
@@ -83,8 +83,8 @@ def test_settings_are_options_of_buildx() -> None:
 
 
 @pytest.mark.parametrize("name", ["PATH", "HOME", "DOCKER_HOST", "TMPDIR"])
-def test_argument_that_the_docker_command_would_go_by_is_an_option(name: str) -> None:
-    """As a variable it would lead the command elsewhere; it holds an address or a path, and no secret."""
+def test_argument_that_the_docker_command_reads_itself_is_an_option(name: str) -> None:
+    """As a variable it would change the command; it contains an address or a path, and no secret."""
     settings = {"buildargs": {name: "/elsewhere"}, "labels": {}}
 
     assert f"--build-arg={name}=/elsewhere" in buildkit.arguments("app:1", settings)
@@ -92,7 +92,7 @@ def test_argument_that_the_docker_command_would_go_by_is_an_option(name: str) ->
 
 
 def test_content_of_a_secret_is_not_on_the_command_line() -> None:
-    """Other users can list it; a file is named, and anything else passed as a variable."""
+    """Other users can read it; a file is named, and other contents are passed as variables."""
     secrets = (BuildSecret("token", "/kept/token"), BuildSecret("npm", content="hidden"))
 
     assert [

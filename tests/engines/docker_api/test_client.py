@@ -1,4 +1,4 @@
-"""Where the daemon is, as the environment tells it."""
+"""The address of the daemon, from the environment."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from twelfth.errors import EngineError
         ("ssh://far:2222/", "ssh -fnNT -p 2222 -L /tmp/docker.sock:/var/run/docker.sock far"),
     ],
 )
-def test_daemon_behind_ssh_is_refused_with_the_way_to_it(monkeypatch: pytest.MonkeyPatch, url: str, way: str) -> None:
-    """It may well answer; a connection through ssh has no streams that a run could be attached to."""
+def test_daemon_with_an_ssh_address_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch, url: str, way: str) -> None:
+    """It may answer, but a connection through ssh does not support the streams of a run."""
     monkeypatch.setenv("DOCKER_HOST", url)
 
     with pytest.raises(EngineError) as refused:

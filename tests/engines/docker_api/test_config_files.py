@@ -1,4 +1,4 @@
-"""The copies of configuration files that containers see."""
+"""The copies of configuration files that containers mount."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_copy_is_written_in_place_and_read_by_whom_its_file_is(tmp_path: Path) -> None:
-    """A container that has it mounted sees the change, and a file that nobody may write is copied more than once."""
+def test_copy_is_written_in_place_with_the_mode_of_its_file(tmp_path: Path) -> None:
+    """A container that mounts it sees the change; a read-only file can be copied repeatedly."""
     file, copies = tmp_path / "app.cfg", Copies(tmp_path / "1")
     service = Service("app", "app", mounts=(Mount("config", "/etc/app.cfg", str(file), read_only=True),))
     (mount,) = copies.mounted_by(service).mounts
@@ -37,8 +37,8 @@ def test_copy_is_written_in_place_and_read_by_whom_its_file_is(tmp_path: Path) -
     assert 1 == len(seen)
 
 
-def test_what_was_loaded_before_a_reload_that_was_killed_can_be_restored(tmp_path: Path) -> None:
-    """That one has written its files and not recorded them; the next keeps what the replica had before both."""
+def test_files_from_before_a_killed_reload_can_be_restored(tmp_path: Path) -> None:
+    """The killed reload wrote its files without recording them; the next one keeps the files from before both."""
     copies = config_files.copies(Stack("p", tmp_path, ()), "web", 1)
     versions = [{"/web.cfg": File(text, os.getuid(), os.getgid(), 0o444)} for text in (b"good", b"bad", b"worse")]
     copies.put(versions[0])
@@ -51,8 +51,8 @@ def test_what_was_loaded_before_a_reload_that_was_killed_can_be_restored(tmp_pat
     assert versions[0] == copies.previous_files(["/web.cfg"])
 
 
-def test_what_another_container_had_loaded_is_not_restored(tmp_path: Path) -> None:
-    """The copies are of a replica's number, which another container may have had."""
+def test_files_of_another_container_are_not_restored(tmp_path: Path) -> None:
+    """The copies belong to a replica's number, which another container may have had."""
     copies = config_files.copies(Stack("p", tmp_path, ()), "web", 1)
     copies.put({"/web.cfg": File(b"old", os.getuid(), os.getgid(), 0o444)})
     copies.keep("c1", {"/web.cfg": "digest"})
@@ -66,7 +66,7 @@ SECRET = {"/run/secrets/token": File(b"hush", 10001, 10002, 0o400)}
 
 
 def of_a_replica(stack: Stack) -> dict[str, str]:
-    """Write the copies of a replica, and return where they are."""
+    """Write the copies of a replica, and return their path."""
     copies = config_files.copies(stack, "app", 1)
     copies.put(SECRET)
     copies.keep("c1", {})
@@ -74,26 +74,26 @@ def of_a_replica(stack: Stack) -> dict[str, str]:
 
 
 def of_a_check(stack: Stack) -> dict[str, str]:
-    """Write the copies that are checked before a reload, and return where they are."""
+    """Write the copies that are checked before a reload, and return their path."""
     copies = config_files.copies(stack, "app", 1).checked
     copies.put(SECRET)
     return {target: str(copies.path(target)) for target in SECRET}
 
 
 def of_a_run(stack: Stack) -> dict[str, str]:
-    """Write the copies of a run, and return where they are."""
+    """Write the copies of a run, and return their path."""
     return config_files.for_runs(stack, "app", SECRET)
 
 
 @pytest.mark.parametrize("write", [of_a_replica, of_a_check, of_a_run])
 @pytest.mark.parametrize("has_old_directories", [False, True])
-def test_secret_is_reached_by_the_operator_alone_and_read_by_its_user(
+def test_only_the_operator_can_reach_a_secret_which_its_user_can_read(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     write: Callable[[Stack], dict[str, str]],
     has_old_directories: bool,  # noqa: FBT001
 ) -> None:
-    """The directories are closed before anything is written, also those of an older version."""
+    """The directories are private before a file is written, also those of an older version."""
     modes_at_creation: set[int] = set()
     really_touch = Path.touch
 
@@ -130,7 +130,7 @@ def test_secret_is_reached_by_the_operator_alone_and_read_by_its_user(
 def test_copy_has_the_owner_and_mode_of_its_entry(
     tmp_path: Path, options: dict[str, str], expected: tuple[int, int, int]
 ) -> None:
-    """Exactly, and again when another content is written in place."""
+    """They stay when another content is written in place."""
     mount = Mount("config", "/run/secrets/s", read_only=True, content="hush", options=as_options(options))
     copies = config_files.copies(Stack("p", tmp_path, ()), "app", 1)
     for _ in range(2):
@@ -139,10 +139,8 @@ def test_copy_has_the_owner_and_mode_of_its_entry(
         assert expected == (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
-def test_copy_that_cannot_be_given_to_its_user_is_readable_in_the_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An operator who is not root cannot change the owner; the directory keeps other users of the machine out."""
+def test_copy_without_its_owner_is_readable_in_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only root can change the owner; the directory keeps other users of the machine out."""
     monkeypatch.setattr(os, "chown", lambda *_: (_ for _ in ()).throw(PermissionError()))
     copies = Copies(tmp_path / "1")
     copies.put({"/a": File(b"", os.geteuid() + 1, 0, 0o400), "/b": File(b"", os.geteuid(), 0, 0o400)})
@@ -150,10 +148,8 @@ def test_copy_that_cannot_be_given_to_its_user_is_readable_in_the_container(
     assert [0o444, 0o400] == [stat.S_IMODE(copies.path(each).stat().st_mode) for each in ("/a", "/b")]
 
 
-def test_copies_of_another_operator_are_not_held_against_a_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They cannot be read; the digests with which the container was made count."""
+def test_copies_of_another_operator_are_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cannot be read; the digests in the container's labels are compared."""
     labels = {COPIES: str(tmp_path / "1"), CONFIGS + "/a": "d1"}
     worker: dict[str, Any] = {"Id": "c1", "Config": {"Labels": labels}, "Mounts": [{"Destination": "/a"}]}
 

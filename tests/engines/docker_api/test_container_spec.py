@@ -1,4 +1,4 @@
-"""What the Engine API is asked for when a replica is created."""
+"""The request to the Engine API that creates a replica."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twelfth.model.stack import Service
 
 
 def test_labels_name_the_files_that_were_read() -> None:
-    """`docker compose` finds there with which files it can manage the stack; all of them, and where."""
+    """`docker compose` uses them to manage the stack."""
     labels = container_spec.labels(STACK, WORKER, 1, {})
 
     assert "/src/a.yml,/b.yml" == labels["com.docker.compose.project.config_files"]
@@ -22,15 +22,15 @@ def test_labels_name_the_files_that_were_read() -> None:
 
 
 def made_by_compose() -> dict[str, Any]:
-    """Return what the engine would report of a worker that Compose made: without any label of ours."""
+    """Return what the engine would report of a worker that Compose created: it has no label of twelfth."""
     worker = inspected()
     own = {name: value for name, value in worker["Config"]["Labels"].items() if name.startswith("com.docker.compose.")}
     return worker | {"Config": worker["Config"] | {"Labels": own}}
 
 
 @pytest.mark.parametrize("worker", [inspected(), made_by_compose()])
-def test_clone_is_made_apart_from_where_its_service_is_looked_for(worker: dict[str, Any]) -> None:
-    """Whoever made the one that it is like."""
+def test_clone_is_not_created_on_the_networks_of_its_admission(worker: dict[str, Any]) -> None:
+    """It makes no difference which tool created the original."""
     app = replace(WORKER, mounts=(), ports=())
     stack = replace(STACK, services=(app, Service("door", "door", networks=("front",), depends_on=("worker",))))
     labels = {container_spec.ADMISSION: json.dumps(container_spec.admission_networks(stack, app))}
@@ -40,8 +40,8 @@ def test_clone_is_made_apart_from_where_its_service_is_looked_for(worker: dict[s
     assert {"p_back": {"Aliases": ["worker"]}} == container_spec.endpoints_of_clone(worker, body["Labels"])
 
 
-def test_clone_sees_configuration_files_of_its_own() -> None:
-    """The rest of what it mounts is the other's."""
+def test_clone_has_separate_configuration_files() -> None:
+    """Its other mounts are those of the original."""
     mounts = container_spec.clone(inspected(), 2, {}, {"/etc/a": "/copies/2/etc/a"})["HostConfig"]["Mounts"]
 
     assert [("/data", "p_data"), ("/etc/a", "/copies/2/etc/a")] == [(each["Target"], each["Source"]) for each in mounts]

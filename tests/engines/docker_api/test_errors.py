@@ -1,4 +1,4 @@
-"""What the daemon refuses, as one line."""
+"""The daemon's errors as one line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from twelfth.errors import BusyError, EngineError, NoLogError, TwelfthError
 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, EngineError), (501, NoLogError), (409, BusyError)])
-def test_refusal_says_what_kind_it_is(status: int, kind: type[TwelfthError]) -> None:
-    """Such as that a log is sent elsewhere: then the others can be shown."""
+def test_status_of_an_error_decides_its_class(status: int, kind: type[TwelfthError]) -> None:
+    """For instance, logs of other replicas can be shown if one is sent elsewhere."""
     answer = requests.Response()
     answer.status_code = status
     with pytest.raises(TwelfthError, match=r"^docker: why; ") as refused, docker_errors():

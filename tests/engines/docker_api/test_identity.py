@@ -1,4 +1,4 @@
-"""Whatever differs between a run and its worker is named."""
+"""Differences between a run and its worker are named."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.engines.docker_api.values import REQUEST, as_asked, inspected
 from twelfth.engines.docker_api import identity
 
 
-def test_run_that_was_made_as_asked_shows_only_what_was_asked() -> None:
-    """An override by its name; that it is told who it is, is no difference."""
+def test_requested_differences_are_named() -> None:
+    """An override has its name; the variables that identify the run are no difference."""
     assert ("environment.TOKEN",) == identity.differences(inspected(), as_asked(), REQUEST)
     assert () == identity.unrequested(inspected(), as_asked(), REQUEST)
 
@@ -52,13 +52,13 @@ def changed(run: dict[str, Any], path: str, value: object) -> dict[str, Any]:
         ("HostConfig.AnythingNew", 1, "AnythingNew"),
     ],
 )
-def test_run_that_would_differ_is_told_by_name(path: str, value: object, name: str) -> None:
-    """Whatever it is, and whether the worker has such a setting at all."""
+def test_unrequested_difference_is_named(path: str, value: object, name: str) -> None:
+    """The worker may lack the setting."""
     assert (name,) == identity.unrequested(inspected(), changed(as_asked(), path, value), REQUEST)
 
 
-def test_volume_that_each_container_has_for_itself_is_no_difference() -> None:
-    """As an image declares it: its name is chance; one that was asked for by name is the same for both."""
+def test_anonymous_volume_is_no_difference() -> None:
+    """Its name is generated; a named volume is the same for both."""
     own, other = ({"Type": "volume", "Name": name * 64, "Destination": "/cache"} for name in "ab")
     worker = inspected(Mounts=[*inspected()["Mounts"], own])
 
@@ -75,8 +75,8 @@ def test_volume_that_each_container_has_for_itself_is_no_difference() -> None:
         (["TWELFTH_RUN=other"], ("environment.TWELFTH_RUN",)),
     ],
 )
-def test_environment_that_is_not_as_asked_is_told_by_name(env: list[str], names: tuple[str, ...]) -> None:
-    """A variable of the worker's, one of nobody's, and the wrong value of one that was asked for."""
+def test_wrong_environment_is_named(env: list[str], names: tuple[str, ...]) -> None:
+    """It can be a variable of the worker, an additional one, or an override with another value."""
     run = as_asked()
     run["Config"] = run["Config"] | {"Env": [*run["Config"]["Env"], *env]}
 

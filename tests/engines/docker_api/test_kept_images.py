@@ -15,7 +15,7 @@ RUN, REPLICA, TASK = {f"{COMPOSE}oneoff": "True"}, {f"{COMPOSE}oneoff": "False"}
 def test_container_that_may_be_started_again_keeps_its_image(
     state: str, labels: dict[str, str], *, starts_once: bool
 ) -> None:
-    """Whichever tool made it; so does a run that is about to start."""
+    """It makes no difference which tool created it; a run that is about to start keeps its image, too."""
     has_exited = state in {"exited", "dead", "removing"}
 
     assert (starts_once and has_exited) is snapshot.is_over({"Labels": labels, "State": state})

@@ -68,7 +68,7 @@ NOT_REPORTED = {
     *("annotations", "mac_address", "networks.mac_address", "networks.priority", "networks.gw_priority", "platform"),
     *("configs.uid", "configs.gid", "configs.mode"),
 }
-"""Keys of which an old daemon, or Compose, leaves nothing in a container; twelfth has them in a label."""
+"""Keys that an old daemon, or Compose, does not record in a container; twelfth records them in a label."""
 
 
 def everything(table: dict[str, tuple[str, str]]) -> list[tuple[str, str]]:
@@ -98,7 +98,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 
 def service_of(stack: Stack, fragment: str) -> Service:
-    """Return the service that a fragment makes, under the name that all of them have here."""
+    """Return the service of a fragment, under the name that all of them have in these tests."""
     found = stack.service(f"s{[*FRAGMENTS].index(fragment)}")
     assert found
     name = re.sub(r"^n[0-9]+-", "n-", found.container_name)
@@ -111,13 +111,13 @@ def image_of(service: Service, image: dict[str, Any]) -> dict[str, Any]:
 
 
 def wanted(stack: Stack, service: Service, image: dict[str, Any]) -> Recipe:
-    """Return what a container of the service would be made from."""
+    """Return what a container of the service would be created from."""
     digests = config_files.digests(config_files.declared(service))
     return recipe.wanted_recipe(stack, service, image_of(service, image), digests)
 
 
 def found_of_twelfth(stack: Stack, service: Service, image: dict[str, Any]) -> Recipe:
-    """Return what a daemon reports of a container that twelfth made."""
+    """Return what a daemon reports of a container that twelfth created."""
     own = image_of(service, image)
     labels = container_spec.labels(stack, service, 1, wanted(stack, service, image))
     body = container_spec.body(stack, service, labels)
@@ -195,7 +195,7 @@ def test_every_key_has_an_example_and_a_change() -> None:
 @pytest.mark.parametrize("made_by", MAKERS)
 @pytest.mark.parametrize("image", [IMAGE, PLAIN], ids=["image with settings", "plain image"])
 def test_second_up_does_nothing(stack: Stack, made_by: str, image: dict[str, Any]) -> None:
-    """Whatever is declared, by whichever program the container was made, and whatever the image says."""
+    """Each key is tested with each program that creates the container, and several images."""
     changed = {}
     for fragment in FRAGMENTS:
         service = service_of(stack, fragment)
@@ -207,7 +207,7 @@ def test_second_up_does_nothing(stack: Stack, made_by: str, image: dict[str, Any
 
 @pytest.mark.parametrize("made_by", MAKERS)
 def test_change_of_a_key_is_seen(stack: Stack, made_by: str) -> None:
-    """In both directions."""
+    """Adding and removing it are tested."""
     unseen = [
         key
         for key in keys.SEEN

@@ -18,7 +18,7 @@ KEPT, OTHER = "a" * 64, "b" * 64
 
 
 def replaced(times: int, *, by_compose: bool = False) -> dict[str, Any]:
-    """Return an inspected worker whose image has a volume at /keep, in place of others before it."""
+    """Return an inspected worker whose image has a volume at /keep, after some replacements."""
     found = with_volume(inspected())
     for _ in range(times):
         body = mounts.taking_over(made(), mounts.anonymous_volumes(found))
@@ -47,7 +47,7 @@ def sources(body: dict[str, Any]) -> dict[str, str]:
 
 
 def test_tmpfs_that_is_read_only_is_made_so() -> None:
-    """The API's plain notation cannot say it; a change of it is seen."""
+    """The API's short notation does not support it; a change is detected."""
     services = [replace(WORKER, mounts=(Mount("tmpfs", "/a", read_only=each),)) for each in (True, False)]
     read_only, writable = (container_spec.declared_options(STACK, each)["volumes"] for each in services)
 
@@ -76,8 +76,8 @@ def as_made(run: dict[str, Any], volume: str) -> dict[str, Any]:
     return made | {"HostConfig": run["HostConfig"] | run_spec.RUN_SETTINGS}
 
 
-def test_replica_that_took_a_volume_over_is_as_it_was_wanted() -> None:
-    """So the next `up` has nothing to do, and hands the same volume over when it has."""
+def test_replica_with_a_taken_over_volume_has_the_declared_settings() -> None:
+    """So the next `up` has nothing to do, and a replacement gets the same volume."""
     wanted = recipe.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d1"})
 
     assert () == differences(wanted, recipe.found_recipe(replaced(1)))

@@ -1,4 +1,4 @@
-"""Which ports are published, and what is said of one that cannot be."""
+"""Which ports are published, and the error for one that cannot be."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from twelfth.model.stack import Port
     ],
 )
 def test_addresses_overlap_where_one_includes_the_other(one: str, other: str, *, expected: bool) -> None:
-    """Whichever comes first."""
+    """The order makes no difference."""
     assert (expected, expected) == (overlap(one, other), overlap(other, one))
 
 
@@ -37,8 +37,8 @@ def test_addresses_overlap_where_one_includes_the_other(one: str, other: str, *,
         (Port(80, 8001), False),
     ],
 )
-def test_container_publishes_what_the_daemon_lists(port: Port, *, expected: bool) -> None:
-    """By number, protocol and address; what is only exposed has no number outside."""
+def test_published_ports_are_compared_with_the_daemons_list(port: Port, *, expected: bool) -> None:
+    """Number, protocol and address count; a port that is only exposed has no public number."""
     listed = [{"PrivatePort": 8001, "Type": "tcp"}, {"IP": "0.0.0.0", "PublicPort": 8000, "Type": "tcp"}]
 
     assert expected == publishes({"Ports": listed}, port)
@@ -46,7 +46,7 @@ def test_container_publishes_what_the_daemon_lists(port: Port, *, expected: bool
 
 
 def test_owner_of_a_container_is_a_service_of_a_project() -> None:
-    """Or none."""
+    """A container may have no owner."""
     labels = {"com.docker.compose.project": "p", "com.docker.compose.service": "s"}
 
     assert [("p", "s"), ("", "")] == [owner({"Labels": each}) for each in (labels, {})]
@@ -76,14 +76,14 @@ OF_20 = "driver failed programming external connectivity on endpoint p-web-2 (01
         ),
     ],
 )
-def test_port_that_the_daemon_cannot_bind_is_told_in_one_line(text: str, address: str, why: str) -> None:
-    """From any version of the daemon, with the command to type."""
+def test_port_that_the_daemon_cannot_bind_is_an_error_of_one_line(text: str, address: str, why: str) -> None:
+    """It is recognised for all versions of the daemon, and has the next command."""
     hint = "stop what listens there, or publish another port, then: invoke up"
 
     assert f"cannot publish {address} on the Docker daemon's machine: {why}; {hint}" == unpublished(text)
 
 
 @pytest.mark.parametrize("text", ["no such image", "dial tcp 10.0.0.1:5000: connect: connection refused", OF_20])
-def test_other_messages_are_not_about_ports(text: str) -> None:
-    """Although they contain a port, as for a registry that does not answer."""
+def test_other_messages_with_ports_are_not_changed(text: str) -> None:
+    """An example is a registry that does not answer."""
     assert "" == unpublished(text)

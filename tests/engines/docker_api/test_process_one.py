@@ -40,14 +40,14 @@ def worker(entrypoint: list[str] | None, init: bool | None) -> dict[str, Any]:  
         (["dumb-init", "-v"], None, None, None, ["dumb-init", "-v", *LIMIT]),
     ],
 )
-def test_entrypoint_that_has_to_be_process_one_is(
+def test_entrypoint_that_must_be_process_one_stays_process_one(
     entrypoint: list[str] | None,
     init: bool | None,  # noqa: FBT001
     expected: bool | None,  # noqa: FBT001
     limited: bool | None,  # noqa: FBT001
     limited_entrypoint: list[str],
 ) -> None:
-    """With a time limit too, if that is declared, or the program is known to be an init."""
+    """With a time limit, this needs a declared `init: false` or a known init program."""
     source, request = worker(entrypoint, init), replace(REQUEST, timeout=7)
     plain, under_limit = run_spec.body(source, REQUEST), run_spec.body(source, request)
 

@@ -1,4 +1,4 @@
-"""What a daemon streams while it builds or pulls, and what of it is shown."""
+"""Which parts of a daemon's progress of builds and pulls are shown."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ def docker_errors(*events: dict[str, Any]) -> tuple[list[str], str]:
         (["x" * 999], ["x" * 200], "x" * 200),
     ],
 )
-def test_output_of_a_failed_step_is_told(printed: list[str], expected: list[str], why: str) -> None:
-    """Its last lines, in whatever pieces they came, without blank ones; the error has the last."""
+def test_output_of_a_failed_step_is_shown(printed: list[str], expected: list[str], why: str) -> None:
+    """Its last lines are shown, without blank ones; the error has the last one."""
     error = f"cannot build a: {why} (step 2/9, exit code 2); fix that, then: invoke up"
 
     assert (expected, error) == docker_errors(*step(1, "no more of this\n"), *step(2, *printed), BROKEN)
 
 
-def test_step_that_printed_nothing_is_told_in_the_daemons_words() -> None:
-    """What the step before it printed is no reason."""
+def test_error_of_a_silent_step_is_the_daemons_message() -> None:
+    """The output of the previous step is not used."""
 
     assert ([], f"cannot build a: {SILENT}; fix that, then: invoke up") == docker_errors(
         *step(1, "one\n"), *step(2), BROKEN
     )
 
 
-def test_step_that_did_not_run_is_told_in_the_daemons_words() -> None:
+def test_error_of_a_step_that_did_not_run_is_the_daemons_message() -> None:
     """It has no exit code."""
     lookup = {"error": "pull access denied for b", "errorDetail": {"message": "pull access denied for b"}}
     said, error = docker_errors(*step(1, "one\n"), lookup)
 
-    assert ([], True) == (said, error.startswith("cannot build a: pull access denied for b; with no registry"))
+    assert ([], True) == (said, error.startswith("cannot build a: pull access denied for b; without a registry"))
 
 
-def test_changes_of_a_pull_are_told_once_each() -> None:
+def test_each_change_of_a_pull_is_shown_once() -> None:
     """A status that repeats is one line."""
     statuses = ({"status": text} for text in ("Pulling", "Pulling", "Done"))
 

@@ -1,4 +1,4 @@
-"""What a container is made from, said and read back."""
+"""The recipe of a declared container, and that of an existing one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from twelfth.model.snapshot import differences
 from twelfth.model.stack import Logging
 
 
-def test_container_that_was_made_as_wanted_shows_no_difference() -> None:
-    """The recipe said and the recipe read back are the same, so a second `up` has nothing to do."""
+def test_container_that_was_created_as_declared_has_no_difference() -> None:
+    """Both recipes are equal, so a second `up` has nothing to do."""
     wanted = recipe.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d1"})
 
     assert () == differences(wanted, recipe.found_recipe(inspected()))
 
 
-def test_what_an_image_that_is_not_here_says_is_not_held_against_a_container() -> None:
-    """Before it is built only that it is another is known, and what the service itself says otherwise."""
+def test_settings_of_a_missing_image_are_no_difference() -> None:
+    """Before the image is built, only the image itself and settings of the service can differ."""
     found = recipe.found_recipe(inspected())
     unbuilt = replace(WORKER, image="app:new")
     changed = replace(unbuilt, environment=(("HOST_REDIS", "else"),))
@@ -33,8 +33,8 @@ def test_what_an_image_that_is_not_here_says_is_not_held_against_a_container() -
     )
 
 
-def test_log_is_the_daemons_business_until_it_is_declared() -> None:
-    """What it keeps by itself is not held against a container; what is declared is."""
+def test_logging_is_compared_only_if_it_is_declared() -> None:
+    """The daemon's default is no difference."""
     found = inspected()
     found["HostConfig"]["LogConfig"] = {"Type": "json-file", "Config": {"compress": "true", "max-size": "5m"}}
     declared = replace(WORKER, logging=Logging(options=(("max-size", "1m"),)))
@@ -58,8 +58,8 @@ def test_log_is_the_daemons_business_until_it_is_declared() -> None:
         (("NetworkSettings", "Networks"), {"p_front": {}}, "network.p_back"),
     ],
 )
-def test_difference_is_found_and_named(path: tuple[str, ...], value: object, name: str) -> None:
-    """Whatever was changed behind our back is the cause of the step."""
+def test_difference_is_named(path: tuple[str, ...], value: object, name: str) -> None:
+    """A change by another tool is the cause of the step."""
     found = inspected()
     place: Any = found
     for key in path[:-1]:
@@ -70,16 +70,16 @@ def test_difference_is_found_and_named(path: tuple[str, ...], value: object, nam
     assert (name,) == differences(wanted, recipe.found_recipe(found))
 
 
-def test_configuration_that_was_loaded_later_counts_for_the_one_it_was_made_with() -> None:
-    """Its labels cannot change."""
+def test_reloaded_configuration_replaces_that_of_the_creation() -> None:
+    """The labels of a container cannot change."""
     wanted = recipe.wanted_recipe(STACK, WORKER, IMAGE, {"/etc/a": "d2"})
 
     assert ("config./etc/a",) == differences(wanted, recipe.found_recipe(inspected()))
     assert () == differences(wanted, recipe.found_recipe(inspected(), {"/etc/a": "d2"}))
 
 
-def test_container_of_composes_is_not_held_to_what_it_cannot_tell() -> None:
-    """Compose does not record what a configuration file held."""
+def test_unknown_configuration_of_a_container_of_compose_is_no_difference() -> None:
+    """Compose does not record the content of a configuration file."""
     found = inspected()
     found["Config"]["Labels"] = {
         name: value for name, value in found["Config"]["Labels"].items() if "twelfth" not in name

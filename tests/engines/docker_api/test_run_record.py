@@ -1,4 +1,4 @@
-"""How a run ended, and which records make room."""
+"""The exit of a run, and which records are removed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from twelfth.model.run import RunRequest
         (3, 0.7, "1", 3),
     ],
 )
-def test_exit_code_tells_a_timeout_from_a_kill(code: int, seconds: float, limit: str, expected: int) -> None:
-    """124 only if the time was over; BusyBox's `timeout` exits with the code of a process that answers TERM."""
+def test_exit_code_distinguishes_a_timeout_from_a_kill(code: int, seconds: float, limit: str, expected: int) -> None:
+    """It is 124 only at the time limit; BusyBox's `timeout` exits with the code of a process that handles TERM."""
     run = inspected(
         State={
             "Status": "exited",
@@ -39,8 +39,8 @@ def test_exit_code_tells_a_timeout_from_a_kill(code: int, seconds: float, limit:
     assert expected == run_record.exit_code(run)
 
 
-def test_run_never_ends_before_it_started() -> None:
-    """The daemon may note the start of a quick run after its end."""
+def test_run_never_exits_before_its_start() -> None:
+    """The daemon may record the start of a short run after its exit."""
     times = {"StartedAt": "2026-01-01T00:00:00.868275336Z", "FinishedAt": "2026-01-01T00:00:00.8678Z"}
     run = inspected(State={"Status": "exited", "ExitCode": 0} | times)
     run["Config"] = run["Config"] | {"Labels": run_spec.labels(run, RunRequest("a", ("x",), REPLICA))}
@@ -49,8 +49,8 @@ def test_run_never_ends_before_it_started() -> None:
     assert (times["StartedAt"], times["StartedAt"], 0) == (found.started, found.finished, found.seconds)
 
 
-def test_programs_own_124_before_its_time_is_over_is_a_failure() -> None:
-    """The record tells it from a timeout."""
+def test_exit_code_124_before_the_time_limit_is_a_failure() -> None:
+    """The record distinguishes it from a timeout."""
     state = {"Status": "exited", "ExitCode": 124}
     times = {"StartedAt": "2026-01-01T00:00:00.000000001Z", "FinishedAt": "2026-01-01T00:00:01.5Z"}
     run = inspected(State=state | times)
@@ -60,8 +60,8 @@ def test_programs_own_124_before_its_time_is_over_is_a_failure() -> None:
     assert ("failed", 124) == (run_record.record(run).state, run_record.record(run).exit_code)
 
 
-def test_room_is_made_by_age_within_a_second_too_and_not_at_the_cost_of_one_that_starts() -> None:
-    """The list is the newest first, and its times are whole seconds."""
+def test_oldest_records_are_removed_but_no_run_that_is_starting() -> None:
+    """The list has the newest first, and its times are in whole seconds."""
     listed = [{"Id": name, "State": "exited", "Created": 100} for name in "dcba"]
     starting, dead = ({"Id": name, "State": "created", "Created": at} for name, at in (("s", 100), ("x", 30)))
 

@@ -1,4 +1,4 @@
-"""What the Engine API is asked for when the container of a run is created."""
+"""The request to the Engine API that creates the container of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twelfth.model.run import RunRequest, Terminal
 
 
 def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
-    """By id, not by tag; with the override; on the same networks."""
+    """The image is named by its id, not its tag."""
     body = run_spec.body(inspected(), REQUEST)
 
     assert "sha256:1" == body["Image"]
@@ -24,7 +24,7 @@ def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
 
 
 def test_variable_that_compose_left_unset_stays_unset() -> None:
-    """A name without `=` takes a variable of the image's away; with an empty value it would be there."""
+    """A name without `=` removes a variable of the image; with an empty value it would exist."""
     worker = inspected()
     worker["Config"]["Env"] = [*worker["Config"]["Env"], "REDIS_URL"]
 
@@ -34,16 +34,16 @@ def test_variable_that_compose_left_unset_stays_unset() -> None:
 @pytest.mark.parametrize(
     "words", [{"command": ("echo", "\udcff")}, {"environment": (("X", "\udcff"),)}, {"reason": "\udcff"}]
 )
-def test_bytes_that_are_no_text_are_refused(words: dict[str, Any]) -> None:
-    """The daemon would have the command see other ones."""
+def test_words_that_are_not_utf8_are_refused(words: dict[str, Any]) -> None:
+    """The daemon would replace the characters."""
     with pytest.raises(MisuseError) as refused:
         run_spec.refuse_bytes(replace(REQUEST, **words))
 
     assert r"'\udcff' is not UTF-8, and Docker requires that; pass it on standard input" == str(refused.value)
 
 
-def test_run_leaves_behind_what_makes_a_service() -> None:
-    """No port, no restart, no healthcheck, and no name that the door would send visitors to."""
+def test_run_has_no_settings_of_a_service() -> None:
+    """It has no port, restart, healthcheck, or name to which the ingress would send requests."""
     body = run_spec.body(inspected(), REQUEST)
 
     assert {} == body["HostConfig"]["PortBindings"]
@@ -53,7 +53,7 @@ def test_run_leaves_behind_what_makes_a_service() -> None:
 
 
 def test_no_value_of_an_override_is_in_the_record() -> None:
-    """Labels are for everybody to read: they hold names only."""
+    """All users can read labels, so they contain only names."""
     labels = run_spec.labels(inspected(), REQUEST)
 
     assert not [value for value in labels.values() if "hush" in value]
@@ -61,8 +61,8 @@ def test_no_value_of_an_override_is_in_the_record() -> None:
 
 
 @pytest.mark.parametrize("own", [None, [], ["python3"]])
-def test_time_limit_is_kept_inside_the_container_around_the_entrypoint(own: list[str] | None) -> None:
-    """The first program is `timeout`, so the limit needs no client; it is no difference from the worker."""
+def test_time_limit_is_enforced_in_the_container(own: list[str] | None) -> None:
+    """The first program is `timeout`, so the limit needs no client; it is no difference."""
     limited, worker = RunRequest("a", ("sleep", "9"), REPLICA, timeout=1.5), inspected()
     worker["Config"]["Entrypoint"] = own
     made = run_spec.body(worker, limited)
@@ -72,8 +72,8 @@ def test_time_limit_is_kept_inside_the_container_around_the_entrypoint(own: list
     assert () == identity.unrequested(worker, run_spec.planned(worker, limited), limited)
 
 
-def test_terminal_has_its_size_before_anything_runs() -> None:
-    """From API 1.42 on; an older daemon reports 0 by 0, and that is no difference to the worker."""
+def test_terminal_has_its_size_from_the_start() -> None:
+    """It needs API 1.42; an older daemon reports 0 by 0, which is no difference."""
     request = replace(REQUEST, tty=True, terminal=Terminal(33, 77, "vt220"))
     made = run_spec.body(inspected(), request)
     run = {**inspected(), "Config": made, "HostConfig": made["HostConfig"] | {"ConsoleSize": [0, 0]}}
@@ -84,8 +84,8 @@ def test_terminal_has_its_size_before_anything_runs() -> None:
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(1_000_000, "1000000"), (0.5, "0.5"), (3600, "3600")])
-def test_limit_is_written_as_every_timeout_reads_it(limit: float, shown: str) -> None:
-    """BusyBox's takes no exponent."""
+def test_time_limit_has_a_notation_of_every_timeout(limit: float, shown: str) -> None:
+    """BusyBox does not support exponents."""
     request = replace(REQUEST, timeout=limit)
     made = run_spec.body(inspected(), request)
 
@@ -104,7 +104,7 @@ def named(hostname: str, **settings: Any) -> dict[str, Any]:
 
 
 def test_run_inherits_hostname_and_links() -> None:
-    """As its service has them."""
+    """They are those of its service."""
     worker = named("rabbit", Links=["p-db-1:database"])
     body = run_spec.body(worker, REQUEST)
     run = worker | {"Config": body, "HostConfig": body["HostConfig"]}
@@ -121,7 +121,7 @@ def test_run_inherits_hostname_and_links() -> None:
 
 @pytest.mark.parametrize("hostname", ["worker", "p-worker-1"])
 def test_run_never_has_the_name_by_which_clients_find_its_service(hostname: str) -> None:
-    """The daemon makes a hostname a name on the network; that the run lacks it is shown, and no reason to refuse."""
+    """The daemon makes a hostname a DNS name; the missing hostname is shown, but is no reason to refuse the run."""
     worker = named(hostname)
     body = run_spec.body(worker, REQUEST)
     run = worker | {"Config": body, "HostConfig": body["HostConfig"]}
@@ -135,7 +135,7 @@ def test_run_never_has_the_name_by_which_clients_find_its_service(hostname: str)
     ("network", "uts", "expected"),
     [("host", "", "rabbit"), ("host", "host", ""), ("p_front", "host", ""), ("container:x", "", "")],
 )
-def test_hostname_of_another_is_not_asked_for(network: str, uts: str, expected: str) -> None:
+def test_hostname_of_another_container_is_not_requested(network: str, uts: str, expected: str) -> None:
     """The daemon reports that of the joined container or of the machine, and refuses it; on its network it may differ.
 
     So a service with `network_mode: host` may have declared it.
@@ -152,5 +152,5 @@ def test_hostname_of_another_is_not_asked_for(network: str, uts: str, expected: 
 
 @pytest.mark.parametrize("hostname", ["c1", "{{.Task.ID}}"])
 def test_hostname_that_the_daemon_chose_is_not_inherited(hostname: str) -> None:
-    """It is another one for each container."""
+    """Each container has another one."""
     assert "" == run_spec.body(named(hostname), REQUEST)["Hostname"]

@@ -21,7 +21,7 @@ UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\
 
 
 class Daemon(http.server.BaseHTTPRequestHandler):
-    """A daemon with one run, which prints what it reads and ends."""
+    """A daemon with one run, which prints its input and exits."""
 
     def do_POST(self) -> None:
         """Attach the client; every other request has an empty answer."""
@@ -65,7 +65,7 @@ def api(tmp_path: Path) -> Iterator[docker.APIClient]:
 
 
 @pytest.mark.filterwarnings("error")
-def test_session_that_ended_leaves_nothing_to_complain_about(api: docker.APIClient) -> None:
+def test_session_closes_without_an_ignored_exception(api: docker.APIClient) -> None:
     """Python 3.13 reports "Exception ignored … ValueError" if the socket is closed before its response."""
     session = DockerSession(api, "abc", tty=True, interactive=False)
     session.write_stdin(b"hello")

@@ -1,4 +1,4 @@
-"""What the Engine API answers about a stack."""
+"""The Engine API's answers as values."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.engines.docker_api.values import IMAGE, inspected
 from twelfth.engines.docker_api import client, snapshot
 
 
-def test_release_is_told_by_label_even_where_the_tag_has_moved() -> None:
-    """A tag is only a name; what was written on the container when it was made stays."""
+def test_release_is_read_from_the_label_not_the_tag() -> None:
+    """A tag can move to another image; a container's label stays."""
     moved = IMAGE | {"RepoTags": ["app:ffffffffffff"]}
 
     assert "0123456789ab" == snapshot.replica(inspected(), moved, {}).release
@@ -30,7 +30,7 @@ def test_release_is_told_by_label_even_where_the_tag_has_moved() -> None:
     ],
 )
 def test_port_of_a_remote_daemon_is_reached_on_its_machine(published: str, host: str, address: str) -> None:
-    """A port on every address is on every address of that machine; one on a certain address stays there."""
+    """A port on all addresses is reached at that machine's; a port on one address is reached there."""
     bound = {"Ports": {"80/tcp": [{"HostIp": published, "HostPort": "8080"}]}, "Networks": {}}
     container = inspected() | {"NetworkSettings": bound}
 
@@ -46,6 +46,6 @@ def test_port_of_a_remote_daemon_is_reached_on_its_machine(published: str, host:
     ],
 )
 def test_only_a_daemon_over_tcp_is_remote(url: str, host: str) -> None:
-    """A socket is this machine's."""
+    """A socket belongs to this machine."""
     with contextlib.closing(docker.APIClient(url, version="1.41")) as api:
         assert host == client.remote_host(api)

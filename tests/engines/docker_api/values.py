@@ -50,7 +50,7 @@ REQUEST = RunRequest(
 
 
 def inspected(**changes: Any) -> dict[str, Any]:
-    """Return what the engine would report of a worker that runs."""
+    """Return what the engine would report of a running worker."""
     made = container_spec.body(STACK, WORKER, container_spec.labels(STACK, WORKER, 1, {"config./etc/a": "d1"}))
     config = {**IMAGE["Config"], **{name: made[name] for name in ("Labels", "Healthcheck", "StopTimeout")}}
     config["Env"] = ["PATH=/bin", *made["Env"]]
@@ -73,6 +73,6 @@ def inspected(**changes: Any) -> dict[str, Any]:
 
 
 def as_asked(**changes: Any) -> dict[str, Any]:
-    """Return what the engine would report of a run of REQUEST's that was made as it should be."""
+    """Return what the engine would report of a correctly created run of REQUEST."""
     run, made = inspected(), run_spec.body(inspected(), REQUEST)
     return run | {"Config": made, "HostConfig": run["HostConfig"] | run_spec.RUN_SETTINGS} | changes

@@ -1,4 +1,4 @@
-"""Images as the nodes of a Swarm ask for them."""
+"""The names of images for the nodes of a Swarm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REPOSITORY = "host:5000/library/redis"
 
 
 class Daemon:
-    """A daemon that notes where an image is pushed to."""
+    """A daemon that records where an image is pushed to."""
 
     def __init__(self) -> None:
         """Have nothing pushed yet."""
@@ -36,7 +36,7 @@ class Daemon:
 def test_image_is_in_the_registry_under_its_own_name(
     monkeypatch: pytest.MonkeyPatch, image: str, tag: str | None
 ) -> None:
-    """With a tag or without one: the port of the registry is none."""
+    """The image may have no tag; the port of the registry is not mistaken for one."""
     monkeypatch.setenv("REGISTRY", "host:5000")
     daemon: Any = Daemon()
     registry.push(daemon, image, print)

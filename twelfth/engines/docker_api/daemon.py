@@ -209,7 +209,7 @@ class DaemonEngine(Engine):
         return buildkit.is_available(self.api)
 
     def keeps_release(self, release: str) -> bool:
-        """Return whether the images of a release have a name of this stack."""
+        """Return whether the images of a release have a tag of this stack."""
         with docker_errors():
             return all(images.inspect(self.api, f"{self._kept_name(name)}:{release}") for name in self.repositories)
 

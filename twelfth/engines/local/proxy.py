@@ -1,11 +1,11 @@
-"""The load balancer of one service: `python proxy.py CONFIG`, where the JSON file CONFIG says who serves.
+"""The load balancer of one service: `python proxy.py CONFIG`, where the JSON file CONFIG lists the replicas.
 
-CONFIG has `host` and `port` to listen on and `backends`, the ports of the replicas by name; it is read again whenever
-it has changed, and every new connection goes to the replica that has the fewest. Only bytes are passed on (TCP), and
-another replica is tried only where no connection was made: so nothing is ever sent twice.
+CONFIG has `host` and `port` to listen on and `backends`, the ports of the replicas by name. It is read again when it
+has changed. A new connection goes to the replica with the fewest connections. The proxy passes on bytes (TCP), and
+tries another replica only if no connection was made, so no request is sent twice.
 
-A client that keeps its connection would hit a replica until that exits, and lose the request that it sends then. So
-once a replica serves no longer, the next request of each connection to it gets the header `Connection: close`.
+A client that keeps its connection would use a replica until that exits, and lose the request that it sends then. So
+after a replica is removed from the file, the next request of each connection to it gets `Connection: close`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 WAIT = 3.0
-"""Seconds for which a connection is held while no replica takes it, such as one that is being started again."""
+"""Seconds for which a client waits while no replica accepts its connection, such as during a restart."""
 
 RETRY = 0.05
-"""Seconds between two tries."""
+"""Seconds between two attempts."""
 
-NOBODY = (
+UNAVAILABLE = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 1\r\nCache-Control: no-store\r\n"
     b"Connection: close\r\nContent-Length: 41\r\n\r\nNo worker is up; try again in a second.\r\n"
 )
@@ -37,7 +37,7 @@ _KEEP_ALIVE = re.compile(rb"\r\nconnection: *keep-alive(?=\r\n)", re.IGNORECASE)
 
 
 def closing(data: bytes) -> bytes:
-    """Return the beginning of an HTTP request with `Connection: close`, and anything else as it is."""
+    """Add `Connection: close` to the start of an HTTP request; return any other data unchanged."""
     head, end, body = data.partition(b"\r\n\r\n")
     head = _KEEP_ALIVE.sub(b"", head + b"\r\n")
     request = _REQUEST.match(head)
@@ -47,38 +47,36 @@ def closing(data: bytes) -> bytes:
 
 
 class Backends:
-    """The replicas that serve, as the file says now, and how many connections each has."""
+    """The replicas in the file, and their numbers of connections."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file."""
         self.path, self.changed, self.config = path, (0, 0), dict[str, Any]()
         self.connections: Counter[int] = Counter()
 
     def read(self) -> dict[str, Any]:
-        """Return what the file holds."""
-        found = self.path.stat()
-        changed = (found.st_ino, found.st_mtime_ns)
+        """Return the content of the file."""
+        status = self.path.stat()
+        changed = (status.st_ino, status.st_mtime_ns)
         if changed != self.changed:
             self.config, self.changed = json.loads(self.path.read_text("utf-8")), changed
         return self.config
 
     def has(self, port: int) -> bool:
-        """Return whether the replica on a port serves, as far as the file can be read."""
+        """Return whether the replica on a port is in the file, also if the file cannot be read."""
         try:
             return port in self.read()["backends"].values()
         except OSError:
             return True
 
     def ports(self) -> list[int]:
-        """Return where the replicas listen, the one with the fewest connections first."""
+        """Return the ports of the replicas, the one with the fewest connections first."""
         return sorted(self.read()["backends"].values(), key=self.connections.__getitem__)
 
 
 class Relay(asyncio.Protocol):
-    """One end of a connection: what comes in goes out at the other end, no faster than that takes it."""
+    """One end of a connection: it passes data on to the other end, no faster than that accepts it."""
 
     def __init__(self, peer: Relay | None = None) -> None:
-        """Take the other end where it is there already."""
         self.peer = peer
         self.transport: Any = None
 
@@ -87,31 +85,30 @@ class Relay(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what came."""
+        """Pass data on."""
         if self.peer:
             self.peer.transport.write(data)
 
     def pause_writing(self) -> None:
-        """Read no more at the other end for the moment."""
+        """Pause reading at the other end."""
         if self.peer:
             self.peer.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on reading at the other end."""
+        """Resume reading at the other end."""
         if self.peer:
             self.peer.transport.resume_reading()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Close the other end, when it has got all that came."""
+        """Close the other end after it has sent all data."""
         if self.peer:
             self.peer.transport.close()
 
 
 class Client(Relay):
-    """A visitor's end: nothing is read from it until a replica has taken the connection."""
+    """The client's end; nothing is read from it until a replica has accepted the connection."""
 
     def __init__(self, backends: Backends) -> None:
-        """Take who serves."""
         super().__init__()
         self.backends = backends
         self.task: asyncio.Task[None] | None = None
@@ -125,34 +122,34 @@ class Client(Relay):
         self.task = asyncio.ensure_future(self.find_replica())
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what came; a request to a replica that serves no longer is the last of its connection."""
+        """Pass data on; a request to a removed replica becomes the last of its connection."""
         if self.is_answered and not self.backends.has(self.port):
             data = closing(data)
         self.is_answered = False
         super().data_received(data)
 
     def eof_received(self) -> bool:
-        """Tell the replica that no more comes, and wait for its answer."""
+        """Close the replica's input, and wait for its answer."""
         if self.peer:
             self.peer.transport.write_eof()
         return True
 
     async def find_replica(self) -> None:
-        """Connect to the first replica that takes a connection; where none does in time, say so as the door would."""
+        """Connect to the first replica that accepts a connection; answer 503, like the ingress, if none does."""
         loop = asyncio.get_running_loop()
         deadline, ports = loop.time() + WAIT, list[int]()
         while loop.time() < deadline:
-            with contextlib.suppress(OSError):  # such as of a file that is gone
+            with contextlib.suppress(OSError):  # such as for a missing file
                 ports = self.backends.ports()
             if await self.connect(ports):
                 self.transport.resume_reading()
                 return
             await asyncio.sleep(RETRY)
-        self.transport.write(NOBODY)
+        self.transport.write(UNAVAILABLE)
         self.transport.close()
 
     async def connect(self, ports: list[int]) -> bool:
-        """Connect to the first replica that takes a connection; return whether one did."""
+        """Connect to the first replica that accepts a connection; return whether one did."""
         for port in ports:
             with contextlib.suppress(OSError):
                 replica = functools.partial(Replica, self, port)
@@ -162,15 +159,14 @@ class Client(Relay):
 
 
 class Replica(Relay):
-    """A replica's end."""
+    """The replica's end."""
 
     def __init__(self, client: Client, port: int) -> None:
-        """Take the visitor's end."""
         super().__init__(client)
         self.client, self.port = client, port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the visitor's end pass on what it reads."""
+        """Connect the two ends."""
         super().connection_made(transport)
         self.client.peer, self.client.port = self, self.port
         self.client.backends.connections[self.port] += 1
@@ -178,18 +174,18 @@ class Replica(Relay):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what came: what the client sends after it begins a request."""
+        """Pass data on; the client's next data starts a request."""
         self.client.is_answered = True
         super().data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Count it no more."""
+        """Stop counting the connection."""
         self.client.backends.connections[self.port] -= 1
         super().connection_lost(error)
 
 
 async def serve(path: Path) -> None:
-    """Serve until the process is ended; raises `OSError` where it cannot listen."""
+    """Serve until the process is stopped; raises `OSError` if it cannot listen."""
     backends = Backends(path)
     config = backends.read()
     loop = asyncio.get_running_loop()
