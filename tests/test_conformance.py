@@ -58,12 +58,12 @@ def test_scaled_workers_share_the_door_and_never_a_number(serving: Project) -> N
     """Two replicas answer, no number comes twice, and scaling back removes one."""
     url = serving.up("worker=2")
 
-    assert ["create worker-2: not there", "admit worker-2: as soon as it is ready"] == serving.steps()
+    assert ["Create worker-2 (missing)", "Wait for worker-2 (until it is ready)"] == serving.steps()
     assert eventually(lambda: 2 == len(hits.send_hits(url, 40, 8).replicas))
     report = hits.send_hits(url, 200, 8)
     assert report.is_good
     serving.up()
-    assert ["remove worker-2: worker is scaled to 1"] == serving.steps()
+    assert ["Remove worker-2 (scale to 1)"] == serving.steps()
 
 
 def test_killed_worker_is_back(serving: Project) -> None:
@@ -104,8 +104,8 @@ def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(serving: 
     assert hits.sentence(url).startswith("Hello World!")
     serving.up()
     assert hits.sentence(url).startswith("Hello Moon!")
-    assert ["create worker-2", "admit worker-2", "watch worker-2 for 0.2 s", "remove worker-1"] == [
-        step.partition(":")[0] for step in serving.steps()[-4:]
+    assert ["Create worker-2", "Wait for worker-2", "Watch worker-2 for 0.2 s", "Remove worker-1"] == [
+        step.partition(" (")[0] for step in serving.steps()[-4:]
     ]
     assert before["redis-1"] == replicas(serving)["redis-1"]
 

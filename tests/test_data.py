@@ -117,7 +117,7 @@ def test_worker_is_not_ready_without_its_revisions_and_still_counts(serving: Pro
 
     assert (False, "The data lacks revision 0001, 0002; try: invoke migrate") == (before["ready"], before["why"])
     assert sentence.startswith("Hello World! ")
-    assert "what serves is not ready (The data lacks revision 0001, 0002; try: invoke migrate)" in after.stdout
+    assert "the running release is not ready: The data lacks revision 0001, 0002; try: invoke migrate)" in after.stdout
     assert status(serving)["ready"]
 
 
@@ -128,7 +128,7 @@ def test_wrong_password_is_reported_before_what_serves_is_touched(serving: Proje
 
     assert (1, False) == (done.returncode, "secret" in done.stdout + done.stderr)
     assert ": WRONGPASS invalid username-password pair or user is disabled. Try: correct the user" in done.stderr
-    assert "what served serves on" in done.stderr
+    assert "is still running" in done.stderr
     assert visit(serving).startswith("Hello World! ")
 
 
@@ -145,7 +145,7 @@ def test_refusal_of_redis_is_shown_to_the_operator_and_not_to_visitors(serving: 
 
     assert (False, "NOAUTH Authentication required.") == (found["ready"], found["why"])
     assert (1, True) == (done.returncode, ": NOAUTH Authentication required. Try: correct the user" in done.stderr)
-    assert "what serves is not ready (NOAUTH Authentication required.)" in done.stdout
+    assert "the running release is not ready: NOAUTH Authentication required.)" in done.stdout
     assert "answers 503: Redis is away; try again in a second; see: invoke logs" in str(visitor.value)
     assert eventually(lambda: bool(status(serving)["ready"]))
 
@@ -206,7 +206,7 @@ def test_restore_goes_on_with_what_it_began_with(serving: Project, taken: Path) 
     in_console(serving, "redis.delete('twelfth:lock')")
 
     assert 0 == restore.wait(60)
-    assert ["create worker-2: stop_grace_period changed"] == serving.steps()[:1]
+    assert ["Create worker-2 (stop_grace_period changed)"] == serving.steps()[:1]
     assert [0, 0] == [run.exit_code for run in runs.records() if run.command[2] in {"admin.restore", "admin.backup"}][
         -2:
     ]

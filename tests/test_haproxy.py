@@ -195,7 +195,7 @@ def test_changed_settings_are_loaded_and_no_visitor_notices(door: Project) -> No
             door.up("worker=2")
             assert eventually(lambda: header(door) == "two")
 
-        assert ["reload web-1: config./usr/local/etc/haproxy/haproxy.cfg changed"] == door.steps()
+        assert ["Reload web-1 (config./usr/local/etc/haproxy/haproxy.cfg changed)"] == door.steps()
         assert {200} == set(statuses)
         assert [] == door.plan("worker=2")
         assert before == identity(door)
@@ -248,7 +248,7 @@ def test_settings_that_were_not_loaded_to_the_end_are_loaded_by_the_next_up(door
 
     leave_check(door, "web-1")
     door.up("worker=2")
-    assert ["reload web-1: config./usr/local/etc/haproxy/haproxy.cfg changed"] == door.steps()
+    assert ["Reload web-1 (config./usr/local/etc/haproxy/haproxy.cfg changed)"] == door.steps()
     assert [] == door.plan("worker=2")
     assert before == identity(door)
 
@@ -259,7 +259,7 @@ def test_door_whose_settings_are_lost_is_replaced(door: Project) -> None:
     door.up("worker=2")
     shutil.rmtree(door.directory / ".twelfth" / "docker")
 
-    assert ["replace web-1 by web-2: config./usr/local/etc/haproxy/haproxy.cfg changed"] == door.plan("worker=2")
+    assert ["Replace web-1 with web-2 (config./usr/local/etc/haproxy/haproxy.cfg changed)"] == door.plan("worker=2")
     door.up("worker=2")
     assert [] == door.plan("worker=2")
     leave_check(door, "web-2")

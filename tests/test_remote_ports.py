@@ -84,8 +84,8 @@ def test_port_of_another_container_is_refused_by_its_name(project: OtherProject,
         other.printed("down", "--history")
 
     why = f"port {project.port} is not free (the container {other.name}-web-1 publishes it)"
-    hint = f"stop what listens there, or have another: PORT={project.port + 1} twelfth up"
-    assert (2, f"twelfth: {why}; {hint}\n") == (refused.returncode, refused.stderr)
+    hint = f"Stop the program that uses it, or use another port: PORT={project.port + 1} twelfth up"
+    assert (2, f"twelfth: {why}. {hint}\n") == (refused.returncode, refused.stderr)
     assert [] == containers(project)
 
 

@@ -134,7 +134,7 @@ def test_programs_have_the_options_of_run(helps: dict[str, str]) -> None:
         (("stop",), "'run'. Try: invoke --help stop"),
         (("console", "--timeout", "soon"), "--timeout soon"),
         (("reset", "--timeout", "0"), "--timeout 0"),
-        (("up", "--scale", "worker"), "say SERVICE=N"),
+        (("up", "--scale", "worker"), "write SERVICE=N"),
         (("up", "--scale", "redis=2"), "redis keeps its data in the volume"),
     ],
 )

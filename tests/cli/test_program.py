@@ -107,7 +107,7 @@ def test_any_project_has_the_commands(directory: Path) -> None:
     commands = (("--dry", "up"), ("history",), ("run", "--", "true"))
     plan, record, attempt = (run(directory / "below", *words) for words in commands)
 
-    assert (0, True) == (plan.returncode, "create app-1: not there" in plan.stdout)
+    assert (0, True) == (plan.returncode, "Create app-1 (missing)" in plan.stdout)
     assert (0, "no run is recorded. Try: twelfth run -- COMMAND\n") == (record.returncode, record.stdout)
     assert (125, "try: twelfth up\n") == (attempt.returncode, attempt.stderr[-16:])
 
@@ -121,7 +121,7 @@ def test_stack_without_any_x_local_is_refused_where_there_are_no_containers(
     done = run(directory, *words)
 
     assert (125, 1) == (done.returncode, done.stderr.count("\n"))
-    assert "twelfth: nothing of nobodys runs on local: no service says under x-local how" in done.stderr
+    assert "twelfth: cannot run nobodys on local: no service of the Compose file has x-local" in done.stderr
     assert "INVOKE_ENGINE=docker twelfth up" in done.stderr
     assert not (directory / ".twelfth" / "nobodys.stack.json").exists()
 
@@ -336,7 +336,8 @@ def test_release_that_exits_immediately_replaces_nothing(directory: Path) -> Non
         run(directory, "down", "--volumes", "--history", **environment)
 
     assert (0, 125) == (first.returncode, second.returncode)
-    assert second.stderr.endswith(": bad; what served serves on; fix that, then: twelfth up\n")
+    assert second.stderr.endswith(" is still running. Fix that, then: twelfth up\n")
+    assert ": bad; " in second.stderr
     assert (0, True) == (status.returncode, json.loads(status.stdout)["ready"])
 
 

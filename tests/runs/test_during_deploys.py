@@ -48,7 +48,7 @@ def test_down_ends_a_run(project: Project) -> None:
     project.up()
     identity = detached(project, "--", "sleep", "60")
 
-    assert f"end run {identity}: down" in project.invoke("down").stdout
+    assert f"Stop run {identity} (down)" in project.invoke("down").stdout
     assert "stopped" == record(project, identity)["state"]
 
 

@@ -109,7 +109,7 @@ def test_up_that_lost_the_daemon_is_repeated(project: Project) -> None:
     with cuttable(project) as (far, way):
         client = far.start("up", **PIPES)
         assert client.stdout
-        assert any(line.startswith(b"create redis-1") for line in client.stdout)
+        assert any(line.startswith(b"Create redis-1") for line in client.stdout)
         way.cut()
 
         assert_engine_failed(client, "docker version")

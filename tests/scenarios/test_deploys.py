@@ -71,7 +71,7 @@ def failing_migration(project: Project) -> None:
 
 BAD: dict[Callable[[Project], None], tuple[int, str]] = {
     crash: (125, "no such module"),
-    never_ready: (125, "is not ready after 3 s (it waits for what never comes); what served serves on"),
+    never_ready: (125, "is not ready after 3 s (it waits for what never comes); the previous release is still running"),
     failing_migration: (1, "the data is odd"),
 }
 """Bad releases: the exit code of `up`, and what it says."""

@@ -63,6 +63,6 @@ def test_up_waits_for_the_release_command_of_one_that_was_killed(serving: Projec
     serving.up()
     last = serving.runs.records()[-1]
     assert (run.id, "done", 0) == (last.id, last.state, last.exit_code)
-    assert f"wait for run {run.id}, which an earlier up started" in serving.report.details
+    assert f"Wait for run {run.id} (started by an earlier up)" in serving.report.details
     assert ["begun", "finished"] == serving.report.details[-2:]
     assert [] == serving.plan()

@@ -218,7 +218,7 @@ def test_container_of_composes_is_put_back_with_its_name_and_policy(own: daemon.
     (before,) = site.containers()
     changes = [str(step) for step in lifecycle.plan_up(site.engine("one"))]
     broken = replace(engine.stack.services[0], command=("sh", "-c", "exit 3"))
-    with pytest.raises(Exception, match="db-1 is put back"):
+    with pytest.raises(Exception, match="db-1 is restored"):
         lifecycle.up(Docker(replace(engine.stack, services=(broken,))), Recorded())
 
     (after,) = site.containers()

@@ -32,10 +32,10 @@ def steps(*found: Replica, stack: Stack = STACK) -> list[str]:
 def test_job_comes_to_its_end_before_others_start() -> None:
     """It is never admitted: nobody is sent to it."""
     assert [
-        "create prepare-1: not there",
-        "complete prepare-1: others wait for its end",
-        "create web-1: not there",
-        "admit web-1: as soon as it is ready",
+        "Create prepare-1 (missing)",
+        "Wait for prepare-1 (until it exits)",
+        "Create web-1 (missing)",
+        "Wait for web-1 (until it is ready)",
     ] == steps()
 
 
@@ -43,21 +43,21 @@ def test_job_comes_to_its_end_before_others_start() -> None:
     ("job", "expected"),
     [
         (replica("prepare", "exited (0)"), []),
-        (replica("prepare"), ["complete prepare-1: others wait for its end"]),
+        (replica("prepare"), ["Wait for prepare-1 (until it exits)"]),
         (
             replica("prepare", "exited (3)"),
             [
-                "remove prepare-1: it is exited (3)",
-                "create prepare-1: it is exited (3)",
-                "complete prepare-1: others wait for its end",
+                "Remove prepare-1 (exited (3))",
+                "Create prepare-1 (exited (3))",
+                "Wait for prepare-1 (until it exits)",
             ],
         ),
         (
             replica("prepare", "exited (0)", image="two"),
             [
-                "remove prepare-1: image changed",
-                "create prepare-1: image changed",
-                "complete prepare-1: others wait for its end",
+                "Remove prepare-1 (image changed)",
+                "Create prepare-1 (image changed)",
+                "Wait for prepare-1 (until it exits)",
             ],
         ),
     ],
@@ -75,8 +75,8 @@ def test_service_that_follows_another_is_replaced_with_it(database: Replica) -> 
 
     is_replaced = database.recipe != RECIPE
     assert (is_replaced, is_replaced) == (
-        "create db-2: image changed" in found,
-        "create web-2: service.db changed" in found,
+        "Create db-2 (image changed)" in found,
+        "Create web-2 (service.db changed)" in found,
     )
 
 
@@ -84,11 +84,11 @@ def test_volume_of_its_own_keeps_a_replica_from_having_another_beside_it() -> No
     """The one in its place takes it over."""
     old = replace(replica("db", image="two"), has_own_volumes=True)
 
-    assert ["replace db-1 by db-2: image changed"] == steps(old, stack=Stack("p", Path(), (Service("db", "db:1"),)))
+    assert ["Replace db-1 with db-2 (image changed)"] == steps(old, stack=Stack("p", Path(), (Service("db", "db:1"),)))
 
 
 def test_image_that_is_always_to_be_pulled_is(tmp_path: Path) -> None:
     """Whether it is here or not."""
     stack = Stack("p", tmp_path, (Service("db", "db:1", pull_policy="always"),))
 
-    assert ["pull db:1: pull_policy is always"] == steps(replica("db"), stack=stack)
+    assert ["Pull db:1 (pull_policy is always)"] == steps(replica("db"), stack=stack)

@@ -159,7 +159,9 @@ def test_log_that_is_not_kept_does_not_hide_the_others(engine: Logging) -> None:
     assert ["worker-1: not kept"] == said
 
 
-@pytest.mark.parametrize(("names", "message"), [(["1"], "worker-1: not kept"), (["1", "2"], "nothing of what worker-")])
+@pytest.mark.parametrize(
+    ("names", "message"), [(["1"], "worker-1: not kept"), (["1", "2"], "cannot show logs: the output of worker-")]
+)
 def test_log_that_is_not_kept_is_an_error_if_there_is_no_other(engine: Logging, names: list[str], message: str) -> None:
     """At once: it will not be kept later either."""
 

@@ -171,8 +171,8 @@ def test_each_step_is_told_before_what_it_has_to_tell(project: Project) -> None:
     """With its cause; an image's and a release command's lines are details."""
     project.up()
 
-    assert ["pull redis:8: not here yet", "build app:one: not here yet"] == project.report.steps[:2]
-    assert f"{MIGRATE}: before the first worker of its release" == project.report.steps[-5]
+    assert ["Pull redis:8 (missing)", "Build app:one (missing)"] == project.report.steps[:2]
+    assert f"R{MIGRATE[1:]} (before the first worker of its release)" == project.report.steps[-5]
     assert ["redis:8 is here", "app:one is here"] == project.report.details[:2]
     assert ["applying 0001", "applied"] == project.report.details[-2:]
 
@@ -240,7 +240,7 @@ def test_image_of_a_new_release_that_cannot_be_made_keeps_what_serves(serving: P
     with pytest.raises(EngineError, match="step 5/5 failed"):
         serving.up()
     assert before == serving.ids()
-    assert "build app:two: not here yet" == serving.plan()[0]
+    assert "Build app:two (missing)" == serving.plan()[0]
 
 
 def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
@@ -252,7 +252,7 @@ def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
         serving.up()
     run = serving.engine().runs.records()[-1]
     assert ["checking"] == serving.report.details[-1:]
-    rest = "what served serves on; fix that, then: invoke up"
+    rest = "the previous release is still running. Fix that, then: invoke up"
     assert f"data is ahead (exit code 3, run {run.id}); {rest}" == str(failed.value)
     assert (before, "failed", "two") == (serving.ids(), run.state, run.release)
     serving.edit("worker", release_command=WORKER.release_command)
@@ -264,7 +264,8 @@ def test_release_command_that_says_nothing_is_told_so(project: Project) -> None:
     project.edit("worker", release_command=("false",))
 
     with pytest.raises(
-        ServiceError, match=r"^it said nothing \(exit code 1, run [0-9a-f]{8}\); what served serves on; fix that, .*"
+        ServiceError,
+        match=r"^the release command printed nothing \(exit code 1, run [0-9a-f]{8}\); no worker is running\.",
     ):
         project.up()
     assert ["redis-1"] == list(project.ids())
@@ -319,7 +320,7 @@ def test_replica_that_was_never_admitted_and_is_not_wanted_any_more_goes(serving
         serving.up()
     serving.edit("worker", image="app:one")
 
-    assert ["remove worker-2: it was never admitted"] == serving.plan()
+    assert ["Remove worker-2 (it was never admitted)"] == serving.plan()
 
 
 def test_deploy_that_was_not_finished_is_told_by_status(serving: Project) -> None:
@@ -330,7 +331,7 @@ def test_deploy_that_was_not_finished_is_told_by_status(serving: Project) -> Non
         serving.up()
     found = status.status(serving.engine())
 
-    assert (False, "worker serves releases one and two; finish the deploy: invoke up") == (found.ready, found.why)
+    assert (False, "worker runs releases one and two. To finish the deploy: invoke up") == (found.ready, found.why)
     with pytest.raises(IdentityError, match=r"; choose: --release ID, or finish the deploy: invoke up$"):
         choose_source(serving.engine())
     serving.world.failures.clear()
@@ -345,7 +346,7 @@ def test_old_one_that_is_put_back_is_told(serving: Project) -> None:
 
     with pytest.raises(EngineError) as failed:
         serving.up(within=0.1)
-    said = "redis-2 is not ready after 0.1 s (bad option); redis-1 is put back; fix that, then: invoke up"
+    said = "redis-2 is not ready after 0.1 s (bad option); redis-1 is restored. Fix that, then: invoke up"
     assert said == str(failed.value)
 
 
@@ -355,7 +356,7 @@ def test_replica_that_takes_its_time_to_end_is_told(serving: Project, monkeypatc
     monkeypatch.setattr(Memory, "remove_replica", slowly(Memory.remove_replica))
     lifecycle.down(serving.engine(), serving.report)
 
-    assert "worker-1 has 1 s to end; then it is killed" in serving.report.details
+    assert "wait until worker-1 has stopped, at most 1 s" in serving.report.details
 
 
 def slowly(body: Callable[..., None]) -> Callable[..., None]:
@@ -376,8 +377,9 @@ def test_release_that_does_not_get_ready_is_removed_and_what_served_serves_on(se
 
     with pytest.raises(EngineError) as failed:
         serving.up(within=0.1)
-    assert "worker-2 is not ready after 0.1 s (no moon); what served serves on; fix that, then: invoke up" == str(
-        failed.value
+    assert (
+        "worker-2 is not ready after 0.1 s (no moon); the previous release is still running. Fix that, then: invoke up"
+        == str(failed.value)
     )
     assert ["starting", "waiting for the moon"] == serving.report.details[-2:]
     assert before == serving.ids()
@@ -390,7 +392,9 @@ def test_release_that_ends_at_once_is_told_at_once(serving: Project) -> None:
     serving.edit("worker", image="app:two")
     serving.world.dying["worker"] = "no module named moon"
 
-    with pytest.raises(EngineError, match=r"^worker-2 is exited \(1\): no module named moon; what served serves on;"):
+    with pytest.raises(
+        EngineError, match=r"^worker-2 is exited \(1\): no module named moon; the previous release is still running"
+    ):
         serving.up(within=60)
     assert before == serving.ids()
 
@@ -486,7 +490,7 @@ def test_second_ctrl_c_does_not_interrupt_the_putting_back(serving: Project) -> 
     with pytest.raises(KeyboardInterrupt):
         lifecycle.up(Interrupted(serving.stack, serving.world), report)
     assert ["web-1"] == [each.name for each in serving.engine().replicas("web") if each.serves]
-    assert ["web-1 is put back; wait for that"] * 2 == report.details[-2:]
+    assert ["web-1 is restored; please wait"] * 2 == report.details[-2:]
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
@@ -504,7 +508,9 @@ def test_two_at_once_are_one(project: Project) -> None:
     lifecycle.up(project.engine(), Meanwhile())
 
     assert 2 * (len(CHANGES) + len(("admit redis-1", "admit web-1"))) == len(said)
-    assert all(re.match(rf"\S+ \(deploying since [0-9:]+, process {os.getpid()}\) is changing", line) for line in said)
+    assert all(
+        re.match(rf"the stack is locked: \S+ \(deploying since [0-9:]+, process {os.getpid()}\)", line) for line in said
+    )
     assert [] == project.plan()
 
 
@@ -523,9 +529,11 @@ def test_taken_port_is_refused_before_anything_is_made(
         monkeypatch.setenv("A_PORT", str(taken))
     said = refused(project.up, MisuseError, project)
 
-    in_file = "publish another in the Compose file, then: invoke up"
-    hint = in_file if said_by == "file" else r"have another: A_PORT=\d+ invoke up"
-    assert re.search(rf"port {taken} is not free \(address already in use\); stop what listens there, or {hint}", said)
+    in_file = "publish another port in the Compose file, then: invoke up"
+    hint = in_file if said_by == "file" else r"use another port: A_PORT=\d+ invoke up"
+    assert re.search(
+        rf"port {taken} is not free \(address already in use\). Stop the program that uses it, or {hint}", said
+    )
 
 
 def test_port_that_could_be_had_instead_is_free(project: Project, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,7 +549,7 @@ def test_port_that_could_be_had_instead_is_free(project: Project, taken: int, mo
             other.bind(("127.0.0.1", taken + 1))
             other.listen()
         said = refused(project.up, MisuseError, project)
-        hint = re.search(r"have another: A_PORT=(\d+) invoke up", said)
+        hint = re.search(r"use another port: A_PORT=(\d+) invoke up", said)
 
         assert hint
         assert int(hint[1]) > taken + 1
@@ -606,7 +614,7 @@ def test_reloaded_replica_that_is_not_ready_is_told(configured: Project) -> None
 
     with pytest.raises(EngineError, match=r"web-1 is not ready after 0.1 s \(no backend\); it keeps its new config"):
         configured.up(within=0.1)
-    assert [] == [step for step in configured.plan() if step.startswith("reload")]
+    assert [] == [step for step in configured.plan() if step.startswith("Reload")]
 
 
 def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Project) -> None:
@@ -621,8 +629,8 @@ def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Pr
     for _ in range(2):
         with pytest.raises(EngineError) as failed:
             lifecycle.up(Checking(configured.stack, configured.world), Recorded(), lifecycle.UpOptions(0.1))
-        said = "web-1 is not ready after 0.1 s (no backend); its previous configuration is restored; "
-        assert f"{said}fix that, then: invoke up" == str(failed.value)
+        said = "web-1 is not ready after 0.1 s (no backend); its previous configuration is restored. "
+        assert f"{said}Fix that, then: invoke up" == str(failed.value)
         assert status.status(Checking(configured.stack, configured.world)).ready
 
 
@@ -658,7 +666,7 @@ def test_service_that_died_is_replaced(serving: Project) -> None:
     """With its state as the cause."""
     serving.world.end_replica("redis-1", "out of memory", 137)
 
-    assert ["replace redis-1 by redis-2: it is exited (137)"] == serving.plan()
+    assert ["Replace redis-1 with redis-2 (exited (137))"] == serving.plan()
     assert ["create redis-2", "start redis-2", "remove redis-1"] == serving.up()
 
 
@@ -744,9 +752,9 @@ def test_nothing_up_is_said_so(project: Project) -> None:
 
 def test_scale_of_what_is_up_is_a_plan_of_its_own(serving: Project) -> None:
     """The service that `--scale` makes is the declared one but for the number."""
-    serving.edit("worker", replicas=load.wanted(serving.stack, "worker=2").replicas)
+    serving.edit("worker", replicas=load.scaled_service(serving.stack, "worker=2").replicas)
 
-    assert ["create worker-2: not there", "admit worker-2: as soon as it is ready"] == serving.plan()
+    assert ["Create worker-2 (missing)", "Wait for worker-2 (until it is ready)"] == serving.plan()
 
 
 def test_first_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthcheck(project: Project) -> None:
@@ -755,7 +763,7 @@ def test_first_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthc
 
     with pytest.raises(EngineError) as never:
         project.up(within=0.1)
-    said = "worker-1 is not ready after 0.1 s (no key); it was removed; fix that, then: invoke up"
+    said = "worker-1 is not ready after 0.1 s (no key); no worker is running. Fix that, then: invoke up"
     assert said == str(never.value)
 
 
@@ -771,7 +779,7 @@ def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Proj
     """As after a restore of older data: its healthcheck passes, and tells an error; or fails, with or without words."""
     serving.world.healths["worker-1"] = health
 
-    assert [f"what serves is not ready ({why})"] == [step.partition(": ")[2] for step in serving.plan()]
+    assert [f"the running release is not ready: {why})"] == [step.partition(" (")[2] for step in serving.plan()]
     serving.world.healths["worker-1"] = Health(is_ready=True)
     assert [] == serving.up()
 
@@ -781,7 +789,7 @@ def test_release_command_that_does_not_cure_what_serves_is_reported(serving: Pro
     serving.world.healths["worker-1"] = Health(is_ready=True, output='{"error": "the data lacks revision 0002"}')
 
     with pytest.raises(
-        EngineError, match=r"^worker-1 is not ready after 0.1 s \(the data lacks revision 0002\); see: "
+        EngineError, match=r"^worker-1 is not ready after 0.1 s \(the data lacks revision 0002\). Try: "
     ):
         serving.up(within=0.1)
     assert [MIGRATE] == serving.world.done
@@ -818,10 +826,10 @@ def test_change_that_breaks_what_depends_on_it_is_reported(guarded: Project) -> 
     with pytest.raises(EngineError) as failed:
         guarded.up(within=0.1)
     why = {
-        "worker-1 is not ready after 0.1 s (NOAUTH); it depends on redis, which changed; see: invoke logs worker; ",
-        "web-1 is not ready after 0.1 s (no worker); it depends on redis, which changed; see: invoke logs web; ",
+        "worker-1 is not ready after 0.1 s (NOAUTH); it depends on redis, which changed. Try: invoke logs worker. ",
+        "web-1 is not ready after 0.1 s (no worker); it depends on redis, which changed. Try: invoke logs web. ",
     }
-    assert str(failed.value).removesuffix("fix that, then: invoke up") in why
+    assert str(failed.value).removesuffix("Fix that, then: invoke up") in why
 
     guarded.edit("redis", environment=())
     done = guarded.up()
@@ -844,7 +852,10 @@ def test_release_command_that_fails_after_a_change_says_what_changed(guarded: Pr
     guarded.edit("redis", environment=(("PASSWORD", "secret"),))
     guarded.edit("worker", environment=(("PASSWORD", "secret"),), release_command=("false",))
 
-    with pytest.raises(ServiceError, match=r"^it said nothing \(exit code 1, run \w+\); redis changed before it ran; "):
+    with pytest.raises(
+        ServiceError,
+        match=r"^the release command printed nothing \(exit code 1, run \w+\); redis changed before it ran. Fix ",
+    ):
         guarded.up()
 
 
@@ -863,7 +874,7 @@ def test_release_command_waits_for_what_it_depends_on(serving: Project) -> None:
     deploy = threading.Thread(target=serving.up, args=(20.0,))
     deploy.start()
 
-    assert eventually(lambda: any(step.startswith("run ") for step in serving.report.steps))
+    assert eventually(lambda: any(step.startswith("Run ") for step in serving.report.steps))
     assert MIGRATE not in serving.world.done
     serving.world.healths["redis-1"] = Health(is_ready=True)
     deploy.join()

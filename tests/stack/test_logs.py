@@ -54,7 +54,7 @@ def test_since_is_how_long_ago_or_a_time(text: str, expected: datetime) -> None:
 @pytest.mark.parametrize("text", ["", "10", "m", "yesterday", "-5m", "1m1h", "9999999d"])
 def test_since_that_is_no_time_is_refused(text: str) -> None:
     """With what could be typed."""
-    with pytest.raises(MisuseError, match=f"^--since {text}: say how long ago, such as 10m"):
+    with pytest.raises(MisuseError, match=f"^--since {text}: write how long ago, such as 10m"):
         logs.moment(text, NOW)
 
 
@@ -82,7 +82,10 @@ def test_log_that_is_kept_nowhere_does_not_hide_the_others() -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(["worker-2"], "worker-2: what it printed"), (["worker-1", "worker-2"], "nothing of what worker-1, worker-2")],
+    [
+        (["worker-2"], "worker-2: what it printed"),
+        (["worker-1", "worker-2"], "cannot show logs: the output of worker-1, worker-2"),
+    ],
 )
 def test_log_that_is_kept_nowhere_is_an_error_where_there_is_no_other(names: list[str], message: str) -> None:
     """Whoever asked for it got nothing."""

@@ -41,34 +41,34 @@ def steps(found: Snapshot, stack: Stack = STACK, recipes: dict[str, dict[str, st
     return [str(step) for step in plan.up(stack, found, recipes or RECIPES)]
 
 
-def created(name: str, cause: str = "not there") -> list[str]:
+def created(name: str, cause: str = "missing") -> list[str]:
     """Return the steps that make a replica."""
-    return [f"create {name}: {cause}", f"admit {name}: as soon as it is ready"]
+    return [f"Create {name} ({cause})", f"Wait for {name} (until it is ready)"]
 
 
-WATCHED = "watch worker-2 for 5 s: before worker-1 is removed"
+WATCHED = "Watch worker-2 for 5 s (before worker-1 is removed)"
 
 
 def rolled(cause: str) -> list[str]:
     """Return the steps that replace the only worker."""
-    return [*created("worker-2", cause), WATCHED, "remove worker-1: worker-2 is in its place"]
+    return [*created("worker-2", cause), WATCHED, "Remove worker-1 (replaced by worker-2)"]
 
 
 def test_nothing_there_makes_everything_in_order_of_dependence() -> None:
     """Images first, then networks and volumes, then each service after what it depends on."""
     assert [
-        "pull redis:8: not here yet",
-        "build app:abc: not here yet",
-        "pull haproxy:3: not here yet",
-        "create network front: not there",
-        "create network back: not there",
-        "create volume data: not there",
-        "create redis-1: not there",
-        "admit redis-1: as soon as it is ready",
-        "create worker-1: not there",
-        "admit worker-1: as soon as it is ready",
-        "create web-1: not there",
-        "admit web-1: as soon as it is ready",
+        "Pull redis:8 (missing)",
+        "Build app:abc (missing)",
+        "Pull haproxy:3 (missing)",
+        "Create network front (missing)",
+        "Create network back (missing)",
+        "Create volume data (missing)",
+        "Create redis-1 (missing)",
+        "Wait for redis-1 (until it is ready)",
+        "Create worker-1 (missing)",
+        "Wait for worker-1 (until it is ready)",
+        "Create web-1 (missing)",
+        "Wait for web-1 (until it is ready)",
     ] == steps(Snapshot())
 
 
@@ -96,7 +96,7 @@ def configured(**changes: object) -> Snapshot:
 
 def test_changed_configuration_file_is_loaded_by_the_replica_that_is_there() -> None:
     """Where its service says how; what changed is the cause."""
-    assert ["reload web-1: config./etc/a changed"] == steps(configured(), WITH_RELOAD, CONFIGURED)
+    assert ["Reload web-1 (config./etc/a changed)"] == steps(configured(), WITH_RELOAD, CONFIGURED)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_changed_configuration_file_is_loaded_by_the_replica_that_is_there() -> 
 )
 def test_replica_that_cannot_be_reloaded_is_replaced(stack: Stack, changes: dict[str, object], cause: str) -> None:
     """A file that was mounted can change under a replica that runs; nothing else can."""
-    assert [f"replace web-1 by web-2: {cause}"] == steps(configured(**changes), stack, CONFIGURED)
+    assert [f"Replace web-1 with web-2 ({cause})"] == steps(configured(**changes), stack, CONFIGURED)
 
 
 def test_each_replica_that_stays_is_reloaded_and_no_other() -> None:
@@ -138,10 +138,10 @@ def test_each_replica_that_stays_is_reloaded_and_no_other() -> None:
     found = replace(CONVERGED, replicas=(CONVERGED.replicas[0], *workers, CONVERGED.replicas[2]))
 
     assert [
-        "reload worker-1: config./etc/a changed",
-        "reload worker-2: config./etc/a changed",
-        "remove worker-4: it was never admitted",
-        "remove worker-3: worker is scaled to 2",
+        "Reload worker-1 (config./etc/a changed)",
+        "Reload worker-2 (config./etc/a changed)",
+        "Remove worker-4 (it was never admitted)",
+        "Remove worker-3 (scale to 2)",
     ] == steps(found, stack, recipes)
 
 
@@ -158,12 +158,12 @@ def test_replica_that_does_not_run_is_replaced(state: str) -> None:
     """What a half-failed `up` left behind is made anew, with its state as the cause."""
     found = replace(CONVERGED, replicas=(replica("redis", state=state), *CONVERGED.replicas[1:]))
 
-    assert [f"replace redis-1 by redis-2: it is {state}"] == steps(found)
+    assert [f"Replace redis-1 with redis-2 ({state})"] == steps(found)
 
 
 def test_scaling_up_creates_only_what_is_missing() -> None:
     """The replica that runs is left alone."""
-    stack = replace(STACK, services=(REDIS, load.wanted(STACK, "worker=3"), WEB))
+    stack = replace(STACK, services=(REDIS, load.scaled_service(STACK, "worker=3"), WEB))
 
     assert [*created("worker-2"), *created("worker-3")] == steps(CONVERGED, stack)
 
@@ -172,7 +172,7 @@ def test_scaling_down_removes_the_highest_numbers() -> None:
     """Numbers above the wish go."""
     found = replace(CONVERGED, replicas=(*CONVERGED.replicas, replica("worker", 2)))
 
-    assert ["remove worker-2: worker is scaled to 1"] == steps(found)
+    assert ["Remove worker-2 (scale to 1)"] == steps(found)
 
 
 def test_service_that_is_no_longer_declared_is_removed_where_that_is_asked_for() -> None:
@@ -180,7 +180,7 @@ def test_service_that_is_no_longer_declared_is_removed_where_that_is_asked_for()
     found = replace(CONVERGED, replicas=(*CONVERGED.replicas, Replica("old", 1, "x", "running", {})))
 
     assert [] == steps(found)
-    assert ["remove old-1: --remove-orphans"] == [
+    assert ["Remove old-1 (--remove-orphans)"] == [
         str(step) for step in plan.up(STACK, found, RECIPES, remove_orphans=True)
     ]
 
@@ -192,7 +192,7 @@ def test_service_that_does_not_run_on_this_engine_is_left_out() -> None:
     assert [] == steps(
         replace(CONVERGED, replicas=CONVERGED.replicas[:2], images=CONVERGED.images - {"haproxy:3"}), recipes=here
     )
-    assert ["remove web-1: its service does not run on this engine"] == steps(CONVERGED, recipes=here)
+    assert ["Remove web-1 (its service does not run on this engine)"] == steps(CONVERGED, recipes=here)
 
 
 def test_changed_network_is_made_anew_with_all_that_is_on_it() -> None:
@@ -200,12 +200,12 @@ def test_changed_network_is_made_anew_with_all_that_is_on_it() -> None:
     found = replace(CONVERGED, networks=(Network("front"), Network("back")))
 
     assert [
-        "remove redis-1: its network is created again",
-        "remove worker-1: its network is created again",
-        "remove network back: its settings changed",
-        "create network back: its settings changed",
-        *created("redis-1", "its network is created again"),
-        *created("worker-1", "its network is created again"),
+        "Remove redis-1 (its network is re-created)",
+        "Remove worker-1 (its network is re-created)",
+        "Remove network back (its settings changed)",
+        "Create network back (its settings changed)",
+        *created("redis-1", "its network is re-created"),
+        *created("worker-1", "its network is re-created"),
     ] == steps(found)
 
 
@@ -214,13 +214,13 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
     kept = [str(step) for step in plan.down(STACK, CONVERGED, ())]
 
     assert [
-        "remove web-1: down",
-        "remove worker-1: down",
-        "remove redis-1: down",
-        "remove network front: down",
-        "remove network back: down",
+        "Remove web-1 (down)",
+        "Remove worker-1 (down)",
+        "Remove redis-1 (down)",
+        "Remove network front (down)",
+        "Remove network back (down)",
     ] == kept
-    assert "remove volume data: down --volumes" == str(plan.down(STACK, CONVERGED, (), volumes=True)[-1])
+    assert "Remove volume data (down --volumes)" == str(plan.down(STACK, CONVERGED, (), volumes=True)[-1])
 
 
 @pytest.mark.parametrize(
@@ -229,14 +229,14 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
         (
             "redis",
             2,
-            "redis=2: redis keeps its data in the volume data, so there can be only one; try redis=1",
+            "redis=2: redis keeps its data in the volume data, so there can be only one replica. Try: redis=1",
         ),
-        ("web", 2, "web=2: web publishes port 8000, so there can be only one; try web=1"),
-        ("worker", 0, "worker=0: at least 1; to stop the stack: invoke down"),
+        ("web", 2, "web=2: web publishes port 8000, so there can be only one replica. Try: web=1"),
+        ("worker", 0, "worker=0: at least 1 replica is required. To remove the stack: invoke down"),
         (
             "worker",
             101,
-            "worker=101: at most 100, says x-twelfth.max-replicas; try worker=100",
+            "worker=101: x-twelfth.max-replicas is 100. Try: worker=100",
         ),
         ("nobody", 2, "nobody=2: there is no service 'nobody'; there are redis, worker, web"),
     ],
@@ -244,7 +244,7 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
 def test_impossible_scale_is_refused_by_name(name: str, replicas: int, message: str) -> None:
     """The refusal says why and what to type."""
     with pytest.raises(MisuseError) as refused:
-        load.wanted(replace(STACK, max_replicas=(("worker", 100),)), f"{name}={replicas}")
+        load.scaled_service(replace(STACK, max_replicas=(("worker", 100),)), f"{name}={replicas}")
 
     assert message == str(refused.value)
 
@@ -252,8 +252,8 @@ def test_impossible_scale_is_refused_by_name(name: str, replicas: int, message: 
 @pytest.mark.parametrize("wish", ["a", "a=", "a=-1", "a=two", "a=\u0662", "a=" + 5000 * "9"])
 def test_scale_that_is_no_number_is_refused(wish: str) -> None:
     """In a line of a bearable length, however many digits there are."""
-    with pytest.raises(MisuseError, match=r": say SERVICE=N, such as worker=2$") as refused:
-        load.wanted(STACK, wish)
+    with pytest.raises(MisuseError, match=r": write SERVICE=N, such as worker=2$") as refused:
+        load.scaled_service(STACK, wish)
 
     assert len(str(refused.value)) < 100
 
@@ -268,12 +268,12 @@ def test_release_command_runs_before_anything_of_a_new_release() -> None:
     """After what it depends on, before the first replica is replaced."""
     stack, recipes = released(image="new image")
 
-    assert ["run migrate 'a b': before the first worker of its release", *rolled("image changed")] == steps(
+    assert ["Run migrate 'a b' (before the first worker of its release)", *rolled("image changed")] == steps(
         CONVERGED, stack, recipes
     )
     assert [
         *created("redis-1"),
-        "run migrate 'a b': before the first worker of its release",
+        "Run migrate 'a b' (before the first worker of its release)",
         *created("worker-1"),
         *created("web-1"),
     ] == steps(Snapshot(), stack, recipes)[-7:]
@@ -285,8 +285,8 @@ def test_release_command_runs_before_anything_that_serves_is_touched() -> None:
     steps_ = steps(CONVERGED, stack, recipes | {"redis": RECIPES["redis"] | {"environment.A": "2"}})
 
     assert [
-        "run migrate 'a b': before the first worker of its release",
-        "replace redis-1 by redis-2: environment.A changed",
+        "Run migrate 'a b' (before the first worker of its release)",
+        "Replace redis-1 with redis-2 (environment.A changed)",
         *rolled("image changed"),
     ] == steps_
 
@@ -294,7 +294,7 @@ def test_release_command_runs_before_anything_that_serves_is_touched() -> None:
 def test_release_command_does_not_run_for_more_of_what_serves() -> None:
     """Nor where nothing is to be done."""
     stack, recipes = released()
-    more = load.wanted(stack, "worker=2")
+    more = load.scaled_service(stack, "worker=2")
     services = tuple(more if each.name == "worker" else each for each in stack.services)
 
     assert [] == steps(CONVERGED, stack, recipes)
@@ -305,11 +305,11 @@ def test_release_command_runs_before_anything_of_a_new_configuration() -> None:
     """Another address or password of Redis is tried before what serves is touched; another limit is not."""
     stack, recipes = released(**{"environment.A": "2"})
     _, filed = released(**{"config./etc/a": "2"})
-    assert "run migrate 'a b': before the first worker with its configuration" == steps(CONVERGED, stack, filed)[0]
+    assert "Run migrate 'a b' (before the first worker with its configuration)" == steps(CONVERGED, stack, filed)[0]
     _, limited = released(**{"limits.memory": "1"})
 
     assert [
-        "run migrate 'a b': before the first worker with its configuration",
+        "Run migrate 'a b' (before the first worker with its configuration)",
         *rolled("environment.A changed"),
     ] == steps(CONVERGED, stack, recipes)
     assert rolled("limits.memory changed") == steps(CONVERGED, stack, limited)
@@ -319,7 +319,7 @@ def test_release_command_runs_where_what_serves_is_not_ready() -> None:
     """Such as after a restore of older data."""
     stack, recipes = released()
 
-    assert ["run migrate 'a b': what serves is not ready (the data lacks revision 0002)"] == [
+    assert ["Run migrate 'a b' (the running release is not ready: the data lacks revision 0002)"] == [
         str(step) for step in plan.up(stack, CONVERGED, recipes, unready={"worker": "the data lacks revision 0002"})
     ]
 
@@ -329,7 +329,7 @@ def test_change_of_what_is_ill_comes_before_the_release_command_that_needs_it() 
     stack, recipes = released(image="new image")
     recipes = {**recipes, "redis": recipes["redis"] | {"command": "fixed"}}
     ill = replace(CONVERGED, replicas=(replica("redis", health="unhealthy"), *CONVERGED.replicas[1:]))
-    cure, command = "replace redis-1", "run migrate"
+    cure, command = "Replace redis-1", "Run migrate"
 
     assert [[cure, command], [cure, command], [command, cure]] == [
         order(plan.up(stack, found, recipes, unready=unready))
@@ -339,15 +339,15 @@ def test_change_of_what_is_ill_comes_before_the_release_command_that_needs_it() 
 
 def order(steps: Iterable[object]) -> list[str]:
     """Return the first words of what is done to Redis, and of the release command."""
-    return [" ".join(str(step).split()[:2]) for step in steps if str(step).startswith(("replace redis", "run migrate"))]
+    return [" ".join(str(step).split()[:2]) for step in steps if str(step).startswith(("Replace redis", "Run migrate"))]
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"environment.REDIS_URL": "redis://:secret@redis"}, ["replace redis-1", "run migrate"]),
-        ({"config./etc/redis": "secret"}, ["replace redis-1", "run migrate"]),
-        ({"image": "new image"}, ["run migrate", "replace redis-1"]),
+        ({"environment.REDIS_URL": "redis://:secret@redis"}, ["Replace redis-1", "Run migrate"]),
+        ({"config./etc/redis": "secret"}, ["Replace redis-1", "Run migrate"]),
+        ({"image": "new image"}, ["Run migrate", "Replace redis-1"]),
     ],
 )
 def test_dependency_is_changed_before_a_release_command_that_has_another_configuration(
@@ -367,7 +367,7 @@ def test_nothing_that_serves_needs_no_protection() -> None:
     recipes = {**recipes, "redis": recipes["redis"] | {"command": "fixed"}}
     found = replace(CONVERGED, replicas=tuple(each for each in CONVERGED.replicas if each.service != "worker"))
 
-    assert ["replace redis-1", "run migrate"] == order(plan.up(stack, found, recipes))
+    assert ["Replace redis-1", "Run migrate"] == order(plan.up(stack, found, recipes))
 
 
 def test_network_of_what_a_release_command_needs_is_made_again_before() -> None:
@@ -377,7 +377,7 @@ def test_network_of_what_a_release_command_needs_is_made_again_before() -> None:
     found = replace(CONVERGED, replicas=CONVERGED.replicas[1:])  # no redis
     steps_ = steps(found, stack, recipes)
 
-    order = ["remove network back", "create network back", "create redis-1", "run migrate", "create worker-1"]
+    order = ["Remove network back", "Create network back", "Create redis-1", "Run migrate", "Create worker-1"]
     places = [next(place for place, step in enumerate(steps_) if step.startswith(words)) for words in order]
     assert sorted(places) == places
 
@@ -397,8 +397,8 @@ def test_only_replica_never_has_another_beside_it() -> None:
     recipes = {**RECIPES, "redis": RECIPES["redis"] | {"environment.A": "2"}}
 
     assert [
-        "remove redis-1: environment.A changed",
-        "replace redis-2 by redis-3: environment.A changed",
+        "Remove redis-1 (environment.A changed)",
+        "Replace redis-2 with redis-3 (environment.A changed)",
     ] == steps(found, recipes=recipes)
 
 
@@ -413,10 +413,10 @@ def test_replicas_that_do_not_serve_are_the_first_to_go() -> None:
             replica("web"),
         ),
     )
-    stack = replace(STACK, services=(REDIS, load.wanted(STACK, "worker=3"), WEB))
+    stack = replace(STACK, services=(REDIS, load.scaled_service(STACK, "worker=3"), WEB))
 
     assert ["worker-3", "worker-1", "worker-2"] == [
-        step.split()[1].rstrip(":") for step in steps(found, stack) if step.startswith("remove")
+        step.split()[1] for step in steps(found, stack) if step.startswith("Remove")
     ]
 
 
@@ -432,7 +432,7 @@ def test_replica_that_was_never_admitted_is_admitted_now() -> None:
         ),
     )
 
-    assert [created("worker-2")[1], WATCHED, "remove worker-1: worker-2 is in its place"] == steps(found)
+    assert [created("worker-2")[1], WATCHED, "Remove worker-1 (replaced by worker-2)"] == steps(found)
 
 
 def test_engine_that_rolls_services_is_given_whole_services() -> None:
@@ -441,12 +441,12 @@ def test_engine_that_rolls_services_is_given_whole_services() -> None:
     scaled = replace(WORKER, replicas=2)
     recipes = RECIPES | {"worker": {"image": "new", "environment.A": "1"}}
 
-    assert ["roll redis: not there", "roll worker: not there", "roll web: not there"] == steps(
+    assert ["Roll out redis (missing)", "Roll out worker (missing)", "Roll out web (missing)"] == steps(
         replace(converged, replicas=())
     )
     assert [] == steps(converged)
-    assert ["roll worker: image changed"] == steps(converged, recipes=recipes)
-    assert ["scale worker to 2: 1 serve"] == [str(step) for step in plan.scale(scaled, converged)]
-    assert ["remove web: down", "remove worker: down", "remove redis: down"] == [
+    assert ["Roll out worker (image changed)"] == steps(converged, recipes=recipes)
+    assert ["Scale worker to 2 (1 running)"] == [str(step) for step in plan.scale(scaled, converged)]
+    assert ["Remove web (down)", "Remove worker (down)", "Remove redis (down)"] == [
         str(step) for step in plan.down(STACK, converged, ())[:3]
     ]

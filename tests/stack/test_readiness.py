@@ -53,7 +53,7 @@ def test_replica_without_a_check_is_waited_for_once_all_run(tmp_path: Path) -> N
     engine = stack(tmp_path, PLAIN)
     engine.world.running_seconds["plain-1"] = 0.1
     with pytest.raises(
-        EngineError, match=r"plain-1 is not ready after 0.3 s \(it has run for 0.1 of 0.2 s\); see: invoke logs plain"
+        EngineError, match=r"plain-1 is not ready after 0.3 s \(it has run for 0.1 of 0.2 s\). Try: invoke logs plain"
     ):
         lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.1))
 
@@ -159,7 +159,7 @@ def test_service_that_exits_until_its_database_is_ready_is_waited_for(tmp_path: 
     engine = Restarting(Stack("p", tmp_path, (DATABASE, APP)), World())
     engine.began, engine.is_broken = time.monotonic(), is_broken
     expected = (
-        pytest.raises(EngineError, match=r"^app-1 keeps crashing \(restarted \d+ times\); see: invoke logs app")
+        pytest.raises(EngineError, match=r"^app-1 keeps crashing \(restarted \d+ times\). Try: invoke logs app")
         if is_broken
         else contextlib.nullcontext()
     )

@@ -85,7 +85,7 @@ def test_interrupted_up_stops_its_release_command(site: Site) -> None:
 
     (run,) = site.engine.runs.records()
     assert ("stopped", {}) == (run.state, site.world.replicas)
-    assert f"run {run.id} is stopped; wait for that" in report.details
+    assert f"run {run.id} is stopped; please wait" in report.details
     assert f"run {run.id} has 1 s to exit after TERM; then it is killed" in report.details
 
 
@@ -104,7 +104,7 @@ def test_next_up_waits_for_the_release_command_of_one_that_was_killed(site: Site
     details = site.up()
 
     assert ["done"] == site.states()
-    assert [f"wait for run {identity}, which an earlier up started", "applying 0001", "applying 0002"] == details
+    assert [f"Wait for run {identity} (started by an earlier up)", "applying 0001", "applying 0002"] == details
     assert ["app-1"] == list(site.world.replicas)
 
 
@@ -140,7 +140,7 @@ def test_release_command_of_something_else_is_waited_for_and_not_taken_for_this_
 
     first, second = site.engine.runs.records()
     assert ("done", "done", identity) == (first.state, second.state, first.id)
-    assert f"wait for run {identity}, which an earlier up started" == details[0] or site.app.image in details[0]
+    assert f"Wait for run {identity} (started by an earlier up)" == details[0] or site.app.image in details[0]
     assert first.finished <= second.started
 
 

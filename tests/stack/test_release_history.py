@@ -58,7 +58,7 @@ class Project:
     def scale(self, number: int) -> list[str]:
         """Scale what runs, whatever release the files would give; return the steps."""
         report, engine = Recorded(), self.engine("of-the-files")
-        lifecycle.scale(engine, load.wanted(engine.stack, f"worker={number}"), report, 1)
+        lifecycle.scale(engine, load.scaled_service(engine.stack, f"worker={number}"), report, 1)
         return report.steps
 
     def serving(self) -> list[str]:
@@ -77,14 +77,14 @@ def project(tmp_path: Path) -> Project:
 def test_scale_makes_replicas_of_what_runs_and_never_deploys(project: Project) -> None:
     """Just like the one that serves, each admitted when it is ready; and removes the highest numbers again."""
     assert [
-        "create worker-2: worker is scaled to 3",
-        "admit worker-2: as soon as it is ready",
-        "create worker-3: worker is scaled to 3",
-        "admit worker-3: as soon as it is ready",
+        "Create worker-2 (scale to 3)",
+        "Wait for worker-2 (until it is ready)",
+        "Create worker-3 (scale to 3)",
+        "Wait for worker-3 (until it is ready)",
     ] == project.scale(3)
     assert ["one"] * 3 == project.serving()
 
-    assert ["remove worker-3: worker is scaled to 1", "remove worker-2: worker is scaled to 1"] == project.scale(1)
+    assert ["Remove worker-3 (scale to 1)", "Remove worker-2 (scale to 1)"] == project.scale(1)
     assert [] == project.scale(1)
 
 
@@ -134,7 +134,7 @@ def test_rollback_goes_to_the_release_before(project: Project) -> None:
         assert expected == before
         project.up(before, is_rollback=True)
         assert [expected] == project.serving()
-    with pytest.raises(NotUpError, match="no release here that served before"):
+    with pytest.raises(NotUpError, match="no release that was deployed before is still built"):
         release_history.to_roll_back_to(project.engine())
 
     project.up("three")
@@ -173,11 +173,11 @@ def test_rollback_builds_nothing(project: Project) -> None:
     """The release is here."""
     project.up("two")
 
-    assert not [step for step in project.up("one", is_rollback=True) if step.startswith("build")]
+    assert not [step for step in project.up("one", is_rollback=True) if step.startswith("Build")]
 
 
 @pytest.mark.parametrize(
-    ("named", "message"), [("x", "is not here"), ("t", "begins 2 releases that are here"), ("two", "")]
+    ("named", "message"), [("x", "release x is not built"), ("t", "2 releases start with t"), ("two", "")]
 )
 def test_release_to_go_back_to_is_named_by_its_beginning(project: Project, named: str, message: str) -> None:
     """One that is not here, or not the only one, is refused."""
@@ -187,7 +187,7 @@ def test_release_to_go_back_to_is_named_by_its_beginning(project: Project, named
     if not message:
         assert "two" == release_history.to_roll_back_to(project.engine(), named)
         return
-    with pytest.raises(MisuseError, match=f"rollback {named}: it {message}"):
+    with pytest.raises(MisuseError, match=f"cannot roll back: {message}"):
         release_history.to_roll_back_to(project.engine(), named)
 
 
@@ -208,7 +208,7 @@ def test_release_that_a_rollback_would_go_to_is_kept(project: Project) -> None:
         project.world.images.append(f"app:b{number}")
     steps = project.up("two")
 
-    assert "remove release b0: the newest 5 are kept" in steps
+    assert "Remove release b0 (the newest 5 are kept)" in steps
     assert "one" == release_history.to_roll_back_to(project.engine())
 
 
@@ -235,7 +235,7 @@ def test_up_removes_the_releases_that_nothing_needs(project: Project) -> None:
     for number in range(2, 6):
         project.up(f"r{number}")
 
-    assert "remove release one: the newest 5 are kept" == project.up("r6")[-1]
+    assert "Remove release one (the newest 5 are kept)" == project.up("r6")[-1]
     assert ["r6", "r5", "r4", "r3", "r2"] == [each.id for each in project.engine().releases()]
 
 
@@ -277,7 +277,7 @@ def test_up_that_waits_for_runs_replaces_nothing_before_they_end(project: Projec
     options = lifecycle.UpOptions(1, waits_for_runs=True)
     deploy = threading.Thread(target=lifecycle.up, args=(project.engine("two"), report, options))
     deploy.start()
-    assert eventually(lambda: f"run {request.id} goes on: sleep 60" in report.details)
+    assert eventually(lambda: f"run {request.id} is running: sleep 60" in report.details)
     time.sleep(0.3)
     assert ["one"] == project.serving()
 
@@ -335,7 +335,7 @@ def test_status_counts_what_serves(project: Project) -> None:
 
     assert (2, 3, 4) == (service.ready, service.wanted, service.restarts)
     assert ["one", "one", "one", "two"] == [each.release for each in service.each]
-    assert "worker has 2 of 3 replicas; try: invoke up" == status(project.engine()).why
+    assert "worker has 2 of 3 replicas. Try: invoke up" == status(project.engine()).why
 
 
 def test_release_that_another_stack_of_the_directory_needs_is_kept(project: Project) -> None:

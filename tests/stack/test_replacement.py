@@ -139,7 +139,7 @@ def test_old_one_that_is_put_back_has_its_restart_policy_again(tmp_path: Path, p
     """And is not different from what is declared because of it."""
     site = Site(tmp_path, policy)
     site.world.dying["db"] = "bad option"
-    with pytest.raises(EngineError, match=r"db-1 is put back"):
+    with pytest.raises(EngineError, match=r"db-1 is restored"):
         site.deploy("two")
 
     site.world.dying.clear()
@@ -183,7 +183,7 @@ def test_continued_replacement_that_does_not_get_ready_puts_the_old_one_back(tmp
     assert site.world.replicas["db-2"].is_running
     site.world.healths["db-2"] = Health(is_ready=False, output="loading")
 
-    with pytest.raises(EngineError, match=r"^db-2 is not ready after 0.2 s \(loading\); db-1 is put back"):
+    with pytest.raises(EngineError, match=r"^db-2 is not ready after 0.2 s \(loading\); db-1 is restored"):
         site.deploy("two")
     assert {"db-1": old} == site.world.replicas
     assert "always" == site.world.restarts[old.id]
@@ -200,22 +200,25 @@ def replica(number: int, state: str = "running", replaces: str = "", **recipe: s
 @pytest.mark.parametrize(
     ("replicas", "steps"),
     [
-        ([replica(1, x=""), replica(2, "created", "db-1")], ["replace db-1 by db-2: its replacement was interrupted"]),
+        (
+            [replica(1, x=""), replica(2, "created", "db-1")],
+            ["Replace db-1 with db-2 (its replacement was interrupted)"],
+        ),
         (
             [replica(1, "exited (0)", x=""), replica(2, "running", "db-1")],
-            ["replace db-1 by db-2: its replacement was interrupted"],
+            ["Replace db-1 with db-2 (its replacement was interrupted)"],
         ),
         (
             [replica(1, "exited (0)", x=""), replica(2, "exited (1)", "db-1")],
-            ["remove db-2: its replacement of db-1 was interrupted", "replace db-1 by db-3: x changed"],
+            ["Remove db-2 (its replacement of db-1 was interrupted)", "Replace db-1 with db-3 (x changed)"],
         ),
-        ([replica(1), replica(2, "created", "db-1", x="")], ["remove db-2: its replacement of db-1 was interrupted"]),
+        ([replica(1), replica(2, "created", "db-1", x="")], ["Remove db-2 (its replacement of db-1 was interrupted)"]),
         (
             [replica(1, y=""), replica(2, "running", "db-1", x="")],
-            ["remove db-2: its replacement of db-1 was interrupted", "replace db-1 by db-3: y changed"],
+            ["Remove db-2 (its replacement of db-1 was interrupted)", "Replace db-1 with db-3 (y changed)"],
         ),
         ([replica(2, "running", "db-1")], []),  # the one that it replaced is gone: it was ready
-        ([replica(1, x=""), replica(2)], ["remove db-1: x changed"]),  # made by a version that recorded nothing
+        ([replica(1, x=""), replica(2)], ["Remove db-1 (x changed)"]),  # made by a version that recorded nothing
     ],
 )
 def test_interrupted_replacement_is_continued_if_it_is_wanted_and_undone_if_not(
@@ -236,9 +239,9 @@ def test_each_replica_with_its_own_data_continues_its_own_replacement() -> None:
         replace(replica(4, "created", "db-2"), **own),  # type: ignore[arg-type]
     ]
 
-    assert ["replace db-2 by db-4: its replacement was interrupted", "replace db-1 by db-5: x changed"] == [
+    assert ["Replace db-2 with db-4 (its replacement was interrupted)", "Replace db-1 with db-5 (x changed)"] == [
         str(step) for step in roll(three, Snapshot(tuple(replicas)), RECIPE)
     ]
-    interrupted = "remove db-4: its replacement of db-2 was interrupted"
-    removed = [interrupted, "remove db-2: x changed", "remove db-1: x changed"]
+    interrupted = "Remove db-4 (its replacement of db-2 was interrupted)"
+    removed = [interrupted, "Remove db-2 (x changed)", "Remove db-1 (x changed)"]
     assert removed == [str(step) for step in roll(replace(three, replicas=1), Snapshot(tuple(replicas)), RECIPE)]

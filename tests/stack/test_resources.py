@@ -134,8 +134,8 @@ def test_what_was_external_and_is_declared_as_own_is_used_and_stays(project: Pro
 
     assert not {"create back", "create data", "remove back", "remove data"} & set(project.up())
     assert [
-        "the network net is used unchanged: another owner made it; to declare that: networks.back.external: true",
-        "the volume vol is used unchanged: another owner made it; to declare that: volumes.data.external: true",
+        "the network net is used unchanged: another project created it; to declare that: networks.back.external: true",
+        "the volume vol is used unchanged: another project created it; to declare that: volumes.data.external: true",
     ] == project.warnings
     assert [] == project.up()
     project.down(volumes=True)
@@ -398,7 +398,7 @@ def test_job_that_has_changed_does_not_stop_what_serves_before_the_release_comma
     with pytest.raises(ServiceError):
         lifecycle.up(with_job.engine(), report)
 
-    assert "remove job-1: image changed" in report.steps
+    assert "Remove job-1 (image changed)" in report.steps
     assert {"db-1", "app-1"} == {each.name for each in with_job.world.replicas.values() if each.serves}
     with_job.edit("app", release_command=APP.release_command)
     with_job.up()

@@ -166,13 +166,13 @@ def test_replica_that_does_not_get_ready_takes_all_with_it_that_are_not(site: Si
 
     site.kind = Crashing
     began = time.monotonic()
-    with pytest.raises(EngineError, match=r"^app-4 is exited \(1\): out of memory; what served serves on;"):
+    with pytest.raises(EngineError, match=r"^app-4 is exited \(1\): out of memory; app-1, app-2, app-6 are still"):
         site.scale(6, within=60)
 
     assert time.monotonic() - began < 60 / 2
     assert ["app-1", "app-2", "app-6"] == site.serving() == site.all()
-    removed = [line for line in site.report.details if line.startswith("remove ")]
-    assert {"remove app-3: it is not ready", "remove app-5: it is not ready"} == {*removed}
+    removed = [line for line in site.report.details if line.startswith("Remove ")]
+    assert {"Remove app-3 (not ready)", "Remove app-5 (not ready)"} == {*removed}
 
 
 @pytest.mark.parametrize("hanging", [[], ["app-2", "app-3"]], ids=["", "some hang"])
@@ -213,8 +213,8 @@ def test_replica_that_cannot_be_created_takes_the_other_new_ones_with_it(site: S
 
     assert ["app-1"] == site.all()
     created = {line.rpartition(" ")[2] for line in site.world.done if line.startswith("clone")}
-    removed = {line for line in site.report.details if line.startswith("remove ")}
-    assert {f"remove {name}: it is not ready" for name in created} == removed
+    removed = {line for line in site.report.details if line.startswith("Remove ")}
+    assert {f"Remove {name} (not ready)" for name in created} == removed
 
 
 @pytest.mark.parametrize("way", [Site.scale, Site.up], ids=["scale", "up"])

@@ -73,9 +73,9 @@ def test_stack_that_cannot_serve_says_why(health: Health, why: str) -> None:
         (
             Service("worker", "app", replicas=3),
             ("worker", 1, 3, "running"),
-            "worker has 1 of 3 replicas; try: invoke up",
+            "worker has 1 of 3 replicas. Try: invoke up",
         ),
-        (Service("web", "haproxy"), ("web", 0, 1, "missing"), "web has 0 of 1 replicas; try: invoke up"),
+        (Service("web", "haproxy"), ("web", 0, 1, "missing"), "web has 0 of 1 replicas. Try: invoke up"),
     ],
 )
 def test_service_that_lacks_replicas_is_not_ready(wanted: Service, row: tuple[object, ...], why: str) -> None:
@@ -118,7 +118,7 @@ def test_replica_that_is_removed_meanwhile_is_not_reported() -> None:
     found = status.status(Deploying(STACK, World(replicas={"redis-1": REDIS, "worker-1": WORKER})))
 
     assert ["worker-1"] == [each.name for row in found.services for each in row.each]
-    assert (False, "redis has 0 of 1 replicas; try: invoke up") == (found.ready, found.why)
+    assert (False, "redis has 0 of 1 replicas. Try: invoke up") == (found.ready, found.why)
 
 
 class Away(Memory):

@@ -38,7 +38,7 @@ def steps(*replicas: Replica, wanted: int, service: Service = WORKER) -> list[st
 
 def test_only_replica_is_watched_before_the_old_one_is_removed() -> None:
     """Once; there is no other."""
-    expected = ["create worker-2", "admit worker-2", "watch worker-2 for 0.3 s", "remove worker-1"]
+    expected = ["Create worker-2", "Wait for worker-2", "Watch worker-2 for 0.3 s", "Remove worker-1"]
 
     assert expected == steps(replica(1, "one"), wanted=1)
 
@@ -46,19 +46,19 @@ def test_only_replica_is_watched_before_the_old_one_is_removed() -> None:
 def test_first_and_last_removal_are_watched() -> None:
     """The first removal needs a release that works; after the last one there is nothing to go back to."""
     assert [
-        *("create worker-4", "admit worker-4", "watch worker-4 for 0.3 s", "remove worker-1"),
-        *("create worker-5", "admit worker-5", "remove worker-2"),
-        *("create worker-6", "admit worker-6", "watch worker-4, worker-5, worker-6 for 0.3 s", "remove worker-3"),
+        *("Create worker-4", "Wait for worker-4", "Watch worker-4 for 0.3 s", "Remove worker-1"),
+        *("Create worker-5", "Wait for worker-5", "Remove worker-2"),
+        *("Create worker-6", "Wait for worker-6", "Watch worker-4, worker-5, worker-6 for 0.3 s", "Remove worker-3"),
     ] == steps(*(replica(number, "one") for number in (1, 2, 3)), wanted=3)
 
 
 @pytest.mark.parametrize(
     ("replicas", "wanted", "expected"),
     [
-        ([replica(1, "one"), replica(2, "two")], 1, ["watch worker-2 for 0.3 s", "remove worker-1"]),
-        ([replica(1, "two"), replica(2, "two")], 1, ["remove worker-2"]),
-        ([replica(1, "one", state="exited (1)")], 1, ["create worker-2", "admit worker-2", "remove worker-1"]),
-        ([], 1, ["create worker-1", "admit worker-1"]),
+        ([replica(1, "one"), replica(2, "two")], 1, ["Watch worker-2 for 0.3 s", "Remove worker-1"]),
+        ([replica(1, "two"), replica(2, "two")], 1, ["Remove worker-2"]),
+        ([replica(1, "one", state="exited (1)")], 1, ["Create worker-2", "Wait for worker-2", "Remove worker-1"]),
+        ([], 1, ["Create worker-1", "Wait for worker-1"]),
     ],
     ids=["what an interrupted up left", "scaled down", "nothing serves", "nothing is there"],
 )
@@ -73,7 +73,7 @@ def test_nothing_is_watched_where_nothing_is_new() -> None:
     """The service can have only one from now on: the others go before it, and the watch comes after that."""
     replicas = [replica(number, "one") for number in (1, 2, 3)]
 
-    assert ["remove worker-1", "remove worker-2", "replace worker-3 by worker-4"] == steps(
+    assert ["Remove worker-1", "Remove worker-2", "Replace worker-3 with worker-4"] == steps(
         *replicas, wanted=1, service=replace(WORKER, mounts=DATABASE.mounts)
     )
 
@@ -114,9 +114,9 @@ def test_release_that_crashes_while_it_is_watched_is_taken_back(tmp_path: Path, 
         lifecycle.up(engine, report)
 
     assert str(failed.value).startswith("worker-4 crashed and was restarted (once); the new replicas were removed, ")
-    assert str(failed.value).endswith("the previous ones are still running; fix that, then: invoke up")
+    assert str(failed.value).endswith("the previous ones are still running. Fix that, then: invoke up")
     assert ["one", "one", "one"] == releases(engine)
-    assert "the previous replicas are restored; wait for that" in report.details
+    assert "the previous replicas are restored; please wait" in report.details
 
 
 class Failing(Memory):
@@ -181,7 +181,7 @@ def test_crash_loop_is_reported_with_what_to_do(tmp_path: Path) -> None:
     looping = replace(engine.world.replicas["worker-1"], restarts=4, state="restarting")
     engine.world.replicas["worker-1"] = looping
     found = status(engine)
-    report = "worker-1 keeps crashing (restarted 4 times); see: invoke logs worker"
+    report = "worker-1 keeps crashing (restarted 4 times). Try: invoke logs worker"
     assert (False, report, "crashing") == (found.ready, found.why, found.services[0].health)
 
     lifecycle.build(engine, Recorded())

@@ -83,10 +83,10 @@ def seconds_to_get_ready(text: str) -> float | None:
 def scale(c: Context, replicas: str, ready_within: str = "") -> None:
     """Set the number of replicas of a service; nothing is deployed, and `up` keeps the number."""
     from twelfth.stack import lifecycle
-    from twelfth.stack.load import wanted
+    from twelfth.stack.load import scaled_service
 
     engine = Target(c).engine("declared")
-    service = wanted(engine.stack, replicas)
+    service = scaled_service(engine.stack, replicas)
     if c.config.run.dry:
         print_plan(lifecycle.plan_scale(engine, service))
         return

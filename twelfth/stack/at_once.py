@@ -18,10 +18,10 @@ AT_ONCE = 8
 """Tasks that run at the same time; the SDK's client keeps ten connections."""
 
 TURNS = max(2, os.cpu_count() or 1)
-"""Tasks that have their turn at the same time."""
+"""Tasks that use the processor at the same time."""
 
 LONGEST_WAIT = 1.0
-"""Seconds after which a task no longer waits for its turn, as the tasks that have theirs may hang."""
+"""Seconds after which a task no longer waits for its turn, since the tasks that run may hang."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Tasks:
 
     @property
     def is_interrupted(self) -> bool:
-        """Return whether the operator interrupted the tasks, as opposed to one that failed."""
+        """Return whether the operator interrupted the tasks, as opposed to a failure."""
         return isinstance(self.error, KeyboardInterrupt)
 
     @property
@@ -44,7 +44,7 @@ class Tasks:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for a turn: a few tasks at once do what takes processor time from what all of them wait for."""
+        """Wait for a turn, so that only a few tasks at a time compete for the processor with what they wait for."""
         has_turn = self._turns.acquire(timeout=LONGEST_WAIT)
         try:
             yield
@@ -64,7 +64,7 @@ class Tasks:
             wait(futures)
         except BaseException as error:
             self.error = error
-            with uninterrupted(self.say, "the steps that have started will finish"):
+            with uninterrupted(self.say, "the steps that have started finish first"):
                 wait(futures)
             raise
         finally:

@@ -1,4 +1,4 @@
-"""What was deployed here and how it was scaled, kept in `.twelfth/`: an `up` goes by it, and a rollback."""
+"""The deploys of a stack and its numbers of replicas, kept in `.twelfth/` for the next `up` and for `rollback`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 SUFFIX = ".deploys.json"
 MOST = 50
-"""How many deploys are kept."""
+"""Deploys that are kept."""
 
 
 @dataclass(frozen=True)
 class Deploy:
-    """A release that was deployed: when (ISO 8601 in UTC) and by whom."""
+    """A release that was deployed, at a time (ISO 8601 in UTC), by an operator."""
 
     release: str
     at: str
@@ -34,10 +34,10 @@ class Deploy:
 
 @dataclass(frozen=True)
 class Deploys:
-    """The releases that were deployed, the last one last, and the numbers of replicas that the operator asked for.
+    """The deployed releases, the latest last, and the numbers of replicas that the operator has set.
 
-    `built` are the releases that were made for this stack: an image may have been made for another one. `accepted` is
-    what the operator has accepted that the engine does not protect.
+    `built` are the releases that were built for this stack; an image may have been built for another one. `accepted`
+    are the protections that the engine lacks and the operator does without.
     """
 
     deployed: tuple[Deploy, ...] = ()
@@ -47,7 +47,7 @@ class Deploys:
 
 
 def read_deploys(stack: Stack) -> Deploys:
-    """Return what is kept; nothing where the file is not there or garbled."""
+    """Return the recorded deploys, none if the file is missing or damaged."""
     return _read(_path(stack))
 
 
@@ -55,7 +55,7 @@ def _read(path: Path) -> Deploys:
     try:
         values = json.loads(path.read_text("utf-8"))
         scale = {str(name): int(number) for name, number in values["scale"].items()}
-        deployed = tuple(Deploy(**each) for each in values["deployed"])
+        deployed = tuple(Deploy(**deploy) for deploy in values["deployed"])
         accepted = tuple(map(str, values.get("accepted", ())))
         return Deploys(deployed, scale, tuple(map(str, values["built"])), accepted)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -64,58 +64,58 @@ def _read(path: Path) -> Deploys:
 
 def read_others(stack: Stack) -> tuple[Deploys, ...]:
     """Return the deploys of the other stacks of this directory, which share its releases."""
-    own, others = _path(stack), _path(stack).parent.glob(f"*{SUFFIX}")
-    return tuple(_read(path) for path in sorted(others) if path != own)
+    paths = sorted(_path(stack).parent.glob(f"*{SUFFIX}"))
+    return tuple(_read(path) for path in paths if path != _path(stack))
 
 
 def note_deploy(stack: Stack, release: str, operator: str) -> None:
-    """Note that a release serves from now on; raises `EngineError` where that cannot be written."""
-    _change(stack, lambda found: _with_deploy(found, release, operator))
+    """Record a deploy; raises `EngineError` if that cannot be written."""
+    _change(stack, lambda deploys: _with_deploy(deploys, release, operator))
 
 
 def note_rollback(stack: Stack, release: str, operator: str) -> None:
-    """Note that an earlier release serves again: what was deployed after it is none to go back to.
+    """Record a rollback and forget the later deploys, so that the next rollback goes back further.
 
-    Raises `EngineError` where that cannot be written.
+    Raises `EngineError` if that cannot be written.
     """
 
-    def back(found: Deploys) -> Deploys:
-        places = [place for place, each in enumerate(found.deployed, 1) if each.release == release]
-        return _with_deploy(replace(found, deployed=found.deployed[: max(places, default=None)]), release, operator)
+    def back(deploys: Deploys) -> Deploys:
+        places = [place for place, deploy in enumerate(deploys.deployed, 1) if deploy.release == release]
+        earlier = replace(deploys, deployed=deploys.deployed[: max(places, default=None)])
+        return _with_deploy(earlier, release, operator)
 
     _change(stack, back)
 
 
-def _with_deploy(found: Deploys, release: str, operator: str) -> Deploys:
-    """Return what is kept with a deploy of a release, unless it is that of the last one."""
-    if [release] == [each.release for each in found.deployed[-1:]]:
-        return found
+def _with_deploy(deploys: Deploys, release: str, operator: str) -> Deploys:
+    if [release] == [deploy.release for deploy in deploys.deployed[-1:]]:
+        return deploys
     now = Deploy(release, datetime.now(UTC).isoformat(timespec="seconds"), operator)
-    return replace(found, deployed=(*found.deployed, now)[-MOST:])
+    return replace(deploys, deployed=(*deploys.deployed, now)[-MOST:])
 
 
 def note_build(stack: Stack, release: str) -> None:
-    """Note that a release was made for this stack; raises `EngineError` where that cannot be written."""
-    _change(stack, lambda found: replace(found, built=tuple(dict.fromkeys((*found.built, release)))[-MOST:]))
+    """Record that a release was built for this stack; raises `EngineError` if that cannot be written."""
+    _change(stack, lambda deploys: replace(deploys, built=tuple(dict.fromkeys((*deploys.built, release)))[-MOST:]))
 
 
 def note_accepted(stack: Stack, losses: tuple[str, ...]) -> None:
-    """Note what is accepted that the engine does not protect; raises `EngineError` where that cannot be written."""
-    _change(stack, lambda found: replace(found, accepted=losses))
+    """Record the accepted losses of protection; raises `EngineError` if that cannot be written."""
+    _change(stack, lambda deploys: replace(deploys, accepted=losses))
 
 
 def note_scale(stack: Stack, service: str, replicas: int) -> None:
-    """Note how many replicas a service is to have; raises `EngineError` where that cannot be written."""
-    _change(stack, lambda found: replace(found, scale={**found.scale, service: replicas}))
+    """Record the number of replicas of a service; raises `EngineError` if that cannot be written."""
+    _change(stack, lambda deploys: replace(deploys, scale={**deploys.scale, service: replicas}))
 
 
 def forget_deploys(stack: Stack) -> None:
-    """Remove what is kept, as nothing of the stack is left, but for which images are its own: `prune` asks that."""
-    _change(stack, lambda found: Deploys(built=found.built))
+    """Forget everything except the built releases, which `prune` still needs."""
+    _change(stack, lambda deploys: Deploys(built=deploys.built))
 
 
 def scaled_as_before(stack: Stack) -> Stack:
-    """Return the stack with the numbers of replicas that were asked for last, where a service still can have them."""
+    """Return the stack with the recorded numbers of replicas, except for services that can have only one."""
     for name, replicas in read_deploys(stack).scale.items():
         if (service := stack.service(name)) and not service.why_single:
             stack = stack.with_service(replace(service, replicas=replicas))
@@ -123,7 +123,7 @@ def scaled_as_before(stack: Stack) -> Stack:
 
 
 def _change(stack: Stack, change: Callable[[Deploys], Deploys]) -> None:
-    """Change what is kept, with nobody else at it: a `build` holds no lock of the stack's."""
+    # The lock is on the directory, since `build` runs without the stack's lock.
     path = _path(stack)
     staged = path.with_suffix(".new")
     with disk_errors(path, REPEAT):
@@ -131,10 +131,10 @@ def _change(stack: Stack, change: Callable[[Deploys], Deploys]) -> None:
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
-            found = read_deploys(stack)
-            if (deploys := change(found)) == Deploys():
+            previous = read_deploys(stack)
+            if (deploys := change(previous)) == Deploys():
                 path.unlink(missing_ok=True)
-            elif deploys != found:
+            elif deploys != previous:
                 staged.write_text(json.dumps(asdict(deploys), indent=1), "utf-8")
                 staged.replace(path)
         finally:

@@ -1,4 +1,4 @@
-"""Do the steps of a plan in their order; it decides nothing."""
+"""Execute the steps of a plan in order. The plan decides; this module only waits, reports and goes back on errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.logs import last_lines
 from twelfth.stack.readiness import (
     ASK_EVERY,
+    FIX,
     GivenUpError,
     ready_within,
+    still_running,
+    times,
     wait_for_services,
     wait_until_ready,
     watch,
@@ -57,24 +60,24 @@ if TYPE_CHECKING:
 
 
 class Report(Protocol):
-    """Whoever is to see how the work is getting on."""
+    """Where progress is shown."""
 
     def step(self, line: str) -> None:
-        """Take a step that begins; the one before is done."""
+        """Show a step that starts; the previous one is done."""
 
     def detail(self, line: str) -> None:
-        """Take what the step that is going on has to tell."""
+        """Show a line of output of the current step."""
 
 
 RESTARTING = "restarting"
-"""The state of a container that has ended and is about to be started again, as its restart policy has it."""
+"""The state of a container that has exited and that Docker will start again, according to its restart policy."""
 
 SLOW_SECONDS = 2.0
-"""How long a replica may take to end before somebody who waits is told why."""
+"""Seconds that a replica may take to stop before the delay is explained."""
 
 
 def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float | None = None) -> bool:
-    """Execute the steps and report each; return whether there were any. `within` is the value of `--ready-within`."""
+    """Execute the steps and report each; return whether there were any. `within` is `--ready-within` in seconds."""
     steps, executor = tuple(steps), _Executor(engine, report, within)
     for group in groups(steps):
         for step in group:
@@ -85,16 +88,13 @@ def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float
 
 @dataclass(frozen=True)
 class _Executor:
-    """Executes one group of steps after the other, and reports their output."""
-
     engine: Engine
     report: Report
     within: float | None
     admitted: dict[str, float] = field(default_factory=dict)
-    """The monotonic time at which a replica was last admitted, by service."""
+    """The monotonic time of the last admission, by service."""
 
     def execute(self, group: tuple[Step, ...]) -> None:
-        """Execute the steps of a group at the same time."""
         engine, step = self.engine, group[0]
         match step:
             case EnsureImage(service):
@@ -118,7 +118,6 @@ class _Executor:
                 replicas.execute(group)
 
     def execute_on_service(self, engine: ServiceEngine, step: Step) -> None:
-        """Do a step that is about a whole service."""
         match step:
             case RollService(service):
                 engine.roll_service(service, self.ready_within(service), self.report.detail)
@@ -128,19 +127,16 @@ class _Executor:
                 engine.remove_service(name)
 
     def ready_within(self, service: Service) -> float:
-        """Return the time limit in seconds for a replica of a service to get ready."""
         return ready_within(self.engine.stack, service.name, self.within)
 
     def remove_release(self, release: BuiltRelease) -> None:
-        """Remove a release, unless something else than this stack needs it."""
+        """Remove a release, unless another stack needs it."""
         if not self.engine.remove_release(release.id):
-            self.report.detail("it is still needed by something else, and stays")
+            self.report.detail("it stays, since another stack or container needs it")
 
 
 @dataclass(frozen=True)
 class _ReplicaExecutor:
-    """Does one step that is about one replica."""
-
     engine: ReplicaEngine
     report: Report
     within: float | None
@@ -148,11 +144,10 @@ class _ReplicaExecutor:
     admitted: dict[str, float]
 
     def execute(self, group: tuple[Step, ...]) -> None:
-        """Execute the steps of a group at the same time."""
         match group[0]:
             case CreateReplica(service) | AdmitReplica(service):
-                self.create_all([each for each in group if isinstance(each, CreateReplica)])
-                self.admit_all(service, [each.number for each in group if isinstance(each, AdmitReplica)])
+                self.create_all([step for step in group if isinstance(step, CreateReplica)])
+                self.admit_all(service, [step.number for step in group if isinstance(step, AdmitReplica)])
             case CompleteReplica(service, number):
                 self.complete(service, number)
             case ReplaceReplica(service, number, old, is_watched=is_watched):
@@ -165,7 +160,7 @@ class _ReplicaExecutor:
                 self.reload(service, replica)
             case RemoveReplica(replica):
                 self.wait_for_admission(replica.service)
-                self.remove_all([each.replica for each in cast("tuple[RemoveReplica, ...]", group)])
+                self.remove_all([step.replica for step in cast("tuple[RemoveReplica, ...]", group)])
 
     def create_all(self, steps: list[CreateReplica]) -> None:
         """Create replicas; if one cannot be created, remove the others, since none of them is ready yet."""
@@ -185,33 +180,35 @@ class _ReplicaExecutor:
             tasks.do([functools.partial(create, step) for step in steps])
         except EngineError:
             for replica in created:
-                self.report.detail(f"remove {replica.name}: it is not ready")
-            Tasks(self.report.detail).do([functools.partial(self.engine.remove_replica, each) for each in created])
+                self.report.detail(f"Remove {replica.name} (not ready)")
+            Tasks(self.report.detail).do(
+                [functools.partial(self.engine.remove_replica, replica) for replica in created]
+            )
             raise
 
     def remove_all(self, replicas: list[Replica]) -> None:
-        """Remove replicas, each before the one that it replaces: until it is gone, it gives the place back to that."""
-        ids = {each.id for each in replicas}
+        # A replacement goes before the replica that it replaces: its removal may restart that one.
+        ids = {replica.id for replica in replicas}
         for is_new in (True, False):
-            wave = [each for each in replicas if (each.replaces in ids) == is_new]
-            Tasks(self.report.detail).do([functools.partial(self.remove, each) for each in wave])
+            wave = [replica for replica in replicas if (replica.replaces in ids) == is_new]
+            Tasks(self.report.detail).do([functools.partial(self.remove, replica) for replica in wave])
 
     def remove(self, replica: Replica) -> None:
-        """Remove a replica, and report if that takes long."""
         with self.warn_if_slow(replica):
             self.engine.remove_replica(replica)
 
     def wait_for_admission(self, service: str) -> None:
-        """Wait until clients have found the last admitted replica; the old ones must serve until then."""
+        """Wait until clients find the last admitted replica; until then old ones must keep running."""
         if service in self.admitted:
             time.sleep(max(self.admitted[service] + self.engine.admission_seconds - time.monotonic(), 0))
 
     @contextlib.contextmanager
     def warn_if_slow(self, replica: Replica) -> Iterator[None]:
-        """Tell how long a replica may take to end, where it does not do so soon."""
+        """Report the grace period of a replica that does not stop within SLOW_SECONDS."""
         service = self.engine.stack.service(replica.service)
-        what = f"{replica.name} has {service.stop_grace:g} s to end; then it is killed" if service else "it ends slowly"
-        timer = threading.Timer(SLOW_SECONDS, self.report.detail, [what])
+        grace = f", at most {service.stop_grace:g} s" if service else ""
+        line = f"wait until {replica.name} has stopped{grace}"
+        timer = threading.Timer(SLOW_SECONDS, self.report.detail, [line])
         timer.daemon = True
         timer.start()
         try:
@@ -220,30 +217,29 @@ class _ReplicaExecutor:
             timer.cancel()
 
     def wait_for_health(self, service: Service) -> None:
-        """Return when what a service wants to be healthy is; raises `EngineError` where that takes too long."""
-        wanted = [name for name, condition in service.conditions if condition == SERVICE_HEALTHY]
-        wait_for_services(self.engine, wanted, self.within, f"{service.name} waits for it")
+        """Wait for the services that a service requires to be healthy; raises `EngineError` after the time limit."""
+        names = [name for name, condition in service.conditions if condition == SERVICE_HEALTHY]
+        wait_for_services(self.engine, names, self.within, f"{service.name} waits for it")
 
     def numbered(self, service: Service, number: int) -> Replica:
-        """Return a replica that was created before; raises `EngineError` if it is gone."""
+        """Return a replica by its number; raises `EngineError` if it is gone."""
         return numbered(self.engine.replicas(service.name), service, number)
 
     def complete(self, service: Service, number: int) -> None:
-        """Return when a replica has ended well; raises `EngineError` with its last words where it has not."""
+        """Wait until a replica exits; raises `EngineError` with its last lines unless the exit code is 0."""
         restarts = 0
         while (replica := self.numbered(service, number)).is_running or replica.state == RESTARTING:
             if replica.restarts > restarts:
                 restarts = replica.restarts
-                self.report.detail(f"{replica.name} ended and is started again, {restarts}")
+                self.report.detail(f"{replica.name} exited and is restarted ({times(restarts)} so far)")
             time.sleep(ASK_EVERY)
         if replica.has_completed:
             return
         lines = last_lines(self.engine, replica)
         for line in lines:
             self.report.detail(line)
-        why = f" ({words})" if (words := telling(lines)) else ""
-        then = "others wait for its end; fix that, then: invoke up"
-        raise EngineError(f"{replica.name} is {replica.state}{why}; {then}")
+        why = f" ({line})" if (line := telling(lines)) else ""
+        raise EngineError(f"{replica.name} is {replica.state}{why}; other services depend on it. {FIX}")
 
     def admit_all(self, service: Service, numbers: list[int]) -> None:
         """Admit each replica when it is ready; if one does not get ready, remove all that are not ready."""
@@ -259,29 +255,27 @@ class _ReplicaExecutor:
     def admit(self, replica: Replica, tasks: Tasks, old: Replica | None = None, *, is_first: bool = False) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown.
 
-        `old` is the one in whose place it is, and which is put back then.
+        `old` is the replica that it replaces, which the caller restores after an error.
         """
         try:
             wait_until_ready(self.engine, replica, self.within, tasks=tasks, is_first=is_first)
         except GivenUpError:
             if not tasks.is_interrupted:  # else the next `up` continues with it
-                self.report.detail(f"remove {replica.name}: it is not ready")
+                self.report.detail(f"Remove {replica.name} (not ready)")
                 self.engine.remove_replica(replica)
             raise
         except EngineError as error:
             self.show_last_lines(replica)
             self.engine.remove_replica(replica)
-            serves = any(each.serves for each in self.engine.replicas(replica.service))
-            put_back = f"{old.name} is put back" if old else "it was removed"
-            rest = "what served serves on" if serves else put_back
-            raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
+            rest = f"{old.name} is restored" if old else still_running(self.engine.replicas(replica.service), replica)
+            raise EngineError(f"{error}; {rest}. {FIX}") from error
         self.engine.admit_replica(replica)
         self.admitted[replica.service] = time.monotonic()
 
-    def put_back(self, old: Replica, *, starts: bool) -> None:
+    def restore(self, old: Replica, *, starts: bool) -> None:
         """Remove the replacement of a replica, and start the replica again if it was running."""
         if starts:
-            self.engine.stop_replica(old)  # it may be stopping still, and would do so after its start
+            self.engine.stop_replica(old)  # wait, in case it is still stopping
         if new := self.replacement_of(old):
             self.engine.remove_replica(new)
         if starts:
@@ -300,7 +294,7 @@ class _ReplicaExecutor:
         except EngineError as error:
             is_restored = was_ready and self.engine.restore_configuration(service, replica)
             rest = "its previous configuration is restored" if is_restored else "it keeps its new configuration"
-            raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
+            raise EngineError(f"{error}; {rest}. {FIX}") from error
 
     def watch(self, step: WatchReplicas) -> None:
         """Watch new replicas; if one fails, remove all of them and re-create the old ones that were removed."""
@@ -311,14 +305,15 @@ class _ReplicaExecutor:
             with uninterrupted(self.report.detail, "the previous replicas are restored"):
                 self.go_back(new, step.removed)
             rest = "the new replicas were removed, the previous ones are still running"
-            raise EngineError(f"{error}; {rest}; fix that, then: invoke up") from error
+            raise EngineError(f"{error}; {rest}. {FIX}") from error
 
     def go_back(self, new: list[Replica], removed: int) -> None:
-        """Clone an old replica for each old one that was removed, then remove the new ones."""
+        """Clone an old replica once for each old one that was removed, then remove the new ones."""
         for replica in new:
             self.show_last_lines(replica)
         replicas = self.engine.replicas(new[0].service)
-        old = next((each for each in replicas if each.serves and each.id not in {one.id for one in new}), None)
+        ids = {replica.id for replica in new}
+        old = next((replica for replica in replicas if replica.serves and replica.id not in ids), None)
         numbers = free_numbers(replicas)
         for number in (next(numbers) for _ in range(removed if old else 0)):
             clone = self.engine.clone_replica(cast("Replica", old), number)
@@ -328,7 +323,7 @@ class _ReplicaExecutor:
             self.engine.remove_replica(replica)
 
     def show_last_lines(self, replica: Replica) -> None:
-        """Report the last lines of a replica that is about to be removed."""
+        """Show the last lines of a replica before it is removed."""
         with contextlib.suppress(EngineError):
             for line in last_lines(self.engine, replica):
                 self.report.detail(line)
@@ -336,7 +331,7 @@ class _ReplicaExecutor:
     def replace(self, service: Service, number: int, old: Replica, *, is_watched: bool) -> None:
         """Replace a replica in place, or continue an interrupted replacement; if it fails, restore the old one.
 
-        After any step, a restart of the engine starts at most one of the two.
+        Wherever this is interrupted, a restart of the engine starts at most one of the two replicas.
         """
         new = self.replacement_of(old)
         old_ran = old.is_running or new is not None
@@ -350,8 +345,8 @@ class _ReplicaExecutor:
             if old_ran and is_watched:
                 self.watch_replacement(service, number, old)
         except BaseException:
-            with uninterrupted(self.report.detail, f"{old.name} is put back"):
-                self.put_back(old, starts=old_ran)
+            with uninterrupted(self.report.detail, f"{old.name} is restored"):
+                self.restore(old, starts=old_ran)
             raise
         self.engine.remove_replica(old)
 
@@ -362,11 +357,11 @@ class _ReplicaExecutor:
             watch(self.engine, [new], service.monitor)
         except EngineError as error:
             self.show_last_lines(new)
-            raise EngineError(f"{error}; {old.name} is put back; fix that, then: invoke up") from error
+            raise EngineError(f"{error}; {old.name} is restored. {FIX}") from error
 
     def replacement_of(self, old: Replica) -> Replica | None:
         """Return the replica that was prepared to replace another one."""
-        return next((each for each in self.engine.replicas(old.service) if each.replaces == old.id), None)
+        return next((replica for replica in self.engine.replicas(old.service) if replica.replaces == old.id), None)
 
 
 def numbered(replicas: Iterable[Replica], service: Service, number: int) -> Replica:

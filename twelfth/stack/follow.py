@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
 
 WAITING = 8
-"""Pieces that are buffered for a slow reader before the logs have to wait."""
+"""Blocks of lines that are buffered before a slow reader delays the logs."""
 
 LOOK_EVERY = 1.0
 """Seconds between checks for new replicas."""
@@ -31,7 +31,7 @@ SETTLING = 3.0
 
 @dataclass
 class Follower:
-    """Follows the logs of a service, or of all if it is empty; `last` and `since` apply to the first replicas."""
+    """Follows the logs of a service, "" for all; `last` and `since` apply to the replicas that run at the start."""
 
     engine: Engine
     service: str
@@ -51,9 +51,9 @@ class Follower:
         A reader that stops reading delays the logs without using more memory. Raises the error of the first log that
         fails, and `NoLogError` if no log is kept.
         """
-        self._width = max(len(each.name) for each in replicas)
-        for each in replicas:
-            self._follow(each, self.last, self.since)
+        self._width = max(len(replica.name) for replica in replicas)
+        for replica in replicas:
+            self._follow(replica, self.last, self.since)
         looked = alive = self.clock()
         while self._open or self.clock() < alive + SETTLING or holder(self.engine.stack):
             yield from self._wait(looked + LOOK_EVERY)
@@ -88,7 +88,7 @@ class Follower:
             raise ended.error
 
     def _look(self) -> None:
-        """Follow new replicas, and those that were started again since their log ended."""
+        """Follow new replicas, and those that were restarted since their log ended."""
         engine = self.engine
         replicas = engine.replicas(self.service) if self.service else engine.observe().replicas
         for replica in replicas:

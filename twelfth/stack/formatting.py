@@ -1,4 +1,4 @@
-"""Escape the characters of text from outside that would move, colour or reorder a terminal's output."""
+"""Escape characters that would move, colour or reorder a terminal's output, in text from other programs."""
 
 from __future__ import annotations
 

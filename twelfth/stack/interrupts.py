@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def uninterrupted(say: Callable[[str], None], what: str) -> Iterator[None]:
-    """Report what is being done; inside the block, Ctrl-C and TERM only report it again."""
+    """Report what is being done; inside the block, Ctrl-C and TERM only print the line again."""
 
-    def tell(*_: object) -> None:
-        say(f"{what}; wait for that")
+    def report(*_: object) -> None:
+        say(f"{what}; please wait")
 
-    tell()
-    is_asked = threading.current_thread() is threading.main_thread()  # only it can set handlers
-    before = {each: signal.signal(each, tell) for each in (signal.SIGINT, signal.SIGTERM) if is_asked}
+    report()
+    can_handle = threading.current_thread() is threading.main_thread()  # other threads cannot set handlers
+    before = {number: signal.signal(number, report) for number in (signal.SIGINT, signal.SIGTERM) if can_handle}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Bring a stack up and down: observe, plan, execute. All decisions are the plan's; all effects are the engine's."""
+"""Deploy, scale and remove a stack: observe, plan, execute. The plan decides; the engine has the effects."""
 
 from __future__ import annotations
 
@@ -35,44 +35,46 @@ CHANGES = CreateReplica | ReplaceReplica | ReloadReplica | RollService
 
 
 def plan_up(engine: Engine, *, remove_orphans: bool = False) -> tuple[Step, ...]:
-    """Return what `up` would do now; changes nothing."""
+    """Return the steps of `up`, without executing them."""
     return _plan(engine, engine.observe(), {}, remove_orphans=remove_orphans)
 
 
-def _plan(engine: Engine, found: Snapshot, checked: Mapping[str, Health], *, remove_orphans: bool) -> tuple[Step, ...]:
+def _plan(
+    engine: Engine, snapshot: Snapshot, checked: Mapping[str, Health], *, remove_orphans: bool
+) -> tuple[Step, ...]:
     preflight.refuse_idle(engine)
     preflight.refuse_contradictions(engine.stack)
-    with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as all the rest
-        complaints = pool.submit(unready, engine, found, checked)
+    with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
+        complaints = pool.submit(unready, engine, snapshot, checked)
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
-        here = {name: recipe for name, recipe in recipes.items() if recipe is not None}
+        known = {name: recipe for name, recipe in recipes.items() if recipe is not None}
         steps = plan.up(
             engine.stack,
-            found,
-            here,
+            snapshot,
+            known,
             unready=complaints.result(),
             remove_orphans=remove_orphans,
         )
     return preflight.without_networks_of_runs(engine, steps)
 
 
-def unready(engine: Engine, found: Snapshot, checked: Mapping[str, Health]) -> dict[str, str]:
-    """Return, by service, why the running replicas cannot serve now; one replica of each is checked."""
+def unready(engine: Engine, snapshot: Snapshot, checked: Mapping[str, Health]) -> dict[str, str]:
+    """Return, by service, why its running replicas are not ready; one replica of each is checked."""
     names = {service.name for service in engine.stack.services} - engine.stack.completing
-    first = first_serving(found.replicas)
+    first = first_serving(snapshot.replicas)
     replicas = {first[name].id: first[name] for name in names & first.keys()}
-    results = {identity: checked[identity] for identity in replicas if identity in checked}
-    results |= healths(engine, [replica for identity, replica in replicas.items() if identity not in checked])
-    return {replicas[identity].service: health.complaint for identity, health in results.items() if health.complaint}
+    results = {replica: checked[replica] for replica in replicas if replica in checked}
+    results |= healths(engine, [replica for replica in replicas.values() if replica.id not in checked])
+    return {replicas[replica].service: health.complaint for replica, health in results.items() if health.complaint}
 
 
 @dataclass(frozen=True)
 class UpOptions:
-    """How to deploy: seconds that a replica has to get ready, whether runs that have not ended are waited for.
+    """The options of a deploy.
 
-    Without `ready_within` each service has its default. The numbers of replicas of `scaled` services are remembered.
-    `remove_orphans` removes services that the stack does not declare. `warn` is called with each line about what stays
-    although the stack declares something else.
+    `ready_within` are the seconds that a replica has to get ready, None for the default of its service. The numbers of
+    replicas of `scaled` services are remembered. `accepts_weaker` accepts that the engine lacks declared protections.
+    `remove_orphans` removes services that the stack does not declare. `warn` is called with each warning.
     """
 
     ready_within: float | None = None
@@ -90,23 +92,24 @@ def up(
     options: UpOptions = UpOptions(),
     checked: Mapping[str, Health] = MappingProxyType({}),
 ) -> str:
-    """Converge the stack and return its address (`http://host:port`), "" where it has none.
+    """Deploy the stack and return its address (`http://host:port`), "" if it has none.
 
-    `checked` has the results of healthchecks that this command has run already, by the replicas' ids.
-    Images come first: only then is it known what replicas would be made from. Raises `EngineError` where a replica does
-    not get ready, `BusyError` where another command changes the stack, or a run is on a network that would be removed.
+    `checked` has the results of healthchecks that this command has run already, by the replicas' ids. Raises
+    `EngineError` if a replica does not get ready, `BusyError` if another command changes the stack or a run may use a
+    network that would be removed.
     """
     with hold_lock(engine.stack, "deploying"):
         engine.refuse_stack()
         preflight.refuse_losses(engine, accepts=options.accepts_weaker)
-        found = engine.observe()
-        steps = _plan(engine, found, checked, remove_orphans=options.remove_orphans)
-        preflight.refuse_taken_ports(engine, steps, found)
-        preflight.refuse_disturbing_others(steps, engine.stack, found)
+        snapshot = engine.observe()
+        steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
+        preflight.refuse_taken_ports(engine, steps, snapshot)
+        preflight.refuse_disturbing_others(steps, engine.stack, snapshot)
         preflight.refuse_disturbing_runs(engine, steps)
-        for line in notices.of_up(engine, found, remove_orphans=options.remove_orphans):
+        for line in notices.of_up(engine, snapshot, remove_orphans=options.remove_orphans):
             options.warn(line)
         remember(engine)
+        # Images come first: what replicas are made from is known only when they exist.
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
             note_build(engine.stack, engine.stack.release)
             steps = plan_up(engine, remove_orphans=options.remove_orphans)
@@ -115,26 +118,23 @@ def up(
             preflight.wait_for_runs(engine, report)
         within = options.ready_within
         if execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report, within):
-            found = engine.observe()
+            snapshot = engine.observe()
             _note(engine.stack, is_rollback=options.is_rollback)
         for service in engine.stack.services:
             if service.name in options.scaled:
                 note_scale(engine.stack, service.name, service.replicas)
-        if steps or not all(engine.keeps_release(replica.release) for replica in found.replicas if replica.release):
-            _keep_and_prune(engine, found, report, prunes=False)
-        _wait_for_all(engine, found, steps, within)
+        if steps or not all(engine.keeps_release(replica.release) for replica in snapshot.replicas if replica.release):
+            _keep_and_prune(engine, snapshot, report, prunes=False)
+        _wait_for_all(engine, snapshot, steps, within)
         if steps:
-            _keep_and_prune(engine, found, report, prunes=True)
-        return address(engine.stack, found)
+            _keep_and_prune(engine, snapshot, report, prunes=True)
+        return address(engine.stack, snapshot)
 
 
-def _keep_and_prune(engine: Engine, found: Snapshot, report: Report, *, prunes: bool) -> None:
-    """Keep the releases that this stack needs, and remove releases that no stack needs.
-
-    A failure is reported, but does not fail the deploy.
-    """
+def _keep_and_prune(engine: Engine, snapshot: Snapshot, report: Report, *, prunes: bool) -> None:
+    # A failure must not fail a deploy that is otherwise done, so it is only reported.
     try:
-        engine.keep_releases(needed(engine, found))
+        engine.keep_releases(needed(engine, snapshot))
         if prunes:
             execute(engine, plan_prune(engine), report)
     except EngineError as error:
@@ -142,48 +142,42 @@ def _keep_and_prune(engine: Engine, found: Snapshot, report: Report, *, prunes: 
 
 
 def _note(stack: Stack, *, is_rollback: bool) -> None:
-    """Note what was deployed, or what was gone back to: from there, the next rollback goes back further."""
     if release := stack.release:
         (note_rollback if is_rollback else note_deploy)(stack, release, operator())
 
 
-def _wait_for_all(engine: Engine, found: Snapshot, steps: Collection[Step], within: float | None) -> None:
-    """Wait until every replica can serve, as `status` defines it: a change may have broken its dependents.
-
-    If nothing changed, replicas that the engine reports as healthy are not asked.
-    """
+def _wait_for_all(engine: Engine, snapshot: Snapshot, steps: Collection[Step], within: float | None) -> None:
+    # A change may have broken dependents, so all replicas are checked. If nothing changed, it is enough to check those
+    # that the engine does not report as healthy.
     names = {service.name for service in engine.stack.services} - engine.stack.completing
-    here = [each for each in found.replicas if each.service in names]
-    unsure = [each for each in here if steps or each.health != HEALTHY]
+    replicas = [replica for replica in snapshot.replicas if replica.service in names]
+    unsure = [replica for replica in replicas if steps or replica.health != HEALTHY]
     changed = {step.service.name for step in steps if isinstance(step, CHANGES)}
     wait_until_all_serve(engine, unsure, within, changed)
 
 
 def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:
-    """Return what `scale` would do now to give a service its replicas; changes nothing."""
+    """Return the steps of `scale`, without executing them."""
     return plan.scale(service, engine.observe())
 
 
 def scale(engine: Engine, service: Service, report: Report, within: float | None = None) -> bool:
-    """Make or remove replicas of the release that runs, until there are as many as the service says.
-
-    Return whether there was anything to do.
-    """
+    """Create or remove replicas of the running release, to the service's number; return whether any changed."""
     with hold_lock(engine.stack, "scaling"):
-        done = execute(engine, plan_scale(engine, service), report, within)
+        has_changed = execute(engine, plan_scale(engine, service), report, within)
         note_scale(engine.stack, service.name, service.replicas)
-        return done
+        return has_changed
 
 
 def prune(engine: Engine, report: Report, keep: int) -> bool:
-    """Remove the releases that nothing needs; return whether there were any."""
+    """Remove unused releases except the newest `keep`; return whether there were any."""
     with hold_lock(engine.stack, "removing releases"):
         return execute(engine, plan_prune(engine, keep), report)
 
 
-def plan_down(engine: Engine, **also: bool) -> tuple[Step, ...]:
-    """Return what `down` would do now with the same arguments; changes nothing."""
-    return plan.down(engine.stack, engine.observe(), engine.runs.records(), **also)
+def plan_down(engine: Engine, **options: bool) -> tuple[Step, ...]:
+    """Return the steps of `down` with the same options, without executing them."""
+    return plan.down(engine.stack, engine.observe(), engine.runs.records(), **options)
 
 
 def down(
@@ -193,9 +187,9 @@ def down(
 
     Services that the stack does not declare stay, unless `remove_orphans`.
     """
-    also = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
+    options = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
     with hold_lock(engine.stack, "taking it down"):
-        done = execute(engine, plan_down(engine, **also), report)
+        has_changed = execute(engine, plan_down(engine, **options), report)
         left = engine.observe()
         if not left.replicas:
             engine.clean_up()
@@ -204,14 +198,14 @@ def down(
             engine.keep_releases(())
             if volumes:
                 forget(engine.stack)
-        return done
+        return has_changed
 
 
 def build(engine: Engine, report: Report) -> str:
-    """Make available what the stack builds, where it is not, and return the release's name."""
+    """Build the missing images of the stack, and return its release."""
     images = engine.observe().images
-    missing = [each for each in engine.stack.services if each.build and each.image not in images]
+    missing = [service for service in engine.stack.services if service.build and service.image not in images]
     release = engine.stack.release
-    if execute(engine, [EnsureImage(each, "not here yet") for each in missing], report):
+    if execute(engine, [EnsureImage(service, "missing") for service in missing], report):
         note_build(engine.stack, release)
     return release

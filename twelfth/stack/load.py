@@ -1,4 +1,4 @@
-"""Load the stack that a project's Compose files declare, of the release that is wanted."""
+"""Load the stack that a project's Compose files declare, with a release."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 def load_stack(
     directory: Path, environment: Mapping[str, str], release: str = "", warn: Warn = lambda _: None
 ) -> Stack:
-    """Return the stack that a directory declares, of a release that is named or of none in particular.
+    """Return the stack that a directory declares, with the named release, if any.
 
-    Tells `warn` of each variable that is used and not set. Raises `MisuseError` where a file is missing or wrong.
+    Calls `warn` with each variable that is used and not set. Raises `MisuseError` if a file is missing or invalid.
     """
     if release and not is_release(release):
-        raise MisuseError(f"--release {release}: a release is named by 12 hexadecimal digits; see: invoke releases")
-    found = cli.read(directory, environment, warn)
-    stack = services.stack(found.model, found.files)
+        raise MisuseError(f"--release {release} is not a release: write 12 hexadecimal digits. Try: invoke releases")
+    configuration = cli.read(directory, environment, warn)
+    stack = services.stack(configuration.model, configuration.files)
     return with_release(with_builds(stack, lambda build: replace(build, is_named=True)), release) if release else stack
 
 
 def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
-    """Return what a directory's Compose files name, whatever else is in them: enough for runs from what serves."""
-    found = cli.read(directory, environment)
-    return services.names(found.model, found.files)
+    """Return a stack with the names in a directory's Compose files, which are enough for a run."""
+    configuration = cli.read(directory, environment)
+    return services.names(configuration.model, configuration.files)
 
 
 def of_current_release(stack: Stack, has_buildkit: Callable[[], bool] = lambda: False) -> Stack:
-    """Return the stack with the release that its files make; they are read once, as the image's builder reads them."""
+    """Return the stack with the release that its current files make. Each build context is read once."""
     builds = [service.build for service in stack.services if service.build]
     if not builds:
         return stack
@@ -51,30 +51,29 @@ def of_current_release(stack: Stack, has_buildkit: Callable[[], bool] = lambda: 
     return with_release(with_builds(stack, lambda build: replace(build, contents=contents[build.read])), release)
 
 
-def scaled(stack: Stack, wishes: Iterable[str]) -> Stack:
-    """Return the stack with each `SERVICE=N` of the operator's wishes; raises `MisuseError` for one that cannot be."""
-    for wish in wishes:
-        stack = stack.with_service(wanted(stack, wish))
+def scaled(stack: Stack, scales: Iterable[str]) -> Stack:
+    """Return the stack with the number of replicas of each `SERVICE=N`; raises `MisuseError` for an invalid one."""
+    for scale in scales:
+        stack = stack.with_service(scaled_service(stack, scale))
     return stack
 
 
-def wanted(stack: Stack, wish: str) -> Service:
-    """Return the service that `SERVICE=N` names, with so many replicas.
+def scaled_service(stack: Stack, scale: str) -> Service:
+    """Return the service of `SERVICE=N` with N replicas.
 
-    Raises `MisuseError` where there is no such service, where replicas would fight over one port or one volume, or
-    for what is no number or below one.
+    Raises `MisuseError` for a service that does not exist or can have only one replica, and for an invalid number.
     """
-    name, _, number = wish.partition("=")
+    name, _, number = scale.partition("=")
     if not re.fullmatch("[0-9]{1,9}", number):  # Python reads no more than 4,300 digits
-        raise MisuseError(f"{wish[:50]}: say SERVICE=N, such as worker=2")
+        raise MisuseError(f"{scale[:50]}: write SERVICE=N, such as worker=2")
     service, replicas = stack.service(name), int(number)
     if service is None:
-        names = ", ".join(each.name for each in stack.services)
-        raise MisuseError(f"{wish}: there is no service {name!r}; there are {names}")
+        names = ", ".join(service.name for service in stack.services)
+        raise MisuseError(f"{scale}: there is no service {name!r}; there are {names}")
     if replicas < 1:
-        raise MisuseError(f"{wish}: at least 1; to stop the stack: invoke down")
+        raise MisuseError(f"{scale}: at least 1 replica is required. To remove the stack: invoke down")
     if replicas > (most := dict(stack.max_replicas).get(name, replicas)):
-        raise MisuseError(f"{wish}: at most {most}, says x-twelfth.max-replicas; try {name}={most}")
+        raise MisuseError(f"{scale}: x-twelfth.max-replicas is {most}. Try: {name}={most}")
     if replicas > 1 and (why := service.why_single):
-        raise MisuseError(f"{wish}: {name} {why}, so there can be only one; try {name}=1")
+        raise MisuseError(f"{scale}: {name} {why}, so there can be only one replica. Try: {name}=1")
     return replace(service, replicas=replicas)

@@ -1,4 +1,4 @@
-"""One command at a time that changes a stack on this machine."""
+"""The lock of a stack: only one command at a time changes it on this machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def hold_lock(stack: Stack, what: str) -> Iterator[None]:
-    """Hold the stack's lock on this machine to do `what`; a process that dies frees it, whatever it dies of.
+    """Hold the stack's lock on this machine to do `what`. The kernel releases it if this process dies.
 
-    Raises `BusyError`, naming the holder, where another command changes the same stack.
+    Raises `BusyError` with the holder's name if another command has the lock.
     """
     path = _path(stack)
     with disk_errors(path, REPEAT):
@@ -37,14 +37,14 @@ def hold_lock(stack: Stack, what: str) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             holder = printable(file.read().strip()) or "another process"
-            raise BusyError(f"{holder} is changing this stack; let it finish, then repeat the command") from error
+            raise BusyError(f"the stack is locked: {holder} is changing it. Try again when that is done") from error
         _sign(path, what)
         yield
         path.write_bytes(b"")
 
 
 TRIES, PAUSE = 10, 0.02
-"""How often the lock is tried, and seconds between: whoever asks who holds it has it for a moment."""
+"""Attempts to get the lock, and seconds between them: `holder` of another process locks it for a moment."""
 
 
 def _lock(file: TextIO) -> None:
@@ -57,14 +57,14 @@ def _lock(file: TextIO) -> None:
 
 
 def holder(stack: Stack) -> str:
-    """Return who changes the stack now, on this machine, and what he does; an empty string for nobody."""
+    """Return who is changing the stack on this machine and what they do, "" if no one is."""
     path = _path(stack)
     try:
         with path.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return printable(path.read_text("utf-8", "replace").strip()) or "another process"
-    except OSError:  # there is none, for nothing was changed here yet, or it is another user's: nobody is known
+    except OSError:  # it does not exist yet, or belongs to another user: the holder is unknown
         return ""
     return ""
 
@@ -74,6 +74,5 @@ def _path(stack: Stack) -> Path:
 
 
 def _sign(path: Path, what: str) -> None:
-    """Write who holds the lock; on a full disk the lock is held all the same, and `down` must still work."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # on a full disk `down` must still work
         path.write_text(f"{operator()} ({what} since {time.strftime('%H:%M:%S')}, process {os.getpid()})", "utf-8")

@@ -1,4 +1,4 @@
-"""What the replicas of a stack printed, as lines that say whose they are."""
+"""The logs of replicas, each line prefixed with its replica's name."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Stack
 
 LAST_LINES = 10
-"""How much of the log of a replica that does not get ready is read."""
+"""Lines that are shown of the log of a replica that does not get ready."""
 
 
-def replicas_of(stack: Stack, found: Snapshot, service: str) -> tuple[Replica, ...]:
-    """Return the replicas of one service, or of all where none is named; raises `MisuseError` for one that is none."""
-    replicas = found.replicas_of(service) if service else tuple(found.replicas)
+def replicas_of(stack: Stack, snapshot: Snapshot, service: str) -> tuple[Replica, ...]:
+    """Return the replicas of a service, "" for all; raises `MisuseError` for an unknown service."""
+    replicas = snapshot.replicas_of(service) if service else tuple(snapshot.replicas)
     if not replicas:
-        names = ", ".join(dict.fromkeys(one.service for one in found.replicas))
+        names = ", ".join(dict.fromkeys(replica.service for replica in snapshot.replicas))
         known = "does not run on this engine" if stack.service(service) else "is not a service"
-        raise MisuseError(f"{service} {known}; try: invoke logs SERVICE with one of {names}")
+        raise MisuseError(f"cannot show logs: {service} {known}. Try: invoke logs SERVICE, with one of {names}")
     return replicas
 
 
@@ -62,11 +62,11 @@ def prefixed(name: str, width: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
 def refuse_unkept(unkept: Collection[str], count: int) -> None:
     """Raise `NoLogError` if none of the logs is kept."""
     if len(unkept) == count:
-        raise NoLogError(f"nothing of what {', '.join(unkept)} printed is kept; see: invoke config")
+        raise NoLogError(f"cannot show logs: the output of {', '.join(unkept)} is not kept. Try: invoke config")
 
 
 def last_lines(engine: Engine, replica: Replica) -> list[str]:
-    """Return the end of what a replica printed, fit for a terminal; nothing where that is kept nowhere."""
+    """Return the last lines of a replica's log, safe for a terminal; none if it keeps no log."""
     try:
         log = b"".join(engine.logs(replica, follow=False, last=LAST_LINES))
     except NoLogError:
@@ -75,13 +75,13 @@ def last_lines(engine: Engine, replica: Replica) -> list[str]:
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Return when `--since` begins: a time of ISO 8601, this machine's where it names no zone, or `1h30m` ago.
+    """Return the time of `--since`: ISO 8601, in this machine's zone if it names none, or a duration such as `1h30m`.
 
-    Raises `MisuseError` for anything else.
+    Raises `MisuseError` for other text.
     """
     try:
         if (ago := parse_duration(text)) is not None:
             return now - timedelta(seconds=ago)
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError) as error:
-        raise MisuseError(f"--since {text}: say how long ago, such as 10m or 1h30m, or a time of ISO 8601") from error
+        raise MisuseError(f"--since {text}: write how long ago, such as 10m or 1h30m, or a time of ISO 8601") from error

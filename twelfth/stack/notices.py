@@ -1,4 +1,4 @@
-"""Warnings about what stays although the Compose file declares something else, with the command to type; pure."""
+"""Warnings about resources that differ from the Compose file and stay, with the command to type; pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterat
     for resource in snapshot.foreign_resources:
         name, key = engine.stack.engine_name(resource), f"{resource.kind}s.{resource.name}"
         hint = f"to declare that: {key}.external: true"
-        yield f"the {resource.kind} {name} is used unchanged: another owner made it; {hint}"
+        yield f"the {resource.kind} {name} is used unchanged: another project created it; {hint}"
     yield from _changed_volumes(engine, snapshot)
     yield from _superseded(engine, snapshot)
 
@@ -36,7 +36,7 @@ def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
     yield from _orphans(engine, left, "invoke down --remove-orphans")
     for network in left.networks:
         name = engine.stack.engine_name(network)
-        if names := ", ".join(each.container for each in left.users(name, ())):
+        if names := ", ".join(user.container for user in left.users(name, ())):
             yield f"the network {name} stays: it is used by {names}"
     if volumes:
         yield from _superseded(engine, left)
@@ -47,9 +47,8 @@ def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
 
 
 def _orphans(engine: Engine, snapshot: Snapshot, command: str) -> Iterator[str]:
-    """Yield one line that names the replicas of services that the stack does not declare."""
     declared = {service.name for service in engine.stack.services}
-    if names := _joined(each.name for each in snapshot.replicas if each.service not in declared):
+    if names := _joined(replica.name for replica in snapshot.replicas if replica.service not in declared):
         yield f"orphans stay: {names} (the Compose file does not declare their services). Try: {command}"
 
 

@@ -1,4 +1,4 @@
-"""Decide, from what is wanted and what is there, the steps that lead from one to the other; change nothing.
+"""Decide the steps from a snapshot to the stack as it is declared; pure.
 
 The idea of one snapshot and printable steps with causes is Compose's
 (https://github.com/docker/compose/blob/main/pkg/compose/plan.go).
@@ -32,7 +32,7 @@ from twelfth.stack.steps import (
 from twelfth.stack.watch import watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
@@ -41,57 +41,64 @@ if TYPE_CHECKING:
 
 def up(
     stack: Stack,
-    found: Snapshot,
+    snapshot: Snapshot,
     recipes: Mapping[str, Recipe],
     *,
     unready: Mapping[str, str] = MappingProxyType({}),
     remove_orphans: bool = False,
 ) -> tuple[Step, ...]:
-    """Return the steps that make `found` into `stack`; none where it is that already.
+    """Return the steps that turn a snapshot into the stack as it is declared.
 
     `recipes` has, by service, what a replica would be made from now; a service without one does not run on this engine.
-    `unready` has, by service, why its running replicas cannot serve.
-
-    A release command runs before running services are changed, so that one that fails has changed nothing. Its
-    dependencies are changed before it only if they are not running, if `unready` is not empty, or if the command has
-    another configuration than the running replicas; networks that this needs are re-created first. Then each service
-    is changed after its dependencies. Services that the stack does not declare stay, unless `remove_orphans`.
+    `unready` has, by service, why its running replicas are not ready. Services that the stack does not declare stay,
+    unless `remove_orphans`.
     """
-    wanted = [service for service in stack.services if service.name in recipes]
-    changed = resources.changed_networks(stack, found)
-    disconnected = _disconnected(stack, found, changed)
-    rolls = _rolls(stack, found, recipes, disconnected)
-    commands = [
-        command
-        for one in wanted
-        if (command := _release_command(one, found, recipes[one.name], rolls[one.name], unready.get(one.name)))
+    services = [service for service in stack.services if service.name in recipes]
+    networks = resources.changed_networks(stack, snapshot)
+    disconnected = _disconnected(stack, snapshot, networks)
+    rollouts = _rollouts(stack, snapshot, recipes, disconnected)
+    commands = _release_commands(services, snapshot, recipes, rollouts, unready)
+    needed = _needed(stack, snapshot, recipes, commands, unready)
+    unwanted = [
+        replica for replica in snapshot.replicas if _is_unwanted(replica, stack, recipes, remove_orphans=remove_orphans)
     ]
-    needed = _needed(stack, found, recipes, commands, unready)
-    changed_before = tuple(name for name in needed if found.replicas_of(name) and any(map(_makes, rolls.get(name, ()))))
-    unwanted = [each for each in found.replicas if _is_unwanted(each, stack, recipes, remove_orphans=remove_orphans)]
-    gone = {service.name for service in wanted} | {replica.service for replica in unwanted}
-    recreate = (
-        *_remove_unwanted(stack, found, unwanted),
-        *_recreate_networks(stack, found, disconnected, changed),
+    gone = {replica.service for replica in unwanted}.union(recipes)
+    recreations = (
+        *_remove_unwanted(stack, snapshot, unwanted),
+        *_recreate_networks(stack, snapshot, disconnected, networks),
     )
-    on_them = {replica.service for replica in disconnected} | _members(stack, changed) - stack.completing
-    is_blocked = not on_them.isdisjoint(needed)
-    first, later = (recreate, ()) if is_blocked else ((), recreate)
+    on_networks = {replica.service for replica in disconnected} | _members(stack, networks) - stack.completing
+    is_blocked = not on_networks.isdisjoint(needed)
     return (
-        *_images(wanted, found),
-        *(CreateResource(resource, "not there") for resource in missing_resources(stack, found)),
-        *first,
-        *(step for name in needed for step in rolls.pop(name, ())),
-        *(replace(command, after=changed_before) for command in commands),
-        *later,
-        *(step for steps in rolls.values() for step in steps),
-        *(RemoveResource(each, "it was renamed") for each in resources.left_networks(stack, found, gone)),
+        *_images(services, snapshot),
+        *(CreateResource(resource, "missing") for resource in missing_resources(stack, snapshot)),
+        *_with_commands(commands, needed, rollouts, snapshot, recreations, is_blocked=is_blocked),
+        *(RemoveResource(network, "it was renamed") for network in resources.left_networks(stack, snapshot, gone)),
     )
 
 
-def down(  # noqa: PLR0913 - each is named where it is called
+def _with_commands(  # noqa: PLR0913 - they are the parts of one plan
+    commands: Iterable[RunReleaseCommand],
+    needed: Collection[str],
+    rollouts: Mapping[str, tuple[Step, ...]],
+    snapshot: Snapshot,
+    recreations: tuple[Step, ...],
+    *,
+    is_blocked: bool,
+) -> Iterator[Step]:
+    # A release command runs before running services are changed, so a command that fails has changed nothing. It needs
+    # its own dependencies; and if those are on networks that change, the networks.
+    changed = tuple(name for name in needed if snapshot.replicas_of(name) and _makes_replica(rollouts.get(name, ())))
+    yield from recreations if is_blocked else ()
+    yield from (step for name in needed for step in rollouts.get(name, ()))
+    yield from (replace(command, after=changed) for command in commands)
+    yield from () if is_blocked else recreations
+    yield from (step for name, steps in rollouts.items() if name not in needed for step in steps)
+
+
+def down(  # noqa: PLR0913 - most are passed by name
     stack: Stack,
-    found: Snapshot,
+    snapshot: Snapshot,
     runs: tuple[Run, ...],
     *,
     volumes: bool = False,
@@ -104,120 +111,123 @@ def down(  # noqa: PLR0913 - each is named where it is called
     `remove_orphans` removes their services and networks, and never their volumes.
     """
     order = [service.name for service in stack.services]
-    here = [each for each in found.replicas if remove_orphans or each.service in order]
-    replicas = sorted(here, key=lambda one: order.index(one.service) if one.service in order else -1)
-    networks = resources.networks_to_remove(stack, found, {each.service for each in here}, orphans=remove_orphans)
+    replicas = [replica for replica in snapshot.replicas if remove_orphans or replica.service in order]
+    replicas.sort(key=lambda replica: order.index(replica.service) if replica.service in order else -1)
+    gone = {replica.service for replica in replicas}
+    networks = resources.networks_to_remove(stack, snapshot, gone, orphans=remove_orphans)
     return (
         *(StopRun(run, "down") for run in runs if run.is_running),
-        *remove(found, reversed(replicas), "down"),
+        *remove(snapshot, reversed(replicas), "down"),
         *(DeleteRun(run, "down --history") for run in runs if history),
         *(RemoveResource(network, "down") for network in networks),
-        *(RemoveResource(volume, "down --volumes") for volume in resources.own_volumes(stack, found) if volumes),
+        *(RemoveResource(volume, "down --volumes") for volume in resources.own_volumes(stack, snapshot) if volumes),
     )
 
 
-def scale(service: Service, found: Snapshot) -> tuple[Step, ...]:
-    """Return the steps that give a service its number of replicas, new ones just like one that serves.
+def scale(service: Service, snapshot: Snapshot) -> tuple[Step, ...]:
+    """Return the steps after which a service has its number of replicas; new ones are like a running one.
 
-    Raises `NotUpError` where none serves.
+    Raises `NotUpError` if none is running.
     """
-    serving = [replica for replica in found.replicas_of(service.name) if replica.serves]
+    serving = [replica for replica in snapshot.replicas_of(service.name) if replica.serves]
     if not serving:
-        raise NotUpError(f"no {service.name} is running that could be scaled; try: invoke up")
-    if found.rolls_services:
-        cause = f"{len(serving)} serve"
+        raise NotUpError(f"cannot scale {service.name}: none is running. Try: invoke up")
+    if snapshot.rolls_services:
+        cause = f"{len(serving)} running"
         return (ScaleService(service, cause),) if len(serving) != service.replicas else ()
     missing = max(service.replicas - len(serving), 0)
-    alike = [each for each in found.replicas_of(service.name) if not differences(serving[0].recipe, each.recipe)]
-    left = [each.number for each in alike if each.is_running and not each.is_admitted][:missing]
-    new = list(itertools.islice(free_numbers(found.replicas_of(service.name)), missing - len(left)))
-    cause = f"{service.name} is scaled to {service.replicas}"
+    replicas = snapshot.replicas_of(service.name)
+    alike = [replica for replica in replicas if not differences(serving[0].recipe, replica.recipe)]
+    left = [replica.number for replica in alike if replica.is_running and not replica.is_admitted][:missing]
+    new = list(itertools.islice(free_numbers(replicas), missing - len(left)))
+    cause = f"scale to {service.replicas}"
     return (
         *create(service, cause, new, serving[0], left),
         *(RemoveReplica(replica, cause) for replica in reversed(serving[service.replicas :])),
     )
 
 
-def _rolls(
-    stack: Stack, found: Snapshot, recipes: Mapping[str, Recipe], disconnected: Sequence[Replica]
+def _rollouts(
+    stack: Stack, snapshot: Snapshot, recipes: Mapping[str, Recipe], disconnected: Sequence[Replica]
 ) -> dict[str, tuple[Step, ...]]:
-    """Return, by service, the steps that make it what is wanted; one that follows another goes where that does."""
-    rolls: dict[str, tuple[Step, ...]] = {}
-    left = replace(found, replicas=tuple(each for each in found.replicas if each not in disconnected))
+    rollouts: dict[str, tuple[Step, ...]] = {}
+    remaining = replace(
+        snapshot, replicas=tuple(replica for replica in snapshot.replicas if replica not in disconnected)
+    )
     removed = {replica.service for replica in disconnected}
-    for one in (service for service in stack.services if service.name in recipes):
-        replaced = {f"service.{name}": "replaced" for name in one.follows if any(map(_makes, rolls.get(name, ())))}
-        recipe = recipes[one.name] | replaced
-        is_job = one.name in stack.completing
-        if one.name in removed and not is_job:
-            steps = _create_again(one, found)
+    for service in (service for service in stack.services if service.name in recipes):
+        # A service that follows another is replaced with it.
+        followed = [name for name in service.follows if _makes_replica(rollouts.get(name, ()))]
+        recipe = recipes[service.name] | {f"service.{name}": "replaced" for name in followed}
+        if service.name in stack.completing:
+            steps = complete(service, remaining, recipe)
+        elif service.name in removed:
+            steps = _create_again(service, snapshot)
         else:
-            steps = complete(one, left, recipe) if is_job else _roll(one, found, recipe)
-        rolls[one.name] = tuple(steps)
-    return rolls
+            steps = _roll(service, snapshot, recipe)
+        rollouts[service.name] = tuple(steps)
+    return rollouts
 
 
-def _images(wanted: list[Service], found: Snapshot) -> Iterator[Step]:
-    _refuse_missing_release(wanted, found)
-    built = {service.image for service in wanted if service.build}  # which others may run, too
-    for service in wanted:
+def _images(services: list[Service], snapshot: Snapshot) -> Iterator[Step]:
+    _refuse_missing_release(services, snapshot)
+    built = {service.image for service in services if service.build}
+    for service in services:
         if service.image in built and not service.build:
-            continue
-        if service.image not in found.images:
-            yield EnsureImage(service, "not here yet")
+            continue  # it is built for another service
+        if service.image not in snapshot.images:
+            yield EnsureImage(service, "missing")
         elif service.pull_policy == "always" and not service.build:
             yield EnsureImage(service, "pull_policy is always")
 
 
-def _refuse_missing_release(wanted: list[Service], found: Snapshot) -> None:
-    """Refuse a named release without its image: the current files may make another release."""
-    named = [service for service in wanted if service.build and service.build.is_named]
-    if missing := sorted({service.image for service in named if service.image not in found.images}):
+def _refuse_missing_release(services: list[Service], snapshot: Snapshot) -> None:
+    """Refuse a named release without its image, since the current files may make another release."""
+    named = [service for service in services if service.build and service.build.is_named]
+    if missing := sorted({service.image for service in named if service.image not in snapshot.images}):
         raise NoReleaseError(
             f"cannot deploy release {named[0].release}: {', '.join(missing)} is missing. Try: invoke releases"
         )
 
 
-def _makes(step: Step) -> bool:
-    """Return whether a step makes another replica of a service."""
-    return isinstance(step, CreateReplica | ReplaceReplica | RollService)
+def _makes_replica(steps: Iterable[Step]) -> bool:
+    return any(isinstance(step, CreateReplica | ReplaceReplica | RollService) for step in steps)
 
 
-def _create_again(service: Service, found: Snapshot) -> Iterator[Step]:
-    cause = "its network is created again"
-    if found.rolls_services:
+def _create_again(service: Service, snapshot: Snapshot) -> Iterator[Step]:
+    cause = "its network is re-created"
+    if snapshot.rolls_services:
         return iter([RollService(service, cause)])
     return create(service, cause, range(1, service.replicas + 1))
 
 
-def _roll(service: Service, found: Snapshot, recipe: Recipe) -> Iterator[Step]:
-    if found.rolls_services:
-        return roll_by_engine(service, found, recipe)
-    return watched(service, found, recipe, roll(service, found, recipe))
+def _roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step]:
+    if snapshot.rolls_services:
+        return roll_by_engine(service, snapshot, recipe)
+    return watched(service, snapshot, recipe, roll(service, snapshot, recipe))
 
 
 def _is_unwanted(replica: Replica, stack: Stack, recipes: Mapping[str, Recipe], *, remove_orphans: bool) -> bool:
-    """Return whether a replica must be removed: its service does not run on this engine, or is an orphan to remove."""
     is_declared = stack.service(replica.service) is not None
     return replica.service not in recipes and (is_declared or remove_orphans)
 
 
-def _remove_unwanted(stack: Stack, found: Snapshot, unwanted: Iterable[Replica]) -> Iterator[Step]:
-    orphans = [each for each in unwanted if stack.service(each.service) is None]
-    yield from remove(found, orphans, "--remove-orphans")
-    others = (each for each in unwanted if each not in orphans)
-    yield from remove(found, others, "its service does not run on this engine")
+def _remove_unwanted(stack: Stack, snapshot: Snapshot, unwanted: Iterable[Replica]) -> Iterator[Step]:
+    orphans = [replica for replica in unwanted if stack.service(replica.service) is None]
+    yield from remove(snapshot, orphans, "--remove-orphans")
+    declared = (replica for replica in unwanted if replica not in orphans)
+    yield from remove(snapshot, declared, "its service does not run on this engine")
 
 
-def _disconnected(stack: Stack, found: Snapshot, changed: Mapping[str, Network]) -> tuple[Replica, ...]:
-    """Return the replicas that have to go before changed networks can: those of each service that is on one of them.
-
-    That a service is not declared there any more takes no replica from it. A job that has completed needs no network.
-    """
-    names = {f"network.{name}" for name in changed}
-    on_them = {each.service for each in found.replicas if names.intersection(each.recipe)} | _members(stack, changed)
-    there = [each for service in stack.services for each in found.replicas_of(service.name) if service.name in on_them]
-    return tuple(each for each in there if each.is_running or each.service not in stack.completing)
+def _disconnected(stack: Stack, snapshot: Snapshot, changed: Mapping[str, Network]) -> tuple[Replica, ...]:
+    # A network can be removed only without containers. All replicas of a service on it are removed, also of a service
+    # that is no longer declared there; one that has completed needs no network.
+    keys = {f"network.{name}" for name in changed}
+    names = {replica.service for replica in snapshot.replicas if keys.intersection(replica.recipe)}
+    names |= _members(stack, changed)
+    services = [service.name for service in stack.services if service.name in names]
+    replicas = [replica for service in services for replica in snapshot.replicas_of(service)]
+    return tuple(replica for replica in replicas if replica.is_running or replica.service not in stack.completing)
 
 
 def _members(stack: Stack, changed: Mapping[str, Network]) -> set[str]:
@@ -227,10 +237,9 @@ def _members(stack: Stack, changed: Mapping[str, Network]) -> set[str]:
 
 
 def _recreate_networks(
-    stack: Stack, found: Snapshot, disconnected: Iterable[Replica], changed: Mapping[str, Network]
+    stack: Stack, snapshot: Snapshot, disconnected: Iterable[Replica], changed: Mapping[str, Network]
 ) -> Iterator[Step]:
-    """Yield what makes a changed network again: all that is on it has to go first."""
-    yield from remove(found, disconnected, "its network is created again")
+    yield from remove(snapshot, disconnected, "its network is re-created")
     yield from (RemoveResource(network, "its settings changed") for network in changed.values())
     declared = {stack.engine_name(network): network for network in reversed(stack.networks)}
     yield from (CreateResource(declared[name], "its settings changed") for name in changed)
@@ -238,56 +247,64 @@ def _recreate_networks(
 
 def _needed(
     stack: Stack,
-    found: Snapshot,
+    snapshot: Snapshot,
     recipes: Mapping[str, Recipe],
     commands: Iterable[RunReleaseCommand],
     unready: Mapping[str, str],
 ) -> list[str]:
     """Return the dependencies of the release commands that are changed before the commands run.
 
-    Those are the ones that are not running or unhealthy. The others are changed after the command, so that one that
-    fails has changed nothing. If the stack is not ready, or the command needs the change, all are changed before it.
+    Those are the ones that are not running or are unhealthy. The others are changed after the command, so a command
+    that fails has changed nothing. If the stack is not ready, or the command needs the change, all are changed first.
     """
-    serving = {replica.service for replica in found.replicas if replica.serves and replica.health != UNHEALTHY}
-    renamed = resources.renamed_networks(stack, found)  # the command runs on the new network, where it needs them
-    serving -= {each.name for each in stack.services if renamed.intersection(each.networks)}
+    serving = {replica.service for replica in snapshot.replicas if replica.serves and replica.health != UNHEALTHY}
+    # The command runs on a renamed network under its new name, so its dependencies must be there, too.
+    renamed = resources.renamed_networks(stack, snapshot)
+    serving -= {service.name for service in stack.services if renamed.intersection(service.networks)}
     needed = set[str]()
     for service in (command.service for command in commands):
-        dependencies = {other.name for other in stack.dependencies(service)}
-        is_protected = not unready and _has_configuration(found.replicas_of(service.name), recipes[service.name])
+        dependencies = {dependency.name for dependency in stack.dependencies(service)}
+        is_protected = not unready and _has_configuration(snapshot.replicas_of(service.name), recipes[service.name])
         needed |= dependencies - serving if is_protected else dependencies
-    return [each.name for each in stack.services if each.name in needed]
+    return [service.name for service in stack.services if service.name in needed]
 
 
 def _has_configuration(replicas: Iterable[Replica], recipe: Recipe) -> bool:
     """Return whether a running replica has the configuration of a recipe, such as the same database password."""
-    changes = [differences(recipe, each.recipe) for each in replicas if each.serves]
+    changes = [differences(recipe, replica.recipe) for replica in replicas if replica.serves]
     return any(not any(name.startswith(CONFIGURATION) for name in names) for names in changes)
 
 
-def _release_command(
-    service: Service, found: Snapshot, recipe: Recipe, rolled: Sequence[Step], why: str | None
-) -> RunReleaseCommand | None:
-    """Return the release command where it is due: before anything of a new release, or configuration, serves.
+def _release_commands(
+    services: Iterable[Service],
+    snapshot: Snapshot,
+    recipes: Mapping[str, Recipe],
+    rollouts: Mapping[str, Sequence[Step]],
+    unready: Mapping[str, str],
+) -> list[RunReleaseCommand]:
+    """Return the release commands to run: for a new release or configuration, or if the running release is not ready.
 
-    It is due, too, where what serves cannot serve: it brings the data to where it has to be, or says what is wrong.
+    In the second case the command may fix the data that the release needs, or its error names the problem.
     """
-    if not service.release_command:
-        return None
-    if rolled and (new := _new(found.replicas_of(service.name), recipe)):
-        return RunReleaseCommand(service, f"before the first {service.name} {new}")
-    return RunReleaseCommand(service, f"what serves is not ready ({why})") if why else None
+    commands = []
+    for service in (service for service in services if service.release_command):
+        new = _news(snapshot.replicas_of(service.name), recipes[service.name]) if rollouts[service.name] else ""
+        if new:
+            commands.append(RunReleaseCommand(service, f"before the first {service.name} {new}"))
+        elif why := unready.get(service.name):
+            commands.append(RunReleaseCommand(service, f"the running release is not ready: {why}"))
+    return commands
 
 
 CONFIGURATION = ("environment.", "config.")
-"""Beginnings of what of a recipe a release command may go by: variables and configuration files."""
+"""Prefixes of the keys of a recipe that a release command depends on: variables and configuration files."""
 
 
-def _new(replicas: Iterable[Replica], recipe: Recipe) -> str:
-    """Return what of the recipe no replica that serves has, in words: its release, or its configuration, or nothing."""
-    changes = [differences(recipe, each.recipe) for each in replicas if each.serves]
-    of_release = [names for names in changes if "image" not in names]
-    if not of_release:
+def _news(replicas: Iterable[Replica], recipe: Recipe) -> str:
+    """Return what of the recipe is new to the running replicas: the release, the configuration, or nothing."""
+    changes = [differences(recipe, replica.recipe) for replica in replicas if replica.serves]
+    same_release = [names for names in changes if "image" not in names]
+    if not same_release:
         return "of its release"
-    configured = [names for names in of_release if not any(name.startswith(CONFIGURATION) for name in names)]
+    configured = [names for names in same_release if not any(name.startswith(CONFIGURATION) for name in names)]
     return "" if configured else "with its configuration"

@@ -1,4 +1,4 @@
-"""What must be clear before a plan is executed, so that nothing is touched where it cannot succeed."""
+"""Checks before a plan is executed: if it cannot succeed, nothing is changed."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ if TYPE_CHECKING:
 
 
 def refuse_idle(engine: Engine) -> None:
-    """Raise `EngineError` where no service of the stack runs on this engine: there is nothing to bring up."""
+    """Raise `EngineError` if no service of the stack runs on this engine."""
     if not any(map(engine.runs_here, engine.stack.services)):
-        why = "no service says under x-local how it runs without containers"
-        hint = "add that, or have containers: INVOKE_ENGINE=docker invoke up"
-        raise EngineError(f"nothing of {engine.stack.project} runs on {engine.name}: {why}; {hint}")
+        why = "no service of the Compose file has x-local"
+        hint = "Add that, or use containers: INVOKE_ENGINE=docker invoke up"
+        raise EngineError(f"cannot run {engine.stack.project} on {engine.name}: {why}. {hint}")
 
 
 def refuse_losses(engine: Engine, *, accepts: bool) -> None:
-    """Raise `MisuseError` where the engine cannot hold some of the declared protection, and nobody has accepted that.
+    """Raise `MisuseError` if the engine lacks declared protections and the operator has not accepted that.
 
-    What is accepted is noted: it is asked for once.
+    An acceptance is recorded, so that the option is needed once.
     """
     losses = engine.losses()
     if new := [loss for loss in losses if loss not in read_deploys(engine.stack).accepted]:
         if not accepts:
-            raise MisuseError(f"on {engine.name} {'; '.join(new)}; if that is fine: invoke up --accept-weaker")
+            raise MisuseError(f"on {engine.name} {'; '.join(new)}. To accept this: invoke up --accept-weaker")
         note_accepted(engine.stack, losses)
 
 
 def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
-    """Raise `BusyError` where the steps would take away the network of an unfinished run."""
-    if any(isinstance(step, RemoveResource) for step in steps):  # the record of runs takes a while to read
-        going = _unfinished(engine)
-        names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in going)
-        if going:
-            hint = f"invoke stop {going[0].id}, then: invoke up"
-            raise BusyError(f"this would remove the network under a run: {names}; {hint}")
+    """Raise `BusyError` if the steps would remove a network while a run, which may use it, is running."""
+    if any(isinstance(step, RemoveResource) for step in steps):  # else there is no need to read all records
+        runs = _unfinished(engine)
+        names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in runs)
+        if runs:
+            hint = f"Try: invoke stop {runs[0].id}, then: invoke up"
+            raise BusyError(f"cannot remove a network that runs may use: {names}. {hint}")
 
 
 def without_networks_of_runs(engine: Engine, steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -85,8 +85,8 @@ def refuse_disturbing_others(steps: Iterable[Step], stack: Stack, snapshot: Snap
         if isinstance(step, RemoveResource) and isinstance(step.resource, Network):
             name = stack.engine_name(step.resource)
             users = snapshot.users(name, gone)
-            names = ", ".join(each.container for each in users)
-            if any(each.service for each in users):
+            names = ", ".join(user.container for user in users)
+            if any(user.service for user in users):
                 raise BusyError(f"cannot re-create the network {name}: orphans use it ({names}). {ORPHANS_HINT}")
             if users:
                 hint = f"docker network disconnect {name} {users[0].container}, then: invoke up"
@@ -114,19 +114,19 @@ def refuse_contradictions(stack: Stack) -> None:
     """Raise `MisuseError` if two networks or volumes have the same name and different settings."""
     if contradictions := resources.contradictions(stack):
         raise MisuseError(
-            "\n".join(f"{each}; give them different names or the same settings" for each in contradictions)
+            "\n".join(f"{sentence}; give them different names or the same settings" for sentence in contradictions)
         )
 
 
 def wait_for_runs(engine: Engine, report: Report) -> None:
-    """Return when no run goes on any more; tells which it waits for."""
-    report.step("wait for runs: --wait-for-runs")
+    """Wait until no run is running, and report the runs."""
+    report.step("Wait for runs (--wait-for-runs)")
     reported: set[str] = set()
-    while going := _unfinished(engine):
-        for run in going:
+    while runs := _unfinished(engine):
+        for run in runs:
             if run.id not in reported:
-                report.detail(f"run {run.id} goes on: {shlex.join(run.command)[:60]}")
-        reported |= {run.id for run in going}
+                report.detail(f"run {run.id} is running: {shlex.join(run.command)[:60]}")
+        reported |= {run.id for run in runs}
         time.sleep(ASK_EVERY)
 
 
@@ -135,38 +135,38 @@ def _unfinished(engine: Engine) -> list[Run]:
 
 
 ASK_EVERY = 0.2
-"""Seconds between two looks at the record of runs."""
+"""Seconds between reads of the record of runs."""
 
 
-def refuse_taken_ports(engine: Engine, steps: Iterable[Step], found: Snapshot) -> None:
-    """Raise `MisuseError` for a port that a new replica needs and that is taken outside of this stack."""
+def refuse_taken_ports(engine: Engine, steps: Iterable[Step], snapshot: Snapshot) -> None:
+    """Raise `MisuseError` for a port that a new replica needs and that another program uses."""
     steps = tuple(steps)
     gone = {service.name for service in engine.stack.services} | set(map(_removed_service, steps))
-    leaving = [each for each in found.replicas if each.is_running and each.service in gone]
+    leaving = [replica for replica in snapshot.replicas if replica.is_running and replica.service in gone]
     services = {step.service.name: step.service for step in steps if isinstance(step, CreateReplica | ReplaceReplica)}
     ports = [port for service in services.values() for port in engine.host_ports(service)]
     for port in (port for port in ports if port.is_fixed):
         if why := engine.why_taken(port, leaving):
-            hint = f"stop what listens there, or {_another_port(engine, port)}"
-            raise MisuseError(f"port {port.published} is not free ({why}); {hint}")
+            hint = f"Stop the program that uses it, or {_another_port(engine, port)}"
+            raise MisuseError(f"port {port.published} is not free ({why}). {hint}")
 
 
 HIGHEST_PORT = 65_535
 
 
 def _another_port(engine: Engine, taken: Port) -> str:
-    """Return how to publish another port: by the variable that the Compose files use for it, else by editing them."""
-    others = (replace(taken, published=number) for number in range(taken.published + 1, HIGHEST_PORT + 1))
-    free = next((port.published for port in others if not engine.why_taken(port)), 0)
+    """Return how to publish another port: with the variable that the Compose files use for it, else by editing them."""
+    candidates = (replace(taken, published=number) for number in range(taken.published + 1, HIGHEST_PORT + 1))
+    free = next((port.published for port in candidates if not engine.why_taken(port)), 0)
     text = "".join(path.read_text("utf-8", errors="replace") for path in engine.stack.files if path.is_file())
     for name, default in re.findall(r"\$\{(\w+)(?::?-(\d+))?\}", text):
         if os.environ.get(name, default) == str(taken.published):
-            return f"have another: {name}={free} invoke up"
-    return "publish another in the Compose file, then: invoke up"
+            return f"use another port: {name}={free} invoke up"
+    return "publish another port in the Compose file, then: invoke up"
 
 
 def refuse_configuration(engine: Engine, steps: Iterable[Step]) -> None:
-    """Raise `EngineError` where the steps would have a replica load configuration files that it cannot take."""
+    """Raise `EngineError` if a replica that is to be reloaded refuses its new configuration files."""
     for step in steps:
         if isinstance(step, ReloadReplica):
             cast("ReplicaEngine", engine).check_reload(step.service, step.replica)

@@ -1,4 +1,4 @@
-"""Wait until replicas are ready, by running their healthchecks instead of waiting for Docker's interval."""
+"""Wait until replicas are ready. Their healthchecks are run here, since Docker runs them only once per interval."""
 
 from __future__ import annotations
 
@@ -26,33 +26,36 @@ READY_WITHIN = 60.0
 """Default seconds for a replica to get ready without `--ready-within`; `start_period` is added."""
 
 ASK_EVERY = 0.05
-"""Seconds between two questions."""
+"""Seconds between checks."""
 
 WATCH_EVERY = 1.0
 """Seconds between healthchecks of a watched replica."""
 
 RETRIES = 3
-"""How often a healthcheck has to fail in a row until its replica is unhealthy (Docker's default)."""
+"""Failures of a healthcheck in a row after which its replica is unhealthy (Docker's default)."""
 
 CRASHES = 3
-"""How often a replica may be restarted while `up` waits for it at its end: it is in a crash loop then."""
+"""Restarts of a replica during the last wait of `up` after which it counts as crash-looping."""
 
-ASKED_AT_ONCE = 8
-"""How many healthchecks run at the same time: each starts a process."""
+CHECKS_AT_ONCE = 8
+"""Healthchecks that run at the same time: each starts a process."""
 
 HEALTHY = "healthy"
-"""What an engine that asks by itself says of a replica whose healthcheck passes (Docker's own word)."""
+"""The `health` of a replica whose healthcheck passed, on engines that run it themselves (Docker's term)."""
+
+FIX = "Fix that, then: invoke up"
+"""The end of an error that the operator fixes in the project."""
 
 
-def ready_within(stack: Stack, service: str, asked: float | None) -> float:
-    """Return the seconds that a replica of a service has to get ready; `asked` is the value of `--ready-within`."""
+def ready_within(stack: Stack, service: str, within: float | None) -> float:
+    """Return the seconds that a replica of a service has to get ready; `within` is the value of `--ready-within`."""
     declared = stack.service(service)
     check = declared.healthcheck if declared else None
-    return READY_WITHIN + ((check and check.start_period) or 0.0) if asked is None else asked
+    return READY_WITHIN + ((check and check.start_period) or 0.0) if within is None else within
 
 
 class GivenUpError(EngineError):
-    """A replica was not ready when the wait for it was given up."""
+    """The wait for a replica was given up, since another one failed."""
 
 
 def wait_until_ready(
@@ -65,14 +68,14 @@ def wait_until_ready(
 ) -> Health:
     """Wait until a replica is ready, and return the result of its healthcheck.
 
-    Without a healthcheck, the time that it has to run is added to the limit; a replica that `is_first` of its service
-    replaces no other, so it only has to be running. `tasks` wait for other replicas at the same time. Raises
-    `EngineError` with its last output if it exited, and with its healthcheck's output if it is not ready in time;
-    `GivenUpError` if another task failed before that.
+    For a replica without a healthcheck, the time that it has to run is added to the limit. A replica that `is_first` of
+    its service replaces no other, so without a healthcheck it only has to be running. `tasks` are the waits for other
+    replicas. Raises `EngineError` with its last output if it exited, and with its healthcheck's output if it is not
+    ready in time; `GivenUpError` if another task failed before that.
     """
     tasks = tasks or Tasks(lambda _: None)
     limit = ready_within(engine.stack, replica.service, within)
-    began, said = time.monotonic(), ""
+    began, complaint = time.monotonic(), ""
 
     def check() -> Health:
         with tasks.turn():
@@ -83,14 +86,14 @@ def wait_until_ready(
     while not (health := check()).is_ready:
         now = engine.current(replica)
         if is_first and not health.has_check and not now.state.startswith(OVER):
-            break  # if it crashes until its dependency is ready, that is waited for when all run
+            break  # it may crash until its dependency is ready; the last wait of `up` checks that
         refuse_dead(engine, now, replica.restarts)
         allowed = limit if health.has_check else limit + engine.monitor(replica.service)
         if tasks.is_given_up:
             raise GivenUpError(f"{replica.name} was not ready yet")
-        said = said if said and health.is_cut_off else health.complaint
+        complaint = complaint if complaint and health.is_cut_off else health.complaint
         if time.monotonic() - began > allowed:
-            raise EngineError(not_ready(replica, allowed, said))
+            raise EngineError(not_ready(replica, allowed, complaint))
         time.sleep(ASK_EVERY)
     return health
 
@@ -103,52 +106,55 @@ def not_ready(replica: Replica, seconds: float, why: str) -> str:
 def wait_until_all_serve(
     engine: Engine, replicas: Iterable[Replica], within: float | None, changed: Collection[str]
 ) -> None:
-    """Wait until replicas can serve, which requires more than healthy processes.
+    """Wait until replicas are ready and their healthchecks print no error.
 
-    Raises `EngineError` for one that cannot serve in time, with the `changed` services that it depends on.
+    Raises `EngineError` for one that is not ready in time, with the `changed` services that it depends on.
     """
-    pending, began, said = {each.name: each for each in replicas}, time.monotonic(), dict[str, str]()
+    pending, began = {replica.name: replica for replica in replicas}, time.monotonic()
+    complaints: dict[str, str] = {}
     restarts = {name: replica.restarts for name, replica in pending.items()}
     while pending:
-        limits = {name: ready_within(engine.stack, each.service, within) for name, each in pending.items()}
+        limits = {name: ready_within(engine.stack, replica.service, within) for name, replica in pending.items()}
         most = max(limits.values())
         results = healths(engine, pending.values(), max(began + most - time.monotonic(), ASK_EVERY))
-        ran = time.monotonic() - began
-        pending = {name: each for name, each in pending.items() if each.id not in results or results[each.id].complaint}
-        services = {each.service for each in pending.values()}
-        now = {each.name: each for service in services for each in engine.replicas(service)}
-        pending = {name: each for name, each in pending.items() if name in now}
+        waited = time.monotonic() - began
+        pending = {
+            name: replica
+            for name, replica in pending.items()
+            if replica.id not in results or results[replica.id].complaint
+        }
+        services = {replica.service for replica in pending.values()}
+        now = {replica.name: replica for service in services for replica in engine.replicas(service)}
+        pending = {name: replica for name, replica in pending.items() if name in now}
         for name, replica in pending.items():
             if not services.isdisjoint(_dependencies(engine.stack, replica)):
-                restarts[name] = now[name].restarts  # it may crash for as long as what it depends on is not ready
+                restarts[name] = now[name].restarts  # it may crash until its dependencies are ready
             _refuse_crashing(engine, now[name], restarts[name])
             if health := results.get(replica.id):
                 limit = limits[name] + (0.0 if health.has_check else engine.monitor(replica.service))
-                if not (health.is_cut_off and name in said):
-                    said[name] = health.complaint
-                if ran > limit:
+                if not (health.is_cut_off and name in complaints):
+                    complaints[name] = health.complaint
+                if waited > limit:
                     if health.is_crashing:
                         raise EngineError(_crash_loop(engine, now[name]))
-                    why = not_ready(replica, limit, said[name])
+                    why = not_ready(replica, limit, complaints[name])
                     raise EngineError(why + _after(engine.stack, replica, changed))
-        pending = {name: now[name] for name in pending}  # a Swarm has another task in place of one that exited
+        pending = {name: now[name] for name in pending}  # Swarm replaces a task that exited with another one
         if pending:
             time.sleep(ASK_EVERY)
 
 
 def _dependencies(stack: Stack, replica: Replica) -> list[str]:
-    """Return the services that the service of a replica depends on."""
     service = stack.service(replica.service)
-    return [each.name for each in stack.dependencies(service)] if service else []
+    return [dependency.name for dependency in stack.dependencies(service)] if service else []
 
 
 def _refuse_crashing(engine: Engine, replica: Replica, restarts: int) -> None:
-    """Raise `EngineError` for a replica that has exited for good, or was restarted `CRASHES` times more."""
     if replica.state.startswith(OVER):
         try:
             refuse_dead(engine, replica)
         except EngineError as error:
-            raise EngineError(f"{error}; {what_to_do(replica, previous_release(engine))}") from error
+            raise EngineError(f"{error}. {what_to_do(replica, previous_release(engine))}") from error
     if replica.restarts >= restarts + CRASHES:
         raise EngineError(_crash_loop(engine, replica))
 
@@ -158,17 +164,16 @@ def _crash_loop(engine: Engine, replica: Replica) -> str:
 
 
 def _after(stack: Stack, replica: Replica, changed: Collection[str]) -> str:
-    """Return the rest of the error for a replica that cannot serve after `up`: changed dependencies, what to type."""
     names = [name for name in _dependencies(stack, replica) if name in changed]
     why = f"; it depends on {', '.join(names)}, which changed" if names else ""
-    return f"{why}; see: invoke logs {replica.service}; fix that, then: invoke up"
+    return f"{why}. Try: invoke logs {replica.service}. {FIX}"
 
 
 def healths(engine: Engine, replicas: Iterable[Replica], within: float | None = None) -> dict[str, Health]:
     """Run the healthchecks of replicas and return the results by id; replicas that were removed are omitted."""
     replicas = tuple(replicas)
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        results = zip(replicas, pool.map(lambda each: _health(engine, each, within), replicas), strict=True)
+    with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
+        results = zip(replicas, pool.map(lambda replica: _health(engine, replica, within), replicas), strict=True)
         return {replica.id: health for replica, health in results if health}
 
 
@@ -182,29 +187,29 @@ def _health(engine: Engine, replica: Replica, within: float | None) -> Health | 
     try:
         return engine.check_health(replica, within)
     except EngineError:
-        if any(each.id == replica.id for each in engine.replicas(replica.service)):
+        if any(current.id == replica.id for current in engine.replicas(replica.service)):
             raise
     return None
 
 
-def wait_for_services(engine: Engine, names: Iterable[str], within: float | None, then: str) -> None:
+def wait_for_services(engine: Engine, names: Iterable[str], within: float | None, consequence: str) -> None:
     """Wait until the running replicas of some services are ready.
 
-    Raises `EngineError`, whose message ends with `then`, if that takes too long.
+    Raises `EngineError` with the `consequence` if that takes too long.
     """
     try:
-        for replica in (each for name in names for each in engine.replicas(name)):
+        for replica in (replica for name in names for replica in engine.replicas(name)):
             if replica.serves and replica.health != HEALTHY:
                 wait_until_ready(engine, replica, within)
     except EngineError as error:
-        raise EngineError(f"{error}; {then}; fix that, then: invoke up") from error
+        raise EngineError(f"{error}; {consequence}. {FIX}") from error
 
 
 def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
     """Watch replicas for some seconds; those without a healthcheck have already run that long.
 
-    Raises `EngineError` if a replica exits, has more `restarts` than in the value given here (with its last output), or
-    fails its healthcheck `retries` times in a row (with the check's output).
+    Raises `EngineError` if a replica exits or has more `restarts` than the given value, with its last output; or if it
+    fails its healthcheck `retries` times in a row, with the check's output.
     """
     replicas, failures, began = tuple(replicas), Counter[str](), time.monotonic()
     while True:
@@ -217,21 +222,20 @@ def watch(engine: Engine, replicas: Iterable[Replica], seconds: float) -> None:
             if failures[replica.id] >= _retries(engine, replica):
                 why = printable(health.complaint) if health else "it was removed"
                 raise EngineError(f"{replica.name} became unhealthy ({why})")
-        is_over = time.monotonic() - began >= seconds or not any(each.has_check for each in results.values())
+        is_over = time.monotonic() - began >= seconds or not any(health.has_check for health in results.values())
         if is_over and not any(failures.values()):
             return
         time.sleep(min(WATCH_EVERY, max(began + seconds - time.monotonic(), ASK_EVERY)))
 
 
 def _retries(engine: Engine, replica: Replica) -> int:
-    """Return the failures in a row after which a replica is unhealthy."""
     service = engine.stack.service(replica.service)
     check = service.healthcheck if service else None
     return (check and check.retries) or RETRIES
 
 
 def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -> None:
-    """Raise `EngineError` with the last output of a replica that is not running or was restarted."""
+    """Raise `EngineError` with the last output of a replica that does not run or has more than `restarts`."""
     has_crashed = restarts is not None and replica.restarts > restarts
     if replica.is_running and not has_crashed:
         return
@@ -240,7 +244,6 @@ def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -
 
 
 def _last_words(engine: Engine, replica: Replica) -> str:
-    """Return `: ` and the line of a replica's log that tells why it exited, nothing if there is none."""
     return f": {why}" if (why := telling(last_lines(engine, replica))) else ""
 
 
@@ -251,10 +254,21 @@ def times(count: int) -> str:
 
 def crash_loop(replica: Replica, previous: str, last: str = "") -> str:
     """Return the error for a replica in a crash loop; `previous` is the release to roll back to, or ""."""
-    return f"{replica.name} keeps crashing (restarted {times(replica.restarts)}){last}; {what_to_do(replica, previous)}"
+    return f"{replica.name} keeps crashing (restarted {times(replica.restarts)}){last}. {what_to_do(replica, previous)}"
 
 
 def what_to_do(replica: Replica, previous: str) -> str:
     """Return the commands that show a crashing replica's log and go back."""
     way_back = f", or go back to release {previous}: invoke rollback" if previous else ""
-    return f"see: invoke logs {replica.service}{way_back}"
+    return f"Try: invoke logs {replica.service}{way_back}"
+
+
+def still_running(replicas: Iterable[Replica], failed: Replica) -> str:
+    """Return which of a service's replicas run although a new one failed, as a part of its error."""
+    running = [replica for replica in replicas if replica.serves and replica.id != failed.id]
+    if not running:
+        return f"no {failed.service} is running"
+    if failed.version not in {replica.version for replica in running}:
+        return "the previous release is still running"
+    names = ", ".join(replica.name for replica in running)
+    return f"{names} {'are' if len(running) > 1 else 'is'} still running"

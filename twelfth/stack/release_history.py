@@ -1,4 +1,4 @@
-"""Which release to go back to, and which nothing needs any more: pure decisions, and the list for `releases`."""
+"""The releases of a stack: which exist, which one `rollback` deploys, and which are unused."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from twelfth.stack.deploy_record import Deploy
 
 KEPT = 5
-"""How many releases are kept, where nothing else is said."""
+"""Releases that are kept by default."""
 
 
 @dataclass(frozen=True)
 class ReleaseStatus:
-    """A release that is here; `serving` says whether a replica of it serves, times are ISO 8601 in UTC."""
+    """A built release; `serving` is True if a replica of it is running and admitted. Times are ISO 8601 in UTC."""
 
     id: str
     built: str
@@ -32,32 +32,33 @@ class ReleaseStatus:
 
 
 def releases(engine: Engine) -> tuple[ReleaseStatus, ...]:
-    """Return the releases that are here, the newest first."""
-    serving = {each.release for each in engine.observe().replicas if each.serves}
+    """Return the built releases, the newest first."""
+    serving = {replica.release for replica in engine.observe().replicas if replica.serves}
     return tuple(
-        ReleaseStatus(each.id, each.built, each.operator, each.id in serving, each.size) for each in engine.releases()
+        ReleaseStatus(release.id, release.built, release.operator, release.id in serving, release.size)
+        for release in engine.releases()
     )
 
 
-def to_roll_back_to(engine: Engine, release: str = "") -> str:
-    """Return the release that is named, by its beginning, or else the one that was deployed before the one that is up.
+def to_roll_back_to(engine: Engine, prefix: str = "") -> str:
+    """Return the release with the given prefix, by default the one that was deployed before the running one.
 
-    Raises `MisuseError` where it is not here, and `NotUpError` where none is up or there was none before.
+    Raises `MisuseError` for a prefix of no release or several, `NotUpError` if nothing runs or nothing ran before.
     """
-    here = [each.id for each in engine.releases()]
-    if release:
-        found = [each for each in here if each.startswith(release)]
-        if len(found) != 1:
-            why = f"begins {len(found)} releases that are" if found else "is not"
-            raise MisuseError(f"rollback {release}: it {why} here; see: invoke releases")
-        return found[0]
-    replicas = [each for each in engine.observe().replicas if each.release]
-    now = {each.release for each in replicas if each.serves} or {each.release for each in replicas}
-    if not now:
-        raise NotUpError("no release is up that could be rolled back; try: invoke up")
-    if found_before := _before(now, read_deploys(engine.stack).deployed, here):
-        return found_before
-    raise NotUpError("there is no release here that served before this one; see: invoke releases")
+    built = [release.id for release in engine.releases()]
+    if prefix:
+        matches = [name for name in built if name.startswith(prefix)]
+        if len(matches) != 1:
+            why = f"{len(matches)} releases start with {prefix}" if matches else f"release {prefix} is not built"
+            raise MisuseError(f"cannot roll back: {why}. Try: invoke releases")
+        return matches[0]
+    replicas = [replica for replica in engine.observe().replicas if replica.release]
+    running = {replica.release for replica in replicas if replica.serves} or {replica.release for replica in replicas}
+    if not running:
+        raise NotUpError("cannot roll back: no release is running. Try: invoke up")
+    if previous := _previous(running, read_deploys(engine.stack).deployed, built):
+        return previous
+    raise NotUpError("cannot roll back: no release that was deployed before is still built. Try: invoke releases")
 
 
 def previous_release(engine: Engine) -> str:
@@ -68,39 +69,39 @@ def previous_release(engine: Engine) -> str:
         return ""
 
 
-def _before(serving: Collection[str], deployed: Iterable[Deploy], here: Collection[str]) -> str:
-    """Return the release that was deployed last before those that serve, of those that are here; or nothing.
+def _previous(running: Collection[str], deployed: Iterable[Deploy], built: Collection[str]) -> str:
+    """Return the latest release, of those that are built, that was deployed before the running ones; or "".
 
-    Where several serve, for that a deploy stopped half way, it is one of them: the one that was deployed before it.
+    If a deploy stopped half way, two releases run, and the older one is the previous one.
     """
-    order = [each.release for each in deployed]
-    last = max((place for place, each in enumerate(order) if each in serving), default=len(order))
+    order = [deploy.release for deploy in deployed]
+    last = max((place for place, release in enumerate(order) if release in running), default=len(order))
     newest = order[last] if last < len(order) else ""
-    return next((each for each in reversed(order[:last]) if each != newest and each in here), "")
+    return next((release for release in reversed(order[:last]) if release != newest and release in built), "")
 
 
 def needed(engine: Engine, snapshot: Snapshot) -> frozenset[str]:
     """Return the running releases of this stack, and the one that `rollback` would deploy."""
     running = {replica.release for replica in snapshot.replicas if replica.release}
-    here = [release.id for release in engine.releases()]
-    before = _before(running, read_deploys(engine.stack).deployed, here)
-    return frozenset({*running, before} - {""})
+    built = [release.id for release in engine.releases()]
+    previous = _previous(running, read_deploys(engine.stack).deployed, built)
+    return frozenset({*running, previous} - {""})
 
 
 def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
-    """Return the steps that remove the releases that nothing needs; changes nothing."""
-    used = {each.release for each in engine.observe().replicas}
+    """Return the steps that remove unused releases."""
+    used = {replica.release for replica in engine.observe().replicas}
     used |= {run.release for run in engine.runs.records() if run.is_running}
-    deploys, here = read_deploys(engine.stack), engine.releases()
-    names = [each.id for each in here]
-    used.add(_before(used, deploys.deployed, names))  # what `rollback` would deploy
-    for other in (each.deployed for each in read_others(engine.stack) if each.deployed):
-        used |= {other[-1].release, _before({other[-1].release}, other, names)}
-    own = [each for each in here if engine.has_own_releases or each.id in deploys.built]
-    return prunable(own, used, keep)
+    deploys, releases = read_deploys(engine.stack), engine.releases()
+    names = [release.id for release in releases]
+    used.add(_previous(used, deploys.deployed, names))
+    for deployed in (stack.deployed for stack in read_others(engine.stack) if stack.deployed):
+        used |= {deployed[-1].release, _previous({deployed[-1].release}, deployed, names)}
+    built_here = [release for release in releases if engine.has_own_releases or release.id in deploys.built]
+    return prunable(built_here, used, keep)
 
 
 def prunable(releases: Iterable[BuiltRelease], used: Collection[str], keep: int) -> tuple[RemoveRelease, ...]:
-    """Return the steps that remove all releases but the newest `keep`, and but those that are used."""
+    """Return the steps that remove all releases except the newest `keep` and those that are used."""
     old = list(releases)[keep:]
-    return tuple(RemoveRelease(each, f"the newest {keep} are kept") for each in old if each.id not in used)
+    return tuple(RemoveRelease(release, f"the newest {keep} are kept") for release in old if release.id not in used)

@@ -1,7 +1,7 @@
 """Decide what happens to a stack's networks and volumes; pure.
 
-An observed resource is a declared one if both have the same name in the engine. No step is planned for an external
-resource, which the Compose file declares as such or whose labels name another owner.
+Resources are matched by their names in the engine. External resources, which the Compose file declares as such or whose
+labels name another owner, are never changed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Resource = TypeVar("Resource", Network, Volume)
 def changed_networks(stack: Stack, snapshot: Snapshot) -> dict[str, Network]:
     """Return the stack's networks whose settings differ from their declaration, by the engine's name."""
     declared = _by_name(stack, stack.networks)
-    existing = {stack.engine_name(each): each for each in _own(stack, snapshot.networks, stack.networks)}
-    return {name: each for name, each in existing.items() if name in declared and each.differs(declared[name])}
+    existing = {stack.engine_name(network): network for network in _own(stack, snapshot.networks, stack.networks)}
+    return {name: network for name, network in existing.items() if name in declared and network.differs(declared[name])}
 
 
 def renamed_networks(stack: Stack, snapshot: Snapshot) -> frozenset[str]:
     """Return the keys of the networks that were renamed."""
-    return frozenset(each.name for each in _superseded(stack, snapshot.networks, stack.networks))
+    return frozenset(network.name for network in _superseded(stack, snapshot.networks, stack.networks))
 
 
 def left_networks(stack: Stack, snapshot: Snapshot, gone: Collection[str]) -> tuple[Network, ...]:
@@ -44,16 +44,20 @@ def networks_to_remove(
 
     With `orphans`, networks under keys that the stack does not declare are included.
     """
-    keys, names = {each.name for each in stack.networks}, _by_name(stack, stack.networks)
-    existing = (each for each in _own(stack, snapshot.networks, stack.networks))
-    networks = [each for each in existing if orphans or each.name in keys or stack.engine_name(each) in names]
-    return tuple(each for each in networks if not snapshot.users(stack.engine_name(each), gone))
+    keys, names = {network.name for network in stack.networks}, _by_name(stack, stack.networks)
+    networks = [
+        network
+        for network in _own(stack, snapshot.networks, stack.networks)
+        if orphans or network.name in keys or stack.engine_name(network) in names
+    ]
+    return tuple(network for network in networks if not snapshot.users(stack.engine_name(network), gone))
 
 
 def own_volumes(stack: Stack, snapshot: Snapshot) -> tuple[Volume, ...]:
     """Return the volumes that the stack has created and declares."""
     declared = _by_name(stack, stack.volumes)
-    return tuple(each for each in _own(stack, snapshot.volumes, stack.volumes) if stack.engine_name(each) in declared)
+    volumes = _own(stack, snapshot.volumes, stack.volumes)
+    return tuple(volume for volume in volumes if stack.engine_name(volume) in declared)
 
 
 def superseded_volumes(stack: Stack, snapshot: Snapshot) -> tuple[Volume, ...]:
@@ -74,7 +78,8 @@ def undeclared_volumes(stack: Stack, snapshot: Snapshot) -> tuple[Volume, ...]:
 def changed_volumes(stack: Stack, snapshot: Snapshot) -> dict[Volume, tuple[str, ...]]:
     """Return the stack's volumes whose settings differ from their declaration, with the names of the settings."""
     declared = _by_name(stack, stack.volumes)
-    changes = {each: each.changes(declared[stack.engine_name(each)]) for each in own_volumes(stack, snapshot)}
+    volumes = own_volumes(stack, snapshot)
+    changes = {volume: volume.changes(declared[stack.engine_name(volume)]) for volume in volumes}
     return {volume: names for volume, names in changes.items() if names}
 
 
@@ -84,9 +89,9 @@ def contradictions(stack: Stack) -> tuple[str, ...]:
     sentences = []
     for resource in stack.resources:
         name = stack.engine_name(resource)
-        other = first.setdefault((resource.kind, name), resource)
-        if _settings(other) != _settings(resource):
-            keys = f"{resource.kind}s.{other.name} and {resource.kind}s.{resource.name}"
+        earlier = first.setdefault((resource.kind, name), resource)
+        if _settings(earlier) != _settings(resource):
+            keys = f"{resource.kind}s.{earlier.name} and {resource.kind}s.{resource.name}"
             sentences.append(f"{keys} are both named {name} and have different settings")
     return tuple(sentences)
 
@@ -106,12 +111,14 @@ def _by_name(stack: Stack, declared: Iterable[Resource]) -> dict[str, Resource]:
 
 def _own(stack: Stack, existing: Iterable[Resource], declared: Iterable[Resource]) -> tuple[Resource, ...]:
     """Return the resources that the stack has created and does not declare as external."""
-    external = {stack.engine_name(each) for each in declared if each.external}
-    return tuple(each for each in existing if not each.external and stack.engine_name(each) not in external)
+    external = {stack.engine_name(resource) for resource in declared if resource.external}
+    resources = (resource for resource in existing if not resource.external)
+    return tuple(resource for resource in resources if stack.engine_name(resource) not in external)
 
 
 def _superseded(stack: Stack, existing: Iterable[Resource], declared: tuple[Resource, ...]) -> tuple[Resource, ...]:
     """Return the resources that the stack has created and renamed since, unless another key has their old name."""
-    keys, names = {each.name for each in declared}, {stack.engine_name(each) for each in declared}
-    resources = _own(stack, existing, declared)
-    return tuple(each for each in resources if each.name in keys and stack.engine_name(each) not in names)
+    keys = {resource.name for resource in declared}
+    names = {stack.engine_name(resource) for resource in declared}
+    resources = (resource for resource in _own(stack, existing, declared) if resource.name in keys)
+    return tuple(resource for resource in resources if stack.engine_name(resource) not in names)

@@ -1,4 +1,4 @@
-"""The steps of a plan: printable values, each with its cause."""
+"""The steps of a plan: printable values, each with its cause, such as `Create worker-2 (scale to 2)`."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ Restarts = tuple[tuple[int, int], ...]
 
 
 class Step:
-    """One thing to do, and why; it is printed as `what: cause`."""
+    """One change to the stack; `cause` is its reason."""
 
     cause: str
     says: ClassVar[str]
-    """What is done, as a verb and its object, with the step's own values in braces (`str.format`)."""
+    """The verb and its object, a `str.format` template of the step's fields."""
 
     @property
     def what(self) -> str:
-        """Return what is done."""
+        """Return the verb and its object."""
         return self.says.format(**vars(self))
 
     def __str__(self) -> str:
-        """Return the step and its cause."""
-        return f"{self.what}: {self.cause}"
+        """Return `Verb object (cause)`."""
+        return f"{self.what} ({self.cause})"
 
 
 @dataclass(frozen=True)
 class EnsureImage(Step):
-    """Make a service's image available: build it, or pull it."""
+    """Build or pull a service's image."""
 
     service: Service
     cause: str
 
     @property
     def what(self) -> str:
-        """Return `build IMAGE` or `pull IMAGE`."""
-        return f"{'build' if self.service.build else 'pull'} {self.service.image}"
+        """Return `Build IMAGE` or `Pull IMAGE`."""
+        return f"{'Build' if self.service.build else 'Pull'} {self.service.image}"
 
 
 @dataclass(frozen=True)
 class CreateResource(Step):
-    """Make a network or volume."""
+    """Create a network or volume."""
 
-    says = "create {resource.kind} {resource.name}"
+    says = "Create {resource.kind} {resource.name}"
     resource: Network | Volume
     cause: str
 
@@ -61,16 +61,16 @@ class CreateResource(Step):
 class RemoveResource(Step):
     """Remove a network or volume."""
 
-    says = "remove {resource.kind} {resource.name}"
+    says = "Remove {resource.kind} {resource.name}"
     resource: Network | Volume
     cause: str
 
 
 @dataclass(frozen=True)
 class CreateReplica(Step):
-    """Make and start a replica that nobody is sent to yet, from the service as declared, or just `like` another."""
+    """Create and start a replica, which gets no requests yet: from the service as declared, or `like` a replica."""
 
-    says = "create {service.name}-{number}"
+    says = "Create {service.name}-{number}"
     service: Service
     number: int
     cause: str
@@ -79,29 +79,29 @@ class CreateReplica(Step):
 
 @dataclass(frozen=True)
 class AdmitReplica(Step):
-    """Wait until a replica is ready, and have visitors find it; remove it where it does not get ready."""
+    """Wait until a replica is ready and let requests reach it; remove it if it does not get ready in time."""
 
-    says = "admit {service.name}-{number}"
+    says = "Wait for {service.name}-{number}"
     service: Service
     number: int
-    cause: str = "as soon as it is ready"
+    cause: str = "until it is ready"
 
 
 @dataclass(frozen=True)
 class CompleteReplica(Step):
-    """Wait until a replica has ended, and well; others start only then."""
+    """Wait until a replica has exited with 0, which services that depend on it require."""
 
-    says = "complete {service.name}-{number}"
+    says = "Wait for {service.name}-{number}"
     service: Service
     number: int
-    cause: str = "others wait for its end"
+    cause: str = "until it exits"
 
 
 @dataclass(frozen=True)
 class ReplaceReplica(Step):
-    """Stop the only replica that there can be, have a new one in its place, or else the old one again."""
+    """Stop a replica and start a new one, since they cannot run at the same time; restore `old` if that fails."""
 
-    says = "replace {old.name} by {service.name}-{number}"
+    says = "Replace {old.name} with {service.name}-{number}"
     service: Service
     number: int
     old: Replica
@@ -114,8 +114,8 @@ class ReplaceReplica(Step):
 class WatchReplicas(Step):
     """Watch new replicas for their service's `monitor` seconds; if one fails, go back to the old ones.
 
-    `restarts` has the new replicas' numbers and previous restarts. `removed` is the number of old replicas that were
-    removed before.
+    `restarts` has the new replicas' numbers, with the restarts of each so far. `removed` is the number of old replicas
+    that are removed before this step.
     """
 
     service: Service
@@ -125,16 +125,16 @@ class WatchReplicas(Step):
 
     @property
     def what(self) -> str:
-        """Return `watch REPLICA, REPLICA for N s`."""
+        """Return `Watch REPLICA, REPLICA for N s`."""
         names = ", ".join(f"{self.service.name}-{number}" for number, _ in self.restarts)
-        return f"watch {names} for {self.service.monitor:g} s"
+        return f"Watch {names} for {self.service.monitor:g} s"
 
 
 @dataclass(frozen=True)
 class ReloadReplica(Step):
-    """Have a replica load its configuration files, which have changed, and wait until it is ready."""
+    """Make a replica load its changed configuration files, and wait until it is ready."""
 
-    says = "reload {replica.name}"
+    says = "Reload {replica.name}"
     service: Service
     replica: Replica
     cause: str
@@ -142,54 +142,54 @@ class ReloadReplica(Step):
 
 @dataclass(frozen=True)
 class RemoveReplica(Step):
-    """Stop a replica, with its grace period, and remove it."""
+    """Stop a replica within its grace period, and remove it."""
 
-    says = "remove {replica.name}"
+    says = "Remove {replica.name}"
     replica: Replica
     cause: str
 
 
 @dataclass(frozen=True)
 class RollService(Step):
-    """Make a service what is declared; the engine rolls its replicas by itself."""
+    """Roll out a service as it is declared, on an engine that replaces the replicas itself."""
 
-    says = "roll {service.name}"
+    says = "Roll out {service.name}"
     service: Service
     cause: str
 
 
 @dataclass(frozen=True)
 class ScaleService(Step):
-    """Give a service its number of replicas, all of what it is now."""
+    """Change the number of replicas of a service, all of the running release."""
 
-    says = "scale {service.name} to {service.replicas}"
+    says = "Scale {service.name} to {service.replicas}"
     service: Service
     cause: str
 
 
 @dataclass(frozen=True)
 class RemoveService(Step):
-    """Stop a service, with its grace period, and remove it."""
+    """Stop a service within its grace period, and remove it."""
 
-    says = "remove {service}"
+    says = "Remove {service}"
     service: str
     cause: str
 
 
 @dataclass(frozen=True)
 class RemoveRelease(Step):
-    """Remove a release that nothing needs any more."""
+    """Remove an unused release."""
 
-    says = "remove release {release.id}"
+    says = "Remove release {release.id}"
     release: BuiltRelease
     cause: str
 
 
 @dataclass(frozen=True)
 class StopRun(Step):
-    """End a run, with its grace period."""
+    """Stop a run within its grace period."""
 
-    says = "end run {run.id}"
+    says = "Stop run {run.id}"
     run: Run
     cause: str
 
@@ -198,7 +198,7 @@ class StopRun(Step):
 class DeleteRun(Step):
     """Remove the record of a run."""
 
-    says = "delete run {run.id}"
+    says = "Delete run {run.id}"
     run: Run
     cause: str
 
@@ -207,7 +207,7 @@ class DeleteRun(Step):
 class RunReleaseCommand(Step):
     """Run the release command of a service, from the release that is being deployed.
 
-    `after` has the dependencies that were changed before it.
+    `after` has the dependencies that are changed before it.
     """
 
     service: Service
@@ -216,5 +216,5 @@ class RunReleaseCommand(Step):
 
     @property
     def what(self) -> str:
-        """Return `run COMMAND`."""
-        return f"run {printable(shlex.join(self.service.release_command))}"
+        """Return `Run COMMAND`."""
+        return f"Run {printable(shlex.join(self.service.release_command))}"

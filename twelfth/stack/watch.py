@@ -1,7 +1,7 @@
-"""Decide when a rollout watches its new replicas, so that a release that crashes soon does not replace all; pure.
+"""Decide when a rollout watches its new replicas, to find a release that crashes after a while; pure.
 
-It watches them before the first and before the last removal of an old replica: then there is always one of the previous
-release to go back to.
+New replicas are watched before the first and before the last removal of an old one. Until then a replica of the
+previous release is still running, and can be restored.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def watched(service: Service, snapshot: Snapshot, recipe: Recipe, steps: Iterabl
     removals = [place for place, step in enumerate(steps) if _removes_previous(service, step, recipe)]
     in_place = [place for place, step in enumerate(steps) if isinstance(step, ReplaceReplica)]
     for place, step in enumerate(steps):
+        # An interrupted `up` may have admitted the new replicas already.
         restarts = _admitted(steps[:place]) or _serving(service, snapshot, recipe)
         if restarts and place in removals[:1] + removals[-1:]:
             cause = f"before {step.replica.name} is removed" if isinstance(step, RemoveReplica) else ""
@@ -37,7 +38,6 @@ def watched(service: Service, snapshot: Snapshot, recipe: Recipe, steps: Iterabl
 
 
 def _removes_previous(service: Service, step: Step, recipe: Recipe) -> bool:
-    """Return whether a step removes a serving replica that is replaced by a new one."""
     return isinstance(step, RemoveReplica) and step.replica.serves and not can_have(service, recipe, step.replica)
 
 
@@ -46,6 +46,6 @@ def _admitted(steps: Iterable[Step]) -> Restarts:
 
 
 def _serving(service: Service, snapshot: Snapshot, recipe: Recipe) -> Restarts:
-    """Return the new replicas that an interrupted `up` has already admitted."""
-    new = (each for each in snapshot.replicas_of(service.name) if each.serves and can_have(service, recipe, each))
-    return tuple((each.number, each.restarts) for each in new)
+    replicas = snapshot.replicas_of(service.name)
+    admitted = (replica for replica in replicas if replica.serves and can_have(service, recipe, replica))
+    return tuple((replica.number, replica.restarts) for replica in admitted)

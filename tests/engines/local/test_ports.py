@@ -50,7 +50,7 @@ def test_port_of_the_services_load_balancer_is_free_for_new_replicas(stack: Stac
     report = Recorded()
     lifecycle.up(Local(stack), report)
 
-    assert ["create app-2", "admit app-2", "remove app-1"] == [step.partition(":")[0] for step in report.steps]
+    assert ["Create app-2", "Wait for app-2", "Remove app-1"] == [step.partition(" (")[0] for step in report.steps]
     assert ["app-2"] == [replica.name for replica in Local(stack).replicas("app") if replica.serves]
 
 

@@ -140,7 +140,7 @@ def test_process_with_a_garbled_file_is_replaced(tmp_path: Path, text: str) -> N
     (services / "redis-1.json").write_text(text, "utf-8")
 
     unknown = "command, directory, healthcheck, healthcheck_timeout, logging, restart, stop_grace_period"
-    assert f"replace redis-1 by redis-2: {unknown} changed" in project.plan()
+    assert f"Replace redis-1 with redis-2 ({unknown} changed)" in project.plan()
 
 
 def test_stopped_supervisord_is_an_error_within_a_time_limit(shared: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,14 +182,16 @@ def test_up_repairs_a_moved_folder_which_runs_refuse(moved: Project) -> None:
 
     assert "Hello World! 2 times." == hits.sentence(moved.up())
     release_command = moved.steps()[1]
-    assert ": what serves is not ready (its healthcheck failed: [Errno 2] " in release_command  # its directory is gone
+    assert (
+        "(the running release is not ready: its healthcheck failed: [Errno 2] " in release_command
+    )  # its directory is gone
     assert [
-        "replace redis-1 by redis-2: command, directory changed",
+        "Replace redis-1 with redis-2 (command, directory changed)",
         release_command,
-        "create worker-2: directory changed",
-        "admit worker-2: as soon as it is ready",
-        "watch worker-2 for 0.2 s: before worker-1 is removed",
-        "remove worker-1: worker-2 is in its place",
+        "Create worker-2 (directory changed)",
+        "Wait for worker-2 (until it is ready)",
+        "Watch worker-2 for 0.2 s (before worker-1 is removed)",
+        "Remove worker-1 (replaced by worker-2)",
     ] == moved.steps()
     assert [] == moved.plan()
     assert 0 == run(moved, "--", "python", "-c", "import service").returncode

@@ -46,7 +46,7 @@ def removals(stack: Stack) -> list[str]:
 
 def test_external_volume_is_never_created_or_removed(stack: Stack) -> None:
     """It stays even if this stack created its directory before the volume was declared external."""
-    assert ["remove volume data: down --volumes"] == removals(stack)
+    assert ["Remove volume data (down --volumes)"] == removals(stack)
 
     assert [] == removals(replace(stack, volumes=(EXTERNAL,)))
     assert "mine" == file(stack).read_text()
