@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_named(context: Path, name: str, call: str, monke
         return original(path, *options)
 
     monkeypatch.setattr(os, call, refuse)  # root can read everything
-    with pytest.raises(MisuseError, match=f"^cannot read .*{name}: Permission denied; fix that, or add it to"):
+    with pytest.raises(MisuseError, match=rf"^cannot read .*{name}: Permission denied\. Try: fix that, or add it to"):
         build_context.read(Build(context))
 
 

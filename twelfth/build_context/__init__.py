@@ -116,7 +116,7 @@ def _dockerfile_text(build: Build) -> bytes:
         return build.inline.encode()
     path = build.context / build.dockerfile
     if not path.is_file():
-        raise MisuseError(f"{path} is missing; write it, or its path as build.dockerfile, then: invoke up")
+        raise MisuseError(f"{path} is missing. Try: write it, or its path as build.dockerfile, then invoke up")
     return _content(path)
 
 
@@ -173,4 +173,5 @@ def _add(archive: Archive, context: Path, path: str, status: os.stat_result, kno
 
 
 def _unreadable(name: str, error: OSError) -> MisuseError:
-    return MisuseError(f"cannot read {name}: {error.strerror}; fix that, or add it to .dockerignore, then: invoke up")
+    remedy = "fix that, or add it to .dockerignore, then invoke up"
+    return MisuseError(f"cannot read {name}: {error.strerror}. Try: {remedy}")

@@ -55,7 +55,7 @@ def read_patterns(content: bytes, name: str) -> list[str]:
     lines = content.removeprefix(BOM).split(b"\n")
     if any(len(line) > LONGEST_LINE for line in lines):
         raise MisuseError(
-            f"cannot read {name}: it has a line of more than {LONGEST_LINE} bytes; shorten it, then: invoke up"
+            f"cannot read {name}: it has a line of more than {LONGEST_LINE} bytes. Try: shorten it, then invoke up"
         )
     texts = (line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines)
     return [_normal(text.strip(_SPACE)) for text in texts if not text.startswith("#") and text.strip(_SPACE)]
@@ -141,7 +141,7 @@ def _pattern(text: str, name: str) -> Pattern:
 
 
 def _malformed(text: str, name: str) -> MisuseError:
-    return MisuseError(f"cannot read {name}: {text[:50]!r} is not a valid pattern; correct it, then: invoke up")
+    return MisuseError(f"cannot read {name}: {text[:50]!r} is not a valid pattern. Try: correct it, then invoke up")
 
 
 def _matcher(path: str) -> Callable[[str], bool]:
