@@ -327,7 +327,7 @@ def test_restore_asks_and_takes_no_for_an_answer(serving: Project, taken: Path) 
     asked = read_until(terminal, b"[y/N]")
     os.write(terminal, b"n\r")
 
-    assert b"replace all data" in asked
+    assert b"Replace all current data" in asked
     assert 1 == client.wait(30)
     os.close(terminal)
     assert (2, True) == ((done := serving.invoke("restore", str(taken))).returncode, "--yes" in done.stderr)

@@ -131,7 +131,7 @@ SILENT = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
 primary."""
 CLUSTER = frozenset({"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "CROSSSLOT"})
 """Error codes of a cluster."""
-NO_CLUSTER = "set REDIS_URL to a Redis that is not a cluster"
+NO_CLUSTER = "use a Redis that is not a cluster"
 PASSING = SILENT | {"MISCONF", "OOM", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "INPROG", "UNKILLABLE"}
 """Error codes of a state that can change without an operator: the disk or memory is full, the server is still a
 replica, it has too few replicas, and so on."""
