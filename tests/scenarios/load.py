@@ -29,7 +29,7 @@ PAUSE = 0.0 if FULL else 0.04
 
 HITS = 20_000 if FULL else 3_000
 SLOWEST_MS = 250 if FULL else 2_000
-"""What docs/performance.md promises on a machine that does nothing else, and what shows a gap on one that is busy."""
+"""The slowest answer that is accepted: on a machine that does nothing else, and on one that is busy."""
 
 WORD = "secret"
 """The password of a Redis that requires one."""
