@@ -1,6 +1,6 @@
-"""The errors that an operator can cause or meet; each is one line that ends with what to type next, as he types it.
+"""The errors that operators see; each is one line that ends with the command to type next.
 
-Exit codes are those of docs/runs.md: 2 for misuse and 125 when the engine failed, the latter as `docker run`
+Exit codes are those of docs/runs.md: 2 for invalid use and 125 for a failure of the engine, as `docker run`
 has it (https://docs.docker.com/engine/containers/run/#exit-status).
 """
 
@@ -8,31 +8,31 @@ from __future__ import annotations
 
 
 class TwelfthError(Exception):
-    """Anything that twelfth says instead of a traceback; `exit_code` is what the process ends with."""
+    """An error that is printed as one line instead of a traceback; `exit_code` is that of the process."""
 
     exit_code = 125
 
 
 class MisuseError(TwelfthError):
-    """The command line or a file of the operator's is wrong; nothing was done."""
+    """An argument or a file of the project is invalid; nothing was changed."""
 
     exit_code = 2
 
 
 class NoReleaseError(MisuseError):
-    """The release that was named is not here."""
+    """The named release is not built."""
 
 
 class EngineError(TwelfthError):
-    """The engine could not do what was asked."""
+    """The engine failed."""
 
 
 class NoLogError(EngineError):
-    """What was printed is kept nowhere."""
+    """The output is not kept."""
 
 
 class BusyError(TwelfthError):
-    """Somebody else is working on the same thing right now."""
+    """Another process is changing the same thing."""
 
 
 class NotUpError(TwelfthError):
@@ -40,14 +40,14 @@ class NotUpError(TwelfthError):
 
 
 class NoWorkerError(NotUpError):
-    """Nothing runs that a run could be made from."""
+    """No replica is running that a run could be made from."""
 
 
 class IdentityError(TwelfthError):
-    """A run would not be made from what serves."""
+    """A run would differ from the running release."""
 
 
 class ServiceError(TwelfthError):
-    """The service answers wrongly, or not at all."""
+    """The service answers with an error, or not at all."""
 
     exit_code = 1

@@ -1,4 +1,4 @@
-"""The name of these commands in what is said: messages have `invoke`, and are shown with the program that was typed."""
+"""The program's name in messages: they are written with `invoke` and shown with the program that was typed."""
 
 from __future__ import annotations
 

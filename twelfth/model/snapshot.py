@@ -1,4 +1,4 @@
-"""What an engine found of a stack at one moment, as frozen values."""
+"""A stack as an engine observes it at one moment, as frozen values."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ fingerprint of a replica, kept readable so that a difference can be named."""
 
 
 UNKNOWN = "\0unknown"
-"""What a recipe holds where the engine cannot tell, which no setting can be; it is not held against a replica."""
+"""The value of a setting that the engine cannot read, unlike any real value; it is never a difference."""
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One replica that an engine found, whoever made it and whether it still runs.
+    """One observed replica, running or not.
 
     A replica that is not `is_admitted` gets no requests from clients yet. `restarts` counts the engine's restarts.
     `is_reloadable` is set if its configuration files can be changed while it runs, `has_own_volumes` if it has
@@ -49,7 +49,7 @@ class Replica:
 
     @property
     def name(self) -> str:
-        """Return the replica's name within its stack, such as `worker-2`."""
+        """Return the name within the stack, such as `worker-2`."""
         return f"{self.service}-{self.number}"
 
     @property
@@ -69,12 +69,12 @@ class Replica:
 
     @property
     def has_completed(self) -> bool:
-        """Return whether its process ended, and well."""
+        """Return whether its process exited with 0."""
         return self.state == "exited (0)"
 
     @property
     def serves(self) -> bool:
-        """Return whether it runs and visitors are sent to it."""
+        """Return whether it runs and gets requests from clients."""
         return self.is_running and self.is_admitted
 
 
@@ -118,26 +118,29 @@ class Snapshot:
 
     def replicas_of(self, service: str) -> tuple[Replica, ...]:
         """Return the replicas of one service, by number."""
-        return tuple(sorted((one for one in self.replicas if one.service == service), key=lambda one: one.number))
+        replicas = (replica for replica in self.replicas if replica.service == service)
+        return tuple(sorted(replicas, key=lambda replica: replica.number))
 
     @property
     def foreign_resources(self) -> tuple[Network | Volume, ...]:
-        """Return the networks and volumes that the stack declares as its own but another owner made."""
-        there: tuple[Network | Volume, ...] = (*self.networks, *self.volumes)
-        return tuple(each for each in there if each.external)
+        """Return the networks and volumes that the stack declares and another owner created."""
+        resources: tuple[Network | Volume, ...] = (*self.networks, *self.volumes)
+        return tuple(resource for resource in resources if resource.external)
 
     def users(self, network: str, without: Collection[str]) -> tuple[Attachment, ...]:
         """Return the containers on a network (by the engine's name) that are not replicas of these services."""
-        return tuple(each for each in self.attachments if each.network == network and each.service not in without)
+        attachments = (attachment for attachment in self.attachments if attachment.network == network)
+        return tuple(attachment for attachment in attachments if attachment.service not in without)
 
 
-def missing_resources(stack: Stack, found: Snapshot) -> tuple[Network | Volume, ...]:
+def missing_resources(stack: Stack, snapshot: Snapshot) -> tuple[Network | Volume, ...]:
     """Return the networks and volumes of the stack that do not exist, one for each name."""
-    there = [*found.networks, *found.volumes, *(each for each in stack.resources if each.external)]
-    known = {(each.kind, stack.engine_name(each)) for each in there}
-    wanted = {(each.kind, stack.engine_name(each)): each for each in reversed(stack.resources)}
-    missing = [each for name, each in wanted.items() if name not in known]
-    return tuple(each for each in stack.resources if each in missing)
+    external = (resource for resource in stack.resources if resource.external)
+    existing = [*snapshot.networks, *snapshot.volumes, *external]
+    names = {(resource.kind, stack.engine_name(resource)) for resource in existing}
+    declared = {(resource.kind, stack.engine_name(resource)): resource for resource in reversed(stack.resources)}
+    missing = [resource for name, resource in declared.items() if name not in names]
+    return tuple(resource for resource in stack.resources if resource in missing)
 
 
 def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
@@ -156,7 +159,7 @@ def _kind(name: str) -> str:
 
 
 UNHEALTHY = "unhealthy"
-"""What Docker says of a container whose healthcheck failed as often as it may."""
+"""Docker's health of a container whose healthcheck failed `retries` times in a row."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ class Health:
 
     @property
     def details(self) -> dict[str, Any]:
-        """Return the JSON object that the check printed, an empty one where it printed anything else."""
+        """Return the JSON object that the check printed, an empty one for other output."""
         try:
             details = json.loads(self.output)
         except ValueError:
@@ -206,8 +209,8 @@ class Health:
         last = (self.output.strip().splitlines() or [""])[-1]
         if not last:
             return f"its healthcheck fails: {self.command}" if self.command else ""
-        asked = _PATH.search(self.command)
-        return f"its healthcheck asks {asked[1]}: {last}" if asked else last
+        path = _PATH.search(self.command)
+        return f"its healthcheck asks {path[1]}: {last}" if path else last
 
 
 _PATH = re.compile(r"https?://[^/\s'\"]+(/[^\s'\"|;)]*)")

@@ -1,4 +1,4 @@
-"""What a Compose file declares, as frozen values; nothing here reads, writes or asks.
+"""What a Compose file declares, as frozen values.
 
 Names and units follow the Compose specification
 (https://github.com/compose-spec/compose-spec/blob/main/spec.md): sizes in bytes, durations in seconds.
@@ -34,7 +34,7 @@ MONITOR_SECONDS = 5.0
 """Seconds that a new replica is watched if `deploy.update_config.monitor` is not set, Swarm's default."""
 
 SERVICE_HEALTHY, SERVICE_COMPLETED = "service_healthy", "service_completed_successfully"
-"""What of a service others may wait for, beside its start (`depends_on.NAME.condition`)."""
+"""Conditions for which dependents may wait (`depends_on.NAME.condition`)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class BuildSecret:
 class Build:
     """What an image is built from: a context directory, a Dockerfile of it, arguments, and what else Compose has.
 
-    `dockerfile` is its path, from the context or from the root; `inline` is its text where the Compose file holds it.
+    `dockerfile` is its path, from the context or from the root; `inline` is its text if the Compose file contains it.
     `tag` is the image's name in the Compose file, in addition to the release's name. `contents` are the contents of the
     context that gave the release its name. `is_named` is set if the operator named the release instead: then it can be
     used, but not built from the current files.
@@ -119,7 +119,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Healthcheck:
-    """A command that tells whether a replica is well; None where Compose's own default holds."""
+    """A command that checks whether a replica is healthy; None means Compose's default."""
 
     test: tuple[str, ...]
     interval: float | None = None
@@ -140,7 +140,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Logging:
-    """Who keeps what a replica prints, "" for the engine's own choice, and options such as `max-size`."""
+    """The logging driver of a replica, "" for the engine's default, and options such as `max-size`."""
 
     driver: str = ""
     options: Pairs = ()
@@ -174,7 +174,7 @@ class Reload:
 
 @dataclass(frozen=True)
 class Service:
-    """One long-running part of the stack, as many replicas as asked for."""
+    """A service of the stack."""
 
     name: str
     image: str
@@ -243,7 +243,7 @@ class Service:
         """
         context = self.build and self.build.context
         mounts = [mount for mount in self.mounts if mount.kind == "bind"]
-        return tuple(each for each in mounts if context and context.is_relative_to(each.source))
+        return tuple(mount for mount in mounts if context and context.is_relative_to(mount.source))
 
     @property
     def is_replaced_in_place(self) -> bool:
@@ -287,18 +287,18 @@ class Volume:
         """Return the names of the settings that differ from their declaration, as far as both are known."""
         if self.options is None or declared.options is None:
             return ()
-        there, wanted = _volume_settings(self.options), _volume_settings(declared.options)
-        return tuple(name for name in sorted(there | wanted) if there.get(name) != wanted.get(name))
+        before, after = _volume_settings(self.options), _volume_settings(declared.options)
+        return tuple(name for name in sorted(before | after) if before.get(name) != after.get(name))
 
 
 def _volume_settings(options: Options) -> dict[str, str]:
     """Return the settings of a volume by name, such as `driver_opts.device`; the default driver is omitted."""
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for key, text in options:
         value = json.loads(text)
-        named = value if isinstance(value, dict) else {"": value}
-        found |= {f"{key}.{name}".rstrip("."): str(each) for name, each in named.items()}
-    return {name: value for name, value in found.items() if (name, value) != ("driver", "local")}
+        values = value if isinstance(value, dict) else {"": value}
+        settings |= {f"{key}.{name}".rstrip("."): str(setting) for name, setting in values.items()}
+    return {name: value for name, value in settings.items() if (name, value) != ("driver", "local")}
 
 
 @dataclass(frozen=True)
@@ -336,7 +336,7 @@ class Stack:
     @property
     def completing(self) -> frozenset[str]:
         """Return the services that run to completion: others wait for that before they start."""
-        conditions = (each for service in self.services for each in service.conditions)
+        conditions = (condition for service in self.services for condition in service.conditions)
         return frozenset(name for name, condition in conditions if condition == SERVICE_COMPLETED)
 
     @property
@@ -388,12 +388,12 @@ class Stack:
 
     def dependencies(self, service: Service) -> tuple[Service, ...]:
         """Return what a service depends on, and what that does, in the order in which they start."""
-        found, ahead = set[str](), [*service.depends_on]
-        while ahead:
-            if (name := ahead.pop()) not in found and (other := self.service(name)):
-                found.add(name)
-                ahead += other.depends_on
-        return tuple(each for each in self.services if each.name in found)
+        names, pending = set[str](), [*service.depends_on]
+        while pending:
+            if (name := pending.pop()) not in names and (dependency := self.service(name)):
+                names.add(name)
+                pending += dependency.depends_on
+        return tuple(service for service in self.services if service.name in names)
 
     def networks_to_dependants(self, service: Service) -> tuple[str, ...]:
         """Return the networks of a service on which one that depends on it is, too: there it is looked for."""

@@ -23,17 +23,17 @@ TIMED_OUT = 124
 
 
 def find_run(runs: Runs, prefix: str) -> Run:
-    """Return the run whose id begins so; raises `MisuseError` where none or more than one does."""
-    found = [each for each in runs.records() if each.id.startswith(prefix)]
-    if len(found) == 1 and prefix:
-        return found[0]
-    if not found or not prefix:
+    """Return the run whose id starts with the prefix; raises `MisuseError` if none or several do."""
+    matches = [run for run in runs.records() if run.id.startswith(prefix)]
+    if len(matches) == 1 and prefix:
+        return matches[0]
+    if not matches or not prefix:
         raise MisuseError(f"no run {prefix or 'is named'}; see: invoke history")
-    raise MisuseError(f"{prefix} is short for {', '.join(each.id for each in found)}; say which")
+    raise MisuseError(f"{prefix} is short for {', '.join(run.id for run in matches)}; say which")
 
 
 def timed_out(runs: Runs, request: RunRequest, code: int) -> bool:
-    """Return whether a run that ended with an exit code did so because its time was over."""
+    """Return whether a run exited with this code because of its time limit."""
     return bool(request.timeout) and code == TIMED_OUT and find_run(runs, request.id).state == "timeout"
 
 

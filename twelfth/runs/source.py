@@ -1,4 +1,4 @@
-"""Choose what a run is made from: a running replica, or a built release that is named."""
+"""Choose what a run is made from: a running replica, or a named release."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
     `IdentityError` where workers of different releases run and none is named, or those of one are not made alike.
     """
     service = service or source_service(engine.stack).name
-    found = sorted(engine.replicas(service), key=lambda each: each.number)
-    running = [each for each in found if each.serves and release in ("", each.release)]
+    replicas = sorted(engine.replicas(service), key=lambda replica: replica.number)
+    running = [replica for replica in replicas if replica.serves and release in ("", replica.release)]
     if release and not running:
         return from_release(engine.stack, release, service)
     if not running:
         refuse_completing(engine.stack, service)
         raise NoWorkerError(f"no {service} is running to make the run from; try: invoke up")
-    if len({each.release or each.image for each in running}) > 1:
-        names = ", ".join(f"{each.name} is {each.version}" for each in running)
+    if len({replica.release or replica.image for replica in running}) > 1:
+        names = ", ".join(f"{replica.name} is {replica.version}" for replica in running)
         raise IdentityError(
             f"the workers disagree about the release: {names}; choose: --release ID, or finish the deploy: invoke up"
         )
@@ -50,10 +50,9 @@ def refuse_completing(stack: Stack, service: str) -> None:
 def _refuse_differences(running: Sequence[Replica]) -> None:
     """Raise `IdentityError` where replicas of one release differ, as an `up` that was not finished leaves them."""
     first, *others = running
-    for other in others:
-        if found := differences(first.recipe, other.recipe):
-            names = ", ".join(found)
-            raise IdentityError(f"{first.name} and {other.name} differ in {names}; finish it: invoke up")
+    for replica in others:
+        if names := ", ".join(differences(first.recipe, replica.recipe)):
+            raise IdentityError(f"{first.name} and {replica.name} differ in {names}; finish it: invoke up")
 
 
 def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
@@ -61,10 +60,10 @@ def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
 
     A service that is not built has none: its worker would be of its image. Raises `MisuseError` where one is named.
     """
-    found = source_service(stack, service)
-    if release and not found.build:
-        raise MisuseError(f"{found.name} is not built, so it has no release {release}; repeat it without --release")
-    return Replica(found.name, 0, "", "not running", {}, release=release or found.release, image=found.image)
+    declared = source_service(stack, service)
+    if release and not declared.build:
+        raise MisuseError(f"{declared.name} is not built, so it has no release {release}; repeat it without --release")
+    return Replica(declared.name, 0, "", "not running", {}, release=release or declared.release, image=declared.image)
 
 
 def source_service(stack: Stack, name: str = "") -> Service:
