@@ -111,7 +111,7 @@ def sentence(url: str) -> str:
         except (OSError, http.client.HTTPException) as error:
             raise ServiceError(f"{url} does not answer ({_reason(error)}). Try: invoke status") from error
     if answer.status != http.HTTPStatus.OK:
-        raise ServiceError(f"{url} answers {answer.status}: {text.rstrip('.')}; see: invoke logs")
+        raise ServiceError(f"{url} answers {answer.status}: {text.rstrip('.')}. Try: invoke logs")
     return text
 
 

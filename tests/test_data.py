@@ -146,7 +146,7 @@ def test_refusal_of_redis_is_shown_to_the_operator_and_not_to_visitors(serving: 
     assert (False, "NOAUTH Authentication required.") == (found["ready"], found["why"])
     assert (1, True) == (done.returncode, ": NOAUTH Authentication required. Try: correct the user" in done.stderr)
     assert "the running release is not ready: NOAUTH Authentication required.)" in done.stdout
-    assert "answers 503: Redis is away; try again in a second; see: invoke logs" in str(visitor.value)
+    assert "answers 503: Redis is away; try again in a second. Try: invoke logs" in str(visitor.value)
     assert eventually(lambda: bool(status(serving)["ready"]))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.conftest import Project
     from twelfth.model.run import Run
 
-SCRIPT = "python -m admin.migrate; echo begun; sleep 4; echo finished"
+SCRIPT = "python -m admin.migrate; echo started; sleep 4; echo finished"
 
 
 def with_slow_release_command(project: Project, number: int) -> None:
@@ -37,7 +37,7 @@ def cut(project: Project, number: signal.Signals) -> tuple[int, Run]:
 
     assert eventually(lambda: bool(began()), 60)
     (run,) = began()
-    assert eventually(lambda: b"begun" in b"".join(data for _, data in project.runs.output(run.id, follow=False)))
+    assert eventually(lambda: b"started" in b"".join(data for _, data in project.runs.output(run.id, follow=False)))
     client.send_signal(number)
     client.communicate(timeout=60)
     return client.returncode, next(each for each in project.runs.records() if each.id == run.id)
@@ -64,5 +64,5 @@ def test_up_waits_for_the_release_command_of_one_that_was_killed(serving: Projec
     last = serving.runs.records()[-1]
     assert (run.id, "done", 0) == (last.id, last.state, last.exit_code)
     assert f"Wait for run {run.id} (started by an earlier up)" in serving.report.details
-    assert ["begun", "finished"] == serving.report.details[-2:]
+    assert ["started", "finished"] == serving.report.details[-2:]
     assert [] == serving.plan()
