@@ -384,7 +384,7 @@ class Stack:
 
     def with_service(self, service: Service) -> Stack:
         """Return the stack with a service in place of the one of its name."""
-        return replace(self, services=tuple(service if each.name == service.name else each for each in self.services))
+        return replace(self, services=tuple(service if old.name == service.name else old for old in self.services))
 
     def dependencies(self, service: Service) -> tuple[Service, ...]:
         """Return what a service depends on, and what that does, in the order in which they start."""

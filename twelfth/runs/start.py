@@ -22,44 +22,44 @@ if TYPE_CHECKING:
 
 
 TOLD = 20
-"""Lines before the end of a run that failed that may tell why."""
+"""Last lines of a failed run among which the reason is looked for."""
 
 KEPT = 50
-"""How many records of ended runs are kept."""
+"""Records of ended runs that are kept."""
 
 
-def describe(engine: Engine, wanted: RunRequest) -> str:
+def describe(engine: Engine, request: RunRequest) -> str:
     """Return as a diff how the run would differ from what it is made from: the command, the rest by name only."""
-    replica = wanted.replica
-    theirs = shlex.join(json.loads(replica.recipe.get("command", "[]")))
+    replica = request.replica
+    command = shlex.join(json.loads(replica.recipe.get("command", "[]")))
     kind = "release" if replica.release else "image"
     lines = [f"--- {replica.name}", f"+++ run on {engine.name}, {kind} {replica.version}"]
-    lines += [f"~ {name}" for name in engine.runs.differences(wanted)]
-    lines += [f"- {theirs}"] if theirs else []
-    lines += [f"+ {shlex.join(wanted.command)}"]
-    return "\n".join([*lines, f"+ time limit {plain(wanted.timeout)} s"] if wanted.timeout else lines)
+    lines += [f"~ {name}" for name in engine.runs.differences(request)]
+    lines += [f"- {command}"] if command else []
+    lines += [f"+ {shlex.join(request.command)}"]
+    return "\n".join([*lines, f"+ time limit {plain(request.timeout)} s"] if request.timeout else lines)
 
 
-def start_attached(engine: Engine, wanted: RunRequest, streams: tuple[int, int] = (0, 1)) -> int:
+def start_attached(engine: Engine, request: RunRequest, streams: tuple[int, int] = (0, 1)) -> int:
     """Begin the run, pass its streams until it ends, and return its exit code.
 
     `streams` are the file descriptors of its input and output; its errors go to our standard error.
     """
-    make_networks(engine, wanted)
+    make_networks(engine, request)
     runs = engine.runs
     code = terminal.attend(
-        lambda: runs.start(wanted), wanted.id, interactive=wanted.interactive, tty=wanted.tty, streams=streams
+        lambda: runs.start(request), request.id, interactive=request.interactive, tty=request.tty, streams=streams
     )
     runs.prune(KEPT)
     return code
 
 
-def run_with_report(engine: Engine, wanted: RunRequest, say: Callable[[str], None]) -> tuple[int, str]:
+def run_with_report(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> tuple[int, str]:
     """Do a run without input, reporting each line that it prints; return its exit code and the line that tells most.
 
-    Where that of one that failed is its last, it is not reported: it is for whoever is told of the failure.
+    If the last line of a failed run is that line, it is not reported: the error contains it.
     """
-    session = engine.runs.start(wanted)
+    session = engine.runs.start(request)
     done = _reported(session.output(), session.wait, say)
     engine.runs.prune(KEPT)
     return done
@@ -92,17 +92,17 @@ def printed_lines(pieces: Iterable[bytes]) -> Iterator[str]:
     return (line for line in lines if line.strip())
 
 
-def make_networks(engine: Engine, wanted: RunRequest) -> None:
+def make_networks(engine: Engine, request: RunRequest) -> None:
     """Make the networks that a run is to be on, where it comes before the first `up`; no service is started."""
-    if not wanted.replica.id:
+    if not request.replica.id:
         for resource in missing_resources(engine.stack, engine.observe()):
             if isinstance(resource, Network):
                 engine.create_resource(resource)
 
 
-def start_detached(engine: Engine, wanted: RunRequest) -> str:
+def start_detached(engine: Engine, request: RunRequest) -> str:
     """Begin the run, leave it to itself, and return its id."""
-    make_networks(engine, wanted)
-    engine.runs.detach(wanted)
+    make_networks(engine, request)
+    engine.runs.detach(request)
     engine.runs.prune(KEPT)
-    return wanted.id
+    return request.id
