@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
         if str(readiness.get("error")).startswith("Redis"):
             readiness["error"] = _reason() or readiness["error"]
     except (TypeError, ValueError):
-        readiness = {"error": "it does not answer"}
+        readiness = {} if status == b"200" else {"error": "it does not answer"}
     sys.stdout.write(f"{json.dumps(readiness)}\n")
     if status == b"200":
         return 0
