@@ -19,12 +19,13 @@ from twelfth.errors import EngineError, MisuseError, NoReleaseError
 from twelfth.model.stack import Build
 
 READ = """
-import resource, sys, time
+import re, sys, time
 from pathlib import Path
 from twelfth import build_context
 from twelfth.model.stack import Build
 contents = build_context.read(Build(Path(sys.argv[1])))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+# Not ru_maxrss, which is that of the parent if it was higher before exec.
+print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1], flush=True)
 time.sleep(60)
 """
 LARGE = 200 << 20
