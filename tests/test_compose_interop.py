@@ -85,7 +85,7 @@ def test_stack_of_composes_is_adopted_as_it_is(docker_project: Project) -> None:
     compose(docker_project, "up", "-d", RELEASE=release)  # not --wait: no worker is ready before the data is migrated
     before = containers(docker_project)
 
-    assert eventually(lambda: "(The data lacks revision 0001, 0002; " in "\n".join(docker_project.plan()))
+    assert eventually(lambda: "not ready: The data lacks revision 0001, 0002; " in "\n".join(docker_project.plan()))
     assert 1 == len(docker_project.plan())
     url = docker_project.up()
     assert [] == docker_project.plan()

@@ -16,6 +16,8 @@ from tests.other_project import OtherProject
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.thorough
+
 PROJECTS = Path(__file__).parent / "projects"
 POSTGRES = "twelfth-base/postgres:17-debian"
 """PostgreSQL of Debian's packages, which stands in for the official image (tests/projects/postgres)."""
@@ -24,8 +26,6 @@ FIELD = "    done = models.BooleanField(default=False, db_default=False)\n"
 MIGRATION = '''"""Let a note be done."""
 
 from django.db import migrations, models
-
-pytestmark = pytest.mark.thorough
 
 
 class Migration(migrations.Migration):

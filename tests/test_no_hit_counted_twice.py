@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 END_AFTER_THE_THIRD_HIT = """
 
-def _hits_once(self, count, waited=0.0, hits=Counter.hits):
-    numbers = hits(self, count, waited)
-    if 3 in numbers:
+def _hit_once(self, hit=Counter.hit):
+    number = hit(self)
+    if number == 3:
         import os
         os._exit(137)
-    return numbers
+    return number
 
 
-Counter.hits = _hits_once
+Counter.hit = _hit_once
 """
 
 
