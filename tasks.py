@@ -113,7 +113,7 @@ def test(c: Context) -> None:
         _develop(c, shlex.join(["pytest", *words]))
         return
     sample = "" if os.environ.get("TWELFTH_SCENARIOS") == "full" else "--sample"
-    workers = max(6, os.cpu_count() or 1)  # tests mostly wait for containers
+    workers = max(4, os.cpu_count() or 1)  # tests mostly wait for containers
     for options in (f"-n {workers} -m 'not measures'", "-n 3 -m measures"):
         try:
             _develop(c, f"pytest --dist loadfile --no-loadscope-reorder {sample} {options}")

@@ -1,20 +1,21 @@
 """Which tests `./inv test` runs: a sample that takes minutes. With `TWELFTH_SCENARIOS=full` it runs all, for an hour.
 
-A test of several engines runs on one of them, always the same, so that each engine has its share of every file. Tests
-marked `every_engine` run on each, except that Docker's old and current daemon share them.
+A file whose tests run on several engines runs on one of them, always the same; in a file of many such tests each has
+its own. Tests marked `every_engine` run on each, except that half of them run on a Swarm, and that Docker's old and
+current daemon share them; `sampled_on` names the engine of a file.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pytest
 
@@ -28,6 +29,10 @@ ENGINES = ("local", "docker", MODERN, "swarm")
 """The engines of tests, as the ids of their parameters name them."""
 
 
+FEW = 12
+"""The tests of a file that share an engine, because they share a stack, which takes seconds to start."""
+
+
 def sample(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     """Return the tests of the sample, in their order."""
     tests = [item for item in items if not item.get_closest_marker("thorough")]
@@ -35,16 +40,25 @@ def sample(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     for item in tests:
         if name := engine(item.nodeid):
             variants[_without_engine(item.nodeid)].append(name)
-    return [item for item in tests if _is_chosen(item, variants.get(_without_engine(item.nodeid), ()))]
+    shared = Counter(_file(test) for test, names in variants.items() if len(names) > 1)
+    return [item for item in tests if _is_chosen(item, variants.get(_without_engine(item.nodeid), ()), shared)]
 
 
-def _is_chosen(item: pytest.Item, variants: Sequence[str]) -> bool:
-    name = engine(item.nodeid)
+def _is_chosen(item: pytest.Item, variants: Sequence[str], shared: Mapping[str, int]) -> bool:
+    name, test = engine(item.nodeid), _without_engine(item.nodeid)
     if item.get_closest_marker("every_engine"):
-        variants = [variant for variant in variants if variant in ("docker", MODERN)]
-        if name not in variants:
-            return True
-    return not name or name == choose(_without_engine(item.nodeid), variants)
+        if name == "swarm":
+            return choose(test, ("swarm", "")) == name
+        daemons = [variant for variant in variants if variant in ("docker", MODERN)]
+        return name not in daemons or name == choose(test, daemons)
+    if marker := item.get_closest_marker("sampled_on"):
+        return name in marker.args
+    key = _file(test) if shared[_file(test)] <= FEW else test
+    return not name or name == choose(key, variants)
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def choose(test: str, variants: Sequence[str]) -> str:

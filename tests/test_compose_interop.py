@@ -64,6 +64,7 @@ def containers(project: Project) -> dict[str, str]:
     return {each["Names"][0].lstrip("/"): each["Id"] for each in engine.api.containers(all=True, filters=wanted)}
 
 
+@pytest.mark.thorough
 def test_compose_lists_logs_and_removes_a_stack_of_twelfth(docker_project: Project) -> None:
     """`ps`, `logs` and `down` see it as their own, and nothing is left, even right after an attached run."""
     docker_project.up("worker=2")

@@ -82,7 +82,8 @@ def keeper(tmp_path: Path) -> Iterator[Keeper]:
     made.twelfth("down", "--volumes", "--history")
 
 
-@pytest.mark.parametrize("made_by", ["twelfth", pytest.param("compose", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("made_by", ["twelfth", "compose"])
 def test_run_gets_new_anonymous_volumes(keeper: Keeper, made_by: str) -> None:
     """Filled from the image, also after several replacements; they are removed with the run."""
     ways: dict[str, Callable[..., object]] = {

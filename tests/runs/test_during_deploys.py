@@ -15,6 +15,8 @@ from twelfth.stack.lock import hold_lock
 if TYPE_CHECKING:
     from tests.conftest import Project
 
+pytestmark = pytest.mark.sampled_on("docker")
+
 
 def test_run_of_a_built_release_needs_no_worker(project: Project) -> None:
     """A restore or a migration before the first `up`."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Project
 
+pytestmark = pytest.mark.sampled_on("docker")
+
 DEAF = ("sh", "-c", "trap '' TERM; echo deaf; sleep 60")
 """A run that TERM does not end."""
 

@@ -88,6 +88,7 @@ x-twelfth: {runs-from: app}
 """
 
 
+@pytest.mark.thorough
 def test_run_has_the_namespaces_that_its_service_has_of_another(project: Project) -> None:
     """The daemon reports the hostname of that other's, and accepts none for whoever joins it."""
     (project.directory / "compose.yaml").write_text(JOINED_FILE, "utf-8")

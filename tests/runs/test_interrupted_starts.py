@@ -99,6 +99,7 @@ def _end(run: object) -> tuple[object, object]:
     return getattr(run, "state", None), getattr(run, "exit_code", None)
 
 
+@pytest.mark.thorough
 @abandons
 def test_run_that_has_not_started_when_it_is_interrupted_never_was(
     serving: Project, monkeypatch: pytest.MonkeyPatch

@@ -51,6 +51,7 @@ def test_secret_is_read_by_its_user_alone(project: OtherProject) -> None:
     assert 0o700 == stat.S_IMODE(copies.stat().st_mode)
 
 
+@pytest.mark.thorough
 def test_unset_variable_is_refused_before_anything_is_made(project: OtherProject) -> None:
     """The error has both names; a running service keeps its secret, and runs inherit it."""
     del project.environment["CLOSED"]

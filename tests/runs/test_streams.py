@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Project
 
+pytestmark = pytest.mark.sampled_on("docker")
+
 MANY = 60
 """Runs of which each must be complete: more than are kept, so that pruning comes in between."""
 BRIEF = ("sh", "-c", "echo out; echo err >&2")

@@ -54,6 +54,7 @@ def test_terminated_up_stops_its_release_command(serving: Project) -> None:
     assert ["stopped", "done"] == [each.state for each in serving.runs.records()[-2:]]
 
 
+@pytest.mark.thorough
 def test_up_waits_for_the_release_command_of_one_that_was_killed(serving: Project) -> None:
     """One run, which ends by itself; its lines are shown by the second `up`, and the release is deployed."""
     with_slow_release_command(serving, 2)

@@ -91,6 +91,7 @@ def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_rolled_back(
     assert eventually(lambda: are_on_both(two_nodes), 30)
 
 
+@pytest.mark.thorough
 def test_attached_run_on_another_node_leaves_its_record_there_and_nothing_else(two_nodes: OnSwarm) -> None:
     """No container that would keep a network from being removed is left."""
     second = two_nodes.swarm.nodes[1]

@@ -54,7 +54,11 @@ def run(program: str, environment: Mapping[str, str], backup: bytes) -> subproce
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize(
+    "version",
+    [pytest.param(ssl.TLSVersion.TLSv1_2, marks=pytest.mark.thorough), ssl.TLSVersion.TLSv1_3],
+    ids=["TLS 1.2", "TLS 1.3"],
+)
 def test_every_admin_process_works_through_tls(
     guarded: Store, trusted: Authority, version: ssl.TLSVersion, program: str
 ) -> None:

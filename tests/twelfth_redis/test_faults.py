@@ -146,6 +146,7 @@ def test_a_migration_of_many_keys_is_finished_by_the_next_run(
     assert happened > 60
 
 
+@pytest.mark.thorough
 def test_a_reset_is_whole_or_not_at_all(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """The counter and the time since when it counts are set together."""
     with filled(tmp_path, few) as server:
