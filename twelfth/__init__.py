@@ -15,7 +15,7 @@ __version__ = "0.3.0"
 def project(file: str | Path) -> Collection:
     """Return the commands of the project whose `tasks.py` this file is, for its `ns`.
 
-    It is an ordinary collection of Invoke's, to which a project adds tasks of its own (`ns.add_task`).
+    It is an ordinary collection of Invoke's, to which a project adds its own tasks (`ns.add_task`).
     """
     from twelfth.cli.program import collection
     from twelfth.cli.working_directory import as_entered

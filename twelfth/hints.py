@@ -16,7 +16,7 @@ PROGRAMS = ("invoke", "inv", "twelfth")
 def program() -> str:
     """Return the program that was typed, such as `twelfth` or `./inv`.
 
-    `./inv` says so in TWELFTH_PROGRAM, which is taken out of the environment here: what we start was not typed so.
+    `./inv` sets TWELFTH_PROGRAM, which is removed from the environment here: child processes were not typed as `./inv`.
     """
     path = Path(sys.argv[0])
     name = path.parent.name if path.name == "__main__.py" else path.name

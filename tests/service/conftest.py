@@ -1,4 +1,4 @@
-"""A real Redis, the application called in-process, and the service as a process of its own."""
+"""A real Redis, the application called in-process, and the service as a separate process."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Process:
         yield from map(json.loads, self._process.stdout)
 
     def ask(self, path: str = "/") -> Reply:
-        """Return the reply to one GET on a connection of its own."""
+        """Return the reply to one GET on a separate connection."""
         asked = HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             asked.request("GET", path)
@@ -96,7 +96,7 @@ class Process:
             asked.close()
 
     def begin(self, count: int, path: str) -> list[HTTPConnection]:
-        """Return connections that are there and have asked, each waiting for its reply."""
+        """Return open connections, each waiting for the reply to its request."""
         connections = [HTTPConnection("127.0.0.1", self.port, timeout=10) for _ in range(count)]
         for connection in connections:
             connection.request("GET", path)

@@ -128,7 +128,7 @@ def test_a_foreign_set_is_a_reset(app: Application, store: fakeredis.FakeRedis) 
 
 
 def test_redis_away_is_503_with_retry_after(app: Application, store: fakeredis.FakeRedis) -> None:
-    """The count and the readiness say so, the liveness does not care, and all is well as soon as Redis is back."""
+    """`/` and `/readyz` answer 503, `/healthz` 200; both recover with Redis."""
     store.connection_pool.connection_kwargs["server"].connected = False
     replies = {path: app.ask(path) for path in ("/", "/readyz", "/healthz")}
     store.connection_pool.connection_kwargs["server"].connected = True

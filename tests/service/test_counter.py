@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def counter(real_redis: RealRedis) -> Counter:
-    """Give a counter that nobody else counts on."""
+    """Return a counter in a separate store."""
     return open_counter(Settings(host="127.0.0.1", port=real_redis.port))
 
 

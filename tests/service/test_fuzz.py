@@ -1,7 +1,7 @@
 """What no client should send, and what only a slow one does: no number is given twice, and other clients do not wait.
 
-A grammar makes the requests, and most are mutated then; all follow from a seed and their place, so that what fails can
-be sent again. TWELFTH_FUZZ_REQUESTS says how many there are.
+A grammar makes the requests, and most are mutated then; all follow from a seed and their place, so that a failure can
+be repeated. TWELFTH_FUZZ_REQUESTS says how many there are.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 REQUESTS = int(os.environ.get("TWELFTH_FUZZ_REQUESTS", "3000"))
 SEED = 12
 PIPELINED = 5
-"""So many requests a connection."""
+"""Requests per connection."""
 CLIENTS = 8
 SLOW = 200
 UNREAD = 20
-"""So many hits has each fifth slow client, and reads the answers in the end only."""
+"""Hits of each fifth slow client, which reads the responses only when all are sent."""
 GROWTH_KIB = 12 * 1024
-"""What the process may hold more at the end than after its first fifth: allocators round up, leaks go on."""
+"""How much memory may grow after the first fifth: allocators round up, leaks continue."""
 
 METHODS = b"GET GET GET GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT PROXY ANY get G{T".split()
 TARGETS = (
@@ -230,7 +230,7 @@ def send(port: int, sent: Sent) -> Answered:
 
 @dataclass
 class Evidence:
-    """What many connections got: the numbers, what went wrong, and how many hits nobody waited for at most."""
+    """The results of many connections: numbers, errors, and the most hits whose reply was not read."""
 
     numbers: list[int] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -253,12 +253,12 @@ class Evidence:
                     self.add(answered, sent.expected, f"connection {sent.place}")
 
     def visit(self, process: Process, enough: threading.Event) -> None:
-        """Visit as anybody would, until it is enough."""
+        """Send ordinary requests until `enough` is set."""
         while not enough.wait(0.02):
             reply = process.ask()
             self.add(answers(reply.body.encode()), (), "")
             if reply.status != 200:
-                self.wrong.append(f"a visitor: {reply.status} {reply.body}")
+                self.wrong.append(f"a client: {reply.status} {reply.body}")
 
 
 class SlowClients:
@@ -326,7 +326,7 @@ def test_nothing_breaks_and_nobody_waits(serve: Callable[..., Process], real_red
     log.join()
     moved = int(real_redis.client.get("hits") or 0)
     numbers = evidence.numbers + visits.numbers
-    print(f"{len(numbers)} hits of {moved}, {len(visits.numbers)} by visitors; {before} KiB and {grown} more")  # noqa: T201 - pytest -s
+    print(f"{len(numbers)} hits of {moved}, {len(visits.numbers)} by ordinary clients; {before} KiB and {grown} more")  # noqa: T201 - pytest -s
 
     assert [] == evidence.wrong
     assert [] == visits.wrong

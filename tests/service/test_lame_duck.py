@@ -1,4 +1,4 @@
-"""A process that is checked says that it is leaving before it stops taking requests."""
+"""A process that a proxy checks fails these checks before it stops accepting requests."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_check_is_answered_until_nobody_listens(serve: Callable[..., Proce
 
 
 def status(process: Process, path: str, method: str = "GET") -> int:
-    """Return the status that a request on a connection of its own is answered with."""
+    """Return the status that a request on a new connection is answered with."""
     with socket.create_connection(("127.0.0.1", process.port), timeout=10) as connection:
         connection.sendall(f"{method} {path} HTTP/1.0\r\n\r\n".encode())
         return int(connection.makefile("rb").readline().split()[1])

@@ -94,7 +94,7 @@ def test_an_idle_connection_does_not_hold_the_stop(serve: Callable[..., Process]
 
 
 def test_a_stop_closes_the_door(serve: Callable[..., Process]) -> None:
-    """After the end nobody listens on the port."""
+    """After the exit no process listens on the port."""
     process = serve(NOWHERE)
     process.signal(signal.SIGTERM)
     process.end()
@@ -117,7 +117,7 @@ def test_the_log_is_json_from_start_to_stop(serve: Callable[..., Process]) -> No
 
 
 def test_a_taken_port_is_one_line() -> None:
-    """Somebody else has the port: exit 1, no traceback."""
+    """The port is taken: exit 1, no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -168,7 +168,7 @@ def test_bad_settings_are_one_line(environment: dict[str, str], said: str) -> No
 def test_health_asks_for_readiness_until_there_was_some_and_then_for_life(
     serve: Callable[..., Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It fails before the data is migrated, passes then, goes on passing without Redis, and fails with the process."""
+    """It fails before the data is migrated, passes then, also without Redis, and fails with the process."""
     redis = RealRedis(tmp_path)
     for name, value in redis.environment.items():
         monkeypatch.setenv(name, value)
@@ -200,7 +200,7 @@ def test_health_tells_the_operator_why(
     environment: dict[str, str],
     why: str,
 ) -> None:
-    """In the words of Redis, which visitors are not told."""
+    """In the words of Redis, which clients do not see."""
     redis = RealRedis(tmp_path)
     if "REDIS_URL" in environment:
         redis.client.config_set("requirepass", "right")
@@ -217,7 +217,7 @@ def test_health_tells_the_operator_why(
 
 
 def test_a_process_that_hangs_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who accepts and says nothing is given up."""
+    """A server that accepts a connection and never answers is given up."""
     monkeypatch.setattr(health, "SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert 1 == health.main(["--port", str(silent.getsockname()[1])])

@@ -31,7 +31,7 @@ def test_a_hit_whose_reply_is_lost_is_not_sent_again() -> None:
 
 
 def test_a_hit_whose_reply_is_late_is_not_sent_again() -> None:
-    """Redis counted and says so too late: the same."""
+    """Redis counted, and its reply comes too late: the same."""
     with ScriptedRedis(delay=0.8) as scripted:
         with pytest.raises(UnavailableError):
             open_counter(Settings(host="127.0.0.1", port=scripted.port)).hit()
@@ -96,7 +96,7 @@ def test_a_restarted_redis_is_found_again(serve: Callable[..., Process], real_re
 
 
 def test_a_connection_that_died_at_rest_costs_no_hit(real_redis: RealRedis) -> None:
-    """Redis restarts between two hits that nobody made: the second one is counted at once."""
+    """Redis restarts between two hits: the second one is counted at once."""
     counter = open_counter(Settings(host="127.0.0.1", port=real_redis.port))
     counter.hit()
     real_redis.kill()
@@ -125,7 +125,7 @@ def test_a_wrong_password_is_told_without_it(real_redis: RealRedis) -> None:
 
 
 def test_a_connection_that_redis_refuses_is_away(real_redis: RealRedis) -> None:
-    """Whatever is asked, in the words of Redis: here there is no such database."""
+    """For each request, in the words of Redis: here there is no such database."""
     counter = open_counter(Settings(host="127.0.0.1", port=real_redis.port, database=99))
 
     for ask in (counter.hit, counter.value, counter.schema):

@@ -68,6 +68,6 @@ def test_a_record_that_is_none_is_not_ready(app: Application, store: fakeredis.F
 
 
 def test_it_counts_all_the_same(app: Application) -> None:
-    """Not being ready is for whoever sends visitors; one who comes is counted."""
+    """A proxy sends no requests to a service that is not ready; those that arrive are counted."""
 
     assert "Hello World! 1 times." == app.ask().body

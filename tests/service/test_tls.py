@@ -1,4 +1,4 @@
-"""Redis behind TLS: whoever is trusted is counted on, and nobody else is told anything."""
+"""Redis behind TLS: hits are counted on a trusted server, and no other server gets a command."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRedis]:
 
 @pytest.fixture(autouse=True)
 def in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a connection of this process more time: how long it may take is told elsewhere."""
+    """Give a connection of this process more time: another test checks how long it takes."""
     monkeypatch.setattr(counter, "CONNECT_SECONDS", 5.0)
     monkeypatch.setattr(counter, "REQUEST_SECONDS", 9.0)
 
@@ -51,7 +51,7 @@ def in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_new_connection_counts(
     trusted: Authority, behind: RealRedis, version: ssl.TLSVersion, user: str, database: int
 ) -> None:
-    """With a password or without, whatever the server says of its own accord after the handshake."""
+    """With a password or without, whatever the server sends by itself after the handshake."""
     with Terminator(behind.port, trusted.signs.issue_cert("127.0.0.1"), version) as terminator:
         settings = read_settings(trusted.environment(terminator.port, user=user, database=database))
         before = open_counter(settings).value()

@@ -44,8 +44,10 @@ def image_name(text: str) -> ImageName:
     return ImageName(f"{directory}{slash}{last}", tag, digest)
 
 
-def is_same(one: str, other: str) -> bool:
+def is_same(first: str, second: str) -> bool:
     """Return whether two names refer to the same image, such as `app` and `docker.io/library/app:latest`."""
-    first, second = map(image_name, (one, other))
-    tags = [name.tag or ("" if name.digest else "latest") for name in (first, second)]
-    return (first.familiar, first.digest, tags[0]) == (second.familiar, second.digest, tags[1])
+    return _canonical(image_name(first)) == _canonical(image_name(second))
+
+
+def _canonical(name: ImageName) -> tuple[str, str, str]:
+    return name.familiar, name.digest, name.tag or ("" if name.digest else "latest")

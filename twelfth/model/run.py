@@ -21,7 +21,7 @@ class Terminal:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run that is wanted: a command, the replica whose release and environment it gets, and what was asked otherwise.
+    """A requested run: a command, the replica whose release and environment it gets, and the requested differences.
 
     `environment` are overrides; `timeout` is in seconds, None for as long as it takes; `interactive` means that the
     run gets an input; where the output is not `kept`, only its client has it, such as all the data of a backup. An
@@ -53,8 +53,8 @@ class RunRequest:
         """Return the variables that name the run to an admin process, as Heroku's DYNO does, for its own records."""
         if not self.is_admin_process:
             return ()
-        own = {"OPERATOR": self.operator, "RELEASE": self.replica.release, "RUN": self.id}
-        return tuple((f"TWELFTH_{name}", value) for name, value in own.items())
+        values = {"OPERATOR": self.operator, "RELEASE": self.replica.release, "RUN": self.id}
+        return tuple((f"TWELFTH_{name}", value) for name, value in values.items())
 
 
 @dataclass(frozen=True)

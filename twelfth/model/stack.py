@@ -151,7 +151,7 @@ class Local:
     """How a service runs without containers (`x-local`): a command, and what its environment has instead.
 
     `port` is the public port where the service answers by itself, None where it is to get any free one. `healthcheck`
-    is a command that tells whether it is ready. `<port>`, `<data>` (the directory of its volume) and `<SERVICE.port>`
+    is a command that reports whether it is ready. `<port>`, `<data>` (the directory of its volume) and `<SERVICE.port>`
     in the others stand for what the engine chose.
     """
 
