@@ -48,7 +48,7 @@ def test_incomplete_file_is_deleted(tmp_path: Path) -> None:
 
 def test_full_disk_is_one_line_with_the_name(tmp_path: Path) -> None:
     """With the error of the system."""
-    with pytest.raises(EngineError, match="a: No space left on device; nothing is left"):  # noqa: SIM117 - the story
+    with pytest.raises(EngineError, match="a: No space left on device; the incomplete file was deleted"):  # noqa: SIM117 - the story
         with atomic_file.written(tmp_path / "a"):
             Path("/dev/full").write_bytes(b"x")
 

@@ -133,7 +133,9 @@ def test_stack_without_any_x_local_needs_the_daemon(directory: Path, words: tupl
     done = run(directory, *words, INVOKE_ENGINE="auto", DOCKER_HOST="tcp://127.0.0.1:1")
 
     assert (125, 1) == (done.returncode, done.stderr.count("\n"))
-    assert "no Docker daemon answers at tcp://127.0.0.1:1; start it: no service of nobodys says" in done.stderr
+    assert (
+        "no Docker daemon answers at tcp://127.0.0.1:1; start it: no service of nobodys has an x-local" in done.stderr
+    )
 
 
 def test_directory_without_a_compose_file_is_reported(tmp_path: Path) -> None:
