@@ -16,9 +16,8 @@ from invoke.exceptions import Exit
 
 from twelfth import project
 from twelfth.cli.command import FAILED, command, number, words_after_dashes
-from twelfth.cli.data import waiting
 from twelfth.cli.outputs import drawing
-from twelfth.cli.runs import start_admin
+from twelfth.cli.runs import start_admin, waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 

@@ -65,7 +65,7 @@ PURE = (
     "twelfth/stack/steps.py",
     "twelfth/engines/docker_api/identity.py",
     "twelfth/engines/docker_api/mounts.py",
-    "twelfth/compose/options.py",
+    "twelfth/compose/container_keys.py",
     "twelfth/engines/docker_api/recipe.py",
     "twelfth/engines/docker_api/container_spec.py",
     "twelfth/engines/docker_api/run_spec.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twelfth.cli.data import waiting
+from twelfth.cli.runs import waiting
 from twelfth.errors import MisuseError
 from twelfth.model.duration import parse_seconds, plain
 from twelfth.runs.request import seconds

@@ -10,7 +10,7 @@ import pytest
 from tests import oracle
 from tests.conftest import DOCKER_COMPOSE, ROOT, engine_at_hand, require, require_program
 from tests.sample import MODERN
-from twelfth.compose import options
+from twelfth.compose import container_keys
 from twelfth.compose.services import _BUILD as BUILD
 from twelfth.compose.services import _SERVICE as SERVICE
 from twelfth.model.stack import as_options
@@ -149,7 +149,7 @@ def test_each_key_that_is_honoured_is_compared_or_known_to_need_more() -> None:
     """A new key gets an example in HERE, or a line in NEED_MORE."""
     compared = {line.partition(":")[0] for each in HERE for line in each.splitlines()}
 
-    assert set() == options.KEYS - compared - NEED_MORE - LOST
+    assert set() == container_keys.KEYS - compared - NEED_MORE - LOST
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,11 @@ def test_each_key_that_is_honoured_is_compared_or_known_to_need_more() -> None:
 )
 def test_key_that_needs_more_is_said_in_the_words_of_the_api(key: str, value: object, expected: dict[str, Any]) -> None:
     """As its reference has them."""
-    assert expected == options.body(as_options({key: value}))["HostConfig"]
+    assert expected == container_keys.body(as_options({key: value}))["HostConfig"]
 
 
 def test_address_of_a_container_is_not_lost() -> None:
     """A setting of the container, which every version of the API takes."""
-    made = options.body(as_options({"mac_address": "02:42:ac:11:65:43"}))
+    made = container_keys.body(as_options({"mac_address": "02:42:ac:11:65:43"}))
 
     assert {"MacAddress": "02:42:ac:11:65:43", "HostConfig": {}} == made

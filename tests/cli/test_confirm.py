@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-ASK = "from twelfth.cli.data import _confirm; _confirm('sure?'); print('done')"
+ASK = "from twelfth.cli.backups import confirm; confirm('sure?'); print('done')"
 
 
 @pytest.mark.parametrize("blocking", [True, False])

@@ -11,7 +11,7 @@ import pytest
 from twelfth.cli import views
 from twelfth.model.run import Run
 from twelfth.stack.deploy_record import Deploy
-from twelfth.stack.release_history import ReleaseStatus
+from twelfth.stack.release_choice import ReleaseStatus
 from twelfth.stack.status import ServiceStatus, Status
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)

@@ -19,7 +19,7 @@ def releases(c: Context, json: bool = False) -> None:
     from datetime import UTC, datetime
 
     from twelfth.cli import views
-    from twelfth.stack.release_history import releases
+    from twelfth.stack.release_choice import releases
 
     built = releases(Target(c).engine("existing"))
     print(views.json_array(built) if json else views.releases(built, datetime.now(UTC)))
@@ -32,7 +32,7 @@ def releases(c: Context, json: bool = False) -> None:
 def rollback(c: Context, release: str | None = None, ready_within: str = "") -> None:
     """Deploy a release that is already built; the next `up` deploys the files again."""
     from twelfth.stack import lifecycle
-    from twelfth.stack.release_history import to_roll_back_to
+    from twelfth.stack.release_choice import to_roll_back_to
 
     chosen = to_roll_back_to(Target(c).engine("declared"), release or "")
     engine = Target(c, chosen).engine("release")
@@ -49,7 +49,7 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "") -> 
 def prune(c: Context, keep: str = "5") -> None:
     """Remove releases that nothing is running from and that no unfinished run needs."""
     from twelfth.stack import lifecycle
-    from twelfth.stack.release_history import plan_prune
+    from twelfth.stack.release_choice import plan_prune
 
     engine, limit = Target(c).engine("declared"), number(keep, "--keep")
     if c.config.run.dry:

@@ -10,6 +10,8 @@ from invoke.exceptions import Exit
 
 from twelfth.cli.command import command, on_terminal, warn, words_after_dashes
 from twelfth.cli.target import Target
+from twelfth.errors import MisuseError
+from twelfth.model.duration import LONGEST, parse_seconds, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +93,6 @@ def start(
 
     `settings` are fields of `RunRequest`.
     """
-    from twelfth.model.duration import plain
     from twelfth.runs.manage import timed_out
     from twelfth.runs.request import new_request
     from twelfth.runs.start import describe, start_attached, start_detached
@@ -141,3 +142,11 @@ def stop(c: Context, run: str) -> None:
 
     record = stop_run(Target(c).engine().runs, run, warn)
     print(f"{record.id} {record.state}, exit code {record.exit_code}")
+
+
+def waiting(wait: str) -> tuple[str, ...]:
+    """Return the option with which an admin process waits for the data's lock; no option for 0 seconds."""
+    seconds = parse_seconds(wait)
+    if seconds is None or seconds >= LONGEST:
+        raise MisuseError(f"--wait {wait}: say how long, such as --wait 30, 90s, 5m or 1h30m")
+    return ("--wait", plain(seconds)) if seconds else ()

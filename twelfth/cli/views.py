@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from twelfth.model.run import Run
     from twelfth.model.stack import Stack
-    from twelfth.stack.release_history import ReleaseStatus
+    from twelfth.stack.release_choice import ReleaseStatus
     from twelfth.stack.status import ServiceStatus, Status
 
 WIDTH = 80

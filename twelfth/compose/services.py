@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twelfth.compose.options import KEYS
+from twelfth.compose.container_keys import KEYS
 from twelfth.compose.schema import Table, Value, as_is, cast, each, matching, nested, only, unchecked
 from twelfth.errors import MisuseError
 from twelfth.model.image_name import image_name

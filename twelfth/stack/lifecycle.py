@@ -14,7 +14,7 @@ from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy,
 from twelfth.stack.executor import execute
 from twelfth.stack.lock import hold_lock
 from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
-from twelfth.stack.release_history import needed, plan_prune
+from twelfth.stack.release_choice import needed, plan_prune
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
 from twelfth.stack.status import address

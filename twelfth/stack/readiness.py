@@ -13,7 +13,7 @@ from twelfth.errors import EngineError
 from twelfth.stack.at_once import Tasks
 from twelfth.stack.formatting import printable
 from twelfth.stack.logs import last_lines
-from twelfth.stack.release_history import previous_release
+from twelfth.stack.release_choice import previous_release
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -11,7 +11,7 @@ from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.formatting import printable
 from twelfth.stack.lock import holder
 from twelfth.stack.readiness import crash_loop, healths
-from twelfth.stack.release_history import previous_release
+from twelfth.stack.release_choice import previous_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

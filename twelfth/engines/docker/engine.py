@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from twelfth.compose.options import OF_SERVICE
+from twelfth.compose.container_keys import OF_SERVICE
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.docker import reload
 from twelfth.engines.docker_api import client, config_files, daemon, health, images, logs, mounts, snapshot, succession

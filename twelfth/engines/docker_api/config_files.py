@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelfth.compose import options
+from twelfth.compose import container_keys
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.docker_api.container_spec import CONFIGS, COPIES
 from twelfth.engines.docker_api.errors import gone_is_fine
@@ -201,7 +201,7 @@ def declared(service: Service) -> dict[str, File]:
 def as_declared(mount: Mount) -> File:
     """Return a configuration file with its declared owner and mode, by default readable for all users."""
     content = _file(Path(mount.source)).content if mount.content is None else os.fsencode(mount.content)
-    settings = options.values(mount.options)
+    settings = container_keys.values(mount.options)
     return File(
         content,
         int(settings.get("uid", 0)),

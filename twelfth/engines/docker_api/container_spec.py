@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twelfth.compose import options
+from twelfth.compose import container_keys
 from twelfth.engines.docker_api import mounts
 from twelfth.engines.docker_api.succession import REPLACES
 from twelfth.model.snapshot import UNKNOWN
@@ -90,17 +90,19 @@ def _dependency(service: Service, name: str) -> str:
 
 def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
     """Return the declared settings of a container; `networks` has the engine's names of networks."""
-    networks = {stack.known_as("network", name): value for name, value in options.values(service.endpoints).items()}
+    networks = {
+        stack.known_as("network", name): value for name, value in container_keys.values(service.endpoints).items()
+    }
     settings = {
         "cap_drop": sorted(service.cap_drop),
         "container_name": service.container_name,
-        "files": {mount.target: options.values(mount.options) for mount in service.mounts if _has_owner(mount)},
+        "files": {mount.target: container_keys.values(mount.options) for mount in service.mounts if _has_owner(mount)},
         "networks": networks,
         "platform": service.platform,
         "security_opt": sorted(service.security_opt),
         "volumes": _declared_mounts(stack, service),
     }
-    return {**options.values(service.options), **{key: value for key, value in settings.items() if value}}
+    return {**container_keys.values(service.options), **{key: value for key, value in settings.items() if value}}
 
 
 def _has_owner(mount: Mount) -> bool:
@@ -117,7 +119,7 @@ def _declared_mounts(stack: Stack, service: Service) -> dict[str, str]:
 
 def body(stack: Stack, service: Service, labels: Mapping[str, str]) -> Body:
     """Return the body that creates a replica of the service, without its networks."""
-    declared = options.body(service.options)
+    declared = container_keys.body(service.options)
     published: Body = {f"{port.target}/{port.protocol}": {} for port in service.ports}
     return {
         "Image": service.image,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from docker.errors import APIError
 from docker.utils import version_lt
 
-from twelfth.compose import options
+from twelfth.compose import container_keys
 from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
 from twelfth.engines.docker_api import buildkit, client, config_files, images, ports, recipe, snapshot
@@ -117,7 +117,7 @@ class DaemonEngine(Engine):
     def create_resource(self, resource: Network | Volume) -> None:
         """Create a network or volume with the labels of Compose."""
         name = self.stack.engine_name(resource)
-        declared = options.values(resource.options or ())
+        declared = container_keys.values(resource.options or ())
         labels = {f"{COMPOSE}project": self.stack.project, f"{COMPOSE}{resource.kind}": resource.name}
         labels |= {**declared.get("labels", {}), SETTINGS: json.dumps(dict(resource.options or ()), sort_keys=True)}
         with docker_errors():

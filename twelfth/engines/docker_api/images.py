@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth import build_context
-from twelfth.compose import options
+from twelfth.compose import container_keys
 from twelfth.engines.docker_api import buildkit, progress
 from twelfth.engines.docker_api.container_spec import BUILT_BY
 from twelfth.engines.docker_api.errors import gone_is_fine
@@ -51,14 +51,14 @@ def build(api: docker.APIClient, image: str, spec: Build) -> Iterator[str]:
         settings = _settings(spec) | {"dockerfile": dockerfile, "custom_context": True, "fileobj": context}
         stream = api.build(tag=image, rm=True, forcerm=True, decode=True, **settings)
         yield from progress.lines(stream, f"cannot build {image}")
-    for name in (spec.tag, *options.values(spec.options).get("tags", ())):
+    for name in (spec.tag, *container_keys.values(spec.options).get("tags", ())):
         if name:
             api.tag(image, image_name(name).repository, image_name(name).tag or None)
 
 
 def _settings(spec: Build) -> Body:
     """Return the declared settings as arguments of the SDK's `build`."""
-    declared = options.values(spec.options)
+    declared = container_keys.values(spec.options)
     return {
         "buildargs": dict(spec.args),
         "target": spec.target,

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from twelfth.compose import options
+from twelfth.compose import container_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +157,7 @@ def with_files(inspected: Body, sources: Mapping[str, str]) -> Body:
 
 def _is_bind(mount: Mount) -> bool:
     # `Binds` create a missing path, which `Mounts` do not.
-    declared = options.values(mount.options)
+    declared = container_keys.values(mount.options)
     return (
         mount.kind == "bind"
         and declared.get("create_host_path") is not False
@@ -166,7 +166,7 @@ def _is_bind(mount: Mount) -> bool:
 
 
 def _bind(mount: Mount) -> str:
-    declared = options.values(mount.options)
+    declared = container_keys.values(mount.options)
     mode = ["ro" if mount.read_only else "rw", declared.get("selinux")]
     return f"{mount.source}:{mount.target}:{','.join(filter(None, mode))}"
 
@@ -176,7 +176,7 @@ def _is_plain_tmpfs(mount: Mount) -> bool:
 
 
 def _tmpfs_options(mount: Mount) -> str:
-    return str(options.values(mount.options).get("options", ""))
+    return str(container_keys.values(mount.options).get("options", ""))
 
 
 def _is_mount(mount: Mount) -> bool:
@@ -186,7 +186,7 @@ def _is_mount(mount: Mount) -> bool:
 
 def _mount(stack: Stack, mount: Mount) -> Body:
     settings: Body
-    declared = options.values(mount.options)
+    declared = container_keys.values(mount.options)
     if mount.kind == "config":
         return {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": True}
     read_only = {"ReadOnly": True} if mount.read_only else {}  # the daemon leaves out false values

@@ -10,7 +10,7 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.docker_api import container_settings, mounts
+from twelfth.engines.docker_api import compose_recipe, mounts
 from twelfth.engines.docker_api.container_spec import (
     ADMISSION,
     CONFIGS,
@@ -52,9 +52,7 @@ def wanted_recipe(stack: Stack, service: Service, image: Body | None, configs: M
         **({} if image else _from_image(service_body)),
         "logging": declared_logging(service),
         **_options(declared_options(stack, service)),
-        **container_settings.declared(
-            config, image, declared_endpoints(stack, service), service.container_name, inline
-        ),
+        **compose_recipe.declared(config, image, declared_endpoints(stack, service), service.container_name, inline),
         **{f"config.{target}": digest for target, digest in configs.items()},
         **{f"config.{mount.target}": UNKNOWN for mount in service.mounts if mount.kind == "bind"},
         **_volumes(filter(_is_named, map(mounts.reported, service_body["HostConfig"]["Mounts"]))),
@@ -85,13 +83,13 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
     """
     exact = _exact(observed_recipe(inspected, loaded))
     if OPTIONS in inspected["Config"]["Labels"]:
-        return exact | _options(declared_of(inspected)) | dict.fromkeys(container_settings.KINDS, UNKNOWN)
-    return exact | container_settings.reported(inspected) | {"option": UNKNOWN}
+        return exact | _options(declared_of(inspected)) | dict.fromkeys(compose_recipe.KINDS, UNKNOWN)
+    return exact | compose_recipe.reported(inspected) | {"option": UNKNOWN}
 
 
 def _exact(recipe: Recipe) -> Recipe:
     """Return the part of a recipe that every daemon reports as declared."""
-    built_in = {f"network.{name}" for name in container_settings.BUILT_IN}
+    built_in = {f"network.{name}" for name in compose_recipe.BUILT_IN}
     declared = {name: value for name, value in recipe.items() if name not in built_in}
     return {name: value for name, value in declared.items() if name.partition(".")[0] not in OF_THE_DAEMON}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from docker.errors import DockerException
 from docker.utils import parse_bytes, version_lt
 
-from twelfth.compose import options
+from twelfth.compose import container_keys
 from twelfth.engines.docker_api import container_spec, mounts
 from twelfth.engines.docker_api.container_spec import COMPOSE, NANO
 from twelfth.engines.docker_api.recipe import completed
@@ -108,7 +108,7 @@ def supported(service: Service, version: str) -> Service:
 
 def _supported_mount(mount: Mount) -> Mount:
     """Return a tmpfs with its options, a text, as numbers; with other options than these it stays, and is refused."""
-    text = options.values(mount.options).get("options", "") if mount.kind == "tmpfs" else ""
+    text = container_keys.values(mount.options).get("options", "") if mount.kind == "tmpfs" else ""
     pairs = dict(option.partition("=")[::2] for option in text.split(",") if text)
     if not pairs or pairs.keys() - TMPFS.keys():
         return mount
@@ -139,9 +139,9 @@ def refusals(stack: Stack, service: Service) -> list[str]:
     unknown = [_snake_case(name) for name, value in body["HostConfig"].items() if value and name not in known]
     declared = {
         "container_name": service.container_name,
-        "entrypoint": options.values(service.options).get("entrypoint") == [],
+        "entrypoint": container_keys.values(service.options).get("entrypoint") == [],
         "depends_on": service.name in stack.completing or service.follows,
-        "networks": any(value.keys() - {"aliases"} for value in options.values(service.endpoints).values()),
+        "networks": any(value.keys() - {"aliases"} for value in container_keys.values(service.endpoints).values()),
         "platform": service.platform,
         "ports": any(port.through for port in service.ports),
         "security_opt": set(service.security_opt) - NOTATIONS,
@@ -174,7 +174,7 @@ def build(  # noqa: PLR0913 - the parts of one service, each from another source
     """
     task = _task_template(stack, service, image, configs)
     labels = (
-        options.values(service.options).get("labels", {})
+        container_keys.values(service.options).get("labels", {})
         | {NAMESPACE: stack.project}
         | _twelfth_labels(stack, service, digests)
     )
@@ -255,7 +255,7 @@ def volume(stack: Stack, mount: Body) -> Body:
     declared = volumes.get(mount.get("Source", "")) if mount["Type"] == "volume" else None
     if declared is None:
         return mount
-    declaration, settings = options.values(declared.options or ()), dict(mount.get("VolumeOptions") or {})
+    declaration, settings = container_keys.values(declared.options or ()), dict(mount.get("VolumeOptions") or {})
     labels = {f"{COMPOSE}project": stack.project, f"{COMPOSE}volume": declared.name}
     settings["Labels"] = declaration.get("labels", {}) | settings.get("Labels", {}) | labels
     if {"driver", "driver_opts"} & declaration.keys():

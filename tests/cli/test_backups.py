@@ -16,7 +16,7 @@ SAVE = """
 import os, sys
 from pathlib import Path
 from invoke import Context
-from twelfth.cli import data
+from twelfth.cli import backups
 
 class Target:
     directory = Path(sys.argv[1])
@@ -24,8 +24,8 @@ class Target:
 def start_admin(c, target, name, *words, streams, **settings):
     os.write(streams[1], sys.stdin.buffer.read())
 
-data.start_admin = start_admin
-print(data._save(Context(), Target, sys.argv[2], wait="0"))
+backups.start_admin = start_admin
+print(backups.save(Context(), Target, sys.argv[2], wait="0"))
 """
 """A program that saves its standard input as if a run had written it."""
 ENDLESS = """

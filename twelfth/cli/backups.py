@@ -1,4 +1,4 @@
-"""The commands about data: migrate, backup, verify, restore; each needs a program of its name in `admin/`."""
+"""The commands backup, verify and restore; each needs a program of its name in `admin/`."""
 
 from __future__ import annotations
 
@@ -12,67 +12,14 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import FAILED, command, on_terminal
-from twelfth.cli.runs import start_admin
+from twelfth.cli.runs import start_admin, waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.hints import as_typed
-from twelfth.model.duration import LONGEST, parse_seconds, plain
 from twelfth.runs import descriptors
 
 if TYPE_CHECKING:
     from invoke.context import Context
-
-
-@command(
-    help={
-        "status": "Show each revision and change nothing",
-        "json": "With --status: print one JSON object",
-        "to": "Apply or revert migrations up to this revision; 0 reverts all",
-        "baseline": "Record the migrations up to this revision as applied without applying them",
-        "throttle": "Change at most N keys per second",
-        "take-over": "Finish a migration that another release left unfinished",
-        "abandon": "Back up, then clear an unfinished migration; its changes to the data stay",
-        "yes": "With --abandon: do not ask",
-    },
-    placeholders={"to": "REVISION", "baseline": "REVISION", "throttle": "N", "abandon": "REVISION"},
-)
-def migrate(
-    c: Context,
-    status: bool = False,
-    json: bool = False,
-    to: str = "",
-    baseline: str = "",
-    throttle: str = "",
-    take_over: bool = False,
-    abandon: str = "",
-    yes: bool = False,
-    wait: str = "0",
-    detach: bool = False,
-    timeout: str = "",
-    reason: str = "",
-    release: str = "",
-) -> None:
-    """Apply the migrations that the release needs; with --dry only show them."""
-    flags = {"--status": status, "--json": json, "--take-over": take_over, "--dry": c.config.run.dry}
-    values = {"--to": to, "--baseline": baseline, "--throttle": throttle, "--abandon": abandon}
-    words = [name for name, is_set in flags.items() if is_set]
-    words += [word for name, value in values.items() if value for word in (name, value)]
-    dry, c.config.run.dry = c.config.run.dry, False  # the program itself prints what it would do
-    target = Target(c, release)
-    if yes and not abandon:
-        raise MisuseError("--yes requires --abandon: migrate asks nothing else")
-    if abandon and not dry:
-        _save_before_abandon(c, target, *words, yes=yes, wait=wait, reason=reason)
-    words += waiting(wait)
-    start_admin(c, target, "migrate", *words, timeout=timeout, detach=detach, reason=reason, interactive=False)
-
-
-def _save_before_abandon(c: Context, target: Target, *words: str, yes: bool, wait: str, reason: str) -> None:
-    start_admin(c, target, "migrate", *words, "--dry", reason=reason, interactive=False)
-    if not yes:
-        _confirm("Clear its record? Its changes to the data stay.")
-    path = _save(c, target, mark="-before-abandon", wait=wait, reason=reason)
-    print(f"saved the current data: {path}", flush=True)
 
 
 @command(
@@ -91,7 +38,7 @@ def backup(
     if stdout or c.config.run.dry:
         _back_up(c, target, wait=wait, reason=reason)
     else:
-        print(_save(c, target, file, wait=wait, reason=reason))
+        print(save(c, target, file, wait=wait, reason=reason))
 
 
 def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: bool = False, **settings: Any) -> None:
@@ -99,17 +46,10 @@ def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: 
     start_admin(c, target, "backup", *options, *waiting(wait), interactive=interactive, kept=False, **settings)
 
 
-def waiting(wait: str) -> tuple[str, ...]:
-    """Return the option with which an admin process waits for the data's lock; no option for 0 seconds."""
-    seconds = parse_seconds(wait)
-    if seconds is None or seconds >= LONGEST:
-        raise MisuseError(f"--wait {wait}: say how long, such as --wait 30, 90s, 5m or 1h30m")
-    return ("--wait", plain(seconds)) if seconds else ()
-
-
-def _save(
+def save(
     c: Context, target: Target, file: str | None = None, *options: str, mark: str = "", stdin: int = 0, **settings: Any
 ) -> Path:
+    """Write a verified backup, and return its path; `mark` is added to a default name."""
     from twelfth.cli import atomic_file
 
     path = atomic_file.new_path(Path(file)) if file else atomic_file.path_of_now(target.directory / "backups", mark)
@@ -159,16 +99,17 @@ def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: s
         start_admin(c, target, "restore", reason=reason)
         return
     if not yes:
-        _confirm("Replace all current data with this backup?")
+        confirm("Replace all current data with this backup?")
     with path.open("rb") as file_to_check:  # the server must be able to restore it, or the save is useless
         settings: dict[str, Any] = {"stdin": file_to_check.fileno(), "interactive": True, "wait": wait}
-        saved = _save(c, target, None, "--before-restore", mark="-before-restore", reason=reason, **settings)
+        saved = save(c, target, None, "--before-restore", mark="-before-restore", reason=reason, **settings)
     print(f"saved the current data: {saved}", flush=True)
     with path.open("rb") as backup_file:  # without waiting for the lock: another change would make the save outdated
         start_admin(c, target, "restore", streams=(backup_file.fileno(), 1), reason=reason)
 
 
-def _confirm(question: str) -> None:
+def confirm(question: str) -> None:
+    """Ask on the terminal; exit with 1 if the answer is not yes, with 2 if there is no terminal."""
     if not on_terminal():
         raise MisuseError("cannot ask for confirmation: there is no terminal. To continue without a question: --yes")
     print(f"{question} [y/N] ", end="", flush=True)

@@ -11,7 +11,7 @@ import json
 import posixpath
 from typing import TYPE_CHECKING, Any
 
-from twelfth.compose.options import BLKIO, FIELDS
+from twelfth.compose.container_keys import BLKIO, FIELDS
 from twelfth.engines.docker_api import mounts
 from twelfth.engines.docker_api.container_spec import COMPOSE, declared_hostname, has_network_of_another
 from twelfth.model.snapshot import UNKNOWN

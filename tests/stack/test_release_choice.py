@@ -18,7 +18,7 @@ from twelfth.model.snapshot import BuiltRelease
 from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, load, release_history
+from twelfth.stack import lifecycle, load, release_choice
 from twelfth.stack.deploy_record import (
     forget_deploys,
     note_build,
@@ -130,12 +130,12 @@ def test_rollback_goes_to_the_release_before(project: Project) -> None:
     project.up("two")
     project.up("three")
     for expected in ("two", "one"):
-        before = release_history.to_roll_back_to(project.engine())
+        before = release_choice.to_roll_back_to(project.engine())
         assert expected == before
         project.up(before, is_rollback=True)
         assert [expected] == project.serving()
     with pytest.raises(NotUpError, match="no release that was deployed before is still built"):
-        release_history.to_roll_back_to(project.engine())
+        release_choice.to_roll_back_to(project.engine())
 
     project.up("three")
     assert ["three"] == project.serving()
@@ -148,7 +148,7 @@ def test_rollback_of_what_has_crashed_goes_to_the_release_before(project: Projec
         project.world.end_replica(name, "bad")
 
     assert [] == project.serving()
-    assert "one" == release_history.to_roll_back_to(project.engine())
+    assert "one" == release_choice.to_roll_back_to(project.engine())
 
 
 def test_rollback_after_a_rollback_goes_to_what_served_before(project: Project) -> None:
@@ -157,7 +157,7 @@ def test_rollback_after_a_rollback_goes_to_what_served_before(project: Project) 
     project.up("one", is_rollback=True)
     project.up("three")
 
-    assert "one" == release_history.to_roll_back_to(project.engine())
+    assert "one" == release_choice.to_roll_back_to(project.engine())
 
 
 def test_rollback_to_a_release_that_is_named_is_what_the_next_goes_back_from(project: Project) -> None:
@@ -166,7 +166,7 @@ def test_rollback_to_a_release_that_is_named_is_what_the_next_goes_back_from(pro
     project.up("one", is_rollback=True)
     project.up("two", is_rollback=True)
 
-    assert "one" == release_history.to_roll_back_to(project.engine())
+    assert "one" == release_choice.to_roll_back_to(project.engine())
 
 
 def test_rollback_builds_nothing(project: Project) -> None:
@@ -185,10 +185,10 @@ def test_release_to_go_back_to_is_named_by_its_beginning(project: Project, named
     project.up("three")
 
     if not message:
-        assert "two" == release_history.to_roll_back_to(project.engine(), named)
+        assert "two" == release_choice.to_roll_back_to(project.engine(), named)
         return
     with pytest.raises(MisuseError, match=f"cannot roll back: {message}"):
-        release_history.to_roll_back_to(project.engine(), named)
+        release_choice.to_roll_back_to(project.engine(), named)
 
 
 def test_rollback_of_a_deploy_that_stopped_half_way_goes_to_the_one_before_it(project: Project) -> None:
@@ -198,7 +198,7 @@ def test_rollback_of_a_deploy_that_stopped_half_way_goes_to_the_one_before_it(pr
     project.up("three")
     project.world.replicas["worker-9"] = replace(old, number=9, id="nine")
 
-    assert "two" == release_history.to_roll_back_to(project.engine())
+    assert "two" == release_choice.to_roll_back_to(project.engine())
 
 
 def test_release_that_a_rollback_would_go_to_is_kept(project: Project) -> None:
@@ -209,7 +209,7 @@ def test_release_that_a_rollback_would_go_to_is_kept(project: Project) -> None:
     steps = project.up("two")
 
     assert "Remove release b0 (the newest 5 are kept)" in steps
-    assert "one" == release_history.to_roll_back_to(project.engine())
+    assert "one" == release_choice.to_roll_back_to(project.engine())
 
 
 def test_rollback_passes_over_what_was_removed(project: Project) -> None:
@@ -218,7 +218,7 @@ def test_rollback_passes_over_what_was_removed(project: Project) -> None:
     project.up("three")
     project.engine().remove_release("two")
 
-    assert "one" == release_history.to_roll_back_to(project.engine())
+    assert "one" == release_choice.to_roll_back_to(project.engine())
 
 
 def test_releases_say_which_serves(project: Project) -> None:
@@ -226,7 +226,7 @@ def test_releases_say_which_serves(project: Project) -> None:
     project.up("two")
 
     assert [("two", True), ("one", False)] == [
-        (each.id, each.serving) for each in release_history.releases(project.engine())
+        (each.id, each.serving) for each in release_choice.releases(project.engine())
     ]
 
 
@@ -250,7 +250,7 @@ def built(*names: str) -> tuple[BuiltRelease, ...]:
 )
 def test_releases_that_are_used_are_kept(used: tuple[str, ...], keep: int, removed: list[str]) -> None:
     """However old they are."""
-    found = release_history.prunable(built("a", "b", "c", "d"), used, keep)
+    found = release_choice.prunable(built("a", "b", "c", "d"), used, keep)
 
     assert removed == [step.release.id for step in found]
 
@@ -262,10 +262,10 @@ def test_release_of_a_run_that_goes_on_is_kept(project: Project) -> None:
     engine.runs.detach(request)
     project.up("two")
     project.up("three")
-    assert [] == list(release_history.plan_prune(project.engine(), keep=1))
+    assert [] == list(release_choice.plan_prune(project.engine(), keep=1))
 
     engine.runs.stop(request.id, lambda _: None)
-    assert ["one"] == [step.release.id for step in release_history.plan_prune(project.engine(), keep=1)]
+    assert ["one"] == [step.release.id for step in release_choice.plan_prune(project.engine(), keep=1)]
 
 
 def test_up_that_waits_for_runs_replaces_nothing_before_they_end(project: Project) -> None:
