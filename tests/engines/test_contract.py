@@ -497,7 +497,7 @@ def test_different_replicas_of_one_release_are_refused(placing: Site) -> None:
     for chosen in ("", release):
         with pytest.raises(IdentityError) as refused:
             choose_source(placing.engine(), chosen)
-        assert "app-1 and app-2 differ in environment.COLOUR; finish it: invoke up" == str(refused.value)
+        assert "app-1 and app-2 differ in environment.COLOUR. Try: invoke up" == str(refused.value)
 
 
 def test_record_and_output_outlive_the_stack(empty: Site) -> None:

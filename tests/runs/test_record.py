@@ -59,7 +59,7 @@ def test_run_that_has_ended_cannot_be_stopped(serving: Project) -> None:
     done = serving.invoke("stop", before["id"])
 
     assert (2, "") == (done.returncode, done.stdout)
-    assert f"run {before['id']} has ended (failed, exit code 3)" in done.stderr
+    assert f"cannot stop run {before['id']}: it is not running (failed, exit code 3)" in done.stderr
     assert before == record(serving)
 
 

@@ -99,7 +99,7 @@ def test_release_of_a_service_is_of_the_service_that_is_named() -> None:
         image.release,
         image.image,
     )
-    with pytest.raises(MisuseError, match="redis is not built, so it has no release 0123456789ab"):
+    with pytest.raises(MisuseError, match="redis has no build, so it has no release 0123456789ab"):
         choose_source(stopped, "0123456789ab", "redis")
     with pytest.raises(NoWorkerError, match="no worker is running"):
         choose_source(stopped, service="worker")

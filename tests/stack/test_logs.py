@@ -25,7 +25,7 @@ def test_replicas_of_one_service_come_by_number() -> None:
     assert [1, 2] == [one.number for one in logs.replicas_of(STACK, FOUND, "worker")]
 
 
-@pytest.mark.parametrize(("name", "why"), [("web", "does not run on this engine"), ("nobody", "is not a service")])
+@pytest.mark.parametrize(("name", "why"), [("web", "has no replica"), ("nobody", "is not a service")])
 def test_service_without_replicas_is_refused_with_those_that_have(name: str, why: str) -> None:
     """The refusal says what could be typed."""
     with pytest.raises(MisuseError, match=f"{name} {why}.*worker"):

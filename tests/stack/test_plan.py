@@ -229,14 +229,17 @@ def test_down_removes_dependants_first_and_keeps_the_data() -> None:
         (
             "redis",
             2,
-            "redis=2: redis keeps its data in the volume data, so there can be only one replica. Try: redis=1",
+            (
+                "redis=2: redis keeps its data in the volume data, so there can be only one replica. "
+                "Try: invoke scale redis=1"
+            ),
         ),
-        ("web", 2, "web=2: web publishes port 8000, so there can be only one replica. Try: web=1"),
+        ("web", 2, "web=2: web publishes port 8000, so there can be only one replica. Try: invoke scale web=1"),
         ("worker", 0, "worker=0: at least 1 replica is required. To remove the stack: invoke down"),
         (
             "worker",
             101,
-            "worker=101: x-twelfth.max-replicas is 100. Try: worker=100",
+            "worker=101: x-twelfth.max-replicas is 100. Try: invoke scale worker=100",
         ),
         ("nobody", 2, "nobody=2: there is no service 'nobody'; there are redis, worker, web"),
     ],

@@ -134,8 +134,11 @@ def test_what_was_external_and_is_declared_as_own_is_used_and_stays(project: Pro
 
     assert not {"create back", "create data", "remove back", "remove data"} & set(project.up())
     assert [
-        "the network net is used unchanged: another project created it; to declare that: networks.back.external: true",
-        "the volume vol is used unchanged: another project created it; to declare that: volumes.data.external: true",
+        (
+            "the network net is used unchanged: this stack did not create it; "
+            "to declare that: networks.back.external: true"
+        ),
+        "the volume vol is used unchanged: this stack did not create it; to declare that: volumes.data.external: true",
     ] == project.warnings
     assert [] == project.up()
     project.down(volumes=True)

@@ -42,7 +42,7 @@ def wait_for_run(runs: Runs, identity: str) -> int:
     while (run := find_run(runs, identity)).is_running:
         time.sleep(ASK_EVERY)
     if run.exit_code is None:
-        raise EngineError(f"cannot wait for run {run.id}: it is {run.state}. Try: invoke history {run.id}")
+        raise EngineError(f"cannot wait for run {run.id}: it is {run.state}. Try: invoke history")
     return run.exit_code
 
 
@@ -50,8 +50,8 @@ def stop_run(runs: Runs, prefix: str, say: Callable[[str], None]) -> Run:
     """End a run and return its record; say what is waited for. Raises `MisuseError` for one that has ended already."""
     wanted = find_run(runs, prefix)
     if not wanted.is_running:
-        how = f"{wanted.state}, exit code {wanted.exit_code}"
-        raise MisuseError(f"run {wanted.id} has ended ({how}); see: invoke history")
+        code = "" if wanted.exit_code is None else f", exit code {wanted.exit_code}"
+        raise MisuseError(f"cannot stop run {wanted.id}: it is not running ({wanted.state}{code}). Try: invoke history")
     runs.stop(wanted.id, say)
     return find_run(runs, wanted.id)
 

@@ -52,7 +52,7 @@ def _refuse_differences(running: Sequence[Replica]) -> None:
     first, *others = running
     for replica in others:
         if names := ", ".join(differences(first.recipe, replica.recipe)):
-            raise IdentityError(f"{first.name} and {replica.name} differ in {names}; finish it: invoke up")
+            raise IdentityError(f"{first.name} and {replica.name} differ in {names}. Try: invoke up")
 
 
 def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
@@ -62,7 +62,7 @@ def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
     """
     declared = source_service(stack, service)
     if release and not declared.build:
-        raise MisuseError(f"{declared.name} is not built, so it has no release {release}; repeat it without --release")
+        raise MisuseError(f"{declared.name} has no build, so it has no release {release}. Try it without --release")
     return Replica(declared.name, 0, "", "not running", {}, release=release or declared.release, image=declared.image)
 
 

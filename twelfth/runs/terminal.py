@@ -150,7 +150,7 @@ def until_detached(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def insistence(identity: str) -> bytes:
     """Return what to print to an operator who presses Ctrl-C a second time."""
     way_out = as_typed(f"to kill it: Ctrl-C again, or elsewhere: invoke stop {identity}")
-    return f"twelfth: run {identity} goes on; {way_out}\n".encode()
+    return f"twelfth: run {identity} is still running; {way_out}\n".encode()
 
 
 def detached(identity: str) -> bytes:

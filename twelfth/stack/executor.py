@@ -369,4 +369,4 @@ def numbered(replicas: Iterable[Replica], service: Service, number: int) -> Repl
     for replica in replicas:
         if replica.number == number:
             return replica
-    raise EngineError(f"{service.name}-{number} is gone; another process removed it. Try: invoke up")
+    raise EngineError(f"{service.name}-{number} is gone. Try: invoke up")

@@ -73,7 +73,7 @@ def scaled_service(stack: Stack, scale: str) -> Service:
     if replicas < 1:
         raise MisuseError(f"{scale}: at least 1 replica is required. To remove the stack: invoke down")
     if replicas > (most := dict(stack.max_replicas).get(name, replicas)):
-        raise MisuseError(f"{scale}: x-twelfth.max-replicas is {most}. Try: {name}={most}")
+        raise MisuseError(f"{scale}: x-twelfth.max-replicas is {most}. Try: invoke scale {name}={most}")
     if replicas > 1 and (why := service.why_single):
-        raise MisuseError(f"{scale}: {name} {why}, so there can be only one replica. Try: {name}=1")
+        raise MisuseError(f"{scale}: {name} {why}, so there can be only one replica. Try: invoke scale {name}=1")
     return replace(service, replicas=replicas)

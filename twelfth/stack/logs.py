@@ -27,7 +27,7 @@ def replicas_of(stack: Stack, snapshot: Snapshot, service: str) -> tuple[Replica
     replicas = snapshot.replicas_of(service) if service else tuple(snapshot.replicas)
     if not replicas:
         names = ", ".join(dict.fromkeys(replica.service for replica in snapshot.replicas))
-        known = "does not run on this engine" if stack.service(service) else "is not a service"
+        known = "has no replica" if stack.service(service) else "is not a service"
         raise MisuseError(f"cannot show logs: {service} {known}. Try: invoke logs SERVICE, with one of {names}")
     return replicas
 

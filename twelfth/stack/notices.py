@@ -20,7 +20,7 @@ def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterat
     for resource in snapshot.foreign_resources:
         name, key = engine.stack.engine_name(resource), f"{resource.kind}s.{resource.name}"
         hint = f"to declare that: {key}.external: true"
-        yield f"the {resource.kind} {name} is used unchanged: another project created it; {hint}"
+        yield f"the {resource.kind} {name} is used unchanged: this stack did not create it; {hint}"
     yield from _changed_volumes(engine, snapshot)
     yield from _superseded(engine, snapshot)
 
