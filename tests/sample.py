@@ -2,7 +2,7 @@
 
 A file whose tests run on several engines runs on one of them, always the same; in a file of many such tests each has
 its own. Tests marked `every_engine` run on each, except that half of them run on a Swarm, and that Docker's old and
-current daemon share them; `sampled_on` names the engine of a file.
+current daemon share them; `sampled_on` names the engine of a file. A test of two kinds of Redis servers runs on one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ FULL = os.environ.get("TWELFTH_SCENARIOS") == "full"
 MODERN = "modern"
 """The docker engine again, on a current daemon (`tests/modern.py`); the one of this machine may be years old."""
 
-ENGINES = ("local", "docker", MODERN, "swarm")
-"""The engines of tests, as the ids of their parameters name them."""
+SERVERS = ("valkey", "redis")
+ENGINES = ("local", "docker", MODERN, "swarm", *SERVERS)
+"""The engines of tests, and the servers of tests of the Redis tools, as the ids of their parameters name them."""
 
 
 FEW = 12
@@ -53,6 +54,8 @@ def _is_chosen(item: pytest.Item, variants: Sequence[str], shared: Mapping[str, 
         return name not in daemons or name == choose(test, daemons)
     if marker := item.get_closest_marker("sampled_on"):
         return name in marker.args
+    if name in SERVERS:
+        return name == choose(test, variants)
     key = _file(test) if shared[_file(test)] <= FEW else test
     return not name or name == choose(key, variants)
 

@@ -148,6 +148,7 @@ def test_detached_run_is_on_the_workers_own_networks(docker_serving: Project) ->
     assert not [each for each in run.values() if "worker" in (each["Aliases"] or [])]
 
 
+@pytest.mark.thorough
 def test_compose_up_on_a_stack_of_twelfth_keeps_it_serving_and_counting(docker_serving: Project) -> None:
     """It re-creates containers without the label of a release, with the same names and data."""
     url = require_address(docker_serving.engine())

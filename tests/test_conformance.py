@@ -44,6 +44,7 @@ def test_stack_comes_up_serves_and_goes_away_whole(project: Project) -> None:
     assert "Hello World! 1 times." == hits.sentence(project.up())
 
 
+@pytest.mark.thorough
 def test_second_up_plans_nothing_and_touches_nothing(serving: Project) -> None:
     """Another process sees the same stack and has nothing to do."""
     before = replicas(serving)
@@ -54,6 +55,7 @@ def test_second_up_plans_nothing_and_touches_nothing(serving: Project) -> None:
     assert before == replicas(serving)
 
 
+@pytest.mark.thorough
 def test_scaled_workers_share_the_door_and_never_a_number(serving: Project) -> None:
     """Two replicas answer, no number comes twice, and scaling back removes one."""
     url = serving.up("worker=2")
@@ -95,6 +97,7 @@ def test_log_is_read_from_its_end(serving: Project) -> None:
     assert [] == list(engine.logs(one, follow=False, last=0))
 
 
+@pytest.mark.thorough
 def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(serving: Project) -> None:
     """Redis and the door are left alone, and the new code answers."""
     url, before = require_address(serving.engine()), replicas(serving)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.conftest import eventually
 
 if TYPE_CHECKING:
     from tests.conftest import Project
 
 
+@pytest.mark.thorough
 def test_followed_log_continues_with_the_new_replicas(project: Project) -> None:
     """Each line once, and it ends when the stack is removed."""
     project.up()

@@ -116,6 +116,7 @@ def test_job_starts_when_what_it_needs_is_healthy_and_others_when_it_has_ended(s
     assert (True, True) == (store["StartedAt"] < prepare["StartedAt"], prepare["FinishedAt"] < web["StartedAt"])
 
 
+@pytest.mark.thorough
 def test_data_without_a_name_outlives_its_container(stack: Stack) -> None:
     """The new container takes the volume over."""
     before, number = stack.container("store")["Id"], stack.run("store", "cat", "/keep/number")

@@ -218,6 +218,7 @@ def test_slow_answer_survives_a_reload_and_a_stop_of_the_door(door: Project, sig
     assert eventually(lambda: engine.check_health(engine.replicas("web")[0]).is_ready)
 
 
+@pytest.mark.thorough
 def test_settings_that_the_door_refuses_touch_nothing(door: Project) -> None:
     """It continues with its present configuration, also after a restart."""
     door.up("worker=2")

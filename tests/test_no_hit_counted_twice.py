@@ -27,6 +27,7 @@ Counter.hit = _hit_once
 """
 
 
+@pytest.mark.thorough
 def test_hit_of_a_worker_that_dies_as_soon_as_it_has_counted_is_counted_once(project: Project) -> None:
     """The client gets an error, no one gets the number, and the next client gets the following one."""
     with (project.directory / "service" / "counter.py").open("a", encoding="utf-8") as counter:

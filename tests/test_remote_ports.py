@@ -62,6 +62,7 @@ def containers(project: OtherProject) -> list[str]:
     ]
 
 
+@pytest.mark.thorough
 def test_what_listens_here_does_not_count(project: OtherProject) -> None:
     """The daemon's machine is another one."""
     with socket.create_server(("127.0.0.1", project.port)):

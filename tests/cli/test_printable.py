@@ -134,6 +134,7 @@ def typed(project: Project) -> list[tuple[str, ...]]:
     return lines
 
 
+@pytest.mark.thorough
 def test_no_command_prints_control_characters(hostile: Project) -> None:
     """With a generated list of commands, arguments and options."""
     lines = typed(hostile)

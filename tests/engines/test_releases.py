@@ -205,6 +205,7 @@ def test_releases_of_an_image_in_a_registry_are_listed(tmp_path: Path, registry:
         made.remove()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", [each for each in ON_THIS_MACHINE if each != "local"])
 def test_tags_that_keep_images_are_removed_with_the_stack(engine_name: str, tmp_path: Path) -> None:
     """Otherwise an image would stay forever."""

@@ -40,6 +40,7 @@ def last(project: OtherProject) -> tuple[str, int]:
     return found["state"], found["exit_code"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("code", [0, 5])
 def test_process_that_answers_term_was_cut_off_all_the_same(busybox: OtherProject, code: int) -> None:
     """BusyBox's `timeout` exits with the code of the process, which may be 0."""

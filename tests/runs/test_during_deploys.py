@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sampled_on("docker")
 
 
+@pytest.mark.thorough
 def test_run_of_a_built_release_needs_no_worker(project: Project) -> None:
     """A restore or a migration before the first `up`."""
     name = project.invoke("build").stdout.split()[-1]

@@ -213,6 +213,7 @@ def test_stop_is_said_once_to_a_run_that_takes_its_time(serving: Project) -> Non
     assert "on\ntold\n" == serving.invoke("logs", "--run", identity).stdout
 
 
+@pytest.mark.thorough
 def test_run_outlives_its_worker_and_keeps_its_network(serving: Project) -> None:
     """Killed, then replaced by another release: Redis still answers the run by its name."""
     script = (

@@ -62,6 +62,7 @@ def test_chapters_own_script_on_standard_input_works(serving: Project) -> None:
     assert "Hello World! 1 times." == hits.sentence(url)
 
 
+@pytest.mark.thorough
 @with_modern
 def test_console_works_without_a_terminal(serving: Project) -> None:
     """A program on standard input has the counter at hand."""
@@ -82,6 +83,7 @@ def test_dry_run_shows_the_command_and_does_nothing(serving: Project) -> None:
     assert before == records(serving)
 
 
+@pytest.mark.thorough
 @with_modern
 def test_program_is_a_command_by_being_there(serving: Project) -> None:
     """A new admin/NAME.py is listed with its docstring and runs from the next release on."""

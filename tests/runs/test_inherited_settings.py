@@ -113,6 +113,7 @@ def test_run_inherits_from_a_container_of_compose(project: Project) -> None:
     assert [SHOWN, SHOWN] == project.in_service()
 
 
+@pytest.mark.thorough
 def test_run_inherits_from_a_replica(project: Project) -> None:
     """Also after a replacement of what it is linked to, and after Compose made it again."""
     project.printed("up")

@@ -145,6 +145,7 @@ def test_worker_that_goes_before_its_run_starts_is_told(serving: Project) -> Non
     assert before == engine.runs.records()
 
 
+@pytest.mark.thorough
 def test_killed_client_leaves_a_run_that_ends_and_is_recorded(serving: Project) -> None:
     """kill -9 at 20 random moments: never started, or ended by itself with its true exit code; nothing else is left."""  # noqa: D403
     chance = random.Random(7)  # noqa: S311 - moments for a test

@@ -39,6 +39,7 @@ def test_streams_are_exact_and_apart(serving: Project) -> None:
     assert b"warning\n" == done.stderr
 
 
+@pytest.mark.thorough
 def test_hundred_megabytes_go_through_unchanged(serving: Project, tmp_path: Path) -> None:
     """From a file, through a run's input and output, to a file; nothing is said beside it."""
     given, taken, errors = (tmp_path / name for name in ("given", "taken", "errors"))
@@ -75,6 +76,7 @@ def test_closed_input_reaches_the_process_and_open_input_holds_nothing_up(servin
     os.close(writer)
 
 
+@pytest.mark.thorough
 def test_both_outputs_of_processes_that_end_at_once_are_complete(serving: Project) -> None:
     """60 of 60, two at a time, each making room for the next as a client does; 50 are kept."""
     done = attended(serving, *BRIEF, times=MANY, at_once=2)

@@ -62,6 +62,7 @@ def test_both_sides_of_a_password_are_changed_at_once(project: Project) -> None:
     assert "Hello World! 1 times." == hits.sentence(done.stdout.split()[-1])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("right", "wrong"), [("worker:8000", "worker:8001"), ("bind :8000", "bind :8009")], ids=["backend", "address"]
 )

@@ -173,6 +173,7 @@ def _deploy_locally_and_die(directory: Path, moment: int, value: str) -> None:
     lifecycle.up(local(directory, value), Recorded())
 
 
+@pytest.mark.thorough
 def test_local_up_killed_at_any_call_never_leaves_two_that_run(tmp_path: Path) -> None:
     """Also after its supervisord was killed; the next `up` makes the one process that is declared."""
     values = map(str, itertools.count())

@@ -64,6 +64,7 @@ def stack(one_node: Swarm, tmp_path: Path) -> Iterator[Stack]:
             stack.api.remove_volume(stack.name + name)
 
 
+@pytest.mark.thorough
 def test_renamed_network_and_volume_converge(stack: Stack) -> None:
     """The service moves, the old network goes, the old volume stays."""
     warning = stack.up(f"name: {stack.name}-net", f"name: {stack.name}-vol")
