@@ -19,8 +19,7 @@ import pytest
 
 from tests import forked_invoke, modern, sample, swarms
 from tests.sample import MODERN
-from twelfth import engines
-from twelfth.engines import tcp
+from twelfth.engines import choice, tcp
 from twelfth.errors import EngineError
 from twelfth.stack import lifecycle, load
 
@@ -134,12 +133,12 @@ class Project:
     @property
     def runs(self) -> Runs:
         """Return the runs as another process would find them, which needs no later change of what is declared."""
-        return engines.choose(self.engine_name, self.stack).runs
+        return choice.choose(self.engine_name, self.stack).runs
 
     def engine(self, *scale: str) -> ReplicaEngine:
         """Return a new engine, as another process would have it: it remembers nothing."""
         stack = load.scaled(load.of_current_release(load.load_stack(self.directory, self.environment)), scale)
-        return cast("ReplicaEngine", engines.choose(self.engine_name, stack))
+        return cast("ReplicaEngine", choice.choose(self.engine_name, stack))
 
     def up(self, *scale: str) -> str:
         """Bring the stack up and return its address; the steps are in `report`."""
@@ -195,7 +194,7 @@ def eventually(check: Callable[[], bool], within: float = 20.0) -> bool:
 def absent(name: str) -> str:
     """Return why an engine cannot be used here, such as no daemon or no images to be had, or an empty string."""
     try:
-        engine = engines.choose(name, load.load_stack(ROOT, os.environ))
+        engine = choice.choose(name, load.load_stack(ROOT, os.environ))
         here = engine.observe().images
         for service in engine.stack.services:
             if not service.build and service.image not in here:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import require
-from twelfth import build_context, engines
+from twelfth import build_context
 from twelfth.build_context import release
+from twelfth.engines import choice
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.docker_api import buildkit, client
 from twelfth.errors import EngineError, MisuseError
@@ -54,7 +55,7 @@ def name(context: Path) -> str:
 def prepare(engine_name: str, context: Path, said: list[str]) -> None:
     """Have the release made; the engine tells `said` how it is getting on."""
     environment = dict(os.environ) | {"COMPOSE_PROJECT_NAME": f"t{secrets.token_hex(4)}"}
-    engine = engines.choose(engine_name, load.of_current_release(load.load_stack(context, environment)))
+    engine = choice.choose(engine_name, load.of_current_release(load.load_stack(context, environment)))
     (service,) = engine.stack.services
     engine.ensure_image(service, said.append)
     if isinstance(engine, Docker):
@@ -192,7 +193,7 @@ def test_each_build_has_what_was_read_for_its_name(two_built: Path) -> None:
 
 def test_two_contexts_are_refused_where_a_release_is_one_copy(two_built: Path) -> None:
     """Before anything is copied: a service would start from the files of another."""
-    engine = engines.choose("local", load.of_current_release(load.load_stack(two_built, dict(os.environ))))
+    engine = choice.choose("local", load.of_current_release(load.load_stack(two_built, dict(os.environ))))
 
     with pytest.raises(EngineError, match="app and other are built from different directories"):
         engine.ensure_image(engine.stack.services[0], lambda _: None)

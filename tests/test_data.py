@@ -18,8 +18,8 @@ from tests.conftest import eventually, make_project, require
 from tests.runs.client import read_until, records
 from tests.twelfth_redis.backup.test_format import MANIFEST, packed, plain
 from tests.twelfth_redis.stores import entry
-from twelfth import engines
 from twelfth.cli import views
+from twelfth.engines import choice
 from twelfth.errors import ServiceError
 from twelfth.stack import load
 from twelfth.stack.status import status as stack_status
@@ -56,7 +56,7 @@ def visit(project: Project) -> str:
 def status(project: Project) -> dict[str, Any]:
     """Return what `status --json` prints, from this process, in which it takes no half second."""
     declared = load.load_stack(project.directory, project.environment)
-    found: dict[str, Any] = json.loads(views.status_json(stack_status(engines.choose(project.engine_name, declared))))
+    found: dict[str, Any] = json.loads(views.status_json(stack_status(choice.choose(project.engine_name, declared))))
     return found
 
 

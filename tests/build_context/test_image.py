@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import require_program
 from tests.docker_client import listed
 from tests.sample import MODERN
-from twelfth import engines
+from twelfth.engines import choice
 from twelfth.engines.docker_api import buildkit
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.errors import NoReleaseError
@@ -41,7 +41,7 @@ def directory(context: Path) -> Iterator[Path]:
     (context / "Dockerfile").write_text(DOCKERFILE)
     os.utime(context / "Dockerfile", (7, 7))
     yield context
-    if engines.choose("docker", load.load_stack(context, os.environ)).why_unavailable():
+    if choice.choose("docker", load.load_stack(context, os.environ)).why_unavailable():
         return
     api = daemon(context).api
     for tag in (tag for image in api.images(name) for tag in image["RepoTags"]):
@@ -51,12 +51,12 @@ def directory(context: Path) -> Iterator[Path]:
 def engine(directory: Path, name: str) -> Engine:
     """Return an engine with the stack of the present files."""
     declared = load.load_stack(directory, os.environ)
-    return engines.choose(name, load.of_current_release(declared, engines.choose(name, declared).has_buildkit))
+    return choice.choose(name, load.of_current_release(declared, choice.choose(name, declared).has_buildkit))
 
 
 def daemon(directory: Path) -> DaemonEngine:
     """Return the docker engine, without a release of its stack."""
-    found = engines.choose("docker", load.load_stack(directory, os.environ))
+    found = choice.choose("docker", load.load_stack(directory, os.environ))
     assert isinstance(found, DaemonEngine)
     return found
 
@@ -138,7 +138,7 @@ def test_release_holds_what_was_read(engine_name: str, directory: Path) -> None:
 def test_named_release_without_an_image_is_not_built(engine_name: str, directory: Path) -> None:
     """The present files would get its name."""
     release = "0123456789ab"
-    found = engines.choose(engine_name, load.load_stack(directory, os.environ, release))
+    found = choice.choose(engine_name, load.load_stack(directory, os.environ, release))
     (service,) = found.stack.services
 
     with pytest.raises(NoReleaseError, match="Try: invoke releases"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.sample import MODERN
-from twelfth import engines
+from twelfth.engines import choice
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.stack import load
 
@@ -45,7 +45,7 @@ def test_no_command_line_has_a_build_argument(engine_name: str, tmp_path: Path) 
     (tmp_path / "compose.yaml").write_text(COMPOSE.replace("NAME", name))
     (tmp_path / "Dockerfile").write_text(DOCKERFILE.strip().replace("WANTED", f"$(printf {token[:9]}%s {token[9:]})"))
     environment = {"BASE": os.environ["PYTHON_IMAGE"], "TOKEN": token}
-    engine = engines.choose(
+    engine = choice.choose(
         engine_name, load.of_current_release(load.load_stack(tmp_path, dict(os.environ) | environment))
     )
     assert isinstance(engine, DaemonEngine)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from twelfth import engines
+from twelfth.engines import choice
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Replica, Snapshot
 from twelfth.model.stack import Service, Stack, Volume
@@ -49,9 +49,9 @@ def test_auto_is_where_something_runs_then_where_it_ran(
         "docker": engine("docker", docker or [], "" if docker is not None else "-"),
         "swarm": engine("swarm", [], "no manager"),
     }
-    monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
+    monkeypatch.setattr(choice, "_make", lambda name, _: made[name])
 
-    assert chosen == engines.choose("auto", Stack("p", Path(), ())).name
+    assert chosen == choice.choose("auto", Stack("p", Path(), ())).name
 
 
 @pytest.mark.parametrize("name", ["auto", "docker"])
@@ -60,10 +60,10 @@ def test_error_does_not_suggest_local_for_a_stack_without_x_local(name: str, mon
     local = engine("local", [])
     local.runs_here = lambda service: bool(service.local)
     made = {"local": local, "docker": engine("docker", [], "no daemon answers; start it, or: INVOKE_ENGINE=local")}
-    monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
+    monkeypatch.setattr(choice, "_make", lambda name, _: made[name])
 
     with pytest.raises(EngineError) as refused:
-        engines.choose(name, Stack("p", Path(), (Service("app", "app"),)))
+        choice.choose(name, Stack("p", Path(), (Service("app", "app"),)))
     hint = "start it: no service of p has an x-local, so none runs without containers"
     assert f"no daemon answers; {hint}" == str(refused.value)
 
@@ -74,6 +74,6 @@ def test_auto_is_a_swarm_where_the_stack_runs_there(
 ) -> None:
     """A daemon that manages a Swarm is a Docker daemon, too."""
     made = {"local": engine("local", []), "docker": engine("docker", []), "swarm": engine("swarm", states)}
-    monkeypatch.setattr(engines, "_make", lambda name, _: made[name])
+    monkeypatch.setattr(choice, "_make", lambda name, _: made[name])
 
-    assert chosen == engines.choose("auto", Stack("p", Path(), ())).name
+    assert chosen == choice.choose("auto", Stack("p", Path(), ())).name

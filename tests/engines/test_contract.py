@@ -14,8 +14,7 @@ import pytest
 
 from tests.conftest import EVERY, ON_THIS_MACHINE, Recorded, engine_at_hand, eventually, require
 from tests.memory_engine import Memory, World
-from twelfth import engines
-from twelfth.engines import tcp
+from twelfth.engines import choice, tcp
 from twelfth.engines.contract import STDERR, STDOUT
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.local.engine import Local
@@ -84,7 +83,7 @@ class Site:
         """Return a new engine."""
         if self.engine_name == "memory":
             return Memory(self.stack, self.world)
-        return cast("ReplicaEngine", engines.choose(self.engine_name, self.stack))
+        return cast("ReplicaEngine", choice.choose(self.engine_name, self.stack))
 
     def create(self) -> None:
         """Create everything, like `up` without the release command and the wait."""

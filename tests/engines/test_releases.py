@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tests.conftest import ON_THIS_MACHINE, Recorded, engine_at_hand, eventually, require
-from twelfth import engines
+from twelfth.engines import choice
 from twelfth.engines.contract import ServiceEngine
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.model.image_name import image_name
@@ -57,7 +57,7 @@ class Checkout:
 
     def engine(self, text: str) -> Engine:
         """Return the engine with a release."""
-        return engines.choose(self.engine_name, self.stack(text))
+        return choice.choose(self.engine_name, self.stack(text))
 
     def up(self, text: str) -> str:
         """Deploy a release and return its name."""
@@ -197,7 +197,7 @@ def test_releases_of_an_image_in_a_registry_are_listed(tmp_path: Path, registry:
 
         assert {service.release} == made.releases()
         assert {service.release} == {
-            each.id for each in engines.choose("docker", replace(engine.stack, services=(service,))).releases()
+            each.id for each in choice.choose("docker", replace(engine.stack, services=(service,))).releases()
         }
         assert engine.remove_release(service.release)
         assert set() == made.releases()

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests import forked_invoke
-from twelfth import engines
 from twelfth.cli import views
+from twelfth.engines import choice
 from twelfth.engines.contract import STDERR, STDOUT
 from twelfth.runs import start
 from twelfth.runs.request import new_request
@@ -103,7 +103,7 @@ def without_contents(stack: Stack) -> Stack:
 
 
 def _attended(engine_name: str, stack: Stack, words: tuple[str, ...], keep: int, _: int) -> Attended:
-    engine = engines.choose(engine_name, stack)
+    engine = choice.choose(engine_name, stack)
     request = new_request(words, choose_source(engine))
     session = engine.runs.start(request)
     streams = {STDOUT: b"", STDERR: b""}
@@ -116,7 +116,7 @@ def _attended(engine_name: str, stack: Stack, words: tuple[str, ...], keep: int,
 
 def lifecycle_url(project: Project) -> str:
     """Return the address of a stack that is up."""
-    return require_address(engines.choose(project.engine_name, project.stack))
+    return require_address(choice.choose(project.engine_name, project.stack))
 
 
 def read_until(terminal: int, mark: bytes, within: float = 30.0) -> bytes:

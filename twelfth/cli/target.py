@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from twelfth.cli.command import warn
-from twelfth.engines import choose, preload
+from twelfth.engines.choice import choose, preload
 from twelfth.errors import (
     EngineError,
     IdentityError,
