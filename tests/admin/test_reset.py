@@ -93,7 +93,7 @@ def test_redis_away_is_one_line_soon() -> None:
 
     assert (1, 1) == (code, said.count("\n"))
     assert said.startswith(f"reset: redis://127.0.0.1:{port}/0 does not answer: ")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 def test_bad_settings_are_one_line() -> None:

@@ -141,7 +141,7 @@ def test_cluster_is_reported_as_one(tmp_path: Path) -> None:
         down = refusals(f"redis://127.0.0.1:{empty.port}/0")
     with serving(tmp_path / "whole", "--cluster-enabled", "yes") as whole:
         whole.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
-        eventually(lambda: whole.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 20)  # type: ignore[no-untyped-call]
+        eventually(lambda: whole.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 60)  # type: ignore[no-untyped-call]
         crossed = []
         for words in PROGRAMS[1:]:
             crossed.append(run(words, f"redis://127.0.0.1:{whole.port}/0").err)
