@@ -90,6 +90,7 @@ def request(project: Project, *command: str) -> Any:
     return new_request(command, choose_source(project.engine()), interactive=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way_in", ["start", "detach"])
 def test_run_is_started_once_whatever_becomes_of_the_answer(
     forgetful: tuple[Project, Forgetful], serving: Project, way_in: str

@@ -94,6 +94,7 @@ def test_client_prints_both_outputs_of_a_process_that_ends_at_once(serving: Proj
     assert [(b"out\n", b"err\n")] * 10 == [(done.stdout, done.stderr) for done in outcomes]
 
 
+@pytest.mark.thorough
 def test_reader_that_goes_away_ends_the_run(serving: Project) -> None:
     """As in `| head -1`: the run gets TERM, and the client ends as any writer to a closed pipe."""
     client = serving.start("run", "--", "yes", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)

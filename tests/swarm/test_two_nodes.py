@@ -105,6 +105,7 @@ def test_attached_run_on_another_node_leaves_its_record_there_and_nothing_else(t
     assert all(RUN in labels for labels in left)
 
 
+@pytest.mark.thorough
 def test_lost_node_repeats_no_number_and_its_run_is_recorded_as_lost(
     two_nodes: OnSwarm, tell: Callable[[str], None]
 ) -> None:
