@@ -1,4 +1,4 @@
-"""Which tests `./inv test` runs: a sample that takes minutes. With `TWELFTH_SCENARIOS=full` it runs all, for an hour.
+"""Which tests `./inv test` runs: a sample that takes minutes. With `TWELFTH_SCENARIOS=full` it runs all.
 
 A file whose tests run on several engines runs on one of them, always the same; in a file of many such tests each has
 its own. Tests marked `every_engine` run on each, except that half of them run on a Swarm, and that Docker's old and
