@@ -52,12 +52,12 @@ def _is_chosen(item: pytest.Item, variants: Sequence[str], shared: Mapping[str, 
             return choose(test, ("swarm", "")) == name
         daemons = [variant for variant in variants if variant in ("docker", MODERN)]
         return name not in daemons or name == choose(test, daemons)
+    if len(variants) <= 1:
+        return True
     if marker := item.get_closest_marker("sampled_on"):
         return name in marker.args
-    if name in SERVERS:
-        return name == choose(test, variants)
-    key = _file(test) if shared[_file(test)] <= FEW else test
-    return not name or name == choose(key, variants)
+    key = test if name in SERVERS or shared[_file(test)] > FEW else _file(test)
+    return name == choose(key, variants)
 
 
 def _file(test: str) -> str:

@@ -30,3 +30,11 @@ def test_each_engine_has_its_share() -> None:
 
     assert chosen == [sample.choose(f"tests/a.py::test_{number}[]", VARIANTS[::-1]) for number in range(40)]
     assert all(chosen.count(engine) > 40 // 4 for engine in VARIANTS)
+
+
+def test_no_test_is_left_out_completely(request: pytest.FixtureRequest) -> None:
+    """Unless it is marked `thorough`; a test of one engine runs on it, whatever engine its file names."""
+    items = [item for item in request.session.items if not item.get_closest_marker("thorough")]
+    functions = {item.nodeid.partition("[")[0] for item in items if not item.get_closest_marker("every_engine")}
+
+    assert functions <= {item.nodeid.partition("[")[0] for item in sample.sample(items)}
