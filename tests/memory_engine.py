@@ -6,6 +6,7 @@ be tested on it. Its runs interpret a few commands, see `PROGRAMS`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines import healthcheck
 from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
+from twelfth.engines.state import State, locked, this_process
 from twelfth.errors import EngineError, NoReleaseError, NotUpError
 from twelfth.model.image_name import image_name
 from twelfth.model.run import Run
@@ -28,9 +30,10 @@ from twelfth.model.snapshot import Attachment, BuiltRelease, Health, Replica, Sn
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from twelfth.engines.contract import Say
+    from twelfth.engines.state import Holder
     from twelfth.model.run import RunRequest
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Service, Stack
@@ -67,6 +70,8 @@ class World:
     previous: dict[str, Recipe] = field(default_factory=dict)
     running_seconds: dict[str, float] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
+    files: dict[str, bytes] = field(default_factory=dict)
+    holder: Holder | None = None
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def begin(self, change: str) -> None:
@@ -99,6 +104,56 @@ class World:
             self.logs[name] += f"{words}\n".encode()
             self.replicas[name] = replace(self.replicas[name], state=f"exited ({code})")
             self.changed.notify_all()
+
+
+class MemoryState(State):
+    """The state of a stack in its world."""
+
+    def __init__(self, world: World) -> None:
+        """Take the world; no lock is held yet."""
+        self.world = world
+        self._held: Holder | None = None
+
+    def read(self, directory: str) -> dict[str, bytes]:
+        """Return the files whose path is the directory and a name."""
+        paths = {path.rpartition("/"): content for path, content in self.world.files.items()}
+        return {name: content for (parent, _, name), content in paths.items() if parent == directory}
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Add or replace files."""
+        if failure := self.world.failures.get("write state"):
+            raise failure
+        self.world.files.update(files)
+
+    def remove(self) -> None:
+        """Remove all files."""
+        self.world.files.clear()
+
+    @contextlib.contextmanager
+    def lock(self, action: str) -> Iterator[None]:
+        """Be the holder meanwhile."""
+        if self.world.holder:
+            raise locked(self.world.holder)
+        self.world.holder = self._held = this_process(action)
+        try:
+            yield
+        finally:
+            if self.world.holder is self._held:
+                self.world.holder = None
+            self._held = None
+
+    def check_lock(self) -> None:
+        """Raise `EngineError` if another one is the holder."""
+        if self._held and self.world.holder is not self._held:
+            raise EngineError("the lock of the stack was lost")
+
+    def holder(self) -> Holder | None:
+        """Return the holder."""
+        return self.world.holder
+
+    def unlock(self) -> None:
+        """Forget the holder."""
+        self.world.holder = None
 
 
 class KilledProcessError(BaseException):
@@ -346,6 +401,11 @@ class Memory(ReplicaEngine):
             return said
         ran = self.world.running_seconds.get(replica.name, math.inf)
         return healthcheck.of_process(now, lambda: ran, self.monitor(replica.service))
+
+    @functools.cached_property
+    def state(self) -> MemoryState:
+        """Return the state of this world."""
+        return MemoryState(self.world)
 
     @functools.cached_property
     def runs(self) -> MemoryRuns:

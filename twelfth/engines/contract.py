@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
+    from twelfth.engines.state import State
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica, Snapshot
     from twelfth.model.stack import Network, Port, Service, Stack, Volume
@@ -204,6 +205,11 @@ class Engine(ABC):
     @abstractmethod
     def runs(self) -> Runs:
         """The runs of this stack."""
+
+    @property
+    @abstractmethod
+    def state(self) -> State:
+        """The stored state of this stack, and its lock."""
 
 
 class ReplicaEngine(Engine):

@@ -24,6 +24,7 @@ from twelfth.engines.local.replica_spec import LOOPBACK
 from twelfth.engines.local.run_record import make_private, records
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
+from twelfth.engines.local.state_directory import StateDirectory
 from twelfth.engines.local.supervisord import Supervisor
 from twelfth.errors import EngineError, MisuseError, NoReleaseError
 from twelfth.model.snapshot import Snapshot
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Runs, Say
     from twelfth.engines.local.replica_spec import Spec
+    from twelfth.engines.state import State
     from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica
     from twelfth.model.stack import Network, Service, Stack
 
@@ -280,6 +282,11 @@ class Local(ReplicaEngine):
         """Run the healthcheck that the process was launched with."""
         path = self._spec_of(replica.name)
         return check_health(replica, read_json(path), path, self.monitor(replica.service), within)
+
+    @functools.cached_property
+    def state(self) -> State:
+        """The state of the stack, in its directory."""
+        return StateDirectory(self.home / "state")
 
     @functools.cached_property
     def runs(self) -> Runs:

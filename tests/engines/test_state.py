@@ -1,0 +1,131 @@
+"""The stored state of a stack and its lock: the same tests on each engine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from tests.conftest import EVERY, ROOT, engine_at_hand, eventually
+from tests.memory_engine import Memory, World
+from twelfth.engines import choice
+from twelfth.engines.docker_api.daemon import DaemonEngine
+from twelfth.errors import BusyError, EngineError
+from twelfth.model.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from twelfth.engines.contract import Engine
+
+    Open = Callable[[], Engine]
+
+pytestmark = pytest.mark.every_engine
+
+
+@pytest.fixture(params=["memory", *EVERY])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Return what makes an engine of one stack, as another process would have it."""
+    stack, world = Stack(f"state-{secrets.token_hex(4)}", tmp_path, ()), World()
+    with engine_at_hand(request) as name:
+
+        def make() -> Engine:
+            return Memory(stack, world) if name == "memory" else choice.choose(name, stack)
+
+        yield make
+        make().state.unlock()
+        make().state.remove()
+
+
+def test_files_are_read_by_another_process(opened: Open) -> None:
+    """Files of a directory are read by name; a missing directory has none."""
+    assert opened().state.read("ledger/1") == {}
+    opened().state.write({"ledger/1/a.json": b"a", "ledger/2/b.json": b"b", "stack/deploys.json": b"{}"})
+    opened().state.write({"ledger/1/c.json": b"c" * 100_000, "stack/deploys.json": b"later"})
+    assert opened().state.read("ledger/1") == {"a.json": b"a", "c.json": b"c" * 100_000}
+    assert opened().state.read("stack") == {"deploys.json": b"later"}
+    assert opened().state.read("ledger") == {}
+
+
+def test_removed_state_is_gone(opened: Open) -> None:
+    """After `remove` there are no files, and new ones can be written."""
+    opened().state.write({"stack/a": b"1"})
+    opened().state.remove()
+    assert opened().state.read("stack") == {}
+    opened().state.write({"stack/b": b"2"})
+    assert opened().state.read("stack") == {"b": b"2"}
+
+
+def test_one_process_has_the_lock(opened: Open) -> None:
+    """A second one is refused with the holder's name, until the first releases the lock."""
+    first, second = opened().state, opened().state
+    assert second.holder() is None
+    with first.lock("deploying"):
+        first.check_lock()
+        holder = second.holder()
+        assert holder is not None
+        assert holder.action == "deploying"
+        with pytest.raises(BusyError, match=r"locked by .*deploying since"), second.lock("scaling"):
+            pass
+    with second.lock("scaling"):
+        second.check_lock()
+    assert eventually(lambda: first.holder() is None)
+
+
+def test_lock_is_taken_away(opened: Open) -> None:
+    """After `unlock` another process gets the lock, and the first one notices."""
+    first, second = opened().state, opened().state
+    with first.lock("deploying"):
+        second.unlock()
+        with second.lock("scaling"):
+            with pytest.raises(EngineError, match="was lost"):
+                first.check_lock()
+            second.check_lock()
+    assert second.holder() is None or eventually(lambda: second.holder() is None)
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from twelfth.engines import choice
+from twelfth.model.stack import Stack
+with choice.choose(sys.argv[1], Stack(sys.argv[2], Path(sys.argv[3]), ())).state.lock("deploying"):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_lock_ends_with_its_process(opened: Open, tmp_path: Path) -> None:
+    """After kill -9 of its holder, the lock is free."""
+    engine = opened()
+    if isinstance(engine, Memory):
+        pytest.skip("an engine in memory has one process")
+    arguments = [sys.executable, "-c", HOLDER, engine.name, engine.stack.project, str(tmp_path)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=ROOT, env=os.environ.copy()) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"locked\n"
+        assert engine.state.holder() is not None
+        process.send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    assert eventually(lambda: engine.state.holder() is None)
+    with engine.state.lock("scaling"):
+        assert time.monotonic() - began < 30
+
+
+def test_pruned_container_is_created_again(opened: Open) -> None:
+    """`docker container prune` removes the container of the state, whose files stay."""
+    state, engine = opened().state, opened()
+    if not isinstance(engine, DaemonEngine):
+        pytest.skip("it has no containers")
+    state.write({"stack/a": b"1"})
+    engine.api.remove_container(f"twelfth-state-{engine.stack.project}")
+    assert cast("DaemonEngine", opened()).state.read("stack") == {"a": b"1"}
+    opened().state.write({"stack/b": b"2"})
+    assert opened().state.read("stack") == {"a": b"1", "b": b"2"}
