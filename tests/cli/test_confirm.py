@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-ASK = "from twelfth.cli.backups import confirm; confirm('sure?'); print('done')"
+ASK = "from twelfth.cli.confirmation import confirm; confirm('sure?'); print('done')"
 
 
 @pytest.mark.parametrize("blocking", [True, False])
@@ -30,3 +30,16 @@ def test_only_yes_confirms(*, keys: str, answered: bool, blocking: bool) -> None
     assert answered == ("nothing was changed" not in said)
     os.close(near)
     os.close(far)
+
+
+@pytest.mark.parametrize("stream", ["input", "output"])
+def test_question_that_cannot_be_answered_names_the_stream_that_is_no_terminal(stream: str) -> None:
+    """The other one is a terminal."""
+    near, far = os.openpty()
+    streams = {"stdin": far, "stdout": far} | {f"std{stream.removesuffix('put')}": subprocess.PIPE}
+    asking = subprocess.Popen([sys.executable, "-c", ASK], cwd=ROOT, stderr=subprocess.PIPE, **streams)  # type: ignore[call-overload]
+    error = asking.communicate(timeout=20)[1].decode()
+    os.close(near)
+    os.close(far)
+
+    assert f"cannot ask for confirmation: standard {stream} is not a terminal. " in error

@@ -1,4 +1,4 @@
-"""The commands backup, verify and restore; each needs a program of its name in `admin/`."""
+"""The commands backup and verify; each needs a program of its name in `admin/`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import FAILED, command, on_terminal
+from twelfth.cli.command import command
 from twelfth.cli.runs import start_admin, waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.hints import as_typed
-from twelfth.runs import descriptors
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -55,7 +54,7 @@ def save(
     path = atomic_file.new_path(Path(file)) if file else atomic_file.path_of_now(target.directory / "backups", mark)
     with atomic_file.written(path) as (number, part):
         _back_up(c, target, *options, streams=(stdin, number), **settings)
-        _verify(c, target, part, quiet=True)
+        verify_file(c, target, part, quiet=True)
     return path if file else Path(os.path.relpath(path))
 
 
@@ -63,10 +62,11 @@ def save(
 def verify(c: Context, file: str, json: bool = False) -> None:
     """Check a complete backup and show what it contains; no stack is needed."""
     target = Target(c)
-    _verify(c, target, _file(target, file), *(["--json"] if json else []))
+    verify_file(c, target, existing_file(target, file), *(["--json"] if json else []))
 
 
-def _verify(c: Context, target: Target, path: Path, *options: str, quiet: bool = False) -> None:
+def verify_file(c: Context, target: Target, path: Path, *options: str, quiet: bool = False) -> None:
+    """Verify a backup and show what it contains, unless `quiet`; exit with the reason if it is not valid."""
     command = shlex.join([sys.executable, "-m", "admin.verify", *options, str(path.resolve())])
     directories = filter(None, (str(target.directory), os.environ.get("PYTHONPATH")))  # also with PYTHONSAFEPATH
     environment = {"PYTHONPATH": os.pathsep.join(directories)}
@@ -81,38 +81,10 @@ def _verify(c: Context, target: Target, path: Path, *options: str, quiet: bool =
         raise Exit(as_typed(reason), result.exited)
 
 
-def _file(target: Target, name: str) -> Path:
+def existing_file(target: Target, name: str) -> Path:
+    """Return the path of a backup; raises `MisuseError` if it is not a file."""
     if not (path := Path(name)).is_file():
         why = "it is a directory" if path.is_dir() else "it is not a file" if path.exists() else "no such file"
         directory = os.path.relpath(target.directory / "backups")
         raise MisuseError(f"cannot read {name}: {why}. Try: ls {shlex.quote(directory)}")
     return path
-
-
-@command(positional=["file"], help={"file": "The backup", "yes": "Do not ask"})
-def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: str = "", release: str = "") -> None:
-    """Replace all data with a backup, completely or not at all; the current data is saved first."""
-    target = Target(c, release)
-    _verify(c, target, path := _file(target, file))
-    _ = target.source  # fail before the question if no run can be started
-    if c.config.run.dry:
-        start_admin(c, target, "restore", reason=reason)
-        return
-    if not yes:
-        confirm("Replace all current data with this backup?")
-    with path.open("rb") as file_to_check:  # the server must be able to restore it, or the save is useless
-        settings: dict[str, Any] = {"stdin": file_to_check.fileno(), "interactive": True, "wait": wait}
-        saved = save(c, target, None, "--before-restore", mark="-before-restore", reason=reason, **settings)
-    print(f"saved the current data: {saved}", flush=True)
-    with path.open("rb") as backup_file:  # without waiting for the lock: another change would make the save outdated
-        start_admin(c, target, "restore", streams=(backup_file.fileno(), 1), reason=reason)
-
-
-def confirm(question: str) -> None:
-    """Ask on the terminal; exit with 1 if the answer is not yes, with 2 if there is no terminal."""
-    if not on_terminal():
-        raise MisuseError("cannot ask for confirmation: there is no terminal. To continue without a question: --yes")
-    print(f"{question} [y/N] ", end="", flush=True)
-    answer = descriptors.read(sys.stdin.fileno()).decode(errors="replace")  # waits if non-blocking, unlike `input`
-    if answer.strip().lower() not in {"y", "yes"}:
-        raise Exit("twelfth: nothing was changed", FAILED)

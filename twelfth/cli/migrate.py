@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.cli.backups import confirm, save
+from twelfth.cli.backups import save
 from twelfth.cli.command import command
+from twelfth.cli.confirmation import confirm
 from twelfth.cli.runs import start_admin, waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError

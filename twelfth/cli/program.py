@@ -17,7 +17,7 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.cli import admin, backups, migrate, releases, runs, stack
+from twelfth.cli import admin, backups, migrate, releases, restore, runs, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
 from twelfth.cli.ownership import refuse_foreign
@@ -38,7 +38,7 @@ ALWAYS = (
     *(releases.releases, releases.rollback, releases.prune),
     *(runs.run, runs.history, runs.stop),
 )
-WITH_PROGRAM = (migrate.migrate, backups.backup, backups.verify, backups.restore)
+WITH_PROGRAM = (migrate.migrate, backups.backup, backups.verify, restore.restore)
 """Commands with separate options for programs of these names in `admin/`."""
 
 

@@ -1,0 +1,33 @@
+"""The command restore, with its question; it needs programs `admin/restore.py`, `backup.py` and `verify.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twelfth.cli.backups import existing_file, save, verify_file
+from twelfth.cli.command import command
+from twelfth.cli.confirmation import confirm
+from twelfth.cli.runs import start_admin
+from twelfth.cli.target import Target
+
+if TYPE_CHECKING:
+    from invoke.context import Context
+
+
+@command(positional=["file"], help={"file": "The backup", "yes": "Do not ask"})
+def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: str = "", release: str = "") -> None:
+    """Replace all data with a backup, completely or not at all; the current data is saved first."""
+    target = Target(c, release)
+    verify_file(c, target, path := existing_file(target, file))
+    _ = target.source  # fail before the question if no run can be started
+    if c.config.run.dry:
+        start_admin(c, target, "restore", reason=reason)
+        return
+    if not yes:
+        confirm("Replace all current data with this backup?")
+    with path.open("rb") as file_to_check:  # the server must be able to restore it, or the save is useless
+        settings: dict[str, Any] = {"stdin": file_to_check.fileno(), "interactive": True, "wait": wait}
+        saved = save(c, target, None, "--before-restore", mark="-before-restore", reason=reason, **settings)
+    print(f"saved the current data: {saved}", flush=True)
+    with path.open("rb") as backup_file:  # without waiting for the lock: another change would make the save outdated
+        start_admin(c, target, "restore", streams=(backup_file.fileno(), 1), reason=reason)
