@@ -41,13 +41,15 @@ def test_limit_that_is_no_duration_is_refused(text: str, option: str) -> None:
     with pytest.raises(MisuseError) as refused:
         seconds(text, option)
 
-    assert str(refused.value).startswith(f"{option} {text}: say how long, more than 0, such as {option} 30, 90s, 5m")
+    assert str(refused.value).startswith(
+        f"invalid {option} {text}: it is not a duration above 0. For example: {option} 30, 90s, 5m"
+    )
 
 
 @pytest.mark.parametrize("text", ["-1", "1e6", "nan", "long", "99999d"])
 def test_wait_that_is_no_duration_is_refused_before_a_run_is_made(text: str) -> None:
     """The program in the release knows seconds alone."""
-    with pytest.raises(MisuseError, match=rf"^--wait {text}: say how long"):
+    with pytest.raises(MisuseError, match=rf"^invalid --wait {text}: it is not a duration"):
         waiting(text)
 
 

@@ -172,7 +172,7 @@ def test_job_that_fails_is_told_and_what_serves_serves_on(stack: Stack) -> None:
     before = stack.container("web")["Id"]
     done = stack.twelfth("up", PREPARE="sh -c 'echo no disk left; exit 3'")
 
-    why = "prepare-1 is exited (3) (no disk left); other services depend on it. Fix that, then: twelfth up"
+    why = "prepare-1 exited (3) (no disk left); other services depend on it. Fix that, then repeat the command"
     assert (125, True) == (done.returncode, why in done.stderr), done.stderr
     assert before == stack.container("web")["Id"]
     stack.printed("up")

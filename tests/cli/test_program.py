@@ -288,7 +288,7 @@ def test_messages_name_the_program_that_was_typed(directory: Path) -> None:
     said = [run(directory, *words, module="invoke", TWELFTH_PROGRAM="../inv") for words in commands]
 
     assert "no run is recorded. Try: ../inv run -- COMMAND\n" == said[0].stdout
-    assert "twelfth: no command; say what to run: ../inv run -- COMMAND ARG…\n" == said[1].stderr
+    assert "twelfth: cannot start a run: no command was given. Try: ../inv run -- COMMAND ARG…\n" == said[1].stderr
     assert "twelfth: unknown option --nothing. Try: ../inv --help up\n" == said[2].stderr
     assert "None\n" == said[3].stdout
     assert (2, "twelfth: unknown command histry. Try: ../inv history\n") == (
@@ -338,7 +338,7 @@ def test_release_that_exits_immediately_replaces_nothing(directory: Path) -> Non
         run(directory, "down", "--volumes", "--history", **environment)
 
     assert (0, 125) == (first.returncode, second.returncode)
-    assert second.stderr.endswith(" is still running. Fix that, then: twelfth up\n")
+    assert second.stderr.endswith(" is still running. Fix that, then repeat the command\n")
     assert ": bad; " in second.stderr
     assert (0, True) == (status.returncode, json.loads(status.stdout)["ready"])
 

@@ -76,6 +76,13 @@ def test_stack_that_is_not_running_has_no_services() -> None:
     assert "shop is not running on docker. Try: invoke up" == shown
 
 
+def test_first_deploy_is_shown_as_in_progress() -> None:
+    """Another `up` would be refused."""
+    shown = views.status(replace(STATUS, services=(), deploy="ann (deploying)"), NOW)
+
+    assert "shop is not running on docker yet; in progress: ann (deploying)" == shown
+
+
 def test_status_as_json_has_every_key() -> None:
     """Those of the healthchecks are next to twelfth's."""
     document = json.loads(views.status_json(STATUS))

@@ -99,4 +99,4 @@ def test_where_no_worker_runs_the_last_release_is_named(project: Project) -> Non
     engine.remove_replica(worker)
 
     said = project.invoke("run", "--", "true").stderr
-    assert f"no worker is running to make the run from; the last release was {worker.release}, of 2" in said
+    assert f"no worker is running; the last release was {worker.release}, of 2" in said

@@ -40,7 +40,9 @@ def test_unique_beginning_of_an_id_is_enough() -> None:
 
 def test_beginning_of_two_ids_is_refused_with_both() -> None:
     """Those that it does not stand for are not named."""
-    with pytest.raises(MisuseError, match=r"^a is short for aa11, ab22; say which$"):
+    with pytest.raises(
+        MisuseError, match=r"^cannot find the run: 2 ids start with a \(aa11, ab22\). Try: invoke history$"
+    ):
         find_run(known("aa11", "ab22", "cd33"), "a")
 
 

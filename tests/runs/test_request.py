@@ -39,7 +39,7 @@ def test_workers_that_differ_are_named_with_the_names_of_what_differs() -> None:
     with pytest.raises(IdentityError) as refused:
         choose_source(engine(worker(1, A="hush"), worker(2, A="hush"), worker(3, A="other", B="1")))
 
-    assert "worker-1 and worker-3 differ in A, B. Try: invoke up" == str(refused.value)
+    assert "cannot make a run: worker-1 and worker-3 differ in A, B. Try: invoke up" == str(refused.value)
 
 
 @pytest.mark.parametrize("other", [worker(2, "exited (1)", A="2"), worker(2, A=UNKNOWN), worker(2, A="1")])

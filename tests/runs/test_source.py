@@ -25,11 +25,11 @@ WITH_JOB = Stack(
 )
 TWO_BUILT = Stack("shop", Path(), (REDIS, WEB, WORKER))
 QUESTION = (
-    "runs can be made from web, worker; say which: --service NAME, or x-twelfth: {runs-from: NAME} in the Compose file"
+    "cannot make a run: it could be made from {}. Add --service {}, or to the Compose file x-twelfth: {{runs-from: {}}}"
 )
 
 NOTHING = (
-    "cannot make a run: a run needs a service that stays up, and the Compose file has {}; add one that has an image"
+    "cannot make a run: a run needs a service that stays up, and the Compose file has {}. Add a service with an image"
 )
 
 
@@ -63,9 +63,9 @@ def test_run_is_made_from_the_service_that_is_named_or_else_the_only_one(
 @pytest.mark.parametrize(
     ("stack", "service", "message"),
     [
-        (TWO_BUILT, "", QUESTION),
-        (Stack("shop", Path(), (REDIS, replace(REDIS, name="db"))), "", QUESTION.replace("web, worker", "redis, db")),
-        (WITH_JOB, "", QUESTION.replace("web, worker", "web, redis")),
+        (TWO_BUILT, "", QUESTION.format("web, worker", "web", "web")),
+        (Stack("shop", Path(), (REDIS, replace(REDIS, name="db"))), "", QUESTION.format("redis, db", "redis", "redis")),
+        (WITH_JOB, "", QUESTION.format("web, redis", "web", "web")),
         (
             Stack("shop", Path(), (MIGRATE, AFTER)),
             "",
@@ -76,7 +76,7 @@ def test_run_is_made_from_the_service_that_is_named_or_else_the_only_one(
             "",
             NOTHING.format("none with an image"),
         ),
-        (TWO_BUILT, "wrker", "there is no service wrker; there are redis, web, worker"),
+        (TWO_BUILT, "wrker", "there is no service wrker: the Compose file has redis, web, worker. Try: invoke config"),
     ],
     ids=["two built", "none built", "a job", "jobs alone", "none", "unknown"],
 )
@@ -99,7 +99,7 @@ def test_release_of_a_service_is_of_the_service_that_is_named() -> None:
         image.release,
         image.image,
     )
-    with pytest.raises(MisuseError, match="redis has no build, so it has no release 0123456789ab"):
+    with pytest.raises(MisuseError, match="cannot use release 0123456789ab: redis has no build"):
         choose_source(stopped, "0123456789ab", "redis")
     with pytest.raises(NoWorkerError, match="no worker is running"):
         choose_source(stopped, service="worker")
@@ -111,6 +111,6 @@ def test_job_that_has_ended_is_no_source_of_runs() -> None:
 
     with pytest.raises(NoWorkerError) as refused:
         choose_source(ended, service="migrate")
-    why = "migrate runs to completion, and is not running now"
-    assert f"{why}; make the run from another service: --service web" == str(refused.value)
+    why = "migrate runs to completion and is not running now"
+    assert f"cannot make a run: {why}. Try: --service web" == str(refused.value)
     assert "migrate" == choose_source(ended, "0123456789ab", "migrate").service

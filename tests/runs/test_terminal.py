@@ -140,7 +140,7 @@ def test_tty_without_a_terminal_is_refused(serving: Project) -> None:
     done = run(serving, "--tty", "--", "true")
 
     assert (2, b"") == (done.returncode, done.stdout)
-    assert b"no terminal here" in done.stderr
+    assert b"standard input or output is not a terminal" in done.stderr
     assert 1 == done.stderr.count(b"\n")
 
 

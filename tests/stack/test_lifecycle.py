@@ -252,7 +252,7 @@ def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
         serving.up()
     run = serving.engine().runs.records()[-1]
     assert ["checking"] == serving.report.details[-1:]
-    rest = "the previous release is still running. Fix that, then: invoke up"
+    rest = "release one is still running. Fix that, then repeat the command"
     assert f"data is ahead (exit code 3, run {run.id}); {rest}" == str(failed.value)
     assert (before, "failed", "two") == (serving.ids(), run.state, run.release)
     serving.edit("worker", release_command=WORKER.release_command)
@@ -332,7 +332,7 @@ def test_deploy_that_was_not_finished_is_told_by_status(serving: Project) -> Non
     found = status.status(serving.engine())
 
     assert (False, "worker runs releases one and two. To finish the deploy: invoke up") == (found.ready, found.why)
-    with pytest.raises(IdentityError, match=r"; choose: --release ID, or finish the deploy: invoke up$"):
+    with pytest.raises(IdentityError, match=r"Name one with --release, or try: invoke up$"):
         choose_source(serving.engine())
     serving.world.failures.clear()
     serving.up()
@@ -346,7 +346,7 @@ def test_old_one_that_is_put_back_is_told(serving: Project) -> None:
 
     with pytest.raises(EngineError) as failed:
         serving.up(within=0.1)
-    said = "redis-2 is not ready after 0.1 s (bad option); redis-1 is restored. Fix that, then: invoke up"
+    said = "redis-2 is not ready after 0.1 s (bad option); redis-1 is restored. Fix that, then repeat the command"
     assert said == str(failed.value)
 
 
@@ -378,7 +378,7 @@ def test_release_that_does_not_get_ready_is_removed_and_what_served_serves_on(se
     with pytest.raises(EngineError) as failed:
         serving.up(within=0.1)
     assert (
-        "worker-2 is not ready after 0.1 s (no moon); the previous release is still running. Fix that, then: invoke up"
+        "worker-2 is not ready after 0.1 s (no moon); release one is still running. Fix that, then repeat the command"
         == str(failed.value)
     )
     assert ["starting", "waiting for the moon"] == serving.report.details[-2:]
@@ -393,7 +393,7 @@ def test_release_that_ends_at_once_is_told_at_once(serving: Project) -> None:
     serving.world.dying["worker"] = "no module named moon"
 
     with pytest.raises(
-        EngineError, match=r"^worker-2 is exited \(1\): no module named moon; the previous release is still running"
+        EngineError, match=r"^worker-2 exited \(1\): no module named moon; release one is still running"
     ):
         serving.up(within=60)
     assert before == serving.ids()
@@ -443,7 +443,7 @@ def test_only_replica_is_put_back_where_the_new_one_does_not_get_ready(serving: 
     """The new one is removed first, since it has the port."""
     serving.edit("web", environment=(("A", "1"),))
     serving.world.dying["web"] = "bad configuration"
-    with pytest.raises(EngineError, match="web-2 is exited"):
+    with pytest.raises(EngineError, match="web-2 exited"):
         serving.up()
 
     changes = ["create web-2", "stop web-1", "start web-2", "remove web-2", "start web-1"]
@@ -534,6 +534,31 @@ def test_taken_port_is_refused_before_anything_is_made(
     assert re.search(
         rf"port {taken} is not free \(address already in use\). Stop the program that uses it, or {hint}", said
     )
+
+
+@pytest.mark.parametrize(
+    ("why", "free", "hint"),
+    [
+        ("permission denied", True, "Use another port: A_PORT=81 invoke up"),
+        (
+            "cannot assign requested address",
+            False,
+            "Publish the port on an address of this machine instead of 127.0.0.1",
+        ),
+    ],
+)
+def test_port_that_no_program_uses_is_refused_without_a_program_to_stop(
+    project: Project, monkeypatch: pytest.MonkeyPatch, why: str, hint: str, *, free: bool
+) -> None:
+    """It is below 1024, or at an address that this machine does not have."""
+    (port,) = project.stack.services[2].ports
+    project.edit("web", ports=(replace(port, published=80),))
+    file = project.stack.directory / "compose.yaml"
+    file.write_text("ports: ['${A_PORT:-80}:80']", "utf-8")
+    project.stack = replace(project.stack, files=(file,))
+    monkeypatch.setattr(tcp, "why_taken", lambda _, port: "" if free and port > 80 else why)
+
+    assert refused(project.up, MisuseError, project).startswith(f"cannot publish port 80: {why}. {hint}")
 
 
 def test_port_that_could_be_had_instead_is_free(project: Project, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -630,7 +655,7 @@ def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Pr
         with pytest.raises(EngineError) as failed:
             lifecycle.up(Checking(configured.stack, configured.world), Recorded(), lifecycle.UpOptions(0.1))
         said = "web-1 is not ready after 0.1 s (no backend); its previous configuration is restored. "
-        assert f"{said}Fix that, then: invoke up" == str(failed.value)
+        assert f"{said}Fix that, then repeat the command" == str(failed.value)
         assert status.status(Checking(configured.stack, configured.world)).ready
 
 
@@ -763,7 +788,7 @@ def test_first_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthc
 
     with pytest.raises(EngineError) as never:
         project.up(within=0.1)
-    said = "worker-1 is not ready after 0.1 s (no key); no worker is running. Fix that, then: invoke up"
+    said = "worker-1 is not ready after 0.1 s (no key); no worker is running. Fix that, then repeat the command"
     assert said == str(never.value)
 
 
@@ -829,7 +854,7 @@ def test_change_that_breaks_what_depends_on_it_is_reported(guarded: Project) -> 
         "worker-1 is not ready after 0.1 s (NOAUTH); it depends on redis, which changed. Try: invoke logs worker. ",
         "web-1 is not ready after 0.1 s (no worker); it depends on redis, which changed. Try: invoke logs web. ",
     }
-    assert str(failed.value).removesuffix("Fix that, then: invoke up") in why
+    assert str(failed.value).removesuffix("Fix that, then repeat the command") in why
 
     guarded.edit("redis", environment=())
     done = guarded.up()
@@ -886,7 +911,7 @@ def test_release_command_is_not_run_where_what_it_depends_on_never_gets_ready(se
     serving.world.healths["redis-1"] = Health(is_ready=False, output="loading")
     serving.edit("worker", image="app:two")
 
-    with pytest.raises(EngineError, match=r"^redis-1 is not ready after 0.1 s \(loading\); .* invoke up$"):
+    with pytest.raises(EngineError, match=r"^redis-1 is not ready after 0.1 s \(loading\); .* repeat the command$"):
         serving.up(within=0.1)
     assert ["image app:two"] == serving.world.done
 

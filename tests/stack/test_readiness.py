@@ -57,7 +57,7 @@ def test_replica_without_a_check_is_waited_for_once_all_run(tmp_path: Path) -> N
     ):
         lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.1))
 
-    assert (False, "it has run for 0.1 of 0.2 s") == (status(engine).ready, status(engine).why)
+    assert (False, "plain-1: it has run for 0.1 of 0.2 s") == (status(engine).ready, status(engine).why)
     engine.world.running_seconds["plain-1"] = 0.2
     lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.1))
     assert status(engine).ready
@@ -148,7 +148,7 @@ def test_first_replica_that_exits_at_once_stays_if_it_is_restarted(
             return made
 
     engine = Exiting(Stack("p", tmp_path, (replace(PLAIN, restart=restart),)), World())
-    with pytest.raises(EngineError, match=re.escape(f"plain-1 is {'not ready after' if is_kept else state}")):
+    with pytest.raises(EngineError, match=re.escape(f"plain-1 {'is not ready after' if is_kept else state}")):
         lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.1))
     assert is_kept == ("plain-1" in engine.world.replicas)
 
@@ -186,3 +186,20 @@ def test_replicas_are_asked_at_the_same_time(tmp_path: Path) -> None:
 
     assert status(engine).ready
     assert time.monotonic() - began < 0.8
+
+
+@pytest.mark.parametrize(
+    ("releases", "failed", "rest"),
+    [
+        (("one", "one"), "two", "release one is still running"),
+        (("two",), "one", "release two is still running"),
+        (("one", "two"), "two", "app-1, app-2 are still running"),
+        (("",), "", "app-1 is still running"),
+        ((), "one", "no app is running"),
+    ],
+)
+def test_error_names_the_release_that_is_still_running(releases: tuple[str, ...], failed: str, rest: str) -> None:
+    """After a failed rollback that is the newer one, so it is not called the previous one."""
+    replicas = [Replica("app", n, f"{n}", "running", {}, release=name) for n, name in enumerate(releases, 1)]
+
+    assert rest == readiness.still_running(replicas, Replica("app", 9, "9", "exited (1)", {}, release=failed))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import pytest
 
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
+from tests.real_redis import eventually
 from twelfth.errors import BusyError, MisuseError, ServiceError
 from twelfth.model.snapshot import Attachment, Replica, Snapshot
 from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Network, Service, Stack, Volume, as_options
@@ -181,6 +184,26 @@ def test_renamed_network_that_a_run_uses_stays(project: Project) -> None:
     assert ["remove back"] == project.up()
 
 
+def test_changed_network_is_refused_while_a_run_uses_it_unless_up_waits_for_runs(project: Project) -> None:
+    """With `--wait-for-runs` nothing is refused: the network is re-created when the run has exited."""
+    request = new_request(["sleep", "60"], choose_source(project.engine()))
+    project.engine().runs.detach(request)
+    project.declare(Network("back", internal=True))
+    refusal = f"cannot remove a network that runs may use: {request.id} (sleep 60). Try: invoke stop {request.id}, "
+    with pytest.raises(BusyError, match=re.escape(refusal)):
+        project.up()
+
+    report = Recorded()
+    options = lifecycle.UpOptions(1.0, waits_for_runs=True)
+    deploy = threading.Thread(target=lifecycle.up, args=(project.engine(), report, options))
+    deploy.start()
+    eventually(lambda: f"run {request.id} is running: sleep 60" in report.details)
+    assert "remove back" not in project.world.done
+    project.engine().runs.stop(request.id, lambda _: None)
+    deploy.join(10)
+    assert ("remove back" in project.world.done, []) == (True, project.up())
+
+
 def test_networks_that_exchange_their_names_stay(project: Project) -> None:
     """The services move; nothing is removed or made."""
     project.declare(Network("back"), Network("front"))
@@ -330,7 +353,7 @@ def test_network_that_another_container_uses_does_not_take_the_stack_down(projec
 
     assert (
         "cannot re-create the network p_back: containers outside this stack use it (cron). "
-        "Try: docker network disconnect p_back cron, then: invoke up"
+        "Try: docker network disconnect p_back cron, then repeat the command"
     ) == refused(project.up, BusyError, project)
     assert [] == project.down()[2:]
     assert {"p_back", "p_data"} == project.names()

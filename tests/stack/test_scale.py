@@ -166,7 +166,7 @@ def test_replica_that_does_not_get_ready_takes_all_with_it_that_are_not(site: Si
 
     site.kind = Crashing
     began = time.monotonic()
-    with pytest.raises(EngineError, match=r"^app-4 is exited \(1\): out of memory; app-1, app-2, app-6 are still"):
+    with pytest.raises(EngineError, match=r"^app-4 exited \(1\): out of memory; app-1, app-2, app-6 are still"):
         site.scale(6, within=60)
 
     assert time.monotonic() - began < 60 / 2

@@ -44,20 +44,20 @@ def test_what_has_crashed_is_there_to_be_looked_at() -> None:
     ("health", "why"),
     [
         (Health(is_ready=False, output='{"error": "no key"}'), "no key"),
-        (Health(is_ready=False, output="one\ntwo\n"), "two"),
+        (Health(is_ready=False, output="one\ntwo\n"), "worker-1: two"),
         (Health(is_ready=True, output='{"error": "Redis is away"}'), "Redis is away"),
         (Health(is_ready=False, output='{"error": "no key"}', command="curl http://x/y"), "no key"),
         (
             Health(
                 is_ready=False, output="curl: (22) error: 404", command="curl -f 'http://127.0.0.1:80/up?a=1' || exit 1"
             ),
-            "its healthcheck asks /up?a=1: curl: (22) error: 404",
+            "worker-1: its healthcheck asks /up?a=1: curl: (22) error: 404",
         ),
-        (Health(is_ready=False, output="no pong", command="redis-cli ping"), "no pong"),
-        (Health(is_ready=False, output="no", command="curl -f http://127.0.0.1"), "no"),
-        (Health(is_ready=False, command="wget -q http://x/y"), "its healthcheck fails: wget -q http://x/y"),
-        (Health(is_ready=False), "its healthcheck fails"),
-        (Health(is_ready=False, output="\x1b[31mred"), "\\x1b[31mred"),
+        (Health(is_ready=False, output="no pong", command="redis-cli ping"), "worker-1: no pong"),
+        (Health(is_ready=False, output="no", command="curl -f http://127.0.0.1"), "worker-1: no"),
+        (Health(is_ready=False, command="wget -q http://x/y"), "worker-1: its healthcheck fails: wget -q http://x/y"),
+        (Health(is_ready=False), "worker-1: its healthcheck fails"),
+        (Health(is_ready=False, output="\x1b[31mred"), "worker-1: \\x1b[31mred"),
     ],
 )
 def test_stack_that_cannot_serve_says_why(health: Health, why: str) -> None:

@@ -15,6 +15,7 @@ from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Build, Mount, Network, Service, Stack
 from twelfth.stack import lifecycle, readiness
 from twelfth.stack.deploy_record import note_deploy
+from twelfth.stack.readiness import what_to_do
 from twelfth.stack.rollout import roll
 from twelfth.stack.status import status
 from twelfth.stack.watch import watched
@@ -114,9 +115,26 @@ def test_release_that_crashes_while_it_is_watched_is_taken_back(tmp_path: Path, 
         lifecycle.up(engine, report)
 
     assert str(failed.value).startswith("worker-4 crashed and was restarted (once); the new replicas were removed, ")
-    assert str(failed.value).endswith("the previous ones are still running. Fix that, then: invoke up")
+    assert str(failed.value).endswith("release one is still running. Fix that, then repeat the command")
     assert ["one", "one", "one"] == releases(engine)
     assert "the previous replicas are restored; please wait" in report.details
+
+
+def test_error_does_not_promise_a_replica_that_could_not_be_restored(tmp_path: Path) -> None:
+    """The old replica that would be cloned crashes as well."""
+
+    class AllCrash(Memory):
+        def check_health(self, replica: Replica, within: float | None = None) -> Health:
+            if "admit worker-2" in self.world.done:
+                for name in {"worker-1", "worker-2"} & self.world.replicas.keys():
+                    self.world.end_replica(name, "out of memory")
+            return super().check_health(replica, within)
+
+    before = deployed(tmp_path, WORKER)
+    with pytest.raises(EngineError) as failed:
+        lifecycle.up(AllCrash(before.stack, before.world), Recorded())
+
+    assert "; the new replicas were removed, no worker is running. " in str(failed.value)
 
 
 class Failing(Memory):
@@ -189,3 +207,12 @@ def test_crash_loop_is_reported_with_what_to_do(tmp_path: Path) -> None:
         note_deploy(engine.stack, release, "ann")
     engine.world.replicas["worker-1"] = replace(looping, release="two")
     assert f"{report}, or go back to release one: invoke rollback" == status(engine).why
+
+
+def test_rollback_is_suggested_only_for_a_replica_whose_image_it_changes() -> None:
+    """Redis and the proxy have no release; a replica of the previous release has that image already."""
+    replicas = [Replica("redis", 1, "r", "running", {}, release=release) for release in ("", "one", "two")]
+    hints = [what_to_do(replica, "one") for replica in replicas]
+
+    log = "Try: invoke logs redis"
+    assert [log, log, f"{log}, or go back to release one: invoke rollback"] == hints

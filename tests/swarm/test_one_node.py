@@ -46,7 +46,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSwarm]:
         refused = project_on_swarm.project.invoke("up")
         assert 2 == refused.returncode
         assert "may gain new privileges" in refused.stderr
-        assert "invoke up --accept-weaker" in refused.stderr
+        assert "To accept this, repeat the command with --accept-weaker" in refused.stderr
         accepted = project_on_swarm.project.invoke("up", "--accept-weaker")
         assert 0 == accepted.returncode, accepted.stderr
         yield project_on_swarm
@@ -158,7 +158,7 @@ def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
 
     assert 125 == failed.returncode
     assert "no such module" in failed.stderr
-    assert "the previous release is still running" in failed.stderr
+    assert "it was rolled back to what ran before" in failed.stderr
     assert {} == figures.failures
     assert 0 == figures.repeated
     status = json.loads(invoke("status", "--json").stdout)

@@ -85,7 +85,7 @@ def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_rolled_back(
     tell(f"a good release and a bad one over two nodes: {figures}; {bad.stderr.strip()}")
 
     assert 125 == bad.returncode
-    assert "the previous release is still running" in bad.stderr
+    assert "it was rolled back to what ran before" in bad.stderr
     assert_nobody_noticed(figures)
     assert {hit.replica for hit in figures.hits[before:] if hit.began > figures.hits[before].ended} <= known
     assert eventually(lambda: are_on_both(two_nodes), 30)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.cli.command import command, number
 from twelfth.cli.progress import with_progress
-from twelfth.cli.stack import print_plan, seconds_to_get_ready
+from twelfth.cli.stack import ACCEPT_WEAKER, print_plan, seconds_to_get_ready
 from twelfth.cli.target import Target
 
 if TYPE_CHECKING:
@@ -27,9 +27,12 @@ def releases(c: Context, json: bool = False) -> None:
 
 @command(
     positional=["release"],
-    help={"release": "The release's id, or the beginning of it; if omitted, the previous release"},
+    help={
+        "accept-weaker": ACCEPT_WEAKER,
+        "release": "The release's id, or the beginning of it; if omitted, the previous release",
+    },
 )
-def rollback(c: Context, release: str | None = None, ready_within: str = "") -> None:
+def rollback(c: Context, release: str | None = None, ready_within: str = "", accept_weaker: bool = False) -> None:
     """Deploy a release that is already built; the next `up` deploys the files again."""
     from twelfth.stack import lifecycle
     from twelfth.stack.release_choice import to_roll_back_to
@@ -40,7 +43,8 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "") -> 
         print(f"roll back to release {chosen}")
         print_plan(lifecycle.plan_up(engine))
         return
-    options = lifecycle.UpOptions(seconds_to_get_ready(ready_within), is_rollback=True)
+    within = seconds_to_get_ready(ready_within)
+    options = lifecycle.UpOptions(within, is_rollback=True, accepts_weaker=accept_weaker)
     address = with_progress(lambda report: lifecycle.up(engine, report, options))
     print(f"release {chosen} is deployed until the next up" + (f": {address}" if address else ""))
 

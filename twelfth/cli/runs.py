@@ -61,8 +61,8 @@ def start_as_typed(
     settings: dict[str, Any] = {
         "environment": request.overrides(options.env, os.environ),
         "timeout": request.seconds(options.timeout),
-        "tty": request.terminal_wanted(
-            tty=options.tty, no_tty=options.no_tty, detach=options.detach, there_is_one=on_terminal()
+        "tty": request.wants_terminal(
+            tty=options.tty, no_tty=options.no_tty, detach=options.detach, on_terminal=on_terminal()
         ),
     }
     if options.node:
@@ -148,5 +148,5 @@ def waiting(wait: str) -> tuple[str, ...]:
     """Return the option with which an admin process waits for the data's lock; no option for 0 seconds."""
     seconds = parse_seconds(wait)
     if seconds is None or seconds >= LONGEST:
-        raise MisuseError(f"--wait {wait}: say how long, such as --wait 30, 90s, 5m or 1h30m")
+        raise MisuseError(f"invalid --wait {wait}: it is not a duration. For example: --wait 30, 90s, 5m or 1h30m")
     return ("--wait", plain(seconds)) if seconds else ()

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
+ACCEPT_WEAKER = "Deploy even if the engine cannot provide all of the declared protection"
+
 REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
 
 
 @command(
     iterable=["scale"],
     help={
-        "accept-weaker": "Deploy even if the engine cannot provide all of the declared protection",
+        "accept-weaker": ACCEPT_WEAKER,
         "release": "Deploy this built release instead of building the files",
         "remove-orphans": REMOVE_ORPHANS,
         "scale": "Run N replicas of a service, such as worker=2",

@@ -62,7 +62,8 @@ def _in_largest_unit(seconds: float) -> str:
 def status(status: Status, now: datetime) -> str:
     """Return a stack's status for people: whether it is ready, then one line for each service."""
     if not status.services:
-        return as_typed(f"{status.project} is not running on {status.engine}. Try: invoke up")
+        rest = f" yet; in progress: {printable(status.deploy)}" if status.deploy else ". Try: invoke up"
+        return as_typed(f"{status.project} is not running on {status.engine}{rest}")
     address = f" at {status.address}" if status.address else ""
     readiness = "is ready" if status.ready else f"is not ready: {status.why or 'nothing is running'}"
     width = max(len(service.service) for service in status.services)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import socket
 
 from twelfth.errors import EngineError
+
+NOT_A_PROGRAM = frozenset(os.strerror(code).lower() for code in (errno.EACCES, errno.EPERM, errno.EADDRNOTAVAIL))
+"""Reasons of `why_taken` that no other program causes: a port that is not permitted, an address of another machine."""
 
 
 def why_taken(host: str, port: int) -> str:

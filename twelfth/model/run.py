@@ -1,4 +1,4 @@
-"""A run: as it is requested, and as it is recorded."""
+"""A run: the request for it, and its record."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Terminal:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A requested run: a command, the replica whose release and environment it gets, and the requested differences.
+    """A requested run: a command, the replica that it is made from, and the requested differences.
 
-    `environment` are overrides; `timeout` is in seconds, None for as long as it takes; `interactive` means that the
-    run gets an input; where the output is not `kept`, only its client has it, such as all the data of a backup. An
-    admin process of the release gets variables that name its run; any other has exactly the worker's environment.
+    `environment` has the overrides. `timeout` is in seconds, None for no limit. An `interactive` run has an input. The
+    output is in the log unless `kept` is False, as for a backup, whose output is all of the data. An admin process gets
+    variables that name its run; any other command has the environment of the replica.
     """
 
     id: str
@@ -40,13 +40,13 @@ class RunRequest:
     kept: bool = True
     is_admin_process: bool = False
     purpose: str = ""
-    """The text by which a later command finds the run, such as the release command of a release; or ""."""
+    """The text by which a later command finds the run, such as that of a release command; or ""."""
 
     terminal: Terminal | None = None
-    """The run's terminal from the first byte on; None for a run without a terminal."""
+    """The run's terminal when it starts; None for a run without a terminal."""
 
     node: str = ""
-    """The machine that it is to go to, where the engine has several; an empty string for the usual one."""
+    """The machine to run on, if the engine has several; "" for the default."""
 
     @property
     def identifying_environment(self) -> Pairs:
@@ -61,9 +61,10 @@ class RunRequest:
 class Run:
     """The record of a run. Times are ISO 8601 in UTC; `overrides` are names of environment variables, never values.
 
-    `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` for one whose client died before it was
-    started, `lost` for one whose machine did, `unreachable` where that cannot be asked. `seconds` and `exit_code` are
-    None where it has not ended. With `source_mounted` its code was not the release's, but a directory's of the machine.
+    `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` if the client died before the start,
+    `lost` if the machine failed during the run, `unreachable` if the machine cannot be asked. `seconds` and `exit_code`
+    are None for a run that has not exited. With `source_mounted` the code was in a mounted directory of the machine,
+    not in the release.
     """
 
     id: str
@@ -84,5 +85,5 @@ class Run:
 
     @property
     def is_running(self) -> bool:
-        """Return whether it has not ended."""
+        """Return whether the run may still be running."""
         return self.exit_code is None and self.state not in {"created", "lost", "unreachable"}

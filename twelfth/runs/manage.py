@@ -1,4 +1,4 @@
-"""Find a run by its id, stop it, show what it printed."""
+"""Find a run by its id, wait for it, stop it, show its output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASK_EVERY = 0.1
 """Seconds between reads of the record of a run, while waiting for it."""
 
 TIMED_OUT = 124
-"""The exit code of a run whose time was over, and of any that chooses it."""
+"""The exit code of a run that reached its time limit; a command may also exit with it by itself."""
 
 
 def find_run(runs: Runs, prefix: str) -> Run:
@@ -28,8 +28,10 @@ def find_run(runs: Runs, prefix: str) -> Run:
     if len(matches) == 1 and prefix:
         return matches[0]
     if not matches or not prefix:
-        raise MisuseError(f"no run {prefix or 'is named'}; see: invoke history")
-    raise MisuseError(f"{prefix} is short for {', '.join(run.id for run in matches)}; say which")
+        why = f"no id starts with {prefix}" if prefix else "no id was given"
+        raise MisuseError(f"cannot find the run: {why}. Try: invoke history")
+    ids = ", ".join(run.id for run in matches)
+    raise MisuseError(f"cannot find the run: {len(matches)} ids start with {prefix} ({ids}). Try: invoke history")
 
 
 def timed_out(runs: Runs, request: RunRequest, code: int) -> bool:
@@ -47,18 +49,18 @@ def wait_for_run(runs: Runs, identity: str) -> int:
 
 
 def stop_run(runs: Runs, prefix: str, say: Callable[[str], None]) -> Run:
-    """End a run and return its record; say what is waited for. Raises `MisuseError` for one that has ended already."""
-    wanted = find_run(runs, prefix)
-    if not wanted.is_running:
-        code = "" if wanted.exit_code is None else f", exit code {wanted.exit_code}"
-        raise MisuseError(f"cannot stop run {wanted.id}: it is not running ({wanted.state}{code}). Try: invoke history")
-    runs.stop(wanted.id, say)
-    return find_run(runs, wanted.id)
+    """Stop a run, report the wait, and return its record; raises `MisuseError` if the run is not running."""
+    run = find_run(runs, prefix)
+    if not run.is_running:
+        code = "" if run.exit_code is None else f", exit code {run.exit_code}"
+        raise MisuseError(f"cannot stop run {run.id}: it is not running ({run.state}{code}). Try: invoke history")
+    runs.stop(run.id, say)
+    return find_run(runs, run.id)
 
 
 def write_output(
     runs: Runs, prefix: str, *, follow: bool, last: int | None = None, since: datetime | None = None
 ) -> None:
-    """Write what a run printed to our own two outputs; see `Runs.output`."""
+    """Write the output of a run to standard output and standard error; see `Runs.output`."""
     for stream, data in runs.output(find_run(runs, prefix).id, follow=follow, last=last, since=since):
         descriptors.write(stream, data)

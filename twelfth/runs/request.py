@@ -1,4 +1,4 @@
-"""What was typed about a run, checked and put into a request."""
+"""Check the options of a run and make a request from them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SHORTEST = 0.001
 
 
 def command(words: Sequence[str]) -> tuple[str, ...]:
-    """Return the words as a command; raises `MisuseError` where there are none."""
+    """Return the words as a command; raises `MisuseError` if there are none."""
     if not words:
-        raise MisuseError("no command; say what to run: invoke run -- COMMAND ARG…")
+        raise MisuseError("cannot start a run: no command was given. Try: invoke run -- COMMAND ARG…")
     return tuple(words)
 
 
-def new_request(command: Sequence[str], replica: Replica, **asked: object) -> RunRequest:
-    """Return a request for the command, with a fresh id and this operator's name."""
+def new_request(command: Sequence[str], replica: Replica, **settings: object) -> RunRequest:
+    """Return a request for the command, with a new id and the operator's name."""
     words = tuple(map(as_utf8, command))
-    asked |= {"reason": as_utf8(str(asked.get("reason", "")))}
-    if asked.get("tty"):
-        asked |= {"terminal": Terminal(*terminal.size(), kind=os.environ.get("TERM", ""))}
-    return RunRequest(id=secrets.token_hex(4), command=words, replica=replica, operator=operator(), **asked)  # type: ignore[arg-type]
+    settings |= {"reason": as_utf8(str(settings.get("reason", "")))}
+    if settings.get("tty"):
+        settings |= {"terminal": Terminal(*terminal.size(), kind=os.environ.get("TERM", ""))}
+    return RunRequest(id=secrets.token_hex(4), command=words, replica=replica, operator=operator(), **settings)  # type: ignore[arg-type]
 
 
 def as_utf8(text: str) -> str:
@@ -45,19 +45,19 @@ def as_utf8(text: str) -> str:
 
 
 def overrides(pairs: Iterable[str], environment: Mapping[str, str]) -> Pairs:
-    """Return `NAME=VALUE` words as pairs; a bare `NAME` has its value in the environment, as `docker run --env` has it.
+    """Return `NAME=VALUE` words as pairs; a bare `NAME` takes its value from the environment, as in `docker run --env`.
 
-    A secret then is on no command line. Raises `MisuseError` for a word that is neither, and never shows one: it may
-    be a value whose name was forgotten.
+    So a secret need not be on a command line. Raises `MisuseError` for any other word, without the word: it may be a
+    value whose name was forgotten.
     """
-    found = []
+    variables = []
     for number, pair in enumerate(pairs, 1):
         name, mark, value = pair.partition("=")
         if not name or not (mark or name in environment):
             why = f"--env number {number} is not NAME=VALUE, nor the name of a variable that is set here"
-            raise MisuseError(f"{why}; say for example --env LEVEL=debug")
-        found.append((as_utf8(name), as_utf8(value if mark else environment[name])))
-    return tuple(found)
+            raise MisuseError(f"{why}. For example: --env LEVEL=debug")
+        variables.append((as_utf8(name), as_utf8(value if mark else environment[name])))
+    return tuple(variables)
 
 
 def seconds(text: str, option: str = "--timeout") -> float | None:
@@ -66,19 +66,19 @@ def seconds(text: str, option: str = "--timeout") -> float | None:
         return None
     limit = parse_seconds(text) or 0.0
     if not SHORTEST <= limit < LONGEST:
-        raise MisuseError(f"{option} {text}: say how long, more than 0, such as {option} 30, 90s, 5m or 1h30m")
+        raise MisuseError(
+            f"invalid {option} {text}: it is not a duration above 0. For example: {option} 30, 90s, 5m or 1h30m"
+        )
     return limit
 
 
-def terminal_wanted(*, tty: bool, no_tty: bool, detach: bool, there_is_one: bool) -> bool:
-    """Return whether the run gets a terminal; raises `MisuseError` where one is asked for that cannot be."""
-    if tty and (no_tty or detach or not there_is_one):
-        why = (
-            "--no-tty"
-            if no_tty
-            else "--detach"
-            if detach
-            else "no terminal here: standard input or output is not one, or another job has it"
+def wants_terminal(*, tty: bool, no_tty: bool, detach: bool, on_terminal: bool) -> bool:
+    """Return whether the run gets a terminal; raises `MisuseError` if `--tty` asks for one that it cannot get."""
+    if tty and (no_tty or detach):
+        raise MisuseError(
+            f"cannot open a terminal: --tty and {'--no-tty' if no_tty else '--detach'} exclude each other"
         )
-        raise MisuseError(f"--tty does not go with {why}; try it without --tty")
-    return there_is_one and not no_tty and not detach
+    if tty and not on_terminal:
+        why = "standard input or output is not a terminal, or this process is in the background"
+        raise MisuseError(f"cannot open a terminal: {why}. Omit --tty")
+    return on_terminal and not no_tty and not detach

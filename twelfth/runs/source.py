@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def choose_source(engine: Engine, release: str = "", service: str = "") -> Replica:
-    """Return what a run is made from: a running worker, or where none runs the built release that is named.
+    """Return the replica that a run is made from; if none is running, one of the built `release`.
 
-    `service` is the one that is named, by default the one that runs of this stack are made from. Raises `MisuseError`
-    where that could be any of several, `NoWorkerError` where no worker runs and no release is named, and
-    `IdentityError` where workers of different releases run and none is named, or those of one are not made alike.
+    `service` is "" for the service that runs of this stack are made from. Raises `MisuseError` if several services are
+    possible, `NoWorkerError` if no replica is running and `release` is "", and `IdentityError` if replicas of several
+    releases are running and `release` is "", or if replicas of one release differ.
     """
     service = service or source_service(engine.stack).name
     replicas = sorted(engine.replicas(service), key=lambda replica: replica.number)
@@ -28,54 +28,54 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
         return from_release(engine.stack, release, service)
     if not running:
         refuse_completing(engine.stack, service)
-        raise NoWorkerError(f"no {service} is running to make the run from; try: invoke up")
+        raise NoWorkerError(f"cannot make a run: no {service} is running. Try: invoke up")
     if len({replica.release or replica.image for replica in running}) > 1:
         names = ", ".join(f"{replica.name} is {replica.version}" for replica in running)
         raise IdentityError(
-            f"the workers disagree about the release: {names}; choose: --release ID, or finish the deploy: invoke up"
+            f"cannot make a run: several releases are running: {names}. Name one with --release, or try: invoke up"
         )
     _refuse_differences(running)
     return running[0]
 
 
 def refuse_completing(stack: Stack, service: str) -> None:
-    """Raise `NoWorkerError` for a service that runs to completion, which `up` would not keep running."""
+    """Raise `NoWorkerError` for a service that runs to completion: another `up` would not help."""
     if service in stack.completing:
         hint = f"--service {stack.candidates[0]}" if stack.candidates else "--release ID"
-        raise NoWorkerError(
-            f"{service} runs to completion, and is not running now; make the run from another service: {hint}"
-        )
+        raise NoWorkerError(f"cannot make a run: {service} runs to completion and is not running now. Try: {hint}")
 
 
 def _refuse_differences(running: Sequence[Replica]) -> None:
-    """Raise `IdentityError` where replicas of one release differ, as an `up` that was not finished leaves them."""
+    # An `up` that was not finished leaves such replicas.
     first, *others = running
     for replica in others:
         if names := ", ".join(differences(first.recipe, replica.recipe)):
-            raise IdentityError(f"{first.name} and {replica.name} differ in {names}. Try: invoke up")
+            raise IdentityError(f"cannot make a run: {first.name} and {replica.name} differ in {names}. Try: invoke up")
 
 
 def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
-    """Return what a worker of a built release would be, where none needs to run: the stack's own configuration.
+    """Return a replica of a built release, with the configuration that is declared now; none needs to be running.
 
-    A service that is not built has none: its worker would be of its image. Raises `MisuseError` where one is named.
+    Raises `MisuseError` if a release is named of a service that is not built.
     """
     declared = source_service(stack, service)
     if release and not declared.build:
-        raise MisuseError(f"{declared.name} has no build, so it has no release {release}. Try it without --release")
+        raise MisuseError(f"cannot use release {release}: {declared.name} has no build. Omit --release")
     return Replica(declared.name, 0, "", "not running", {}, release=release or declared.release, image=declared.image)
 
 
 def source_service(stack: Stack, name: str = "") -> Service:
     """Return the named service, or the one that runs are made from; raises `MisuseError` if there is none."""
-    wanted = name or stack.run_service
-    if not wanted and not stack.candidates:
+    declared_name = name or stack.run_service
+    if not declared_name and not stack.candidates:
         declared = ", ".join(service.name for service in stack.services) or "none with an image"
         why = f"a run needs a service that stays up, and the Compose file has {declared}"
-        raise MisuseError(f"cannot make a run: {why}; add one that has an image")
-    if not wanted:
-        names, how = ", ".join(stack.candidates), "--service NAME, or x-twelfth: {runs-from: NAME} in the Compose file"
-        raise MisuseError(f"runs can be made from {names}; say which: {how}")
-    if found := stack.service(wanted):
-        return found
-    raise MisuseError(f"there is no service {wanted}; there are {', '.join(each.name for each in stack.services)}")
+        raise MisuseError(f"cannot make a run: {why}. Add a service with an image")
+    if not declared_name:
+        names, option = ", ".join(stack.candidates), f"--service {stack.candidates[0]}"
+        hint = f"Add {option}, or to the Compose file x-twelfth: {{runs-from: {stack.candidates[0]}}}"
+        raise MisuseError(f"cannot make a run: it could be made from {names}. {hint}")
+    if service := stack.service(declared_name):
+        return service
+    names = ", ".join(service.name for service in stack.services)
+    raise MisuseError(f"there is no service {declared_name}: the Compose file has {names}. Try: invoke config")

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from twelfth.model.run import RunRequest
 
 
-TOLD = 20
-"""Last lines of a failed run among which the reason is looked for."""
+SEARCHED = 20
+"""Last lines of a failed run in which the reason is searched for."""
 
 KEPT = 50
-"""Records of ended runs that are kept."""
+"""Records of finished runs that are kept."""
 
 
 def describe(engine: Engine, request: RunRequest) -> str:
-    """Return as a diff how the run would differ from what it is made from: the command, the rest by name only."""
+    """Return a diff of the replica and the run that would be made from it; all but the command by name only."""
     replica = request.replica
     command = shlex.join(json.loads(replica.recipe.get("command", "[]")))
     kind = "release" if replica.release else "image"
@@ -41,9 +41,9 @@ def describe(engine: Engine, request: RunRequest) -> str:
 
 
 def start_attached(engine: Engine, request: RunRequest, streams: tuple[int, int] = (0, 1)) -> int:
-    """Begin the run, pass its streams until it ends, and return its exit code.
+    """Start a run, pass its streams until it exits, and return its exit code.
 
-    `streams` are the file descriptors of its input and output; its errors go to our standard error.
+    `streams` are the file descriptors of its input and output; its errors go to standard error.
     """
     make_networks(engine, request)
     runs = engine.runs
@@ -55,9 +55,10 @@ def start_attached(engine: Engine, request: RunRequest, streams: tuple[int, int]
 
 
 def run_with_report(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> tuple[int, str]:
-    """Do a run without input, reporting each line that it prints; return its exit code and the line that tells most.
+    """Start a run without input, report each line that it prints, and return its exit code and the reason it printed.
 
-    If the last line of a failed run is that line, it is not reported: the error contains it.
+    The reason is one of its last lines. If it is the very last line of a failed run, it is not reported: the error
+    contains it.
     """
     session = engine.runs.start(request)
     done = _reported(session.output(), session.wait, say)
@@ -74,7 +75,7 @@ def follow_with_report(engine: Engine, identity: str, say: Callable[[str], None]
 def _reported(
     output: Iterable[tuple[int, bytes]], wait: Callable[[], int], say: Callable[[str], None]
 ) -> tuple[int, str]:
-    lines: deque[str] = deque(maxlen=TOLD)
+    lines: deque[str] = deque(maxlen=SEARCHED)
     for text in printed_lines(data for _, data in output):
         if lines:
             say(lines[-1])
@@ -87,13 +88,13 @@ def _reported(
 
 
 def printed_lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield what comes in pieces as lines, without those that are blank."""
+    """Yield the lines of an output that arrives in pieces, without blank lines."""
     lines = (line[:-1].decode(errors="replace") for line in whole_lines(pieces))
     return (line for line in lines if line.strip())
 
 
 def make_networks(engine: Engine, request: RunRequest) -> None:
-    """Make the networks that a run is to be on, where it comes before the first `up`; no service is started."""
+    """Create missing networks for a run that is not made from a running replica, as before the first `up`."""
     if not request.replica.id:
         for resource in missing_resources(engine.stack, engine.observe()):
             if isinstance(resource, Network):
@@ -101,7 +102,7 @@ def make_networks(engine: Engine, request: RunRequest) -> None:
 
 
 def start_detached(engine: Engine, request: RunRequest) -> str:
-    """Begin the run, leave it to itself, and return its id."""
+    """Start a run in the background and return its id."""
     make_networks(engine, request)
     engine.runs.detach(request)
     engine.runs.prune(KEPT)

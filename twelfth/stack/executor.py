@@ -22,6 +22,7 @@ from twelfth.stack.readiness import (
     FIX,
     GivenUpError,
     ready_within,
+    state,
     still_running,
     times,
     wait_for_services,
@@ -219,7 +220,7 @@ class _ReplicaExecutor:
     def wait_for_health(self, service: Service) -> None:
         """Wait for the services that a service requires to be healthy; raises `EngineError` after the time limit."""
         names = [name for name, condition in service.conditions if condition == SERVICE_HEALTHY]
-        wait_for_services(self.engine, names, self.within, f"{service.name} waits for it")
+        wait_for_services(self.engine, names, self.within, f"{service.name} requires it to be healthy")
 
     def numbered(self, service: Service, number: int) -> Replica:
         """Return a replica by its number; raises `EngineError` if it is gone."""
@@ -239,7 +240,7 @@ class _ReplicaExecutor:
         for line in lines:
             self.report.detail(line)
         why = f" ({line})" if (line := telling(lines)) else ""
-        raise EngineError(f"{replica.name} is {replica.state}{why}; other services depend on it. {FIX}")
+        raise EngineError(f"{replica.name} {state(replica)}{why}; other services depend on it. {FIX}")
 
     def admit_all(self, service: Service, numbers: list[int]) -> None:
         """Admit each replica when it is ready; if one does not get ready, remove all that are not ready."""
@@ -304,8 +305,8 @@ class _ReplicaExecutor:
         except EngineError as error:
             with uninterrupted(self.report.detail, "the previous replicas are restored"):
                 self.go_back(new, step.removed)
-            rest = "the new replicas were removed, the previous ones are still running"
-            raise EngineError(f"{error}; {rest}. {FIX}") from error
+            rest = still_running(self.engine.replicas(step.service.name), new[0])
+            raise EngineError(f"{error}; the new replicas were removed, {rest}. {FIX}") from error
 
     def go_back(self, new: list[Replica], removed: int) -> None:
         """Clone an old replica once for each old one that was removed, then remove the new ones."""
@@ -345,7 +346,8 @@ class _ReplicaExecutor:
             if old_ran and is_watched:
                 self.watch_replacement(service, number, old)
         except BaseException:
-            with uninterrupted(self.report.detail, f"{old.name} is restored"):
+            going_back = f"{old.name} is restored" if old_ran else f"{service.name}-{number} is removed"
+            with uninterrupted(self.report.detail, going_back):
                 self.restore(old, starts=old_ran)
             raise
         self.engine.remove_replica(old)

@@ -105,7 +105,8 @@ def up(
         steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
         preflight.refuse_taken_ports(engine, steps, snapshot)
         preflight.refuse_disturbing_others(steps, engine.stack, snapshot)
-        preflight.refuse_disturbing_runs(engine, steps)
+        if not options.waits_for_runs:
+            preflight.refuse_disturbing_runs(engine, steps)
         for line in notices.of_up(engine, snapshot, remove_orphans=options.remove_orphans):
             options.warn(line)
         remember(engine)

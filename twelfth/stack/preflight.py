@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.model.stack import Network
 from twelfth.stack import resources
@@ -51,7 +52,8 @@ def refuse_losses(engine: Engine, *, accepts: bool) -> None:
     losses = engine.losses()
     if new := [loss for loss in losses if loss not in read_deploys(engine.stack).accepted]:
         if not accepts:
-            raise MisuseError(f"on {engine.name} {'; '.join(new)}. To accept this: invoke up --accept-weaker")
+            hint = "To accept this, repeat the command with --accept-weaker"
+            raise MisuseError(f"on {engine.name} {'; '.join(new)}. {hint}")
         note_accepted(engine.stack, losses)
 
 
@@ -61,7 +63,7 @@ def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:
         runs = _unfinished(engine)
         names = ", ".join(f"{run.id} ({' '.join(shlex.join(run.command).split())[:40]})" for run in runs)
         if runs:
-            hint = f"Try: invoke stop {runs[0].id}, then: invoke up"
+            hint = f"Try: invoke stop {runs[0].id}, then repeat the command"
             raise BusyError(f"cannot remove a network that runs may use: {names}. {hint}")
 
 
@@ -89,7 +91,7 @@ def refuse_disturbing_others(steps: Iterable[Step], stack: Stack, snapshot: Snap
             if any(user.service for user in users):
                 raise BusyError(f"cannot re-create the network {name}: orphans use it ({names}). {ORPHANS_HINT}")
             if users:
-                hint = f"docker network disconnect {name} {users[0].container}, then: invoke up"
+                hint = f"docker network disconnect {name} {users[0].container}, then repeat the command"
                 raise BusyError(
                     f"cannot re-create the network {name}: containers outside this stack use it ({names}). Try: {hint}"
                 )
@@ -139,7 +141,7 @@ ASK_EVERY = 0.2
 
 
 def refuse_taken_ports(engine: Engine, steps: Iterable[Step], snapshot: Snapshot) -> None:
-    """Raise `MisuseError` for a port that a new replica needs and that another program uses."""
+    """Raise `MisuseError` for a port that a new replica needs and cannot have."""
     steps = tuple(steps)
     gone = {service.name for service in engine.stack.services} | set(map(_removed_service, steps))
     leaving = [replica for replica in snapshot.replicas if replica.is_running and replica.service in gone]
@@ -147,17 +149,24 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], snapshot: Snapshot
     ports = [port for service in services.values() for port in engine.host_ports(service)]
     for port in (port for port in ports if port.is_fixed):
         if why := engine.why_taken(port, leaving):
-            hint = f"Stop the program that uses it, or {_another_port(engine, port)}"
-            raise MisuseError(f"port {port.published} is not free ({why}). {hint}")
+            hint = _another_port(engine, port)
+            if why in tcp.NOT_A_PROGRAM:
+                raise MisuseError(f"cannot publish port {port.published}: {why}. {hint[0].upper()}{hint[1:]}")
+            raise MisuseError(f"port {port.published} is not free ({why}). Stop the program that uses it, or {hint}")
 
 
 HIGHEST_PORT = 65_535
 
 
 def _another_port(engine: Engine, taken: Port) -> str:
-    """Return how to publish another port: with the variable that the Compose files use for it, else by editing them."""
+    """Return how to publish another port: with the variable that the Compose files use for it, else by editing them.
+
+    No port is free if the address is not one of this machine.
+    """
     candidates = (replace(taken, published=number) for number in range(taken.published + 1, HIGHEST_PORT + 1))
     free = next((port.published for port in candidates if not engine.why_taken(port)), 0)
+    if not free:
+        return f"publish the port on an address of this machine instead of {taken.host}, then: invoke up"
     text = "".join(path.read_text("utf-8", errors="replace") for path in engine.stack.files if path.is_file())
     for name, default in re.findall(r"\$\{(\w+)(?::?-(\d+))?\}", text):
         if os.environ.get(name, default) == str(taken.published):

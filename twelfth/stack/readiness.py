@@ -43,8 +43,8 @@ CHECKS_AT_ONCE = 8
 HEALTHY = "healthy"
 """The `health` of a replica whose healthcheck passed, on engines that run it themselves (Docker's term)."""
 
-FIX = "Fix that, then: invoke up"
-"""The end of an error that the operator fixes in the project."""
+FIX = "Fix that, then repeat the command"
+"""The end of an error that the operator fixes; the command may be `up`, `scale` or `rollback`."""
 
 
 def ready_within(stack: Stack, service: str, within: float | None) -> float:
@@ -239,8 +239,13 @@ def refuse_dead(engine: Engine, replica: Replica, restarts: int | None = None) -
     has_crashed = restarts is not None and replica.restarts > restarts
     if replica.is_running and not has_crashed:
         return
-    state = f"crashed and was restarted ({times(replica.restarts)})" if has_crashed else f"is {replica.state}"
-    raise EngineError(f"{replica.name} {state}{_last_words(engine, replica)}")
+    crashed = f"crashed and was restarted ({times(replica.restarts)})"
+    raise EngineError(f"{replica.name} {crashed if has_crashed else state(replica)}{_last_words(engine, replica)}")
+
+
+def state(replica: Replica) -> str:
+    """Return the state of a replica as a predicate: `exited (1)`, `is stopped`."""
+    return replica.state if replica.state.startswith("exited") else f"is {replica.state}"
 
 
 def _last_words(engine: Engine, replica: Replica) -> str:
@@ -258,8 +263,9 @@ def crash_loop(replica: Replica, previous: str, last: str = "") -> str:
 
 
 def what_to_do(replica: Replica, previous: str) -> str:
-    """Return the commands that show a crashing replica's log and go back."""
-    way_back = f", or go back to release {previous}: invoke rollback" if previous else ""
+    """Return the commands that show a crashing replica's log and go back, if a rollback changes its image."""
+    is_changed = previous and replica.release not in {"", previous}
+    way_back = f", or go back to release {previous}: invoke rollback" if is_changed else ""
     return f"Try: invoke logs {replica.service}{way_back}"
 
 
@@ -268,7 +274,8 @@ def still_running(replicas: Iterable[Replica], failed: Replica) -> str:
     running = [replica for replica in replicas if replica.serves and replica.id != failed.id]
     if not running:
         return f"no {failed.service} is running"
-    if failed.version not in {replica.version for replica in running}:
-        return "the previous release is still running"
+    releases = {replica.release for replica in running}
+    if len(releases) == 1 and releases.isdisjoint({"", failed.release}):
+        return f"release {releases.pop()} is still running"
     names = ", ".join(replica.name for replica in running)
     return f"{names} {'are' if len(running) > 1 else 'is'} still running"

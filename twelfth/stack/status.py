@@ -116,7 +116,7 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str,
     services = [*(service.name for service in stack.services), *(replica.service for replica in snapshot.replicas)]
     details = {name: value for health in healths.values() for name, value in health.details.items()}
     unready = (
-        healths[replica.id].reason or "its healthcheck fails"
+        _unready(replica, healths[replica.id])
         for replica in snapshot.replicas
         if replica.is_admitted and not healths[replica.id].is_ready and not _is_done(stack, replica)
     )
@@ -135,6 +135,11 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str,
         ),
         details=details,
     )
+
+
+def _unready(replica: Replica, health: Health) -> str:
+    # The `error` that a service prints is shown as it is; other reasons are about one replica.
+    return str(health.details.get("error") or f"{replica.name}: {health.complaint}")
 
 
 def _missing(stack: Stack, snapshot: Snapshot) -> Iterator[str]:

@@ -327,9 +327,9 @@ class Swarm(DaemonEngine, ServiceEngine):
                 return
             if update.is_given_up or time.monotonic() > deadline:
                 self._roll_back(update, is_new=is_new)
-                rest = "it was removed" if is_new else "the previous release is still running"
+                rest = "it was removed" if is_new else "it was rolled back to what ran before"
                 why = update.why(service.name, within, self._last_line(update.last_task))
-                raise EngineError(f"{why}; {rest}; fix that, then: invoke up")
+                raise EngineError(f"{why}; {rest}. Fix that, then repeat the command")
             if update.running > most:
                 most, deadline = update.running, time.monotonic() + within + 2 * service.monitor
             time.sleep(POLL)
