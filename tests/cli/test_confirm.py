@@ -21,7 +21,9 @@ def test_only_yes_confirms(*, keys: str, answered: bool, blocking: bool) -> None
     near, far = os.openpty()
     os.set_blocking(far, blocking)
     asking = subprocess.Popen([sys.executable, "-c", ASK], cwd=ROOT, stdin=far, stdout=far, stderr=subprocess.PIPE)
-    time.sleep(1.5)
+    while not os.read(near, 100).endswith(b"[y/N] "):
+        pass
+    time.sleep(0.2)  # an empty read would be answered by now
     assert asking.poll() is None
     os.write(near, keys.encode())
     said = asking.communicate(timeout=20)[1].decode()
