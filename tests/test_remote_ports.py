@@ -26,6 +26,7 @@ services:
     image: ${PYTHON_IMAGE:-python:3.13-slim}
     command: [sleep, "600"]
     init: true
+    deploy: {update_config: {monitor: 200ms}}
     ports: ["0.0.0.0:${PORT}:8000"]
 """
 LISTEN = """

@@ -45,12 +45,15 @@ secrets: {hidden: {file: ./file}}
 """
 
 
+WATCHED = "{update_config: {monitor: 200ms}}"
+
+
 def compose_file(names: Iterable[str], number: int, subnet: str, project: str) -> str:
     """Return a file with a service for each key, with its example (0) or the change (1)."""
     parts = [
         'services:\n  linked: {image: &image "${PYTHON_IMAGE:-python:3.13-slim}", command: &c sleep 600, init: true}'
     ]
-    usual = {"image": "*image", "command": "*c", "stop_grace_period": "1s"}
+    usual = {"image": "*image", "command": "*c", "stop_grace_period": "0s", "deploy": WATCHED}
     for index, name in enumerate(names):
         text = (
             keys.SEEN[name][number]

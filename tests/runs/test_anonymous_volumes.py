@@ -25,6 +25,7 @@ services:
     environment: {GENERATION: "${GENERATION:-1}"}
     volumes: [/declared]
     init: true
+    deploy: {update_config: {monitor: 200ms}}
     stop_grace_period: 1s
 """
 DOCKERFILE = """

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 APPLETS = ("sh", "sleep", "timeout")
-COMPOSE = 'services: {app: {build: ., command: ["/bin/sh", "-c", "exec sleep 600"], init: true}}'
+COMPOSE = """
+services:
+  app:
+    build: .
+    command: ["/bin/sh", "-c", "exec sleep 600"]
+    init: true
+    deploy: {update_config: {monitor: 200ms}}
+"""
 
 
 @pytest.fixture(scope="module")

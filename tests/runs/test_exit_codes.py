@@ -85,7 +85,7 @@ def test_time_limit_ends_a_detached_run_too(serving: Project) -> None:
 
 def test_time_limit_holds_when_the_client_is_gone(serving: Project) -> None:
     """Nobody needs to watch."""
-    client = serving.start("run", "--timeout", "5", "--", "sleep", "61", stdin=subprocess.DEVNULL)
+    client = serving.start("run", "--timeout", "3", "--", "sleep", "61", stdin=subprocess.DEVNULL)
     runs = serving.engine().runs
     assert eventually(lambda: any(each.is_running and "61" in each.command for each in runs.records()))
     client.kill()

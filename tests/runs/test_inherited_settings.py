@@ -27,7 +27,8 @@ services:
     configs: [{source: note, target: /etc/note, mode: 0400}]
     secrets: [token]
     stop_grace_period: 1s
-  db: {image: *image, command: *command, init: true, stop_grace_period: 1s, environment: {A: "${GENERATION:-1}"}}
+    deploy: &watched {update_config: {monitor: 200ms}}
+  db: {image: *image, command: *command, init: true, deploy: *watched, environment: {A: "${GENERATION:-1}"}}
 configs: {note: {content: "a note,"}}
 secrets: {token: {environment: TOKEN}}
 x-twelfth: {runs-from: app}
@@ -82,8 +83,8 @@ def assert_inherited(project: Project) -> None:
 JOINED_FILE = """
 services:
   app: {image: &image "${PYTHON_IMAGE:-python:3.13-slim}", command: &command [sleep, "600"], init: true,
-        stop_grace_period: 1s, network_mode: "service:db", pid: "service:db"}
-  db: {image: *image, command: *command, init: true, stop_grace_period: 1s, hostname: boxy, domainname: example.org}
+        deploy: &watched {update_config: {monitor: 200ms}}, network_mode: "service:db", pid: "service:db"}
+  db: {image: *image, command: *command, init: true, deploy: *watched, hostname: boxy, domainname: example.org}
 x-twelfth: {runs-from: app}
 """
 

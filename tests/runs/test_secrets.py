@@ -21,6 +21,7 @@ services:
     command: sh -c "cat /run/secrets/* /note && echo && exec sleep 600"
     user: "10001:10001"
     init: true
+    deploy: {update_config: {monitor: 200ms}}
     stop_grace_period: 1s
     secrets: [open, {source: closed, uid: "10001", gid: "10001", mode: 0400}]
     configs: [note]

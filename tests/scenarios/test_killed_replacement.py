@@ -60,7 +60,8 @@ class Site:
             restart=self.policy,
             environment=(("VALUE", value),),
             container_name=self.name,
-            stop_grace=2,
+            stop_grace=1,
+            monitor=0.2,
         )
         return Docker(Stack("p", self.directory, (db,), (Network("inside", internal=True),), (Volume("data"),)))
 
@@ -156,7 +157,9 @@ forgotten."""
 def local(directory: Path, value: str) -> Local:
     """Return an engine without a daemon for a service with data, with a value in its environment."""
     how = LocalSettings(("sleep", "600"), environment=(("VALUE", value),))
-    db = Service("db", IMAGE, mounts=(Mount("volume", "/data", "data"),), restart="always", local=how, stop_grace=2)
+    db = Service(
+        "db", IMAGE, mounts=(Mount("volume", "/data", "data"),), restart="always", local=how, stop_grace=2, monitor=0.2
+    )
     return Local(Stack("p", directory, (db,), volumes=(Volume("data"),)))
 
 
