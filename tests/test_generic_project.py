@@ -152,20 +152,6 @@ def test_files_of_a_run_that_goes_on_stay_as_they_were(stack: Stack) -> None:
     stack.printed("up")
 
 
-def test_nothing_of_a_stack_that_is_down_is_left(tmp_path: Path) -> None:
-    """Neither copies of its secrets nor volumes that had no name, of which one went over to another container."""
-    require("docker")
-    made = Stack(tmp_path)
-    made.printed("up")
-    made.printed("up", COLOUR="blue")
-    had = made.volumes()
-    made.printed("down", "--volumes", "--history")
-
-    assert had
-    assert not had & {each["Name"] for each in made.api.volumes()["Volumes"] or []}
-    assert not (tmp_path / ".twelfth" / "docker" / made.name).exists()
-
-
 @pytest.mark.thorough
 def test_job_that_fails_is_told_and_what_serves_serves_on(stack: Stack) -> None:
     """With its last words; the next `up` tries it again."""
@@ -207,3 +193,14 @@ def test_run_is_the_twin_of_such_a_container(stack: Stack) -> None:
     assert "hidden" in stack.printed("run", "--", "sh", "-c", script)
     assert ["- python -m http.server", "+ true"] == stack.printed("--dry", "run", "--", "true").splitlines()[2:]
     assert "* source mounted" in stack.printed("history")
+
+
+def test_nothing_of_a_stack_that_is_down_is_left(stack: Stack) -> None:
+    """Neither copies of its secrets nor volumes that had no name, of which one went over to another container."""
+    stack.printed("up", COLOUR="blue")
+    had = stack.volumes()
+    stack.printed("down", "--volumes", "--history")
+
+    assert had
+    assert not had & {each["Name"] for each in stack.api.volumes()["Volumes"] or []}
+    assert not (stack.directory / ".twelfth" / "docker" / stack.name).exists()
