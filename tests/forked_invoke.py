@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from tests.forks import FORKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from multiprocessing.connection import Connection
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,14 +30,24 @@ ENDS_WITHIN = 120.0
 def invoke(
     words: Sequence[str], directory: Path, environment: Mapping[str, str], stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `invoke` with these words in a directory, and return how it ended and what was printed.
+    """Run `invoke` with these words in a directory, and return how it ended and what was printed."""
+    return run(_be_invoke, (INVOKE, *words), directory, environment, stdin)
+
+
+def run(
+    program: Callable[[Sequence[str | Path]], None],
+    words: Sequence[str | Path],
+    directory: Path,
+    environment: Mapping[str, str],
+    stdin: bytes = b"",
+) -> subprocess.CompletedProcess[bytes]:
+    """Call `program` with its command line in a forked process, and return its exit code and output.
 
     It is finished when all its outputs are closed, as for `$(invoke ...)`. Raises `subprocess.TimeoutExpired`.
     """
     pipes = [FORKS.Pipe(duplex=False) for _ in ("out", "err")]
-    process = FORKS.Process(
-        target=_be_invoke, args=(words, directory, dict(environment), stdin, [writer for _, writer in pipes])
-    )
+    outputs = [writer for _, writer in pipes]
+    process = FORKS.Process(target=_be, args=(program, words, directory, dict(environment), stdin, outputs))
     process.start()
     printed: dict[int, bytes] = {}
     readers = []
@@ -49,9 +59,9 @@ def invoke(
         reading.join(ENDS_WITHIN)
     if any(reading.is_alive() for reading in readers):
         process.kill()
-        raise subprocess.TimeoutExpired([INVOKE, *words], ENDS_WITHIN)
+        raise subprocess.TimeoutExpired([*words], ENDS_WITHIN)
     process.join()
-    return subprocess.CompletedProcess([INVOKE, *words], process.exitcode or 0, printed[0], printed[1])
+    return subprocess.CompletedProcess([*words], process.exitcode or 0, printed[0], printed[1])
 
 
 def _read(reader: Connection, printed: dict[int, bytes], number: int) -> None:
@@ -59,8 +69,13 @@ def _read(reader: Connection, printed: dict[int, bytes], number: int) -> None:
         printed[number] = stream.read()
 
 
-def _be_invoke(
-    words: Sequence[str], directory: Path, environment: dict[str, str], stdin: bytes, outputs: list[Connection]
+def _be(
+    program: Callable[[Sequence[str | Path]], None],
+    words: Sequence[str | Path],
+    directory: Path,
+    environment: dict[str, str],
+    stdin: bytes,
+    outputs: list[Connection],
 ) -> None:
     with tempfile.TemporaryFile() as given:
         given.write(stdin)
@@ -73,7 +88,11 @@ def _be_invoke(
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = [str(INVOKE), *words]
+    program(words)
+
+
+def _be_invoke(words: Sequence[str | Path]) -> None:
+    sys.argv = [str(word) for word in words]
     sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT]
     for name, module in [*sys.modules.items()]:
         file = Path(getattr(module, "__file__", None) or "/")

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +14,7 @@ import pytest
 from service.counter import CONNECT_SECONDS
 from tests.real_redis import eventually
 from tests.tls import Authority, Terminator, authority
+from tests.twelfth_redis import forked_program
 from tests.twelfth_redis.stores import Store, saved, serving
 from twelfth_redis import connection
 from twelfth_redis.connection import PATIENCE_SECONDS, connect, connect_within, make_client
@@ -24,9 +22,10 @@ from twelfth_redis.errors import RefusedError, UnavailableError
 from twelfth_redis.settings import Settings
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("reset", "migrate", "backup", "restore", "console")
 MORE_THAN_A_RECORD = os.urandom(1 << 20)
 
@@ -48,9 +47,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def run(program: str, environment: Mapping[str, str], backup: bytes) -> subprocess.CompletedProcess[bytes]:
     """Run an admin process until it exits."""
     given = {"restore": backup, "console": b"print(counter.hit())"}.get(program, b"")
-    own = {"PATH": os.environ["PATH"], **environment}
-    command = [sys.executable, "-m", f"admin.{program}"]
-    return subprocess.run(command, input=given, cwd=ROOT, env=own, capture_output=True, timeout=30, check=False)
+    return forked_program.run(program, environment=environment, stdin=given)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
 
+from tests.twelfth_redis import forked_program
 from tests.twelfth_redis.backup.test_format import packed, plain
 from tests.twelfth_redis.states import READABLE, SILENT, STATES, asking_once
 from tests.twelfth_redis.stores import DEBIAN, Store, contents, digest, fill, saved, serving
@@ -22,15 +19,10 @@ from twelfth_redis.connection import PASSING, code, connect, is_lasting, redis_e
 from twelfth_redis.errors import RedisToolError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-IMPATIENT = """
-import importlib, sys
-from twelfth_redis import connection
-connection.PATIENCE_SECONDS = connection.LOADING_SECONDS = 0.2
-sys.exit(importlib.import_module(sys.argv[1]).main(sys.argv[2:]))
-"""
 PROGRAMS = (("backup",), ("migrate", "--status"), ("migrate",), ("reset",), ("restore",))
 READING = PROGRAMS[:2]
 
@@ -61,9 +53,7 @@ def server(request: pytest.FixtureRequest) -> Store:
 
 def run(store: Store, program: str, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run an admin process that does not wait for a state to end."""
-    command = [sys.executable, "-c", IMPATIENT, f"admin.{program}", *words]
-    environment = {"PATH": os.environ["PATH"], **store.environment}
-    return subprocess.run(command, input=given, cwd=ROOT, env=environment, capture_output=True, timeout=30, check=False)
+    return forked_program.run(program, *words, environment=store.environment, stdin=given, patience=0.2)
 
 
 @pytest.mark.parametrize("state", READABLE)
