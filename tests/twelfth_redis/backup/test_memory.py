@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.real_redis import eventually
 from tests.twelfth_redis.backup.test_format import ENTRIES, MANIFEST, packed, plain, verified, why
 from tests.twelfth_redis.stores import FAR, Store, contents, digest, entry, fill, restored, saved
 from twelfth_redis.backup import dump
@@ -189,6 +190,8 @@ def scarce(store: Store) -> Iterator[Store]:
     store.client.set("hits", 41)
     store.client.set("large", b"x" * (40 << 20))
     store.client.config_set("rdbcompression", "no")
+    # The server frees the values of an earlier test and the buffers of the client in the background.
+    eventually(lambda: store.client.info("memory")["used_memory"] < 60 << 20)
     store.client.config_set("maxmemory", store.client.info("memory")["used_memory"] + (60 << 20))
     yield store
     store.client.config_set("maxmemory", 0)
