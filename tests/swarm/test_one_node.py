@@ -141,6 +141,7 @@ def test_unknown_node_is_refused(serving: OnSwarm) -> None:
     assert (2, True) == (refused.returncode, "there is no such node" in refused.stderr)
 
 
+@pytest.mark.thorough
 def test_deploys_good_and_bad_cost_no_request(serving: OnSwarm) -> None:
     """Swarm rolls out and rolls back; the error has the bad release's output, and `rollback` works afterwards."""
     invoke, url = serving.project.invoke, address(serving)
@@ -182,8 +183,12 @@ def test_release_that_crashes_soon_is_rolled_back(serving: OnSwarm) -> None:
 
     assert 125 == failed.returncode, failed.stderr
     assert "worker exited" in failed.stderr
-    status = json.loads(invoke("status", "--json").stdout)
-    assert (True, before) == (status["ready"], status["release"]), status
+
+    def is_as_before() -> bool:
+        status = json.loads(invoke("status", "--json").stdout)
+        return (True, before) == (status["ready"], status["release"])
+
+    assert eventually(is_as_before)
 
 
 @pytest.mark.thorough
