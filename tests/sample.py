@@ -1,8 +1,8 @@
 """Which tests `./inv test` runs: a sample that takes minutes. With `TWELFTH_SCENARIOS=full` it runs all.
 
 A file whose tests run on several engines runs on one of them, always the same; in a file of many such tests each has
-its own. Tests marked `every_engine` run on each, except that half of them run on a Swarm, and that Docker's old and
-current daemon share them; `sampled_on` names the engine of a file. A test of two kinds of Redis servers runs on one.
+its own. Tests marked `every_engine` run on each, except that a quarter of them run on a Swarm, and that Docker's old
+and current daemon share them; `sampled_on` names the engine of a file. Tests of two kinds of Redis servers run on one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _is_chosen(item: pytest.Item, variants: Sequence[str], shared: Mapping[str, 
     name, test = engine(item.nodeid), _without_engine(item.nodeid)
     if item.get_closest_marker("every_engine"):
         if name == "swarm":
-            return choose(test, ("swarm", "")) == name
+            return choose(test, ("swarm", "", "", "")) == name
         daemons = [variant for variant in variants if variant in ("docker", MODERN)]
         return name not in daemons or name == choose(test, daemons)
     if len(variants) <= 1:
