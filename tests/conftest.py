@@ -48,19 +48,27 @@ REQUIRED = os.environ.get("TWELFTH_REQUIRE", "").split(",")
 
 
 LONGEST = (
+    "test_two_nodes.py",
+    "test_interrupted.py",
+    "test_deploys.py",
     "swarm",
     "test_contract.py",
+    "scenarios",
     "test_data.py",
     "runs",
+    "test_program.py",
+    "test_conformance.py",
+    "test_resources.py",
+    "test_failed_migration.py",
     "test_compose_interop.py",
     "test_no_hit_counted_twice.py",
-    "test_conformance.py",
+    "test_second_up.py",
     "test_generic_project.py",
     "test_haproxy.py",
     "test_django.py",
     "twelfth_redis",
 )
-"""Folders and files of tests that take longest, by how long."""
+"""Folders and files of tests that take longest, by how long; those that measure come first, one for each process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
