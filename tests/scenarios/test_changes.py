@@ -40,10 +40,10 @@ def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(project:
     file = project.directory / "docker-compose.yml"
     before = file.read_text("utf-8")
     guard(project)
-    broken, status = project.invoke("up", "--ready-within", "4"), project.invoke("status")
+    broken, status = project.invoke("up", "--ready-within", "2"), project.invoke("status")
 
     assert (125, 1) == (broken.returncode, status.returncode), broken.stderr
-    assert "is not ready after 4 s" in broken.stderr
+    assert "is not ready after 2 s" in broken.stderr
     assert "it depends on redis, which changed" in broken.stderr
     file.write_text(before, "utf-8")
     cured = project.invoke("up")
