@@ -78,7 +78,7 @@ def test_deploys_over_two_nodes_cost_no_request_and_a_bad_one_is_rolled_back(
         assert 0 == good.returncode, good.stderr
         before, known = len(load.hits), {each["ID"] for each in tasks(two_nodes)}
         change(two_nodes.project, NEVER_READY)
-        bad = invoke("up", "--ready-within", "5")
+        bad = invoke("up", "--ready-within", "3")
         app.write_text(text, "utf-8")
         load.reach(HITS)
     figures = load.figures()
