@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from twelfth.engines import healthcheck
 from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
@@ -169,6 +169,10 @@ class Memory(ReplicaEngine):
         """Take the stack, and the world that it is in."""
         super().__init__(stack)
         self.world = world
+
+    def with_stack(self, stack: Stack) -> Self:
+        """Return an engine of the same world."""
+        return type(self)(stack, self.world)
 
     def why_unavailable(self) -> str:
         """Return an empty string: it needs nothing."""

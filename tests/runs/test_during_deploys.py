@@ -10,7 +10,6 @@ import pytest
 
 from tests.conftest import eventually
 from tests.runs.client import detached, record
-from twelfth.stack.lock import hold_lock
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -67,7 +66,7 @@ def test_run_waits_for_a_deploy_that_is_under_way(project: Project) -> None:
     engine.admit_replica(engine.create_replica(other, 2))
     assert "worker-1 and worker-2 differ" in project.invoke("run", "--", "true").stderr
 
-    with hold_lock(engine.stack, "deploying"):
+    with engine.state.lock("deploying"):
         client = project.start("run", "--", "echo", "done", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert client.stderr
         assert client.stderr.readline().startswith(b"twelfth: waiting for ")
@@ -79,7 +78,7 @@ def test_run_waits_for_a_deploy_that_is_under_way(project: Project) -> None:
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
 def test_release_that_is_not_here_is_waited_for_during_a_deploy(project: Project) -> None:
     """It may be just being built; after that it is misuse."""
-    with hold_lock(project.stack, "deploying"):
+    with project.engine().state.lock("deploying"):
         words = ("run", "--release", "0123456789ab", "--", "true")
         client = project.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert client.stderr

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.memory_engine import MemoryState, World
 from twelfth.errors import EngineError, NoLogError
 from twelfth.model.snapshot import Replica, Snapshot
 from twelfth.model.stack import Service, Stack
 from twelfth.stack import follow
 from twelfth.stack.follow import Follower
-from twelfth.stack.lock import hold_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,7 @@ class Logging:
     stack: Stack
     here: dict[str, Callable[[], Iterator[bytes]]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
+    state: MemoryState = field(default_factory=lambda: MemoryState(World()))
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return those of one service."""
@@ -86,7 +87,7 @@ def test_log_is_followed_as_long_as_a_deploy_is_under_way(engine: Logging) -> No
 
     engine.here["worker-1"] = first
     lines = follower(engine)
-    with hold_lock(engine.stack, "up"):
+    with engine.state.lock("up"):
         assert b"worker-1 | one\n" == next(lines)
         time.sleep(0.5)
         engine.here["worker-2"] = lambda: iter([b"two\n"])

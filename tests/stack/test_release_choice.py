@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import Recorded, eventually
-from tests.memory_engine import Memory, World
-from twelfth.errors import MisuseError, NotUpError
+from tests.memory_engine import Memory, MemoryState, World
+from twelfth.engines.local.state_directory import StateDirectory
+from twelfth.errors import EngineError, MisuseError, NotUpError
 from twelfth.model.snapshot import BuiltRelease
 from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, load, release_choice
 from twelfth.stack.deploy_record import (
+    Deploy,
+    Deploys,
     forget_deploys,
     note_build,
-    note_deploy,
     note_scale,
     read_deploys,
     scaled_as_before,
 )
-from twelfth.stack.lock import hold_lock, holder
 from twelfth.stack.stack_file import recall
 from twelfth.stack.status import status
 
@@ -47,7 +48,8 @@ class Project:
     def engine(self, release: str = "one", replicas: int = 1) -> Memory:
         """Return an engine for a release."""
         service = replace(WORKER, image=f"app:{release}", replicas=replicas)
-        return Memory(scaled_as_before(Stack("p", self.directory, (service,))), self.world)
+        engine = Memory(Stack("p", self.directory, (service,)), self.world)
+        return engine.with_stack(scaled_as_before(engine.stack, engine.state))
 
     def up(self, release: str, *, is_rollback: bool = False) -> list[str]:
         """Deploy a release; return the steps."""
@@ -114,9 +116,10 @@ def test_number_of_a_service_that_can_have_only_one_is_forgotten(tmp_path: Path)
     """It publishes a port by now."""
 
     stack = Stack("p", tmp_path, (replace(WORKER, ports=(Port(80, 80),)),))
-    note_scale(stack, "worker", 3)
+    state = MemoryState(World())
+    note_scale(state, {"worker": 3})
 
-    assert stack == scaled_as_before(stack)
+    assert stack == scaled_as_before(stack, state)
 
 
 def test_scale_of_what_does_not_run_is_refused(tmp_path: Path) -> None:
@@ -204,11 +207,11 @@ def test_rollback_of_a_deploy_that_stopped_half_way_goes_to_the_one_before_it(pr
 def test_release_that_a_rollback_would_go_to_is_kept(project: Project) -> None:
     """However many were built since, and never deployed."""
     for number in range(6):
-        note_build(project.engine().stack, f"b{number}")
+        note_build(project.engine().state, f"b{number}")
         project.world.images.append(f"app:b{number}")
     steps = project.up("two")
 
-    assert "Remove release b0 (the newest 5 are kept)" in steps
+    assert "Remove release b0 (the last 5 are kept)" in steps
     assert "one" == release_choice.to_roll_back_to(project.engine())
 
 
@@ -235,13 +238,18 @@ def test_up_removes_the_releases_that_nothing_needs(project: Project) -> None:
     for number in range(2, 6):
         project.up(f"r{number}")
 
-    assert "Remove release one (the newest 5 are kept)" == project.up("r6")[-1]
+    assert "Remove release one (the last 5 are kept)" == project.up("r6")[-1]
     assert ["r6", "r5", "r4", "r3", "r2"] == [each.id for each in project.engine().releases()]
 
 
 def built(*names: str) -> tuple[BuiltRelease, ...]:
     """Return releases, the newest first."""
-    return tuple(BuiltRelease(name, "", "", 1) for name in names)
+    return tuple(BuiltRelease(name, f"2026-01-0{9 - place}T00:00:00+00:00", "", 1) for place, name in enumerate(names))
+
+
+def deploy(release: str, day: int, *, has_failed: bool = False, is_rollback: bool = False) -> Deploy:
+    """Return a deploy of a release on a day of January."""
+    return Deploy(release, f"2026-01-{day:02}T12:00:00+00:00", "ann", is_rollback, has_failed)
 
 
 @pytest.mark.parametrize(
@@ -250,9 +258,50 @@ def built(*names: str) -> tuple[BuiltRelease, ...]:
 )
 def test_releases_that_are_used_are_kept(used: tuple[str, ...], keep: int, removed: list[str]) -> None:
     """However old they are."""
-    found = release_choice.prunable(built("a", "b", "c", "d"), used, keep)
+    steps = release_choice.prunable(built("a", "b", "c", "d"), Deploys(), used, keep)
 
-    assert removed == [step.release.id for step in found]
+    assert removed == [step.release.id for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("deploys", "removed"),
+    [
+        ((deploy("d", 10), deploy("c", 11)), ["a", "b"]),
+        ((deploy("d", 10), deploy("a", 11, has_failed=True), deploy("b", 12)), ["c", "a"]),
+        ((deploy("a", 10), deploy("d", 11), deploy("c", 12), deploy("d", 13)), ["a", "b"]),
+        ((deploy("d", 1), deploy("c", 2)), []),
+    ],
+    ids=["others", "failed", "deployed again", "built after the last deploy"],
+)
+def test_releases_that_were_deployed_are_kept_before_others(deploys: tuple[Deploy, ...], removed: list[str]) -> None:
+    """Two are kept: those that were deployed last; those of failed deploys go first."""
+    steps = release_choice.prunable(built("a", "b", "c", "d"), Deploys(deploys), (), 2)
+
+    assert removed == [step.release.id for step in steps]
+
+
+def test_rollbacks_take_back_deploys() -> None:
+    """The list that later rollbacks go through has no deploy that was rolled back, and no failed one."""
+    deploys = (deploy("a", 1), deploy("b", 2), deploy("x", 3, has_failed=True), deploy("c", 4))
+
+    assert ["a", "b", "c"] == [past.release for past in Deploys(deploys).deployed]
+    back = (*deploys, deploy("b", 5, is_rollback=True))
+    assert ["a", "b"] == [past.release for past in Deploys(back).deployed]
+    assert ["a"] == [past.release for past in Deploys((*back, deploy("a", 6, is_rollback=True))).deployed]
+
+
+def test_failed_deploy_is_recorded(project: Project) -> None:
+    """`releases` shows when it failed; a rollback does not go to it."""
+    project.world.dying["worker"] = "bad"
+    with pytest.raises(EngineError):
+        project.up("two")
+    project.world.dying.clear()
+    project.up("three")
+
+    releases = {release.id: release for release in release_choice.releases(project.engine())}
+    assert [True, False] == [bool(releases["two"].failed), bool(releases["two"].deployed)]
+    assert [False, True] == [bool(releases["three"].failed), bool(releases["three"].deployed)]
+    assert ["one"] == [name for name, release in releases.items() if release.is_previous]
 
 
 def test_release_of_a_run_that_goes_on_is_kept(project: Project) -> None:
@@ -288,41 +337,39 @@ def test_up_that_waits_for_runs_replaces_nothing_before_they_end(project: Projec
 
 def test_garbled_memory_of_deploys_is_none(project: Project) -> None:
     """Nothing is scaled, nothing is gone back to; the next deploy is written down again."""
-    path = project.directory / ".twelfth" / "p.deploys.json"
-    path.write_text("[")
+    state = project.engine().state
+    state.write({"stack/deploys.json": b"[", "stack/scale.json": b"[1]", "stack/accepted.json": b"\xff"})
 
-    assert () == read_deploys(project.engine().stack).deployed
+    assert Deploys(built=frozenset({"one"})) == read_deploys(state)
     project.up("two")
-    assert ["two"] == [each.release for each in read_deploys(project.engine().stack).deployed]
+    assert ["two"] == [deploy.release for deploy in read_deploys(state).deployed]
 
 
 def test_what_is_noted_at_once_is_all_kept(tmp_path: Path) -> None:
     """As by several `build`s beside each other, which need not wait for a deploy."""
-    stack = Stack("p", tmp_path, (WORKER,))
     names = {f"r{number}" for number in range(24)}
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: note_build(stack, name), names))
+        list(pool.map(lambda name: note_build(StateDirectory(tmp_path), name), names))
 
-    assert names == set(read_deploys(stack).built)
+    assert names == read_deploys(StateDirectory(tmp_path)).built
 
 
 def test_what_was_built_is_known_after_the_stack_has_gone(project: Project) -> None:
     """Else nobody could `prune` its images; all else is forgotten."""
-    stack = project.engine().stack
+    state = project.engine().state
     project.scale(2)
-    note_build(stack, "r1")
-    forget_deploys(stack)
-    found = read_deploys(stack)
+    note_build(state, "r1")
+    forget_deploys(state)
+    found = read_deploys(state)
 
     assert ({"r1"}, (), {}) == ({*found.built} & {"r1"}, found.deployed, found.scale)
 
 
 def test_status_says_who_is_at_work(project: Project) -> None:
     """And what with; nobody when it is over, whatever the file says."""
-    stack = project.engine().stack
-    with hold_lock(stack, "deploying"):
+    with project.engine().state.lock("deploying"):
         assert "(deploying since" in status(project.engine()).deploy
-    assert "" == status(project.engine()).deploy == holder(stack)
+    assert "" == status(project.engine()).deploy
 
 
 def test_status_counts_what_serves(project: Project) -> None:
@@ -336,21 +383,6 @@ def test_status_counts_what_serves(project: Project) -> None:
     assert (2, 3, 4) == (service.ready, service.wanted, service.restarts)
     assert ["one", "one", "one", "two"] == [each.release for each in service.each]
     assert "worker has 2 of 3 replicas. Try: invoke up" == status(project.engine()).why
-
-
-def test_release_that_another_stack_of_the_directory_needs_is_kept(project: Project) -> None:
-    """The one that it runs, and the one that its rollback would go to, however many are deployed here meanwhile."""
-    stack = replace(project.engine().stack, project="other")
-    for release in ("one", "two"):
-        project.up(release)
-        note_deploy(stack, release, "me")
-    for number in range(8):
-        project.up(f"r{number}")
-
-    assert {"one", "two"} < {each.id for each in project.engine().releases()}
-    forget_deploys(stack)
-    project.up("last")
-    assert not {"one", "two"} & {each.id for each in project.engine().releases()}
 
 
 class Keeping(Memory):

@@ -204,7 +204,7 @@ def test_crash_loop_is_reported_with_what_to_do(tmp_path: Path) -> None:
 
     lifecycle.build(engine, Recorded())
     for release in ("one", "two"):
-        note_deploy(engine.stack, release, "ann")
+        note_deploy(engine.state, release, "ann")
     engine.world.replicas["worker-1"] = replace(looping, release="two")
     assert f"{report}, or go back to release one: invoke rollback" == status(engine).why
 

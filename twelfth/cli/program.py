@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 ALWAYS = (
-    *(stack.up, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build),
+    *(stack.up, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
     *(releases.releases, releases.rollback, releases.prune),
     *(runs.run, runs.history, runs.stop),
 )

@@ -195,6 +195,25 @@ def logs(
             sys.stdout.buffer.flush()
 
 
+@command(help={"yes": "Do not ask"})
+def unlock(c: Context, yes: bool = False) -> None:
+    """Take the lock of the stack away from the process that has it; it stops at its next step, if it still runs."""
+    from twelfth.cli.backups import confirm
+
+    state = Target(c).engine().state
+    holder = state.holder()
+    if holder is None:
+        print("the stack is not locked")
+        return
+    print(f"locked by {holder}")
+    if c.config.run.dry:
+        return
+    if not yes:
+        confirm("Take the lock away?")
+    state.unlock()
+    print("unlocked")
+
+
 @command(has_plan=False)
 def build(c: Context) -> None:
     """Build the release of the files in this directory if it is missing, and print its id."""

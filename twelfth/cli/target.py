@@ -95,9 +95,9 @@ class Target:
 
     def _make_engine(self, need: Need, scale: Sequence[str]) -> Engine:
         if need == "release":
-            return self._choose(self._stack_of_release(scale))
+            return self._engine_of_release(self.engine("declared"), scale)
         if need == "declared":
-            return self._choose(self.declared)
+            return self._scaled_as_before(self._choose(self.declared))
         if need == "existing":
             with suppress(MisuseError):
                 return self.engine("declared")
@@ -144,10 +144,9 @@ class Target:
     @functools.cached_property
     def declared(self) -> Stack:
         """Return the stack that the Compose file declares, with the named release or without any."""
-        from twelfth.stack.deploy_record import scaled_as_before
         from twelfth.stack.load import load_stack
 
-        return scaled_as_before(self._read(load_stack, self.directory, os.environ, self.release, warn))
+        return self._read(load_stack, self.directory, os.environ, self.release, warn)
 
     def _read(self, load: Callable[..., Stack], *arguments: object) -> Stack:
         """Import the engine's client meanwhile: both take equally long."""
@@ -180,25 +179,27 @@ class Target:
     def _wait_for_deploy(self, error: TwelfthError) -> None:
         """After a deploy there is one release again; without a deploy the error is final."""
         from twelfth.stack.deploy_record import read_deploys
-        from twelfth.stack.lock import holder
 
-        stack = self.engine().stack
-        if deployer := holder(stack):
+        state = self.engine().state
+        if deployer := state.holder():
             if not self._is_waiting:
                 warn(f"waiting for {deployer}")
             self._is_waiting = True
             time.sleep(ASK_EVERY)
-        elif isinstance(error, NoWorkerError) and (deployed := read_deploys(stack).deployed):
-            last = f"the last release was {deployed[-1].release}, of {deployed[-1].at}"
+        elif isinstance(error, NoWorkerError) and (deploy := read_deploys(state).latest):
+            last = f"the last release was {deploy.release}, of {deploy.at}"
             failure, *hint = re.split("(?=[.;] try: )", str(error), maxsplit=1, flags=re.IGNORECASE)
             raise NoWorkerError(f"{failure}; {last}{''.join(hint)}") from error
         else:
             raise error
 
-    def _stack_of_release(self, scale: Sequence[str]) -> Stack:
+    def _scaled_as_before(self, engine: Engine) -> Engine:
+        from twelfth.stack.deploy_record import scaled_as_before
+
+        return engine.with_stack(scaled_as_before(self.declared, engine.state))
+
+    def _engine_of_release(self, engine: Engine, scale: Sequence[str]) -> Engine:
         from twelfth.stack import load
 
-        stack = load.scaled(self.declared, scale)
-        if self.release:
-            return stack
-        return load.of_current_release(stack, lambda: self._choose(self.declared).has_buildkit())
+        stack = load.scaled(engine.stack, scale)
+        return engine.with_stack(stack if self.release else load.of_current_release(stack, engine.has_buildkit))

@@ -7,7 +7,7 @@ line if the daemon, supervisord or the disk fails.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from twelfth.engines import tcp
 from twelfth.errors import EngineError, MisuseError
@@ -77,6 +77,10 @@ class Engine(ABC):
     def __init__(self, stack: Stack) -> None:
         """Keep the declared stack; nothing is started or connected yet."""
         self.stack = stack
+
+    def with_stack(self, stack: Stack) -> Self:
+        """Return an engine of this kind, with the same connections, for another declaration of the same stack."""
+        return type(self)(stack)
 
     def monitor(self, service: str) -> float:
         """Return the seconds for which a new replica of a service is watched."""

@@ -1,145 +1,151 @@
-"""The deploys of a stack and its numbers of replicas, kept in `.twelfth/` for the next `up` and for `rollback`."""
+"""The deploys of a stack and its numbers of replicas, stored with the stack for the next `up` and for `rollback`."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-from twelfth.engines.disk_errors import REPEAT, disk_errors
-from twelfth.engines.own_directory import make_own_directory
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
+    from twelfth.engines.state import State
     from twelfth.model.stack import Stack
 
-SUFFIX = ".deploys.json"
+DIRECTORY = "stack"
+DEPLOYS, SCALE, ACCEPTED = "deploys.json", "scale.json", "accepted.json"
+BUILT = "built-"
+"""Prefix of the file of a release that was built: `build` runs without the lock of the stack."""
+
 MOST = 50
 """Deploys that are kept."""
 
 
 @dataclass(frozen=True)
 class Deploy:
-    """A release that was deployed, at a time (ISO 8601 in UTC), by an operator."""
+    """A deploy of a release: when it ended (ISO 8601 in UTC), by whom, and how."""
 
     release: str
     at: str
     operator: str
+    is_rollback: bool = False
+    has_failed: bool = False
 
 
 @dataclass(frozen=True)
 class Deploys:
-    """The deployed releases, the latest last, and the numbers of replicas that the operator has set.
+    """The deploys, the latest last, and the numbers of replicas that an operator has set.
 
     `built` are the releases that were built for this stack; an image may have been built for another one. `accepted`
     are the protections that the engine lacks and the operator does without.
     """
 
-    deployed: tuple[Deploy, ...] = ()
+    all: tuple[Deploy, ...] = ()
     scale: Mapping[str, int] = field(default_factory=dict)
-    built: tuple[str, ...] = ()
+    built: frozenset[str] = frozenset()
     accepted: tuple[str, ...] = ()
 
+    @property
+    def deployed(self) -> tuple[Deploy, ...]:
+        """The deploys that a rollback can go back through.
 
-def read_deploys(stack: Stack) -> Deploys:
-    """Return the recorded deploys, none if the file is missing or damaged."""
-    return _read(_path(stack))
+        A rollback takes back the deploys after the one that it goes to, so that the next rollback goes back further.
+        """
+        deployed: list[Deploy] = []
+        for deploy in (deploy for deploy in self.all if not deploy.has_failed):
+            places = [place for place, earlier in enumerate(deployed, 1) if earlier.release == deploy.release]
+            if deploy.is_rollback and places:
+                del deployed[places[-1] :]
+            elif [deploy.release] != [earlier.release for earlier in deployed[-1:]]:
+                deployed.append(deploy)
+        return tuple(deployed)
+
+    @property
+    def latest(self) -> Deploy | None:
+        """The last successful deploy."""
+        return next((deploy for deploy in reversed(self.all) if not deploy.has_failed), None)
+
+    def last(self, release: str, *, has_failed: bool) -> str:
+        """Return when a deploy of a release last succeeded, or failed; "" for never."""
+        times = [deploy.at for deploy in self.all if (deploy.release, deploy.has_failed) == (release, has_failed)]
+        return max(times, default="")
 
 
-def _read(path: Path) -> Deploys:
+def read_deploys(state: State) -> Deploys:
+    """Return the recorded deploys; what is missing or damaged counts as empty."""
+    files = state.read(DIRECTORY)
+    deploys, scale, accepted = (_parsed(files.get(name, b"")) for name in (DEPLOYS, SCALE, ACCEPTED))
+    return Deploys(
+        tuple(_deploys(deploys if isinstance(deploys, list) else ())),
+        {name: number for name, number in scale.items() if isinstance(number, int)} if isinstance(scale, dict) else {},
+        frozenset(name.removeprefix(BUILT) for name in files if name.startswith(BUILT)),
+        tuple(map(str, accepted if isinstance(accepted, list) else ())),
+    )
+
+
+def _parsed(content: bytes) -> object:
     try:
-        values = json.loads(path.read_text("utf-8"))
-        scale = {str(name): int(number) for name, number in values["scale"].items()}
-        deployed = tuple(Deploy(**deploy) for deploy in values["deployed"])
-        accepted = tuple(map(str, values.get("accepted", ())))
-        return Deploys(deployed, scale, tuple(map(str, values["built"])), accepted)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return Deploys()
+        values: object = json.loads(content)
+    except ValueError:
+        return None
+    return values
 
 
-def read_others(stack: Stack) -> tuple[Deploys, ...]:
-    """Return the deploys of the other stacks of this directory, which share its releases."""
-    paths = sorted(_path(stack).parent.glob(f"*{SUFFIX}"))
-    return tuple(_read(path) for path in paths if path != _path(stack))
+def _deploys(values: Iterable[Any]) -> Iterable[Deploy]:
+    for value in values:
+        try:
+            yield Deploy(**value)
+        except TypeError:
+            continue
 
 
-def note_deploy(stack: Stack, release: str, operator: str) -> None:
-    """Record a deploy; raises `EngineError` if that cannot be written."""
-    _change(stack, lambda deploys: _with_deploy(deploys, release, operator))
+def note_deploy(
+    state: State, release: str, operator: str, *, is_rollback: bool = False, has_failed: bool = False
+) -> None:
+    """Record a deploy, unless the release was also the last one to be deployed; raises `EngineError`."""
+    deploys = read_deploys(state)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    deploy = Deploy(release, now, operator, is_rollback, has_failed)
+    last = deploys.all[-1] if deploys.all else None
+    if last is None or replace(last, at=now, operator=operator) != deploy:
+        _write(state, DEPLOYS, [asdict(earlier) for earlier in (*deploys.all, deploy)[-MOST:]])
 
 
-def note_rollback(stack: Stack, release: str, operator: str) -> None:
-    """Record a rollback and forget the later deploys, so that the next rollback goes back further.
-
-    Raises `EngineError` if that cannot be written.
-    """
-
-    def back(deploys: Deploys) -> Deploys:
-        places = [place for place, deploy in enumerate(deploys.deployed, 1) if deploy.release == release]
-        earlier = replace(deploys, deployed=deploys.deployed[: max(places, default=None)])
-        return _with_deploy(earlier, release, operator)
-
-    _change(stack, back)
+def note_build(state: State, release: str) -> None:
+    """Record that a release was built for this stack; raises `EngineError`."""
+    if release and release not in read_deploys(state).built:
+        state.write({f"{DIRECTORY}/{BUILT}{release}": b""})
 
 
-def _with_deploy(deploys: Deploys, release: str, operator: str) -> Deploys:
-    if [release] == [deploy.release for deploy in deploys.deployed[-1:]]:
-        return deploys
-    now = Deploy(release, datetime.now(UTC).isoformat(timespec="seconds"), operator)
-    return replace(deploys, deployed=(*deploys.deployed, now)[-MOST:])
+def note_accepted(state: State, losses: tuple[str, ...]) -> None:
+    """Record the accepted losses of protection; raises `EngineError`."""
+    if losses != read_deploys(state).accepted:
+        _write(state, ACCEPTED, list(losses))
 
 
-def note_build(stack: Stack, release: str) -> None:
-    """Record that a release was built for this stack; raises `EngineError` if that cannot be written."""
-    _change(stack, lambda deploys: replace(deploys, built=tuple(dict.fromkeys((*deploys.built, release)))[-MOST:]))
+def note_scale(state: State, numbers: Mapping[str, int]) -> None:
+    """Record the numbers of replicas of services; raises `EngineError`."""
+    scale = read_deploys(state).scale
+    if scale != {**scale, **numbers}:
+        _write(state, SCALE, {**scale, **numbers})
 
 
-def note_accepted(stack: Stack, losses: tuple[str, ...]) -> None:
-    """Record the accepted losses of protection; raises `EngineError` if that cannot be written."""
-    _change(stack, lambda deploys: replace(deploys, accepted=losses))
-
-
-def note_scale(stack: Stack, service: str, replicas: int) -> None:
-    """Record the number of replicas of a service; raises `EngineError` if that cannot be written."""
-    _change(stack, lambda deploys: replace(deploys, scale={**deploys.scale, service: replicas}))
-
-
-def forget_deploys(stack: Stack) -> None:
+def forget_deploys(state: State) -> None:
     """Forget everything except the built releases, which `prune` still needs."""
-    _change(stack, lambda deploys: Deploys(built=deploys.built))
+    deploys = read_deploys(state)
+    if deploys != Deploys(built=deploys.built):
+        empty = {DEPLOYS: b"[]", SCALE: b"{}", ACCEPTED: b"[]"}
+        state.write({f"{DIRECTORY}/{name}": content for name, content in empty.items()})
 
 
-def scaled_as_before(stack: Stack) -> Stack:
+def scaled_as_before(stack: Stack, state: State) -> Stack:
     """Return the stack with the recorded numbers of replicas, except for services that can have only one."""
-    for name, replicas in read_deploys(stack).scale.items():
+    for name, replicas in read_deploys(state).scale.items():
         if (service := stack.service(name)) and not service.why_single:
             stack = stack.with_service(replace(service, replicas=replicas))
     return stack
 
 
-def _change(stack: Stack, change: Callable[[Deploys], Deploys]) -> None:
-    # The lock is on the directory, since `build` runs without the stack's lock.
-    path = _path(stack)
-    staged = path.with_suffix(".new")
-    with disk_errors(path, REPEAT):
-        make_own_directory(path.parent)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(directory, fcntl.LOCK_EX)
-            previous = read_deploys(stack)
-            if (deploys := change(previous)) == Deploys():
-                path.unlink(missing_ok=True)
-            elif deploys != previous:
-                staged.write_text(json.dumps(asdict(deploys), indent=1), "utf-8")
-                staged.replace(path)
-        finally:
-            os.close(directory)
-
-
-def _path(stack: Stack) -> Path:
-    return stack.directory / ".twelfth" / f"{stack.project}{SUFFIX}"
+def _write(state: State, name: str, value: object) -> None:
+    state.write({f"{DIRECTORY}/{name}": json.dumps(value).encode()})

@@ -81,6 +81,7 @@ def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float
     """Execute the steps and report each; return whether there were any. `within` is `--ready-within` in seconds."""
     steps, executor = tuple(steps), _Executor(engine, report, within)
     for group in groups(steps):
+        engine.state.check_lock()
         for step in group:
             report.step(str(step))
         executor.execute(group)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.errors import NoLogError, TwelfthError
-from twelfth.stack.lock import holder
 from twelfth.stack.logs import prefixed, refuse_unkept
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Follower:
         for replica in replicas:
             self._follow(replica, self.last, self.since)
         looked = alive = self.clock()
-        while self._open or self.clock() < alive + SETTLING or holder(self.engine.stack):
+        while self._open or self.clock() < alive + SETTLING or self.engine.state.holder():
             yield from self._wait(looked + LOOK_EVERY)
             if self.clock() >= looked + LOOK_EVERY:
                 self._look()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, TwelfthError
 from twelfth.operator_name import operator
 from twelfth.stack import notices, plan, preflight
-from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_rollback, note_scale
+from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale
 from twelfth.stack.executor import execute
-from twelfth.stack.lock import hold_lock
 from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
 from twelfth.stack.release_choice import needed, plan_prune
 from twelfth.stack.resources import own_volumes
@@ -21,11 +21,11 @@ from twelfth.stack.status import address
 from twelfth.stack.steps import CreateReplica, EnsureImage, ReloadReplica, ReplaceReplica, RollService
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Snapshot
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Service
     from twelfth.stack.executor import Report
     from twelfth.stack.steps import Step
 
@@ -98,7 +98,7 @@ def up(
     `EngineError` if a replica does not get ready, `BusyError` if another command changes the stack or a run may use a
     network that would be removed.
     """
-    with hold_lock(engine.stack, "deploying"):
+    with engine.state.lock("deploying"):
         engine.refuse_stack()
         preflight.refuse_losses(engine, accepts=options.accepts_weaker)
         snapshot = engine.observe()
@@ -112,18 +112,22 @@ def up(
         remember(engine)
         # Images come first: what replicas are made from is known only when they exist.
         if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
-            note_build(engine.stack, engine.stack.release)
+            note_build(engine.state, engine.stack.release)
             steps = plan_up(engine, remove_orphans=options.remove_orphans)
         preflight.refuse_configuration(engine, steps)
         if steps and options.waits_for_runs:
             preflight.wait_for_runs(engine, report)
         within = options.ready_within
-        if execute(engine, [step for step in steps if not isinstance(step, EnsureImage)], report, within):
+        steps_after_build = [step for step in steps if not isinstance(step, EnsureImage)]
+        with _noting_failure(engine, is_rollback=options.is_rollback):
+            has_changed = execute(engine, steps_after_build, report, within)
+        if has_changed:
             snapshot = engine.observe()
-            _note(engine.stack, is_rollback=options.is_rollback)
-        for service in engine.stack.services:
-            if service.name in options.scaled:
-                note_scale(engine.stack, service.name, service.replicas)
+            _note(engine, is_rollback=options.is_rollback)
+        note_scale(
+            engine.state,
+            {service.name: service.replicas for service in engine.stack.services if service.name in options.scaled},
+        )
         if steps or not all(engine.keeps_release(replica.release) for replica in snapshot.replicas if replica.release):
             _keep_and_prune(engine, snapshot, report, prunes=False)
         _wait_for_all(engine, snapshot, steps, within)
@@ -142,9 +146,19 @@ def _keep_and_prune(engine: Engine, snapshot: Snapshot, report: Report, *, prune
         report.detail(str(error))
 
 
-def _note(stack: Stack, *, is_rollback: bool) -> None:
-    if release := stack.release:
-        (note_rollback if is_rollback else note_deploy)(stack, release, operator())
+@contextlib.contextmanager
+def _noting_failure(engine: Engine, *, is_rollback: bool) -> Iterator[None]:
+    try:
+        yield
+    except TwelfthError:
+        with contextlib.suppress(EngineError):  # the first error is the one to show
+            _note(engine, is_rollback=is_rollback, has_failed=True)
+        raise
+
+
+def _note(engine: Engine, *, is_rollback: bool, has_failed: bool = False) -> None:
+    if release := engine.stack.release:
+        note_deploy(engine.state, release, operator(), is_rollback=is_rollback, has_failed=has_failed)
 
 
 def _wait_for_all(engine: Engine, snapshot: Snapshot, steps: Collection[Step], within: float | None) -> None:
@@ -164,15 +178,15 @@ def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:
 
 def scale(engine: Engine, service: Service, report: Report, within: float | None = None) -> bool:
     """Create or remove replicas of the running release, to the service's number; return whether any changed."""
-    with hold_lock(engine.stack, "scaling"):
+    with engine.state.lock("scaling"):
         has_changed = execute(engine, plan_scale(engine, service), report, within)
-        note_scale(engine.stack, service.name, service.replicas)
+        note_scale(engine.state, {service.name: service.replicas})
         return has_changed
 
 
 def prune(engine: Engine, report: Report, keep: int) -> bool:
     """Remove unused releases except the newest `keep`; return whether there were any."""
-    with hold_lock(engine.stack, "removing releases"):
+    with engine.state.lock("removing releases"):
         return execute(engine, plan_prune(engine, keep), report)
 
 
@@ -189,15 +203,15 @@ def down(
     Services that the stack does not declare stay, unless `remove_orphans`.
     """
     options = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
-    with hold_lock(engine.stack, "taking it down"):
+    with engine.state.lock("taking it down"):
         has_changed = execute(engine, plan_down(engine, **options), report)
         left = engine.observe()
         if not left.replicas:
             engine.clean_up()
-        if not left.replicas and not own_volumes(engine.stack, left) and not is_elsewhere(engine):
-            forget_deploys(engine.stack)
+        if not left.replicas and not own_volumes(engine.stack, left):
+            forget_deploys(engine.state)
             engine.keep_releases(())
-            if volumes:
+            if volumes and not is_elsewhere(engine):
                 forget(engine.stack)
         return has_changed
 
@@ -208,5 +222,5 @@ def build(engine: Engine, report: Report) -> str:
     missing = [service for service in engine.stack.services if service.build and service.image not in images]
     release = engine.stack.release
     if execute(engine, [EnsureImage(service, "missing") for service in missing], report):
-        note_build(engine.stack, release)
+        note_build(engine.state, release)
     return release

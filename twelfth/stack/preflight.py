@@ -50,11 +50,11 @@ def refuse_losses(engine: Engine, *, accepts: bool) -> None:
     An acceptance is recorded, so that the option is needed once.
     """
     losses = engine.losses()
-    if new := [loss for loss in losses if loss not in read_deploys(engine.stack).accepted]:
+    if new := [loss for loss in losses if loss not in read_deploys(engine.state).accepted]:
         if not accepts:
             hint = "To accept this, repeat the command with --accept-weaker"
             raise MisuseError(f"on {engine.name} {'; '.join(new)}. {hint}")
-        note_accepted(engine.stack, losses)
+        note_accepted(engine.state, losses)
 
 
 def refuse_disturbing_runs(engine: Engine, steps: Iterable[Step]) -> None:

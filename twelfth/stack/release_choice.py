@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, MisuseError, NotUpError
-from twelfth.stack.deploy_record import read_deploys, read_others
+from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.steps import RemoveRelease
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import BuiltRelease, Snapshot
-    from twelfth.stack.deploy_record import Deploy
+    from twelfth.stack.deploy_record import Deploy, Deploys
 
 KEPT = 5
 """Releases that are kept by default."""
@@ -22,20 +23,37 @@ KEPT = 5
 
 @dataclass(frozen=True)
 class ReleaseStatus:
-    """A built release; `serving` is True if a replica of it is running and admitted. Times are ISO 8601 in UTC."""
+    """A built release; `serving` is True if a replica of it is running and admitted. Times are ISO 8601 in UTC.
+
+    `deployed` and `failed` are the times of its last deploy that succeeded and that failed, "" if there was none.
+    `is_previous` is True for the release that `rollback` deploys.
+    """
 
     id: str
     built: str
     operator: str
     serving: bool
     size: int
+    deployed: str = ""
+    failed: str = ""
+    is_previous: bool = False
 
 
 def releases(engine: Engine) -> tuple[ReleaseStatus, ...]:
     """Return the built releases, the newest first."""
     serving = {replica.release for replica in engine.observe().replicas if replica.serves}
+    deploys, previous = read_deploys(engine.state), previous_release(engine)
     return tuple(
-        ReleaseStatus(release.id, release.built, release.operator, release.id in serving, release.size)
+        ReleaseStatus(
+            release.id,
+            release.built,
+            release.operator,
+            release.id in serving,
+            release.size,
+            deploys.last(release.id, has_failed=False),
+            deploys.last(release.id, has_failed=True),
+            release.id == previous,
+        )
         for release in engine.releases()
     )
 
@@ -56,7 +74,7 @@ def to_roll_back_to(engine: Engine, prefix: str = "") -> str:
     running = {replica.release for replica in replicas if replica.serves} or {replica.release for replica in replicas}
     if not running:
         raise NotUpError("cannot roll back: no release is running. Try: invoke up")
-    if previous := _previous(running, read_deploys(engine.stack).deployed, built):
+    if previous := _previous(running, read_deploys(engine.state).deployed, built):
         return previous
     raise NotUpError("cannot roll back: no release that was deployed before is still built. Try: invoke releases")
 
@@ -84,7 +102,7 @@ def needed(engine: Engine, snapshot: Snapshot) -> frozenset[str]:
     """Return the running releases of this stack, and the one that `rollback` would deploy."""
     running = {replica.release for replica in snapshot.replicas if replica.release}
     built = [release.id for release in engine.releases()]
-    previous = _previous(running, read_deploys(engine.stack).deployed, built)
+    previous = _previous(running, read_deploys(engine.state).deployed, built)
     return frozenset({*running, previous} - {""})
 
 
@@ -92,16 +110,30 @@ def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     """Return the steps that remove unused releases."""
     used = {replica.release for replica in engine.observe().replicas}
     used |= {run.release for run in engine.runs.records() if run.is_running}
-    deploys, releases = read_deploys(engine.stack), engine.releases()
-    names = [release.id for release in releases]
-    used.add(_previous(used, deploys.deployed, names))
-    for deployed in (stack.deployed for stack in read_others(engine.stack) if stack.deployed):
-        used |= {deployed[-1].release, _previous({deployed[-1].release}, deployed, names)}
+    deploys, releases = read_deploys(engine.state), engine.releases()
+    used.add(_previous(used, deploys.deployed, [release.id for release in releases]))
     built_here = [release for release in releases if engine.has_own_releases or release.id in deploys.built]
-    return prunable(built_here, used, keep)
+    return prunable(built_here, deploys, used, keep)
 
 
-def prunable(releases: Iterable[BuiltRelease], used: Collection[str], keep: int) -> tuple[RemoveRelease, ...]:
-    """Return the steps that remove all releases except the newest `keep` and those that are used."""
-    old = list(releases)[keep:]
-    return tuple(RemoveRelease(release, f"the newest {keep} are kept") for release in old if release.id not in used)
+def prunable(
+    releases: Iterable[BuiltRelease], deploys: Deploys, used: Collection[str], keep: int
+) -> tuple[RemoveRelease, ...]:
+    """Return the steps that remove all releases except the newest `keep` and those that are used.
+
+    Releases that were deployed come first, the last one before the others; those of failed deploys come last. A release
+    that was built after the last deploy and never deployed stays: it is about to be.
+    """
+    last = deploys.latest.at if deploys.latest else ""
+
+    def rank(release: BuiltRelease) -> tuple[bool, bool, datetime]:
+        deployed = deploys.last(release.id, has_failed=False)
+        failed = deploys.last(release.id, has_failed=True)
+        return bool(deployed), not failed, datetime.fromisoformat(deployed or release.built)
+
+    def is_new(release: BuiltRelease) -> bool:
+        was_deployed = any(deploy.release == release.id for deploy in deploys.all)
+        return bool(last) and not was_deployed and datetime.fromisoformat(release.built) > datetime.fromisoformat(last)
+
+    old = sorted((release for release in releases if not is_new(release)), key=rank, reverse=True)[keep:]
+    return tuple(RemoveRelease(release, f"the last {keep} are kept") for release in old if release.id not in used)

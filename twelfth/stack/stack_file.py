@@ -13,7 +13,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from twelfth.engines.disk_errors import REPEAT, disk_errors
+from twelfth.engines.own_directory import make_own_directory
 from twelfth.model.stack import Stack
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Location:
 
 
 def remember(engine: Engine) -> None:
-    """Write the stack's location; raises `EngineError` if that fails. The caller has the stack's lock."""
+    """Write the stack's location. The caller has the stack's lock."""
     stack = engine.stack
     ingress = stack.ingress_of([service.name for service in stack.services if engine.host_ports(service)])
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
@@ -65,7 +65,8 @@ def remember(engine: Engine) -> None:
     inline = [[service.name, target] for service in stack.services for target in stack.inline_files(service.name)]
     location = Location(stack.project, engine.name, stack.run_service, inputs, dict(stack.nodes), ingress, inline)
     path = _path(stack)
-    with disk_errors(path, REPEAT):
+    with contextlib.suppress(OSError):  # without it, runs read the Compose file
+        make_own_directory(path.parent)
         path.write_text(json.dumps(asdict(location)), "utf-8")
 
 

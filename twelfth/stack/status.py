@@ -9,7 +9,6 @@ from twelfth.errors import NotUpError
 from twelfth.stack import notices
 from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.formatting import printable
-from twelfth.stack.lock import holder
 from twelfth.stack.readiness import crash_loop, healths
 from twelfth.stack.release_choice import previous_release
 
@@ -52,7 +51,7 @@ class ServiceStatus:
 class Status:
     """A stack; `why` is the first reason why it is not ready, `details` the JSON that its healthchecks print.
 
-    `deploy` names who is changing it now, on this machine; `deployed` is its last deploy from this directory;
+    `deploy` names who is changing it now; `deployed` is its last successful deploy;
     `warnings` are differences from the Compose file that do not affect readiness.
     """
 
@@ -87,11 +86,12 @@ def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -
     is_crashing = any(health.is_crashing for health in results.values())
     previous = previous_release(engine) if is_crashing else ""
     status = summary(replace(engine.stack, services=services), engine.name, snapshot, results, previous)
-    deploy, half_done = holder(engine.stack), _half_done(snapshot)
-    if status.ready and half_done and not deploy:
+    holder, half_done = engine.state.holder(), _half_done(snapshot)
+    if status.ready and half_done and not holder:
         status = replace(status, ready=False, why=half_done)
-    deploys, warnings = read_deploys(engine.stack).deployed, tuple(notices.of_status(engine, observed))
-    return replace(status, deploy=deploy, warnings=warnings, deployed=deploys[-1] if deploys else None)
+    warnings = tuple(notices.of_status(engine, observed))
+    deployed = read_deploys(engine.state).latest
+    return replace(status, deploy=str(holder or ""), warnings=warnings, deployed=deployed)
 
 
 def _half_done(snapshot: Snapshot) -> str:

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from docker.errors import APIError
 from docker.utils import version_lt
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.state import State
     from twelfth.model.snapshot import BuiltRelease, Recipe, Replica, Snapshot
-    from twelfth.model.stack import Port, Service
+    from twelfth.model.stack import Port, Service, Stack
 
 HAS_START_INTERVAL = "1.44"
 """The first version of the API that supports `start_interval` of a healthcheck."""
+
+SHARED = ("api", "state")
+"""Attributes that do not depend on the declaration of a stack."""
 
 PAUSE = "twelfth.pause"
 """Label of idle containers on a stack's networks, which versions before 0.3 created to start runs faster."""
@@ -53,6 +56,12 @@ class DaemonEngine(Engine):
     def api(self) -> docker.APIClient:
         """The connected low-level client; raises `EngineError` if no daemon answers."""
         return client.connect()
+
+    def with_stack(self, stack: Stack) -> Self:
+        """Return an engine that uses the same client and what was read of the state."""
+        engine = super().with_stack(stack)
+        vars(engine).update({name: value for name, value in vars(self).items() if name in SHARED})
+        return engine
 
     @functools.cached_property
     def state(self) -> State:
