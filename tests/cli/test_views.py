@@ -142,12 +142,16 @@ def test_code_that_was_mounted_is_marked() -> None:
 
 
 def test_releases_are_a_table_for_people() -> None:
-    """With the one that is running."""
-    old = replace(BUILT, id="old", built="2026-01-01T10:00:00Z", operator="", serving=False, size=0)
+    """When each was built and deployed, which is running, which failed, and where a rollback goes."""
+    old = replace(BUILT, id="old", operator="", serving=False, deployed="2026-01-01T10:00:00+00:00", is_previous=True)
+    bad = replace(BUILT, id="bad", serving=False, failed="2026-01-02T11:00:00+00:00")
 
-    assert [[RELEASE, "2", "h", "ago", "ann", "1.5", "MB", "running"], ["old", "1", "d", "ago", "-", "0.0", "MB"]] == (
-        cells(views.releases([BUILT, old], NOW))
-    )
+    assert [
+        "RELEASE       BUILT    BY   SIZE    DEPLOYED  STATE",
+        "4f5e6d7c8b9a  2 h ago  ann  1.5 MB  -         running",
+        "old           2 h ago  -    1.5 MB  1 d ago   rollback goes here",
+        "bad           2 h ago  ann  1.5 MB  -         failed 1 h ago",
+    ] == [line.rstrip() for line in views.releases([BUILT, old, bad], NOW).splitlines()]
 
 
 @pytest.mark.parametrize("recorded", ["2026-01-02T03:04:05.678901234Z", "2026-01-02T04:04:05.678901+01:00"])

@@ -195,7 +195,10 @@ class Target:
 
     def _scaled_as_before(self, engine: Engine) -> Engine:
         from twelfth.stack.deploy_record import scaled_as_before
+        from twelfth.stack.old_record import adopt_old_record
 
+        if report := adopt_old_record(engine):
+            warn(report)
         return engine.with_stack(scaled_as_before(self.declared, engine.state))
 
     def _engine_of_release(self, engine: Engine, scale: Sequence[str]) -> Engine:

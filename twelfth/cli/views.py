@@ -114,12 +114,22 @@ def releases(releases: Iterable[ReleaseStatus], now: datetime) -> str:
             f"{_age(release.built, now)} ago",
             release.operator or "-",
             _size(release.size),
-            "running" if release.serving else "",
+            f"{_age(release.deployed, now)} ago" if release.deployed else "-",
+            _release_state(release, now),
         )
         for release in releases
     ]
-    heads = ("RELEASE", "BUILT", "BY", "SIZE", "STATE")
+    heads = ("RELEASE", "BUILT", "BY", "SIZE", "DEPLOYED", "STATE")
     return _table(heads, rows, cut=("BY",)) if rows else as_typed("no release is built. Try: invoke up")
+
+
+def _release_state(release: ReleaseStatus, now: datetime) -> str:
+    states = (
+        "running" if release.serving else "",
+        "rollback goes here" if release.is_previous else "",
+        f"failed {_age(release.failed, now)} ago" if release.failed > release.deployed else "",
+    )
+    return ", ".join(filter(None, states))
 
 
 def _size(size: int) -> str:

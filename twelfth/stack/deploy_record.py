@@ -134,9 +134,15 @@ def note_scale(state: State, numbers: Mapping[str, int]) -> None:
 def forget_deploys(state: State) -> None:
     """Forget everything except the built releases, which `prune` still needs."""
     deploys = read_deploys(state)
-    if deploys != Deploys(built=deploys.built):
-        empty = {DEPLOYS: b"[]", SCALE: b"{}", ACCEPTED: b"[]"}
-        state.write({f"{DIRECTORY}/{name}": content for name, content in empty.items()})
+    if deploys != (empty := Deploys(built=deploys.built)):
+        write_deploys(state, empty)
+
+
+def write_deploys(state: State, deploys: Deploys) -> None:
+    """Replace the whole record; raises `EngineError`."""
+    values = {DEPLOYS: list(map(asdict, deploys.all)), SCALE: dict(deploys.scale), ACCEPTED: list(deploys.accepted)}
+    files = {f"{DIRECTORY}/{name}": json.dumps(value).encode() for name, value in values.items()}
+    state.write(files | {f"{DIRECTORY}/{BUILT}{release}": b"" for release in deploys.built})
 
 
 def scaled_as_before(stack: Stack, state: State) -> Stack:

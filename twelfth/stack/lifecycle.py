@@ -211,6 +211,8 @@ def down(
         if not left.replicas and not own_volumes(engine.stack, left):
             forget_deploys(engine.state)
             engine.keep_releases(())
+            if history:
+                engine.state.remove()
             if volumes and not is_elsewhere(engine):
                 forget(engine.stack)
         return has_changed
