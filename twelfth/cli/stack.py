@@ -198,7 +198,7 @@ def logs(
 @command(help={"yes": "Do not ask"})
 def unlock(c: Context, yes: bool = False) -> None:
     """Take the lock of the stack away from the process that has it; it stops at its next step, if it still runs."""
-    from twelfth.cli.backups import confirm
+    from twelfth.cli.confirmation import confirm
 
     state = Target(c).engine().state
     holder = state.holder()
