@@ -493,9 +493,8 @@ def test_second_ctrl_c_does_not_interrupt_the_putting_back(serving: Project) -> 
         signal.raise_signal(signal.SIGINT)
 
 
-def test_two_at_once_are_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_are_one(project: Project) -> None:
     """The second `up`, or `down`, is told who is at work, and does nothing; then the first goes on to its end."""
-    monkeypatch.setattr("twelfth.stack.lock.PAUSE", 0)
     said: list[str] = []
 
     class Meanwhile(Recorded):
