@@ -1,4 +1,4 @@
-"""Runs as their operator has them: through `invoke`, byte by byte, from a pipe or a terminal, or from this process."""
+"""Start runs as an operator does: through `invoke`, from a pipe or a terminal, or in this process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROWS, COLUMNS = 33, 77
 
 
 def run(project: Project, *words: str, stdin: bytes | None = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run `invoke run` with these words, byte by byte; where it has an input, through pipes."""
+    """Execute `invoke run` with these words; its streams are bytes, and pipes if it has an input."""
     if not stdin:
         return forked_invoke.invoke(("run", *words), project.directory, project.own_environment)
     client = project.start("run", *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -50,13 +50,13 @@ def history(project: Project) -> list[dict[str, Any]]:
 
 
 def records(project: Project) -> list[dict[str, Any]]:
-    """Return the same from this process, in which it takes no half second."""
+    """Return the same from this process, which saves the half second of Invoke."""
     found: list[dict[str, Any]] = json.loads(views.json_array(project.runs.records()))
     return found
 
 
 def record(project: Project, identity: str = "") -> dict[str, Any]:
-    """Return the record of one run, the last where none is named."""
+    """Return the record of a run, by default the last one."""
     found = records(project)
     return next((each for each in found if each["id"] == identity), found[-1] if found else {})
 
@@ -75,7 +75,7 @@ def detached(project: Project, *words: str) -> str:
 
 @dataclass(frozen=True)
 class Attended:
-    """A run that was attended to its end."""
+    """A run that has exited, with its output."""
 
     id: str
     code: int
@@ -84,7 +84,7 @@ class Attended:
 
 
 def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: int = start.KEPT) -> list[Attended]:
-    """Run a command so many times and `keep` as many records, as clients do but without the half second of Invoke's.
+    """Run a command `times` times and keep `keep` records, as clients do, without the half second of Invoke.
 
     It is done in other processes, as a session holds its connections until its client ends.
     """
@@ -94,7 +94,7 @@ def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: 
 
 
 def without_contents(stack: Stack) -> Stack:
-    """Return a stack without the build contexts that were read for it: they are open files of this process."""
+    """Return a stack without its build contexts, which are open files of this process."""
     services = (
         each if each.build is None else replace(each, build=replace(each.build, contents=None))
         for each in stack.services
@@ -120,7 +120,7 @@ def lifecycle_url(project: Project) -> str:
 
 
 def read_until(terminal: int, mark: bytes, within: float = 30.0) -> bytes:
-    """Return what a terminal printed, up to the mark."""
+    """Return the output of a terminal up to the mark."""
     seen = b""
     deadline = time.monotonic() + within
     with contextlib.suppress(OSError):
@@ -131,14 +131,14 @@ def read_until(terminal: int, mark: bytes, within: float = 30.0) -> bytes:
 
 @dataclass
 class Terminal:
-    """A pseudo-terminal: `near` is the window and the keyboard, `far` the line that programs hold."""
+    """A pseudo-terminal: `near` is the window and the keyboard, `far` the end that programs have open."""
 
     near: int
     far: int
     unread: bytes = field(default=b"")
 
     def start(self, project: Project, *words: str) -> subprocess.Popen[bytes]:
-        """Start `invoke` as a shell in this window would: the terminal is its controlling one."""
+        """Start `invoke` as a shell in this window does: with the terminal as its controlling terminal."""
         line = self.far
         return project.start(
             *words,
@@ -154,7 +154,7 @@ class Terminal:
         os.write(self.near, keys.encode())
 
     def until(self, mark: str, within: float = 30.0) -> str:
-        """Return what was printed since the last mark up to this one; all that came in time where it did not come."""
+        """Return the output since the last mark up to this one; if it does not come in time, all output."""
         deadline = time.monotonic() + within
         while mark.encode() not in self.unread and (left := deadline - time.monotonic()) > 0:
             if select.select([self.near], [], [], left)[0]:
@@ -163,7 +163,7 @@ class Terminal:
         return (before + found).decode()
 
     def resize(self, rows: int, columns: int) -> None:
-        """Change the window's size; the kernel tells whoever is in the foreground."""
+        """Change the window's size; the kernel signals the process in the foreground."""
         termios.tcsetwinsize(self.near, (rows, columns))
 
     @property
@@ -174,7 +174,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def open_terminal() -> Iterator[Terminal]:
-    """Return a terminal for a while."""
+    """Yield a terminal."""
     terminal = Terminal(*os.openpty())
     terminal.resize(ROWS, COLUMNS)
     try:

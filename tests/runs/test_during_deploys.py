@@ -1,4 +1,4 @@
-"""While releases change: a run is never made from a guess, and never loses its worker unasked."""
+"""Runs during deploys: their release is never a guess, and a deploy does not stop them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_run_of_a_built_release_needs_no_worker(project: Project) -> None:
 
 
 def test_run_goes_on_while_its_release_is_replaced(project: Project) -> None:
-    """On what it began with, to its end; a run that starts then is of the new release."""
+    """It finishes on its release; a run that starts after the deploy has the new one."""
     project.up()
     identity = detached(project, "--", "sh", "-c", "sleep 6; grep -c 'another release' service/app.py")
     app = project.directory / "service" / "app.py"
@@ -46,7 +46,7 @@ def test_run_goes_on_while_its_release_is_replaced(project: Project) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
 def test_down_ends_a_run(project: Project) -> None:
-    """And says so."""
+    """The output of `down` names it."""
     project.up()
     identity = detached(project, "--", "sleep", "60")
 
@@ -57,7 +57,7 @@ def test_down_ends_a_run(project: Project) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
 def test_run_waits_for_a_deploy_that_is_under_way(project: Project) -> None:
-    """A cron job never fails for that there are two releases for a moment; without a deploy they are named."""
+    """A cron job does not fail because two releases run for a moment; without a deploy the error names them."""
     project.up()
     engine = project.engine()
     worker = engine.stack.service("worker")
@@ -77,7 +77,7 @@ def test_run_waits_for_a_deploy_that_is_under_way(project: Project) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # the decision is no engine's
 def test_release_that_is_not_here_is_waited_for_during_a_deploy(project: Project) -> None:
-    """It may be just being built; after that it is misuse."""
+    """It may be being built; after the deploy it is an invalid argument."""
     with project.engine().state.lock("deploying"):
         words = ("run", "--release", "0123456789ab", "--", "true")
         client = project.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -91,7 +91,7 @@ def test_release_that_is_not_here_is_waited_for_during_a_deploy(project: Project
 
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)
 def test_where_no_worker_runs_the_last_release_is_named(project: Project) -> None:
-    """It may be what the operator wants the run to be made from."""
+    """The operator may want it for the run."""
     project.up()
     engine = project.engine()
     (worker,) = engine.replicas("worker")

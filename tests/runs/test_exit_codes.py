@@ -1,4 +1,4 @@
-"""How a run ends: its own exit code, a signal, its time, an operator; and what each leaves in the record."""
+"""How a run exits: by itself, by a signal, its time limit or an operator, and its record afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sampled_on("docker")
 
 DEAF = ("sh", "-c", "trap '' TERM; echo deaf; sleep 60")
-"""A run that TERM does not end."""
+"""A run that ignores TERM."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def impatient(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def ended(project: Project, identity: str) -> tuple[str, int | None]:
-    """Return the state and the exit code of a run when it has ended."""
+    """Wait until a run has exited, and return its state and exit code."""
     assert eventually(lambda: record(project, identity)["exit_code"] is not None)
     found = record(project, identity)
     return found["state"], found["exit_code"]
@@ -69,7 +69,7 @@ def test_program_that_is_not_executable_is_126(serving: Project) -> None:
 
 
 def test_time_limit_ends_the_run_with_124(serving: Project) -> None:
-    """TERM when the time is over; one line and the record say why."""
+    """It gets TERM; one line and the record have the reason."""
     done = run(serving, "--timeout", "0.5", "--", "sleep", "60")
     kept = record(serving)
 
@@ -79,12 +79,12 @@ def test_time_limit_ends_the_run_with_124(serving: Project) -> None:
 
 
 def test_time_limit_ends_a_detached_run_too(serving: Project) -> None:
-    """Nobody asked how it goes meanwhile."""
+    """No client is attached."""
     assert ("timeout", 124) == ended(serving, detached(serving, "--timeout", "0.5", "--", "sleep", "60"))
 
 
 def test_time_limit_holds_when_the_client_is_gone(serving: Project) -> None:
-    """Nobody needs to watch."""
+    """No client needs to be running."""
     client = serving.start("run", "--timeout", "3", "--", "sleep", "61", stdin=subprocess.DEVNULL)
     runs = serving.engine().runs
     assert eventually(lambda: any(each.is_running and "61" in each.command for each in runs.records()))
@@ -111,7 +111,7 @@ def test_time_limit_holds_when_the_client_is_stopped(serving: Project) -> None:
 
 @pytest.mark.thorough
 def test_time_limit_kills_a_run_that_ignores_term(impatient: Project) -> None:
-    """KILL after the worker's grace period of a second; it counts as a timeout all the same."""
+    """It gets KILL after the worker's grace period of a second; the state is still `timeout`."""
     done = run(impatient, "--timeout", "0.5", "--", *DEAF)
 
     kept = record(impatient)
@@ -122,7 +122,7 @@ def test_time_limit_kills_a_run_that_ignores_term(impatient: Project) -> None:
 
 @pytest.mark.thorough
 def test_stop_kills_a_run_that_ignores_term(impatient: Project) -> None:
-    """KILL after the worker's grace period, not the usual ten seconds."""
+    """It gets KILL after the worker's grace period, not after the usual ten seconds."""
     identity = detached(impatient, "--", *DEAF)
     assert eventually(lambda: output(impatient, identity) == b"deaf\n")
     began = time.monotonic()
@@ -136,7 +136,7 @@ def test_stop_kills_a_run_that_ignores_term(impatient: Project) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 3), (signal.SIGTERM, 4)])
 def test_signals_are_forwarded_to_the_run(serving: Project, number: signal.Signals, code: int) -> None:
-    """Ctrl-C and TERM are the run's to answer, and its answer is the exit code."""
+    """Ctrl-C and TERM are passed to the run, whose exit code counts."""
     program = (
         "import signal, sys, time\n"
         "for number, code in ((signal.SIGINT, 3), (signal.SIGTERM, 4)):\n"
@@ -154,7 +154,7 @@ def test_signals_are_forwarded_to_the_run(serving: Project, number: signal.Signa
 
 @pytest.mark.thorough
 def test_interrupt_ends_a_program_that_has_no_answer_of_its_own(serving: Project) -> None:
-    """Plain `sleep`: the run inherits no ignored signal, and input that nobody reads holds up none."""
+    """Plain `sleep`: the run inherits no ignored signal, and unread input delays no signal."""
     with Path("/dev/zero").open("rb") as zeros:
         client = serving.start("run", "--", "sleep", "62", stdin=zeros)
     assert eventually(lambda: "62" in record(serving).get("command", []) and record(serving)["state"] == "running")
@@ -165,20 +165,20 @@ def test_interrupt_ends_a_program_that_has_no_answer_of_its_own(serving: Project
 
 
 def test_lost_terminal_leaves_the_run_going(serving: Project) -> None:
-    """SIGHUP ends the client only; the run is found, followed and ended by its id."""
+    """SIGHUP stops the client only; the run is found, followed and stopped by its id."""
     client = serving.start(
-        *("run", "--", "sh", "-c", "echo begun; sleep 60"),
+        *("run", "--", "sh", "-c", "echo started; sleep 60"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # whoever runs the tests may be under nohup
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
     )
     assert client.stdout
-    assert b"begun\n" == client.stdout.readline()
+    assert b"started\n" == client.stdout.readline()
     client.send_signal(signal.SIGHUP)
     client.wait(10)
 
     identity = record(serving)["id"]
     assert "running" == record(serving)["state"]
-    assert "begun\n" == serving.invoke("logs", "--run", identity).stdout
+    assert "started\n" == serving.invoke("logs", "--run", identity).stdout
     assert f"{identity} stopped" in serving.invoke("stop", identity[:6]).stdout
     assert "stopped" == record(serving, identity)["state"]

@@ -1,4 +1,4 @@
-"""What becomes of a run when something beside it fails: the daemon, the disk, its worker, its client."""
+"""Runs when something else fails: the daemon, the disk, the worker, the client."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
 
 @contextlib.contextmanager
 def cuttable(project: Project) -> Iterator[tuple[Project, daemon.Way]]:
-    """Return the project as one whose clients reach the daemon by a way that can be cut."""
+    """Return the project with clients whose connection to the daemon can be cut."""
     with daemon.way(project.engine().api) as way:  # type: ignore[attr-defined]
         yield replace(project, environment=project.environment | {"DOCKER_HOST": way.url}), way
 
 
 def ended(client: subprocess.Popen[bytes]) -> tuple[int, str]:
-    """Return a client's exit code and what it says on standard error, once it has ended."""
+    """Wait until a client has exited, and return its exit code and standard error."""
     said = client.communicate(timeout=60)[1]
     return client.returncode, said.decode()
 
 
 def assert_engine_failed(client: subprocess.Popen[bytes], hint: str, before: str = "") -> None:
-    """Check that a client ends with 125 and one line that names the next command, after what it said before."""
+    """Assert that a client exits with 125 and one line that names the next command, after its earlier lines."""
     code, said = ended(client)
     assert said.startswith(f"{before}twelfth: ")
     assert (125, 1) == (code, said.removeprefix(before).count("\n")), said
@@ -54,9 +54,9 @@ def assert_engine_failed(client: subprocess.Popen[bytes], hint: str, before: str
 def test_run_goes_on_where_the_daemon_goes_away_from_its_client(serving: Project) -> None:
     """The client guesses no exit code; the true one is in the record when the daemon is back."""
     with cuttable(serving) as (far, way):
-        client = far.start("run", "--", "sh", "-c", "trap 'exit 5' USR1; echo begun; sleep 60 & wait", **PIPES)
+        client = far.start("run", "--", "sh", "-c", "trap 'exit 5' USR1; echo started; sleep 60 & wait", **PIPES)
         assert client.stdout
-        assert b"begun\n" == client.stdout.readline()
+        assert b"started\n" == client.stdout.readline()
         identity = record(serving)["id"]
         way.cut()
 
@@ -64,15 +64,15 @@ def test_run_goes_on_where_the_daemon_goes_away_from_its_client(serving: Project
     assert "running" == record(serving, identity)["state"]
     serving.engine().api.kill(f"{serving.name}-run-{identity}", "USR1")  # type: ignore[attr-defined]
     assert eventually(lambda: record(serving, identity)["exit_code"] == 5)
-    assert b"begun\n" == output(serving, identity)
+    assert b"started\n" == output(serving, identity)
 
 
 @pytest.mark.thorough
 @on_docker
 @pytest.mark.parametrize("what", [["worker"], [], ["--run"]])
 def test_followed_log_that_breaks_off_is_no_log_that_ended(serving: Project, what: list[str]) -> None:
-    """Of a service, of all of them, of a run: the silence is not taken for the end."""
-    identity = detached(serving, "--", "sh", "-c", "echo begun; sleep 60")
+    """Of a service, of all services, of a run: silence does not count as the end."""
+    identity = detached(serving, "--", "sh", "-c", "echo started; sleep 60")
     with cuttable(serving) as (far, way):
         client = far.start("logs", *what, *([identity] if "--run" in what else []), "--follow", **PIPES)
         assert client.stdout
@@ -86,7 +86,7 @@ def test_followed_log_that_breaks_off_is_no_log_that_ended(serving: Project, wha
 @pytest.mark.thorough
 @on_docker
 def test_stop_that_lost_the_daemon_has_stopped_all_the_same(serving: Project) -> None:
-    """What was asked for is done without the one who asked."""
+    """The daemon finishes the stop without the client."""
     identity = detached(
         serving, "--", "sh", "-c", "trap 'echo leaving; sleep 2; exit 3' TERM; echo on; sleep 60 & wait"
     )
@@ -105,7 +105,7 @@ def test_stop_that_lost_the_daemon_has_stopped_all_the_same(serving: Project) ->
 @pytest.mark.thorough
 @on_docker
 def test_up_that_lost_the_daemon_is_repeated(project: Project) -> None:
-    """What was made stays, and the second `up` makes the rest."""
+    """Everything that was created stays, and the second `up` creates the rest."""
     with cuttable(project) as (far, way):
         client = far.start("up", **PIPES)
         assert client.stdout
@@ -124,7 +124,7 @@ RUN mkdir /small && cp -L --parents /bin/sh /bin/sleep $(ldd /bin/sh /bin/sleep 
 FROM scratch
 COPY --from=base /small /
 """
-"""A release that holds a shell and little else: copying all of the usual one to another daemon takes long."""
+"""A release with little but a shell: to copy the usual one to another daemon takes long."""
 
 
 @pytest.mark.thorough
@@ -132,7 +132,7 @@ COPY --from=base /small /
 def test_records_outlive_a_daemon_and_what_ran_is_recorded_as_ended(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A daemon that is ended, then one that is killed: each client learns of it, each run has an honest end."""
+    """A daemon that is stopped, then one that is killed: each client fails, each record is correct."""
     (project.directory / "Dockerfile").write_text(SMALL, "utf-8")
     release = project.invoke("build").stdout.split()[-1]
     with daemon.daemon() as own:
@@ -156,20 +156,20 @@ def test_records_outlive_a_daemon_and_what_ran_is_recorded_as_ended(
 
 
 def limited(most: int) -> dict[str, Any]:
-    """Return the pipes of a client that may not write files larger than so many bytes, nor may what it starts."""
+    """Return the pipes of a client that cannot write files larger than `most` bytes; its children cannot either."""
     return PIPES | {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))}
 
 
 @on_local
 def test_run_on_a_full_disk_ends_as_it_would_and_the_loss_is_told(serving: Project) -> None:
-    """The client has every byte, the record the true exit code; client and reader learn that not all is kept."""
-    script = "head -c 300000 /dev/zero; echo aside >&2; exit 7"
+    """The client gets every byte, the record the true exit code; both outputs warn that not all is kept."""
+    script = "head -c 300000 /dev/zero; echo note >&2; exit 7"
     client = serving.start("run", "--", "sh", "-c", script, **limited(100_000))
     out, err = client.communicate(timeout=60)
 
     assert (7, bytes(300_000)) == (client.returncode, out)
     assert re.fullmatch(
-        r"aside\ntwelfth: the rest of this output was not recorded: .+; see: df .twelfth\n", err.decode()
+        r"note\ntwelfth: the rest of this output was not recorded: .+; see: df .twelfth\n", err.decode()
     )
     assert (7, "failed") == (record(serving)["exit_code"], record(serving)["state"])
     kept = serving.invoke("logs", "--run", record(serving)["id"])
@@ -180,8 +180,8 @@ def test_run_on_a_full_disk_ends_as_it_would_and_the_loss_is_told(serving: Proje
 @pytest.mark.thorough
 @on_local
 @pytest.mark.parametrize("room", [1, 511])
-def test_run_that_could_not_be_recorded_is_not_begun(serving: Project, room: int) -> None:
-    """No room for what it is, or for how it ends: refused in one line, and nothing is left."""
+def test_run_that_could_not_be_recorded_is_not_started(serving: Project, room: int) -> None:
+    """No room for its record, or for its exit code: refused in one line, and nothing is left."""
     before = records(serving)
     client = serving.start("run", "--", "true", **limited(room))
 
@@ -191,7 +191,7 @@ def test_run_that_could_not_be_recorded_is_not_begun(serving: Project, room: int
 
 @pytest.mark.thorough
 def test_two_stops_at_once_are_one(serving: Project) -> None:
-    """Both wait for the end of a run that takes its time, and say how it was."""
+    """Both wait until a slow run has exited, and report its exit code."""
     identity = detached(serving, "--", "sh", "-c", "trap 'sleep 2; exit 3' TERM; echo on; sleep 60 & wait")
     assert eventually(lambda: b"on" in output(serving, identity))
     clients = [serving.start("stop", identity, **PIPES) for _ in range(2)]
@@ -204,7 +204,7 @@ def test_two_stops_at_once_are_one(serving: Project) -> None:
 @pytest.mark.thorough
 @on_local
 def test_stop_is_said_once_to_a_run_that_takes_its_time(serving: Project) -> None:
-    """A second TERM would disturb the answer to the first."""
+    """A second TERM would disturb the handler of the first."""
     script = "trap 'echo told' TERM; echo on; for i in 1 2 3 4 5 6; do sleep 0.5 & wait; wait; done"
     identity = detached(serving, "--", "sh", "-c", script)
     assert eventually(lambda: b"on" in output(serving, identity))
@@ -215,7 +215,7 @@ def test_stop_is_said_once_to_a_run_that_takes_its_time(serving: Project) -> Non
 
 @pytest.mark.thorough
 def test_run_outlives_its_worker_and_keeps_its_network(serving: Project) -> None:
-    """Killed, then replaced by another release: Redis still answers the run by its name."""
+    """It is killed, then replaced by another release: Redis still answers the run by its name."""
     script = (
         "import os, redis, sys\n"
         "print('on', flush=True)\n"
@@ -237,7 +237,7 @@ def test_run_outlives_its_worker_and_keeps_its_network(serving: Project) -> None
 
 @pytest.mark.parametrize("typed", [b"", b"print(len('half a line"])
 def test_prompt_whose_client_was_killed_ends(serving: Project, typed: bytes) -> None:
-    """Its input ends, as that of a run without a terminal does; what was half typed is not entered."""
+    """Its input ends, as without a terminal; a half typed line is not entered."""
     terminal = on_terminal(serving, ["console"], b">>> ", typed)
     identity = record(serving)["id"]
     serving.clients[-1].kill()
@@ -249,7 +249,7 @@ def test_prompt_whose_client_was_killed_ends(serving: Project, typed: bytes) -> 
 
 @pytest.mark.thorough
 def test_run_on_a_terminal_that_asks_nothing_outlives_its_killed_client(serving: Project) -> None:
-    """The end of its input is nothing to it."""
+    """It ignores the end of its input."""
     terminal = on_terminal(serving, ["run", "--", "sh", "-c", "echo on; sleep 3; exit 4"], b"on", b"")
     identity = record(serving)["id"]
     serving.clients[-1].kill()
@@ -260,7 +260,7 @@ def test_run_on_a_terminal_that_asks_nothing_outlives_its_killed_client(serving:
 
 
 def on_terminal(project: Project, words: list[str], mark: bytes, typed: bytes) -> int:
-    """Start a client on a terminal, type when the mark is there, see the echo, and return the terminal."""
+    """Start a client on a terminal, type after the mark, wait for the echo, and return the terminal."""
     terminal, line = pty.openpty()
     project.start(*words, stdin=line, stdout=line, stderr=line)
     os.close(line)
@@ -274,7 +274,7 @@ def on_terminal(project: Project, words: list[str], mark: bytes, typed: bytes) -
 @pytest.mark.thorough
 @on_local
 def test_supervisord_that_was_killed_is_told_in_one_line(project: Project) -> None:
-    """Whatever was asked of it; `up` starts it again."""
+    """By each command; `up` starts it again."""
     project.up()
     supervisor = project.engine().supervisor  # type: ignore[attr-defined]
     os.kill(int((supervisor.home / "supervisord.pid").read_text("utf-8")), signal.SIGKILL)
@@ -288,7 +288,7 @@ def test_supervisord_that_was_killed_is_told_in_one_line(project: Project) -> No
 @pytest.mark.thorough
 @on_local
 def test_release_that_does_not_run_without_containers_is_refused(project: Project) -> None:
-    """A service without `x-local`: one line, what to type, exit code 125."""
+    """A service without `x-local`: one line with the command to type, exit code 125."""
     compose = project.directory / "docker-compose.yml"
     text = compose.read_text("utf-8")
     compose.write_text(re.sub(r"    x-local:\n      port.*?\n\n", "\n", text, flags=re.DOTALL), "utf-8")

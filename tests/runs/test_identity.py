@@ -1,4 +1,4 @@
-"""A run is made from what serves: release, environment, backing services, and nothing else."""
+"""A run is made from the running release: the same image, environment and backing services."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_reset_resets_what_the_worker_counts(serving: Project) -> None:
 
 @with_modern
 def test_chapters_own_script_on_standard_input_works(serving: Project) -> None:
-    """Its lines with HOST_REDIS and PORT_REDIS, fed to a run."""
+    """Its lines with HOST_REDIS and PORT_REDIS, as the input of a run."""
     url = lifecycle_url(serving)
     hits.sentence(url)
     script = b"import os, redis\nr = redis.Redis(host=os.environ['HOST_REDIS'], port=int(os.environ['PORT_REDIS']))\n"
@@ -118,7 +118,7 @@ def ids(engine: Docker, label: str) -> set[str]:
 
 
 def alter(engine: Docker, monkeypatch: pytest.MonkeyPatch, change: Callable[[Body], Body]) -> None:
-    """Have the daemon make the container of every run otherwise than it is asked to."""
+    """Make the daemon create the container of each run differently from the request."""
     make: Callable[[Body, str], Body] = engine.api.create_container_from_config
 
     def otherwise(body: Body, name: str) -> Body:
@@ -128,7 +128,7 @@ def alter(engine: Docker, monkeypatch: pytest.MonkeyPatch, change: Callable[[Bod
 
 
 def refusal(engine: Docker, way: str = "start") -> str:
-    """Start a run, which is to be refused and to leave nothing behind, and return why."""
+    """Start a run, assert that it is refused and leaves nothing behind, and return the reason."""
     before = ids(engine, run_spec.RUN)
     with pytest.raises(IdentityError) as refused:
         getattr(engine.runs, way)(new_request(["true"], choose_source(engine), environment=(("LEVEL", "debug"),)))
@@ -165,7 +165,7 @@ def refusal(engine: Docker, way: str = "start") -> str:
 def test_run_that_was_made_otherwise_is_refused_by_name(
     serving: Project, monkeypatch: pytest.MonkeyPatch, key: str, value: Any, name: str
 ) -> None:
-    """The daemon made something else than was asked of it: it is not started, and nothing of it is left."""
+    """The daemon created something else than requested: it is not started, and nothing of it is left."""
     engine: Docker = serving.engine()  # type: ignore[assignment]
     part, _, setting = key.rpartition(".")
     inner = {setting: value}
@@ -180,7 +180,7 @@ def test_run_that_was_made_otherwise_is_refused_by_name(
 @on_docker
 @pytest.mark.parametrize("way", ["start", "detach"])
 def test_run_of_another_image_is_refused(serving: Project, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    """Whether anybody waits for it or not."""
+    """Attached and detached."""
     engine: Docker = serving.engine()  # type: ignore[assignment]
     redis = engine.replicas("redis")[0].image
     alter(engine, monkeypatch, lambda body: body | {"Image": redis})
@@ -190,7 +190,7 @@ def test_run_of_another_image_is_refused(serving: Project, monkeypatch: pytest.M
 
 @on_docker
 def test_run_on_other_networks_is_refused(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With interfaces of its own: one network is not the worker's, one of the worker's is missing."""
+    """One network is not the worker's, and one of the worker's is missing."""
     engine: Docker = serving.engine()  # type: ignore[assignment]
     first = engine.api.inspect_container(choose_source(engine).id)["HostConfig"]["NetworkMode"]
     alter(engine, monkeypatch, lambda body: body | {"HostConfig": body["HostConfig"] | {"NetworkMode": "bridge"}})

@@ -1,4 +1,4 @@
-"""What a run inherits besides image and environment: copied files, hostname, links, and process 1."""
+"""A run inherits more than image and environment: copied files, hostname, links, and process 1."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SHOWN = "boxy\na note,hush"
 
 
 class Project(OtherProject):
-    """A service with all that a run is to inherit."""
+    """A service with every setting that a run inherits."""
 
     def compose(self, *words: str, **environment: str) -> None:
         """Run `docker compose` there."""
@@ -52,7 +52,7 @@ class Project(OtherProject):
         subprocess.run([DOCKER_COMPOSE, *words], cwd=self.directory, env=own, capture_output=True, check=True)
 
     def in_service(self) -> list[str]:
-        """Return what a command shows in each container of the service."""
+        """Return the output of a command in each container of the service."""
         labels = [f"{COMPOSE}project={self.name}", f"{COMPOSE}oneoff=False", f"{COMPOSE}service=app"]
         found = self.api.containers(filters={"label": labels})
         made = [self.api.exec_create(each["Id"], ["sh", "-c", SHOW])["Id"] for each in found]
@@ -61,7 +61,7 @@ class Project(OtherProject):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """Return the project; remove what it made."""
+    """Yield the project, and remove everything that it created."""
     require("docker")
     require_program(DOCKER_COMPOSE)
     (tmp_path / "compose.yaml").write_text(COMPOSE_FILE, "utf-8")
@@ -73,7 +73,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 def assert_inherited(project: Project) -> None:
-    """Assert that runs have all of it, attached and detached, and that nothing else is shown of the difference."""
+    """Assert that runs have all settings, attached and detached, and that `--dry` shows no other difference."""
     assert SHOWN == project.printed("run", "--", "sh", "-c", SHOW)
     identity = project.printed("run", "--detach", "--", "sh", "-c", SHOW).split()[-1]
     assert SHOWN == project.printed("logs", "--follow", "--run", identity).rstrip()
@@ -91,7 +91,7 @@ x-twelfth: {runs-from: app}
 
 @pytest.mark.thorough
 def test_run_has_the_namespaces_that_its_service_has_of_another(project: Project) -> None:
-    """The daemon reports the hostname of that other's, and accepts none for whoever joins it."""
+    """The daemon reports the hostname of that other container, and accepts none for a container that joins it."""
     (project.directory / "compose.yaml").write_text(JOINED_FILE, "utf-8")
     show = ("cat", "/proc/sys/kernel/hostname")
     project.compose("up", "-d")
@@ -106,7 +106,7 @@ def test_run_has_the_namespaces_that_its_service_has_of_another(project: Project
 
 @pytest.mark.thorough
 def test_run_inherits_from_a_container_of_compose(project: Project) -> None:
-    """Which has copies of what its file, or a variable, contains; so has a clone of it."""
+    """A run has copies of the file's or variable's content; a clone has them, too."""
     project.compose("up", "-d", "--build")
     assert_inherited(project)
 
@@ -116,7 +116,7 @@ def test_run_inherits_from_a_container_of_compose(project: Project) -> None:
 
 @pytest.mark.thorough
 def test_run_inherits_from_a_replica(project: Project) -> None:
-    """Also after a replacement of what it is linked to, and after Compose made it again."""
+    """Also after the linked service was replaced, and after Compose re-created it."""
     project.printed("up")
     assert_inherited(project)
     project.printed("up", GENERATION="2")

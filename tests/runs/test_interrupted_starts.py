@@ -1,4 +1,4 @@
-"""A run that is interrupted while it starts either never was, or goes on to its end and is recorded."""
+"""A run that is interrupted during its start either never starts, or finishes and is recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from twelfth.model.run import Run, RunRequest
 
 abandons = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-"""What was interrupted is not closed, which the end of its process does otherwise; `gc.collect` does it here."""
+"""An interrupted session is not closed; usually the exit of its process does that, here `gc.collect` does."""
 
 KILLED, AT_ONCE = 20, 4
 COMMAND = ("sh", "-c", "sleep 1.0125; exit 5")
@@ -46,7 +46,7 @@ def request(engine: Engine, *command: str) -> RunRequest:
 def interrupt(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, *, after: bool, by: type[BaseException] = KeyboardInterrupt
 ) -> None:
-    """Have every start of a run interrupted at its decisive moment: before it or after it."""
+    """Interrupt each start of a run, just before or just after the request."""
 
     def interrupted(start: Callable[..., None]) -> Callable[..., None]:
         def instead(*arguments: object) -> None:
@@ -67,7 +67,7 @@ def interrupt(
 def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
     serving: Project, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """Ctrl-C, or an answer that was lost: what the run writes is not cut off, and its end is recorded."""
+    """After Ctrl-C, or if an answer was lost: the output is not cut off, and the exit is recorded."""
     engine = serving.engine()
     wanted = request(engine, "sh", "-c", "sleep 1; exit 5")
     interrupt(engine, monkeypatch, after=True)
@@ -83,7 +83,7 @@ def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
 @abandons
 @pytest.mark.parametrize("engine_name", ["docker"], indirect=True)
 def test_run_whose_start_was_not_answered_goes_on(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The daemon's reply was lost; where to look is told."""
+    """The daemon's answer was lost; the error names the command that shows the run."""
     engine = serving.engine()
     wanted = request(engine, "sh", "-c", "sleep 1; exit 5")
     interrupt(engine, monkeypatch, after=True, by=ConnectionError)
@@ -104,7 +104,7 @@ def _end(run: object) -> tuple[object, object]:
 def test_run_that_has_not_started_when_it_is_interrupted_never_was(
     serving: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At most it is there as created; what it was to do is not done."""
+    """At most its container was created; its command is not executed."""
     engine = serving.engine()
     wanted = request(engine, "true")
     interrupt(engine, monkeypatch, after=False)
@@ -161,7 +161,7 @@ def test_killed_client_leaves_a_run_that_ends_and_is_recorded(serving: Project) 
 
 
 def seconds_of_clients(project: Project) -> float:
-    """Return how long so many clients at once take for a run that ends at once."""
+    """Return how long several clients take at the same time for a run that exits immediately."""
     began = time.monotonic()
     clients = [project.start("run", "--", "true", stdin=subprocess.DEVNULL) for _ in range(AT_ONCE)]
     assert [0] * AT_ONCE == [client.wait(60) for client in clients]
@@ -169,7 +169,7 @@ def seconds_of_clients(project: Project) -> float:
 
 
 def kill_at(project: Project, moments: list[float]) -> None:
-    """Start a client for each moment (seconds), all of them now, and kill each at its own."""
+    """Start a client for each moment (in seconds), all of them now, and kill each at its moment."""
     clients = [project.start("run", "--", *COMMAND, stdin=subprocess.DEVNULL) for _ in moments]
     began = time.monotonic()
     for client, moment in zip(clients, moments, strict=True):
@@ -184,26 +184,26 @@ def killed(engine: Engine) -> list[Run]:
 
 
 def is_settled(record: Run) -> bool:
-    """Return whether a run will never change again: not begun, or ended by itself with its own exit code."""
+    """Return whether a run can no longer change: it never started, or exited by itself."""
     return (record.state, record.exit_code) in {("created", None), ("failed", 5)}
 
 
 def left(engine: Engine, project: Project) -> set[str]:
-    """Return what is there that neither `status` nor `history` shows: containers, or processes of runs."""
+    """Return the containers, or processes of runs, that neither `status` nor `history` shows."""
     if isinstance(engine, Docker):
         return containers(engine) - {each.id for each in engine.runs.records()}
     return processes(str(project.directory))
 
 
 def containers(engine: Docker) -> set[str]:
-    """Return the project's containers that are no replicas: by the run's id, else by name."""
+    """Return the project's containers that are not replicas: the run's id, else the name."""
     project = f"{container_spec.COMPOSE}project={engine.stack.project}"
     found = engine.api.containers(all=True, filters={"label": [project, f"{container_spec.COMPOSE}oneoff=True"]})
     return {each["Labels"].get(run_spec.RUN, each["Names"][0]) for each in found}
 
 
 def processes(directory: str) -> set[str]:
-    """Return the processes of runs: their monitors have their directory in the command line, they our command."""
+    """Return the processes of runs, and their monitors, which have the run's directory in their command line."""
     ps = shutil.which("ps")
     assert ps
     lines = subprocess.run([ps, "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()

@@ -1,4 +1,4 @@
-"""Misuse is one line and exit code 2; tests/cli/test_commands.py has what is seen before an engine is chosen."""
+"""Invalid arguments cause one line and exit code 2; tests/cli/test_commands.py has those that need no engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(project: Project, words: tuple[str, ...], message: str) -> None:
-    """A run that there is not, of a stack that is not up."""
+    """A run that does not exist, of a stack that is not up."""
     done = project.invoke(*words)
 
     assert (2, "") == (done.returncode, done.stdout)

@@ -33,7 +33,7 @@ REQUEST = re.compile(rb"POST /v[0-9.]+(/containers/\S+) HTTP")
 
 
 class Forgetful(daemon.Way):
-    """A way to a daemon on which the answer to the first start of a container is lost, and all else is passed."""
+    """A proxy to a daemon that loses the answer to the first start of a container and passes everything else."""
 
     def __init__(self, path: Path, daemon: str) -> None:
         """Listen; see `Way`."""
@@ -50,7 +50,7 @@ class Forgetful(daemon.Way):
                 threading.Thread(target=self._pass_on, args=(near, far), daemon=True).start()
 
     def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
-        """Pass requests as they come; close the connection in place of the answer to the first start."""
+        """Pass requests on; close the connection instead of answering the first start."""
         back = threading.Thread(target=daemon._pass, args=(far, near), daemon=True)  # noqa: SLF001 - as `Way` does
         with near, far, contextlib.suppress(OSError):
             while data := near.recv(1 << 16):
@@ -69,13 +69,13 @@ class Forgetful(daemon.Way):
             back.join()
 
     def count(self, end: str) -> int:
-        """Return how many requests ended so."""
+        """Return the number of requests whose path ends with `end`."""
         return sum(each.endswith(end) for each in self.posted)
 
 
 @pytest.fixture
 def forgetful(serving: Project) -> Iterator[tuple[Project, Forgetful]]:
-    """Return the project as one whose commands lose the answer to their first start."""
+    """Return the project with commands that lose the answer to their first start."""
     api = serving.engine().api  # type: ignore[attr-defined]
     with contextlib.ExitStack() as stack:
         made: Any = stack.enter_context(pytest.MonkeyPatch.context())
@@ -95,7 +95,7 @@ def request(project: Project, *command: str) -> Any:
 def test_run_is_started_once_whatever_becomes_of_the_answer(
     forgetful: tuple[Project, Forgetful], serving: Project, way_in: str
 ) -> None:
-    """One container is created and started; the error says that it may be running, and its record has the end."""
+    """One container is created and started; the error reports that it may be running, and its exit is recorded."""
     project, way = forgetful
     wanted = request(project, "sh", "-c", "sleep 0.5; exit 5")
     way.posted.clear()

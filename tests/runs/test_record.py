@@ -1,4 +1,4 @@
-"""The record of runs: what is in it and what never is, how long it is kept, how a run is named."""
+"""The record of runs: its fields, how long it is kept, and how a run is named."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRUE = Run("", ("true",), "e", "r", "i", "me", "", (), "2026-01-01", "2026-01-01
 
 
 def known(*identities: str) -> Runs:
-    """Return runs of which the record has these."""
+    """Return an engine's runs with records of these ids."""
     runs: Runs = create_autospec(Runs, instance=True)
     runs.records.return_value = tuple(replace(TRUE, id=identity) for identity in identities)  # type: ignore[attr-defined]
     return runs
@@ -39,7 +39,7 @@ def test_unique_beginning_of_an_id_is_enough() -> None:
 
 
 def test_beginning_of_two_ids_is_refused_with_both() -> None:
-    """Those that it does not stand for are not named."""
+    """The error names only the runs that it could mean."""
     with pytest.raises(
         MisuseError, match=r"^cannot find the run: 2 ids start with a \(aa11, ab22\). Try: invoke history$"
     ):
@@ -48,7 +48,7 @@ def test_beginning_of_two_ids_is_refused_with_both() -> None:
 
 @pytest.mark.parametrize("prefix", ["", "x"])
 def test_id_of_no_run_is_refused(prefix: str) -> None:
-    """An empty one stands for none, even where there is only one run."""
+    """An empty one names no run, even if there is only one."""
     with pytest.raises(MisuseError, match=r"invoke history$"):
         find_run(known("aa11"), prefix)
 
@@ -110,7 +110,7 @@ def test_history_as_json_has_all_that_is_promised(serving: Project) -> None:
 
 @pytest.mark.thorough
 def test_run_that_ends_at_once_takes_no_less_than_no_time(serving: Project) -> None:
-    """Docker 20.10 notes the start of such a run after its end, every other time."""
+    """Docker 20.10 often records the start of such a run after its end."""
     done = {each.id for each in attended(serving, "true", times=8)}
 
     kept = [each for each in records(serving) if each["id"] in done]
@@ -131,7 +131,7 @@ def test_history_is_a_table_for_people(serving: Project) -> None:
 
 
 def test_only_the_last_ended_runs_are_kept(serving: Project) -> None:
-    """Room is made for each new run; one that still runs is not removed, however old it is."""
+    """The oldest record is removed for each new run, but never one of a running run."""
     running = detached(serving, "--", "sleep", "60")
     done = attended(serving, "true", times=7, keep=3)
 
@@ -143,7 +143,7 @@ def test_only_the_last_ended_runs_are_kept(serving: Project) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("engine_name", ["local"], indirect=True)  # each engine's part: tests/engines/test_contract.py
 def test_history_survives_down_until_it_is_named(project: Project) -> None:
-    """`down` leaves records and output; `down --history` removes them, even where nothing else is up."""
+    """`down` keeps records and output; `down --history` removes them, even if nothing else is left."""
     project.up()
     run(project, "--", "echo", "kept")
     before = records(project)

@@ -1,4 +1,4 @@
-"""What a run is made from and what is asked for it, as values; tests/runs has the runs themselves."""
+"""The source and the request of a run, as values."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ STACK = Stack("p", Path(), (Service("worker", "app:abc", build=Build(Path())),))
 
 
 def worker(number: int, state: str = "running", release: str = "abc", **recipe: str) -> Replica:
-    """Return a worker whose recipe has this."""
+    """Return a worker with this recipe."""
     return Replica("worker", number, f"id{number}", state, {"image": release, **recipe}, release=release, image=release)
 
 
 def engine(*replicas: Replica) -> Engine:
-    """Return an engine where these are."""
+    """Return an engine with these replicas."""
     return cast("Engine", SimpleNamespace(stack=STACK, replicas=lambda _: replicas))
 
 
 def test_workers_that_differ_are_named_with_the_names_of_what_differs() -> None:
-    """Never its values; whichever of them it is."""
+    """Without their values; any of the replicas may differ."""
     with pytest.raises(IdentityError) as refused:
         choose_source(engine(worker(1, A="hush"), worker(2, A="hush"), worker(3, A="other", B="1")))
 
@@ -44,12 +44,12 @@ def test_workers_that_differ_are_named_with_the_names_of_what_differs() -> None:
 
 @pytest.mark.parametrize("other", [worker(2, "exited (1)", A="2"), worker(2, A=UNKNOWN), worker(2, A="1")])
 def test_what_does_not_run_or_is_not_known_does_not_count(other: Replica) -> None:
-    """A replica that has ended, a setting that the engine cannot tell."""
+    """A replica that has exited, a setting that the engine cannot read."""
     assert "worker-1" == choose_source(engine(worker(1, A="1"), other)).name
 
 
 def test_named_release_chooses_among_releases_and_its_workers_must_be_alike() -> None:
-    """Those of the other release may differ."""
+    """Replicas of the other release may differ."""
     old, first, second = worker(1, release="old"), worker(2, A="1"), worker(3, A="2")
 
     assert "worker-1" == choose_source(engine(old, first, second), "old").name
@@ -60,7 +60,7 @@ def test_named_release_chooses_among_releases_and_its_workers_must_be_alike() ->
 
 
 def test_bare_name_has_the_operators_own_value() -> None:
-    """As `docker run --env NAME` has it; an empty value is one."""
+    """As in `docker run --env NAME`; an empty value counts."""
     given = request.overrides(["A", "B=x=y", "C="], {"A": "hush", "B": "not this"})
 
     assert (("A", "hush"), ("B", "x=y"), ("C", "")) == given
@@ -89,7 +89,7 @@ print(ascii((made.command, made.reason, made.environment)))
     "locale", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONUTF8": "1"}]
 )
 def test_words_are_utf_8_whatever_the_locale(locale: dict[str, str]) -> None:
-    """Where it has another encoding, Python has surrogates for them, which would be refused as no text."""
+    """With another encoding Python uses surrogates, which are not valid text."""
     command: list[str | bytes] = [sys.executable, "-c", TYPED, "é", b"\xff"]
     done = subprocess.run(command, env=os.environ | locale, cwd=ROOT, capture_output=True, text=True, check=True)
 

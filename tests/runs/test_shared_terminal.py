@@ -31,7 +31,7 @@ on_local = pytest.mark.parametrize("engine_name", ["local"], indirect=True)
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    """Return a terminal for the test."""
+    """Yield a terminal."""
     with open_terminal() as made:
         yield made
 
@@ -160,7 +160,7 @@ def test_terminal_is_raw_again_after_a_stop(serving: Project, terminal: Terminal
 @pytest.mark.thorough
 @on_local
 def test_terminal_has_its_size_and_kind_from_the_start(serving: Project, terminal: Terminal) -> None:
-    """A program that looks at once sees the operator's, not one of 0 by 0; what is declared or asked for counts."""
+    """A program that asks immediately gets the operator's size, not 0 by 0; a declared or requested value wins."""
     serving.environment["TERM"] = "vt220"
     for _ in range(3):
         client = terminal.start(serving, "run", "--", "sh", "-c", "stty size; echo $TERM")

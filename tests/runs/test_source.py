@@ -1,4 +1,4 @@
-"""Which service runs are made from, and what of it."""
+"""Which service, release and replica a run is made from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOTHING = (
 
 
 def up(stack: Stack) -> Memory:
-    """Return an engine on which one replica of each service runs, as Compose makes them: of no release."""
+    """Return an engine with one running replica of each service, as Compose creates them: without a release."""
     made = [Replica(each.name, 1, each.name, "running", {}, image=f"sha256:{each.name}") for each in stack.services]
     return Memory(stack, World({each.name: each for each in made}))
 
@@ -56,7 +56,7 @@ def up(stack: Stack) -> Memory:
 def test_run_is_made_from_the_service_that_is_named_or_else_the_only_one(
     stack: Stack, service: str, expected: str
 ) -> None:
-    """By the command line, by the Compose file, by being the only one that is built, or the only one at all."""
+    """The one of the command line, of the Compose file, the only one that is built, or the only one."""
     assert expected == choose_source(up(stack), service=service).service
 
 
@@ -81,7 +81,7 @@ def test_run_is_made_from_the_service_that_is_named_or_else_the_only_one(
     ids=["two built", "none built", "a job", "jobs alone", "none", "unknown"],
 )
 def test_service_that_is_not_certain_is_asked_for(stack: Stack, service: str, message: str) -> None:
-    """In one line that names those that it could be."""
+    """In one line that names the possible services."""
     with pytest.raises(MisuseError) as refused:
         from_release(stack, service=service)
 
@@ -89,7 +89,7 @@ def test_service_that_is_not_certain_is_asked_for(stack: Stack, service: str, me
 
 
 def test_release_of_a_service_is_of_the_service_that_is_named() -> None:
-    """Where none of it runs; one that is not built has none, and is of its image."""
+    """If no replica of it is running; a service that is not built has only its image."""
     stopped = Memory(TWO_BUILT, World())
     source = choose_source(stopped, "0123456789ab", "worker")
 
@@ -106,7 +106,7 @@ def test_release_of_a_service_is_of_the_service_that_is_named() -> None:
 
 
 def test_job_that_has_ended_is_no_source_of_runs() -> None:
-    """Another `up` would not make it run; a release of it can be named."""
+    """Another `up` would not start it; a release of it can be named."""
     ended = Memory(WITH_JOB, World())
 
     with pytest.raises(NoWorkerError) as refused:

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sampled_on("docker")
 
 MANY = 60
-"""Runs of which each must be complete: more than are kept, so that pruning comes in between."""
+"""The number of runs that must be complete; more than are kept, so that records are removed meanwhile."""
 BRIEF = ("sh", "-c", "echo out; echo err >&2")
-"""A process that ends at once, and says something on both outputs."""
+"""A process that exits immediately, and prints on both outputs."""
 
 
 def test_streams_are_exact_and_apart(serving: Project) -> None:
-    """Any bytes go in and come out; what is said on standard error stays there."""
+    """Any bytes go in and come out; standard error stays separate."""
     data = random.Random(12).randbytes(3_000_000)  # noqa: S311 - data for a test
     done = run(serving, "--", "sh", "-c", "echo warning >&2; cat", stdin=data)
 
@@ -41,7 +41,7 @@ def test_streams_are_exact_and_apart(serving: Project) -> None:
 
 @pytest.mark.thorough
 def test_hundred_megabytes_go_through_unchanged(serving: Project, tmp_path: Path) -> None:
-    """From a file, through a run's input and output, to a file; nothing is said beside it."""
+    """From a file, through a run's input and output, to a file; nothing else is printed."""
     given, taken, errors = (tmp_path / name for name in ("given", "taken", "errors"))
     given.write_bytes(random.Random(100).randbytes(100_000_000))  # noqa: S311 - data for a test
     with given.open("rb") as source, taken.open("wb") as target, errors.open("wb") as error:
@@ -108,7 +108,7 @@ def test_reader_that_goes_away_ends_the_run(serving: Project) -> None:
 
 @pytest.mark.thorough
 def test_what_a_run_leaves_behind_ends_with_it(serving: Project) -> None:
-    """As a container's processes end with its first; the output is complete all the same, however slow the reader."""
+    """A container's processes end with its first one; the output is complete, however slow the reader is."""
     client = serving.start(
         "run", "--", "sh", "-c", "sleep 63 & head -c 450000 /dev/zero", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     )
@@ -119,7 +119,7 @@ def test_what_a_run_leaves_behind_ends_with_it(serving: Project) -> None:
 
 
 def test_followed_log_of_a_detached_run_has_all_of_both_streams(serving: Project) -> None:
-    """`logs --run ID --follow` ends with the run, and keeps the two apart."""
+    """`logs --run ID --follow` exits with the run, and keeps the two outputs separate."""
     identity = detached(serving, "--", "sh", "-c", "echo one; sleep 1; echo two >&2; echo three")
     done = serving.invoke("logs", "--run", identity, "--follow")
 

@@ -1,4 +1,4 @@
-"""What passes between this process and a run, with a run that only remembers."""
+"""Streams and signals between this process and a run, with a run that only records them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Remembering(Session):
-    """A run that prints nothing, ends with 3 and remembers what it was told."""
+    """A run that prints nothing, exits with 3, and records its input and signals."""
 
     def __init__(self) -> None:
-        """Remember nothing yet."""
+        """Record nothing yet."""
         self.told: list[object] = []
 
     def output(self) -> Iterator[tuple[int, bytes]]:
@@ -30,29 +30,29 @@ class Remembering(Session):
         yield STDOUT, b""
 
     def write_stdin(self, data: bytes) -> None:
-        """Take input; too much of it breaks."""
+        """Record input; fail if it is too much."""
         if data == b"too much":
             raise BrokenPipeError
         self.told.append(data)
 
     def close_stdin(self) -> None:
-        """Remember the end."""
+        """Record the end."""
         self.told.append("end")
 
     def resize(self, rows: int, columns: int) -> None:
-        """Do not mind."""
+        """Do nothing."""
 
     def signal(self, number: int) -> None:
-        """Remember the signal."""
+        """Record the signal."""
         self.told.append(signal.Signals(number))
 
     def wait(self) -> int:
-        """End."""
+        """Exit with 3."""
         return 3
 
 
 def typed(source: int) -> Iterator[bytes]:
-    """Return what a file descriptor gives, piece by piece."""
+    """Return the data of a file descriptor, piece by piece."""
     return iter(lambda: descriptors.read(source), b"")
 
 
@@ -75,7 +75,7 @@ def hung_up(_: Path) -> int:
 
 @pytest.mark.parametrize("source", [directory, closed, hung_up])
 def test_input_that_cannot_be_read_is_the_end_of_the_runs(source: Callable[[Path], int], tmp_path: Path) -> None:
-    """A run that reads would wait for ever otherwise."""
+    """Otherwise a run that reads would wait for ever."""
     run = Remembering()
     terminal.pump_input(run, typed(source(tmp_path)))
 
@@ -84,7 +84,7 @@ def test_input_that_cannot_be_read_is_the_end_of_the_runs(source: Callable[[Path
 
 @pytest.mark.parametrize(("given", "told"), [(b"some", [b"some", "end"]), (b"too much", ["end"])])
 def test_input_ends_after_what_was_given(given: bytes, told: list[object], tmp_path: Path) -> None:
-    """Also where the run takes no more."""
+    """Also if the run accepts no more input."""
     (tmp_path / "input").write_bytes(given)
     run = Remembering()
     terminal.pump_input(run, typed(os.open(tmp_path / "input", os.O_RDONLY)))
@@ -108,7 +108,7 @@ def test_signal_that_comes_while_a_run_begins_is_for_the_run(number: signal.Sign
 
 
 def test_second_signal_interrupts_a_start_that_takes_too_long() -> None:
-    """Such as with an engine that does not answer; the operator's own answers to signals are back."""
+    """As with an engine that does not answer; the previous signal handlers are restored."""
     before = signal.getsignal(signal.SIGTERM)
 
     def begin() -> Session:
@@ -122,15 +122,15 @@ def test_second_signal_interrupts_a_start_that_takes_too_long() -> None:
 
 
 class Deaf(Remembering):
-    """A run during which the operator presses Ctrl-C so often."""
+    """A run during which the operator presses Ctrl-C several times."""
 
     def __init__(self, times: int) -> None:
-        """Take how often."""
+        """Take the number of times."""
         super().__init__()
         self.times = times
 
     def output(self) -> Iterator[tuple[int, bytes]]:
-        """Continue until each was answered."""
+        """Continue until each signal was handled."""
         for pressed in range(1, self.times + 1):
             os.kill(os.getpid(), signal.SIGINT)
             assert eventually(lambda: len(self.told) >= pressed)  # noqa: B023 - asked at once
@@ -144,7 +144,7 @@ class Deaf(Remembering):
 def test_second_ctrl_c_offers_the_way_out_and_the_third_takes_it(
     times: int, told: list[object], lines: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The first is the run's alone: it may have its own answer."""
+    """The first one is only passed to the run, which may handle it."""
     run = Deaf(times)
     terminal.attend(lambda: run, "abcd", interactive=False, tty=False)
 
@@ -162,7 +162,7 @@ def test_second_ctrl_c_offers_the_way_out_and_the_third_takes_it(
     ],
 )
 def test_ctrl_p_ctrl_q_leaves_a_run_that_continues(pieces: tuple[bytes, ...], passed: bytes) -> None:
-    """Typed at once or key by key; its input is not closed, for its terminal has no such end."""
+    """Typed at once or key by key; the input of the run is not closed."""
     run = Remembering()
     with pytest.raises(terminal.DetachedError):
         terminal.pump_input(run, terminal.until_detached(pieces))
@@ -174,7 +174,7 @@ def test_ctrl_p_ctrl_q_leaves_a_run_that_continues(pieces: tuple[bytes, ...], pa
 
 @pytest.mark.parametrize("pieces", [(b"\x11\x10",), (b"\x10", b"a", b"\x11"), (b"\x10",), (b"\x11", b"\x11")])
 def test_other_keys_are_passed_on_as_they_come(pieces: tuple[bytes, ...]) -> None:
-    """A Ctrl-P does not wait for the next key, as in `docker run`: it recalls the line before."""
+    """A Ctrl-P does not wait for the next key, unlike in `docker run`: it recalls the previous line."""
 
     assert [*pieces] == [*terminal.until_detached(pieces)]
 
@@ -189,6 +189,6 @@ def test_other_keys_are_passed_on_as_they_come(pieces: tuple[bytes, ...]) -> Non
     ],
 )
 def test_lines_of_an_output_are_those_that_say_something(pieces: tuple[bytes, ...], lines: list[str]) -> None:
-    """Blank ones are no detail, and no reason for anything."""
+    """Blank lines are neither reported nor taken as the reason."""
 
     assert lines == list(printed_lines(pieces))

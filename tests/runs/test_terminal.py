@@ -34,7 +34,7 @@ def by_itself(_project: Project, terminal: Terminal, _client: subprocess.Popen[b
 
 
 def by_ctrl_c(_project: Project, terminal: Terminal, _client: subprocess.Popen[bytes]) -> None:
-    """Interrupt what the run does."""
+    """Interrupt the command of the run."""
     terminal.type(f"exec sleep 60{ENTER}")
     terminal.until("exec sleep 60\r\n")
     terminal.type(CTRL_C)
@@ -46,7 +46,7 @@ def by_kill(_project: Project, terminal: Terminal, _client: subprocess.Popen[byt
 
 
 def by_stop(project: Project, _terminal: Terminal, _client: subprocess.Popen[bytes]) -> None:
-    """End the run from elsewhere."""
+    """Stop the run from another process."""
     assert 0 == project.invoke("stop", record(project)["id"]).returncode
 
 
@@ -64,7 +64,7 @@ def test_terminal_is_restored_however_the_run_ends(
     end: Callable[[Project, Terminal, subprocess.Popen[bytes]], None],
     code: int,
 ) -> None:
-    """It is raw while the run has it, and as it was afterwards."""
+    """It is raw during the run, and has its previous settings afterwards."""
     before = terminal.settings
     client = terminal.start(serving, "run", "--", "sh", "-c", 'echo ready; read -r line; eval "$line"')
     terminal.until("ready")
@@ -77,7 +77,7 @@ def test_terminal_is_restored_however_the_run_ends(
 
 @pytest.mark.thorough
 def test_error_of_a_run_on_a_terminal_leaves_the_next_line_at_its_left(serving: Project, terminal: Terminal) -> None:
-    """The terminal is raw then: a line's end needs to go back, too."""
+    """The terminal is raw then, so a line ends with a carriage return, too."""
     client = terminal.start(serving, "run", "--", "no-such-program")
 
     assert 127 == client.wait(30)
@@ -125,7 +125,7 @@ def test_shell_on_a_terminal_is_interactive(serving: Project, terminal: Terminal
 
 @pytest.mark.thorough
 def test_no_tty_gives_pipes_even_on_a_terminal(serving: Project, terminal: Terminal) -> None:
-    """The run sees no terminal, and the operator's stays as it was."""
+    """The run has no terminal, and the settings of the operator's stay unchanged."""
     before = terminal.settings
     client = terminal.start(serving, "run", "--no-tty", "--", "sh", "-c", "test -t 0 || test -t 1 || echo none; cat")
     terminal.until("none")
@@ -157,12 +157,12 @@ def test_console_is_a_prompt_on_a_terminal(serving: Project, terminal: Terminal)
 
 
 def test_ctrl_c_in_the_console_interrupts_the_statement_only(serving: Project, terminal: Terminal) -> None:
-    """KeyboardInterrupt, and the prompt is there again."""
+    """It causes a KeyboardInterrupt, then the prompt is printed again."""
     client = terminal.start(serving, "console")
     terminal.until(PROMPT)
-    waiting = "[time.sleep(0.1) for _ in range(600)]"  # a signal may come just before a sleep, which then goes on
-    terminal.type(f"import time; print('be' + 'gun', flush=True); {waiting}{ENTER}")
-    terminal.until("begun")
+    waiting = "[time.sleep(0.1) for _ in range(600)]"  # a signal may come just before a sleep, which then continues
+    terminal.type(f"import time; print('star' + 'ted', flush=True); {waiting}{ENTER}")
+    terminal.until("started")
     terminal.type(CTRL_C)
 
     assert "KeyboardInterrupt" in terminal.until(PROMPT)
@@ -174,7 +174,7 @@ def test_ctrl_c_in_the_console_interrupts_the_statement_only(serving: Project, t
 
 @pytest.mark.thorough
 def test_arrow_up_in_the_console_recalls_the_line_before(serving: Project, terminal: Terminal) -> None:
-    """And it can be edited: the cursor goes left, a digit is added."""
+    """It can be edited: the cursor is moved left, a digit is added."""
     client = terminal.start(serving, "console")
     terminal.until(PROMPT)
     terminal.type(f"print(1000 + 7){ENTER}")

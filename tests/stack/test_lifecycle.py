@@ -1,4 +1,4 @@
-"""`up` and `down` from their first step to their last, and every way in which one can fail, on the engine in memory."""
+"""`up` and `down` step by step, and each way in which they can fail, on the engine in memory."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ CHANGES = [
     "admit worker-1",
     "create web-1",
 ]
-"""What the first `up` does, in its order."""
+"""The changes of the first `up`, in order."""
 
 
 @dataclass
 class Project:
-    """A stack in memory, which a test changes as an operator edits files."""
+    """A stack in memory; tests change it as an operator edits files."""
 
     stack: Stack
     world: World = field(default_factory=World)
@@ -71,7 +71,7 @@ class Project:
         return Memory(self.stack, self.world)
 
     def up(self, within: float = 1.0) -> list[str]:
-        """Bring it up; return what that changed."""
+        """Bring the stack up, and return the changes."""
         self.world.done.clear()
         self.report = Recorded()
         (port,) = self.stack.services[2].ports
@@ -81,13 +81,13 @@ class Project:
         return list(self.world.done)
 
     def down(self, *, volumes: bool = False, history: bool = False) -> list[str]:
-        """Take it down; return what that changed."""
+        """Take the stack down, and return the changes."""
         self.world.done.clear()
         lifecycle.down(self.engine(), self.report, volumes=volumes, history=history)
         return list(self.world.done)
 
     def plan(self) -> list[str]:
-        """Return what `up` would do."""
+        """Return the steps of `up`, without executing them."""
         return [str(step) for step in lifecycle.plan_up(self.engine())]
 
     def ids(self) -> dict[str, str]:
@@ -95,12 +95,12 @@ class Project:
         return {name: each.id for name, each in self.world.replicas.items()}
 
     def edit(self, name: str, **changes: object) -> None:
-        """Declare a service otherwise."""
+        """Change the declaration of a service."""
         services = (replace(one, **changes) if one.name == name else one for one in self.stack.services)  # type: ignore[arg-type]
         self.stack = replace(self.stack, services=tuple(services))
 
     def detached(self, *command: str) -> Run:
-        """Start a run that nobody watches, and return its record."""
+        """Start a detached run, and return its record."""
         request = new_request(command, choose_source(self.engine()))
         self.engine().runs.detach(request)
         return next(each for each in self.engine().runs.records() if each.id == request.id)
@@ -108,14 +108,14 @@ class Project:
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """Return a port on which somebody else listens."""
+    """Return a port on which another program listens."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         yield int(other.getsockname()[1])
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Return a project of which nothing is there."""
+    """Return a project that was never up."""
     web = Service(
         "web",
         "haproxy:3",
@@ -135,7 +135,7 @@ def serving(project: Project) -> Project:
 
 
 def refused(call: Callable[[], object], error: type[Exception], project: Project) -> str:
-    """Return what a refusal says, and see that nothing was changed before it."""
+    """Return the message of a refusal, and assert that nothing was changed before it."""
     project.world.done.clear()
     with pytest.raises(error) as found:
         call()
@@ -144,12 +144,12 @@ def refused(call: Callable[[], object], error: type[Exception], project: Project
 
 
 def test_first_up_does_everything_in_its_order(project: Project) -> None:
-    """Images, networks and volumes, then each service after what it depends on; the release command before its own."""
+    """Images, networks and volumes, then each service after its dependencies and its release command."""
     assert CHANGES == project.up()
 
 
 def test_plan_changes_nothing(project: Project) -> None:
-    """Whoever asks what would be done has done nothing."""
+    """`--dry up` only prints the steps."""
     admissions = ["admit redis-1", "admit web-1"]  # which change nothing: there can be only one
     assert len(CHANGES) + len(admissions) == len(project.plan())
 
@@ -157,7 +157,7 @@ def test_plan_changes_nothing(project: Project) -> None:
 
 
 def test_second_up_does_nothing(serving: Project) -> None:
-    """Another process finds what the first one made."""
+    """Another process finds everything that the first one created."""
     before = serving.ids()
 
     assert [] == serving.plan()
@@ -166,7 +166,7 @@ def test_second_up_does_nothing(serving: Project) -> None:
 
 
 def test_each_step_is_told_before_what_it_has_to_tell(project: Project) -> None:
-    """With its cause; an image's and a release command's lines are details."""
+    """With its cause; the output of a build and of a release command are details."""
     project.up()
 
     assert ["Pull redis:8 (missing)", "Build app:one (missing)"] == project.report.steps[:2]
@@ -176,7 +176,7 @@ def test_each_step_is_told_before_what_it_has_to_tell(project: Project) -> None:
 
 
 def test_new_release_replaces_only_its_own(serving: Project) -> None:
-    """Its image is made and its release command is run before what serves is touched."""
+    """Its image is built and its release command is run before the running release is changed."""
     before = serving.ids()
     serving.edit("worker", image="app:two")
 
@@ -185,7 +185,7 @@ def test_new_release_replaces_only_its_own(serving: Project) -> None:
 
 
 def test_replicas_are_rolled_one_by_one(serving: Project) -> None:
-    """So that there never are fewer than there were, and only one more."""
+    """There are never fewer replicas than before, and at most one more."""
     serving.edit("worker", replicas=3)
     serving.up()
     serving.edit("worker", replicas=3, image="app:two")
@@ -198,7 +198,7 @@ def test_replicas_are_rolled_one_by_one(serving: Project) -> None:
 
 
 def test_more_replicas_are_made_without_a_release_command(serving: Project) -> None:
-    """And fewer are removed from the highest number."""
+    """With fewer, those with the highest numbers are removed."""
     serving.edit("worker", replicas=3)
     *created, first, second = serving.up()
     assert ({"create worker-2", "create worker-3"}, {"admit worker-2", "admit worker-3"}) == (
@@ -221,7 +221,7 @@ def test_image_that_cannot_be_made_changes_nothing(project: Project, image: str)
 
 
 def test_image_that_was_removed_is_made_again_and_replaces_nothing(serving: Project) -> None:
-    """Only with it is it known that what serves is made from the same."""
+    """Only the new image shows that the running release is made from the same."""
     before = serving.ids()
     serving.world.images.remove("app:one")
 
@@ -230,7 +230,7 @@ def test_image_that_was_removed_is_made_again_and_replaces_nothing(serving: Proj
 
 
 def test_image_of_a_new_release_that_cannot_be_made_keeps_what_serves(serving: Project) -> None:
-    """The same replicas, and a plan that says what is still to be done."""
+    """The same replicas run, and the plan still has the remaining steps."""
     before = serving.ids()
     serving.edit("worker", image="app:two")
     serving.world.failures["image app:two"] = EngineError("step 5/5 failed")
@@ -242,7 +242,7 @@ def test_image_of_a_new_release_that_cannot_be_made_keeps_what_serves(serving: P
 
 
 def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
-    """Its last words, once, its exit code and its run are told; it is tried again by the next `up`."""
+    """The error has its last line, exit code and run; the next `up` runs it again."""
     before = serving.ids()
     serving.edit("worker", image="app:two", release_command=("sh", "-c", "echo checking; echo data is ahead; exit 3"))
 
@@ -258,7 +258,7 @@ def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
 
 
 def test_release_command_that_says_nothing_is_told_so(project: Project) -> None:
-    """There are no last words; what it depends on is there already, nothing of its own is."""
+    """It printed nothing; its dependencies exist already, its service has no replica."""
     project.edit("worker", release_command=("false",))
 
     with pytest.raises(
@@ -274,7 +274,7 @@ def test_release_command_that_says_nothing_is_told_so(project: Project) -> None:
 def test_up_that_was_ended_anywhere_is_finished_by_the_next(
     project: Project, change: str, error: BaseException
 ) -> None:
-    """The lock is free, what is there is kept, and only the rest is made; a worker comes after its release command."""
+    """The lock is free, all that exists is kept, the rest is created; a worker comes after its release command."""
     project.world.failures[change] = error
     with pytest.raises(type(error)):
         project.up()
@@ -297,7 +297,7 @@ def test_up_that_was_ended_anywhere_is_finished_by_the_next(
     ],
 )
 def test_deploy_that_was_ended_half_way_is_finished_by_the_next(serving: Project, change: str, rest: list[str]) -> None:
-    """What served serves until then; the release command comes again where nothing of the release serves."""
+    """The previous release runs until then; the release command runs again if no replica of the new one is running."""
     before = serving.ids()
     serving.edit("worker", image="app:two")
     serving.world.failures[change] = KeyboardInterrupt()
@@ -311,7 +311,7 @@ def test_deploy_that_was_ended_half_way_is_finished_by_the_next(serving: Project
 
 
 def test_replica_that_was_never_admitted_and_is_not_wanted_any_more_goes(serving: Project) -> None:
-    """The operator went back to the files of before."""
+    """The operator restored the previous files."""
     serving.edit("worker", image="app:two")
     serving.world.failures["admit worker-2"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
@@ -322,7 +322,7 @@ def test_replica_that_was_never_admitted_and_is_not_wanted_any_more_goes(serving
 
 
 def test_deploy_that_was_not_finished_is_told_by_status(serving: Project) -> None:
-    """Everything serves, of two releases: so runs are refused, and both say what to type."""
+    """All replicas serve, of two releases: runs are refused, and both messages name the command to type."""
     serving.edit("worker", image="app:two")
     serving.world.failures["remove worker-1"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
@@ -338,7 +338,7 @@ def test_deploy_that_was_not_finished_is_told_by_status(serving: Project) -> Non
 
 
 def test_old_one_that_is_put_back_is_told(serving: Project) -> None:
-    """There can be only one, and the new one does not get ready."""
+    """There can be only one replica, and the new one does not get ready."""
     serving.edit("redis", command=("redis-server", "--broken"))
     serving.world.healths["redis-2"] = Health(is_ready=False, output="bad option")
 
@@ -349,7 +349,7 @@ def test_old_one_that_is_put_back_is_told(serving: Project) -> None:
 
 
 def test_replica_that_takes_its_time_to_end_is_told(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is to wonder what `up` or `down` waits for; one that ends soon is not worth a word."""
+    """`up` and `down` report what they wait for, unless the replica stops soon."""
     monkeypatch.setattr(executor, "SLOW_SECONDS", 0.01)
     monkeypatch.setattr(Memory, "remove_replica", slowly(Memory.remove_replica))
     lifecycle.down(serving.engine(), serving.report)
@@ -358,7 +358,7 @@ def test_replica_that_takes_its_time_to_end_is_told(serving: Project, monkeypatc
 
 
 def slowly(body: Callable[..., None]) -> Callable[..., None]:
-    """Return a function that takes a while."""
+    """Return the function with a delay of 0.1 s."""
 
     def slow(*arguments: object) -> None:
         time.sleep(0.1)
@@ -368,7 +368,7 @@ def slowly(body: Callable[..., None]) -> Callable[..., None]:
 
 
 def test_release_that_does_not_get_ready_is_removed_and_what_served_serves_on(serving: Project) -> None:
-    """Its last lines are shown, and nobody was ever sent to it."""
+    """Its last lines are shown, and it never got a request."""
     before = serving.ids()
     serving.edit("worker", image="app:two", command=("sh", "-c", "echo starting; echo waiting for the moon"))
     serving.world.healths["worker-2"] = Health(is_ready=False, output="no moon")
@@ -385,7 +385,7 @@ def test_release_that_does_not_get_ready_is_removed_and_what_served_serves_on(se
 
 
 def test_release_that_ends_at_once_is_told_at_once(serving: Project) -> None:
-    """And not after the minute that it has to get ready."""
+    """Not only after the minute that it has to get ready."""
     before = serving.ids()
     serving.edit("worker", image="app:two")
     serving.world.dying["worker"] = "no module named moon"
@@ -398,7 +398,7 @@ def test_release_that_ends_at_once_is_told_at_once(serving: Project) -> None:
 
 
 def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Project) -> None:
-    """An engine that starts it again and again would hide that it never gets ready."""
+    """Restarts by the engine must not hide that it never gets ready."""
     serving.edit("worker", image="app:two")
     serving.world.healths["worker-2"] = Health(is_ready=False, output="")
 
@@ -412,7 +412,7 @@ def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Projec
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no such address")])
 def test_only_replica_keeps_running_if_the_new_one_cannot_be_created(serving: Project, error: BaseException) -> None:
-    """It is stopped after the new one was created, and not before."""
+    """It is not stopped before the new one was created."""
     before = serving.ids()
     serving.edit("web", environment=(("A", "1"),))
     serving.world.failures["create web-2"] = error
@@ -449,7 +449,7 @@ def test_only_replica_is_put_back_where_the_new_one_does_not_get_ready(serving: 
 
 
 def test_only_replica_is_put_back_where_its_stop_is_interrupted(serving: Project) -> None:
-    """The engine goes on stopping it, whatever becomes of who asked for that."""
+    """The engine finishes the stop, even if the client is interrupted."""
     serving.edit("web", environment=(("A", "1"),))
 
     class Interrupted(Memory):
@@ -464,7 +464,7 @@ def test_only_replica_is_put_back_where_its_stop_is_interrupted(serving: Project
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C interrupt as it does in a terminal: whoever runs the tests may ignore it."""
+    """Make Ctrl-C interrupt as in a terminal; the process that runs the tests may ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -472,7 +472,7 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_second_ctrl_c_does_not_interrupt_the_putting_back(serving: Project) -> None:
-    """Who does not see anything happen presses it again; he is told what is going on."""
+    """An operator who sees no progress presses it again, and sees what is being done."""
     serving.edit("web", environment=(("A", "1"),))
 
     class Interrupted(Memory):
@@ -494,7 +494,7 @@ def test_second_ctrl_c_does_not_interrupt_the_putting_back(serving: Project) -> 
 
 
 def test_two_at_once_are_one(project: Project) -> None:
-    """The second `up`, or `down`, is told who is at work, and does nothing; then the first goes on to its end."""
+    """The second `up`, or `down`, fails with the name of the first, which finishes."""
     said: list[str] = []
 
     class Meanwhile(Recorded):
@@ -516,7 +516,7 @@ def test_two_at_once_are_one(project: Project) -> None:
 def test_taken_port_is_refused_before_anything_is_made(
     project: Project, taken: int, said_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the port that could be had instead, by the variable of the Compose file that gives it, where one does."""
+    """The error suggests a free port, by the variable of the Compose file if it has one."""
     (port,) = project.stack.services[2].ports
     project.edit("web", ports=(replace(port, published=taken),))
     written = {"variable": "${A_PORT:-1}", "default": f"${{OTHER}}:${{A_PORT:-{taken}}}", "file": f"{taken}"}[said_by]
@@ -560,7 +560,7 @@ def test_port_that_no_program_uses_is_refused_without_a_program_to_stop(
 
 
 def test_port_that_could_be_had_instead_is_free(project: Project, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one may be somebody's, too."""
+    """The next port may be taken, too."""
     (port,) = project.stack.services[2].ports
     project.edit("web", ports=(replace(port, published=taken),))
     file = project.stack.directory / "compose.yaml"
@@ -568,7 +568,7 @@ def test_port_that_could_be_had_instead_is_free(project: Project, taken: int, mo
     project.stack = replace(project.stack, files=(file,))
     monkeypatch.setenv("A_PORT", str(taken))
     with socket.socket() as other:
-        with contextlib.suppress(OSError):  # as it is where somebody has it already
+        with contextlib.suppress(OSError):  # it may be taken already
             other.bind(("127.0.0.1", taken + 1))
             other.listen()
         said = refused(project.up, MisuseError, project)
@@ -580,7 +580,7 @@ def test_port_that_could_be_had_instead_is_free(project: Project, taken: int, mo
 
 
 def test_own_port_is_not_taken(serving: Project) -> None:
-    """A door that is replaced has it, and gives it up."""
+    """The proxy that is replaced has it, and releases it."""
     (port,) = serving.stack.services[2].ports
     with socket.create_server((port.host, port.published)):
         serving.edit("web", environment=(("A", "1"),))
@@ -590,7 +590,7 @@ def test_own_port_is_not_taken(serving: Project) -> None:
 
 @pytest.fixture
 def configured(project: Project) -> Project:
-    """Return a project that is up, and whose door has a configuration file that has changed since."""
+    """Return a project that is up; then a configuration file of its proxy was changed."""
     file = project.stack.directory / "door.cfg"
     file.write_text("one", "utf-8")
     mount = Mount("config", "/etc/door.cfg", str(file), read_only=True)
@@ -601,7 +601,7 @@ def configured(project: Project) -> Project:
 
 
 def test_changed_configuration_is_loaded_once_and_the_door_stays(configured: Project) -> None:
-    """The same replica, after what it depends on; another `up` has nothing to do."""
+    """By the same replica, after its dependencies; another `up` has nothing to do."""
     before = configured.ids()
     configured.edit("worker", environment=(("A", "1"),))
     rolled = [MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"]
@@ -612,7 +612,7 @@ def test_changed_configuration_is_loaded_once_and_the_door_stays(configured: Pro
 
 
 def test_configuration_that_is_refused_stops_everything(configured: Project) -> None:
-    """Before anything of the deploy is touched; when it is right, the next `up` goes on."""
+    """Before the deploy changes anything; once the file is correct, the next `up` continues."""
     configured.world.refusals["web"] = "unknown keyword"
     configured.edit("worker", environment=(("A", "1"),))
 
@@ -622,7 +622,7 @@ def test_configuration_that_is_refused_stops_everything(configured: Project) -> 
 
 
 def test_reload_that_was_ended_is_done_by_the_next(configured: Project) -> None:
-    """What was not loaded is not taken for loaded."""
+    """A file that was not loaded does not count as loaded."""
     configured.world.failures["reload web-1"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         configured.up()
@@ -632,7 +632,7 @@ def test_reload_that_was_ended_is_done_by_the_next(configured: Project) -> None:
 
 
 def test_reloaded_replica_that_is_not_ready_is_told(configured: Project) -> None:
-    """It was not ready before: the new configuration may be the fix, and is kept."""
+    """It was not ready before, so the new configuration may be the fix and is kept."""
     configured.world.healths["web-1"] = Health(is_ready=False, output="no backend")
 
     with pytest.raises(EngineError, match=r"web-1 is not ready after 0.1 s \(no backend\); it keeps its new config"):
@@ -658,7 +658,7 @@ def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Pr
 
 
 def test_another_port_that_is_taken_keeps_the_door(serving: Project, taken: int) -> None:
-    """It is asked for before anything is stopped."""
+    """It is checked before anything is stopped."""
     (port,) = serving.stack.services[2].ports
     serving.edit("web", ports=(replace(port, published=taken),))
 
@@ -666,7 +666,7 @@ def test_another_port_that_is_taken_keeps_the_door(serving: Project, taken: int)
 
 
 def test_run_goes_on_while_its_release_is_replaced(serving: Project) -> None:
-    """On what it began with; only `down` ends it."""
+    """It keeps its release; only `down` stops it."""
     run = serving.detached("sleep", "60")
     serving.edit("worker", image="app:two")
 
@@ -675,7 +675,7 @@ def test_run_goes_on_while_its_release_is_replaced(serving: Project) -> None:
 
 
 def test_network_that_changes_is_made_again_with_all_that_is_on_it(serving: Project) -> None:
-    """Dependants come back after what they depend on; a run on it must have ended."""
+    """Dependents are created after their dependencies; a run on it must have exited."""
     serving.stack = replace(serving.stack, networks=(Network("front"), Network("back")))
     run = serving.detached("sleep", "60")
     assert run.id in refused(serving.up, BusyError, serving)
@@ -694,7 +694,7 @@ def test_service_that_died_is_replaced(serving: Project) -> None:
 
 
 def test_down_ends_runs_then_dependants_then_the_rest_and_keeps_the_data(serving: Project) -> None:
-    """The door closes first; the record of runs stays."""
+    """The proxy is removed first; the record of runs stays."""
     run = serving.detached("sleep", "60")
     assert ["remove web-1", "remove worker-1", "remove redis-1", "remove front", "remove back"] == serving.down()
 
@@ -704,7 +704,7 @@ def test_down_ends_runs_then_dependants_then_the_rest_and_keeps_the_data(serving
 
 
 def test_down_takes_data_and_record_where_they_are_named(serving: Project) -> None:
-    """Nothing is left but the images; once more there is nothing to do."""
+    """Only the images stay; a second `down` has nothing to do."""
     assert "remove data" in serving.down(volumes=True, history=True)
 
     assert ([], (), {}) == (serving.world.resources, serving.engine().runs.records(), serving.world.replicas)
@@ -712,7 +712,7 @@ def test_down_takes_data_and_record_where_they_are_named(serving: Project) -> No
 
 
 def test_down_that_was_ended_anywhere_is_finished_by_the_next(serving: Project) -> None:
-    """What was removed is not asked for again."""
+    """It does not ask the engine for what was removed."""
     serving.world.failures["remove redis-1"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         serving.down()
@@ -731,7 +731,7 @@ def test_where_the_data_is_is_known_as_long_as_it_is_there(serving: Project) -> 
 
 
 def test_where_a_stack_is_is_forgotten_by_its_own_down_alone(serving: Project) -> None:
-    """Not by that of another project of the directory, nor by one on an engine where nothing of it is."""
+    """Not by that of another project in the directory, nor by one on an engine that has nothing of it."""
     other = replace(serving.stack, project="other")
     elsewhere = Memory(other, World())
     elsewhere.name = "elsewhere"
@@ -744,7 +744,7 @@ def test_where_a_stack_is_is_forgotten_by_its_own_down_alone(serving: Project) -
 
 
 def test_data_outlives_the_stack(serving: Project) -> None:
-    """The next `up` makes all but the images and the volume; the release command comes before what is new."""
+    """The next `up` creates all but the images and the volume; the release command runs before the replicas."""
     serving.down()
 
     assert [each for each in CHANGES if not each.startswith("image") and each != "create data"] == serving.up()
@@ -772,14 +772,14 @@ def test_nothing_up_is_said_so(project: Project) -> None:
 
 
 def test_scale_of_what_is_up_is_a_plan_of_its_own(serving: Project) -> None:
-    """The service that `--scale` makes is the declared one but for the number."""
+    """With `--scale`, only the number differs from the declared service."""
     serving.edit("worker", replicas=load.scaled_service(serving.stack, "worker=2").replicas)
 
     assert ["Create worker-2 (missing)", "Wait for worker-2 (until it is ready)"] == serving.plan()
 
 
 def test_first_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthcheck(project: Project) -> None:
-    """When its time is over; nothing served before, so nothing serves."""
+    """After its time limit; none was running before, so none is running."""
     project.world.healths["worker-1"] = Health(is_ready=False, output='{"error": "no key"}')
 
     with pytest.raises(EngineError) as never:
@@ -797,7 +797,7 @@ def test_first_replica_that_never_gets_ready_is_told_in_the_words_of_its_healthc
     ],
 )
 def test_release_command_runs_again_where_what_serves_cannot_serve(serving: Project, health: Health, why: str) -> None:
-    """As after a restore of older data: its healthcheck passes, and tells an error; or fails, with or without words."""
+    """As after a restore of older data: the healthcheck passes and prints an error, or fails with or without output."""
     serving.world.healths["worker-1"] = health
 
     assert [f"the running release is not ready: {why})"] == [step.partition(" (")[2] for step in serving.plan()]
@@ -818,10 +818,10 @@ def test_release_command_that_does_not_cure_what_serves_is_reported(serving: Pro
 
 
 class Guarded(Memory):
-    """An engine on which workers serve only with the password that Redis wants, and the door only with a worker."""
+    """An engine on which workers serve only with the password of Redis, and the proxy only with a worker."""
 
     def check_health(self, replica: Replica, within: float | None = None) -> Health:
-        """Return also for a worker that is well why it cannot serve."""
+        """Return the reason why a worker cannot serve, also if its process is healthy."""
         wanted, own = (self._password(each) for each in ("redis", "worker"))
         if wanted == own or replica.service == "redis":
             return super().check_health(replica, within)
@@ -842,7 +842,7 @@ def guarded(serving: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def test_change_that_breaks_what_depends_on_it_is_reported(guarded: Project) -> None:
-    """And it can be taken back: Redis before the release command, which needs it."""
+    """It can be undone: Redis is changed before the release command, which needs it."""
     guarded.edit("redis", environment=(("PASSWORD", "secret"),))
     with pytest.raises(EngineError) as failed:
         guarded.up(within=0.1)
@@ -859,7 +859,7 @@ def test_change_that_breaks_what_depends_on_it_is_reported(guarded: Project) -> 
 
 
 def test_both_sides_are_changed_at_once(guarded: Project) -> None:
-    """A password, and what uses it."""
+    """The password, and the services that use it."""
     for name in ("redis", "worker"):
         guarded.edit(name, environment=(("PASSWORD", "secret"),))
     done = guarded.up()
@@ -902,7 +902,7 @@ def test_release_command_waits_for_what_it_depends_on(serving: Project) -> None:
 
 
 def test_release_command_is_not_run_where_what_it_depends_on_never_gets_ready(serving: Project) -> None:
-    """Which is told in the words of that one's healthcheck."""
+    """The error has the output of the healthcheck of the dependency."""
     serving.world.healths["redis-1"] = Health(is_ready=False, output="loading")
     serving.edit("worker", image="app:two")
 
@@ -912,7 +912,7 @@ def test_release_command_is_not_run_where_what_it_depends_on_never_gets_ready(se
 
 
 def test_error_of_a_release_command_is_told_and_not_what_comes_after_it(serving: Project) -> None:
-    """As with a library that says last where to read about it; all of it is in the report."""
+    """As with a library whose last line is a link; the report has all lines."""
     serving.edit(
         "worker", image="app:two", release_command=("sh", "-c", "echo DbError: away; echo see the docs; exit 1")
     )
