@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 
+MEASURING = "tests/scenarios tests/service tests/swarm"
+"""The folders of the tests that measure; the other ones take seconds to collect."""
+
 TESTS_FAILED = 1
 """The exit code of pytest if tests failed; it exits with 2 if it is interrupted."""
 
@@ -113,7 +116,7 @@ def test(c: Context) -> None:
         return
     sample = "" if os.environ.get("TWELFTH_SCENARIOS") == "full" else "--sample"
     workers = max(4, os.cpu_count() or 1)  # tests mostly wait for containers
-    for options in (f"-n {workers} -m 'not measures'", "-n 3 -m measures"):
+    for options in (f"-n {workers} -m 'not measures'", f"-n 3 -m measures {MEASURING}"):
         try:
             _develop(c, f"pytest --dist loadfile --no-loadscope-reorder {sample} {options}")
         except Exit as failure:

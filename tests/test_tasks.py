@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from invoke.exceptions import Exit
 
 import tasks
 
+ROOT = Path(__file__).resolve().parents[1]
+MARK = "pytest.mark.measures"
 REPEATED = "pytest --last-failed --last-failed-no-failures none"
 
 
@@ -36,7 +39,7 @@ def test_failed_tests_are_repeated(commands: list[str], request: pytest.FixtureR
 
     has_failed = request.node.callspec.params["commands"] == 1
     assert has_failed == (commands[1] == REPEATED)
-    assert commands[-1].endswith("-m measures")
+    assert commands[-1].endswith(f"-m measures {tasks.MEASURING}")
 
 
 @pytest.mark.parametrize("commands", [2, 5], indirect=True)
@@ -47,3 +50,13 @@ def test_nothing_follows_an_interruption(commands: list[str]) -> None:
         body(Context())
 
     assert 1 == len(commands)
+
+
+def test_all_tests_that_measure_are_in_the_folders_that_are_collected() -> None:
+    """Else no test process would run them."""
+    files = [file for file in (ROOT / "tests").rglob("test_*.py") if MARK in file.read_text("utf-8")]
+    files.remove(Path(__file__))
+    folders = [ROOT / folder for folder in tasks.MEASURING.split()]
+
+    assert files
+    assert [] == [file for file in files if not set(folders) & set(file.parents)]
