@@ -10,6 +10,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from tests import forked_invoke, modern, sample, swarms
 from tests.sample import MODERN
 from twelfth.engines import choice, tcp
+from twelfth.engines.local import release_copies
 from twelfth.errors import EngineError
 from twelfth.stack import lifecycle, load
 
@@ -75,6 +77,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of `.ci/pythons` and `./inv test`."""
     parser.addoption("--without-daemons", action="store_true", help="leave out tests on docker, swarm and modern")
     parser.addoption("--sample", action="store_true", help="run the sample that tests/sample.py describes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the state of all stacks out of the home directory; the processes of pytest-xdist share one directory."""
+    if not hasattr(config, "workerinput"):
+        os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="twelfth-state-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Delete the state."""
+    if not hasattr(config, "workerinput"):
+        release_copies.delete(Path(os.environ["XDG_STATE_HOME"]))
+
+
+@pytest.fixture
+def state_of_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a separate directory for the state of the stacks of a test, which can have any project name."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "twelfth"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -37,7 +37,7 @@ COPY app /app
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Path:
+def context(tmp_path: Path, state_of_test: Path) -> Path:  # noqa: ARG001 - it has an effect
     """Return a project whose release holds `app/real/a` and what a test adds to `app`."""
     context = tmp_path / "context"
     (context / "app" / "real").mkdir(parents=True)
@@ -109,7 +109,7 @@ def test_what_a_linked_dockerfile_says_is_part_of_the_name(context: Path) -> Non
     assert before != name(context)
 
 
-def test_links_stay_links(context: Path, engine_name: str) -> None:
+def test_links_stay_links(context: Path, engine_name: str, state_of_test: Path) -> None:
     """Those to a file, to a directory and to nothing, as `docker build` has them."""
     app = context / "app"
     for path, target in {"a": "real/a", "d": "real", "n": "nowhere", "real/up": "../a"}.items():
@@ -118,14 +118,16 @@ def test_links_stay_links(context: Path, engine_name: str) -> None:
     (context / "Dockerfile").write_text(f"{DOCKERFILE}WORKDIR /app\nRUN {check}\n")
     prepare(engine_name, context, [])
 
-    copies = list(context.glob(".twelfth/releases/*/app"))
+    copies = list(state_of_test.glob("*/releases/*/app"))
     assert (engine_name == "local") == bool(copies)  # on Docker it was the build that checked
     for copy in copies:
         subprocess.run(["sh", "-c", check], cwd=copy, check=True)  # noqa: S607
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../secret", "real/back/../../../secret"])
-def test_a_link_out_of_the_release_is_refused_where_it_would_lead_somewhere(context: Path, target: str) -> None:
+def test_a_link_out_of_the_release_is_refused_where_it_would_lead_somewhere(
+    context: Path, target: str, state_of_test: Path
+) -> None:
     """The local engine has this machine's files around a release; nothing of a half-made one is left."""
     require("local")
     (context / "app" / "real" / "back").symlink_to("../real")
@@ -133,7 +135,7 @@ def test_a_link_out_of_the_release_is_refused_where_it_would_lead_somewhere(cont
 
     with pytest.raises(MisuseError, match=f"^app/link is a symbolic link to {target}, outside of the release"):
         prepare("local", context, [])
-    assert [] == list((context / ".twelfth" / "releases").iterdir())
+    assert [] == list(state_of_test.glob("*/releases/*"))
 
 
 TWO_BUILT = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twelfth.engines.contract import Engine
+    from twelfth.engines.local.engine import Local
 
 COMPOSE = """
 services:
@@ -128,7 +129,7 @@ def test_release_holds_what_was_read(engine_name: str, directory: Path) -> None:
     if isinstance(found, DaemonEngine):
         files = {path.removeprefix("srv/"): each[-1] for path, each in held(directory, service.image).items()}
     else:
-        copy = directory / ".twelfth" / "releases" / service.release
+        copy = cast("Local", found).releases_directory / service.release
         files = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
     assert (b"program", b"old", False) == (files["program"], files["old"], "new" in files)
     assert DOCKERFILE.encode() == files["Dockerfile"]
@@ -150,10 +151,10 @@ def test_local_copy_keeps_times_and_modes(directory: Path) -> None:
     """A file server reports the right times, and a copy has no more readers than its file."""
     for special in ("fifo", "null", "disk", "out", "up", "long"):
         (directory / special).unlink(missing_ok=True)
-    found = engine(directory, "local")
+    found = cast("Local", engine(directory, "local"))
     (service,) = found.stack.services
     found.ensure_image(service, lambda _: None)
-    copy = directory / ".twelfth" / "releases" / service.release
+    copy = found.releases_directory / service.release
 
     assert int(1e9) == int((copy / "plain").stat().st_mtime)
     assert 0o444 == (copy / "d" / "group").stat().st_mode & 0o777

@@ -168,13 +168,11 @@ def test_run_on_a_full_disk_ends_as_it_would_and_the_loss_is_told(serving: Proje
     out, err = client.communicate(timeout=60)
 
     assert (7, bytes(300_000)) == (client.returncode, out)
-    assert re.fullmatch(
-        r"note\ntwelfth: the rest of this output was not recorded: .+; see: df .twelfth\n", err.decode()
-    )
+    assert re.fullmatch(r"note\ntwelfth: the rest of this output was not recorded: .+; see: df -h\n", err.decode())
     assert (7, "failed") == (record(serving)["exit_code"], record(serving)["state"])
     kept = serving.invoke("logs", "--run", record(serving)["id"])
     assert "" == kept.stdout.strip("\0")
-    assert re.fullmatch(r"twelfth: the rest of this output is not recorded: .+; see: df .twelfth\n", kept.stderr)
+    assert re.fullmatch(r"twelfth: the rest of this output is not recorded: .+; see: df -h\n", kept.stderr)
 
 
 @pytest.mark.thorough

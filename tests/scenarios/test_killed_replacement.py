@@ -160,7 +160,7 @@ def local(directory: Path, value: str) -> Local:
     db = Service(
         "db", IMAGE, mounts=(Mount("volume", "/data", "data"),), restart="always", local=how, stop_grace=2, monitor=0.2
     )
-    return Local(Stack("p", directory, (db,), volumes=(Volume("data"),)))
+    return Local(Stack("killed-replacement", directory, (db,), volumes=(Volume("data"),)))
 
 
 def _deploy_locally_and_die(directory: Path, moment: int, value: str) -> None:

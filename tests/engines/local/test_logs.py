@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+pytestmark = pytest.mark.usefixtures("state_of_test")
+
 SIZES = (("max-file", "3"), ("max-size", "1k"))
 FIRST, LAST = 1_000_000, 1_049_999
 COUNTS = ("sh", "-c", f"seq {FIRST} {LAST}; exec sleep 600")
@@ -29,7 +31,7 @@ LINE = 8
 
 
 @pytest.fixture
-def counting(tmp_path: Path) -> Iterator[Local]:
+def counting(tmp_path: Path, state_of_test: Path) -> Iterator[Local]:  # noqa: ARG001 - it has an effect
     """Return an engine with a replica that prints 400 kB, of which three files are kept."""
     service = Service("app", "app", logging=Logging("", SIZES), local=LocalSettings(COUNTS), stop_grace=1)
     engine = Local(Stack("p", tmp_path, (service,)))

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("state_of_test")
+
 ASKS = ("python3", "-c", "import socket; socket.create_connection(('127.0.0.1', <port>)).close()")
 LISTENS = ("python3", "-m", "http.server", "--bind", "127.0.0.1", "<port>")
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
+def stack(tmp_path: Path, state_of_test: Path) -> Iterator[Stack]:  # noqa: ARG001 - before the last `down`
     """Return a stack of one service with a public port; it is taken down after the test."""
     local = LocalSettings(LISTENS, port=tcp.free("127.0.0.1"))
     stack = Stack("p", tmp_path, (Service("app", "app", local=local, stop_grace=1, restart="no", monitor=0.2),))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -64,8 +63,7 @@ def open_to_others(path: Path) -> str:
 def test_only_the_owner_can_read_a_file_with_a_secret(shared: Project) -> None:
     """The environment of a service, its output and its data can contain a password."""
     run(shared, "--", "sh", "-c", "echo $TOKEN")
-    top = shared.directory / ".twelfth"
-    with_secret = [path for path in top.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
+    with_secret = [path for path in home(shared).rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
 
     assert {"worker-1.json", "output"} == {path.name for path in with_secret}
     assert ["00"] == [open_to_others(path) for path in with_secret if path.name == "worker-1.json"]
@@ -79,7 +77,8 @@ def test_only_the_owner_can_control_supervisord(shared: Project) -> None:
 
 def test_release_cannot_be_written(shared: Project) -> None:
     """Editing the running release would make it another release with the same name."""
-    paths = [shared.directory / ".twelfth" / "releases", *(shared.directory / ".twelfth" / "releases").rglob("*")]
+    releases = home(shared) / "releases"
+    paths = [releases, *releases.rglob("*")]
 
     assert len(paths) > 10
     assert set() == {path for path in paths[1:] if path.stat().st_mode & 0o222}
@@ -121,6 +120,7 @@ def test_process_that_could_not_be_started_leaves_nothing(tmp_path: Path) -> Non
     assert not engine.supervisor.is_up()
 
 
+@pytest.mark.usefixtures("state_of_test")
 def test_process_of_a_service_with_a_dot_in_its_name_leaves_nothing(tmp_path: Path) -> None:
     """The text after the dot is part of the name."""
     service = Service("my.app", "app", local=LocalSettings(("sleep", "600")), stop_grace=1)
@@ -163,18 +163,21 @@ def test_stopped_supervisord_is_an_error_within_a_time_limit(shared: Project, mo
 
 
 @pytest.fixture
-def moved(tmp_path: Path) -> Iterator[Project]:
-    """Return a local stack whose folder was moved while it was up."""
-    (tmp_path / "old").mkdir()
-    project = make_project("local", tmp_path / "old")
+def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Return a local stack whose state directory was moved while it was up."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "old"))
+    (tmp_path / "project").mkdir()
+    project = make_project("local", tmp_path / "project")
     assert "Hello World! 1 times." == hits.sentence(project.up())
-    project = replace(project, directory=project.directory.rename(tmp_path / "new"))
+    (tmp_path / "old").rename(tmp_path / "new")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "new"))
+    project.environment["XDG_STATE_HOME"] = str(tmp_path / "new")
     yield project
     project.end()
 
 
-def test_up_repairs_a_moved_folder_which_runs_refuse(moved: Project) -> None:
-    """Processes that were started in the old folder are replaced, with the cause; the data stays."""
+def test_up_repairs_a_moved_state_directory_which_runs_refuse(moved: Project) -> None:
+    """Processes that were started in the old directory are replaced, with the cause; the data stays."""
     refused = run(moved, "--", "true")
     assert (125, 1) == (refused.returncode, refused.stderr.count(b"\n"))
     assert refused.stderr.startswith(b"twelfth: worker-1 was started from ")
@@ -197,8 +200,8 @@ def test_up_repairs_a_moved_folder_which_runs_refuse(moved: Project) -> None:
     assert 0 == run(moved, "--", "python", "-c", "import service").returncode
 
 
-def test_moved_folder_can_be_taken_down(moved: Project) -> None:
-    """No process that was started in the old folder survives, also without an `up`."""
+def test_stack_with_a_moved_state_directory_can_be_taken_down(moved: Project) -> None:
+    """No process that was started in the old directory survives, also without an `up`."""
     taken = [int(moved.environment["PORT"]), read_json(home(moved) / "ports.json")["redis"]]
     assert all(tcp.why_taken("127.0.0.1", port) for port in taken)
     moved.down()

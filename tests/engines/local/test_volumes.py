@@ -26,7 +26,7 @@ EXTERNAL = Volume("data", known_as="shared", external=True)
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Stack:
+def stack(tmp_path: Path, state_of_test: Path) -> Stack:  # noqa: ARG001 - it is used by its effect
     """Return a stack whose volume exists and contains a file."""
     stack = Stack("p", tmp_path, (DB,), volumes=(Volume("data"),))
     Local(stack).create_resource(Volume("data"))
@@ -36,7 +36,7 @@ def stack(tmp_path: Path) -> Stack:
 
 def file(stack: Stack) -> Path:
     """Return the file in the volume."""
-    return stack.directory / ".twelfth" / "local" / "p" / "volumes" / "data" / "file"
+    return Local(stack).home / "volumes" / "data" / "file"
 
 
 def removals(stack: Stack) -> list[str]:
@@ -52,9 +52,9 @@ def test_external_volume_is_never_created_or_removed(stack: Stack) -> None:
     assert "mine" == file(stack).read_text()
 
 
-def test_external_volume_that_does_not_exist_is_refused(stack: Stack, tmp_path: Path) -> None:
+def test_external_volume_that_does_not_exist_is_refused(stack: Stack) -> None:
     """The error has the command that creates it; a volume that no service of this engine uses is not refused."""
-    elsewhere = replace(stack, directory=tmp_path / "elsewhere", volumes=(EXTERNAL,))
+    elsewhere = replace(stack, project="elsewhere", volumes=(EXTERNAL,))
     Local(replace(stack, volumes=(EXTERNAL,))).refuse_stack()
     Local(replace(elsewhere, services=(replace(DB, local=None),))).refuse_stack()
 

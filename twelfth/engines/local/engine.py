@@ -15,13 +15,14 @@ from twelfth.build_context.release import is_release
 from twelfth.engines import tcp
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.disk_errors import disk_errors
-from twelfth.engines.json_file import read_json, write_json
+from twelfth.engines.json_file import has_shape, read_json, write_json
 from twelfth.engines.local import launch, release_copies, replica_spec, tail
 from twelfth.engines.local.health import check_health
-from twelfth.engines.local.inherited_environment import inherited
+from twelfth.engines.local.inherited_environment import has_interpreter, inherited, search_path
 from twelfth.engines.local.proxy_control import ServiceProxy
 from twelfth.engines.local.replica_spec import LOOPBACK
 from twelfth.engines.local.run_record import make_private, records
+from twelfth.engines.local.run_spec import WORKER
 from twelfth.engines.local.runs import LocalRuns
 from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.state_directory import StateDirectory
@@ -29,6 +30,7 @@ from twelfth.engines.local.supervisord import Supervisor
 from twelfth.errors import EngineError, MisuseError, NoReleaseError
 from twelfth.model.snapshot import Snapshot
 from twelfth.model.stack import Port, Volume
+from twelfth.state_home import state_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class Local(ReplicaEngine):
-    """A stack under a separate supervisord, with all its files in `.twelfth/`; it has no networks."""
+    """A stack under a separate supervisord, with its files in the operator's state directory; it has no networks."""
 
     name = "local"
     mounts_directories = False
@@ -53,8 +55,8 @@ class Local(ReplicaEngine):
         """Keep the stack without its networks; a volume is a directory named after its key."""
         volumes = tuple(replace(volume, known_as="", options=()) for volume in stack.volumes)
         super().__init__(replace(stack, networks=(), volumes=volumes))
-        self.releases_directory = stack.directory / ".twelfth" / "releases"
-        self.home = stack.directory / ".twelfth" / "local" / stack.project
+        self.home = state_home(stack.project)
+        self.releases_directory = self.home / "releases"
         self.supervisor = Supervisor(self.home)
         self.change_lock = threading.RLock()
         self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
@@ -90,7 +92,7 @@ class Local(ReplicaEngine):
     def _processes(self) -> tuple[Replica, ...]:
         states = self.supervisor.states() if self.home.exists() else {}
         specs = sorted((self.home / "services").glob("*.json"))
-        return tuple(self._process(path, read_json(path), states) for path in specs)
+        return tuple(self._process(path, self._usable_spec(path.stem), states) for path in specs)
 
     def _process(self, path: Path, spec: Spec, states: Mapping[str, str]) -> Replica:
         is_admitted = not spec.get("port") or self._proxy(spec["service"]).sends_to(path.stem, states)
@@ -107,7 +109,7 @@ class Local(ReplicaEngine):
         def fill(text: str) -> str:
             return replica_spec.filled(text, self.stack, service, self.home / "volumes", self.ports.port)
 
-        return replica_spec.recipe(service, self.stack.directory, fill)
+        return replica_spec.recipe(service, self.home, fill)
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Copy the service's release to a read-only directory, from which its processes start."""
@@ -125,6 +127,7 @@ class Local(ReplicaEngine):
             raise EngineError(f"{what}, and this engine has one copy of a release; try: INVOKE_ENGINE=docker invoke up")
         target = self._release(service)
         with disk_errors(target):
+            make_private(self.home, target.parent.name)
             release_copies.copy(service.build, target)
         say(f"copied to {os.path.relpath(target)}")
 
@@ -261,10 +264,9 @@ class Local(ReplicaEngine):
         return tuple(sorted(copies, key=lambda copy: copy.built, reverse=True))
 
     def remove_release(self, release: str) -> bool:
-        """Delete a copied release unless a stack of this directory, or one of its running runs, uses it."""
-        stacks = self.home.parent
-        users = [read_json(path).get("release") for path in stacks.glob("*/services/*.json")]
-        users += [run.release for home in stacks.glob("*/") for run in records(home) if run.is_running]
+        """Delete a copied release unless a process of the stack, or one of its running runs, uses it."""
+        users = [read_json(path).get("release") for path in self.home.glob("services/*.json")]
+        users += [run.release for run in records(self.home) if run.is_running]
         if release in users:
             return False
         with disk_errors(self.releases_directory):
@@ -280,8 +282,8 @@ class Local(ReplicaEngine):
 
     def check_health(self, replica: Replica, within: float | None = None) -> Health:
         """Run the healthcheck that the process was launched with."""
-        path = self._spec_of(replica.name)
-        return check_health(replica, read_json(path), path, self.monitor(replica.service), within)
+        spec, path = self._usable_spec(replica.name), self._spec_of(replica.name)
+        return check_health(replica, spec, path, self.monitor(replica.service), within)
 
     @functools.cached_property
     def state(self) -> State:
@@ -299,11 +301,24 @@ class Local(ReplicaEngine):
     def _worker(self, replica: Replica) -> Spec:
         """Return the specification of a replica, or of a future replica of a copied release."""
         if replica.id:
-            return read_json(self._spec_of(replica.name))
+            return self._usable_spec(replica.name)
         service = self.stack.service(replica.service)
         if service is None or not self._release(service).exists():
             raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
         return self._spec(service, replica.number)
+
+    def _usable_spec(self, name: str) -> Spec:
+        """Return the specification of a process, with this interpreter if its own was removed with a checkout.
+
+        Then the process could not be restarted, so its recipe differs from that of a new one.
+        """
+        spec = read_json(self._spec_of(name))
+        if not has_shape(spec, WORKER) or has_interpreter(spec["environment"]):
+            return spec
+        return spec | {
+            "environment": {**spec["environment"], "PATH": search_path()},
+            "recipe": {**spec["recipe"], "interpreter": "removed"},
+        }
 
     def _spec(self, service: Service, number: int) -> Spec:
         home = self._release(service) if service.build else self.home

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelfth.engines import tcp
 from twelfth.engines.json_file import read_json, write_json
@@ -51,10 +51,10 @@ class ServiceProxy:
     def admit(self, replica: str, port: int, public: int) -> None:
         """Send requests on a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
         make_private(self.home, "proxies")
-        before = read_json(self._spec).get("directory"), read_json(self.path).get("port")
-        has_moved = before != (str(self.home), public)
+        spec = read_json(self._spec)
+        has_moved = (spec.get("directory"), read_json(self.path).get("port")) != (str(self.home), public)
         write_json(self.path, {"host": LOOPBACK, "port": public, "backends": self.backends | {replica: port}})
-        if has_moved or self.supervisor.states().get(self.program) not in RUNNING:
+        if has_moved or not _has_program(spec) or self.supervisor.states().get(self.program) not in RUNNING:
             self.supervisor.remove(self.program)
             self._start(public)
 
@@ -84,3 +84,9 @@ class ServiceProxy:
                 why = (self.home / "logs" / f"{self.program}.log").read_text("utf-8", "replace").strip()
                 raise EngineError(f"no process listens on port {public}: {why.rpartition(chr(10))[2]}. Try: invoke up")
             time.sleep(POLL)
+
+
+def _has_program(spec: Mapping[str, Any]) -> bool:
+    """Return whether the proxy could be restarted: the checkout that it was started from may have been removed."""
+    interpreter, _, script, _ = spec["command"]
+    return Path(interpreter).is_file() and Path(script).is_file()

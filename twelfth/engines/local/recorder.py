@@ -60,7 +60,7 @@ class Recorder:
         try:
             _write_all(self._log, frames)
         except OSError as error:
-            self._cut(f"{error.strerror or error}; see: df .twelfth")
+            self._cut(f"{error.strerror or error}; see: df -h")
 
     def _cut(self, why: str) -> None:
         """Stop recording the output."""

@@ -78,7 +78,7 @@ def kept_log(service: str, options: Mapping[str, str]) -> tuple[int, int]:
 
 
 def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
-    """Return what a process of the service would be started from; `directory` is the stack's."""
+    """Return what a process of the service would be started from; `directory` has the files of the stack."""
     local = declared_local(service)
     environment = dict(service.environment) | dict(local.environment)
     return {

@@ -1,0 +1,64 @@
+"""A local stack belongs to its project, not to a checkout: clones share it, and it survives them."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from bench import hits
+from tests.conftest import make_project
+from twelfth.engines.json_file import read_json, write_json
+from twelfth.stack.status import require_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Project
+    from twelfth.engines.local.engine import Local
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Return a clone of a checkout that was removed after it deployed a stack and counted one hit."""
+    directory = tmp_path_factory.mktemp("checkouts")
+    (directory / "first").mkdir()
+    project = make_project("local", directory / "first")
+    assert "Hello World! 1 times." == hits.sentence(project.up())
+    shutil.copytree(directory / "first", directory / "clone", ignore=shutil.ignore_patterns(".twelfth"))
+    shutil.rmtree(directory / "first")
+    project.directory = directory / "clone"
+    yield project
+    project.end()
+
+
+def test_clone_has_nothing_to_deploy(clone: Project) -> None:
+    """The same files make the same release, which is already copied."""
+    assert [] == clone.plan()
+
+
+def test_data_and_processes_survive_the_checkout(clone: Project) -> None:
+    """All of their files are in the state directory."""
+    assert "Hello World! 2 times." == hits.sentence(require_address(clone.engine()))
+    assert 0 == clone.invoke("status").returncode
+
+
+def test_run_from_a_clone_starts_in_the_deployed_release(clone: Project) -> None:
+    """It has the worker's code and environment, and its record."""
+    run = clone.invoke("run", "--", "python", "-c", "import service; print(service.__file__)")
+
+    release = cast("Local", clone.engine()).releases_directory / clone.stack.release
+    assert (0, f"{release}/service/__init__.py\n") == (run.returncode, run.stdout), run.stderr
+    assert clone.stack.release in clone.invoke("history").stdout
+
+
+def test_process_whose_interpreter_was_removed_is_replaced(clone: Project) -> None:
+    """It was in a virtual environment of the checkout; until the next `up`, runs use that of their own command."""
+    engine = cast("Local", clone.engine())
+    path = engine.home / "services" / f"{engine.replicas('worker')[0].name}.json"
+    spec = read_json(path)
+    write_json(path, spec | {"environment": {**spec["environment"], "PATH": "/removed/bin:/bin"}})
+
+    assert 0 == clone.invoke("run", "--", "python", "-c", "import redis").returncode
+    assert "Create worker-2 (interpreter changed)" in clone.plan()
