@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling, whole_lines
@@ -17,7 +18,7 @@ from twelfth.runs.manage import wait_for_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import Engine, Session
     from twelfth.model.run import RunRequest
 
 
@@ -25,7 +26,7 @@ SEARCHED = 20
 """Last lines of a failed run in which the reason is searched for."""
 
 KEPT = 50
-"""Records of finished runs that are kept."""
+"""Records of finished runs that are kept when the next run starts."""
 
 
 def describe(engine: Engine, request: RunRequest) -> str:
@@ -46,12 +47,14 @@ def start_attached(engine: Engine, request: RunRequest, streams: tuple[int, int]
     `streams` are the file descriptors of its input and output; its errors go to standard error.
     """
     make_networks(engine, request)
-    runs = engine.runs
-    code = terminal.attend(
-        lambda: runs.start(request), request.id, interactive=request.interactive, tty=request.tty, streams=streams
-    )
-    runs.prune(KEPT)
-    return code
+    with ThreadPoolExecutor(1) as pool:
+
+        def start() -> Session:
+            session = engine.runs.start(request)
+            pool.submit(engine.runs.prune, KEPT)  # while the run is running, so that its client exits sooner
+            return session
+
+        return terminal.attend(start, request.id, interactive=request.interactive, tty=request.tty, streams=streams)
 
 
 def run_with_report(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> tuple[int, str]:

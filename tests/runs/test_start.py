@@ -1,0 +1,40 @@
+"""What a client does while its run is running."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from twelfth.engines.contract import STDOUT
+from twelfth.model.run import RunRequest
+from twelfth.model.snapshot import Replica
+from twelfth.runs.start import KEPT, start_attached
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+    from twelfth.engines.contract import Engine
+
+WAIT = 10
+
+
+def test_records_are_removed_while_the_run_is_running(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """So that removing a container delays no exit."""
+    kept, is_pruned = list[int](), threading.Event()
+
+    def prune(keep: int) -> None:
+        kept.append(keep)
+        is_pruned.set()
+
+    def output() -> Iterator[tuple[int, bytes]]:
+        yield STDOUT, b"pruned" if is_pruned.wait(WAIT) else b"not pruned"
+
+    session = SimpleNamespace(output=output, wait=lambda: 3)
+    engine = SimpleNamespace(runs=SimpleNamespace(start=lambda _: session, prune=prune))
+    request = RunRequest("1", ("true",), Replica("app", 1, "a", "running", {}), interactive=False)
+
+    assert 3 == start_attached(cast("Engine", engine), request)
+    assert ([KEPT], b"pruned") == (kept, capfdbinary.readouterr().out)
