@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
@@ -183,3 +184,29 @@ def test_healthcheck_that_has_run_already_is_not_run_again() -> None:
     assert {"old": "no key"} == lifecycle.unready(engine, engine.observe(), checked)
     left = Memory(Stack("p", Path(), services[2:]), World(replicas={"gone-1": exited}))
     assert not status.status(left, lambda: {"gone": healthy}).ready
+
+
+class Observed(Memory):
+    """An engine that records each observation."""
+
+    events: list[str]
+
+    def observe(self) -> Snapshot:
+        """Record it."""
+        self.events.append("observe")
+        return super().observe()
+
+
+def test_second_up_observes_once_and_only_then_waits_for_healthchecks() -> None:
+    """Both take about as long."""
+    engine = Observed(Stack("p", Path(), (Service("app", "app"),)), World(images=["app"]))
+    engine.events = []
+    lifecycle.up(engine, Recorded())
+    engine.events.clear()
+
+    def checked() -> dict[str, Health]:
+        engine.events.append("healthchecks")
+        return {}
+
+    lifecycle.up(engine, Recorded(), checked=checked)
+    assert ["observe", "healthchecks"] == engine.events

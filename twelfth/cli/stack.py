@@ -44,41 +44,42 @@ def up(
     remove_orphans: bool = False,
 ) -> None:
     """Build what is missing, deploy the stack, wait until it is ready, and print its address."""
-    from twelfth.stack import lifecycle, notices
-
-    scaled = [option.partition("=")[0] for option in scale]
     within, warnings = seconds_to_get_ready(ready_within), list[str]()
-    options = lifecycle.UpOptions(
-        within,
-        wait_for_runs,
-        accepts_weaker=accept_weaker,
-        remove_orphans=remove_orphans,
-        warn=warnings.append,
-        scaled=scaled,
-    )
     target = Target(c, release)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths, of_first=True)
         engine = target.engine("release", scale)
-    for notice in engine.notices():
-        warn(notice)
-    if c.config.run.dry:
-        engine.refuse_stack()
-        print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
-        warnings += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
-    else:
-        address = with_progress(lambda report: lifecycle.up(engine, report, options, checks.result()))
-        if address:
-            print(address)
+        from twelfth.stack import lifecycle, notices
+
+        for notice in engine.notices():
+            warn(notice)
+        if c.config.run.dry:
+            engine.refuse_stack()
+            print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
+            warnings += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
+        else:
+            options = lifecycle.UpOptions(
+                within,
+                wait_for_runs,
+                accepts_weaker=accept_weaker,
+                remove_orphans=remove_orphans,
+                warn=warnings.append,
+                scaled=[option.partition("=")[0] for option in scale],
+            )
+            address = with_progress(lambda report: lifecycle.up(engine, report, options, checks.result))
+            if address:
+                print(address)
     for line in warnings:
         warn(line)
 
 
 def seconds_to_get_ready(text: str) -> float | None:
     """Return the value of `--ready-within` in seconds, None for each service's default."""
+    if not text:
+        return None
     from twelfth.runs.request import seconds
 
-    return seconds(text, "--ready-within") or None
+    return seconds(text, "--ready-within")
 
 
 @command(positional=["replicas"], help={"replicas": "The service and its number of replicas, such as worker=4"})
@@ -127,15 +128,16 @@ def print_plan(steps: Iterable[object]) -> None:
 @command()
 def status(c: Context, json: bool = False) -> None:
     """Show services, replicas, health, releases and the address; exit with 1 unless all declared replicas are ready."""
-    from datetime import UTC, datetime
-
-    from twelfth.cli import views
-    from twelfth.stack.status import status
-
     target = Target(c)
-    with ThreadPoolExecutor(1) as pool:  # Compose takes as long to read its files as a healthcheck
+    with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths)
-        stack_status = status(target.engine("existing"), checks.result)
+        engine = target.engine("existing")
+        from datetime import UTC, datetime
+
+        from twelfth.cli import views
+        from twelfth.stack.status import status
+
+        stack_status = status(engine, checks.result)
     print(views.status_json(stack_status) if json else views.status(stack_status, datetime.now(UTC)))
     for line in stack_status.warnings:
         warn(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -50,6 +51,8 @@ class Target:
         self.engine_name: str = c.config.engine
         self.release, self.service = release, service
         self._engines: dict[tuple[str, ...], Engine] = {}
+        self._chosen: dict[str, Engine] = {}
+        self._choice_lock = threading.Lock()
         self._is_waiting = False
 
     @functools.cached_property
@@ -118,13 +121,20 @@ class Target:
             return {}
         try:
             engine = self._choose(self._current.stack(self.directory))
-            replicas = engine.observe().replicas
+            replicas = engine.replicas("")
             results = healths(engine, first_serving(replicas).values() if of_first else replicas)
         except TwelfthError:
             return {}
         return {identity: health for identity, health in results.items() if health.has_check}
 
     def _choose(self, stack: Stack) -> Engine:
+        # Once for each project, also if healthchecks run meanwhile: connecting takes as long as several requests.
+        with self._choice_lock:
+            if stack.project not in self._chosen:
+                self._chosen[stack.project] = self._choose_by_name(stack)
+            return self._chosen[stack.project].with_stack(stack)
+
+    def _choose_by_name(self, stack: Stack) -> Engine:
         """With `auto` a stack stays on the engine where it was deployed last: it never moves by itself."""
         last = next((location for location in self.known if location.project == stack.project), None)
         if last is None or self.engine_name != "auto":

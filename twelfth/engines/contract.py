@@ -133,7 +133,7 @@ class Engine(ABC):
 
     @abstractmethod
     def replicas(self, service: str) -> tuple[Replica, ...]:
-        """Return the replicas of one service; faster than `observe`."""
+        """Return the replicas of one service, of all services for ""; faster than `observe`."""
 
     def current(self, replica: Replica) -> Replica:
         """Return the current state of a replica, or the given value if it was removed."""

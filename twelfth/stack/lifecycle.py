@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, TwelfthError
@@ -36,16 +35,16 @@ CHANGES = CreateReplica | ReplaceReplica | ReloadReplica | RollService
 
 def plan_up(engine: Engine, *, remove_orphans: bool = False) -> tuple[Step, ...]:
     """Return the steps of `up`, without executing them."""
-    return _plan(engine, engine.observe(), {}, remove_orphans=remove_orphans)
+    return _plan(engine, engine.observe(), dict, remove_orphans=remove_orphans)
 
 
 def _plan(
-    engine: Engine, snapshot: Snapshot, checked: Mapping[str, Health], *, remove_orphans: bool
+    engine: Engine, snapshot: Snapshot, checked: Callable[[], Mapping[str, Health]], *, remove_orphans: bool
 ) -> tuple[Step, ...]:
     preflight.refuse_idle(engine)
     preflight.refuse_contradictions(engine.stack)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
-        complaints = pool.submit(unready, engine, snapshot, checked)
+        complaints = pool.submit(lambda: unready(engine, snapshot, checked()))
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
         known = {name: recipe for name, recipe in recipes.items() if recipe is not None}
         steps = plan.up(
@@ -90,11 +89,11 @@ def up(
     engine: Engine,
     report: Report,
     options: UpOptions = UpOptions(),
-    checked: Mapping[str, Health] = MappingProxyType({}),
+    checked: Callable[[], Mapping[str, Health]] = dict,
 ) -> str:
     """Deploy the stack and return its address (`http://host:port`), "" if it has none.
 
-    `checked` has the results of healthchecks that this command has run already, by the replicas' ids. Raises
+    `checked` returns the results of healthchecks that this command has started already, by the replicas' ids. Raises
     `EngineError` if a replica does not get ready, `BusyError` if another command changes the stack or a run may use a
     network that would be removed.
     """

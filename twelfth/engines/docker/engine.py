@@ -90,7 +90,7 @@ class Docker(DaemonEngine, ReplicaEngine):
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's containers."""
         with docker_errors():
-            return self._containers(f"{COMPOSE}service={service}")
+            return self._containers(*([f"{COMPOSE}service={service}"] if service else []))
 
     def current(self, replica: Replica) -> Replica:
         """Return the current state of a container; the others of its service are not inspected."""

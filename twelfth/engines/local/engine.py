@@ -87,7 +87,7 @@ class Local(ReplicaEngine):
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """Return the service's processes."""
-        return tuple(process for process in self._processes() if process.service == service)
+        return tuple(process for process in self._processes() if service in ("", process.service))
 
     def _processes(self) -> tuple[Replica, ...]:
         states = self.supervisor.states() if self.home.exists() else {}
