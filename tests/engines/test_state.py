@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import EVERY, ROOT, engine_at_hand, eventually
 from tests.memory_engine import Memory, World
 from twelfth.engines import choice
-from twelfth.engines.docker_api.daemon import DaemonEngine
+from twelfth.engines.docker.engine import Docker
 from twelfth.errors import BusyError, EngineError
 from twelfth.model.stack import Stack
 
@@ -122,10 +122,10 @@ def test_lock_ends_with_its_process(opened: Open, tmp_path: Path) -> None:
 def test_pruned_container_is_created_again(opened: Open) -> None:
     """`docker container prune` removes the container of the state, whose files stay."""
     state, engine = opened().state, opened()
-    if not isinstance(engine, DaemonEngine):
-        pytest.skip("it has no containers")
+    if not isinstance(engine, Docker):
+        pytest.skip("its state has no container")
     state.write({"stack/a": b"1"})
     engine.api.remove_container(f"twelfth-state-{engine.stack.project}")
-    assert cast("DaemonEngine", opened()).state.read("stack") == {"a": b"1"}
+    assert opened().state.read("stack") == {"a": b"1"}
     opened().state.write({"stack/b": b"2"})
     assert opened().state.read("stack") == {"a": b"1", "b": b"2"}

@@ -20,6 +20,7 @@ from twelfth.engines.swarm.nodes import Nodes
 from twelfth.engines.swarm.rolling import Rolling
 from twelfth.engines.swarm.runs import SwarmRuns
 from twelfth.engines.swarm.snapshot import NAMESPACE
+from twelfth.engines.swarm.state_configs import StateConfigs
 from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError
 from twelfth.model.snapshot import Attachment, Health, Replica, Snapshot
 from twelfth.model.stack import Volume
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Runs, Say
     from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.engines.state import State
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Network, Service
 
@@ -67,6 +69,11 @@ class Swarm(DaemonEngine, ServiceEngine):
             hint = "make one: docker swarm init; or run this on a manager: docker node ls"
             return f"the daemon is no manager of a Swarm ({one_line(str(error), 80)}); {hint}"
         return ""
+
+    @functools.cached_property
+    def state(self) -> State:
+        """The state of the stack, in configuration objects of the Swarm."""
+        return StateConfigs(self.api, self.stack.project)
 
     @functools.cached_property
     def nodes(self) -> Nodes:

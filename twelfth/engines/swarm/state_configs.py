@@ -1,0 +1,102 @@
+"""Store the state of a stack in configuration objects of its Swarm, which all managers share.
+
+An object cannot change, so a file is replaced by a newer object, and the older ones are removed. Objects that are
+written at the same time by two managers both stay until the next write, and the newest one counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from typing import TYPE_CHECKING
+
+from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
+from twelfth.engines.state import State
+from twelfth.engines.swarm.lease import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
+
+    import docker
+
+    from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.engines.state import Holder
+
+STATE, DIRECTORY, NAME = "twelfth.state", "twelfth.directory", "twelfth.name"
+"""Labels of an object: the project, and the directory and name of the file."""
+
+FIRST = b"="
+"""What precedes the content of each file: an object cannot be empty."""
+
+
+class StateConfigs(State):
+    """The state of one project in configuration objects."""
+
+    def __init__(self, manager: docker.APIClient, project: str) -> None:
+        self.manager, self.project = manager, project
+        self._lease = Lease(manager, project)
+
+    def read(self, directory: str) -> dict[str, bytes]:
+        """Return the files of a directory, each from its newest object."""
+        with docker_errors("cannot read the state of the stack"):
+            objects = self._objects(f"{DIRECTORY}={directory}")
+        return {_labels(config)[NAME]: _content(config) for config in _oldest_first(objects)}
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Create an object for each file, and remove the older ones."""
+        with docker_errors("cannot write the state of the stack"):
+            for path, content in files.items():
+                directory, _, name = path.rpartition("/")
+                older = self._objects(f"{DIRECTORY}={directory}", f"{NAME}={name}")
+                labels = {STATE: self.project, DIRECTORY: directory, NAME: name}
+                self.manager.create_config(_object_name(self.project, path), FIRST + content, labels)
+                self._remove(older)
+
+    def remove(self) -> None:
+        """Remove all objects of the state."""
+        with docker_errors():
+            self._remove(self._objects())
+
+    def lock(self, action: str) -> AbstractContextManager[None]:
+        """Hold a lease that is renewed while this process lives; another one gets it some seconds after its death."""
+        return self._lease.hold(action)
+
+    def check_lock(self) -> None:
+        """Raise `EngineError` if the lease was lost."""
+        self._lease.check()
+
+    def holder(self) -> Holder | None:
+        """Return the holder of the lease."""
+        return self._lease.holder()
+
+    def unlock(self) -> None:
+        """Remove the lease."""
+        self._lease.remove()
+
+    def _objects(self, *labels: str) -> list[Body]:
+        objects: list[Body] = self.manager.configs(filters={"label": [f"{STATE}={self.project}", *labels]})
+        return objects
+
+    def _remove(self, objects: Iterable[Body]) -> None:
+        for config in objects:
+            with gone_is_fine():
+                self.manager.remove_config(config["ID"])
+
+
+def _object_name(project: str, path: str) -> str:
+    return f"twelfth-state-{hashlib.sha256(f'{project}/{path}'.encode()).hexdigest()[:12]}-{secrets.token_hex(4)}"
+
+
+def _labels(config: Body) -> dict[str, str]:
+    labels: dict[str, str] = config["Spec"]["Labels"]
+    return labels
+
+
+def _content(config: Body) -> bytes:
+    return base64.b64decode(config["Spec"].get("Data", "")).removeprefix(FIRST)
+
+
+def _oldest_first(objects: Iterable[Body]) -> list[Body]:
+    return sorted(objects, key=lambda config: int(config["Version"]["Index"]))
