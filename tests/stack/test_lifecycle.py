@@ -494,18 +494,23 @@ def test_second_ctrl_c_does_not_interrupt_the_putting_back(serving: Project) -> 
 
 
 def test_two_at_once_are_one(project: Project) -> None:
-    """The second `up`, or `down`, fails with the name of the first, which finishes."""
+    """The second `down`, or `up` that has something to do, fails with the name of the first, which finishes."""
     said: list[str] = []
+    plans: list[list[str]] = []
 
     class Meanwhile(Recorded):
         def step(self, line: str) -> None:
             super().step(line)
-            said.append(refused(lambda: lifecycle.up(project.engine(), Recorded()), BusyError, project))
+            plans.append(project.plan())
+            if plans[-1]:
+                said.append(refused(lambda: lifecycle.up(project.engine(), Recorded()), BusyError, project))
             said.append(refused(lambda: lifecycle.down(project.engine(), Recorded()), BusyError, project))
 
     lifecycle.up(project.engine(), Meanwhile())
 
-    assert 2 * (len(CHANGES) + len(("admit redis-1", "admit web-1"))) == len(said)
+    steps = len(CHANGES) + len(("admit redis-1", "admit web-1"))
+    assert (steps, 1) == (len(plans), plans.count([]))  # web-1 exists, and is only waited for
+    assert 2 * steps - 1 == len(said)
     assert all(
         re.match(r"the stack is locked by \S+ on \S+ \(deploying since \S+\)\. Try again", line) for line in said
     )

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
+from twelfth.engines.state import this_process
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Build, Service, Stack
@@ -197,12 +198,13 @@ class Observed(Memory):
         return super().observe()
 
 
-def test_second_up_observes_once_and_only_then_waits_for_healthchecks() -> None:
-    """Both take about as long."""
+def test_second_up_observes_once_while_healthchecks_run_and_needs_no_lock() -> None:
+    """Also if another process has the lock."""
     engine = Observed(Stack("p", Path(), (Service("app", "app"),)), World(images=["app"]))
     engine.events = []
     lifecycle.up(engine, Recorded())
     engine.events.clear()
+    engine.world.holder = this_process("deploying")
 
     def checked() -> dict[str, Health]:
         engine.events.append("healthchecks")

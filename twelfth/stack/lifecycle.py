@@ -97,42 +97,65 @@ def up(
     `EngineError` if a replica does not get ready, `BusyError` if another command changes the stack or a run may use a
     network that would be removed.
     """
-    with engine.state.lock("deploying"):
-        engine.refuse_stack()
-        preflight.refuse_losses(engine, accepts=options.accepts_weaker)
-        snapshot = engine.observe()
-        steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
-        preflight.refuse_taken_ports(engine, steps, snapshot)
-        preflight.refuse_disturbing_others(steps, engine.stack, snapshot)
-        if not options.waits_for_runs:
-            preflight.refuse_disturbing_runs(engine, steps)
-        for line in notices.of_up(engine, snapshot, remove_orphans=options.remove_orphans):
-            options.warn(line)
+    engine.refuse_stack()
+    snapshot = engine.observe()
+    steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
+    # The lock is a container on some engines. Without steps it is not needed; with steps, they are planned again.
+    if steps or options.scaled or engine.losses() or not _keeps_releases(engine, snapshot):
+        with engine.state.lock("deploying"):
+            snapshot = _deploy(engine, report, options, checked)
+    else:
+        _warn_of_resources(engine, snapshot, options)
         remember(engine)
-        # Images come first: what replicas are made from is known only when they exist.
-        if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
-            note_build(engine.state, engine.stack.release)
-            steps = plan_up(engine, remove_orphans=options.remove_orphans)
-        preflight.refuse_configuration(engine, steps)
-        if steps and options.waits_for_runs:
-            preflight.wait_for_runs(engine, report)
-        within = options.ready_within
-        steps_after_build = [step for step in steps if not isinstance(step, EnsureImage)]
-        with _noting_failure(engine, is_rollback=options.is_rollback):
-            has_changed = execute(engine, steps_after_build, report, within)
-        if has_changed:
-            snapshot = engine.observe()
-            _note(engine, is_rollback=options.is_rollback)
-        note_scale(
-            engine.state,
-            {service.name: service.replicas for service in engine.stack.services if service.name in options.scaled},
-        )
-        if steps or not all(engine.keeps_release(replica.release) for replica in snapshot.replicas if replica.release):
-            _keep_and_prune(engine, snapshot, report, prunes=False)
-        _wait_for_all(engine, snapshot, steps, within)
-        if steps:
-            _keep_and_prune(engine, snapshot, report, prunes=True)
-        return address(engine.stack, snapshot)
+        _wait_for_all(engine, snapshot, steps, options.ready_within)
+    return address(engine.stack, snapshot)
+
+
+def _warn_of_resources(engine: Engine, snapshot: Snapshot, options: UpOptions) -> None:
+    for line in notices.of_up(engine, snapshot, remove_orphans=options.remove_orphans):
+        options.warn(line)
+
+
+def _keeps_releases(engine: Engine, snapshot: Snapshot) -> bool:
+    return all(engine.keeps_release(replica.release) for replica in snapshot.replicas if replica.release)
+
+
+def _deploy(
+    engine: Engine, report: Report, options: UpOptions, checked: Callable[[], Mapping[str, Health]]
+) -> Snapshot:
+    preflight.refuse_losses(engine, accepts=options.accepts_weaker)
+    snapshot = engine.observe()
+    steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
+    preflight.refuse_taken_ports(engine, steps, snapshot)
+    preflight.refuse_disturbing_others(steps, engine.stack, snapshot)
+    if not options.waits_for_runs:
+        preflight.refuse_disturbing_runs(engine, steps)
+    _warn_of_resources(engine, snapshot, options)
+    remember(engine)
+    # Images come first: what replicas are made from is known only when they exist.
+    if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
+        note_build(engine.state, engine.stack.release)
+        steps = plan_up(engine, remove_orphans=options.remove_orphans)
+    preflight.refuse_configuration(engine, steps)
+    if steps and options.waits_for_runs:
+        preflight.wait_for_runs(engine, report)
+    within = options.ready_within
+    steps_after_build = [step for step in steps if not isinstance(step, EnsureImage)]
+    with _noting_failure(engine, is_rollback=options.is_rollback):
+        has_changed = execute(engine, steps_after_build, report, within)
+    if has_changed:
+        snapshot = engine.observe()
+        _note(engine, is_rollback=options.is_rollback)
+    note_scale(
+        engine.state,
+        {service.name: service.replicas for service in engine.stack.services if service.name in options.scaled},
+    )
+    if steps or not _keeps_releases(engine, snapshot):
+        _keep_and_prune(engine, snapshot, report, prunes=False)
+    _wait_for_all(engine, snapshot, steps, within)
+    if steps:
+        _keep_and_prune(engine, snapshot, report, prunes=True)
+    return snapshot
 
 
 def _keep_and_prune(engine: Engine, snapshot: Snapshot, report: Report, *, prunes: bool) -> None:

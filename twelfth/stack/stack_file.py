@@ -57,7 +57,7 @@ class Location:
 
 
 def remember(engine: Engine) -> None:
-    """Write the stack's location. The caller has the stack's lock."""
+    """Write the stack's location."""
     stack = engine.stack
     ingress = stack.ingress_of([service.name for service in stack.services if engine.host_ports(service)])
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
