@@ -109,7 +109,7 @@ def test_any_project_has_the_commands(directory: Path) -> None:
 
     assert (0, True) == (plan.returncode, "Create app-1 (missing)" in plan.stdout)
     assert (0, "no run is recorded. Try: twelfth run -- COMMAND\n") == (record.returncode, record.stdout)
-    assert (125, "try: twelfth up\n") == (attempt.returncode, attempt.stderr[-16:])
+    assert (125, "Try: twelfth up\n") == (attempt.returncode, attempt.stderr[-16:])
 
 
 @pytest.mark.parametrize("words", [("up",), ("--dry", "up")])
