@@ -45,7 +45,7 @@ def up(
 ) -> None:
     """Build what is missing, deploy the stack, wait until it is ready, and print its address."""
     within, warnings = seconds_to_get_ready(ready_within), list[str]()
-    target = Target(c, release)
+    target = Target(c, release, deploys=True)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths, of_first=True)
         engine = target.engine("release", scale)

@@ -45,8 +45,12 @@ Need = Literal["runs", "existing", "declared", "release"]
 class Target:
     """The stack of one command, which stays the same until the command exits."""
 
-    def __init__(self, c: Context, release: str = "", service: str = "") -> None:
-        """Take the directory and the engine's name from Invoke's context; release and service are the typed options."""
+    def __init__(self, c: Context, release: str = "", service: str = "", *, deploys: bool = False) -> None:
+        """Take the directory and the engine's name from Invoke's context; release and service are the typed options.
+
+        A command that `deploys` may stop processes that an older version has started.
+        """
+        self.deploys, self._is_dry = deploys, bool(c.config.run.dry)
         self.directory = Path(c.config.project.directory)
         self.engine_name: str = c.config.engine
         self.release, self.service = release, service
@@ -100,14 +104,23 @@ class Target:
         if need == "release":
             return self._engine_of_release(self.engine("declared"), scale)
         if need == "declared":
-            return self._scaled_as_before(self._choose(self.declared))
+            return self._scaled_as_before(self._adopt(self._choose(self.declared)))
         if need == "existing":
             with suppress(MisuseError):
                 return self.engine("declared")
-            return self._choose(self.named)
+            return self._adopt(self._choose(self.named))
         if self.release:
             return self.engine("declared")
-        return self._choose(self.location.stack(self.directory) if self.location else self.named)
+        return self._adopt(self._choose(self.location.stack(self.directory) if self.location else self.named))
+
+    def _adopt(self, engine: Engine) -> Engine:
+        if not self._is_dry and (report := engine.adopt_old_state(may_stop=self.deploys)):
+            warn(report)
+        if other := engine.other_directory():
+            project = engine.stack.project
+            hint = "To have a separate one here: COMPOSE_PROJECT_NAME=NAME invoke up"
+            warn(f"the stack {project} was deployed from {other}, and this directory has the same stack. {hint}")
+        return engine
 
     def check_healths(self, *, of_first: bool = False) -> dict[str, Health]:
         """Return the results of the replicas' healthchecks, by id, without reading a Compose file.

@@ -16,6 +16,7 @@ from twelfth.model.stack import MONITOR_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from twelfth.engines.state import State
     from twelfth.model.run import Run, RunRequest
@@ -71,9 +72,6 @@ class Engine(ABC):
     mounts_directories = True
     """Whether a replica sees the directories that the Compose file mounts."""
 
-    has_own_releases = False
-    """Whether all releases belong to stacks of this directory, so that no other stack needs them."""
-
     def __init__(self, stack: Stack) -> None:
         """Keep the declared stack; nothing is started or connected yet."""
         self.stack = stack
@@ -86,6 +84,17 @@ class Engine(ABC):
         """Return the seconds for which a new replica of a service is watched."""
         declared = self.stack.service(service)
         return declared.monitor if declared else MONITOR_SECONDS
+
+    def adopt_old_state(self, *, may_stop: bool) -> str:  # noqa: ARG002 - by default there is none
+        """Move what an older version stored elsewhere, and return a line that reports it, "" if there is nothing.
+
+        Raises `BusyError` if processes have to be stopped for that and `may_stop` is not set.
+        """
+        return ""
+
+    def other_directory(self) -> Path | None:
+        """Return the directory that the stack was deployed from if it exists and is another one than this."""
+        return None
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
         """Return the ports of this machine that a new replica of the service must be able to bind."""

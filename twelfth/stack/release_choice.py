@@ -112,8 +112,7 @@ def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     used |= {run.release for run in engine.runs.records() if run.is_running}
     deploys, releases = read_deploys(engine.state), engine.releases()
     used.add(_previous(used, deploys.deployed, [release.id for release in releases]))
-    built_here = [release for release in releases if engine.has_own_releases or release.id in deploys.built]
-    return prunable(built_here, deploys, used, keep)
+    return prunable([release for release in releases if release.id in deploys.built], deploys, used, keep)
 
 
 def prunable(

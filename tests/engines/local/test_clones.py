@@ -14,6 +14,7 @@ from twelfth.stack.status import require_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.conftest import Project
     from twelfth.engines.local.engine import Local
@@ -42,6 +43,19 @@ def test_data_and_processes_survive_the_checkout(clone: Project) -> None:
     """All of their files are in the state directory."""
     assert "Hello World! 2 times." == hits.sentence(require_address(clone.engine()))
     assert 0 == clone.invoke("status").returncode
+
+
+def test_another_directory_with_the_same_project_is_named(clone: Project, tmp_path: Path) -> None:
+    """It may be another project of this name; a directory that no longer exists is not of interest."""
+    origin = cast("Local", clone.engine()).home / "directory"
+    assert "was deployed from" not in clone.invoke("status").stderr
+    recorded = origin.read_text("utf-8")
+    origin.write_text(f"{tmp_path}\n", "utf-8")
+    status = clone.invoke("status")
+    origin.write_text(recorded, "utf-8")
+
+    assert f"twelfth: the stack {clone.name} was deployed from {tmp_path}, and this" in status.stderr
+    assert 0 == status.returncode
 
 
 def test_run_from_a_clone_starts_in_the_deployed_release(clone: Project) -> None:

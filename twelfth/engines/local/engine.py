@@ -9,6 +9,7 @@ import secrets
 import shlex
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.build_context.release import is_release
@@ -19,6 +20,7 @@ from twelfth.engines.json_file import has_shape, read_json, write_json
 from twelfth.engines.local import launch, release_copies, replica_spec, tail
 from twelfth.engines.local.health import check_health
 from twelfth.engines.local.inherited_environment import has_interpreter, inherited, search_path
+from twelfth.engines.local.old_home import OldHome
 from twelfth.engines.local.proxy_control import ServiceProxy
 from twelfth.engines.local.replica_spec import LOOPBACK
 from twelfth.engines.local.run_record import make_private, records
@@ -35,7 +37,6 @@ from twelfth.state_home import state_home
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from twelfth.engines.contract import Runs, Say
     from twelfth.engines.local.replica_spec import Spec
@@ -49,7 +50,6 @@ class Local(ReplicaEngine):
 
     name = "local"
     mounts_directories = False
-    has_own_releases = True
 
     def __init__(self, stack: Stack) -> None:
         """Keep the stack without its networks; a volume is a directory named after its key."""
@@ -60,6 +60,23 @@ class Local(ReplicaEngine):
         self.supervisor = Supervisor(self.home)
         self.change_lock = threading.RLock()
         self.ports = ServicePorts(self.stack, self.home / "ports.json", self.supervisor)
+
+    def adopt_old_state(self, *, may_stop: bool) -> str:
+        """Move the stack from the checkout, where older versions stored it."""
+        old = OldHome(self.stack, self.home, self.state)
+        return old.move(may_stop=may_stop) if old.exists() else ""
+
+    def other_directory(self) -> Path | None:
+        """Return the directory in the file that was written when a process was created."""
+        try:
+            directory = Path(self._origin.read_text("utf-8").rstrip("\n"))
+        except OSError:
+            return None
+        return directory if directory.is_dir() and not directory.samefile(self.stack.directory) else None
+
+    @property
+    def _origin(self) -> Path:
+        return self.home / "directory"
 
     def host_ports(self, service: Service) -> tuple[Port, ...]:
         """Return the port on which the service listens, unless its load balancer already has it."""
@@ -196,6 +213,7 @@ class Local(ReplicaEngine):
         """Write a process's specification with a new id, since an earlier process may have had its name."""
         make_private(self.home, "services")
         make_private(self.home, "logs")
+        self._origin.write_text(f"{self.stack.directory.resolve()}\n", "utf-8")
         name = f"{spec['service']}-{spec['number']}"
         path = self._spec_of(name)
         for remains in (launch.counter(path), *(self.home / "logs").glob(f"{name}.log*")):  # of an earlier process
