@@ -328,17 +328,22 @@ def test_replica_serves_after_its_admission(placing: Site) -> None:
         assert [True] == [replica_.serves for replica_ in placing.engine().replicas("app")]
 
 
-def test_replica_that_was_stopped_is_started_again(placing: Site) -> None:
-    """It is the same replica."""
+def test_replica_that_was_stopped_is_started_by_the_next_up(placing: Site) -> None:
+    """It is the same replica, and was not restarted by the engine."""
+    placing.stack = replace(placing.stack, services=(replace(placing.app, monitor=0.2),))
     placing.create()
     engine, before = placing.engine(), placing.replica()
     engine.stop_replica(before)
-    assert [(before.id, False)] == [(replica.id, replica.is_running) for replica in engine.replicas("app")]
+    (stopped,) = engine.replicas("app")
+    assert (before.id, False) == (stopped.id, stopped.is_running)
 
+    report = Recorded()
+    lifecycle.up(placing.engine(), report, lifecycle.UpOptions(10))
+    assert [f"Start app-1 ({stopped.state})"] == report.steps
+    (started,) = engine.replicas("app")
+    assert (before.id, True, 0) == (started.id, started.is_running, started.restarts)
     engine.start_replica(before)
-    assert eventually(
-        lambda: [(before.id, True)] == [(replica.id, replica.is_running) for replica in engine.replicas("app")]
-    )
+    assert () == lifecycle.plan_up(placing.engine())
 
 
 def test_replacing_replica_records_the_replaced_one_until_that_is_gone(placing: Site) -> None:

@@ -690,12 +690,12 @@ def test_network_that_changes_is_made_again_with_all_that_is_on_it(serving: Proj
     assert [*removed, "create back", "create redis-1", "create worker-1", "admit worker-1"] == serving.up()
 
 
-def test_service_that_died_is_replaced(serving: Project) -> None:
+def test_service_that_exited_is_started(serving: Project) -> None:
     """With its state as the cause."""
     serving.world.end_replica("redis-1", "out of memory", 137)
 
-    assert ["Replace redis-1 with redis-2 (exited (137))"] == serving.plan()
-    assert ["create redis-2", "start redis-2", "remove redis-1"] == serving.up()
+    assert ["Start redis-1 (exited (137))"] == serving.plan()
+    assert ["start redis-1"] == serving.up()
 
 
 def test_down_ends_runs_then_dependants_then_the_rest_and_keeps_the_data(serving: Project) -> None:

@@ -68,6 +68,11 @@ class Replica:
         return self.state in {"created", "stopped"}
 
     @property
+    def is_stopped(self) -> bool:
+        """Return whether it was admitted and has exited or was stopped, and the engine does not restart it."""
+        return self.is_admitted and (self.state in {"stopped", "failed"} or self.state.startswith("exited"))
+
+    @property
     def has_completed(self) -> bool:
         """Return whether its process exited with 0."""
         return self.state == "exited (0)"

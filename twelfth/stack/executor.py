@@ -47,6 +47,7 @@ from twelfth.stack.steps import (
     RollService,
     RunReleaseCommand,
     ScaleService,
+    StartReplica,
     StopRun,
     WatchReplicas,
 )
@@ -150,6 +151,9 @@ class _ReplicaExecutor:
             case CreateReplica(service) | AdmitReplica(service):
                 self.create_all([step for step in group if isinstance(step, CreateReplica)])
                 self.admit_all(service, [step.number for step in group if isinstance(step, AdmitReplica)])
+            case StartReplica(service):
+                self.wait_for_health(service)
+                self.start_all([step.replica for step in cast("tuple[StartReplica, ...]", group)])
             case CompleteReplica(service, number):
                 self.complete(service, number)
             case ReplaceReplica(service, number, old, is_watched=is_watched):
@@ -253,6 +257,30 @@ class _ReplicaExecutor:
             self.admit(replica, tasks, is_first=is_first)
 
         tasks.do([functools.partial(admit, number) for number in numbers])
+
+    def start_all(self, replicas: list[Replica]) -> None:
+        """Start replicas of a service that have exited, and admit each when it is ready."""
+        tasks = Tasks(self.report.detail)
+        is_first = not any(replica.is_running for replica in self.engine.replicas(replicas[0].service))
+        tasks.do([functools.partial(self.start, replica, tasks, is_first=is_first) for replica in replicas])
+
+    def start(self, replica: Replica, tasks: Tasks, *, is_first: bool) -> None:
+        """Start a replica that has exited; if it fails, remove it, so that the next `up` creates another one.
+
+        Its anonymous volumes would be removed with it, so a replica that has any stays.
+        """
+        try:
+            self.engine.start_replica(replica)
+        except EngineError:
+            if not replica.has_own_volumes:
+                self.engine.remove_replica(replica)
+            raise
+        started = replace(self.engine.current(replica), restarts=0)
+        if replica.has_own_volumes:
+            wait_until_ready(self.engine, started, self.within, tasks=tasks, is_first=is_first)
+            self.engine.admit_replica(started)
+        else:
+            self.admit(started, tasks, is_first=is_first)
 
     def admit(self, replica: Replica, tasks: Tasks, old: Replica | None = None, *, is_first: bool = False) -> None:
         """Admit a replica when it is ready; one that does not get ready is removed, and its last lines are shown.

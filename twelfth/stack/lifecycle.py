@@ -17,7 +17,7 @@ from twelfth.stack.release_choice import needed, plan_prune
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
 from twelfth.stack.status import address
-from twelfth.stack.steps import CreateReplica, EnsureImage, ReloadReplica, ReplaceReplica, RollService
+from twelfth.stack.steps import CreateReplica, EnsureImage, ReloadReplica, ReplaceReplica, RollService, StartReplica
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from twelfth.stack.steps import Step
 
 
-CHANGES = CreateReplica | ReplaceReplica | ReloadReplica | RollService
+CHANGES = CreateReplica | StartReplica | ReplaceReplica | ReloadReplica | RollService
 """Steps that change a service."""
 
 

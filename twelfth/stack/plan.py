@@ -26,6 +26,7 @@ from twelfth.stack.steps import (
     RollService,
     RunReleaseCommand,
     ScaleService,
+    StartReplica,
     Step,
     StopRun,
 )
@@ -151,13 +152,19 @@ def _rollouts(
     stack: Stack, snapshot: Snapshot, recipes: Mapping[str, Recipe], disconnected: Sequence[Replica]
 ) -> dict[str, tuple[Step, ...]]:
     rollouts: dict[str, tuple[Step, ...]] = {}
+    snapshot = resources.without_missing_networks(stack, snapshot)
     remaining = replace(
         snapshot, replicas=tuple(replica for replica in snapshot.replicas if replica not in disconnected)
     )
     removed = {replica.service for replica in disconnected}
     for service in (service for service in stack.services if service.name in recipes):
-        # A service that follows another is replaced with it.
-        followed = [name for name in service.follows if _makes_replica(rollouts.get(name, ()))]
+        # A service that follows another is replaced with it. If it is not running, it can be started after the other.
+        is_running = any(replica.is_running for replica in remaining.replicas_of(service.name))
+        followed = [
+            name
+            for name in service.follows
+            if _makes_replica(rollouts.get(name, ())) or (is_running and _starts_replica(rollouts.get(name, ())))
+        ]
         recipe = recipes[service.name] | {f"service.{name}": "replaced" for name in followed}
         if service.name in stack.completing:
             steps = complete(service, remaining, recipe)
@@ -190,8 +197,16 @@ def _refuse_missing_release(services: list[Service], snapshot: Snapshot) -> None
         )
 
 
+NEW = CreateReplica | ReplaceReplica | RollService
+"""Steps that make new replicas."""
+
+
 def _makes_replica(steps: Iterable[Step]) -> bool:
-    return any(isinstance(step, CreateReplica | ReplaceReplica | RollService) for step in steps)
+    return any(isinstance(step, NEW) for step in steps)
+
+
+def _starts_replica(steps: Iterable[Step]) -> bool:
+    return any(isinstance(step, StartReplica) for step in steps)
 
 
 def _create_again(service: Service, snapshot: Snapshot) -> Iterator[Step]:
@@ -288,7 +303,8 @@ def _release_commands(
     """
     commands = []
     for service in (service for service in services if service.release_command):
-        new = _news(snapshot.replicas_of(service.name), recipes[service.name]) if rollouts[service.name] else ""
+        has_news = not all(isinstance(step, StartReplica) for step in rollouts[service.name])
+        new = _news(snapshot.replicas_of(service.name), recipes[service.name]) if has_news else ""
         if new:
             commands.append(RunReleaseCommand(service, f"before the first {service.name} {new}"))
         elif why := unready.get(service.name):

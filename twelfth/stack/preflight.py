@@ -23,6 +23,7 @@ from twelfth.stack.steps import (
     RemoveService,
     ReplaceReplica,
     RollService,
+    StartReplica,
 )
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def refuse_taken_ports(engine: Engine, steps: Iterable[Step], snapshot: Snapshot
     steps = tuple(steps)
     gone = {service.name for service in engine.stack.services} | set(map(_removed_service, steps))
     leaving = [replica for replica in snapshot.replicas if replica.is_running and replica.service in gone]
-    services = {step.service.name: step.service for step in steps if isinstance(step, CreateReplica | ReplaceReplica)}
+    starts = (step for step in steps if isinstance(step, CreateReplica | StartReplica | ReplaceReplica))
+    services = {step.service.name: step.service for step in starts}
     ports = [port for service in services.values() for port in engine.host_ports(service)]
     for port in (port for port in ports if port.is_fixed):
         if why := engine.why_taken(port, leaving):

@@ -6,8 +6,10 @@ labels name another owner, are never changed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
@@ -24,6 +26,20 @@ def changed_networks(stack: Stack, snapshot: Snapshot) -> dict[str, Network]:
     declared = _by_name(stack, stack.networks)
     existing = {stack.engine_name(network): network for network in _own(stack, snapshot.networks, stack.networks)}
     return {name: network for name, network in existing.items() if name in declared and network.differs(declared[name])}
+
+
+def without_missing_networks(stack: Stack, snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot whose replicas have left their missing networks: they cannot be started on new ones.
+
+    A container is bound to the id of a network.
+    """
+    missing = (resource for resource in missing_resources(stack, snapshot) if resource.kind == "network")
+    keys = {f"network.{stack.engine_name(network)}" for network in missing}
+    replicas = (
+        replace(replica, recipe=replica.recipe | dict.fromkeys(keys & replica.recipe.keys(), "missing"))
+        for replica in snapshot.replicas
+    )
+    return replace(snapshot, replicas=tuple(replicas))
 
 
 def renamed_networks(stack: Stack, snapshot: Snapshot) -> frozenset[str]:

@@ -6,7 +6,8 @@ removed, and the next one follows. So there are always old replicas until new on
 A service that can have only one replica, because it publishes a port or keeps data, is replaced in place. If that was
 interrupted, both replicas exist: the next `up` continues if the new one has the current recipe, and else removes it.
 
-A replica stays if only configuration files have changed and its service declares how to reload them.
+A replica stays if only configuration files have changed and its service declares how to reload them. One that has
+exited is started again if nothing has changed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from twelfth.stack.steps import (
     RemoveService,
     ReplaceReplica,
     RollService,
+    StartReplica,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class _Sorted:
     """
 
     serving: list[Replica]
+    stopped: list[Replica]
     left: list[Replica]
     bad: list[Replica]
     continued: list[Pair]
@@ -59,9 +62,13 @@ def _sort(service: Service, replicas: tuple[Replica, ...], recipe: Recipe) -> _S
     unpaired = [replica for replica in replicas if replica not in paired]
     good = [replica for replica in unpaired if replica.is_running and can_have(service, recipe, replica)]
     serving = [replica for replica in good if replica.is_admitted]
-    missing = max(service.replicas - len(serving), 0)
+    stopped = [replica for replica in unpaired if replica.is_stopped and not differences(recipe, replica.recipe)]
+    stopped = stopped[: max(service.replicas - len(serving), 0)]
+    missing = max(service.replicas - len(serving) - len(stopped), 0)
+    good += stopped
     return _Sorted(
         serving,
+        stopped,
         [replica for replica in good if not replica.is_admitted],
         [*(replica for replica in unpaired if replica not in good), *(old for old, _ in continuable[missing:])],
         continuable[:missing],
@@ -77,12 +84,14 @@ def roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step]
     for replica in replicas.serving[: service.replicas]:
         if differences(recipe, replica.recipe):
             yield ReloadReplica(service, replica, _cause(recipe, replica))
+    for replica in replicas.stopped:
+        yield StartReplica(service, replica, replica.state)
     for old, new in replicas.continued:
         yield ReplaceReplica(service, new.number, old, "its replacement was interrupted")
     bad = sorted(replicas.bad, key=lambda replica: replica.serves)  # those without requests first
     spare = max(len(bad) - service.replicas, 0) if service.is_replaced_in_place else 0
     yield from _removals(bad[:spare], recipe)  # after a killed `up`, both the old and the new one may exist
-    missing = service.replicas - len(replicas.serving) - len(replicas.continued)
+    missing = service.replicas - len(replicas.serving) - len(replicas.stopped) - len(replicas.continued)
     replaced, surplus = bad[spare:][: max(missing, 0)], bad[spare:][max(missing, 0) :]
     left, free = list(replicas.left), free_numbers(snapshot.replicas_of(service.name))
     for old in replaced:
@@ -155,8 +164,8 @@ def create(
 def groups(steps: Iterable[Step]) -> Iterator[tuple[Step, ...]]:
     """Yield the steps in order, in groups that are executed at the same time.
 
-    Consecutive additions to a service are a group, and so are consecutive removals. In a deploy a removal follows each
-    addition, so its steps stay one after the other.
+    Consecutive additions to a service are a group, and so are consecutive starts and consecutive removals. In a deploy
+    a removal follows each addition, so its steps stay one after the other.
     """
     for _, grouped in itertools.groupby(enumerate(steps), lambda numbered: _group(*numbered)):
         group = tuple(step for _, step in grouped)
@@ -168,6 +177,8 @@ def _group(place: int, step: Step) -> tuple[str, str | int]:
     match step:
         case CreateReplica(service) | AdmitReplica(service):
             return "add", service.name
+        case StartReplica(service):
+            return "start", service.name
         case RemoveReplica(replica):
             return "remove", replica.service
     return "alone", place

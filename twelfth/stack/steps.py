@@ -88,6 +88,16 @@ class AdmitReplica(Step):
 
 
 @dataclass(frozen=True)
+class StartReplica(Step):
+    """Start a replica that has exited, and wait until it is ready."""
+
+    says = "Start {replica.name}"
+    service: Service
+    replica: Replica
+    cause: str
+
+
+@dataclass(frozen=True)
 class CompleteReplica(Step):
     """Wait until a replica has exited with 0, which services that depend on it require."""
 

@@ -45,15 +45,23 @@ def kill(engine: Local, name: str) -> None:
     assert eventually(lambda: engine.supervisor.states()[name].startswith("exited"))
 
 
-def test_port_of_the_services_load_balancer_is_free_for_new_replicas(stack: Stack) -> None:
-    """All processes of the service have exited."""
+def test_port_of_the_services_load_balancer_is_free_for_its_replicas(stack: Stack) -> None:
+    """All processes of the service have exited. A reboot ends the load balancer and supervisord, too."""
     lifecycle.up(Local(stack), Recorded())
-    kill(Local(stack), "app-1")
-    report = Recorded()
-    lifecycle.up(Local(stack), report)
+    (before,) = Local(stack).replicas("app")
+    port = int(before.address.rpartition(":")[2])
+    for state in ("exited (-1)", "stopped"):
+        if state == "stopped":
+            os.kill(int((Local(stack).home / "supervisord.pid").read_text("utf-8")), signal.SIGKILL)
+            assert eventually(lambda: not tcp.answers("127.0.0.1", port))
+        else:
+            kill(Local(stack), "app-1")
+        report = Recorded()
+        lifecycle.up(Local(stack), report)
 
-    assert ["Create app-2", "Wait for app-2", "Remove app-1"] == [step.partition(" (")[0] for step in report.steps]
-    assert ["app-2"] == [replica.name for replica in Local(stack).replicas("app") if replica.serves]
+        assert [f"Start app-1 ({state})"] == report.steps
+        assert [(before.id, True)] == [(replica.id, replica.serves) for replica in Local(stack).replicas("app")]
+        assert tcp.answers("127.0.0.1", port)
 
 
 def test_each_replica_without_a_public_port_has_a_separate_one(tmp_path: Path) -> None:

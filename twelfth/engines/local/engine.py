@@ -251,12 +251,15 @@ class Local(ReplicaEngine):
         spec = read_json(self._spec_of(replica.name))
         if spec.get("id") != replica.id:
             raise EngineError(f"cannot start {replica.name}: it was removed. Try: invoke up")
-        self.supervisor.start()
-        with disk_errors(self.home):
-            if replica.name not in self.supervisor.states():
-                self._add(replica.name, spec)
-            elif not self._named(replica.name).is_running:
+        with disk_errors(self.home), self.change_lock:
+            self.supervisor.start()
+            if self._named(replica.name).is_running:
+                return
+            launch.counter(self._spec_of(replica.name)).unlink(missing_ok=True)  # this start is no restart
+            if replica.name in self.supervisor.states():
                 self.supervisor.start_program(replica.name)
+            else:
+                self._add(replica.name, spec)
 
     def remove_replica(self, replica: Replica) -> None:
         """Stop a process after its load balancer stops sending requests; stop supervisord with the last process."""

@@ -45,8 +45,12 @@ class ServiceProxy:
         return read_json(self.path).get("port") == port and self.supervisor.states().get(self.program) in RUNNING
 
     def sends_to(self, replica: str, states: Mapping[str, str]) -> bool:
-        """Return whether the proxy sends requests to a replica; `states` are those of supervisord's programs."""
-        return states.get(self.program) in RUNNING and replica in self.backends
+        """Return whether the proxy sends requests to a replica, or did until that exited.
+
+        `states` are those of supervisord's programs.
+        """
+        is_up = states.get(self.program) in RUNNING or states.get(replica) not in RUNNING
+        return is_up and replica in self.backends
 
     def admit(self, replica: str, port: int, public: int) -> None:
         """Send requests on a public port to a replica, too; raises `OSError`, and `EngineError` for a taken port."""
