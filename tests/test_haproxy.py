@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -18,6 +17,7 @@ from tests.conftest import eventually, make_project, require
 from twelfth.engines.docker.engine import Docker
 from twelfth.errors import EngineError
 from twelfth.model.stack import Reload
+from twelfth.stack import lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,15 +255,17 @@ def test_settings_that_were_not_loaded_to_the_end_are_loaded_by_the_next_up(door
 
 
 @pytest.mark.thorough
-def test_door_whose_settings_are_lost_is_replaced(door: Project) -> None:
-    """It could not be restarted otherwise; it is written again after `.twelfth/` was emptied."""
+def test_door_whose_record_of_settings_is_lost_is_replaced(door: Project) -> None:
+    """It may not be possible to restart it; `down` removes the contents of its settings, and the check's container."""
     door.up("worker=2")
-    shutil.rmtree(door.directory / ".twelfth" / "docker")
+    door.engine().state.write({"stack/loaded-web-1.json": b"torn"})
 
     assert ["Replace web-1 with web-2 (config./usr/local/etc/haproxy/haproxy.cfg changed)"] == door.plan("worker=2")
     door.up("worker=2")
     assert [] == door.plan("worker=2")
     leave_check(door, "web-2")
-    door.down()
-    assert [] == api(door).containers(all=True, filters={"name": f"{door.name}-"})
-    assert [] == list((door.directory / ".twelfth" / "docker").rglob("haproxy.cfg"))
+    lifecycle.down(engine := cast("Docker", door.engine()), door.report)
+    assert [] == api(door).containers(all=True, filters={"name": f"{door.name}-web-"})
+    files = engine.state.read_tree("files")
+    assert files
+    assert {b""} == {file.content for file in files.values()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.conftest import EVERY, ON_THIS_MACHINE, Recorded, engine_at_hand, eventually, require
+from tests.conftest import EVERY, WITH_MODERN, Recorded, engine_at_hand, eventually, require
 from tests.memory_engine import Memory, World
 from twelfth.engines import choice, tcp
 from twelfth.engines.contract import STDERR, STDOUT
@@ -184,15 +184,16 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(params=["memory", *ON_THIS_MACHINE])
+@pytest.fixture(params=["memory", *WITH_MODERN])
 def placing(request: pytest.FixtureRequest, declared: Stack, tmp_path: Path) -> Iterator[Site]:
     """Return the project, of which nothing exists yet, on each `ReplicaEngine`.
 
     A Swarm creates replicas by itself: docs/scaling.md.
     """
-    site = make_site(request.param, declared, tmp_path)
-    yield site
-    site.remove()
+    with engine_at_hand(request) as name:
+        site = make_site(name, declared, tmp_path)
+        yield site
+        site.remove()
 
 
 @pytest.fixture

@@ -1,123 +1,153 @@
-"""The copies of configuration files that containers mount."""
+"""The configuration files that containers mount from the state volume."""
 
 from __future__ import annotations
 
+import io
 import os
-import stat
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import tarfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.engines.docker_api.values import REPLICA, STACK
+from twelfth.engines.docker import reload
 from twelfth.engines.docker_api import config_files
-from twelfth.engines.docker_api.config_files import Copies, File, declared
-from twelfth.engines.docker_api.container_spec import CONFIGS, COPIES
-from twelfth.model.stack import Mount, Service, Stack, as_options
+from twelfth.engines.docker_api.config_files import ConfigFiles, Loaded, loaded_digests
+from twelfth.engines.docker_api.container_spec import COMPOSE, CONFIGS, COPIES
+from twelfth.engines.docker_api.file_archive import File, pack, unpack
+from twelfth.errors import EngineError
+from twelfth.model.stack import Mount, Reload, Service, as_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
+    import docker
 
-def test_copy_is_written_in_place_with_the_mode_of_its_file(tmp_path: Path) -> None:
-    """A container that mounts it sees the change; a read-only file can be copied repeatedly."""
-    file, copies = tmp_path / "app.cfg", Copies(tmp_path / "1")
-    service = Service("app", "app", mounts=(Mount("config", "/etc/app.cfg", str(file), read_only=True),))
-    (mount,) = copies.mounted_by(service).mounts
-    seen: set[int] = set()
-    for content in ("a long one", "short"):
-        (new := tmp_path / "new").write_text(content, "utf-8")
-        new.chmod(0o444)
-        new.replace(file)
-        copies.put(declared(service))
-        seen.add(copies.path("/etc/app.cfg").stat().st_ino)
-
-    assert mount.source == str(tmp_path / "1" / "etc" / "app.cfg")
-    assert "short" == copies.path("/etc/app.cfg").read_text("utf-8")
-    assert 0o444 == stat.S_IMODE(copies.path("/etc/app.cfg").stat().st_mode)
-    assert 1 == len(seen)
-
-
-def test_files_from_before_a_killed_reload_can_be_restored(tmp_path: Path) -> None:
-    """The killed reload wrote its files without recording them; the next one keeps the files from before both."""
-    copies = config_files.copies(Stack("p", tmp_path, ()), "web", 1)
-    versions = [{"/web.cfg": File(text, os.getuid(), os.getgid(), 0o444)} for text in (b"good", b"bad", b"worse")]
-    copies.put(versions[0])
-    copies.keep("c1", config_files.digests(versions[0]))
-    for files in versions[1:]:
-        copies.save_previous("c1")
-        copies.keep("c1", {})
-        copies.put(files)
-
-    assert versions[0] == copies.previous_files(["/web.cfg"])
-
-
-def test_files_of_another_container_are_not_restored(tmp_path: Path) -> None:
-    """The copies belong to a replica's number, which another container may have had."""
-    copies = config_files.copies(Stack("p", tmp_path, ()), "web", 1)
-    copies.put({"/web.cfg": File(b"old", os.getuid(), os.getgid(), 0o444)})
-    copies.keep("c1", {"/web.cfg": "digest"})
-    copies.save_previous("c1")
-    copies.save_previous("c2")
-
-    assert {} == copies.previous_files(["/web.cfg"])
-
+    from twelfth.engines.docker_api.state_volume import StateVolume
 
 SECRET = {"/run/secrets/token": File(b"hush", 10001, 10002, 0o400)}
 
 
-def of_a_replica(stack: Stack) -> dict[str, str]:
-    """Write the copies of a replica, and return their path."""
-    copies = config_files.copies(stack, "app", 1)
-    copies.put(SECRET)
-    copies.keep("c1", {})
-    return {target: str(copies.path(target)) for target in SECRET}
+@dataclass
+class Volume:
+    """The files of a state volume in memory, and the daemon that has it."""
+
+    api_version: str = "1.45"
+    name: str = "twelfth-state-p"
+    files: dict[str, File] = field(default_factory=dict)
+    writes: list[list[str]] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
+    has_failing_signals: bool = False
+
+    @property
+    def api(self) -> Volume:
+        """The daemon's client."""
+        return self
+
+    def inspect_volume(self, name: str) -> dict[str, str]:
+        """Return where the daemon has the volume."""
+        return {"Mountpoint": f"/volumes/{name}/_data"}
+
+    def kill(self, _: str, signal: str) -> None:
+        """Note a signal to a container."""
+        if self.has_failing_signals:
+            raise KeyboardInterrupt
+        self.signals.append(signal)
+
+    def read(self, directory: str) -> dict[str, bytes]:
+        """Return the contents of the files in a directory."""
+        return {path: file.content for path, file in self.read_tree(directory).items() if "/" not in path}
+
+    def read_tree(self, directory: str) -> dict[str, File]:
+        """Return the files below a directory."""
+        top = f"{directory}/"
+        return {path.removeprefix(top): file for path, file in self.files.items() if path.startswith(top)}
+
+    def write(self, files: dict[str, bytes | File]) -> None:
+        """Create or replace files."""
+        self.writes.append([*files])
+        self.files |= {path: file if isinstance(file, File) else File(file) for path, file in files.items()}
+
+    def copy(self, paths: dict[str, str]) -> None:
+        """Copy contents."""
+        self.files |= {
+            target: File(self.files[source].content, mode=self.files[target].mode) for source, target in paths.items()
+        }
 
 
-def of_a_check(stack: Stack) -> dict[str, str]:
-    """Write the copies that are checked before a reload, and return their path."""
-    copies = config_files.copies(stack, "app", 1).checked
-    copies.put(SECRET)
-    return {target: str(copies.path(target)) for target in SECRET}
+def opened(volume: Volume) -> ConfigFiles:
+    """Return the configuration files in a volume, as another process has them."""
+    return ConfigFiles(cast("StateVolume", volume))
 
 
-def of_a_run(stack: Stack) -> dict[str, str]:
-    """Write the copies of a run, and return their path."""
-    return config_files.for_runs(stack, "app", SECRET)
+def container(slot: str, *targets: str) -> dict[str, Any]:
+    """Return an inspected container with a slot, "" for none."""
+    labels = {f"{COMPOSE}service": "worker", **{CONFIGS + target: "of its creation" for target in targets}}
+    return {"Config": {"Labels": labels | ({COPIES: slot} if slot else {})}}
 
 
-@pytest.mark.parametrize("write", [of_a_replica, of_a_check, of_a_run])
-@pytest.mark.parametrize("has_old_directories", [False, True])
-def test_only_the_operator_can_reach_a_secret_which_its_user_can_read(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    write: Callable[[Stack], dict[str, str]],
-    has_old_directories: bool,  # noqa: FBT001
-) -> None:
-    """The directories are private before a file is written, also those of an older version."""
-    modes_at_creation: set[int] = set()
-    really_touch = Path.touch
+def test_version_is_written_once() -> None:
+    """Another replica may be starting with its files; another process finds them, too."""
+    volume = Volume()
+    first, second = opened(volume), opened(volume)
+    version, *others = (config.place("app", SECRET) for config in (first, first, second))
 
-    def touch(path: Path, **settings: Any) -> None:
-        modes_at_creation.add(stat.S_IMODE((tmp_path / ".twelfth" / "docker").stat().st_mode))
-        really_touch(path, **settings)
-
-    monkeypatch.setattr(Path, "touch", touch)
-    if has_old_directories:
-        (tmp_path / ".twelfth" / "docker" / "p" / "app" / "1" / "run" / "secrets").mkdir(mode=0o755, parents=True)
-    umask = os.umask(0)
-    try:
-        [path] = write(Stack("p", tmp_path, ())).values()
-    finally:
-        os.umask(umask)
-
-    homes = [each for each in Path(path).parents if each.is_relative_to(tmp_path / ".twelfth")]
-    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in homes}
-    assert {0o700} == modes_at_creation
-    assert (0o700, 0o700) == (modes["docker"], modes[Path(path).relative_to(homes[-3]).parts[1]])
-    assert b"hush" == Path(path).read_bytes()
+    assert [version, version] == others
+    assert [[f"{version.directory}/run/secrets/token"]] == volume.writes
+    assert [*SECRET.values()] == [*volume.files.values()]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to another user")
+@pytest.mark.parametrize("changed", [File(b"h", 10001, 10002, 0o400), File(b"hush", 0, 10002, 0o400), File(b"hush")])
+def test_changed_files_are_another_version(changed: File) -> None:
+    """Containers that mount the first one do not see them."""
+    volume = Volume()
+    places = {opened(volume).place("app", files).directory for files in (SECRET, {"/run/secrets/token": changed})}
+
+    assert 2 == len(places)
+    assert {b"hush", changed.content} == {file.content for file in volume.files.values()}
+
+
+def test_files_are_cleared_and_written_again() -> None:
+    """The contents of secrets do not outlive the stack; the next `up` does not take the empty files for a version."""
+    volume = Volume()
+    config = opened(volume)
+    version = config.place("app", SECRET)
+    config.clear()
+    assert [b""] == [file.content for file in volume.files.values()]
+
+    config.place("app", SECRET)
+    assert b"hush" == volume.files[f"{version.directory}/run/secrets/token"].content
+
+
+def test_single_files_are_mounted() -> None:
+    """So a container cannot see other files; before API 1.45 they are mounted by their paths on the machine."""
+    expected = {"Target": "/etc/a", "ReadOnly": True}
+    path = {"Source": "/volumes/twelfth-state-p/_data/files/app/1/etc/a"}
+    volume = {"Source": "twelfth-state-p", "VolumeOptions": {"NoCopy": True, "Subpath": "files/app/1/etc/a"}}
+
+    for version, how in (("1.44", {"Type": "bind", **path}), ("1.45", {"Type": "volume", **volume})):
+        assert [expected | how] == opened(Volume(version)).mounts("files/app/1", ["/etc/a"])
+
+
+def test_target_cannot_leave_its_directory() -> None:
+    """A Compose file may come from someone else."""
+    (mount,) = opened(Volume()).mounts("files/app/1", ["/../../web/1/run/secrets/token"])
+
+    assert "files/app/1/web/1/run/secrets/token" == mount["VolumeOptions"]["Subpath"]
+
+
+def test_only_root_can_enter_the_directories_of_files() -> None:
+    """A file has its owner and mode."""
+    archive = pack({"files/app/1/token": SECRET["/run/secrets/token"]})
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        entries = {entry.name: (entry.uid, entry.gid, entry.mode) for entry in tar}
+
+    directories = dict.fromkeys(("files", "files/app", "files/app/1"), (0, 0, 0o700))
+    assert {**directories, "files/app/1/token": (10001, 10002, 0o400)} == entries
+    assert {"files/app/1/token": SECRET["/run/secrets/token"]} == unpack(archive)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -127,36 +157,119 @@ def test_only_the_operator_can_reach_a_secret_which_its_user_can_read(
         ({"mode": "0777"}, (0, 0, 0o777)),
     ],
 )
-def test_copy_has_the_owner_and_mode_of_its_entry(
-    tmp_path: Path, options: dict[str, str], expected: tuple[int, int, int]
+def test_inline_file_has_the_owner_and_mode_of_its_entry(
+    options: dict[str, str], expected: tuple[int, int, int]
 ) -> None:
-    """They stay when another content is written in place."""
-    mount = Mount("config", "/run/secrets/s", read_only=True, content="hush", options=as_options(options))
-    copies = config_files.copies(Stack("p", tmp_path, ()), "app", 1)
-    for _ in range(2):
-        copies.put({"/run/secrets/s": config_files.as_declared(mount)})
-        found = copies.path("/run/secrets/s").stat()
-        assert expected == (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+    """By default all users can read it."""
+    mount = Mount("config", "/s", content="hush", options=as_options(options))
+
+    assert {"/s": File(b"hush", *expected)} == config_files.declared(Service("app", "app", mounts=(mount,)))
 
 
-def test_copy_without_its_owner_is_readable_in_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only root can change the owner; the directory keeps other users of the machine out."""
-    monkeypatch.setattr(os, "chown", lambda *_: (_ for _ in ()).throw(PermissionError()))
-    copies = Copies(tmp_path / "1")
-    copies.put({"/a": File(b"", os.geteuid() + 1, 0, 0o400), "/b": File(b"", os.geteuid(), 0, 0o400)})
+def test_other_file_has_the_owner_and_mode_of_its_source_unless_declared(tmp_path: Path) -> None:
+    """Compose mounts the source, and ignores what is declared."""
+    (source := tmp_path / "s").write_text("hush", "utf-8")
+    source.chmod(0o640)
+    group = source.stat().st_gid
+    mounts = [Mount("config", "/s", str(source), options=as_options(options)) for options in ({}, {"uid": "10001"})]
+    files = [config_files.declared(Service("app", "app", mounts=(mount,)))["/s"] for mount in mounts]
 
-    assert [0o444, 0o400] == [stat.S_IMODE(copies.path(each).stat().st_mode) for each in ("/a", "/b")]
+    assert [File(b"hush", user, group, 0o640) for user in (os.getuid(), 10001)] == files
 
 
-def test_copies_of_another_operator_are_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They cannot be read; the digests in the container's labels are compared."""
-    labels = {COPIES: str(tmp_path / "1"), CONFIGS + "/a": "d1"}
-    worker: dict[str, Any] = {"Id": "c1", "Config": {"Labels": labels}, "Mounts": [{"Destination": "/a"}]}
+def configured(volume: Volume, path: Path, content: str) -> Service:
+    """Return a service with a configuration file of this content, and create its slot unless it has one."""
+    path.write_text(content, "utf-8")
+    service = Service("worker", "app", mounts=(Mount("config", "/a", str(path)),), reload=Reload("SIGHUP"))
+    if opened(volume).record("worker", 1) is None:
+        opened(volume).create_slot("worker", 1, config_files.declared(service))
+    return service
 
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError
 
-    assert {"/a": ""} == config_files.loaded(worker)
-    monkeypatch.setattr(Path, "stat", refuse)
-    assert {} == config_files.loaded(worker)
-    assert not config_files.are_writable(worker, Copies(tmp_path / "1"))
+def load(volume: Volume, service: Service) -> None:
+    """Reload the configuration files of a service's replica."""
+    reload.reload(cast("docker.APIClient", volume), opened(volume), STACK, service, REPLICA)
+
+
+def current(volume: Volume) -> bytes:
+    """Return the content that the replica mounts."""
+    record = opened(volume).record("worker", 1)
+    assert record
+    return volume.files[f"{record.slot}/a"].content
+
+
+def test_reload_copies_the_files_and_records_them(tmp_path: Path) -> None:
+    """The container's labels still have the digests of its creation."""
+    volume = Volume()
+    load(volume, service := configured(volume, tmp_path / "a", "one"))
+    load(volume, configured(volume, tmp_path / "a", "two"))
+    record = opened(volume).record("worker", 1)
+
+    assert record
+    assert b"two" == current(volume)
+    assert ["SIGHUP"] * 2 == volume.signals
+    assert config_files.digests(config_files.declared(service)) == loaded_digests(container(record.slot, "/a"), record)
+
+
+def test_files_from_before_a_killed_reload_can_be_restored(tmp_path: Path) -> None:
+    """The killed reload copied its files without recording them; the next one keeps those from before both."""
+    volume = Volume()
+    service = configured(volume, tmp_path / "a", "good")
+    volume.has_failing_signals = True
+    for content in ("bad", "worse"):
+        with pytest.raises(KeyboardInterrupt):
+            load(volume, configured(volume, tmp_path / "a", content))
+        record = opened(volume).record("worker", 1)
+        assert record
+        assert {"/a": ""} == loaded_digests(container(record.slot, "/a"), record)
+    volume.has_failing_signals = False
+
+    assert b"worse" == current(volume)
+    assert service.reload
+    assert reload.restore(cast("docker.APIClient", volume), opened(volume), REPLICA, service.reload.signal)
+    assert b"good" == current(volume)
+
+
+def test_record_of_another_container_is_not_used(tmp_path: Path) -> None:
+    """Another replica may have had the number. Without a record, a replica is replaced and cannot be reloaded."""
+    volume = Volume()
+    service = configured(volume, tmp_path / "a", "one")
+    other = container("files/worker/1-other", "/a")
+
+    assert opened(volume).loaded(other) is None
+    assert {"/a": ""} == loaded_digests(other, None)
+    with pytest.raises(EngineError, match="worker-1 cannot reload its configuration"):
+        load(Volume(), service)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"slot": "s", "current": {}}'])
+def test_damaged_record_is_none(content: bytes) -> None:
+    """A crash can tear a file of the volume."""
+    volume = Volume(files={"stack/loaded-worker-1.json": File(content)})
+
+    assert opened(volume).record("worker", 1) is None
+
+
+def test_run_keeps_the_version_of_its_worker(tmp_path: Path) -> None:
+    """The next reload of the worker does not change its files."""
+    volume = Volume()
+    configured(volume, tmp_path / "a", "one")
+    record = opened(volume).record("worker", 1)
+    assert record
+    assert record.current
+    (mount,) = opened(volume).mounts_of_run(container(record.slot, "/a"))
+    assert f"{record.current.directory}/a" == mount["VolumeOptions"]["Subpath"]
+    assert b"one" == volume.files[f"{record.current.directory}/a"].content
+
+    opened(volume).write_record("worker", 1, Loaded(record.slot, None))  # of a reload that was killed
+    assert [mount] == opened(volume).mounts_of_run(container(record.slot, "/a"))
+    assert [] == opened(volume).mounts_of_run(container("", "/a"))
+
+
+def test_container_of_an_older_version_is_replaced() -> None:
+    """Its files are in the checkout: they count as unknown, and its runs mount them as it does."""
+    old = container("/checkout/.twelfth/docker/p/worker/1", "/a")
+
+    assert {"/a": ""} == loaded_digests(old, opened(Volume()).loaded(old))
+    assert {} == loaded_digests(container("", "/a"), None)
+    assert [] == opened(Volume()).mounts_of_run(old)

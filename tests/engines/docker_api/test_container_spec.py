@@ -34,7 +34,7 @@ def test_clone_is_not_created_on_the_networks_of_its_admission(worker: dict[str,
     app = replace(WORKER, mounts=(), ports=())
     stack = replace(STACK, services=(app, Service("door", "door", networks=("front",), depends_on=("worker",))))
     labels = {container_spec.ADMISSION: json.dumps(container_spec.admission_networks(stack, app))}
-    body = container_spec.clone(worker, 2, labels, {})
+    body = container_spec.clone(worker, 2, labels, [])
 
     assert "2" == body["Labels"]["com.docker.compose.container-number"]
     assert {"p_back": {"Aliases": ["worker"]}} == container_spec.endpoints_of_clone(worker, body["Labels"])
@@ -42,7 +42,8 @@ def test_clone_is_not_created_on_the_networks_of_its_admission(worker: dict[str,
 
 def test_clone_has_separate_configuration_files() -> None:
     """Its other mounts are those of the original."""
-    mounts = container_spec.clone(inspected(), 2, {}, {"/etc/a": "/copies/2/etc/a"})["HostConfig"]["Mounts"]
+    copy = {"Type": "bind", "Source": "/slots/2/etc/a", "Target": "/etc/a", "ReadOnly": True}
+    mounts = container_spec.clone(inspected(), 2, {}, [copy])["HostConfig"]["Mounts"]
 
-    assert [("/data", "p_data"), ("/etc/a", "/copies/2/etc/a")] == [(each["Target"], each["Source"]) for each in mounts]
-    assert [] == container_spec.clone(inspected(HostConfig={}), 2, {}, {})["HostConfig"].get("Mounts", [])
+    assert [("/data", "p_data"), ("/etc/a", "/slots/2/etc/a")] == [(each["Target"], each["Source"]) for each in mounts]
+    assert [] == container_spec.clone(inspected(HostConfig={}), 2, {}, [])["HostConfig"].get("Mounts", [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,10 +13,12 @@ from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.docker import reload
 from twelfth.engines.docker_api import client, config_files, daemon, health, images, logs, mounts, snapshot, succession
 from twelfth.engines.docker_api import container_spec as bodies
+from twelfth.engines.docker_api.config_files import ConfigFiles
 from twelfth.engines.docker_api.container_spec import ADMISSION, COMPOSE, COPIES
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker_api.runs import DockerRuns
+from twelfth.engines.docker_api.state_volume import StateVolume
 from twelfth.errors import BusyError, EngineError
 from twelfth.model.snapshot import Snapshot
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from twelfth.engines.contract import Runs
-    from twelfth.engines.docker_api.config_files import Copies, File
     from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.engines.docker_api.file_archive import File
     from twelfth.model.snapshot import Health, Replica
     from twelfth.model.stack import Service
 
@@ -41,12 +42,10 @@ OF_CONTAINER = "container:"
 
 @dataclass(frozen=True)
 class Creation:
-    """What a container is created from: its body, its networks, and copies of its configuration files."""
+    """What a container is created from: its body and its networks."""
 
     body: Body
     endpoints: Mapping[str, Body]
-    copies: Copies
-    files: Mapping[str, File]
     platform: str = ""
 
 
@@ -59,15 +58,6 @@ class Docker(DaemonEngine, ReplicaEngine):
     def refuse_stack(self) -> None:
         """Raise `MisuseError` if an external network or volume does not exist."""
         self._refuse_absent(*self.stack.resources)
-
-    def notices(self) -> list[str]:
-        """Warn also of configuration files whose declared owner and mode have no effect, as with Compose."""
-        files = [(service, mount) for service in self.stack.services for mount in service.mounts if mount.options]
-        return super().notices() + [
-            f"{service.name}: {mount.target} has its file's owner and mode; uid, gid and mode apply only on a Swarm"
-            for service, mount in files
-            if mount.kind == "config" and mount.content is None
-        ]
 
     def observe(self) -> Snapshot:
         """Return the project's containers, networks and volumes, the users of the networks, and the images."""
@@ -117,28 +107,37 @@ class Docker(DaemonEngine, ReplicaEngine):
         return self._create(name, replace(creation, body=body), starts=False)
 
     def _creation(self, service: Service, number: int) -> Creation:
-        service = self.supported(service)
-        files, copies = config_files.declared(service), config_files.copies(self.stack, service.name, number)
+        service, files = self.supported(service), config_files.declared(service)
         labels = bodies.labels(self.stack, service, number, self._recipe(service, config_files.digests(files)))
-        body = self._with_namespaces(bodies.body(self.stack, copies.mounted_by(service), labels))
-        endpoints = bodies.endpoints(self.stack, service)
-        return Creation(body, endpoints, copies, files, service.platform)
+        copies, label = self._copies(service.name, number, files, has_slot=bool(service.reload))
+        body = self._with_namespaces(bodies.body(self.stack, service, labels | label))
+        return Creation(mounts.with_files(body, copies), bodies.endpoints(self.stack, service), service.platform)
+
+    def _copies(
+        self, service: str, number: int, files: Mapping[str, File], *, has_slot: bool
+    ) -> tuple[list[Body], dict[str, str]]:
+        """Write a replica's configuration files, and return their mounts, and the label with its slot if it has one."""
+        if not files:
+            return [], {}
+        if has_slot:
+            slot = self.config.create_slot(service, number, files)
+            return self.config.mounts(slot, files), {COPIES: slot}
+        return self.config.mounts(self.config.place(service, files).directory, files), {}
 
     def clone_replica(self, replica: Replica, number: int) -> Replica:
-        """Create a copy of a container, with copies of its configuration files."""
+        """Create a copy of a container, with a separate slot if the container has one."""
         with docker_errors():
             inspected = self.api.inspect_container(replica.id)
             image = images.inspect(self.api, inspected["Config"]["Image"])
-            files = config_files.mounted_copies(inspected) | self._copied(inspected, replica.service)
-        copies = config_files.copies(self.stack, replica.service, number)
-        sources = {target: str(copies.path(target)) for target in files}
-        labels = self._admission(inspected) | bodies.file_labels(config_files.digests(files))
-        body = bodies.clone(inspected, number, labels, sources)
+            files = self.config.files_of(inspected) or self._copied(inspected, replica.service)
+        has_slot = bool(config_files.slot_of(inspected))
+        copies, label = self._copies(replica.service, number, files, has_slot=has_slot)
+        labels = self._admission(inspected) | bodies.file_labels(config_files.digests(files)) | label
+        body = bodies.clone(inspected, number, labels, copies)
         if image is None or image["Id"] != inspected["Image"]:  # the name now belongs to another image
             body |= {"Image": inspected["Image"]}
         endpoints = bodies.endpoints_of_clone(inspected, body["Labels"])
-        name = f"{self.stack.project}-{replica.service}-{number}"
-        return self._create(name, Creation(body, endpoints, copies, files))
+        return self._create(f"{self.stack.project}-{replica.service}-{number}", Creation(body, endpoints))
 
     def _copied(self, inspected: Body, service: str) -> dict[str, File]:
         return config_files.copied(self.api, inspected, self.stack.inline_files(service))
@@ -154,14 +153,9 @@ class Docker(DaemonEngine, ReplicaEngine):
     def _create(self, name: str, creation: Creation, *, starts: bool = True) -> Replica:
         networks, others = client.split_networks(self.api, creation.endpoints)
         body = creation.body | networks
-        if creation.files:
-            creation.copies.put(creation.files)
-            body |= {"Labels": body["Labels"] | {COPIES: str(creation.copies.home)}}
         with docker_errors():
             created = self.api.create_container_from_config(body, name, creation.platform or None)["Id"]
             try:
-                if creation.files:
-                    creation.copies.keep(created, config_files.digests(creation.files))
                 client.join_networks(self.api, created, others)
                 if starts:
                     self.api.start(created)
@@ -203,20 +197,17 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def check_reload(self, service: Service, replica: Replica) -> None:
         """Run the service's check in a separate container on the replica's network."""
-        reload.check(self.api, self.stack, service, replica, config_files.declared(service))
+        reload.check(self.api, self.config, self.stack, service, replica)
 
     def reload_replica(self, service: Service, replica: Replica) -> None:
         """Write the container's configuration files if they pass the check, and send it the service's signal."""
-        if service.reload is None:
-            super().reload_replica(service, replica)
-        else:
-            reload.reload(self.api, self.stack, service, replica, service.reload.signal)
+        reload.reload(self.api, self.config, self.stack, service, replica)
 
     def restore_configuration(self, service: Service, replica: Replica) -> bool:
         """Write the files from before the last reload, and send the container the service's signal."""
         if service.reload is None:
             return super().restore_configuration(service, replica)
-        return reload.restore(self.api, self.stack, service, replica, service.reload.signal)
+        return reload.restore(self.api, self.config, replica, service.reload.signal)
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop a container with its grace period."""
@@ -259,8 +250,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             with contextlib.suppress(EngineError, BusyError), docker_errors():
                 self.api.remove_volume(volume)
         reload.remove_check(self.api, self.stack, replica)
-        if not self.replicas(replica.service):  # else runs of a removed replica may still need them
-            shutil.rmtree(config_files.home(self.stack, replica.service), ignore_errors=True)
+        config_files.remove_copies_of_checkout(self.api, self.stack)
 
     def _give_back(self, replica: Replica) -> None:
         """Restore the name and restart policy of the container that a stopped one replaces, if it still exists.
@@ -277,8 +267,9 @@ class Docker(DaemonEngine, ReplicaEngine):
                 self._set_restart(replica.replaces, recorded["restart"])
 
     def clean_up(self) -> None:
-        """Remove the copies of configuration files."""
-        shutil.rmtree(config_files.root(self.stack), ignore_errors=True)
+        """Remove the contents of configuration files."""
+        self.config.clear()
+        config_files.remove_copies_of_checkout(self.api, self.stack)
 
     def logs(
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
@@ -294,7 +285,17 @@ class Docker(DaemonEngine, ReplicaEngine):
     @functools.cached_property
     def runs(self) -> Runs:
         """The project's one-off containers."""
-        return DockerRuns(self.api, self.stack)
+        return DockerRuns(self.api, self.stack, self.config)
+
+    @functools.cached_property
+    def state(self) -> StateVolume:
+        """The state of the stack, in a volume of the daemon."""
+        return StateVolume(self.api, self.stack.project)
+
+    @functools.cached_property
+    def config(self) -> ConfigFiles:
+        """The configuration files of the project's containers."""
+        return ConfigFiles(self.state)
 
     def _containers(self, *labels: str) -> tuple[Replica, ...]:
         filters = {"label": [self._project, f"{COMPOSE}oneoff=False", *labels]}
@@ -318,7 +319,7 @@ class Docker(DaemonEngine, ReplicaEngine):
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
         copied = self._copied(inspected, inspected["Config"]["Labels"][f"{COMPOSE}service"])
-        loaded = config_files.loaded(inspected) | config_files.digests(copied)
-        replica = snapshot.replica(inspected, image, loaded, client.remote_host(self.api))
-        copies = config_files.copies(self.stack, replica.service, replica.number)
-        return replace(replica, is_reloadable=config_files.are_writable(inspected, copies))
+        loaded = self.config.loaded(inspected)
+        digests = config_files.loaded_digests(inspected, loaded) | config_files.digests(copied)
+        replica = snapshot.replica(inspected, image, digests, client.remote_host(self.api))
+        return replace(replica, is_reloadable=loaded is not None)

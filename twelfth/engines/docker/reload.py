@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
-from twelfth.engines.docker_api import config_files
+from twelfth.engines.contract import NO_RELOAD
+from twelfth.engines.docker_api import config_files, mounts
+from twelfth.engines.docker_api.config_files import Loaded
 from twelfth.engines.docker_api.container_spec import check_body
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, one_line
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import docker
 
-    from twelfth.engines.docker_api.config_files import Copies, File
+    from twelfth.engines.docker_api.config_files import ConfigFiles, Version
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Service, Stack
@@ -23,46 +24,52 @@ LAST_LINES, LONGEST = 3, 400
 """How many lines and characters of a check's output are shown: its cause comes before its conclusion."""
 
 
-def reload(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, signal: str) -> None:
-    """Check the service's files, write them in place, and send the replica its signal.
+def reload(api: docker.APIClient, config: ConfigFiles, stack: Stack, service: Service, replica: Replica) -> None:
+    """Check the service's files, copy them into the replica's slot, and send the replica its signal.
 
-    The digests of the loaded files are recorded last: if this is killed before, the next `up` reloads them.
+    The loaded version is recorded last: if this is killed before, the next `up` reloads it.
     """
-    files, copies = config_files.declared(service), config_files.copies(stack, service.name, replica.number)
-    check(api, stack, service, replica, files)
-    copies.save_previous(replica.id)
-    _load(api, copies, replica, files, signal)
+    version = check(api, config, stack, service, replica)
+    loaded = config.record(service.name, replica.number)
+    if loaded is None or service.reload is None:
+        raise EngineError(NO_RELOAD.format(replica.name))
+    previous = loaded.current or loaded.previous
+    _load(api, config, replica, Loaded(loaded.slot, version, previous), service.reload.signal)
 
 
-def restore(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, signal: str) -> bool:
+def restore(api: docker.APIClient, config: ConfigFiles, replica: Replica, signal: str) -> bool:
     """Make a replica load its files from before the last reload again; return whether they are known."""
-    copies = config_files.copies(stack, service.name, replica.number)
-    if files := copies.previous_files(config_files.declared(service)):
-        _load(api, copies, replica, files, signal)
-    return bool(files)
+    loaded = config.record(replica.service, replica.number)
+    if loaded is None or loaded.previous is None:
+        return False
+    _load(api, config, replica, replace(loaded, current=loaded.previous), signal)
+    return True
 
 
-def _load(api: docker.APIClient, copies: Copies, replica: Replica, files: Mapping[str, File], signal: str) -> None:
-    copies.keep(replica.id, {})
-    copies.put(files)
+def _load(api: docker.APIClient, config: ConfigFiles, replica: Replica, loaded: Loaded, signal: str) -> None:
+    config.write_record(replica.service, replica.number, replace(loaded, current=None))
+    config.copy(cast("Version", loaded.current), loaded.slot)
     with docker_errors():
         api.kill(replica.id, signal)
-    copies.keep(replica.id, config_files.digests(files))
+    config.write_record(replica.service, replica.number, loaded)
 
 
-def check(api: docker.APIClient, stack: Stack, service: Service, replica: Replica, files: Mapping[str, File]) -> None:
-    """Raise `EngineError` with the last lines of the service's check if it rejects the files."""
-    if not (service.reload and service.reload.check):
-        return
-    copies = config_files.copies(stack, service.name, replica.number).checked
-    copies.put(files)
-    body = check_body(stack, copies.mounted_by(service), replica.id)
-    remove_check(api, stack, replica)
-    code, output = _run(api, body, _name(stack, replica))
-    if code:
-        why = _last_lines(output) or f"exit code {code}"
-        rest = "it still runs with the previous one; fix that, then: invoke up"
-        raise EngineError(f"{replica.name} rejects its configuration ({why}); {rest}")
+def check(api: docker.APIClient, config: ConfigFiles, stack: Stack, service: Service, replica: Replica) -> Version:
+    """Return the current version of a service's files.
+
+    Raises `EngineError` with the last lines of the service's check if it rejects them.
+    """
+    version = config.place(service.name, config_files.declared(service))
+    if service.reload and service.reload.check:
+        body = check_body(stack, service, replica.id)
+        remove_check(api, stack, replica)
+        files = config.mounts(version.directory, version.digests)
+        code, output = _run(api, mounts.with_files(body, files), _name(stack, replica))
+        if code:
+            why = _last_lines(output) or f"exit code {code}"
+            rest = "it still runs with the previous one; fix that, then: invoke up"
+            raise EngineError(f"{replica.name} rejects its configuration ({why}); {rest}")
+    return version
 
 
 def remove_check(api: docker.APIClient, stack: Stack, replica: Replica) -> None:

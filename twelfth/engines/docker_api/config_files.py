@@ -1,33 +1,39 @@
-"""Keep copies of a replica's configuration files in `.twelfth/`, and mount them instead of the operator's files.
+"""Keep the configuration files of containers in the state volume of their stack, and mount them from there.
 
-So editing files changes nothing until the next `up`. Editors and git replace a file, and a container keeps seeing the
-one that was mounted; a copy is written in place, so that a running replica sees a change. The digests of the files that
-a replica has loaded are stored next to its copies, with the container's id.
+So editing files changes nothing until the next `up`, a container can be restarted without the checkout, and a remote
+daemon has the files. All files of a service at one time are a version. It has a directory, named by its digest, that
+never changes: replicas and runs mount its files.
 
-Copies can be secrets, and have the modes that the container's user needs. Other users of this machine cannot reach
-them, because only the operator can enter the directory above.
+A service that reloads its files (`x-reload`) sees only changes of the very file that it mounts. So each of its replicas
+has copies, in a directory called its slot, and a reload copies another version over them. A record has the version that
+the replica has loaded, and the one before. A reload is a copy inside the volume (`StateVolume.copy`): the archive API
+would replace the files, and a shell may be missing in the service's image.
+
+Only root can enter the directories. A container mounts single files, so it cannot see those of other services.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import io
+import json
 import os
+import posixpath
+import secrets
 import shutil
 import stat
-import tarfile
-import time
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docker.utils import version_gte
+
 from twelfth.compose import container_keys
-from twelfth.engines.disk_errors import disk_errors
-from twelfth.engines.docker_api.container_spec import CONFIGS, COPIES
-from twelfth.engines.docker_api.errors import gone_is_fine
-from twelfth.engines.json_file import read_json, write_json
-from twelfth.engines.own_directory import make_own_directory
+from twelfth.engines.docker_api.container_spec import COMPOSE, CONFIGS, COPIES, OPTIONS
+from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker_api.file_archive import File, unpack
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -36,177 +42,194 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.engines.docker_api.state_volume import StateVolume
     from twelfth.model.stack import Mount, Service, Stack
 
-PRIVATE, READABLE = 0o700, 0o444
-"""The mode of the directory with the copies, and the bits of a copy that a user other than its owner reads."""
+FILES, RECORDS = "files", "stack"
+"""The directories of the volume with the files, and with the records of what replicas have loaded."""
 
-KEPT_SECONDS = 3600.0
-"""Seconds for which the copies of runs stay after the start of the last run that uses them."""
-
-
-@dataclass(frozen=True)
-class File:
-    """A configuration file: its content, owner and mode."""
-
-    content: bytes
-    user: int = 0
-    group: int = 0
-    mode: int = 0o444
-
-    @property
-    def digest(self) -> str:
-        """The digest of content, owner and mode."""
-        return hashlib.sha256(repr((self.content, self.user, self.group, self.mode)).encode()).hexdigest()
+HAS_SUBPATH = "1.45"
+"""The first version of the API that mounts a file of a volume; before, it is mounted by its path on the machine."""
 
 
 @dataclass(frozen=True)
-class Copies:
-    """The copies of one replica, in a directory with the paths that they have in the container."""
+class Version:
+    """All configuration files of a service at one time: their directory, and the digests of their contents."""
 
-    home: Path
-    root: Path | None = None
-    """The directory with all copies, which only the operator can enter; None for copies that are only read."""
-
-    @property
-    def loaded_file(self) -> Path:
-        """The file with the container's id and the digests of the files that it has loaded."""
-        return self.home.with_name(f"{self.home.name}.json")
-
-    @property
-    def checked(self) -> Copies:
-        """The copies for the service's check, which precedes the replacement of the mounted ones."""
-        return Copies(self.home.with_name(f"{self.home.name}.checked"), self.root)
-
-    @property
-    def previous(self) -> Copies:
-        """The copies from before the last reload."""
-        return Copies(self.home.with_name(f"{self.home.name}.previous"), self.root)
-
-    def save_previous(self, container: str) -> None:
-        """Keep the files that a container has loaded, if known, in case the next reload makes it unready.
-
-        After a reload that was killed they are not known, and the files kept before that reload stay.
-        """
-        values = read_json(self.loaded_file)
-        loaded = values["loaded"] if values.get("container") == container else {}
-        if values.get("container") == container and not loaded:
-            return
-        shutil.rmtree(self.previous.home, ignore_errors=True)
-        self.previous.put({target: _file(self.path(target)) for target in loaded})
-
-    def previous_files(self, targets: Iterable[str]) -> dict[str, File]:
-        """Return the files that `save_previous` kept, or nothing if one of these is missing."""
-        paths = {target: self.previous.path(target) for target in targets}
-        is_complete = all(path.is_file() for path in paths.values())
-        return {target: _file(path) for target, path in paths.items()} if is_complete else {}
-
-    def path(self, target: str) -> Path:
-        """Return the copy of the file that a container has at `target`."""
-        return self.home / target.lstrip("/")
-
-    def mounted_by(self, service: Service) -> Service:
-        """Return the service with the copies as sources of its mounts."""
-        return replace(
-            service,
-            mounts=tuple(
-                replace(mount, source=str(self.path(mount.target))) if mount.kind == "config" else mount
-                for mount in service.mounts
-            ),
-        )
-
-    def put(self, files: Mapping[str, File]) -> None:
-        """Write files into the copies; raises `EngineError`."""
-        self._make_private_directories()
-        for target, file in files.items():
-            path = self.path(target)
-            with disk_errors(path):
-                _write_in_place(path, file)
-
-    def keep(self, container: str, loaded: Mapping[str, str]) -> None:
-        """Store the digests of the files that a container has loaded, by target; none while they are unknown."""
-        self._make_private_directories()
-        with disk_errors(self.loaded_file):
-            write_json(self.loaded_file, {"container": container, "loaded": loaded})
-
-    def _make_private_directories(self) -> None:
-        with disk_errors(self.home):
-            if self.root:
-                make_own_directory(self.root.parent)
-                _make_private(self.root)
-            _make_private(self.home)
+    directory: str
+    digests: Mapping[str, str]
 
 
-def _top(stack: Stack) -> Path:
-    return stack.directory / ".twelfth" / "docker"
+@dataclass(frozen=True)
+class Loaded:
+    """The versions that a replica has loaded into its slot; the current one is unknown during a reload."""
+
+    slot: str
+    current: Version | None
+    previous: Version | None = None
 
 
-def root(stack: Stack) -> Path:
-    """Return the directory with all copies of a stack."""
-    return _top(stack) / stack.project
+class ConfigFiles:
+    """The configuration files of a stack in its state volume."""
+
+    def __init__(self, volume: StateVolume) -> None:
+        self._volume, self._api = volume, volume.api
+        self._placed: set[str] = set()
+        self._placing = threading.Lock()
+
+    def place(self, service: str, files: Mapping[str, File]) -> Version:
+        """Write the files of a service unless the volume has them."""
+        content = repr(sorted((target, file.digest) for target, file in files.items()))
+        directory = f"{FILES}/{service}/{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+        with self._placing:  # another replica of the service, which has the same files, may be starting
+            if directory not in self._placed:
+                expected = {_path("", target): file for target, file in files.items()}
+                if self._volume.read_tree(directory) != expected:
+                    self._volume.write(_below(directory, files))
+                self._placed.add(directory)
+        return Version(directory, digests(files))
+
+    def create_slot(self, service: str, number: int, files: Mapping[str, File]) -> str:
+        """Write the files of a replica that can change while it runs, and return their directory."""
+        version, slot = self.place(service, files), f"{FILES}/{service}/{number}-{secrets.token_hex(4)}"
+        record = _encoded(Loaded(slot, version))
+        self._volume.write({**_below(slot, files), _record_path(service, number): record})
+        return slot
+
+    def mounts(self, directory: str, targets: Iterable[str]) -> list[Body]:
+        """Return the mounts of the files in a directory."""
+        return [self._mount(_path(directory, target), target) for target in targets]
+
+    def mounts_of_run(self, inspected: Body) -> list[Body]:
+        """Return the mounts of a run that its worker's next reload must not change."""
+        if not slot_of(inspected):
+            return []
+        loaded, (service, _) = self.loaded(inspected), _identity(inspected)
+        version = (loaded and loaded.current) or self.place(service, self.files_of(inspected))
+        return self.mounts(version.directory, version.digests)
+
+    def files_of(self, inspected: Body) -> dict[str, File]:
+        """Return the files in the slot of a container, by target; nothing if it has none."""
+        files = self._volume.read_tree(slot) if (slot := slot_of(inspected)) else {}
+        return {target: files[path] for target in _targets(inspected) if (path := _path("", target)) in files}
+
+    def loaded(self, inspected: Body) -> Loaded | None:
+        """Return what a container has loaded into its slot; None if it has no slot or the record is lost."""
+        slot = slot_of(inspected)
+        record = self.record(*_identity(inspected)) if slot else None
+        return record if record and record.slot == slot else None
+
+    def record(self, service: str, number: int) -> Loaded | None:
+        """Return the record of a replica; None if it is missing or damaged."""
+        name = posixpath.basename(_record_path(service, number))
+        return _decoded(self._volume.read(RECORDS).get(name, b""))
+
+    def write_record(self, service: str, number: int, loaded: Loaded) -> None:
+        """Write the record of a replica."""
+        self._volume.write({_record_path(service, number): _encoded(loaded)})
+
+    def copy(self, version: Version, slot: str) -> None:
+        """Copy a version over the files of a slot, for a container that is running."""
+        self._volume.copy({_path(version.directory, target): _path(slot, target) for target in version.digests})
+
+    def clear(self) -> None:
+        """Remove the contents of all files, which may be secrets; the archive API cannot remove the files."""
+        self._placed.clear()
+        files = self._volume.read_tree(FILES)
+        if any(file.content for file in files.values()):
+            self._volume.write({f"{FILES}/{path}": replace(file, content=b"") for path, file in files.items()})
+
+    def _mount(self, path: str, target: str) -> Body:
+        mount = {"Target": target, "ReadOnly": True}
+        if version_gte(self._api.api_version, HAS_SUBPATH):
+            settings = {"NoCopy": True, "Subpath": path}
+            return {"Type": "volume", "Source": self._volume.name, **mount, "VolumeOptions": settings}
+        return {"Type": "bind", "Source": f"{self._mountpoint}/{path}", **mount}
+
+    @functools.cached_property
+    def _mountpoint(self) -> str:
+        with docker_errors():
+            return str(self._api.inspect_volume(self._volume.name)["Mountpoint"])
 
 
-def home(stack: Stack, service: str) -> Path:
-    """Return the directory with the copies of a service's replicas."""
-    return root(stack) / service
+def _below(directory: str, files: Mapping[str, File]) -> dict[str, File]:
+    return {_path(directory, target): file for target, file in files.items()}
 
 
-def copies(stack: Stack, service: str, number: int) -> Copies:
-    """Return the copies of one replica."""
-    return Copies(home(stack, service) / str(number), _top(stack))
+def _path(directory: str, target: str) -> str:
+    """Return the path of a file, which cannot leave the directory."""
+    return posixpath.join(directory, posixpath.normpath(f"/{target}").lstrip("/"))
 
 
-def for_runs(stack: Stack, service: str, files: Mapping[str, File]) -> dict[str, str]:
-    """Write the configuration files of runs unless they exist, and return their paths by target.
-
-    The directory depends on their contents, so a deploy does not change the files of a run that is still running.
-    """
-    if not files:
-        return {}
-    content = sorted((target, file.digest) for target, file in files.items())
-    name = f"runs-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
-    run_copies = Copies(home(stack, service) / name, _top(stack))
-    with disk_errors(run_copies.home):
-        missing = {target: file for target, file in files.items() if not _has(run_copies.path(target), file.content)}
-        run_copies.put(missing)
-        os.utime(run_copies.home)
-    _remove_old(run_copies.home)
-    return {target: str(run_copies.path(target)) for target in files}
+def _record_path(service: str, number: int) -> str:
+    return f"{RECORDS}/loaded-{service}-{number}.json"
 
 
-def _remove_old(newest: Path) -> None:
-    """Remove the files of runs that were started long before; on Linux, running ones still see deleted files."""
-    for directory in newest.parent.glob("runs-*"):
-        with contextlib.suppress(OSError):
-            if directory != newest and time.time() - directory.stat().st_mtime > KEPT_SECONDS:
-                shutil.rmtree(directory)
+def _encoded(loaded: Loaded) -> bytes:
+    return json.dumps(asdict(loaded)).encode()
 
 
-def _has(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
+def _decoded(content: bytes) -> Loaded | None:
+    try:
+        values = json.loads(content)
+        current, previous = (values[name] and Version(**values[name]) for name in ("current", "previous"))
+        return Loaded(values["slot"], current, previous)
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _identity(inspected: Body) -> tuple[str, int]:
+    labels = inspected["Config"]["Labels"]
+    return labels[f"{COMPOSE}service"], int(labels.get(f"{COMPOSE}container-number") or 1)
+
+
+def slot_of(inspected: Body) -> str:
+    """Return the slot of a container; "" if it mounts a version, or the copies of twelfth 0.2."""
+    label = str(inspected["Config"]["Labels"].get(COPIES, ""))
+    return "" if _is_of_checkout(label) else label
+
+
+def _is_of_checkout(label: str) -> bool:
+    """Return whether the label of a container leads to copies in `.twelfth/docker`, which twelfth 0.2 made."""
+    return label.startswith("/")
+
+
+def remove_copies_of_checkout(api: docker.APIClient, stack: Stack) -> None:
+    """Remove the copies that twelfth 0.2 made, unless a container mounts them."""
+    old = stack.directory / ".twelfth" / "docker"
+    if old.exists():
+        with docker_errors():
+            listed = api.containers(all=True, filters={"label": [COPIES, f"{COMPOSE}project={stack.project}"]})
+        if not any(_is_of_checkout(container["Labels"][COPIES]) for container in listed):
+            shutil.rmtree(old / stack.project, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another project has copies there
+                old.rmdir()
 
 
 def declared(service: Service) -> dict[str, File]:
-    """Return a service's configuration files by target, with the owner and mode of their sources if they have one.
+    """Return a service's configuration files by target, with their declared owner and mode, else those of the source.
 
     Raises `EngineError` for a missing one.
     """
-    return {
-        mount.target: _file(Path(mount.source)) if mount.content is None else as_declared(mount)
-        for mount in service.mounts
-        if mount.kind == "config"
-    }
+    return {mount.target: _owned(mount, _source(mount)) for mount in service.mounts if mount.kind == "config"}
 
 
 def as_declared(mount: Mount) -> File:
     """Return a configuration file with its declared owner and mode, by default readable for all users."""
-    content = _file(Path(mount.source)).content if mount.content is None else os.fsencode(mount.content)
+    return _owned(mount, File(_source(mount).content))
+
+
+def _source(mount: Mount) -> File:
+    return _file(Path(mount.source)) if mount.content is None else File(os.fsencode(mount.content))
+
+
+def _owned(mount: Mount, file: File) -> File:
     settings = container_keys.values(mount.options)
     return File(
-        content,
-        int(settings.get("uid", 0)),
-        int(settings.get("gid", 0)),
-        int(str(settings.get("mode", "0444")), base=8),
+        file.content,
+        int(settings.get("uid", file.user)),
+        int(settings.get("gid", file.group)),
+        int(str(settings["mode"]), base=8) if "mode" in settings else file.mode,
     )
 
 
@@ -215,18 +238,12 @@ def digests(files: Mapping[str, File]) -> dict[str, str]:
     return {target: hashlib.sha256(file.content).hexdigest() for target, file in files.items()}
 
 
-def mounted_copies(inspected: Body) -> dict[str, File]:
-    """Return the copies that a container mounts, by target; nothing if it mounts the operator's files."""
-    home = inspected["Config"]["Labels"].get(COPIES)
-    return {target: _file(Copies(Path(home)).path(target)) for target in _targets(inspected)} if home else {}
-
-
 def copied(api: docker.APIClient, inspected: Body, targets: Iterable[str]) -> dict[str, File]:
     """Return the files that Compose copied into a container, by target, except for missing ones.
 
     Compose copies `content` and the value of `environment` into the container instead of mounting a file.
     """
-    if COPIES in inspected["Config"]["Labels"]:
+    if OPTIONS in inspected["Config"]["Labels"] or _targets(inspected):
         return {}
     files = {target: _copied(api, inspected["Id"], target) for target in targets}
     return {target: file for target, file in files.items() if file}
@@ -235,52 +252,23 @@ def copied(api: docker.APIClient, inspected: Body, targets: Iterable[str]) -> di
 def _copied(api: docker.APIClient, container: str, target: str) -> File | None:
     with gone_is_fine():
         pieces, _ = api.get_archive(container, target)
-        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
-            entry = archive.next()
-            content = entry and archive.extractfile(entry)
-            return File(content.read(), entry.uid, entry.gid, entry.mode) if entry and content else None
+        return next(iter(unpack(b"".join(pieces)).values()), None)
     return None
 
 
-def loaded(inspected: Body) -> dict[str, str]:
-    """Return the digests of the copies that a container has loaded, by target; an unknown one is empty.
+def loaded_digests(inspected: Body, loaded: Loaded | None) -> dict[str, str]:
+    """Return the digests of the files in a container's slot, by target; nothing if it has none.
 
-    They are unknown after an interrupted reload, and if a copy is missing, without which it cannot be started again.
+    An unknown one is empty: after an interrupted reload, if the record is lost, and for copies that twelfth 0.2 made.
     """
     if COPIES not in inspected["Config"]["Labels"]:
         return {}
-    try:
-        return dict.fromkeys(_targets(inspected), "") | (_loaded_digests(inspected) or {})
-    except PermissionError:  # copies of another operator: the caller compares with the labels
-        return {}
-
-
-def are_writable(inspected: Body, copies: Copies) -> bool:
-    """Return whether a container mounts these copies, so that writing them changes its configuration files."""
-    with contextlib.suppress(PermissionError):
-        return inspected["Config"]["Labels"].get(COPIES) == str(copies.home) and _loaded_digests(inspected) is not None
-    return False
-
-
-def _loaded_digests(inspected: Body) -> dict[str, str] | None:
-    """Return the stored digests of a container; None if they, or one of its copies, are missing."""
-    copies = Copies(Path(inspected["Config"]["Labels"][COPIES]))
-    values = read_json(copies.loaded_file)
-    is_complete = all(_exists(copies.path(target)) for target in _targets(inspected))
-    return values["loaded"] if is_complete and values.get("container") == inspected["Id"] else None
-
-
-def _exists(path: Path) -> bool:
-    """Return whether a file exists; raises `PermissionError`, which `Path.is_file` hides on some versions of Python."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    return dict.fromkeys(_targets(inspected), "") | dict(loaded.current.digests if loaded and loaded.current else {})
 
 
 def _targets(inspected: Body) -> list[str]:
     labels = inspected["Config"]["Labels"]
-    return [mount["Destination"] for mount in inspected["Mounts"] if CONFIGS + mount["Destination"] in labels]
+    return [name.removeprefix(CONFIGS) for name in labels if name.startswith(CONFIGS)]
 
 
 def _file(path: Path) -> File:
@@ -289,27 +277,3 @@ def _file(path: Path) -> File:
     except OSError as error:
         raise EngineError(f"cannot read {path}: {error.strerror}; fix that, then: invoke up") from error
     return File(content, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
-
-
-def _make_private(directory: Path) -> None:
-    directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    if stat.S_IMODE(directory.stat().st_mode) != PRIVATE:  # an older version created it
-        directory.chmod(PRIVATE)
-
-
-def _write_in_place(path: Path, file: File) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IWUSR)
-    with path.open("r+b") as copy:
-        copy.write(file.content)
-        copy.truncate()
-    with contextlib.suppress(PermissionError):
-        os.chown(path, file.user, file.group)
-    path.chmod(_readable_mode(file, path.stat().st_uid))
-
-
-def _readable_mode(file: File, owner: int) -> int:
-    """Return the mode of a copy; if only root could set its owner, every user gets the right to read it."""
-    has_owner = owner == file.user or not file.mode & stat.S_IRUSR
-    return file.mode if has_owner else file.mode | READABLE

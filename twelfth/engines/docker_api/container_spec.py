@@ -18,7 +18,7 @@ from twelfth.engines.docker_api.succession import REPLACES
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Healthcheck, Mount, Service, Stack
@@ -27,7 +27,10 @@ Body = dict[str, Any]
 COMPOSE = "com.docker.compose."
 CONFIGS = "twelfth.configs."
 COPIES = "twelfth.copies"
-"""Label: the directory on this machine with the copies of a container's configuration files."""
+"""Label: the directory with a container's copies of its configuration files, which a reload changes.
+
+It is in the state volume, or, if twelfth 0.2 created the container, an absolute path on the operator's machine.
+"""
 
 RELEASE = "twelfth.release"
 BUILT_BY = "twelfth.built-by"
@@ -106,8 +109,7 @@ def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
 
 
 def _has_owner(mount: Mount) -> bool:
-    """Return whether a configuration file gets its owner and mode from its entry instead of its source."""
-    return mount.is_inline and bool(mount.options)
+    return mount.kind == "config" and bool(mount.options)
 
 
 def _declared_mounts(stack: Stack, service: Service) -> dict[str, str]:
@@ -227,15 +229,15 @@ _ADDRESSES = {"ipv4_address": "IPv4Address", "ipv6_address": "IPv6Address", "lin
 _ENDPOINT = {"mac_address": "MacAddress", "driver_opts": "DriverOpts", "gw_priority": "GwPriority"}
 
 
-def clone(inspected: Body, number: int, labels: Mapping[str, str], copies: Mapping[str, str]) -> Body:
-    """Return the body that creates a copy of an inspected container with these labels, without its networks.
+def clone(inspected: Body, number: int, labels: Mapping[str, str], files: Iterable[Body]) -> Body:
+    """Return the body that creates a copy of an inspected container, without its networks.
 
-    `copies` are the paths of its copies of configuration files, by target.
+    It has these labels and these mounts of files.
     """
     config: Body = inspected["Config"] | {"Hostname": inherited_hostname(inspected)}
     kept = {name: value for name, value in config["Labels"].items() if name != REPLACES}
     new_labels = {**kept, **labels, f"{COMPOSE}container-number": str(number)}
-    host = mounts.with_files(mounts.with_new_anonymous_volumes(inspected), copies)["HostConfig"]
+    host = mounts.with_files(mounts.with_new_anonymous_volumes(inspected), files)["HostConfig"]
     return config | {"Labels": new_labels, "HostConfig": host}
 
 

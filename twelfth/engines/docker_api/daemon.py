@@ -19,7 +19,6 @@ from twelfth.engines.docker_api import buildkit, client, config_files, images, p
 from twelfth.engines.docker_api.container_spec import COMPOSE, SETTINGS, network_settings
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker_api.run_spec import RUN
-from twelfth.engines.docker_api.state_volume import StateVolume
 from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.model.image_name import image_name
 from twelfth.model.snapshot import missing_resources
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Say
     from twelfth.engines.docker_api.container_spec import Body
-    from twelfth.engines.state import State
     from twelfth.model.snapshot import BuiltRelease, Recipe, Replica, Snapshot
     from twelfth.model.stack import Port, Service, Stack
 
@@ -62,11 +60,6 @@ class DaemonEngine(Engine):
         engine = super().with_stack(stack)
         vars(engine).update({name: value for name, value in vars(self).items() if name in SHARED})
         return engine
-
-    @functools.cached_property
-    def state(self) -> State:
-        """The state of the stack, in a volume of the daemon."""
-        return StateVolume(self.api, self.stack.project)
 
     def why_unavailable(self) -> str:
         """Return why no daemon can be used."""

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from twelfth.compose import container_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Mount, Service, Stack
 
     Body = dict[str, Any]
+
+STATE_VOLUME = "twelfth-state-"
+"""Prefix of the name of a stack's state volume, before the project."""
 
 
 def declared(stack: Stack, service: Service) -> Body:
@@ -141,18 +144,21 @@ def reported(mount: Body) -> Body:
     return {"Type": mount["Type"], "Destination": mount["Target"], "Name": mount.get("Source", ""), "RW": is_writable}
 
 
-def with_files(inspected: Body, sources: Mapping[str, str]) -> Body:
-    """Return an inspected container with configuration files from these paths of the daemon's machine, by target."""
-    host = inspected["HostConfig"]
-    files = [
-        {"Type": "bind", "Source": source, "Target": target, "ReadOnly": True} for target, source in sources.items()
-    ]
-    others = [mount for mount in host.get("Mounts") or [] if mount["Target"] not in sources]
-    other_mounts = [mount for mount in inspected["Mounts"] if mount["Destination"] not in sources]
-    return inspected | {
-        "HostConfig": host | {"Mounts": [*others, *files]},
-        "Mounts": [*other_mounts, *map(reported, files)],
+def with_files(container: Body, files: Iterable[Body]) -> Body:
+    """Return an inspected container, or the body of one, with these mounts instead of those at their targets."""
+    mounted = {mount["Target"]: mount for mount in files}
+    host = container["HostConfig"]
+    others = [mount for mount in host.get("Mounts") or [] if mount["Target"] not in mounted]
+    reports = [mount for mount in container.get("Mounts", ()) if mount["Destination"] not in mounted]
+    return container | {
+        "HostConfig": host | {"Mounts": [*others, *mounted.values()]},
+        **({"Mounts": [*reports, *map(reported, mounted.values())]} if "Mounts" in container else {}),
     }
+
+
+def is_of_state(mount: Body) -> bool:
+    """Return whether a reported mount is a file in the state volume of a stack."""
+    return mount["Type"] == "volume" and str(mount["Name"]).startswith(STATE_VOLUME)
 
 
 def _is_bind(mount: Mount) -> bool:

@@ -27,7 +27,7 @@ from twelfth.engines.docker_api.container_spec import (
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.snapshot import Recipe
@@ -97,17 +97,19 @@ def _exact(recipe: Recipe) -> Recipe:
 def observed_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({})) -> Recipe:
     """Return what a container was created from, as the daemon reports it, to compare two containers of one daemon."""
     labels, anonymous = inspected["Config"]["Labels"], mounts.anonymous_volumes(inspected)
-    binds = [mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "bind"]
+    files = [
+        mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "bind" or mounts.is_of_state(mount)
+    ]
     has_record = OPTIONS in labels
-    of_files = [target for target in binds if not has_record or CONFIGS + target in labels]
-    configs = {target: labels.get(CONFIGS + target, UNKNOWN) for target in of_files} | dict(loaded)
+    recorded = {name.removeprefix(CONFIGS): text for name, text in labels.items() if name.startswith(CONFIGS)}
+    configs = {**({} if has_record else dict.fromkeys(files, UNKNOWN)), **recorded, **loaded}
     networks = {*inspected["NetworkSettings"]["Networks"], *json.loads(labels.get(ADMISSION) or "[]")}
     return {
         **_recipe(inspected["Config"], inspected["HostConfig"], inspected["Image"], networks),
         "logging": labels.get(LOGGING, UNKNOWN),
         **{f"bind.{target}": UNKNOWN for target in configs if has_record},
         **{f"config.{target}": digest for target, digest in configs.items()},
-        **_volumes(mount for mount in inspected["Mounts"] if mount["Destination"] not in anonymous),
+        **_volumes(mount for mount in inspected["Mounts"] if _is_declared_volume(mount, anonymous)),
     }
 
 
@@ -153,6 +155,10 @@ def _ports(bindings: Mapping[str, list[Body] | None]) -> Recipe:
 
 def _env(config: Body) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in config.get("Env") or [] if "=" in pair)
+
+
+def _is_declared_volume(mount: Body, anonymous: Collection[str]) -> bool:
+    return mount["Destination"] not in anonymous and not mounts.is_of_state(mount)
 
 
 def _is_named(mount: Body) -> bool:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.contract import Say, Session
-    from twelfth.engines.docker_api.config_files import File
+    from twelfth.engines.docker_api.config_files import ConfigFiles
     from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.engines.docker_api.file_archive import File
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Service, Stack
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 class DockerRuns(Runs):
     """The one-off containers of one project."""
 
-    def __init__(self, api: docker.APIClient, stack: Stack) -> None:
-        self.api, self.stack, self.project = api, stack, stack.project
+    def __init__(self, api: docker.APIClient, stack: Stack, config: ConfigFiles) -> None:
+        self.api, self.stack, self.project, self.config = api, stack, stack.project, config
         self._pinned: dict[str, Body] = {}
 
     def start(self, request: RunRequest) -> Session:
@@ -150,22 +151,24 @@ class DockerRuns(Runs):
         raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
 
     def _with_files(self, replica: Replica) -> Body:
-        """Return the worker with copies of its configuration files, which a later deploy does not change."""
+        """Return the worker with configuration files that a later deploy does not change."""
         if replica.id in self._pinned:
             return self._pinned[replica.id]
         worker = self._inspected(replica)
         return mounts.with_files(worker, self._files(replica, worker))
 
-    def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
-        """Copy the configuration files of a run, and return the paths of the copies by target."""
-        files = self._files_of(replica, worker) if replica.id else config_files.declared(self._declared(replica))
-        return config_files.for_runs(self.stack, replica.service, files)
+    def _files(self, replica: Replica, worker: Body) -> list[Body]:
+        """Return the mounts of configuration files that replace those of the worker."""
+        if files := self._unmounted(replica, worker):
+            version = self.config.place(replica.service, files)
+            return self.config.mounts(version.directory, files)
+        return self.config.mounts_of_run(worker)
 
-    def _files_of(self, replica: Replica, worker: Body) -> dict[str, File]:
-        """Return the configuration files of a container, including those that Compose copied into it."""
-        with docker_errors():
-            copied = config_files.copied(self.api, worker, self.stack.inline_files(replica.service))
-        return config_files.mounted_copies(worker) | copied
+    def _unmounted(self, replica: Replica, worker: Body) -> dict[str, File]:
+        """Return the configuration files that the worker does not mount: Compose copied them, or there is no worker."""
+        if replica.id:
+            return config_files.copied(self.api, worker, self.stack.inline_files(replica.service))
+        return config_files.declared(self._declared(replica))
 
     def _declared(self, replica: Replica) -> Service:
         if service := self.stack.service(replica.service):

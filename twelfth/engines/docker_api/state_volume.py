@@ -7,9 +7,6 @@ Compose, which would remove it as an orphan.
 
 from __future__ import annotations
 
-import io
-import tarfile
-import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -18,14 +15,18 @@ from docker.errors import APIError, NotFound
 from twelfth.engines.docker_api import state_image
 from twelfth.engines.docker_api.daemon_lock import DaemonLock
 from twelfth.engines.docker_api.errors import CONFLICT, docker_errors, gone_is_fine
+from twelfth.engines.docker_api.file_archive import PRIVATE_FILE, File, pack, unpack
+from twelfth.engines.docker_api.mounts import STATE_VOLUME
 from twelfth.engines.state import State
+from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     import docker
 
+    from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.state import Holder
 
 STATE = "twelfth.state"
@@ -40,7 +41,7 @@ class StateVolume(State):
 
     def __init__(self, api: docker.APIClient, project: str) -> None:
         self.api, self.project = api, project
-        self.name = f"twelfth-state-{project}"
+        self.name = f"{STATE_VOLUME}{project}"
         """The name of the volume and of its container."""
 
         self._lock = DaemonLock(api, project)
@@ -50,21 +51,45 @@ class StateVolume(State):
     def read(self, directory: str) -> dict[str, bytes]:
         """Return the files of a directory in the volume, as they were when it was first read, written or locked."""
         if directory not in self._known:
-            with docker_errors("cannot read the state of the stack"):
-                archive = self._archive(f"{HOME}/{directory}")
-            self._known[directory] = dict(_files(archive, PurePosixPath(directory).name)) if archive else {}
+            files = self.read_tree(directory)
+            self._known[directory] = {name: file.content for name, file in files.items() if "/" not in name}
         return self._known[directory]
 
-    def write(self, files: Mapping[str, bytes]) -> None:
-        """Write files to the volume, which is created if it is missing."""
-        archive = _tar(files)
-        self._known.clear()
+    def read_tree(self, directory: str) -> dict[str, File]:
+        """Return the files below a directory, by their paths in it."""
+        with docker_errors("cannot read the state of the stack"):
+            archive = self._archive(f"{HOME}/{directory}")
+        files, top = unpack(archive) if archive else {}, PurePosixPath(directory).name
+        return {str(PurePosixPath(path).relative_to(top)): file for path, file in files.items()}
+
+    def write(self, files: Mapping[str, bytes | File]) -> None:
+        """Write files to the volume, which is created if it is missing; only root can read those given as bytes."""
+        archive = pack({path: _private(file) if isinstance(file, bytes) else file for path, file in files.items()})
+        for path in files:
+            self._known.pop(str(PurePosixPath(path).parent), None)
         with docker_errors("cannot write the state of the stack"):
             try:
                 self.api.put_archive(self.name, HOME, archive)
             except NotFound:
                 self._create_container()
                 self.api.put_archive(self.name, HOME, archive)
+
+    def copy(self, paths: Mapping[str, str]) -> None:
+        """Copy the content of files to existing files, by source; containers that mount these see the new content."""
+        words = [f"{HOME}/{path}" for pair in paths.items() for path in pair]
+        name = f"twelfth-copy-{self.project}"
+        with docker_errors("cannot write the state of the stack"):
+            with gone_is_fine():
+                self.api.remove_container(name, force=True)  # of a client that was killed
+            self.api.create_container_from_config(self._body(state_image.COPY, *words), name)
+            try:
+                self.api.start(name)
+                code = self.api.wait(name)["StatusCode"]
+            finally:
+                self.api.remove_container(name, force=True)
+        if code:
+            why = f"a copy of files in the volume {self.name} exited with code {code}"
+            raise EngineError(f"cannot write the state of the stack: {why}. Try: docker system df")
 
     def remove(self) -> None:
         """Remove the volume and its container."""
@@ -116,46 +141,27 @@ class StateVolume(State):
         return False
 
     def _create_container(self) -> None:
-        labels = {STATE: self.project}
-        self.api.create_volume(self.name, labels=labels)
-        mount = {"Type": "volume", "Source": self.name, "Target": HOME}
-        body = {
-            "Image": state_image.ensure(self.api),
-            "Cmd": [state_image.WAIT],
-            "Labels": labels,
-            "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
-        }
+        self.api.create_volume(self.name, labels=self._labels)
         try:
-            self.api.create_container_from_config(body, self.name)
+            self.api.create_container_from_config(self._body(state_image.WAIT), self.name)
         except APIError as error:
             if error.status_code != CONFLICT:  # another process has just created it
                 raise
 
+    def _body(self, *command: str) -> Body:
+        """Return the body of a container with the volume."""
+        mount = {"Type": "volume", "Source": self.name, "Target": HOME}
+        return {
+            "Image": state_image.ensure(self.api),
+            "Cmd": [*command],
+            "Labels": self._labels,
+            "HostConfig": {"NetworkMode": "none", "Mounts": [mount]},
+        }
 
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    """Return an archive of files, and of the directories that they are in, which only root can read."""
-    stream = io.BytesIO()
-    directories = {parent for path in files for parent in PurePosixPath(path).parents} - {PurePosixPath(".")}
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for directory in sorted(directories):
-            archive.addfile(_entry(f"{directory}/", 0o700, tarfile.DIRTYPE))
-        for path, content in files.items():
-            entry = _entry(path, 0o600)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return stream.getvalue()
-
-
-def _entry(path: str, mode: int, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(path)
-    entry.type, entry.mode, entry.mtime = kind, mode, int(time.time())
-    return entry
+    @property
+    def _labels(self) -> dict[str, str]:
+        return {STATE: self.project}
 
 
-def _files(archive: bytes, directory: str) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        for entry in tar:
-            path = PurePosixPath(entry.name)
-            content = tar.extractfile(entry) if entry.isfile() and path.parent.name == directory else None
-            if content and len(path.parts) == 2:  # noqa: PLR2004 - the directory itself and the file
-                yield path.name, content.read()
+def _private(content: bytes) -> File:
+    return File(content, mode=PRIVATE_FILE)

@@ -1,7 +1,7 @@
 """Configuration files and secrets on a Swarm: configuration objects for tasks, and copies of them for runs.
 
 A plain container cannot use a configuration object of the Swarm. So the files of a run are mounted from a volume of its
-node's daemon. Their names there are their digests; they are copied through a container that is never started.
+node's daemon, as on the docker engine.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import io
-import tarfile
 from typing import TYPE_CHECKING
 
 from twelfth.engines.docker_api import config_files
-from twelfth.engines.docker_api.config_files import File
+from twelfth.engines.docker_api.config_files import ConfigFiles
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker_api.file_archive import File
+from twelfth.engines.docker_api.state_volume import StateVolume
 from twelfth.engines.swarm.snapshot import NAMESPACE
 from twelfth.errors import BusyError, EngineError
 
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.stack import Service
-
-FILES = "twelfth.files"
-"""Label of the volume with the files of a project's runs, and of the containers that copy files into it."""
-
-PLACE = "/files"
-"""The mount point of the volume in such a container."""
 
 
 def declared(service: Service) -> dict[str, File]:
@@ -76,51 +70,12 @@ def remove_unused(api: docker.APIClient, project: str) -> None:
                 api.remove_config(config["ID"])
 
 
-def place(api: docker.APIClient, project: str, image: str, files: Mapping[str, File]) -> dict[str, str]:
-    """Copy files to a node's daemon unless it has them, and return their paths there, by target."""
-    if not files:
-        return {}
-    volume, label = _volume(project), {FILES: project}
-    home = api.create_volume(volume, labels=label)["Mountpoint"]
-    mount = {"Type": "volume", "Source": volume, "Target": PLACE, "VolumeOptions": {"NoCopy": True}}
-    host = {"Mounts": [mount], "NetworkMode": "none"}
-    container = api.create_container_from_config({"Image": image, "Cmd": [""], "Labels": label, "HostConfig": host})[
-        "Id"
-    ]
-    try:
-        if missing := [file for file in files.values() if not _has(api, container, file)]:
-            api.put_archive(container, PLACE, _archive(missing))
-    finally:
-        api.remove_container(container, v=True)
-    return {target: f"{home}/{file.digest}" for target, file in files.items()}
-
-
 def remove_placed(api: docker.APIClient, project: str) -> None:
-    """Remove the files of the project's runs from a node, and containers that a killed client left."""
-    with docker_errors():
-        for container in api.containers(all=True, filters={"label": f"{FILES}={project}"}):
-            with gone_is_fine():
-                api.remove_container(container["Id"], v=True)
-        with gone_is_fine():
-            api.remove_volume(_volume(project))
-
-
-def _volume(project: str) -> str:
-    return f"{project}-run-files"
-
-
-def _has(api: docker.APIClient, container: str, file: File) -> bool:
-    with gone_is_fine():
-        _, status = api.get_archive(container, f"{PLACE}/{file.digest}")
-        return bool((status["size"], status["mode"] & 0o777) == (len(file.content), file.mode))
-    return False
-
-
-def _archive(files: Iterable[File]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for file in files:
-            entry = tarfile.TarInfo(file.digest)
-            entry.size, entry.uid, entry.gid, entry.mode = len(file.content), file.user, file.group, file.mode
-            archive.addfile(entry, io.BytesIO(file.content))
-    return packed.getvalue()
+    """Remove the files of the project's runs from a node."""
+    volume = StateVolume(api, project)
+    try:
+        volume.remove()
+    except BusyError:  # containers of runs mount it
+        ConfigFiles(volume).clear()
+    with docker_errors(), gone_is_fine():
+        api.remove_volume(f"{project}-run-files")  # of twelfth 0.2

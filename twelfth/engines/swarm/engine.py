@@ -183,7 +183,7 @@ class Swarm(DaemonEngine, ServiceEngine):
     def clean_up(self) -> None:
         """Remove the files of runs from every reachable node."""
         for api in self.nodes.reachable().values():
-            self._retry(functools.partial(config_files.remove_placed, api, self.stack.project))
+            config_files.remove_placed(api, self.stack.project)
 
     def roll_service(self, service: Service, within: float, say: Say) -> None:
         """Create or update the service, and watch it; roll it back if it fails and Swarm does not."""

@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Runs
+from twelfth.engines.docker_api.config_files import ConfigFiles
 from twelfth.engines.docker_api.errors import docker_errors
 from twelfth.engines.docker_api.run_record import STARTED_WITHIN
 from twelfth.engines.docker_api.run_spec import RUN
 from twelfth.engines.docker_api.runs import DockerRuns
+from twelfth.engines.docker_api.state_volume import StateVolume
 from twelfth.engines.swarm import config_files, service_spec
 from twelfth.engines.swarm.run_locations import Notes
 from twelfth.errors import EngineError, TwelfthError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Say, Session
     from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.engines.docker_api.file_archive import File
     from twelfth.engines.swarm.nodes import Nodes
     from twelfth.model.run import RunRequest
     from twelfth.model.snapshot import Replica
@@ -41,7 +44,7 @@ class NodeRuns(DockerRuns):
     """The one-off containers of one project on one node's daemon."""
 
     def __init__(self, api: docker.APIClient, manager: docker.APIClient, stack: Stack, inspect: Inspect) -> None:
-        super().__init__(api, stack)
+        super().__init__(api, stack, ConfigFiles(StateVolume(api, stack.project)))
         self.manager, self._inspect = manager, inspect
 
     def records(self) -> tuple[Run, ...]:
@@ -65,13 +68,11 @@ class NodeRuns(DockerRuns):
         mounts = [service_spec.volume(self.stack, mount) for mount in host["Mounts"]]
         return template | {"HostConfig": host | {"Mounts": mounts}}
 
-    def _files(self, replica: Replica, worker: Body) -> dict[str, str]:
-        """Return the paths of copies of a task's configuration objects on the node, by target."""
+    def _unmounted(self, replica: Replica, worker: Body) -> dict[str, File]:
+        """Return the files of a task's configuration objects, by target."""
         if replica.id:
-            files = config_files.referred(self.manager, worker.get("Configs") or [])
-        else:
-            files = config_files.declared(self._declared(replica))
-        return config_files.place(self.api, self.project, worker["Image"], files)
+            return config_files.referred(self.manager, worker.get("Configs") or [])
+        return config_files.declared(self._declared(replica))
 
 
 class SwarmRuns(Runs):
