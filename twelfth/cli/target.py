@@ -128,14 +128,17 @@ class Target:
         With `of_first`, only one replica of each service is checked. Empty if a file has to be read to find the stack,
         and after an error, which the caller will get, too.
         """
+        from twelfth.stack.deploy_record import DIRECTORY
         from twelfth.stack.readiness import first_serving, healths
 
         if self._current is None:
             return {}
         try:
             engine = self._choose(self._current.stack(self.directory))
-            replicas = engine.replicas("")
-            results = healths(engine, first_serving(replicas).values() if of_first else replicas)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(engine.state.read, DIRECTORY)  # it takes as long as a healthcheck, and is needed next
+                replicas = engine.replicas("")
+                results = healths(engine, first_serving(replicas).values() if of_first else replicas)
         except TwelfthError:
             return {}
         return {identity: health for identity, health in results.items() if health.has_check}
@@ -144,7 +147,8 @@ class Target:
         # Once for each project, also if healthchecks run meanwhile: connecting takes as long as several requests.
         with self._choice_lock:
             if stack.project not in self._chosen:
-                self._chosen[stack.project] = self._choose_by_name(stack)
+                self._chosen[stack.project] = engine = self._choose_by_name(stack)
+                _ = engine.state  # engines of other declarations share it
             return self._chosen[stack.project].with_stack(stack)
 
     def _choose_by_name(self, stack: Stack) -> Engine:
