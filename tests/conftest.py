@@ -24,6 +24,7 @@ from twelfth.engines import choice, tcp
 from twelfth.engines.local import release_copies
 from twelfth.errors import EngineError
 from twelfth.stack import lifecycle, load
+from twelfth.state_home import state_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -148,6 +149,11 @@ class Project:
     def name(self) -> str:
         """Return the project's name."""
         return self.environment["COMPOSE_PROJECT_NAME"]
+
+    @property
+    def backups(self) -> Path:
+        """Return the directory of backups without a name."""
+        return state_home(self.name) / "backups"
 
     @property
     def own_environment(self) -> dict[str, str]:

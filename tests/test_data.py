@@ -9,6 +9,7 @@ import pty
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,6 @@ from twelfth.stack.status import status as stack_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.conftest import Project
 
@@ -211,22 +211,23 @@ def test_restore_goes_on_with_what_it_began_with(serving: Project, taken: Path) 
         -2:
     ]
     assert "admin.restore" == runs.records()[-1].command[2]
-    for saved in (serving.directory / "backups").glob("*-before-restore.resp.gz"):
+    for saved in serving.backups.glob("*-before-restore.resp.gz"):
         saved.unlink()
 
 
-def test_restore_undoes_what_came_after_the_backup(serving: Project, file: Path) -> None:
-    """And the backup that it takes first undoes the restore."""
+def test_restore_undoes_what_came_after_the_backup(serving: Project) -> None:
+    """And the backup that it takes first undoes the restore. Both are outside of the checkout."""
     serving.invoke("reset", "--to", "41")
-    made = serving.invoke("backup", str(file))
+    made = serving.invoke("backup")
     visit(serving)
-    restored = serving.invoke("restore", "--yes", str(file))
+    restored = serving.invoke("restore", "--yes", made.stdout.strip())
     again = visit(serving)
-    saved = next((serving.directory / "backups").glob("*-before-restore.resp.gz"))
+    saved = next(serving.backups.glob("*-before-restore.resp.gz"))
 
     assert (0, 0) == (made.returncode, restored.returncode)
     assert "Hello World! 42 times." == again
-    assert str(saved.name) in restored.stdout
+    assert serving.backups == Path(made.stdout.strip()).parent
+    assert f"saved the current data: {saved}" in restored.stdout
     assert ["--before-restore"] == list(serving.runs.records()[-2].command[3:])
     assert 0 == serving.invoke("restore", "--yes", str(saved)).returncode
     assert "Hello World! 43 times." == visit(serving)
@@ -298,7 +299,7 @@ def test_backup_of_a_server_that_this_one_cannot_read_is_refused_before_anything
     """One line says which server could."""
     manifest = replace(MANIFEST, server="redis 99.0", payload=9999)
     file.write_bytes(packed(plain(entry(b"hits", 0, b"payload"), manifest=manifest)))
-    before = [*(serving.directory / "backups").glob("*")]
+    before = [*serving.backups.glob("*")]
     done = serving.invoke("restore", "--yes", str(file))
 
     assert (1, 1) == (done.returncode, done.stderr.count("\n"))
@@ -306,7 +307,7 @@ def test_backup_of_a_server_that_this_one_cannot_read_is_refused_before_anything
         "cannot read what redis 99.0 wrote (payload version 9999); the data is unchanged. Try: restore it on"
         in done.stderr
     )
-    assert before == [*(serving.directory / "backups").glob("*")]
+    assert before == [*serving.backups.glob("*")]
 
 
 def test_backup_replaces_no_file(serving: Project, file: Path) -> None:

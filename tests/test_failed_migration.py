@@ -146,7 +146,7 @@ def test_abandon_asks_and_takes_no_for_an_answer(failed: Project) -> None:
     os.close(terminal)
     assert (2, True) == ((done := failed.invoke("migrate", "--abandon", "3")).returncode, "--yes" in done.stderr)
     assert "0003" == status(failed)["unfinished"]
-    assert [] == [*(failed.directory / "backups").glob("*-before-abandon*")]
+    assert [] == [*failed.backups.glob("*-before-abandon*")]
 
 
 @pytest.mark.thorough
@@ -174,13 +174,13 @@ def test_what_is_not_unfinished_is_not_abandoned(failed: Project, words: tuple[s
     done = failed.invoke("migrate", "--yes", *words) if words != ("--yes",) else failed.invoke("migrate", *words)
 
     assert (code, 1) == (done.returncode, done.stderr.count("\n")), done.stderr
-    assert [] == [*(failed.directory / "backups").glob("*-before-abandon*")]
+    assert [] == [*failed.backups.glob("*-before-abandon*")]
 
 
 def test_abandon_saves_first_and_clears_it(failed: Project) -> None:
     """From a release that has no such file; then a corrected one is applied, and the backup can be restored."""
     done = failed.invoke("migrate", "--abandon", "0003", "--yes")
-    (saved,) = (failed.directory / "backups").glob("*-before-abandon.resp.gz")
+    (saved,) = failed.backups.glob("*-before-abandon.resp.gz")
 
     assert 0 == done.returncode, done.stderr
     assert saved.name in done.stdout

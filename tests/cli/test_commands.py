@@ -104,7 +104,7 @@ def test_help_shows_arguments_apart_from_options(helps: dict[str, str]) -> None:
     text = helps["backup"]
     arguments, _, options = text.partition("Options:")
 
-    assert re.search(r"Arguments:\n  FILE +The file to write; if omitted, backups/TIME\.resp\.gz\n", arguments)
+    assert re.search(r"Arguments:\n  FILE +The file to write; if omitted, one in the state directory\n", arguments)
     assert "--file" not in text
     assert re.search(r"--wait=SECONDS .*\(default:\s+0\)", options)
     assert re.search(r"--scale=SERVICE=N .*\(repeatable\)", helps["up"], re.DOTALL)

@@ -33,6 +33,7 @@ def name_of(moment: datetime | None = None, mark: str = "") -> str:
 def path_of_now(directory: Path, mark: str = "") -> Path:
     """Return a path that is named after the current time; creates the directory, accessible to its owner only."""
     try:
+        directory.parent.mkdir(exist_ok=True, parents=True, mode=0o700)
         directory.mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         raise EngineError(f"cannot create {directory}: {error.strerror}. Try: invoke backup FILE") from error

@@ -16,6 +16,7 @@ from twelfth.cli.runs import start_admin, waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.hints import as_typed
+from twelfth.state_home import state_home, states_home
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @command(
     positional=["file"],
-    help={"file": "The file to write; if omitted, backups/TIME.resp.gz", "stdout": "Write to standard output"},
+    help={"file": "The file to write; if omitted, one in the state directory", "stdout": "Write to standard output"},
 )
 def backup(
     c: Context, file: str | None = None, stdout: bool = False, wait: str = "0", reason: str = "", release: str = ""
@@ -51,18 +52,22 @@ def save(
     """Write a verified backup, and return its path; `mark` is added to a default name."""
     from twelfth.cli import atomic_file
 
-    path = atomic_file.new_path(Path(file)) if file else atomic_file.path_of_now(target.directory / "backups", mark)
+    path = atomic_file.new_path(Path(file)) if file else atomic_file.path_of_now(_directory(target), mark)
     with atomic_file.written(path) as (number, part):
         _back_up(c, target, *options, streams=(stdin, number), **settings)
         verify_file(c, target, part, quiet=True)
-    return path if file else Path(os.path.relpath(path))
+    return path
+
+
+def _directory(target: Target) -> Path:
+    return state_home(target.engine().stack.project) / "backups"
 
 
 @command(positional=["file"], help={"file": "The backup"})
 def verify(c: Context, file: str, json: bool = False) -> None:
     """Check a complete backup and show what it contains; no stack is needed."""
     target = Target(c)
-    verify_file(c, target, existing_file(target, file), *(["--json"] if json else []))
+    verify_file(c, target, existing_file(file), *(["--json"] if json else []))
 
 
 def verify_file(c: Context, target: Target, path: Path, *options: str, quiet: bool = False) -> None:
@@ -81,10 +86,9 @@ def verify_file(c: Context, target: Target, path: Path, *options: str, quiet: bo
         raise Exit(as_typed(reason), result.exited)
 
 
-def existing_file(target: Target, name: str) -> Path:
+def existing_file(name: str) -> Path:
     """Return the path of a backup; raises `MisuseError` if it is not a file."""
     if not (path := Path(name)).is_file():
         why = "it is a directory" if path.is_dir() else "it is not a file" if path.exists() else "no such file"
-        directory = os.path.relpath(target.directory / "backups")
-        raise MisuseError(f"cannot read {name}: {why}. Try: ls {shlex.quote(directory)}")
+        raise MisuseError(f"cannot read {name}: {why}. Try: ls {shlex.quote(str(states_home()))}/*/backups")
     return path

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: str = "", release: str = "") -> None:
     """Replace all data with a backup, completely or not at all; the current data is saved first."""
     target = Target(c, release)
-    verify_file(c, target, path := existing_file(target, file))
+    verify_file(c, target, path := existing_file(file))
     _ = target.source  # fail before the question if no run can be started
     if c.config.run.dry:
         start_admin(c, target, "restore", reason=reason)
