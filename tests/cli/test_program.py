@@ -22,6 +22,7 @@ from twelfth.hints import program
 from twelfth.runs.terminal import insistence
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("state_of_test")
 COMPOSE = """
 name: nobodys
 services:
@@ -122,7 +123,7 @@ def test_stack_without_any_x_local_is_refused_where_there_are_no_containers(
 
     assert (125, 1) == (done.returncode, done.stderr.count("\n"))
     assert "twelfth: cannot run nobodys on local: no service of the Compose file has x-local" in done.stderr
-    assert "INVOKE_ENGINE=docker twelfth up" in done.stderr
+    assert done.stderr.endswith("Add that to one, then: twelfth up\n")
     assert not (directory / ".twelfth" / "nobodys.stack.json").exists()
 
 
@@ -133,9 +134,7 @@ def test_stack_without_any_x_local_needs_the_daemon(directory: Path, words: tupl
     done = run(directory, *words, INVOKE_ENGINE="auto", DOCKER_HOST="tcp://127.0.0.1:1")
 
     assert (125, 1) == (done.returncode, done.stderr.count("\n"))
-    assert (
-        "no Docker daemon answers at tcp://127.0.0.1:1; start it: no service of nobodys has an x-local" in done.stderr
-    )
+    assert "twelfth: no Docker daemon answers at tcp://127.0.0.1:1. Start it, then try again\n" == done.stderr
 
 
 def test_directory_without_a_compose_file_is_reported(tmp_path: Path) -> None:
@@ -159,7 +158,6 @@ def test_stack_does_not_move_to_another_engine_if_its_engine_is_away(directory: 
 
     assert (125, 1) == (done.returncode, done.stderr.count("\n"))
     assert "twelfth: the stack nobodys was deployed last on docker: no Docker daemon answers at tcp://" in done.stderr
-    assert "INVOKE_ENGINE=local twelfth up" in done.stderr
     assert "nobodys is not running on local. Try: twelfth up\n" == forced.stdout
 
 

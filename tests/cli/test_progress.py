@@ -71,3 +71,14 @@ def test_steps_are_printed_to_the_given_output(capsys: pytest.CaptureFixture[str
     progress.with_progress(lambda report: report.step("Build"), sys.stderr)
 
     assert ("", "Build\n") == capsys.readouterr()
+
+
+def test_title_is_shown_before_the_first_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a step there is none."""
+    titled = progress.TitledReport(progress.PlainReport(sys.stdout), "title")
+    assert "" == capsys.readouterr().out
+    for text in ("first", "second"):
+        titled.step(text)
+    titled.detail("detail")
+
+    assert "title\nfirst\nsecond\n  detail\n" == capsys.readouterr().out

@@ -32,7 +32,7 @@ def test_engine_is_chosen_once_for_healthchecks_and_the_declared_stack(
     remember(Memory(load_stack(tmp_path, os.environ), world))
     chosen: list[Stack] = []
 
-    def choose(_: str, stack: Stack) -> Memory:
+    def choose(_: str, stack: Stack, *_last: object) -> Memory:
         chosen.append(stack)
         return Memory(stack, world)
 

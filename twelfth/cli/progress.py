@@ -34,6 +34,25 @@ class PlainReport:
         print(f"  {text}", file=self.output, flush=True)
 
 
+class TitledReport:
+    """A report that shows a title before its first step, and nothing if there is no step."""
+
+    def __init__(self, report: Report, title: str) -> None:
+        """Report to another report."""
+        self.report, self.title = report, title
+
+    def step(self, text: str) -> None:
+        """Report a step."""
+        if self.title:
+            self.report.step(self.title)
+        self.title = ""
+        self.report.step(text)
+
+    def detail(self, text: str) -> None:
+        """Report a detail of the current step."""
+        self.report.detail(text)
+
+
 def with_progress(work: Callable[[Report], T], output: TextIO | None = None) -> T:
     """Show the steps of some work on an output, by default standard output; return the result of the work."""
     output = output or sys.stdout

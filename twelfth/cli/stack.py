@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import command, ended_by_ctrl_c, number, warn
-from twelfth.cli.progress import with_progress
+from twelfth.cli.progress import TitledReport, with_progress
 from twelfth.cli.target import Target
+from twelfth.engines.local.presence import mark_second
+from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +32,7 @@ REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
         "release": "Deploy this built release instead of building the files",
         "remove-orphans": REMOVE_ORPHANS,
         "scale": "Run N replicas of a service, such as worker=2",
+        "second-engine": "Deploy although the stack is on another engine: this makes a second one, with separate data",
         "wait-for-runs": "Wait until all runs have exited before replacing anything",
     },
     placeholders={"scale": "SERVICE=N"},
@@ -42,10 +45,13 @@ def up(
     wait_for_runs: bool = False,
     accept_weaker: bool = False,
     remove_orphans: bool = False,
+    second_engine: bool = False,
 ) -> None:
     """Build what is missing, deploy the stack, wait until it is ready, and print its address."""
     within, warnings = seconds_to_get_ready(ready_within), list[str]()
-    target = Target(c, release, deploys=True)
+    if second_engine and c.config.engine == "auto":
+        raise MisuseError("--second-engine needs an engine. Try: INVOKE_ENGINE=local invoke up --second-engine")
+    target = Target(c, release, deploys=True, second_engine=second_engine)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths, of_first=True)
         engine = target.engine("release", scale)
@@ -58,6 +64,8 @@ def up(
             print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
             warnings += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
         else:
+            if second_engine:
+                mark_second(engine.stack)
             options = lifecycle.UpOptions(
                 within,
                 wait_for_runs,
@@ -66,7 +74,10 @@ def up(
                 warn=warnings.append,
                 scaled=[option.partition("=")[0] for option in scale],
             )
-            address = with_progress(lambda report: lifecycle.up(engine, report, options, checks.result))
+            title = f"Deploy {engine.stack.project} on {engine.name}"
+            address = with_progress(
+                lambda report: lifecycle.up(engine, TitledReport(report, title), options, checks.result)
+            )
             if address:
                 print(address)
     for line in warnings:

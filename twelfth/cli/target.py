@@ -8,12 +8,12 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from twelfth.cli.command import warn
-from twelfth.engines.choice import choose, preload
+from twelfth.engines.choice import choose, choose_last, preload, refuse_second_engine
 from twelfth.errors import (
     EngineError,
     IdentityError,
@@ -25,7 +25,7 @@ from twelfth.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from invoke.context import Context
 
@@ -45,17 +45,21 @@ Need = Literal["runs", "existing", "declared", "release"]
 class Target:
     """The stack of one command, which stays the same until the command exits."""
 
-    def __init__(self, c: Context, release: str = "", service: str = "", *, deploys: bool = False) -> None:
+    def __init__(
+        self, c: Context, release: str = "", service: str = "", *, deploys: bool = False, second_engine: bool = False
+    ) -> None:
         """Take the directory and the engine's name from Invoke's context; release and service are the typed options.
 
-        A command that `deploys` may stop processes that an older version has started.
+        A command that `deploys` may stop processes that an older version has started; it is refused if the stack is on
+        another engine, unless `second_engine`.
         """
-        self.deploys, self._is_dry = deploys, bool(c.config.run.dry)
+        self.deploys, self.second_engine, self._is_dry = deploys, second_engine, bool(c.config.run.dry)
         self.directory = Path(c.config.project.directory)
         self.engine_name: str = c.config.engine
         self.release, self.service = release, service
         self._engines: dict[tuple[str, ...], Engine] = {}
         self._chosen: dict[str, Engine] = {}
+        self._last: dict[str, Engine | None] = {}
         self._choice_lock = threading.Lock()
         self._is_waiting = False
 
@@ -111,7 +115,8 @@ class Target:
             return self._adopt(self._choose(self.named))
         if self.release:
             return self.engine("declared")
-        return self._adopt(self._choose(self.location.stack(self.directory) if self.location else self.named))
+        stack = self.location.stack(self.directory) if self.location else self.named
+        return self._adopt(self._choose(stack, trusts_last=True))
 
     def _adopt(self, engine: Engine) -> Engine:
         if not self._is_dry and (report := engine.adopt_old_state(may_stop=self.deploys)):
@@ -134,7 +139,7 @@ class Target:
         if self._current is None:
             return {}
         try:
-            engine = self._choose(self._current.stack(self.directory))
+            engine = self._choose(self._current.stack(self.directory), trusts_last=True)
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(engine.state.read, DIRECTORY)  # it takes as long as a healthcheck, and is needed next
                 replicas = engine.replicas("")
@@ -143,23 +148,39 @@ class Target:
             return {}
         return {identity: health for identity, health in results.items() if health.has_check}
 
-    def _choose(self, stack: Stack) -> Engine:
-        # Once for each project, also if healthchecks run meanwhile: connecting takes as long as several requests.
-        with self._choice_lock:
-            if stack.project not in self._chosen:
-                self._chosen[stack.project] = engine = self._choose_by_name(stack)
-                _ = engine.state  # engines of other declarations share it
-            return self._chosen[stack.project].with_stack(stack)
+    def _choose(self, stack: Stack, *, trusts_last: bool = False) -> Engine:
+        """Return the engine of a stack; with `trusts_last`, that of the last deploy without asking any other.
 
-    def _choose_by_name(self, stack: Stack) -> Engine:
-        """With `auto` a stack stays on the engine where it was deployed last: it never moves by itself."""
-        last = next((location for location in self.known if location.project == stack.project), None)
-        if last is None or self.engine_name != "auto":
-            return choose(self.engine_name, stack)
+        A command about runs asks no second daemon, so it starts sooner.
+        """
+        # Once for each project, also if healthchecks run meanwhile: connecting takes as long as several requests.
+        with self._choice_lock, self._naming_last(stack) as last:
+            engine = self._chosen.get(stack.project) or (self._last_engine(stack, last) if trusts_last else None)
+            if engine is None:
+                engine = self._chosen[stack.project] = self._choose_by_name(stack, last)
+            _ = engine.state  # engines of other declarations share it
+            return engine.with_stack(stack)
+
+    @contextmanager
+    def _naming_last(self, stack: Stack) -> Iterator[str]:
+        """Yield the engine of the last deploy from this directory, "" if it is unknown, and name it in errors."""
+        last = next((location.engine for location in self.known if location.project == stack.project), "")
         try:
-            return choose(last.engine, stack)
+            yield last
         except EngineError as error:
-            raise EngineError(f"the stack {stack.project} was deployed last on {last.engine}: {error}") from error
+            if not last or self.engine_name != "auto":
+                raise
+            raise EngineError(f"the stack {stack.project} was deployed last on {last}: {error}") from error
+
+    def _last_engine(self, stack: Stack, last: str) -> Engine | None:
+        if self.engine_name == "auto" and stack.project not in self._last:
+            self._last[stack.project] = choose_last(stack, last)
+        return self._last.get(stack.project)
+
+    def _choose_by_name(self, stack: Stack, last: str) -> Engine:
+        if self.deploys and not self.second_engine and self.engine_name != "auto":
+            refuse_second_engine(self.engine_name, stack, last)
+        return choose(self.engine_name, stack, last, self._last.get(stack.project))
 
     @functools.cached_property
     def named(self) -> Stack:

@@ -1,20 +1,79 @@
-"""Choose the engine of a stack by its name, or by where the stack is up; the list of engines."""
+"""Choose the engine of a stack, which never moves to another one by itself; the list of engines."""
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from twelfth.engines.docker_api.settings import is_daemon_configured
+from twelfth.engines.local.presence import has_stack, is_second
 from twelfth.errors import EngineError, MisuseError
+from twelfth.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Stack
 
+    Make = Callable[[str], Engine]
+
 NAMES = ("local", "docker", "swarm")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Where a stack has replicas or data.
+
+    `no_daemon` is why no daemon can be used, "" if one answers; `expects_daemon` is whether one is configured, or was
+    used by the last deploy from this directory. `can_be_local` is whether any of its services can run without
+    containers.
+    """
+
+    is_local: bool = False
+    is_on_docker: bool = False
+    is_on_swarm: bool = False
+    no_daemon: str = ""
+    expects_daemon: bool = True
+    can_be_local: bool = True
+
+    @property
+    def on_daemon(self) -> str:
+        """The engine with a daemon that has the stack, "" if there is none."""
+        return "swarm" if self.is_on_swarm else "docker" if self.is_on_docker else ""
+
+
+def decide(project: str, facts: Facts) -> str:
+    """Return the name of the engine that `auto` stands for.
+
+    Raises `MisuseError` if the stack is on two, `EngineError` if the daemon that should have it does not answer.
+    """
+    if facts.is_local and facts.on_daemon:
+        names = f"INVOKE_ENGINE=local invoke status, or: INVOKE_ENGINE={facts.on_daemon} invoke status"
+        raise MisuseError(f"cannot choose an engine: {project} is on local and on {facts.on_daemon}. Try: {names}")
+    if facts.is_local:
+        return "local"
+    if facts.no_daemon and facts.expects_daemon:
+        raise EngineError(facts.no_daemon)
+    if facts.no_daemon and not facts.can_be_local:
+        raise EngineError(f"{facts.no_daemon}; no service of {project} has an x-local, so none runs without containers")
+    if facts.no_daemon:
+        return "local"
+    return "swarm" if facts.is_on_swarm else "docker"
+
+
+def refuse_second(name: str, project: str, facts: Facts) -> None:
+    """Raise an error if a deploy to an engine would make a second stack, or if that is not known."""
+    second = f"To have a second stack with separate data: INVOKE_ENGINE={name} invoke up --second-engine"
+    if name == "local" and not facts.is_local:
+        if facts.on_daemon:
+            raise MisuseError(f"cannot deploy {project} on local: it is on {facts.on_daemon}. {second}")
+        if facts.no_daemon and facts.expects_daemon:
+            raise EngineError(f"cannot deploy {project} on local: it may be on Docker, and {facts.no_daemon}. {second}")
+    if name != "local" and facts.is_local and not facts.on_daemon:
+        raise MisuseError(f"cannot deploy {project} on {name}: it is on local. {second}")
 
 
 def preload(name: str) -> None:
@@ -23,51 +82,56 @@ def preload(name: str) -> None:
         import_module("twelfth.engines.docker.engine")
 
 
-def choose(name: str, stack: Stack) -> Engine:
+def choose(name: str, stack: Stack, last: str = "", connected: Engine | None = None) -> Engine:
     """Return the engine of that name, ready to be used.
 
-    `auto` is the engine where this stack is up, else local if the stack has local data, else docker if a daemon answers
-    within a second, else local if any service can run there.
+    `last` is the engine of the last deploy from this directory, `connected` an engine whose connection can be used.
     Raises `MisuseError` for an unknown name, and `EngineError` if the engine is not available.
     """
     if name not in (*NAMES, "auto"):
         raise MisuseError(f"engine {name!r} is not known; INVOKE_ENGINE is one of auto, {', '.join(NAMES)}")
+    make = functools.cache(lambda candidate: _make(candidate, stack))
+    if connected:
+        make = functools.cache(lambda name: connected if name == connected.name else _make(name, stack))
     if name == "auto":
-        return _where_it_is_up(stack)
-    engine = _make(name, stack)
+        name = decide(stack.project, _facts(stack, make, last, is_deploy=False))
+    engine = make(name)
     if why := engine.why_unavailable():
-        raise EngineError(why if _could_be_local(stack) else _with_containers_only(why, stack))
+        raise EngineError(why)
     return engine
 
 
-def _could_be_local(stack: Stack) -> bool:
-    return not stack.services or any(map(_make("local", stack).runs_here, stack.services))
+def choose_last(stack: Stack, last: str) -> Engine | None:
+    """Return the engine of the last deploy if local state agrees, without asking another; else None.
+
+    Raises `EngineError` if the engine is not available.
+    """
+    if last not in NAMES or is_second(stack) or has_stack(stack) != (last == "local"):
+        return None
+    return choose(last, stack)
 
 
-def _with_containers_only(why: str, stack: Stack) -> str:
-    hint = f"start it: no service of {stack.project} has an x-local, so none runs without containers"
-    return f"{why.partition(';')[0]}; {hint}"
+def refuse_second_engine(name: str, stack: Stack, last: str = "") -> None:
+    """Raise an error if a deploy to an engine would make a second stack, or if that cannot be found out."""
+    if name == "local" or has_stack(stack):
+        refuse_second(name, stack.project, _facts(stack, lambda other: _make(other, stack), last, is_deploy=True))
 
 
-def _where_it_is_up(stack: Stack) -> Engine:
-    local, docker = _make("local", stack), _make("docker", stack)
-    snapshot = local.observe()
-    if _is_up(snapshot.replicas):
-        return local
-    has_remains = bool(snapshot.replicas or snapshot.volumes)
-    if why := docker.why_unavailable():
-        if not has_remains and not _could_be_local(stack):
-            raise EngineError(_with_containers_only(why, stack))
-        return local
-    swarm = _make("swarm", stack)
-    if not swarm.why_unavailable() and _is_up(swarm.observe().replicas):
-        return swarm
-    return local if has_remains and not _is_up(docker.observe().replicas) else docker
-
-
-def _is_up(replicas: Iterable[Replica]) -> bool:
-    """Return whether a replica is running; after a reboot, the local engine has replicas that are not."""
-    return any(replica.is_running for replica in replicas)
+def _facts(stack: Stack, make: Make, last: str, *, is_deploy: bool) -> Facts:
+    is_local, expects_daemon = has_stack(stack), is_daemon_configured() or last in {"docker", "swarm"}
+    facts = Facts(is_local=is_local, expects_daemon=expects_daemon)
+    if not expects_daemon:
+        can_be_local = not stack.services or any(map(make("local").runs_here, stack.services))
+        return replace(facts, no_daemon="no Docker daemon is configured", can_be_local=can_be_local)
+    docker, swarm = make("docker"), make("swarm")
+    if no_daemon := docker.why_unavailable():
+        return replace(facts, no_daemon=no_daemon)
+    names = replace(stack, services=(), networks=(), volumes=())
+    containers = docker.with_stack(names).observe() if is_local or is_deploy or last == "swarm" else Snapshot()
+    if not swarm.why_unavailable():
+        was_last = last == "swarm" and not containers.replicas
+        facts = replace(facts, is_on_swarm=was_last or bool(swarm.with_stack(names).observe().replicas))
+    return replace(facts, is_on_docker=bool(containers.replicas or containers.volumes))
 
 
 def _make(name: str, stack: Stack) -> Engine:

@@ -41,7 +41,7 @@ def refuse_idle(engine: Engine) -> None:
     """Raise `EngineError` if no service of the stack runs on this engine."""
     if not any(map(engine.runs_here, engine.stack.services)):
         why = "no service of the Compose file has x-local"
-        hint = "Add that, or use containers: INVOKE_ENGINE=docker invoke up"
+        hint = "Add that to one, then: invoke up"
         raise EngineError(f"cannot run {engine.stack.project} on {engine.name}: {why}. {hint}")
 
 

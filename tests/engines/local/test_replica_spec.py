@@ -47,7 +47,7 @@ def test_environment_of_x_local_overrides_the_services() -> None:
 
 def test_service_without_x_local_is_refused_with_a_hint() -> None:
     """The local engine cannot run it."""
-    with pytest.raises(EngineError, match=r"^web does not run on this engine: .*no x-local; add one, or: "):
+    with pytest.raises(EngineError, match=r"^web does not run on this engine: .*no x-local; add one, then: invoke up$"):
         replica_spec.recipe(Service("web", "web:1"), Path("/src"), fill)
 
 

@@ -80,8 +80,8 @@ def no_daemon(where: str, error: Exception) -> str:
     """Return the error if no daemon answers."""
     if "Permission denied" in str(error):
         why = f"no permission to use the Docker daemon at {where}"
-        return f"{why}; join the group docker, or: INVOKE_ENGINE=local invoke up"
-    return f"no Docker daemon answers at {where}; start it, or: INVOKE_ENGINE=local invoke up"
+        return f"{why}. Join the group docker, then try again"
+    return f"no Docker daemon answers at {where}. Start it, then try again"
 
 
 def over_ssh(url: str) -> str:

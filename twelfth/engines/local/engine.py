@@ -141,7 +141,7 @@ class Local(ReplicaEngine):
             None,
         ):
             what = f"{service.name} and {other_service.name} are built from different directories"
-            raise EngineError(f"{what}, and this engine has one copy of a release; try: INVOKE_ENGINE=docker invoke up")
+            raise EngineError(f"{what}, and this engine has one copy of a release; build both from one")
         target = self._release(service)
         with disk_errors(target):
             make_private(self.home, target.parent.name)

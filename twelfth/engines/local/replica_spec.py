@@ -36,7 +36,7 @@ def declared_local(service: Service) -> stack.Local:
     if service.local is None:
         raise EngineError(
             f"{service.name} does not run on this engine: the Compose file gives it no x-local; "
-            "add one, or: INVOKE_ENGINE=docker invoke up"
+            "add one, then: invoke up"
         )
     return service.local
 
