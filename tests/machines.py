@@ -40,16 +40,17 @@ exec env --ignore-signal=CHLD sleep infinity # orphans leave no zombies
 """Process 1; the directories of other daemons are hidden."""
 BOOT_ROOT = """
 mount --rbind "$1" "$1" && mount -o remount,bind,ro "$1"
-for place in /dev /sys; do mount --rbind $place "$1$place"; done
-for place in /run /tmp /var/lib/docker; do mount -t tmpfs tmpfs "$1$place"; done
-mkdir -p "$1$2" && mount --rbind "$2" "$1$2"
+for place in /dev /sys /tmp; do mount --rbind $place "$1$place"; done
+for place in /run /var/lib/docker; do mount -t tmpfs tmpfs "$1$place"; done
 mount -t proc proc "$1/proc"
 cd "$1" && pivot_root . old-root && umount -l /old-root
 """
 """Before that, it changes the root file system. With `chroot`, commands in containers would fail.
 
-Only the machine's directory is shared, which is below /tmp: the daemon does not find the files of this machine.
+/tmp is shared, so that the daemon finds the directories of tests that their containers mount. `HIDDEN` is not.
 """
+HIDDEN = Path("/var/tmp")
+"""A directory of this machine that such a machine cannot see."""
 CONTAINERD = "exec/containerd/containerd.pid"
 UP_WITHIN = 30.0
 """Seconds within which a daemon must answer, or exit."""
@@ -209,7 +210,7 @@ class Machine:
         """Boot it, connect it and start its daemon; raises `RuntimeError` with the daemon's last line."""
         if not self.home.exists():
             self._install()
-        script, arguments = (BOOT_ROOT + BOOT, [self.root, self.home]) if self.root else (BOOT, [])
+        script, arguments = (BOOT_ROOT + BOOT, [self.root]) if self.root else (BOOT, [])
         self.processes = [subprocess.Popen([*DYING, *MACHINE, "sh", "-c", script, self.name, *arguments])]
         eventually(lambda: self._init and Path(f"/proc/{self._init}/comm").read_text("utf-8") == "sleep\n", UP_WITHIN)
         run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", self._init)

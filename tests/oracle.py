@@ -11,6 +11,7 @@ from tests.conftest import DOCKER_COMPOSE
 from twelfth.compose import cli, services
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.docker_api.container_spec import COMPOSE
+from twelfth.engines.docker_api.mounts import without_hidden_volume
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -72,8 +73,10 @@ def both(
 def comparable(container: Body, files: Collection[str] = ()) -> Body:
     """Return what a container is, without what tells one container from another, and who made it.
 
-    The targets of configuration files and secrets are left out: Compose mounts or copies them, and we mount copies.
+    The targets of configuration files and secrets are left out: Compose mounts or copies them, and we mount copies,
+    with the volume that has them.
     """
+    container = without_hidden_volume(container)
     settings, host, labels = container["Config"], container["HostConfig"], container["Config"]["Labels"] or {}
     mounts = [*map(_bind, host["Binds"] or []), *map(_mount, host.get("Mounts") or [])]
     mounts = [each for each in mounts if each.split()[2] not in files]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from docker.errors import APIError
 
+from tests import machines
 from tests.conftest import engine_at_hand, eventually, require
 from tests.other_project import OtherProject
 from tests.sample import MODERN
@@ -43,18 +47,18 @@ FILES = {"compose.yaml": COMPOSE, "app.cfg": "hello one", "token": "hush"}
 
 def clone(project: OtherProject) -> None:
     """Make the project's directory a fresh clone."""
-    shutil.rmtree(project.directory)
+    shutil.rmtree(project.directory, ignore_errors=True)
     project.directory.mkdir()
     for name, text in FILES.items():
         (project.directory / name).write_text(text, "utf-8")
 
 
 @pytest.fixture(scope="module", params=["docker", MODERN])
-def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherProject]:
+def project(request: pytest.FixtureRequest) -> Iterator[OtherProject]:
     """Return a project that is up, with a service that reloads its files and one that does not."""
-    with engine_at_hand(request) as name:
+    with engine_at_hand(request) as name, tempfile.TemporaryDirectory(dir=machines.HIDDEN) as directory:
         require(name)
-        made = OtherProject(tmp_path_factory.mktemp("checkout"))
+        made = OtherProject(Path(directory, "checkout"))
         clone(made)
         made.printed("up")
         yield made
@@ -83,6 +87,17 @@ def test_files_have_their_declared_owner_and_mode(project: OtherProject) -> None
     assert "" == shown(project, "other", "find / -xdev -name token")
 
 
+def test_prune_leaves_the_files(project: OtherProject) -> None:
+    """It first removes the container of the state, which never runs; the others do not see the state."""
+    name = f"twelfth-state-{project.name}"
+    project.api.remove_container(name)
+    with pytest.raises(APIError, match="volume is in use"):
+        project.api.remove_volume(name)
+
+    assert "" == shown(project, "other", "ls -A /.twelfth-state 2>/dev/null")
+    assert "nothing to do\n" == project.printed("--dry", "up")
+
+
 def test_containers_restart_without_the_checkout(project: OtherProject) -> None:
     """`git clean -xfd` removes what is not in the repository, and a runner of CI all of it."""
     shutil.rmtree(project.directory)
@@ -92,7 +107,6 @@ def test_containers_restart_without_the_checkout(project: OtherProject) -> None:
         assert "hello one" == shown(project, "app", "cat /etc/app.cfg")
         assert "hello one" == shown(project, "other", "cat /etc/app.cfg")
     finally:
-        project.directory.mkdir()
         clone(project)
     assert "nothing to do\n" == project.printed("--dry", "up")
 

@@ -106,3 +106,27 @@ def test_declared_volume_with_a_generated_name_is_not_anonymous_in_a_container_o
     found = with_volume(inspected(HostConfig=host | {"Binds": [f"{KEPT}:/keep:rw"]}))
 
     assert {} == mounts.anonymous_volumes(found)
+
+
+def test_run_does_not_mount_the_hidden_volume_of_its_worker() -> None:
+    """It differs from the worker in nothing else."""
+    worker = inspected()
+    hidden = mounts.with_hidden_volume(worker, "twelfth-state-p", ["/proc/kcore"])
+    reports = [mounts.reported(mount) for mount in hidden["HostConfig"]["Mounts"]]
+
+    assert ["/proc/kcore", mounts.HIDDEN] == hidden["HostConfig"]["MaskedPaths"]
+    assert () == differences(recipe.found_recipe(worker), recipe.found_recipe(hidden | {"Mounts": reports}))
+    plain = mounts.without_hidden_volume(hidden | {"Mounts": reports})
+    assert worker["HostConfig"] | {"MaskedPaths": ["/proc/kcore"]} == plain["HostConfig"]
+    assert mounts.HIDDEN not in {mount["Destination"] for mount in plain["Mounts"]}
+    assert worker == mounts.without_hidden_volume(worker)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"Privileged": True}, {"CapAdd": ["sys_admin"]}, {"SecurityOpt": ["systempaths=unconfined"]}]
+)
+def test_process_that_could_see_a_hidden_volume_gets_none(settings: dict[str, Any]) -> None:
+    """The daemon hides nothing from it, or it can unmount what hides a path."""
+    worker = inspected(HostConfig={"Mounts": [], **settings})
+
+    assert worker == mounts.with_hidden_volume(worker, "twelfth-state-p", [])

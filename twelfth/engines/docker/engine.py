@@ -111,7 +111,9 @@ class Docker(DaemonEngine, ReplicaEngine):
         labels = bodies.labels(self.stack, service, number, self._recipe(service, config_files.digests(files)))
         copies, label = self._copies(service.name, number, files, has_slot=bool(service.reload))
         body = self._with_namespaces(bodies.body(self.stack, service, labels | label))
-        return Creation(mounts.with_files(body, copies), bodies.endpoints(self.stack, service), service.platform)
+        if copies:
+            body = self.config.protected(mounts.with_files(body, copies))
+        return Creation(body, bodies.endpoints(self.stack, service), service.platform)
 
     def _copies(
         self, service: str, number: int, files: Mapping[str, File], *, has_slot: bool

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 from docker.utils import version_gte
 
 from twelfth.compose import container_keys
+from twelfth.engines.docker_api import mounts
 from twelfth.engines.docker_api.container_spec import COMPOSE, CONFIGS, COPIES, OPTIONS
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker_api.file_archive import File, unpack
@@ -132,6 +133,17 @@ class ConfigFiles:
         """Copy a version over the files of a slot, for a container that is running."""
         self._volume.copy({_path(version.directory, target): _path(slot, target) for target in version.digests})
 
+    def protected(self, body: Body) -> Body:
+        """Return the body of a container that mounts files so that no prune removes their volume meanwhile.
+
+        From API 1.45 on, the mounts of the files count as a use of the volume.
+        """
+        if self._has_subpath:
+            return body
+        with docker_errors():
+            example = self._api.inspect_container(self._volume.name)
+        return mounts.with_hidden_volume(body, self._volume.name, example["HostConfig"]["MaskedPaths"] or [])
+
     def clear(self) -> None:
         """Remove the contents of all files, which may be secrets; the archive API cannot remove the files."""
         self._placed.clear()
@@ -141,10 +153,14 @@ class ConfigFiles:
 
     def _mount(self, path: str, target: str) -> Body:
         mount = {"Target": target, "ReadOnly": True}
-        if version_gte(self._api.api_version, HAS_SUBPATH):
+        if self._has_subpath:
             settings = {"NoCopy": True, "Subpath": path}
             return {"Type": "volume", "Source": self._volume.name, **mount, "VolumeOptions": settings}
         return {"Type": "bind", "Source": f"{self._mountpoint}/{path}", **mount}
+
+    @property
+    def _has_subpath(self) -> bool:
+        return bool(version_gte(self._api.api_version, HAS_SUBPATH))
 
     @functools.cached_property
     def _mountpoint(self) -> str:

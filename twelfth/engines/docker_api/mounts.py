@@ -161,6 +161,37 @@ def is_of_state(mount: Body) -> bool:
     return mount["Type"] == "volume" and str(mount["Name"]).startswith(STATE_VOLUME)
 
 
+HIDDEN = "/.twelfth-state"
+"""The mount point of a hidden volume."""
+
+
+def with_hidden_volume(body: Body, volume: str, masked: Iterable[str]) -> Body:
+    """Return a body that also mounts a volume where its process cannot see it: so no prune removes the volume.
+
+    `masked` are the paths that the daemon hides by default. A process that may unmount or sees them gets no volume.
+    """
+    host = body["HostConfig"]
+    added = {name.upper().removeprefix("CAP_") for name in host.get("CapAdd") or []}
+    is_unconfined = any(option.startswith("systempaths") for option in host.get("SecurityOpt") or [])
+    if host.get("Privileged") or is_unconfined or added & {"ALL", "SYS_ADMIN"}:
+        return body
+    mount = {"Type": "volume", "Source": volume, "Target": HIDDEN, "ReadOnly": True, "VolumeOptions": {"NoCopy": True}}
+    return body | {"HostConfig": host | {"Mounts": [*host["Mounts"], mount], "MaskedPaths": [*masked, HIDDEN]}}
+
+
+def without_hidden_volume(inspected: Body) -> Body:
+    """Return an inspected container without a hidden volume, to create another one from."""
+    host, mounted = inspected["HostConfig"], inspected["Mounts"]
+    if all(mount["Destination"] != HIDDEN for mount in mounted):
+        return inspected
+    settings = {
+        "Mounts": [mount for mount in host["Mounts"] if mount["Target"] != HIDDEN],
+        "MaskedPaths": [path for path in host["MaskedPaths"] if path != HIDDEN],
+    }
+    others = [mount for mount in mounted if mount["Destination"] != HIDDEN]
+    return inspected | {"HostConfig": host | settings, "Mounts": others}
+
+
 def _is_bind(mount: Mount) -> bool:
     # `Binds` create a missing path, which `Mounts` do not.
     declared = container_keys.values(mount.options)

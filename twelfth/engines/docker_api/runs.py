@@ -143,7 +143,7 @@ class DockerRuns(Runs):
     def _inspected(self, replica: Replica) -> Body:
         if replica.id:
             if worker := inspect_container(self.api, replica.id):
-                return worker
+                return mounts.without_hidden_volume(worker)
             raise NotUpError(f"{replica.name} is gone; repeat the command")
         service = self._declared(replica)
         if image := images.inspect(self.api, replica.image):
