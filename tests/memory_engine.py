@@ -71,6 +71,8 @@ class World:
     running_seconds: dict[str, float] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     files: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
     holder: Holder | None = None
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -116,6 +118,8 @@ class MemoryState(State):
 
     def read(self, directory: str) -> dict[str, bytes]:
         """Return the files whose path is the directory and a name."""
+        self.world.reads.append(directory)
+        directory = self.world.links.get(directory, directory)
         paths = {path.rpartition("/"): content for path, content in self.world.files.items()}
         return {name: content for (parent, _, name), content in paths.items() if parent == directory}
 
@@ -125,9 +129,28 @@ class MemoryState(State):
             raise failure
         self.world.files.update(files)
 
-    def remove(self) -> None:
-        """Remove all files."""
-        self.world.files.clear()
+    def add(self, directory: str, files: Mapping[str, bytes]) -> bool:
+        """Add files to a directory that has some."""
+        directory = self.world.links.get(directory, directory)
+        if not any(path.startswith(f"{directory}/") for path in self.world.files):
+            return False
+        self.write({f"{directory}/{name}": content for name, content in files.items()})
+        return True
+
+    def send(self, directory: str, files: Mapping[str, bytes]) -> None:
+        """Add files."""
+        with contextlib.suppress(EngineError):
+            self.add(directory, files)
+
+    def link(self, path: str, name: str) -> None:
+        """Keep the directory that the path stands for."""
+        self.world.links[path] = f"{path.rpartition('/')[0]}/{name}"
+
+    def remove(self, directory: str = "") -> None:
+        """Remove the files below a directory."""
+        prefix = f"{directory}/" if directory else ""
+        self.world.files = {path: content for path, content in self.world.files.items() if not path.startswith(prefix)}
+        self.world.links = {path: name for path, name in self.world.links.items() if not path.startswith(prefix)}
 
     @contextlib.contextmanager
     def lock(self, action: str) -> Iterator[None]:

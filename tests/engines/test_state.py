@@ -63,6 +63,36 @@ def test_removed_state_is_gone(opened: Open) -> None:
     assert opened().state.read("stack") == {"b": b"2"}
 
 
+def test_link_names_the_directory_to_read_and_to_add_to(opened: Open) -> None:
+    """A link can be changed; what was added through it stays in its directory."""
+    opened().state.write({"ledger/1/a": b"a", "ledger/2/b": b"b"})
+    opened().state.link("ledger/open", "1")
+    assert opened().state.add("ledger/open", {"c": b"c"})
+    opened().state.send("ledger/open", {"d": b"d"})
+    assert eventually(lambda: opened().state.read("ledger/open") == {"a": b"a", "c": b"c", "d": b"d"})
+    opened().state.link("ledger/open", "2")
+    assert opened().state.read("ledger/open") == {"b": b"b"}
+    assert "c" in opened().state.read("ledger/1")
+
+
+def test_nothing_is_added_to_a_missing_directory(opened: Open) -> None:
+    """Its caller has to create it."""
+    assert not opened().state.add("ledger/open", {"a": b"a"})
+    opened().state.send("ledger/open", {"a": b"a"})
+    assert opened().state.read("ledger/open") == {}
+
+
+def test_one_directory_is_removed(opened: Open) -> None:
+    """Others stay, and it can be written again."""
+    opened().state.write({"ledger/1/a": b"a", "stack/b": b"b"})
+    opened().state.link("ledger/open", "1")
+    opened().state.remove("ledger")
+    assert ({}, {}) == (opened().state.read("ledger/1"), opened().state.read("ledger/open"))
+    assert opened().state.read("stack") == {"b": b"b"}
+    opened().state.write({"ledger/1/c": b"c"})
+    assert opened().state.read("ledger/1") == {"c": b"c"}
+
+
 def test_one_process_has_the_lock(opened: Open) -> None:
     """A second one is refused with the holder's name, until the first releases the lock."""
     first, second = opened().state, opened().state
@@ -128,4 +158,6 @@ def test_pruned_container_is_created_again(opened: Open) -> None:
     engine.api.remove_container(f"twelfth-state-{engine.stack.project}")
     assert opened().state.read("stack") == {"a": b"1"}
     opened().state.write({"stack/b": b"2"})
-    assert opened().state.read("stack") == {"a": b"1", "b": b"2"}
+    engine.api.remove_container(f"twelfth-state-{engine.stack.project}")
+    assert opened().state.add("stack", {"c": b"3"})
+    assert opened().state.read("stack") == {"a": b"1", "b": b"2", "c": b"3"}

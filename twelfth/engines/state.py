@@ -1,7 +1,7 @@
 """The state of a stack: small files and a lock, stored where the stack is, so that every checkout has the same.
 
 Files are written whole. A file that was torn by a crash must not hurt: whoever reads one ignores what is not valid.
-Nothing is ever deleted but all of it, since the archive API of a Docker daemon can only add and replace.
+No single file is ever deleted, since the archive API of a Docker daemon can only add and replace.
 """
 
 from __future__ import annotations
@@ -75,8 +75,20 @@ class State(ABC):
         """Create or replace files by path, with the directories that they need."""
 
     @abstractmethod
-    def remove(self) -> None:
-        """Remove all files; the lock stays."""
+    def add(self, directory: str, files: Mapping[str, bytes]) -> bool:
+        """Create or replace files by name in an existing directory or link; return False if that is missing."""
+
+    @abstractmethod
+    def send(self, directory: str, files: Mapping[str, bytes]) -> None:
+        """Add files without waiting for the result; they may be lost. This process may exit when it returns."""
+
+    @abstractmethod
+    def link(self, path: str, name: str) -> None:
+        """Make a path stand for the directory of that name next to it, for `read`, `add` and `send`."""
+
+    @abstractmethod
+    def remove(self, directory: str = "") -> None:
+        """Remove a directory with all that it contains, or all files; the lock stays."""
 
     @abstractmethod
     def lock(self, action: str) -> AbstractContextManager[None]:

@@ -49,6 +49,16 @@ def pack(files: Mapping[str, File]) -> bytes:
     return stream.getvalue()
 
 
+def pack_link(path: str, target: str) -> bytes:
+    """Return an archive of a symbolic link."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        entry = tarfile.TarInfo(path)
+        entry.type, entry.mode, entry.mtime, entry.linkname = tarfile.SYMTYPE, 0o777, int(time.time()), target
+        archive.addfile(entry)
+    return stream.getvalue()
+
+
 def unpack(archive: bytes) -> dict[str, File]:
     """Return the files of an archive by path, which starts with the name of the directory that was archived."""
     files = {}

@@ -56,9 +56,29 @@ class StateDirectory(State):
                 finally:
                     staged.unlink(missing_ok=True)
 
-    def remove(self) -> None:
+    def add(self, directory: str, files: Mapping[str, bytes]) -> bool:
+        """Write files to a directory; the kernel follows links."""
+        if not (self.home / directory).is_dir():
+            return False
+        self.write({f"{directory}/{name}": content for name, content in files.items()})
+        return True
+
+    def send(self, directory: str, files: Mapping[str, bytes]) -> None:
+        """Write files."""
+        with contextlib.suppress(EngineError):
+            self.add(directory, files)
+
+    def link(self, path: str, name: str) -> None:
+        """Create a symbolic link under another name, then rename it."""
+        link = self.home / path
+        staged = link.with_name(f".{link.name}.{time.monotonic_ns()}")
+        with disk_errors(link, REPEAT):
+            staged.symlink_to(name)
+            staged.replace(link)
+
+    def remove(self, directory: str = "") -> None:
         """Delete the directory except for the lock."""
-        for path in self.home.glob("*/"):
+        for path in self.home.glob(f"{directory}/" if directory else "*/"):
             delete(path)
 
     @contextlib.contextmanager
