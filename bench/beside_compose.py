@@ -126,7 +126,7 @@ def main(rounds: int) -> None:
             bench.invoke("up")
             measure(cases, rounds)
         finally:
-            bench.invoke("down", "--volumes", "--history")
+            bench.invoke("down", "--volumes", "--history", "--yes")
     show(cases, rounds, "beside_compose")
 
 

@@ -30,7 +30,7 @@ from twelfth.model.snapshot import Attachment, BuiltRelease, Health, Replica, Sn
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from twelfth.engines.contract import Say
     from twelfth.engines.state import Holder
@@ -562,33 +562,42 @@ class MemoryRuns(Runs):
         """Keep the recipe."""
         self.pinned[replica.id] = self._recipe(replica)
 
-    def start(self, request: RunRequest) -> Session:
+    def start(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> Session:
         """Start a process with the replica's environment."""
         recipe = self._recipe(request.replica)
+        ready()
         self.world.begin(f"run {shlex.join(request.command)}")
         environment = _environment(recipe) | dict(request.environment + request.identifying_environment)
         process = Process(self.world, request, environment, float(recipe["stop_grace_period"].rstrip("s")))
         self.world.runs[request.id] = process
         return process
 
-    def detach(self, request: RunRequest) -> None:
+    def detach(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> None:
         """Start a process, and close its input."""
-        self.start(request).close_stdin()
+        self.start(request, ready).close_stdin()
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
         """Compare the environment with the replica's."""
         found = _environment(self._recipe(request.replica))
         return tuple(f"environment.{name}" for name in differences(found | dict(request.environment), found))
 
-    def prune(self, keep: int) -> None:
+    def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Delete the oldest."""
-        ended = [run.id for run in self.records() if not run.is_running]
-        for identity in ended[: max(0, len(ended) - keep)]:
-            self.delete(identity)
+        ended = [run for run in self.records() if not run.is_running]
+        failed = [run for run in ended if run.exit_code]
+        kept = ended[max(0, len(ended) - keep) :] + failed[max(0, len(failed) - keep) :]
+        removed = [run for run in ended if run not in kept]
+        removing(removed)
+        for run in removed:
+            self.delete(run.id)
 
-    def records(self) -> tuple[Run, ...]:
+    def ids(self) -> frozenset[str]:
+        """Return the ids of all processes."""
+        return frozenset(self.world.runs)
+
+    def records(self, ids: Collection[str] | None = None) -> tuple[Run, ...]:
         """Return a record of each process."""
-        return tuple(map(_record, self.world.runs.values()))
+        return tuple(_record(run) for name, run in self.world.runs.items() if ids is None or name in ids)
 
     def output(
         self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None
@@ -646,6 +655,9 @@ def _record(process: Process) -> Run:
         state=process.state,
         exit_code=process.code,
         purpose=request.purpose,
+        host=request.host,
+        kind=request.kind,
+        what=request.what,
     )
 
 

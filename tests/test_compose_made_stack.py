@@ -66,7 +66,7 @@ class Stack(OtherProject):
     def records(self) -> list[dict[str, Any]]:
         """Return the records of runs."""
         found: list[dict[str, Any]] = json.loads(self.printed("history", "--json"))
-        return found
+        return [record for record in found if record["kind"] == "run"]
 
     def inspected(self) -> dict[str, Any]:
         """Inspect the stack's containers, networks and volumes."""

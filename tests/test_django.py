@@ -71,7 +71,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.printed("up")
         yield made
     finally:
-        made.printed("down", "--volumes", "--history")
+        made.printed("down", "--volumes", "--history", "--yes")
 
 
 def test_migrations_are_applied_when_the_database_is_ready_and_before_anything_serves(site: Site) -> None:

@@ -98,7 +98,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made.printed("up")
         yield made
     finally:
-        made.printed("down", "--volumes", "--history")
+        made.printed("down", "--volumes", "--history", "--yes")
 
 
 def test_what_is_up_stays_as_it_is(stack: Stack) -> None:
@@ -129,7 +129,7 @@ def test_data_without_a_name_outlives_its_container(stack: Stack) -> None:
 def test_release_command_sees_the_files_that_its_service_will_see(stack: Stack) -> None:
     """Before there is any container that has them; a run of that container sees the same."""
     expected = f"of {stack.name}, hidden"
-    first = json.loads(stack.printed("history", "--json"))[0]
+    first = next(record for record in json.loads(stack.printed("history", "--json")) if record["kind"] == "run")
 
     assert ["cat", "/etc/note", "/run/secrets/password"] == first["command"]
     assert expected == stack.printed("logs", "--run", first["id"])
@@ -199,7 +199,7 @@ def test_nothing_of_a_stack_that_is_down_is_left(stack: Stack) -> None:
     """Neither copies of its secrets nor volumes that had no name, of which one went over to another container."""
     stack.printed("up", COLOUR="blue")
     had = stack.volumes()
-    stack.printed("down", "--volumes", "--history")
+    stack.printed("down", "--volumes", "--history", "--yes")
 
     assert had
     assert not had & {each["Name"] for each in stack.api.volumes()["Volumes"] or []}

@@ -53,7 +53,7 @@ def project(remote: Daemon, tmp_path: Path) -> Iterator[OtherProject]:
     made = OtherProject(tmp_path, DOCKER_HOST=remote.url)
     made.api = docker.APIClient(remote.url)
     yield made
-    made.printed("down", "--volumes", "--history")
+    made.printed("down", "--volumes", "--history", "--yes")
 
 
 def containers(project: OtherProject) -> list[str]:
@@ -83,7 +83,7 @@ def test_port_of_another_container_is_refused_by_its_name(project: OtherProject,
     try:
         refused = project.twelfth("up")
     finally:
-        other.printed("down", "--history")
+        other.printed("down", "--history", "--yes")
 
     why = f"port {project.port} is not free (the container {other.name}-web-1 publishes it)"
     hint = f"Stop the program that uses it, or use another port: PORT={project.port + 1} twelfth up"

@@ -90,7 +90,7 @@ class Stack(OtherProject):
         """Remove all that was made."""
         self.remove_other()
         self.declare()
-        self.printed("down", "--volumes", "--history", "--remove-orphans")
+        self.printed("down", "--volumes", "--history", "--yes", "--remove-orphans")
         for name in self.resources():
             remove(self.api, self.name + name)
 

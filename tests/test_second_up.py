@@ -76,7 +76,7 @@ def project(tmp_path: Path) -> Iterator[OtherProject]:
     (tmp_path / "file").write_text("of a file", "utf-8")
     (tmp_path / "here").mkdir()
     yield made
-    made.printed("down", "--volumes", "--history")
+    made.printed("down", "--volumes", "--history", "--yes")
 
 
 def write(project: OtherProject, names: Iterable[str], number: int, subnet: str) -> None:

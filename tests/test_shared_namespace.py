@@ -59,7 +59,7 @@ def project(tmp_path: Path) -> Iterator[Sharing]:
     made = Sharing(tmp_path)
     made.up("one")
     yield made
-    made.printed("down", "--volumes", "--history")
+    made.printed("down", "--volumes", "--history", "--yes")
 
 
 def test_service_that_was_left_with_the_network_of_a_removed_container_is_replaced(project: Sharing) -> None:

@@ -20,6 +20,7 @@ from twelfth.cli import outputs, views
 from twelfth.cli.program import collection
 from twelfth.cli.spinner import Spinner
 from twelfth.engines.json_file import write_json
+from twelfth.model.record import Record, of_run
 from twelfth.model.run import Run
 from twelfth.stack import logs
 from twelfth.stack.formatting import printable
@@ -92,9 +93,9 @@ def test_spinner_draws_and_its_texts_do_not() -> None:
     assert not acting(printed.replace("\x1b", "").replace("\r", ""))
 
 
-def run_with(text: str) -> Run:
+def run_with(text: str) -> Record:
     """Return a record in which every field is this text."""
-    return Run(text, (text,), text, text, text, text, text, (text,), "2026-01-01T00:00:00Z", "", 0.1, text, 0)
+    return of_run(Run(text, (text,), text, text, text, text, text, (text,), "2026-01-01T00:00:00Z", "", 0.1, text, 0))
 
 
 def test_tables_and_documents_have_one_line_for_each_record() -> None:

@@ -333,7 +333,7 @@ def test_release_that_exits_immediately_replaces_nothing(directory: Path) -> Non
         script.write_text("echo bad; exit 3\n")
         second, status = run(directory, "up", **environment), run(directory, "status", "--json", **environment)
     finally:
-        run(directory, "down", "--volumes", "--history", **environment)
+        run(directory, "down", "--volumes", "--history", "--yes", **environment)
 
     assert (0, 125) == (first.returncode, second.returncode)
     assert second.stderr.endswith(" is still running. Fix that, then repeat the command\n")
@@ -352,12 +352,12 @@ def test_each_stack_of_a_directory_is_found_by_its_own_name(directory: Path) -> 
             assert 0 == run(directory, "up", BRANCH=branch, **environment).returncode
         assert 0 == run(directory, *who, BRANCH="a", **environment).returncode
         projects = [json.loads(run(directory, "status", "--json", BRANCH=each).stdout)["project"] for each in "ab"]
-        assert 0 == run(directory, "down", "--volumes", "--history", BRANCH="b", **environment).returncode
+        assert 0 == run(directory, "down", "--volumes", "--history", "--yes", BRANCH="b", **environment).returncode
         refused = run(directory, *who, BRANCH="b", **environment)
         of_a = json.loads(run(directory, "history", "--json", BRANCH="a", **environment).stdout)
     finally:
         for branch in ("a", "b"):
-            run(directory, "down", "--volumes", "--history", BRANCH=branch, **environment)
+            run(directory, "down", "--volumes", "--history", "--yes", BRANCH=branch, **environment)
 
     assert ["nobodys-a", "nobodys-b"] == projects
     assert (125, True) == (refused.returncode, "no app is running" in refused.stderr)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from twelfth.cli import views
+from twelfth.model.record import of_run
 from twelfth.model.run import Run
 from twelfth.stack.deploy_record import Deploy
 from twelfth.stack.release_choice import ReleaseStatus
@@ -17,7 +18,9 @@ from twelfth.stack.status import ServiceStatus, Status
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 RELEASE = "4f5e6d7c8b9a"
 RESET = ("python", "-m", "admin.reset", "--to", "5")
-RUN = Run("a1b2c3d4", RESET, "docker", RELEASE, "sha256:1", "ann", "", (), "2026-01-02T10:00:00Z", "", 0.1, "done", 0)
+RUN = of_run(
+    Run("a1b2c3d4", RESET, "docker", RELEASE, "sha256:1", "ann", "", (), "2026-01-02T10:00:00Z", "", 0.1, "done", 0)
+)
 BUILT = ReleaseStatus(RELEASE, "2026-01-02T10:00:00Z", "ann", serving=True, size=1_500_000)
 WORKER = ServiceStatus("worker", 3, 3, 3, "running", "ready", RELEASE, 0, ())
 STATUS = Status(
@@ -115,11 +118,39 @@ def test_history_is_a_table_for_people() -> None:
     running = replace(RUN, command=("true",), state="running", exit_code=None, seconds=None)
 
     assert [
-        "RUN       AGE  TOOK   STATE     RELEASE       BY   COMMAND",
+        "ID        AGE  TOOK   STATE     RELEASE       BY   COMMAND",
         "a1b2c3d4  2 h  0.1 s  done      4f5e6d7c8b9a  ann  reset --to 5",
         "a1b2c3d4  2 h  2 h    failed 5  -             ann  sh -c 'exit 5'",
         "a1b2c3d4  2 h  -      running   4f5e6d7c8b9a  ann  true",
     ] == views.history([RUN, failed, running], NOW).splitlines()
+
+
+CHANGE = replace(RUN, kind="up", command=(), release_before="0a1b2c3d4e5f", exit_code=None)
+
+
+def test_history_shows_changes_with_what_was_changed() -> None:
+    """The release before is shown if it was another one; the error of a failed change takes the place of a reason."""
+    scaled = replace(CHANGE, kind="scale", what="worker=3", release_before="", release="", state="interrupted")
+    failed = replace(CHANGE, release_before=RELEASE, state="failed", error="no space")
+
+    assert [
+        "ID        AGE  TOOK   STATE        RELEASE       BY   COMMAND",
+        "a1b2c3d4  2 h  0.1 s  done         4f5e6d7c8b9a  ann  up (before: 0a1b2c3d4e5f)",
+        "a1b2c3d4  2 h  0.1 s  interrupted  -             ann  scale worker=3",
+    ] == views.history([CHANGE, scaled], NOW).splitlines()
+    assert ["failed", RELEASE, "ann", "up", "no", "space"] == cells(views.history([failed], NOW))[0][5:]
+
+
+def test_one_record_is_shown_in_full() -> None:
+    """One line for each value, and where its output is."""
+    shown = views.record(replace(RUN, overrides=("A", "B"), reason="ticket 7", host="ci"), NOW).splitlines()
+
+    assert "command    python -m admin.reset --to 5" in shown
+    assert {"overrides  A, B", "reason     ticket 7", "host       ci"} <= {*shown}
+    assert "started    2026-01-02T10:00:00Z (2 h ago)" in shown
+    assert "output     no longer kept" in shown
+    assert views.record(replace(RUN, has_output=True), NOW).splitlines()[-1].endswith("logs --run a1b2c3d4")
+    assert "output" not in views.record(CHANGE, NOW)
 
 
 def test_tables_fit_80_columns() -> None:
@@ -127,7 +158,8 @@ def test_tables_fit_80_columns() -> None:
     words = ("sh", "-c", "x" * 90)
     long = replace(RUN, command=words, operator="root (sudo ann)", reason="y " * 30, state="timeout", exit_code=124)
     release = replace(BUILT, operator="an operator with a very long name " * 3)
-    lines = [*views.history([RUN, long], NOW).splitlines(), *views.releases([release], NOW).splitlines()]
+    restore = replace(RUN, kind="restore", what="/backups/" + "x" * 90)
+    lines = [*views.history([RUN, long, restore], NOW).splitlines(), *views.releases([release], NOW).splitlines()]
 
     assert 80 >= max(map(len, lines))
     assert all(text in lines[2] for text in ("a1b2c3d4", "timeout 124", RELEASE, "sh -c", "…"))

@@ -20,7 +20,8 @@ from tests import forked_invoke
 from twelfth.cli import views
 from twelfth.engines import choice
 from twelfth.engines.contract import STDERR, STDOUT
-from twelfth.runs import start
+from twelfth.model.record import of_run
+from twelfth.runs.recording import KEPT
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack.status import require_address
@@ -45,13 +46,13 @@ def run(project: Project, *words: str, stdin: bytes | None = b"") -> subprocess.
 
 def history(project: Project) -> list[dict[str, Any]]:
     """Return what `invoke history --json` prints: the records of all runs, the oldest first."""
-    found: list[dict[str, Any]] = json.loads(project.invoke("history", "--json").stdout)
+    found: list[dict[str, Any]] = json.loads(project.invoke("history", "--last", "1000", "--json").stdout)
     return found
 
 
 def records(project: Project) -> list[dict[str, Any]]:
     """Return the same from this process, which saves the half second of Invoke."""
-    found: list[dict[str, Any]] = json.loads(views.json_array(project.runs.records()))
+    found: list[dict[str, Any]] = json.loads(views.json_array(map(of_run, project.runs.records())))
     return found
 
 
@@ -83,7 +84,7 @@ class Attended:
     err: bytes
 
 
-def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: int = start.KEPT) -> list[Attended]:
+def attended(project: Project, *words: str, times: int, at_once: int = 1, keep: int = KEPT) -> list[Attended]:
     """Run a command `times` times and keep `keep` records, as clients do, without the half second of Invoke.
 
     It is done in other processes, as a session holds its connections until its client ends.

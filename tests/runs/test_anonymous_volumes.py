@@ -80,7 +80,7 @@ def keeper(tmp_path: Path) -> Iterator[Keeper]:
     made = Keeper(tmp_path)
     yield made
     made.compose("down", "--volumes", "--remove-orphans", "--rmi", "local")
-    made.twelfth("down", "--volumes", "--history")
+    made.twelfth("down", "--volumes", "--history", "--yes")
 
 
 @pytest.mark.thorough
@@ -102,5 +102,5 @@ def test_run_gets_new_anonymous_volumes(keeper: Keeper, made_by: str) -> None:
     keeper.printed("run", "--", "rm", "/keep/data")
     assert [of_service, of_service] == keeper.contents()  # the clone filled its own
     assert 4 == len(of_runs)
-    keeper.printed("down", "--history")
+    keeper.printed("down", "--history", "--yes")
     assert set() == keeper.all_volumes() & of_runs

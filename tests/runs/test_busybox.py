@@ -38,7 +38,7 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherProject]:
     made = OtherProject(directory)
     made.printed("up")
     yield made
-    made.twelfth("down", "--volumes", "--history")
+    made.twelfth("down", "--volumes", "--history", "--yes")
 
 
 def last(project: OtherProject) -> tuple[str, int]:

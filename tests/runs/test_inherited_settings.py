@@ -69,7 +69,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     made = Project(tmp_path, TOKEN="hush")  # noqa: S106
     yield made
     made.compose("down", "--volumes", "--remove-orphans", "--rmi", "local")
-    made.twelfth("down", "--volumes", "--history")
+    made.twelfth("down", "--volumes", "--history", "--yes")
 
 
 def assert_inherited(project: Project) -> None:

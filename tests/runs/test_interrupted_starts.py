@@ -75,8 +75,8 @@ def test_run_that_has_started_when_its_start_is_interrupted_goes_on(
         getattr(engine.runs, way)(wanted)
     gc.collect()
 
-    runs = serving.engine().runs
-    assert eventually(lambda: ("failed", 5) == _end(find_run(runs, wanted.id)))
+    engine = serving.engine()
+    assert eventually(lambda: ("failed", 5) == _end(find_run(engine, wanted.id)))
 
 
 @pytest.mark.thorough
@@ -91,8 +91,8 @@ def test_run_whose_start_was_not_answered_goes_on(serving: Project, monkeypatch:
         engine.runs.detach(wanted)
     gc.collect()
 
-    runs = serving.engine().runs
-    assert eventually(lambda: ("failed", 5) == _end(find_run(runs, wanted.id)))
+    engine = serving.engine()
+    assert eventually(lambda: ("failed", 5) == _end(find_run(engine, wanted.id)))
 
 
 def _end(run: object) -> tuple[object, object]:
@@ -122,15 +122,15 @@ def test_interrupt_while_a_run_starts_is_forwarded_to_it(serving: Project, monke
     engine = serving.engine()
     start = type(engine.runs).start
 
-    def slowly(self: object, wanted: RunRequest) -> Session:
+    def slowly(self: object, wanted: RunRequest, ready: object) -> Session:
         signal.raise_signal(signal.SIGINT)
-        return start(self, wanted)  # type: ignore[arg-type]
+        return start(self, wanted, ready)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(engine.runs), "start", slowly)
     wanted = request(engine, "sleep", "60")
 
-    assert 130 == start_attached(engine, wanted)
-    assert ("failed", 130) == _end(find_run(engine.runs, wanted.id))
+    assert 130 == start_attached(engine, wanted, print)
+    assert ("failed", 130) == _end(find_run(engine, wanted.id))
 
 
 @pytest.mark.thorough

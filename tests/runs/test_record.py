@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest.mock import create_autospec
 
 import pytest
 
 from tests.conftest import eventually
+from tests.memory_engine import Memory, World
 from tests.runs.client import attended, detached, history, record, records, run
-from twelfth.engines.contract import Runs
 from twelfth.errors import MisuseError
+from twelfth.model.record import of_run
 from twelfth.model.run import Run
+from twelfth.model.stack import Stack
 from twelfth.operator_name import operator
+from twelfth.runs.ledger import Ledger
 from twelfth.runs.manage import find_run
 from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
     from tests.conftest import Project
 
-TRUE = Run("", ("true",), "e", "r", "i", "me", "", (), "2026-01-01", "2026-01-01", 0.1, "done", 0)
+TRUE = Run("", ("true",), "e", "r", "i", "me", "", (), "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", 1, "done", 0)
 
 
-def known(*identities: str) -> Runs:
-    """Return an engine's runs with records of these ids."""
-    runs: Runs = create_autospec(Runs, instance=True)
-    runs.records.return_value = tuple(replace(TRUE, id=identity) for identity in identities)  # type: ignore[attr-defined]
-    return runs
+def known(*identities: str) -> Memory:
+    """Return an engine with records of these ids."""
+    engine = Memory(Stack("shop", Path(), ()), World())
+    ledger = Ledger(engine.state)
+    for identity in identities:
+        ledger.start(replace(of_run(TRUE), id=identity))
+    return engine
 
 
 def test_unique_beginning_of_an_id_is_enough() -> None:
@@ -41,7 +47,7 @@ def test_unique_beginning_of_an_id_is_enough() -> None:
 def test_beginning_of_two_ids_is_refused_with_both() -> None:
     """The error names only the runs that it could mean."""
     with pytest.raises(
-        MisuseError, match=r"^cannot find the run: 2 ids start with a \(aa11, ab22\). Try: invoke history$"
+        MisuseError, match=r"^cannot find the record: 2 ids start with a \(aa11, ab22\). Try: invoke history$"
     ):
         find_run(known("aa11", "ab22", "cd33"), "a")
 
@@ -101,6 +107,13 @@ def test_history_as_json_has_all_that_is_promised(serving: Project) -> None:
         "overrides": ["A"],
         "state": "failed",
         "exit_code": 4,
+        "kind": "run",
+        "host": socket.gethostname(),
+        "trigger": "operator",
+        "what": "",
+        "release_before": "",
+        "error": "",
+        "has_output": True,
     }
     assert expected == {name: kept[name] for name in expected}
     assert {*expected, "id", "started", "finished", "seconds"} == kept.keys()
@@ -123,7 +136,7 @@ def test_history_is_a_table_for_people(serving: Project) -> None:
     run(serving, "--reason", "a drill", "--", "sh", "-c", "exit 5\n\x1b[31m")
 
     head, *_, last = serving.invoke("history").stdout.splitlines()
-    assert ["RUN", "AGE", "TOOK", "STATE", "RELEASE", "BY", "COMMAND", "REASON"] == head.split()
+    assert ["ID", "AGE", "TOOK", "STATE", "RELEASE", "BY", "COMMAND", "REASON"] == head.split()
     identity, _, _, state, _, _, command, reason = re.split("  +", last)
     assert (record(serving)["id"], "failed 5") == (identity, state)
     assert (True, "a drill") == (command.startswith("sh -c"), reason)
@@ -151,6 +164,6 @@ def test_history_survives_down_until_it_is_named(project: Project) -> None:
 
     assert before == records(project)
     assert "kept\n" == project.invoke("logs", "--run", before[-1]["id"]).stdout
-    project.invoke("down", "--history")
+    project.invoke("down", "--history", "--yes")
     assert [] == records(project)
-    assert "no run is recorded" in project.invoke("history").stdout
+    assert "nothing is recorded" in project.invoke("history").stdout

@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Iterator[OtherProject]:
     made = OtherProject(tmp_path, OPEN="", CLOSED="hush,")
     (tmp_path / ".twelfth" / "docker" / made.name / "app" / "1").mkdir(parents=True, mode=0o755)
     yield made
-    made.printed("down", "--history")
+    made.printed("down", "--history", "--yes")
 
 
 def test_secret_is_read_by_its_user_alone(project: OtherProject) -> None:

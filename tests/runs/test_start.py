@@ -6,10 +6,12 @@ import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+from tests.memory_engine import MemoryState, World
 from twelfth.engines.contract import STDOUT
 from twelfth.model.run import RunRequest
 from twelfth.model.snapshot import Replica
-from twelfth.runs.start import KEPT, start_attached
+from twelfth.runs.recording import KEPT
+from twelfth.runs.start import start_attached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +27,7 @@ def test_records_are_removed_while_the_run_is_running(capfdbinary: pytest.Captur
     """So that removing a container delays no exit."""
     kept, is_pruned = list[int](), threading.Event()
 
-    def prune(keep: int) -> None:
+    def prune(keep: int, _: object) -> None:
         kept.append(keep)
         is_pruned.set()
 
@@ -33,8 +35,9 @@ def test_records_are_removed_while_the_run_is_running(capfdbinary: pytest.Captur
         yield STDOUT, b"pruned" if is_pruned.wait(WAIT) else b"not pruned"
 
     session = SimpleNamespace(output=output, wait=lambda: 3)
-    engine = SimpleNamespace(runs=SimpleNamespace(start=lambda _: session, prune=prune))
+    runs = SimpleNamespace(start=lambda *_: session, prune=prune, records=lambda _: ())
+    engine = SimpleNamespace(name="memory", state=MemoryState(World()), runs=runs)
     request = RunRequest("1", ("true",), Replica("app", 1, "a", "running", {}), interactive=False)
 
-    assert 3 == start_attached(cast("Engine", engine), request)
+    assert 3 == start_attached(cast("Engine", engine), request, print)
     assert ([KEPT], b"pruned") == (kept, capfdbinary.readouterr().out)

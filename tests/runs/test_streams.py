@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import eventually
 from tests.runs.client import attended, detached, record, run
-from twelfth.runs import start
+from twelfth.runs.recording import KEPT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def test_both_outputs_of_processes_that_end_at_once_are_complete(serving: Projec
     done = attended(serving, *BRIEF, times=MANY, at_once=2)
 
     assert [(0, b"out\n", b"err\n")] * MANY == [(each.code, each.out, each.err) for each in done]
-    assert start.KEPT == len(serving.runs.records())
+    assert KEPT == len(serving.runs.records())
 
 
 @pytest.mark.thorough

@@ -226,7 +226,7 @@ def test_log_of_a_service_has_the_lines_of_all_tasks(serving: OnSwarm) -> None:
 
 def test_down_leaves_nothing(serving: OnSwarm) -> None:
     """It removes services, networks, volumes, configuration objects and runs."""
-    down = serving.project.invoke("down", "--volumes", "--history")
+    down = serving.project.invoke("down", "--volumes", "--history", "--yes")
 
     assert (0, "") == (down.returncode, down.stderr)
     for words in (["service", "ls", "-q"], ["config", "ls", "-q"], ["volume", "ls", "-q"], ["ps", "-aq"]):

@@ -56,7 +56,7 @@ def stack(one_node: Swarm, tmp_path: Path) -> Iterator[Stack]:
     stack = Stack(tmp_path, one_node)
     yield stack
     stack.declare()
-    stack.printed("down", "--volumes", "--history", "--remove-orphans")
+    stack.printed("down", "--volumes", "--history", "--yes", "--remove-orphans")
     for name in stack.resources():
         if any(network["Name"] == stack.name + name for network in stack.api.networks()):
             stack.api.remove_network(stack.name + name)

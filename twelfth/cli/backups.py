@@ -43,7 +43,17 @@ def backup(
 
 def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: bool = False, **settings: Any) -> None:
     # The output is not kept in the log of the run: it is all of the data.
-    start_admin(c, target, "backup", *options, *waiting(wait), interactive=interactive, kept=False, **settings)
+    start_admin(
+        c,
+        target,
+        "backup",
+        *options,
+        *waiting(wait),
+        interactive=interactive,
+        kept=False,
+        must_be_recorded=False,
+        **settings,
+    )
 
 
 def save(

@@ -30,4 +30,5 @@ def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: s
         saved = save(c, target, None, "--before-restore", mark="-before-restore", reason=reason, **settings)
     print(f"saved the current data: {saved}", flush=True)
     with path.open("rb") as backup_file:  # without waiting for the lock: another change would make the save outdated
-        start_admin(c, target, "restore", streams=(backup_file.fileno(), 1), reason=reason)
+        name = str(path.resolve()).encode(errors="replace").decode()
+        start_admin(c, target, "restore", streams=(backup_file.fileno(), 1), reason=reason, kind="restore", what=name)

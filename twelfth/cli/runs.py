@@ -1,4 +1,4 @@
-"""The commands about runs: run, history, stop; and how every other command starts a run."""
+"""The commands about runs: run and stop; and how every other command starts a run."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def start(
     if c.config.run.dry:
         print(describe(engine, request))
     elif detach:
-        print(start_detached(engine, request))
-    elif code := start_attached(engine, request, streams):
-        if timed_out(engine.runs, request, code):
+        print(start_detached(engine, request, warn))
+    elif code := start_attached(engine, request, warn, streams):
+        if timed_out(engine, request, code):
             limit = f"{plain(request.timeout or 0)} s"
             warn(f"run {request.id} timed out after {limit}; its output: invoke logs --run {request.id}")
         raise Exit(code=code)
@@ -124,23 +124,12 @@ def admin_command(name: str, *arguments: str) -> list[str]:
     return ["python", "-m", f"admin.{name}", *arguments]
 
 
-@command()
-def history(c: Context, json: bool = False) -> None:
-    """Show the record of runs, the oldest first."""
-    from datetime import UTC, datetime
-
-    from twelfth.cli import views
-
-    records = Target(c).engine().runs.records()
-    print(views.json_array(records) if json else views.history(records, datetime.now(UTC)))
-
-
 @command(has_plan=False, help={"run": "The run's id, or the beginning of it"})
 def stop(c: Context, run: str) -> None:
     """Stop a run: TERM, and KILL after its grace period."""
     from twelfth.runs.manage import stop_run
 
-    record = stop_run(Target(c).engine().runs, run, warn)
+    record = stop_run(Target(c).engine(), run, warn)
     print(f"{record.id} {record.state}, exit code {record.exit_code}")
 
 

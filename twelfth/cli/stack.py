@@ -112,12 +112,16 @@ def scale(c: Context, replicas: str, ready_within: str = "") -> None:
 @command(
     help={
         "volumes": "Also remove the data",
-        "history": "Also remove the record of runs",
+        "history": "Also remove the record of runs and changes",
         "remove-orphans": REMOVE_ORPHANS,
+        "yes": "With --history: do not ask",
     }
 )
-def down(c: Context, volumes: bool = False, history: bool = False, remove_orphans: bool = False) -> None:
+def down(
+    c: Context, volumes: bool = False, history: bool = False, remove_orphans: bool = False, yes: bool = False
+) -> None:
     """Stop and remove the stack; its data and the record of runs stay unless options say otherwise."""
+    from twelfth.cli.confirmation import confirm
     from twelfth.stack import lifecycle, notices
 
     engine = Target(c).engine("existing")
@@ -125,6 +129,8 @@ def down(c: Context, volumes: bool = False, history: bool = False, remove_orphan
     if c.config.run.dry:
         print_plan(lifecycle.plan_down(engine, **options))
         return
+    if history and not yes:
+        confirm("Remove the record of all runs and changes? No one can tell afterwards what was done.")
     if not with_progress(lambda report: lifecycle.down(engine, report, **options)):
         print("nothing to remove")
     for line in notices.of_down(engine, engine.observe(), volumes=volumes):
@@ -193,7 +199,7 @@ def logs(
     }
     if run:
         with ended_by_ctrl_c():
-            write_output(Target(c).engine().runs, run, follow=follow, **selection)
+            write_output(Target(c).engine(), run, follow=follow, **selection)
         return
     engine = Target(c).engine("existing")
     replicas = replicas_of(engine.stack, require_up(engine, also_ended=True), service or "")

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from twelfth.hints import as_typed
+from twelfth.model.run import RUN
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from twelfth.model.run import Run
+    from twelfth.model.record import Record
     from twelfth.model.stack import Stack
     from twelfth.stack.release_choice import ReleaseStatus
     from twelfth.stack.status import ServiceStatus, Status
@@ -136,28 +137,48 @@ def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def history(runs: Iterable[Run], now: datetime) -> str:
-    """Return the records of runs as a table for people."""
-    records = [*runs]
+def history(records: Collection[Record], now: datetime) -> str:
+    """Return the records of runs and changes as a table for people."""
     if not records:
-        return as_typed("no run is recorded. Try: invoke run -- COMMAND")
-    heads = ("RUN", "AGE", "TOOK", "STATE", "RELEASE", "BY", "COMMAND", "REASON")
-    table = _table(heads, [_run(run, now) for run in records], cut=("BY", "COMMAND", "REASON"))
-    mounted = any(run.source_mounted for run in records)
+        return as_typed("nothing is recorded. Try: invoke run -- COMMAND")
+    heads = ("ID", "AGE", "TOOK", "STATE", "RELEASE", "BY", "COMMAND", "REASON")
+    table = _table(heads, [_record(record, now) for record in records], cut=("BY", "COMMAND", "REASON"))
+    mounted = any(record.source_mounted for record in records)
     return f"{table}\n* source mounted: the code was in a directory of this machine" if mounted else table
 
 
-def _run(run: Run, now: datetime) -> tuple[str, ...]:
+def _record(record: Record, now: datetime) -> tuple[str, ...]:
     return (
-        run.id,
-        _age(run.started, now),
-        "-" if run.seconds is None else _duration(run.seconds),
-        f"{run.state} {run.exit_code}" if run.exit_code else run.state,
-        (run.release or "-") + "*" * run.source_mounted,
-        run.operator,
-        _command(run.command),
-        run.reason,
+        record.id,
+        _age(record.started, now),
+        "-" if record.seconds is None else _duration(record.seconds),
+        f"{record.state} {record.exit_code}" if record.exit_code else record.state,
+        (record.release or record.release_before or "-") + "*" * record.source_mounted,
+        record.operator,
+        _action(record),
+        record.reason or record.error,
     )
+
+
+def _action(record: Record) -> str:
+    """Return a run's command, or a change as it was typed, and the release before if it is another one."""
+    if record.kind == RUN:
+        return _command(record.command)
+    is_other = record.release and record.release_before not in {"", record.release}
+    previous = f"(before: {record.release_before})" if is_other else ""
+    return " ".join(filter(None, (record.kind, record.what, previous)))
+
+
+def record(record: Record, now: datetime) -> str:
+    """Return all of a record for people: one line for each value, and if there still is output."""
+    values = asdict(record) | {"command": shlex.join(record.command), "overrides": ", ".join(record.overrides)}
+    del values["has_output"]
+    values["started"] = f"{record.started} ({_age(record.started, now)} ago)"
+    if record.is_run:
+        values["output"] = as_typed(f"invoke logs --run {record.id}") if record.has_output else "no longer kept"
+    shown = {name.replace("_", " "): str(value) for name, value in values.items() if value not in ("", None, False)}
+    width = max(map(len, shown))
+    return "\n".join(f"{name.ljust(width)}  {printable(value)}" for name, value in shown.items())
 
 
 def _duration(seconds: float) -> str:
@@ -179,7 +200,12 @@ SOMETIMES = frozenset({"source_mounted", "purpose"})
 """Fields of a record that are shown only if they have a value."""
 
 
-def json_array(records: Iterable[Run] | Iterable[ReleaseStatus]) -> str:
+def record_json(record: Record) -> str:
+    """Return a record as one JSON object, with times in UTC to the millisecond."""
+    return to_json(_json_object(asdict(record)))
+
+
+def json_array(records: Iterable[Record] | Iterable[ReleaseStatus]) -> str:
     """Return records as one JSON array, with times in UTC to the millisecond."""
     return to_json([_json_object(asdict(record)) for record in records])
 

@@ -312,11 +312,12 @@ class Runs(ABC):
     """The one-off processes of one stack on one engine, which keeps their records."""
 
     @abstractmethod
-    def start(self, request: RunRequest) -> Session:
+    def start(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> Session:
         """Start a run made from the request's replica as it is running, and return its streams.
 
         Builds, pulls and changes nothing. Raises `IdentityError` if the run would differ from the replica in anything
-        that the request does not name; nothing was started and nothing is left then.
+        that the request does not name. `ready` is called before the run is started. If either raises an error, nothing
+        was started and nothing is left.
         """
 
     @abstractmethod
@@ -327,7 +328,7 @@ class Runs(ABC):
         """
 
     @abstractmethod
-    def detach(self, request: RunRequest) -> None:
+    def detach(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> None:
         """Start a run as `start` does, without a client."""
 
     @abstractmethod
@@ -338,12 +339,19 @@ class Runs(ABC):
         """
 
     @abstractmethod
-    def prune(self, keep: int) -> None:
-        """Remove the records and output of all but the last `keep` runs that have exited."""
+    def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
+        """Remove the output of runs that have exited, except for the last `keep` and the last `keep` that failed.
+
+        Calls `removing` with the runs before.
+        """
 
     @abstractmethod
-    def records(self) -> tuple[Run, ...]:
-        """Return the records of the runs, the oldest first."""
+    def ids(self) -> frozenset[str]:
+        """Return the ids of all runs whose output is kept, and of those that are running."""
+
+    @abstractmethod
+    def records(self, ids: Collection[str] | None = None) -> tuple[Run, ...]:
+        """Return these runs, by default all, the oldest first; without those that do not exist."""
 
     @abstractmethod
     def output(

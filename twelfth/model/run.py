@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Pairs
 
 
+RUN = "run"
+
+
 @dataclass(frozen=True)
 class Terminal:
     """The operator's terminal when a run is requested; `kind` is its TERM."""
@@ -44,6 +47,18 @@ class RunRequest:
 
     terminal: Terminal | None = None
     """The run's terminal when it starts; None for a run without a terminal."""
+
+    host: str = ""
+    """The operator's machine."""
+
+    kind: str = RUN
+    """What the record calls the run: `run`, or `restore`, which changes data."""
+
+    what: str = ""
+    """What it is done to, such as the name of the file that is restored."""
+
+    must_be_recorded: bool = True
+    """Whether the run does not start if its record cannot be written."""
 
     node: str = ""
     """The machine to run on, if the engine has several; "" for the default."""
@@ -82,6 +97,9 @@ class Run:
     exit_code: int | None
     source_mounted: bool = False
     purpose: str = ""
+    host: str = ""
+    kind: str = RUN
+    what: str = ""
 
     @property
     def is_running(self) -> bool:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twelfth.errors import EngineError, MisuseError
+from twelfth.errors import EngineError, MisuseError, NoLogError, TwelfthError
+from twelfth.model.record import of_run
 from twelfth.runs import descriptors
+from twelfth.runs.history import find_record
+from twelfth.runs.ledger import Ledger
+from twelfth.runs.recording import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from twelfth.engines.contract import Runs
-    from twelfth.model.run import Run, RunRequest
+    from twelfth.engines.contract import Engine
+    from twelfth.model.record import Record
+    from twelfth.model.run import RunRequest
 
 ASK_EVERY = 0.1
 """Seconds between reads of the record of a run, while waiting for it."""
@@ -22,45 +29,60 @@ TIMED_OUT = 124
 """The exit code of a run that reached its time limit; a command may also exit with it by itself."""
 
 
-def find_run(runs: Runs, prefix: str) -> Run:
-    """Return the run whose id starts with the prefix; raises `MisuseError` if none or several do."""
-    matches = [run for run in runs.records() if run.id.startswith(prefix)]
-    if len(matches) == 1 and prefix:
-        return matches[0]
-    if not matches or not prefix:
-        why = f"no id starts with {prefix}" if prefix else "no id was given"
-        raise MisuseError(f"cannot find the run: {why}. Try: invoke history")
-    ids = ", ".join(run.id for run in matches)
-    raise MisuseError(f"cannot find the run: {len(matches)} ids start with {prefix} ({ids}). Try: invoke history")
+def find_run(engine: Engine, prefix: str) -> Record:
+    """Return the run whose id starts with the prefix; raises `MisuseError` if none or several do.
+
+    The ledger is read only if the engine has no such run.
+    """
+    ids = [run_id for run_id in engine.runs.ids() if prefix and run_id.startswith(prefix)]
+    if len(ids) == 1 and (runs := engine.runs.records(ids)):
+        return replace(of_run(runs[0]), has_output=True)
+    record = find_record(engine, prefix)
+    if not record.is_run:
+        raise MisuseError(f"{record.id} is the record of {record.kind}, not of a run. Try: invoke history {record.id}")
+    return record
 
 
-def timed_out(runs: Runs, request: RunRequest, code: int) -> bool:
+def timed_out(engine: Engine, request: RunRequest, code: int) -> bool:
     """Return whether a run exited with this code because of its time limit."""
-    return bool(request.timeout) and code == TIMED_OUT and find_run(runs, request.id).state == "timeout"
+    is_possible = bool(request.timeout) and code == TIMED_OUT
+    return is_possible and any(run.state == "timeout" for run in engine.runs.records([request.id]))
 
 
-def wait_for_run(runs: Runs, identity: str) -> int:
+def wait_for_run(engine: Engine, run_id: str) -> int:
     """Wait for a run and return its exit code; raises `EngineError` if that is unknown."""
-    while (run := find_run(runs, identity)).is_running:
+    while (run := find_run(engine, run_id)).is_running:
         time.sleep(ASK_EVERY)
     if run.exit_code is None:
         raise EngineError(f"cannot wait for run {run.id}: it is {run.state}. Try: invoke history")
     return run.exit_code
 
 
-def stop_run(runs: Runs, prefix: str, say: Callable[[str], None]) -> Run:
+def stop_run(engine: Engine, prefix: str, say: Callable[[str], None]) -> Record:
     """Stop a run, report the wait, and return its record; raises `MisuseError` if the run is not running."""
-    run = find_run(runs, prefix)
+    run = find_run(engine, prefix)
     if not run.is_running:
         code = "" if run.exit_code is None else f", exit code {run.exit_code}"
         raise MisuseError(f"cannot stop run {run.id}: it is not running ({run.state}{code}). Try: invoke history")
-    runs.stop(run.id, say)
-    return find_run(runs, run.id)
+    return stop(engine, run.id, say)
+
+
+def stop(engine: Engine, run_id: str, say: Callable[[str], None]) -> Record:
+    """Stop a running run, complete its record in the ledger, and return that."""
+    engine.runs.stop(run_id, say)
+    record = find_run(engine, run_id)
+    with contextlib.suppress(TwelfthError):  # a later reader completes it
+        Ledger(engine.state).end([record])
+    return record
 
 
 def write_output(
-    runs: Runs, prefix: str, *, follow: bool, last: int | None = None, since: datetime | None = None
+    engine: Engine, prefix: str, *, follow: bool, last: int | None = None, since: datetime | None = None
 ) -> None:
     """Write the output of a run to standard output and standard error; see `Runs.output`."""
-    for stream, data in runs.output(find_run(runs, prefix).id, follow=follow, last=last, since=since):
+    run = find_run(engine, prefix)
+    if not run.has_output:
+        why = f"only that of the last {KEPT} runs is kept, and of failed ones, unless containers were pruned"
+        raise NoLogError(f"the output of run {run.id} was removed: {why}. Try: invoke history {run.id}")
+    for stream, data in engine.runs.output(run.id, follow=follow, last=last, since=since):
         descriptors.write(stream, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
@@ -36,7 +37,14 @@ def new_request(command: Sequence[str], replica: Replica, **settings: object) ->
     settings |= {"reason": as_utf8(str(settings.get("reason", "")))}
     if settings.get("tty"):
         settings |= {"terminal": Terminal(*terminal.size(), kind=os.environ.get("TERM", ""))}
-    return RunRequest(id=secrets.token_hex(4), command=words, replica=replica, operator=operator(), **settings)  # type: ignore[arg-type]
+    return RunRequest(
+        id=secrets.token_hex(4),
+        command=words,
+        replica=replica,
+        operator=operator(),
+        host=socket.gethostname(),
+        **settings,  # type: ignore[arg-type]
+    )
 
 
 def as_utf8(text: str) -> str:

@@ -14,6 +14,7 @@ from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network
 from twelfth.runs import terminal
 from twelfth.runs.manage import wait_for_run
+from twelfth.runs.recording import prune, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 SEARCHED = 20
 """Last lines of a failed run in which the reason is searched for."""
-
-KEPT = 50
-"""Records of finished runs that are kept when the next run starts."""
 
 
 def describe(engine: Engine, request: RunRequest) -> str:
@@ -41,17 +39,20 @@ def describe(engine: Engine, request: RunRequest) -> str:
     return "\n".join([*lines, f"+ time limit {plain(request.timeout)} s"] if request.timeout else lines)
 
 
-def start_attached(engine: Engine, request: RunRequest, streams: tuple[int, int] = (0, 1)) -> int:
+def start_attached(
+    engine: Engine, request: RunRequest, say: Callable[[str], None], streams: tuple[int, int] = (0, 1)
+) -> int:
     """Start a run, pass its streams until it exits, and return its exit code.
 
-    `streams` are the file descriptors of its input and output; its errors go to standard error.
+    `streams` are the file descriptors of its input and output; its errors go to standard error. `say` is called with
+    each warning.
     """
     make_networks(engine, request)
-    with ThreadPoolExecutor(1) as pool:
+    with recorded(engine, request, say) as ready, ThreadPoolExecutor(1) as pool:
 
         def start() -> Session:
-            session = engine.runs.start(request)
-            pool.submit(engine.runs.prune, KEPT)  # while the run is running, so that its client exits sooner
+            session = engine.runs.start(request, ready)
+            pool.submit(prune, engine)  # while the run is running, so that its client exits sooner
             return session
 
         return terminal.attend(start, request.id, interactive=request.interactive, tty=request.tty, streams=streams)
@@ -63,16 +64,16 @@ def run_with_report(engine: Engine, request: RunRequest, say: Callable[[str], No
     The reason is one of its last lines. If it is the very last line of a failed run, it is not reported: the error
     contains it.
     """
-    session = engine.runs.start(request)
-    done = _reported(session.output(), session.wait, say)
-    engine.runs.prune(KEPT)
+    with recorded(engine, request, say) as ready:
+        session = engine.runs.start(request, ready)
+        done = _reported(session.output(), session.wait, say)
+    prune(engine)
     return done
 
 
 def follow_with_report(engine: Engine, identity: str, say: Callable[[str], None]) -> tuple[int, str]:
     """Report the output of a run that another process started until it exits, as `run_with_report` does."""
-    runs = engine.runs
-    return _reported(runs.output(identity, follow=True), lambda: wait_for_run(runs, identity), say)
+    return _reported(engine.runs.output(identity, follow=True), lambda: wait_for_run(engine, identity), say)
 
 
 def _reported(
@@ -104,9 +105,10 @@ def make_networks(engine: Engine, request: RunRequest) -> None:
                 engine.create_resource(resource)
 
 
-def start_detached(engine: Engine, request: RunRequest) -> str:
+def start_detached(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> str:
     """Start a run in the background and return its id."""
     make_networks(engine, request)
-    engine.runs.detach(request)
-    engine.runs.prune(KEPT)
+    with recorded(engine, request, say) as ready:
+        engine.runs.detach(request, ready)
+    prune(engine)
     return request.id

@@ -14,6 +14,7 @@ from twelfth.engines.lines import telling
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import SERVICE_HEALTHY
+from twelfth.runs.manage import stop
 from twelfth.stack.at_once import Tasks
 from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.logs import last_lines
@@ -109,7 +110,7 @@ class _Executor:
             case RemoveRelease(release):
                 self.remove_release(release)
             case StopRun(run):
-                engine.runs.stop(run.id, self.report.detail)
+                stop(engine, run.id, self.report.detail)
             case DeleteRun(run):
                 engine.runs.delete(run.id)
             case RunReleaseCommand(service, after=after):

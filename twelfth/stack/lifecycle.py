@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, TwelfthError
 from twelfth.operator_name import operator
+from twelfth.runs.history import complete_records
+from twelfth.runs.ledger import Ledger
 from twelfth.stack import notices, plan, preflight
+from twelfth.stack.changes import Change, recorded
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
@@ -132,6 +135,15 @@ def _deploy(
         preflight.refuse_disturbing_runs(engine, steps)
     _warn_of_resources(engine, snapshot, options)
     remember(engine)
+    kind = "rollback" if options.is_rollback else "up"
+    change = Change(kind, before=snapshot.replicas, release=engine.stack.release)
+    with recorded(engine, report, change, steps):
+        return _roll_out(engine, report, options, snapshot, steps)
+
+
+def _roll_out(
+    engine: Engine, report: Report, options: UpOptions, snapshot: Snapshot, steps: tuple[Step, ...]
+) -> Snapshot:
     # Images come first: what replicas are made from is known only when they exist.
     if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
         note_build(engine.state, engine.stack.release)
@@ -201,7 +213,9 @@ def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:
 def scale(engine: Engine, service: Service, report: Report, within: float | None = None) -> bool:
     """Create or remove replicas of the running release, to the service's number; return whether any changed."""
     with engine.state.lock("scaling"):
-        has_changed = execute(engine, plan_scale(engine, service), report, within)
+        steps = plan_scale(engine, service)
+        with recorded(engine, report, Change("scale", f"{service.name}={service.replicas}"), steps):
+            has_changed = execute(engine, steps, report, within)
         note_scale(engine.state, {service.name: service.replicas})
         return has_changed
 
@@ -209,7 +223,9 @@ def scale(engine: Engine, service: Service, report: Report, within: float | None
 def prune(engine: Engine, report: Report, keep: int) -> bool:
     """Remove unused releases except the newest `keep`; return whether there were any."""
     with engine.state.lock("removing releases"):
-        return execute(engine, plan_prune(engine, keep), report)
+        steps = plan_prune(engine, keep)
+        with recorded(engine, report, Change("prune", ", ".join(step.release.id for step in steps)), steps):
+            return execute(engine, steps, report)
 
 
 def plan_down(engine: Engine, **options: bool) -> tuple[Step, ...]:
@@ -226,7 +242,14 @@ def down(
     """
     options = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
     with engine.state.lock("taking it down"):
-        has_changed = execute(engine, plan_down(engine, **options), report)
+        snapshot = engine.observe()
+        steps = plan.down(engine.stack, snapshot, engine.runs.records(), **options)
+        if history:
+            has_changed = execute(engine, steps, report) | Ledger(engine.state).remove()
+        else:
+            complete_records(engine)
+            with recorded(engine, report, Change("down", before=snapshot.replicas), steps):
+                has_changed = execute(engine, steps, report)
         left = engine.observe()
         if not left.replicas:
             engine.clean_up()

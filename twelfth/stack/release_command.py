@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING
 
 from twelfth.errors import ServiceError
+from twelfth.runs.manage import stop
 from twelfth.runs.request import new_request
 from twelfth.runs.source import from_release
 from twelfth.runs.start import follow_with_report, run_with_report
@@ -94,5 +95,5 @@ def _stopped_if_interrupted(engine: Engine, run_id: str, say: Say) -> Iterator[N
     except KeyboardInterrupt:
         with uninterrupted(say, f"run {run_id} is stopped"):
             if any(run.id == run_id and run.is_running for run in engine.runs.records()):
-                engine.runs.stop(run_id, say)
+                stop(engine, run_id, say)
         raise

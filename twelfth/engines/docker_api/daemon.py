@@ -147,8 +147,8 @@ class DaemonEngine(Engine):
                 for network in self._networks():
                     if network["Name"] == name:
                         self.api.remove_network(network["Id"])
-            elif any(volume["Name"] == name for volume in volumes(self.api, self._project)):
-                self.api.remove_volume(name)
+            else:
+                remove_volume(self.api, self._project, name)
 
     def _remove_pause_containers(self) -> None:
         for listed in self.api.containers(all=True, filters={"label": [PAUSE, self._project]}):
@@ -274,3 +274,12 @@ def attached(api: docker.APIClient, networks: Collection[str]) -> list[tuple[str
         for name in container["NetworkSettings"]["Networks"]
         if name in networks
     ]
+
+
+def remove_volume(api: docker.APIClient, project: str, name: str) -> None:
+    """Remove a volume of a project, with the containers of ended runs that mount it; the ledger has their records."""
+    if any(volume["Name"] == name for volume in volumes(api, project)):
+        filters = {"volume": name, "label": [project, RUN], "status": ["created", "exited", "dead"]}
+        for container in api.containers(all=True, filters=filters):
+            api.remove_container(container["Id"], v=True)
+        api.remove_volume(name)

@@ -48,6 +48,9 @@ def record(run: Body) -> Run:
         exit_code=exit_code(run) if has_exited else None,
         source_mounted=SOURCE_MOUNTED in labels,
         purpose=labels.get(f"{RUN}.purpose", ""),
+        host=labels.get(f"{RUN}.host", ""),
+        kind=labels.get(f"{RUN}.kind", "run"),
+        what=labels.get(f"{RUN}.what", ""),
     )
 
 
@@ -98,12 +101,19 @@ def _elapsed(run: Body) -> float:
 
 
 def prunable(listed: Iterable[Body], keep: int, now: float) -> list[Body]:
-    """Return the containers to remove: all but the last `keep` of those that are listed as not running, newest first.
+    """Return the containers to remove, of those that are listed as not running, newest first.
 
-    A container that was created and not started belongs to a client that is about to start it or has died; after a
-    minute, the client counts as dead. `Created` is in whole seconds, so the order of the list decides within one.
+    The last `keep` stay, and the last `keep` that failed. A container that was created and not started belongs to a
+    client that is about to start it or has died; after a minute, the client counts as dead. `Created` is in whole
+    seconds, so the order of the list decides within one.
     """
-    return [container for container in listed if container["State"] != "created" or is_abandoned(container, now)][keep:]
+    ended = [container for container in listed if container["State"] != "created" or is_abandoned(container, now)]
+    failed = [container for container in ended if not container["Status"].startswith(SUCCEEDED)]
+    return [container for container in ended[keep:] if container not in failed[:keep]]
+
+
+SUCCEEDED = "Exited (0)"
+"""How the daemon's list describes a container that exited with 0."""
 
 
 def is_abandoned(listed: Body, now: float) -> bool:

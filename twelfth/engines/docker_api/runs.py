@@ -18,7 +18,7 @@ from twelfth.engines.docker_api.session import LOST, DockerSession
 from twelfth.errors import BusyError, EngineError, IdentityError, NoReleaseError, NotUpError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     import docker
@@ -39,7 +39,7 @@ class DockerRuns(Runs):
         self.api, self.stack, self.project, self.config = api, stack, stack.project, config
         self._pinned: dict[str, Body] = {}
 
-    def start(self, request: RunRequest) -> Session:
+    def start(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> Session:
         """Create a container like the worker's, compare them, attach and start; an unanswered start is not repeated."""
         run_spec.refuse_bytes(request)
         with self._created(request) as created:
@@ -48,6 +48,7 @@ class DockerRuns(Runs):
                 self.api, created, tty=request.tty, interactive=request.interactive, limited=limited
             )
             try:
+                ready()
                 self._start(created)
             except BaseException:
                 session.close()
@@ -59,10 +60,11 @@ class DockerRuns(Runs):
         with docker_errors():
             self._pinned[replica.id] = self._with_files(replica)
 
-    def detach(self, request: RunRequest) -> None:
+    def detach(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> None:
         """Create the run's container, compare it with the worker's, and start it."""
         run_spec.refuse_bytes(request)
         with self._created(request) as created:
+            ready()
             self._start(created)
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
@@ -71,20 +73,38 @@ class DockerRuns(Runs):
             worker = self._worker(request.replica)
         return identity.differences(worker, run_spec.planned(worker, request), request)
 
-    def prune(self, keep: int) -> None:
+    def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Remove the oldest containers that have exited."""
         filters = {"label": self._labels, "status": ["exited", "dead", "created"]}
         with contextlib.suppress(EngineError, BusyError), docker_errors():  # must not change the run's exit code
-            listed = self.api.containers(all=True, filters=filters)
-            for container in run_record.prunable(listed, keep, time.time()):
+            listed = run_record.prunable(self.api.containers(all=True, filters=filters), keep, time.time())
+            removing(self._inspected_runs(listed))
+            for container in listed:
                 with contextlib.suppress(APIError):  # another process prunes, too
                     self.api.remove_container(container["Id"], v=True)
 
-    def records(self) -> tuple[Run, ...]:
-        """Return the one-off containers as records."""
+    def ids(self) -> frozenset[str]:
+        """Return the ids of the runs with a container."""
         with docker_errors():
-            listed = self.api.containers(all=True, filters={"label": self._labels})
-            containers = client.inspect_containers(self.api, listed)
+            return frozenset(container["Labels"][run_spec.RUN] for container in self._listed())
+
+    def records(self, ids: Collection[str] | None = None) -> tuple[Run, ...]:
+        """Return the one-off containers as records."""
+        if ids is not None and not ids:
+            return ()
+        with docker_errors():
+            listed = self._listed(*ids) if ids and len(ids) == 1 else self._listed()
+            return self._inspected_runs(
+                container for container in listed if ids is None or container["Labels"][run_spec.RUN] in ids
+            )
+
+    def _listed(self, *run_id: str) -> list[Body]:
+        labels = [*self._labels, *(f"{run_spec.RUN}={name}" for name in run_id)]
+        listed: list[Body] = self.api.containers(all=True, filters={"label": labels})
+        return listed
+
+    def _inspected_runs(self, listed: Iterable[Body]) -> tuple[Run, ...]:
+        containers = client.inspect_containers(self.api, listed)
         return tuple(sorted(map(run_record.record, containers), key=lambda run: run.started))
 
     def output(
@@ -187,7 +207,7 @@ class DockerRuns(Runs):
 
     def _container(self, run_id: str) -> str:
         """Return the id of a run's container, whose name can change, or its original name if it is gone."""
-        listed = self.api.containers(all=True, filters={"label": [f"{run_spec.RUN}={run_id}"]})
+        listed = self._listed(run_id)
         return str(listed[0]["Id"]) if listed else f"{self.project}-run-{run_id}"
 
     def _name_as_stopped(self, run: Body) -> None:

@@ -15,7 +15,7 @@ from twelfth.engines.local.tail import tail
 from twelfth.model.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -32,9 +32,10 @@ def make_private(home: Path, *below: str) -> None:
     home.joinpath(*below).mkdir(parents=True, exist_ok=True)
 
 
-def records(home: Path) -> tuple[Run, ...]:
-    """Return the records of the runs below `home`, the oldest first; incomplete ones are left out."""
-    specs = {path.parent: read_json(path) for path in home.glob("runs/*/spec.json")}
+def records(home: Path, ids: Collection[str] | None = None) -> tuple[Run, ...]:
+    """Return the records of these runs below `home`, by default all, the oldest first, without incomplete ones."""
+    directories = home.glob("runs/*/") if ids is None else (home / "runs" / run_id for run_id in ids)
+    specs = {directory: read_json(directory / "spec.json") for directory in directories}
     runs = [_record(directory, spec) for directory, spec in specs.items() if has_shape(spec, RECORD)]
     return tuple(sorted(runs, key=lambda run: run.started))
 
@@ -57,6 +58,9 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
         state=end.get("state") or _state(directory),
         exit_code=end.get("exit_code"),
         purpose=str(spec.get("purpose", "")),
+        host=str(spec.get("host", "")),
+        kind=str(spec.get("kind", "run")),
+        what=str(spec.get("what", "")),
     )
 
 

@@ -22,7 +22,7 @@ from twelfth.errors import IdentityError, NotUpError
 from twelfth.model.snapshot import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from twelfth.engines.contract import Say
     from twelfth.engines.local.replica_spec import Spec
@@ -41,7 +41,7 @@ class LocalRuns(Runs):
         self.home, self.worker = home, worker
         self._pinned: dict[str, Spec] = {}
 
-    def start(self, request: RunRequest) -> LocalSession:
+    def start(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> LocalSession:
         """Write the run's specification, start its monitor, and make the monitor start the run."""
         worker = self._worker(request.replica)
         directory = self._directory(request.id)
@@ -52,6 +52,8 @@ class LocalRuns(Runs):
                 directory.mkdir(mode=0o700)
                 write_json(directory / "spec.json", spec)
                 session = LocalSession(directory, spec | {"environment": run_environment(worker, request)})
+            with session.given_up_on_errors():
+                ready()
         except BaseException:
             self.delete(request.id)
             raise
@@ -62,9 +64,9 @@ class LocalRuns(Runs):
         """Keep the replica's specification."""
         self._pinned[replica.id] = self._launched(replica)
 
-    def detach(self, request: RunRequest) -> None:
+    def detach(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> None:
         """Start the run and disconnect; its monitor needs no client."""
-        self.start(request).leave()
+        self.start(request, ready).leave()
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
         """Compare the worker's environment with that of the run."""
@@ -73,17 +75,23 @@ class LocalRuns(Runs):
         names = differences(worker["environment"], run_environment(worker, request))
         return tuple(f"environment.{name}" for name in names if name not in identifying)
 
-    def prune(self, keep: int) -> None:
+    def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Delete the oldest directories of runs that have exited; few directories need not be read."""
-        if len(list(self.home.glob("runs/*"))) <= keep:
-            return
-        exited = [run.id for run in self.records() if not run.is_running]
-        for run_id in exited[: max(0, len(exited) - keep)]:
-            self.delete(run_id)
+        exited = [run for run in self.records() if not run.is_running] if len(self.ids()) > keep else []
+        failed = [run for run in exited if run.state != "done"]
+        kept = {run.id for run in (*exited[max(0, len(exited) - keep) :], *failed[max(0, len(failed) - keep) :])}
+        removed = [run for run in exited if run.id not in kept]
+        removing(removed)
+        for run in removed:
+            self.delete(run.id)
 
-    def records(self) -> tuple[Run, ...]:
+    def ids(self) -> frozenset[str]:
+        """Return the names of the directories."""
+        return frozenset(path.name for path in self.home.glob("runs/*"))
+
+    def records(self, ids: Collection[str] | None = None) -> tuple[Run, ...]:
         """Return the records in the directories."""
-        return run_record.records(self.home)
+        return run_record.records(self.home, ids)
 
     def output(
         self, run_id: str, *, follow: bool, last: int | None = None, since: datetime | None = None

@@ -45,9 +45,15 @@ class LocalSession(Session):
                 start_new_session=True,
             )
         self.frames = multiplex.frames(self.streams.recv)
-        try:
+        with self.given_up_on_errors():
             self._hand_over(spec)
             self._wait_until_ready()
+
+    @contextlib.contextmanager
+    def given_up_on_errors(self) -> Iterator[None]:
+        """Kill the monitor, which has not started the run yet, on any error."""
+        try:
+            yield
         except BaseException:
             self._give_up()
             raise

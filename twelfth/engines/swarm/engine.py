@@ -383,5 +383,4 @@ def _slot(task: Body) -> tuple[str, int | None]:
 
 def _remove_volume(api: docker.APIClient, project: str, name: str) -> None:
     with docker_errors(), gone_is_fine():
-        if any(volume["Name"] == name for volume in daemon.volumes(api, project)):
-            api.remove_volume(name)
+        daemon.remove_volume(api, project, name)

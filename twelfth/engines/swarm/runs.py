@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.contract import Runs
 from twelfth.engines.docker_api.config_files import ConfigFiles
-from twelfth.engines.docker_api.errors import docker_errors
 from twelfth.engines.docker_api.run_record import STARTED_WITHIN
-from twelfth.engines.docker_api.run_spec import RUN
 from twelfth.engines.docker_api.runs import DockerRuns
 from twelfth.engines.docker_api.state_volume import StateVolume
 from twelfth.engines.swarm import config_files, service_spec
@@ -25,7 +23,7 @@ from twelfth.errors import EngineError, TwelfthError
 from twelfth.model.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     import docker
 
@@ -47,15 +45,8 @@ class NodeRuns(DockerRuns):
         super().__init__(api, stack, ConfigFiles(StateVolume(api, stack.project)))
         self.manager, self._inspect = manager, inspect
 
-    def records(self) -> tuple[Run, ...]:
-        """Return the one-off containers as records."""
-        return tuple(replace(run, engine="swarm") for run in super().records())
-
-    def ids(self) -> set[str]:
-        """Return the ids of the runs with a container."""
-        with docker_errors():
-            listed = self.api.containers(all=True, filters={"label": self._labels})
-        return {container["Labels"][RUN] for container in listed}
+    def _inspected_runs(self, listed: Iterable[Body]) -> tuple[Run, ...]:
+        return tuple(replace(run, engine="swarm") for run in super()._inspected_runs(listed))
 
     def _name_as_stopped(self, run: Body) -> None:
         """Do nothing: a container on an overlay network cannot be renamed, so the run's note is marked instead."""
@@ -83,15 +74,15 @@ class SwarmRuns(Runs):
         self.notes = Notes(nodes.manager, stack.project)
         self._runs: dict[str, NodeRuns] = {}
 
-    def start(self, request: RunRequest) -> Session:
+    def start(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> Session:
         """Record the run's node, and start the run there."""
         with self._noted(request) as runs:
-            return runs.start(request)
+            return runs.start(request, ready)
 
-    def detach(self, request: RunRequest) -> None:
+    def detach(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> None:
         """Record the run's node, and start the run there."""
         with self._noted(request) as runs:
-            runs.detach(request)
+            runs.detach(request, ready)
 
     def differences(self, request: RunRequest) -> tuple[str, ...]:
         """Compare on the node on which the run would be started."""
@@ -101,29 +92,39 @@ class SwarmRuns(Runs):
         """Pin the replica for runs on the manager's node; runs on other nodes inspect it again."""
         self._on_node(self.nodes.local_id).pin(replica)
 
-    def prune(self, keep: int) -> None:
+    def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Remove the oldest exited containers on each reachable node, and the notes of runs without a container."""
         with contextlib.suppress(EngineError):
             reachable = self.nodes.reachable()
             for node in reachable:
-                self._on_node(node).prune(keep)
+                self._on_node(node).prune(keep, lambda runs: removing(self._with_notes(runs)))
             run_ids = {run_id for node in reachable for run_id in self._on_node(node).ids()}
             for note in self.notes.all():
                 if note.node in reachable and note.run_id not in run_ids and note.age > STARTED_WITHIN:
                     self.notes.remove(note.run_id)
 
-    def records(self) -> tuple[Run, ...]:
+    def ids(self) -> frozenset[str]:
+        """Return the ids of the runs on reachable nodes, and of those in the notes."""
+        on_nodes = (self._on_node(node).ids() for node in self.nodes.reachable())
+        return frozenset().union(*on_nodes, (note.run_id for note in self.notes.all()))
+
+    def records(self, ids: Collection[str] | None = None) -> tuple[Run, ...]:
         """Return the records on reachable nodes, and those in the notes of runs on other nodes."""
         reachable = self.nodes.reachable()
-        runs = {run.id: run for node in reachable for run in self._on_node(node).records()}
+        runs = self._with_notes([run for node in reachable for run in self._on_node(node).records(ids)])
+        names = {run.id for run in runs}
         for note in self.notes.all():
-            run = runs.get(note.run_id)
-            if run and run.exit_code is not None and note.is_stopped:
-                runs[run.id] = replace(run, state="stopped")
-            elif not run and note.node not in reachable:
+            if note.node not in reachable and note.run_id not in names and (ids is None or note.run_id in ids):
                 state = "lost" if self.nodes.is_down(note.node) else "unreachable"
-                runs[note.run_id] = replace(note.run, state=state)
-        return tuple(sorted(runs.values(), key=lambda run: run.started))
+                runs.append(replace(note.run, state=state))
+        return tuple(sorted(runs, key=lambda run: run.started))
+
+    def _with_notes(self, runs: Sequence[Run]) -> list[Run]:
+        """Return runs with the state `stopped` if their notes are marked so."""
+        stopped = {note.run_id for note in self.notes.all() if note.is_stopped} if runs else set()
+        return [
+            replace(run, state="stopped") if run.exit_code is not None and run.id in stopped else run for run in runs
+        ]
 
     def output(
         self, run_id: str, *, follow: bool, last: int | None = None, since: datetime | None = None
@@ -186,4 +187,7 @@ def _started(request: RunRequest) -> Run:
         state="running",
         exit_code=None,
         purpose=request.purpose,
+        host=request.host,
+        kind=request.kind,
+        what=request.what,
     )

@@ -7,6 +7,7 @@ written at the same time by two managers both stay until the next write, and the
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import secrets
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.state import State
 from twelfth.engines.swarm.lease import Lease
+from twelfth.errors import TwelfthError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +43,7 @@ class StateConfigs(State):
     def read(self, directory: str) -> dict[str, bytes]:
         """Return the files of a directory, each from its newest object."""
         with docker_errors("cannot read the state of the stack"):
-            objects = self._objects(f"{DIRECTORY}={directory}")
+            objects = self._objects(f"{DIRECTORY}={self._linked(directory)}")
         return {_labels(config)[NAME]: _content(config) for config in _oldest_first(objects)}
 
     def write(self, files: Mapping[str, bytes]) -> None:
@@ -54,10 +56,35 @@ class StateConfigs(State):
                 self.manager.create_config(_object_name(self.project, path), FIRST + content, labels)
                 self._remove(older)
 
-    def remove(self) -> None:
-        """Remove all objects of the state."""
+    def add(self, directory: str, files: Mapping[str, bytes]) -> bool:
+        """Create an object for each file that is not there yet, and replace the others."""
+        directory = self._linked(directory)
+        with docker_errors("cannot write the state of the stack"):
+            if not self._objects(f"{DIRECTORY}={directory}"):
+                return False
+        self.write({f"{directory}/{name}": content for name, content in files.items()})
+        return True
+
+    def send(self, directory: str, files: Mapping[str, bytes]) -> None:
+        """Create the objects."""
+        with contextlib.suppress(TwelfthError):
+            self.add(directory, files)
+
+    def link(self, path: str, name: str) -> None:
+        """Write the name into a file of the link's name."""
+        self.write({path: name.encode()})
+
+    def _linked(self, directory: str) -> str:
+        """Return the directory that a link stands for, or the directory itself."""
+        parent, _, name = directory.rpartition("/")
+        links = self._objects(f"{DIRECTORY}={parent}", f"{NAME}={name}") if parent else []
+        return f"{parent}/{_content(_oldest_first(links)[-1]).decode()}" if links else directory
+
+    def remove(self, directory: str = "") -> None:
+        """Remove all objects of the state, or those below a directory."""
         with docker_errors():
-            self._remove(self._objects())
+            prefix = f"{directory}/" if directory else ""
+            self._remove(config for config in self._objects() if f"{_labels(config)[DIRECTORY]}/".startswith(prefix))
 
     def lock(self, action: str) -> AbstractContextManager[None]:
         """Hold a lease that is renewed while this process lives; another one gets it some seconds after its death."""

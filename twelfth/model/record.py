@@ -1,0 +1,127 @@
+"""The record of a run, or of a change to the stack, as the ledger keeps it; pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twelfth.model.run import Run, RunRequest
+
+CREATED, RUNNING, NOT_STARTED, UNKNOWN = "created", "running", "not started", "unknown"
+UNFINISHED = {CREATED, RUNNING, "unreachable"}
+"""States in which the end is still to come, as far as is known."""
+
+SUCCEEDED = {"done", "stopped"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """Who did what, on which host, why, when, and how it ended. Times are ISO 8601 in UTC.
+
+    `kind` is `run`, `restore` (a run, too), `up`, `rollback`, `scale`, `down` or `prune`; `what` is what it was done
+    to, such as `worker=3` or a file's name. `overrides` are names of environment variables, never values.
+    `release_before` and `release` are the running releases before and after a change; a run has one release. `state` is
+    that of a `Run`, or `interrupted`, `not started`, or `unknown` if no process saw the end. `error` is the first line
+    of the error of a change that failed. `trigger` is what started it.
+    """
+
+    id: str
+    kind: str
+    operator: str
+    engine: str
+    started: str
+    host: str = ""
+    reason: str = ""
+    trigger: str = "operator"
+    command: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    what: str = ""
+    release_before: str = ""
+    release: str = ""
+    image: str = ""
+    finished: str = ""
+    seconds: float | None = None
+    state: str = RUNNING
+    exit_code: int | None = None
+    error: str = ""
+    source_mounted: bool = False
+    purpose: str = ""
+    has_output: bool = False
+    """Whether the engine still has the output of the run; this is not stored."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the record is complete."""
+        return self.state not in UNFINISHED
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended in any other way than with success or because an operator stopped it."""
+        return self.has_ended and self.state not in SUCCEEDED
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is running, as far as is known."""
+        return self.state == RUNNING
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a process was started for it, with output."""
+        return bool(self.command)
+
+    @property
+    def moment(self) -> datetime:
+        """When it started."""
+        return datetime.fromisoformat(self.started).astimezone(UTC)
+
+    def to_json(self) -> bytes:
+        """Return the record as JSON, without fields that have their default."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        defaults = {field.name: field.default for field in fields(self)}
+        return json.dumps({name: value for name, value in values.items() if value != defaults[name]}).encode()
+
+    def ended(self, state: str, finished: datetime, error: str = "") -> Record:
+        """Return the record with its end."""
+        seconds = round((finished - self.moment).total_seconds(), 3)
+        return replace(self, state=state, finished=finished.isoformat(), seconds=seconds, error=error)
+
+
+def from_json(content: bytes) -> Record | None:
+    """Return the record, None if the content is damaged."""
+    try:
+        values = json.loads(content)
+        known = {field.name for field in fields(Record)}
+        lists = {name: tuple(map(str, values.get(name, ()))) for name in ("command", "overrides")}
+        record = Record(**{name: value for name, value in values.items() if name in known} | lists)
+        datetime.fromisoformat(record.started)
+    except (ValueError, TypeError, AttributeError):
+        return None
+    return record
+
+
+def of_request(request: RunRequest, engine: str, started: datetime) -> Record:
+    """Return the record of a run that is about to be started."""
+    return Record(
+        id=request.id,
+        kind=request.kind,
+        operator=request.operator,
+        engine=engine,
+        started=started.isoformat(),
+        host=request.host,
+        reason=request.reason,
+        command=request.command,
+        overrides=tuple(name for name, _ in request.environment),
+        what=request.what,
+        release=request.replica.release,
+        image=request.replica.image,
+        state=CREATED,
+        purpose=request.purpose,
+    )
+
+
+def of_run(run: Run) -> Record:
+    """Return the record of a run as its engine knows it."""
+    return Record(**asdict(run))

@@ -1,0 +1,111 @@
+"""What was done to a stack: its ledger, completed with what the engine knows of the latest runs."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from twelfth.errors import MisuseError, TwelfthError
+from twelfth.model.record import CREATED, NOT_STARTED, RUNNING, UNKNOWN, of_run
+from twelfth.runs.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.record import Record
+    from twelfth.model.run import Run
+
+STARTED_WITHIN = timedelta(seconds=60)
+"""The time after which a client no longer starts a run whose start it has recorded."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which records to return: the `last` ones, None for all; of this time or later; only those that have failed."""
+
+    last: int | None = None
+    since: datetime | None = None
+    failed: bool = False
+
+    def matching(self, records: Iterable[Record]) -> list[Record]:
+        """Return the records that match, the oldest first."""
+        matches = [record for record in records if record.has_failed or not self.failed]
+        matches = [record for record in matches if self.since is None or record.moment >= self.since]
+        matches.sort(key=lambda record: record.moment)
+        return matches if self.last is None else matches[max(0, len(matches) - self.last) :]
+
+    def is_complete(self, records: Mapping[str, Record], started: Collection[str]) -> bool:
+        """Return whether earlier directories of the ledger cannot have other records that match."""
+        latest = [records[name] for name in started if name in records]
+        is_before = self.since is not None and any(record.moment < self.since for record in latest)
+        return is_before or (self.last is not None and len(self.matching(latest)) >= self.last)
+
+
+def history(engine: Engine, query: Query) -> list[Record]:
+    """Return the matching records, the oldest first; complete those in the ledger whose runs have ended."""
+    return query.matching(_read(engine, query.is_complete))
+
+
+def find_record(engine: Engine, prefix: str) -> Record:
+    """Return the latest record whose id starts with the prefix; raises `MisuseError` if there is none, or several."""
+
+    def is_complete(records: Mapping[str, Record], _: Collection[str]) -> bool:
+        return any(name.startswith(prefix) for name in records)
+
+    matches = [record for record in _read(engine, is_complete) if record.id.startswith(prefix)] if prefix else []
+    if len(matches) == 1:
+        return matches[0]
+    why = f"no id starts with {prefix}" if prefix else "no id was given"
+    if matches:
+        ids = ", ".join(record.id for record in Query().matching(matches))
+        why = f"{len(matches)} ids start with {prefix} ({ids})"
+    raise MisuseError(f"cannot find the record: {why}. Try: invoke history")
+
+
+def complete_records(engine: Engine) -> None:
+    """Complete the records of runs that have ended, before their containers are removed."""
+    _read(engine, Query(last=0).is_complete)
+
+
+def _read(engine: Engine, is_complete: Callable[[Mapping[str, Record], Collection[str]], bool]) -> list[Record]:
+    """Return the records of the latest pages of the ledger, until that is enough, and of all runs of the engine."""
+    ledger, started = Ledger(engine.state), set[str]()
+    records: dict[str, Record] = {}
+    for page in ledger.pages():
+        records = {**page.records, **records, **{name: end for name, end in page.records.items() if end.has_ended}}
+        started |= page.started
+        if is_complete(records, started):
+            break
+    ids = engine.runs.ids()
+    runs = {run.id: run for run in engine.runs.records(ids - {name for name in records if records[name].has_ended})}
+    current = _with_runs(records, runs, datetime.now(UTC))
+    with contextlib.suppress(TwelfthError):  # another reader will try it again
+        ledger.end(current[name] for name in records if not records[name].has_ended and _is_certain(current[name]))
+    current = _with_changes(current, lambda: engine.state.holder() is not None)
+    return [replace(record, has_output=record.id in ids) for record in current.values()]
+
+
+def _with_runs(records: Mapping[str, Record], runs: Mapping[str, Run], now: datetime) -> dict[str, Record]:
+    """Return the records with what the engine knows of their runs, also of those that an older version started."""
+    current = {**records, **{name: of_run(run) for name, run in runs.items()}}
+    for name, record in current.items():
+        if record.state == CREATED and now - record.moment > STARTED_WITHIN:
+            current[name] = replace(record, state=NOT_STARTED if name in runs else UNKNOWN)
+    return current
+
+
+def _is_certain(record: Record) -> bool:
+    return record.exit_code is not None or record.state == NOT_STARTED
+
+
+def _with_changes(records: dict[str, Record], is_locked: Callable[[], bool]) -> dict[str, Record]:
+    """Return the records with the states of changes whose end is not recorded: only the last one can be in progress."""
+    unfinished = [record for record in records.values() if not record.is_run and not record.has_ended]
+    current = max(unfinished, key=lambda record: record.moment, default=None)
+    for record in unfinished:
+        is_current = record is current and is_locked()
+        records[record.id] = replace(record, state=RUNNING if is_current else UNKNOWN)
+    return records

@@ -1,0 +1,124 @@
+"""The ledger of a stack: a file for each start of a run or change, and one for its end, stored with the stack.
+
+The files are in numbered directories of about `FULL` records each, so that the latest records are read quickly. New
+files go to the last one, to which the link `open` points: a writer needs no number, and makes one call. A record that
+was torn by a crash is ignored; that of an end contains all of the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twelfth.errors import TwelfthError
+from twelfth.model.record import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from twelfth.engines.state import State
+    from twelfth.model.record import Record
+
+LEDGER = "ledger"
+OPEN = f"{LEDGER}/open"
+NUMBER = "number"
+"""The file that contains its directory's number."""
+
+START, END = ".json", ".end.json"
+
+FULL = 200
+"""Records in a directory after which the next one is begun."""
+
+CHECKED = 50
+"""One in so many new records checks whether the directory is full: reading it takes longer than writing the record."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The records in one directory by id, and the ids of those that were started while it was the last one.
+
+    A long run ends in a later directory than it was started in.
+    """
+
+    records: Mapping[str, Record]
+    started: frozenset[str]
+
+
+class Ledger:
+    """The ledger in the state of one stack."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def start(self, record: Record) -> None:
+        """Write the record of what is about to be done; raises `EngineError`."""
+        self._add({f"{record.id}{START}": record.to_json()})
+        if int(record.id, 16) % CHECKED == 0:
+            with contextlib.suppress(TwelfthError):
+                self._begin_next_if_full(self.state.read(OPEN))
+
+    def end(self, records: Iterable[Record]) -> None:
+        """Write complete records; raises `EngineError`."""
+        if files := _ends(records):
+            self._add(files)
+
+    def send_end(self, records: Iterable[Record]) -> None:
+        """Write complete records without waiting for the result; the next reader completes one that is lost."""
+        if files := _ends(records):
+            self.state.send(OPEN, files)
+
+    def pages(self) -> Iterator[Page]:
+        """Yield the records, those of the latest directory first."""
+        files = self.state.read(OPEN)
+        yield _page(files)
+        self._begin_next_if_full(files)
+        for number in range(_number(files) - 1, 0, -1):
+            yield _page(self.state.read(_directory(number)))
+
+    def remove(self) -> bool:
+        """Remove all records; return whether there were any."""
+        has_records = any(page.records for page in self.pages())
+        if has_records:
+            self.state.remove(LEDGER)
+        return has_records
+
+    def _add(self, files: Mapping[str, bytes]) -> None:
+        if not self.state.add(OPEN, files):
+            self._begin(1)
+            self.state.add(OPEN, files)
+
+    def _begin_next_if_full(self, files: Mapping[str, bytes]) -> None:
+        """Begin the next directory; a process that still writes to this one does no harm."""
+        if len(_page(files).started) > FULL:
+            self._begin(_number(files) + 1)
+
+    def _begin(self, number: int) -> None:
+        self.state.write({f"{_directory(number)}/{NUMBER}": str(number).encode()})
+        self.state.link(OPEN, f"{number:06}")
+
+
+def _ends(records: Iterable[Record]) -> dict[str, bytes]:
+    return {f"{record.id}{END}": record.to_json() for record in records}
+
+
+def _directory(number: int) -> str:
+    return f"{LEDGER}/{number:06}"
+
+
+def _number(files: Mapping[str, bytes]) -> int:
+    try:
+        return int(files.get(NUMBER, b"1"))
+    except ValueError:
+        return 1
+
+
+def _page(files: Mapping[str, bytes]) -> Page:
+    starts = {name.removesuffix(START): content for name, content in files.items() if _is_start(name)}
+    ends = {name.removesuffix(END): content for name, content in files.items() if name.endswith(END)}
+    parsed = [*map(from_json, starts.values()), *map(from_json, ends.values())]
+    return Page({record.id: record for record in parsed if record}, frozenset(starts))
+
+
+def _is_start(name: str) -> bool:
+    return name.endswith(START) and not name.endswith(END)
