@@ -62,7 +62,7 @@ def project(request: pytest.FixtureRequest) -> Iterator[OtherProject]:
         clone(made)
         made.printed("up")
         yield made
-        made.printed("down", "--volumes", "--history")
+        made.printed("down", "--volumes", "--history", "--yes")
         assert not made.api.volumes(filters={"name": f"twelfth-state-{made.name}"})["Volumes"]
 
 

@@ -37,7 +37,7 @@ def history(
 
     query, now = _query(last, since, failed=failed), datetime.now(UTC)
     engine = Target(c).engine()
-    if run is not None:
+    if run:
         record = find_record(engine, run)
         print(views.record_json(record) if json else views.record(record, now))
     else:

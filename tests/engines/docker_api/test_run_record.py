@@ -62,7 +62,18 @@ def test_exit_code_124_before_the_time_limit_is_a_failure() -> None:
 
 def test_oldest_records_are_removed_but_no_run_that_is_starting() -> None:
     """The list has the newest first, and its times are in whole seconds."""
-    listed = [{"Id": name, "State": "exited", "Created": 100} for name in "dcba"]
+    listed = [{"Id": name, "State": "exited", "Status": "Exited (0) 1 s ago", "Created": 100} for name in "dcba"]
     starting, dead = ({"Id": name, "State": "created", "Created": at} for name, at in (("s", 100), ("x", 30)))
 
     assert ["b", "a", "x"] == [each["Id"] for each in run_record.prunable([starting, *listed, dead], 2, now=101)]
+
+
+def test_failed_runs_are_kept_longest() -> None:
+    """As many of them as of all."""
+    codes = {"f": 1, "e": 0, "d": 0, "c": 143, "b": 124, "a": 0}
+    listed = [
+        {"Id": name, "State": "exited", "Status": f"Exited ({code}) 1 s ago", "Created": 100}
+        for name, code in codes.items()
+    ]
+
+    assert ["d", "b", "a"] == [container["Id"] for container in run_record.prunable(listed, 2, now=101)]

@@ -108,12 +108,12 @@ def prunable(listed: Iterable[Body], keep: int, now: float) -> list[Body]:
     seconds, so the order of the list decides within one.
     """
     ended = [container for container in listed if container["State"] != "created" or is_abandoned(container, now)]
-    failed = [container for container in ended if not container["Status"].startswith(SUCCEEDED)]
+    failed = [container for container in ended if _has_failed(container)]
     return [container for container in ended[keep:] if container not in failed[:keep]]
 
 
-SUCCEEDED = "Exited (0)"
-"""How the daemon's list describes a container that exited with 0."""
+def _has_failed(listed: Body) -> bool:
+    return listed["State"] != "created" and not listed["Status"].startswith("Exited (0)")
 
 
 def is_abandoned(listed: Body, now: float) -> bool:
