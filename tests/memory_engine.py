@@ -46,6 +46,7 @@ NO_SUCH_PROGRAM = 127
 class World:
     """What all engines of one project share: what there is, what was done, and what is to fail.
 
+    A replica that replaces another one has the key `new worker-1` in `replicas` until the other one is removed.
     `done` names each change in its order, such as `create worker-1`. `failures` has what such a change raises, before
     anything is changed; `dying` has the last words of services whose new replicas end at once, with exit code 1.
     `healths` has what healthchecks say, `refusals` what checks of a configuration say, by service. `others` are the
@@ -90,6 +91,10 @@ class World:
         with self.changed:
             self.replicas[name] = replace(self.replicas[name], **values)  # type: ignore[arg-type]
             self.changed.notify_all()
+
+    def name(self, replica: Replica) -> str:
+        """Return the key of a replica, "" if it was removed."""
+        return next((name for name, existing in self.replicas.items() if existing.id == replica.id), "")
 
     def restart(self) -> None:
         """Restart the engine: everything exits, and replicas are restarted according to their policies."""
@@ -281,6 +286,7 @@ class Memory(ReplicaEngine):
 
     def _create(self, service: Service, number: int, like: Replica) -> Replica:
         name = f"{service.name}-{number}"
+        name = f"new {name}" if name in self.world.replicas else name
         self._refuse_missing(service)
         self.world.begin(f"create {name}")
         self.world.logs[name] = _echoed(service.command or ())
@@ -318,8 +324,9 @@ class Memory(ReplicaEngine):
 
     def admit_replica(self, replica: Replica) -> None:
         """Have visitors find it."""
-        if not self.world.replicas[replica.name].is_admitted:
-            self.world.change(f"admit {replica.name}", replica.name, is_admitted=True)
+        name = self.world.name(replica)
+        if not self.world.replicas[name].is_admitted:
+            self.world.change(f"admit {name}", name, is_admitted=True)
 
     def check_reload(self, service: Service, replica: Replica) -> None:
         """Raise what the world says of the service's configuration."""
@@ -345,8 +352,9 @@ class Memory(ReplicaEngine):
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop it."""
-        if self.world.replicas[replica.name].is_running:
-            self.world.change(f"stop {replica.name}", replica.name, state="stopped")
+        name = self.world.name(replica)
+        if self.world.replicas[name].is_running:
+            self.world.change(f"stop {name}", name, state="stopped")
 
     def retire_replica(self, replica: Replica) -> None:
         """Stop it, and keep the engine from starting it again."""
@@ -359,13 +367,14 @@ class Memory(ReplicaEngine):
             self.world.restarts[identity] = policy
 
     def start_replica(self, replica: Replica) -> None:
-        """Start it, unless another replica has taken its name."""
-        if (now := self.world.replicas[replica.name]).id != replica.id:
+        """Start it, unless it was removed."""
+        if not (name := self.world.name(replica)):
             raise EngineError(f"{replica.name} was removed")
+        now = self.world.replicas[name]
         if not now.is_running:
-            self.world.change(f"start {replica.name}", replica.name, state="running")
+            self.world.change(f"start {name}", name, state="running")
             if now.state == "created":
-                self._die(replica.name)
+                self._die(name)
 
     def _refuse_missing(self, service: Service) -> None:
         """Raise `EngineError` where the image or a network is not there, as any engine would."""
@@ -382,9 +391,13 @@ class Memory(ReplicaEngine):
             self.stop_replica(replica)
             self._let_restart(replica.id, "no")
             self._let_restart(old.id, old.recipe["restart"])
-        self.world.begin(f"remove {replica.name}")
+        name = self.world.name(replica)
+        self.world.begin(f"remove {name or replica.name}")
         with self.world.changed:
-            self.world.replicas.pop(replica.name, None)
+            self.world.replicas.pop(name, None)
+            if new := self.world.replicas.pop(f"new {name}", None):
+                self.world.replicas[name] = new
+                self.world.logs[name] = self.world.logs.pop(f"new {name}")
             self.world.changed.notify_all()
 
     def releases(self) -> tuple[BuiltRelease, ...]:
@@ -409,24 +422,25 @@ class Memory(ReplicaEngine):
         """Yield the replica's log, as often as there is more of it; nothing of before `since`, if all is older."""
         if since and since > datetime.now(UTC):
             return
-        lines = self.world.logs.get(replica.name, b"").splitlines(keepends=True)
+        lines = self.world.logs.get(self.world.name(replica), b"").splitlines(keepends=True)
         yielded = b"".join(lines)
         yield b"".join(lines if last is None else lines[len(lines) - last :])
-        while follow and replica.name in self.world.replicas:
+        while follow and self.world.name(replica):
             with self.world.changed:
                 self.world.changed.wait(0.01)
-                printed = self.world.logs[replica.name]
+                printed = self.world.logs.get(self.world.name(replica), yielded)
             yield printed[len(yielded) :]
             yielded = printed
 
     def check_health(self, replica: Replica, within: float | None = None) -> Health:  # noqa: ARG002 - no time passes
         """Return what the world says of the replica, by default that it has run for long; raises for one gone."""
-        now = self.world.replicas.get(replica.name)
-        if now is None:
+        name = self.world.name(replica)
+        if not name:
             raise EngineError(f"{replica.name} is gone")
-        if said := self.world.healths.get(replica.name):
+        now = self.world.replicas[name]
+        if said := self.world.healths.get(name):
             return said
-        ran = self.world.running_seconds.get(replica.name, math.inf)
+        ran = self.world.running_seconds.get(name, math.inf)
         return healthcheck.of_process(now, lambda: ran, self.monitor(replica.service))
 
     @functools.cached_property

@@ -107,7 +107,7 @@ def test_changed_file_makes_a_new_release_and_replaces_only_the_worker(serving: 
     assert hits.sentence(url).startswith("Hello World!")
     serving.up()
     assert hits.sentence(url).startswith("Hello Moon!")
-    assert ["Create worker-2", "Wait for worker-2", "Watch worker-2 for 0.2 s", "Remove worker-1"] == [
+    assert ["Create worker-1", "Wait for worker-1", "Watch worker-1 for 0.2 s", "Remove worker-1"] == [
         step.partition(" (")[0] for step in serving.steps()[-4:]
     ]
     assert before["redis-1"] == replicas(serving)["redis-1"]

@@ -206,7 +206,7 @@ def test_restore_goes_on_with_what_it_began_with(serving: Project, taken: Path) 
     in_console(serving, "redis.delete('twelfth:lock')")
 
     assert 0 == restore.wait(60)
-    assert ["Create worker-2 (stop_grace_period changed)"] == serving.steps()[:1]
+    assert ["Create worker-1 (stop_grace_period changed)"] == serving.steps()[:1]
     assert [0, 0] == [run.exit_code for run in runs.records() if run.command[2] in {"admin.restore", "admin.backup"}][
         -2:
     ]

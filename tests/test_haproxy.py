@@ -260,7 +260,7 @@ def test_door_whose_record_of_settings_is_lost_is_replaced(door: Project) -> Non
     door.up("worker=2")
     door.engine().state.write({"stack/loaded-web-1.json": b"torn"})
 
-    assert ["Replace web-1 with web-2 (config./usr/local/etc/haproxy/haproxy.cfg changed)"] == door.plan("worker=2")
+    assert ["Replace web-1 (config./usr/local/etc/haproxy/haproxy.cfg changed)"] == door.plan("worker=2")
     door.up("worker=2")
     assert [] == door.plan("worker=2")
     leave_check(door, "web-2")

@@ -111,7 +111,7 @@ def test_tables_and_documents_have_one_line_for_each_record() -> None:
 
 def test_names_before_the_lines_of_a_log_are_printable() -> None:
     """The lines themselves are the program's."""
-    (line,) = logs.lines({ACTING: iter([b"\x1b[31mred\n"])}, lambda _: None)
+    (line,) = logs.lines([(ACTING, iter([b"\x1b[31mred\n"]))], lambda _: None)
 
     assert f"{printable(ACTING)} | \x1b[31mred\n" == line.decode()
 

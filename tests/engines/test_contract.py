@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import signal
@@ -351,19 +352,53 @@ def test_replacing_replica_records_the_replaced_one_until_that_is_gone(placing: 
     """It is created and started only after the old one was retired; a second start changes nothing."""
     placing.create()
     engine, old = placing.engine(), placing.replica()
-    new = engine.prepare_replica(placing.app, 2, old)
+    new = engine.prepare_replica(placing.app, 1, old)
     assert (False, True, old.id) == (new.is_running, new.is_startable, new.replaces)
     assert () == differences(old.recipe, new.recipe)
 
     for _ in range(2):
         engine.retire_replica(old)
         engine.start_replica(new)
-        replicas = {replica.number: replica for replica in placing.engine().replicas("app")}
-        assert [(1, False), (2, True)] == sorted((number, replica.is_running) for number, replica in replicas.items())
-        assert old.recipe == replicas[1].recipe
+        replicas = {replica.id: replica for replica in placing.engine().replicas("app")}
+        assert {old.id: ("app-1", False), new.id: ("app-1", True)} == {
+            replica.id: (replica.name, replica.is_running) for replica in replicas.values()
+        }
+        assert old.recipe == replicas[old.id].recipe
     engine.remove_replica(old)
     (left,) = placing.engine().replicas("app")
     assert (new.id, True) == (left.id, left.is_running)
+
+
+def test_replacing_replica_can_run_next_to_the_replaced_one(placing: Site) -> None:
+    """Both have one number, and each its log. The replacement can be replaced, too."""
+    placing.create()
+    engine, ids = placing.engine(), set[str]()
+    for value in ("two", "three"):
+        (old,) = engine.replicas("app")
+        command = ("sh", "-c", f"echo {value}; exec sleep 600")
+        app = replace(placing.app, command=command, local=LocalSettings(command))
+        new = engine.prepare_replica(app, 1, old)
+        engine.start_replica(new)
+        engine.admit_replica(new)
+        replicas = placing.engine().replicas("app")
+        assert {(old.id, "app-1", True), (new.id, "app-1", True)} == {
+            (replica.id, replica.name, replica.is_running) for replica in replicas
+        }
+        engine.remove_replica(old)
+        (left,) = placing.engine().replicas("app")
+        assert (new.id, "app-1", True) == (left.id, left.name, left.is_running)
+        assert eventually(functools.partial(has_log, engine, new, f"{value}\n".encode()))
+        ids |= {old.id, new.id}
+    assert 3 == len(ids)
+    if isinstance(engine, DaemonEngine):
+        container = engine.api.inspect_container(new.id)
+        assert f"/{placing.stack.project}-app-1" == container["Name"]
+        assert "1" == container["Config"]["Labels"]["com.docker.compose.container-number"]
+
+
+def has_log(engine: ReplicaEngine, replica: Replica, content: bytes) -> bool:
+    """Return whether the log of a replica has this content."""
+    return content == b"".join(engine.logs(replica, follow=False))
 
 
 def test_removing_a_replacing_replica_restores_the_replaced_one(placing: Site) -> None:
@@ -371,7 +406,7 @@ def test_removing_a_replacing_replica_restores_the_replaced_one(placing: Site) -
     placing.stack = replace(placing.stack, services=(replace(placing.app, restart="always"),))
     placing.create()
     engine, old = placing.engine(), placing.replica()
-    new = engine.prepare_replica(placing.app, 2, old)
+    new = engine.prepare_replica(placing.app, 1, old)
     engine.retire_replica(old)
     engine.start_replica(new)
     engine.remove_replica(new)
@@ -388,11 +423,11 @@ def test_clone_of_a_replica_replaces_none(placing: Site) -> None:
     """Its original may replace one."""
     placing.create()
     engine, old = placing.engine(), placing.replica()
-    new = engine.prepare_replica(placing.app, 2, old)
+    new = engine.prepare_replica(placing.app, 1, old)
     engine.retire_replica(old)
     engine.start_replica(new)
 
-    assert "" == engine.clone_replica(new, 3).replaces
+    assert "" == engine.clone_replica(new, 2).replaces
 
 
 def configured(site: Site) -> Path:

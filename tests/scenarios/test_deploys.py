@@ -50,7 +50,8 @@ def test_deploys_and_scaling_cost_no_request(serving: Project, tell: Callable[[s
     tell(f"{RELEASES} deploys, scaled 1 to 3 to 1, {serving.engine_name}: {figures}")
 
     assert_nobody_noticed(figures)
-    assert len(figures.replicas) >= {"docker": RELEASES + 3, "local": 2}[serving.engine_name]  # there two take turns
+    if serving.engine_name != "local":  # there a new replica answers under the name of the old one
+        assert len(figures.replicas) >= RELEASES + 3
 
 
 def crash(project: Project) -> None:

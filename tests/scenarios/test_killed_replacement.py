@@ -37,7 +37,7 @@ NAMES = ("", "database") if FULL else ("database",)
 MOMENTS = range(MOST_REQUESTS) if FULL else (2, 4, 6)
 """Before which requests of a replacement `up` is killed, counted from 0: the new container is created, the old one is
 stopped, its policy is set, its name goes to the new one (2 requests), that is started, the old one is stopped, and
-removed. Without a declared name there are two fewer."""
+removed."""
 
 
 @dataclass
@@ -144,7 +144,7 @@ def test_up_killed_at_any_request_never_leaves_two_that_run(
         (only,) = site.containers()
         assert (True, policy) == (only["State"]["Running"], only["HostConfig"]["RestartPolicy"]["Name"])
         assert f"VALUE={again}" in only["Config"]["Env"]
-        assert not name or f"/{name}" == only["Name"]
+        assert f"/{name or 'p-db-1'}" == only["Name"]
         assert () == lifecycle.plan_up(site.engine(again))
     assert killed >= (len(MOMENTS) if not FULL else 6)
 

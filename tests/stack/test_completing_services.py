@@ -75,8 +75,8 @@ def test_service_that_follows_another_is_replaced_with_it(database: Replica) -> 
 
     is_replaced = database.recipe != RECIPE
     assert (is_replaced, is_replaced) == (
-        "Create db-2 (image changed)" in found,
-        "Create web-2 (service.db changed)" in found,
+        "Create db-1 (image changed)" in found,
+        "Create web-1 (service.db changed)" in found,
     )
 
 
@@ -84,7 +84,7 @@ def test_volume_of_its_own_keeps_a_replica_from_having_another_beside_it() -> No
     """The one in its place takes it over."""
     old = replace(replica("db", image="two"), has_own_volumes=True)
 
-    assert ["Replace db-1 with db-2 (image changed)"] == steps(old, stack=Stack("p", Path(), (Service("db", "db:1"),)))
+    assert ["Replace db-1 (image changed)"] == steps(old, stack=Stack("p", Path(), (Service("db", "db:1"),)))
 
 
 def test_image_that_is_always_to_be_pulled_is(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ CHANGES = [
 ]
 """The changes of the first `up`, in order."""
 
+ROLLED = ["create new worker-1", "start new worker-1", "admit new worker-1", "remove worker-1"]
+"""The changes that replace the worker."""
+
 
 @dataclass
 class Project:
@@ -180,20 +183,20 @@ def test_new_release_replaces_only_its_own(serving: Project) -> None:
     before = serving.ids()
     serving.edit("worker", image="app:two")
 
-    assert ["image app:two", MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"] == serving.up()
-    assert {"worker-1"} == before.keys() - serving.ids().keys()
+    assert ["image app:two", MIGRATE, *ROLLED] == serving.up()
+    assert {"worker-1"} == {name for name, replica in serving.ids().items() if replica != before[name]}
 
 
 def test_replicas_are_rolled_one_by_one(serving: Project) -> None:
-    """There are never fewer replicas than before, and at most one more."""
+    """There are never fewer replicas than before, and at most one more. Each has the number of the one before."""
     serving.edit("worker", replicas=3)
     serving.up()
     serving.edit("worker", replicas=3, image="app:two")
 
     assert [
-        *("create worker-4", "admit worker-4", "remove worker-1"),
-        *("create worker-5", "admit worker-5", "remove worker-2"),
-        *("create worker-6", "admit worker-6", "remove worker-3"),
+        *("create new worker-1", "start new worker-1", "admit new worker-1", "remove worker-1"),
+        *("create new worker-2", "start new worker-2", "admit new worker-2", "remove worker-2"),
+        *("create new worker-3", "start new worker-3", "admit new worker-3", "remove worker-3"),
     ] == serving.up()[2:]
 
 
@@ -254,7 +257,7 @@ def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
     assert f"data is ahead (exit code 3, run {run.id}); {rest}" == str(failed.value)
     assert (before, "failed", "two") == (serving.ids(), run.state, run.release)
     serving.edit("worker", release_command=WORKER.release_command)
-    assert [MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"] == serving.up()
+    assert [MIGRATE, *ROLLED] == serving.up()
 
 
 def test_release_command_that_says_nothing_is_told_so(project: Project) -> None:
@@ -291,8 +294,9 @@ def test_up_that_was_ended_anywhere_is_finished_by_the_next(
 @pytest.mark.parametrize(
     ("change", "rest"),
     [
-        ("create worker-2", [MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"]),
-        ("admit worker-2", [MIGRATE, "admit worker-2", "remove worker-1"]),
+        ("create new worker-1", [MIGRATE, *ROLLED]),
+        ("start new worker-1", [MIGRATE, "remove new worker-1", *ROLLED]),
+        ("admit new worker-1", [MIGRATE, "admit new worker-1", "remove worker-1"]),
         ("remove worker-1", ["remove worker-1"]),
     ],
 )
@@ -313,12 +317,12 @@ def test_deploy_that_was_ended_half_way_is_finished_by_the_next(serving: Project
 def test_replica_that_was_never_admitted_and_is_not_wanted_any_more_goes(serving: Project) -> None:
     """The operator restored the previous files."""
     serving.edit("worker", image="app:two")
-    serving.world.failures["admit worker-2"] = KeyboardInterrupt()
+    serving.world.failures["admit new worker-1"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         serving.up()
     serving.edit("worker", image="app:one")
 
-    assert ["Remove worker-2 (it was never admitted)"] == serving.plan()
+    assert ["Remove worker-1 (its deploy was interrupted)"] == serving.plan()
 
 
 def test_deploy_that_was_not_finished_is_told_by_status(serving: Project) -> None:
@@ -340,11 +344,11 @@ def test_deploy_that_was_not_finished_is_told_by_status(serving: Project) -> Non
 def test_old_one_that_is_put_back_is_told(serving: Project) -> None:
     """There can be only one replica, and the new one does not get ready."""
     serving.edit("redis", command=("redis-server", "--broken"))
-    serving.world.healths["redis-2"] = Health(is_ready=False, output="bad option")
+    serving.world.healths["new redis-1"] = Health(is_ready=False, output="bad option")
 
     with pytest.raises(EngineError) as failed:
         serving.up(within=0.1)
-    said = "redis-2 is not ready after 0.1 s (bad option); redis-1 is restored. Fix that, then repeat the command"
+    said = "redis-1 is not ready after 0.1 s (bad option); redis-1 is restored. Fix that, then repeat the command"
     assert said == str(failed.value)
 
 
@@ -371,17 +375,17 @@ def test_release_that_does_not_get_ready_is_removed_and_what_served_serves_on(se
     """Its last lines are shown, and it never got a request."""
     before = serving.ids()
     serving.edit("worker", image="app:two", command=("sh", "-c", "echo starting; echo waiting for the moon"))
-    serving.world.healths["worker-2"] = Health(is_ready=False, output="no moon")
+    serving.world.healths["new worker-1"] = Health(is_ready=False, output="no moon")
 
     with pytest.raises(EngineError) as failed:
         serving.up(within=0.1)
     assert (
-        "worker-2 is not ready after 0.1 s (no moon); release one is still running. Fix that, then repeat the command"
+        "worker-1 is not ready after 0.1 s (no moon); release one is still running. Fix that, then repeat the command"
         == str(failed.value)
     )
     assert ["starting", "waiting for the moon"] == serving.report.details[-2:]
     assert before == serving.ids()
-    assert "admit worker-2" not in serving.world.done
+    assert "admit new worker-1" not in serving.world.done
 
 
 def test_release_that_ends_at_once_is_told_at_once(serving: Project) -> None:
@@ -391,7 +395,7 @@ def test_release_that_ends_at_once_is_told_at_once(serving: Project) -> None:
     serving.world.dying["worker"] = "no module named moon"
 
     with pytest.raises(
-        EngineError, match=r"^worker-2 exited \(1\): no module named moon; release one is still running"
+        EngineError, match=r"^worker-1 exited \(1\): no module named moon; release one is still running"
     ):
         serving.up(within=60)
     assert before == serving.ids()
@@ -400,13 +404,13 @@ def test_release_that_ends_at_once_is_told_at_once(serving: Project) -> None:
 def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Project) -> None:
     """Restarts by the engine must not hide that it never gets ready."""
     serving.edit("worker", image="app:two")
-    serving.world.healths["worker-2"] = Health(is_ready=False, output="")
+    serving.world.healths["new worker-1"] = Health(is_ready=False, output="")
 
     class Restarting(Memory):
         def replicas(self, service: str) -> tuple[Replica, ...]:
             return tuple(replace(each, restarts=next(self.world.ids)) for each in super().replicas(service))
 
-    with pytest.raises(EngineError, match=r"worker-2 crashed and was restarted \(\d+ times\)"):
+    with pytest.raises(EngineError, match=r"worker-1 crashed and was restarted \(\d+ times\)"):
         lifecycle.up(Restarting(serving.stack, serving.world), Recorded(), lifecycle.UpOptions(60))
 
 
@@ -415,7 +419,7 @@ def test_only_replica_keeps_running_if_the_new_one_cannot_be_created(serving: Pr
     """It is not stopped before the new one was created."""
     before = serving.ids()
     serving.edit("web", environment=(("A", "1"),))
-    serving.world.failures["create web-2"] = error
+    serving.world.failures["create new web-1"] = error
     with pytest.raises(type(error)):
         serving.up()
 
@@ -428,11 +432,11 @@ def test_only_replica_is_put_back_if_the_new_one_cannot_be_started(serving: Proj
     """Only one of the two can have the ingress's port."""
     before = serving.ids()
     serving.edit("web", environment=(("A", "1"),))
-    serving.world.failures["start web-2"] = error
+    serving.world.failures["start new web-1"] = error
     with pytest.raises(type(error)):
         serving.up()
 
-    assert ["create web-2", "stop web-1", "remove web-2", "start web-1"] == serving.world.done
+    assert ["create new web-1", "stop web-1", "remove new web-1", "start web-1"] == serving.world.done
     assert before == serving.ids()
     assert all(each.serves for each in serving.engine().observe().replicas)
 
@@ -441,10 +445,10 @@ def test_only_replica_is_put_back_where_the_new_one_does_not_get_ready(serving: 
     """The new one is removed first, since it has the port."""
     serving.edit("web", environment=(("A", "1"),))
     serving.world.dying["web"] = "bad configuration"
-    with pytest.raises(EngineError, match="web-2 exited"):
+    with pytest.raises(EngineError, match="web-1 exited"):
         serving.up()
 
-    changes = ["create web-2", "stop web-1", "start web-2", "remove web-2", "start web-1"]
+    changes = ["create new web-1", "stop web-1", "start new web-1", "remove new web-1", "start web-1"]
     assert changes == serving.world.done
 
 
@@ -590,7 +594,7 @@ def test_own_port_is_not_taken(serving: Project) -> None:
     with socket.create_server((port.host, port.published)):
         serving.edit("web", environment=(("A", "1"),))
 
-        assert ["create web-2", "stop web-1", "start web-2", "remove web-1"] == serving.up()
+        assert ["create new web-1", "stop web-1", "start new web-1", "remove web-1"] == serving.up()
 
 
 @pytest.fixture
@@ -609,7 +613,7 @@ def test_changed_configuration_is_loaded_once_and_the_door_stays(configured: Pro
     """By the same replica, after its dependencies; another `up` has nothing to do."""
     before = configured.ids()
     configured.edit("worker", environment=(("A", "1"),))
-    rolled = [MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"]
+    rolled = [MIGRATE, *ROLLED]
 
     assert [*rolled, "reload web-1"] == configured.up()
     assert before["web-1"] == configured.ids()["web-1"]
@@ -859,7 +863,7 @@ def test_change_that_breaks_what_depends_on_it_is_reported(guarded: Project) -> 
 
     guarded.edit("redis", environment=())
     done = guarded.up()
-    assert done.index("start redis-1") < done.index(MIGRATE)
+    assert done.index("start new redis-1") < done.index(MIGRATE)
     assert status.status(guarded.engine()).ready
 
 
@@ -869,7 +873,7 @@ def test_both_sides_are_changed_at_once(guarded: Project) -> None:
         guarded.edit(name, environment=(("PASSWORD", "secret"),))
     done = guarded.up()
 
-    assert done.index("start redis-2") < done.index(MIGRATE) < done.index("create worker-2")
+    assert done.index("start new redis-1") < done.index(MIGRATE) < done.index("create new worker-1")
     assert status.status(guarded.engine()).ready
 
 
@@ -903,7 +907,7 @@ def test_release_command_waits_for_what_it_depends_on(serving: Project) -> None:
     assert MIGRATE not in serving.world.done
     serving.world.healths["redis-1"] = Health(is_ready=True)
     deploy.join()
-    assert ["image app:two", MIGRATE, "create worker-2", "admit worker-2", "remove worker-1"] == serving.world.done
+    assert ["image app:two", MIGRATE, *ROLLED] == serving.world.done
 
 
 def test_release_command_is_not_run_where_what_it_depends_on_never_gets_ready(serving: Project) -> None:

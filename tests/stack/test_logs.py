@@ -61,7 +61,7 @@ def test_since_that_is_no_time_is_refused(text: str) -> None:
 PRINTED = {"worker-1": b"one\n", "worker-2": b"two\n"}
 
 
-def printed(*kept: str) -> dict[str, Iterator[bytes]]:
+def printed(*kept: str) -> list[tuple[str, Iterator[bytes]]]:
     """Return the logs of two replicas, of which only some are kept."""
 
     def log(name: str) -> Iterator[bytes]:
@@ -69,7 +69,7 @@ def printed(*kept: str) -> dict[str, Iterator[bytes]]:
             raise NoLogError("what it printed is kept nowhere")
         yield PRINTED[name]
 
-    return {name: log(name) for name in PRINTED}
+    return [(name, log(name)) for name in PRINTED]
 
 
 def test_log_that_is_kept_nowhere_does_not_hide_the_others() -> None:
@@ -89,6 +89,6 @@ def test_log_that_is_kept_nowhere_does_not_hide_the_others() -> None:
 )
 def test_log_that_is_kept_nowhere_is_an_error_where_there_is_no_other(names: list[str], message: str) -> None:
     """Whoever asked for it got nothing."""
-    asked = {name: log for name, log in printed().items() if name in names}
+    asked = [(name, log) for name, log in printed() if name in names]
     with pytest.raises(NoLogError, match=f"^{message}"):
         list(logs.lines(asked, lambda _: None))

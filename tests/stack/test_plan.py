@@ -46,12 +46,12 @@ def created(name: str, cause: str = "missing") -> list[str]:
     return [f"Create {name} ({cause})", f"Wait for {name} (until it is ready)"]
 
 
-WATCHED = "Watch worker-2 for 5 s (before worker-1 is removed)"
+WATCHED = "Watch worker-1 for 5 s (before the old worker-1 is removed)"
 
 
 def rolled(cause: str) -> list[str]:
     """Return the steps that replace the only worker."""
-    return [*created("worker-2", cause), WATCHED, "Remove worker-1 (replaced by worker-2)"]
+    return [*created("worker-1", cause), WATCHED, "Remove worker-1 (replaced by the new one)"]
 
 
 def test_nothing_there_makes_everything_in_order_of_dependence() -> None:
@@ -126,7 +126,7 @@ def test_changed_configuration_file_is_loaded_by_the_replica_that_is_there() -> 
 )
 def test_replica_that_cannot_be_reloaded_is_replaced(stack: Stack, changes: dict[str, object], cause: str) -> None:
     """A file that was mounted can change under a replica that runs; nothing else can."""
-    assert [f"Replace web-1 with web-2 ({cause})"] == steps(configured(**changes), stack, CONFIGURED)
+    assert [f"Replace web-1 ({cause})"] == steps(configured(**changes), stack, CONFIGURED)
 
 
 def test_each_replica_that_stays_is_reloaded_and_no_other() -> None:
@@ -158,7 +158,7 @@ def test_replica_that_does_not_run_is_replaced(state: str) -> None:
     """What a half-failed `up` left behind is made anew, with its state as the cause."""
     found = replace(CONVERGED, replicas=(replica("redis", state=state), *CONVERGED.replicas[1:]))
 
-    assert [f"Replace redis-1 with redis-2 ({state})"] == steps(found)
+    assert [f"Replace redis-1 ({state})"] == steps(found)
 
 
 def test_scaling_up_creates_only_what_is_missing() -> None:
@@ -289,7 +289,7 @@ def test_release_command_runs_before_anything_that_serves_is_touched() -> None:
 
     assert [
         "Run migrate 'a b' (before the first worker of its release)",
-        "Replace redis-1 with redis-2 (environment.A changed)",
+        "Replace redis-1 (environment.A changed)",
         *rolled("image changed"),
     ] == steps_
 
@@ -401,7 +401,7 @@ def test_only_replica_never_has_another_beside_it() -> None:
 
     assert [
         "Remove redis-1 (environment.A changed)",
-        "Replace redis-2 with redis-3 (environment.A changed)",
+        "Replace redis-2 with redis-1 (environment.A changed)",
     ] == steps(found, recipes=recipes)
 
 
@@ -429,13 +429,13 @@ def test_replica_that_was_never_admitted_is_admitted_now() -> None:
         CONVERGED,
         replicas=(
             replica("worker", recipe={"image": "old"}),
-            replica("worker", 2, is_admitted=False),
+            replica("worker", id="new", is_admitted=False, replaces="worker1"),
             replica("redis"),
             replica("web"),
         ),
     )
 
-    assert [created("worker-2")[1], WATCHED, "Remove worker-1 (replaced by worker-2)"] == steps(found)
+    assert [created("worker-1")[1], WATCHED, "Remove worker-1 (replaced by the new one)"] == steps(found)
 
 
 def test_engine_that_rolls_services_is_given_whole_services() -> None:

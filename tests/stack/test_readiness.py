@@ -104,6 +104,9 @@ class Swarmlike(Memory):
             return Health(is_ready=False, output="it has run for 0.0 of 0.2 s", has_check=False)
         return super().check_health(replica, within)
 
+    def admit_replica(self, replica: Replica) -> None:
+        """Do nothing: a Swarm has no such step, and the replica may be replaced."""
+
 
 def test_replica_in_the_place_of_one_that_exited_is_waited_for(tmp_path: Path) -> None:
     """A Swarm gives it the number of that one, and another id."""

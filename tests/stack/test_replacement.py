@@ -146,7 +146,7 @@ def test_old_one_that_is_put_back_has_its_restart_policy_again(tmp_path: Path, p
     site.assert_converged("one")
 
 
-@pytest.mark.parametrize("names", [("db-1", "db-2"), ("db-2", "db-1")])
+@pytest.mark.parametrize("names", [("db-1", "new db-1"), ("new db-1", "db-1")])
 def test_new_one_gives_its_place_back_before_the_old_one_is_removed(tmp_path: Path, names: tuple[str, str]) -> None:
     """Both go, such as with `down`: not at the same time, as the new one's removal changes the old one."""
     site = Site(tmp_path, "always")
@@ -156,7 +156,7 @@ def test_new_one_gives_its_place_back_before_the_old_one_is_removed(tmp_path: Pa
     lifecycle.down(site.engine("two"), Recorded())
 
     removals = [change for change in site.world.done if change.startswith("remove ")]
-    assert ["remove db-2", "remove db-1"] == removals
+    assert ["remove new db-1", "remove db-1"] == removals
 
 
 def test_second_up_killed_as_the_first_was_repairs_all_the_same(tmp_path: Path) -> None:
@@ -180,10 +180,10 @@ def test_continued_replacement_that_does_not_get_ready_puts_the_old_one_back(tmp
     site = Site(tmp_path, "always")
     old = site.world.replicas["db-1"]
     assert site.killed_at(4, "two")
-    assert site.world.replicas["db-2"].is_running
-    site.world.healths["db-2"] = Health(is_ready=False, output="loading")
+    assert site.world.replicas["new db-1"].is_running
+    site.world.healths["new db-1"] = Health(is_ready=False, output="loading")
 
-    with pytest.raises(EngineError, match=r"^db-2 is not ready after 0.2 s \(loading\); db-1 is restored"):
+    with pytest.raises(EngineError, match=r"^db-1 is not ready after 0.2 s \(loading\); db-1 is restored"):
         site.deploy("two")
     assert {"db-1": old} == site.world.replicas
     assert "always" == site.world.restarts[old.id]
@@ -192,33 +192,28 @@ def test_continued_replacement_that_does_not_get_ready_puts_the_old_one_back(tmp
 RECIPE = {"image": "db:1"}
 
 
-def replica(number: int, state: str = "running", replaces: str = "", **recipe: str) -> Replica:
-    """Return a replica of the service."""
-    return Replica("db", number, f"db-{number}", state, RECIPE | recipe, replaces=replaces)
+def replica(identity: str, state: str = "running", replaces: str = "", **recipe: str) -> Replica:
+    """Return a replica with number 1."""
+    return Replica("db", 1, identity, state, RECIPE | recipe, replaces=replaces)
+
+
+OLD, INTERRUPTED = replica("old", x=""), "Replace db-1 (its replacement was interrupted)"
+UNDONE = "Remove db-1 (its deploy was interrupted)"
 
 
 @pytest.mark.parametrize(
     ("replicas", "steps"),
     [
+        ([OLD, replica("new", "created", "old")], [INTERRUPTED]),
+        ([replace(OLD, state="exited (0)"), replica("new", "running", "old")], [INTERRUPTED]),
         (
-            [replica(1, x=""), replica(2, "created", "db-1")],
-            ["Replace db-1 with db-2 (its replacement was interrupted)"],
+            [replace(OLD, state="exited (0)"), replica("new", "exited (1)", "old")],
+            [UNDONE, "Replace db-1 (x changed)"],
         ),
-        (
-            [replica(1, "exited (0)", x=""), replica(2, "running", "db-1")],
-            ["Replace db-1 with db-2 (its replacement was interrupted)"],
-        ),
-        (
-            [replica(1, "exited (0)", x=""), replica(2, "exited (1)", "db-1")],
-            ["Remove db-2 (its replacement of db-1 was interrupted)", "Replace db-1 with db-3 (x changed)"],
-        ),
-        ([replica(1), replica(2, "created", "db-1", x="")], ["Remove db-2 (its replacement of db-1 was interrupted)"]),
-        (
-            [replica(1, y=""), replica(2, "running", "db-1", x="")],
-            ["Remove db-2 (its replacement of db-1 was interrupted)", "Replace db-1 with db-3 (y changed)"],
-        ),
-        ([replica(2, "running", "db-1")], []),  # the one that it replaced is gone: it was ready
-        ([replica(1, x=""), replica(2)], ["Remove db-1 (x changed)"]),  # made by a version that recorded nothing
+        ([replica("old"), replica("new", "created", "old", x="")], [UNDONE]),
+        ([replica("old", y=""), replica("new", "running", "old", x="")], [UNDONE, "Replace db-1 (y changed)"]),
+        ([replica("new", "running", "old")], []),  # the one that it replaced is gone: it was ready
+        ([OLD, replica("new")], ["Remove db-1 (x changed)"]),  # made by a version that recorded nothing
     ],
 )
 def test_interrupted_replacement_is_continued_if_it_is_wanted_and_undone_if_not(
@@ -233,15 +228,14 @@ def test_each_replica_with_its_own_data_continues_its_own_replacement() -> None:
     three = replace(DB, mounts=(), replicas=3)
     own = {"has_own_volumes": True}
     replicas = [
-        replace(replica(1, x=""), **own),  # type: ignore[arg-type]
-        replace(replica(2, "exited (0)", x=""), **own),  # type: ignore[arg-type]
-        replace(replica(3), **own),  # type: ignore[arg-type]
-        replace(replica(4, "created", "db-2"), **own),  # type: ignore[arg-type]
+        replace(replica("one", x=""), **own),  # type: ignore[arg-type]
+        replace(replica("two", "exited (0)", x=""), number=2, **own),  # type: ignore[arg-type]
+        replace(replica("three"), number=3, **own),  # type: ignore[arg-type]
+        replace(replica("new two", "created", "two"), number=2, **own),  # type: ignore[arg-type]
     ]
 
-    assert ["Replace db-2 with db-4 (its replacement was interrupted)", "Replace db-1 with db-5 (x changed)"] == [
+    assert ["Replace db-2 (its replacement was interrupted)", "Replace db-1 (x changed)"] == [
         str(step) for step in roll(three, Snapshot(tuple(replicas)), RECIPE)
     ]
-    interrupted = "Remove db-4 (its replacement of db-2 was interrupted)"
-    removed = [interrupted, "Remove db-2 (x changed)", "Remove db-1 (x changed)"]
+    removed = ["Remove db-2 (its deploy was interrupted)", "Remove db-2 (x changed)", "Remove db-1 (x changed)"]
     assert removed == [str(step) for step in roll(replace(three, replicas=1), Snapshot(tuple(replicas)), RECIPE)]

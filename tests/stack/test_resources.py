@@ -111,7 +111,7 @@ def test_nothing_is_planned_for_what_is_external(project: Project) -> None:
     assert [OLD_VOLUME.format("vol", "forget volume p_data")] == project.warnings
     assert [] == project.up()
     assert {"p_data"} == project.names()
-    assert {"remove db-2", "remove app-2"} == set(project.down(volumes=True))
+    assert {"remove db-1", "remove app-1"} == set(project.down(volumes=True))
     assert {"p_data"} == project.names()
 
 
@@ -154,7 +154,14 @@ def test_renamed_network_converges(project: Project) -> None:
     project.edit("app", image="app:two")
     done = project.up()
 
-    order = ["create back", "create db-2", "run sh -c 'echo done'", "create app-2", "remove app-1", "remove back"]
+    order = [
+        "create back",
+        "create new db-1",
+        "run sh -c 'echo done'",
+        "create new app-1",
+        "remove app-1",
+        "remove back",
+    ]
     assert order == [each for each in done if each in order]
     assert {"p_data", "new"} == project.names()
     assert [] == project.up()
@@ -219,7 +226,7 @@ def test_renamed_volume_is_a_new_one_and_the_old_one_stays(project: Project) -> 
     """With its data, by its name, and with how to remove it; `down --volumes` does not."""
     project.declare(Volume("data", known_as="new"))
 
-    assert ["create data", "create db-2", "stop db-1", "start db-2", "remove db-1"] == project.up()
+    assert ["create data", "create new db-1", "stop db-1", "start new db-1", "remove db-1"] == project.up()
     old = [OLD_VOLUME.format("new", "forget volume p_data")]
     assert old == project.warnings
     assert ([], old) == (project.up(), project.warnings)
@@ -371,7 +378,7 @@ def test_service_leaves_a_changed_network_before_it_is_made_again(project: Proje
     project.declare(Network("back", internal=True), BOTH[1])
     done = project.up()
 
-    order = ["remove app-2", "remove back", "create back", "create app-1"]
+    order = ["remove app-1", "remove back", "create back", "create app-1"]
     assert order == [each for each in done if each in order]
     assert ([], True) == (project.up(), status.status(project.engine()).ready)
 

@@ -39,7 +39,7 @@ def steps(*replicas: Replica, wanted: int, service: Service = WORKER) -> list[st
 
 def test_only_replica_is_watched_before_the_old_one_is_removed() -> None:
     """Once; there is no other."""
-    expected = ["Create worker-2", "Wait for worker-2", "Watch worker-2 for 0.3 s", "Remove worker-1"]
+    expected = ["Create worker-1", "Wait for worker-1", "Watch worker-1 for 0.3 s", "Remove worker-1"]
 
     assert expected == steps(replica(1, "one"), wanted=1)
 
@@ -47,9 +47,9 @@ def test_only_replica_is_watched_before_the_old_one_is_removed() -> None:
 def test_first_and_last_removal_are_watched() -> None:
     """The first removal needs a release that works; after the last one there is nothing to go back to."""
     assert [
-        *("Create worker-4", "Wait for worker-4", "Watch worker-4 for 0.3 s", "Remove worker-1"),
-        *("Create worker-5", "Wait for worker-5", "Remove worker-2"),
-        *("Create worker-6", "Wait for worker-6", "Watch worker-4, worker-5, worker-6 for 0.3 s", "Remove worker-3"),
+        *("Create worker-1", "Wait for worker-1", "Watch worker-1 for 0.3 s", "Remove worker-1"),
+        *("Create worker-2", "Wait for worker-2", "Remove worker-2"),
+        *("Create worker-3", "Wait for worker-3", "Watch worker-1, worker-2, worker-3 for 0.3 s", "Remove worker-3"),
     ] == steps(*(replica(number, "one") for number in (1, 2, 3)), wanted=3)
 
 
@@ -58,7 +58,7 @@ def test_first_and_last_removal_are_watched() -> None:
     [
         ([replica(1, "one"), replica(2, "two")], 1, ["Watch worker-2 for 0.3 s", "Remove worker-1"]),
         ([replica(1, "two"), replica(2, "two")], 1, ["Remove worker-2"]),
-        ([replica(1, "one", state="exited (1)")], 1, ["Create worker-2", "Wait for worker-2", "Remove worker-1"]),
+        ([replica(1, "one", state="exited (1)")], 1, ["Create worker-1", "Wait for worker-1", "Remove worker-1"]),
         ([], 1, ["Create worker-1", "Wait for worker-1"]),
     ],
     ids=["what an interrupted up left", "scaled down", "nothing serves", "nothing is there"],
@@ -74,9 +74,17 @@ def test_nothing_is_watched_where_nothing_is_new() -> None:
     """The service can have only one from now on: the others go before it, and the watch comes after that."""
     replicas = [replica(number, "one") for number in (1, 2, 3)]
 
-    assert ["Remove worker-1", "Remove worker-2", "Replace worker-3 with worker-4"] == steps(
+    assert ["Remove worker-1", "Remove worker-2", "Replace worker-3 with worker-1"] == steps(
         *replicas, wanted=1, service=replace(WORKER, mounts=DATABASE.mounts)
     )
+
+
+def test_first_removal_of_an_old_replica_is_watched_after_an_interrupted_deploy() -> None:
+    """The new replica of that deploy, of another release, is removed before there is one to watch."""
+    interrupted = replica(1, "three", id="new", replaces="id1")
+    created = ["Create worker-1", "Wait for worker-1", "Watch worker-1 for 0.3 s", "Remove worker-1"]
+
+    assert ["Remove worker-1", *created] == steps(replica(1, "one"), interrupted, replica(2, "one"), wanted=2)[:5]
 
 
 class Crashing(Memory):
@@ -104,7 +112,7 @@ def releases(engine: Memory) -> list[str]:
     return [each.release for each in engine.observe().replicas if each.serves and each.service != "web"]
 
 
-@pytest.mark.parametrize("after", ["admit worker-4", "create worker-6"])
+@pytest.mark.parametrize("after", ["admit new worker-1", "create new worker-3"])
 def test_release_that_crashes_while_it_is_watched_is_taken_back(tmp_path: Path, after: str) -> None:
     """Whether none or all but one of the old replicas were removed; as many serve as before, of the old release."""
     before = deployed(tmp_path, WORKER, 3)
@@ -114,10 +122,12 @@ def test_release_that_crashes_while_it_is_watched_is_taken_back(tmp_path: Path, 
     with pytest.raises(EngineError) as failed:
         lifecycle.up(engine, report)
 
-    assert str(failed.value).startswith("worker-4 crashed and was restarted (once); the new replicas were removed, ")
+    assert str(failed.value).startswith("worker-1 crashed and was restarted (once); the new replicas were removed, ")
     assert str(failed.value).endswith("release one is still running. Fix that, then repeat the command")
     assert ["one", "one", "one"] == releases(engine)
     assert "the previous replicas are restored; please wait" in report.details
+    lifecycle.up(before, Recorded())
+    assert ["worker-1", "worker-2", "worker-3"] == [replica.name for replica in engine.replicas("worker")]
 
 
 def test_error_does_not_promise_a_replica_that_could_not_be_restored(tmp_path: Path) -> None:
@@ -125,8 +135,8 @@ def test_error_does_not_promise_a_replica_that_could_not_be_restored(tmp_path: P
 
     class AllCrash(Memory):
         def check_health(self, replica: Replica, within: float | None = None) -> Health:
-            if "admit worker-2" in self.world.done:
-                for name in {"worker-1", "worker-2"} & self.world.replicas.keys():
+            if "admit new worker-1" in self.world.done:
+                for name in {"worker-1", "new worker-1"} & self.world.replicas.keys():
                     self.world.end_replica(name, "out of memory")
             return super().check_health(replica, within)
 
@@ -151,7 +161,7 @@ class Failing(Memory):
 
 
 @pytest.mark.parametrize(
-    ("failures", "expected"), [(2, ("two", "")), (3, ("one", "worker-2 became unhealthy (no luck)"))]
+    ("failures", "expected"), [(2, ("two", "")), (3, ("one", "worker-1 became unhealthy (no luck)"))]
 )
 def test_replica_that_becomes_unhealthy_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, expected: tuple[str, str]
@@ -173,10 +183,10 @@ def test_replica_that_crashes_in_the_place_of_another_is_taken_back(tmp_path: Pa
     """The old one was stopped, and is started again."""
     before = deployed(tmp_path, DATABASE)
     engine = Crashing(before.stack, before.world)
-    engine.after = "start database-2"
-    before.world.healths["database-2"] = Health(is_ready=True)
+    engine.after = "start new database-1"
+    before.world.healths["new database-1"] = Health(is_ready=True)
 
-    with pytest.raises(EngineError, match=r"^database-2 crashed and was restarted \(once\)"):
+    with pytest.raises(EngineError, match=r"^database-1 crashed and was restarted \(once\)"):
         lifecycle.up(engine, Recorded())
     assert ["one"] == releases(engine)
 
@@ -186,7 +196,7 @@ def test_watching_takes_the_monitor_seconds(tmp_path: Path) -> None:
     engine, began = deployed(tmp_path, WORKER), time.monotonic()
     lifecycle.up(engine, Recorded())
     without = time.monotonic() - began
-    engine.world.healths |= {name: Health(is_ready=True) for name in ("worker-1", "worker-2")}
+    engine.world.healths |= {name: Health(is_ready=True) for name in ("worker-1", "new worker-1")}
     began = time.monotonic()
     lifecycle.up(Memory(engine.stack.with_service(replace(WORKER, image="app:three")), engine.world), Recorded())
 

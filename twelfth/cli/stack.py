@@ -206,7 +206,7 @@ def logs(
     if follow:
         output = Follower(engine, service or "", warn, **selection).lines(replicas)
     else:
-        logs = {replica.name: engine.logs(replica, follow=False, **selection) for replica in replicas}
+        logs = [(replica.name, engine.logs(replica, follow=False, **selection)) for replica in replicas]
         output = lines(logs, warn)
     with ended_by_ctrl_c():
         for chunk in output:

@@ -239,7 +239,8 @@ class ReplicaEngine(Engine):
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
         """Create the replica that will replace `old`, with the anonymous volumes of `old`, without starting it.
 
-        The new replica records which one it replaces, and how `remove_replica` undoes that.
+        The new replica may have the number of `old`. It records which one it replaces, and how `remove_replica` undoes
+        that.
         """
 
     @abstractmethod
@@ -284,7 +285,8 @@ class ReplicaEngine(Engine):
     def remove_replica(self, replica: Replica) -> None:
         """Stop a replica with its service's grace period, and remove it, unless it is gone already.
 
-        A replica that it was prepared to replace gets its name and restart policy back, but is not started.
+        A replica that it was prepared to replace gets its name and restart policy back, but is not started. A replica
+        that replaces it gets its name.
         """
 
 

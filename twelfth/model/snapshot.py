@@ -28,8 +28,8 @@ class Replica:
 
     A replica that is not `is_admitted` gets no requests from clients yet. `restarts` counts the engine's restarts.
     `is_reloadable` is set if its configuration files can be changed while it runs, `has_own_volumes` if it has
-    anonymous volumes, which only its replacement can take over. `replaces` is the id of the replica that it replaces
-    while that one exists: until it is removed, the new one has not been ready.
+    anonymous volumes, which only its replacement can take over. `replaces` is the id of the replica that it replaces,
+    which has the same number, and which may be removed already.
     """
 
     service: str

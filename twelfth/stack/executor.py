@@ -180,6 +180,9 @@ class _ReplicaExecutor:
                 return
             if step.like:
                 created.append(self.engine.clone_replica(step.like, step.number))
+            elif step.old:
+                created.append(new := self.engine.prepare_replica(step.service, step.number, step.old))
+                self.engine.start_replica(new)
             else:
                 created.append(self.engine.create_replica(step.service, step.number))
 
@@ -251,13 +254,9 @@ class _ReplicaExecutor:
     def admit_all(self, service: Service, numbers: list[int]) -> None:
         """Admit each replica when it is ready; if one does not get ready, remove all that are not ready."""
         tasks, replicas = Tasks(self.report.detail), self.engine.replicas(service.name)
-        is_first = not any(replica.is_running for replica in replicas if replica.number not in numbers)
-
-        def admit(number: int) -> None:
-            replica = numbered(replicas, service, number)
-            self.admit(replica, tasks, is_first=is_first)
-
-        tasks.do([functools.partial(admit, number) for number in numbers])
+        new = [numbered(replicas, service, number) for number in numbers]
+        is_first = not any(replica.is_running for replica in replicas if replica not in new)
+        tasks.do([functools.partial(self.admit, replica, tasks, is_first=is_first) for replica in new])
 
     def start_all(self, replicas: list[Replica]) -> None:
         """Start replicas of a service that have exited, and admit each when it is ready."""
@@ -397,8 +396,10 @@ class _ReplicaExecutor:
 
 
 def numbered(replicas: Iterable[Replica], service: Service, number: int) -> Replica:
-    """Return the replica with a number; raises `EngineError` if it is gone."""
+    """Return the replica with a number, the new one if it replaces another; raises `EngineError` if it is gone."""
+    replicas = tuple(replicas)
+    replaced = {replica.replaces for replica in replicas}
     for replica in replicas:
-        if replica.number == number:
+        if replica.number == number and replica.id not in replaced:
             return replica
     raise EngineError(f"{service.name}-{number} is gone. Try: invoke up")

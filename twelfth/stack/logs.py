@@ -12,7 +12,7 @@ from twelfth.model.duration import parse_duration
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Replica, Snapshot
@@ -32,14 +32,14 @@ def replicas_of(stack: Stack, snapshot: Snapshot, service: str) -> tuple[Replica
     return replicas
 
 
-def lines(logs: Mapping[str, Iterator[bytes]], say: Callable[[str], None]) -> Iterator[bytes]:
+def lines(logs: Sequence[tuple[str, Iterator[bytes]]], say: Callable[[str], None]) -> Iterator[bytes]:
     """Yield blocks of lines of one log after the other, each line prefixed with its replica's name.
 
-    `logs` is keyed by replica names. A log that is not kept is reported, and the others are shown; raises `NoLogError`
-    if there is no other.
+    `logs` has the names of replicas; during a deploy two have the same name. A log that is not kept is reported, and
+    the others are shown; raises `NoLogError` if there is no other.
     """
-    width, unkept = max(map(len, logs)), []
-    for name, pieces in logs.items():
+    width, unkept = max(len(name) for name, _ in logs), []
+    for name, pieces in logs:
         try:
             yield from prefixed(name, width, pieces)
         except NoLogError as error:

@@ -277,5 +277,5 @@ def still_running(replicas: Iterable[Replica], failed: Replica) -> str:
     releases = {replica.release for replica in running}
     if len(releases) == 1 and releases.isdisjoint({"", failed.release}):
         return f"release {releases.pop()} is still running"
-    names = ", ".join(replica.name for replica in running)
+    names = ", ".join(f"{'the old ' * (replica.name == failed.name)}{replica.name}" for replica in running)
     return f"{names} {'are' if len(running) > 1 else 'is'} still running"

@@ -1,7 +1,8 @@
 """Decide the steps that replace, add and remove the replicas of one service; pure.
 
 A new replica is created next to the old ones and admitted when it is ready. Only then an old one is drained and
-removed, and the next one follows. So there are always old replicas until new ones are ready (docs/deploys.md).
+removed, and the next one follows. So there are always old replicas until new ones are ready (docs/deploys.md). The new
+one has the number of the old one.
 
 A service that can have only one replica, because it publishes a port or keeps data, is replaced in place. If that was
 interrupted, both replicas exist: the next `up` continues if the new one has the current recipe, and else removes it.
@@ -43,12 +44,14 @@ if TYPE_CHECKING:
 class _Sorted:
     """The replicas of a service, grouped by what happens to them; a pair is an old replica and its replacement.
 
-    `left` are replicas that an interrupted `up` created and did not admit. `bad` have another recipe or do not run.
+    `left` are replicas that an interrupted `up` created and did not admit. `replaced` have a replacement that serves.
+    `bad` have another recipe or do not run.
     """
 
     serving: list[Replica]
     stopped: list[Replica]
     left: list[Replica]
+    replaced: list[Replica]
     bad: list[Replica]
     continued: list[Pair]
     abandoned: list[Pair]
@@ -57,30 +60,38 @@ class _Sorted:
 def _sort(service: Service, replicas: tuple[Replica, ...], recipe: Recipe) -> _Sorted:
     by_id = {replica.id: replica for replica in replicas}
     pairs = [(by_id[new.replaces], new) for new in replicas if new.replaces in by_id]
-    continuable = [(old, new) for old, new in pairs if _can_continue(recipe, new)]
-    paired = [*(new for _, new in pairs), *(old for old, _ in continuable)]
+    in_place = [(old, new) for old, new in pairs if _is_in_place(service, old)]
+    continuable = [(old, new) for old, new in in_place if _can_continue(recipe, new)]
+    paired = [*(new for _, new in in_place), *(old for old, _ in continuable)]
     unpaired = [replica for replica in replicas if replica not in paired]
     good = [replica for replica in unpaired if replica.is_running and can_have(service, recipe, replica)]
-    serving = [replica for replica in good if replica.is_admitted]
+    at_once = [pair for pair in pairs if pair not in in_place]
+    abandoned = [(old, new) for old, new in at_once if old.is_running and new not in good]
+    replaced = [old for old, new in at_once if new in good and new.is_admitted]
+    unpaired = [replica for replica in unpaired if replica not in [*replaced, *(new for _, new in abandoned)]]
+    serving = [replica for replica in good if replica.is_admitted and replica not in replaced]
     stopped = [replica for replica in unpaired if replica.is_stopped and not differences(recipe, replica.recipe)]
     stopped = stopped[: max(service.replicas - len(serving), 0)]
     missing = max(service.replicas - len(serving) - len(stopped), 0)
-    good += stopped
     return _Sorted(
         serving,
         stopped,
         [replica for replica in good if not replica.is_admitted],
-        [*(replica for replica in unpaired if replica not in good), *(old for old, _ in continuable[missing:])],
+        replaced,
+        [
+            *(replica for replica in unpaired if replica not in [*good, *stopped]),
+            *(old for old, _ in continuable[missing:]),
+        ],
         continuable[:missing],
-        [pair for pair in pairs if pair not in continuable[:missing]],
+        [*(pair for pair in in_place if pair not in continuable[:missing]), *abandoned],
     )
 
 
 def roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step]:
     """Yield the steps after which a service has its number of replicas, all made from `recipe`."""
     replicas = _sort(service, snapshot.replicas_of(service.name), recipe)
-    for old, new in replicas.abandoned:
-        yield RemoveReplica(new, f"its replacement of {old.name} was interrupted")
+    for _, new in replicas.abandoned:
+        yield RemoveReplica(new, "its deploy was interrupted")
     for replica in replicas.serving[: service.replicas]:
         if differences(recipe, replica.recipe):
             yield ReloadReplica(service, replica, _cause(recipe, replica))
@@ -88,34 +99,62 @@ def roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step]
         yield StartReplica(service, replica, replica.state)
     for old, new in replicas.continued:
         yield ReplaceReplica(service, new.number, old, "its replacement was interrupted")
-    bad = sorted(replicas.bad, key=lambda replica: replica.serves)  # those without requests first
+    for replica in replicas.replaced:
+        yield RemoveReplica(replica, "replaced by the new one")
+    left = list(replicas.left)
+    # Those without requests come first, then those whose replacement exists.
+    bad = sorted(replicas.bad, key=lambda replica: (replica.serves, not _replacements(replica, left)))
     spare = max(len(bad) - service.replicas, 0) if service.is_replaced_in_place else 0
     yield from _removals(bad[:spare], recipe)  # after a killed `up`, both the old and the new one may exist
+    removed = [*(new for _, new in replicas.abandoned), *replicas.replaced, *bad[:spare]]
+    numbers = _Numbers(service, [replica for replica in snapshot.replicas_of(service.name) if replica not in removed])
     missing = service.replicas - len(replicas.serving) - len(replicas.stopped) - len(replicas.continued)
     replaced, surplus = bad[spare:][: max(missing, 0)], bad[spare:][max(missing, 0) :]
-    left, free = list(replicas.left), free_numbers(snapshot.replicas_of(service.name))
     for old in replaced:
-        yield from _replace(service, old, left, free, recipe)
+        yield from _replace(service, old, left, numbers, recipe)
     added = max(missing - len(replaced), 0)
     admitted, left = [replica.number for replica in left[:added]], left[added:]
-    yield from create(service, "missing", list(itertools.islice(free, added - len(admitted))), left=admitted)
+    new_numbers = list(itertools.islice(numbers.free, added - len(admitted)))
+    yield from create(service, "missing", new_numbers, left=admitted)
     yield from _removals([*surplus, *left], recipe)
     for replica in replicas.serving[service.replicas :]:
         yield RemoveReplica(replica, f"scale to {service.replicas}")
 
 
-def _replace(
-    service: Service, old: Replica, left: list[Replica], free: Iterator[int], recipe: Recipe
-) -> Iterator[Step]:
-    if service.is_replaced_in_place or old.has_own_volumes:
-        yield ReplaceReplica(service, next(free), old, _cause(recipe, old))
+class _Numbers:
+    """The numbers of new replicas: that of the old one if no other replica has it, else a free one."""
+
+    def __init__(self, service: Service, replicas: Sequence[Replica]) -> None:
+        self._most = service.replicas
+        self._taken = [replica.number for replica in replicas]
+        self.free = free_numbers(replicas)
+
+    def after(self, old: Replica) -> int:
+        """Return the number of the replacement of a replica; numbers above the wanted ones are not used again."""
+        can_stay = old.number <= self._most and self._taken.count(old.number) == 1
+        return old.number if can_stay else next(self.free)
+
+
+def _replace(service: Service, old: Replica, left: list[Replica], numbers: _Numbers, recipe: Recipe) -> Iterator[Step]:
+    if _is_in_place(service, old):
+        yield ReplaceReplica(service, numbers.after(old), old, _cause(recipe, old))
         return
-    is_left = bool(left)
-    number = left.pop(0).number if left else next(free)
-    if not is_left:
-        yield CreateReplica(service, number, _cause(recipe, old))
+    if candidates := _replacements(old, left) or [replica for replica in left if not replica.replaces]:
+        left.remove(candidates[0])
+        number = candidates[0].number
+    else:
+        number = numbers.after(old)
+        yield CreateReplica(service, number, _cause(recipe, old), old=old if number == old.number else None)
     yield AdmitReplica(service, number)
-    yield RemoveReplica(old, f"replaced by {service.name}-{number}")
+    yield RemoveReplica(old, f"replaced by {'the new one' if number == old.number else f'{service.name}-{number}'}")
+
+
+def _is_in_place(service: Service, old: Replica) -> bool:
+    return service.is_replaced_in_place or old.has_own_volumes
+
+
+def _replacements(old: Replica, left: Iterable[Replica]) -> list[Replica]:
+    return [replica for replica in left if replica.replaces == old.id]
 
 
 def complete(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step]:
@@ -192,7 +231,7 @@ def remove(snapshot: Snapshot, replicas: Iterable[Replica], cause: str) -> Itera
         yield from (RemoveReplica(replica, cause) for replica in replicas)
 
 
-def free_numbers(replicas: tuple[Replica, ...]) -> Iterator[int]:
+def free_numbers(replicas: Iterable[Replica]) -> Iterator[int]:
     """Yield the numbers that no replica has, the lowest first."""
     taken = {replica.number for replica in replicas}
     return (number for number in itertools.count(1) if number not in taken)

@@ -68,13 +68,17 @@ class RemoveResource(Step):
 
 @dataclass(frozen=True)
 class CreateReplica(Step):
-    """Create and start a replica, which gets no requests yet: from the service as declared, or `like` a replica."""
+    """Create and start a replica, which gets no requests yet: from the service as declared, or `like` a replica.
+
+    `old` is the replica of the same number that it will replace.
+    """
 
     says = "Create {service.name}-{number}"
     service: Service
     number: int
     cause: str
     like: Replica | None = None
+    old: Replica | None = None
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,18 @@ class CompleteReplica(Step):
 class ReplaceReplica(Step):
     """Stop a replica and start a new one, since they cannot run at the same time; restore `old` if that fails."""
 
-    says = "Replace {old.name} with {service.name}-{number}"
     service: Service
     number: int
     old: Replica
     cause: str
     is_watched: bool = False
     """Whether the new replica is watched for its service's `monitor` seconds before the old one is removed."""
+
+    @property
+    def what(self) -> str:
+        """Return `Replace REPLICA`, and with which one if that has another name."""
+        new = f"{self.service.name}-{self.number}"
+        return f"Replace {self.old.name}" + ("" if self.old.name == new else f" with {new}")
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 def watched(service: Service, snapshot: Snapshot, recipe: Recipe, steps: Iterable[Step]) -> Iterator[Step]:
     """Yield the steps that roll a service, with steps in between that watch its new replicas."""
     steps = tuple(steps)
-    removals = [place for place, step in enumerate(steps) if _removes_previous(service, step, recipe)]
+    serving = _serving(service, snapshot, recipe)  # an interrupted `up` may have admitted the new replicas already
+    new = [_admitted(steps[:place]) or serving for place in range(len(steps))]
+    removals = [place for place, step in enumerate(steps) if new[place] and _removes_previous(service, step, recipe)]
     in_place = [place for place, step in enumerate(steps) if isinstance(step, ReplaceReplica)]
     for place, step in enumerate(steps):
-        # An interrupted `up` may have admitted the new replicas already.
-        restarts = _admitted(steps[:place]) or _serving(service, snapshot, recipe)
-        if restarts and place in removals[:1] + removals[-1:]:
-            cause = f"before {step.replica.name} is removed" if isinstance(step, RemoveReplica) else ""
-            yield WatchReplicas(service, restarts, removals.index(place), cause)
+        if place in removals[:1] + removals[-1:]:
+            cause = f"before the old {step.replica.name} is removed" if isinstance(step, RemoveReplica) else ""
+            yield WatchReplicas(service, new[place], removals.index(place), cause)
         if isinstance(step, ReplaceReplica) and place in in_place[:1] + in_place[-1:]:
             yield replace(step, is_watched=True)
         else:

@@ -45,6 +45,11 @@ class Volume:
         """The daemon's client."""
         return self
 
+    def inspect_container(self, _: str) -> dict[str, Any]:
+        """Return the replica, with the only slot if there is one."""
+        slots = {path.rpartition("/")[0] for path in self.files if path.startswith("files/worker/1-")}
+        return container(next(iter(slots), ""), "/a")
+
     def inspect_volume(self, name: str) -> dict[str, str]:
         """Return where the daemon has the volume."""
         return {"Mountpoint": f"/volumes/{name}/_data"}
@@ -181,9 +186,14 @@ def configured(volume: Volume, path: Path, content: str) -> Service:
     """Return a service with a configuration file of this content, and create its slot unless it has one."""
     path.write_text(content, "utf-8")
     service = Service("worker", "app", mounts=(Mount("config", "/a", str(path)),), reload=Reload("SIGHUP"))
-    if opened(volume).record("worker", 1) is None:
+    if loaded(volume) is None:
         opened(volume).create_slot("worker", 1, config_files.declared(service))
     return service
+
+
+def loaded(volume: Volume) -> Loaded | None:
+    """Return what the replica has loaded."""
+    return opened(volume).loaded(volume.inspect_container("worker-1"))
 
 
 def load(volume: Volume, service: Service) -> None:
@@ -193,7 +203,7 @@ def load(volume: Volume, service: Service) -> None:
 
 def current(volume: Volume) -> bytes:
     """Return the content that the replica mounts."""
-    record = opened(volume).record("worker", 1)
+    record = loaded(volume)
     assert record
     return volume.files[f"{record.slot}/a"].content
 
@@ -203,7 +213,7 @@ def test_reload_copies_the_files_and_records_them(tmp_path: Path) -> None:
     volume = Volume()
     load(volume, service := configured(volume, tmp_path / "a", "one"))
     load(volume, configured(volume, tmp_path / "a", "two"))
-    record = opened(volume).record("worker", 1)
+    record = loaded(volume)
 
     assert record
     assert b"two" == current(volume)
@@ -219,7 +229,7 @@ def test_files_from_before_a_killed_reload_can_be_restored(tmp_path: Path) -> No
     for content in ("bad", "worse"):
         with pytest.raises(KeyboardInterrupt):
             load(volume, configured(volume, tmp_path / "a", content))
-        record = opened(volume).record("worker", 1)
+        record = loaded(volume)
         assert record
         assert {"/a": ""} == loaded_digests(container(record.slot, "/a"), record)
     volume.has_failing_signals = False
@@ -231,7 +241,7 @@ def test_files_from_before_a_killed_reload_can_be_restored(tmp_path: Path) -> No
 
 
 def test_record_of_another_container_is_not_used(tmp_path: Path) -> None:
-    """Another replica may have had the number. Without a record, a replica is replaced and cannot be reloaded."""
+    """Another replica may have the number. Without a record, a replica is replaced and cannot be reloaded."""
     volume = Volume()
     service = configured(volume, tmp_path / "a", "one")
     other = container("files/worker/1-other", "/a")
@@ -245,23 +255,23 @@ def test_record_of_another_container_is_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"slot": "s", "current": {}}'])
 def test_damaged_record_is_none(content: bytes) -> None:
     """A crash can tear a file of the volume."""
-    volume = Volume(files={"stack/loaded-worker-1.json": File(content)})
+    volume = Volume(files={"stack/loaded-worker-1-a.json": File(content)})
 
-    assert opened(volume).record("worker", 1) is None
+    assert opened(volume).loaded(container("files/worker/1-a", "/a")) is None
 
 
 def test_run_keeps_the_version_of_its_worker(tmp_path: Path) -> None:
     """The next reload of the worker does not change its files."""
     volume = Volume()
     configured(volume, tmp_path / "a", "one")
-    record = opened(volume).record("worker", 1)
+    record = loaded(volume)
     assert record
     assert record.current
     (mount,) = opened(volume).mounts_of_run(container(record.slot, "/a"))
     assert f"{record.current.directory}/a" == mount["VolumeOptions"]["Subpath"]
     assert b"one" == volume.files[f"{record.current.directory}/a"].content
 
-    opened(volume).write_record("worker", 1, Loaded(record.slot, None))  # of a reload that was killed
+    opened(volume).write_record(Loaded(record.slot, None))  # of a reload that was killed
     assert [mount] == opened(volume).mounts_of_run(container(record.slot, "/a"))
     assert [] == opened(volume).mounts_of_run(container("", "/a"))
 

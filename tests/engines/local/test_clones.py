@@ -75,4 +75,4 @@ def test_process_whose_interpreter_was_removed_is_replaced(clone: Project) -> No
     write_json(path, spec | {"environment": {**spec["environment"], "PATH": "/removed/bin:/bin"}})
 
     assert 0 == clone.invoke("run", "--", "python", "-c", "import redis").returncode
-    assert "Create worker-2 (interpreter changed)" in clone.plan()
+    assert "Create worker-1 (interpreter changed)" in clone.plan()

@@ -152,7 +152,7 @@ def test_running_stack_is_stopped_by_up_only(stack: Stack, monkeypatch: pytest.M
     report = Recorded()
     try:
         lifecycle.up(engine, report)
-        assert "Replace db-1 with db-2 (directory changed)" in report.steps
+        assert "Replace db-1 (directory changed)" in report.steps
         assert "the data" == (engine.home / "volumes" / "data" / "appendonly" / "1.aof").read_text()
     finally:
         lifecycle.down(engine, Recorded())

@@ -140,7 +140,7 @@ def test_process_with_a_garbled_file_is_replaced(tmp_path: Path, text: str) -> N
     (services / "redis-1.json").write_text(text, "utf-8")
 
     unknown = "command, directory, healthcheck, healthcheck_timeout, logging, restart, stop_grace_period"
-    assert f"Replace redis-1 with redis-2 ({unknown} changed)" in project.plan()
+    assert f"Replace redis-1 ({unknown} changed)" in project.plan()
 
 
 def test_stopped_supervisord_is_an_error_within_a_time_limit(shared: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,12 +189,12 @@ def test_up_repairs_a_moved_state_directory_which_runs_refuse(moved: Project) ->
         "(the running release is not ready: its healthcheck failed: [Errno 2] " in release_command
     )  # its directory is gone
     assert [
-        "Replace redis-1 with redis-2 (command, directory changed)",
+        "Replace redis-1 (command, directory changed)",
         release_command,
-        "Create worker-2 (directory changed)",
-        "Wait for worker-2 (until it is ready)",
-        "Watch worker-2 for 0.2 s (before worker-1 is removed)",
-        "Remove worker-1 (replaced by worker-2)",
+        "Create worker-1 (directory changed)",
+        "Wait for worker-1 (until it is ready)",
+        "Watch worker-1 for 0.2 s (before the old worker-1 is removed)",
+        "Remove worker-1 (replaced by the new one)",
     ] == moved.steps()
     assert [] == moved.plan()
     assert 0 == run(moved, "--", "python", "-c", "import service").returncode

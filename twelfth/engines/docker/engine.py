@@ -90,7 +90,7 @@ class Docker(DaemonEngine, ReplicaEngine):
 
     def create_replica(self, service: Service, number: int) -> Replica:
         """Create a container, join it to its networks except for those of its admission, and start it."""
-        name = service.container_name or f"{self.stack.project}-{service.name}-{number}"
+        name = service.container_name or self._name(f"{service.name}-{number}")
         return self._create(name, self._creation(service, number))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
@@ -103,7 +103,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         creation = self._creation(service, number)
         labels = creation.body["Labels"] | succession.label(inspected)
         body = mounts.taking_over(creation.body | {"Labels": labels}, mounts.anonymous_volumes(inspected))
-        name = f"{self.stack.project}-{service.name}-{number}"
+        name = succession.name_before(self._name(f"{service.name}-{number}"), old.id)
         return self._create(name, replace(creation, body=body), starts=False)
 
     def _creation(self, service: Service, number: int) -> Creation:
@@ -221,14 +221,23 @@ class Docker(DaemonEngine, ReplicaEngine):
         self.stop_replica(replica)
         with docker_errors(), gone_is_fine():
             self._set_restart(replica.id, succession.NEVER)
-            self._rename(replica.id, f"{self.stack.project}-{replica.name}")
+            self._rename(replica.id, succession.name_after(self._name(replica.name), replica.id))
 
     def start_replica(self, replica: Replica) -> None:
-        """Start a stopped or prepared container under its declared name."""
+        """Start a stopped or prepared container; one that replaces another takes its declared name if that is free."""
         with docker_errors():
-            if name := bodies.declared_of(self.api.inspect_container(replica.id)).get("container_name"):
-                self._rename(replica.id, name)
+            if replica.replaces:
+                self._take_name(replica)
             self.api.start(replica.id)
+
+    def _name(self, replica: str) -> str:
+        return f"{self.stack.project}-{replica}"
+
+    def _take_name(self, replica: Replica) -> None:
+        declared = bodies.declared_of(self.api.inspect_container(replica.id)).get("container_name")
+        name = str(declared or self._name(replica.name))
+        if client.inspect_container(self.api, name) is None:
+            self._rename(replica.id, name)
 
     def _set_restart(self, container: str, policy: Body) -> None:
         self.api.update_container(container, restart_policy=cast("Any", policy))  # the SDK's types lack some policies
@@ -242,6 +251,7 @@ class Docker(DaemonEngine, ReplicaEngine):
 
         The daemon considers volumes that were taken over from another container named ones, so they are removed here.
         """
+        self._pass_name_on(replica)
         self.stop_replica(replica)
         self._give_back(replica)
         anonymous: Mapping[str, str] = {}
@@ -254,6 +264,14 @@ class Docker(DaemonEngine, ReplicaEngine):
         reload.remove_check(self.api, self.stack, replica)
         config_files.remove_copies_of_checkout(self.api, self.stack)
 
+    def _pass_name_on(self, old: Replica) -> None:
+        """Give the declared name of a container to its replacement; before the removal, so that it can be repeated."""
+        with docker_errors(), gone_is_fine():
+            candidates = self._containers(f"{COMPOSE}service={old.service}", succession.REPLACES)
+            for new in (replica for replica in candidates if replica.replaces == old.id):
+                self._rename(old.id, succession.name_after(self._name(old.name), old.id))
+                self._take_name(new)
+
     def _give_back(self, replica: Replica) -> None:
         """Restore the name and restart policy of the container that a stopped one replaces, if it still exists.
 
@@ -264,7 +282,7 @@ class Docker(DaemonEngine, ReplicaEngine):
             if old:
                 recorded = succession.replaced_by(self.api.inspect_container(replica.id))
                 self._set_restart(replica.id, succession.NEVER)
-                self._rename(replica.id, f"{self.stack.project}-{replica.name}")
+                self._rename(replica.id, succession.name_before(self._name(replica.name), replica.replaces))
                 self._rename(replica.replaces, recorded["name"])
                 self._set_restart(replica.replaces, recorded["restart"])
 

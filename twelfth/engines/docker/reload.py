@@ -30,7 +30,7 @@ def reload(api: docker.APIClient, config: ConfigFiles, stack: Stack, service: Se
     The loaded version is recorded last: if this is killed before, the next `up` reloads it.
     """
     version = check(api, config, stack, service, replica)
-    loaded = config.record(service.name, replica.number)
+    loaded = _loaded(api, config, replica)
     if loaded is None or service.reload is None:
         raise EngineError(NO_RELOAD.format(replica.name))
     previous = loaded.current or loaded.previous
@@ -39,7 +39,7 @@ def reload(api: docker.APIClient, config: ConfigFiles, stack: Stack, service: Se
 
 def restore(api: docker.APIClient, config: ConfigFiles, replica: Replica, signal: str) -> bool:
     """Make a replica load its files from before the last reload again; return whether they are known."""
-    loaded = config.record(replica.service, replica.number)
+    loaded = _loaded(api, config, replica)
     if loaded is None or loaded.previous is None:
         return False
     _load(api, config, replica, replace(loaded, current=loaded.previous), signal)
@@ -47,11 +47,16 @@ def restore(api: docker.APIClient, config: ConfigFiles, replica: Replica, signal
 
 
 def _load(api: docker.APIClient, config: ConfigFiles, replica: Replica, loaded: Loaded, signal: str) -> None:
-    config.write_record(replica.service, replica.number, replace(loaded, current=None))
+    config.write_record(replace(loaded, current=None))
     config.copy(cast("Version", loaded.current), loaded.slot)
     with docker_errors():
         api.kill(replica.id, signal)
-    config.write_record(replica.service, replica.number, loaded)
+    config.write_record(loaded)
+
+
+def _loaded(api: docker.APIClient, config: ConfigFiles, replica: Replica) -> Loaded | None:
+    with docker_errors():
+        return config.loaded(api.inspect_container(replica.id))
 
 
 def check(api: docker.APIClient, config: ConfigFiles, stack: Stack, service: Service, replica: Replica) -> Version:

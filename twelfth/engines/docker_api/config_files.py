@@ -93,8 +93,7 @@ class ConfigFiles:
     def create_slot(self, service: str, number: int, files: Mapping[str, File]) -> str:
         """Write the files of a replica that can change while it runs, and return their directory."""
         version, slot = self.place(service, files), f"{FILES}/{service}/{number}-{secrets.token_hex(4)}"
-        record = _encoded(Loaded(slot, version))
-        self._volume.write({**_below(slot, files), _record_path(service, number): record})
+        self._volume.write({**_below(slot, files), _record_path(slot): _encoded(Loaded(slot, version))})
         return slot
 
     def mounts(self, directory: str, targets: Iterable[str]) -> list[Body]:
@@ -105,7 +104,7 @@ class ConfigFiles:
         """Return the mounts of a run that its worker's next reload must not change."""
         if not slot_of(inspected):
             return []
-        loaded, (service, _) = self.loaded(inspected), _identity(inspected)
+        loaded, service = self.loaded(inspected), inspected["Config"]["Labels"][f"{COMPOSE}service"]
         version = (loaded and loaded.current) or self.place(service, self.files_of(inspected))
         return self.mounts(version.directory, version.digests)
 
@@ -116,18 +115,13 @@ class ConfigFiles:
 
     def loaded(self, inspected: Body) -> Loaded | None:
         """Return what a container has loaded into its slot; None if it has no slot or the record is lost."""
-        slot = slot_of(inspected)
-        record = self.record(*_identity(inspected)) if slot else None
-        return record if record and record.slot == slot else None
+        if not (slot := slot_of(inspected)):
+            return None
+        return _decoded(self._volume.read(RECORDS).get(posixpath.basename(_record_path(slot)), b""))
 
-    def record(self, service: str, number: int) -> Loaded | None:
-        """Return the record of a replica; None if it is missing or damaged."""
-        name = posixpath.basename(_record_path(service, number))
-        return _decoded(self._volume.read(RECORDS).get(name, b""))
-
-    def write_record(self, service: str, number: int, loaded: Loaded) -> None:
-        """Write the record of a replica."""
-        self._volume.write({_record_path(service, number): _encoded(loaded)})
+    def write_record(self, loaded: Loaded) -> None:
+        """Write what a replica has loaded into its slot."""
+        self._volume.write({_record_path(loaded.slot): _encoded(loaded)})
 
     def copy(self, version: Version, slot: str) -> None:
         """Copy a version over the files of a slot, for a container that is running."""
@@ -177,8 +171,10 @@ def _path(directory: str, target: str) -> str:
     return posixpath.join(directory, posixpath.normpath(f"/{target}").lstrip("/"))
 
 
-def _record_path(service: str, number: int) -> str:
-    return f"{RECORDS}/loaded-{service}-{number}.json"
+def _record_path(slot: str) -> str:
+    # Not only the service and number: during a deploy two replicas have the same.
+    service, name = slot.split("/")[-2:]
+    return f"{RECORDS}/loaded-{service}-{name}.json"
 
 
 def _encoded(loaded: Loaded) -> bytes:
@@ -192,11 +188,6 @@ def _decoded(content: bytes) -> Loaded | None:
         return Loaded(values["slot"], current, previous)
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def _identity(inspected: Body) -> tuple[str, int]:
-    labels = inspected["Config"]["Labels"]
-    return labels[f"{COMPOSE}service"], int(labels.get(f"{COMPOSE}container-number") or 1)
 
 
 def slot_of(inspected: Body) -> str:

@@ -1,7 +1,10 @@
-"""Record, in a label of the new container, which container it replaces; pure.
+"""Record, in a label of the new container, which container it replaces, and name both while both exist; pure.
 
-The old container's restart policy is `no` while both exist, so that the daemon never starts both on one volume. Labels
-cannot be changed afterwards, so the new container's label records what to restore.
+Both have the same number, and so the same declared name: it changes hands when the old container is retired or removed.
+
+If they cannot run at the same time, the old container's restart policy is `no` while both exist, so that the daemon
+never starts both on one volume. Labels cannot be changed afterwards, so the new container's label records what to
+restore.
 """
 
 from __future__ import annotations
@@ -25,6 +28,16 @@ def label(old: Body) -> dict[str, str]:
     """Return the label of a container that replaces an inspected one."""
     values = {"id": old["Id"], "name": _name(old), "restart": old["HostConfig"]["RestartPolicy"]}
     return {REPLACES: json.dumps(values, sort_keys=True)}
+
+
+def name_before(name: str, old_id: str) -> str:
+    """Return the name of a container until it gets its declared one; Compose names its new containers like that."""
+    return f"{old_id[:12]}_{name}"
+
+
+def name_after(name: str, old_id: str) -> str:
+    """Return the name of the old container when the new one has its declared one."""
+    return f"{name}_{old_id[:12]}"
 
 
 def replaced_by(inspected: Body) -> Body:

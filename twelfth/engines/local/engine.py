@@ -182,8 +182,9 @@ class Local(ReplicaEngine):
         """Write the process's specification without starting it; processes have no anonymous volumes."""
         spec = self._new_spec(service, number) | {"replaces": old.id}
         with disk_errors(self.home):
-            self._write(spec)
-        return self._named(f"{service.name}-{number}")
+            program = self._free_program(spec)
+            self._write(program, spec)
+            return self._of(program)
 
     def _new_spec(self, service: Service, number: int) -> Spec:
         with disk_errors(self.home):
@@ -197,83 +198,91 @@ class Local(ReplicaEngine):
             return self._launch(self._with_port(replica_spec.clone(self._worker(replica), number)))
 
     def _launch(self, spec: Spec) -> Replica:
-        name = f"{spec['service']}-{spec['number']}"
+        program = self._free_program(spec)
         with disk_errors(self.home):
             try:
                 self.supervisor.start()
-                self.supervisor.remove(name)
-                self._write(spec)
-                self._add(name, spec)
+                self._write(program, spec)
+                self._add(program, spec)
             except BaseException:
-                self._remove(name)
+                self._remove(program)
                 raise
-        return self._named(name)
+        return self._of(program)
 
-    def _write(self, spec: Spec) -> None:
-        """Write a process's specification with a new id, since an earlier process may have had its name."""
+    def _free_program(self, spec: Spec) -> str:
+        """Return the name of a new replica's program, which has a suffix while the replica that it replaces exists."""
+        name = f"{spec['service']}-{spec['number']}"
+        return f"{name}.{secrets.token_hex(4)}" if self._spec_of(name).exists() else name
+
+    def _write(self, program: str, spec: Spec) -> None:
+        """Write a process's specification with a new id, since an earlier program may have had its name."""
         make_private(self.home, "services")
         make_private(self.home, "logs")
         self._origin.write_text(f"{self.stack.directory.resolve()}\n", "utf-8")
-        name = f"{spec['service']}-{spec['number']}"
-        path = self._spec_of(name)
-        for remains in (launch.counter(path), *(self.home / "logs").glob(f"{name}.log*")):  # of an earlier process
-            remains.unlink(missing_ok=True)
-        write_json(path, spec | {"id": f"{name}-{secrets.token_hex(4)}"})
+        self.supervisor.remove(program)
+        launch.counter(self._spec_of(program)).unlink(missing_ok=True)
+        for log in (self.home / "logs").glob(f"{spec['service']}-{spec['number']}.*"):
+            if not self._spec_of(log.name.partition(".log")[0]).exists():  # of a removed process
+                log.unlink(missing_ok=True)
+        write_json(self._spec_of(program), spec | {"id": f"{program}-{secrets.token_hex(4)}"})
 
-    def _add(self, name: str, spec: Spec) -> None:
+    def _add(self, program: str, spec: Spec) -> None:
         recipe = spec["recipe"]
         grace, log = int(recipe["stop_grace_period"].rstrip("s")), json.loads(recipe["logging"])
-        self.supervisor.add(name, self._spec_of(name), restart=recipe["restart"], grace=grace, log=log)
+        self.supervisor.add(program, self._spec_of(program), restart=recipe["restart"], grace=grace, log=log)
 
-    def _named(self, name: str) -> Replica:
-        return next(process for process in self._processes() if process.name == name)
+    def _of(self, program: str) -> Replica:
+        return next(process for process in self._processes() if replica_spec.program(process) == program)
 
-    def _spec_of(self, name: str) -> Path:
-        return self.home / "services" / f"{name}.json"
+    def _spec_of(self, program: str) -> Path:
+        return self.home / "services" / f"{program}.json"
 
     def admit_replica(self, replica: Replica) -> None:
         """Make the service's load balancer send requests to the process."""
-        spec = read_json(self._spec_of(replica.name))
+        program = replica_spec.program(replica)
+        spec = read_json(self._spec_of(program))
         if port := spec.get("port"):
             with disk_errors(self.home), self.change_lock:
-                self._proxy(replica.service).admit(replica.name, port, self._service_port(spec))
+                self._proxy(replica.service).admit(program, port, self._service_port(spec))
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop a process and keep its specification."""
-        self.supervisor.stop_program(replica.name)
+        self.supervisor.stop_program(replica_spec.program(replica))
 
     def retire_replica(self, replica: Replica) -> None:
         """Stop a process; a restarted supervisord starts no process by itself."""
         self.stop_replica(replica)
 
     def start_replica(self, replica: Replica) -> None:
-        """Launch a stopped or prepared process; raises `EngineError` if another process has taken its name."""
-        spec = read_json(self._spec_of(replica.name))
+        """Launch a stopped or prepared process; raises `EngineError` if it was removed."""
+        program = replica_spec.program(replica)
+        spec = read_json(self._spec_of(program))
         if spec.get("id") != replica.id:
             raise EngineError(f"cannot start {replica.name}: it was removed. Try: invoke up")
         with disk_errors(self.home), self.change_lock:
             self.supervisor.start()
-            if self._named(replica.name).is_running:
+            if self._of(program).is_running:
                 return
-            launch.counter(self._spec_of(replica.name)).unlink(missing_ok=True)  # this start is no restart
-            if replica.name in self.supervisor.states():
-                self.supervisor.start_program(replica.name)
+            launch.counter(self._spec_of(program)).unlink(missing_ok=True)  # this start is no restart
+            if program in self.supervisor.states():
+                self.supervisor.start_program(program)
             else:
-                self._add(replica.name, spec)
+                self._add(program, spec)
 
     def remove_replica(self, replica: Replica) -> None:
         """Stop a process after its load balancer stops sending requests; stop supervisord with the last process."""
+        program = replica_spec.program(replica)
         with disk_errors(self.home), self.change_lock:
-            self._proxy(replica.service).dismiss(replica.name)
-        self.supervisor.stop_program(replica.name)
+            self._proxy(replica.service).dismiss(program)
+        self.supervisor.stop_program(program)
         with self.change_lock:
-            self._remove(replica.name)
+            self._remove(program)
 
-    def _remove(self, name: str) -> None:
-        self.supervisor.remove(name)
+    def _remove(self, program: str) -> None:
+        self.supervisor.remove(program)
         for suffix in (".json", ".starts"):
-            (self.home / "services" / f"{name}{suffix}").unlink(missing_ok=True)
-        service = name.rpartition("-")[0]
+            (self.home / "services" / f"{program}{suffix}").unlink(missing_ok=True)
+        service, _ = replica_spec.service_and_number(program)
         if not self.replicas(service):
             self._proxy(service).remove()
         if not self.supervisor.states():
@@ -298,12 +307,14 @@ class Local(ReplicaEngine):
         self, replica: Replica, *, follow: bool, last: int | None = None, since: datetime | None = None
     ) -> Iterator[bytes]:
         """Yield the log of a process; `since` compares the times of lines that are JSON objects with a `time`."""
-        path = self.home / "logs" / f"{replica.name}.log"
-        return tail.log(path, lambda: follow and replica.name in self.supervisor.states(), last=last, since=since)
+        program = replica_spec.program(replica)
+        path = self.home / "logs" / f"{program}.log"
+        return tail.log(path, lambda: follow and program in self.supervisor.states(), last=last, since=since)
 
     def check_health(self, replica: Replica, within: float | None = None) -> Health:
         """Run the healthcheck that the process was launched with."""
-        spec, path = self._usable_spec(replica.name), self._spec_of(replica.name)
+        program = replica_spec.program(replica)
+        spec, path = self._usable_spec(program), self._spec_of(program)
         return check_health(replica, spec, path, self.monitor(replica.service), within)
 
     @functools.cached_property
@@ -322,18 +333,18 @@ class Local(ReplicaEngine):
     def _worker(self, replica: Replica) -> Spec:
         """Return the specification of a replica, or of a future replica of a copied release."""
         if replica.id:
-            return self._usable_spec(replica.name)
+            return self._usable_spec(replica_spec.program(replica))
         service = self.stack.service(replica.service)
         if service is None or not self._release(service).exists():
             raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
         return self._spec(service, replica.number)
 
-    def _usable_spec(self, name: str) -> Spec:
+    def _usable_spec(self, program: str) -> Spec:
         """Return the specification of a process, with this interpreter if its own was removed with a checkout.
 
         Then the process could not be restarted, so its recipe differs from that of a new one.
         """
-        spec = read_json(self._spec_of(name))
+        spec = read_json(self._spec_of(program))
         if not has_shape(spec, WORKER) or has_interpreter(spec["environment"]):
             return spec
         return spec | {

@@ -155,17 +155,29 @@ def with_port(spec: Spec, port: int) -> Spec:
     }
 
 
+def program(replica: Replica) -> str:
+    """Return the name of a replica's program in supervisord, which is the beginning of its id."""
+    return replica.id.rpartition("-")[0]
+
+
+def service_and_number(program: str) -> tuple[str, int]:
+    """Return the service and number of a program called `worker-1` or `worker-1.SUFFIX`, 0 if it has none."""
+    service, _, text = program.rpartition("-")
+    number = text.partition(".")[0]
+    return service, int(number) if number.isdecimal() else 0
+
+
 def replica(
     name: str, spec: Mapping[str, Any], states: Mapping[str, str], *, is_admitted: bool, starts: int
 ) -> Replica:
     """Return a process as a value; if its file is garbled, it has no recipe, and the next `up` replaces it."""
-    service, _, number = name.rpartition("-")
-    recipe = spec.get("recipe")
+    service, number = service_and_number(name)
+    recipe, identity = spec.get("recipe"), str(spec.get("id"))
     valid_recipe: Recipe = recipe if isinstance(recipe, dict) else {}
     return Replica(
         service=service,
-        number=int(number) if number.isdecimal() else 0,
-        id=spec.get("id") or name,
+        number=number,
+        id=identity if identity.startswith(f"{name}-") else f"{name}-",
         replaces=spec.get("replaces") or "",
         state=_state(states.get(name, "stopped"), valid_recipe.get("restart", "")),
         recipe=valid_recipe,
