@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -39,6 +39,7 @@ class Volume:
     writes: list[list[str]] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
     has_failing_signals: bool = False
+    listed: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def api(self) -> Volume:
@@ -53,6 +54,10 @@ class Volume:
     def inspect_volume(self, name: str) -> dict[str, str]:
         """Return where the daemon has the volume."""
         return {"Mountpoint": f"/volumes/{name}/_data"}
+
+    def containers(self, **_: object) -> list[dict[str, Any]]:
+        """Return the listed containers."""
+        return self.listed
 
     def kill(self, _: str, signal: str) -> None:
         """Note a signal to a container."""
@@ -283,3 +288,22 @@ def test_container_of_an_older_version_is_replaced() -> None:
     assert {"/a": ""} == loaded_digests(old, opened(Volume()).loaded(old))
     assert {} == loaded_digests(container("", "/a"), None)
     assert [] == opened(Volume()).mounts_of_run(old)
+
+
+def test_copies_in_the_checkout_stay_as_long_as_a_container_mounts_them(tmp_path: Path) -> None:
+    """Those of another project, which has the same directory, stay longer."""
+    volume, old = (
+        Volume(listed=[{"Labels": {COPIES: "/checkout/.twelfth/docker/p/app/1"}}]),
+        tmp_path / ".twelfth/docker",
+    )
+    for project in ("p", "q"):
+        (old / project / "app").mkdir(parents=True)
+    for listed, expected in ((volume.listed, ["p", "q"]), ([{"Labels": {COPIES: "files/app/1-0"}}], ["q"])):
+        volume.listed = listed
+        config_files.remove_copies_of_checkout(cast("docker.APIClient", volume), replace(STACK, directory=tmp_path))
+        assert expected == sorted(path.name for path in old.iterdir())
+
+    config_files.remove_copies_of_checkout(
+        cast("docker.APIClient", volume), replace(STACK, project="q", directory=tmp_path)
+    )
+    assert not old.exists()
