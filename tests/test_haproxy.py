@@ -258,12 +258,13 @@ def test_settings_that_were_not_loaded_to_the_end_are_loaded_by_the_next_up(door
 def test_door_whose_record_of_settings_is_lost_is_replaced(door: Project) -> None:
     """It may not be possible to restart it; `down` removes the contents of its settings, and the check's container."""
     door.up("worker=2")
-    door.engine().state.write({"stack/loaded-web-1.json": b"torn"})
+    state = door.engine().state
+    state.write({f"stack/{name}": b"torn" for name in state.read("stack") if name.startswith("loaded-web-1-")})
 
     assert ["Replace web-1 (config./usr/local/etc/haproxy/haproxy.cfg changed)"] == door.plan("worker=2")
     door.up("worker=2")
     assert [] == door.plan("worker=2")
-    leave_check(door, "web-2")
+    leave_check(door, "web-1")
     lifecycle.down(engine := cast("Docker", door.engine()), door.report)
     assert [] == api(door).containers(all=True, filters={"name": f"{door.name}-web-"})
     files = engine.state.read_tree("files")
