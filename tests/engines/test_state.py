@@ -75,6 +75,38 @@ def test_link_names_the_directory_to_read_and_to_add_to(opened: Open) -> None:
     assert "c" in opened().state.read("ledger/1")
 
 
+def test_packed_directory_can_be_read_and_added_to(opened: Open) -> None:
+    """Also more files than one object of a Swarm contains."""
+    files = {f"{number}.json": str(number).encode() for number in range(101)}
+    opened().state.write({f"ledger/1/{name}": content for name, content in files.items()})
+    opened().state.pack("ledger/1")
+    assert opened().state.read("ledger/1") == files
+    assert opened().state.add("ledger/1", {"late": b"x"})
+    assert opened().state.read("ledger/1") == files | {"late": b"x"}
+
+
+SENDER = """
+import os, sys
+from pathlib import Path
+from twelfth.engines import choice
+from twelfth.model.stack import Stack
+choice.choose(sys.argv[1], Stack(sys.argv[2], Path(sys.argv[3]), ())).state.send("ledger", {"b": b"b"})
+os._exit(0)
+"""
+
+
+def test_file_that_was_sent_outlives_its_process(opened: Open, tmp_path: Path) -> None:
+    """Which need not wait until it is written."""
+    engine = opened()
+    if isinstance(engine, Memory):
+        pytest.skip("an engine in memory has one process")
+    engine.state.write({"ledger/a": b"a"})
+    subprocess.run(
+        [sys.executable, "-c", SENDER, engine.name, engine.stack.project, str(tmp_path)], cwd=ROOT, check=True
+    )
+    assert eventually(lambda: opened().state.read("ledger") == {"a": b"a", "b": b"b"})
+
+
 def test_nothing_is_added_to_a_missing_directory(opened: Open) -> None:
     """Its caller has to create it."""
     assert not opened().state.add("ledger/open", {"a": b"a"})

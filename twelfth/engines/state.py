@@ -86,6 +86,9 @@ class State(ABC):
     def link(self, path: str, name: str) -> None:
         """Make a path stand for the directory of that name next to it, for `read`, `add` and `send`."""
 
+    def pack(self, directory: str) -> None:  # noqa: B027 - by default a file costs little
+        """Store the files of a directory together: few will be added, and none will change."""
+
     @abstractmethod
     def remove(self, directory: str = "") -> None:
         """Remove a directory with all that it contains, or all files; the lock stays."""

@@ -92,6 +92,7 @@ class Ledger:
         """Begin the next directory; a process that still writes to this one does no harm."""
         if len(_page(files).started) > FULL:
             self._begin(_number(files) + 1)
+            self.state.pack(_directory(_number(files)))
 
     def _begin(self, number: int) -> None:
         self.state.write({f"{_directory(number)}/{NUMBER}": str(number).encode()})

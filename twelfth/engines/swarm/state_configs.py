@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import hashlib
+import json
 import secrets
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 STATE, DIRECTORY, NAME = "twelfth.state", "twelfth.directory", "twelfth.name"
 """Labels of an object: the project, and the directory and name of the file."""
 
+PACK, PACKED = "*", 100
+"""The name of an object with several files, and how many it has at most: an object is limited to 500 kB."""
+
 FIRST = b"="
 """What precedes the content of each file: an object cannot be empty."""
 
@@ -44,7 +49,14 @@ class StateConfigs(State):
         """Return the files of a directory, each from its newest object."""
         with docker_errors("cannot read the state of the stack"):
             objects = self._objects(f"{DIRECTORY}={self._linked(directory)}")
-        return {_labels(config)[NAME]: _content(config) for config in _oldest_first(objects)}
+        files: dict[str, bytes] = {}
+        for config in _oldest_first(objects):
+            files |= (
+                _unpacked(_content(config))
+                if _labels(config)[NAME] == PACK
+                else {_labels(config)[NAME]: _content(config)}
+            )
+        return files
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Create an object for each file, and remove the older ones."""
@@ -73,6 +85,18 @@ class StateConfigs(State):
     def link(self, path: str, name: str) -> None:
         """Write the name into a file of the link's name."""
         self.write({path: name.encode()})
+
+    def pack(self, directory: str) -> None:
+        """Replace the objects of a directory with few: every manager keeps all objects in memory."""
+        with docker_errors("cannot write the state of the stack"):
+            objects = [config for config in self._objects(f"{DIRECTORY}={directory}") if _labels(config)[NAME] != PACK]
+            for first in range(0, len(objects), PACKED):
+                group = _oldest_first(objects)[first : first + PACKED]
+                files = {_labels(config)[NAME]: _content(config) for config in group}
+                labels = {STATE: self.project, DIRECTORY: directory, NAME: PACK}
+                name = _object_name(self.project, f"{directory}/{PACK}")
+                self.manager.create_config(name, FIRST + _packed(files), labels)
+                self._remove(group)
 
     def _linked(self, directory: str) -> str:
         """Return the directory that a link stands for, or the directory itself."""
@@ -123,6 +147,14 @@ def _labels(config: Body) -> dict[str, str]:
 
 def _content(config: Body) -> bytes:
     return base64.b64decode(config["Spec"].get("Data", "")).removeprefix(FIRST)
+
+
+def _packed(files: Mapping[str, bytes]) -> bytes:
+    return gzip.compress(json.dumps({name: base64.b64encode(file).decode() for name, file in files.items()}).encode())
+
+
+def _unpacked(content: bytes) -> dict[str, bytes]:
+    return {name: base64.b64decode(file) for name, file in json.loads(gzip.decompress(content)).items()}
 
 
 def _oldest_first(objects: Iterable[Body]) -> list[Body]:
