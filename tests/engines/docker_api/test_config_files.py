@@ -257,12 +257,24 @@ def test_record_of_another_container_is_not_used(tmp_path: Path) -> None:
         load(Volume(), service)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"slot": "s", "current": {}}'])
+@pytest.mark.parametrize("content", [b"", b"[", b"7", b'["a"]', b'[{"slot": "s", "current": {}}]'])
 def test_damaged_record_is_none(content: bytes) -> None:
     """A crash can tear a file of the volume."""
-    volume = Volume(files={"stack/loaded-worker-1-a.json": File(content)})
+    volume = Volume(files={"stack/loaded-worker-1.json": File(content)})
 
     assert opened(volume).loaded(container("files/worker/1-a", "/a")) is None
+
+
+def test_records_of_the_last_replicas_with_a_number_are_kept() -> None:
+    """During a deploy two replicas have the same number; the file does not grow with each deploy."""
+    volume = Volume()
+    slots = [opened(volume).create_slot("worker", 1, {"/a": File(bytes([count]))}) for count in range(6)]
+    known = [opened(volume).loaded(container(slot, "/a")) for slot in slots]
+
+    assert [None, None, *slots[2:]] == [loaded and loaded.slot for loaded in known]
+    opened(volume).write_record(Loaded(slots[2], None))
+    known = [opened(volume).loaded(container(slot, "/a")) for slot in slots]
+    assert [Loaded(slots[2], None), *slots[3:]] == [known[2], *(loaded.slot for loaded in known[3:] if loaded)]
 
 
 def test_run_keeps_the_version_of_its_worker(tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ FILES, RECORDS = "files", "stack"
 HAS_SUBPATH = "1.45"
 """The first version of the API that mounts a file of a volume; before, it is mounted by its path on the machine."""
 
+KEPT = 4
+"""Records that are kept for one number, which several replicas have during a deploy, also after interrupted ones."""
+
 
 @dataclass(frozen=True)
 class Version:
@@ -93,7 +96,7 @@ class ConfigFiles:
     def create_slot(self, service: str, number: int, files: Mapping[str, File]) -> str:
         """Write the files of a replica that can change while it runs, and return their directory."""
         version, slot = self.place(service, files), f"{FILES}/{service}/{number}-{secrets.token_hex(4)}"
-        self._volume.write({**_below(slot, files), _record_path(slot): _encoded(Loaded(slot, version))})
+        self._volume.write({**_below(slot, files), **self._record_with(Loaded(slot, version))})
         return slot
 
     def mounts(self, directory: str, targets: Iterable[str]) -> list[Body]:
@@ -115,13 +118,21 @@ class ConfigFiles:
 
     def loaded(self, inspected: Body) -> Loaded | None:
         """Return what a container has loaded into its slot; None if it has no slot or the record is lost."""
-        if not (slot := slot_of(inspected)):
-            return None
-        return _decoded(self._volume.read(RECORDS).get(posixpath.basename(_record_path(slot)), b""))
+        slot = slot_of(inspected)
+        return next((loaded for loaded in self._records(slot) if loaded.slot == slot), None) if slot else None
 
     def write_record(self, loaded: Loaded) -> None:
         """Write what a replica has loaded into its slot."""
-        self._volume.write({_record_path(loaded.slot): _encoded(loaded)})
+        self._volume.write(self._record_with(loaded))
+
+    def _record_with(self, loaded: Loaded) -> dict[str, bytes]:
+        """Return the file of a slot's records with a new one; it also has those of the latest others."""
+        others = [other for other in self._records(loaded.slot) if other.slot != loaded.slot]
+        content = json.dumps([asdict(record) for record in (*others[1 - KEPT :], loaded)]).encode()
+        return {f"{RECORDS}/{_record_name(loaded.slot)}": content}
+
+    def _records(self, slot: str) -> list[Loaded]:
+        return _decoded(self._volume.read(RECORDS).get(_record_name(slot), b""))
 
     def copy(self, version: Version, slot: str) -> None:
         """Copy a version over the files of a slot, for a container that is running."""
@@ -171,23 +182,22 @@ def _path(directory: str, target: str) -> str:
     return posixpath.join(directory, posixpath.normpath(f"/{target}").lstrip("/"))
 
 
-def _record_path(slot: str) -> str:
-    # Not only the service and number: during a deploy two replicas have the same.
+def _record_name(slot: str) -> str:
+    """Return the name of the file with the records of all replicas with the same number."""
     service, name = slot.split("/")[-2:]
-    return f"{RECORDS}/loaded-{service}-{name}.json"
+    return f"loaded-{service}-{name.partition('-')[0]}.json"
 
 
-def _encoded(loaded: Loaded) -> bytes:
-    return json.dumps(asdict(loaded)).encode()
-
-
-def _decoded(content: bytes) -> Loaded | None:
+def _decoded(content: bytes) -> list[Loaded]:
     try:
-        values = json.loads(content)
-        current, previous = (values[name] and Version(**values[name]) for name in ("current", "previous"))
-        return Loaded(values["slot"], current, previous)
+        return [_loaded(values) for values in json.loads(content)]
     except (ValueError, TypeError, KeyError):
-        return None
+        return []
+
+
+def _loaded(values: Body) -> Loaded:
+    current, previous = (values[name] and Version(**values[name]) for name in ("current", "previous"))
+    return Loaded(values["slot"], current, previous)
 
 
 def slot_of(inspected: Body) -> str:
