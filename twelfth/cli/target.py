@@ -106,6 +106,9 @@ class Target:
 
     def _make_engine(self, need: Need, scale: Sequence[str]) -> Engine:
         if need == "release":
+            from twelfth.stack import load
+
+            load.scaled(self.declared, scale)  # refuses an invalid number before an engine is chosen
             return self._engine_of_release(self.engine("declared"), scale)
         if need == "declared":
             return self._scaled_as_before(self._adopt(self._choose(self.declared)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from bench import hits
 from tests.conftest import make_project
+from tests.scenarios.load import change
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.stack.status import require_address
 
@@ -22,11 +25,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Return a clone of a checkout that was removed after it deployed a stack and counted one hit."""
+    """Return a clone of a checkout that was removed after two deploys with two workers and one hit."""
     directory = tmp_path_factory.mktemp("checkouts")
     (directory / "first").mkdir()
     project = make_project("local", directory / "first")
     assert "Hello World! 1 times." == hits.sentence(project.up())
+    change(project, "\n# the second release")
+    assert 0 == project.invoke("up", "--scale", "worker=2").returncode
     shutil.copytree(directory / "first", directory / "clone", ignore=shutil.ignore_patterns(".twelfth"))
     shutil.rmtree(directory / "first")
     project.directory = directory / "clone"
@@ -35,8 +40,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def test_clone_has_nothing_to_deploy(clone: Project) -> None:
-    """The same files make the same release, which is already copied."""
-    assert [] == clone.plan()
+    """The same files make the same release, which is already copied; the number of workers is remembered."""
+    assert "nothing to do\n" == clone.invoke("--dry", "up").stdout
 
 
 def test_data_and_processes_survive_the_checkout(clone: Project) -> None:
@@ -67,12 +72,34 @@ def test_run_from_a_clone_starts_in_the_deployed_release(clone: Project) -> None
     assert clone.stack.release in clone.invoke("history").stdout
 
 
+def test_clones_exclude_each_other(clone: Project, tmp_path: Path) -> None:
+    """The lock belongs to the stack."""
+    engine = clone.engine()
+    with engine.with_stack(replace(engine.stack, directory=tmp_path)).state.lock("deploying"):
+        refused = clone.invoke("scale", "worker=1")
+
+    assert 125 == refused.returncode
+    assert re.search("the stack is locked by .+ \\(deploying since .+\\)", refused.stderr)
+
+
+def test_rollback_from_a_clone_goes_to_the_release_before(clone: Project) -> None:
+    """The next `up` deploys the files again, although `git clean -xfd` removes what `rollback` wrote."""
+    first, second = (release.id for release in reversed(clone.engine().releases()))
+    back = clone.invoke("rollback")
+    shutil.rmtree(clone.directory / ".twelfth")
+
+    assert (0, True) == (back.returncode, f"release {first} is deployed" in back.stdout), back.stderr
+    assert {first} == {replica.release for replica in clone.engine().replicas("worker")}
+    assert 0 == clone.invoke("up").returncode
+    assert [second] * 2 == [replica.release for replica in clone.engine().replicas("worker")]
+
+
 def test_process_whose_interpreter_was_removed_is_replaced(clone: Project) -> None:
     """It was in a virtual environment of the checkout; until the next `up`, runs use that of their own command."""
     engine = cast("Local", clone.engine())
-    path = engine.home / "services" / f"{engine.replicas('worker')[0].name}.json"
-    spec = read_json(path)
-    write_json(path, spec | {"environment": {**spec["environment"], "PATH": "/removed/bin:/bin"}})
+    for path in (engine.home / "services").glob("worker-*.json"):
+        spec = read_json(path)
+        write_json(path, spec | {"environment": {**spec["environment"], "PATH": "/removed/bin:/bin"}})
 
     assert 0 == clone.invoke("run", "--", "python", "-c", "import redis").returncode
-    assert "Create worker-1 (interpreter changed)" in clone.plan()
+    assert "(interpreter changed)" in " ".join(clone.plan())
