@@ -230,6 +230,8 @@ def test_restore_undoes_what_came_after_the_backup(serving: Project) -> None:
     assert f"saved the current data: {saved}" in restored.stdout
     assert ["--before-restore"] == list(serving.runs.records()[-2].command[3:])
     assert 0 == serving.invoke("restore", "--yes", str(saved)).returncode
+    (record,) = json.loads(serving.invoke("history", "--last", "1", "--json").stdout)
+    assert ("restore", str(saved), "done") == (record["kind"], record["what"], record["state"])
     assert "Hello World! 43 times." == visit(serving)
     saved.unlink()
 

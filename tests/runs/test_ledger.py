@@ -88,7 +88,7 @@ def test_run_is_recorded_before_it_starts_and_when_it_has_ended(engine: Memory) 
 
 
 def test_run_that_cannot_be_recorded_does_not_start(engine: Memory) -> None:
-    """Such as on a full disk; the error says so."""
+    """Such as on a full disk; the error shows the reason."""
     engine.world.failures["write state"] = EngineError("no space left")
     with pytest.raises(EngineError, match=r"^cannot start the run, since it cannot be recorded: no space left"):
         run_with_report(engine, request(engine, "true"), print)
@@ -188,7 +188,7 @@ def test_output_of_a_change_is_refused(engine: Memory) -> None:
 
 
 def test_last_records_of_ten_thousand_need_few_files(engine: Memory) -> None:
-    """One directory is read, or two if the last one has just been begun, however many there are."""
+    """One directory is read, or two if the last one is almost empty, however many there are."""
     ids = [f"{number:08x}" for number in range(1, 10_001)]
     for page in range(50):
         content: dict[str, bytes] = {"number": str(page + 1).encode()}

@@ -100,7 +100,7 @@ def test_change_whose_process_was_killed_is_unknown(engine: Memory) -> None:
 
 
 def test_deploy_that_cannot_be_recorded_changes_nothing(engine: Memory) -> None:
-    """On a full disk; `down` goes on, since it frees space."""
+    """Such as on a full disk."""
     up(engine)
     engine.world.done.clear()
     engine.world.failures["write state"] = EngineError("no space left")

@@ -22,7 +22,7 @@ SHOWN = 20
         "run": "Show all of one record: its id, or the beginning of it",
         "last": f"Show the last N records (default: {SHOWN}, with --since all)",
         "since": "Show only records since a time, or since 10m, 2h or 1d ago",
-        "failed": "Show only what failed or has an unknown outcome",
+        "failed": "Show only runs and changes that failed, or whose outcome is unknown",
     },
     placeholders={"last": "N", "since": "TIME"},
 )

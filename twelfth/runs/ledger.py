@@ -28,10 +28,10 @@ NUMBER = "number"
 START, END = ".json", ".end.json"
 
 FULL = 200
-"""Records in a directory after which the next one is begun."""
+"""Records in a directory after which the next one is created."""
 
 CHECKED = 50
-"""One in so many new records checks whether the directory is full: reading it takes longer than writing the record."""
+"""One in N new records checks whether the directory is full: reading it takes longer than writing the record."""
 
 
 @dataclass(frozen=True)

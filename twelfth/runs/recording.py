@@ -27,8 +27,8 @@ KEPT = 50
 def recorded(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     """Write the record of a run in the meantime, and its end when the block is done.
 
-    Yields a function to call before the run is started: it raises `EngineError` if the record cannot be written. Of a
-    run that need not be recorded, it only says so.
+    Yields a function to call before the run is started: it raises `EngineError` if the record cannot be written. For
+    a run that need not be recorded, it only warns.
     """
     ledger, record = Ledger(engine.state), of_request(request, engine.name, datetime.now(UTC))
     pool = ThreadPoolExecutor(1)

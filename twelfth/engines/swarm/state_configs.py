@@ -69,7 +69,7 @@ class StateConfigs(State):
                 self._remove(older)
 
     def add(self, directory: str, files: Mapping[str, bytes]) -> bool:
-        """Create an object for each file that is not there yet, and replace the others."""
+        """Create or replace the object of each file."""
         directory = self._linked(directory)
         with docker_errors("cannot write the state of the stack"):
             if not self._objects(f"{DIRECTORY}={directory}"):
