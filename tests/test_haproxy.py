@@ -259,7 +259,7 @@ def test_door_whose_record_of_settings_is_lost_is_replaced(door: Project) -> Non
     """It may not be possible to restart it; `down` removes the contents of its settings, and the check's container."""
     door.up("worker=2")
     state = door.engine().state
-    state.write({f"stack/{name}": b"torn" for name in state.read("stack") if name.startswith("loaded-web-1-")})
+    state.write({f"stack/{name}": b"torn" for name in state.read("stack") if name.startswith("loaded-web-1")})
 
     assert ["Replace web-1 (config./usr/local/etc/haproxy/haproxy.cfg changed)"] == door.plan("worker=2")
     door.up("worker=2")
