@@ -124,10 +124,10 @@ class Target:
     def _adopt(self, engine: Engine) -> Engine:
         if not self._is_dry and (report := engine.adopt_old_state(may_stop=self.deploys)):
             warn(report)
-        if other := engine.other_directory():
+        if directory := engine.other_directory():
             project = engine.stack.project
             hint = "To have a separate one here: COMPOSE_PROJECT_NAME=NAME invoke up"
-            warn(f"the stack {project} was deployed from {other}, and this directory has the same stack. {hint}")
+            warn(f"the stack {project} was deployed from {directory}, and this directory has the same stack. {hint}")
         return engine
 
     def check_healths(self, *, of_first: bool = False) -> dict[str, Health]:

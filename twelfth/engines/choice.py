@@ -114,7 +114,8 @@ def choose_last(stack: Stack, last: str) -> Engine | None:
 def refuse_second_engine(name: str, stack: Stack, last: str = "") -> None:
     """Raise an error if a deploy to an engine would make a second stack, or if that cannot be found out."""
     if name == "local" or has_stack(stack):
-        refuse_second(name, stack.project, _facts(stack, lambda other: _make(other, stack), last, is_deploy=True))
+        facts = _facts(stack, lambda candidate: _make(candidate, stack), last, is_deploy=True)
+        refuse_second(name, stack.project, facts)
 
 
 def _facts(stack: Stack, make: Make, last: str, *, is_deploy: bool) -> Facts:

@@ -95,7 +95,7 @@ def test_rollback_from_a_clone_goes_to_the_release_before(clone: Project) -> Non
 
 
 def test_process_whose_interpreter_was_removed_is_replaced(clone: Project) -> None:
-    """It was in a virtual environment of the checkout; until the next `up`, runs use that of their own command."""
+    """It was in a virtual environment of the checkout; until the next `up`, runs use that of the command."""
     engine = cast("Local", clone.engine())
     for path in (engine.home / "services").glob("worker-*.json"):
         spec = read_json(path)
