@@ -523,7 +523,7 @@ def test_replicas_of_two_releases_need_a_choice(placing: Site) -> None:
     placing.engine().ensure_image(newer, lambda _: None)
     placing.engine().create_replica(newer, 2)
 
-    with pytest.raises(IdentityError, match=f"app-1 is {first}, app-2 is {second}; choose: --release ID"):
+    with pytest.raises(IdentityError, match=rf"app-1 is {first}, app-2 is {second}\. Name one with --release"):
         choose_source(placing.engine())
     assert [first, second] == [choose_source(placing.engine(), release).release for release in (first, second)]
 
@@ -537,7 +537,7 @@ def test_different_replicas_of_one_release_are_refused(placing: Site) -> None:
     for chosen in ("", release):
         with pytest.raises(IdentityError) as refused:
             choose_source(placing.engine(), chosen)
-        assert "app-1 and app-2 differ in environment.COLOUR. Try: invoke up" == str(refused.value)
+        assert "cannot make a run: app-1 and app-2 differ in environment.COLOUR. Try: invoke up" == str(refused.value)
 
 
 def test_record_and_output_outlive_the_stack(empty: Site) -> None:
