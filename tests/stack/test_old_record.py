@@ -33,7 +33,7 @@ def engine(tmp_path: Path) -> Memory:
 
 def test_old_record_is_moved_once(engine: Memory) -> None:
     """The command reports it; the file is gone afterwards."""
-    assert "moved the record of deploys" in adopt_old_record(engine)
+    assert "copied the record of deploys" in adopt_old_record(engine)
     assert "" == adopt_old_record(engine)
     deploy = Deploy("one", "2026-01-01T00:00:00+00:00", "ann")
     assert Deploys((deploy,), {"worker": 3}, frozenset({"one", "two"}), ("no limits",)) == read_deploys(engine.state)
@@ -42,12 +42,15 @@ def test_old_record_is_moved_once(engine: Memory) -> None:
 def test_record_of_the_stack_is_not_replaced(engine: Memory) -> None:
     """Another checkout has moved its record, or has deployed since."""
     note_scale(engine.state, {"worker": 2})
-    adopt_old_record(engine)
+    assert "" == adopt_old_record(engine)
+    assert (engine.stack.directory / ".twelfth" / "p.deploys.json").exists()
     assert {"worker": 2} == read_deploys(engine.state).scale
 
 
 def test_garbled_old_record_is_ignored(engine: Memory) -> None:
     """The stack has no record then."""
-    (engine.stack.directory / ".twelfth" / "p.deploys.json").write_text("[", "utf-8")
-    adopt_old_record(engine)
+    path = engine.stack.directory / ".twelfth" / "p.deploys.json"
+    path.write_text("[", "utf-8")
+    assert "" == adopt_old_record(engine)
+    assert path.exists()
     assert Deploys() == read_deploys(engine.state)

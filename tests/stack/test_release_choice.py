@@ -25,6 +25,7 @@ from twelfth.stack.deploy_record import (
     Deploys,
     forget_deploys,
     note_build,
+    note_deploy,
     note_scale,
     read_deploys,
     scaled_as_before,
@@ -109,7 +110,57 @@ def test_scale_is_remembered_by_the_next_up(project: Project) -> None:
 
     lifecycle.down(project.engine(), Recorded())
     project.up("two")
+    assert ["two"] * 3 == project.serving()
+
+    lifecycle.down(project.engine(), Recorded(), volumes=True)
+    project.up("two")
     assert ["two"] == project.serving()
+
+
+def test_scale_of_another_operator_is_kept_by_an_up_that_began_before(project: Project) -> None:
+    """The number is read again under the lock; one that this `up` sets itself counts more."""
+    late, own = project.engine("two"), project.engine("three")
+    own = own.with_stack(load.scaled(own.stack, ["worker=2"]))
+    project.scale(3)
+    lifecycle.up(late, Recorded(), lifecycle.UpOptions(1))
+    assert ["two"] * 3 == project.serving()
+
+    lifecycle.up(own, Recorded(), lifecycle.UpOptions(1, scaled=("worker",)))
+    assert ["three"] * 2 == project.serving()
+
+
+def test_failed_deploys_do_not_evict_successful_ones() -> None:
+    """However many there are: a rollback still finds where to go, and deploys have as many files as before."""
+    state = MemoryState(World())
+    note_deploy(state, "one", "ann")
+    note_deploy(state, "two", "ann")
+    for number in range(60):
+        note_deploy(state, f"bad-{number}", "ann", has_failed=True)
+
+    deploys = read_deploys(state)
+    assert ["one", "two"] == [deploy.release for deploy in deploys.deployed]
+    assert 20 == len([deploy for deploy in deploys.all if deploy.has_failed])
+    assert 22 == len(state.read("stack"))
+
+
+def test_same_release_again_is_one_entry() -> None:
+    """With the time of the last deploy; so repeated deploys evict nothing."""
+    state = MemoryState(World())
+    note_deploy(state, "one", "ann")
+    for operator in ("bob", "cat"):
+        note_deploy(state, "two", operator)
+
+    assert [("one", "ann"), ("two", "cat")] == [(deploy.release, deploy.operator) for deploy in read_deploys(state).all]
+
+
+def test_torn_record_of_a_deploy_hides_no_other() -> None:
+    """A full disk tears the file that is being written."""
+    state = MemoryState(World())
+    for release in ("one", "two", "three"):
+        note_deploy(state, release, "ann")
+    state.write({"stack/deploy-02.json": b""})
+
+    assert ["one", "three"] == [deploy.release for deploy in read_deploys(state).deployed]
 
 
 def test_number_of_a_service_that_can_have_only_one_is_forgotten(tmp_path: Path) -> None:
@@ -338,7 +389,8 @@ def test_up_that_waits_for_runs_replaces_nothing_before_they_end(project: Projec
 def test_garbled_memory_of_deploys_is_none(project: Project) -> None:
     """Nothing is scaled, nothing is gone back to; the next deploy is written down again."""
     state = project.engine().state
-    state.write({"stack/deploys.json": b"[", "stack/scale.json": b"[1]", "stack/accepted.json": b"\xff"})
+    damaged = {"deploy-01.json": b"[", "deploy-02.json": b"{}", "scale-worker": b"x", "accepted.json": b"\xff"}
+    state.write({f"stack/{name}": content for name, content in damaged.items()})
 
     assert Deploys(built=frozenset({"one"})) == read_deploys(state)
     project.up("two")

@@ -78,7 +78,7 @@ class Site:
     def up(self, replicas: int, within: float = 5.0) -> list[str]:
         """Bring it up; return what that changed."""
         self.world.done.clear()
-        lifecycle.up(self.engine(replicas), self.report, lifecycle.UpOptions(within))
+        lifecycle.up(self.engine(replicas), self.report, lifecycle.UpOptions(within, scaled=("app",)))
         return list(self.world.done)
 
     def scale(self, replicas: int, within: float = 5.0) -> list[str]:

@@ -248,7 +248,7 @@ class Target:
         from twelfth.stack.deploy_record import scaled_as_before
         from twelfth.stack.old_record import adopt_old_record
 
-        if report := adopt_old_record(engine):
+        if not self._is_dry and (report := adopt_old_record(engine)):
             warn(report)
         return engine.with_stack(scaled_as_before(self.declared, engine.state))
 

@@ -1,25 +1,29 @@
-"""The deploys of a stack and its numbers of replicas, stored with the stack for the next `up` and for `rollback`."""
+"""The deploys of a stack and its numbers of replicas, stored with the stack for the next `up` and for `rollback`.
+
+Each deploy and each number has a file of its own, since a full disk can tear a file that is being replaced. Files
+cannot be deleted singly, so the names of deploys are used again.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from twelfth.engines.state import State
     from twelfth.model.stack import Stack
 
 DIRECTORY = "stack"
-DEPLOYS, SCALE, ACCEPTED = "deploys.json", "scale.json", "accepted.json"
-BUILT = "built-"
-"""Prefix of the file of a release that was built: `build` runs without the lock of the stack."""
+SCALE, BUILT, ACCEPTED = "scale-", "built-", "accepted.json"
+"""The prefixes of files of a service's number of replicas and of a release that was built, and the file of losses."""
 
-MOST = 50
-"""Deploys that are kept."""
+MOST = {False: 50, True: 20}
+"""Deploys that are kept, by whether they failed."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,17 @@ class Deploys:
 def read_deploys(state: State) -> Deploys:
     """Return the recorded deploys; what is missing or damaged counts as empty."""
     files = state.read(DIRECTORY)
-    deploys, scale, accepted = (_parsed(files.get(name, b"")) for name in (DEPLOYS, SCALE, ACCEPTED))
+    accepted = _parsed(files.get(ACCEPTED, b""))
     return Deploys(
-        tuple(_deploys(deploys if isinstance(deploys, list) else ())),
-        {name: number for name, number in scale.items() if isinstance(number, int)} if isinstance(scale, dict) else {},
+        tuple(deploy for _, deploy in _entries(files)),
+        {name.removeprefix(SCALE): int(text) for name, text in files.items() if _is_scale(name, text)},
         frozenset(name.removeprefix(BUILT) for name in files if name.startswith(BUILT)),
         tuple(map(str, accepted if isinstance(accepted, list) else ())),
     )
+
+
+def _is_scale(name: str, text: bytes) -> bool:
+    return name.startswith(SCALE) and bool(re.fullmatch(rb"[1-9][0-9]{0,8}", text))
 
 
 def _parsed(content: bytes) -> object:
@@ -92,24 +100,35 @@ def _parsed(content: bytes) -> object:
     return values
 
 
-def _deploys(values: Iterable[Any]) -> Iterable[Deploy]:
-    for value in values:
-        try:
-            yield Deploy(**value)
-        except TypeError:
-            continue
+def _entries(files: Mapping[str, bytes]) -> list[tuple[int, Deploy]]:
+    """Return the deploys with their numbers, the oldest first."""
+    entries = []
+    for content in (content for name, content in files.items() if name.startswith("deploy")):
+        values = _parsed(content)
+        if isinstance(values, dict) and isinstance(number := values.pop("number", None), int):
+            try:
+                entries.append((number, Deploy(**values)))
+            except TypeError:
+                continue
+    return sorted(entries, key=lambda entry: entry[0])
+
+
+def _file(number: int, deploy: Deploy) -> dict[str, bytes]:
+    kind = "deploy-failed" if deploy.has_failed else "deploy"
+    path = f"{DIRECTORY}/{kind}-{number % MOST[deploy.has_failed]:02}.json"
+    return {path: json.dumps({"number": number, **asdict(deploy)}).encode()}
 
 
 def note_deploy(
     state: State, release: str, operator: str, *, is_rollback: bool = False, has_failed: bool = False
 ) -> None:
-    """Record a deploy, unless the release was also the last one to be deployed; raises `EngineError`."""
-    deploys = read_deploys(state)
+    """Record a deploy; a repeated one replaces the last entry; raises `EngineError`."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     deploy = Deploy(release, now, operator, is_rollback, has_failed)
-    last = deploys.all[-1] if deploys.all else None
-    if last is None or replace(last, at=now, operator=operator) != deploy:
-        _write(state, DEPLOYS, [asdict(earlier) for earlier in (*deploys.all, deploy)[-MOST:]])
+    entries = _entries(state.read(DIRECTORY))
+    number, last = entries[-1] if entries else (0, None)
+    is_repeated = last is not None and replace(last, at=now, operator=operator) == deploy
+    state.write(_file(number if is_repeated else number + 1, deploy))
 
 
 def note_build(state: State, release: str) -> None:
@@ -121,37 +140,42 @@ def note_build(state: State, release: str) -> None:
 def note_accepted(state: State, losses: tuple[str, ...]) -> None:
     """Record the accepted losses of protection; raises `EngineError`."""
     if losses != read_deploys(state).accepted:
-        _write(state, ACCEPTED, list(losses))
+        state.write({f"{DIRECTORY}/{ACCEPTED}": json.dumps(losses).encode()})
 
 
 def note_scale(state: State, numbers: Mapping[str, int]) -> None:
     """Record the numbers of replicas of services; raises `EngineError`."""
     scale = read_deploys(state).scale
-    if scale != {**scale, **numbers}:
-        _write(state, SCALE, {**scale, **numbers})
+    changed = {service: number for service, number in numbers.items() if scale.get(service) != number}
+    if changed:
+        state.write({f"{DIRECTORY}/{SCALE}{service}": str(number).encode() for service, number in changed.items()})
 
 
 def forget_deploys(state: State) -> None:
     """Forget everything except the built releases, which `prune` still needs."""
-    deploys = read_deploys(state)
-    if deploys != (empty := Deploys(built=deploys.built)):
-        write_deploys(state, empty)
+    files = [name for name, content in state.read(DIRECTORY).items() if content and not name.startswith(BUILT)]
+    known = [name for name in files if name.startswith(("deploy", SCALE)) or name == ACCEPTED]
+    if known:
+        state.write({f"{DIRECTORY}/{name}": b"" for name in known})
 
 
 def write_deploys(state: State, deploys: Deploys) -> None:
-    """Replace the whole record; raises `EngineError`."""
-    values = {DEPLOYS: list(map(asdict, deploys.all)), SCALE: dict(deploys.scale), ACCEPTED: list(deploys.accepted)}
-    files = {f"{DIRECTORY}/{name}": json.dumps(value).encode() for name, value in values.items()}
-    state.write(files | {f"{DIRECTORY}/{BUILT}{release}": b"" for release in deploys.built})
+    """Add a whole record; raises `EngineError`."""
+    files = {f"{DIRECTORY}/{BUILT}{release}": b"" for release in deploys.built}
+    files |= {f"{DIRECTORY}/{SCALE}{service}": str(number).encode() for service, number in deploys.scale.items()}
+    files[f"{DIRECTORY}/{ACCEPTED}"] = json.dumps(deploys.accepted).encode()
+    for number, deploy in enumerate(deploys.all, 1):
+        files |= _file(number, deploy)
+    state.write(files)
 
 
-def scaled_as_before(stack: Stack, state: State) -> Stack:
-    """Return the stack with the recorded numbers of replicas, except for services that can have only one."""
+def scaled_as_before(stack: Stack, state: State, besides: Collection[str] = ()) -> Stack:
+    """Return the stack with the recorded numbers of replicas, except for services that can have only one.
+
+    Services in `besides` keep their number.
+    """
     for name, replicas in read_deploys(state).scale.items():
-        if (service := stack.service(name)) and not service.why_single:
+        service = None if name in besides else stack.service(name)
+        if service and not service.why_single:
             stack = stack.with_service(replace(service, replicas=replicas))
     return stack
-
-
-def _write(state: State, name: str, value: object) -> None:
-    state.write({f"{DIRECTORY}/{name}": json.dumps(value).encode()})

@@ -13,7 +13,7 @@ from twelfth.runs.history import complete_records
 from twelfth.runs.ledger import Ledger
 from twelfth.stack import notices, plan, preflight
 from twelfth.stack.changes import Change, recorded
-from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale
+from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale, scaled_as_before
 from twelfth.stack.executor import execute
 from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
 from twelfth.stack.release_choice import needed, plan_prune
@@ -126,6 +126,9 @@ def _keeps_releases(engine: Engine, snapshot: Snapshot) -> bool:
 def _deploy(
     engine: Engine, report: Report, options: UpOptions, checked: Callable[[], Mapping[str, Health]]
 ) -> Snapshot:
+    # Another command may have changed the stack, and its scale, before this one got the lock.
+    if (stack := scaled_as_before(engine.stack, engine.state, options.scaled)) != engine.stack:
+        engine = engine.with_stack(stack)
     preflight.refuse_losses(engine, accepts=options.accepts_weaker)
     snapshot = engine.observe()
     steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
@@ -191,6 +194,7 @@ def _noting_failure(engine: Engine, *, is_rollback: bool) -> Iterator[None]:
 
 
 def _note(engine: Engine, *, is_rollback: bool, has_failed: bool = False) -> None:
+    engine.state.check_lock()  # else this would replace what another command has recorded
     if release := engine.stack.release:
         note_deploy(engine.state, release, operator(), is_rollback=is_rollback, has_failed=has_failed)
 
@@ -253,7 +257,7 @@ def down(
         left = engine.observe()
         if not left.replicas:
             engine.clean_up()
-        if not left.replicas and not own_volumes(engine.stack, left):
+        if (volumes or history) and not left.replicas and not own_volumes(engine.stack, left):
             forget_deploys(engine.state)
             engine.keep_releases(())
             if history:
