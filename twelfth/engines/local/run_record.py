@@ -27,8 +27,12 @@ END = {"started": str, "finished": str, "seconds": float | int, "state": str, "e
 
 
 def make_private(home: Path, *below: str) -> None:
-    """Create a directory below `home`, and `home` so that only this user may enter it, independent of the umask."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Create a directory below `home`, and `home` so that only this user may enter it, independent of the umask.
+
+    The same goes for the parent of `home`: that of the state is the directory of the project.
+    """
+    home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # `parents` alone ignores the mode
+    home.mkdir(mode=0o700, exist_ok=True)
     home.joinpath(*below).mkdir(parents=True, exist_ok=True)
 
 
