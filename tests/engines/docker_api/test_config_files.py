@@ -39,6 +39,7 @@ class Volume:
     writes: list[list[str]] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
     has_failing_signals: bool = False
+    limit: int = 1000
     listed: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -80,10 +81,12 @@ class Volume:
         self.files |= {path: file if isinstance(file, File) else File(file) for path, file in files.items()}
 
     def copy(self, paths: dict[str, str]) -> None:
-        """Copy contents."""
-        self.files |= {
-            target: File(self.files[source].content, mode=self.files[target].mode) for source, target in paths.items()
-        }
+        """Copy contents, those of files that are too large for the disk only in part."""
+        for source, target in paths.items():
+            content = self.files[source].content
+            self.files[target] = File(content[: self.limit], mode=self.files[target].mode)
+            if len(content) > self.limit:
+                raise EngineError("cannot write the state of the stack")
 
 
 def opened(volume: Volume) -> ConfigFiles:
@@ -243,6 +246,24 @@ def test_files_from_before_a_killed_reload_can_be_restored(tmp_path: Path) -> No
     assert service.reload
     assert reload.restore(cast("docker.APIClient", volume), opened(volume), REPLICA, service.reload.signal)
     assert b"good" == current(volume)
+
+
+def test_failed_copy_leaves_the_previous_files(tmp_path: Path) -> None:
+    """The disk is full: a container that restarts reads complete files. The next `up` reloads the new ones."""
+    volume = Volume(limit=4)
+    configured(volume, tmp_path / "a", "good")
+    with pytest.raises(EngineError, match="cannot write"):
+        load(volume, service := configured(volume, tmp_path / "a", "too large"))
+
+    assert b"good" == current(volume)
+    assert [] == volume.signals
+    record = loaded(volume)
+    assert record
+    assert {"/a": ""} == loaded_digests(container(record.slot, "/a"), record)
+
+    volume.limit = 1000
+    load(volume, service)
+    assert b"too large" == current(volume)
 
 
 def test_record_of_another_container_is_not_used(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -10,7 +11,7 @@ from twelfth.engines.docker_api import config_files, mounts
 from twelfth.engines.docker_api.config_files import Loaded
 from twelfth.engines.docker_api.container_spec import check_body
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, one_line
-from twelfth.errors import EngineError
+from twelfth.errors import BusyError, EngineError
 
 if TYPE_CHECKING:
     import docker
@@ -48,10 +49,21 @@ def restore(api: docker.APIClient, config: ConfigFiles, replica: Replica, signal
 
 def _load(api: docker.APIClient, config: ConfigFiles, replica: Replica, loaded: Loaded, signal: str) -> None:
     config.write_record(replace(loaded, current=None))
-    config.copy(cast("Version", loaded.current), loaded.slot)
+    _copy(config, cast("Version", loaded.current), loaded)
     with docker_errors():
         api.kill(replica.id, signal)
     config.write_record(loaded)
+
+
+def _copy(config: ConfigFiles, version: Version, loaded: Loaded) -> None:
+    """Copy a version into a slot, or the previous one again if that fails: a full disk leaves torn files."""
+    try:
+        config.copy(version, loaded.slot)
+    except BaseException:
+        if loaded.previous:
+            with contextlib.suppress(EngineError, BusyError):
+                config.copy(loaded.previous, loaded.slot)
+        raise
 
 
 def _loaded(api: docker.APIClient, config: ConfigFiles, replica: Replica) -> Loaded | None:
