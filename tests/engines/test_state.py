@@ -16,6 +16,8 @@ from tests.conftest import EVERY, ROOT, engine_at_hand, eventually
 from tests.memory_engine import Memory, World
 from twelfth.engines import choice
 from twelfth.engines.docker.engine import Docker
+from twelfth.engines.docker_api import state_image
+from twelfth.engines.docker_api.state_volume import StateVolume
 from twelfth.errors import BusyError, EngineError
 from twelfth.model.stack import Stack
 
@@ -179,6 +181,23 @@ def test_lock_ends_with_its_process(opened: Open, tmp_path: Path) -> None:
     assert eventually(lambda: engine.state.holder() is None)
     with engine.state.lock("scaling"):
         assert time.monotonic() - began < 30
+
+
+def test_state_is_removed_after_a_copy_that_was_killed(opened: Open) -> None:
+    """The container of the copy mounts the volume; the next copy replaces it, too."""
+    state, engine = opened().state, opened()
+    if not isinstance(state, StateVolume):
+        pytest.skip("its state has no container")
+    state.write({"stack/a": b"1", "stack/b": b"2"})
+    settings = {"Mounts": [{"Type": "volume", "Source": state.name, "Target": "/state"}]}
+    body = {"Image": state_image.IMAGE, "Cmd": [state_image.WAIT], "HostConfig": settings}
+    for is_copied in (True, False):
+        state.api.create_container_from_config(body, f"twelfth-copy-{engine.stack.project}")
+        if is_copied:
+            state.copy({"stack/a": "stack/b"})
+            assert opened().state.read("stack") == {"a": b"1", "b": b"1"}
+    state.remove()
+    assert opened().state.read("stack") == {}
 
 
 def test_pruned_container_is_created_again(opened: Open) -> None:

@@ -47,6 +47,7 @@ class StateVolume(State):
         self.name = f"{STATE_VOLUME}{project}"
         """The name of the volume and of its container."""
 
+        self._copier = f"twelfth-copy-{project}"
         self._lock = DaemonLock(api, project)
         self._known: dict[str, dict[str, bytes]] = {}
         """What was read, by directory: a command reads the same several times, and each takes 80 ms."""
@@ -81,16 +82,14 @@ class StateVolume(State):
     def copy(self, paths: Mapping[str, str]) -> None:
         """Copy the content of files to existing files, by source; containers that mount these see the new content."""
         words = [f"{HOME}/{path}" for pair in paths.items() for path in pair]
-        name = f"twelfth-copy-{self.project}"
         with docker_errors("cannot write the state of the stack"):
-            with gone_is_fine():
-                self.api.remove_container(name, force=True)  # of a client that was killed
-            self.api.create_container_from_config(self._body(state_image.COPY, *words), name)
+            self._remove_container(self._copier)  # of a client that was killed
+            self.api.create_container_from_config(self._body(state_image.COPY, *words), self._copier)
             try:
-                self.api.start(name)
-                code = self.api.wait(name)["StatusCode"]
+                self.api.start(self._copier)
+                code = self.api.wait(self._copier)["StatusCode"]
             finally:
-                self.api.remove_container(name, force=True)
+                self.api.remove_container(self._copier, force=True)
         if code:
             why = f"a copy of files in the volume {self.name} exited with code {code}"
             raise EngineError(f"cannot write the state of the stack: {why}. Try: docker system df")
@@ -138,8 +137,8 @@ class StateVolume(State):
                 self.api.put_archive(self.name, HOME, _pack({f"{directory}/empty": b""}))
             return
         with docker_errors():
-            with gone_is_fine():
-                self.api.remove_container(self.name, force=True)
+            self._remove_container(self._copier)
+            self._remove_container(self.name)
             with gone_is_fine():
                 self.api.remove_volume(self.name)
 
@@ -188,6 +187,10 @@ class StateVolume(State):
             self.api.inspect_volume(self.name)
             return True
         return False
+
+    def _remove_container(self, name: str) -> None:
+        with gone_is_fine():
+            self.api.remove_container(name, force=True)
 
     def _create_container(self) -> None:
         self.api.create_volume(self.name, labels=self._labels)
