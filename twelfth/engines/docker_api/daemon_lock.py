@@ -12,9 +12,9 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
-from twelfth.engines.docker_api import client, state_image
+from twelfth.engines.docker_api import client, health, state_image
 from twelfth.engines.docker_api.errors import CONFLICT, docker_errors, gone_is_fine
 from twelfth.engines.state import holder_of, locked, this_process
 from twelfth.errors import EngineError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import docker
 
+    from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.state import Holder
 
 LOCK = "twelfth.lock"
@@ -31,6 +32,9 @@ LOCK = "twelfth.lock"
 
 WITHIN, PAUSE = 1.0, 0.05
 """Seconds for which a lock is tried to get, since the daemon needs a moment to remove a released one; and between."""
+
+CREATION = 10.0
+"""Seconds between creating and starting the container after which its client counts as killed."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Settings with which the kernel notices within 30 seconds that a remote daemon is gone."""
@@ -108,6 +112,8 @@ class DaemonLock:
         try:
             connection = _Connection(self.api, container)
             self.api.start(container)
+        except NotFound as error:  # removed by `unlock`, or by a client that found this one too slow
+            raise locked(self.holder() or holder_of("")) from error
         except BaseException:
             with contextlib.suppress(APIError):
                 self.api.remove_container(container, force=True)
@@ -115,15 +121,22 @@ class DaemonLock:
         return connection
 
     def _remove_abandoned(self) -> bool:
-        """Remove a container that is not running: its client was killed before it started it, or the daemon was."""
+        """Remove the container if it is not running; return whether it is gone."""
         container = client.inspect_container(self.api, self.name)
         if container is None:
             return True
-        if container["State"]["Status"] in {"created", "exited", "dead"}:
+        if self._is_abandoned(container):
             with contextlib.suppress(APIError):
                 self.api.remove_container(container["Id"])  # without force: it may just be starting
                 return True
         return False
+
+    def _is_abandoned(self, container: Body) -> bool:
+        """Return whether its client was killed before it started the container, or the daemon while it was running."""
+        status = container["State"]["Status"]
+        if status == "created":
+            return health.seconds_since(self.api, container["Created"]) > CREATION
+        return status in {"exited", "dead"}
 
 
 class _Connection:
