@@ -12,12 +12,14 @@ from twelfth.cli.command import command, ended_by_ctrl_c, number, warn
 from twelfth.cli.progress import TitledReport, with_progress
 from twelfth.cli.target import Target
 from twelfth.engines.local.presence import mark_second
-from twelfth.errors import MisuseError
+from twelfth.errors import BusyError, MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from invoke.context import Context
+
+    from twelfth.engines.state import Holder
 
 
 ACCEPT_WEAKER = "Deploy even if the engine cannot provide all of the declared protection"
@@ -229,8 +231,15 @@ def unlock(c: Context, yes: bool = False) -> None:
         return
     if not yes:
         confirm("Take the lock away?")
+        _refuse_another(holder, state.holder())
     state.unlock()
     print("unlocked")
+
+
+def _refuse_another(shown: Holder, holder: Holder | None) -> None:
+    """Raise `BusyError` if the process that was shown has exited and another one has the lock since."""
+    if holder not in {shown, None}:
+        raise BusyError(f"cannot take the lock away: it now belongs to {holder}. Try: invoke unlock")
 
 
 @command(has_plan=False)
