@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,11 +31,10 @@ configs: {note: {content: "a note,"}}
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[OtherProject]:
-    """Return the project with directories of an older version; remove what it made."""
+    """Return the project; remove what it made."""
     require("docker")
     (tmp_path / "compose.yaml").write_text(COMPOSE_FILE, "utf-8")
     made = OtherProject(tmp_path, OPEN="", CLOSED="hush,")
-    (tmp_path / ".twelfth" / "docker" / made.name / "app" / "1").mkdir(parents=True, mode=0o755)
     yield made
     made.printed("down", "--history", "--yes")
 
@@ -48,8 +46,8 @@ def test_secret_is_read_by_its_user_alone(project: OtherProject) -> None:
 
     assert "hush,a note, 400 10001\n 444 0\n 444 0\n" == project.printed("run", "--", "sh", "-c", show)
     assert "hush,a note," in project.printed("logs", "app")
-    copies = project.directory / ".twelfth" / "docker"
-    assert 0o700 == stat.S_IMODE(copies.stat().st_mode)
+    _, directory = project.api.get_archive(f"twelfth-state-{project.name}", "/state/files")
+    assert 0o700 == directory["mode"] & 0o777
 
 
 @pytest.mark.thorough
