@@ -240,6 +240,20 @@ def test_run_that_ends_in_a_later_directory_is_shown_once(engine: Memory) -> Non
     assert run_id not in [record.id for record in history(engine, Query(last=3))][:2]
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_lost_link_hides_no_records(engine: Memory) -> None:
+    """A reader and the next writer find the last directory, in fewer reads than there are directories."""
+    ids = fill(engine, 240)
+    last = engine.world.links.pop("ledger/open")
+    engine.world.reads.clear()
+
+    assert ids[-1:] == [record.id for record in history(engine, Query(last=1))]
+    assert len(engine.world.reads) < 20
+    Ledger(engine.state).end([replace(UP, id="ffffffff")])
+    assert {*ids, "ffffffff"} == {record.id for record in history(engine, Query())}
+    assert last == engine.world.links["ledger/open"]
+
+
 def test_torn_record_is_ignored(engine: Memory) -> None:
     """Of a run whose end is torn, the start remains."""
     run_with_report(engine, request(engine, "true"), print)

@@ -8,6 +8,7 @@ was torn by a crash is ignored; that of an end contains all of the start.
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ class Ledger:
 
     def pages(self) -> Iterator[Page]:
         """Yield the records, those of the latest directory first."""
-        files = self.state.read(OPEN)
+        files = self.state.read(OPEN) or self.state.read(_directory(self._last()))
         yield _page(files)
         self._begin_next_if_full(files)
         for number in range(_number(files) - 1, 0, -1):
@@ -85,8 +86,18 @@ class Ledger:
 
     def _add(self, files: Mapping[str, bytes]) -> None:
         if not self.state.add(OPEN, files):
-            self._begin(1)
+            self._begin(self._last())
             self.state.add(OPEN, files)
+
+    def _last(self) -> int:
+        """Return the number of the last directory, 1 if there is none, in few reads: the link may have been lost."""
+        above = 1
+        while self._has(above):
+            above *= 2
+        return max(1, bisect_left(range(above), x=True, lo=above // 2, key=lambda number: not self._has(number + 1)))
+
+    def _has(self, number: int) -> bool:
+        return bool(self.state.read(_directory(number)))
 
     def _begin_next_if_full(self, files: Mapping[str, bytes]) -> None:
         """Begin the next directory; a process that still writes to this one does no harm."""
