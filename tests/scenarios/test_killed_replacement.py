@@ -35,9 +35,9 @@ MOST_REQUESTS = 20
 POLICIES = ("always", "unless-stopped", "on-failure", "no") if FULL else ("always",)
 NAMES = ("", "database") if FULL else ("database",)
 MOMENTS = range(MOST_REQUESTS) if FULL else (1, 6, 8, 10)
-"""Before which requests of a replacement `up` is killed, counted from 0: the lock's container is created, attached to and
-started, the change is recorded, the new container is created, the old one is stopped, its policy is set, its name goes
-to the new one (2 requests), that is started, the old one is stopped and removed."""
+"""Before which requests of a replacement `up` is killed, counted from 0: the lock's container is created, attached to
+and started, the change is recorded, the new container is created, the old one is stopped, its policy is set, its name
+goes to the new one (2 requests), that is started, the old one is stopped and removed."""
 
 
 @dataclass
@@ -82,7 +82,10 @@ class Site:
     def containers(self) -> list[dict[str, Any]]:
         """Return the daemon's list of the service's containers."""
         with contextlib.closing(docker.APIClient(self.url)) as api:
-            return [api.inspect_container(each["Id"]) for each in api.containers(all=True, filters={"label": "com.docker.compose.project=p"})]
+            return [
+                api.inspect_container(each["Id"])
+                for each in api.containers(all=True, filters={"label": "com.docker.compose.project=p"})
+            ]
 
     def running(self) -> list[str]:
         """Return the names of the running ones."""

@@ -188,7 +188,7 @@ def test_rollback_goes_to_the_release_before(project: Project) -> None:
         assert expected == before
         project.up(before, is_rollback=True)
         assert [expected] == project.serving()
-    with pytest.raises(NotUpError, match="no release that was deployed before is still built"):
+    with pytest.raises(NotUpError, match="no release from before one is still built"):
         release_choice.to_roll_back_to(project.engine())
 
     project.up("three")
@@ -251,6 +251,16 @@ def test_rollback_of_a_deploy_that_stopped_half_way_goes_to_the_one_before_it(pr
     (old,) = project.engine().replicas("worker")
     project.up("three")
     project.world.replicas["worker-9"] = replace(old, number=9, id="nine")
+
+    assert "two" == release_choice.to_roll_back_to(project.engine())
+
+
+def test_rollback_of_a_first_deploy_that_was_interrupted_goes_to_the_running_release(project: Project) -> None:
+    """The new release was never deployed completely, so it is in no list; the other one runs, too."""
+    project.up("two")
+    (old,) = project.engine().replicas("worker")
+    project.world.images.append("app:three")
+    project.world.replicas["worker-9"] = replace(old, number=9, id="nine", release="three")
 
     assert "two" == release_choice.to_roll_back_to(project.engine())
 

@@ -99,7 +99,7 @@ def _explained(
 ) -> str:
     if not paths:
         return f"found no {', '.join(NAMES)} here or above. Try: cd to the project's directory"
-    used = {name for text in _texts(paths).values() for name in _USED.findall(text)}
+    used = {name for text in _texts(paths).values() for name in _USED.findall(text) if not name.startswith("COMPOSE_")}
     variables = {name: environment[name] for name in used & environment.keys()}
     variables |= _variables(program, directory, environment, sorted(used - environment.keys()))
     names = ", ".join(path.name for path in paths)

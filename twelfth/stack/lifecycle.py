@@ -252,7 +252,7 @@ def down(
             has_changed = execute(engine, steps, report) | Ledger(engine.state).remove()
         else:
             complete_records(engine)
-            with recorded(engine, report, Change("down", before=snapshot.replicas), steps):
+            with recorded(engine, report, Change("down", "with volumes" if volumes else "", snapshot.replicas), steps):
                 has_changed = execute(engine, steps, report)
         left = engine.observe()
         if not left.replicas:

@@ -76,7 +76,8 @@ def to_roll_back_to(engine: Engine, prefix: str = "") -> str:
         raise NotUpError("cannot roll back: no release is running. Try: invoke up")
     if previous := _previous(running, read_deploys(engine.state).deployed, built):
         return previous
-    raise NotUpError("cannot roll back: no release that was deployed before is still built. Try: invoke releases")
+    names = " and ".join(sorted(running))
+    raise NotUpError(f"cannot roll back: no release from before {names} is still built. Try: invoke releases")
 
 
 def previous_release(engine: Engine) -> str:
@@ -90,9 +91,12 @@ def previous_release(engine: Engine) -> str:
 def _previous(running: Collection[str], deployed: Iterable[Deploy], built: Collection[str]) -> str:
     """Return the latest release, of those that are built, that was deployed before the running ones; or "".
 
-    If a deploy stopped half way, two releases run, and the older one is the previous one.
+    If a deploy stopped half way, two releases run, and the older one is the previous one. The newer one may be in no
+    list, since its deploy did not succeed.
     """
     order = [deploy.release for deploy in deployed]
+    if set(running) - set(order):
+        return next((release for release in reversed(order) if release in built), "")
     last = max((place for place, release in enumerate(order) if release in running), default=len(order))
     newest = order[last] if last < len(order) else ""
     return next((release for release in reversed(order[:last]) if release != newest and release in built), "")

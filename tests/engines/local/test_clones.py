@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from bench import hits
-from tests.conftest import make_project
+from tests.conftest import eventually, make_project
 from tests.scenarios.load import change
 from twelfth.engines.json_file import read_json, write_json
 from twelfth.stack.status import require_address
@@ -103,3 +104,19 @@ def test_process_whose_interpreter_was_removed_is_replaced(clone: Project) -> No
 
     assert 0 == clone.invoke("run", "--", "python", "-c", "import redis").returncode
     assert "(interpreter changed)" in " ".join(clone.plan())
+
+
+def test_process_whose_interpreter_was_removed_can_be_started_again(clone: Project) -> None:
+    """An interrupted replacement restores it; supervisord would start it with a program that is gone."""
+    engine = cast("Local", clone.engine())
+    (worker,) = engine.replicas("worker")[:1]
+    engine.stop_replica(worker)
+    for path in (engine.home / "services").glob("worker-*.json"):
+        spec = read_json(path)
+        write_json(path, spec | {"environment": {**spec["environment"], "PATH": "/removed/bin:/bin"}})
+    for path in engine.home.rglob("worker-*.conf"):
+        path.write_text(path.read_text("utf-8").replace(sys.executable, "/removed/bin/python"), "utf-8")
+    engine.start_replica(worker)
+
+    assert eventually(lambda: clone.engine().replicas("worker")[0].is_running)
+    assert eventually(lambda: clone.engine().check_health(clone.engine().replicas("worker")[0]).is_ready)

@@ -264,6 +264,10 @@ class Local(ReplicaEngine):
             if self._of(program).is_running:
                 return
             launch.counter(self._spec_of(program)).unlink(missing_ok=True)  # this start is no restart
+            if not has_interpreter(spec["environment"]):  # supervisord would start it with the removed one
+                spec = self._usable_spec(program)
+                write_json(self._spec_of(program), spec)
+                self.supervisor.remove(program)
             if program in self.supervisor.states():
                 self.supervisor.start_program(program)
             else:
