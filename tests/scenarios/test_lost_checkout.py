@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from docker.errors import APIError
@@ -39,6 +39,12 @@ services:
     stop_grace_period: 0.1s
     deploy: *quickly
     configs: [{source: app, target: /etc/app.cfg}]
+  plain:
+    image: "${REDIS_IMAGE:-redis:8.0-alpine}"
+    command: *forever
+    init: true
+    stop_grace_period: 0.1s
+    deploy: *quickly
 configs: {app: {file: ./app.cfg}}
 secrets: {token: {file: ./token}}
 """
@@ -55,7 +61,7 @@ def clone(project: OtherProject) -> None:
 
 @pytest.fixture(scope="module", params=["docker", MODERN])
 def project(request: pytest.FixtureRequest) -> Iterator[OtherProject]:
-    """Return a project that is up, with a service that reloads its files and one that does not."""
+    """Return a project that is up, with a service that reloads its files, one that does not, and one without files."""
     with engine_at_hand(request) as name, tempfile.TemporaryDirectory(dir=machines.HIDDEN) as directory:
         require(name)
         made = OtherProject(Path(directory, "checkout"))
@@ -66,11 +72,16 @@ def project(request: pytest.FixtureRequest) -> Iterator[OtherProject]:
         assert not made.api.volumes(filters={"name": f"twelfth-state-{made.name}"})["Volumes"]
 
 
-def shown(project: OtherProject, service: str, command: str) -> str:
-    """Return what a command in the service's only container prints."""
+def inspected(project: OtherProject, service: str) -> dict[str, Any]:
+    """Return the service's only container, as the daemon reports it."""
     labels = [f"com.docker.compose.{key}" for key in (f"project={project.name}", f"service={service}", "oneoff=False")]
     (container,) = project.api.containers(filters={"label": labels})
-    started = project.api.exec_create(container["Id"], ["sh", "-c", command])["Id"]
+    return cast("dict[str, Any]", project.api.inspect_container(container["Id"]))
+
+
+def shown(project: OtherProject, service: str, command: str) -> str:
+    """Return what a command in the service's only container prints."""
+    started = project.api.exec_create(inspected(project, service)["Id"], ["sh", "-c", command])["Id"]
     return str(project.api.exec_start(started), "utf-8")
 
 
@@ -94,7 +105,9 @@ def test_prune_leaves_the_files(project: OtherProject) -> None:
     with pytest.raises(APIError, match="volume is in use"):
         project.api.remove_volume(name)
 
-    assert "" == shown(project, "other", "ls -A /.twelfth-state 2>/dev/null")
+    for service in ("other", "plain"):
+        assert name in {mount.get("Name", "") for mount in inspected(project, service)["Mounts"]}
+        assert "" == shown(project, service, "ls -A /.twelfth-state 2>/dev/null")
     assert "nothing to do\n" == project.printed("--dry", "up")
 
 

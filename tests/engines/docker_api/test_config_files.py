@@ -48,9 +48,9 @@ class Volume:
         return self
 
     def inspect_container(self, _: str) -> dict[str, Any]:
-        """Return the replica, with the only slot if there is one."""
+        """Return the replica, with the only slot if there is one; its settings are those of all containers."""
         slots = {path.rpartition("/")[0] for path in self.files if path.startswith("files/worker/1-")}
-        return container(next(iter(slots), ""), "/a")
+        return container(next(iter(slots), ""), "/a") | {"HostConfig": {"MaskedPaths": ["/proc/kcore"]}}
 
     def inspect_volume(self, name: str) -> dict[str, str]:
         """Return where the daemon has the volume."""
@@ -141,6 +141,18 @@ def test_single_files_are_mounted() -> None:
 
     for version, how in (("1.44", {"Type": "bind", **path}), ("1.45", {"Type": "volume", **volume})):
         assert [expected | how] == opened(Volume(version)).mounts("files/app/1", ["/etc/a"])
+
+
+@pytest.mark.parametrize("version", ["1.44", "1.45"])
+@pytest.mark.parametrize("targets", [[], ["/etc/a"]])
+def test_each_container_mounts_the_volume(version: str, targets: list[str]) -> None:
+    """So no prune removes the volume, also if no service of the stack has configuration files."""
+    volume = Volume(version)
+    config = opened(volume)
+    body = config.protected({"HostConfig": {"Mounts": config.mounts("files/app/1", targets)}})
+
+    mounted = [mount["Source"] for mount in body["HostConfig"]["Mounts"] if mount["Type"] == "volume"]
+    assert [volume.name] == mounted
 
 
 def test_target_cannot_leave_its_directory() -> None:

@@ -111,8 +111,7 @@ class Docker(DaemonEngine, ReplicaEngine):
         labels = bodies.labels(self.stack, service, number, self._recipe(service, config_files.digests(files)))
         copies, label = self._copies(service.name, number, files, has_slot=bool(service.reload))
         body = self._with_namespaces(bodies.body(self.stack, service, labels | label))
-        if copies:
-            body = self.config.protected(mounts.with_files(body, copies))
+        body = self.config.protected(mounts.with_files(body, copies))
         return Creation(body, bodies.endpoints(self.stack, service), service.platform)
 
     def _copies(

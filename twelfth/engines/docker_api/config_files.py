@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from docker.utils import version_gte
 
 from twelfth.compose import container_keys
-from twelfth.engines.docker_api import mounts
+from twelfth.engines.docker_api import client, mounts
 from twelfth.engines.docker_api.container_spec import COMPOSE, CONFIGS, COPIES, OPTIONS
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker_api.file_archive import File, unpack
@@ -139,14 +139,16 @@ class ConfigFiles:
         self._volume.copy({_path(version.directory, target): _path(slot, target) for target in version.digests})
 
     def protected(self, body: Body) -> Body:
-        """Return the body of a container that mounts files so that no prune removes their volume meanwhile.
+        """Return the body of a container that mounts the volume, if it exists, so that no prune removes it meanwhile.
 
-        From API 1.45 on, the mounts of the files count as a use of the volume.
+        From API 1.45 on, the mounts of files count as a use of the volume.
         """
-        if self._has_subpath:
+        if any(mount.get("Source") == self._volume.name for mount in body["HostConfig"]["Mounts"]):
             return body
         with docker_errors():
-            example = self._api.inspect_container(self._volume.name)
+            example = client.inspect_container(self._api, self._volume.name)
+        if example is None:
+            return body
         return mounts.with_hidden_volume(body, self._volume.name, example["HostConfig"]["MaskedPaths"] or [])
 
     def clear(self) -> None:
