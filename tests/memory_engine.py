@@ -552,6 +552,7 @@ class Process(Session):
         """Return the exit code when it has ended."""
         with self.changed:
             self.changed.wait_for(lambda: self.code is not None)
+        self.exit_code = self.code
         return self.code or 0
 
     @property

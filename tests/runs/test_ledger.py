@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import eventually
-from tests.memory_engine import Memory, World
+from tests.memory_engine import Memory, Process, World
 from twelfth.errors import EngineError, MisuseError
 from twelfth.model.record import Record, from_json
 from twelfth.model.stack import Service, Stack
@@ -19,7 +19,7 @@ from twelfth.runs import ledger as ledgers
 from twelfth.runs.history import Query, find_record, history
 from twelfth.runs.ledger import Ledger
 from twelfth.runs.manage import stop_run, write_output
-from twelfth.runs.recording import KEPT
+from twelfth.runs.recording import KEPT, prune
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.runs.start import run_with_report, start_attached, start_detached
@@ -38,6 +38,13 @@ def engine() -> Memory:
     engine = Memory(Stack("shop", Path(), (WORKER,)), World(images=["app:one"]))
     engine.create_replica(WORKER, 1)
     return engine
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a new directory after 3 records, which each record checks."""
+    monkeypatch.setattr(ledgers, "FULL", 3)
+    monkeypatch.setattr(ledgers, "CHECKED", 1)
 
 
 def request(engine: Memory, *command: str, **settings: object) -> RunRequest:
@@ -117,6 +124,30 @@ def test_run_that_was_refused_is_recorded_as_not_started(engine: Memory) -> None
     assert ("not started", "the daemon is gone") == (record.state, record.error)
 
 
+def test_removed_run_has_the_exit_code_that_its_client_got(engine: Memory) -> None:
+    """Its container was removed while it was running, with `docker rm -f`."""
+    run = request(engine, "sh", "-c", "echo one; echo two; exit 7")
+    assert (7, "two") == run_with_report(engine, run, lambda _: engine.world.runs.clear())
+
+    assert [(run.id, "failed")] == shown(engine)
+    assert 7 == find_record(engine, run.id).exit_code
+
+
+def test_removed_run_whose_exit_code_its_client_did_not_get_is_unknown(engine: Memory) -> None:
+    """It was started, so the record does not show `not started`."""
+
+    def lose(_: str) -> None:
+        engine.world.runs.clear()
+        raise EngineError("the connection broke")
+
+    run = request(engine, "sh", "-c", "echo one; echo two")
+    with pytest.raises(EngineError, match="the connection broke"):
+        run_with_report(engine, run, lose)
+
+    (record,) = history(engine, Query())
+    assert ("unknown", "the connection broke") == (record.state, record.error)
+
+
 def test_end_of_a_run_without_a_client_is_recorded_by_the_next_reader(engine: Memory) -> None:
     """The record is running until then, and stays when the run's container is gone."""
     run_id = detached(engine, "sh", "-c", "sleep 0.1; exit 4")
@@ -136,6 +167,32 @@ def test_end_that_no_process_saw_is_unknown(engine: Memory, monkeypatch: pytest.
 
     assert [(run_id, "unknown")] == shown(engine)
     assert [f"{run_id}.json", "number"] == files(engine)
+
+
+def test_run_that_seems_not_started_is_not_recorded_so(engine: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow client may still start it; this client's clock may be wrong."""
+    run_id = detached(engine, "sh", "-c", "sleep 0.2; exit 4")
+    with monkeypatch.context() as patch:
+        patch.setattr("twelfth.runs.history.STARTED_WITHIN", timedelta())
+        patch.setattr(Process, "state", "created")
+        assert [(run_id, "not started")] == shown(engine)
+    assert [f"{run_id}.json", "number"] == files(engine)
+
+    assert [(run_id, "running")] == shown(engine)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_run_that_was_started_after_all_is_corrected(engine: Memory) -> None:
+    """Its container was about to be removed; a later directory has the end."""
+    run_id = detached(engine, "sh", "-c", "sleep 0.2; exit 4")
+    Ledger(engine.state).end([replace(find_record(engine, run_id), state="not started")])
+    fill(engine, 10)
+    assert "running" == find_record(engine, run_id).state
+
+    assert eventually(lambda: find_record(engine, run_id).state == "failed")
+    engine.world.runs.clear()
+    assert "failed" == find_record(engine, run_id).state
+    assert (run_id, "failed") in shown(engine)
 
 
 def test_stopped_run_is_recorded_as_stopped(engine: Memory) -> None:
@@ -168,6 +225,46 @@ def test_removed_output_leaves_the_record(engine: Memory, monkeypatch: pytest.Mo
     assert (False, True) == (find_record(engine, first).has_output, find_record(engine, failed).has_output)
     with pytest.raises(EngineError, match=rf"output of run {first} was removed: .*Try: invoke history {first}"):
         write_output(engine, first, follow=False)
+
+
+def test_output_stays_if_the_record_cannot_be_completed(engine: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk a backup is made, and removes no output whose record lacks the outcome."""
+    run_id = detached(engine, "sh", "-c", "sleep 0.1; exit 4")
+    assert eventually(lambda: all(run.exit_code is not None for run in engine.runs.records()))
+    monkeypatch.setattr("twelfth.runs.recording.KEPT", 0)
+    engine.world.failures["write state"] = EngineError("no space left")
+    run_with_report(engine, request(engine, "true", must_be_recorded=False), print)
+    assert run_id in engine.world.runs
+    engine.world.failures.clear()
+
+    run_with_report(engine, request(engine, "true"), print)
+    assert {} == engine.world.runs
+    assert "failed" == find_record(engine, run_id).state
+
+
+def test_run_that_is_removed_before_its_start_is_recorded_as_not_started(
+    engine: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command that removes it."""
+    run_id = detached(engine, "sh", "-c", "sleep 0.1; exit 4")
+    assert eventually(lambda: all(run.exit_code is not None for run in engine.runs.records()))
+    monkeypatch.setattr("twelfth.runs.recording.KEPT", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Process, "state", "created")
+        prune(engine)
+
+    assert ({}, [(run_id, "not started")]) == (engine.world.runs, shown(engine))
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_complete_records_are_not_written_again(engine: Memory) -> None:
+    """Writing one again could tear it; those of earlier directories are found, too."""
+    ids = fill(engine, 30)
+    before = dict(engine.world.files)
+    Ledger(engine.state).complete([replace(UP, id=ids[1]), replace(UP, id=ids[29]), replace(UP, id="ffffffff")])
+
+    assert ["ffffffff.end.json"] == [path[-17:] for path in engine.world.files.keys() - before]
+    assert before == {path: content for path, content in engine.world.files.items() if path in before}
 
 
 def test_many_runs_evict_no_record(engine: Memory) -> None:
@@ -203,13 +300,6 @@ def test_last_records_of_ten_thousand_need_few_files(engine: Memory) -> None:
     assert ["ledger/open"] == engine.world.reads
     assert 2 * ledgers.FULL + 1 == len(engine.state.read("ledger/open"))
     assert 10_000 == len(history(engine, Query()))
-
-
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin a new directory after 3 records, which each record checks."""
-    monkeypatch.setattr(ledgers, "FULL", 3)
-    monkeypatch.setattr(ledgers, "CHECKED", 1)
 
 
 @pytest.mark.usefixtures("small_pages")

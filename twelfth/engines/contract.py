@@ -38,6 +38,9 @@ def waiting(run_id: str, grace: float) -> str:
 class Session(ABC):
     """A client's connection to a run that has started: its input, output, signals and exit code."""
 
+    exit_code: int | None = None
+    """The run's exit code, as soon as this client has seen it."""
+
     @abstractmethod
     def output(self) -> Iterator[tuple[int, bytes]]:
         """Yield (STDOUT or STDERR, bytes) as they come, until the run closes both; a terminal has only STDOUT."""
@@ -344,7 +347,7 @@ class Runs(ABC):
     def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Remove the output of runs that have exited, except for the last `keep` and the last `keep` that failed.
 
-        Calls `removing` with the runs before.
+        Calls `removing` with the runs before; if that raises an error, nothing is removed.
         """
 
     @abstractmethod

@@ -58,6 +58,11 @@ class Record:
         return self.state not in UNFINISHED
 
     @property
+    def is_final(self) -> bool:
+        """Whether it is complete, and the engine cannot know better."""
+        return self.has_ended and self.state not in {NOT_STARTED, UNKNOWN}
+
+    @property
     def has_failed(self) -> bool:
         """Whether it ended in any other way than with success or because an operator stopped it."""
         return self.has_ended and self.state not in SUCCEEDED

@@ -65,31 +65,30 @@ def find_record(engine: Engine, prefix: str) -> Record:
     raise MisuseError(f"cannot find the record: {why}. Try: invoke history")
 
 
-def complete_records(engine: Engine) -> None:
-    """Complete the records of runs that have ended, before their containers are removed."""
-    _read(engine, Query(last=0).is_complete)
-
-
 def _read(engine: Engine, is_complete: Callable[[Mapping[str, Record], Collection[str]], bool]) -> list[Record]:
     """Return the records of the latest pages of the ledger, until that is enough, and of all runs of the engine."""
     ledger, started = Ledger(engine.state), set[str]()
     records: dict[str, Record] = {}
     for page in ledger.pages():
-        records = {**page.records, **records, **{name: end for name, end in page.records.items() if end.has_ended}}
+        unfinished = {name for name in page.records.keys() & records if not records[name].has_ended}
+        records = {**page.records, **records, **{name: page.records[name] for name in unfinished}}
         started |= page.started
         if is_complete(records, started):
             break
     ids = engine.runs.ids()
-    runs = {run.id: run for run in engine.runs.records(ids - {name for name in records if records[name].has_ended})}
+    runs = {run.id: run for run in engine.runs.records(ids - {name for name in records if records[name].is_final})}
     current = _with_runs(records, runs, datetime.now(UTC))
     with contextlib.suppress(TwelfthError):  # another reader will try it again
-        ledger.end(current[name] for name in records if not records[name].has_ended and _is_certain(current[name]))
+        ledger.end(run for name, run in current.items() if run.exit_code is not None and _can_change(records.get(name)))
     current = _with_changes(current, lambda: engine.state.holder() is not None)
     return [replace(record, has_output=record.id in ids) for record in current.values()]
 
 
 def _with_runs(records: Mapping[str, Record], runs: Mapping[str, Run], now: datetime) -> dict[str, Record]:
-    """Return the records with what the engine knows of their runs, also of those that an older version started."""
+    """Return the records with what the engine knows of their runs, also of those that an older version started.
+
+    A run that seems not to have been started is not stored as such: its client may be slow, or a clock be wrong.
+    """
     current = {**records, **{name: of_run(run) for name, run in runs.items()}}
     for name, record in current.items():
         if record.state == CREATED and now - record.moment > STARTED_WITHIN:
@@ -97,8 +96,8 @@ def _with_runs(records: Mapping[str, Record], runs: Mapping[str, Run], now: date
     return current
 
 
-def _is_certain(record: Record) -> bool:
-    return record.exit_code is not None or record.state == NOT_STARTED
+def _can_change(record: Record | None) -> bool:
+    return record is not None and not record.is_final
 
 
 def _with_changes(records: dict[str, Record], is_locked: Callable[[], bool]) -> dict[str, Record]:

@@ -69,6 +69,17 @@ class Ledger:
         if files := _ends(records):
             self.state.send(OPEN, files)
 
+    def complete(self, records: Iterable[Record]) -> None:
+        """Write complete records, except for those that are stored as such; raises `EngineError`."""
+        ends = {record.id: record for record in records}
+        unseen, stored = set(ends), set[str]()
+        for page in self.pages() if ends else ():
+            stored |= {name for name in unseen & page.records.keys() if page.records[name].is_final}
+            unseen -= page.records.keys()
+            if not unseen:
+                break
+        self.end(end for name, end in ends.items() if name not in stored)
+
     def pages(self) -> Iterator[Page]:
         """Yield the records, those of the latest directory first."""
         files = self.state.read(OPEN) or self.state.read(_directory(self._last()))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.errors import TwelfthError
-from twelfth.model.record import NOT_STARTED, of_request, of_run
+from twelfth.model.record import CREATED, NOT_STARTED, UNKNOWN, of_request, of_run
 from twelfth.runs.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
-    from twelfth.engines.contract import Engine
+    from twelfth.engines.contract import Engine, Session
     from twelfth.model.record import Record
     from twelfth.model.run import Run, RunRequest
 
@@ -23,25 +24,34 @@ KEPT = 50
 """Ended runs whose output is kept, and failed ones."""
 
 
-@contextlib.contextmanager
-def recorded(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """Write the record of a run in the meantime, and its end when the block is done.
+@dataclass
+class Recording:
+    """A run that is being recorded.
 
-    Yields a function to call before the run is started: it raises `EngineError` if the record cannot be written. For
-    a run that need not be recorded, it only warns.
+    `ready` is to be called before the run is started: it raises `EngineError` if the record cannot be written. For a
+    run that need not be recorded, it only warns. `session` is to be set when the run has started with a client.
     """
+
+    ready: Callable[[], None]
+    session: Session | None = None
+
+
+@contextlib.contextmanager
+def recorded(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> Iterator[Recording]:
+    """Write the record of a run in the meantime, and its end when the block is done."""
     ledger, record = Ledger(engine.state), of_request(request, engine.name, datetime.now(UTC))
     pool = ThreadPoolExecutor(1)
     written = pool.submit(ledger.start, record)
     pool.shutdown(wait=False)
+    recording = Recording(lambda: _wait(written, request, say))
     error: BaseException | None = None
     try:
-        yield lambda: _wait(written, request, say)
+        yield recording
     except BaseException as failure:
         error = failure
         raise
     finally:
-        _finish(engine, ledger, record, error)
+        _finish(engine, record, recording.session, error)
 
 
 def _wait(written: Future[None], request: RunRequest, say: Callable[[str], None]) -> None:
@@ -53,24 +63,39 @@ def _wait(written: Future[None], request: RunRequest, say: Callable[[str], None]
         say(f"this run is not recorded: {error}")
 
 
-def _finish(engine: Engine, ledger: Ledger, record: Record, error: BaseException | None) -> None:
-    """Record the end if the run has ended, as the engine knows it; a later reader completes what fails here."""
+def _finish(engine: Engine, record: Record, session: Session | None, error: BaseException | None) -> None:
+    """Record the end if the run has ended; on an error, a later reader completes the record."""
     with contextlib.suppress(TwelfthError):
-        end = _end(record, engine.runs.records([record.id]), error)
-        if end and end.state == NOT_STARTED:
-            ledger.end([end])
+        run = next(iter(engine.runs.records([record.id])), None)
+        end = _end(record, run, session, error)
+        if end and end.exit_code is None:
+            Ledger(engine.state).end([end])
         elif end:
-            ledger.send_end([end])
+            Ledger(engine.state).send_end([end])
+
+
+def _end(record: Record, run: Run | None, session: Session | None, error: BaseException | None) -> Record | None:
+    """Return the end as the engine knows it, else as the client saw it: a container can be removed before."""
+    if run and run.exit_code is not None:
+        return of_run(run)
+    if session and session.exit_code is not None:
+        state = "failed" if session.exit_code else "done"
+        return replace(record.ended(state, datetime.now(UTC)), exit_code=session.exit_code)
+    if run or not error:
+        return None
+    line = str(error).partition("\n")[0] or type(error).__name__
+    return record.ended(UNKNOWN if session else NOT_STARTED, datetime.now(UTC), line)
 
 
 def prune(engine: Engine) -> None:
-    """Remove the output of old runs after completing their records, in case no client saw their ends."""
-    ledger = Ledger(engine.state)
-    engine.runs.prune(KEPT, lambda removed: ledger.send_end(map(of_run, removed)))
+    """Remove the output of old runs after completing their records; nothing is removed if that fails."""
+    with contextlib.suppress(TwelfthError):  # must not change the run's exit code
+        engine.runs.prune(KEPT, lambda runs: complete(engine, runs))
 
 
-def _end(record: Record, runs: Sequence[Run], error: BaseException | None) -> Record | None:
-    if not runs and error:
-        line = str(error).partition("\n")[0] or type(error).__name__
-        return record.ended(NOT_STARTED, datetime.now(UTC), line)
-    return next((of_run(run) for run in runs if run.exit_code is not None), None)
+def complete(engine: Engine, runs: Iterable[Run]) -> None:
+    """Complete the records of runs whose containers are about to be removed; raises `EngineError`."""
+    records = map(of_run, runs)
+    Ledger(engine.state).complete(
+        replace(record, state=NOT_STARTED) if record.state == CREATED else record for record in records
+    )

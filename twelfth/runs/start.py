@@ -48,10 +48,10 @@ def start_attached(
     each warning.
     """
     make_networks(engine, request)
-    with recorded(engine, request, say) as ready, ThreadPoolExecutor(1) as pool:
+    with recorded(engine, request, say) as recording, ThreadPoolExecutor(1) as pool:
 
         def start() -> Session:
-            session = engine.runs.start(request, ready)
+            recording.session = session = engine.runs.start(request, recording.ready)
             pool.submit(prune, engine)  # while the run is running, so that its client exits sooner
             return session
 
@@ -64,8 +64,8 @@ def run_with_report(engine: Engine, request: RunRequest, say: Callable[[str], No
     The reason is one of its last lines. If it is the very last line of a failed run, it is not reported: the error
     contains it.
     """
-    with recorded(engine, request, say) as ready:
-        session = engine.runs.start(request, ready)
+    with recorded(engine, request, say) as recording:
+        recording.session = session = engine.runs.start(request, recording.ready)
         done = _reported(session.output(), session.wait, say)
     prune(engine)
     return done
@@ -108,7 +108,7 @@ def make_networks(engine: Engine, request: RunRequest) -> None:
 def start_detached(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> str:
     """Start a run in the background and return its id."""
     make_networks(engine, request)
-    with recorded(engine, request, say) as ready:
-        engine.runs.detach(request, ready)
+    with recorded(engine, request, say) as recording:
+        engine.runs.detach(request, recording.ready)
     prune(engine)
     return request.id

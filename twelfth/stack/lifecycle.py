@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, TwelfthError
 from twelfth.operator_name import operator
-from twelfth.runs.history import complete_records
 from twelfth.runs.ledger import Ledger
+from twelfth.runs.recording import complete
 from twelfth.stack import notices, plan, preflight
 from twelfth.stack.changes import Change, recorded
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale, scaled_as_before
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from twelfth.engines.contract import Engine
+    from twelfth.model.run import Run
     from twelfth.model.snapshot import Health, Snapshot
     from twelfth.model.stack import Service
     from twelfth.stack.executor import Report
@@ -247,11 +248,12 @@ def down(
     options = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
     with engine.state.lock("taking it down"):
         snapshot = engine.observe()
-        steps = plan.down(engine.stack, snapshot, engine.runs.records(), **options)
+        runs = engine.runs.records()
+        steps = plan.down(engine.stack, snapshot, runs, **options)
         if history:
             has_changed = execute(engine, steps, report) | Ledger(engine.state).remove()
         else:
-            complete_records(engine)
+            _complete(engine, runs, report)
             with recorded(engine, report, Change("down", "with volumes" if volumes else "", snapshot.replicas), steps):
                 has_changed = execute(engine, steps, report)
         left = engine.observe()
@@ -265,6 +267,14 @@ def down(
             if volumes and not is_elsewhere(engine):
                 forget(engine.stack)
         return has_changed
+
+
+def _complete(engine: Engine, runs: tuple[Run, ...], report: Report) -> None:
+    """Complete the records of runs that have exited; a full disk must not keep `down` from freeing space."""
+    try:
+        complete(engine, [run for run in runs if run.exit_code is not None])
+    except TwelfthError as error:
+        report.detail(f"the ends of runs are not recorded: {error}")
 
 
 def build(engine: Engine, report: Report) -> str:

@@ -30,7 +30,13 @@ class Daemon(http.server.BaseHTTPRequestHandler):
             self.wfile.write(UPGRADED)
             self.wfile.write(self.connection.recv(100))
         elif "/wait" in self.path:
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + b'{"StatusCode":0}')
+            answer = b'{"StatusCode":137}' if "/removed/" in self.path else b'{"StatusCode":0}'
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+        self.close_connection = True
+
+    def do_GET(self) -> None:
+        """Answer that the container does not exist."""
+        self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         self.close_connection = True
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name of the library
@@ -74,6 +80,15 @@ def test_session_closes_without_an_ignored_exception(api: docker.APIClient) -> N
     assert 0 == session.wait()
     del session
     gc.collect()
+
+
+def test_run_that_is_removed_while_it_exits_has_an_exit_code(api: docker.APIClient) -> None:
+    """`docker rm -f` removes its container at once; only that would show whether it reached its time limit."""
+    session = DockerSession(api, "removed", tty=True, interactive=False, limited=True)
+    session.write_stdin(b"hello")
+
+    assert [(1, b"hello")] == list(session.output())
+    assert (137, 137) == (session.wait(), session.exit_code)
 
 
 def test_daemon_has_no_keys_that_detach(api: docker.APIClient) -> None:

@@ -11,6 +11,7 @@ from docker.errors import APIError
 
 from twelfth.engines import end_of_input, multiplex
 from twelfth.engines.contract import Session
+from twelfth.engines.docker_api.client import inspect_container
 from twelfth.engines.docker_api.errors import docker_errors
 from twelfth.engines.docker_api.run_record import exit_code
 
@@ -85,7 +86,13 @@ class DockerSession(Session):
                 raise self._broken
             code = int(self.api.wait(self.container, timeout=RECORDED_WITHIN)["StatusCode"])
             self.close()
-            return exit_code(self.api.inspect_container(self.container)) if code or self.limited else 0
+            self.exit_code = self._checked(code) if code or self.limited else 0
+            return self.exit_code
+
+    def _checked(self, code: int) -> int:
+        """Return 124 if the run reached its time limit, which only its container shows, if that still exists."""
+        container = inspect_container(self.api, self.container)
+        return exit_code(container) if container else code
 
     def close(self) -> None:
         """Close the streams: first the response, which reads from the socket.

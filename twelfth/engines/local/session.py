@@ -31,7 +31,6 @@ class LocalSession(Session):
         No process is left if this fails or is interrupted.
         """
         self.directory = directory
-        self.exit_code: int | None = None
         self.streams, far_streams = socket.socketpair()
         self.control, far_control = socket.socketpair()
         with far_streams, far_control, (directory / "monitor.log").open("wb") as log:
@@ -113,7 +112,9 @@ class LocalSession(Session):
         self.monitor.wait()
         self.streams.close()
         self.control.close()
-        return self._recorded() if self.exit_code is None else self.exit_code
+        if self.exit_code is None:
+            self.exit_code = self._recorded()
+        return self.exit_code
 
     def leave(self) -> None:
         """Disconnect from the run; a thread waits for the monitor, so that it does not become a zombie."""
