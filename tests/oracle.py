@@ -49,6 +49,7 @@ def made_by_twelfth(directory: Path, environment: Mapping[str, str]) -> dict[str
         return _inspected(engine)
     finally:
         _compose(directory, environment, "down", "--volumes", "--timeout", "0")
+        engine.state.remove()
 
 
 def both(

@@ -12,6 +12,7 @@ from tests.conftest import DOCKER_COMPOSE, eventually, require, require_program
 from tests.other_project import OtherProject
 from twelfth.engines.docker_api import run_spec
 from twelfth.engines.docker_api.container_spec import COMPOSE
+from twelfth.engines.docker_api.state_volume import StateVolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +100,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     for run in made.api.containers(all=True, filters={"label": [run_spec.RUN, f"{COMPOSE}project={made.name}"]}):
         made.api.remove_container(run["Id"], v=True, force=True)
     made.compose("down", "--volumes", "--timeout", "0", "--rmi", "local")
+    StateVolume(made.api, made.name).remove()
 
 
 def test_everything_about_runs_works_and_nothing_of_the_stack_changes(stack: Stack) -> None:
