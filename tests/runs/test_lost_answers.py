@@ -33,7 +33,10 @@ REQUEST = re.compile(rb"POST /v[0-9.]+(/containers/\S+) HTTP")
 
 
 class Forgetful(daemon.Way):
-    """A proxy to a daemon that loses the answer to the first start of a container and passes everything else."""
+    """A proxy to a daemon that loses the answer to the first start of a container and passes everything else.
+
+    The container of the lock does not count: it is created, attached and started in three requests.
+    """
 
     def __init__(self, path: Path, daemon: str) -> None:
         """Listen; see `Way`."""
@@ -55,9 +58,10 @@ class Forgetful(daemon.Way):
         with near, far, contextlib.suppress(OSError):
             while data := near.recv(1 << 16):
                 found = REQUEST.search(data)
-                if found:
+                is_lock = any("create?name=twelfth-lock-" in path for path in self.posted[-2:])
+                if found and not (is_lock and found[1].endswith(b"/start")):
                     self.posted.append(found[1].decode())
-                if found and found[1].endswith(b"/start") and not self.has_lost:
+                if found and found[1].endswith(b"/start") and not self.has_lost and not is_lock:
                     self.has_lost = True
                     far.sendall(data)
                     far.recv(1 << 16)  # the daemon has done it
