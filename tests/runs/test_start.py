@@ -34,7 +34,7 @@ def test_records_are_removed_while_the_run_is_running(capfdbinary: pytest.Captur
     def output() -> Iterator[tuple[int, bytes]]:
         yield STDOUT, b"pruned" if is_pruned.wait(WAIT) else b"not pruned"
 
-    session = SimpleNamespace(output=output, wait=lambda: 3)
+    session = SimpleNamespace(output=output, wait=lambda: 3, exit_code=3)
     runs = SimpleNamespace(start=lambda *_: session, prune=prune, records=lambda _: ())
     engine = SimpleNamespace(name="memory", state=MemoryState(World()), runs=runs)
     request = RunRequest("1", ("true",), Replica("app", 1, "a", "running", {}), interactive=False)

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twelfth.errors import TwelfthError
+from twelfth.errors import EngineError, TwelfthError
 from twelfth.model.record import from_json
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class Ledger:
     def _add(self, files: Mapping[str, bytes]) -> None:
         if not self.state.add(OPEN, files):
             self._begin(self._last())
-            self.state.add(OPEN, files)
+            if not self.state.add(OPEN, files):
+                raise EngineError(f"cannot record this in {OPEN} of the stack's state. Try: invoke status")
 
     def _last(self) -> int:
         """Return the number of the last directory, 1 if there is none, in few reads: the link may have been lost."""
