@@ -106,7 +106,7 @@ def check(c: Context) -> None:
 def test(c: Context) -> None:
     """Run the tests; words after -- are arguments of pytest, which then runs one test at a time.
 
-    Without words it runs a sample, several tests at a time, for about seven minutes on two cores; with
+    Without words it runs a sample, several tests at a time, for about nine minutes on two cores; with
     TWELFTH_SCENARIOS=full it runs all tests. Failed tests are repeated one at a time: they may have
     failed because of the load.
     """

@@ -200,6 +200,23 @@ def test_state_is_removed_after_a_copy_that_was_killed(opened: Open) -> None:
     assert opened().state.read("stack") == {}
 
 
+def test_container_that_another_process_has_just_created_is_read(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was missing at the first look, so that nothing is known of the files yet."""
+    engine = opened()
+    if not isinstance(engine, Docker):
+        pytest.skip("its state has no container")
+    engine.state.write({"stack/a": b"1"})
+    engine.api.remove_container(f"twelfth-state-{engine.stack.project}")
+    create = StateVolume._create_pruned_container  # noqa: SLF001 - the moment between two looks
+
+    def created_by_another(volume: StateVolume) -> None:
+        create(StateVolume(engine.api, engine.stack.project))
+        create(volume)
+
+    monkeypatch.setattr(StateVolume, "_create_pruned_container", created_by_another)
+    assert opened().state.read("stack") == {"a": b"1"}
+
+
 def test_pruned_container_is_created_again(opened: Open) -> None:
     """`docker container prune` removes the container of the state, whose files stay."""
     state, engine = opened().state, opened()

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 STATE = "twelfth.state"
 """Label of the volume and its container; the value is the project."""
 
+NO_CONTAINER = "No such container"
+"""The daemon's message if a container is missing, and not a file in it."""
+
 HOME = "/state"
 """The directory of the volume in its container."""
 
@@ -161,19 +164,20 @@ class StateVolume(State):
 
     def _archive(self, path: str) -> bytes:
         """Return the archive of a directory, b"" if the directory or the volume is missing."""
+        try:
+            return self._get(path)
+        except NotFound as error:
+            if NO_CONTAINER not in str(error.explanation):
+                return b""
+        self._create_pruned_container()  # another thread or process may just have created it
         with gone_is_fine():
             return self._get(path)
-        if self._create_pruned_container():
-            with gone_is_fine():
-                return self._get(path)
         return b""
 
-    def _create_pruned_container(self) -> bool:
-        """Create the container if only the volume is left; return whether that was so."""
-        is_pruned = not self._has_container() and self._has_volume()
-        if is_pruned:
+    def _create_pruned_container(self) -> None:
+        """Create the container if only the volume is left."""
+        if not self._has_container() and self._has_volume():
             self._create_container()
-        return is_pruned
 
     def _get(self, path: str) -> bytes:
         pieces, _ = self.api.get_archive(self.name, path)
