@@ -673,6 +673,8 @@ def _record(process: Process) -> Run:
         host=request.host,
         kind=request.kind,
         what=request.what,
+        job=request.job,
+        trigger=request.trigger,
     )
 
 

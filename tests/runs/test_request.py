@@ -16,6 +16,7 @@ from twelfth.errors import IdentityError, MisuseError
 from twelfth.model.snapshot import UNKNOWN, Replica
 from twelfth.model.stack import Build, Service, Stack
 from twelfth.runs import request
+from twelfth.runs.fire import VARIABLE, Fire, current
 from twelfth.runs.source import choose_source
 
 if TYPE_CHECKING:
@@ -94,3 +95,21 @@ def test_words_are_utf_8_whatever_the_locale(locale: dict[str, str]) -> None:
     done = subprocess.run(command, env=os.environ | locale, cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert r"(('\xe9', '\udcff'), '\xe9', (('A', '\xe9'),))" == done.stdout.strip()
+
+
+def test_run_of_a_fire_has_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a run of that job: the command may start others."""
+    for name, value in Fire("nightly", "0123abcd").to_environment().items():
+        monkeypatch.setenv(name, value)
+    fired = request.new_request(("a",), worker(1), job="nightly")
+    other = request.new_request(("a",), worker(1), job="other")
+
+    assert ("0123abcd", "schedule") == (fired.id, fired.trigger)
+    assert "0123abcd" != other.id
+    assert "operator" == other.trigger == request.new_request(("a",), worker(1)).trigger
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"job": "a", "size": 1}', "{"])
+def test_damaged_fire_is_none(text: str) -> None:
+    """The variable is inherited by all child processes, so anything may be in it."""
+    assert current("a", {VARIABLE: text}) is None

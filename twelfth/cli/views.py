@@ -196,7 +196,7 @@ def _command(words: tuple[str, ...]) -> str:
 TIMES = {"built", "finished", "started"}
 """Fields of a record that are times; their notation depends on the engine."""
 
-SOMETIMES = frozenset({"source_mounted", "purpose"})
+SOMETIMES = frozenset({"job", "purpose", "source_mounted"})
 """Fields of a record that are shown only if they have a value."""
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from twelfth.compose import extension_jobs
 from twelfth.compose.errors import explain
 from twelfth.compose.file_names import NAMES, OVERRIDES
 from twelfth.errors import EngineError, MisuseError
@@ -90,8 +91,20 @@ def read(
         if not any(text in warning for text in FOR_SWARM):
             warn(warning)
     model = _parsed(answer.stdout)
+    if extension_jobs.KEY in model:
+        convert = functools.partial(_converted, program, directory, environment)
+        model["jobs"] = extension_jobs.merged(model, convert, paths[0].name if paths else "COMPOSE_FILE")
     _fill_from_environment(model, program, paths[0].parent if paths else directory, environment)
     return Config(model, paths)
+
+
+def _converted(program: str, directory: Path, environment: Mapping[str, str], text: str) -> dict[str, Any]:
+    """Let the Compose that is installed with twelfth, which knows `jobs:`, read a text; raises MisuseError."""
+    [answer] = _run(_bundled() or program, directory, environment, ("config",), file=text)
+    if answer.stdout:
+        return _parsed(answer.stdout)
+    error = explain(_split(answer.stderr)[1], {})
+    raise MisuseError(f"cannot read {extension_jobs.KEY}: {error}. Try: invoke config")
 
 
 def _explained(

@@ -116,3 +116,27 @@ def matching(pattern: str, remedy: str) -> Reader:
         return at.value
 
     return read
+
+
+def texts(at: Value) -> tuple[str, ...]:
+    """Read a list of texts under an `x-` key, which Compose does not check."""
+    if isinstance(at.value, list) and all(isinstance(text, str) for text in at.value):
+        return tuple(at.value)
+    at.refuse("", "must be a list of texts", "write [program, argument, ...], and quote numbers")
+    return ()
+
+
+def service_name(at: Value) -> str:
+    """Read the name of a service."""
+    names = list(at.model["services"])
+    if at.value not in names:
+        at.refuse("", f"is {at.value}, and there is no such service", f"write one of {', '.join(names)}")
+    return str(at.value)
+
+
+def number(at: Value) -> int:
+    """Read a number of 1 or more under an `x-` key."""
+    if not isinstance(at.value, int) or at.value < 1:
+        at.refuse("", f"is {at.value}", "write a number, 1 or more")
+        return 1
+    return at.value

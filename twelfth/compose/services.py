@@ -14,7 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelfth.compose.container_keys import KEYS
-from twelfth.compose.schema import Table, Value, as_is, cast, each, matching, nested, only, unchecked
+from twelfth.compose.notify import notify
+from twelfth.compose.schema import (
+    Table,
+    Value,
+    as_is,
+    cast,
+    each,
+    matching,
+    nested,
+    only,
+    service_name,
+    texts,
+    unchecked,
+)
 from twelfth.errors import MisuseError
 from twelfth.model.image_name import image_name
 from twelfth.model.stack import (
@@ -85,7 +98,7 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
     )
 
 
-def names(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
+def names(model: Mapping[str, Any], files: tuple[Path, ...] = (Path("compose.yaml"),)) -> Stack:
     """Return a stack with the names of services, networks and volumes, which is all a run needs from the files.
 
     Unsupported keys are not refused, except in `x-` settings of this tool. A service without an image, such as one with
@@ -157,7 +170,8 @@ def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
     return tuple(services[name] for name in order)
 
 
-def _service(name: str, at: Value) -> Service:
+def container(name: str, at: Value) -> Service:
+    """Convert what a service, job or hook declares of its container."""
     values = {_NAMES.get(key, key): value for key, value in at.read(_SERVICE).items()}
     limits = {key.partition(".")[2]: values.pop(key) for key in [*values] if key.startswith("limits.")}
     fields = values | values.pop("deploy", {})
@@ -328,13 +342,6 @@ def _reload(at: Value) -> Reload | None:
     return Reload(**{"signal": "", **at.read(_RELOAD)})
 
 
-def _texts(at: Value) -> tuple[str, ...]:
-    if isinstance(at.value, list) and all(isinstance(text, str) for text in at.value):
-        return tuple(at.value)
-    at.refuse("", "must be a list of texts", "write [program, argument, ...], and quote numbers")
-    return ()
-
-
 def _text_mapping(at: Value) -> Pairs:
     if not isinstance(at.value, dict):
         at.refuse("", "must be a mapping", "write NAME: value")
@@ -369,13 +376,6 @@ def _extension_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of the stack from the `x-` keys of the top level."""
     settings = values.get("x-swarm", {}) | values.get("x-twelfth", {})
     return {"ingress" if key in _INGRESS else key.replace("-", "_"): value for key, value in settings.items()}
-
-
-def _service_name(at: Value) -> str:
-    names = list(at.model["services"])
-    if at.value not in names:
-        at.refuse("", f"is {at.value}, and there is no such service", f"write one of {', '.join(names)}")
-    return str(at.value)
 
 
 def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
@@ -469,12 +469,12 @@ _HEALTHCHECK: Table = {
 }
 _LOGGING: Table = {"driver": as_is, "options": _pairs}
 _LOCAL: Table = {
-    "command": _texts,
+    "command": texts,
     "environment": _text_mapping,
     "port": matching("[0-9]+", "write a port, such as 8000"),
-    "healthcheck": _texts,
+    "healthcheck": texts,
 }
-_RELOAD: Table = {"signal": matching("SIG[A-Z0-9]+", "write a signal, such as SIGHUP"), "check": _texts}
+_RELOAD: Table = {"signal": matching("SIG[A-Z0-9]+", "write a signal, such as SIGHUP"), "check": texts}
 _SERVICE: Table = {
     **dict.fromkeys(KEYS, as_is),
     "image": as_is,
@@ -506,7 +506,7 @@ _SERVICE: Table = {
     "restart": matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
     "stop_grace_period": _seconds,
     "x-local": _local,
-    "x-release": _texts,
+    "x-release": texts,
     "x-reload": _reload,
     **dict.fromkeys(("attach", "develop", "profiles")),
 }
@@ -551,7 +551,12 @@ _INGRESS = ("ingress", "door")
 
 _EXTENSIONS: Table = {
     "x-twelfth": unchecked(
-        {"runs-from": _service_name, **dict.fromkeys(_INGRESS, _service_name), "max-replicas": _max_replicas},
+        {
+            "runs-from": service_name,
+            **dict.fromkeys(_INGRESS, service_name),
+            "max-replicas": _max_replicas,
+            "notify": notify,
+        },
         "runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}",
     ),
     "x-swarm": unchecked({"nodes": _text_mapping}, "nodes: {NAME: tcp://HOST:2375}"),
@@ -559,8 +564,9 @@ _EXTENSIONS: Table = {
 _TOP: Table = {
     **_EXTENSIONS,
     "name": as_is,
-    "services": lambda at: {name: _service(name, below) for name, below in at.below()},
+    "services": lambda at: {name: container(name, below) for name, below in at.below()},
     "networks": _declared,
     "volumes": _declared,
     **dict.fromkeys(("configs", "secrets")),  # read with the services that have them
+    "jobs": None,  # read by jobs.py
 }

@@ -25,7 +25,7 @@ class Record:
     to, such as `worker=3` or a file's name. `overrides` are names of environment variables, never values.
     `release_before` and `release` are the running releases before and after a change; a run has one release. `state` is
     that of a `Run`, or `interrupted`, `not started`, or `unknown` if no process saw the end. `error` is the first line
-    of the error of a change that failed. `trigger` is what started it.
+    of the error of a change that failed. `trigger` is what started it: `operator` or `schedule`.
     """
 
     id: str
@@ -49,6 +49,8 @@ class Record:
     error: str = ""
     source_mounted: bool = False
     purpose: str = ""
+    job: str = ""
+    """The name of the job that was started, or ""."""
     has_output: bool = False
     """Whether the engine still has the output of the run; this is not stored."""
 
@@ -124,6 +126,8 @@ def of_request(request: RunRequest, engine: str, started: datetime) -> Record:
         image=request.replica.image,
         state=CREATED,
         purpose=request.purpose,
+        job=request.job,
+        trigger=request.trigger,
     )
 
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from twelfth.model.job import Changes
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Pairs
 
 
 RUN = "run"
+
+OPERATOR, SCHEDULE = "operator", "schedule"
+"""What starts a run."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,15 @@ class RunRequest:
     node: str = ""
     """The machine to run on, if the engine has several; "" for the default."""
 
+    job: str = ""
+    """The name of the job that is started, "" for any other command."""
+
+    trigger: str = OPERATOR
+    """What started it: an operator, or a schedule."""
+
+    changes: Changes | None = None
+    """What a job or hook declares differently from the service of the replica."""
+
     @property
     def identifying_environment(self) -> Pairs:
         """Return the variables that name the run to an admin process, as Heroku's DYNO does, for its own records."""
@@ -100,6 +113,8 @@ class Run:
     host: str = ""
     kind: str = RUN
     what: str = ""
+    job: str = ""
+    trigger: str = OPERATOR
 
     @property
     def is_running(self) -> bool:

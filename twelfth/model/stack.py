@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twelfth.model.contents import Contents
+    from twelfth.model.job import Changes, Job, Notify
 
 Pairs = tuple[tuple[str, str], ...]
 """A mapping as a value: (name, value) pairs, sorted by name."""
@@ -219,6 +220,8 @@ class Service:
     release_command: tuple[str, ...] = ()
     """What is run from a new release before anything of it serves (`x-release`), as Heroku's release phase is
     (https://devcenter.heroku.com/articles/release-phase)."""
+    pre_start: tuple[Changes, ...] = ()
+    """Release commands in Compose's syntax, in order; each may have settings that differ from the service's."""
 
     @property
     def release(self) -> str:
@@ -322,6 +325,9 @@ class Stack:
     max_replicas: tuple[tuple[str, int], ...] = ()
     inline: Pairs = ()
     """The services and targets of `inline_files`, for a stack whose services are not known."""
+    jobs: tuple[Job, ...] = ()
+    notify: Notify | None = None
+    """Where the ends of runs and changes are reported, unless a job has another value."""
 
     @property
     def release(self) -> str:
@@ -366,6 +372,10 @@ class Stack:
     def service(self, name: str) -> Service | None:
         """Return the service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
+
+    def job(self, name: str) -> Job | None:
+        """Return the job of that name, or None."""
+        return next((job for job in self.jobs if job.name == name), None)
 
     def inline_files(self, service: str) -> tuple[str, ...]:
         """Return the targets of a service's configs and secrets with inline content."""

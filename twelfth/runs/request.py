@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
 from twelfth.model.duration import LONGEST, parse_seconds
-from twelfth.model.run import RunRequest, Terminal
+from twelfth.model.run import SCHEDULE, RunRequest, Terminal
 from twelfth.operator_name import operator
 from twelfth.runs import terminal
+from twelfth.runs.fire import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,19 +33,18 @@ def command(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def new_request(command: Sequence[str], replica: Replica, **settings: object) -> RunRequest:
-    """Return a request for the command, with a new id and the operator's name."""
+    """Return a request for the command; by default with a new id and the operator's name.
+
+    A run of a job that a schedule has started has the id of that fire.
+    """
     words = tuple(map(as_utf8, command))
     settings |= {"reason": as_utf8(str(settings.get("reason", "")))}
     if settings.get("tty"):
         settings |= {"terminal": Terminal(*terminal.size(), kind=os.environ.get("TERM", ""))}
-    return RunRequest(
-        id=secrets.token_hex(4),
-        command=words,
-        replica=replica,
-        operator=operator(),
-        host=socket.gethostname(),
-        **settings,  # type: ignore[arg-type]
-    )
+    fire = current(str(settings.get("job", "")))
+    settings |= {"id": fire.run_id, "trigger": SCHEDULE} if fire else {}
+    identity = {"id": secrets.token_hex(4), "operator": operator(), "host": socket.gethostname()}
+    return RunRequest(command=words, replica=replica, **identity | settings)  # type: ignore[arg-type]
 
 
 def as_utf8(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.build_context import read
 from twelfth.build_context.release import combined, digest, is_release
-from twelfth.compose import cli, services
+from twelfth.compose import cli, jobs, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import with_builds, with_release
 
@@ -31,14 +31,24 @@ def load_stack(
     if release and not is_release(release):
         raise MisuseError(f"--release {release} is not a release: write 12 hexadecimal digits. Try: invoke releases")
     configuration = cli.read(directory, environment, warn)
-    stack = services.stack(configuration.model, configuration.files)
+    stack = _with_jobs(services.stack(configuration.model, configuration.files), configuration)
+    _refuse_invalid(stack)
     return with_release(with_builds(stack, lambda build: replace(build, is_named=True)), release) if release else stack
 
 
 def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
     """Return a stack with the names in a directory's Compose files, which are enough for a run."""
     configuration = cli.read(directory, environment)
-    return services.names(configuration.model, configuration.files)
+    return _with_jobs(services.names(configuration.model, configuration.files), configuration)
+
+
+def _with_jobs(stack: Stack, configuration: cli.Config) -> Stack:
+    return replace(stack, jobs=jobs.jobs(configuration.model))
+
+
+def _refuse_invalid(stack: Stack) -> None:
+    if refusals := [refusal for job in stack.jobs for refusal in job.refusals]:
+        raise MisuseError("\n".join(f"{stack.files[0].name}: {refusal}" for refusal in refusals))
 
 
 def of_current_release(stack: Stack, has_buildkit: Callable[[], bool] = lambda: False) -> Stack:

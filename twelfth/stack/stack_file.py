@@ -41,6 +41,10 @@ class Location:
     ingress: str = ""
     inline: list[list[str]] = field(default_factory=list)
     """The service and target of each configuration file with inline content."""
+    jobs: list[str] = field(default_factory=list)
+    """The names of the jobs in the Compose file."""
+    notifies: bool = False
+    """Whether the Compose file has `notify`; what it contains may be secret, so it is not stored."""
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
         """Return whether the inputs of the project's name are unchanged."""
@@ -63,7 +67,17 @@ def remember(engine: Engine) -> None:
     names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
     inputs = _inputs(stack.directory, names, _variables_of_name(stack.files), os.environ)
     inline = [[service.name, target] for service in stack.services for target in stack.inline_files(service.name)]
-    location = Location(stack.project, engine.name, stack.run_service, inputs, dict(stack.nodes), ingress, inline)
+    location = Location(
+        stack.project,
+        engine.name,
+        stack.run_service,
+        inputs,
+        dict(stack.nodes),
+        ingress,
+        inline,
+        [job.name for job in stack.jobs],
+        bool(stack.notify or any(job.notify for job in stack.jobs)),
+    )
     path = _path(stack)
     with contextlib.suppress(OSError):  # without it, runs read the Compose file
         make_own_directory(path.parent)

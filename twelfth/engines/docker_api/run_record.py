@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.docker_api.container_spec import RELEASE, SOURCE_MOUNTED
 from twelfth.engines.docker_api.run_spec import RUN
-from twelfth.model.run import Run
+from twelfth.model.run import OPERATOR, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +51,8 @@ def record(run: Body) -> Run:
         host=labels.get(f"{RUN}.host", ""),
         kind=labels.get(f"{RUN}.kind", "run"),
         what=labels.get(f"{RUN}.what", ""),
+        job=labels.get(f"{RUN}.job", ""),
+        trigger=labels.get(f"{RUN}.trigger", OPERATOR),
     )
 
 

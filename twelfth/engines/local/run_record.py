@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twelfth.engines import multiplex
 from twelfth.engines.json_file import has_shape, read_json
 from twelfth.engines.local.tail import tail
-from twelfth.model.run import Run
+from twelfth.model.run import OPERATOR, Run
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -65,6 +65,8 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
         host=str(spec.get("host", "")),
         kind=str(spec.get("kind", "run")),
         what=str(spec.get("what", "")),
+        job=str(spec.get("job", "")),
+        trigger=str(spec.get("trigger", OPERATOR)),
     )
 
 

@@ -33,6 +33,8 @@ def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:
         "host": request.host,
         "kind": request.kind,
         "what": request.what,
+        "job": request.job,
+        "trigger": request.trigger,
         "started": started,
         "timeout": request.timeout,
         "grace": int(worker["recipe"]["stop_grace_period"].rstrip("s")),

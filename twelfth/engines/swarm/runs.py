@@ -190,4 +190,6 @@ def _started(request: RunRequest) -> Run:
         host=request.host,
         kind=request.kind,
         what=request.what,
+        job=request.job,
+        trigger=request.trigger,
     )

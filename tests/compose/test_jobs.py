@@ -1,0 +1,142 @@
+"""Jobs of a Compose file, under `jobs:` and under `x-jobs:`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.compose.conftest import HOME
+from twelfth.errors import MisuseError
+from twelfth.model.job import Job, Notify, Schedule
+from twelfth.stack import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from twelfth.model.stack import Stack
+
+SERVICES = """
+name: shop
+x-twelfth: {runs-from: app}
+services:
+  app: {image: "app:1", build: ., environment: {A: "1"}}
+  web: {image: "app:1"}
+  db: {image: redis}
+"""
+
+
+def stack(directory: Path, text: str, **environment: str) -> Stack:
+    """Return the stack of a Compose file."""
+    (directory / "compose.yaml").write_text(SERVICES + text)
+    return load.load_stack(directory, HOME | environment)
+
+
+def job(directory: Path, text: str, key: str = "x-jobs") -> Job:
+    """Return the only job of a Compose file."""
+    [job] = stack(directory, f"{key}: {{job: {text}}}").jobs
+    return job
+
+
+@pytest.mark.parametrize("key", ["jobs", "x-jobs"])
+def test_job_is_read_in_each_of_compose_s_notations(tmp_path: Path, key: str) -> None:
+    """Compose makes one notation of them, also of those under `x-jobs`, which it does not check."""
+    text = """
+  nightly:
+    image: "app:1"
+    command: echo $$HOME "a b"
+    environment: [A=2]
+    mem_limit: 5m
+    depends_on: [first, db]
+    triggers: {schedule: ["5 3 * * *", {cron: "@daily", timezone: Europe/Berlin, missed_fires: skip}]}
+  first: {image: busybox, command: [a], triggers: {manual: false}}
+"""
+    first, nightly = stack(tmp_path, f"{key}:{text}").jobs
+
+    assert ("first", "", ("a",), False) == (first.name, first.service, first.command, first.is_manual)
+    assert ("nightly", "app", ("echo", "$HOME", "a b")) == (nightly.name, nightly.service, nightly.command)
+    assert {"command", "environment", "mem_limit"} == nightly.changes.keys
+    assert (("A", "2"),) == nightly.changes.container.environment
+    assert (("first",), (("db", "service_started"),)) == (nightly.after, nightly.conditions)
+    assert (Schedule("5 3 * * *"), Schedule("@daily", "Europe/Berlin", missed_fires="skip")) == nightly.schedules
+
+
+@pytest.mark.parametrize(
+    ("text", "service"),
+    [
+        ("{command: [a]}", "app"),
+        ("{image: 'app:1'}", "app"),
+        ("{build: .}", "app"),
+        ("{image: redis}", "db"),
+        ("{image: other}", ""),
+        ("{command: [a], x-twelfth: {service: web}}", "web"),
+    ],
+)
+def test_service_of_a_job(tmp_path: Path, text: str, service: str) -> None:
+    """It is the one with its image or build; of several, the one that runs are made from."""
+    assert service == job(tmp_path, text).service
+
+
+def test_settings_of_a_job(tmp_path: Path) -> None:
+    """They are under `x-twelfth`."""
+    settings = "timeout: 5m, reason: required, concurrency: queue, tty: false, confirm: Sure?, keep: 14, help: Do it"
+    read = job(tmp_path, f"{{x-twelfth: {{{settings}, notify: {{url: 'https://x/y'}}}}}}")
+
+    assert (300.0, True, "queue", False) == (read.timeout, read.needs_reason, read.concurrency, read.tty)
+    assert ("Sure?", 14, "Do it", Notify(url="https://x/y")) == (read.confirm, read.keep, read.help, read.notify)
+
+
+def test_notify_of_a_file(tmp_path: Path) -> None:
+    """It is for all runs and changes."""
+    text = "x-twelfth: {notify: {on: always, command: [mail, root], output: 5}}\nservices: {a: {image: x}}\n"
+    (tmp_path / "compose.yaml").write_text(text)
+
+    assert Notify("always", command=("mail", "root"), output=5) == load.load_stack(tmp_path, HOME).notify
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{x-twelfth: {timeout: soon}}", "jobs.job.x-twelfth.timeout is soon. Try: write a duration such as 30"),
+        ("{x-twelfth: {reason: maybe}}", "jobs.job.x-twelfth.reason is maybe, which is unsupported"),
+        ("{x-twelfth: {concurrency: 2}}", "jobs.job.x-twelfth.concurrency is 2, which is unsupported. Try: write forb"),
+        ("{x-twelfth: {tty: 1}}", "jobs.job.x-twelfth.tty is 1. Try: write true or false"),
+        ("{x-twelfth: {keep: 0}}", "jobs.job.x-twelfth.keep is 0. Try: write a number, 1 or more"),
+        ("{x-twelfth: {retries: 1}}", "jobs.job.x-twelfth.retries is unsupported. Try: remove it"),
+        ("{x-twelfth: fast}", "jobs.job.x-twelfth must be a mapping"),
+        ("{x-twelfth: {service: none}}", "jobs.job.x-twelfth.service is none, and there is no such service"),
+        ("{x-twelfth: {notify: {on: always}}}", "jobs.job.x-twelfth.notify has no url and no command"),
+        ("{x-twelfth: {notify: {url: mail}}}", "jobs.job.x-twelfth.notify.url is mail. Try: write a URL"),
+        ("{deploy: {replicas: 2}}", "cannot read x-jobs: validating -: jobs.job.deploy is not a key that Compose"),
+        ("[a]", "compose.yaml: x-jobs must be a mapping of jobs. Try: write NAME"),
+    ],
+)
+def test_invalid_job_is_refused_by_its_key(tmp_path: Path, text: str, why: str) -> None:
+    """The message has the full name of the key and what to write."""
+    with pytest.raises(MisuseError) as error:
+        job(tmp_path, text)
+
+    assert why in str(error.value)
+
+
+def test_names_are_read_with_an_invalid_job(tmp_path: Path) -> None:
+    """Only a start of that job raises its errors."""
+    (tmp_path / "compose.yaml").write_text(f"{SERVICES}x-jobs: {{a: {{x-twelfth: {{keep: 0}}}}, b: {{command: [b]}}}}")
+    a, b = load.load_names(tmp_path, HOME).jobs
+
+    assert ("jobs.a.x-twelfth.keep is 0. Try: write a number, 1 or more",) == a.refusals
+    assert () == b.refusals
+
+
+def test_job_of_a_disabled_profile_does_not_exist(tmp_path: Path) -> None:
+    """As a service of one."""
+    text = "x-jobs: {a: {command: [a], profiles: [p]}, b: {command: [b]}}"
+
+    assert ["b"] == [job.name for job in stack(tmp_path, text).jobs]
+    assert ["a", "b"] == [job.name for job in stack(tmp_path, text, COMPOSE_PROFILES="p").jobs]
+
+
+def test_job_under_both_keys_is_refused(tmp_path: Path) -> None:
+    """One of them would be ignored."""
+    with pytest.raises(MisuseError, match=r"^compose.yaml: x-jobs.a is also in jobs. Try: remove one of them$"):
+        stack(tmp_path, "jobs: {a: {image: x, triggers: {manual: true}}}\nx-jobs: {a: {command: [a]}}")
