@@ -575,7 +575,7 @@ class MemoryRuns(Runs):
 
     def pin(self, replica: Replica) -> None:
         """Keep the recipe."""
-        self.pinned[replica.id] = self._recipe(replica)
+        self.pinned[replica.identity] = self._recipe(replica)
 
     def start(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> Session:
         """Start a process with the replica's environment."""
@@ -636,7 +636,7 @@ class MemoryRuns(Runs):
 
     def _recipe(self, replica: Replica) -> Recipe:
         """Return what a replica was made from, or one of a built release would be; raises `NotUpError` without it."""
-        if pinned := self.pinned.get(replica.id):
+        if pinned := self.pinned.get(replica.identity):
             return pinned
         if replica.id:
             if replica.id in {each.id for each in self.world.replicas.values()}:
@@ -663,7 +663,7 @@ def _record(process: Process) -> Run:
         image=request.replica.image,
         operator=request.operator,
         reason=request.reason,
-        overrides=tuple(name for name, _ in request.environment),
+        overrides=request.overrides,
         started=process.started,
         finished=process.finished,
         seconds=None if process.code is None else process.seconds,

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.memory_engine import Memory, World
-from twelfth.errors import MisuseError, NoWorkerError
+from twelfth.engines.local.engine import Local
+from twelfth.errors import MisuseError, NotUpError, NoWorkerError
+from twelfth.model.job import Changes, Job
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import SERVICE_COMPLETED, Build, Service, Stack
-from twelfth.runs.source import choose_source, from_release
+from twelfth.runs.job_images import FixedImage, fix
+from twelfth.runs.source import choose_source, from_release, source_of_job
 
 REDIS = Service("redis", "redis:8")
 WEB = Service("web", "shop-web:0123456789ab", build=Build(Path("/web")))
@@ -114,3 +117,37 @@ def test_job_that_has_ended_is_no_source_of_runs() -> None:
     why = "migrate runs to completion and is not running now"
     assert f"cannot make a run: {why}. Try: --service web" == str(refused.value)
     assert "migrate" == choose_source(ended, "0123456789ab", "migrate").service
+
+
+DUMP = Job("dump", Changes(Service("dump", "postgres:16"), frozenset({"image", "command"})))
+
+
+def test_job_of_a_service_runs_from_its_replica() -> None:
+    """Of a job without an image, the service may be any that runs can be made from."""
+    engine = up(replace(TWO_BUILT, runs_from="worker"))
+
+    assert "web" == source_of_job(engine, replace(DUMP, service="web")).service
+    assert "worker" == source_of_job(engine, replace(DUMP, changes=Changes(Service("dump", "")))).service
+
+
+def test_job_with_a_separate_image_runs_from_the_image_that_up_has_fixed() -> None:
+    """Whatever its name stands for now."""
+    engine = up(TWO_BUILT)
+    fix(engine.state, {"dump": FixedImage("postgres:15", "sha256:1"), "other": FixedImage("postgres:16", "sha256:2")})
+
+    source = source_of_job(engine, DUMP)
+
+    assert ("dump", "sha256:1", "") == (source.service, source.image, source.release)
+
+
+def test_job_with_a_separate_image_is_refused_until_its_image_is_fixed() -> None:
+    """A damaged record counts as none. No release has such an image, and the local engine none at all."""
+    engine = up(TWO_BUILT)
+    engine.state.write({"stack/job-dump": b"{"})
+
+    with pytest.raises(NotUpError, match=r"^cannot run dump: its image is not fixed yet\. Try: invoke up$"):
+        source_of_job(engine, DUMP)
+    with pytest.raises(MisuseError, match=r"^cannot run dump from release 0123456789ab: it has a separate image"):
+        source_of_job(engine, DUMP, "0123456789ab")
+    with pytest.raises(MisuseError, match=r"it has the image postgres:16, and the engine local has no images\. Add to"):
+        source_of_job(Local(TWO_BUILT), DUMP)

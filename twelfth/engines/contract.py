@@ -75,6 +75,9 @@ class Engine(ABC):
     mounts_directories = True
     """Whether a replica sees the directories that the Compose file mounts."""
 
+    has_images = True
+    """Whether it runs images, also such as no service has."""
+
     def __init__(self, stack: Stack) -> None:
         """Keep the declared stack; nothing is started or connected yet."""
         self.stack = stack

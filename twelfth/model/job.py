@@ -81,6 +81,11 @@ class Job:
     refusals: tuple[str, ...] = ()
 
     @property
+    def has_separate_image(self) -> bool:
+        """Return whether it is made from an image that is no service's."""
+        return not self.service and bool(self.changes.container.image)
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The declared command, () if it has none."""
         return self.changes.container.command or ()

@@ -77,6 +77,13 @@ class RunRequest:
     """What a job or hook declares differently from the service of the replica."""
 
     @property
+    def overrides(self) -> tuple[str, ...]:
+        """Return the names of the requested differences: of variables, then the Compose keys of other settings."""
+        changed = self.changes.container.environment if self.changes else ()
+        keys = self.changes.keys - {"command", "environment"} if self.changes else ()
+        return (*dict.fromkeys(name for name, _ in (*changed, *self.environment)), *sorted(keys))
+
+    @property
     def identifying_environment(self) -> Pairs:
         """Return the variables that name the run to an admin process, as Heroku's DYNO does, for its own records."""
         if not self.is_admin_process:
@@ -87,7 +94,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Run:
-    """The record of a run. Times are ISO 8601 in UTC; `overrides` are names of environment variables, never values.
+    """The record of a run. Times are ISO 8601 in UTC; `overrides` are names of settings, never values.
 
     `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` if the client died before the start,
     `lost` if the machine failed during the run, `unreachable` if the machine cannot be asked. `seconds` and `exit_code`

@@ -53,6 +53,11 @@ class Replica:
         return f"{self.service}-{self.number}"
 
     @property
+    def identity(self) -> str:
+        """Return what distinguishes it from the others, also if it stands for a release that is not running."""
+        return self.id or f"{self.service} {self.image}"
+
+    @property
     def version(self) -> str:
         """Return the release, or where none is known the beginning of the image's id."""
         return self.release or self.image[: len("sha256:") + 12]

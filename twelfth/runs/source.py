@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.errors import IdentityError, MisuseError, NoWorkerError
+from twelfth.errors import IdentityError, MisuseError, NotUpError, NoWorkerError
 from twelfth.model.snapshot import Replica, differences
+from twelfth.runs.job_images import read_fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from twelfth.engines.contract import Engine
+    from twelfth.model.job import Job
     from twelfth.model.stack import Service, Stack
 
 
@@ -36,6 +38,24 @@ def choose_source(engine: Engine, release: str = "", service: str = "") -> Repli
         )
     _refuse_differences(running)
     return running[0]
+
+
+def source_of_job(engine: Engine, job: Job, release: str = "") -> Replica:
+    """Return what a run of a job is made from: a replica of its service, else the image that `up` has fixed.
+
+    Raises the errors of `choose_source`, `MisuseError` for a separate image on an engine that has none or with a
+    `release`, and `NotUpError` for an image that is not fixed yet.
+    """
+    if not job.has_separate_image:
+        return choose_source(engine, release, job.service)
+    if release:
+        raise MisuseError(f"cannot run {job.name} from release {release}: it has a separate image. Omit --release")
+    if not engine.has_images:
+        why = f"it has the image {job.changes.container.image}, and the engine {engine.name} has no images"
+        raise MisuseError(f"cannot run {job.name}: {why}. Add to it x-twelfth: {{service: SERVICE}}")
+    if fixed := read_fixed(engine.state).get(job.name):
+        return Replica(job.name, 0, "", "not running", {}, image=fixed.id)
+    raise NotUpError(f"cannot run {job.name}: its image is not fixed yet. Try: invoke up")
 
 
 def refuse_completing(stack: Stack, service: str) -> None:

@@ -58,7 +58,7 @@ class DockerRuns(Runs):
     def pin(self, replica: Replica) -> None:
         """Remember the replica's inspected container and its current configuration files."""
         with docker_errors():
-            self._pinned[replica.id] = self._with_files(replica)
+            self._pinned[replica.identity] = self._with_files(replica)
 
     def detach(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> None:
         """Create the run's container, compare it with the worker's, and start it."""
@@ -158,7 +158,7 @@ class DockerRuns(Runs):
                 self.api.remove_container(created, v=True)  # without force: it may just be starting
 
     def _worker(self, replica: Replica) -> Body:
-        return self._pinned.get(replica.id) or self._inspected(replica)
+        return self._pinned.get(replica.identity) or self._inspected(replica)
 
     def _inspected(self, replica: Replica) -> Body:
         if replica.id:
@@ -172,8 +172,8 @@ class DockerRuns(Runs):
 
     def _with_files(self, replica: Replica) -> Body:
         """Return the worker with configuration files that a later deploy does not change."""
-        if replica.id in self._pinned:
-            return self._pinned[replica.id]
+        if pinned := self._pinned.get(replica.identity):
+            return pinned
         worker = self._inspected(replica)
         return mounts.with_files(worker, self._files(replica, worker))
 

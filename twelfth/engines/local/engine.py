@@ -50,6 +50,7 @@ class Local(ReplicaEngine):
 
     name = "local"
     mounts_directories = False
+    has_images = False
 
     def __init__(self, stack: Stack) -> None:
         """Keep the stack without its networks; a volume is a directory named after its key."""

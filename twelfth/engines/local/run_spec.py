@@ -26,7 +26,7 @@ def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:
         "command": list(request.command),
         "directory": worker["directory"],
         "release": worker["release"],
-        "overrides": [name for name, _ in request.environment],
+        "overrides": list(request.overrides),
         "operator": request.operator,
         "reason": request.reason,
         "purpose": request.purpose,

@@ -62,7 +62,7 @@ class LocalRuns(Runs):
 
     def pin(self, replica: Replica) -> None:
         """Keep the replica's specification."""
-        self._pinned[replica.id] = self._launched(replica)
+        self._pinned[replica.identity] = self._launched(replica)
 
     def detach(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> None:
         """Start the run and disconnect; its monitor needs no client."""
@@ -119,7 +119,7 @@ class LocalRuns(Runs):
 
     def _worker(self, replica: Replica) -> Spec:
         """Return the specification that was pinned, else the current one."""
-        return self._pinned.get(replica.id) or self._launched(replica)
+        return self._pinned.get(replica.identity) or self._launched(replica)
 
     def _launched(self, replica: Replica) -> Spec:
         """Return the specification of a replica, which an `up` may have replaced since the replica was chosen."""

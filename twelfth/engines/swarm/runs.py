@@ -180,7 +180,7 @@ def _started(request: RunRequest) -> Run:
         image=request.replica.image,
         operator=request.operator,
         reason=request.reason,
-        overrides=tuple(name for name, _ in request.environment),
+        overrides=request.overrides,
         started=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         finished="",
         seconds=None,
