@@ -19,7 +19,7 @@ from twelfth.runs import ledger as ledgers
 from twelfth.runs.history import Query, find_record, history
 from twelfth.runs.ledger import Ledger
 from twelfth.runs.manage import stop_run, write_output
-from twelfth.runs.recording import KEPT, prune
+from twelfth.runs.recording import KEPT, remove_old_output
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.runs.start import run_with_report, start_attached, start_detached
@@ -38,6 +38,12 @@ def engine() -> Memory:
     engine = Memory(Stack("shop", Path(), (WORKER,)), World(images=["app:one"]))
     engine.create_replica(WORKER, 1)
     return engine
+
+
+@pytest.fixture
+def pruning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each run remove old output."""
+    monkeypatch.setattr("twelfth.runs.recording.PRUNING", 1)
 
 
 @pytest.fixture
@@ -212,6 +218,7 @@ def test_run_of_an_older_version_is_shown(engine: Memory) -> None:
     assert [run.id] == [record.id for record in history(engine, Query())]
 
 
+@pytest.mark.usefixtures("pruning")
 def test_removed_output_leaves_the_record(engine: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """The record of a run that no client saw end is completed before; the output of a failed run stays longer."""
     monkeypatch.setattr("twelfth.runs.recording.KEPT", 2)
@@ -227,6 +234,7 @@ def test_removed_output_leaves_the_record(engine: Memory, monkeypatch: pytest.Mo
         write_output(engine, first, follow=False)
 
 
+@pytest.mark.usefixtures("pruning")
 def test_output_stays_if_the_record_cannot_be_completed(engine: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a full disk a backup is made, and removes no output whose record lacks the outcome."""
     run_id = detached(engine, "sh", "-c", "sleep 0.1; exit 4")
@@ -251,7 +259,7 @@ def test_run_that_is_removed_before_its_start_is_recorded_as_not_started(
     monkeypatch.setattr("twelfth.runs.recording.KEPT", 0)
     with monkeypatch.context() as patch:
         patch.setattr(Process, "state", "created")
-        prune(engine)
+        remove_old_output(engine)
 
     assert ({}, [(run_id, "not started")]) == (engine.world.runs, shown(engine))
 
@@ -267,6 +275,7 @@ def test_complete_records_are_not_written_again(engine: Memory) -> None:
     assert before == {path: content for path, content in engine.world.files.items() if path in before}
 
 
+@pytest.mark.usefixtures("pruning")
 def test_many_runs_evict_no_record(engine: Memory) -> None:
     """51 harmless ones after the one that matters."""
     run_with_report(engine, request(engine, "echo", "reset"), print)
@@ -342,6 +351,20 @@ def test_lost_link_hides_no_records(engine: Memory) -> None:
     Ledger(engine.state).end([replace(UP, id="ffffffff")])
     assert {*ids, "ffffffff"} == {record.id for record in history(engine, Query())}
     assert last == engine.world.links["ledger/open"]
+
+
+@pytest.mark.parametrize("number", [b"", b"x", None])
+@pytest.mark.usefixtures("small_pages")
+def test_torn_number_hides_no_records(engine: Memory, number: bytes | None) -> None:
+    """The file that contains the number of the last directory is written like any other."""
+    ids = fill(engine, 10)
+    path = f"ledger/{engine.world.links['ledger/open']}/number"
+    if number is None:
+        del engine.world.files[path]
+    else:
+        engine.world.files[path] = number
+
+    assert ids == [record.id for record in history(engine, Query())]
 
 
 def test_torn_record_is_ignored(engine: Memory) -> None:

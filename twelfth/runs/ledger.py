@@ -85,7 +85,7 @@ class Ledger:
         files = self.state.read(OPEN) or self.state.read(_directory(self._last()))
         yield _page(files)
         self._begin_next_if_full(files)
-        for number in range(_number(files) - 1, 0, -1):
+        for number in range(self._number(files) - 1, 0, -1):
             yield _page(self.state.read(_directory(number)))
 
     def remove(self) -> bool:
@@ -114,8 +114,15 @@ class Ledger:
     def _begin_next_if_full(self, files: Mapping[str, bytes]) -> None:
         """Begin the next directory; a process that still writes to this one does no harm."""
         if len(_page(files).started) > FULL:
-            self._begin(_number(files) + 1)
-            self.state.pack(_directory(_number(files)))
+            number = self._number(files)
+            self._begin(number + 1)
+            self.state.pack(_directory(number))
+
+    def _number(self, files: Mapping[str, bytes]) -> int:
+        try:
+            return int(files[NUMBER])
+        except (KeyError, ValueError):  # torn by a crash
+            return self._last()
 
     def _begin(self, number: int) -> None:
         self.state.write({f"{_directory(number)}/{NUMBER}": str(number).encode()})
@@ -128,13 +135,6 @@ def _ends(records: Iterable[Record]) -> dict[str, bytes]:
 
 def _directory(number: int) -> str:
     return f"{LEDGER}/{number:06}"
-
-
-def _number(files: Mapping[str, bytes]) -> int:
-    try:
-        return int(files.get(NUMBER, b"1"))
-    except ValueError:
-        return 1
 
 
 def _page(files: Mapping[str, bytes]) -> Page:

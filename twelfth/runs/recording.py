@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from twelfth.model.run import Run, RunRequest
 
 KEPT = 50
-"""Ended runs whose output is kept, and failed ones."""
+"""Ended runs whose output is kept at least, and failed ones."""
+
+PRUNING = 8
+"""One in N runs removes old output: it takes as long as a fifth of a short run."""
 
 
 @dataclass
@@ -87,8 +90,14 @@ def _end(record: Record, run: Run | None, session: Session | None, error: BaseEx
     return record.ended(UNKNOWN if session else NOT_STARTED, datetime.now(UTC), line)
 
 
-def prune(engine: Engine) -> None:
-    """Remove the output of old runs after completing their records; nothing is removed if that fails."""
+def prune(engine: Engine, run_id: str) -> None:
+    """Remove the output of old runs, once in a while, after completing their records; none if that fails."""
+    if int(run_id, 16) % PRUNING == 0:
+        remove_old_output(engine)
+
+
+def remove_old_output(engine: Engine) -> None:
+    """Remove the output of all but the last runs after completing their records; none if that fails."""
     with contextlib.suppress(TwelfthError):  # must not change the run's exit code
         engine.runs.prune(KEPT, lambda runs: complete(engine, runs))
 

@@ -52,7 +52,7 @@ def start_attached(
 
         def start() -> Session:
             recording.session = session = engine.runs.start(request, recording.ready)
-            pool.submit(prune, engine)  # while the run is running, so that its client exits sooner
+            pool.submit(prune, engine, request.id)  # while the run is running, so that its client exits sooner
             return session
 
         return terminal.attend(start, request.id, interactive=request.interactive, tty=request.tty, streams=streams)
@@ -67,7 +67,7 @@ def run_with_report(engine: Engine, request: RunRequest, say: Callable[[str], No
     with recorded(engine, request, say) as recording:
         recording.session = session = engine.runs.start(request, recording.ready)
         done = _reported(session.output(), session.wait, say)
-    prune(engine)
+    prune(engine, request.id)
     return done
 
 
@@ -110,5 +110,5 @@ def start_detached(engine: Engine, request: RunRequest, say: Callable[[str], Non
     make_networks(engine, request)
     with recorded(engine, request, say) as recording:
         engine.runs.detach(request, recording.ready)
-    prune(engine)
+    prune(engine, request.id)
     return request.id
