@@ -358,7 +358,7 @@ def test_lost_link_hides_no_records(engine: Memory) -> None:
 def test_torn_number_hides_no_records(engine: Memory, number: bytes | None) -> None:
     """The file that contains the number of the last directory is written like any other."""
     ids = fill(engine, 10)
-    path = f"ledger/{engine.world.links['ledger/open']}/number"
+    path = f"{engine.world.links['ledger/open']}/number"
     if number is None:
         del engine.world.files[path]
     else:
