@@ -83,6 +83,22 @@ def test_second_engine_is_refused(name: str, facts: Facts, error: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "other", "facts"),
+    [
+        ("swarm", "docker", Facts(is_on_docker=True, has_containers=True)),
+        ("docker", "swarm", Facts(is_on_swarm=True, is_on_docker=True)),
+    ],
+)
+def test_stack_of_docker_and_one_of_its_swarm_exclude_each_other(name: str, other: str, facts: Facts) -> None:
+    """Two databases would use one volume, so no second stack is offered."""
+    with pytest.raises(MisuseError) as refused:
+        refuse_second(name, "p", facts)
+
+    hint = f"To move it: INVOKE_ENGINE={other} invoke down"
+    assert f"cannot deploy p on {name}: it is on {other}. {hint}" == str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("name", "facts"),
     [
         ("local", ABSENT),
@@ -91,6 +107,10 @@ def test_second_engine_is_refused(name: str, facts: Facts, error: str) -> None:
         ("local", Facts(is_local=True, is_on_docker=True)),
         ("docker", Facts(is_local=True, is_on_docker=True)),
         ("docker", Facts(is_on_docker=True)),
+        ("docker", Facts(is_on_docker=True, has_containers=True)),
+        ("swarm", Facts(is_on_docker=True)),
+        ("swarm", Facts(is_on_swarm=True)),
+        ("swarm", Facts(is_on_swarm=True, is_on_docker=True, has_containers=True)),
     ],
 )
 def test_only_or_known_second_engine_is_not_refused(name: str, facts: Facts) -> None:

@@ -25,7 +25,7 @@ NAMES = ("local", "docker", "swarm")
 
 @dataclass(frozen=True)
 class Facts:
-    """Where a stack has replicas or data.
+    """Where a stack has replicas or data; `has_containers` is whether it has replicas on plain Docker.
 
     `no_daemon` is why no daemon can be used, "" if one answers; `expects_daemon` is whether one is configured, or was
     used by the last deploy from this directory. `can_be_local` is whether any of its services can run without
@@ -35,6 +35,7 @@ class Facts:
     is_local: bool = False
     is_on_docker: bool = False
     is_on_swarm: bool = False
+    has_containers: bool = False
     no_daemon: str = ""
     expects_daemon: bool = True
     can_be_local: bool = True
@@ -66,6 +67,12 @@ def decide(project: str, facts: Facts) -> str:
 
 def refuse_second(name: str, project: str, facts: Facts) -> None:
     """Raise an error if a deploy to an engine would make a second stack, or if that is not known."""
+    other = {"docker": "swarm", "swarm": "docker"}.get(name, "")
+    if (other == "swarm" and facts.is_on_swarm and not facts.has_containers) or (
+        other == "docker" and facts.has_containers and not facts.is_on_swarm
+    ):  # both would use one volume at the same time
+        hint = f"To move it: INVOKE_ENGINE={other} invoke down"
+        raise MisuseError(f"cannot deploy {project} on {name}: it is on {other}. {hint}")
     second = f"To have a second stack with separate data: INVOKE_ENGINE={name} invoke up --second-engine"
     if name == "local" and not facts.is_local:
         if facts.on_daemon:
@@ -113,9 +120,8 @@ def choose_last(stack: Stack, last: str) -> Engine | None:
 
 def refuse_second_engine(name: str, stack: Stack, last: str = "") -> None:
     """Raise an error if a deploy to an engine would make a second stack, or if that cannot be found out."""
-    if name == "local" or has_stack(stack):
-        facts = _facts(stack, lambda candidate: _make(candidate, stack), last, is_deploy=True)
-        refuse_second(name, stack.project, facts)
+    facts = _facts(stack, lambda candidate: _make(candidate, stack), last, is_deploy=True)
+    refuse_second(name, stack.project, facts)
 
 
 def _facts(stack: Stack, make: Make, last: str, *, is_deploy: bool) -> Facts:
@@ -132,7 +138,8 @@ def _facts(stack: Stack, make: Make, last: str, *, is_deploy: bool) -> Facts:
     if not swarm.why_unavailable():
         was_last = last == "swarm" and not containers.replicas
         facts = replace(facts, is_on_swarm=was_last or bool(swarm.with_stack(names).observe().replicas))
-    return replace(facts, is_on_docker=bool(containers.replicas or containers.volumes))
+    has_containers = bool(containers.replicas)
+    return replace(facts, is_on_docker=has_containers or bool(containers.volumes), has_containers=has_containers)
 
 
 def _make(name: str, stack: Stack) -> Engine:
