@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Recorded, eventually
 from tests.memory_engine import Memory, MemoryState, World
 from twelfth.engines.local.state_directory import StateDirectory
-from twelfth.errors import EngineError, MisuseError, NotUpError
+from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError
 from twelfth.model.snapshot import BuiltRelease
 from twelfth.model.stack import Build, Port, Service, Stack
 from twelfth.runs.request import new_request
@@ -192,6 +192,18 @@ def test_rollback_goes_to_the_release_before(project: Project) -> None:
         release_choice.to_roll_back_to(project.engine())
 
     project.up("three")
+    assert ["three"] == project.serving()
+
+
+def test_rollback_to_a_release_that_is_no_longer_the_previous_one_is_refused(project: Project) -> None:
+    """Another command deployed one between the choice and the lock."""
+    project.up("two")
+    options = lifecycle.UpOptions(1, is_rollback=True, is_to_previous=True)
+    chosen = project.engine(release_choice.to_roll_back_to(project.engine()))
+    project.up("three")
+
+    with pytest.raises(BusyError, match=r"another command has changed the running release. Try: invoke rollback$"):
+        lifecycle.up(chosen, Recorded(), options)
     assert ["three"] == project.serving()
 
 

@@ -44,7 +44,9 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "", acc
         print_plan(lifecycle.plan_up(engine))
         return
     within = seconds_to_get_ready(ready_within)
-    options = lifecycle.UpOptions(within, is_rollback=True, accepts_weaker=accept_weaker)
+    options = lifecycle.UpOptions(
+        within, is_rollback=True, is_to_previous=release is None, accepts_weaker=accept_weaker
+    )
     address = with_progress(lambda report: lifecycle.up(engine, report, options))
     print(f"release {chosen} is deployed until the next up" + (f": {address}" if address else ""))
 

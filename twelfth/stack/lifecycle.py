@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twelfth.errors import EngineError, TwelfthError
+from twelfth.errors import BusyError, EngineError, TwelfthError
 from twelfth.operator_name import operator
 from twelfth.runs.ledger import Ledger
 from twelfth.runs.recording import complete
@@ -16,7 +16,7 @@ from twelfth.stack.changes import Change, recorded
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale, scaled_as_before
 from twelfth.stack.executor import execute
 from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
-from twelfth.stack.release_choice import needed, plan_prune
+from twelfth.stack.release_choice import needed, plan_prune, to_roll_back_to
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
 from twelfth.stack.status import address
@@ -77,12 +77,14 @@ class UpOptions:
 
     `ready_within` are the seconds that a replica has to get ready, None for the default of its service. The numbers of
     replicas of `scaled` services are remembered. `accepts_weaker` accepts that the engine lacks declared protections.
+    A rollback `is_to_previous` if the operator named no release.
     `remove_orphans` removes services that the stack does not declare. `warn` is called with each warning.
     """
 
     ready_within: float | None = None
     waits_for_runs: bool = False
     is_rollback: bool = False
+    is_to_previous: bool = False
     accepts_weaker: bool = False
     remove_orphans: bool = False
     warn: Callable[[str], None] = lambda _: None
@@ -130,6 +132,8 @@ def _deploy(
     # Another command may have changed the stack, and its scale, before this one got the lock.
     if (stack := scaled_as_before(engine.stack, engine.state, options.scaled)) != engine.stack:
         engine = engine.with_stack(stack)
+    if options.is_to_previous and to_roll_back_to(engine) != engine.stack.release:
+        raise BusyError("cannot roll back: another command has changed the running release. Try: invoke rollback")
     preflight.refuse_losses(engine, accepts=options.accepts_weaker)
     snapshot = engine.observe()
     steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
