@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +13,9 @@ from twelfth.model.job import Job, Notify, Schedule
 from twelfth.stack import load
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from twelfth.model.stack import Stack
 
+ROOT = Path(__file__).resolve().parents[2]
 SERVICES = """
 name: shop
 x-twelfth: {runs-from: app}
@@ -92,6 +92,14 @@ def test_notify_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(text)
 
     assert Notify("always", command=("mail", "root"), output=5) == load.load_stack(tmp_path, HOME).notify
+
+
+def test_this_project_is_backed_up_each_night() -> None:
+    """The last 14 backups are kept."""
+    backup = load.load_stack(ROOT, HOME).job("backup")
+
+    assert backup
+    assert ("worker", 14, (Schedule("17 3 * * *"),)) == (backup.service, backup.keep, backup.schedules)
 
 
 @pytest.mark.parametrize(

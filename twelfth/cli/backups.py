@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command
+from twelfth.cli.command import command, number, warn
 from twelfth.cli.runs import start_admin, waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
@@ -24,21 +24,63 @@ if TYPE_CHECKING:
 
 @command(
     positional=["file"],
-    help={"file": "The file to write; if omitted, one in the state directory", "stdout": "Write to standard output"},
+    help={
+        "file": "The file to write; if omitted, one in the state directory",
+        "keep": "Then delete old backups there, except for the newest N that verify (default: all are kept)",
+        "stdout": "Write to standard output",
+    },
+    placeholders={"keep": "N"},
 )
 def backup(
-    c: Context, file: str | None = None, stdout: bool = False, wait: str = "0", reason: str = "", release: str = ""
+    c: Context,
+    file: str | None = None,
+    keep: str = "",
+    stdout: bool = False,
+    wait: str = "0",
+    reason: str = "",
+    release: str = "",
 ) -> None:
     """Write all keys of the database to a file, and verify it; `restore` and `redis-cli --pipe` can load it."""
     if file and file.startswith("-"):
         raise MisuseError(f"unknown option {file}. Try: invoke backup --stdout, or for a file of this name: ./{file}")
     if stdout and (file or sys.stdout.isatty()):
         raise MisuseError("--stdout needs a pipe or a redirection, and no FILE. Try: invoke backup --stdout >FILE")
+    if keep and (file or stdout):
+        raise MisuseError("--keep needs the default file, without FILE and --stdout. Try: invoke backup --keep 14")
+    kept = number(keep, "--keep", least=1) if keep else 0
     target = Target(c, release)
     if stdout or c.config.run.dry:
         _back_up(c, target, wait=wait, reason=reason)
-    else:
-        print(save(c, target, file, wait=wait, reason=reason))
+        return
+    path = save(c, target, file, wait=wait, reason=reason)
+    print(path, flush=True)
+    if not file and (kept := kept or _keep(target)):
+        _rotate(c, target, path, kept)
+
+
+def _keep(target: Target) -> int:
+    """Return how many backups the job `backup` keeps, 0 for all."""
+    if target.location and "backup" not in target.location.jobs:
+        return 0
+    job = target.named.job("backup")
+    return job.keep if job else 0
+
+
+def _rotate(c: Context, target: Target, new: Path, keep: int) -> None:
+    from twelfth.cli.rotation import rotate
+
+    def is_valid(path: Path) -> bool:
+        try:
+            verify_file(c, target, path, quiet=True)
+        except Exit as failure:
+            if path.exists():  # else another process has deleted it
+                warn(f"this backup does not count as one of {keep}, and was not deleted: {failure.message}")
+            return False
+        return True
+
+    if deleted := rotate(new, keep, is_valid):
+        names = ", ".join(path.name for path in deleted)
+        warn(f"deleted {len(deleted)} older than the last {keep} backups: {names}")
 
 
 def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: bool = False, **settings: Any) -> None:
