@@ -208,12 +208,11 @@ class Memory(ReplicaEngine):
 
     def observe(self) -> Snapshot:
         """Return what the world has."""
-        known = frozenset(service.image for service in self.stack.services)
         return Snapshot(
             replicas=tuple(self.world.replicas.values()),
             networks=tuple(each for each in self.world.resources if isinstance(each, Network)),
             volumes=tuple(each for each in self.world.resources if isinstance(each, Volume)),
-            images=known.intersection(self.world.images),
+            images=self.stack.image_names.intersection(self.world.images),
             attachments=(*self._attachments(), *self.world.others),
         )
 

@@ -258,7 +258,7 @@ def test_values_of_the_environment_come_back_as_they_are(project: Project) -> No
     text = f"services: {{a: {{image: x, environment: [{', '.join(given)}], x-release: [{'$' + ', $'.join(given)}]}}}}"
     found = project.read(text, **given)
 
-    assert (given, tuple(values)) == (environment(found), found.services[0].release_command)
+    assert (given, tuple(values)) == (environment(found), found.services[0].pre_start[0].container.command)
 
 
 @pytest.mark.parametrize("progress", ["json", "quiet", "tty"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.compose.conftest import HOME, Project
+from tests.release_commands import release_command
 from twelfth.compose import cli, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import (
@@ -163,7 +164,6 @@ HONOURED = [
         Local(("a",), (("A", "1"), ("B", "true"), ("C", "yes")), 80),
     ),
     ("x-local: {command: [a], healthcheck: [b]}", "local", Local(("a",), healthcheck=("b",))),
-    ("x-release: [a, '60']", "release_command", ("a", "60")),
     ("x-reload: {signal: SIGHUP}", "reload", Reload("SIGHUP")),
     ("x-reload: {signal: SIGUSR2, check: [a, -c]}", "reload", Reload("SIGUSR2", ("a", "-c"))),
     ("x-any: {of: [thing]}", "restart", "no"),
@@ -393,7 +393,9 @@ def test_file_of_this_project_is_the_stack_that_it_was(programs: tuple[str, ...]
                     8000,
                     ("python", "-m", "service.health", "--port", "<port>"),
                 ),
-                release_command=("python", "-m", "admin.migrate", "--wait", "60", "--allow-newer"),
+                pre_start=release_command(
+                    ("python", "-m", "admin.migrate", "--wait", "60", "--allow-newer"), service="worker"
+                ),
                 **hardened,
             ),
             Service(

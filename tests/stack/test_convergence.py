@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import Recorded
 from tests.memory_engine import KilledProcessError, Memory, World
+from tests.release_commands import release_command
 from tests.sample import FULL
 from twelfth.errors import BusyError, EngineError, ServiceError
 from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Network, Port, Reload, Service, Stack, Volume
@@ -62,7 +63,7 @@ class Declared:
             networks=worker.networks if self.worker_on_back else tuple({*worker.networks} - {"back"}),
             replicas=self.workers,
             mounts=(Mount("bind", "/logs", "/logs"),) * self.writes,
-            release_command=("false",) if self.fails and fails else ("true",),
+            pre_start=release_command(("false",) if self.fails and fails else ("true",)),
         )
         web = replace(web, reload=Reload("SIGHUP") if self.reloads else None)
         web = replace(web, mounts=(Mount("config", "/web.cfg", str(directory / self.values[3])),))

@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import Recorded, eventually
 from tests.memory_engine import Memory, World
+from tests.release_commands import release_command
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError, ServiceError
 from twelfth.model.snapshot import Health, Replica
@@ -38,7 +39,7 @@ WORKER = Service(
     networks=("front", "back"),
     depends_on=("redis",),
     stop_grace=1,
-    release_command=("sh", "-c", "echo applying 0001; echo applied"),
+    pre_start=release_command(("sh", "-c", "echo applying 0001; echo applied")),
 )
 NETWORKS = (Network("front"), Network("back", internal=True))
 MIGRATE = "run sh -c 'echo applying 0001; echo applied'"
@@ -247,7 +248,9 @@ def test_image_of_a_new_release_that_cannot_be_made_keeps_what_serves(serving: P
 def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
     """The error has its last line, exit code and run; the next `up` runs it again."""
     before = serving.ids()
-    serving.edit("worker", image="app:two", release_command=("sh", "-c", "echo checking; echo data is ahead; exit 3"))
+    serving.edit(
+        "worker", image="app:two", pre_start=release_command(("sh", "-c", "echo checking; echo data is ahead; exit 3"))
+    )
 
     with pytest.raises(ServiceError) as failed:
         serving.up()
@@ -256,13 +259,13 @@ def test_failing_release_command_keeps_what_serves(serving: Project) -> None:
     rest = "release one is still running. Fix that, then repeat the command"
     assert f"data is ahead (exit code 3, run {run.id}); {rest}" == str(failed.value)
     assert (before, "failed", "two") == (serving.ids(), run.state, run.release)
-    serving.edit("worker", release_command=WORKER.release_command)
+    serving.edit("worker", pre_start=WORKER.pre_start)
     assert [MIGRATE, *ROLLED] == serving.up()
 
 
 def test_release_command_that_says_nothing_is_told_so(project: Project) -> None:
     """It printed nothing; its dependencies exist already, its service has no replica."""
-    project.edit("worker", release_command=("false",))
+    project.edit("worker", pre_start=release_command(("false",)))
 
     with pytest.raises(
         ServiceError,
@@ -880,7 +883,7 @@ def test_both_sides_are_changed_at_once(guarded: Project) -> None:
 def test_release_command_that_fails_after_a_change_says_what_changed(guarded: Project) -> None:
     """The error does not claim that nothing was changed."""
     guarded.edit("redis", environment=(("PASSWORD", "secret"),))
-    guarded.edit("worker", environment=(("PASSWORD", "secret"),), release_command=("false",))
+    guarded.edit("worker", environment=(("PASSWORD", "secret"),), pre_start=release_command(("false",)))
 
     with pytest.raises(
         ServiceError,
@@ -923,7 +926,9 @@ def test_release_command_is_not_run_where_what_it_depends_on_never_gets_ready(se
 def test_error_of_a_release_command_is_told_and_not_what_comes_after_it(serving: Project) -> None:
     """As with a library whose last line is a link; the report has all lines."""
     serving.edit(
-        "worker", image="app:two", release_command=("sh", "-c", "echo DbError: away; echo see the docs; exit 1")
+        "worker",
+        image="app:two",
+        pre_start=release_command(("sh", "-c", "echo DbError: away; echo see the docs; exit 1")),
     )
 
     with pytest.raises(ServiceError, match=r"^DbError: away \(exit code 1, run "):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.release_commands import release_command
 from twelfth.errors import MisuseError
 from twelfth.model.snapshot import UNKNOWN, Replica, Snapshot
 from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
@@ -263,7 +264,7 @@ def test_scale_that_is_no_number_is_refused(wish: str) -> None:
 
 def released(**recipe: str) -> tuple[Stack, dict[str, dict[str, str]]]:
     """Return the stack with a release command, and recipes of which the worker's has this."""
-    worker = replace(WORKER, release_command=("migrate", "a b"))
+    worker = replace(WORKER, pre_start=release_command(("migrate", "a b")))
     return replace(STACK, services=(REDIS, worker, WEB)), RECIPES | {"worker": RECIPES["worker"] | recipe}
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
+from tests.release_commands import release_command
 from twelfth.errors import ServiceError
+from twelfth.model.job import Changes
 from twelfth.model.stack import Build, Service, Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
@@ -17,7 +19,7 @@ from twelfth.stack import lifecycle
 
 SLOW = ("sh", "-c", "echo applying 0001; echo applying 0002; sleep 0.4")
 FAILING = ("sh", "-c", "echo applying 0001; echo applying 0002; sleep 0.5; echo no such key; exit 3")
-APP = Service("app", "app:one", build=Build(Path()), release_command=SLOW, stop_grace=1)
+APP = Service("app", "app:one", build=Build(Path()), pre_start=release_command(SLOW), stop_grace=1)
 
 
 class KilledError(BaseException):
@@ -35,6 +37,10 @@ class Ended(Recorded):
         super().detail(line)
         if line == "applying 0001" and self.details.count(line) == 1:
             raise self.error
+
+
+FIRST = ("sh", "-c", "echo first")
+LAST = ("sh", "-c", "echo last")
 
 
 @dataclass
@@ -110,7 +116,7 @@ def test_next_up_waits_for_the_release_command_of_one_that_was_killed(site: Site
 
 def test_next_up_fails_as_the_release_command_that_it_waited_for(site: Site) -> None:
     """With that one's last line, exit code and id; the `up` after it runs the command again."""
-    site.app = replace(APP, release_command=FAILING)
+    site.app = replace(APP, pre_start=release_command(FAILING))
     identity = site.up_that_is_killed()
 
     with pytest.raises(ServiceError, match=rf"^no such key \(exit code 3, run {identity}\)"):
@@ -126,7 +132,7 @@ def test_next_up_fails_as_the_release_command_that_it_waited_for(site: Site) -> 
     [
         {"image": "app:two"},
         {"environment": (("LEVEL", "debug"),)},
-        {"release_command": ("sh", "-c", "echo applying 0001; echo applying 0003")},
+        {"pre_start": release_command(("sh", "-c", "echo applying 0001; echo applying 0003"))},
     ],
     ids=["release", "configuration", "command"],
 )
@@ -146,7 +152,7 @@ def test_release_command_of_something_else_is_waited_for_and_not_taken_for_this_
 
 def test_run_of_an_operator_is_not_waited_for(site: Site) -> None:
     """Though its command is the same."""
-    site.app = replace(APP, release_command=("cat",))
+    site.app = replace(APP, pre_start=release_command(("cat",)))
     site.up()
     request = new_request(("cat",), choose_source(site.engine), reason="up")
     site.engine.runs.start(request)
@@ -159,7 +165,7 @@ def test_run_of_an_operator_is_not_waited_for(site: Site) -> None:
 def test_release_command_of_another_service_is_not_waited_for(site: Site) -> None:
     """Nor of one whose name this one's begins with."""
     identity = site.up_that_is_killed()
-    site.app = replace(APP, name="ap", release_command=("true",))
+    site.app = replace(APP, name="ap", pre_start=release_command(("true",)))
     site.up()
 
     assert [identity] == site.running()
@@ -172,3 +178,63 @@ def test_interrupt_while_an_earlier_release_command_is_waited_for_stops_that(sit
         site.up(Ended(error=KeyboardInterrupt()))
 
     assert ["stopped"] == site.states()
+
+
+def commands(site: Site) -> list[tuple[str, ...]]:
+    """Return the commands of its runs, in order."""
+    return [run.command for run in site.engine.runs.records()]
+
+
+def test_release_commands_run_in_order_before_any_replica(site: Site) -> None:
+    """Each is a step of the plan and a recorded run; the first that fails stops the deploy."""
+    site.app = replace(APP, pre_start=release_command(FIRST, ("false",), LAST))
+    with pytest.raises(ServiceError, match=r"^the release command printed nothing \(exit code 1, run "):
+        site.up()
+    assert ([FIRST, ("false",)], {}) == (commands(site), site.world.replicas)
+
+    site.app = replace(APP, pre_start=release_command(FIRST, LAST))
+    assert [
+        "Run sh -c 'echo first' (before the first app of its release)",
+        "Run sh -c 'echo last' (before the first app of its release)",
+    ] == [str(step) for step in lifecycle.plan_up(site.engine)][:2]
+    site.up()
+    site.up()
+    assert [FIRST, ("false",), FIRST, LAST] == commands(site)
+
+
+def test_next_up_does_not_repeat_what_succeeded_before_the_running_release_command(site: Site) -> None:
+    """It waits for that one, and continues with the next, also if that has been edited meanwhile."""
+    site.app = replace(APP, pre_start=release_command(FIRST, SLOW, ("true",)))
+    identity = site.up_that_is_killed()
+    site.app = replace(APP, pre_start=release_command(FIRST, SLOW, LAST))
+    details = site.up()
+
+    assert [FIRST, SLOW, LAST] == commands(site)
+    assert f"Skip: it succeeded before run {identity}, which an earlier up started" == details[0]
+    assert ["app-1"] == list(site.world.replicas)
+
+
+def test_next_up_repeats_all_release_commands_if_the_first_has_changed(site: Site) -> None:
+    """What ran before the running one is another command."""
+    site.app = replace(APP, pre_start=release_command(FIRST, SLOW))
+    site.up_that_is_killed()
+    site.app = replace(APP, pre_start=release_command(LAST, SLOW))
+    site.up()
+
+    assert [FIRST, SLOW, LAST, SLOW] == commands(site)
+
+
+def test_release_command_has_its_environment_and_image(site: Site) -> None:
+    """The image is ensured as a step of the same `up`."""
+    changed = Service("app", "tool:1", environment=(("LEVEL", "2"),), command=("printenv", "LEVEL"))
+    site.app = replace(
+        APP,
+        environment=(("LEVEL", "1"),),
+        pre_start=(*release_command(("printenv", "LEVEL")), Changes(changed, frozenset({"image", "environment"}))),
+    )
+    steps = [str(step) for step in lifecycle.plan_up(site.engine)]
+    details = site.up()
+
+    assert ["Build app:one (missing)", "Pull tool:1 (missing)"] == steps[:2]
+    assert ["app:one", "tool:1"] == [run.image for run in site.engine.runs.records()]
+    assert ["1", "2"] == [line for line in details if line.isdecimal()]

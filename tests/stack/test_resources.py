@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from tests.real_redis import eventually
+from tests.release_commands import release_command
 from twelfth.errors import BusyError, MisuseError, ServiceError
 from twelfth.model.snapshot import Attachment, Replica, Snapshot
 from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Network, Service, Stack, Volume, as_options
@@ -31,7 +32,7 @@ APP = Service(
     build=Build(Path()),
     networks=("back",),
     depends_on=("db",),
-    release_command=("sh", "-c", "echo done"),
+    pre_start=release_command(("sh", "-c", "echo done")),
 )
 OLD_VOLUME = "the volume p_data stays with its data: volumes.data is now {}; to remove it with its data: {}"
 
@@ -426,14 +427,14 @@ def test_job_that_has_changed_does_not_stop_what_serves_before_the_release_comma
     """Though its network changes, too: it completes on that as it is, and a failing command changes nothing else."""
     with_job.declare(Network("back", internal=True))
     with_job.edit("job", image="job:2")
-    with_job.edit("app", image="app:two", release_command=("false",))
+    with_job.edit("app", image="app:two", pre_start=release_command(("false",)))
     report = Recorded()
     with pytest.raises(ServiceError):
         lifecycle.up(with_job.engine(), report)
 
     assert "Remove job-1 (image changed)" in report.steps
     assert {"db-1", "app-1"} == {each.name for each in with_job.world.replicas.values() if each.serves}
-    with_job.edit("app", release_command=APP.release_command)
+    with_job.edit("app", pre_start=APP.pre_start)
     with_job.up()
     assert ([], True) == (with_job.up(), status.status(with_job.engine()).ready)
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
+from tests.release_commands import release_command
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Mount, Network, Service, Stack, Volume
@@ -18,7 +19,7 @@ from twelfth.stack.rollout import roll
 if TYPE_CHECKING:
     from pathlib import Path
 
-WORKER = Service("worker", "app:1", replicas=2, networks=("back",), monitor=0, release_command=("true",))
+WORKER = Service("worker", "app:1", replicas=2, networks=("back",), monitor=0, pre_start=release_command(("true",)))
 DB = Service("db", "db:1", mounts=(Mount("volume", "/data", "data"),), networks=("back",), monitor=0)
 RECIPE = {"image": "app:1"}
 

@@ -6,6 +6,7 @@ notation for each thing, checked by Compose, with variables, `extends` and inclu
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from dataclasses import replace
@@ -13,6 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twelfth.compose import hooks
 from twelfth.compose.container_keys import KEYS
 from twelfth.compose.notify import notify
 from twelfth.compose.schema import (
@@ -62,7 +64,6 @@ _NAMES = {
     "scale": "replicas",
     "stop_grace_period": "stop_grace",
     "x-local": "local",
-    "x-release": "release_command",
     "x-reload": "reload",
 }
 """The fields of `Service` whose names differ from Compose's keys."""
@@ -168,6 +169,11 @@ def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
         order += ready
         sorter.done(*ready)
     return tuple(services[name] for name in order)
+
+
+def _service(name: str, at: Value) -> Service:
+    commands = hooks.release_commands(at, functools.partial(container, name))
+    return replace(container(name, at), pre_start=commands)
 
 
 def container(name: str, at: Value) -> Service:
@@ -506,9 +512,9 @@ _SERVICE: Table = {
     "restart": matching(_RESTART, 'write "no", always, unless-stopped or on-failure'),
     "stop_grace_period": _seconds,
     "x-local": _local,
-    "x-release": texts,
     "x-reload": _reload,
     **dict.fromkeys(("attach", "develop", "profiles")),
+    **dict.fromkeys(("pre_start", "x-release")),  # read by hooks.py
 }
 TABLES: Mapping[str, Table] = {
     "": _SERVICE,
@@ -564,7 +570,7 @@ _EXTENSIONS: Table = {
 _TOP: Table = {
     **_EXTENSIONS,
     "name": as_is,
-    "services": lambda at: {name: container(name, below) for name, below in at.below()},
+    "services": lambda at: {name: _service(name, below) for name, below in at.below()},
     "networks": _declared,
     "volumes": _declared,
     **dict.fromkeys(("configs", "secrets")),  # read with the services that have them

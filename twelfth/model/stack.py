@@ -217,11 +217,9 @@ class Service:
     """What it is called on its networks, and its addresses there, by the networks' names."""
     options: Options = ()
     """Keys that say how its container is made, and nothing else."""
-    release_command: tuple[str, ...] = ()
-    """What is run from a new release before anything of it serves (`x-release`), as Heroku's release phase is
-    (https://devcenter.heroku.com/articles/release-phase)."""
     pre_start: tuple[Changes, ...] = ()
-    """Release commands in Compose's syntax, in order; each may have settings that differ from the service's."""
+    """The release commands, in order: run from a new release before any replica of it, as in Heroku's release phase
+    (https://devcenter.heroku.com/articles/release-phase). Each may have settings that differ from the service's."""
 
     @property
     def release(self) -> str:
@@ -340,6 +338,12 @@ class Stack:
         return (*self.networks, *self.volumes)
 
     @property
+    def image_names(self) -> frozenset[str]:
+        """Return the names of the images of its services and their release commands."""
+        commands = (command.container for service in self.services for command in service.pre_start)
+        return frozenset(container.image for container in (*self.services, *commands) if container.image)
+
+    @property
     def completing(self) -> frozenset[str]:
         """Return the services that run to completion: others wait for that before they start."""
         conditions = (condition for service in self.services for condition in service.conditions)
@@ -419,14 +423,15 @@ def with_release(stack: Stack, release: str) -> Stack:
     built = [(each.build.tag or each.image, each.image) for each in stack.services if each.build]
 
     def unreleased(service: Service) -> str:
-        same = (image for tag, image in built if is_same(tag, service.image))
+        same = (image for tag, image in built if service.image and is_same(tag, service.image))
         return service.image if service.build else next(same, "")
 
-    names = [unreleased(service) for service in stack.services]
-    services = zip(stack.services, names, strict=True)
-    return replace(
-        stack, services=tuple(replace(one, image=f"{name}:{release}") if name else one for one, name in services)
-    )
+    def released(service: Service) -> Service:
+        name = unreleased(service)
+        commands = (replace(command, container=released(command.container)) for command in service.pre_start)
+        return replace(service, image=f"{name}:{release}" if name else service.image, pre_start=tuple(commands))
+
+    return replace(stack, services=tuple(map(released, stack.services)))
 
 
 def with_builds(stack: Stack, change: Callable[[Build], Build]) -> Stack:

@@ -113,8 +113,8 @@ class _Executor:
                 stop(engine, run.id, self.report.detail)
             case DeleteRun(run):
                 engine.runs.delete(run.id)
-            case RunReleaseCommand(service, after=after):
-                run_release_command(engine, service, self.report.detail, self.within, after)
+            case RunReleaseCommand():
+                run_release_command(engine, step, self.report.detail, self.within)
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
             case _:

@@ -179,7 +179,9 @@ def _rollouts(
 def _images(services: list[Service], snapshot: Snapshot) -> Iterator[Step]:
     _refuse_missing_release(services, snapshot)
     built = {service.image for service in services if service.build}
-    for service in services:
+    commands = {command.container.image: command.container for service in services for command in service.pre_start}
+    others = [commands[image] for image in commands.keys() - {"", *(service.image for service in services)}]
+    for service in (*services, *others):
         if service.image in built and not service.build:
             continue  # it is built for another service
         if service.image not in snapshot.images:
@@ -302,13 +304,14 @@ def _release_commands(
     In the second case the command may fix the data that the release needs, or its error names the problem.
     """
     commands = []
-    for service in (service for service in services if service.release_command):
+    for service in (service for service in services if service.pre_start):
         has_news = not all(isinstance(step, StartReplica) for step in rollouts[service.name])
         new = _news(snapshot.replicas_of(service.name), recipes[service.name]) if has_news else ""
-        if new:
-            commands.append(RunReleaseCommand(service, f"before the first {service.name} {new}"))
-        elif why := unready.get(service.name):
-            commands.append(RunReleaseCommand(service, f"the running release is not ready: {why}"))
+        cause = f"before the first {service.name} {new}" if new else ""
+        if not new and (why := unready.get(service.name)):
+            cause = f"the running release is not ready: {why}"
+        if cause:
+            commands += [RunReleaseCommand(service, cause, entry=entry) for entry in range(len(service.pre_start))]
     return commands
 
 

@@ -1,7 +1,8 @@
-"""Run a service's release command once, even if `up` is killed meanwhile.
+"""Run the release commands of a service once, even if `up` is killed meanwhile.
 
-A run survives its client, so after kill -9 of `up` the release command is still running. The next `up` finds the run
-by its purpose, waits for it, and uses its exit code if it was for the same release and configuration.
+A run survives its client, so after kill -9 of `up` a release command is still running. The next `up` finds the run
+by its purpose, waits for it, and uses its exit code if it was for the same release, configuration and commands before
+it. Those have succeeded then, and are not repeated. If no command is running, the next `up` repeats all of them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.errors import ServiceError
@@ -24,48 +26,70 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from twelfth.engines.contract import Engine, Say
-    from twelfth.model.run import Run
+    from twelfth.model.job import Changes
+    from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import Recipe, Replica
     from twelfth.model.stack import Service
+    from twelfth.stack.steps import RunReleaseCommand
 
 CONFIGURATION = ("image", "environment.", "config.")
 """Prefixes of the keys of a recipe that a release command depends on."""
 
 
-def run_release_command(
-    engine: Engine, service: Service, say: Say, within: float | None, after: Sequence[str] = ()
-) -> None:
-    """Run a service's release command when its dependencies are ready, unless an earlier `up` started it.
+def run_release_command(engine: Engine, step: RunReleaseCommand, say: Say, within: float | None) -> None:
+    """Run a release command when its service's dependencies are ready, unless an earlier `up` started it.
 
-    `after` has the services that were changed before it. Raises `ServiceError` if the command fails, with the line of
-    its output that shows why. An interruption stops the run.
+    Raises `ServiceError` if the command fails, with the line of its output that shows why. An interruption stops the
+    run.
     """
+    service, entry = step.service, step.entry
     dependencies = [dependency.name for dependency in engine.stack.dependencies(service)]
     wait_for_services(engine, dependencies, within, f"the release command of {service.name} needs it and was not run")
-    goal = purpose(service, engine.recipe(service) or {})
+    goals = purposes(service, engine.recipe(service) or {})
     source = from_release(engine.stack, service=service.name)
     for run in _unfinished(engine, service):
+        if run.purpose in goals[entry + 1 :]:
+            say(f"Skip: it succeeded before run {run.id}, which an earlier up started")
+            return
         say(f"Wait for run {run.id} (started by an earlier up)")
         with _stopped_if_interrupted(engine, run.id, say):
             code, last = follow_with_report(engine, run.id, say)
-        if run.purpose == goal:
+        if run.purpose == goals[entry]:
             if code:
-                raise _failure(code, last, run.id, _consequence(engine, source, after))
+                raise _failure(code, last, run.id, _consequence(engine, source, step.after))
             return
-    request = new_request(
-        service.release_command, source, reason="up", purpose=goal, interactive=False, is_admin_process=True
-    )
+    request = _request(service.pre_start[entry], source, goals[entry])
     with _stopped_if_interrupted(engine, request.id, say):
         code, last = run_with_report(engine, request, say)
     if code:
-        raise _failure(code, last, request.id, _consequence(engine, source, after))
+        raise _failure(code, last, request.id, _consequence(engine, source, step.after))
 
 
-def purpose(service: Service, recipe: Recipe) -> str:
-    """Return the purpose of a release command's run, which identifies the command, release and configuration."""
+def _request(changes: Changes, source: Replica, purpose: str) -> RunRequest:
+    return new_request(
+        changes.container.command or (),
+        replace(source, image=changes.container.image or source.image),
+        reason="up",
+        purpose=purpose,
+        interactive=False,
+        is_admin_process=True,
+        environment=changes.container.environment,
+        changes=changes,
+    )
+
+
+def purposes(service: Service, recipe: Recipe) -> list[str]:
+    """Return the purposes of the runs of a service's release commands.
+
+    Each identifies the release, its configuration, and the commands up to this one.
+    """
     configuration = {name: value for name, value in recipe.items() if name.startswith(CONFIGURATION)}
-    content = json.dumps([service.image, service.release_command, configuration], sort_keys=True)
-    return _purpose_prefix(service) + hashlib.sha256(content.encode()).hexdigest()[:12]
+    content = json.dumps([service.image, configuration], sort_keys=True)
+    names = []
+    for changes in service.pre_start:
+        content = hashlib.sha256(f"{content} {sorted(changes.keys)} {changes.container}".encode()).hexdigest()
+        names.append(_purpose_prefix(service) + content[:12])
+    return names
 
 
 def _purpose_prefix(service: Service) -> str:

@@ -224,16 +224,18 @@ class DeleteRun(Step):
 
 @dataclass(frozen=True)
 class RunReleaseCommand(Step):
-    """Run the release command of a service, from the release that is being deployed.
+    """Run a release command of a service, from the release that is being deployed.
 
-    `after` has the dependencies that are changed before it.
+    `after` has the dependencies that are changed before it; `entry` is its index in `pre_start`.
     """
 
     service: Service
     cause: str
     after: tuple[str, ...] = ()
+    entry: int = 0
 
     @property
     def what(self) -> str:
         """Return `Run COMMAND`."""
-        return f"Run {printable(shlex.join(self.service.release_command))}"
+        command = self.service.pre_start[self.entry].container.command or ()
+        return f"Run {printable(shlex.join(command))}"

@@ -302,6 +302,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "ports: [{target: 80, published: '18110', name: a}]",
         "ports: [{target: 80, published: '18110', name: b}]",
     ),
+    "pre_start": ("pre_start: [{command: [a]}]", "pre_start: [{command: [b]}]"),
     "profiles": ("profiles: []", "command:"),
     "pull_policy": ("pull_policy: never", "pull_policy: missing"),
     "scale": ("scale: 1", "scale: 2"),

@@ -68,9 +68,7 @@ class Docker(DaemonEngine, ReplicaEngine):
                 replicas=self._containers(),
                 networks=tuple(map(snapshot.network, networks)),
                 volumes=tuple(map(snapshot.volume, daemon.volumes(self.api, self._project))),
-                images=frozenset(
-                    service.image for service in self.stack.services if images.inspect(self.api, service.image)
-                ),
+                images=frozenset(name for name in self.stack.image_names if images.inspect(self.api, name)),
                 attachments=tuple(
                     snapshot.attachment(self.stack.project, network, listed) for network, listed in attached
                 ),

@@ -95,12 +95,12 @@ class Local(ReplicaEngine):
     def observe(self) -> Snapshot:
         """Return the launched processes, the directories of volumes, and the images of copied releases."""
         volumes = sorted((self.home / "volumes").glob("*/"))
+        built = [service for service in self.stack.services if service.build]
+        missing = {service.image for service in built if not self._release(service).exists()}
         return Snapshot(
             replicas=self._processes(),
             volumes=tuple(Volume(path.name) for path in volumes),
-            images=frozenset(
-                service.image for service in self.stack.services if not service.build or self._release(service).exists()
-            ),
+            images=self.stack.image_names - missing,
         )
 
     def replicas(self, service: str) -> tuple[Replica, ...]:

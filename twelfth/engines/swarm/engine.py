@@ -120,9 +120,7 @@ class Swarm(DaemonEngine, ServiceEngine):
                     replicas=self._replicas(services),
                     networks=tuple(map(docker_snapshot.network, networks)),
                     volumes=tuple({self.stack.engine_name(volume): volume for volume in volumes}.values()),
-                    images=frozenset(
-                        service.image for service in self.stack.services if registry.reference(self.api, service.image)
-                    ),
+                    images=frozenset(name for name in self.stack.image_names if registry.reference(self.api, name)),
                     attachments=self._attachments(services, [network["Name"] for network in networks]),
                     rolls_services=True,
                 )

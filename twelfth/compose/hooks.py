@@ -1,0 +1,79 @@
+"""Read `pre_start`: the release commands of a service, each as its differences from the service.
+
+Compose merges each entry with its service (https://docs.docker.com/reference/compose-file/services/#pre_start), except
+for volumes, which its containers take from the service's container.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twelfth.compose.schema import Value, texts
+from twelfth.model.job import Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from twelfth.model.stack import Service
+
+    Keys = Mapping[str, Any]
+
+PRE_START, RELEASE = "pre_start", "x-release"
+"""The key of Compose, and a command for Composes before 5.3, which reject that key."""
+
+
+def release_commands(at: Value, container: Callable[[Value], Service]) -> tuple[Changes, ...]:
+    """Return the release commands of a service, in order; `container` converts the keys of a container."""
+    service = at.value or {}
+    entries, command = service.get(PRE_START) or [], service.get(RELEASE)
+    if entries and command is not None:
+        at.refuse(RELEASE, f"and {PRE_START} are both set", "remove one of them")
+    if command is not None:
+        below = Value(f"{at.path}.{RELEASE}", command, at.model, at.refusals)
+        words = texts(below)
+        entries = [{"command": words}] if words else []
+    return tuple(
+        _changes(Value(f"{at.path}.{PRE_START}[{index}]", entry, at.model, at.refusals), service, container)
+        for index, entry in enumerate(entries)
+    )
+
+
+def _changes(at: Value, service: Keys, container: Callable[[Value], Service]) -> Changes:
+    if at.value.get("per_replica"):
+        at.refuse("per_replica", "is true, which is unsupported", "remove it, or do it in the service's command")
+    if not at.value.get("command"):
+        at.refuse("command", "is missing", "write [program, argument, ...]")
+    _refuse_unused(at)
+    changed = {key: value for key, value in at.value.items() if key == "command" or value != service.get(key)}
+    changed.pop("per_replica", None)
+    if "environment" in changed:
+        changed["environment"] = _changed_variables(at, service.get("environment") or {})
+    if "volumes" in changed:
+        changed["volumes"] = _with_volumes_of(service, changed["volumes"])
+    return Changes(container(Value(at.path, changed, at.model, at.refusals)), frozenset(changed))
+
+
+def _changed_variables(at: Value, inherited: Keys) -> dict[str, Any]:
+    variables = at.value["environment"]
+    for name, value in variables.items():
+        if value is None and inherited.get(name) is not None:
+            at.refuse(f"environment.{name}", "has no value", f'write a value, or {name}: ""')
+    return {name: value for name, value in variables.items() if value != inherited.get(name)}
+
+
+def _with_volumes_of(service: Keys, volumes: list[Any]) -> list[Any]:
+    targets = {volume["target"] for volume in volumes}
+    return [*(volume for volume in service.get("volumes") or () if volume["target"] not in targets), *volumes]
+
+
+def _refuse_unused(at: Value) -> None:
+    """Refuse networks and volumes that only this entry has: Compose does not read their declarations."""
+    volumes = [volume for volume in at.value.get("volumes") or () if volume.get("type") == "volume"]
+    names = {
+        "networks": list(at.value.get("networks") or ()),
+        "volumes": [volume["source"] for volume in volumes if volume.get("source")],
+    }
+    for kind, used in names.items():
+        for name in used:
+            if name not in (at.model.get(kind) or {}):
+                at.refuse(f"{kind}.{name}", "is used by no service", f"add it to the {kind} of a service")
