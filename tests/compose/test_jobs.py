@@ -127,6 +127,28 @@ def test_invalid_job_is_refused_by_its_key(tmp_path: Path, text: str, why: str) 
     assert why in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "why"),
+    [
+        ("'61 * * * *'", "cron is 61 * * * * (invalid minute). Try: write five fields such as 30 3 * * *, or @daily"),
+        ("'@every 5m'", "cron is @every 5m (it does not have 5 fields). Try: write"),
+        ("'0 0 0 * * *'", "cron is 0 0 0 * * * (it does not have 5 fields). Try: write"),
+        ("'0 0 30 2 *'", "cron is 0 0 30 2 * (invalid day-of-month). Try: write"),
+        ("'* * */20 * 1L'", "cron is * * */20 * 1L, a date that never comes. Try: write"),
+        ("{cron: '@daily', timezone: Mars/Base}", "timezone is Mars/Base, which is unknown on this machine. Try:"),
+        ("{cron: '@daily', timezone: /etc/passwd}", "timezone is /etc/passwd, which is unknown on this machine. Try:"),
+    ],
+)
+def test_invalid_schedule_is_refused_by_its_key(tmp_path: Path, schedule: str, why: str) -> None:
+    """When the whole file is read; an operator can still start the job."""
+    text = f"x-jobs: {{job: {{triggers: {{schedule: ['@hourly', {schedule}]}}}}}}"
+    with pytest.raises(MisuseError) as error:
+        stack(tmp_path, text)
+
+    assert f"compose.yaml: jobs.job.triggers.schedule[1].{why}" in str(error.value)
+    assert () == load.load_names(tmp_path, HOME).jobs[0].refusals
+
+
 def test_names_are_read_with_an_invalid_job(tmp_path: Path) -> None:
     """Only a start of that job raises its errors."""
     (tmp_path / "compose.yaml").write_text(f"{SERVICES}x-jobs: {{a: {{x-twelfth: {{keep: 0}}}}, b: {{command: [b]}}}}")

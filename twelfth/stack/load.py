@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twelfth.build_context import read
@@ -11,6 +12,7 @@ from twelfth.build_context.release import combined, digest, is_release
 from twelfth.compose import cli, jobs, services
 from twelfth.errors import MisuseError
 from twelfth.model.stack import with_builds, with_release
+from twelfth.schedule import fires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -47,7 +49,8 @@ def _with_jobs(stack: Stack, configuration: cli.Config) -> Stack:
 
 
 def _refuse_invalid(stack: Stack) -> None:
-    if refusals := [refusal for job in stack.jobs for refusal in job.refusals]:
+    refusals = [refusal for job in stack.jobs for refusal in job.refusals]
+    if refusals := refusals or fires.refusals(stack.jobs, datetime.now(UTC)):
         raise MisuseError("\n".join(f"{stack.files[0].name}: {refusal}" for refusal in refusals))
 
 
