@@ -25,7 +25,7 @@ from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Sessio
 from twelfth.engines.state import State, locked, this_process
 from twelfth.errors import EngineError, NoReleaseError, NotUpError
 from twelfth.model.image_name import image_name
-from twelfth.model.run import Run
+from twelfth.model.run import Run, RunRequest
 from twelfth.model.snapshot import Attachment, BuiltRelease, Health, Replica, Snapshot, differences
 from twelfth.model.stack import Network, Volume
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Say
     from twelfth.engines.state import Holder
-    from twelfth.model.run import RunRequest
+    from twelfth.model.hook import Hook
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Service, Stack
 
@@ -237,6 +237,7 @@ class Memory(ReplicaEngine):
             "command": json.dumps(service.command or ()),
             "stop_grace_period": f"{service.stop_grace:g}s",
             "restart": service.restart,
+            **{f"post_start.{number}": str(hook) for number, hook in enumerate(service.post_start)},
             **{f"environment.{name}": value for name, value in service.environment},
             **{f"network.{self.stack.known_as('network', name)}": "joined" for name in service.networks},
             **{
@@ -348,6 +349,13 @@ class Memory(ReplicaEngine):
         """Restore its recipe from before the reload."""
         self.world.change(f"restore {replica.name}", replica.name, recipe=self.world.previous.pop(replica.name))
         return True
+
+    def execute_hook(self, replica: Replica, hook: Hook) -> tuple[int, str]:
+        """Interpret the command with the replica's environment and the hook's."""
+        self.world.begin(f"execute {shlex.join(hook.command)} in {self.world.name(replica)}")
+        request = RunRequest("", hook.command, replica, interactive=False)
+        process = Process(self.world, request, _environment(replica.recipe) | dict(hook.environment), 0)
+        return process.wait(), b"".join(data for _, data in process.output()).decode()
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop it."""

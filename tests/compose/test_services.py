@@ -12,6 +12,7 @@ from tests.compose.conftest import HOME, Project
 from tests.release_commands import release_command
 from twelfth.compose import cli, services
 from twelfth.errors import MisuseError
+from twelfth.model.hook import Hook
 from twelfth.model.stack import (
     Build,
     BuildSecret,
@@ -145,6 +146,12 @@ HONOURED = [
     ("deploy: {resources: {limits: {cpus: 0.5, memory: 1.5gb, pids: 9}}}", "limits", Limits(0.5, 1610612736, 9)),
     ("deploy: {resources: {limits: {cpus: 0.00001}}}", "limits", Limits(0.00001)),
     ("user: '1000'", "user", "1000"),
+    ("post_start: [{command: a 'b c'}]", "post_start", (Hook(("a", "b c")),)),
+    (
+        "pre_stop: [{command: [a], user: root, privileged: true, working_dir: /w, environment: [B=2]}]",
+        "pre_stop",
+        (Hook(("a",), "root", privileged=True, working_dir="/w", environment=(("B", "2"),)),),
+    ),
     ("read_only: ${UNSET:-true}", "read_only", True),
     ("cap_drop: [ALL]", "cap_drop", ("ALL",)),
     ("security_opt: ['no-new-privileges:true']", "security_opt", ("no-new-privileges:true",)),
@@ -169,7 +176,7 @@ HONOURED = [
     ("x-any: {of: [thing]}", "restart", "no"),
 ]
 REFUSED = [
-    ("post_start: [{command: a}]", "post_start is unsupported. Try: do it in command, or in a run: invoke run"),
+    ("post_start: [{command: []}]", "post_start[0].command is missing. Try: write [program, argument, ...]"),
     ("volumes_from: [b]", "volumes_from is unsupported. Try: declare the same volumes"),
     (
         "build: https://github.com/x/y.git",

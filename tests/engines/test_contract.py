@@ -21,6 +21,7 @@ from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.local.engine import Local
 from twelfth.engines.swarm.engine import Swarm
 from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError
+from twelfth.model.hook import Hook
 from twelfth.model.snapshot import differences
 from twelfth.model.stack import Local as LocalSettings
 from twelfth.model.stack import Mount, Reload, Service
@@ -862,3 +863,19 @@ def test_run_is_not_observed_as_a_replica(site: Site) -> None:
 
     assert before == site.engine().observe()
     site.engine().runs.stop(request.id, lambda _: None)
+
+
+def test_hook_is_executed_next_to_the_process_of_a_replica(site: Site) -> None:
+    """With the replica's environment and its own; a Swarm starts tasks by itself, so a stack with hooks is refused."""
+    engine, hook = (
+        site.engine(),
+        Hook(("sh", "-c", "printenv LEVEL; printenv MORE; exit 3"), environment=(("MORE", "x"),)),
+    )
+    if isinstance(engine, Swarm):
+        stack = site.stack.with_service(replace(site.app, post_start=(hook,), pre_stop=(hook,)))
+        with pytest.raises(MisuseError, match=r"(?s)app\.post_start is not supported by Swarm.*app\.pre_stop is not"):
+            engine.with_stack(stack).refuse_stack()
+        return
+    code, output = engine.execute_hook(site.replica(), hook)
+
+    assert (3, ["info", "x"]) == (code, output.split())

@@ -18,8 +18,6 @@ _ALTERNATIVES = {
     "credential_spec": "remove it, as twelfth runs no Windows containers",
     "external": "write file, content or environment",
     "external_links": "connect both to one external network",
-    "post_start": "do it in command, or in a run: invoke run",
-    "pre_stop": "do it in the program's handler of its stop_signal",
     "volumes_from": "declare the same volumes",
 }
 """What to do instead of an unsupported key."""

@@ -31,6 +31,7 @@ from twelfth.compose.schema import (
     unchecked,
 )
 from twelfth.errors import MisuseError
+from twelfth.model.hook import Hook
 from twelfth.model.image_name import image_name
 from twelfth.model.stack import (
     SERVICE_COMPLETED,
@@ -296,6 +297,13 @@ def _clean(target: str) -> str:
     return "/" + posixpath.normpath(target).lstrip("/")
 
 
+def _hook(at: Value) -> Hook:
+    values = at.read(_HOOK)
+    if not values.get("command"):
+        at.refuse("command", "is missing", "write [program, argument, ...]")
+    return Hook(**{"command": (), **values})
+
+
 def _healthcheck(at: Value) -> Healthcheck:
     values = at.read(_HEALTHCHECK)
     if at.value.get("disable"):
@@ -473,6 +481,11 @@ _HEALTHCHECK: Table = {
     "start_interval": _seconds,
     "disable": None,
 }
+_HOOK: Table = {
+    "command": cast(tuple),
+    "environment": _pairs,
+    **dict.fromkeys(("user", "privileged", "working_dir"), as_is),
+}
 _LOGGING: Table = {"driver": as_is, "options": _pairs}
 _LOCAL: Table = {
     "command": texts,
@@ -515,6 +528,7 @@ _SERVICE: Table = {
     "x-reload": _reload,
     **dict.fromkeys(("attach", "develop", "profiles")),
     **dict.fromkeys(("pre_start", "x-release")),  # read by hooks.py
+    **dict.fromkeys(("post_start", "pre_stop"), each(_hook)),
 }
 TABLES: Mapping[str, Table] = {
     "": _SERVICE,

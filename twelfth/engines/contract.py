@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twelfth.engines.state import State
+    from twelfth.model.hook import Hook
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica, Snapshot
     from twelfth.model.stack import Network, Port, Service, Stack, Volume
@@ -274,6 +275,10 @@ class ReplicaEngine(Engine):
     def restore_configuration(self, service: Service, replica: Replica) -> bool:  # noqa: ARG002 - by default none can
         """Make a replica load its files from before `reload_replica` again; return whether they are known."""
         return False
+
+    @abstractmethod
+    def execute_hook(self, replica: Replica, hook: Hook) -> tuple[int, str]:
+        """Execute a hook in a running replica, and return its exit code and the end of its output."""
 
     @abstractmethod
     def stop_replica(self, replica: Replica) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twelfth.model.contents import Contents
+    from twelfth.model.hook import Hook
     from twelfth.model.job import Changes, Job, Notify
 
 Pairs = tuple[tuple[str, str], ...]
@@ -220,6 +221,9 @@ class Service:
     pre_start: tuple[Changes, ...] = ()
     """The release commands, in order: run from a new release before any replica of it, as in Heroku's release phase
     (https://devcenter.heroku.com/articles/release-phase). Each may have settings that differ from the service's."""
+    post_start: tuple[Hook, ...] = ()
+    pre_stop: tuple[Hook, ...] = ()
+    """What is executed in a replica after its start, and before it is stopped by a command."""
 
     @property
     def release(self) -> str:

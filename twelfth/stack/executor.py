@@ -15,6 +15,7 @@ from twelfth.errors import EngineError
 from twelfth.model.snapshot import Replica
 from twelfth.model.stack import SERVICE_HEALTHY
 from twelfth.runs.manage import stop
+from twelfth.stack import hooks
 from twelfth.stack.at_once import Tasks
 from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.logs import last_lines
@@ -179,12 +180,13 @@ class _ReplicaExecutor:
             if tasks.is_given_up:
                 return
             if step.like:
-                created.append(self.engine.clone_replica(step.like, step.number))
+                created.append(new := self.engine.clone_replica(step.like, step.number))
             elif step.old:
                 created.append(new := self.engine.prepare_replica(step.service, step.number, step.old))
                 self.engine.start_replica(new)
             else:
-                created.append(self.engine.create_replica(step.service, step.number))
+                created.append(new := self.engine.create_replica(step.service, step.number))
+            self.post_start(new)
 
         try:
             tasks.do([functools.partial(create, step) for step in steps])
@@ -203,7 +205,21 @@ class _ReplicaExecutor:
             wave = [replica for replica in replicas if (replica.replaces in ids) == is_new]
             Tasks(self.report.detail).do([functools.partial(self.remove, replica) for replica in wave])
 
+    def post_start(self, replica: Replica, rest: str = "") -> None:
+        try:
+            hooks.post_start(self.engine, replica, self.report.detail)
+        except EngineError as error:
+            rest = rest or still_running(self.engine.replicas(replica.service), replica)
+            raise EngineError(f"{error}; {rest}. {FIX}") from error
+
+    def pre_stop(self, replica: Replica) -> None:
+        try:
+            hooks.pre_stop(self.engine, replica, self.report.detail)
+        except EngineError as error:
+            raise EngineError(f"{error}; {replica.name} is still running. {FIX}") from error
+
     def remove(self, replica: Replica) -> None:
+        self.pre_stop(replica)
         with self.warn_if_slow(replica):
             self.engine.remove_replica(replica)
 
@@ -271,6 +287,7 @@ class _ReplicaExecutor:
         """
         try:
             self.engine.start_replica(replica)
+            self.post_start(replica)
         except EngineError:
             if not replica.has_own_volumes:
                 self.engine.remove_replica(replica)
@@ -310,6 +327,14 @@ class _ReplicaExecutor:
             self.engine.remove_replica(new)
         if starts:
             self.engine.start_replica(old)
+            self.report_post_start(old)
+
+    def report_post_start(self, replica: Replica) -> None:
+        """Execute the hooks of a replica that is restored; the error that led to that is the one to raise."""
+        try:
+            hooks.post_start(self.engine, replica, self.report.detail)
+        except EngineError as error:
+            self.report.detail(str(error))
 
     def reload(self, service: Service, replica: Replica) -> None:
         """Reload a replica and watch it; if that makes it unready, restore its previous configuration.
@@ -347,6 +372,7 @@ class _ReplicaExecutor:
         numbers = free_numbers(replicas)
         for number in (next(numbers) for _ in range(removed if old else 0)):
             clone = self.engine.clone_replica(cast("Replica", old), number)
+            self.report_post_start(clone)
             wait_until_ready(self.engine, clone, self.within)
             self.engine.admit_replica(clone)
         for replica in new:
@@ -365,11 +391,13 @@ class _ReplicaExecutor:
         """
         new = self.replacement_of(old)
         old_ran = old.is_running or new is not None
+        self.pre_stop(old)
         new = new or self.engine.prepare_replica(service, number, old)
         try:
             with self.warn_if_slow(old):
                 self.engine.retire_replica(old)
             self.engine.start_replica(new)
+            self.post_start(new, f"{old.name} is restored" if old_ran else "")
             replica = self.numbered(service, number)
             self.admit(replica, Tasks(self.report.detail), old if old_ran else None)
             if old_ran and is_watched:

@@ -213,6 +213,8 @@ SEEN: dict[str, tuple[str, str]] = {
         "volumes: [{type: volume, source: data, target: /a, volume: {subpath: b}}]",
         "volumes: [{type: volume, source: data, target: /a, volume: {subpath: c}}]",
     ),
+    "post_start": ("post_start: [{command: [a]}]", "post_start: [{command: [a], user: root}]"),
+    "pre_stop": ("pre_stop: [{command: [a]}]", "pre_stop: [{command: [a], environment: {A: b}}]"),
     "working_dir": ("working_dir: /tmp", "working_dir: /"),
 }
 """Keys whose change a container shows."""

@@ -66,7 +66,7 @@ MORE = (
 
 NOT_REPORTED = {
     *("annotations", "mac_address", "networks.mac_address", "networks.priority", "networks.gw_priority", "platform"),
-    *("configs.uid", "configs.gid", "configs.mode"),
+    *("configs.uid", "configs.gid", "configs.mode", "post_start", "pre_stop"),
 }
 """Keys that an old daemon, or Compose, does not record in a container; twelfth records them in a label."""
 

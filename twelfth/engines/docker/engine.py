@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from twelfth.compose.container_keys import OF_SERVICE
+from twelfth.engines import healthcheck, multiplex
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.docker import reload
 from twelfth.engines.docker_api import client, config_files, daemon, health, images, logs, mounts, snapshot, succession
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Runs
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.docker_api.file_archive import File
+    from twelfth.model.hook import Hook
     from twelfth.model.snapshot import Health, Replica
     from twelfth.model.stack import Service
 
@@ -207,6 +209,21 @@ class Docker(DaemonEngine, ReplicaEngine):
         if service.reload is None:
             return super().restore_configuration(service, replica)
         return reload.restore(self.api, self.config, replica, service.reload.signal)
+
+    def execute_hook(self, replica: Replica, hook: Hook) -> tuple[int, str]:
+        """Execute the command in the container, as `docker exec` does."""
+        with docker_errors():
+            created = self.api.exec_create(
+                replica.id,
+                hook.command,
+                user=hook.user,
+                privileged=hook.privileged,
+                workdir=hook.working_dir or None,
+                environment=dict(hook.environment),
+            )["Id"]
+            with client.post_stream(self.api, f"/exec/{created}/start", {"Detach": False, "Tty": False}) as answer:
+                output = healthcheck.last(piece for _, piece in multiplex.output(answer.raw.read1))
+            return int(self.api.exec_inspect(created)["ExitCode"]), output
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop a container with its grace period."""

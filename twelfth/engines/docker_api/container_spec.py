@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from twelfth.compose import container_keys
@@ -102,6 +102,8 @@ def declared_options(stack: Stack, service: Service) -> dict[str, Any]:
         "files": {mount.target: container_keys.values(mount.options) for mount in service.mounts if _has_owner(mount)},
         "networks": networks,
         "platform": service.platform,
+        "post_start": [asdict(hook) for hook in service.post_start],
+        "pre_stop": [asdict(hook) for hook in service.pre_stop],
         "security_opt": sorted(service.security_opt),
         "volumes": _declared_mounts(stack, service),
     }

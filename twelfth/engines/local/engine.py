@@ -17,7 +17,7 @@ from twelfth.engines import tcp
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json, write_json
-from twelfth.engines.local import launch, release_copies, replica_spec, tail
+from twelfth.engines.local import hooks, launch, release_copies, replica_spec, tail
 from twelfth.engines.local.health import check_health
 from twelfth.engines.local.inherited_environment import has_interpreter, inherited, search_path
 from twelfth.engines.local.old_home import OldHome
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Runs, Say
     from twelfth.engines.local.replica_spec import Spec
     from twelfth.engines.state import State
+    from twelfth.model.hook import Hook
     from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica
     from twelfth.model.stack import Network, Service, Stack
 
@@ -245,6 +246,10 @@ class Local(ReplicaEngine):
         if port := spec.get("port"):
             with disk_errors(self.home), self.change_lock:
                 self._proxy(replica.service).admit(program, port, self._service_port(spec))
+
+    def execute_hook(self, replica: Replica, hook: Hook) -> tuple[int, str]:
+        """Execute the command next to the process."""
+        return hooks.execute(hook, self._usable_spec(replica_spec.program(replica)))
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop a process and keep its specification."""

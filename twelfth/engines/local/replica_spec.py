@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import EngineError, MisuseError
@@ -81,6 +82,7 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
     """Return what a process of the service would be started from; `directory` has the files of the stack."""
     local = declared_local(service)
     environment = dict(service.environment) | dict(local.environment)
+    hooks = {"post_start": list(map(asdict, service.post_start)), "pre_stop": list(map(asdict, service.pre_stop))}
     return {
         "directory": str(directory),
         **({"image": service.image} if service.build else {}),
@@ -89,6 +91,7 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
         **{f"environment.{name}": fill(value) for name, value in environment.items()},
         **({f"port.{local.port}": LOOPBACK} if local.port else {}),
         "logging": json.dumps(kept_log(service.name, dict(service.logging.options))),
+        **{key: json.dumps(value) for key, value in hooks.items() if value},
         "restart": service.restart,
         "stop_grace_period": f"{math.ceil(service.stop_grace)}s",
     }

@@ -144,6 +144,8 @@ def refusals(stack: Stack, service: Service) -> list[str]:
         "networks": any(value.keys() - {"aliases"} for value in container_keys.values(service.endpoints).values()),
         "platform": service.platform,
         "ports": any(port.through for port in service.ports),
+        "post_start": service.post_start,
+        "pre_stop": service.pre_stop,
         "security_opt": set(service.security_opt) - NOTATIONS,
         "tmpfs": any(body["HostConfig"]["Tmpfs"].values()),
         "volumes": any(mount.kind == "bind" or "subpath" in dict(mount.options) for mount in service.mounts),
