@@ -10,14 +10,15 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
 from twelfth import project
 from twelfth.cli.command import FAILED, command, number, words_after_dashes
+from twelfth.cli.jobs import start_admin
 from twelfth.cli.outputs import drawing
-from twelfth.cli.runs import start_admin, waiting
+from twelfth.cli.runs import waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 
@@ -67,7 +68,7 @@ def _releases(engine: Engine) -> dict[str, str]:
     return {name: replica.release for replica in replicas for name in (replica.name, replica.id[:12], replica.id)}
 
 
-@command(help={"to": "Set the counter to N"}, placeholders={"to": "N"})
+@command(help={"to": "Set the counter to N"}, placeholders={"to": "N"}, words="[-- ARG…]")
 def reset(
     c: Context,
     to: str = "0",
@@ -76,12 +77,12 @@ def reset(
     timeout: str = "",
     reason: str = "",
     release: str = "",
+    yes: bool = False,
 ) -> None:
     """Set the counter of hits, and print its previous value."""
-    words = ("--to", to, *waiting(wait))
-    start_admin(
-        c, Target(c, release), "reset", *words, timeout=timeout, detach=detach, reason=reason, interactive=False
-    )
+    words = ("--to", to, *waiting(wait), *words_after_dashes())
+    settings: dict[str, Any] = {"timeout": timeout, "detach": detach, "reason": reason, "yes": yes}
+    start_admin(c, Target(c, release), "reset", *words, interactive=False, **settings)
 
 
 def _develop(c: Context, *commands: str) -> None:

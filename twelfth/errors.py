@@ -35,6 +35,10 @@ class BusyError(TwelfthError):
     """Another process is changing the same thing."""
 
 
+class JobRunningError(BusyError):
+    """Another run of the job is running."""
+
+
 class NotUpError(TwelfthError):
     """The command needs a stack that is up, and it is not."""
 

@@ -26,3 +26,8 @@ def program() -> str:
 def as_typed(message: str) -> str:
     """Return a message whose hints (`invoke up`) name the program that was typed."""
     return re.sub(r"(?<![\w/.-])invoke (?=-?-?[a-z])", lambda _: f"{program()} ", message)
+
+
+def command_name(name: str) -> str:
+    """Return what is typed to start a job or program: Invoke's commands have dashes, and it reads dots as a path."""
+    return name.replace("_", "-").replace(".", "-")

@@ -101,7 +101,8 @@ def test_no_file_of_another_user_is_used(place: Path, name: str) -> None:
 def test_no_program_of_another_user_is_run_here(place: Path, name: str, has_compose_file: bool) -> None:  # noqa: FBT001
     """`verify` runs on this machine, and needs neither a stack nor a Compose file."""
     (place / "admin").mkdir()
-    (place / "admin" / "verify.py").write_text(FILES["tasks.py"].replace("PLACE", str(place)))
+    text = FILES["tasks.py"].replace("PLACE", str(place))
+    (place / "admin" / "verify.py").write_text(f"{text}\nif __name__ == '__main__': pass\n")
     (place / "backup").touch()
     for each in FILES if not has_compose_file else ():
         (place / each).unlink()

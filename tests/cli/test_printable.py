@@ -120,7 +120,8 @@ def test_names_before_the_lines_of_a_log_are_printable() -> None:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a project with control characters in its files, records and lock."""
     made = make_project("local", tmp_path_factory.mktemp("hostile"))
-    (made.directory / "admin" / "harmful.py").write_text(f'"""Does {ACTING!r}."""\n'.replace("\\x1b", "\x1b"), "utf-8")
+    text = f'"""Does {ACTING!r}."""\nif __name__ == "__main__":\n    pass\n'
+    (made.directory / "admin" / "harmful.py").write_text(text.replace("\\x1b", "\x1b"), "utf-8")
     return made
 
 

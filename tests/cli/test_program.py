@@ -298,7 +298,7 @@ def test_messages_name_the_program_that_was_typed(directory: Path) -> None:
 def test_program_with_an_underscore_is_a_command_with_a_dash(directory: Path) -> None:
     """As Invoke names every task; the error for the other name suggests it."""
     (directory / "admin").mkdir()
-    (directory / "admin" / "say_it.py").write_text('"""Print its arguments."""\n')
+    (directory / "admin" / "say_it.py").write_text('"""Print its arguments."""\nif __name__ == "__main__": pass\n')
     shown, help_refused, refused = (
         run(directory, "--help", "say-it"),
         run(directory, "--help", "say_it"),
@@ -314,7 +314,7 @@ def test_program_with_an_underscore_is_a_command_with_a_dash(directory: Path) ->
 def test_unknown_option_is_no_argument(directory: Path, words: tuple[str, ...]) -> None:
     """Invoke takes it for an argument."""
     (directory / "admin").mkdir()
-    (directory / "admin" / "restore.py").touch()
+    (directory / "admin" / "restore.py").write_text('if __name__ == "__main__": pass\n')
     done = run(directory, *words)
 
     assert (2, 1) == (done.returncode, done.stderr.count("\n"))
@@ -635,7 +635,7 @@ def test_verify_finds_its_program_with_pythonsafepath(directory: Path) -> None:
     """With PYTHONSAFEPATH, `python -m admin.verify` in the project's directory does not find `admin`."""
     (directory / "admin").mkdir()
     (directory / "admin" / "__init__.py").touch()
-    (directory / "admin" / "verify.py").write_text("print('verified')")
+    (directory / "admin" / "verify.py").write_text("if __name__ == '__main__': print('verified')")
     (directory / "backup").touch()
     done = run(directory, "verify", "backup", PYTHONSAFEPATH="1")
 

@@ -87,7 +87,9 @@ def test_dry_run_shows_the_command_and_does_nothing(serving: Project) -> None:
 @with_modern
 def test_program_is_a_command_by_being_there(serving: Project) -> None:
     """A new admin/NAME.py is listed with its docstring and runs from the next release on."""
-    program = '"""Say what it was given."""\nimport sys\nprint(sys.argv[1:])\nsys.exit(6)\n'
+    program = (
+        '"""Say what it was given."""\nimport sys\nif __name__ == "__main__":\n    sys.exit(print(sys.argv[1:]) or 6)\n'
+    )
     (serving.directory / "admin" / "say_it.py").write_text(program, "utf-8")
     serving.up()
 

@@ -37,7 +37,7 @@ def test_records_are_removed_while_the_run_is_running(capfdbinary: pytest.Captur
     session = SimpleNamespace(output=output, wait=lambda: 3, exit_code=3)
     runs = SimpleNamespace(start=lambda *_: session, prune=prune, records=lambda _: ())
     engine = SimpleNamespace(name="memory", state=MemoryState(World()), runs=runs)
-    request = RunRequest("1", ("true",), Replica("app", 1, "a", "running", {}), interactive=False)
+    request = RunRequest("8", ("true",), Replica("app", 1, "a", "running", {}), interactive=False)
 
     assert 3 == start_attached(cast("Engine", engine), request, print)
     assert ([KEPT], b"pruned") == (kept, capfdbinary.readouterr().out)

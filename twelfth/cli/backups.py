@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import command, number, warn
-from twelfth.cli.runs import start_admin, waiting
+from twelfth.cli.jobs import start_admin
+from twelfth.cli.runs import waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.hints import as_typed
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         "file": "The file to write; if omitted, one in the state directory",
         "keep": "Then delete old backups there, except for the newest N that verify (default: all are kept)",
         "stdout": "Write to standard output",
+        "yes": "Do not ask the job's question",
     },
     placeholders={"keep": "N"},
 )
@@ -39,6 +41,7 @@ def backup(
     wait: str = "0",
     reason: str = "",
     release: str = "",
+    yes: bool = False,
 ) -> None:
     """Write all keys of the database to a file, and verify it; `restore` and `redis-cli --pipe` can load it."""
     if file and file.startswith("-"):
@@ -50,20 +53,12 @@ def backup(
     kept = number(keep, "--keep", least=1) if keep else 0
     target = Target(c, release)
     if stdout or c.config.run.dry:
-        _back_up(c, target, wait=wait, reason=reason)
+        _back_up(c, target, wait=wait, reason=reason, yes=yes)
         return
-    path = save(c, target, file, wait=wait, reason=reason)
+    path = save(c, target, file, wait=wait, reason=reason, yes=yes)
     print(path, flush=True)
-    if not file and (kept := kept or _keep(target)):
+    if not file and (kept := kept or target.for_job("backup").required_job.keep):
         _rotate(c, target, path, kept)
-
-
-def _keep(target: Target) -> int:
-    """Return how many backups the job `backup` keeps, 0 for all."""
-    if target.location and "backup" not in target.location.jobs:
-        return 0
-    job = target.named.job("backup")
-    return job.keep if job else 0
 
 
 def _rotate(c: Context, target: Target, new: Path, keep: int) -> None:

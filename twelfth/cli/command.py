@@ -43,6 +43,7 @@ HELP = {
     "timeout": "Stop the run after this time, such as 30, 90s, 5m or 1h: TERM, then KILL",
     "tty": "Allocate a terminal (default: if there is one)",
     "wait": "Wait this long for the data's lock",
+    "yes": "Do not ask",
 }
 """Help texts of options that several commands have."""
 

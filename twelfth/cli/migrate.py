@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelfth.cli.backups import save
 from twelfth.cli.command import command
-from twelfth.cli.confirmation import confirm
-from twelfth.cli.runs import start_admin, waiting
+from twelfth.cli.jobs import prepare, start_admin
+from twelfth.cli.runs import waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         "throttle": "Change at most N keys per second",
         "take-over": "Finish a migration that another release left unfinished",
         "abandon": "Back up, then clear an unfinished migration; its changes to the data stay",
-        "yes": "With --abandon: do not ask",
+        "yes": "With --abandon, or if the job has a question: do not ask",
     },
     placeholders={"to": "REVISION", "baseline": "REVISION", "throttle": "N", "abandon": "REVISION"},
 )
@@ -51,17 +51,19 @@ def migrate(
     words += [word for name, value in values.items() if value for word in (name, value)]
     dry, c.config.run.dry = c.config.run.dry, False  # the program itself prints what it would do
     target = Target(c, release)
-    if yes and not abandon:
+    if yes and not abandon and not target.for_job("migrate").required_job.confirm:
         raise MisuseError("--yes requires --abandon: migrate asks nothing else")
-    if abandon and not dry:
+    only_shows = status or dry
+    settings: dict[str, Any] = {"reason": reason, "interactive": False}
+    if abandon and not only_shows:
         _save_before_abandon(c, target, *words, yes=yes, wait=wait, reason=reason)
-    words += waiting(wait)
-    start_admin(c, target, "migrate", *words, timeout=timeout, detach=detach, reason=reason, interactive=False)
+    settings |= {"is_step": only_shows or bool(abandon), "yes": yes, "timeout": timeout, "detach": detach}
+    start_admin(c, target, "migrate", *words, *waiting(wait), **settings)
 
 
 def _save_before_abandon(c: Context, target: Target, *words: str, yes: bool, wait: str, reason: str) -> None:
-    start_admin(c, target, "migrate", *words, "--dry", reason=reason, interactive=False)
-    if not yes:
-        confirm("Clear its record? Its changes to the data stay.")
-    path = save(c, target, mark="-before-abandon", wait=wait, reason=reason)
+    start_admin(c, target, "migrate", *words, "--dry", reason=reason, interactive=False, is_step=True)
+    question = "Clear its record? Its changes to the data stay."
+    prepare(c, target.for_job("migrate"), reason=reason, yes=yes, question=question)
+    path = save(c, target, mark="-before-abandon", wait=wait, reason=reason, is_step=True)
     print(f"saved the current data: {path}", flush=True)

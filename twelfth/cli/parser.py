@@ -1,8 +1,10 @@
-"""Replace four methods of Invoke, which has no hooks for what they do (pyproject.toml requires invoke<4).
+"""Replace five methods of Invoke, which has no hooks for what they do (pyproject.toml requires invoke<4).
 
 - `ParseMachine.error`: exit with 2 after an invalid argument; Invoke exits with 1.
 - `Program.parse_cleanup`: exit with 2 if `--help` or `--list` names an unknown command; exit silently if their reader
   has exited, such as `head`; refuse `-f FILE`: for Compose it is the file to deploy, for Invoke its configuration.
+- `Program.parse_tasks`: add the commands of jobs if they are shown, or if a word is no other command: to read them,
+  Compose may have to be executed.
 - `ParseMachine.complete_context`: allow an argument to be omitted, as in `logs [SERVICE]`.
 - `Program.print_task_help`: show in `--help` which words are arguments, and which come after `--`.
 """
@@ -19,8 +21,9 @@ from invoke.parser.parser import ParseMachine
 from invoke.program import Program
 
 from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure
-from twelfth.cli.compose_file import SHORT, is_chosen, refusal, unknown_option
+from twelfth.cli.compose_file import SHORT, is_chosen, refusal, unknown_option, words_before_dashes
 from twelfth.cli.help import is_required, print_command_help
+from twelfth.cli.job_commands import add_jobs
 from twelfth.cli.outputs import prepare_outputs
 from twelfth.hints import program
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 LIST = "Try: invoke --list"
 
 _complete_context, _parse_cleanup = ParseMachine.complete_context, Program.parse_cleanup
-_print_task_help = Program.print_task_help
+_parse_tasks, _print_task_help = Program.parse_tasks, Program.print_task_help
 
 
 def install_parser_extensions() -> None:
@@ -41,7 +44,8 @@ def install_parser_extensions() -> None:
     machine: Any = ParseMachine
     machine.complete_context, machine.error = _allow_missing, _refuse
     invoke: Any = Program
-    invoke.parse_cleanup, invoke.print_task_help = _list_or_help, _print_help
+    invoke.parse_tasks, invoke.parse_cleanup = _parse_with_jobs, _list_or_help
+    invoke.print_task_help = _print_help
 
 
 def _allow_missing(parser: ParseMachine) -> None:
@@ -49,6 +53,28 @@ def _allow_missing(parser: ParseMachine) -> None:
         if not is_required(argument):
             argument.value = ""
     _complete_context(parser)
+
+
+def _parse_with_jobs(invoke: Program) -> None:
+    if _shows_jobs(invoke):
+        add_jobs(invoke.collection)
+    try:
+        _parse_tasks(invoke)
+    except (Exit, ParseError):
+        if not (_has_unknown_word(invoke) and add_jobs(invoke.collection)):
+            raise
+        _parse_tasks(invoke)
+
+
+def _shows_jobs(invoke: Program) -> bool:
+    helped = invoke.args["help"].value
+    is_listed = invoke.args["list"].value or invoke.args["complete"].value or helped is True
+    return bool(is_listed or (helped and helped not in invoke.collection.task_names))
+
+
+def _has_unknown_word(invoke: Program) -> bool:
+    words = words_before_dashes(invoke.core.unparsed)
+    return any(not word.startswith("-") and word not in invoke.collection.task_names for word in words)
 
 
 def _list_or_help(invoke: Program) -> None:

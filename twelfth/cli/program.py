@@ -20,6 +20,7 @@ import twelfth
 from twelfth.cli import admin, backups, history, migrate, releases, restore, runs, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
+from twelfth.cli.job_commands import job_command
 from twelfth.cli.ownership import refuse_foreign
 from twelfth.cli.parser import install_parser_extensions
 from twelfth.cli.working_directory import working_directory
@@ -46,11 +47,11 @@ def collection(directory: Path) -> Collection:
     """Return twelfth's commands for the project in a directory, and one for each program in its `admin/`."""
     install_parser_extensions()
     atexit.register(gc.freeze)  # else Python looks through all modules for garbage before it exits: 40 ms
-    programs = {path.stem: path for path in admin.programs(directory)}
+    programs = {program.command: program for program in admin.programs(directory)}
     tasks = Collection(*ALWAYS, *(task for task in WITH_PROGRAM if task.name in programs))
-    for path in programs.values():
-        if path.stem.replace("_", "-") not in tasks.task_names:
-            tasks.add_task(admin.program_command(path))
+    for program in programs.values():
+        if program.command not in tasks.task_names:
+            tasks.add_task(job_command(program.name, program.summary))
     tasks.configure({"engine": "auto", "project": {"directory": str(directory)}})
     return tasks
 

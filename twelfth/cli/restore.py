@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twelfth.cli.backups import existing_file, save, verify_file
 from twelfth.cli.command import command
-from twelfth.cli.confirmation import confirm
-from twelfth.cli.runs import start_admin
+from twelfth.cli.jobs import prepare, start_admin
 from twelfth.cli.target import Target
 
 if TYPE_CHECKING:
@@ -23,12 +22,13 @@ def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: s
     if c.config.run.dry:
         start_admin(c, target, "restore", reason=reason)
         return
-    if not yes:
-        confirm("Replace all current data with this backup?")
+    question = "Replace all current data with this backup?"
+    prepare(c, target.for_job("restore"), reason=reason, yes=yes, question=question)
     with path.open("rb") as file_to_check:  # the server must be able to restore it, or the save is useless
-        settings: dict[str, Any] = {"stdin": file_to_check.fileno(), "interactive": True, "wait": wait}
+        settings: dict[str, Any] = {"stdin": file_to_check.fileno(), "interactive": True, "wait": wait, "is_step": True}
         saved = save(c, target, None, "--before-restore", mark="-before-restore", reason=reason, **settings)
     print(f"saved the current data: {saved}", flush=True)
     with path.open("rb") as backup_file:  # without waiting for the lock: another change would make the save outdated
         name = str(path.resolve()).encode(errors="replace").decode()
-        start_admin(c, target, "restore", streams=(backup_file.fileno(), 1), reason=reason, kind="restore", what=name)
+        settings = {"streams": (backup_file.fileno(), 1), "kind": "restore", "what": name}
+        start_admin(c, target, "restore", reason=reason, is_step=True, **settings)

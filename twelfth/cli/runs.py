@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
@@ -30,6 +30,10 @@ class RunOptions:
     timeout: str
     tty: bool
     no_tty: bool
+
+    def with_terminal(self, tty: bool | None) -> RunOptions:
+        """Return the options with a terminal as a job requires or refuses it, unchanged for None."""
+        return self if tty is None else replace(self, tty=tty, no_tty=not tty)
 
 
 @command(words="-- COMMAND [ARG…]", iterable=["env"])
@@ -91,12 +95,13 @@ def start(
 ) -> None:
     """Start a run and exit with its code if that is not 0; with --dry only show how it differs from its source.
 
-    `settings` are fields of `RunRequest`.
+    `settings` are fields of `RunRequest`; those of a job are added.
     """
     from twelfth.runs.manage import timed_out
-    from twelfth.runs.request import new_request
+    from twelfth.runs.request import new_request, with_job
     from twelfth.runs.start import describe, start_attached, start_detached
 
+    settings = with_job(target.job, settings) if target.job else settings
     request, engine = new_request(command, target.source, **settings), target.engine()
     if c.config.run.dry:
         print(describe(engine, request))
@@ -107,21 +112,6 @@ def start(
             limit = f"{plain(request.timeout or 0)} s"
             warn(f"run {request.id} timed out after {limit}; its output: invoke logs --run {request.id}")
         raise Exit(code=code)
-
-
-def start_admin(
-    c: Context, target: Target, name: str, *arguments: str, timeout: str = "", detach: bool = False, **settings: Any
-) -> None:
-    """Start one of the release's admin processes; `timeout` is as it was typed."""
-    from twelfth.runs.request import seconds
-
-    command, limit = admin_command(name, *arguments), seconds(timeout)
-    start(c, target, command, is_admin_process=True, timeout=limit, detach=detach, **settings)
-
-
-def admin_command(name: str, *arguments: str) -> list[str]:
-    """Return the command line of an admin process."""
-    return ["python", "-m", f"admin.{name}", *arguments]
 
 
 @command(has_plan=False, help={"run": "The run's id, or the beginning of it"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from twelfth.cli.command import warn
+from twelfth.cli.job_names import job_names
 from twelfth.engines.choice import choose, choose_last, preload, refuse_second_engine
 from twelfth.errors import (
     EngineError,
@@ -23,13 +25,15 @@ from twelfth.errors import (
     NoWorkerError,
     TwelfthError,
 )
+from twelfth.hints import command_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from invoke.context import Context
 
     from twelfth.engines.contract import Engine
+    from twelfth.model.job import Job
     from twelfth.model.snapshot import Health, Replica
     from twelfth.model.stack import Stack
     from twelfth.stack.stack_file import Location
@@ -57,11 +61,66 @@ class Target:
         self.directory = Path(c.config.project.directory)
         self.engine_name: str = c.config.engine
         self.release, self.service = release, service
-        self._engines: dict[tuple[str, ...], Engine] = {}
+        self._engines: dict[tuple[object, ...], Engine] = {}
         self._chosen: dict[str, Engine] = {}
         self._last: dict[str, Engine | None] = {}
         self._choice_lock = threading.Lock()
         self._is_waiting = False
+        self.job: Job | None = None
+        self.has_entry = False
+        """Whether the job is in the Compose file."""
+
+    def for_job(self, name: str) -> Target:
+        """Return this target for a job by its name or command: that of the Compose file, else the program `admin/NAME`.
+
+        The Compose file is read if it has such a job, or if that is not known.
+        """
+        names = {command_name(job): job for job in self._job_names(command_name(name))}
+        declared = names.get(command_name(name))
+        if declared and (job := self.named.job(declared)):
+            return self.with_job(job)
+        from twelfth.model.job import Changes, Job
+        from twelfth.model.stack import Service
+
+        return self._with_job(Job(name, Changes(Service(name, ""))), has_entry=False)
+
+    def with_job(self, job: Job) -> Target:
+        """Return this target for a job of the Compose file."""
+        return self._with_job(job, has_entry=True)
+
+    def _with_job(self, job: Job, *, has_entry: bool) -> Target:
+        if self.service and job.has_separate_image:
+            raise MisuseError(f"--service {self.service}: {job.name} has a separate image. Omit --service")
+        target = copy.copy(self)
+        target.__dict__.pop("source", None)
+        target.job, target.has_entry = job, has_entry
+        target.service = self.service or job.service
+        return target
+
+    def _job_names(self, command: str) -> Collection[str]:
+        try:
+            return job_names(self.directory, lambda: self._current, lambda: self.named)
+        except MisuseError:
+            was_job = any(command_name(job) == command for location in self.known for job in location.jobs)
+            if was_job or not self.known:
+                raise
+            return ()  # `location` warns of it
+
+    @property
+    def required_job(self) -> Job:
+        """Return the job of a target that `for_job` or `with_job` has made."""
+        if not self.job:
+            raise ValueError
+        return self.job
+
+    @property
+    def file(self) -> str:
+        """Return the name of the Compose file."""
+        return self.named.files[0].name
+
+    def is_healthy(self, replica: Replica) -> bool:
+        """Return whether the healthcheck of a replica passes now."""
+        return self.engine().check_health(replica).is_ready
 
     @functools.cached_property
     def known(self) -> tuple[Location, ...]:
@@ -99,7 +158,7 @@ class Target:
         - `declared`: the stack as the Compose file declares it.
         - `release`: the declared stack with the release that was named or that the files make, and with these replicas.
         """
-        key = (need, *scale)
+        key = (need, self.has_entry, *scale)
         if key not in self._engines:
             self._engines[key] = self._make_engine(need, scale)
         return self._engines[key]
@@ -118,7 +177,8 @@ class Target:
             return self._adopt(self._choose(self.named))
         if self.release:
             return self.engine("declared")
-        stack = self.location.stack(self.directory) if self.location else self.named
+        knows_enough = self.location and not self.has_entry  # a job may declare networks and volumes
+        stack = self.location.stack(self.directory) if self.location and knows_enough else self.named
         return self._adopt(self._choose(stack, trusts_last=True))
 
     def _adopt(self, engine: Engine) -> Engine:
@@ -212,9 +272,11 @@ class Target:
 
         Waits while a deploy is in progress.
         """
-        from twelfth.runs.source import choose_source, refuse_completing, source_service
+        from twelfth.runs.source import choose_source, refuse_completing, source_of_job, source_service
 
         engine = self.engine()
+        if self.job and self.job.has_separate_image:
+            return source_of_job(engine, self.job, self.release)
         service = self.service or engine.stack.run_service or source_service(self.named).name
         while True:
             try:

@@ -5,6 +5,7 @@ Jobs and schedules are those of Compose (`jobs:`), with settings of this tool un
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,3 +90,8 @@ class Job:
     def command(self) -> tuple[str, ...]:
         """The declared command, () if it has none."""
         return self.changes.container.command or ()
+
+    @property
+    def summary(self) -> str:
+        """The line that describes it, "" if it has neither help nor a command."""
+        return self.help or (f"Run {shlex.join(self.command)}" if self.command else "")

@@ -73,6 +73,9 @@ class RunRequest:
     trigger: str = OPERATOR
     """What started it: an operator, or a schedule."""
 
+    concurrency: str = ""
+    """What happens to it while another run of its job is running: it is refused (`forbid`), waits (`queue`), or ""."""
+
     changes: Changes | None = None
     """What a job or hook declares differently from the service of the replica."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import TwelfthError
 from twelfth.model.record import CREATED, NOT_STARTED, UNKNOWN, of_request, of_run
+from twelfth.runs.concurrency import admit
 from twelfth.runs.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ PRUNING = 8
 class Recording:
     """A run that is being recorded.
 
-    `ready` is to be called before the run is started: it raises `EngineError` if the record cannot be written. For a
-    run that need not be recorded, it only warns. `session` is to be set when the run has started with a client.
+    `ready` is to be called when the run is created and not started: it raises `EngineError` if the record cannot be
+    written, `JobRunningError` if another run of the job is running. For a run that need not be recorded, it only
+    warns. `session` is to be set when the run has started with a client.
     """
 
     ready: Callable[[], None]
@@ -46,7 +48,12 @@ def recorded(engine: Engine, request: RunRequest, say: Callable[[str], None]) ->
     pool = ThreadPoolExecutor(1)
     written = pool.submit(ledger.start, record)
     pool.shutdown(wait=False)
-    recording = Recording(lambda: _wait(written, request, say))
+
+    def ready() -> None:
+        _wait(written, request, say)
+        admit(engine, request)
+
+    recording = Recording(ready)
     error: BaseException | None = None
     try:
         yield recording

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import MisuseError
 from twelfth.model.duration import LONGEST, parse_seconds
@@ -17,6 +17,7 @@ from twelfth.runs.fire import current
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from twelfth.model.job import Job
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Pairs
 
@@ -45,6 +46,20 @@ def new_request(command: Sequence[str], replica: Replica, **settings: object) ->
     settings |= {"id": fire.run_id, "trigger": SCHEDULE} if fire else {}
     identity = {"id": secrets.token_hex(4), "operator": operator(), "host": socket.gethostname()}
     return RunRequest(command=words, replica=replica, **identity | settings)  # type: ignore[arg-type]
+
+
+def with_job(job: Job, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a request with those of a job; a start by a schedule has the schedule's concurrency."""
+    fire = current(job.name)
+    reason = settings.get("reason") or (SCHEDULE if fire and job.needs_reason else "")
+    return {
+        **settings,
+        "job": job.name,
+        "changes": job.changes if job.changes.keys else None,
+        "concurrency": fire.concurrency if fire else job.concurrency,
+        "timeout": settings.get("timeout") or job.timeout,
+        "reason": reason,
+    }
 
 
 def as_utf8(text: str) -> str:

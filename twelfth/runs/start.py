@@ -13,6 +13,7 @@ from twelfth.model.duration import plain
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network
 from twelfth.runs import terminal
+from twelfth.runs.concurrency import in_turn
 from twelfth.runs.manage import wait_for_run
 from twelfth.runs.recording import prune, recorded
 
@@ -48,6 +49,10 @@ def start_attached(
     each warning.
     """
     make_networks(engine, request)
+    return in_turn(engine, request, say, lambda: _start_attached(engine, request, say, streams))
+
+
+def _start_attached(engine: Engine, request: RunRequest, say: Callable[[str], None], streams: tuple[int, int]) -> int:
     with recorded(engine, request, say) as recording, ThreadPoolExecutor(1) as pool:
 
         def start() -> Session:
@@ -108,7 +113,11 @@ def make_networks(engine: Engine, request: RunRequest) -> None:
 def start_detached(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> str:
     """Start a run in the background and return its id."""
     make_networks(engine, request)
-    with recorded(engine, request, say) as recording:
-        engine.runs.detach(request, recording.ready)
+    in_turn(engine, request, say, lambda: _start_detached(engine, request, say))
     prune(engine, request.id)
     return request.id
+
+
+def _start_detached(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> None:
+    with recorded(engine, request, say) as recording:
+        engine.runs.detach(request, recording.ready)

@@ -41,8 +41,8 @@ class Location:
     ingress: str = ""
     inline: list[list[str]] = field(default_factory=list)
     """The service and target of each configuration file with inline content."""
-    jobs: list[str] = field(default_factory=list)
-    """The names of the jobs in the Compose file."""
+    jobs: dict[str, str] = field(default_factory=dict)
+    """The names of the jobs in the Compose file, with their help."""
     notifies: bool = False
     """Whether the Compose file has `notify`; what it contains may be secret, so it is not stored."""
 
@@ -75,7 +75,7 @@ def remember(engine: Engine) -> None:
         dict(stack.nodes),
         ingress,
         inline,
-        [job.name for job in stack.jobs],
+        {job.name: job.summary for job in stack.jobs},
         bool(stack.notify or any(job.notify for job in stack.jobs)),
     )
     path = _path(stack)

@@ -1,0 +1,90 @@
+"""Make each job of the Compose file, and each program `admin/NAME.py`, a command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.exceptions import Exit
+
+from twelfth.cli.command import FAILED, Command, warn, words_after_dashes
+from twelfth.cli.job_names import current_location, job_names
+from twelfth.cli.runs import RunOptions
+from twelfth.cli.target import Target
+from twelfth.errors import TwelfthError
+from twelfth.hints import command_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from invoke.collection import Collection
+    from invoke.context import Context
+
+    from twelfth.model.stack import Stack
+
+
+def job_command(name: str, summary: str) -> Command:
+    """Return the command that starts a job or program with the options of `run`."""
+
+    def body(
+        c: Context,
+        env: list[str],
+        detach: bool = False,
+        node: str = "",
+        reason: str = "",
+        release: str = "",
+        service: str = "",
+        timeout: str = "",
+        tty: bool = False,
+        no_tty: bool = False,
+        yes: bool = False,
+    ) -> None:
+        from twelfth.cli.jobs import start_job
+
+        target = Target(c, release, service)
+        options = RunOptions(env, detach, node, reason, timeout, tty, no_tty)
+        try:
+            start_job(c, target, name, words_after_dashes(), options, yes=yes)
+        except Exit as failure:
+            if failure.code == FAILED:
+                _warn_of_another_release(target.for_job(name))
+            raise
+
+    body.__doc__ = summary
+    help_texts = {"yes": "Do not ask the job's question"}
+    return Command(body, name=command_name(name), words="[-- ARG…]", iterable=["env"], help=help_texts)
+
+
+def add_jobs(collection: Collection) -> bool:
+    """Add the commands of the project's jobs, and return whether there were any to add.
+
+    A Compose file that cannot be read is reported in a warning: other commands do not need it.
+    """
+    if not (project := collection.configuration().get("project")):
+        return False
+    try:
+        names = _names(Path(project["directory"]))
+    except TwelfthError as error:
+        warn(f"the jobs are not known: {error}")
+        return False
+    new = {name: text for name, text in names.items() if command_name(name) not in collection.task_names}
+    for name, text in new.items():
+        collection.add_task(job_command(name, text or f"Start the job {name}."))
+    return bool(new)
+
+
+def _names(directory: Path) -> Mapping[str, str]:
+    def load() -> Stack:
+        from twelfth.stack.load import load_names
+
+        return load_names(directory, os.environ)
+
+    return job_names(directory, lambda: current_location(directory), load)
+
+
+def _warn_of_another_release(target: Target) -> None:
+    # The program may be missing in the running release, or older than the file here.
+    running, service = target.source.release, target.engine("release").stack.service(target.source.service)
+    if running and service and service.release not in {"", running}:
+        warn(f"the running release {running} was not made from the files here. To deploy them: invoke up")

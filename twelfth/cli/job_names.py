@@ -1,0 +1,36 @@
+"""Find the names of a project's jobs, if possible without Compose."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from twelfth.compose.presence import INCLUDE, job_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from twelfth.model.stack import Stack
+    from twelfth.stack.stack_file import Location
+
+
+def job_names(directory: Path, current: Callable[[], Location | None], load: Callable[[], Stack]) -> Mapping[str, str]:
+    """Return the names of the jobs, each with the line that describes it.
+
+    `current` returns the location of the stack if it is valid; it does not change with files that are included. `load`
+    reads the Compose file. Raises the errors of both.
+    """
+    if not (keys := job_keys(directory, os.environ)):
+        return {}
+    if INCLUDE not in keys and (location := current()):
+        return location.jobs
+    return {job.name: job.summary for job in load().jobs}
+
+
+def current_location(directory: Path) -> Location | None:
+    """Return the only location of a stack of the directory that its Compose file certainly still names, or None."""
+    from twelfth.stack.stack_file import recall
+
+    current = [location for location in recall(directory) if location.is_current(directory, os.environ)]
+    return current[0] if len(current) == 1 else None
