@@ -13,7 +13,7 @@ from tests.compose.conftest import HOME, OWN
 from twelfth.compose import cli
 from twelfth.compose.file_names import NAMES, OVERRIDES
 from twelfth.engines.docker_api import config_files
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -325,3 +325,31 @@ def test_without_any_compose_it_is_said_how_to_get_one(tmp_path: Path) -> None:
     """The error names the oldest supported version and what to type."""
     with pytest.raises(EngineError, match=r"docker compose 2.24 or later is missing. Try: pip install "):
         cli.read(tmp_path, HOME, among=[])
+
+
+OLD = """#!/bin/sh
+[ "$1" = version ] && exec echo 2.40.3
+grep -q pre_start compose.yaml || exec {own} "$@"
+echo "validating compose.yaml: services.a additional properties 'pre_start' not allowed" >&2
+exit 15
+"""
+"""A Compose that does not know a key."""
+
+
+def test_file_that_an_older_compose_rejects_is_read_by_the_one_of_twelfth(tmp_path: Path) -> None:
+    """One line reports it; an error of both is that of the operator's."""
+    old, warned = tmp_path / "docker-compose", list[str]()
+    old.write_text(OLD.format(own=OWN))
+    old.chmod(0o755)
+
+    def image(keys: str) -> str:
+        (tmp_path / "compose.yaml").write_text(f"services: {{a: {{image: x{keys}}}}}")
+        return str(cli.read(tmp_path, HOME, warned.append, [str(old)]).model["services"]["a"]["image"])
+
+    assert ("x", []) == (image(""), warned)
+    assert "x" == image(", pre_start: [{command: a}]")
+    why = "validating compose.yaml: services.a additional properties 'pre_start' not allowed"
+    assert [f"{old} cannot read compose.yaml: {why}. Using the docker compose that is installed with twelfth"] == warned
+    with pytest.raises(MisuseError, match=rf"^cannot read compose.yaml: {why}. Try: {old} config --quiet$"):
+        image(", pre_start: [{command: a}], foo: 1")
+    assert 1 == len(warned)

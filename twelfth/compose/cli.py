@@ -84,9 +84,14 @@ def read(
     candidates = programs(environment) if among is None else among
     program, answer = _execute_first(candidates, directory, environment, "config")
     paths = _files(directory, _with_dotenv(program, directory, environment))
-    warnings, error = _split(answer.stderr)
     if not answer.stdout:
-        raise MisuseError(_explained(error, program, paths, directory, environment))
+        why = _explained(_split(answer.stderr)[1], program, paths, directory, environment)
+        answers = _answers_of_bundled(program, directory, environment)
+        if not answers:
+            raise MisuseError(f"{why}. Try: {shlex.quote(program)} config --quiet")
+        warn(f"{program} {why}. Using the docker compose that is installed with twelfth")
+        program, answer = answers[0]
+    warnings, _ = _split(answer.stderr)
     for warning in dict.fromkeys(warnings):
         if not any(text in warning for text in FOR_SWARM):
             warn(warning)
@@ -107,16 +112,27 @@ def _converted(program: str, directory: Path, environment: Mapping[str, str], te
     raise MisuseError(f"cannot read {extension_jobs.KEY}: {error}. Try: invoke config")
 
 
+def _answers_of_bundled(
+    other: str, directory: Path, environment: Mapping[str, str]
+) -> list[tuple[str, CompletedProcess[str]]]:
+    """Return the answer of the Compose that is installed with twelfth if it reads files that another one rejects.
+
+    That one may be older than a key of the files, such as `jobs`.
+    """
+    bundled = _bundled()
+    answers = _run(bundled, directory, environment, ("config",)) if bundled and bundled != other else []
+    return [(str(bundled), answer) for answer in answers if answer.stdout]
+
+
 def _explained(
     error: str, program: str, paths: tuple[Path, ...], directory: Path, environment: Mapping[str, str]
 ) -> str:
     if not paths:
-        return f"found no {', '.join(NAMES)} here or above. Try: cd to the project's directory"
+        raise MisuseError(f"found no {', '.join(NAMES)} here or above. Try: cd to the project's directory")
     used = {name for text in _texts(paths).values() for name in _USED.findall(text) if not name.startswith("COMPOSE_")}
     variables = {name: environment[name] for name in used & environment.keys()}
     variables |= _variables(program, directory, environment, sorted(used - environment.keys()))
-    names = ", ".join(path.name for path in paths)
-    return f"cannot read {names}: {explain(error, variables)}. Try: {shlex.quote(program)} config --quiet"
+    return f"cannot read {', '.join(path.name for path in paths)}: {explain(error, variables)}"
 
 
 def _execute_first(
