@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from twelfth.compose import container_keys
 from twelfth.engines import healthcheck
 from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Session, waiting
 from twelfth.engines.state import State, locked, this_process
@@ -589,7 +590,7 @@ class MemoryRuns(Runs):
         recipe = self._recipe(request.replica)
         ready()
         self.world.begin(f"run {shlex.join(request.command)}")
-        environment = _environment(recipe) | dict(request.environment + request.identifying_environment)
+        environment = _environment(recipe) | _changed(request) | dict(request.identifying_environment)
         process = Process(self.world, request, environment, float(recipe["stop_grace_period"].rstrip("s")))
         self.world.runs[request.id] = process
         return process
@@ -601,7 +602,9 @@ class MemoryRuns(Runs):
     def differences(self, request: RunRequest) -> tuple[str, ...]:
         """Compare the environment with the replica's."""
         found = _environment(self._recipe(request.replica))
-        return tuple(f"environment.{name}" for name in differences(found | dict(request.environment), found))
+        names = differences(found | _changed(request), found)
+        others = request.changes.keys - {"command", "environment"} if request.changes else ()
+        return (*(f"environment.{name}" for name in names), *sorted(others))
 
     def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Delete the oldest."""
@@ -649,10 +652,17 @@ class MemoryRuns(Runs):
             if replica.id in {each.id for each in self.world.replicas.values()}:
                 return replica.recipe
             raise NotUpError(f"{replica.name} is gone; repeat the command, or: invoke up")
-        service = self.stack.service(replica.service)
+        job = self.stack.job(replica.service)
+        service = self.stack.service(replica.service) or (job.changes.container if job else None)
         if service is None or replica.image not in self.world.images:
             raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
         return Memory(self.stack, self.world).recipe(replace(service, image=replica.image))
+
+
+def _changed(request: RunRequest) -> dict[str, str]:
+    """Return the variables of a job and of the request."""
+    declared = request.changes.container.environment if request.changes else ()
+    return dict(declared + request.environment)
 
 
 def _environment(recipe: Recipe) -> dict[str, str]:
@@ -722,6 +732,11 @@ def _printenv(process: Process, words: Sequence[str]) -> int:
     return _echo(process, [process.environment[name]])
 
 
+def _pwd(process: Process, _: Sequence[str]) -> int:
+    changes = process.request.changes
+    return _echo(process, [container_keys.values(changes.container.options)["working_dir"] if changes else "/"])
+
+
 def _sh(process: Process, words: Sequence[str]) -> int:
     """Do the commands of `-c SCRIPT` one after the other; its `echo` goes to standard error with `>&2`."""
     code = 0
@@ -741,5 +756,6 @@ PROGRAMS: dict[str, Callable[[Process, Sequence[str]], int]] = {
     "sh": _sh,
     "sleep": _sleep,
     "printenv": _printenv,
+    "pwd": _pwd,
 }
 """What a run can do, by its first word; any other is a program that is not there."""

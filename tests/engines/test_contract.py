@@ -22,9 +22,10 @@ from twelfth.engines.local.engine import Local
 from twelfth.engines.swarm.engine import Swarm
 from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError
 from twelfth.model.hook import Hook
+from twelfth.model.job import Changes
 from twelfth.model.snapshot import differences
 from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Mount, Reload, Service
+from twelfth.model.stack import Mount, Reload, Service, as_options
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
 from twelfth.runs.start import follow_with_report
@@ -62,6 +63,7 @@ DOCKERFILE = """
 ARG BASE
 FROM ${BASE}
 COPY greeting /greeting
+COPY words /words
 """
 
 detaching = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
@@ -166,6 +168,8 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     (directory / "docker-compose.yml").write_text(COMPOSE)
     (directory / "Dockerfile").write_text(DOCKERFILE)
     (directory / "greeting").write_text("hello\n")
+    (directory / "words").mkdir()
+    (directory / "words" / "one").write_text("one\n")
     return load.of_current_release(load.load_stack(directory, os.environ | {"COMPOSE_PROJECT_NAME": "declared"}))
 
 
@@ -731,6 +735,29 @@ def test_differences_are_the_names_of_overrides(site: Site) -> None:
         site.request("true", environment=(("COLOUR", "red"), ("LEVEL", "debug"), ("NEW", "1")))
     )
     assert before == len(site.engine().runs.records())
+
+
+def test_run_has_what_its_job_declares(site: Site) -> None:
+    """Its variables precede those of the replica, and an override precedes them; the record has the names."""
+    container = Service(
+        "job",
+        "",
+        environment=(("COLOUR", "blue"), ("LEVEL", "warn"), ("NEW", "1")),
+        options=as_options({"working_dir": "/words"}),
+    )
+    request = site.request(
+        *("sh", "-c", "printenv COLOUR; printenv LEVEL; printenv NEW; pwd"),
+        changes=Changes(container, frozenset({"command", "environment", "working_dir"})),
+        environment=(("LEVEL", "debug"),),
+    )
+
+    names = ("COLOUR", "LEVEL", "NEW")
+    assert (*(f"environment.{name}" for name in names), "working_dir") == site.engine().runs.differences(request)
+    code, output, _ = ended(site, request)
+    *values, directory = output.decode().split()
+    assert (0, ["blue", "debug", "1"]) == (code, values)
+    assert directory.endswith("/words")
+    assert (*names, "working_dir") == site.record(request).overrides
 
 
 @detaching

@@ -351,6 +351,10 @@ class Runs(ABC):
         Creates nothing. The command does not count, nor do settings of a service: ports, restarts, the healthcheck.
         """
 
+    def ignored(self, request: RunRequest) -> tuple[str, ...]:  # noqa: ARG002 - by default an engine ignores none
+        """Return the names of declared settings that a run cannot have on this engine."""
+        return ()
+
     @abstractmethod
     def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Remove the output of runs that have exited, except for the last `keep` and the last `keep` that failed.

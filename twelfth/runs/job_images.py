@@ -1,6 +1,6 @@
 """The images of jobs with a separate image: `up` stores their ids with the stack, and runs use exactly these.
 
-Each has a file of its own, next to those of deploys.
+Each has a separate file, next to those of deploys.
 """
 
 from __future__ import annotations

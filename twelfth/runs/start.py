@@ -37,7 +37,18 @@ def describe(engine: Engine, request: RunRequest) -> str:
     lines += [f"~ {name}" for name in engine.runs.differences(request)]
     lines += [f"- {command}"] if command else []
     lines += [f"+ {shlex.join(request.command)}"]
-    return "\n".join([*lines, f"+ time limit {plain(request.timeout)} s"] if request.timeout else lines)
+    lines += [f"+ time limit {plain(request.timeout)} s"] if request.timeout else []
+    return "\n".join([*lines, *_ignored(engine, request)])
+
+
+def _ignored(engine: Engine, request: RunRequest) -> list[str]:
+    names = engine.runs.ignored(request)
+    return [f"not applied on {engine.name}: {', '.join(names)}"] if names else []
+
+
+def _warn_of_ignored(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> None:
+    for line in _ignored(engine, request):
+        say(line)
 
 
 def start_attached(
@@ -49,6 +60,7 @@ def start_attached(
     each warning.
     """
     make_networks(engine, request)
+    _warn_of_ignored(engine, request, say)
     return in_turn(engine, request, say, lambda: _start_attached(engine, request, say, streams))
 
 
@@ -69,6 +81,7 @@ def run_with_report(engine: Engine, request: RunRequest, say: Callable[[str], No
     The reason is one of its last lines. If it is the very last line of a failed run, it is not reported: the error
     contains it.
     """
+    _warn_of_ignored(engine, request, say)
     with recorded(engine, request, say) as recording:
         recording.session = session = engine.runs.start(request, recording.ready)
         done = _reported(session.output(), session.wait, say)
@@ -103,8 +116,8 @@ def printed_lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def make_networks(engine: Engine, request: RunRequest) -> None:
-    """Create missing networks for a run that is not made from a running replica, as before the first `up`."""
-    if not request.replica.id:
+    """Create missing networks for a run on networks that no running replica may be on, as before the first `up`."""
+    if not request.replica.id or (request.changes and "networks" in request.changes.keys):
         for resource in missing_resources(engine.stack, engine.observe()):
             if isinstance(resource, Network):
                 engine.create_resource(resource)
@@ -113,6 +126,7 @@ def make_networks(engine: Engine, request: RunRequest) -> None:
 def start_detached(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> str:
     """Start a run in the background and return its id."""
     make_networks(engine, request)
+    _warn_of_ignored(engine, request, say)
     in_turn(engine, request, say, lambda: _start_detached(engine, request, say))
     prune(engine, request.id)
     return request.id

@@ -102,5 +102,7 @@ def _networks(body: Body, name: str, endpoints: Body) -> Body:
 def _endpoint(body: Body, name: str, settings: Body) -> Body:
     own = [name, IDENTITY[:12], *filter(None, [body.get("Hostname")])]
     return (
-        {"Links": None, "IPAMConfig": None, "DriverOpts": None} | settings | {"Aliases": [*settings["Aliases"], *own]}
+        {"Links": None, "IPAMConfig": None, "DriverOpts": None}
+        | settings
+        | {"Aliases": [*settings.get("Aliases", ()), *own]}
     )

@@ -20,7 +20,7 @@ def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
     assert "sha256:1" == body["Image"]
     told = ["TWELFTH_OPERATOR=ann", "TWELFTH_RELEASE=0123456789ab", "TWELFTH_RUN=abcd1234"]
     assert ["PATH=/bin", "HOST_REDIS=redis", "TOKEN=hush", *told] == body["Env"]
-    assert ["p_front", "p_back"] == list(run_spec.endpoints(inspected()))
+    assert ["p_front", "p_back"] == list(run_spec.endpoints(inspected(), REQUEST))
 
 
 def test_variable_that_compose_left_unset_stays_unset() -> None:
@@ -49,7 +49,7 @@ def test_run_has_no_settings_of_a_service() -> None:
     assert {} == body["HostConfig"]["PortBindings"]
     assert "no" == body["HostConfig"]["RestartPolicy"]["Name"]
     assert {"Test": ["NONE"]} == body["Healthcheck"]
-    assert {"p_front": {}, "p_back": {}} == run_spec.endpoints(inspected())
+    assert {"p_front": {}, "p_back": {}} == run_spec.endpoints(inspected(), REQUEST)
 
 
 def test_no_value_of_an_override_is_in_the_record() -> None:
@@ -110,7 +110,7 @@ def test_run_inherits_hostname_and_links() -> None:
     run = worker | {"Config": body, "HostConfig": body["HostConfig"]}
 
     assert ("rabbit", "example.org") == (body["Hostname"], body["Domainname"])
-    assert {"p_front": {"Links": ["p-db-1:database"]}, "p_back": {}} == run_spec.endpoints(worker)
+    assert {"p_front": {"Links": ["p-db-1:database"]}, "p_back": {}} == run_spec.endpoints(worker, REQUEST)
     assert () == identity.unrequested(worker, run, REQUEST)
     without = run | {
         "Config": body | {"Hostname": "c1", "Domainname": ""},

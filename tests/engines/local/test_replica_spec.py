@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from twelfth.engines.local import replica_spec, run_spec
 from twelfth.errors import EngineError
+from twelfth.model.job import Changes
 from twelfth.model.run import RunRequest
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import Local, Mount, Service, Stack
+from twelfth.model.stack import Local, Mount, Service, Stack, as_options
 
 REDIS = Service("redis", "redis:8", mounts=(Mount("volume", "/data", "redis-data"),), local=Local(("serve",)))
 WORKER = Service("worker", "app:abc", environment=(("A", "1"), ("B", "2")), local=Local(("w",), (("B", "<port>"),)))
@@ -73,3 +75,19 @@ def test_run_has_the_workers_environment_except_for_its_name_and_overrides() -> 
     assert {"A": "hush", "REPLICA": "run-ab12"} == run_spec.run_environment(worker, request)
     assert (["A"], 3, "/r") == (record["overrides"], record["grace"], record["directory"])
     assert "hush" not in str(record)
+
+
+def test_process_cannot_have_all_that_a_job_declares() -> None:
+    """A limit or user needs a container."""
+    changes = Changes(WORKER, frozenset({"command", "environment", "working_dir", "user", "mem_limit"}))
+
+    assert ("mem_limit", "user") == run_spec.ignored(changes)
+    assert () == run_spec.ignored(None)
+
+
+def test_working_directory_of_a_job_is_looked_for_in_the_release() -> None:
+    """An image may have the release in any directory."""
+    changes = Changes(replace(WORKER, options=as_options({"working_dir": "/app/x/../a/b"})), frozenset({"working_dir"}))
+
+    assert ["app/a/b", "a/b", "b"] == list(map(str, run_spec.directories(changes)))
+    assert [] == run_spec.directories(None)

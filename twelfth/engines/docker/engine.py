@@ -8,11 +8,21 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from twelfth.compose.container_keys import OF_SERVICE
 from twelfth.engines import healthcheck, multiplex
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.docker import reload
-from twelfth.engines.docker_api import client, config_files, daemon, health, images, logs, mounts, snapshot, succession
+from twelfth.engines.docker_api import (
+    client,
+    config_files,
+    daemon,
+    health,
+    images,
+    logs,
+    mounts,
+    namespaces,
+    snapshot,
+    succession,
+)
 from twelfth.engines.docker_api import container_spec as bodies
 from twelfth.engines.docker_api.config_files import ConfigFiles
 from twelfth.engines.docker_api.container_spec import ADMISSION, COMPOSE, COPIES
@@ -33,13 +43,6 @@ if TYPE_CHECKING:
     from twelfth.model.hook import Hook
     from twelfth.model.snapshot import Health, Replica
     from twelfth.model.stack import Service
-
-
-_NAMESPACES = {"NetworkMode": "network_mode", "IpcMode": "ipc", "PidMode": "pid"}
-"""Settings of the HostConfig with which a container joins another one's namespace, and Compose's names of them."""
-
-OF_CONTAINER = "container:"
-"""Prefix of the mode of a namespace that belongs to another container, before that container's id."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,9 @@ class Docker(DaemonEngine, ReplicaEngine):
         service, files = self.supported(service), config_files.declared(service)
         labels = bodies.labels(self.stack, service, number, self._recipe(service, config_files.digests(files)))
         copies, label = self._copies(service.name, number, files, has_slot=bool(service.reload))
-        body = self._with_namespaces(bodies.body(self.stack, service, labels | label))
+        body = bodies.body(self.stack, service, labels | label)
+        with docker_errors():
+            body |= {"HostConfig": namespaces.resolved(self.api, self.stack.project, body["HostConfig"])}
         body = self.config.protected(mounts.with_files(body, copies))
         return Creation(body, bodies.endpoints(self.stack, service), service.platform)
 
@@ -164,24 +169,6 @@ class Docker(DaemonEngine, ReplicaEngine):
                 self.api.remove_container(created, force=True, v=True)
                 raise
             return self._replica(self.api.inspect_container(created))
-
-    def _with_namespaces(self, body: Body) -> Body:
-        """Replace services in the modes of namespaces with containers, which is what the daemon expects."""
-        host = body["HostConfig"]
-        services = {
-            field: host[field].removeprefix(OF_SERVICE)
-            for field in _NAMESPACES
-            if host.get(field, "").startswith(OF_SERVICE)
-        }
-        modes = {field: f"{OF_CONTAINER}{self._running_replica(service).id}" for field, service in services.items()}
-        return body | {"HostConfig": host | modes}
-
-    def _running_replica(self, service: str) -> Replica:
-        """Return a replica of a service, a running one if possible; raises `EngineError` if there is none."""
-        replicas = sorted(self.replicas(service), key=lambda replica: replica.is_running)
-        if not replicas:
-            raise EngineError(f"{service} has no replica whose namespace another service can join; see: invoke status")
-        return replicas[-1]
 
     def admit_replica(self, replica: Replica) -> None:
         """Join a container to the networks of the services that depend on its service, under its service's name.
@@ -343,12 +330,16 @@ class Docker(DaemonEngine, ReplicaEngine):
 
         They exist after an `up` that replaced a container, and failed before it replaced those in its namespace.
         """
-        modes = {field: inspected["HostConfig"].get(field) or "" for field in _NAMESPACES}
+        modes = {field: inspected["HostConfig"].get(field) or "" for field in namespaces.FIELDS}
         owners = {
-            field: mode.removeprefix(OF_CONTAINER) for field, mode in modes.items() if mode.startswith(OF_CONTAINER)
+            field: mode.removeprefix(namespaces.OF_CONTAINER)
+            for field, mode in modes.items()
+            if mode.startswith(namespaces.OF_CONTAINER)
         }
         lost = [field for field, owner in owners.items() if client.inspect_container(self.api, owner) is None]
-        return replace(replica, recipe=replica.recipe | {_NAMESPACES[field]: "of a lost container" for field in lost})
+        return replace(
+            replica, recipe=replica.recipe | {namespaces.FIELDS[field]: "of a lost container" for field in lost}
+        )
 
     def _replica(self, inspected: Body) -> Replica:
         image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])

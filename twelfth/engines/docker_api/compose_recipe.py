@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from twelfth.compose.container_keys import BLKIO, FIELDS
 from twelfth.engines.docker_api import mounts
-from twelfth.engines.docker_api.container_spec import COMPOSE, declared_hostname, has_network_of_another
+from twelfth.engines.docker_api.container_spec import BUILT_IN, COMPOSE, declared_hostname, has_network_of_another
 from twelfth.model.snapshot import UNKNOWN
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     Body = dict[str, Any]
     Notation = Callable[[Any, Body], object]
-
-BUILT_IN = frozenset({"bridge", "default", "host", "none"})
-"""Networks that every daemon has: network modes, not networks of the stack."""
 
 _ELSEWHERE = {"Hostname", "Labels", "MacAddress"}
 _CONFIG = [field.name for field in FIELDS.values() if not field.is_of_host and field.name not in _ELSEWHERE]
@@ -108,7 +105,7 @@ def _settings(config: Body, host: Body) -> dict[str, str]:
     }
     of_config = {name: config.get(name) for name in _CONFIG} | {"ExposedPorts": exposed}
     of_config |= {"WorkingDir": posixpath.normpath(config["WorkingDir"]) if config.get("WorkingDir") else ""}
-    values = of_config | {name: _notation(name, host) for name in _HOST}
+    values = of_config | {name: notation(name, host) for name in _HOST}
     return {name: _text(value) for name, value in values.items()}
 
 
@@ -118,7 +115,8 @@ def _text(value: object) -> str:
     return "" if is_empty else json.dumps(value, sort_keys=True)
 
 
-def _notation(name: str, host: Body) -> object:
+def notation(name: str, host: Body) -> object:
+    """Return a field of HostConfig in one notation, whether it is declared or reported."""
     value = host.get(name)
     return _NOTATIONS[name](value, host) if name in _NOTATIONS else value or None
 

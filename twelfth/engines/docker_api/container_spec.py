@@ -54,6 +54,9 @@ SOURCE_MOUNTED = "twelfth.source-mounted"
 TASK_ID = "{{.Task.ID}}"
 """The hostname of a task whose service declares none; it identifies the task in its log and to clients."""
 
+BUILT_IN = frozenset({"bridge", "default", "host", "none"})
+"""Networks that every daemon has: network modes, not networks of the stack."""
+
 NANO = 1_000_000_000
 
 
@@ -180,6 +183,13 @@ def declared_endpoints(stack: Stack, service: Service) -> dict[str, Body]:
     """Return the networks of an admitted replica, with its settings."""
     declared, names = declared_options(stack, service), network_names(stack, service)
     return {name: endpoint(service.name, declared, name) for name in names}
+
+
+def attached_networks(stack: Stack, service: Service) -> dict[str, Body]:
+    """Return the networks on which the daemon reports an admitted replica, with its settings."""
+    mode = body(stack, service, {})["HostConfig"]["NetworkMode"]
+    built_in: dict[str, Body] = {"bridge" if mode == "default" else mode: {}} if mode in BUILT_IN else {}
+    return declared_endpoints(stack, service) or built_in
 
 
 def _before_admission(settings: Mapping[str, Body], admission: Sequence[str]) -> dict[str, Body]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twelfth.engines.docker_api import compose_recipe, mounts
 from twelfth.engines.docker_api.container_spec import (
     ADMISSION,
+    BUILT_IN,
     CONFIGS,
     LOGGING,
     NANO,
@@ -89,7 +90,7 @@ def found_recipe(inspected: Body, loaded: Mapping[str, str] = MappingProxyType({
 
 def _exact(recipe: Recipe) -> Recipe:
     """Return the part of a recipe that every daemon reports as declared."""
-    built_in = {f"network.{name}" for name in compose_recipe.BUILT_IN}
+    built_in = {f"network.{name}" for name in BUILT_IN}
     declared = {name: value for name, value in recipe.items() if name not in built_in}
     return {name: value for name, value in declared.items() if name.partition(".")[0] not in OF_THE_DAEMON}
 

@@ -10,7 +10,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker_api import container_spec, mounts, process_one
+from twelfth.engines.docker_api import container_spec, mounts, process_one, run_changes
 from twelfth.engines.docker_api.container_spec import COMPOSE, RELEASE, SOURCE_MOUNTED
 from twelfth.engines.docker_api.process_one import KILL_AFTER
 from twelfth.engines.docker_api.recipe import completed
@@ -50,7 +50,7 @@ def body(worker: Body, request: RunRequest) -> Body:
     return {
         "Image": worker["Image"],
         "Entrypoint": process_one.entrypoint(worker, request),
-        "Cmd": list(request.command),
+        "Cmd": list(request.command) or config.get("Cmd") or [],
         "Env": _environment(config.get("Env") or [], request.environment + request.identifying_environment),
         "User": config.get("User") or "",
         "WorkingDir": config.get("WorkingDir") or "",
@@ -67,6 +67,7 @@ def body(worker: Body, request: RunRequest) -> Body:
         "AttachStdin": request.interactive,
         "AttachStdout": True,
         "AttachStderr": True,
+        **run_changes.added(worker, request.changes),
         "HostConfig": host | run_settings(worker, request),
     }
 
@@ -84,10 +85,18 @@ def hostname(worker: Body) -> str:
     return "" if name in names or "{{" in name else name
 
 
-def endpoints(worker: Body) -> dict[str, Body]:
+def endpoints(worker: Body, request: RunRequest) -> dict[str, Body]:
     """Return a run's settings on each network: the worker's links, but not its names and addresses."""
     links = links_by_network(worker)
-    return {name: {"Links": links[name]} if name in links else {} for name in networks(worker)}
+    inherited = {name: {"Links": links[name]} if name in links else {} for name in networks(worker)}
+    return requested_endpoints(worker, request) or inherited
+
+
+def requested_endpoints(worker: Body, request: RunRequest) -> dict[str, Body]:
+    """Return a run's settings on each network that is declared for it."""
+    declared = worker["NetworkSettings"]["Networks"]
+    has_networks = request.changes and "networks" in request.changes.keys
+    return {name: declared[name] for name in networks(worker)} if has_networks else {}
 
 
 def links_by_network(container: Body) -> dict[str, list[str]]:
@@ -107,9 +116,14 @@ def refuse_bytes(request: RunRequest) -> None:
 
 def run_settings(worker: Body, request: RunRequest) -> Body:
     """Return the settings of the run's HostConfig that replace the worker's."""
-    log = {} if request.kept else {"LogConfig": NO_LOG}
+    declared = {"LogConfig": worker["HostConfig"]["LogConfig"]} if _has_logging(request) else {}
+    log = declared if request.kept else {"LogConfig": NO_LOG}
     size = {CONSOLE_SIZE: [request.terminal.rows, request.terminal.columns]} if request.terminal else {}
     return RUN_SETTINGS | {"Init": process_one.init(worker, request)} | log | size
+
+
+def _has_logging(request: RunRequest) -> bool:
+    return bool(request.changes and "logging" in request.changes.keys)
 
 
 def template(stack: Stack, service: Service, image: Body) -> Body:
@@ -121,7 +135,7 @@ def template(stack: Stack, service: Service, image: Body) -> Body:
         "Config": completed(service_body, image) | {"Labels": labels},
         "HostConfig": service_body["HostConfig"],
         "Mounts": list(map(mounts.reported, service_body["HostConfig"]["Mounts"])),
-        "NetworkSettings": {"Networks": container_spec.declared_endpoints(stack, service)},
+        "NetworkSettings": {"Networks": container_spec.attached_networks(stack, service)},
     }
 
 
@@ -135,7 +149,9 @@ def networks(worker: Body) -> list[str]:
 def labels(worker: Body, request: RunRequest) -> dict[str, str]:
     """Return the labels that make the container a one-off for Compose and contain the record; no value of `--env`."""
     inherited = {name: value for name, value in worker["Config"]["Labels"].items() if name in _INHERITED_LABELS}
-    return inherited | {
+    return {
+        **inherited,
+        **run_changes.labels(request.changes),
         f"{COMPOSE}oneoff": "True",
         RELEASE: request.replica.release,
         RUN: request.id,

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 from docker.errors import APIError
 
 from twelfth.engines.contract import Runs, waiting
-from twelfth.engines.docker_api import client, config_files, identity, images, logs, mounts, run_record, run_spec
+from twelfth.engines.docker_api import (
+    client,
+    config_files,
+    identity,
+    images,
+    logs,
+    mounts,
+    namespaces,
+    run_changes,
+    run_record,
+    run_spec,
+)
 from twelfth.engines.docker_api.client import inspect_container
 from twelfth.engines.docker_api.container_spec import COMPOSE
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
@@ -71,7 +82,9 @@ class DockerRuns(Runs):
         """Compare the worker with the planned container, without creating it."""
         with docker_errors():
             worker = self._worker(request.replica)
-        return identity.differences(worker, run_spec.planned(worker, request), request)
+            changed = self._changed(worker, request)
+        others = identity.differences(changed, run_spec.planned(changed, request), request)
+        return tuple(dict.fromkeys((*run_changes.names(self.stack, worker, request.changes), *others)))
 
     def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Remove the oldest containers that have exited."""
@@ -133,8 +146,8 @@ class DockerRuns(Runs):
     def _created(self, request: RunRequest) -> Iterator[str]:
         """Create the container of a run; it is removed if the caller cannot start it."""
         with docker_errors():
-            worker = self._with_files(request.replica)
-            networks, others = client.split_networks(self.api, run_spec.endpoints(worker))
+            worker = self._with_declared_files(self._changed(self._with_files(request.replica), request), request)
+            networks, others = client.split_networks(self.api, run_spec.endpoints(worker, request))
             body = run_spec.body(worker, request) | networks
             created = self.api.create_container_from_config(body, f"{self.project}-run-{request.id}")["Id"]
             try:
@@ -168,7 +181,9 @@ class DockerRuns(Runs):
         service = self._declared(replica)
         if image := images.inspect(self.api, replica.image):
             return run_spec.template(self.stack, service, image)
-        raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
+        if replica.release:
+            raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
+        raise NotUpError(f"the image {replica.image} of {replica.service} was removed. Try: invoke up")
 
     def _with_files(self, replica: Replica) -> Body:
         """Return the worker with configuration files that a later deploy does not change."""
@@ -176,6 +191,22 @@ class DockerRuns(Runs):
             return pinned
         worker = self._inspected(replica)
         return mounts.with_files(worker, self._files(replica, worker))
+
+    def _changed(self, worker: Body, request: RunRequest) -> Body:
+        """Return the worker with what the request's job or hook declares, except for configuration files."""
+        changed = run_changes.changed(self.stack, worker, request.changes, self._mount)
+        return changed | {"HostConfig": namespaces.resolved(self.api, self.project, changed["HostConfig"])}
+
+    def _with_declared_files(self, worker: Body, request: RunRequest) -> Body:
+        files = config_files.declared(request.changes.container) if request.changes else {}
+        if not files:
+            return worker
+        version = self.config.place(request.replica.service, files)
+        return mounts.with_files(worker, self.config.mounts(version.directory, files))
+
+    def _mount(self, mount: Body) -> Body:
+        """Return a mount of a declared volume as this daemon needs it."""
+        return mount
 
     def _files(self, replica: Replica, worker: Body) -> list[Body]:
         """Return the mounts of configuration files that replace those of the worker."""
@@ -193,6 +224,8 @@ class DockerRuns(Runs):
     def _declared(self, replica: Replica) -> Service:
         if service := self.stack.service(replica.service):
             return service
+        if job := self.stack.job(replica.service):
+            return job.changes.container
         raise NotUpError(f"{replica.service} is no longer declared; see: invoke config")
 
     def _refuse_differences(self, worker: Body, created: str, request: RunRequest) -> None:

@@ -16,7 +16,14 @@ from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json, write_json
 from twelfth.engines.local import run_record
 from twelfth.engines.local.run_record import make_private, monitor_of
-from twelfth.engines.local.run_spec import WORKER, run_environment, run_spec
+from twelfth.engines.local.run_spec import (
+    WORKER,
+    WORKING_DIRECTORY,
+    directories,
+    ignored,
+    run_environment,
+    run_spec,
+)
 from twelfth.engines.local.session import LocalSession
 from twelfth.errors import IdentityError, NotUpError
 from twelfth.model.snapshot import differences
@@ -43,7 +50,7 @@ class LocalRuns(Runs):
 
     def start(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> LocalSession:
         """Write the run's specification, start its monitor, and make the monitor start the run."""
-        worker = self._worker(request.replica)
+        worker = _in_declared_directory(self._worker(request.replica), request)
         directory = self._directory(request.id)
         spec = run_spec(worker, request, datetime.now(UTC).isoformat())
         try:
@@ -73,7 +80,15 @@ class LocalRuns(Runs):
         worker = self._worker(request.replica)
         identifying = {"REPLICA", *dict(request.identifying_environment)}
         names = differences(worker["environment"], run_environment(worker, request))
-        return tuple(f"environment.{name}" for name in names if name not in identifying)
+        is_elsewhere = _in_declared_directory(worker, request)["directory"] != worker["directory"]
+        environment = (f"environment.{name}" for name in names if name not in identifying)
+        return (*environment, *([WORKING_DIRECTORY] if is_elsewhere else []))
+
+    def ignored(self, request: RunRequest) -> tuple[str, ...]:
+        """Return the declared settings that a process cannot have."""
+        worker, names = self._worker(request.replica), ignored(request.changes)
+        is_missing = bool(directories(request.changes)) and _declared_directory(worker, request) is None
+        return (*names, *([WORKING_DIRECTORY] if is_missing else []))
 
     def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Delete the oldest directories of runs that have exited; few directories need not be read."""
@@ -134,3 +149,13 @@ class LocalRuns(Runs):
             names = ", ".join(changed)
             raise IdentityError(f"{replica.name} was replaced meanwhile ({names}); nothing was started; repeat it")
         return worker
+
+
+def _in_declared_directory(worker: Spec, request: RunRequest) -> Spec:
+    declared = _declared_directory(worker, request)
+    return worker | {"directory": str(declared)} if declared else worker
+
+
+def _declared_directory(worker: Spec, request: RunRequest) -> Path | None:
+    paths = (Path(worker["directory"], path) for path in directories(request.changes))
+    return next((path for path in paths if path.is_dir()), None)

@@ -56,8 +56,11 @@ class NodeRuns(DockerRuns):
             return self._inspect(self.api, replica)
         template = super()._inspected(replica)
         host = template["HostConfig"]
-        mounts = [service_spec.volume(self.stack, mount) for mount in host["Mounts"]]
+        mounts = list(map(self._mount, host["Mounts"]))
         return template | {"HostConfig": host | {"Mounts": mounts}}
+
+    def _mount(self, mount: Body) -> Body:
+        return service_spec.volume(self.stack, mount)
 
     def _unmounted(self, replica: Replica, worker: Body) -> dict[str, File]:
         """Return the files of a task's configuration objects, by target."""
