@@ -82,6 +82,11 @@ PURE = (
     "twelfth/compose/errors.py",
     "twelfth/compose/schema.py",
     "twelfth/compose/services.py",
+    "twelfth/cli/page/document.py",
+    "twelfth/cli/page/entries.py",
+    "twelfth/cli/page/kinds.py",
+    "twelfth/cli/page/text.py",
+    "twelfth/cli/page/timeline.py",
     "twelfth_redis/schema/plan.py",
     "twelfth_redis/schema/status.py",
 )

@@ -85,6 +85,37 @@ def test_existing_file_is_not_replaced(tmp_path: Path) -> None:
         atomic_file.new_path(tmp_path / "typo" / "a")
 
 
+def test_page_replaces_a_page_and_keeps_its_mode(tmp_path: Path) -> None:
+    """A link stays a link; until the new one is complete, the old one is there."""
+    page, link = tmp_path / "page", tmp_path / "link"
+    page.write_bytes(b"<mark>old")
+    page.chmod(0o644)
+    link.symlink_to(page)
+    with atomic_file.written(atomic_file.replaceable_path(link, b"<mark>"), replaces=True) as (number, _):
+        os.write(number, b"<mark>new")
+        assert b"<mark>old" == page.read_bytes()
+
+    assert (b"<mark>new", 0o644, True) == (page.read_bytes(), page.stat().st_mode & 0o777, link.is_symlink())
+
+
+def test_only_a_page_is_replaced_by_a_page(tmp_path: Path) -> None:
+    """A mistyped name must not cost a file; an empty one and a missing one contain nothing."""
+    mark = b"<mark>"
+    (tmp_path / "other").write_bytes(b"mine")
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "fifo")
+
+    for name in ("other", "fifo"):
+        with pytest.raises(MisuseError, match=f"{name}: it is another file; choose another name"):
+            atomic_file.replaceable_path(tmp_path / name, mark)
+    with pytest.raises(MisuseError, match="is a directory"):
+        atomic_file.replaceable_path(tmp_path, mark)
+    with pytest.raises(MisuseError, match="no such directory"):
+        atomic_file.replaceable_path(tmp_path / "typo" / "a", mark)
+    for name in ("empty", "new"):
+        assert tmp_path / name == atomic_file.replaceable_path(tmp_path / name, mark)
+
+
 def test_file_that_another_process_creates_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     """Two operators may choose the same name."""
     with pytest.raises(MisuseError, match="another process has created it"), atomic_file.written(tmp_path / "a"):

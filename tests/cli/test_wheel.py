@@ -44,10 +44,16 @@ def metadata(wheel: zipfile.Path) -> Message:
 
 
 def test_wheel_contains_only_twelfth(wheel: zipfile.Path) -> None:
-    """Every source of `twelfth/`, and none of this project's service, admin processes and data tools."""
-    tree = {str(path.relative_to(ROOT)) for path in (ROOT / "twelfth").rglob("*.py")} | {"twelfth/py.typed"}
+    """Every source of `twelfth/` and its page, and none of this project's service, admin processes and data tools."""
+    sources = [
+        *(ROOT / "twelfth").rglob("*.py"),
+        *(ROOT / "twelfth/cli/page").glob("page.*"),
+        ROOT / "twelfth/py.typed",
+    ]
+    tree = {str(path.relative_to(ROOT)) for path in sources}
     names = {name for name in wheel.root.namelist() if ".dist-info/" not in name and not name.endswith("/")}
 
+    assert {"twelfth/cli/page/page.css", "twelfth/cli/page/page.html", "twelfth/cli/page/page.js"} < tree
     assert tree == names
 
 

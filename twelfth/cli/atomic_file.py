@@ -42,20 +42,38 @@ def path_of_now(directory: Path, mark: str = "") -> Path:
 
 def new_path(path: Path) -> Path:
     """Return the path; raises `MisuseError` if it exists, or if its directory is missing."""
+    if path.exists() and not path.is_dir():
+        raise MisuseError(f"cannot write {path}: it already exists; choose another name")
+    return _in_directory(path)
+
+
+def replaceable_path(path: Path, mark: bytes) -> Path:
+    """Return the path, of a link that to which it leads; raises `MisuseError` if it is a file without the mark."""
+    path = path.resolve()
+    if path.exists() and not path.is_dir() and not (path.is_file() and _starts_with(path, mark)):
+        raise MisuseError(f"cannot write {path}: it is another file; choose another name")
+    return _in_directory(path)
+
+
+def _starts_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(mark)) in {mark, b""}
+
+
+def _in_directory(path: Path) -> Path:
     if path.is_dir():
         raise MisuseError(f"cannot write {path}: it is a directory; choose a file in it")
-    if path.exists():
-        raise MisuseError(f"cannot write {path}: it already exists; choose another name")
     if not path.parent.is_dir():
         raise MisuseError(f"cannot write {path}: no such directory. Try: mkdir -p {shlex.quote(str(path.parent))}")
     return path
 
 
 @contextlib.contextmanager
-def written(path: Path) -> Iterator[tuple[int, Path]]:
+def written(path: Path, *, replaces: bool = False) -> Iterator[tuple[int, Path]]:
     """Provide a file to write, its descriptor and its temporary path, and rename it to `path` if the block succeeds.
 
-    Only its owner can read it. Raises `EngineError` if it cannot be written, and deletes it.
+    Only its owner can read it, unless it `replaces` a file: then it has the mode of that file. Raises `EngineError` if
+    it cannot be written, and deletes it.
     """
     _sweep(path.parent)
     try:
@@ -64,8 +82,10 @@ def written(path: Path) -> Iterator[tuple[int, Path]]:
         try:
             fcntl.flock(number, fcntl.LOCK_EX)
             yield number, part
+            if replaces and path.exists():
+                os.fchmod(number, stat.S_IMODE(path.stat().st_mode))
             os.fsync(number)
-            _name(part, path)
+            part.replace(path) if replaces else _name(part, path)
         finally:
             os.close(number)
             part.unlink(missing_ok=True)

@@ -151,16 +151,16 @@ def _record(record: Record, now: datetime) -> tuple[str, ...]:
     return (
         record.id,
         _age(record.started, now),
-        "-" if record.seconds is None else _duration(record.seconds),
+        "-" if record.seconds is None else duration(record.seconds),
         f"{record.state} {record.exit_code}" if record.exit_code else record.state,
         (record.release or record.release_before or "-") + "*" * record.source_mounted,
         record.operator,
-        _action(record),
+        action(record),
         record.reason or record.error,
     )
 
 
-def _action(record: Record) -> str:
+def action(record: Record) -> str:
     """Return a run's command, or a change as it was typed, and the release before if it is another one."""
     if record.kind == RUN:
         return _command(record.command)
@@ -171,17 +171,23 @@ def _action(record: Record) -> str:
 
 def record(record: Record, now: datetime) -> str:
     """Return all of a record for people: one line for each value, and if there still is output."""
+    values = record_values(record)
+    values["started"] += f" ({_age(record.started, now)} ago)"
+    width = max(map(len, values))
+    return "\n".join(f"{name.ljust(width)}  {printable(value)}" for name, value in values.items())
+
+
+def record_values(record: Record) -> dict[str, str]:
+    """Return the values of a record for people, by name, without empty ones."""
     values = asdict(record) | {"command": shlex.join(record.command), "overrides": ", ".join(record.overrides)}
     del values["has_output"]
-    values["started"] = f"{record.started} ({_age(record.started, now)} ago)"
     if record.is_run:
         values["output"] = as_typed(f"invoke logs --run {record.id}") if record.has_output else "no longer kept"
-    shown = {name.replace("_", " "): str(value) for name, value in values.items() if value not in ("", None, False)}
-    width = max(map(len, shown))
-    return "\n".join(f"{name.ljust(width)}  {printable(value)}" for name, value in shown.items())
+    return {name.replace("_", " "): str(value) for name, value in values.items() if value not in ("", None, False)}
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return seconds for people: `0.4 s`, `5 min`."""
     return f"{seconds:.1f} s" if seconds < MANY_SECONDS else _in_largest_unit(seconds)
 
 
