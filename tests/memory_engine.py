@@ -126,7 +126,7 @@ class MemoryState(State):
         """Return the files whose path is the directory and a name."""
         self.world.reads.append(directory)
         directory = self.world.links.get(directory, directory)
-        paths = {path.rpartition("/"): content for path, content in self.world.files.items()}
+        paths = {path.rpartition("/"): content for path, content in dict(self.world.files).items()}
         return {name: content for (parent, _, name), content in paths.items() if parent == directory}
 
     def write(self, files: Mapping[str, bytes]) -> None:
@@ -692,6 +692,7 @@ def _record(process: Process) -> Run:
         what=request.what,
         job=request.job,
         trigger=request.trigger,
+        notify=request.notify,
     )
 
 

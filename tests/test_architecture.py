@@ -19,7 +19,12 @@ ONLY = {
     "docker": ("twelfth/engines/",),
     "supervisor": ("twelfth/engines/local/",),
     "cronsim": ("twelfth/schedule/fires.py",),
-    "subprocess": ("twelfth/engines/", "twelfth/compose/cli.py", "twelfth/schedule/child.py"),
+    "subprocess": (
+        "twelfth/engines/",
+        "twelfth/compose/cli.py",
+        "twelfth/runs/receivers.py",
+        "twelfth/schedule/child.py",
+    ),
     "twelfth": ("twelfth/", "tasks.py"),
     "service": ("service/", "admin/"),
     "admin": ("admin/",),

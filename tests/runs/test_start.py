@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +11,7 @@ from tests.memory_engine import MemoryState, World
 from twelfth.engines.contract import STDOUT
 from twelfth.model.run import RunRequest
 from twelfth.model.snapshot import Replica
+from twelfth.model.stack import Stack
 from twelfth.runs.recording import KEPT
 from twelfth.runs.start import start_attached
 
@@ -36,7 +38,8 @@ def test_records_are_removed_while_the_run_is_running(capfdbinary: pytest.Captur
 
     session = SimpleNamespace(output=output, wait=lambda: 3, exit_code=3)
     runs = SimpleNamespace(start=lambda *_: session, prune=prune, records=lambda _: ())
-    engine = SimpleNamespace(name="memory", state=MemoryState(World()), runs=runs)
+    stack = Stack("shop", Path(), ())
+    engine = SimpleNamespace(name="memory", state=MemoryState(World()), runs=runs, stack=stack)
     request = RunRequest("8", ("true",), Replica("app", 1, "a", "running", {}), interactive=False)
 
     assert 3 == start_attached(cast("Engine", engine), request, print)

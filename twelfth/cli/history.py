@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.cli.command import command, number
+from twelfth.cli.notifying import notifying
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 
@@ -62,12 +63,13 @@ def history(
         return
     query, now = _query(last, since, failed=failed), datetime.now(UTC)
     engine = Target(c).engine()
-    if run:
-        record = find_record(engine, run)
-        print(views.record_json(record) if json else views.record(record, now))
-    else:
-        records = history(engine, query)
-        print(views.json_array(records) if json else views.history(records, now))
+    with notifying(engine):
+        if run:
+            record = find_record(engine, run)
+            print(views.record_json(record) if json else views.record(record, now))
+        else:
+            records = history(engine, query)
+            print(views.json_array(records) if json else views.history(records, now))
 
 
 def _query(last: str, since: str, *, failed: bool) -> Query:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.cli.command import command, number
+from twelfth.cli.notifying import notifying
 from twelfth.cli.progress import with_progress
 from twelfth.cli.stack import ACCEPT_WEAKER, print_plan, seconds_to_get_ready
 from twelfth.cli.target import Target
@@ -47,7 +48,8 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "", acc
     options = lifecycle.UpOptions(
         within, is_rollback=True, is_to_previous=release is None, accepts_weaker=accept_weaker
     )
-    address = with_progress(lambda report: lifecycle.up(engine, report, options))
+    with notifying(engine):
+        address = with_progress(lambda report: lifecycle.up(engine, report, options))
     print(f"release {chosen} is deployed until the next up" + (f": {address}" if address else ""))
 
 
@@ -60,5 +62,8 @@ def prune(c: Context, keep: str = "5") -> None:
     engine, limit = Target(c).engine("declared"), number(keep, "--keep")
     if c.config.run.dry:
         print_plan(plan_prune(engine, limit))
-    elif not with_progress(lambda report: lifecycle.prune(engine, report, limit)):
+        return
+    with notifying(engine):
+        has_changed = with_progress(lambda report: lifecycle.prune(engine, report, limit))
+    if not has_changed:
         print("nothing to remove")

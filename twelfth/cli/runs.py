@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import command, on_terminal, warn, words_after_dashes
+from twelfth.cli.notifying import notifying
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.model.duration import LONGEST, parse_seconds, plain
@@ -119,8 +120,10 @@ def stop(c: Context, run: str) -> None:
     """Stop a run: TERM, and KILL after its grace period."""
     from twelfth.runs.manage import stop_run
 
-    record = stop_run(Target(c).engine(), run, warn)
-    print(f"{record.id} {record.state}, exit code {record.exit_code}")
+    engine = Target(c).engine()
+    with notifying(engine):
+        record = stop_run(engine, run, warn)
+        print(f"{record.id} {record.state}, exit code {record.exit_code}")
 
 
 def waiting(wait: str) -> tuple[str, ...]:

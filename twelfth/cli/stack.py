@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import command, ended_by_ctrl_c, number, warn
+from twelfth.cli.notifying import notifying
 from twelfth.cli.progress import TitledReport, with_progress
 from twelfth.cli.target import Target
 from twelfth.engines.local.presence import mark_second
@@ -77,9 +78,10 @@ def up(
                 scaled=[option.partition("=")[0] for option in scale],
             )
             title = f"Deploy {engine.stack.project} on {engine.name}"
-            address = with_progress(
-                lambda report: lifecycle.up(engine, TitledReport(report, title), options, checks.result)
-            )
+            with notifying(engine):
+                address = with_progress(
+                    lambda report: lifecycle.up(engine, TitledReport(report, title), options, checks.result)
+                )
             if address:
                 print(address)
     for line in warnings:
@@ -107,7 +109,9 @@ def scale(c: Context, replicas: str, ready_within: str = "") -> None:
         print_plan(lifecycle.plan_scale(engine, service))
         return
     within = seconds_to_get_ready(ready_within)
-    if not with_progress(lambda report: lifecycle.scale(engine, service, report, within)):
+    with notifying(engine):
+        has_changed = with_progress(lambda report: lifecycle.scale(engine, service, report, within))
+    if not has_changed:
         print(f"{service.name} already has {service.replicas} replicas")
 
 
@@ -133,7 +137,9 @@ def down(
         return
     if history and not yes:
         confirm("Remove the record of all runs and changes? No one can tell afterwards what was done.")
-    if not with_progress(lambda report: lifecycle.down(engine, report, **options)):
+    with notifying(engine):
+        has_changed = with_progress(lambda report: lifecycle.down(engine, report, **options))
+    if not has_changed:
         print("nothing to remove")
     for line in notices.of_down(engine, engine.observe(), volumes=volumes):
         warn(line)

@@ -15,7 +15,7 @@ from twelfth.stack.formatting import printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from twelfth.model.record import Record
+    from twelfth.model.record import Delivery, Record
     from twelfth.model.stack import Stack
     from twelfth.stack.release_choice import ReleaseStatus
     from twelfth.stack.status import ServiceStatus, Status
@@ -180,10 +180,21 @@ def record(record: Record, now: datetime) -> str:
 def record_values(record: Record) -> dict[str, str]:
     """Return the values of a record for people, by name, without empty ones."""
     values = asdict(record) | {"command": shlex.join(record.command), "overrides": ", ".join(record.overrides)}
-    del values["has_output"]
+    for name in ("has_output", "notify"):
+        del values[name]
+    values["notified"] = _notified(record.notified) if record.is_reported else None
     if record.is_run:
         values["output"] = as_typed(f"invoke logs --run {record.id}") if record.has_output else "no longer kept"
     return {name.replace("_", " "): str(value) for name, value in values.items() if value not in ("", None, False)}
+
+
+def _notified(delivery: Delivery | None) -> str:
+    if delivery is None:
+        return "pending"
+    attempts = f"{delivery.attempts} attempt{'s' * (delivery.attempts > 1)}"
+    if delivery.delivered:
+        return f"{delivery.delivered} ({attempts})"
+    return f"pending ({attempts}, next at {delivery.next})" if delivery.next else f"not delivered ({attempts})"
 
 
 def duration(seconds: float) -> str:
@@ -202,7 +213,7 @@ def _command(words: tuple[str, ...]) -> str:
 TIMES = {"built", "finished", "started"}
 """Fields of a record that are times; their notation depends on the engine."""
 
-SOMETIMES = frozenset({"job", "purpose", "source_mounted"})
+SOMETIMES = frozenset({"job", "notified", "notify", "purpose", "source_mounted"})
 """Fields of a record that are shown only if they have a value."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +15,44 @@ UNFINISHED = {CREATED, RUNNING, "unreachable"}
 """States in which the end is still to come, as far as is known."""
 
 SUCCEEDED = {"done", "stopped"}
+
+ALWAYS = "always"
+"""The value of `notify` with which success is reported, too."""
+
+PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720))
+"""The times between two attempts to deliver a notification; after the last one it is given up."""
+
+NOT_STORED = {"has_output", "notified"}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The delivery of a notification: how often it was tried, when it is tried next, and when it succeeded.
+
+    Times are ISO 8601 in UTC, "" for never.
+    """
+
+    attempts: int = 0
+    next: str = ""
+    delivered: str = ""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the last attempt was the final one."""
+        return not (self.next or self.delivered)
+
+    def is_due(self, now: datetime) -> bool:
+        """Return whether it is to be tried now."""
+        return bool(self.next) and datetime.fromisoformat(self.next) <= now
+
+    def attempted(self, now: datetime) -> Delivery:
+        """Return the delivery with an attempt that starts now, and the time of the next one in case it fails."""
+        pause = dict(enumerate(PAUSES)).get(self.attempts)
+        return Delivery(self.attempts + 1, "" if pause is None else (now + pause).isoformat())
+
+    def to_json(self) -> bytes:
+        """Return the delivery as JSON."""
+        return json.dumps(asdict(self)).encode()
 
 
 @dataclass(frozen=True)
@@ -51,8 +89,12 @@ class Record:
     purpose: str = ""
     job: str = ""
     """The name of the job that was started, or ""."""
+    notify: str = ""
+    """When the end is reported: `failure`, `always`, or "" for never."""
     has_output: bool = False
     """Whether the engine still has the output of the run; this is not stored."""
+    notified: Delivery | None = None
+    """The delivery of its notification, None if it was not tried; it is stored in a separate file."""
 
     @property
     def has_ended(self) -> bool:
@@ -70,6 +112,11 @@ class Record:
         return self.has_ended and self.state not in SUCCEEDED
 
     @property
+    def is_reported(self) -> bool:
+        """Whether its end is one that is reported."""
+        return self.has_failed if self.notify and self.notify != ALWAYS else self.has_ended and bool(self.notify)
+
+    @property
     def is_running(self) -> bool:
         """Whether it is running, as far as is known."""
         return self.state == RUNNING
@@ -84,9 +131,19 @@ class Record:
         """When it started."""
         return datetime.fromisoformat(self.started).astimezone(UTC)
 
+    def must_be_reported(self, now: datetime, settled: timedelta = timedelta()) -> bool:
+        """Return whether its notification is to be sent now; the first attempt only if it ended so long ago."""
+        if self.notified or not self.is_reported:
+            return self.notified is not None and self.notified.is_due(now)
+        return not self.finished or datetime.fromisoformat(self.finished) <= now - settled
+
+    def attempted(self, now: datetime) -> Record:
+        """Return the record with an attempt to deliver its notification."""
+        return replace(self, notified=(self.notified or Delivery()).attempted(now))
+
     def to_json(self) -> bytes:
         """Return the record as JSON, without fields that have their default."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in NOT_STORED}
         defaults = {field.name: field.default for field in fields(self)}
         return json.dumps({name: value for name, value in values.items() if value != defaults[name]}).encode()
 
@@ -100,13 +157,23 @@ def from_json(content: bytes) -> Record | None:
     """Return the record, None if the content is damaged."""
     try:
         values = json.loads(content)
-        known = {field.name for field in fields(Record)}
+        known = {field.name for field in fields(Record)} - NOT_STORED
         lists = {name: tuple(map(str, values.get(name, ()))) for name in ("command", "overrides")}
         record = Record(**{name: value for name, value in values.items() if name in known} | lists)
         datetime.fromisoformat(record.started)
     except (ValueError, TypeError, AttributeError):
         return None
     return record
+
+
+def delivery_from_json(content: bytes) -> Delivery | None:
+    """Return the delivery, None if the content is damaged."""
+    try:
+        delivery = Delivery(**json.loads(content))
+        delivery.is_due(datetime.now(UTC))
+    except (ValueError, TypeError):
+        return None
+    return delivery
 
 
 def of_request(request: RunRequest, engine: str, started: datetime) -> Record:
@@ -128,6 +195,7 @@ def of_request(request: RunRequest, engine: str, started: datetime) -> Record:
         purpose=request.purpose,
         job=request.job,
         trigger=request.trigger,
+        notify=request.notify,
     )
 
 

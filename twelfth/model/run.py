@@ -76,6 +76,9 @@ class RunRequest:
     concurrency: str = ""
     """What happens to it while another run of its job is running: it is refused (`forbid`), waits (`queue`), or ""."""
 
+    notify: str = ""
+    """When its end is reported: `failure`, `always`, or "" for never."""
+
     changes: Changes | None = None
     """What a job or hook declares differently from the service of the replica."""
 
@@ -125,6 +128,7 @@ class Run:
     what: str = ""
     job: str = ""
     trigger: str = OPERATOR
+    notify: str = ""
 
     @property
     def is_running(self) -> bool:

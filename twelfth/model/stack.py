@@ -331,6 +331,24 @@ class Stack:
     notify: Notify | None = None
     """Where the ends of runs and changes are reported, unless a job has another value."""
 
+    reported: Pairs = ()
+    """The values of `notify.on`, as in `notifications`, for a stack whose jobs are not known."""
+
+    @property
+    def notifications(self) -> dict[str, str]:
+        """Return when ends are reported, `failure` or `always`: those of the runs of a job, under "" all others."""
+        declared = {"": self.notify} | {job.name: job.notify for job in self.jobs}
+        return dict(self.reported) | {name: notify.on for name, notify in declared.items() if notify}
+
+    def notify_on(self, job: str = "") -> str:
+        """Return when the end of a job's run is reported, by default that of a change or other run; "" for never."""
+        return self.notifications.get(job) or self.notifications.get("", "")
+
+    def notify_of(self, job: str = "") -> Notify | None:
+        """Return where the end of a job's run is reported, by default that of a change or other run."""
+        declared = self.job(job)
+        return (declared.notify if declared else None) or self.notify
+
     @property
     def release(self) -> str:
         """Return the release that its services are of, an empty string where none is built."""

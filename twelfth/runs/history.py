@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from twelfth.engines.contract import Engine
-    from twelfth.model.record import Record
+    from twelfth.model.record import Delivery, Record
     from twelfth.model.run import Run
 
 STARTED_WITHIN = timedelta(seconds=60)
@@ -49,6 +49,11 @@ def history(engine: Engine, query: Query) -> list[Record]:
     return query.matching(_read(engine, query.is_complete))
 
 
+def records_since(engine: Engine, moment: datetime) -> list[Record]:
+    """Return the records of this time or later, and earlier ones that are stored with them."""
+    return _read(engine, Query(since=moment).is_complete)
+
+
 def find_record(engine: Engine, prefix: str) -> Record:
     """Return the latest record whose id starts with the prefix; raises `MisuseError` if there is none, or several."""
 
@@ -69,10 +74,12 @@ def _read(engine: Engine, is_complete: Callable[[Mapping[str, Record], Collectio
     """Return the records of the latest pages of the ledger, until that is enough, and of all runs of the engine."""
     ledger, started = Ledger(engine.state), set[str]()
     records: dict[str, Record] = {}
+    notified: dict[str, Delivery] = {}
     for page in ledger.pages():
         unfinished = {name for name in page.records.keys() & records if not records[name].has_ended}
         records = {**page.records, **records, **{name: page.records[name] for name in unfinished}}
         started |= page.started
+        notified = {**page.notified, **notified}
         if is_complete(records, started):
             break
     ids = engine.runs.ids()
@@ -81,7 +88,9 @@ def _read(engine: Engine, is_complete: Callable[[Mapping[str, Record], Collectio
     with contextlib.suppress(TwelfthError):  # another reader will try it again
         ledger.end(run for name, run in current.items() if run.exit_code is not None and _can_change(records.get(name)))
     current = _with_changes(current, lambda: engine.state.holder() is not None)
-    return [replace(record, has_output=record.id in ids) for record in current.values()]
+    return [
+        replace(record, has_output=record.id in ids, notified=notified.get(record.id)) for record in current.values()
+    ]
 
 
 def _with_runs(records: Mapping[str, Record], runs: Mapping[str, Run], now: datetime) -> dict[str, Record]:

@@ -1,4 +1,4 @@
-"""The ledger of a stack: a file for each start of a run or change, and one for its end, stored with the stack.
+"""The ledger of a stack: files for the start, end and notification of each run or change, stored with the stack.
 
 The files are in numbered directories of about `FULL` records each, so that the latest records are read quickly. New
 files go to the last one, to which the link `open` points: a writer needs no number, and makes one call. A record that
@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, TwelfthError
-from twelfth.model.record import from_json
+from twelfth.model.record import delivery_from_json, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from twelfth.engines.state import State
-    from twelfth.model.record import Record
+    from twelfth.model.record import Delivery, Record
 
 LEDGER = "ledger"
 OPEN = f"{LEDGER}/open"
 NUMBER = "number"
 """The file that contains its directory's number."""
 
-START, END = ".json", ".end.json"
+START, END, NOTIFIED = ".json", ".end.json", ".notified"
 
 FULL = 200
 """Records in a directory after which the next one is created."""
@@ -44,6 +44,8 @@ class Page:
 
     records: Mapping[str, Record]
     started: frozenset[str]
+    notified: Mapping[str, Delivery] = field(default_factory=dict)
+    """The deliveries of notifications by the ids of their records, which may be in earlier directories."""
 
 
 class Ledger:
@@ -62,6 +64,15 @@ class Ledger:
     def end(self, records: Iterable[Record]) -> None:
         """Write complete records; raises `EngineError`."""
         if files := _ends(records):
+            self._add(files)
+
+    def end_and_notify(self, record: Record) -> None:
+        """Write a complete record and its attempted notification in one step; raises `EngineError`."""
+        self._add(_ends([record]) | _deliveries([record]))
+
+    def notify(self, records: Iterable[Record]) -> None:
+        """Write how far the notifications of records are; raises `EngineError`."""
+        if files := _deliveries(records):
             self._add(files)
 
     def send_end(self, records: Iterable[Record]) -> None:
@@ -133,6 +144,10 @@ def _ends(records: Iterable[Record]) -> dict[str, bytes]:
     return {f"{record.id}{END}": record.to_json() for record in records}
 
 
+def _deliveries(records: Iterable[Record]) -> dict[str, bytes]:
+    return {f"{record.id}{NOTIFIED}": record.notified.to_json() for record in records if record.notified}
+
+
 def _directory(number: int) -> str:
     return f"{LEDGER}/{number:06}"
 
@@ -141,7 +156,9 @@ def _page(files: Mapping[str, bytes]) -> Page:
     starts = {name.removesuffix(START): content for name, content in files.items() if _is_start(name)}
     ends = {name.removesuffix(END): content for name, content in files.items() if name.endswith(END)}
     parsed = [*map(from_json, starts.values()), *map(from_json, ends.values())]
-    return Page({record.id: record for record in parsed if record}, frozenset(starts))
+    texts = {name.removesuffix(NOTIFIED): content for name, content in files.items() if name.endswith(NOTIFIED)}
+    notified = {name: delivery for name, content in texts.items() if (delivery := delivery_from_json(content))}
+    return Page({record.id: record for record in parsed if record}, frozenset(starts), notified)
 
 
 def _is_start(name: str) -> bool:

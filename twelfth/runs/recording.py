@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from twelfth.errors import TwelfthError
+from twelfth.errors import JobRunningError, TwelfthError
+from twelfth.model.job import QUEUE
 from twelfth.model.record import CREATED, NOT_STARTED, UNKNOWN, of_request, of_run
 from twelfth.runs.concurrency import admit
 from twelfth.runs.ledger import Ledger
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine, Session
     from twelfth.model.record import Record
     from twelfth.model.run import Run, RunRequest
+    from twelfth.runs.notifications import Retry
 
 KEPT = 50
 """Ended runs whose output is kept at least, and failed ones."""
 
 PRUNING = 8
 """One in N runs removes old output: it takes as long as a fifth of a short run."""
+
+SECONDS_TO_NOTIFY = 1.0
+"""The time by which notifications may delay the exit."""
 
 
 @dataclass
@@ -43,7 +49,7 @@ class Recording:
 
 @contextlib.contextmanager
 def recorded(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> Iterator[Recording]:
-    """Write the record of a run in the meantime, and its end when the block is done."""
+    """Write the record of a run in the meantime, and its end when the block is done; report the end if declared."""
     ledger, record = Ledger(engine.state), of_request(request, engine.name, datetime.now(UTC))
     pool = ThreadPoolExecutor(1)
     written = pool.submit(ledger.start, record)
@@ -54,14 +60,29 @@ def recorded(engine: Engine, request: RunRequest, say: Callable[[str], None]) ->
         admit(engine, request)
 
     recording = Recording(ready)
+    retry = _retry(engine)
     error: BaseException | None = None
     try:
         yield recording
     except BaseException as failure:
         error = failure
+        if isinstance(failure, JobRunningError) and request.concurrency == QUEUE:
+            record = replace(record, notify="")  # the start is repeated when its turn comes
         raise
     finally:
-        _finish(engine, record, recording.session, error)
+        latest = time.monotonic() + SECONDS_TO_NOTIFY
+        _finish(engine, record, recording.session, error, say)
+        if retry:
+            retry.finish(say, latest - time.monotonic())
+
+
+def _retry(engine: Engine) -> Retry | None:
+    """Start with the notifications that are due; without `notify` in the Compose file, import nothing."""
+    if not engine.stack.notifications:
+        return None
+    from twelfth.runs.notifications import Retry
+
+    return Retry(engine)
 
 
 def _wait(written: Future[None], request: RunRequest, say: Callable[[str], None]) -> None:
@@ -73,12 +94,18 @@ def _wait(written: Future[None], request: RunRequest, say: Callable[[str], None]
         say(f"this run is not recorded: {error}")
 
 
-def _finish(engine: Engine, record: Record, session: Session | None, error: BaseException | None) -> None:
-    """Record the end if the run has ended; on an error, a later reader completes the record."""
+def _finish(
+    engine: Engine, record: Record, session: Session | None, error: BaseException | None, say: Callable[[str], None]
+) -> None:
+    """Record the end if the run has ended, and report it; on an error, a later reader completes the record."""
     with contextlib.suppress(TwelfthError):
         run = next(iter(engine.runs.records([record.id])), None)
         end = _end(record, run, session, error)
-        if end and end.exit_code is None:
+        if end and end.is_reported:
+            from twelfth.runs.notifications import end_and_deliver
+
+            end_and_deliver(engine, end, say)
+        elif end and end.exit_code is None:
             Ledger(engine.state).end([end])
         elif end:
             Ledger(engine.state).send_end([end])

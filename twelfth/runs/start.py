@@ -6,6 +6,7 @@ import json
 import shlex
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling, whole_lines
@@ -61,6 +62,7 @@ def start_attached(
     """
     make_networks(engine, request)
     _warn_of_ignored(engine, request, say)
+    request = replace(request, notify=engine.stack.notify_on(request.job))
     return in_turn(engine, request, say, lambda: _start_attached(engine, request, say, streams))
 
 
@@ -127,6 +129,7 @@ def start_detached(engine: Engine, request: RunRequest, say: Callable[[str], Non
     """Start a run in the background and return its id."""
     make_networks(engine, request)
     _warn_of_ignored(engine, request, say)
+    request = replace(request, notify=engine.stack.notify_on(request.job))
     in_turn(engine, request, say, lambda: _start_detached(engine, request, say))
     prune(engine, request.id)
     return request.id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ def recorded(engine: Engine, report: Report, change: Change, steps: Collection[S
     if not steps:
         yield
         return
-    record = change.record(engine.name)
+    record = replace(change.record(engine.name), notify=engine.stack.notify_on())
     ledger = Ledger(engine.state)
     try:
         ledger.start(record)

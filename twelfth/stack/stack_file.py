@@ -43,8 +43,8 @@ class Location:
     """The service and target of each configuration file with inline content."""
     jobs: dict[str, str] = field(default_factory=dict)
     """The names of the jobs in the Compose file, with their help."""
-    notifies: bool = False
-    """Whether the Compose file has `notify`; what it contains may be secret, so it is not stored."""
+    reported: dict[str, str] = field(default_factory=dict)
+    """When ends are reported, as in `Stack.notifications`; where they are reported may be secret and is not stored."""
 
     def is_current(self, directory: Path, environment: Mapping[str, str]) -> bool:
         """Return whether the inputs of the project's name are unchanged."""
@@ -56,7 +56,14 @@ class Location:
         nodes = tuple(sorted(self.nodes.items()))
         inline = tuple((service, target) for service, target in self.inline)
         return Stack(
-            self.project, directory, (), nodes=nodes, runs_from=self.runs_from, ingress=self.ingress, inline=inline
+            self.project,
+            directory,
+            (),
+            nodes=nodes,
+            runs_from=self.runs_from,
+            ingress=self.ingress,
+            inline=inline,
+            reported=tuple(self.reported.items()),
         )
 
 
@@ -76,7 +83,7 @@ def remember(engine: Engine) -> None:
         ingress,
         inline,
         {job.name: job.summary for job in stack.jobs},
-        bool(stack.notify or any(job.notify for job in stack.jobs)),
+        stack.notifications,
     )
     path = _path(stack)
     with contextlib.suppress(OSError):  # without it, runs read the Compose file

@@ -53,6 +53,7 @@ def record(run: Body) -> Run:
         what=labels.get(f"{RUN}.what", ""),
         job=labels.get(f"{RUN}.job", ""),
         trigger=labels.get(f"{RUN}.trigger", OPERATOR),
+        notify=labels.get(f"{RUN}.notify", ""),
     )
 
 

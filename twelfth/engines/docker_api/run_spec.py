@@ -164,6 +164,7 @@ def labels(worker: Body, request: RunRequest) -> dict[str, str]:
         f"{RUN}.purpose": request.purpose,
         f"{RUN}.job": request.job,
         f"{RUN}.trigger": request.trigger,
+        f"{RUN}.notify": request.notify,
         f"{RUN}.overrides": json.dumps(request.overrides),
         f"{RUN}.timeout": "" if request.timeout is None else plain(request.timeout),
     }

@@ -67,6 +67,7 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
         what=str(spec.get("what", "")),
         job=str(spec.get("job", "")),
         trigger=str(spec.get("trigger", OPERATOR)),
+        notify=str(spec.get("notify", "")),
     )
 
 

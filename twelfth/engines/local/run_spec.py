@@ -62,6 +62,7 @@ def run_spec(worker: Spec, request: RunRequest, started: str) -> Spec:
         "what": request.what,
         "job": request.job,
         "trigger": request.trigger,
+        "notify": request.notify,
         "started": started,
         "timeout": request.timeout,
         "grace": int(worker["recipe"]["stop_grace_period"].rstrip("s")),

@@ -195,4 +195,5 @@ def _started(request: RunRequest) -> Run:
         what=request.what,
         job=request.job,
         trigger=request.trigger,
+        notify=request.notify,
     )
