@@ -60,6 +60,8 @@ class World:
     resources: list[Network | Volume] = field(default_factory=list)
     others: list[Attachment] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
+    image_ids: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, Process] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -77,6 +79,11 @@ class World:
     reads: list[str] = field(default_factory=list)
     holder: Holder | None = None
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def image_id(self, name: str) -> str:
+        """Return the id of an image by its name or id, "" if it is missing."""
+        ids = {image: self.image_ids.get(image, f"sha256:{image}") for image in self.images}
+        return ids.get(name) or (name if name in {*ids.values(), *self.kept.values()} else "")
 
     def begin(self, change: str) -> None:
         """Note a change that is about to be made; raises what is to fail, and all from when its process was killed."""
@@ -260,6 +267,14 @@ class Memory(ReplicaEngine):
         say(f"{service.image} is here")
         if service.image not in self.world.images:
             self.world.images.append(service.image)
+
+    def image_id(self, name: str) -> str:
+        """Return the id of an image that is here."""
+        return self.world.image_id(name)
+
+    def keep_job_images(self, images: Mapping[str, str]) -> None:
+        """Note them."""
+        self.world.kept = dict(images)
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Have the resource from now on."""
@@ -654,7 +669,7 @@ class MemoryRuns(Runs):
             raise NotUpError(f"{replica.name} is gone; repeat the command, or: invoke up")
         job = self.stack.job(replica.service)
         service = self.stack.service(replica.service) or (job.changes.container if job else None)
-        if service is None or replica.image not in self.world.images:
+        if service is None or not self.world.image_id(replica.image):
             raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
         return Memory(self.stack, self.world).recipe(replace(service, image=replica.image))
 

@@ -14,7 +14,7 @@ from twelfth.errors import EngineError, MisuseError
 from twelfth.model.stack import MONITOR_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -163,6 +163,16 @@ class Engine(ABC):
     @abstractmethod
     def ensure_image(self, service: Service, say: Say) -> None:
         """Build or pull the service's image if it is missing, and pass each line of progress to `say`."""
+
+    def image_id(self, name: str) -> str:  # noqa: ARG002 - by default there are no images
+        """Return the id of an image by its name or id, "" if it is missing."""
+        return ""
+
+    def keep_job_images(self, images: Mapping[str, str]) -> None:  # noqa: B027 - by default there are no images
+        """Protect these images of jobs, by job, from the removal of unused images; remove others that were built.
+
+        A pulled image is never removed.
+        """
 
     @abstractmethod
     def create_resource(self, resource: Network | Volume) -> None:

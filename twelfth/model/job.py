@@ -19,6 +19,10 @@ ONE, SKIP = "one", "skip"
 """What happens to fires that were missed: the last one is made up for, or none."""
 
 
+OF_JOB = "job-"
+"""Prefix of the tag of an image that is built for a job; the rest is the digest of its build context."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """When a job is started: a crontab expression in a time zone, "" for that of the scheduler's machine."""

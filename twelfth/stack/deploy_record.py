@@ -12,13 +12,15 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from twelfth.runs import job_images
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from twelfth.engines.state import State
     from twelfth.model.stack import Stack
 
-DIRECTORY = "stack"
+DIRECTORY = job_images.DIRECTORY
 SCALE, BUILT, ACCEPTED = "scale-", "built-", "accepted.json"
 """The prefixes of files of a service's number of replicas and of a release that was built, and the file of losses."""
 
@@ -152,9 +154,9 @@ def note_scale(state: State, numbers: Mapping[str, int]) -> None:
 
 
 def forget_deploys(state: State) -> None:
-    """Forget everything except the built releases, which `prune` still needs."""
+    """Forget everything, also the images of jobs, except the built releases, which `prune` still needs."""
     files = [name for name, content in state.read(DIRECTORY).items() if content and not name.startswith(BUILT)]
-    known = [name for name in files if name.startswith(("deploy", SCALE)) or name == ACCEPTED]
+    known = [name for name in files if name.startswith(("deploy", SCALE, job_images.PREFIX)) or name == ACCEPTED]
     if known:
         state.write({f"{DIRECTORY}/{name}": b"" for name in known})
 

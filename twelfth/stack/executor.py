@@ -18,6 +18,7 @@ from twelfth.runs.manage import stop
 from twelfth.stack import hooks
 from twelfth.stack.at_once import Tasks
 from twelfth.stack.interrupts import uninterrupted
+from twelfth.stack.job_images import fix_image
 from twelfth.stack.logs import last_lines
 from twelfth.stack.readiness import (
     ASK_EVERY,
@@ -40,6 +41,7 @@ from twelfth.stack.steps import (
     CreateResource,
     DeleteRun,
     EnsureImage,
+    FixImage,
     ReloadReplica,
     RemoveRelease,
     RemoveReplica,
@@ -104,6 +106,8 @@ class _Executor:
         match step:
             case EnsureImage(service):
                 engine.ensure_image(service, self.report.detail)
+            case FixImage():
+                fix_image(engine, step)
             case CreateResource(resource):
                 engine.create_resource(resource)
             case RemoveResource(resource):

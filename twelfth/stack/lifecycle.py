@@ -15,6 +15,7 @@ from twelfth.stack import notices, plan, preflight
 from twelfth.stack.changes import Change, recorded
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale, scaled_as_before
 from twelfth.stack.executor import execute
+from twelfth.stack.job_images import plan_images
 from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
 from twelfth.stack.release_choice import needed, plan_prune, to_roll_back_to
 from twelfth.stack.resources import own_volumes
@@ -58,7 +59,7 @@ def _plan(
             unready=complaints.result(),
             remove_orphans=remove_orphans,
         )
-    return preflight.without_networks_of_runs(engine, steps)
+    return (*preflight.without_networks_of_runs(engine, steps), *plan_images(engine))
 
 
 def unready(engine: Engine, snapshot: Snapshot, checked: Mapping[str, Health]) -> dict[str, str]:
@@ -266,6 +267,7 @@ def down(
         if (volumes or history) and not left.replicas and not own_volumes(engine.stack, left):
             forget_deploys(engine.state)
             engine.keep_releases(())
+            engine.keep_job_images({})
             if history:
                 engine.state.remove()
             if volumes and not is_elsewhere(engine):

@@ -11,6 +11,7 @@ from twelfth.build_context import read
 from twelfth.build_context.release import combined, digest, is_release
 from twelfth.compose import cli, jobs, services
 from twelfth.errors import MisuseError
+from twelfth.model.job import OF_JOB
 from twelfth.model.stack import with_builds, with_release
 from twelfth.schedule import fires
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from twelfth.model.contents import Contents
+    from twelfth.model.job import Job
     from twelfth.model.stack import Service, Stack
 
     Warn = Callable[[str], None]
@@ -57,11 +60,24 @@ def _refuse_invalid(stack: Stack) -> None:
 def of_current_release(stack: Stack, has_buildkit: Callable[[], bool] = lambda: False) -> Stack:
     """Return the stack with the release that its current files make. Each build context is read once."""
     builds = [service.build for service in stack.services if service.build]
+    of_jobs = [build for job in stack.jobs if job.has_separate_image and (build := job.changes.container.build)]
+    builds_by_files = {build.read: build for build in (*builds, *of_jobs)}
+    contents = {key: read(build, has_buildkit) for key, build in builds_by_files.items()}
+    stack = replace(stack, jobs=tuple(_with_digest(job, contents) for job in stack.jobs))
     if not builds:
         return stack
-    contents = {key: read(build, has_buildkit) for key, build in {build.read: build for build in builds}.items()}
     release = combined(digest(contents[build.read], build) for build in builds)
     return with_release(with_builds(stack, lambda build: replace(build, contents=contents[build.read])), release)
+
+
+def _with_digest(job: Job, contents: Mapping[tuple[Path, str, str], Contents]) -> Job:
+    """Return a job whose separate image is built with the digest of its build context in the image's tag."""
+    container = job.changes.container
+    if not (job.has_separate_image and container.build):
+        return job
+    build = replace(container.build, contents=contents[container.build.read])
+    image = f"{container.image}:{OF_JOB}{digest(contents[build.read], build)}"
+    return replace(job, changes=replace(job.changes, container=replace(container, image=image, build=build)))
 
 
 def scaled(stack: Stack, scales: Iterable[str]) -> Stack:

@@ -49,6 +49,17 @@ class EnsureImage(Step):
 
 
 @dataclass(frozen=True)
+class FixImage(Step):
+    """Store the id of the image that runs of a job are made from; `image` is "" before the image exists."""
+
+    says = "Fix image {reference} of job {job}"
+    job: str
+    reference: str
+    image: str
+    cause: str
+
+
+@dataclass(frozen=True)
 class CreateResource(Step):
     """Create a network or volume."""
 

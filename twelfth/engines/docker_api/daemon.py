@@ -21,11 +21,12 @@ from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker_api.run_spec import RUN
 from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.model.image_name import image_name
+from twelfth.model.job import OF_JOB
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import docker
 
@@ -235,6 +236,41 @@ class DaemonEngine(Engine):
             for release in {*existing} - {*releases}:
                 with contextlib.suppress(BusyError), docker_errors(), gone_is_fine():
                     self.api.remove_image(f"{kept}:{release}")
+
+    def image_id(self, name: str) -> str:
+        """Return the id that the daemon reports."""
+        with docker_errors():
+            return str((images.inspect(self.api, name) or {}).get("Id", ""))
+
+    def keep_job_images(self, images: Mapping[str, str]) -> None:
+        """Tag the images with a name of this stack: else one whose tag was moved would count as unused."""
+        kept = self._kept_name("jobs")
+        with contextlib.suppress(BusyError), docker_errors(), gone_is_fine():
+            for job, image in images.items():
+                self.api.tag(image, kept, job)
+            for image in self.api.images(kept):
+                names = [image_name(tag) for tag in image["RepoTags"] or []]
+                left = [name for name in names if name.repository == kept and name.tag not in images]
+                for name in left if len(names) > len(left) else ():
+                    self.api.remove_image(name.tagged)
+        self._remove_built(images.values())
+
+    def _remove_built(self, kept: Collection[str]) -> None:
+        """Remove images that were built for jobs, except for these and those that containers use."""
+        containers = (job.changes.container for job in self.stack.jobs if job.has_separate_image)
+        repositories = {image_name(container.image).repository for container in containers if container.build}
+        for repository in repositories:
+            with contextlib.suppress(BusyError), docker_errors(), gone_is_fine():
+                for image in self.api.images(image_name(repository).familiar):
+                    names = map(image_name, image["RepoTags"] or [])
+                    built = [name for name in names if name.repository == repository and name.tag.startswith(OF_JOB)]
+                    if image["Id"] not in kept:
+                        self._remove_unused(name.tagged for name in built)
+
+    def _remove_unused(self, names: Iterable[str]) -> None:
+        for name in names:
+            if all(map(snapshot.is_over, self.api.containers(all=True, filters={"ancestor": name}))):
+                self.api.remove_image(name, force=True)
 
     def _is_kept_by_others(self, image: str, release: str) -> bool:
         own_names = {self._kept_name(repository) for repository in self.repositories}

@@ -179,7 +179,7 @@ class DockerRuns(Runs):
                 return mounts.without_hidden_volume(worker)
             raise NotUpError(f"{replica.name} is gone; repeat the command")
         service = self._declared(replica)
-        if image := images.inspect(self.api, replica.image):
+        if image := self._image(replica.image):
             return run_spec.template(self.stack, service, image)
         if replica.release:
             raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
@@ -191,6 +191,9 @@ class DockerRuns(Runs):
             return pinned
         worker = self._inspected(replica)
         return mounts.with_files(worker, self._files(replica, worker))
+
+    def _image(self, name: str) -> Body | None:
+        return images.inspect(self.api, name)
 
     def _changed(self, worker: Body, request: RunRequest) -> Body:
         """Return the worker with what the request's job or hook declares, except for configuration files."""

@@ -161,6 +161,13 @@ class Swarm(DaemonEngine, ServiceEngine):
         if registry.named() and not registry.reference(self.api, service.image):
             registry.push(self.api, service.image, say)
 
+    def image_id(self, name: str) -> str:
+        """Return the name by which each node gets the image, with its digest in the registry if there is one."""
+        if not registry.named():
+            return super().image_id(name)
+        with docker_errors():
+            return registry.reference(self.api, name)
+
     def create_resource(self, resource: Network | Volume) -> None:
         """Create a network; Swarm creates a volume itself, on the node of its task."""
         if not isinstance(resource, Volume):

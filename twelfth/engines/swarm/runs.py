@@ -17,7 +17,7 @@ from twelfth.engines.docker_api.config_files import ConfigFiles
 from twelfth.engines.docker_api.run_record import STARTED_WITHIN
 from twelfth.engines.docker_api.runs import DockerRuns
 from twelfth.engines.docker_api.state_volume import StateVolume
-from twelfth.engines.swarm import config_files, service_spec
+from twelfth.engines.swarm import config_files, registry, service_spec
 from twelfth.engines.swarm.run_locations import Notes
 from twelfth.errors import EngineError, TwelfthError
 from twelfth.model.run import Run
@@ -58,6 +58,10 @@ class NodeRuns(DockerRuns):
         host = template["HostConfig"]
         mounts = list(map(self._mount, host["Mounts"]))
         return template | {"HostConfig": host | {"Mounts": mounts}}
+
+    def _image(self, name: str) -> Body | None:
+        """Return an image, which a node pulls by its digest if it does not have it."""
+        return registry.pulled(self.api, name) or None
 
     def _mount(self, mount: Body) -> Body:
         return service_spec.volume(self.stack, mount)
