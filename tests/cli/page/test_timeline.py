@@ -26,7 +26,7 @@ def utc(moment: datetime) -> datetime:
         ({"command": ("python3", "-m", "app.tool", "-v")}, "app.tool"),
         ({"command": ("python", "/app/manage.py", "shell")}, "manage.py"),
         ({"command": ("/bin/sh", "-c", "exit 1")}, "sh"),
-        ({"command": ("python",)}, "python"),
+        ({"command": ("python", "-c", "print()")}, "python"),
         ({"command": ("/",)}, "/"),
         ({"kind": "scale", "command": ()}, "changes"),
     ],

@@ -26,9 +26,9 @@ def lane(record: Record) -> str:
     match record.command:
         case ("python" | "python3", "-m", module, *_):
             return module.removeprefix("admin.")
-        case ("python" | "python3", program, *_) | (program, *_):
-            return PurePosixPath(program).name or program
-    return ""
+        case ("python" | "python3", script, *_) if script.endswith(".py"):
+            return PurePosixPath(script).name
+    return PurePosixPath(record.command[0]).name or record.command[0]
 
 
 def outcome(record: Record) -> str:
