@@ -58,7 +58,7 @@ def test_entry_has_only_what_differs_from_its_service(project: Project) -> None:
 
     assert {"command", "environment", "user", "volumes"} == first.keys
     assert (("B", "3"), ("C", "4")) == first.container.environment
-    assert [("data", "/data"), ("logs", "/l")] == [(mount.source, mount.target) for mount in first.container.mounts]
+    assert [("logs", "/l")] == [(mount.source, mount.target) for mount in first.container.mounts]
     assert {"command", "networks"} == second.keys
     assert ("back", "default") == second.container.networks
 

@@ -48,8 +48,6 @@ def _changes(at: Value, service: Keys, container: Callable[[Value], Service]) ->
     changed.pop("per_replica", None)
     if "environment" in changed:
         changed["environment"] = _changed_variables(at, service.get("environment") or {})
-    if "volumes" in changed:
-        changed["volumes"] = _with_volumes_of(service, changed["volumes"])
     return Changes(container(Value(at.path, changed, at.model, at.refusals)), frozenset(changed))
 
 
@@ -59,11 +57,6 @@ def _changed_variables(at: Value, inherited: Keys) -> dict[str, Any]:
         if value is None and inherited.get(name) is not None:
             at.refuse(f"environment.{name}", "has no value", f'write a value, or {name}: ""')
     return {name: value for name, value in variables.items() if value != inherited.get(name)}
-
-
-def _with_volumes_of(service: Keys, volumes: list[Any]) -> list[Any]:
-    targets = {volume["target"] for volume in volumes}
-    return [*(volume for volume in service.get("volumes") or () if volume["target"] not in targets), *volumes]
 
 
 def _refuse_unused(at: Value) -> None:

@@ -73,7 +73,6 @@ def _request(changes: Changes, source: Replica, purpose: str) -> RunRequest:
         purpose=purpose,
         interactive=False,
         is_admin_process=True,
-        environment=changes.container.environment,
         changes=changes,
     )
 
