@@ -637,11 +637,13 @@ def test_run_ends_with_its_own_exit_code(site: Site, command: tuple[str, ...], c
 
 def test_record_contains_the_request(site: Site) -> None:
     """It contains only the names of overrides."""
-    request = site.request("true", reason="why", environment=(("LEVEL", "hush"),))
+    environment = (("LEVEL", "hush"),)
+    request = replace(site.request("true", reason="why", environment=environment), notify="always")
     ended(site, request)
     record = site.record(request)
 
     assert (("true",), "why", ("LEVEL",)) == (record.command, record.reason, record.overrides)
+    assert request.notify == record.notify
     assert (site.engine().name, site.replica().release) == (record.engine, record.release)
     assert datetime.fromisoformat(record.started) <= datetime.fromisoformat(record.finished)
     assert "hush" not in repr(record)

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import Recorded, eventually
 from tests.memory_engine import KilledProcessError, Memory, MemoryState, World
 from tests.receiver import Receiver
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, JobRunningError
 from twelfth.model.job import Changes, Job, Notify
 from twelfth.model.record import PAUSES, Delivery, Record, delivery_from_json
 from twelfth.model.stack import Service, Stack
@@ -267,8 +267,26 @@ def test_run_that_did_not_start_is_reported(engine: Memory, receiver: Receiver) 
     assert ("not started", "the daemon is gone", None) == (values["state"], values["error"], values["exit_code"])
 
 
+def test_run_that_waits_for_its_turn_is_not_reported(
+    engine: Memory, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its start is refused and repeated with the same id; only its end counts."""
+    refusals = iter([JobRunningError("another one is running")])
+
+    def admit(*_: object) -> None:
+        for refusal in refusals:
+            raise refusal
+
+    monkeypatch.setattr("twelfth.runs.recording.admit", admit)
+    with receiver.listening("ok"):
+        run_id = attached(engine, print, "false", job="job", concurrency="queue")
+        deliver_due(engine, after(minutes=1))
+
+    assert [(run_id, "failed")] == [(values["id"], values["state"]) for values in receiver.received]
+
+
 def test_failure_is_reported_although_it_cannot_be_recorded(engine: Memory, receiver: Receiver) -> None:
-    """A full disk is a reason to be told."""
+    """Such as on a full disk."""
     run = request(engine, "false", must_be_recorded=False)
     engine.world.failures["write state"] = EngineError("no space left")
     with receiver.listening("ok"):

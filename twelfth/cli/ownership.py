@@ -1,8 +1,8 @@
 """Refuse project files of other users, as Git refuses their repositories.
 
-A project's files are executed (`tasks.py`) or decide what is executed (`compose.yaml`, `invoke.yaml`), and are searched
-for in parent directories. Without this rule, the owner of a parent directory could run commands as every user who works
-below it. The rule is that of `safe.directory`
+A project's files are executed (`tasks.py`) or decide what is executed on this machine (`compose.yaml`, for example by
+`notify`, and `invoke.yaml`), and are searched for in parent directories. Without this rule, the owner of a parent
+directory could run commands as every user who works below it. The rule is that of `safe.directory`
 (https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory).
 """
 
