@@ -138,6 +138,8 @@ def test_programs_have_the_options_of_run(helps: dict[str, str]) -> None:
         (("console", "--timeout", "soon"), "invalid --timeout soon: "),
         (("reset", "--timeout", "0"), "invalid --timeout 0: "),
         (("up", "--scale", "worker"), "write SERVICE=N"),
+        (("up", "--scal", "worker=2"), "unknown option --scal. Did you mean --scale? Try: invoke --help up"),
+        (("scal", "worker=2"), "unknown command scal. Try: invoke scale"),
         (("up", "--scale", "redis=2"), "redis keeps its data in the volume"),
     ],
 )

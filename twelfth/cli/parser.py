@@ -105,7 +105,8 @@ def _unknown_word(message: str) -> str:
 
 def _similar(message: str, names: Iterable[str]) -> str:
     word = _unknown_word(message)
-    return next(iter(difflib.get_close_matches(word, list(names), 1)), "") if word else ""
+    same_kind = [name for name in names if name.startswith("-") == word.startswith("-")]
+    return next(iter(difflib.get_close_matches(word, same_kind, 1)), "") if word else ""
 
 
 def _refuse(parser: ParseMachine, message: str) -> None:
@@ -115,6 +116,8 @@ def _refuse(parser: ParseMachine, message: str) -> None:
         raise failure(refusal(option, sys.argv[1:]), MISUSE)
     if name in TAKING_WORDS and _unknown_word(message):
         hint = f"Words for the program come after --. Try: invoke {name} -- ARG…"
+    elif option := _similar(message, parser.context.flags if parser.context else ()):
+        hint = f"Did you mean {option}? {hint}"
     elif command := _similar(message, parser.contexts):
         hint = f"Try: invoke {command}"
     if "--complete" in sys.argv:
