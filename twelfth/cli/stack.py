@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, ended_by_ctrl_c, number, warn
+from twelfth.cli.command import command, ended_by_ctrl_c, number, on_terminal, warn
 from twelfth.cli.notifying import notifying
 from twelfth.cli.progress import TitledReport, with_progress
 from twelfth.cli.target import Target
@@ -120,7 +120,7 @@ def scale(c: Context, replicas: str, ready_within: str = "") -> None:
         "volumes": "Also remove the data",
         "history": "Also remove the record of runs and changes",
         "remove-orphans": REMOVE_ORPHANS,
-        "yes": "With --history: do not ask",
+        "yes": "With --volumes or --history: do not ask",
     }
 )
 def down(
@@ -135,6 +135,8 @@ def down(
     if c.config.run.dry:
         print_plan(lifecycle.plan_down(engine, **options))
         return
+    if volumes and not yes and on_terminal():
+        confirm(f"Remove all data of {engine.stack.project}?")
     if history and not yes:
         confirm("Remove the record of all runs and changes? No one can tell afterwards what was done.")
     with notifying(engine):
