@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
+import subprocess
+import sys
+import termios
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +22,7 @@ from twelfth.stack.deploy_record import Deploy
 from twelfth.stack.release_choice import ReleaseStatus
 from twelfth.stack.status import ServiceStatus, Status
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 RELEASE = "4f5e6d7c8b9a"
 RESET = ("python", "-m", "admin.reset", "--to", "5")
@@ -153,16 +161,19 @@ def test_one_record_is_shown_in_full() -> None:
     assert "output" not in views.record(CHANGE, NOW)
 
 
-def test_tables_fit_80_columns() -> None:
-    """The longest columns are cut; the identifiers that are copied are not."""
+@pytest.mark.parametrize("width", [80, 120, None])
+def test_tables_fit_a_terminal(width: int | None) -> None:
+    """The longest columns are cut; the identifiers that are copied are not. A pipe gets all of them."""
     words = ("sh", "-c", "x" * 90)
     long = replace(RUN, command=words, operator="root (sudo ann)", reason="y " * 30, state="timeout", exit_code=124)
     release = replace(BUILT, operator="an operator with a very long name " * 3)
     restore = replace(RUN, kind="restore", what="/backups/" + "x" * 90)
-    lines = [*views.history([RUN, long, restore], NOW).splitlines(), *views.releases([release], NOW).splitlines()]
+    tables = (views.history([RUN, long, restore], NOW, width), views.releases([release], NOW, width))
+    lines = [line for table in tables for line in table.splitlines()]
 
-    assert 80 >= max(map(len, lines))
-    assert all(text in lines[2] for text in ("a1b2c3d4", "timeout 124", RELEASE, "sh -c", "…"))
+    assert width in {max(map(len, lines)), None}
+    assert all(text in lines[2] for text in ("a1b2c3d4", "timeout 124", RELEASE, "sh -c"))
+    assert [width is not None, width is None] == ["…" in lines[2], words[-1] in lines[2]]
 
 
 def test_code_that_was_mounted_is_marked() -> None:
@@ -193,3 +204,26 @@ def test_times_in_json_do_not_depend_on_the_engine(recorded: str) -> None:
 
     assert ("2026-01-02T03:04:05.678+00:00", "") == (record["started"], record["finished"])
     assert "source_mounted" not in record
+
+
+def test_width_is_that_of_the_terminal_and_a_pipe_has_none() -> None:
+    """So `history | grep` finds text that a terminal has no room for."""
+    near, far = os.openpty()
+    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 132, 0, 0))
+    program = "import sys; from twelfth.cli.outputs import terminal_width; print(terminal_width(), file=sys.stderr)"
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    widths = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            check=True,
+        ).stderr.strip()
+        for output in (far, subprocess.PIPE)
+    ]
+    os.close(near)
+    os.close(far)
+
+    assert [b"132", b"None"] == widths

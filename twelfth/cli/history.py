@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.cli.command import command, number
 from twelfth.cli.notifying import notifying
+from twelfth.cli.outputs import terminal_width
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 
@@ -69,7 +70,7 @@ def history(
             print(views.record_json(record) if json else views.record(record, now))
         else:
             records = history(engine, query)
-            print(views.json_array(records) if json else views.history(records, now))
+            print(views.json_array(records) if json else views.history(records, now, terminal_width()))
 
 
 def _query(last: str, since: str, *, failed: bool) -> Query:

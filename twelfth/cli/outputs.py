@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import select
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
@@ -98,6 +99,11 @@ class Drawing:
 def drawing(output: TextIO) -> TextIO:
     """Return an output for a drawing library; the caller escapes the text that it draws."""
     return cast("TextIO", Drawing(output))
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that standard output is, None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def prepare_outputs() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.cli.command import command, number
 from twelfth.cli.notifying import notifying
+from twelfth.cli.outputs import terminal_width
 from twelfth.cli.progress import with_progress
 from twelfth.cli.stack import ACCEPT_WEAKER, print_plan, seconds_to_get_ready
 from twelfth.cli.target import Target
@@ -23,7 +24,7 @@ def releases(c: Context, json: bool = False) -> None:
     from twelfth.stack.release_choice import releases
 
     built = releases(Target(c).engine("existing"))
-    print(views.json_array(built) if json else views.releases(built, datetime.now(UTC)))
+    print(views.json_array(built) if json else views.releases(built, datetime.now(UTC), terminal_width()))
 
 
 @command(

@@ -1,4 +1,4 @@
-"""Show a stack's status, releases and the record of runs: as tables of 80 columns, and as JSON with everything."""
+"""Show a stack's status, releases and the record of runs: as tables, and as JSON with everything."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from twelfth.stack.release_choice import ReleaseStatus
     from twelfth.stack.status import ServiceStatus, Status
 
-WIDTH = 80
-"""Columns of a table at most, if each column that may be cut keeps `NARROWEST`."""
-
 NARROWEST = 8
+"""Columns of a terminal that a cell keeps when a table is cut to fit."""
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 """Seconds of each unit of an age."""
@@ -32,12 +30,12 @@ MANY_SECONDS = 100
 """From here on a duration is shown in larger units."""
 
 
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], cut: Collection[str] = ()) -> str:
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], cut: Collection[str], width: int | None) -> str:
     """Cut the columns that may be cut, the widest first, until the table fits; leave out columns without any value."""
     columns = zip(heads, *rows, strict=True)
     texts = {head: [head, *map(printable, values)] for head, *values in columns if any(values)}
     widths = {head: max(map(len, values)) for head, values in texts.items()}
-    while sum(widths.values()) + 2 * (len(widths) - 1) > WIDTH:
+    while width is not None and sum(widths.values()) + 2 * (len(widths) - 1) > width:
         head = max((name for name in cut if name in widths), key=widths.__getitem__, default="")
         if widths.get(head, 0) <= NARROWEST:
             break
@@ -107,8 +105,8 @@ def to_json(value: object) -> str:
     return json.dumps(value).replace("\x7f", r"\u007f")
 
 
-def releases(releases: Iterable[ReleaseStatus], now: datetime) -> str:
-    """Return releases as a table for people."""
+def releases(releases: Iterable[ReleaseStatus], now: datetime, width: int | None = None) -> str:
+    """Return releases as a table for people, cut to fit a terminal of that width."""
     rows = [
         (
             release.id,
@@ -121,7 +119,7 @@ def releases(releases: Iterable[ReleaseStatus], now: datetime) -> str:
         for release in releases
     ]
     heads = ("RELEASE", "BUILT", "BY", "SIZE", "DEPLOYED", "STATE")
-    return _table(heads, rows, cut=("BY",)) if rows else as_typed("no release is built. Try: invoke up")
+    return _table(heads, rows, ("BY",), width) if rows else as_typed("no release is built. Try: invoke up")
 
 
 def _release_state(release: ReleaseStatus, now: datetime) -> str:
@@ -137,12 +135,12 @@ def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def history(records: Collection[Record], now: datetime) -> str:
-    """Return the records of runs and changes as a table for people."""
+def history(records: Collection[Record], now: datetime, width: int | None = None) -> str:
+    """Return the records of runs and changes as a table for people, cut to fit a terminal of that width."""
     if not records:
         return as_typed("nothing is recorded. Try: invoke run -- COMMAND")
     heads = ("ID", "AGE", "TOOK", "STATE", "RELEASE", "BY", "COMMAND", "REASON")
-    table = _table(heads, [_record(record, now) for record in records], cut=("BY", "COMMAND", "REASON"))
+    table = _table(heads, [_record(record, now) for record in records], ("BY", "COMMAND", "REASON"), width)
     mounted = any(record.source_mounted for record in records)
     return f"{table}\n* source mounted: the code was in a directory of this machine" if mounted else table
 
