@@ -80,7 +80,7 @@ def attached(engine: Memory, say: Callable[[str], None], *command: str, **settin
 
 
 def after(**time: float) -> datetime:
-    """Return the time after so many minutes or hours."""
+    """Return a later time."""
     return datetime.now(UTC) + timedelta(**time)
 
 
@@ -250,11 +250,25 @@ def test_outcome_that_no_process_saw_is_a_failure(
     engine: Memory, receiver: Receiver, state: str, *, is_reported: bool
 ) -> None:
     """Such as of a change whose process was killed, or of a fire that did not start."""
-    Ledger(engine.state).end([replace(FAILED, state=state, started=datetime.now(UTC).isoformat())])
+    now = datetime.now(UTC)
+    Ledger(engine.state).end([replace(FAILED, started=now.isoformat(), command=("a",)).ended(state, now)])
     with receiver.listening("ok"):
-        deliver_due(engine, after(seconds=10))
+        deliver_due(engine, now)
 
     assert [state] * is_reported == [values["state"] for values in receiver.received]
+
+
+def test_fire_that_waits_is_not_reported(engine: Memory, receiver: Receiver) -> None:
+    """It is recorded when it is due; a scheduler completes the record if it is not started."""
+    fire = replace(FAILED, command=("a",), trigger="schedule", state="created", started=after(minutes=-5).isoformat())
+    Ledger(engine.state).start(fire)
+    with receiver.listening("ok"):
+        deliver_due(engine, after(hours=1))
+        assert [] == receiver.received
+        Ledger(engine.state).end([fire.ended("not started", datetime.now(UTC))])
+        deliver_due(engine, datetime.now(UTC))
+
+    assert ["not started"] == [values["state"] for values in receiver.received]
 
 
 def test_run_that_did_not_start_is_reported(engine: Memory, receiver: Receiver) -> None:

@@ -102,8 +102,10 @@ def _write_page(target: Target, file: str, last: str, since: str, *, failed: boo
     query, now = _query(last, since if since or last else f"{DAYS}d", failed=failed), datetime.now(UTC)
     query = replace(query, last=min(query.last or LARGEST, LARGEST))
     engine = target.engine()
-    records = history(engine, query)
-    page = Page(engine.stack.project, engine.name, records, last_outputs(engine, records), now, _scope(query, records))
+    with notifying(engine):
+        records = history(engine, query)
+        outputs = last_outputs(engine, records)
+    page = Page(engine.stack.project, engine.name, records, outputs, now, _scope(query, records))
     content = document(page).encode()
     if path is None:
         descriptors.write(1, content)

@@ -132,10 +132,15 @@ class Record:
         return datetime.fromisoformat(self.started).astimezone(UTC)
 
     def must_be_reported(self, now: datetime, settled: timedelta = timedelta()) -> bool:
-        """Return whether its notification is to be sent now; the first attempt only if it ended so long ago."""
+        """Return whether its notification is to be sent now.
+
+        The process that sees the end makes the first attempt, unless it is killed. Others leave it to that process
+        until the end is `settled` ago, but not the outcome of a run that no process saw.
+        """
         if self.notified or not self.is_reported:
             return self.notified is not None and self.notified.is_due(now)
-        return not self.finished or datetime.fromisoformat(self.finished) <= now - settled
+        is_unseen = self.is_run and self.exit_code is None
+        return is_unseen or not self.finished or datetime.fromisoformat(self.finished) <= now - settled
 
     def attempted(self, now: datetime) -> Record:
         """Return the record with an attempt to deliver its notification."""

@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from twelfth.errors import TwelfthError
-from twelfth.model.record import Delivery
+from twelfth.model.record import UNKNOWN, Delivery
+from twelfth.model.run import SCHEDULE
 from twelfth.runs import receivers
 from twelfth.runs.history import records_since
 from twelfth.runs.ledger import Ledger
@@ -65,11 +66,16 @@ def deliver_due(
         return
     with contextlib.suppress(TwelfthError):
         records = records_since(engine, now - PERIOD)
-        due = [record for record in records if record.must_be_reported(now, settled)]
+        due = [record for record in records if record.must_be_reported(now, settled) and not _may_be_waiting(record)]
         due.sort(key=lambda record: record.moment)
         attempted = [record.attempted(now) for record in due[:AT_ONCE]]
         Ledger(engine.state).notify(attempted)
         _deliver(engine, attempted, say, seconds)
+
+
+def _may_be_waiting(record: Record) -> bool:
+    # A fire is recorded when it is due, before it waits for its turn or a deploy; its scheduler completes the record.
+    return (record.trigger, record.state, record.notified) == (SCHEDULE, UNKNOWN, None)
 
 
 def end_and_deliver(engine: Engine, record: Record, say: Say) -> None:
@@ -151,7 +157,7 @@ def _send_all(engine: Engine, records: Sequence[Record], deadline: float, outcom
 
 
 def _send(engine: Engine, stack: Stack, record: Record, deadline: float, outcomes: Outcomes) -> None:
-    """Send one notification and pass on why that failed, "" if it was sent, None if it has no receiver any more."""
+    """Send one notification and pass on why that failed, "" if it was sent, None if it no longer has a receiver."""
     failure = None
     if notify := stack.notify_of(record.job):
         text = content(record, stack.project, _output(engine, record, notify.output))
