@@ -31,7 +31,7 @@ from twelfth.model.snapshot import Attachment, BuiltRelease, Health, Replica, Sn
 from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from twelfth.engines.contract import Say
     from twelfth.engines.state import Holder
@@ -76,6 +76,7 @@ class World:
     changed: threading.Condition = field(default_factory=threading.Condition)
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    claims: set[str] = field(default_factory=set)
     reads: list[str] = field(default_factory=list)
     holder: Holder | None = None
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -162,8 +163,26 @@ class MemoryState(State):
     def remove(self, directory: str = "") -> None:
         """Remove the files below a directory."""
         prefix = f"{directory}/" if directory else ""
+        self.world.claims = self.world.claims if directory else set()
         self.world.files = {path: content for path, content in self.world.files.items() if not path.startswith(prefix)}
         self.world.links = {path: name for path, name in self.world.links.items() if not path.startswith(prefix)}
+
+    def claim(self, name: str) -> bool:
+        """Keep the name."""
+        if failure := self.world.failures.get("claim"):
+            raise failure
+        with self.world.changed:
+            is_new = name not in self.world.claims
+            self.world.claims.add(name)
+        return is_new
+
+    def claims(self) -> frozenset[str]:
+        """Return the names."""
+        return frozenset(self.world.claims)
+
+    def forget_claims(self, names: Iterable[str]) -> None:
+        """Drop the names."""
+        self.world.claims -= set(names)
 
     @contextlib.contextmanager
     def lock(self, action: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -153,6 +154,37 @@ def test_lock_is_taken_away(opened: Open) -> None:
                 first.check_lock()
             second.check_lock()
     assert second.holder() is None or eventually(lambda: second.holder() is None)
+
+
+def test_name_is_claimed_once(opened: Open) -> None:
+    """Of several that claim it at the same time one gets it; it stays claimed until it is forgotten."""
+    opened().state.write({"stack/a": b"1"})
+    states = [opened().state for _ in range(4)]
+    with ThreadPoolExecutor(len(states)) as pool:
+        assert [False, False, False, True] == sorted(pool.map(lambda state: state.claim("nightly-1"), states))
+    assert states[0].claim("nightly-2")
+    assert {"nightly-1", "nightly-2"} == opened().state.claims()
+
+    opened().state.forget_claims(["nightly-1", "unknown"])
+    assert {"nightly-2"} == opened().state.claims()
+    assert opened().state.claim("nightly-1")
+    assert {"stack/a"} == {f"stack/{name}" for name in opened().state.read("stack")}
+    opened().state.remove("stack")
+    assert {"nightly-1", "nightly-2"} == opened().state.claims()
+    opened().state.remove()
+    assert frozenset() == opened().state.claims()
+
+
+def test_claim_is_no_part_of_the_stack(opened: Open) -> None:
+    """No replica, run or orphan; and files that another process has written are read after it."""
+    engine = opened()
+    engine.state.write({"ledger/a": b"a"})
+    assert {"a": b"a"} == engine.state.read("ledger")
+    opened().state.write({"ledger/b": b"b"})
+    assert engine.state.claim("nightly-1")
+    assert {"a": b"a", "b": b"b"} == engine.state.read("ledger")
+    assert ((), ()) == (engine.observe().replicas, engine.runs.records())
+    assert not opened().state.claim("nightly-1")
 
 
 HOLDER = """

@@ -17,7 +17,7 @@ from twelfth.errors import BusyError
 from twelfth.operator_name import operator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
 
 
@@ -91,7 +91,23 @@ class State(ABC):
 
     @abstractmethod
     def remove(self, directory: str = "") -> None:
-        """Remove a directory with all that it contains, or all files; the lock stays."""
+        """Remove a directory with all that it contains, or all files and claims; the lock stays."""
+
+    @abstractmethod
+    def claim(self, name: str) -> bool:
+        """Claim a name; return False if a process has claimed it before. Files are read again after it.
+
+        Of several processes that claim it at the same time, one gets it, on whichever machine. A claim stays when its
+        process exits. A name is letters, digits, `.`, `_` and `-`.
+        """
+
+    @abstractmethod
+    def claims(self) -> frozenset[str]:
+        """Return the claimed names."""
+
+    @abstractmethod
+    def forget_claims(self, names: Iterable[str]) -> None:
+        """Make names available again."""
 
     @abstractmethod
     def lock(self, action: str) -> AbstractContextManager[None]:

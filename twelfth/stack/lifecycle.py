@@ -266,6 +266,7 @@ def down(
             engine.clean_up()
         if (volumes or history) and not left.replicas and not own_volumes(engine.stack, left):
             forget_deploys(engine.state)
+            engine.state.forget_claims(engine.state.claims())
             engine.keep_releases(())
             engine.keep_job_images({})
             if history:

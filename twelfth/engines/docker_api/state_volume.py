@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from docker.errors import APIError, NotFound
 
 from twelfth.engines.docker_api import state_image
+from twelfth.engines.docker_api.claims import Claims
 from twelfth.engines.docker_api.daemon_lock import DaemonLock
 from twelfth.engines.docker_api.errors import CONFLICT, docker_errors, gone_is_fine
 from twelfth.engines.docker_api.file_archive import PRIVATE_FILE, File, pack, pack_link, unpack
@@ -24,7 +25,7 @@ from twelfth.engines.state import State
 from twelfth.errors import BusyError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
 
     import docker
@@ -52,6 +53,7 @@ class StateVolume(State):
 
         self._copier = f"twelfth-copy-{project}"
         self._lock = DaemonLock(api, project)
+        self._claims = Claims(api, project)
         self._known: dict[str, dict[str, bytes]] = {}
         """What was read, by directory: a command reads the same several times, and each takes 80 ms."""
 
@@ -139,11 +141,25 @@ class StateVolume(State):
                 self.api.put_archive(self.name, HOME, _pack({directory: b""}))
                 self.api.put_archive(self.name, HOME, _pack({f"{directory}/empty": b""}))
             return
+        self.forget_claims(self.claims())
         with docker_errors():
             self._remove_container(self._copier)
             self._remove_container(self.name)
             with gone_is_fine():
                 self.api.remove_volume(self.name)
+
+    def claim(self, name: str) -> bool:
+        """Create a container of that name."""
+        self._known.clear()
+        return self._claims.claim(name)
+
+    def claims(self) -> frozenset[str]:
+        """Return the names from those of the containers."""
+        return self._claims.names()
+
+    def forget_claims(self, names: Iterable[str]) -> None:
+        """Remove the containers."""
+        self._claims.remove(names)
 
     def lock(self, action: str) -> AbstractContextManager[None]:
         """Hold a container of a fixed name that ends with this process."""

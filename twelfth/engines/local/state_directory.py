@@ -15,7 +15,7 @@ from twelfth.engines.state import State, holder_of, locked, this_process
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from twelfth.engines.state import Holder
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TRIES, PAUSE = 10, 0.02
 """Attempts to get the lock, and seconds between them: `holder` of another process locks it for a moment."""
 
-LOCK = "lock"
+LOCK, CLAIMS = "lock", "claims"
 LOST = "the lock of the stack was lost (invoke unlock took it away)"
 
 
@@ -80,6 +80,26 @@ class StateDirectory(State):
         """Delete the directory except for the lock."""
         for path in self.home.glob(f"{directory}/" if directory else "*/"):
             delete(path)
+
+    def claim(self, name: str) -> bool:
+        """Create a file that must not exist."""
+        path = self.home / CLAIMS / name
+        with disk_errors(path, REPEAT):
+            make_private(self.home, CLAIMS)
+            try:
+                path.touch(mode=0o600, exist_ok=False)
+            except FileExistsError:
+                return False
+        return True
+
+    def claims(self) -> frozenset[str]:
+        """Return the names of the files."""
+        return frozenset(path.name for path in (self.home / CLAIMS).glob("*"))
+
+    def forget_claims(self, names: Iterable[str]) -> None:
+        """Delete the files."""
+        for name in names:
+            (self.home / CLAIMS / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, action: str) -> Iterator[None]:

@@ -14,7 +14,9 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
-from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
+from docker.errors import APIError
+
+from twelfth.engines.docker_api.errors import CONFLICT, docker_errors, gone_is_fine
 from twelfth.engines.state import State
 from twelfth.engines.swarm.lease import Lease
 from twelfth.errors import TwelfthError
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 STATE, DIRECTORY, NAME = "twelfth.state", "twelfth.directory", "twelfth.name"
 """Labels of an object: the project, and the directory and name of the file."""
+
+CLAIM = "twelfth.claim"
+"""Label of an object that is a claim; the value is the project."""
 
 PACK, PACKED = "*", 100
 """The name of an object with several files, and how many it has at most: an object is limited to 500 kB."""
@@ -106,9 +111,38 @@ class StateConfigs(State):
 
     def remove(self, directory: str = "") -> None:
         """Remove all objects of the state, or those below a directory."""
+        if not directory:
+            self.forget_claims(self.claims())
         with docker_errors():
             prefix = f"{directory}/" if directory else ""
             self._remove(config for config in self._objects() if f"{_labels(config)[DIRECTORY]}/".startswith(prefix))
+
+    def claim(self, name: str) -> bool:
+        """Create an object of a name that the Swarm gives once."""
+        with docker_errors("cannot claim this"):
+            try:
+                labels = {CLAIM: self.project, NAME: name}
+                self.manager.create_config(self._claim(name), CLAIM.encode(), labels)
+            except APIError as error:
+                if error.status_code != CONFLICT:
+                    raise
+                return False
+        return True
+
+    def claims(self) -> frozenset[str]:
+        """Return the names from the labels of the objects."""
+        with docker_errors():
+            objects = self.manager.configs(filters={"label": f"{CLAIM}={self.project}"})
+        return frozenset(_labels(config)[NAME] for config in objects)
+
+    def forget_claims(self, names: Iterable[str]) -> None:
+        """Remove the objects."""
+        for name in names:
+            with docker_errors(), gone_is_fine():
+                self.manager.remove_config(self._claim(name))
+
+    def _claim(self, name: str) -> str:
+        return f"twelfth-claim-{hashlib.sha256(f'{self.project}/{name}'.encode()).hexdigest()[:32]}"
 
     def lock(self, action: str) -> AbstractContextManager[None]:
         """Hold a lease that is renewed while this process lives; another one gets it some seconds after its death."""
