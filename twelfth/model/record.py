@@ -158,13 +158,15 @@ class Record:
         return replace(self, state=state, finished=finished.isoformat(), seconds=seconds, error=error)
 
 
+NAMES = frozenset(field.name for field in fields(Record)) - NOT_STORED
+
+
 def from_json(content: bytes) -> Record | None:
     """Return the record, None if the content is damaged."""
     try:
         values = json.loads(content)
-        known = {field.name for field in fields(Record)} - NOT_STORED
         lists = {name: tuple(map(str, values.get(name, ()))) for name in ("command", "overrides")}
-        record = Record(**{name: value for name, value in values.items() if name in known} | lists)
+        record = Record(**{name: value for name, value in values.items() if name in NAMES} | lists)
         datetime.fromisoformat(record.started)
     except (ValueError, TypeError, AttributeError):
         return None

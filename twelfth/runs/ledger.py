@@ -54,10 +54,10 @@ class Ledger:
     def __init__(self, state: State) -> None:
         self.state = state
 
-    def start(self, record: Record) -> None:
-        """Write the record of what is about to be done; raises `EngineError`."""
-        self._add({f"{record.id}{START}": record.to_json()})
-        if int(record.id, 16) % CHECKED == 0:
+    def start(self, *records: Record) -> None:
+        """Write the record of what is about to be done, or will not be done; raises `EngineError`."""
+        self._add({f"{record.id}{START}": record.to_json() for record in records})
+        if any(int(record.id, 16) % CHECKED == 0 for record in records):
             with contextlib.suppress(TwelfthError):
                 self._begin_next_if_full(self.state.read(OPEN))
 

@@ -11,6 +11,7 @@ from twelfth.errors import BusyError, EngineError, TwelfthError
 from twelfth.operator_name import operator
 from twelfth.runs.ledger import Ledger
 from twelfth.runs.recording import complete
+from twelfth.schedule import heartbeat
 from twelfth.stack import notices, plan, preflight
 from twelfth.stack.changes import Change, recorded
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale, scaled_as_before
@@ -266,6 +267,7 @@ def down(
             engine.clean_up()
         if (volumes or history) and not left.replicas and not own_volumes(engine.stack, left):
             forget_deploys(engine.state)
+            heartbeat.forget(engine.state)
             engine.state.forget_claims(engine.state.claims())
             engine.keep_releases(())
             engine.keep_job_images({})

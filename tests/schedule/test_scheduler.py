@@ -1,0 +1,408 @@
+"""The scheduler with a simulated clock, on the engine in memory: each due fire starts a run once, or is recorded."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.memory_engine import Memory, MemoryState, World
+from twelfth.errors import EngineError
+from twelfth.model.job import Changes, Job, Schedule
+from twelfth.model.record import NOT_STARTED, from_json
+from twelfth.model.stack import Service, Stack
+from twelfth.runs.ledger import Ledger
+from twelfth.schedule import heartbeat
+from twelfth.schedule.decision import KEPT, RECORDED, expired
+from twelfth.schedule.fires import DueFire, due
+from twelfth.schedule.scheduler import WAITING, Scheduler, Surroundings
+
+if TYPE_CHECKING:
+    from twelfth.model.record import Record
+    from twelfth.runs.fire import Fire
+
+MINUTE = timedelta(minutes=1)
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+class KilledError(BaseException):
+    """The scheduler is killed: no handler of it runs."""
+
+
+@dataclass
+class Machine:
+    """The processes of all schedulers of one machine."""
+
+    started: list[Fire] = field(default_factory=list)
+    alive: set[str] = field(default_factory=set)
+    exited: dict[str, str] = field(default_factory=dict)
+    failure: OSError | None = None
+
+    def reserve(self, run_id: str) -> None:
+        """Show that the process of a fire will be started here."""
+        self.alive.add(run_id)
+
+    def is_alive(self, run_id: str) -> bool:
+        """Return whether a process of this machine has the fire."""
+        return run_id in self.alive
+
+    def start(self, fire: Fire) -> None:
+        """Start the process of a fire."""
+        if self.failure:
+            raise self.failure
+        self.started.append(fire)
+
+    def ended(self) -> dict[str, str]:
+        """Return the fires whose processes have exited."""
+        return dict(self.exited)
+
+    def release(self, run_id: str) -> None:
+        """Forget a fire."""
+        self.alive.discard(run_id)
+        self.exited.pop(run_id, None)
+
+
+def job(name: str, *schedules: Schedule) -> Job:
+    """Return a job with schedules."""
+    return Job(name, Changes(Service(name, image="x", command=("do", name))), schedules=schedules)
+
+
+EVERY_MINUTE = Schedule("* * * * *", "UTC")
+
+
+class Site:
+    """A stack with schedulers on one machine, and a clock that tests set."""
+
+    def __init__(self, *jobs: Job) -> None:
+        """Start at noon."""
+        self.world, self.machine, self.now, self.jobs = World(), Machine(), NOON, jobs
+        self.unreachable = ""
+
+    def scheduler(self, host: str = "here") -> Scheduler:
+        """Return a new scheduler, as after a start of its process."""
+        around = Surroundings(
+            now=lambda: self.now,
+            wait=lambda _: None,
+            load=lambda: self.jobs,
+            connect=self.connect,
+            processes=self.machine,
+            say=lambda _: None,
+            host=host,
+            machine=UTC,
+        )
+        return Scheduler(around)
+
+    def connect(self) -> Memory:
+        """Return the engine, as another process would have it."""
+        if self.unreachable:
+            raise EngineError(self.unreachable)
+        return Memory(Stack("shop", Path(), ()), self.world)
+
+    def tick(self, scheduler: Scheduler, *, after: timedelta = MINUTE) -> None:
+        """Let time pass, and a scheduler look at the clock."""
+        self.now += after
+        scheduler.tick()
+
+    def records(self) -> list[Record]:
+        """Return all records, the oldest first."""
+        pages = [page.records for page in Ledger(self.connect().state).pages()]
+        return sorted((record for page in pages for record in page.values()), key=lambda record: record.moment)
+
+    def starts(self) -> list[str]:
+        """Return the ids of the runs whose processes were started."""
+        return [fire.run_id for fire in self.machine.started]
+
+    def exit_all(self, error: str = "") -> None:
+        """Let all processes that were started exit; without an error, their runs were started and are done."""
+        for fire in self.machine.started:
+            if fire.run_id in self.machine.alive and fire.run_id not in self.machine.exited:
+                self.machine.exited[fire.run_id] = error
+                if not error:
+                    [content] = [
+                        file for path, file in self.world.files.items() if path.endswith(f"{fire.run_id}.json")
+                    ]
+                    record = from_json(content)
+                    assert record
+                    Ledger(self.connect().state).end([record.ended("done", self.now)])
+
+
+def test_fire_is_started_once_by_several_schedulers() -> None:
+    """Its record names the schedule, the job and its command."""
+    site = Site(job("nightly", EVERY_MINUTE))
+    schedulers = [site.scheduler(), site.scheduler("there"), site.scheduler("elsewhere")]
+    for scheduler in schedulers:
+        site.tick(scheduler, after=timedelta())
+    site.now += MINUTE
+    for scheduler in schedulers * 2:
+        site.tick(scheduler, after=timedelta(seconds=1))
+
+    [record] = site.records()
+    assert [record.id] == site.starts() == [DueFire("nightly", NOON + MINUTE).run_id("shop")]
+    assert ("schedule", "nightly", ("do", "nightly"), "created") == (
+        record.trigger,
+        record.job,
+        record.command,
+        record.state,
+    )
+
+
+def test_pruned_claim_does_not_start_a_fire_again() -> None:
+    """The ledger has it."""
+    site = Site(job("nightly", EVERY_MINUTE))
+    first, second = site.scheduler(), site.scheduler("there")
+    for scheduler in (first, second):
+        site.tick(scheduler, after=timedelta())
+    site.tick(first)
+    site.connect().state.forget_claims(site.world.claims.copy())
+    heartbeat.forget(site.connect().state)
+    site.tick(second, after=timedelta())
+
+    assert 1 == len(site.starts())
+
+
+@pytest.mark.parametrize(("policy", "starts"), [("one", 1), ("skip", 0)])
+def test_missed_fires(policy: str, starts: int) -> None:
+    """After sleep the last one is made up for, or none; the others are recorded."""
+    site = Site(job("hourly", Schedule("30 * * * *", "UTC", missed_fires=policy)))
+    site.tick(site.scheduler())
+    scheduler = site.scheduler()
+    site.tick(scheduler, after=timedelta(hours=3))
+    site.tick(scheduler)
+
+    missed = [record for record in site.records() if record.state == NOT_STARTED]
+    assert (starts, 3 - starts) == (len(site.starts()), len(missed))
+    assert "due at 2026-07-01 12:30 UTC, missed: no scheduler was running" == missed[0].error
+
+
+def test_many_missed_fires_are_counted() -> None:
+    """Each of the last ones has a record, and the first of these has the number of those before."""
+    site = Site(job("often", Schedule("* * * * *", "UTC", missed_fires="skip")))
+    site.tick(site.scheduler(), after=timedelta())
+    site.tick(site.scheduler(), after=timedelta(hours=5))
+
+    records = site.records()
+    assert (RECORDED + 3, 1) == (len(records), len(site.starts()))  # three are on time, and one of these is in progress
+    notes = [record.error for record in records if "earlier" in record.error]
+    assert [
+        "due at 2026-07-01 15:18 UTC, missed: no scheduler was running; 197 earlier fires were missed, too"
+    ] == notes
+
+
+def test_unreachable_daemon_is_the_reason() -> None:
+    """A fire that was due meanwhile is recorded as soon as it answers."""
+    site = Site(job("nightly", Schedule("5 12 * * *", "UTC", missed_fires="skip")))
+    scheduler = site.scheduler()
+    site.tick(scheduler)
+    site.unreachable = "no daemon answers"
+    for _ in range(10):
+        site.tick(scheduler)
+    site.unreachable = ""
+    site.tick(scheduler)
+
+    [record] = site.records()
+    assert (NOT_STARTED, "due at 2026-07-01 12:05 UTC, missed: no daemon answers") == (record.state, record.error)
+
+
+def test_run_in_progress_forbids_the_next() -> None:
+    """Which is recorded with its id, and the one after it is started."""
+    site = Site(job("often", EVERY_MINUTE))
+    scheduler = site.scheduler()
+    for _ in range(3):
+        site.tick(scheduler)
+    first = site.starts()[0]
+    site.exit_all()
+    site.tick(scheduler)
+
+    assert [f"run {first} of often is in progress"] == [record.error for record in site.records() if record.error]
+    assert ["done", NOT_STARTED, "created"] == [record.state for record in site.records()]
+
+
+def test_queue_waits_for_one_at_a_time_and_has_an_end() -> None:
+    """Later fires are not started."""
+    site = Site(job("often", Schedule("* * * * *", "UTC", concurrency="queue")))
+    scheduler = site.scheduler()
+    for _ in range(WAITING + 3):
+        site.tick(scheduler)
+    assert 1 == len(site.starts())
+    assert [f"10 fires of often are waiting for run {site.starts()[0]}"] == [r.error for r in site.records() if r.error]
+    for number in range(1, 4):
+        assert number == len(site.starts())
+        site.exit_all()
+        scheduler.tick()
+    assert [record.id for record in site.records()][:4] == site.starts()
+
+
+@pytest.mark.parametrize("failure", ["", "cannot start its process: No such file or directory"])
+def test_fire_that_started_no_run_has_the_reason(failure: str) -> None:
+    """The last line of its process, or why that could not be started."""
+    site = Site(job("often", EVERY_MINUTE))
+    scheduler = site.scheduler()
+    site.machine.failure = FileNotFoundError(2, "No such file or directory") if failure else None
+    site.tick(scheduler, after=timedelta())
+    site.tick(scheduler)
+    site.exit_all("no worker runs")
+    scheduler.tick()
+
+    [record] = site.records()
+    assert (NOT_STARTED, failure or "no worker runs") == (record.state, record.error)
+    assert set() == site.machine.alive
+
+
+def test_unreadable_file_leaves_the_jobs_of_before() -> None:
+    """Someone may be editing it."""
+    site = Site(job("often", EVERY_MINUTE))
+    scheduler = site.scheduler()
+    site.tick(scheduler)
+    said: list[str] = []
+
+    def fail() -> tuple[Job, ...]:
+        raise EngineError("it is empty")
+
+    scheduler.around.load, scheduler.around.say = fail, said.append
+    for _ in range(2):
+        site.tick(scheduler)
+
+    assert 2 == len(site.records())
+    assert ["it is empty; the jobs that were read before stay in use"] == [line for line in said if "empty" in line]
+
+
+OPERATIONS = ("claim", "add", "write", "forget_claims")
+"""What a scheduler does to the state."""
+
+
+def kill_at(patch: pytest.MonkeyPatch, number: int, *, after: bool) -> None:
+    """Kill the process before or after one of its operations."""
+    numbers = itertools.count()
+
+    def killing(name: str) -> None:
+        operation = getattr(MemoryState, name)
+
+        def killed(state: MemoryState, *words: object) -> object:
+            is_last = next(numbers) == number
+            if is_last and not after:
+                raise KilledError
+            result = operation(state, *words)
+            if is_last:
+                raise KilledError
+            return result
+
+        patch.setattr(MemoryState, name, killed)
+
+    for name in OPERATIONS:
+        killing(name)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("other", [False, True])
+@pytest.mark.parametrize("number", range(6))
+def test_killed_scheduler_loses_and_repeats_nothing(number: int, other: bool, after: bool) -> None:  # noqa: FBT001
+    """At any of its operations; what it has claimed or recorded and not started is never started."""
+    site = Site(job("nightly", Schedule("5 12 * * *", "UTC")))
+    site.tick(site.scheduler())
+    survivor = site.scheduler("there")
+    victim = site.scheduler()
+    site.now = NOON + 5 * MINUTE
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(patch, number, after=after)
+        try:
+            victim.tick()
+        except KilledError:
+            site.machine.alive &= set(site.starts())  # the kernel unlocks what only it had locked
+    starts = len(site.starts())
+    is_claimed = bool(site.world.claims)
+    for _ in range(20):
+        site.tick(survivor if other else site.scheduler())
+        site.exit_all()
+
+    [record] = site.records()
+    assert len(site.starts()) == (starts if is_claimed else 1)
+    assert record.state == ("done" if site.starts() else NOT_STARTED)
+    assert ("killed" in record.error) == (not site.starts())
+
+
+def test_fire_whose_process_is_alive_is_left_alone() -> None:
+    """It may wait for a deploy; the scheduler that has started it was killed, or is on another host."""
+    site = Site(job("nightly", Schedule("5 12 * * *", "UTC")))
+    other, local = site.scheduler("there"), site.scheduler()
+    site.now = NOON + 4 * MINUTE
+    for scheduler in (other, local):
+        scheduler.tick()
+    site.tick(other)
+    site.machine.alive.clear()  # as this machine sees it
+    for _ in range(10):
+        site.tick(other)
+        local.tick()
+    assert ["created"] == [record.state for record in site.records()]
+    for _ in range(10):
+        site.tick(local)
+    [record] = site.records()
+    assert (NOT_STARTED, "the scheduler was killed before the run started") == (record.state, record.error)
+
+
+def test_clock_that_was_wrong_does_not_stop_the_schedule() -> None:
+    """A heartbeat from far ahead is ignored."""
+    site = Site(job("often", EVERY_MINUTE))
+    site.now = NOON + timedelta(days=400)
+    site.scheduler("wrong").tick()
+    site.now = NOON
+    scheduler = site.scheduler()
+    site.tick(scheduler)
+    site.tick(scheduler)
+    site.tick(scheduler, after=-5 * MINUTE)
+
+    assert 1 == len(site.starts())
+    site.tick(scheduler, after=6 * MINUTE)
+    assert 2 == len(site.records())
+
+
+def test_claims_are_kept_for_the_last_fires_of_a_job() -> None:
+    """And no longer than a missed fire can be made up for."""
+    names = [DueFire("often", NOON - number * MINUTE).name for number in range(KEPT + 2)]
+    old, young = (DueFire("daily", NOON - timedelta(days=days)).name for days in (9, 7))
+
+    assert {*names[KEPT:], old} == set(expired([*names, old, young, "other"], NOON))
+
+
+def test_year_of_fires_with_sleep_and_restarts() -> None:
+    """In three time zones: each fire was started once, or is recorded as missed; the last missed one is made up for."""
+    jobs = (
+        job("berlin", Schedule("30 2 * * 0,3,5", "Europe/Berlin")),
+        job("newyork", Schedule("30 2 * * 0", "America/New_York", missed_fires="skip")),
+        job("apia", Schedule("15 4 * * 1", "Pacific/Apia", "queue"), Schedule("0 0 29 2 *", "Pacific/Apia")),
+    )
+    start, end = datetime(2028, 1, 1, tzinfo=UTC), datetime(2029, 1, 1, tzinfo=UTC)
+    fires = {
+        DueFire(job.name, minute): schedule
+        for job in jobs
+        for schedule in job.schedules
+        for minute in due(schedule, start, end, UTC)
+    }
+    chance, site = random.Random(22), Site(*jobs)  # noqa: S311 - moments for a test
+    site.now = asleep_until = start
+    scheduler = site.scheduler()
+    scheduler.tick()
+    missed = set()
+    for fire in sorted(fires, key=lambda fire: fire.minute):
+        if fire.minute <= asleep_until:
+            missed.add(fire)
+            continue
+        is_asleep = chance.random() < 0.05
+        asleep_until = site.now = fire.minute + timedelta(hours=chance.choice([1, 30, 80]) if is_asleep else 0)
+        missed |= {fire} if is_asleep else set()
+        scheduler = site.scheduler() if chance.random() < 0.1 else scheduler
+        site.exit_all()
+        scheduler.tick()
+
+    records = {record.id: record for record in site.records()}
+    assert records.keys() == {fire.run_id("shop") for fire in fires if fire.minute <= site.now}
+    assert len(site.starts()) == len(set(site.starts()))
+    not_started = {fire for fire in fires if records[fire.run_id("shop")].state == NOT_STARTED}
+    assert not_started < missed
+    assert {fire for fire in missed if fires[fire].missed_fires == "skip"} <= not_started
+    made_up = missed - not_started
+    assert 10 < len(made_up) < len(missed)

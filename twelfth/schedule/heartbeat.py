@@ -1,0 +1,106 @@
+"""The heartbeat of each scheduler: a file in the state of the stack, and what `status` warns about."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from twelfth.schedule.fires import upcoming
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from datetime import tzinfo
+
+    from twelfth.engines.state import State
+    from twelfth.model.job import Job
+
+DIRECTORY, PREFIX = "stack", "heartbeat-"
+"""The files are next to the record of deploys, which `status` reads anyway."""
+
+FILES = 256
+"""Files at most: no file can be deleted, and a container has another host name whenever it is created."""
+
+LATE = timedelta(minutes=3)
+"""The time after which a fire that was not recorded counts as missed, and a scheduler as gone."""
+
+
+WRONG = timedelta(hours=1)
+"""A moment that is further ahead comes from a clock that was wrong."""
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """A scheduler's host, when it wrote this, and the moment up to which it has considered all fires."""
+
+    host: str
+    at: datetime
+    until: datetime
+
+
+def read(state: State) -> list[Heartbeat]:
+    """Return the heartbeats; damaged and forgotten ones are left out."""
+    files = state.read(DIRECTORY)
+    heartbeats = [_parsed(content) for name, content in files.items() if name.startswith(PREFIX)]
+    return [heartbeat for heartbeat in heartbeats if heartbeat]
+
+
+def write(state: State, heartbeat: Heartbeat) -> None:
+    """Write the heartbeat of a host; raises `EngineError`."""
+    number = zlib.crc32(heartbeat.host.encode()) % FILES
+    state.write({f"{DIRECTORY}/{PREFIX}{number:02x}.json": json.dumps(asdict(heartbeat), default=str).encode()})
+
+
+def forget(state: State) -> None:
+    """Empty the files, so that a new stack of that name has missed nothing; raises `EngineError`."""
+    files = {name for name, content in state.read(DIRECTORY).items() if name.startswith(PREFIX) and content}
+    if files:
+        state.write({f"{DIRECTORY}/{name}": b"" for name in files})
+
+
+def considered(moments: Iterable[datetime], now: datetime) -> datetime | None:
+    """Return the last of the moments up to which fires were considered; that of a clock that was wrong does not count."""
+    return max((moment for moment in moments if moment <= now + WRONG), default=None)
+
+
+def warning(
+    jobs: Iterable[Job], heartbeats: Collection[Heartbeat], now: datetime, machine: tzinfo, deployed: str = ""
+) -> str:
+    """Return a warning if no scheduler has run for a while or fires were missed, "" if there is no schedule.
+
+    `deployed` is when the stack was deployed last: right after the first time there is no heartbeat yet.
+    """
+    scheduled = [job for job in jobs if job.schedules]
+    if not scheduled:
+        return ""
+    until = considered((heartbeat.until for heartbeat in heartbeats), now)
+    if until is None:
+        is_new = deployed and now - datetime.fromisoformat(deployed) < LATE
+        names = ", ".join(job.name for job in scheduled)
+        return "" if is_new else f"no scheduler has started, so no schedule fires: {names}. Try: invoke schedule"
+    age = now - max(heartbeat.at for heartbeat in heartbeats)
+    missed = [_missed(job, until, now, machine) for job in scheduled]
+    why = f"the last heartbeat of a scheduler was {age // timedelta(minutes=1)} min ago" if age > LATE else ""
+    which = ", ".join(filter(None, missed))
+    what = f"a fire was missed: {which}" if which else ""
+    hint = "invoke schedule" if why else "invoke schedule --list"
+    return f"{'; '.join(filter(None, (why, what)))}. Try: {hint}" if why or what else ""
+
+
+def _missed(job: Job, until: datetime, now: datetime, machine: tzinfo) -> str:
+    """Return the name and minute of the first fire that was due a while ago."""
+    first = next(iter(upcoming(job, until, 1, machine)), None)
+    if first is None or first[0] > now - LATE:
+        return ""
+    return f"{job.name} at {first[0].astimezone(machine).isoformat(sep=' ', timespec='minutes')}"
+
+
+def _parsed(content: bytes) -> Heartbeat | None:
+    try:
+        values = json.loads(content)
+        times = (datetime.fromisoformat(values[name]).astimezone(UTC) for name in ("at", "until"))
+        return Heartbeat(str(values["host"]), *times)
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,284 @@
+"""Start the jobs of a stack when they are due: each fire once, however many schedulers there are, or a record why not.
+
+A fire is claimed first, then looked up in the ledger, then recorded there, and only then its process is started. So one
+that is found claimed or recorded after a kill is never started.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from twelfth.errors import TwelfthError
+from twelfth.model.job import FORBID
+from twelfth.model.record import CREATED, NOT_STARTED, Record
+from twelfth.model.run import SCHEDULE
+from twelfth.operator_name import operator
+from twelfth.runs.fire import Fire
+from twelfth.runs.ledger import Ledger
+from twelfth.schedule import heartbeat
+from twelfth.schedule.decision import decide, expired
+from twelfth.schedule.heartbeat import LATE, Heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from datetime import datetime, tzinfo
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.job import Job
+    from twelfth.schedule.decision import Decision
+    from twelfth.schedule.fires import DueFire
+
+WAITING = 10
+"""Fires of a job that wait for the one before, with `concurrency: queue`; later ones are not started."""
+
+CHECK_EVERY = timedelta(minutes=5)
+"""The time between two searches for fires of schedulers that were killed."""
+
+SEARCHED = timedelta(days=1)
+"""How far back in the ledger the record of a fire is searched that has not started yet."""
+
+MINUTE = timedelta(minutes=1)
+
+_CLAIMED = "claimed by a scheduler that did not record it: it was killed, or the stack could not be reached"
+
+
+class Processes(Protocol):
+    """The processes of fires, as `child.Processes` starts them."""
+
+    def reserve(self, run_id: str) -> None:
+        """Show that the process of a fire will be started here."""
+
+    def is_alive(self, run_id: str) -> bool:
+        """Return whether a process of this machine has the fire."""
+
+    def start(self, fire: Fire) -> None:
+        """Start the process of a fire that was reserved; raises `OSError`."""
+
+    def ended(self) -> dict[str, str]:
+        """Return the fires whose processes have exited and that were not released, each with its last error."""
+
+    def release(self, run_id: str) -> None:
+        """Forget a fire whose record is complete."""
+
+
+@dataclass
+class Surroundings:
+    """What a scheduler is given: the clock, a way to wait, the jobs, the engine, and how processes are started.
+
+    `wait` returns after that many seconds, or when a process has exited. `load` returns the current jobs. `connect`
+    returns an engine that has read nothing yet. `machine` is the time zone of this machine.
+    """
+
+    now: Callable[[], datetime]
+    wait: Callable[[float], None]
+    load: Callable[[], Collection[Job]]
+    connect: Callable[[], Engine]
+    processes: Processes
+    say: Callable[[str], None]
+    host: str
+    machine: tzinfo
+
+
+@dataclass
+class Scheduler:
+    """A scheduler of one stack."""
+
+    around: Surroundings
+    jobs: Collection[Job] = ()
+    until: datetime | None = None
+    problem: str = ""
+    """Why the last minute's fires could not be considered."""
+
+    unread: str = ""
+    """Why the Compose file could not be read."""
+
+    claimed: set[DueFire] = field(default_factory=set)
+    """The latest fires that this scheduler has claimed: it starts them also if they could not be recorded at once."""
+
+    running: dict[str, str] = field(default_factory=dict)
+    """The fire of each job whose process this scheduler has started."""
+
+    waiting: defaultdict[str, deque[Fire]] = field(default_factory=lambda: defaultdict(deque))
+    checked: datetime | None = None
+
+    def run(self) -> None:
+        """Consider the fires of each minute, until this process is stopped."""
+        last = None
+        while True:
+            minute = self.around.now().replace(second=0, microsecond=0)
+            if minute != last:
+                self.tick()
+            elif self.around.processes.ended():
+                self._try(self._settle)
+            last = minute
+            self.around.wait(max(0.01, (minute + MINUTE - self.around.now()).total_seconds()))
+
+    def tick(self) -> None:
+        """Consider the fires that have become due, and write the heartbeat."""
+        problem = ""
+        try:
+            self.jobs = self.around.load()
+        except TwelfthError as error:
+            problem = f"{error}; the jobs that were read before stay in use"
+        if problem not in {"", self.unread}:
+            self.around.say(problem)
+        self.unread = problem
+        self._try(self._consider)
+
+    def _try(self, action: Callable[[Engine], None]) -> None:
+        try:
+            action(self.around.connect())
+        except TwelfthError as error:
+            if str(error) != self.problem:
+                self.around.say(str(error))
+            self.problem = str(error)
+        else:
+            self.problem = ""
+
+    def _consider(self, engine: Engine) -> None:
+        now, heartbeats = self.around.now(), heartbeat.read(engine.state)
+        moments = [*(beat.until for beat in heartbeats), *filter(None, [self.until])]
+        after = heartbeat.considered(moments, now) or now
+        decision = decide(self.jobs, after, now, self.around.machine)
+        self._settle(engine)
+        if self.checked is None or now >= self.checked + CHECK_EVERY:
+            self.checked = now
+            self._abandon(engine, heartbeats, now)
+        pending = self._handle(engine, decision, now)
+        self.until = max(after, min(pending, default=now + MINUTE) - MINUTE)
+        heartbeat.write(engine.state, Heartbeat(self.around.host, now, self.until))
+
+    def _handle(self, engine: Engine, decision: Decision, now: datetime) -> list[datetime]:
+        """Start and record fires; return the minutes of those that another scheduler has claimed and not recorded."""
+        fires = [*decision.start, *decision.missed]
+        if not fires:
+            return []
+        self.claimed = {fire for fire in self.claimed if fire.minute > now - LATE}
+        new = {fire for fire in decision.start if fire not in self.claimed and engine.state.claim(fire.name)}
+        self.claimed |= new
+        known = self._recorded(engine, fires)  # after the claims: they can be pruned, records cannot
+        for fire, concurrency in decision.start.items():
+            if fire in self.claimed - known:
+                self._begin(engine, fire, concurrency, now)
+        taken = decision.start.keys() - self.claimed - known
+        reasons = {fire: self._why_missed(decision, fire) for fire in decision.missed if fire not in known}
+        reasons |= {fire: _CLAIMED for fire in taken if fire.minute <= now - LATE}
+        ends = [
+            self._record(engine, fire, now).ended(NOT_STARTED, now, _due(fire, why)) for fire, why in reasons.items()
+        ]
+        if ends:
+            Ledger(engine.state).start(*ends)
+        if new:
+            engine.state.forget_claims(expired(engine.state.claims(), now))
+        return [fire.minute for fire in taken if fire not in reasons]
+
+    def _why_missed(self, decision: Decision, fire: DueFire) -> str:
+        why = f"missed: {self.problem or 'no scheduler was running'}"
+        earlier = decision.unrecorded.get(fire.job)
+        is_first = fire == next(missed for missed in decision.missed if missed.job == fire.job)
+        return f"{why}; {earlier} earlier fires were missed, too" if earlier and is_first else why
+
+    def _recorded(self, engine: Engine, fires: Collection[DueFire]) -> set[DueFire]:
+        """Return the fires that are in the ledger."""
+        ids = {fire.run_id(engine.stack.project): fire for fire in fires}
+        first = min(fire.minute for fire in fires)
+        return {ids[record.id] for record in _since(engine, first) if record.id in ids}
+
+    def _begin(self, engine: Engine, due: DueFire, concurrency: str, now: datetime) -> None:
+        fire = Fire(due.job, due.run_id(engine.stack.project), concurrency)
+        record, current = self._record(engine, due, now), self.running.get(due.job)
+        refusal = ""
+        if current and concurrency == FORBID:
+            refusal = f"run {current} of {due.job} is in progress"
+        elif current and len(self.waiting[due.job]) >= WAITING:
+            refusal = f"{WAITING} fires of {due.job} are waiting for run {current}"
+        if refusal:
+            Ledger(engine.state).start(record.ended(NOT_STARTED, now, refusal))
+            return
+        self.around.processes.reserve(fire.run_id)
+        try:
+            Ledger(engine.state).start(record)
+        except TwelfthError:
+            self.around.processes.release(fire.run_id)
+            raise
+        if current:
+            self.waiting[due.job].append(fire)
+        else:
+            self._start(engine, fire)
+
+    def _start(self, engine: Engine, fire: Fire) -> None:
+        try:
+            self.around.processes.start(fire)
+        except OSError as error:
+            self._complete(engine, fire.run_id, f"cannot start its process: {error.strerror}")
+            self.around.processes.release(fire.run_id)
+        else:
+            self.running[fire.job] = fire.run_id
+            self.around.say(f"{fire.job}: run {fire.run_id}")
+
+    def _settle(self, engine: Engine) -> None:
+        """Complete the records of fires whose processes have exited, and start those that wait for them."""
+        for run_id, error in self.around.processes.ended().items():
+            self._complete(self.around.connect(), run_id, error)
+            self.around.processes.release(run_id)
+            for job in [job for job, current in self.running.items() if current == run_id]:
+                del self.running[job]
+                while self.waiting[job] and job not in self.running:
+                    self._start(engine, self.waiting[job].popleft())
+
+    def _complete(self, engine: Engine, run_id: str, error: str) -> None:
+        """Record that a fire did not start, unless its process has started the run."""
+        now = self.around.now()
+        record = next((record for record in _since(engine, now - SEARCHED) if record.id == run_id), None)
+        if record and record.state == CREATED and run_id not in engine.runs.ids():
+            Ledger(engine.state).end([record.ended(NOT_STARTED, now, error)])
+            self.around.say(f"{record.job}: not started: {error}")
+
+    def _abandon(self, engine: Engine, heartbeats: Iterable[Heartbeat], now: datetime) -> None:
+        """Record that fires were not started whose scheduler has been killed since it recorded them."""
+        alive = {beat.host for beat in heartbeats if now - beat.at <= LATE} - {self.around.host}
+        mine = {*self.running.values(), *(fire.run_id for fires in self.waiting.values() for fire in fires)}
+        abandoned = [
+            record
+            for record in _since(engine, now - SEARCHED)
+            if (record.trigger, record.state) == (SCHEDULE, CREATED)
+            and record.id not in mine
+            and not (record.host in alive or self.around.processes.is_alive(record.id))
+        ]
+        if abandoned:
+            later = self.around.connect()  # a run may have been started, and may have ended, in the meantime
+            runs, why = later.runs.ids(), "the scheduler was killed before the run started"
+            ends = [record.ended(NOT_STARTED, now, why) for record in abandoned if record.id not in runs]
+            Ledger(later.state).complete(ends)
+
+    def _record(self, engine: Engine, fire: DueFire, now: datetime) -> Record:
+        job = next(job for job in self.jobs if job.name == fire.job)
+        return Record(
+            id=fire.run_id(engine.stack.project),
+            kind="run",
+            operator=operator(),
+            engine=engine.name,
+            started=now.isoformat(),
+            host=self.around.host,
+            trigger=SCHEDULE,
+            command=job.command or (job.name,),
+            job=job.name,
+            state=CREATED,
+        )
+
+
+def _due(fire: DueFire, why: str) -> str:
+    return f"due at {fire.minute:%Y-%m-%d %H:%M} UTC, {why}"
+
+
+def _since(engine: Engine, moment: datetime) -> list[Record]:
+    """Return the records of the latest pages of the ledger, back to the first page that has one from before."""
+    records: dict[str, Record] = {}
+    for page in Ledger(engine.state).pages():
+        records = {**page.records, **records}
+        if any(page.records[name].moment < moment for name in page.started & page.records.keys()):
+            break
+    return [*records.values()]
