@@ -17,7 +17,7 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.cli import admin, backups, history, migrate, releases, restore, runs, stack
+from twelfth.cli import admin, backups, history, migrate, releases, restore, runs, schedule, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
 from twelfth.cli.job_commands import job_command
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ALWAYS = (
     *(stack.up, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
     *(releases.releases, releases.rollback, releases.prune),
-    *(runs.run, runs.stop, history.history),
+    *(runs.run, runs.stop, history.history, schedule.schedule),
 )
 WITH_PROGRAM = (migrate.migrate, backups.backup, backups.verify, restore.restore)
 """Commands with separate options for programs of these names in `admin/`."""

@@ -30,7 +30,7 @@ MANY_SECONDS = 100
 """From here on a duration is shown in larger units."""
 
 
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], cut: Collection[str], width: int | None) -> str:
+def table_of(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], cut: Collection[str], width: int | None) -> str:
     """Cut the columns that may be cut, the widest first, until the table fits; leave out columns without any value."""
     columns = zip(heads, *rows, strict=True)
     texts = {head: [head, *map(printable, values)] for head, *values in columns if any(values)}
@@ -48,7 +48,7 @@ def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _age(moment: str, now: datetime) -> str:
+def age(moment: str, now: datetime) -> str:
     """Return the time since a moment in its largest unit, such as `2 h`."""
     return _in_largest_unit(max(0.0, (now - datetime.fromisoformat(moment).astimezone()).total_seconds()))
 
@@ -83,7 +83,7 @@ def _service(service: ServiceStatus, status: Status, now: datetime) -> str:
         parts.append(f"release {service.release}")
     deploy = status.deployed
     if deploy and deploy.release == service.release:
-        parts.append(f"deployed {_age(deploy.at, now)} ago by {deploy.operator}")
+        parts.append(f"deployed {age(deploy.at, now)} ago by {deploy.operator}")
     return ", ".join(parts)
 
 
@@ -110,23 +110,23 @@ def releases(releases: Iterable[ReleaseStatus], now: datetime, width: int | None
     rows = [
         (
             release.id,
-            f"{_age(release.built, now)} ago",
+            f"{age(release.built, now)} ago",
             release.operator or "-",
             _size(release.size),
-            f"{_age(release.deployed, now)} ago" if release.deployed else "-",
+            f"{age(release.deployed, now)} ago" if release.deployed else "-",
             _release_state(release, now),
         )
         for release in releases
     ]
     heads = ("RELEASE", "BUILT", "BY", "SIZE", "DEPLOYED", "STATE")
-    return _table(heads, rows, ("BY",), width) if rows else as_typed("no release is built. Try: invoke up")
+    return table_of(heads, rows, ("BY",), width) if rows else as_typed("no release is built. Try: invoke up")
 
 
 def _release_state(release: ReleaseStatus, now: datetime) -> str:
     states = (
         "running" if release.serving else "",
         "rollback goes here" if release.is_previous else "",
-        f"failed {_age(release.failed, now)} ago" if release.failed > release.deployed else "",
+        f"failed {age(release.failed, now)} ago" if release.failed > release.deployed else "",
     )
     return ", ".join(filter(None, states))
 
@@ -140,7 +140,7 @@ def history(records: Collection[Record], now: datetime, width: int | None = None
     if not records:
         return as_typed("nothing is recorded. Try: invoke run -- COMMAND")
     heads = ("ID", "AGE", "TOOK", "STATE", "RELEASE", "BY", "COMMAND", "REASON")
-    table = _table(heads, [_record(record, now) for record in records], ("BY", "COMMAND", "REASON"), width)
+    table = table_of(heads, [_record(record, now) for record in records], ("BY", "COMMAND", "REASON"), width)
     mounted = any(record.source_mounted for record in records)
     return f"{table}\n* source mounted: the code was in a directory of this machine" if mounted else table
 
@@ -148,7 +148,7 @@ def history(records: Collection[Record], now: datetime, width: int | None = None
 def _record(record: Record, now: datetime) -> tuple[str, ...]:
     return (
         record.id,
-        _age(record.started, now),
+        age(record.started, now),
         "-" if record.seconds is None else duration(record.seconds),
         f"{record.state} {record.exit_code}" if record.exit_code else record.state,
         (record.release or record.release_before or "-") + "*" * record.source_mounted,
@@ -170,7 +170,7 @@ def action(record: Record) -> str:
 def record(record: Record, now: datetime) -> str:
     """Return all of a record for people: one line for each value, and if there still is output."""
     values = record_values(record)
-    values["started"] += f" ({_age(record.started, now)} ago)"
+    values["started"] += f" ({age(record.started, now)} ago)"
     width = max(map(len, values))
     return "\n".join(f"{name.ljust(width)}  {printable(value)}" for name, value in values.items())
 
@@ -217,15 +217,17 @@ SOMETIMES = frozenset({"job", "notified", "notify", "purpose", "source_mounted"}
 
 def record_json(record: Record) -> str:
     """Return a record as one JSON object, with times in UTC to the millisecond."""
-    return to_json(_json_object(asdict(record)))
+    return to_json(json_values(record))
 
 
 def json_array(records: Iterable[Record] | Iterable[ReleaseStatus]) -> str:
     """Return records as one JSON array, with times in UTC to the millisecond."""
-    return to_json([_json_object(asdict(record)) for record in records])
+    return to_json([*map(json_values, records)])
 
 
-def _json_object(values: dict[str, Any]) -> dict[str, Any]:
+def json_values(record: Record | ReleaseStatus) -> dict[str, Any]:
+    """Return the values of a record as JSON has them, with times in UTC to the millisecond."""
+    values = asdict(record)
     times = {
         name: datetime.fromisoformat(values[name]).astimezone(UTC).isoformat(timespec="milliseconds")
         for name in TIMES & values.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 STARTED_WITHIN = timedelta(seconds=60)
 """The time after which a client no longer starts a run whose start it has recorded."""
+
+
+SEARCHED_PAGES = 10
+"""Directories of the ledger in which the last run of a job is searched for."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,17 @@ def find_record(engine: Engine, prefix: str) -> Record:
         ids = ", ".join(record.id for record in Query().matching(matches))
         why = f"{len(matches)} ids start with {prefix} ({ids})"
     raise MisuseError(f"cannot find the record: {why}. Try: invoke history")
+
+
+def latest_of_jobs(engine: Engine, names: set[str]) -> dict[str, Record]:
+    """Return the record of the last run of each job, for those that are among the latest records."""
+    pages = itertools.count(1)
+
+    def is_complete(records: Mapping[str, Record], _: Collection[str]) -> bool:
+        return names <= {record.job for record in records.values()} or next(pages) == SEARCHED_PAGES
+
+    records = Query().matching(_read(engine, is_complete))
+    return {record.job: record for record in records if record.job in names}
 
 
 def _read(engine: Engine, is_complete: Callable[[Mapping[str, Record], Collection[str]], bool]) -> list[Record]:

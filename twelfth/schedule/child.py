@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import twelfth
+from twelfth.hints import command_name
 from twelfth.state_home import states_home
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Processes:
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe would break when this process exits
         paths = [str(Path(twelfth.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         process = subprocess.Popen(  # noqa: S603 - this program
-            [sys.executable, "-P", "-m", "twelfth", fire.job],
+            [sys.executable, "-P", "-m", "twelfth", command_name(fire.job)],
             cwd=self.directory,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **fire.to_environment()},
             stdin=subprocess.DEVNULL,

@@ -61,7 +61,7 @@ def forget(state: State) -> None:
 
 
 def considered(moments: Iterable[datetime], now: datetime) -> datetime | None:
-    """Return the last of the moments up to which fires were considered; that of a clock that was wrong does not count."""
+    """Return the last moment up to which fires were considered, without those of a clock that was wrong."""
     return max((moment for moment in moments if moment <= now + WRONG), default=None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import NotUpError
@@ -52,7 +53,7 @@ class Status:
     """A stack; `why` is the first reason why it is not ready, `details` the JSON that its healthchecks print.
 
     `deploy` names who is changing it now; `deployed` is its last successful deploy;
-    `warnings` are differences from the Compose file that do not affect readiness.
+    `warnings` are differences from the Compose file that do not affect readiness, and missed fires of schedules.
     """
 
     project: str
@@ -89,9 +90,19 @@ def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -
     holder, half_done = engine.state.holder(), _half_done(snapshot)
     if status.ready and half_done and not holder:
         status = replace(status, ready=False, why=half_done)
-    warnings = tuple(notices.of_status(engine, observed))
     deployed = read_deploys(engine.state).latest
+    warnings = (*notices.of_status(engine, observed), *_of_schedules(engine, deployed))
     return replace(status, deploy=str(holder or ""), warnings=warnings, deployed=deployed)
+
+
+def _of_schedules(engine: Engine, deployed: Deploy | None) -> Iterator[str]:
+    if any(job.schedules for job in engine.stack.jobs):
+        from twelfth.schedule import heartbeat
+        from twelfth.schedule.place import machine_zone
+
+        now, at = datetime.now(UTC), deployed.at if deployed else ""
+        if line := heartbeat.warning(engine.stack.jobs, heartbeat.read(engine.state), now, machine_zone(), at):
+            yield line
 
 
 def _half_done(snapshot: Snapshot) -> str:
