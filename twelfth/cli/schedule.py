@@ -140,5 +140,6 @@ def _show(target: Target, machine: tzinfo, *, as_json: bool = False) -> None:
     records: dict[str, Record] = latest_of_jobs(engine, {job.name for job in jobs}) if jobs else {}
     plans = [schedule_view.Plan(job, upcoming(job, now, SHOWN, machine), records.get(job.name)) for job in jobs]
     print(schedule_view.as_json(plans, machine) if as_json else schedule_view.table(plans, now, machine))
-    if jobs and (line := heartbeat.warning(jobs, heartbeat.read(engine.state), now, machine)):
+    remedy = "invoke up" if engine.keeps_scheduler else "invoke schedule"
+    for line in heartbeat.warnings(jobs, heartbeat.read(engine.state), now, machine, remedy):
         warn(line)

@@ -68,6 +68,8 @@ def status(status: Status, now: datetime) -> str:
     width = max(len(service.service) for service in status.services)
     services = (f"  {service.service.ljust(width)}  {_service(service, status, now)}" for service in status.services)
     lines = [as_typed(f"{status.project} on {status.engine}{address} {readiness}"), *services, *_reports(status)]
+    if status.scheduler:
+        lines.append(f"scheduler: {status.scheduler}")
     if status.deploy:
         lines.append(f"in progress: {status.deploy}")
     return "\n".join(map(printable, lines))

@@ -79,6 +79,9 @@ class Engine(ABC):
     has_images = True
     """Whether it runs images, also such as no service has."""
 
+    keeps_scheduler = False
+    """Whether the engine keeps a scheduler running from `up` to `down`; else another program has to."""
+
     def __init__(self, stack: Stack) -> None:
         """Keep the declared stack; nothing is started or connected yet."""
         self.stack = stack
@@ -142,6 +145,16 @@ class Engine(ABC):
     def refuse_node(self, node: str) -> None:
         """Raise `MisuseError` if runs cannot be started on a node; by default the engine has a single machine."""
         raise MisuseError(f"--node {node}: engine {self.name} has one machine; leave it out")
+
+    def start_scheduler(self, environment: Mapping[str, str]) -> None:  # noqa: B027 - by default an operator does
+        """Keep a scheduler of the stack running with these variables, if this engine `keeps_scheduler`."""
+
+    def stop_scheduler(self) -> None:  # noqa: B027 - by default there is none
+        """Stop the scheduler that this engine keeps running; runs that it has started continue."""
+
+    def scheduler_state(self) -> str:
+        """Return the state of the scheduler that this engine keeps running, "" if there is none."""
+        return ""
 
     @abstractmethod
     def observe(self) -> Snapshot:

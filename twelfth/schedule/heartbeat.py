@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from twelfth.schedule.fires import upcoming
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import tzinfo
 
     from twelfth.engines.state import State
@@ -65,28 +65,32 @@ def considered(moments: Iterable[datetime], now: datetime) -> datetime | None:
     return max((moment for moment in moments if moment <= now + WRONG), default=None)
 
 
-def warning(
-    jobs: Iterable[Job], heartbeats: Collection[Heartbeat], now: datetime, machine: tzinfo, deployed: str = ""
-) -> str:
-    """Return a warning if no scheduler has run for a while or fires were missed, "" if there is no schedule.
+def warnings(
+    jobs: Iterable[Job],
+    heartbeats: Collection[Heartbeat],
+    now: datetime,
+    machine: tzinfo,
+    remedy: str,
+) -> Iterator[str]:
+    """Yield a warning if no scheduler has run for a while, and if fires were missed; none without a schedule.
 
-    `deployed` is when the stack was deployed last: right after the first time there is no heartbeat yet.
+    `remedy` is the command that starts a scheduler.
     """
     scheduled = [job for job in jobs if job.schedules]
-    if not scheduled:
-        return ""
     until = considered((heartbeat.until for heartbeat in heartbeats), now)
     if until is None:
-        is_new = deployed and now - datetime.fromisoformat(deployed) < LATE
-        names = ", ".join(job.name for job in scheduled)
-        return "" if is_new else f"no scheduler has started, so no schedule fires: {names}. Try: invoke schedule"
+        if scheduled:
+            yield f"no scheduler has run, so no schedule starts {_joined(scheduled)}. Try: {remedy}"
+        return
     age = now - max(heartbeat.at for heartbeat in heartbeats)
-    missed = [_missed(job, until, now, machine) for job in scheduled]
-    why = f"the last heartbeat of a scheduler was {age // timedelta(minutes=1)} min ago" if age > LATE else ""
-    which = ", ".join(filter(None, missed))
-    what = f"a fire was missed: {which}" if which else ""
-    hint = "invoke schedule" if why else "invoke schedule --list"
-    return f"{'; '.join(filter(None, (why, what)))}. Try: {hint}" if why or what else ""
+    if scheduled and age > LATE:
+        yield f"the last heartbeat of a scheduler was {age // timedelta(minutes=1)} min ago. Try: {remedy}"
+    if missed := ", ".join(filter(None, (_missed(job, until, now, machine) for job in scheduled))):
+        yield f"a fire was missed: {missed}. Try: {remedy if age > LATE else 'invoke schedule --list'}"
+
+
+def _joined(jobs: Iterable[Job]) -> str:
+    return ", ".join(job.name for job in jobs)
 
 
 def _missed(job: Job, until: datetime, now: datetime, machine: tzinfo) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from twelfth.operator_name import operator
 from twelfth.runs.ledger import Ledger
 from twelfth.runs.recording import complete
 from twelfth.schedule import heartbeat
+from twelfth.schedule.place import passed
 from twelfth.stack import notices, plan, preflight
 from twelfth.stack.changes import Change, recorded
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale, scaled_as_before
@@ -116,7 +118,15 @@ def up(
         _warn_of_resources(engine, snapshot, options)
         remember(engine)
         _wait_for_all(engine, snapshot, steps, options.ready_within)
+    _keep_scheduler(engine, snapshot)
     return address(engine.stack, snapshot)
+
+
+def _keep_scheduler(engine: Engine, snapshot: Snapshot) -> None:
+    if snapshot.replicas and any(job.schedules for job in engine.stack.jobs):
+        engine.start_scheduler(passed(os.environ))
+    else:
+        engine.stop_scheduler()
 
 
 def _warn_of_resources(engine: Engine, snapshot: Snapshot, options: UpOptions) -> None:
@@ -253,6 +263,7 @@ def down(
     """
     options = {"volumes": volumes, "history": history, "remove_orphans": remove_orphans}
     with engine.state.lock("taking it down"):
+        engine.stop_scheduler()
         snapshot = engine.observe()
         runs = engine.runs.records()
         steps = plan.down(engine.stack, snapshot, runs, **options)

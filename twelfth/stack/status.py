@@ -52,6 +52,7 @@ class ServiceStatus:
 class Status:
     """A stack; `why` is the first reason why it is not ready, `details` the JSON that its healthchecks print.
 
+    `scheduler` is the state of the scheduler that the engine keeps running.
     `deploy` names who is changing it now; `deployed` is its last successful deploy;
     `warnings` are differences from the Compose file that do not affect readiness, and missed fires of schedules.
     """
@@ -66,6 +67,7 @@ class Status:
     details: Mapping[str, Any] = field(default_factory=dict)
     deploy: str = ""
     warnings: tuple[str, ...] = ()
+    scheduler: str = ""
     deployed: Deploy | None = None
 
 
@@ -92,7 +94,8 @@ def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -
         status = replace(status, ready=False, why=half_done)
     deployed = read_deploys(engine.state).latest
     warnings = (*notices.of_status(engine, observed), *_of_schedules(engine, deployed))
-    return replace(status, deploy=str(holder or ""), warnings=warnings, deployed=deployed)
+    scheduler = engine.scheduler_state()
+    return replace(status, deploy=str(holder or ""), warnings=warnings, deployed=deployed, scheduler=scheduler)
 
 
 def _of_schedules(engine: Engine, deployed: Deploy | None) -> Iterator[str]:
@@ -100,9 +103,11 @@ def _of_schedules(engine: Engine, deployed: Deploy | None) -> Iterator[str]:
         from twelfth.schedule import heartbeat
         from twelfth.schedule.place import machine_zone
 
-        now, at = datetime.now(UTC), deployed.at if deployed else ""
-        if line := heartbeat.warning(engine.stack.jobs, heartbeat.read(engine.state), now, machine_zone(), at):
-            yield line
+        now, heartbeats = datetime.now(UTC), heartbeat.read(engine.state)
+        remedy = "invoke up" if engine.keeps_scheduler else "invoke schedule"
+        is_new = deployed is not None and now - datetime.fromisoformat(deployed.at) < heartbeat.LATE
+        if heartbeats or not is_new:
+            yield from heartbeat.warnings(engine.stack.jobs, heartbeats, now, machine_zone(), remedy)
 
 
 def _half_done(snapshot: Snapshot) -> str:

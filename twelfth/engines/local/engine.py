@@ -17,7 +17,7 @@ from twelfth.engines import tcp
 from twelfth.engines.contract import ReplicaEngine
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json, write_json
-from twelfth.engines.local import hooks, launch, release_copies, replica_spec, tail
+from twelfth.engines.local import hooks, launch, release_copies, replica_spec, scheduler, tail
 from twelfth.engines.local.health import check_health
 from twelfth.engines.local.inherited_environment import has_interpreter, inherited, search_path
 from twelfth.engines.local.old_home import OldHome
@@ -51,6 +51,7 @@ class Local(ReplicaEngine):
 
     name = "local"
     mounts_directories = False
+    keeps_scheduler = True
     has_images = False
 
     def __init__(self, stack: Stack) -> None:
@@ -295,7 +296,7 @@ class Local(ReplicaEngine):
         service, _ = replica_spec.service_and_number(program)
         if not self.replicas(service):
             self._proxy(service).remove()
-        if not self.supervisor.states():
+        if not self.supervisor.states().keys() - {scheduler.PROGRAM}:
             self.supervisor.stop()
 
     def releases(self) -> tuple[BuiltRelease, ...]:
@@ -326,6 +327,20 @@ class Local(ReplicaEngine):
         program = replica_spec.program(replica)
         spec, path = self._usable_spec(program), self._spec_of(program)
         return check_health(replica, spec, path, self.monitor(replica.service), within)
+
+    def start_scheduler(self, environment: Mapping[str, str]) -> None:
+        """Make supervisord keep it running."""
+        with disk_errors(self.home), self.change_lock:
+            scheduler.keep(self.supervisor, self.home, self.stack.directory.resolve(), environment)
+
+    def stop_scheduler(self) -> None:
+        """Remove it from supervisord."""
+        with self.change_lock:
+            scheduler.stop(self.supervisor, self.home)
+
+    def scheduler_state(self) -> str:
+        """Return the state of its process."""
+        return self.supervisor.states().get(scheduler.PROGRAM, "") if self.home.exists() else ""
 
     @functools.cached_property
     def state(self) -> State:
