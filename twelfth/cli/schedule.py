@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from twelfth.cli.command import command, ended_by_ctrl_c, warn
+from twelfth.cli.outputs import terminal_width
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 
@@ -139,7 +140,9 @@ def _show(target: Target, machine: tzinfo, *, as_json: bool = False) -> None:
     jobs = [job for job in engine.stack.jobs if job.schedules]
     records: dict[str, Record] = latest_of_jobs(engine, {job.name for job in jobs}) if jobs else {}
     plans = [schedule_view.Plan(job, upcoming(job, now, SHOWN, machine), records.get(job.name)) for job in jobs]
-    print(schedule_view.as_json(plans, machine) if as_json else schedule_view.table(plans, now, machine))
+    print(
+        schedule_view.as_json(plans, machine) if as_json else schedule_view.table(plans, now, machine, terminal_width())
+    )
     remedy = "invoke up" if engine.keeps_scheduler else "invoke schedule"
     for line in heartbeat.warnings(jobs, heartbeat.read(engine.state), now, machine, remedy):
         warn(line)

@@ -26,8 +26,8 @@ class Plan:
     last: Record | None
 
 
-def table(plans: Collection[Plan], now: datetime, machine: tzinfo) -> str:
-    """Return the plans as a table for people, with a line for each fire."""
+def table(plans: Collection[Plan], now: datetime, machine: tzinfo, width: int | None = None) -> str:
+    """Return the plans as a table for people, with a line for each fire, cut to fit a terminal of that width."""
     if not plans:
         return as_typed("no job has a schedule. Try: invoke config")
     rows = []
@@ -35,7 +35,7 @@ def table(plans: Collection[Plan], now: datetime, machine: tzinfo) -> str:
         for number, (minute, schedule) in enumerate(plan.fires):
             name, last = (plan.job.name, _outcome(plan.last, now)) if number == 0 else ("", "")
             rows.append((name, _local(minute, schedule, machine), schedule.cron, last))
-    return table_of(("JOB", "NEXT", "SCHEDULE", "LAST RUN"), rows, cut=("LAST RUN",))
+    return table_of(("JOB", "NEXT", "SCHEDULE", "LAST RUN"), rows, ("LAST RUN",), width)
 
 
 def as_json(plans: Collection[Plan], machine: tzinfo) -> str:
