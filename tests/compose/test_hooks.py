@@ -99,5 +99,7 @@ def test_both_keys_at_once_are_refused(project: Project) -> None:
 
 def test_entries_that_are_switched_off(project: Project) -> None:
     """An empty list of either key is none."""
+    both = "x-release: []\n    pre_start: [{command: [a]}]"
+    assert release_command(("a",), service="app") == commands(project.read(FILE.format(text=both)))
     assert () == commands(project.read(FILE.format(text="x-release: []")))
     assert () == commands(project.read(FILE.format(text="pre_start: []")))

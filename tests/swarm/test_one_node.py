@@ -25,6 +25,10 @@ services:
     networks: [elsewhere]
     configs: [{source: note, target: /etc/note}]
     secrets: [{source: token, uid: "10001", mode: 0400}]
+    x-release: !reset null
+    pre_start:
+      - {command: [python, -m, admin.migrate, --wait, "60", --allow-newer]}
+      - {command: [sh, -c, "echo $$MORE; id -u; cat /etc/note"], environment: {MORE: more}, user: "4321"}
 networks: {elsewhere: {name: of-another-owner, external: true}}
 configs: {note: {content: "one, "}}
 secrets: {token: {file: ./token}}
@@ -91,6 +95,15 @@ def test_run_is_made_from_the_worker_and_recorded(serving: OnSwarm) -> None:
 
 
 @pytest.mark.thorough
+def test_release_commands_have_their_settings(serving: OnSwarm) -> None:
+    """They are runs in the order of `pre_start`, each before the first task of a release."""
+    records = json.loads(serving.project.invoke("history", "--json").stdout)
+    runs = [record for record in records if record["reason"] == "up" and record["kind"] == "run"][:2]
+
+    assert ["python", "sh"] == [run["command"][0] for run in runs]
+    assert "more\n4321\none, " == serving.project.invoke("logs", "--run", runs[1]["id"]).stdout
+
+
 def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None:
     """They have the owner and mode of the tasks' files; a run that is still running sees no later content."""
     invoke, words = serving.project.invoke, ("cat", "/etc/note", "/run/secrets/token")

@@ -26,12 +26,12 @@ def release_commands(at: Value, container: Callable[[Value], Service]) -> tuple[
     """Return the release commands of a service, in order; `container` converts the keys of a container."""
     service = at.value or {}
     entries, command = service.get(PRE_START) or [], service.get(RELEASE)
-    if entries and command is not None:
+    if entries and command:
         at.refuse(RELEASE, f"and {PRE_START} are both set", "remove one of them")
     if command is not None:
         below = Value(f"{at.path}.{RELEASE}", command, at.model, at.refusals)
         words = texts(below)
-        entries = [{"command": words}] if words else []
+        entries = [{"command": words}] if words else entries
     return tuple(
         _changes(Value(f"{at.path}.{PRE_START}[{index}]", entry, at.model, at.refusals), service, container)
         for index, entry in enumerate(entries)
