@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Recorded
-from tests.memory_engine import Memory, World
+from tests.memory_engine import KilledProcessError, Memory, World
 from twelfth.errors import EngineError
 from twelfth.model.hook import Hook
-from twelfth.model.stack import Build, Port, Service, Stack
+from twelfth.model.stack import Build, Network, Port, Service, Stack
 from twelfth.stack import lifecycle
 
 WARM, BYE = Hook(("echo", "warm")), Hook(("printenv", "NAME"), environment=(("NAME", "bye"),))
@@ -25,12 +25,13 @@ class Site:
 
     directory: Path
     app: Service = APP
+    others: tuple[Service, ...] = ()
     world: World = field(default_factory=World)
 
     @property
     def engine(self) -> Memory:
         """Return a new engine."""
-        return Memory(Stack("p", self.directory, (self.app,)), self.world)
+        return Memory(Stack("p", self.directory, (self.app, *self.others), (Network("front"),)), self.world)
 
     def up(self) -> list[str]:
         """Bring it up and return the details of its steps."""
@@ -135,4 +136,26 @@ def test_nothing_is_executed_in_a_replica_that_has_exited(site: Site) -> None:
 
     site.world.end_replica("app-1", "crash")
     lifecycle.down(site.engine, Recorded())
-    assert ["remove app-1"] == site.changes()
+    assert "remove app-1" == site.changes()[0]
+
+
+def test_hooks_of_a_new_replica_of_a_larger_scale(site: Site) -> None:
+    """It is a copy of a running one."""
+    site.changes()
+    lifecycle.scale(site.engine, replace(APP, replicas=2), Recorded())
+
+    assert ["clone app-1 as app-2", "execute echo warm in app-2"] == site.changes()[:2]
+
+
+def test_hooks_are_executed_by_the_next_up_if_one_was_killed_before_them(tmp_path: Path) -> None:
+    """Before the replica gets requests."""
+    web = Service("web", "web:1", networks=("front",), depends_on=("app",), monitor=0)
+    site = Site(tmp_path, replace(APP, networks=("front",)), others=(web,))
+    site.world.kill_at = len(["image app:1", "image web:1", "create front", "create app-1"])
+    with pytest.raises(KilledProcessError):
+        site.up()
+    site.world.kill_at = None
+    site.changes()
+    site.up()
+
+    assert ["execute echo warm in app-1", "admit app-1"] == site.changes()[:2]

@@ -100,6 +100,8 @@ class _Executor:
     within: float | None
     admitted: dict[str, float] = field(default_factory=dict)
     """The monotonic time of the last admission, by service."""
+    hooked: set[str] = field(default_factory=set)
+    """The ids of the replicas in which `post_start` was executed."""
 
     def execute(self, group: tuple[Step, ...]) -> None:
         engine, step = self.engine, group[0]
@@ -123,8 +125,8 @@ class _Executor:
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
             case _:
-                replicas = _ReplicaExecutor(cast("ReplicaEngine", engine), self.report, self.within, self.admitted)
-                replicas.execute(group)
+                engine = cast("ReplicaEngine", engine)
+                _ReplicaExecutor(engine, self.report, self.within, self.admitted, self.hooked).execute(group)
 
     def execute_on_service(self, engine: ServiceEngine, step: Step) -> None:
         match step:
@@ -151,6 +153,7 @@ class _ReplicaExecutor:
     within: float | None
 
     admitted: dict[str, float]
+    hooked: set[str]
 
     def execute(self, group: tuple[Step, ...]) -> None:
         match group[0]:
@@ -210,6 +213,7 @@ class _ReplicaExecutor:
             Tasks(self.report.detail).do([functools.partial(self.remove, replica) for replica in wave])
 
     def post_start(self, replica: Replica, rest: str = "") -> None:
+        self.hooked.add(replica.id)
         try:
             hooks.post_start(self.engine, replica, self.report.detail)
         except EngineError as error:
@@ -309,6 +313,8 @@ class _ReplicaExecutor:
         `old` is the replica that it replaces, which the caller restores after an error.
         """
         try:
+            if replica.id not in self.hooked:  # an `up` that created it was killed, maybe before its hooks
+                hooks.post_start(self.engine, replica, self.report.detail)
             wait_until_ready(self.engine, replica, self.within, tasks=tasks, is_first=is_first)
         except GivenUpError:
             if not tasks.is_interrupted:  # else the next `up` continues with it
