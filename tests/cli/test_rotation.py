@@ -132,13 +132,14 @@ class Stored:
     """A project whose runs write a backup into the state directory of a test."""
 
     directory: Path
-    job: Job | None = None
+    keep: int = 0
     output: bytes = VALID
 
     def target(self, *_: object) -> SimpleNamespace:
         """Return what the command needs of a target."""
-        stack = Stack("shop", ROOT, (), jobs=(self.job,) if self.job else ())
-        return SimpleNamespace(directory=ROOT, location=None, named=stack, engine=lambda: SimpleNamespace(stack=stack))
+        job = Job("backup", Changes(Service("backup", "")), keep=self.keep)
+        engine = SimpleNamespace(stack=Stack("shop", ROOT, ()))
+        return SimpleNamespace(engine=lambda: engine, for_job=lambda _: SimpleNamespace(required_job=job))
 
     def start(self, *_: object, streams: tuple[int, int], **__: object) -> None:
         """Write the backup."""
@@ -189,7 +190,7 @@ def test_command_keeps_what_verifies(stored: Stored, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(("keep", "remaining"), [(1, 1), (0, 4)])
 def test_job_of_the_file_has_the_default(stored: Stored, keep: int, remaining: int) -> None:
     """Without it all are kept."""
-    stored.job = Job("backup", Changes(Service("backup", "")), keep=keep)
+    stored.keep = keep
     backup()
 
     assert remaining == len(stored.names())

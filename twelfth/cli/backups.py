@@ -69,7 +69,8 @@ def _rotate(c: Context, target: Target, new: Path, keep: int) -> None:
             verify_file(c, target, path, quiet=True)
         except Exit as failure:
             if path.exists():  # else another process has deleted it
-                warn(f"this backup does not count as one of {keep}, and was not deleted: {failure.message}")
+                why = str(failure.message).partition(". Try: ")[0]
+                warn(f"this backup does not count as one of {keep}, and was not deleted: {why}")
             return False
         return True
 
