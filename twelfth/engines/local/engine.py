@@ -360,7 +360,7 @@ class Local(ReplicaEngine):
         if replica.id:
             return self._usable_spec(replica_spec.program(replica))
         service = self.stack.service(replica.service)
-        if service is None or not self._release(service).exists():
+        if service is None or (service.build and not self._release(service).exists()):
             raise NoReleaseError(f"release {replica.release} does not exist; see: invoke releases")
         return self._spec(service, replica.number)
 
