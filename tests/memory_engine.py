@@ -390,6 +390,7 @@ class Memory(ReplicaEngine):
         self.world.begin(f"execute {shlex.join(hook.command)} in {self.world.name(replica)}")
         request = RunRequest("", hook.command, replica, interactive=False)
         process = Process(self.world, request, _environment(replica.recipe) | dict(hook.environment), 0)
+        process.begin()
         return process.wait(), b"".join(data for _, data in process.output()).decode()
 
     def stop_replica(self, replica: Replica) -> None:
@@ -510,7 +511,7 @@ class Process(Session):
     """A run: a thread that interprets the command; the world keeps it as its own record."""
 
     def __init__(self, world: World, request: RunRequest, environment: dict[str, str], grace: float) -> None:
-        """Take what the run is, and start it."""
+        """Take what the run is; it is created, and not started."""
         self.changed, self.request, self.environment, self.grace = world.changed, request, environment, grace
         self.started, self.began = datetime.now(UTC).isoformat(), time.monotonic()
         self.pieces: list[tuple[int, bytes]] = []
@@ -518,6 +519,11 @@ class Process(Session):
         self.stdin, self.is_closed, self.killed_by = b"", not request.interactive, 0
         self.code: int | None = None
         self.finished, self.seconds, self.is_stopped, self.is_over_time = "", 0.0, False, False
+        self.is_started = False
+
+    def begin(self) -> None:
+        """Start it."""
+        self.is_started, self.began = True, time.monotonic()
         threading.Thread(target=self._interpret, daemon=True).start()
 
     def _interpret(self) -> None:
@@ -601,7 +607,7 @@ class Process(Session):
     def state(self) -> str:
         """Return the record's state."""
         if self.code is None:
-            return "running"
+            return "running" if self.is_started else "created"
         if self.is_stopped or self.is_over_time:
             return "stopped" if self.is_stopped else "timeout"
         return "failed" if self.code else "done"
@@ -622,11 +628,16 @@ class MemoryRuns(Runs):
     def start(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> Session:
         """Start a process with the replica's environment."""
         recipe = self._recipe(request.replica)
-        ready()
-        self.world.begin(f"run {shlex.join(request.command)}")
         environment = _environment(recipe) | _changed(request) | dict(request.identifying_environment)
         process = Process(self.world, request, environment, float(recipe["stop_grace_period"].rstrip("s")))
         self.world.runs[request.id] = process
+        try:
+            ready()
+            self.world.begin(f"run {shlex.join(request.command)}")
+        except BaseException:
+            del self.world.runs[request.id]
+            raise
+        process.begin()
         return process
 
     def detach(self, request: RunRequest, ready: Callable[[], None] = lambda: None) -> None:
@@ -656,7 +667,7 @@ class MemoryRuns(Runs):
 
     def records(self, ids: Collection[str] | None = None) -> tuple[Run, ...]:
         """Return a record of each process."""
-        return tuple(_record(run) for name, run in self.world.runs.items() if ids is None or name in ids)
+        return tuple(_record(run) for name, run in [*self.world.runs.items()] if ids is None or name in ids)
 
     def output(
         self, identity: str, *, follow: bool, last: int | None = None, since: datetime | None = None

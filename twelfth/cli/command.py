@@ -81,9 +81,11 @@ class Command(Task):  # type: ignore[type-arg]
         """Wrap the body.
 
         `words` is how `--help` shows the words after `--`, "" if the command takes none; `placeholders` is how it shows
-        the values of options; with `has_plan`, the body handles Invoke's `--dry`.
+        the values of options; `job` is the job whose program's help it shows, too. With `has_plan`, the body handles
+        Invoke's `--dry`.
         """
         self.words: str = options.pop("words", "")
+        self.job: str = options.pop("job", "")
         self.placeholders: dict[str, str] = PLACEHOLDERS | options.pop("placeholders", {})
         has_plan = options.pop("has_plan", True)
         parameters = inspect.signature(body).parameters

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import FAILED, Command, warn, words_after_dashes
-from twelfth.cli.job_names import current_location, job_names
+from twelfth.cli.command import FAILED, MISUSE, Command, failure, warn, words_after_dashes
+from twelfth.cli.hidden import hidden_jobs, hidden_programs
+from twelfth.cli.job_names import current_location, disabled_by, job_names
 from twelfth.cli.runs import RunOptions
 from twelfth.cli.target import Target
+from twelfth.compose.presence import job_keys
 from twelfth.errors import TwelfthError
 from twelfth.hints import command_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from invoke.collection import Collection
     from invoke.context import Context
@@ -53,25 +56,42 @@ def job_command(name: str, summary: str) -> Command:
 
     body.__doc__ = summary
     help_texts = {"yes": "Do not ask the job's question"}
-    return Command(body, name=command_name(name), words="[-- ARG…]", iterable=["env"], help=help_texts)
+    return Command(body, name=command_name(name), job=name, words="[-- ARG…]", iterable=["env"], help=help_texts)
 
 
-def add_jobs(collection: Collection) -> bool:
-    """Add the commands of the project's jobs, and return whether there were any to add.
+def add_jobs(collection: Collection, say: Callable[[str], None]) -> list[str]:
+    """Add the commands of the project's jobs, and return lines about jobs and programs that cannot be typed.
 
-    A Compose file that cannot be read is reported in a warning: other commands do not need it.
+    A Compose file that cannot be read is only reported: other commands do not need it.
     """
-    if not (project := collection.configuration().get("project")):
-        return False
+    if not (directory := _directory(collection)):
+        return []
     try:
-        names = _names(Path(project["directory"]))
+        names = _names(directory)
     except TwelfthError as error:
-        warn(f"the jobs are not known: {error}")
-        return False
-    new = {name: text for name, text in names.items() if command_name(name) not in collection.task_names}
-    for name, text in new.items():
-        collection.add_task(job_command(name, text or f"Start the job {name}."))
-    return bool(new)
+        say(f"the jobs are not known: {error}")
+        names = {}
+    for name, text in names.items():
+        if command_name(name) not in collection.task_names:
+            collection.add_task(job_command(name, text or f"Start the job {name}."))
+    return [*hidden_programs(directory), *hidden_jobs(names)]
+
+
+def refuse_disabled(collection: Collection, words: Iterable[str]) -> None:
+    """Exit with an error if a word is a job whose profile is not enabled."""
+    directory = _directory(collection)
+    if not directory or not job_keys(directory, os.environ):
+        return
+    with suppress(TwelfthError):  # which is reported already
+        for word in words:
+            if profile := disabled_by(directory, word):
+                why = f"the job {word} is disabled: the profile {profile} enables it"
+                raise failure(f"{why}. Try: COMPOSE_PROFILES={profile} invoke {word}", MISUSE)
+
+
+def _directory(collection: Collection) -> Path | None:
+    project = collection.configuration().get("project")
+    return Path(project["directory"]) if project else None
 
 
 def _names(directory: Path) -> Mapping[str, str]:

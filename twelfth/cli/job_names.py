@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from twelfth.compose.presence import INCLUDE, job_keys
+from twelfth.hints import command_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +27,15 @@ def job_names(directory: Path, current: Callable[[], Location | None], load: Cal
     if INCLUDE not in keys and (location := current()):
         return location.jobs
     return {job.name: job.summary for job in load().jobs}
+
+
+def disabled_by(directory: Path, command: str) -> str:
+    """Return the first profile that enables the job of a command, "" if there is no such job, or if it has none."""
+    from twelfth.compose.cli import read
+
+    jobs = read(directory, {**os.environ, "COMPOSE_PROFILES": "*"}).model.get("jobs") or {}
+    profiles = (keys.get("profiles") for name, keys in jobs.items() if command_name(name) == command and keys)
+    return next((names[0] for names in profiles if names), "")
 
 
 def current_location(directory: Path) -> Location | None:

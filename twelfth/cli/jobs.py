@@ -29,7 +29,7 @@ def start_job(
     _refuse_terminal(job, options)
     prepare(c, target, reason=options.reason, yes=yes)
     options = options.with_terminal(job.tty)
-    start_as_typed(c, target, [*_command(target), *arguments], options, is_admin_process=True)
+    start_as_typed(c, target, [*job_words(target), *arguments], options, is_admin_process=True)
 
 
 def start_admin(
@@ -46,14 +46,14 @@ def start_admin(
 ) -> None:
     """Start one of the release's admin processes with the settings of its job; `timeout` is as it was typed.
 
-    With `is_step` it is a step of a command that has checked the rules of its own job.
+    With `is_step` the rules of the job are not checked: the command has several steps, and has checked them before.
     """
     from twelfth.runs.request import seconds
 
     limit, target = seconds(timeout), target.for_job(name)
     if not is_step:
         prepare(c, target, reason=reason, yes=yes)
-    command = [*_command(target), *arguments]
+    command = [*job_words(target), *arguments]
     start(c, target, command, is_admin_process=True, timeout=limit, detach=detach, reason=reason, **settings)
 
 
@@ -81,7 +81,7 @@ def prepare(c: Context, target: Target, *, reason: str, yes: bool, question: str
 
 
 def _run_before(c: Context, target: Target, job: Job, next_job: Job) -> None:
-    """Run a job to its end; its output goes to standard error, since standard output is that of the next one."""
+    """Run a job; its output goes to standard error, since standard output is that of the next one."""
     from twelfth.model.run import OPERATOR, SCHEDULE
     from twelfth.runs.fire import current
 
@@ -94,13 +94,13 @@ def _run_before(c: Context, target: Target, job: Job, next_job: Job) -> None:
     }
     target = target.with_job(job)
     try:
-        start(c, target, _command(target), **settings)
+        start(c, target, job_words(target), **settings)
     except Exit as failure:
         warn(f"{next_job.name} is not started: {job.name}, which runs before it, exited with {failure.code}")
         raise
 
 
-def _command(target: Target) -> list[str]:
+def job_words(target: Target) -> list[str]:
     """Return the command of a job; the default is the program of its name."""
     job = target.required_job
     if job.command:

@@ -16,14 +16,15 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from invoke.context import Context
 from invoke.exceptions import Exit, ParseError
 from invoke.parser.parser import ParseMachine
 from invoke.program import Program
 
-from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure
+from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, warn
 from twelfth.cli.compose_file import SHORT, is_chosen, refusal, unknown_option, words_before_dashes
 from twelfth.cli.help import is_required, print_command_help
-from twelfth.cli.job_commands import add_jobs
+from twelfth.cli.job_commands import add_jobs, refuse_disabled
 from twelfth.cli.outputs import prepare_outputs
 from twelfth.hints import program
 
@@ -57,13 +58,23 @@ def _allow_missing(parser: ParseMachine) -> None:
 
 def _parse_with_jobs(invoke: Program) -> None:
     if _shows_jobs(invoke):
-        add_jobs(invoke.collection)
+        hidden = add_jobs(invoke.collection, _ignore if invoke.args["complete"].value else warn)
+        for line in hidden if invoke.args["list"].value else ():
+            warn(line)
     try:
         _parse_tasks(invoke)
     except (Exit, ParseError):
-        if not (_has_unknown_word(invoke) and add_jobs(invoke.collection)):
+        if not (words := _unknown_words(invoke)) or "--complete" in sys.argv:
+            raise
+        add_jobs(invoke.collection, warn)
+        if words == _unknown_words(invoke):
+            refuse_disabled(invoke.collection, words)
             raise
         _parse_tasks(invoke)
+
+
+def _ignore(_: str) -> None:
+    """Print nothing: a shell completes the line."""
 
 
 def _shows_jobs(invoke: Program) -> bool:
@@ -72,9 +83,9 @@ def _shows_jobs(invoke: Program) -> bool:
     return bool(is_listed or (helped and helped not in invoke.collection.task_names))
 
 
-def _has_unknown_word(invoke: Program) -> bool:
+def _unknown_words(invoke: Program) -> list[str]:
     words = words_before_dashes(invoke.core.unparsed)
-    return any(not word.startswith("-") and word not in invoke.collection.task_names for word in words)
+    return [word for word in words if not word.startswith("-") and word not in invoke.collection.task_names]
 
 
 def _list_or_help(invoke: Program) -> None:
@@ -94,8 +105,20 @@ def _list_or_help(invoke: Program) -> None:
 def _print_help(invoke: Program, name: str) -> None:
     if isinstance(task := invoke.collection[name], Command):
         print_command_help(invoke, task, invoke.parser.contexts[name])
+        if task.job:
+            from twelfth.cli.program_help import print_program_help
+
+            print_program_help(_context(invoke), task.job, task.__doc__ or "")
     else:
         _print_task_help(invoke, name)
+
+
+def _context(invoke: Program) -> Context:
+    """Return the context that Invoke makes for a task when it executes it."""
+    config = invoke.config.clone()
+    config.load_collection(invoke.collection.configuration())
+    config.load_shell_env()
+    return Context(config)
 
 
 def _unknown_word(message: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import command, ended_by_ctrl_c, number, on_terminal, warn
+from twelfth.cli.hidden import hidden_programs
 from twelfth.cli.notifying import notifying
 from twelfth.cli.progress import TitledReport, with_progress
 from twelfth.cli.target import Target
@@ -84,7 +85,7 @@ def up(
                 )
             if address:
                 print(address)
-    for line in warnings:
+    for line in (*warnings, *hidden_programs(target.directory)):
         warn(line)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from twelfth.cli.command import warn
+from twelfth.cli.hidden import refuse_hidden_jobs
 from twelfth.cli.job_names import job_names
 from twelfth.engines.choice import choose, choose_last, preload, refuse_second_engine
 from twelfth.errors import (
@@ -257,7 +258,9 @@ class Target:
         """Return the stack that the Compose file declares, with the named release or without any."""
         from twelfth.stack.load import load_stack
 
-        return self._read(load_stack, self.directory, os.environ, self.release, warn)
+        stack = self._read(load_stack, self.directory, os.environ, self.release, warn)
+        refuse_hidden_jobs(job.name for job in stack.jobs)
+        return stack
 
     def _read(self, load: Callable[..., Stack], *arguments: object) -> Stack:
         """Import the engine's client meanwhile: both take equally long."""

@@ -55,10 +55,10 @@ def admit(engine: Engine, request: RunRequest) -> None:
     began = time.monotonic()
     while request.concurrency:
         runs = {run.id: run for run in engine.runs.records() if run.job == request.job}
-        own = runs.pop(request.id, None)
-        now = _time(own.started) + timedelta(seconds=time.monotonic() - began) if own else datetime.now(UTC)
+        created = runs.pop(request.id, None)
+        now = _time(created.started) + timedelta(seconds=time.monotonic() - began) if created else datetime.now(UTC)
         others = unfinished(runs.values(), now)
-        if first := blocking(own, others):
+        if first := blocking(created, others):
             why = f"run {first.id} of {first.operator} is still running"
             raise JobRunningError(f"cannot start {request.job}: {why}. Try: invoke logs --run {first.id} --follow")
         if not others:
@@ -72,9 +72,9 @@ def unfinished(runs: Iterable[Run], now: datetime) -> list[Run]:
     return [run for run in possible if run.state != CREATED or now - _time(run.started) < STARTED_WITHIN]
 
 
-def blocking(own: Run | None, others: Iterable[Run]) -> Run | None:
+def blocking(created: Run | None, others: Iterable[Run]) -> Run | None:
     """Return the run because of which a created one is not started; None if there is none, or if it may give up."""
-    earlier = [run for run in others if run.state != CREATED or own is None or _order(run) < _order(own)]
+    earlier = [run for run in others if run.state != CREATED or created is None or _order(run) < _order(created)]
     return min(earlier, key=lambda run: (run.state == CREATED, _order(run)), default=None)
 
 
@@ -82,7 +82,7 @@ def _wait(engine: Engine, request: RunRequest, say: Say) -> None:
     is_shown = False
     while runs := unfinished((run for run in engine.runs.records() if run.job == request.job), datetime.now(UTC)):
         if not is_shown:
-            say(f"waiting for run {runs[0].id} of {request.job}, started by {runs[0].operator}")
+            say(f"waiting for run {runs[0].id} of {request.job}, which {runs[0].operator} started")
             is_shown = True
         time.sleep(WAIT_EVERY)
 

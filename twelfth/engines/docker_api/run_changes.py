@@ -115,10 +115,7 @@ def names(stack: Stack, worker: Body, changes: Changes | None) -> tuple[str, ...
 
 def _is_different(stack: Stack, worker: Body, changes: Changes, key: str) -> bool:
     has_files = key in {"configs", "secrets"} and any(mount.kind == "config" for mount in changes.container.mounts)
-    has_labels = key == "labels" and bool(labels(changes))
-    return (
-        has_files or has_labels or _set(changed(stack, worker, replace(changes, keys=frozenset({key})))) != _set(worker)
-    )
+    return has_files or _set(changed(stack, worker, replace(changes, keys=frozenset({key})))) != _set(worker)
 
 
 def _set(container: Body) -> Body:
@@ -183,8 +180,7 @@ def _without(values: Mapping[str, str], names: Collection[str]) -> dict[str, str
 
 def _with_networks(stack: Stack, worker: Body, service: Service, mode: str) -> Body:
     endpoints = container_spec.attached_networks(stack, service)
-    aliases = {name: {"Aliases": _aliases(settings, service)} for name, settings in endpoints.items() if settings}
-    declared = {name: settings | aliases.get(name, {}) for name, settings in endpoints.items()}
+    declared = {name: settings | {"Aliases": _aliases(settings, service)} for name, settings in endpoints.items()}
     return worker | {
         "HostConfig": worker["HostConfig"] | {"NetworkMode": mode},
         "NetworkSettings": {"Networks": declared},

@@ -1,6 +1,7 @@
 """The directory of a run: `spec.json` (its specification), `output`, `end.json` (how it exited), and `monitor`.
 
-The run's monitor holds a lock on `monitor` while it is running, and writes `end.json` last.
+The run's monitor holds a lock on `monitor` while it is running, and writes `end.json` last. Before the start there is a
+file `unstarted`: a file can be removed on a full disk, too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Frames = Iterator[tuple[int, bytes]]
+
+UNSTARTED = "unstarted"
 
 RECORD = {"command": list, "release": str, "operator": str, "reason": str, "overrides": list, "started": str}
 END = {"started": str, "finished": str, "seconds": float | int, "state": str, "exit_code": int}
@@ -72,9 +75,9 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
 
 
 def _state(directory: Path) -> str:
-    """Return the state of a run without a recorded exit: `created` if its monitor never started it."""
+    """Return the state of a run without a recorded exit: `created` if its monitor has not started it."""
     if monitor_of(directory):
-        return "running"
+        return "created" if (directory / UNSTARTED).exists() else "running"
     with contextlib.suppress(OSError):
         return "lost" if (directory / "monitor").stat().st_size else "created"
     return "created"

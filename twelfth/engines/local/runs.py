@@ -15,7 +15,7 @@ from twelfth.engines.contract import Runs, waiting
 from twelfth.engines.disk_errors import disk_errors
 from twelfth.engines.json_file import has_shape, read_json, write_json
 from twelfth.engines.local import run_record
-from twelfth.engines.local.run_record import make_private, monitor_of
+from twelfth.engines.local.run_record import UNSTARTED, make_private, monitor_of
 from twelfth.engines.local.run_spec import (
     WORKER,
     WORKING_DIRECTORY,
@@ -57,6 +57,7 @@ class LocalRuns(Runs):
             with disk_errors(directory, "nothing was started"):
                 make_private(self.home, "runs")
                 directory.mkdir(mode=0o700)
+                (directory / UNSTARTED).touch()
                 write_json(directory / "spec.json", spec)
                 session = LocalSession(directory, spec | {"environment": run_environment(worker, request)})
             with session.given_up_on_errors():
@@ -92,7 +93,8 @@ class LocalRuns(Runs):
 
     def prune(self, keep: int, removing: Callable[[Sequence[Run]], None] = lambda _: None) -> None:
         """Delete the oldest directories of runs that have exited; few directories need not be read."""
-        exited = [run for run in self.records() if not run.is_running] if len(self.ids()) > keep else []
+        runs = self.records() if len(self.ids()) > keep else ()
+        exited = [run for run in runs if not monitor_of(self._directory(run.id))]
         failed = [run for run in exited if run.state != "done"]
         kept = {run.id for run in (*exited[max(0, len(exited) - keep) :], *failed[max(0, len(failed) - keep) :])}
         removed = [run for run in exited if run.id not in kept]

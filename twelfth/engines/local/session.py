@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from twelfth.engines import multiplex
 from twelfth.engines.contract import Session
 from twelfth.engines.json_file import read_json
+from twelfth.engines.local.run_record import UNSTARTED
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class LocalSession(Session):
     def start(self) -> None:
         """Make the monitor start the run, which from now on does not need this process."""
         with contextlib.suppress(OSError):  # `wait` reports a monitor that was killed
+            (self.directory / UNSTARTED).unlink(missing_ok=True)
             self.streams.sendall(multiplex.frame(multiplex.READY, b""))
 
     def _wait_until_ready(self) -> None:
