@@ -49,4 +49,5 @@ def stop(supervisor: Supervisor, home: Path) -> None:
     """Stop it, if it is running."""
     if (home / f"{PROGRAM}.json").exists():
         supervisor.remove(PROGRAM)
-        (home / f"{PROGRAM}.json").unlink(missing_ok=True)
+        for suffix in (".json", ".starts"):
+            (home / f"{PROGRAM}{suffix}").unlink(missing_ok=True)

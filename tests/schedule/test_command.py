@@ -1,0 +1,148 @@
+"""The command schedule, and the scheduler that the local engine keeps running, as operators see them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, eventually
+from twelfth.engines import choice
+from twelfth.schedule import heartbeat
+from twelfth.stack.load import load_stack
+
+COMPOSE = """
+name: scheduled
+x-twelfth: {runs-from: app}
+services:
+  app: {image: none, x-local: {command: [sleep, "1000"]}}
+"""
+JOBS = """
+x-jobs:
+  nightly: {command: [echo, hi], triggers: {schedule: [{cron: "30 3 * * *", timezone: Europe/Berlin}]}}
+  manual: {command: [echo, hi]}
+"""
+
+pytestmark = pytest.mark.usefixtures("state_of_test")
+
+
+class Stack:
+    """A stack on the local engine, in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write the Compose file."""
+        self.directory = directory
+        (directory / "compose.yaml").write_text(COMPOSE + JOBS)
+
+    def type(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as an operator does."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "twelfth", *words],
+            cwd=self.directory,
+            env={**os.environ, "INVOKE_ENGINE": "local", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def heartbeats(self) -> list[heartbeat.Heartbeat]:
+        """Return the heartbeats in the state."""
+        return heartbeat.read(choice.choose("local", load_stack(self.directory, os.environ)).state)
+
+    def scheduler(self) -> int:
+        """Return the process of the scheduler, 0 if there is none."""
+        engine = choice.choose("local", load_stack(self.directory, os.environ))
+        known = engine.supervisor._call("getAllProcessInfo") if engine.scheduler_state() else []  # type: ignore[attr-defined] # noqa: SLF001
+        return next((int(each["pid"]) for each in known if each["name"] == "scheduler"), 0)
+
+
+def test_scheduler_runs_from_up_to_down(tmp_path: Path) -> None:
+    """It is restarted after a kill, and stopped when no job has a schedule anymore."""
+    stack = Stack(tmp_path)
+    try:
+        assert 0 == stack.type("up").returncode
+        assert eventually(lambda: bool(stack.heartbeats()))
+        status = stack.type("status")
+        assert ("scheduled on local is ready\n  app  1/1 running\nscheduler: running\n", "") == (
+            status.stdout,
+            status.stderr,
+        )
+        first = stack.scheduler()
+        assert 0 == stack.type("up").returncode
+        assert first == stack.scheduler()
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: stack.scheduler() not in {0, first})
+
+        (tmp_path / "compose.yaml").write_text(COMPOSE)
+        assert 0 == stack.type("up").returncode
+        assert 0 == stack.scheduler()
+        assert "" == stack.type("status").stderr
+        (tmp_path / "compose.yaml").write_text(COMPOSE + JOBS)
+        assert 0 == stack.type("up").returncode
+        last = stack.scheduler()
+        assert last
+    finally:
+        assert 0 == stack.type("down", "--volumes").returncode
+    assert eventually(lambda: not Path(f"/proc/{last}").exists())
+    assert [] == stack.heartbeats()
+
+
+def test_schedule_is_shown(tmp_path: Path) -> None:
+    """The next fires in their time zone, also before the first `up`; and that no scheduler runs."""
+    stack = Stack(tmp_path)
+    shown = stack.type("schedule", "--list")
+    values = json.loads(stack.type("schedule", "--list", "--json").stdout)
+
+    lines = shown.stdout.splitlines()
+    assert ["JOB", "NEXT", "SCHEDULE", "LAST", "RUN"] == lines[0].split()
+    assert 4 == len(lines)
+    assert lines[1].startswith("nightly  20")
+    assert all(" 03:30+0" in line and "30 3 * * *" in line for line in lines[1:])
+    assert "twelfth: no scheduler has run, so no schedule starts nightly. Try: twelfth up\n" == shown.stderr
+    [value] = values
+    assert ("nightly", 3, None, "Europe/Berlin") == (
+        value["job"],
+        len(value["next"]),
+        value["last"],
+        value["schedules"][0]["timezone"],
+    )
+
+
+def test_foreground_scheduler_exits_at_once(tmp_path: Path) -> None:
+    """At TERM, with its exit code; it has written its heartbeat."""
+    stack = Stack(tmp_path)
+    command = [sys.executable, "-P", "-m", "twelfth", "schedule"]
+    environment = {**os.environ, "INVOKE_ENGINE": "local", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert b"schedules of scheduled: nightly\n" == process.stdout.readline()
+        assert eventually(lambda: bool(stack.heartbeats()))
+        began = time.monotonic()
+        process.terminate()
+        assert 143 == process.wait(20)
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["schedule", "--json"], "--json needs --list. Try: twelfth schedule --list --json"),
+        (["schedule"], "jobs.bad.triggers.schedule[0].cron is 61 * * * * (invalid minute). Try: write five fields"),
+        (["config"], "jobs.bad.triggers.schedule[0].cron is 61 * * * * (invalid minute). Try: write five fields"),
+    ],
+)
+def test_invalid_use_is_refused(tmp_path: Path, words: list[str], why: str) -> None:
+    """Before anything is started."""
+    stack = Stack(tmp_path)
+    bad = '  bad: {command: [a], triggers: {schedule: ["61 * * * *"]}}\n'
+    (tmp_path / "compose.yaml").write_text(COMPOSE + JOBS + bad * (words[-1] != "--json"))
+    done = stack.type(*words)
+
+    assert 2 == done.returncode
+    assert why in done.stderr
