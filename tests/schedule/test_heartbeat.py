@@ -24,7 +24,7 @@ def job(cron: str) -> Job:
 
 
 def beat(minutes: int, until: int, host: str = "here") -> Heartbeat:
-    """Return a heartbeat of so many minutes ago, that has considered fires until so many minutes ago."""
+    """Return a heartbeat that was written `minutes` ago, and considered fires until `until` minutes ago."""
     return Heartbeat(host, NOW - minutes * MINUTE, NOW - until * MINUTE)
 
 
