@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import pty
+import secrets
+import shutil
 import subprocess
 import time
 from dataclasses import replace
@@ -22,6 +24,7 @@ from tests.twelfth_redis.stores import entry
 from twelfth.cli import views
 from twelfth.engines import choice
 from twelfth.errors import ServiceError
+from twelfth.runs.fire import Fire
 from twelfth.stack import load
 from twelfth.stack.status import status as stack_status
 
@@ -237,6 +240,26 @@ def test_restore_undoes_what_came_after_the_backup(serving: Project) -> None:
 
 
 @pytest.mark.thorough
+def test_nightly_backup_is_stored_verified_and_rotated(serving: Project, taken: Path) -> None:
+    """As the scheduler starts it; the damaged one is named and stays."""
+    for path in serving.backups.glob("*.resp.gz"):
+        path.unlink()
+    serving.backups.mkdir(parents=True, exist_ok=True)
+    oldest, old, damaged = (serving.backups / f"2026-01-0{day}T03-17-00.000Z.resp.gz" for day in (1, 2, 3))
+    for path in (oldest, old):
+        shutil.copy(taken, path)
+    damaged.write_bytes(b"torn")
+    fire = Fire("backup", secrets.token_hex(4))
+    night = serving.invoke("backup", "--keep", "2", **fire.to_environment())
+
+    assert 0 == night.returncode, night.stderr
+    assert {old, damaged, Path(night.stdout.strip())} == set(serving.backups.iterdir())
+    assert f"was not deleted: verify: {damaged}" in night.stderr
+    assert f"deleted 1 older than the last 2 backups: {oldest.name}" in night.stderr
+    (record,) = json.loads(serving.invoke("history", "--last", "1", "--json").stdout)
+    assert (fire.run_id, "backup", "schedule") == (record["id"], record["job"], record["trigger"])
+
+
 def test_restore_succeeds_though_fields_expired_since_the_backup(serving: Project, file: Path) -> None:
     """A hash whose fields all expired is gone; everything else is as it was."""
     in_console(
