@@ -118,7 +118,7 @@ def test_slow_receiver_delays_the_exit_by_a_second(stack: Stack, receiver: Recei
 
     assert (3, "out\n") == (code, out)
     assert delayed < usual + GENEROUS
-    assert (1, False, True) == (len(err.splitlines()), "hush" in err, "was not delivered: http://127.0.0.1" in err)
+    assert (1, False, True) == (len(err.splitlines()), "hush" in err, "was not delivered" in err)
 
 
 def test_killed_clients_lose_no_failure(stack: Stack, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_killed_clients_lose_no_failure(stack: Stack, receiver: Receiver, monkey
         assert "one\n" == first.stdout.readline()
         _kill(first)
         second = stack.start("run", "--", "sh", "-c", "exit 6")
-        assert eventually(lambda: len(receiver.keys) > 0)
+        assert eventually(lambda: len(receiver.keys) > 0 or second.poll() is not None)
         _kill(second)
     assert eventually(lambda: {5, 6} <= {record["exit_code"] for record in stack.history()})
     with receiver.listening("ok"):
@@ -165,10 +165,13 @@ def test_deploys_and_rollbacks_are_reported(stack: Stack, receiver: Receiver) ->
     assert (True, False) == (bool(failed["error"]), "logs" in failed)
 
 
-def test_command_of_a_job_is_executed_in_the_directory(stack: Stack, receiver: Receiver) -> None:
+def test_command_of_a_job_is_executed_in_the_directory(
+    stack: Stack, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Instead of the receiver of the file; nothing of a run that succeeds is stored."""
     with receiver.listening("ok"):
         assert 4 == stack.twelfth("mail")[0]
+        stack.deliver_later(monkeypatch)  # a busy machine may not read the Compose file within a second
         before = set(stack.ledger())
         assert 0 == stack.twelfth("run", "--", "true")[0]
 
