@@ -29,8 +29,14 @@ services:
     pre_start:
       - {command: [python, -m, admin.migrate, --wait, "60", --allow-newer]}
       - {command: [sh, -c, "echo $$MORE; id -u; cat /etc/note"], environment: {MORE: more}, user: "4321"}
+x-jobs:
+  apart: {image: "${PYTHON_IMAGE:-python:3.13-slim}", command: [sh, -c, "cat /etc/note; ls /back"], networks: [back],
+          configs: [{source: note, target: /etc/note}], volumes: ["of-job:/back"]}
+  tuned: {command: [sh, -c, "id -u; pwd; printenv HOST_REDIS LEVEL; cat /etc/note"], user: "4321", mem_limit: 64m,
+          environment: {LEVEL: x}, configs: [{source: other, target: /etc/note}], working_dir: /etc}
+volumes: {of-job: }
 networks: {elsewhere: {name: of-another-owner, external: true}}
-configs: {note: {content: "one, "}}
+configs: {note: {content: "one, "}, other: {content: "two"}}
 secrets: {token: {file: ./token}}
 """,
     "token": "hidden",
@@ -102,6 +108,14 @@ def test_release_commands_have_their_settings(serving: OnSwarm) -> None:
 
     assert ["python", "sh"] == [run["command"][0] for run in runs]
     assert "more\n4321\none, " == serving.project.invoke("logs", "--run", runs[1]["id"]).stdout
+
+
+def test_run_has_what_its_job_declares(serving: OnSwarm) -> None:
+    """From a task, or from a separate image that `up` has fixed."""
+    tuned, apart = serving.project.invoke("tuned"), serving.project.invoke("apart")
+
+    assert ("4321\n/etc\nredis\nx\ntwo", "") == (tuned.stdout, tuned.stderr)
+    assert ("one, ", "") == (apart.stdout, apart.stderr)
 
 
 def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None:

@@ -169,8 +169,9 @@ class Swarm(DaemonEngine, ServiceEngine):
             return registry.reference(self.api, name)
 
     def create_resource(self, resource: Network | Volume) -> None:
-        """Create a network; Swarm creates a volume itself, on the node of its task."""
-        if not isinstance(resource, Volume):
+        """Create a network, or a volume that only jobs use; Swarm creates the others, on the nodes of their tasks."""
+        mounts = [mount for service in self.stack.services for mount in service.mounts if mount.kind == "volume"]
+        if not isinstance(resource, Volume) or resource.name not in {mount.source for mount in mounts}:
             super().create_resource(resource)
 
     def _create_network(self, name: str, labels: dict[str, str], settings: Body) -> None:
