@@ -42,6 +42,9 @@ SEARCHED = timedelta(days=1)
 
 MINUTE = timedelta(minutes=1)
 
+SECONDS_TO_NOTIFY = 10.0
+"""The time that receivers of notifications have: longer than that of a command, whose exit waits for it."""
+
 _CLAIMED = "claimed by a scheduler that did not record it: it was killed, or the stack could not be reached"
 
 
@@ -127,6 +130,15 @@ class Scheduler:
             self.around.say(problem)
         self.unread = problem
         self._try(self._consider)
+        if not self.problem:
+            self._try(self._notify)
+
+    def _notify(self, engine: Engine) -> None:
+        """Send the notifications that are due, also of fires that were not started and of runs without a client."""
+        if engine.stack.notifications:
+            from twelfth.runs.notifications import deliver_due
+
+            deliver_due(engine, self.around.now(), self.around.say, seconds=SECONDS_TO_NOTIFY)
 
     def _try(self, action: Callable[[Engine], None]) -> None:
         try:
@@ -267,6 +279,7 @@ class Scheduler:
             command=job.command or (job.name,),
             job=job.name,
             state=CREATED,
+            notify=engine.stack.notify_on(job.name),
         )
 
 
