@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -253,7 +254,8 @@ def test_each_due_fire_is_started_once_or_recorded(site: Site, tell: Callable[[s
         scheduler.join()
     records, starts = site.records(), site.starts()
     states = Counter(records[name].state if name in records else "no record" for name in due_fires)
-    reasons = Counter(records[name].error.partition(", ")[2][:60] for name in due_fires if name in records)
+    errors = [records[name].error for name in due_fires if name in records]
+    reasons = Counter(re.sub(r"due at .* UTC, |[0-9a-f]{8}", "", error)[:70] for error in errors)
     tell(f"schedules, {site.engine_name}: {len(due_fires)} due, {len(starts)} started, {dict(states)}")
     for reason, number in reasons.most_common(8):
         tell(f"  {number:4} {reason or '-'}")

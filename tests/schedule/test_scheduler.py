@@ -13,7 +13,7 @@ import pytest
 
 from tests.memory_engine import Memory, MemoryState, World
 from twelfth.errors import EngineError
-from twelfth.model.job import Changes, Job, Schedule
+from twelfth.model.job import Changes, Job, Notify, Schedule
 from twelfth.model.record import NOT_STARTED, from_json
 from twelfth.model.stack import Service, Stack
 from twelfth.runs.ledger import Ledger
@@ -82,6 +82,7 @@ class Site:
         """Start at noon."""
         self.world, self.machine, self.now, self.jobs = World(), Machine(), NOON, jobs
         self.unreachable = ""
+        self.notify: Notify | None = None
 
     def scheduler(self, host: str = "here") -> Scheduler:
         """Return a new scheduler, as after a start of its process."""
@@ -101,7 +102,7 @@ class Site:
         """Return the engine, as another process would have it."""
         if self.unreachable:
             raise EngineError(self.unreachable)
-        return Memory(Stack("shop", Path(), ()), self.world)
+        return Memory(Stack("shop", Path(), (), notify=self.notify), self.world)
 
     def tick(self, scheduler: Scheduler, *, after: timedelta = MINUTE) -> None:
         """Let time pass, and a scheduler look at the clock."""
@@ -176,7 +177,7 @@ def test_missed_fires(policy: str, starts: int) -> None:
 
     missed = [record for record in site.records() if record.state == NOT_STARTED]
     assert (starts, 3 - starts) == (len(site.starts()), len(missed))
-    assert "due at 2026-07-01 12:30 UTC, missed: no scheduler was running" == missed[0].error
+    assert "due at 2026-07-01 12:30 UTC, missed: no scheduler considered it in time" == missed[0].error
 
 
 def test_many_missed_fires_are_counted() -> None:
@@ -189,7 +190,7 @@ def test_many_missed_fires_are_counted() -> None:
     assert (RECORDED + 3, 1) == (len(records), len(site.starts()))  # three are on time, and one of these is in progress
     notes = [record.error for record in records if "earlier" in record.error]
     assert [
-        "due at 2026-07-01 15:18 UTC, missed: no scheduler was running; 197 earlier fires were missed, too"
+        "due at 2026-07-01 15:18 UTC, missed: no scheduler considered it in time; 197 earlier fires were missed, too"
     ] == notes
 
 
@@ -269,6 +270,20 @@ def test_unreadable_file_leaves_the_jobs_of_before() -> None:
 
     assert 2 == len(site.records())
     assert ["it is empty; the jobs that were read before stay in use"] == [line for line in said if "empty" in line]
+
+
+def test_fire_that_was_not_started_is_reported(tmp_path: Path) -> None:
+    """Also one that was missed; the scheduler repeats attempts that failed."""
+    site = Site(job("nightly", Schedule("5 12 * * *", "UTC", missed_fires="skip")))
+    site.notify = Notify(command=("sh", "-c", f"cat >>{tmp_path}/reports && test -e {tmp_path}/repaired"))
+    scheduler = site.scheduler()
+    site.tick(scheduler)
+    site.tick(scheduler, after=timedelta(hours=1))
+    (tmp_path / "repaired").touch()
+    for _ in range(3):
+        site.tick(scheduler, after=timedelta(hours=1))
+
+    assert 2 == (tmp_path / "reports").read_text().count(f'"id": "{site.records()[0].id}", "kind": "run"')
 
 
 OPERATIONS = ("claim", "add", "write", "forget_claims")

@@ -18,6 +18,7 @@ from twelfth.model.run import SCHEDULE
 from twelfth.operator_name import operator
 from twelfth.runs.fire import Fire
 from twelfth.runs.ledger import Ledger
+from twelfth.runs.notifications import deliver_due
 from twelfth.schedule import heartbeat
 from twelfth.schedule.decision import decide, expired
 from twelfth.schedule.heartbeat import LATE, Heartbeat
@@ -162,6 +163,7 @@ class Scheduler:
         pending = self._handle(engine, decision, now)
         self.until = max(after, min(pending, default=now + MINUTE) - MINUTE)
         heartbeat.write(engine.state, Heartbeat(self.around.host, now, self.until))
+        deliver_due(engine, now, self.around.say)
 
     def _handle(self, engine: Engine, decision: Decision, now: datetime) -> list[datetime]:
         """Start and record fires; return the minutes of those that another scheduler has claimed and not recorded."""
@@ -188,7 +190,7 @@ class Scheduler:
         return [fire.minute for fire in taken if fire not in reasons]
 
     def _why_missed(self, decision: Decision, fire: DueFire) -> str:
-        why = f"missed: {self.problem or 'no scheduler was running'}"
+        why = f"missed: {self.problem or 'no scheduler considered it in time'}"
         earlier = decision.unrecorded.get(fire.job)
         is_first = fire == next(missed for missed in decision.missed if missed.job == fire.job)
         return f"{why}; {earlier} earlier fires were missed, too" if earlier and is_first else why
