@@ -134,6 +134,14 @@ def test_entry_has_all_of_a_record_and_its_last_output() -> None:
     assert ">out</pre>" in text
 
 
+def test_job_is_named_before_its_command() -> None:
+    """Unless the command begins with its name."""
+    text = document(page(record(1, job="nightly", state="failed"), record(2, job="reset")))
+
+    assert 2 == text.count("nightly <code>reset</code>")
+    assert "reset <code>" not in text.replace("nightly <code>", "")
+
+
 def test_missing_output_is_not_shown_as_empty() -> None:
     """A run without output says so."""
     run = record(1)

@@ -11,8 +11,7 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING
 
-from twelfth.cli import views
-from twelfth.cli.page.entries import days, options
+from twelfth.cli.page.entries import action, days, options
 from twelfth.cli.page.kinds import DEPLOYS, lane
 from twelfth.cli.page.text import escaped
 from twelfth.cli.page.timeline import timeline
@@ -99,8 +98,7 @@ def _headline(page: Page) -> str:
 
 def _link(record: Record, page: Page) -> str:
     moment, note = page.local(record.moment), record.error or record.state
-    action = f"<code>{escaped(views.action(record))}</code>"
-    return f'<li><a href="#{escaped(record.id)}">{moment:%a %-d %b, %H:%M} {action}</a> {escaped(note)}</li>'
+    return f'<li><a href="#{escaped(record.id)}">{moment:%a %-d %b, %H:%M} {action(record)}</a> {escaped(note)}</li>'
 
 
 def _facts(page: Page) -> Iterator[tuple[str, str]]:

@@ -51,13 +51,20 @@ def _summary(record: Record, moment: datetime) -> str:
     state = f"{record.state} {record.exit_code}" if record.exit_code else record.state
     cells = {
         "time": f'<time datetime="{moment.isoformat(timespec="seconds")}">{moment:%H:%M}</time>',
-        "action": f"<code>{escaped(views.action(record))}</code>{_note(record)}",
+        "action": f"{action(record)}{_note(record)}",
         "state": f'<i class="{outcome(record)}"></i>{escaped(state)}',
         "took": "" if record.seconds is None else views.duration(record.seconds),
         "by": "schedule" if record.trigger == SCHEDULE else escaped(record.operator),
         "release": escaped(record.release or record.release_before),
     }
     return "".join(f'<span class="{name}">{cell}</span>' for name, cell in cells.items())
+
+
+def action(record: Record) -> str:
+    """Return what was done as HTML, with the name of a job that its command does not begin with."""
+    words = views.action(record)
+    job = "" if record.job in {"", words.partition(" ")[0]} else f"{escaped(record.job)} "
+    return f"{job}<code>{escaped(words)}</code>"
 
 
 def _note(record: Record) -> str:
