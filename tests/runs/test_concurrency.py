@@ -102,7 +102,7 @@ def test_one_of_several_starts_in_every_order_of_their_steps(count: int) -> None
 def test_second_run_is_refused_by_the_name_of_the_first(engine: Memory) -> None:
     """It is recorded as not started; other jobs, and other commands, start."""
     first = start_detached(engine, request(engine, "sleep", "30"), print)
-    why = f"^cannot start nightly: run {first} of ann is still running. Try: invoke logs --run {first} --follow$"
+    why = f"^cannot start nightly: run {first} of ann is still running. Try: invoke history {first}$"
     with pytest.raises(JobRunningError, match=why):
         start_detached(engine, request(engine, "true"), print)
 

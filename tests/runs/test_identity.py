@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +98,36 @@ def test_program_is_a_command_by_being_there(serving: Project) -> None:
     assert "Say what it was given." in serving.invoke("--list").stdout
     done = serving.invoke("say-it", "--", "a b", "--c")
     assert (6, "['a b', '--c']\n") == (done.returncode, done.stdout)
+
+
+JOBS = """
+x-jobs:
+  first: {command: [python, -c, "print('first')"]}
+  report:
+    command: [python, -c, "import os, sys; print(os.environ['LEVEL'], sys.argv[1:])"]
+    environment: {LEVEL: debug}
+    depends_on: [first]
+  help_me: {command: [python, -m, admin.reset], x-twelfth: {help: Reset}}
+  slow: {command: [sleep, "60"], x-twelfth: {concurrency: forbid}}
+"""
+
+
+def test_jobs_are_commands(serving: Project) -> None:
+    """With those before them, and with the help of their programs; of four started at one moment, one is running."""
+    (serving.directory / "jobs.yml").write_text(JOBS, "utf-8")
+    invoke = functools.partial(serving.invoke, COMPOSE_FILE="docker-compose.yml:jobs.yml")
+
+    done = invoke("report", "--", "a b")
+    assert (0, "debug ['a b']\n", "first\n") == (done.returncode, done.stdout, done.stderr)
+    assert ["before report", ""] == [record["reason"] for record in records(serving)[-2:]]
+    assert "--to N" in invoke("--help", "help-me").stdout.partition("The program, python -m admin.reset:")[2]
+
+    with ThreadPoolExecutor() as pool:
+        starts = list(pool.map(lambda _: invoke("slow", "--detach"), range(4)))
+    (run_id,) = [start.stdout.strip() for start in starts if start.returncode == 0]
+    assert [f"run {run_id} of " in start.stderr for start in starts].count(True) == len(starts) - 1
+    assert {0, 125} == {start.returncode for start in starts}
+    assert 0 == invoke("stop", run_id).returncode
 
 
 @pytest.mark.parametrize("engine_name", [MODERN], indirect=True)

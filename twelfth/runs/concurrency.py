@@ -59,8 +59,9 @@ def admit(engine: Engine, request: RunRequest) -> None:
         now = _time(created.started) + timedelta(seconds=time.monotonic() - began) if created else datetime.now(UTC)
         others = unfinished(runs.values(), now)
         if first := blocking(created, others):
-            why = f"run {first.id} of {first.operator} is still running"
-            raise JobRunningError(f"cannot start {request.job}: {why}. Try: invoke logs --run {first.id} --follow")
+            does = "is about to start" if first.state == CREATED else "is still running"
+            why = f"run {first.id} of {first.operator} {does}"
+            raise JobRunningError(f"cannot start {request.job}: {why}. Try: invoke history {first.id}")
         if not others:
             return
         time.sleep(LOOK_EVERY)
