@@ -79,8 +79,9 @@ def _ignore(_: str) -> None:
 
 def _shows_jobs(invoke: Program) -> bool:
     helped = invoke.args["help"].value
-    is_listed = invoke.args["list"].value or invoke.args["complete"].value or helped is True
-    return bool(is_listed or (helped and helped not in invoke.collection.task_names))
+    if isinstance(helped, str):
+        return helped not in invoke.collection.task_names
+    return bool(helped or invoke.args["list"].value or invoke.args["complete"].value or not invoke.core.unparsed)
 
 
 def _unknown_words(invoke: Program) -> list[str]:

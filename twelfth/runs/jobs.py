@@ -24,7 +24,9 @@ def chain(stack: Stack, job: Job) -> tuple[Job, ...]:
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
             cycle = " → ".join((*path[path.index(name) :], name))
-            raise MisuseError(f"cannot start {job.name}: jobs depend on each other: {cycle}. Try: invoke config")
+            raise MisuseError(
+                f"cannot start {job.name}: jobs depend on each other: {cycle}. Remove one of them from depends_on"
+            )
         visited = job if name == job.name else stack.job(name)
         if visited and visited not in ordered:
             for dependency in visited.after:
