@@ -284,7 +284,7 @@ def compose(directory: Path, version: str, name: str = "docker-compose") -> str:
     """Return a program that claims to be a version of Compose, and prints a stack of that name."""
     directory.mkdir(parents=True, exist_ok=True)
     program = directory / name
-    program.write_text(f'#!/bin/sh\n[ "$1" = config ] && echo "name: v{version}" || echo {version}\n')
+    program.write_text(f'#!/bin/sh\n[ "$2" = config ] && echo "name: v{version}" || echo {version}\n')
     program.chmod(0o755)
     return str(program)
 
@@ -299,21 +299,21 @@ def test_operators_plugin_is_asked_before_his_path(tmp_path: Path) -> None:
     assert [plugin, extra, on_path, OWN] == [program for program in found if not program.startswith("/usr/")]
 
 
-@pytest.mark.parametrize("version", ["1.29.2", "2.23.3", "dev", "''"])
+@pytest.mark.parametrize("version", ["1.29.2", "2.26.1", "dev", "''"])
 def test_old_compose_is_passed_over(tmp_path: Path, version: str) -> None:
     """A Compose that is too old, or reports no version, is skipped if there is another."""
-    old, new = compose(tmp_path / "old", version), compose(tmp_path / "new", "2.24.0")
+    old, new = compose(tmp_path / "old", version), compose(tmp_path / "new", "2.27.0")
 
-    assert {"name": "v2.24.0"} == cli.read(tmp_path, HOME, among=[old, new]).model
+    assert {"name": "v2.27.0"} == cli.read(tmp_path, HOME, among=[old, new]).model
 
 
 def test_program_that_cannot_be_started_is_passed_over(tmp_path: Path) -> None:
     """One for another machine is skipped."""
-    broken, new = tmp_path / "broken", compose(tmp_path / "new", "2.24.0")
+    broken, new = tmp_path / "broken", compose(tmp_path / "new", "2.27.0")
     broken.write_bytes(b"\x7fELF")
     broken.chmod(0o755)
 
-    assert {"name": "v2.24.0"} == cli.read(tmp_path, HOME, among=[str(broken), new]).model
+    assert {"name": "v2.27.0"} == cli.read(tmp_path, HOME, among=[str(broken), new]).model
 
 
 def test_own_compose_is_there(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_own_compose_is_there(tmp_path: Path) -> None:
 
 def test_without_any_compose_it_is_said_how_to_get_one(tmp_path: Path) -> None:
     """The error names the oldest supported version and what to type."""
-    with pytest.raises(EngineError, match=r"docker compose 2.24 or later is missing. Try: pip install "):
+    with pytest.raises(EngineError, match=r"docker compose 2.27 or later is missing. Try: pip install "):
         cli.read(tmp_path, HOME, among=[])
 
 

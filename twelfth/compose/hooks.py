@@ -43,7 +43,6 @@ def _changes(at: Value, service: Keys, container: Callable[[Value], Service]) ->
         at.refuse("per_replica", "is true, which is unsupported", "remove it, or do it in the service's command")
     if not at.value.get("command"):
         at.refuse("command", "is missing", "write [program, argument, ...]")
-    _refuse_unused(at)
     changed = {key: value for key, value in at.value.items() if key == "command" or value != service.get(key)}
     changed.pop("per_replica", None)
     if "environment" in changed:
@@ -57,16 +56,3 @@ def _changed_variables(at: Value, inherited: Keys) -> dict[str, Any]:
         if value is None and inherited.get(name) is not None:
             at.refuse(f"environment.{name}", "has no value", f'write a value, or {name}: ""')
     return {name: value for name, value in variables.items() if value != inherited.get(name)}
-
-
-def _refuse_unused(at: Value) -> None:
-    """Refuse networks and volumes that only this entry has: Compose does not read their declarations."""
-    volumes = [volume for volume in at.value.get("volumes") or () if volume.get("type") == "volume"]
-    names = {
-        "networks": list(at.value.get("networks") or ()),
-        "volumes": [volume["source"] for volume in volumes if volume.get("source")],
-    }
-    for kind, used in names.items():
-        for name in used:
-            if name not in (at.model.get(kind) or {}):
-                at.refuse(f"{kind}.{name}", "is used by no service", f"add it to the {kind} of a service")

@@ -24,6 +24,9 @@ NOT_OF_CONTAINER = {"name", "triggers", "profiles", "depends_on", "x-twelfth"}
 OF_SERVICE_ONLY = {"ports", "healthcheck", "restart", "scale", "container_name", "pull_policy"}
 """Keys that Compose accepts in a job and that a one-off container does not have."""
 
+OF_JOB = {"build", "command", "image"}
+"""Keys of a job that count also if they are those of its service."""
+
 DEFAULT_NETWORK = {"default": None}
 """The networks that Compose gives to a job or service that names none."""
 
@@ -39,7 +42,8 @@ def _job(name: str, keys: dict[str, Any], model: Mapping[str, Any]) -> Job:
     own = {key: value for key, value in keys.items() if key in {"triggers", "x-twelfth"}}
     values = Value(at.path, own, model, refusals).read(_JOB)
     triggers, settings = values.get("triggers", {}), values.get("x-twelfth", {})
-    service = settings.pop("service", "") or _service_of(keys, model)
+    settings.pop("service", "")
+    service = service_of(keys, model)
     changes = _changes(at, service)
     dependencies = {key: (value or {}).get("condition", "") for key, value in (keys.get("depends_on") or {}).items()}
     others = model.get("jobs") or {}
@@ -59,11 +63,29 @@ def _job(name: str, keys: dict[str, Any], model: Mapping[str, Any]) -> Job:
 def _changes(at: Value, service: str) -> Changes:
     ignored = NOT_OF_CONTAINER | OF_SERVICE_ONLY
     keys = {key: value for key, value in at.value.items() if key not in ignored and value is not None}
-    if keys.get("networks") == DEFAULT_NETWORK:
-        del keys["networks"]
+    if service:
+        keys = _differing(keys, at.model["services"][service] or {})
     container = services.container(at.path.rpartition(".")[2], Value(at.path, keys, at.model, at.refusals))
     of_service = {"image", "build"} if service else set()
     return Changes(container, frozenset(keys.keys() - of_service))
+
+
+def _differing(keys: dict[str, Any], service: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what differs from the service: the jobs of Compose inherit nothing, so files repeat the rest in them."""
+    variables, inherited = keys.get("environment") or {}, service.get("environment") or {}
+    environment = {name: value for name, value in variables.items() if value != inherited.get(name)}
+    others = {key: value for key, value in keys.items() if key in OF_JOB or value != service.get(key)}
+    others.pop("environment", None)
+    if others.get("networks") == DEFAULT_NETWORK:
+        del others["networks"]
+    return others | ({"environment": environment} if environment else {})
+
+
+def service_of(keys: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """Return the service that a job is made from, "" for a job with a separate image."""
+    settings = keys.get("x-twelfth")
+    named = str(settings.get("service", "")) if isinstance(settings, dict) else ""
+    return named if named in (model.get("services") or {}) else _service_of(keys, model)
 
 
 def _service_of(keys: Mapping[str, Any], model: Mapping[str, Any]) -> str:

@@ -180,7 +180,8 @@ def _without(values: Mapping[str, str], names: Collection[str]) -> dict[str, str
 
 def _with_networks(stack: Stack, worker: Body, service: Service, mode: str) -> Body:
     endpoints = container_spec.attached_networks(stack, service)
-    declared = {name: settings | {"Aliases": _aliases(settings, service)} for name, settings in endpoints.items()}
+    aliases = {name: {"Aliases": _aliases(settings, service)} for name, settings in endpoints.items() if settings}
+    declared = {name: settings | aliases.get(name, {}) for name, settings in endpoints.items()}
     return worker | {
         "HostConfig": worker["HostConfig"] | {"NetworkMode": mode},
         "NetworkSettings": {"Networks": declared},
