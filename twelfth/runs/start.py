@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling, whole_lines
+from twelfth.errors import NotUpError
 from twelfth.model.duration import plain
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine, Session
     from twelfth.model.run import RunRequest
+    from twelfth.model.stack import Service
 
 
 SEARCHED = 20
@@ -118,11 +120,24 @@ def printed_lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def make_networks(engine: Engine, request: RunRequest) -> None:
-    """Create missing networks for a run on networks that no running replica may be on, as before the first `up`."""
-    if not request.replica.id or (request.changes and "networks" in request.changes.keys):
+    """Create missing networks for a run that is not made from a running replica, as before the first `up`.
+
+    Raises `NotUpError` if a network or volume is missing that a job or hook declares.
+    """
+    if request.changes:
+        _refuse_missing(engine, request.changes.container)
+    elif not request.replica.id:
         for resource in missing_resources(engine.stack, engine.observe()):
             if isinstance(resource, Network):
                 engine.create_resource(resource)
+
+
+def _refuse_missing(engine: Engine, container: Service) -> None:
+    volumes = {mount.source for mount in container.mounts if mount.kind == "volume"}
+    names = {("network", name) for name in container.networks} | {("volume", name) for name in volumes}
+    missing = missing_resources(engine.stack, engine.observe()) if names else ()
+    if resource := next((resource for resource in missing if (resource.kind, resource.name) in names), None):
+        raise NotUpError(f"cannot run {container.name}: the {resource.kind} {resource.name} is missing. Try: invoke up")
 
 
 def start_detached(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> str:

@@ -152,3 +152,4 @@ def test_labels_of_a_job_are_on_its_runs() -> None:
 
     assert ("data", "ab12", "True") == tuple(body["Labels"][name] for name in labels)
     assert "traefik" not in body["Labels"]
+    assert ("labels",) == run_changes.names(STACK, worker, changes)

@@ -115,7 +115,10 @@ def names(stack: Stack, worker: Body, changes: Changes | None) -> tuple[str, ...
 
 def _is_different(stack: Stack, worker: Body, changes: Changes, key: str) -> bool:
     has_files = key in {"configs", "secrets"} and any(mount.kind == "config" for mount in changes.container.mounts)
-    return has_files or _set(changed(stack, worker, replace(changes, keys=frozenset({key})))) != _set(worker)
+    has_labels = key == "labels" and bool(labels(changes))
+    return (
+        has_files or has_labels or _set(changed(stack, worker, replace(changes, keys=frozenset({key})))) != _set(worker)
+    )
 
 
 def _set(container: Body) -> Body:
