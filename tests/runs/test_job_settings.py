@@ -104,8 +104,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherProject]:
     tag(project, "REDIS_IMAGE", "redis:8")
     project.printed("up")
     yield project
+    fixed = os.environ.get("REDIS_IMAGE", "redis:8")
+    before = kept(project.api.inspect_image(fixed)["RepoTags"])
     project.printed("down", "--volumes", "--history", "--yes")
     project.api.remove_image(f"{project.name}:apart")
+    assert before > kept(project.api.inspect_image(fixed)["RepoTags"])
+
+
+def kept(names: list[str]) -> set[str]:
+    """Return the names that protect the image of a job."""
+    return {name for name in names if name.startswith("twelfth-kept/") and name.endswith(":apart")}
 
 
 def tag(project: OtherProject, variable: str, default: str) -> str:
@@ -159,5 +167,4 @@ def test_separate_image_is_the_one_that_up_has_fixed(project: OtherProject) -> N
     assert "nothing to do" in project.printed("--dry", "up")
     assert "apart\n" == project.printed("apart")
     assert fixed == container_of(project, "apart")["Image"] != other
-    tags = project.api.inspect_image(fixed)["RepoTags"]
-    assert [name for name in tags if name.startswith("twelfth-kept/") and name.endswith(":apart")]
+    assert kept(project.api.inspect_image(fixed)["RepoTags"])

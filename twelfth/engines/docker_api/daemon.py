@@ -248,8 +248,9 @@ class DaemonEngine(Engine):
         with contextlib.suppress(BusyError), docker_errors(), gone_is_fine():
             for job, image in images.items():
                 self.api.tag(image, kept, job)
-            for image in self.api.images(kept):
-                names = [image_name(tag) for tag in image["RepoTags"] or []]
+            for listed in self.api.images(kept):
+                image = self.api.inspect_image(listed["Id"])  # a list by name has no other names
+                names = list(map(image_name, image["RepoTags"]))
                 left = [name for name in names if name.repository == kept and name.tag not in images]
                 for name in left if len(names) > len(left) else ():
                     self.api.remove_image(name.tagged)
