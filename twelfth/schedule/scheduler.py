@@ -18,7 +18,6 @@ from twelfth.model.run import SCHEDULE
 from twelfth.operator_name import operator
 from twelfth.runs.fire import Fire
 from twelfth.runs.ledger import Ledger
-from twelfth.runs.notifications import deliver_due
 from twelfth.schedule import heartbeat
 from twelfth.schedule.decision import decide, expired
 from twelfth.schedule.heartbeat import LATE, Heartbeat
@@ -163,7 +162,6 @@ class Scheduler:
         pending = self._handle(engine, decision, now)
         self.until = max(after, min(pending, default=now + MINUTE) - MINUTE)
         heartbeat.write(engine.state, Heartbeat(self.around.host, now, self.until))
-        deliver_due(engine, now, self.around.say)
 
     def _handle(self, engine: Engine, decision: Decision, now: datetime) -> list[datetime]:
         """Start and record fires; return the minutes of those that another scheduler has claimed and not recorded."""
