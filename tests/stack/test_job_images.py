@@ -158,6 +158,16 @@ def test_image_of_a_build_stays_fixed_when_a_release_is_named(project: Project) 
     assert () == plan_images(project.engine())
 
 
+def test_build_builds_the_images_of_jobs(project: Project) -> None:
+    """It fixes none, and pulls none: that is for `up`."""
+    project.stack = replace(project.stack, jobs=(DUMP, BUILT))
+    report = Recorded()
+    lifecycle.build(project.engine(), report)
+
+    assert ["Build p-report:job-1 (the job report needs it)"] == report.steps
+    assert {} == read_fixed(project.engine().state)
+
+
 def test_nothing_is_fixed_on_an_engine_without_images(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """`up` has the same steps as without the job."""
     monkeypatch.setattr(Memory, "has_images", False)

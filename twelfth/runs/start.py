@@ -126,7 +126,7 @@ def make_networks(engine: Engine, request: RunRequest) -> None:
     """
     if request.changes:
         _refuse_missing(engine, request.changes.container)
-    elif not request.replica.id:
+    if not request.replica.id:
         for resource in missing_resources(engine.stack, engine.observe()):
             if isinstance(resource, Network):
                 engine.create_resource(resource)

@@ -304,4 +304,7 @@ def build(engine: Engine, report: Report) -> str:
     release = engine.stack.release
     if execute(engine, [EnsureImage(service, "missing") for service in missing], report):
         note_build(engine.state, release)
+    execute(
+        engine, [step for step in plan_images(engine) if isinstance(step, EnsureImage) and step.service.build], report
+    )
     return release
