@@ -38,7 +38,7 @@ CHECK_EVERY = timedelta(minutes=5)
 """The time between two searches for fires of schedulers that were killed."""
 
 SEARCHED = timedelta(days=1)
-"""How far back in the ledger the record of a fire is searched that has not started yet."""
+"""How far back in the ledger fires of schedulers that were killed are searched."""
 
 MINUTE = timedelta(minutes=1)
 
@@ -244,7 +244,8 @@ class Scheduler:
     def _complete(self, engine: Engine, run_id: str, error: str) -> None:
         """Record that a fire did not start, unless its process has started the run."""
         now = self.around.now()
-        record = next((record for record in _since(engine, now - SEARCHED) if record.id == run_id), None)
+        pages = (page.records for page in Ledger(engine.state).pages())
+        record = next((records[run_id] for records in pages if run_id in records), None)
         if record and record.state == CREATED and run_id not in engine.runs.ids():
             Ledger(engine.state).end([record.ended(NOT_STARTED, now, error)])
             self.around.say(f"{record.job}: not started: {error}")
@@ -288,10 +289,10 @@ def _due(fire: DueFire, why: str) -> str:
 
 
 def _since(engine: Engine, moment: datetime) -> list[Record]:
-    """Return the records of the latest pages of the ledger, back to the first page that has one from before."""
+    """Return the records of the latest pages of the ledger, back to the first page that has one from long before."""
     records: dict[str, Record] = {}
     for page in Ledger(engine.state).pages():
         records = {**page.records, **records}
-        if any(page.records[name].moment < moment for name in page.started & page.records.keys()):
+        if any(page.records[name].moment < moment - heartbeat.WRONG for name in page.started & page.records.keys()):
             break
     return [*records.values()]
