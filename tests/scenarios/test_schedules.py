@@ -58,6 +58,9 @@ SEED = 22
 SETTLED_WITHIN = 60.0
 """Seconds after which each fire must have ended, or be recorded as not started."""
 
+SETTLED_CHECKS = 4
+"""Checks in a row, one a second: a slow scheduler may start what another one has just recorded as claimed only."""
+
 START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=7)
 """The simulated time catches up with that of the runs, and does not overtake it."""
 
@@ -74,9 +77,12 @@ services:
     deploy: {update_config: {monitor: 200ms}}
     x-local: {command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.1; done"]}
 x-jobs:
-  even: {command: &run [sh, -c, "echo $$TWELFTH_RUN >>STARTS/runs"], triggers: {schedule: ["*/4 * * * *"]}}
-  queued: {command: *run, triggers: {schedule: [{cron: "2-59/4 * * * *", concurrency: queue}]}}
-  skipping: {command: *run, triggers: {schedule: [{cron: "1-59/8 * * * *", missed_fires: skip}]}}
+  even:
+    profiles: [jobs]
+    command: &run [sh, -c, "echo $$TWELFTH_RUN >>STARTS/runs"]
+    triggers: {schedule: ["*/4 * * * *"]}
+  queued: {profiles: [jobs], command: *run, triggers: {schedule: [{cron: "2-59/4 * * * *", concurrency: queue}]}}
+  skipping: {profiles: [jobs], command: *run, triggers: {schedule: [{cron: "1-59/8 * * * *", missed_fires: skip}]}}
 """
 
 
@@ -104,7 +110,8 @@ class Site:
         """Start a command as an operator does."""
         command = [sys.executable, "-P", "-m", "twelfth", *words]
         with (self.directory.parent / "commands").open("ab") as log:
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            # Without the jobs, `up` starts no scheduler on local: that has the clock of the machine.
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "COMPOSE_PROFILES": ""}
             client = subprocess.Popen(command, cwd=self.directory, env=environment, stdout=log, stderr=log)
         self.clients.append(client)
         return client
@@ -189,6 +196,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     (directory / "version").write_text("first\n", "utf-8")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("INVOKE_ENGINE", request.param)
+    monkeypatch.setenv("COMPOSE_PROFILES", "jobs")
     with contextlib.ExitStack() as stack:
         own = None
         if request.param == "docker":
@@ -199,8 +207,6 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         site = Site(directory, request.param, dict(os.environ), own)
         try:
             assert site.type("up").wait(120) == 0, (tmp_path / "commands").read_text("utf-8")
-            if request.param == "local":  # its own scheduler has the machine's clock
-                site.engine().stop_scheduler()
             site.began = time.time()
             heartbeat.write(site.engine().state, Heartbeat("before", START, START))
             yield site
@@ -246,9 +252,10 @@ def test_each_due_fire_is_started_once_or_recorded(site: Site, tell: Callable[[s
     schedulers = disturb(site)
     due_fires = site.due(START + timedelta(minutes=MINUTES))
 
-    deadline = time.monotonic() + SETTLED_WITHIN
-    while time.monotonic() < deadline and not is_complete(due_fires, site.records()):
-        time.sleep(0.5)
+    deadline, checks = time.monotonic() + SETTLED_WITHIN, 0
+    while time.monotonic() < deadline and checks < SETTLED_CHECKS:
+        checks = checks + 1 if is_complete(due_fires, site.records()) else 0
+        time.sleep(1)
     for scheduler in schedulers:
         scheduler.terminate()
         scheduler.join()
@@ -262,7 +269,7 @@ def test_each_due_fire_is_started_once_or_recorded(site: Site, tell: Callable[[s
 
     assert [] == [name for name, number in Counter(starts).items() if number > 1]
     assert set() == due_fires.keys() - records.keys()
-    assert is_complete(due_fires, records)
+    assert [] == [record for record in map(records.__getitem__, due_fires) if not is_complete([record.id], records)]
     assert set(starts) <= records.keys()
     assert [] == [records[name] for name in starts if records[name].state == NOT_STARTED]
     assert len(starts) > len(due_fires) / (3 if FULL else 10)
