@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.measures
 
-MINUTES = 330 if FULL else 10
+MINUTES = 330 if FULL else 8
 """Simulated minutes, and seconds: with 200 fires in all, and with a few in the sample."""
 
 KILLS = 20 if FULL else 3
@@ -59,7 +59,7 @@ SETTLED_WITHIN = 60.0
 """Seconds after which each fire must have ended, or be recorded as not started."""
 
 SETTLED_CHECKS = 4
-"""Checks in a row, one a second: a slow scheduler may start what another one has just recorded as claimed only."""
+"""Checks in a row, two a second: a slow scheduler may start what another one has just recorded as claimed only."""
 
 START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=7)
 """The simulated time catches up with that of the runs, and does not overtake it."""
@@ -255,7 +255,7 @@ def test_each_due_fire_is_started_once_or_recorded(site: Site, tell: Callable[[s
     deadline, checks = time.monotonic() + SETTLED_WITHIN, 0
     while time.monotonic() < deadline and checks < SETTLED_CHECKS:
         checks = checks + 1 if is_complete(due_fires, site.records()) else 0
-        time.sleep(1)
+        time.sleep(0.5)
     for scheduler in schedulers:
         scheduler.terminate()
         scheduler.join()
