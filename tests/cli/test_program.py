@@ -322,6 +322,14 @@ def test_unknown_option_is_no_argument(directory: Path, words: tuple[str, ...]) 
     assert f"twelfth: {words[0]} has no option {words[1]}. Try: twelfth {hint} {words[0]}\n" == done.stderr
 
 
+@pytest.mark.parametrize("words", [("scale", "--help"), ("logs", "-h"), ("history", "x", "--help")])
+def test_help_after_a_command_is_its_help(directory: Path, words: tuple[str, ...]) -> None:
+    """Invoke takes it for the command's argument, if one is missing."""
+    done = run(directory, *words)
+
+    assert (0, run(directory, "--help", words[0]).stdout) == (done.returncode, done.stdout)
+
+
 def test_release_that_exits_immediately_replaces_nothing(directory: Path) -> None:
     """Even without a healthcheck."""
     script = directory / "app.sh"

@@ -1,4 +1,4 @@
-"""Replace five methods of Invoke, which has no hooks for what they do (pyproject.toml requires invoke<4).
+"""Replace six methods of Invoke, which has no hooks for what they do (pyproject.toml requires invoke<4).
 
 - `ParseMachine.error`: exit with 2 after an invalid argument; Invoke exits with 1.
 - `Program.parse_cleanup`: exit with 2 if `--help` or `--list` names an unknown command; exit silently if their reader
@@ -6,6 +6,7 @@
 - `Program.parse_tasks`: add the commands of jobs if they are shown, or if a word is no other command: to read them,
   Compose may have to be executed.
 - `ParseMachine.complete_context`: allow an argument to be omitted, as in `logs [SERVICE]`.
+- `ParseMachine.see_positional_arg`: take `--help` after a command for a request for its help, not for its argument.
 - `Program.print_task_help`: show in `--help` which words are arguments, and which come after `--`.
 """
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 LIST = "Try: invoke --list"
 
 _complete_context, _parse_cleanup = ParseMachine.complete_context, Program.parse_cleanup
+_see_positional_arg = ParseMachine.see_positional_arg
 _parse_tasks, _print_task_help = Program.parse_tasks, Program.print_task_help
 
 
@@ -44,6 +46,7 @@ def install_parser_extensions() -> None:
     prepare_outputs()
     machine: Any = ParseMachine
     machine.complete_context, machine.error = _allow_missing, _refuse
+    machine.see_positional_arg = _take_argument
     invoke: Any = Program
     invoke.parse_tasks, invoke.parse_cleanup = _parse_with_jobs, _list_or_help
     invoke.print_task_help = _print_help
@@ -54,6 +57,15 @@ def _allow_missing(parser: ParseMachine) -> None:
         if not is_required(argument):
             argument.value = ""
     _complete_context(parser)
+
+
+def _take_argument(parser: ParseMachine, value: str) -> None:
+    if value not in {"-h", "--help"}:
+        _see_positional_arg(parser, value)
+        return
+    parser.initial.flags["--help"].value = parser.context.name
+    for argument in parser.context.missing_positional_args:
+        argument.value = ""
 
 
 def _parse_with_jobs(invoke: Program) -> None:
