@@ -291,7 +291,8 @@ def test_verify_needs_no_stack(project: Project, taken: Path) -> None:
 def test_missing_module_of_verify_is_reported(project: Project, file: Path) -> None:
     """In one line, not with a traceback."""
     file.write_bytes(b"")
-    (project.directory / "admin" / "verify.py").write_text("import not_there\n", "utf-8")
+    program = 'import not_there\nif __name__ == "__main__":\n    pass\n'
+    (project.directory / "admin" / "verify.py").write_text(program, "utf-8")
     done = project.invoke("verify", str(file))
 
     assert (1, 1) == (done.returncode, done.stderr.count("\n"))
