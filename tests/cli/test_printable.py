@@ -133,6 +133,7 @@ def typed(project: Project) -> list[tuple[str, ...]]:
         options = [option for option in task.args.values() if option.kind in {str, list} and not option.positional]
         lines += [(str(task.name), *required, f"--{option.name}={ACTING}") for option in options]
         lines += [(str(task.name), *required), (str(task.name), *required, f"--{ACTING}")]
+    lines.remove(("schedule",))  # it does not exit
     return lines
 
 
