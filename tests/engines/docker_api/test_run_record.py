@@ -77,3 +77,14 @@ def test_failed_runs_are_kept_longest() -> None:
     ]
 
     assert ["d", "b", "a"] == [container["Id"] for container in run_record.prunable(listed, 2, now=101)]
+
+
+def test_run_whose_container_is_being_removed_is_not_listed() -> None:
+    """As one that is running it would refuse other runs of its job; the daemon removes it for a tenth of a second."""
+    times = {"StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z", "ExitCode": 0}
+    states = ({"Status": status} | times for status in ("created", "removing"))
+    created, removed = (inspected(Created="2026-01-01T00:00:00Z", State=state) for state in states)
+    for run, name in ((created, "a"), (removed, "b")):
+        run["Config"] = run["Config"] | {"Labels": run_spec.labels(run, RunRequest(name, ("x",), REPLICA))}
+
+    assert [("a", "created")] == [(run.id, run.state) for run in run_record.records([created, removed])]

@@ -28,6 +28,15 @@ STOPPED = "-stopped"
 """Suffix of the name of a run that an operator stopped: a container's name can change, its labels cannot."""
 
 
+def records(inspected: Iterable[Body]) -> tuple[Run, ...]:
+    """Return the records of inspected containers, the oldest first, without those that are being removed.
+
+    A container that is being removed has no exit code although it is not running, and may never have been started.
+    """
+    remaining = (run for run in inspected if run["State"]["Status"] != "removing")
+    return tuple(sorted(map(record, remaining), key=lambda run: run.started))
+
+
 def record(run: Body) -> Run:
     """Return the record of a run from its inspected container."""
     labels, state = run["Config"]["Labels"], run["State"]

@@ -117,8 +117,7 @@ class DockerRuns(Runs):
         return listed
 
     def _inspected_runs(self, listed: Iterable[Body]) -> tuple[Run, ...]:
-        containers = client.inspect_containers(self.api, listed)
-        return tuple(sorted(map(run_record.record, containers), key=lambda run: run.started))
+        return run_record.records(client.inspect_containers(self.api, listed))
 
     def output(
         self, run_id: str, *, follow: bool, last: int | None = None, since: datetime | None = None
