@@ -249,6 +249,18 @@ def test_key_is_read(honoured: Stack, index: int) -> None:
     assert repr(expected).replace("/project", str(honoured.directory)) == repr(found)
 
 
+def test_secret_that_only_a_build_uses_is_read(project: Project) -> None:
+    """Also one whose value is a variable's."""
+    [app] = project.read(
+        "services: {app: {build: {context: ., secrets: [{source: token, target: id}]}}}\n"
+        "secrets: {token: {environment: GIVEN}}\n",
+        GIVEN="yes",
+    ).services
+
+    assert app.build
+    assert (BuildSecret("id", content="yes"),) == app.build.secrets
+
+
 def test_nodes_of_a_swarm_are_read(project: Project) -> None:
     """By name; an invalid value, which Compose does not check, is refused in one line."""
     app = "services:\n  a: {image: a}\n"

@@ -1,4 +1,4 @@
-"""Leave out the networks, volumes, configs and secrets that no container uses, as Compose does.
+"""Leave out the networks and volumes that no container uses, as Compose does.
 
 Compose itself would also leave out those that only jobs and release commands use.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Keys = Mapping[str, Any]
 
-KINDS = ("networks", "volumes", "configs", "secrets")
+KINDS = ("networks", "volumes")
 
 
 def with_used_resources(model: Keys) -> dict[str, Any]:
