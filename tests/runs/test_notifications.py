@@ -245,6 +245,18 @@ def test_next_run_repeats_a_notification(
     assert ([run_id], 1) == (receiver.keys, len(warnings))
 
 
+def test_fire_leaves_other_notifications_to_its_scheduler(
+    engine: Memory, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many fires start at the same moment, and each would send the same."""
+    monkeypatch.setattr("twelfth.model.record.PAUSES", (timedelta(), timedelta(hours=1)))
+    attached(engine, lambda _: None, "false")
+    with receiver.listening("ok"):
+        fire = attached(engine, print, "sh", "-c", "sleep 0.2; exit 1", trigger="schedule")
+
+    assert [fire] == receiver.keys
+
+
 @pytest.mark.parametrize(("state", "is_reported"), [("not started", True), ("unknown", True), ("stopped", False)])
 def test_outcome_that_no_process_saw_is_a_failure(
     engine: Memory, receiver: Receiver, state: str, *, is_reported: bool

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twelfth.errors import JobRunningError, TwelfthError
 from twelfth.model.job import QUEUE
 from twelfth.model.record import CREATED, NOT_STARTED, UNKNOWN, of_request, of_run
+from twelfth.model.run import SCHEDULE
 from twelfth.runs.concurrency import admit
 from twelfth.runs.ledger import Ledger
 
@@ -60,7 +61,7 @@ def recorded(engine: Engine, request: RunRequest, say: Callable[[str], None]) ->
         admit(engine, request)
 
     recording = Recording(ready)
-    retry = _retry(engine)
+    retry = None if request.trigger == SCHEDULE else _retry(engine)  # the scheduler makes the attempts that are due
     error: BaseException | None = None
     try:
         yield recording
