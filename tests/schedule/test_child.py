@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import ROOT, eventually
 from twelfth.runs.fire import VARIABLE, Fire
 from twelfth.schedule.child import Processes
+from twelfth.schedule.scheduler import Exit
 
 if TYPE_CHECKING:
     from pathlib import Path as Directory
@@ -54,7 +55,7 @@ def test_process_is_the_command_of_the_job(directory: Directory) -> None:
     (directory / "done").touch()
 
     assert exited.wait(20)
-    assert {FIRE.run_id: "cannot start the run: no worker runs"} == processes.ended()
+    assert {FIRE.run_id: Exit(125, "cannot start the run: no worker runs")} == processes.ended()
     assert f"-P -m twelfth my-job {FIRE.to_environment()[VARIABLE]}\n" == (directory / "started").read_text()
     processes.release(FIRE.run_id)
     assert ({}, False) == (processes.ended(), processes.is_alive(FIRE.run_id))

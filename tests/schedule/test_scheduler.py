@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ import pytest
 from tests.memory_engine import Memory, MemoryState, World
 from twelfth.errors import EngineError
 from twelfth.model.job import Changes, Job, Notify, Schedule
-from twelfth.model.record import NOT_STARTED, from_json
+from twelfth.model.record import NOT_STARTED, Delivery, from_json
 from twelfth.model.stack import Service, Stack
 from twelfth.runs.ledger import Ledger
 from twelfth.schedule import heartbeat
 from twelfth.schedule.decision import KEPT, RECORDED, expired
 from twelfth.schedule.fires import DueFire, due
-from twelfth.schedule.scheduler import WAITING, Scheduler, Surroundings
+from twelfth.schedule.scheduler import WAITING, Exit, Scheduler, Surroundings
 
 if TYPE_CHECKING:
     from twelfth.model.record import Record
@@ -40,11 +40,14 @@ class Machine:
 
     started: list[Fire] = field(default_factory=list)
     alive: set[str] = field(default_factory=set)
-    exited: dict[str, str] = field(default_factory=dict)
+    exited: dict[str, Exit] = field(default_factory=dict)
     failure: OSError | None = None
+    is_full: bool = False
 
     def reserve(self, run_id: str) -> None:
         """Show that the process of a fire will be started here."""
+        if self.is_full:
+            raise OSError(28, "No space left on device")
         self.alive.add(run_id)
 
     def is_alive(self, run_id: str) -> bool:
@@ -57,7 +60,7 @@ class Machine:
             raise self.failure
         self.started.append(fire)
 
-    def ended(self) -> dict[str, str]:
+    def ended(self) -> dict[str, Exit]:
         """Return the fires whose processes have exited."""
         return dict(self.exited)
 
@@ -122,7 +125,7 @@ class Site:
         """Let all processes that were started exit; without an error, their runs were started and are done."""
         for fire in self.machine.started:
             if fire.run_id in self.machine.alive and fire.run_id not in self.machine.exited:
-                self.machine.exited[fire.run_id] = error
+                self.machine.exited[fire.run_id] = Exit(bool(error), error)
                 if not error:
                     [content] = [
                         file for path, file in self.world.files.items() if path.endswith(f"{fire.run_id}.json")
@@ -252,6 +255,102 @@ def test_fire_that_started_no_run_has_the_reason(failure: str) -> None:
     [record] = site.records()
     assert (NOT_STARTED, failure or "no worker runs") == (record.state, record.error)
     assert set() == site.machine.alive
+
+
+def test_full_disk_is_the_reason() -> None:
+    """The scheduler continues."""
+    site = Site(job("often", EVERY_MINUTE))
+    scheduler = site.scheduler()
+    site.machine.is_full = True
+    site.tick(scheduler, after=timedelta())
+    site.tick(scheduler)
+    site.machine.is_full = False
+    site.tick(scheduler)
+
+    assert [NOT_STARTED, "created"] == [record.state for record in site.records()]
+    assert "cannot start its process: No space left on device" == site.records()[0].error
+
+
+@pytest.mark.parametrize("on", ["failure", "always"])
+def test_work_after_the_run_can_fail(on: str, tmp_path: Path) -> None:
+    """Such as the verification of a backup; it is reported, also if the success of the run was."""
+    site = Site(job("backup", Schedule("1 12 * * *", "UTC")))
+    site.notify = Notify(on, command=("sh", "-c", f"cat >>{tmp_path}/reports"))
+    scheduler = site.scheduler()
+    site.tick(scheduler, after=timedelta())
+    site.tick(scheduler)
+    site.exit_all()
+    if on == "always":
+        [record] = site.records()
+        Ledger(site.connect().state).notify([replace(record, notified=Delivery(1, delivered="x"))])
+    [run_id] = site.starts()
+    site.machine.exited[run_id] = Exit(1, "the backup has no end")
+    for _ in range(3):
+        site.tick(scheduler)
+
+    [record] = site.records()
+    assert ("failed", "the backup has no end") == (record.state, record.error)
+    reports = (tmp_path / "reports").read_text()
+    assert (1, 1) == (reports.count('"state": "failed"'), reports.count("the backup has no end"))
+
+
+def test_fire_that_another_scheduler_is_about_to_record_is_left_alone() -> None:
+    """After an outage, all schedulers make up for missed fires at the same moment."""
+    site = Site(job("hourly", Schedule("0 * * * *", "UTC")))
+    scheduler = site.scheduler()
+    site.tick(scheduler)
+    site.now = NOON + timedelta(minutes=90)
+    site.connect().state.claim(DueFire("hourly", NOON + timedelta(hours=1)).name)
+    scheduler.tick()
+    assert [] == site.records()
+    site.tick(scheduler)
+    assert [NOT_STARTED] == [record.state for record in site.records()]
+
+
+def test_fire_that_is_about_to_start_is_not_abandoned() -> None:
+    """A scheduler of another user on this machine cannot see its process."""
+    site = Site(job("often", EVERY_MINUTE))
+    site.tick(site.scheduler(), after=timedelta())
+    site.tick(site.scheduler())
+    site.machine.alive.clear()
+    site.scheduler().tick()
+    assert ["created"] == [record.state for record in site.records()]
+
+
+def test_fire_that_waited_while_its_machine_slept_is_not_started() -> None:
+    """Another scheduler has recorded that meanwhile."""
+    site = Site(job("often", Schedule("* * * * *", "UTC", concurrency="queue")))
+    sleeper, other = site.scheduler(), site.scheduler("there")
+    site.tick(sleeper, after=timedelta())
+    for _ in range(2):
+        site.tick(sleeper)
+    first, second = site.records()
+    site.jobs = ()
+    site.machine.alive.clear()  # as the other machine sees it
+    for _ in range(10):
+        site.tick(other)
+    assert NOT_STARTED == site.records()[1].state
+    site.machine.exited[first.id] = Exit(0, "")
+    site.tick(sleeper)
+
+    assert [first.id] == site.starts()
+    assert (NOT_STARTED, set()) == (site.records()[1].state, site.machine.alive)
+    assert second.id == site.records()[1].id
+
+
+def test_fire_is_not_started_after_a_long_delay() -> None:
+    """The machine may have slept after its claim; another scheduler has recorded that by now."""
+    site = Site(job("first", Schedule("1 12 * * *", "UTC")), job("second", Schedule("1 12 * * *", "UTC")))
+    sleeper, other = site.scheduler(), site.scheduler("there")
+    site.tick(sleeper, after=timedelta())
+
+    def sleep(_: str) -> None:  # after the start of the first one
+        for _minute in range(10):
+            site.tick(other)
+
+    sleeper.around.say = sleep
+    site.tick(sleeper)
+    assert (1, ["created", NOT_STARTED]) == (len(site.starts()), [record.state for record in site.records()])
 
 
 def test_unreadable_file_leaves_the_jobs_of_before() -> None:

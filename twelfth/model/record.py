@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from twelfth.model.run import Run, RunRequest
 
 CREATED, RUNNING, NOT_STARTED, UNKNOWN = "created", "running", "not started", "unknown"
+DONE, FAILED = "done", "failed"
 UNFINISHED = {CREATED, RUNNING, "unreachable"}
 """States in which the end is still to come, as far as is known."""
 
-SUCCEEDED = {"done", "stopped"}
+SUCCEEDED = {DONE, "stopped"}
 
 ALWAYS = "always"
 """The value of `notify` with which success is reported, too."""

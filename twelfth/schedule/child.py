@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import twelfth
 from twelfth.hints import command_name
+from twelfth.schedule.scheduler import Exit
 from twelfth.state_home import states_home
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Processes:
         """Take the directory of the project, and what to call when a process has exited."""
         self.directory, self._notify = directory, ended
         self._locks: dict[str, BinaryIO] = {}
-        self._ended: dict[str, str] = {}
+        self._ended: dict[str, Exit] = {}
         self._home = states_home() / ".fires"
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in self._home.iterdir():  # of schedulers that were killed
@@ -84,8 +85,8 @@ class Processes:
         )
         threading.Thread(target=self._wait, args=(fire.run_id, process, errors), daemon=True).start()
 
-    def ended(self) -> dict[str, str]:
-        """Return the fires whose processes have exited and that were not released, each with its last error."""
+    def ended(self) -> dict[str, Exit]:
+        """Return the fires whose processes have exited and that were not released."""
         return dict(self._ended)
 
     def release(self, run_id: str) -> None:
@@ -100,5 +101,6 @@ class Processes:
         with errors:
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - END))
             lines = errors.read().decode(errors="replace").strip().splitlines()
-        self._ended[run_id] = lines[-1].removeprefix("twelfth: ") if lines else f"its process exited with {code}"
+        error = lines[-1].removeprefix("twelfth: ") if lines else f"its process exited with {code}"
+        self._ended[run_id] = Exit(code, error)
         self._notify()

@@ -7,13 +7,13 @@ that is found claimed or recorded after a kill is never started.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from twelfth.errors import TwelfthError
 from twelfth.model.job import FORBID
-from twelfth.model.record import CREATED, NOT_STARTED, Record
+from twelfth.model.record import CREATED, DONE, FAILED, NOT_STARTED, Delivery, Record, of_run
 from twelfth.model.run import SCHEDULE
 from twelfth.operator_name import operator
 from twelfth.runs.fire import Fire
@@ -48,11 +48,18 @@ SECONDS_TO_NOTIFY = 10.0
 _CLAIMED = "claimed by a scheduler that did not record it: it was killed, or the stack could not be reached"
 
 
+class Exit(NamedTuple):
+    """The exit code of a process, and the last line of its errors."""
+
+    code: int
+    error: str
+
+
 class Processes(Protocol):
     """The processes of fires, as `child.Processes` starts them."""
 
     def reserve(self, run_id: str) -> None:
-        """Show that the process of a fire will be started here."""
+        """Show that the process of a fire will be started here; raises `OSError`."""
 
     def is_alive(self, run_id: str) -> bool:
         """Return whether a process of this machine has the fire."""
@@ -60,8 +67,8 @@ class Processes(Protocol):
     def start(self, fire: Fire) -> None:
         """Start the process of a fire that was reserved; raises `OSError`."""
 
-    def ended(self) -> dict[str, str]:
-        """Return the fires whose processes have exited and that were not released, each with its last error."""
+    def ended(self) -> dict[str, Exit]:
+        """Return the fires whose processes have exited and that were not released."""
 
     def release(self, run_id: str) -> None:
         """Forget a fire whose record is complete."""
@@ -159,11 +166,13 @@ class Scheduler:
         if self.checked is None or now >= self.checked + CHECK_EVERY:
             self.checked = now
             self._abandon(engine, heartbeats, now)
-        pending = self._handle(engine, decision, now)
+        pending = self._handle(engine, decision, heartbeats, now)
         self.until = max(after, min(pending, default=now + MINUTE) - MINUTE)
         heartbeat.write(engine.state, Heartbeat(self.around.host, now, self.until))
 
-    def _handle(self, engine: Engine, decision: Decision, now: datetime) -> list[datetime]:
+    def _handle(
+        self, engine: Engine, decision: Decision, heartbeats: Iterable[Heartbeat], now: datetime
+    ) -> list[datetime]:
         """Start and record fires; return the minutes of those that another scheduler has claimed and not recorded."""
         fires = [*decision.start, *decision.missed]
         if not fires:
@@ -173,11 +182,15 @@ class Scheduler:
         self.claimed |= new
         known = self._recorded(engine, fires)  # after the claims: they can be pruned, records cannot
         for fire, concurrency in decision.start.items():
+            if self.around.now() >= now + MINUTE:  # after such a delay, another scheduler may have recorded it
+                known = self._recorded(self.around.connect(), fires)
             if fire in self.claimed - known:
                 self._begin(engine, fire, concurrency, now)
         taken = decision.start.keys() - self.claimed - known
         reasons = {fire: self._why_missed(decision, fire) for fire in decision.missed if fire not in known}
-        reasons |= {fire: _CLAIMED for fire in taken if fire.minute <= now - LATE}
+        # If no scheduler has looked since a fire was due, another one may be about to record it now.
+        looked = heartbeat.considered((beat.at for beat in heartbeats), now) or now
+        reasons |= {fire: _CLAIMED for fire in taken if fire.minute <= min(now - LATE, looked)}
         ends = [
             self._record(engine, fire, now).ended(NOT_STARTED, now, _due(fire, why)) for fire, why in reasons.items()
         ]
@@ -210,7 +223,11 @@ class Scheduler:
         if refusal:
             Ledger(engine.state).start(record.ended(NOT_STARTED, now, refusal))
             return
-        self.around.processes.reserve(fire.run_id)
+        try:
+            self.around.processes.reserve(fire.run_id)
+        except OSError as error:
+            Ledger(engine.state).start(record.ended(NOT_STARTED, now, _no_process(error)))
+            return
         try:
             Ledger(engine.state).start(record)
         except TwelfthError:
@@ -225,7 +242,7 @@ class Scheduler:
         try:
             self.around.processes.start(fire)
         except OSError as error:
-            self._complete(engine, fire.run_id, f"cannot start its process: {error.strerror}")
+            self._complete(engine, fire.run_id, Exit(1, _no_process(error)))
             self.around.processes.release(fire.run_id)
         else:
             self.running[fire.job] = fire.run_id
@@ -233,22 +250,36 @@ class Scheduler:
 
     def _settle(self, engine: Engine) -> None:
         """Complete the records of fires whose processes have exited, and start those that wait for them."""
-        for run_id, error in self.around.processes.ended().items():
-            self._complete(self.around.connect(), run_id, error)
+        for run_id, end in self.around.processes.ended().items():
+            self._complete(self.around.connect(), run_id, end)
             self.around.processes.release(run_id)
             for job in [job for job, current in self.running.items() if current == run_id]:
                 del self.running[job]
                 while self.waiting[job] and job not in self.running:
-                    self._start(engine, self.waiting[job].popleft())
+                    self._start_next(engine, self.waiting[job].popleft())
 
-    def _complete(self, engine: Engine, run_id: str, error: str) -> None:
-        """Record that a fire did not start, unless its process has started the run."""
-        now = self.around.now()
-        pages = (page.records for page in Ledger(engine.state).pages())
-        record = next((records[run_id] for records in pages if run_id in records), None)
-        if record and record.state == CREATED and run_id not in engine.runs.ids():
-            Ledger(engine.state).end([record.ended(NOT_STARTED, now, error)])
-            self.around.say(f"{record.job}: not started: {error}")
+    def _start_next(self, engine: Engine, fire: Fire) -> None:
+        # While this machine slept, another scheduler may have recorded that the fire was not started.
+        record = _record_of(self.around.connect(), fire.run_id)
+        if record and record.state == CREATED:
+            self._start(engine, fire)
+        else:
+            self.around.processes.release(fire.run_id)
+
+    def _complete(self, engine: Engine, run_id: str, end: Exit) -> None:
+        """Record that a fire did not start, unless its process has started the run; or what failed after that."""
+        now, record = self.around.now(), _record_of(engine, run_id)
+        run = next(iter(engine.runs.records([run_id])), None)
+        if record and record.state == CREATED:
+            record = of_run(run) if run else record
+        if record and record.state == CREATED and not run:
+            Ledger(engine.state).end([record.ended(NOT_STARTED, now, end.error)])
+            self.around.say(f"{record.job}: not started: {end.error}")
+        elif record and record.state == DONE and end.code:  # such as a backup whose file cannot be written
+            due = Delivery(next=now.isoformat())  # its success may have been reported
+            failed = replace(record, state=FAILED, error=end.error, notified=due if record.notify else None)
+            Ledger(engine.state).end_and_notify(failed)
+            self.around.say(f"{record.job}: failed after its run: {end.error}")
 
     def _abandon(self, engine: Engine, heartbeats: Iterable[Heartbeat], now: datetime) -> None:
         """Record that fires were not started whose scheduler has been killed since it recorded them."""
@@ -258,6 +289,7 @@ class Scheduler:
             record
             for record in _since(engine, now - SEARCHED)
             if (record.trigger, record.state) == (SCHEDULE, CREATED)
+            and record.moment <= now - LATE
             and record.id not in mine
             and not (record.host in alive or self.around.processes.is_alive(record.id))
         ]
@@ -286,6 +318,15 @@ class Scheduler:
 
 def _due(fire: DueFire, why: str) -> str:
     return f"due at {fire.minute:%Y-%m-%d %H:%M} UTC, {why}"
+
+
+def _no_process(error: OSError) -> str:
+    return f"cannot start its process: {error.strerror}"
+
+
+def _record_of(engine: Engine, run_id: str) -> Record | None:
+    pages = (page.records for page in Ledger(engine.state).pages())
+    return next((records[run_id] for records in pages if run_id in records), None)
 
 
 def _since(engine: Engine, moment: datetime) -> list[Record]:
