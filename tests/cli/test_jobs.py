@@ -250,6 +250,24 @@ def test_fire_of_a_schedule(project: Project, monkeypatch: pytest.MonkeyPatch, j
     assert all(record.trigger == "schedule" for record in project.records())
 
 
+def test_two_jobs_that_are_typed_in_the_same_way_are_an_error_of_up_and_config(project: Project) -> None:
+    """The first one is started."""
+    jobs = "{a-b: {command: [echo, first]}, a_b: {command: [echo, second]}}"
+    (project.directory / "compose.yaml").write_text(f"services: {{app: {{image: a}}}}\nx-jobs: {jobs}\n")
+    for command in ("up", "config"):
+        code, _, errors = project.typed(command)
+        assert (2, "twelfth: the job a_b is hidden by the job a-b. Rename the job\n") == (code, errors)
+
+    assert (0, "first\n") == project.typed("a-b")[:2]
+
+
+def test_job_can_be_typed_by_its_name(project: Project) -> None:
+    """As well as with the dashes of commands; the words for its program stay."""
+    assert (0, "report a_b\n") == project.typed("nightly_report", "--reason", "x", "--", "a_b")[:2]
+    for words in (("nightly_report", "--help"), ("--help", "nightly_report")):
+        assert (0, "Usage: X nightly-report ") == (project.typed(*words)[0], project.typed(*words)[1][:24])
+
+
 def test_job_with_the_name_of_a_command_is_an_error_of_up_and_config(project: Project) -> None:
     """Other commands work."""
     (project.directory / "compose.yaml").write_text("services: {app: {image: a}}\nx-jobs: {status: {command: [a]}}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,6 +171,29 @@ def test_job_under_both_keys_is_refused(tmp_path: Path) -> None:
     """One of them would be ignored."""
     with pytest.raises(MisuseError, match=r"^compose.yaml: x-jobs.a is also in jobs. Try: remove one of them$"):
         stack(tmp_path, "jobs: {a: {image: x, triggers: {manual: true}}}\nx-jobs: {a: {command: [a]}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{app: {command: [a]}}", "compose.yaml: x-jobs.app is also the name of a service. Try: rename the job"),
+        (
+            "{../a: {command: [a]}}",
+            "compose.yaml: x-jobs.../a is not a name. Try: write letters, digits, dots, - and _",
+        ),
+        ("{a: {depends_on: [c]}}", 'cannot read x-jobs: job "a" depends on undefined service or job "c": invalid com'),
+    ],
+)
+def test_name_that_compose_refuses_for_a_job_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    """Compose does not check what is below `x-jobs`."""
+    with pytest.raises(MisuseError, match=f"^{re.escape(why)}"):
+        stack(tmp_path, f"x-jobs: {text}")
+
+
+def test_missing_key_of_a_job_is_named(tmp_path: Path) -> None:
+    """Compose requires it."""
+    with pytest.raises(MisuseError, match=r"jobs\.a missing property 'triggers'"):
+        stack(tmp_path, "jobs: {a: {image: x}}")
 
 
 REPEATED = """

@@ -1,4 +1,4 @@
-"""Find jobs and programs that cannot be typed, since a command of twelfth has the same name."""
+"""Find jobs and programs that cannot be typed, since a command of twelfth or another job has the same name."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ def hidden_programs(directory: Path) -> list[str]:
 
 
 def hidden_jobs(names: Iterable[str]) -> list[str]:
-    """Return an error for each job with the name of a command."""
-    hidden = {name: command_name(name) for name in names if command_name(name) in _commands()}
-    return [f"the job {name} is hidden by the command {command}. Rename the job" for name, command in hidden.items()]
+    """Return an error for each job that is typed as a command, or as a job before it."""
+    typed = {command: f"the command {command}" for command in _commands()}
+    errors = []
+    for name in names:
+        other = typed.setdefault(command_name(name), f"the job {name}")
+        if other != f"the job {name}":
+            errors.append(f"the job {name} is hidden by {other}. Rename the job")
+    return errors
 
 
 def refuse_hidden_jobs(names: Iterable[str]) -> None:
-    """Raise `MisuseError` if a job has the name of a command."""
+    """Raise `MisuseError` if a job cannot be typed."""
     if errors := hidden_jobs(names):
         raise MisuseError("\n".join(errors))
 

@@ -27,7 +27,7 @@ from twelfth.cli.compose_file import SHORT, is_chosen, refusal, unknown_option, 
 from twelfth.cli.help import is_required, print_command_help
 from twelfth.cli.job_commands import add_jobs, refuse_disabled
 from twelfth.cli.outputs import prepare_outputs
-from twelfth.hints import program
+from twelfth.hints import command_name, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,12 +73,15 @@ def _parse_with_jobs(invoke: Program) -> None:
         hidden = add_jobs(invoke.collection, _ignore if invoke.args["complete"].value else warn)
         for line in hidden if invoke.args["list"].value else ():
             warn(line)
+        if isinstance(helped := invoke.args["help"].value, str):
+            [invoke.args["help"].value] = _with_commands(invoke, [helped])
     try:
         _parse_tasks(invoke)
     except (Exit, ParseError):
         if not (words := _unknown_words(invoke)) or "--complete" in sys.argv:
             raise
         add_jobs(invoke.collection, warn)
+        invoke.core.unparsed = _with_commands(invoke, invoke.core.unparsed)
         if words == _unknown_words(invoke):
             refuse_disabled(invoke.collection, words)
             raise
@@ -94,6 +97,13 @@ def _shows_jobs(invoke: Program) -> bool:
     if isinstance(helped, str):
         return helped not in invoke.collection.task_names
     return bool(helped or invoke.args["list"].value or invoke.args["complete"].value or not invoke.core.unparsed)
+
+
+def _with_commands(invoke: Program, words: list[str]) -> list[str]:
+    """Return words with each name of a job or program as its command: both may be typed."""
+    known = {command: command for command in invoke.collection.task_names}
+    typed = [known.get(word) or known.get(command_name(word), word) for word in words_before_dashes(words)]
+    return [*typed, *words[len(typed) :]]
 
 
 def _unknown_words(invoke: Program) -> list[str]:

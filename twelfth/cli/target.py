@@ -76,8 +76,8 @@ class Target:
 
         The Compose file is read if it has such a job, or if that is not known.
         """
-        names = {command_name(job): job for job in self._job_names(command_name(name))}
-        declared = names.get(command_name(name))
+        names = self._job_names(command_name(name))
+        declared = name if name in names else {command_name(job): job for job in names}.get(command_name(name))
         if declared and (job := self.named.job(declared)):
             return self.with_job(job)
         from twelfth.model.job import Changes, Job

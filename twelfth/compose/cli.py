@@ -111,7 +111,7 @@ def _converted(program: str, directory: Path, environment: Mapping[str, str], te
     if answer.stdout:
         return _parsed(answer.stdout)
     error = explain(_split(answer.stderr)[1], {})
-    raise MisuseError(f"cannot read {extension_jobs.KEY}: {error}. Try: invoke config")
+    raise MisuseError(f"cannot read {extension_jobs.KEY}: {error}. Correct it in the Compose file")
 
 
 def _answers_of_bundled(

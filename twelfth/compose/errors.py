@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAMED = "service|network|volume|key|project name|on|and|anchor|file|properties"
+_NAMED = "service|job|network|volume|key|property|project name|on|and|anchor|file|properties"
 """The words after which Compose quotes a name, not a value."""
 
 _QUOTED = rf"""(\b(?:{_NAMED}) )?(?<!\w)(?:"(?:\\.|[^"\\])*"?|`[^`]*`?|'(?!services\[)[^']*'?)"""
