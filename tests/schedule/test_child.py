@@ -92,3 +92,18 @@ def test_process_outlives_a_killed_scheduler(directory: Directory) -> None:
     assert ["0123abcd"] == [path.name for path in locks.iterdir()]
     (directory / "done").touch()
     assert eventually(lambda: not other.is_alive("0123abcd"))
+
+
+def test_unreadable_file_is_the_reason(directory: Directory) -> None:
+    """And not that the command of the job is unknown."""
+    (directory / "compose.yaml").write_text("services: [\nx-jobs: {my_job: {}}")
+    exited = threading.Event()
+    processes = Processes(directory, exited.set)
+    processes.reserve(FIRE.run_id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(Path(sys.prefix) / "bin" / "python"))
+        processes.start(FIRE)
+    assert exited.wait(20)
+    [end] = processes.ended().values()
+    processes.release(FIRE.run_id)
+    assert (2, "the jobs are not known: cannot read compose.yaml") == (end.code, end.error[:48])

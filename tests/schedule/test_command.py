@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 
 import pytest
+from invoke.config import Config
+from invoke.context import Context
 
 from tests.conftest import ROOT, eventually
+from twelfth.cli.schedule import surroundings
 from twelfth.engines import choice
 from twelfth.schedule import heartbeat
-from twelfth.stack.load import load_stack
+from twelfth.stack.load import load_names, load_stack
 
 COMPOSE = """
 name: scheduled
@@ -127,6 +132,25 @@ def test_foreground_scheduler_exits_at_once(tmp_path: Path) -> None:
         process.terminate()
         assert 143 == process.wait(20)
         assert time.monotonic() - began < 5
+
+
+def test_scheduler_warns_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It connects several times a minute."""
+    monkeypatch.setenv("INVOKE_ENGINE", "local")
+    stack = Stack(tmp_path)
+    assert 0 == stack.type("up").returncode
+    try:
+        (tmp_path / "compose.yaml").write_text("services: [")
+        context = Context(Config({"engine": "local", "project": {"directory": str(tmp_path)}}))
+        around = surroundings(context, replace(load_names(ROOT, os.environ), directory=tmp_path), UTC)
+        for _ in range(3):
+            around.connect()
+        assert 1 == capsys.readouterr().err.count("the stack that was deployed last")
+    finally:
+        (tmp_path / "compose.yaml").write_text(COMPOSE + JOBS)
+        assert 0 == stack.type("down").returncode
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from twelfth.cli.runs import RunOptions
 from twelfth.cli.target import Target
 from twelfth.compose.presence import job_keys
 from twelfth.errors import TwelfthError
-from twelfth.hints import command_name
+from twelfth.hints import JOBS_UNKNOWN, command_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -69,7 +69,7 @@ def add_jobs(collection: Collection, say: Callable[[str], None]) -> list[str]:
     try:
         names = _names(directory)
     except TwelfthError as error:
-        say(f"the jobs are not known: {error}")
+        say(f"{JOBS_UNKNOWN}: {error}")
         names = {}
     for name, text in names.items():
         if command_name(name) not in collection.task_names:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from invoke.context import Context
 
+    from twelfth.engines.contract import Engine
     from twelfth.model.job import Job
     from twelfth.model.record import Record
     from twelfth.model.stack import Stack
@@ -88,11 +89,23 @@ def surroundings(c: Context, stack: Stack, machine: tzinfo) -> Surroundings:
         has_exited.wait(seconds)
         has_exited.clear()
 
+    warned = set[str]()
+
+    def warn_once(line: str) -> None:
+        if line not in warned:
+            warned.add(line)
+            warn(line)
+
+    def connect() -> Engine:
+        target = Target(c)
+        target.warn = warn_once  # each minute makes another target
+        return target.engine()
+
     return Surroundings(
         now=lambda: datetime.now(UTC),
         wait=wait,
         load=jobs_of_file(stack),
-        connect=lambda: Target(c).engine(),
+        connect=connect,
         processes=Processes(stack.directory, has_exited.set),
         say=lambda line: print(line, flush=True),
         host=socket.gethostname(),

@@ -67,6 +67,7 @@ class Target:
         self._last: dict[str, Engine | None] = {}
         self._choice_lock = threading.Lock()
         self._is_waiting = False
+        self.warn: Callable[[str], None] = warn
         self.job: Job | None = None
         self.has_entry = False
         """Whether the job is in the Compose file."""
@@ -146,7 +147,7 @@ class Target:
         try:
             _ = self.named
         except MisuseError as error:
-            warn(f"{error}. Using {self.known[0].project}, the stack that was deployed last")
+            self.warn(f"{error}. Using {self.known[0].project}, the stack that was deployed last")
             return self.known[0]
         return None
 
@@ -184,11 +185,13 @@ class Target:
 
     def _adopt(self, engine: Engine) -> Engine:
         if not self._is_dry and (report := engine.adopt_old_state(may_stop=self.deploys)):
-            warn(report)
+            self.warn(report)
         if directory := engine.other_directory():
             project = engine.stack.project
             hint = "To have a separate one here: COMPOSE_PROJECT_NAME=NAME invoke up"
-            warn(f"the stack {project} was deployed from {directory}, and this directory has the same stack. {hint}")
+            self.warn(
+                f"the stack {project} was deployed from {directory}, and this directory has the same stack. {hint}"
+            )
         return engine
 
     def check_healths(self, *, of_first: bool = False) -> dict[str, Health]:
@@ -258,7 +261,7 @@ class Target:
         """Return the stack that the Compose file declares, with the named release or without any."""
         from twelfth.stack.load import load_stack
 
-        stack = self._read(load_stack, self.directory, os.environ, self.release, warn)
+        stack = self._read(load_stack, self.directory, os.environ, self.release, self.warn)
         refuse_hidden_jobs(job.name for job in stack.jobs)
         return stack
 
@@ -299,7 +302,7 @@ class Target:
         state = self.engine().state
         if deployer := state.holder():
             if not self._is_waiting:
-                warn(f"waiting for {deployer}")
+                self.warn(f"waiting for {deployer}")
             self._is_waiting = True
             time.sleep(ASK_EVERY)
         elif isinstance(error, NoWorkerError) and (deploy := read_deploys(state).latest):
@@ -314,7 +317,7 @@ class Target:
         from twelfth.stack.old_record import adopt_old_record
 
         if not self._is_dry and (report := adopt_old_record(engine)):
-            warn(report)
+            self.warn(report)
         return engine.with_stack(scaled_as_before(self.declared, engine.state))
 
     def _engine_of_release(self, engine: Engine, scale: Sequence[str]) -> Engine:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import twelfth
-from twelfth.hints import command_name
+from twelfth.hints import JOBS_UNKNOWN, command_name
 from twelfth.schedule.scheduler import Exit
 from twelfth.state_home import states_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twelfth.runs.fire import Fire
 
@@ -101,6 +101,11 @@ class Processes:
         with errors:
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - END))
             lines = errors.read().decode(errors="replace").strip().splitlines()
-        error = lines[-1].removeprefix("twelfth: ") if lines else f"its process exited with {code}"
-        self._ended[run_id] = Exit(code, error)
+        self._ended[run_id] = Exit(code, _reason(lines) or f"its process exited with {code}")
         self._notify()
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """Return the last line; if the jobs are not known, why, and not that their commands are unknown."""
+    unknown = (line for line in lines if line.startswith(f"twelfth: {JOBS_UNKNOWN}"))
+    return next(unknown, lines[-1] if lines else "").removeprefix("twelfth: ")
