@@ -7,6 +7,8 @@ import functools
 import os
 import sys
 import tempfile
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,6 +261,29 @@ def test_two_jobs_that_are_typed_in_the_same_way_are_an_error_of_up_and_config(p
         assert (2, "twelfth: the job a_b is hidden by the job a-b. Rename the job\n") == (code, errors)
 
     assert (0, "first\n") == project.typed("a-b")[:2]
+
+
+def test_run_that_has_waited_is_made_from_the_replica_of_then(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deploy may have replaced the one of before."""
+    monkeypatch.setattr("twelfth.runs.concurrency.WAIT_EVERY", 0.01)
+    (project.directory / "compose.yaml").write_text(
+        "services: {app: {image: a}}\nx-jobs: {turn: {command: [sleep, '0.5'], x-twelfth: {concurrency: queue}}}\n"
+    )
+    assert 0 == project.typed("turn", "--detach")[0]
+    replicas = project.engine.world.replicas
+
+    def deploy() -> None:
+        replicas["app-1"] = replace(replicas["app-1"], id="new")
+
+    timer = threading.Timer(0.2, deploy)
+    timer.start()
+    code, _, errors = project.typed("turn")
+    timer.join()
+
+    assert (0, 1) == (code, errors.count("waiting for run "))
+    assert ["app-1-1", "new"] == [run.request.replica.id for run in project.engine.world.runs.values()]
 
 
 def test_job_can_be_typed_by_its_name(project: Project) -> None:

@@ -107,8 +107,8 @@ def start(
     if c.config.run.dry:
         print(describe(engine, request))
     elif detach:
-        print(start_detached(engine, request, warn))
-    elif code := start_attached(engine, request, warn, streams):
+        print(start_detached(engine, request, warn, target.choose_source_again))
+    elif code := start_attached(engine, request, warn, streams, target.choose_source_again):
         if timed_out(engine, request, code):
             limit = f"{plain(request.timeout or 0)} s"
             warn(f"run {request.id} timed out after {limit}; its output: invoke logs --run {request.id}")

@@ -295,6 +295,11 @@ class Target:
             else:
                 return source
 
+    def choose_source_again(self) -> Replica:
+        """Return the source of runs as it is now."""
+        self.__dict__.pop("source", None)
+        return self.source
+
     def _wait_for_deploy(self, error: TwelfthError) -> None:
         """After a deploy there is one release again; without a deploy the error is final."""
         from twelfth.stack.deploy_record import read_deploys

@@ -8,6 +8,7 @@ knows of the other before it starts, whenever the engine makes them visible, and
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.run import Run, RunRequest
+    from twelfth.model.snapshot import Replica
 
     Say = Callable[[str], None]
 
@@ -38,16 +40,29 @@ STARTED_WITHIN = timedelta(seconds=60)
 T = TypeVar("T")
 
 
-def in_turn(engine: Engine, request: RunRequest, say: Say, start: Callable[[], T]) -> T:
-    """Call `start`; for a job that queues its runs, when no other one is running."""
+def in_turn(
+    engine: Engine,
+    request: RunRequest,
+    say: Say,
+    start: Callable[[RunRequest], T],
+    source: Callable[[], Replica] | None = None,
+) -> T:
+    """Call `start` with the request; for a job that queues its runs, when no other one is running.
+
+    After a wait, the run is made from what `source` returns: a deploy may have replaced the replica of the request.
+    """
+    has_waited = False
     while True:
         if request.concurrency == QUEUE:
-            _wait(engine, request, say)
+            has_waited = _wait(engine, request, say) or has_waited
+        if has_waited and source:
+            request = replace(request, replica=source())
         try:
-            return start()
+            return start(request)
         except JobRunningError:
             if request.concurrency != QUEUE:
                 raise
+            has_waited = True
 
 
 def admit(engine: Engine, request: RunRequest) -> None:
@@ -79,13 +94,15 @@ def blocking(created: Run | None, others: Iterable[Run]) -> Run | None:
     return min(earlier, key=lambda run: (run.state == CREATED, _order(run)), default=None)
 
 
-def _wait(engine: Engine, request: RunRequest, say: Say) -> None:
+def _wait(engine: Engine, request: RunRequest, say: Say) -> bool:
+    """Wait until no other run of the job is running, and return whether there was one."""
     is_shown = False
     while runs := unfinished((run for run in engine.runs.records() if run.job == request.job), datetime.now(UTC)):
         if not is_shown:
             say(f"waiting for run {runs[0].id} of {request.job}, which {runs[0].operator} started")
             is_shown = True
         time.sleep(WAIT_EVERY)
+    return is_shown
 
 
 def _order(run: Run) -> tuple[datetime, str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine, Session
     from twelfth.model.run import RunRequest
+    from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Service
 
 
@@ -55,17 +56,21 @@ def _warn_of_ignored(engine: Engine, request: RunRequest, say: Callable[[str], N
 
 
 def start_attached(
-    engine: Engine, request: RunRequest, say: Callable[[str], None], streams: tuple[int, int] = (0, 1)
+    engine: Engine,
+    request: RunRequest,
+    say: Callable[[str], None],
+    streams: tuple[int, int] = (0, 1),
+    source: Callable[[], Replica] | None = None,
 ) -> int:
     """Start a run, pass its streams until it exits, and return its exit code.
 
     `streams` are the file descriptors of its input and output; its errors go to standard error. `say` is called with
-    each warning.
+    each warning. `source` chooses the replica again after the run has waited for another one.
     """
     make_networks(engine, request)
     _warn_of_ignored(engine, request, say)
     request = replace(request, notify=engine.stack.notify_on(request.job))
-    return in_turn(engine, request, say, lambda: _start_attached(engine, request, say, streams))
+    return in_turn(engine, request, say, lambda current: _start_attached(engine, current, say, streams), source)
 
 
 def _start_attached(engine: Engine, request: RunRequest, say: Callable[[str], None], streams: tuple[int, int]) -> int:
@@ -140,12 +145,17 @@ def _refuse_missing(engine: Engine, container: Service) -> None:
         raise NotUpError(f"cannot run {container.name}: the {resource.kind} {resource.name} is missing. Try: invoke up")
 
 
-def start_detached(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> str:
-    """Start a run in the background and return its id."""
+def start_detached(
+    engine: Engine,
+    request: RunRequest,
+    say: Callable[[str], None],
+    source: Callable[[], Replica] | None = None,
+) -> str:
+    """Start a run in the background and return its id; `source` is that of `start_attached`."""
     make_networks(engine, request)
     _warn_of_ignored(engine, request, say)
     request = replace(request, notify=engine.stack.notify_on(request.job))
-    in_turn(engine, request, say, lambda: _start_detached(engine, request, say))
+    in_turn(engine, request, say, lambda current: _start_detached(engine, current, say), source)
     prune(engine, request.id)
     return request.id
 
