@@ -175,6 +175,16 @@ def test_end_that_no_process_saw_is_unknown(engine: Memory, monkeypatch: pytest.
     assert [f"{run_id}.json", "number"] == files(engine)
 
 
+def test_fire_may_wait_for_a_day(engine: Memory) -> None:
+    """For its turn, or for a deploy; then its scheduler is gone."""
+    for number, hours in enumerate((1, 25)):
+        started = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+        fire = Record(f"0000000{number}", "run", "ann", "memory", started, trigger="schedule", command=("a",))
+        Ledger(engine.state).start(replace(fire, state="created"))
+
+    assert [("00000001", "unknown"), ("00000000", "created")] == shown(engine)
+
+
 def test_run_that_seems_not_started_is_not_recorded_so(engine: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow client may still start it; this client's clock may be wrong."""
     run_id = detached(engine, "sh", "-c", "sleep 0.2; exit 4")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, TwelfthError
 from twelfth.model.record import CREATED, NOT_STARTED, RUNNING, UNKNOWN, of_run
+from twelfth.model.run import SCHEDULE
 from twelfth.runs.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 STARTED_WITHIN = timedelta(seconds=60)
 """The time after which a client no longer starts a run whose start it has recorded."""
 
+WAITS = timedelta(days=1)
+"""The time for which a fire may wait for its turn or a deploy; its scheduler completes the record."""
 
 SEARCHED_PAGES = 10
 """Directories of the ledger in which the last run of a job is searched for."""
@@ -116,7 +119,8 @@ def _with_runs(records: Mapping[str, Record], runs: Mapping[str, Run], now: date
     """
     current = {**records, **{name: of_run(run) for name, run in runs.items()}}
     for name, record in current.items():
-        if record.state == CREATED and now - record.moment > STARTED_WITHIN:
+        limit = WAITS if record.trigger == SCHEDULE and name not in runs else STARTED_WITHIN
+        if record.state == CREATED and now - record.moment > limit:
             current[name] = replace(record, state=NOT_STARTED if name in runs else UNKNOWN)
     return current
 
