@@ -255,7 +255,7 @@ def test_nightly_backup_is_stored_verified_and_rotated(serving: Project, taken: 
     assert 0 == night.returncode, night.stderr
     assert {old, damaged, Path(night.stdout.strip())} == set(serving.backups.iterdir())
     assert f"was not deleted: verify: {damaged}" in night.stderr
-    assert f"deleted 1 older than the last 2 backups: {oldest.name}" in night.stderr
+    assert f"deleted 1 older than the newest 2: {oldest.name}" in night.stderr
     (record,) = json.loads(serving.invoke("history", "--last", "1", "--json").stdout)
     assert (fire.run_id, "backup", "schedule") == (record["id"], record["job"], record["trigger"])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 PROGRAMS = ("invoke", "inv", "twelfth")
 """The programs that these commands are typed with; the first is the one that messages are written with."""
 
-JOBS_UNKNOWN = "the jobs are not known"
+JOBS_UNKNOWN = "the commands of jobs are missing"
 """What a command reports before the reason if the Compose file cannot be read; the scheduler looks for it."""
 
 

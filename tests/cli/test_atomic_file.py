@@ -106,7 +106,7 @@ def test_only_a_page_is_replaced_by_a_page(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
 
     for name in ("other", "fifo"):
-        with pytest.raises(MisuseError, match=f"{name}: it is another file; choose another name"):
+        with pytest.raises(MisuseError, match=f"{name}: it is not a page of runs; choose another name"):
             atomic_file.replaceable_path(tmp_path / name, mark)
     with pytest.raises(MisuseError, match="is a directory"):
         atomic_file.replaceable_path(tmp_path, mark)

@@ -86,7 +86,7 @@ def test_page_is_written_again_and_another_file_is_not_replaced(tmp_path: Path) 
     other.write_text("services: {}\n")
     write(str(page))
     write(str(page), last="1")
-    with pytest.raises(Exit, match="it is another file"):
+    with pytest.raises(Exit, match="it is not a page of runs"):
         write(str(other))
 
     assert [0] == days(page.read_text("utf-8"))
@@ -112,5 +112,5 @@ def test_dry_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{"run": "0"}, {"json": True}])
 def test_invalid_use_is_refused(options: dict[str, Any]) -> None:
     """A page is of several records."""
-    with pytest.raises(Exit, match="--html needs no RUN and no --json"):
+    with pytest.raises(Exit, match="--html cannot be combined with RUN or --json"):
         write("-", **options)

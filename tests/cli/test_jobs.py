@@ -175,7 +175,7 @@ def test_invalid_compose_file_breaks_no_other_command(project: Project) -> None:
 
     code, listed, errors = project.typed("--list")
     assert (0, 1, True) == (code, errors.count("\n"), "  fill-queue " in listed)
-    assert errors.startswith("twelfth: the jobs are not known: cannot read compose.yaml: ")
+    assert errors.startswith("twelfth: the commands of jobs are missing: cannot read compose.yaml: ")
     code, _, errors = project.typed("first")
     assert 2 == code
     assert "unknown command first" in errors.splitlines()[1]
@@ -193,7 +193,7 @@ def test_jobs_before_it_run_first(project: Project) -> None:
 
     code, out, errors = project.typed("stuck")
     assert (3, "") == (code, out)
-    assert errors.endswith("twelfth: stuck is not started: fails, which runs before it, exited with 3\n")
+    assert errors.endswith("twelfth: cannot start stuck: fails, which runs before it, exited with code 3\n")
     assert ["first", "nightly_report", "fails"] == [record.job for record in project.records()]
 
 
@@ -218,7 +218,7 @@ def test_plan_of_a_job_shows_the_jobs_before_it(project: Project) -> None:
         ("needs-db", 125, "cannot start needs_db: it depends on db, which is not running. Try: X up"),
         ("empty", 2, "cannot start empty: it has no command in compose.yaml. Add command: [PROGRAM, ARG]"),
         ("wrong", 2, "compose.yaml: jobs.wrong.x-twelfth.keep is 0. Try: write a number, 1 or more"),
-        ("batch", 2, "the job batch is disabled: the profile large enables it. Try: COMPOSE_PROFILES=large X batch"),
+        ("batch", 2, "cannot start batch: its profile large is not enabled. Try: COMPOSE_PROFILES=large X batch"),
         ("none", 2, "unknown command none. Try: X --list"),
     ],
 )

@@ -184,7 +184,7 @@ def test_command_keeps_what_verifies(stored: Stored, capsys: pytest.CaptureFixtu
 
     assert [name(2), name(3), new.name] == stored.names()
     assert f"was not deleted: verify: {stored.directory / name(3)}: it is damaged" in printed.err
-    assert f"deleted 1 older than the last 2 backups: {name(1)}" in printed.err
+    assert f"deleted 1 older than the newest 2: {name(1)}" in printed.err
 
 
 @pytest.mark.parametrize(("keep", "remaining"), [(1, 1), (0, 4)])
@@ -206,7 +206,7 @@ def test_failed_backup_deletes_nothing(stored: Stored) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "why"), [(["--keep", "0"], "must be a number, 1 or more"), (["f", "--keep", "2"], "--keep needs")]
+    ("words", "why"), [(["--keep", "0"], "must be a number, 1 or more"), (["f", "--keep", "2"], "--keep cannot be")]
 )
 def test_invalid_use_is_refused(words: list[str], why: str) -> None:
     """Before anything is done."""

@@ -137,10 +137,10 @@ def test_job_has_its_own_receiver(receiver: Receiver) -> None:
     [
         ("down", "fails (Connection refused)"),
         ("slow", "took too long"),
-        ("500", "answers 500"),
+        ("500", "answered 500"),
         ("half", "closed the connection without an answer"),
         ("silent", "closed the connection without an answer"),
-        ("redirect", "answers 307"),
+        ("redirect", "answered 307"),
     ],
 )
 def test_receiver_that_fails_gets_each_failure_later(
@@ -156,7 +156,7 @@ def test_receiver_that_fails_gets_each_failure_later(
 
     (warning,) = warnings
     assert (
-        f"the notification of run {run.id} was not delivered: http://127.0.0.1 {why}; it is repeated later" == warning
+        f"the notification of run {run.id} was not delivered: http://127.0.0.1 {why}; it is sent again later" == warning
     )
     assert (1, "") == ((kept := delivery(engine, run.id)) and (kept.attempts, kept.delivered))
     assert [] == receiver.ids
@@ -176,7 +176,7 @@ def test_notification_is_given_up_after_a_day(engine: Memory, receiver: Receiver
     deliver_due(engine, now + timedelta(hours=1), warnings.append)
 
     first, last = warnings
-    assert (True, True) == (first.endswith("; it is repeated later"), last.endswith("; it was the last attempt"))
+    assert (True, True) == (first.endswith("; it is sent again later"), last.endswith("; it was the last attempt"))
     assert Delivery(len(PAUSES) + 1) == delivery(engine, run_id)
     assert timedelta(hours=20) < sum(PAUSES, timedelta()) < timedelta(hours=28)
     with receiver.listening("ok"):
@@ -361,7 +361,7 @@ def test_command_that_fails_is_repeated(warnings: list[str], command: tuple[str,
     engine = engine_with(Notify(command=command))
     run_id = attached(engine, warnings.append, "false")
 
-    assert [f"the notification of run {run_id} was not delivered: {why}; it is repeated later"] == warnings
+    assert [f"the notification of run {run_id} was not delivered: {why}; it is sent again later"] == warnings
 
 
 def test_failed_changes_are_reported(engine: Memory, receiver: Receiver) -> None:

@@ -149,5 +149,5 @@ def test_job_with_a_separate_image_is_refused_until_its_image_is_fixed() -> None
         source_of_job(engine, DUMP)
     with pytest.raises(MisuseError, match=r"^cannot run dump from release 0123456789ab: it has a separate image"):
         source_of_job(engine, DUMP, "0123456789ab")
-    with pytest.raises(MisuseError, match=r"it has the image postgres:16, and the engine local has no images\. Add to"):
+    with pytest.raises(MisuseError, match=r"its image is postgres:16, and local runs no images\. Try: add"):
         source_of_job(Local(TWO_BUILT), DUMP)

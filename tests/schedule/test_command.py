@@ -109,7 +109,7 @@ def test_schedule_is_shown(tmp_path: Path) -> None:
     assert 4 == len(lines)
     assert lines[1].startswith("nightly  20")
     assert all(" 03:30+0" in line and "30 3 * * *" in line for line in lines[1:])
-    assert "twelfth: no scheduler has run, so no schedule starts nightly. Try: twelfth up\n" == shown.stderr
+    assert "twelfth: no scheduler has run yet, so these jobs do not start: nightly. Try: twelfth up\n" == shown.stderr
     [value] = values
     assert ("nightly", 3, None, "Europe/Berlin") == (
         value["job"],

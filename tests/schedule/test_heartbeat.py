@@ -34,7 +34,7 @@ GONE = "the last heartbeat of a scheduler was 9 min ago. Try: invoke up"
 @pytest.mark.parametrize(
     ("cron", "heartbeats", "warnings"),
     [
-        ("0 3 * * *", [], ["no scheduler has run, so no schedule starts nightly. Try: invoke up"]),
+        ("0 3 * * *", [], ["no scheduler has run yet, so these jobs do not start: nightly. Try: invoke up"]),
         ("0 3 * * *", [beat(1, 1)], []),
         ("0 3 * * *", [beat(9, 9)], [GONE]),
         ("0 3 * * *", [beat(9, 9), beat(1, 1, "there")], []),
@@ -74,5 +74,5 @@ def test_status_reads_heartbeats_only_for_schedules() -> None:
     world.reads.clear()
     result = status(Memory(Stack("shop", Path(), (), jobs=(job("0 3 * * *"),)), world))
 
-    assert ("no scheduler has run, so no schedule starts nightly. Try: invoke schedule",) == result.warnings
+    assert ("no scheduler has run yet, so these jobs do not start: nightly. Try: invoke schedule",) == result.warnings
     assert set(plain) == set(world.reads)

@@ -23,7 +23,9 @@ def test_zone_of_the_machine_changes_with_daylight_saving(tmp_path: Path, monkey
         assert [2, 1] == [moment.astimezone(zone).utcoffset() // timedelta(hours=1) for moment in (summer, winter)]  # type: ignore[operator]
     monkeypatch.setattr(place, "LOCALTIME", tmp_path / "missing")
     assert place.machine_zone({}) is UTC
-    with pytest.raises(MisuseError, match=r"^TZ is Mars, which is no time zone of this machine. Try: TZ=Europe"):
+    with pytest.raises(
+        MisuseError, match=r"^TZ is Mars, which is unknown on this machine. Try: TZ=UTC invoke schedule"
+    ):
         place.machine_zone({"TZ": "Mars"})
 
 

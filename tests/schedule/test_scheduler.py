@@ -233,7 +233,9 @@ def test_queue_waits_for_one_at_a_time_and_has_an_end() -> None:
     for _ in range(WAITING + 3):
         site.tick(scheduler)
     assert 1 == len(site.starts())
-    assert [f"10 fires of often are waiting for run {site.starts()[0]}"] == [r.error for r in site.records() if r.error]
+    assert [f"10 fires of often already wait for run {site.starts()[0]}"] == [
+        r.error for r in site.records() if r.error
+    ]
     for number in range(1, 4):
         assert number == len(site.starts())
         site.exit_all()
@@ -368,7 +370,7 @@ def test_unreadable_file_leaves_the_jobs_of_before() -> None:
         site.tick(scheduler)
 
     assert 2 == len(site.records())
-    assert ["it is empty; the jobs that were read before stay in use"] == [line for line in said if "empty" in line]
+    assert ["it is empty; the previous jobs stay in use"] == [line for line in said if "empty" in line]
 
 
 def test_fire_that_was_not_started_is_reported(tmp_path: Path) -> None:

@@ -48,10 +48,10 @@ def new_path(path: Path) -> Path:
 
 
 def replaceable_path(path: Path, mark: bytes) -> Path:
-    """Return the path, of a link that to which it leads; raises `MisuseError` if it is a file without the mark."""
+    """Return the path with its links resolved; raises `MisuseError` for a file that does not start with the mark."""
     path = path.resolve()
     if path.exists() and not path.is_dir() and not (path.is_file() and _starts_with(path, mark)):
-        raise MisuseError(f"cannot write {path}: it is another file; choose another name")
+        raise MisuseError(f"cannot write {path}: it is not a page of runs; choose another name")
     return _in_directory(path)
 
 
@@ -72,8 +72,8 @@ def _in_directory(path: Path) -> Path:
 def written(path: Path, *, replaces: bool = False) -> Iterator[tuple[int, Path]]:
     """Provide a file to write, its descriptor and its temporary path, and rename it to `path` if the block succeeds.
 
-    Only its owner can read it, unless it `replaces` a file: then it has the mode of that file. Raises `EngineError` if
-    it cannot be written, and deletes it.
+    Only its owner can read the file. If it `replaces` another one, it gets the mode of that file. Raises `EngineError`
+    if it cannot be written, and deletes it.
     """
     _sweep(path.parent)
     try:

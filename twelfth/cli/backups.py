@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     positional=["file"],
     help={
         "file": "The file to write; if omitted, one in the state directory",
-        "keep": "Then delete old backups there, except for the newest N that verify (default: all are kept)",
+        "keep": "Then delete old backups there, except for the newest N that verify (default: `keep` of the job)",
         "stdout": "Write to standard output",
         "yes": "Do not ask the job's question",
     },
@@ -49,7 +49,7 @@ def backup(
     if stdout and (file or sys.stdout.isatty()):
         raise MisuseError("--stdout needs a pipe or a redirection, and no FILE. Try: invoke backup --stdout >FILE")
     if keep and (file or stdout):
-        raise MisuseError("--keep needs the default file, without FILE and --stdout. Try: invoke backup --keep 14")
+        raise MisuseError("--keep cannot be combined with FILE or --stdout. Try: invoke backup --keep 14")
     kept = number(keep, "--keep", least=1) if keep else 0
     target = Target(c, release)
     if stdout or c.config.run.dry:
@@ -70,13 +70,13 @@ def _rotate(c: Context, target: Target, new: Path, keep: int) -> None:
         except Exit as failure:
             if path.exists():  # else another process has deleted it
                 why = str(failure.message).partition(". Try: ")[0]
-                warn(f"this backup does not count as one of {keep}, and was not deleted: {why}")
+                warn(f"this backup is not one of the {keep} that are kept, and was not deleted: {why}")
             return False
         return True
 
     if deleted := rotate(new, keep, is_valid):
         names = ", ".join(path.name for path in deleted)
-        warn(f"deleted {len(deleted)} older than the last {keep} backups: {names}")
+        warn(f"deleted {len(deleted)} older than the newest {keep}: {names}")
 
 
 def _back_up(c: Context, target: Target, *options: str, wait: str, interactive: bool = False, **settings: Any) -> None:

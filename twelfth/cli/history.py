@@ -56,7 +56,7 @@ def history(
 
     if html:
         if run or json:
-            raise MisuseError("--html needs no RUN and no --json. Try: invoke history --html FILE")
+            raise MisuseError("--html cannot be combined with RUN or --json. Try: invoke history --html FILE")
         if c.config.run.dry:
             print(f"Write {html}")
         else:

@@ -85,8 +85,8 @@ def refuse_disabled(collection: Collection, words: Iterable[str]) -> None:
     with suppress(TwelfthError):  # which is reported already
         for word in words:
             if profile := disabled_by(directory, word):
-                why = f"the job {word} is disabled: the profile {profile} enables it"
-                raise failure(f"{why}. Try: COMPOSE_PROFILES={profile} invoke {word}", MISUSE)
+                why = f"its profile {profile} is not enabled"
+                raise failure(f"cannot start {word}: {why}. Try: COMPOSE_PROFILES={profile} invoke {word}", MISUSE)
 
 
 def _directory(collection: Collection) -> Path | None:

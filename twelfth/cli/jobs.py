@@ -1,4 +1,4 @@
-"""Start a job as each of its commands does: check its rules, ask, run the jobs before it, then start it."""
+"""Start a job, from whichever command: check its rules, ask its question, run the jobs before it, then start it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def start_admin(
 ) -> None:
     """Start one of the release's admin processes with the settings of its job; `timeout` is as it was typed.
 
-    With `is_step` the rules of the job are not checked: the command has several steps, and has checked them before.
+    With `is_step` the rules of the job are not checked: a command with several steps has checked them before the first.
     """
     from twelfth.runs.request import seconds
 
@@ -96,7 +96,7 @@ def _run_before(c: Context, target: Target, job: Job, next_job: Job) -> None:
     try:
         start(c, target, job_words(target), **settings)
     except Exit as failure:
-        warn(f"{next_job.name} is not started: {job.name}, which runs before it, exited with {failure.code}")
+        warn(f"cannot start {next_job.name}: {job.name}, which runs before it, exited with code {failure.code}")
         raise
 
 

@@ -71,7 +71,7 @@ def _run(c: Context, target: Target, machine: tzinfo) -> None:
     stack = target.declared
     scheduled = [job.name for job in stack.jobs if job.schedules]
     if not scheduled:
-        warn(f"no job of {stack.files[0].name} has a schedule yet; it is read again when it changes")
+        warn(f"no job of {stack.files[0].name} has a schedule yet; the file is read again when it changes")
     print(f"schedules of {stack.project}: {', '.join(scheduled) or 'none'}", flush=True)
     Scheduler(surroundings(c, stack, machine)).run()
 

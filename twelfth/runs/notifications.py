@@ -141,7 +141,7 @@ def warning(records: Sequence[Record], why: str) -> str:
     if not (named := last or first):
         return ""
     names = ", ".join(f"{record.kind} {record.id}" for record in named)
-    rest = "it was the last attempt" if last else "it is repeated later"
+    rest = "it was the last attempt" if last else "it is sent again later"
     return f"the notification of {names} was not delivered: {why}; {rest}"
 
 

@@ -47,7 +47,7 @@ def _post(url: str, content: bytes, run_id: str, seconds: float) -> str:
         build_opener(NoRedirects).open(request, timeout=seconds).close()
     except HTTPError as error:
         error.close()
-        return f"{_origin(url)} answers {error.code}"
+        return f"{_origin(url)} answered {error.code}"
     except (OSError, HTTPException, ValueError) as error:
         return f"{_origin(url)} {_reason(error)}"
     return ""

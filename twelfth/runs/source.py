@@ -51,8 +51,8 @@ def source_of_job(engine: Engine, job: Job, release: str = "") -> Replica:
     if release:
         raise MisuseError(f"cannot run {job.name} from release {release}: it has a separate image. Omit --release")
     if not engine.has_images:
-        why = f"it has the image {job.changes.container.image}, and the engine {engine.name} has no images"
-        raise MisuseError(f"cannot run {job.name}: {why}. Add to it x-twelfth: {{service: SERVICE}}")
+        why = f"its image is {job.changes.container.image}, and {engine.name} runs no images"
+        raise MisuseError(f"cannot run {job.name}: {why}. Try: add x-twelfth: {{service: SERVICE}} to it")
     if fixed := read_fixed(engine.state).get(job.name):
         return Replica(job.name, 0, "", "not running", {}, image=fixed.id)
     raise NotUpError(f"cannot run {job.name}: its image is not fixed yet. Try: invoke up")

@@ -106,6 +106,6 @@ class Processes:
 
 
 def _reason(lines: Sequence[str]) -> str:
-    """Return the last line; if the jobs are not known, why, and not that their commands are unknown."""
+    """Return the last line; if the commands of jobs are missing, why, and not that their commands are unknown."""
     unknown = (line for line in lines if line.startswith(f"twelfth: {JOBS_UNKNOWN}"))
     return next(unknown, lines[-1] if lines else "").removeprefix("twelfth: ")

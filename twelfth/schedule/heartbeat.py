@@ -80,7 +80,7 @@ def warnings(
     until = considered((heartbeat.until for heartbeat in heartbeats), now)
     if until is None:
         if scheduled:
-            yield f"no scheduler has run, so no schedule starts {_joined(scheduled)}. Try: {remedy}"
+            yield f"no scheduler has run yet, so these jobs do not start: {_joined(scheduled)}. Try: {remedy}"
         return
     age = now - max(heartbeat.at for heartbeat in heartbeats)
     if scheduled and age > LATE:

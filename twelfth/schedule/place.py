@@ -52,7 +52,7 @@ def machine_zone(environment: Mapping[str, str] = os.environ) -> tzinfo:
         with LOCALTIME.open("rb") as file:
             return ZoneInfo.from_file(file, "local")
     except (ValueError, KeyError) as error:
-        raise MisuseError(f"TZ is {name}, which is no time zone of this machine. Try: TZ=Europe/Berlin") from error
+        raise MisuseError(f"TZ is {name}, which is unknown on this machine. Try: TZ=UTC invoke schedule") from error
     except OSError:  # as the C library does
         return UTC
 

@@ -132,7 +132,7 @@ class Scheduler:
         try:
             self.jobs = self.around.load()
         except TwelfthError as error:
-            problem = f"{error}; the jobs that were read before stay in use"
+            problem = f"{error}; the previous jobs stay in use"
         if problem not in {"", self.unread}:
             self.around.say(problem)
         self.unread = problem
@@ -219,7 +219,7 @@ class Scheduler:
         if current and concurrency == FORBID:
             refusal = f"run {current} of {due.job} is in progress"
         elif current and len(self.waiting[due.job]) >= WAITING:
-            refusal = f"{WAITING} fires of {due.job} are waiting for run {current}"
+            refusal = f"{WAITING} fires of {due.job} already wait for run {current}"
         if refusal:
             Ledger(engine.state).start(record.ended(NOT_STARTED, now, refusal))
             return

@@ -31,7 +31,7 @@ class Claims:
 
     def claim(self, name: str) -> bool:
         """Create the container; return whether no other process had done so."""
-        with docker_errors("cannot claim this"):
+        with docker_errors("cannot claim the fire"):
             body = {
                 "Image": state_image.ensure(self.api),
                 "Cmd": [state_image.WAIT],

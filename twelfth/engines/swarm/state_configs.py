@@ -119,7 +119,7 @@ class StateConfigs(State):
 
     def claim(self, name: str) -> bool:
         """Create an object of a name that the Swarm gives once."""
-        with docker_errors("cannot claim this"):
+        with docker_errors("cannot claim the fire"):
             try:
                 labels = {CLAIM: self.project, NAME: name}
                 self.manager.create_config(self._claim(name), CLAIM.encode(), labels)
