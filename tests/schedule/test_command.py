@@ -19,6 +19,7 @@ from invoke.context import Context
 from tests.conftest import ROOT, eventually
 from twelfth.cli.schedule import surroundings
 from twelfth.engines import choice
+from twelfth.errors import EngineError
 from twelfth.schedule import heartbeat
 from twelfth.stack.load import load_names, load_stack
 
@@ -132,6 +133,16 @@ def test_foreground_scheduler_exits_at_once(tmp_path: Path) -> None:
         process.terminate()
         assert 143 == process.wait(20)
         assert time.monotonic() - began < 5
+
+
+def test_scheduler_does_not_turn_to_local_without_a_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack was deployed from another directory to a daemon that is away: its fires belong to it."""
+    Stack(tmp_path)
+    monkeypatch.setattr("twelfth.engines.choice.is_daemon_configured", lambda: False)
+    context = Context(Config({"engine": "auto", "project": {"directory": str(tmp_path)}}))
+    around = surroundings(context, load_stack(tmp_path, os.environ), UTC)
+    with pytest.raises(EngineError, match="no Docker daemon is available, and scheduled is not up on local"):
+        around.connect()
 
 
 def test_scheduler_warns_once(

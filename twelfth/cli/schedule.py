@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from twelfth.cli.command import command, ended_by_ctrl_c, warn
 from twelfth.cli.outputs import terminal_width
 from twelfth.cli.target import Target
-from twelfth.errors import MisuseError
+from twelfth.engines.local.presence import has_stack
+from twelfth.errors import EngineError, MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -99,7 +100,12 @@ def surroundings(c: Context, stack: Stack, machine: tzinfo) -> Surroundings:
     def connect() -> Engine:
         target = Target(c)
         target.warn = warn_once  # each minute makes another target
-        return target.engine()
+        engine = target.engine()
+        if c.config.engine == "auto" and engine.name == "local" and not has_stack(engine.stack):
+            # Without a daemon, `auto` chooses this engine: fires would be recorded where no one looks for them.
+            remedy = "Try: invoke up, or: INVOKE_ENGINE=docker invoke schedule"
+            raise EngineError(f"no Docker daemon is available, and {stack.project} is not up on local. {remedy}")
+        return engine
 
     return Surroundings(
         now=lambda: datetime.now(UTC),
