@@ -288,7 +288,7 @@ class Memory(ReplicaEngine):
             self.world.images.append(service.image)
 
     def image_id(self, name: str) -> str:
-        """Return the id of an image that is here."""
+        """Return the id of an image, if it exists."""
         return self.world.image_id(name)
 
     def keep_job_images(self, images: Mapping[str, str]) -> None:

@@ -86,7 +86,7 @@ def test_existing_file_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_page_replaces_a_page_and_keeps_its_mode(tmp_path: Path) -> None:
-    """A link stays a link; until the new one is complete, the old one is there."""
+    """A link stays a link; the old page exists until the new one is complete."""
     page, link = tmp_path / "page", tmp_path / "link"
     page.write_bytes(b"<mark>old")
     page.chmod(0o644)

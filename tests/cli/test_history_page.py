@@ -61,9 +61,7 @@ def days(text: str) -> list[int]:
         ({"failed": True, "last": "2"}, [0, 3], "the last 2, only failures"),
     ],
 )
-def test_page_has_the_records_that_were_asked_for(
-    tmp_path: Path, options: dict[str, Any], shown: list[int], scope: str
-) -> None:
+def test_page_has_the_requested_records(tmp_path: Path, options: dict[str, Any], shown: list[int], scope: str) -> None:
     """By default those of the last 14 days."""
     write(str(tmp_path / "page.html"), **options)
     text = (tmp_path / "page.html").read_text("utf-8")
@@ -81,7 +79,7 @@ def test_page_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_page_is_written_again_and_another_file_is_not_replaced(tmp_path: Path) -> None:
-    """As cron does it."""
+    """A scheduled command replaces its own page."""
     page, other = tmp_path / "page.html", tmp_path / "compose.yaml"
     other.write_text("services: {}\n")
     write(str(page))

@@ -121,7 +121,7 @@ def test_success_and_a_stopped_run_are_reported_only_if_declared(receiver: Recei
             assert states == [values["state"] for values in receiver.received]
 
 
-def test_job_has_its_own_receiver(receiver: Receiver) -> None:
+def test_job_has_a_separate_receiver(receiver: Receiver) -> None:
     """All others have that of the file."""
     job = Job("backup", Changes(WORKER), notify=Notify("always", receiver.url))
     engine = engine_with(None, job)

@@ -131,7 +131,7 @@ def test_job_of_a_service_runs_from_its_replica() -> None:
 
 
 def test_job_with_a_separate_image_runs_from_the_image_that_up_has_fixed() -> None:
-    """Whatever its name stands for now."""
+    """Even if its tag has moved."""
     engine = up(TWO_BUILT)
     fix(engine.state, {"dump": FixedImage("postgres:15", "sha256:1"), "other": FixedImage("postgres:16", "sha256:2")})
 

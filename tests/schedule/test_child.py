@@ -106,4 +106,4 @@ def test_unreadable_file_is_the_reason(directory: Directory) -> None:
     assert exited.wait(20)
     [end] = processes.ended().values()
     processes.release(FIRE.run_id)
-    assert (2, "the commands of jobs are missing: cannot read compose.yaml") == (end.code, end.error[:48])
+    assert (2, "the commands of jobs are missing: cannot read compose.yaml") == (end.code, end.error[:58])

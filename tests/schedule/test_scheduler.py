@@ -356,7 +356,7 @@ def test_fire_is_not_started_after_a_long_delay() -> None:
 
 
 def test_unreadable_file_leaves_the_jobs_of_before() -> None:
-    """Someone may be editing it."""
+    """It may be incomplete while it is edited."""
     site = Site(job("often", EVERY_MINUTE))
     scheduler = site.scheduler()
     site.tick(scheduler)

@@ -127,7 +127,7 @@ def test_up_fixes_the_image_once(project: Project) -> None:
     assert [] == project.up()
 
 
-def test_run_has_the_fixed_image_whatever_its_tag_stands_for(project: Project) -> None:
+def test_run_has_the_fixed_image_even_if_its_tag_moves(project: Project) -> None:
     """Its environment is that of the job, since no service has its image."""
     project.up()
     project.world.image_ids["postgres:16"] = "sha256:other"

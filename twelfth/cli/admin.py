@@ -28,7 +28,7 @@ class Program:
 
     @property
     def command(self) -> str:
-        """What is typed to start it."""
+        """The name of its command."""
         return command_name(self.name)
 
 

@@ -81,7 +81,7 @@ class Command(Task):  # type: ignore[type-arg]
         """Wrap the body.
 
         `words` is how `--help` shows the words after `--`, "" if the command takes none; `placeholders` is how it shows
-        the values of options; `job` is the job whose program's help it shows, too. With `has_plan`, the body handles
+        the values of options; `job` is the job whose program's help is shown below. With `has_plan`, the body handles
         Invoke's `--dry`.
         """
         self.words: str = options.pop("words", "")

@@ -1,4 +1,6 @@
-"""Print the help of a program: its own if it parses arguments, since any other would do its work; else its docstring.
+"""Print the help of a program: what it prints for `--help` if it parses arguments, else its docstring.
+
+A program that does not parse arguments would ignore `--help` and do its work.
 
 This file is also executed in a run, as `python - MODULE`, with the Python of the image: it imports nothing else of
 twelfth, and decides by the program of that release.

@@ -28,9 +28,9 @@ def hidden_jobs(names: Iterable[str]) -> list[str]:
     typed = {command: f"the command {command}" for command in _commands()}
     errors = []
     for name in names:
-        other = typed.setdefault(command_name(name), f"the job {name}")
-        if other != f"the job {name}":
-            errors.append(f"the job {name} is hidden by {other}. Rename the job")
+        namesake = typed.setdefault(command_name(name), f"the job {name}")
+        if namesake != f"the job {name}":
+            errors.append(f"the job {name} is hidden by {namesake}. Rename the job")
     return errors
 
 

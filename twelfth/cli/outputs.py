@@ -102,7 +102,7 @@ def drawing(output: TextIO) -> TextIO:
 
 
 def terminal_width() -> int | None:
-    """Return the columns of the terminal that standard output is, None if it is none."""
+    """Return the width of standard output in columns, None if it is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

@@ -3,10 +3,10 @@
 - `ParseMachine.error`: exit with 2 after an invalid argument; Invoke exits with 1.
 - `Program.parse_cleanup`: exit with 2 if `--help` or `--list` names an unknown command; exit silently if their reader
   has exited, such as `head`; refuse `-f FILE`: for Compose it is the file to deploy, for Invoke its configuration.
-- `Program.parse_tasks`: add the commands of jobs if they are shown, or if a word is no other command: to read them,
-  Compose may have to be executed.
+- `Program.parse_tasks`: add the commands of jobs if they are shown, or if a word is not another command, since reading
+  them may execute Compose.
 - `ParseMachine.complete_context`: allow an argument to be omitted, as in `logs [SERVICE]`.
-- `ParseMachine.see_positional_arg`: take `--help` after a command for a request for its help, not for its argument.
+- `ParseMachine.see_positional_arg`: treat `--help` after a command as a request for its help, not as its argument.
 - `Program.print_task_help`: show in `--help` which words are arguments, and which come after `--`.
 """
 

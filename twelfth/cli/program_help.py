@@ -53,7 +53,7 @@ def _source(directory: Path, module: str) -> ast.Module | None:
 
 
 def _run_help(target: Target, program: str, module: str) -> bool:
-    """Print the help in a run, and return whether that succeeded; a run of a job it is not."""
+    """Print the help in a run that is not one of the job, and return whether that succeeded."""
     from twelfth.runs.request import new_request
     from twelfth.runs.start import start_attached
 

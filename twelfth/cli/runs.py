@@ -33,7 +33,7 @@ class RunOptions:
     no_tty: bool
 
     def with_terminal(self, tty: bool | None) -> RunOptions:
-        """Return the options with a terminal as a job requires or refuses it, unchanged for None."""
+        """Return the options with the terminal that a job requires or refuses; unchanged for None."""
         return self if tty is None else replace(self, tty=tty, no_tty=not tty)
 
 

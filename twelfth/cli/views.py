@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from twelfth.stack.status import ServiceStatus, Status
 
 NARROWEST = 8
-"""Columns of a terminal that a cell keeps when a table is cut to fit."""
+"""The least width of a cell when a table is cut to fit a terminal."""
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 """Seconds of each unit of an age."""

@@ -115,14 +115,14 @@ def _converted(program: str, directory: Path, environment: Mapping[str, str], te
 
 
 def _answers_of_bundled(
-    other: str, directory: Path, environment: Mapping[str, str]
+    rejecting: str, directory: Path, environment: Mapping[str, str]
 ) -> list[tuple[str, CompletedProcess[str]]]:
     """Return the answer of the Compose that is installed with twelfth if it reads files that another one rejects.
 
-    That one may be older than a key of the files, such as `jobs`.
+    The `rejecting` one may be older than a key of the files, such as `jobs`.
     """
     bundled = _bundled()
-    answers = _run(bundled, directory, environment, _CONFIG) if bundled and bundled != other else []
+    answers = _run(bundled, directory, environment, _CONFIG) if bundled and bundled != rejecting else []
     return [(str(bundled), answer) for answer in answers if answer.stdout]
 
 

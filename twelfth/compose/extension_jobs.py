@@ -1,4 +1,4 @@
-"""Jobs under `x-jobs`, for files that a Compose before 5.6 reads, too: it knows no `jobs:`.
+"""Read jobs under `x-jobs`, for files that Compose before 5.6 must read, too: it rejects `jobs:`.
 
 Compose checks nothing under an `x-` key. Jobs that use short notations are passed through Compose a second time, as
 `jobs:` of the same project.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Keys = Mapping[str, Any]
 
 PRE_START, RELEASE = "pre_start", "x-release"
-"""The key of Compose, and a command for Composes before 5.3, which reject that key."""
+"""The key of Compose, and the key of one command for Compose before 5.3, which rejects the first."""
 
 
 def release_commands(at: Value, container: Callable[[Value], Service]) -> tuple[Changes, ...]:

@@ -25,7 +25,7 @@ OF_SERVICE_ONLY = {"ports", "healthcheck", "restart", "scale", "container_name",
 """Keys that Compose accepts in a job and that a one-off container does not have."""
 
 OF_JOB = {"build", "command", "image"}
-"""Keys of a job that count also if they are those of its service."""
+"""Keys of a job that are kept even if its service has the same values."""
 
 DEFAULT_NETWORK = {"default": None}
 """The networks that Compose gives to a job or service that names none."""
@@ -39,8 +39,8 @@ def jobs(model: Mapping[str, Any]) -> tuple[Job, ...]:
 def _job(name: str, keys: dict[str, Any], model: Mapping[str, Any]) -> Job:
     refusals: list[str] = []
     at = Value(f"jobs.{name}", keys, model, refusals)
-    own = {key: value for key, value in keys.items() if key in {"triggers", "x-twelfth"}}
-    values = Value(at.path, own, model, refusals).read(_JOB)
+    start = {key: value for key, value in keys.items() if key in {"triggers", "x-twelfth"}}
+    values = Value(at.path, start, model, refusals).read(_JOB)
     triggers, settings = values.get("triggers", {}), values.get("x-twelfth", {})
     settings.pop("service", "")
     service = service_of(keys, model)

@@ -67,12 +67,12 @@ def decide(project: str, facts: Facts) -> str:
 
 def refuse_second(name: str, project: str, facts: Facts) -> None:
     """Raise an error if a deploy to an engine would make a second stack, or if that is not known."""
-    other = {"docker": "swarm", "swarm": "docker"}.get(name, "")
-    if (other == "swarm" and facts.is_on_swarm and not facts.has_containers) or (
-        other == "docker" and facts.has_containers and not facts.is_on_swarm
+    rival = {"docker": "swarm", "swarm": "docker"}.get(name, "")
+    if (rival == "swarm" and facts.is_on_swarm and not facts.has_containers) or (
+        rival == "docker" and facts.has_containers and not facts.is_on_swarm
     ):  # both would use one volume at the same time
-        hint = f"To move it: INVOKE_ENGINE={other} invoke down"
-        raise MisuseError(f"cannot deploy {project} on {name}: it is on {other}. {hint}")
+        hint = f"To move it: INVOKE_ENGINE={rival} invoke down"
+        raise MisuseError(f"cannot deploy {project} on {name}: it is on {rival}. {hint}")
     second = f"To have a second stack with separate data: INVOKE_ENGINE={name} invoke up --second-engine"
     if name == "local" and not facts.is_local:
         if facts.on_daemon:

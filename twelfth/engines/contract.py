@@ -77,7 +77,7 @@ class Engine(ABC):
     """Whether a replica sees the directories that the Compose file mounts."""
 
     has_images = True
-    """Whether it runs images, also such as no service has."""
+    """Whether a run can have an image that no service has."""
 
     keeps_scheduler = False
     """Whether the engine keeps a scheduler running from `up` to `down`; else another program has to."""

@@ -1,6 +1,6 @@
 """The fire of a schedule: the scheduler starts a job's command in a child process, and names the fire in a variable.
 
-So a fire is what the command does for an operator, also if the project has replaced that command.
+So a fire does what the command does for an operator, even if the project replaces that command.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def find_record(engine: Engine, prefix: str) -> Record:
 
 
 def latest_of_jobs(engine: Engine, names: set[str]) -> dict[str, Record]:
-    """Return the record of the last run of each job, for those that are among the latest records."""
+    """Return the last record of each job, if it is among the latest records."""
     pages = itertools.count(1)
 
     def is_complete(records: Mapping[str, Record], _: Collection[str]) -> bool:

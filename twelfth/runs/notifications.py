@@ -91,7 +91,7 @@ class Retry:
     """Attempts that are due, made while a run is running."""
 
     def __init__(self, engine: Engine) -> None:
-        """Start with them."""
+        """Start the attempts."""
         self._lines: list[str] = []
         now = datetime.now(UTC)
         self._thread = _in_thread(deliver_due, engine, now, self._lines.append)
@@ -129,7 +129,7 @@ def _deliver(engine: Engine, records: Sequence[Record], say: Say, seconds: float
 
 
 def _done(record: Record, failure: str | None, now: str) -> Record:
-    """Return the record with its delivery; without a receiver, none follows."""
+    """Return the record without a further attempt; `failure` is None if it no longer has a receiver."""
     attempts = record.notified.attempts if record.notified else 0
     return replace(record, notified=Delivery(attempts, delivered="" if failure is None else now))
 

@@ -78,7 +78,7 @@ def recorded(engine: Engine, request: RunRequest, say: Callable[[str], None]) ->
 
 
 def _retry(engine: Engine) -> Retry | None:
-    """Start with the notifications that are due; without `notify` in the Compose file, import nothing."""
+    """Start to send the notifications that are due; without `notify` in the Compose file, import nothing."""
     if not engine.stack.notifications:
         return None
     from twelfth.runs.notifications import Retry

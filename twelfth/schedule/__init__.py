@@ -1,1 +1,1 @@
-"""The scheduler: when jobs are due, that each fire starts one run at most, and what `status` warns about."""
+"""When jobs are due, the scheduler that starts each fire at most once, and what `status` warns about."""

@@ -1,7 +1,7 @@
 """The processes that fires start: each does what the command of the job does for an operator.
 
 They outlive the scheduler. A locked file for each fire, which its process inherits, shows other schedulers of this
-machine that something will still come of it: the kernel unlocks it when both have exited.
+machine that the fire is being handled. The kernel unlocks it when the scheduler and the process have exited.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Processes:
         self._locks[run_id] = lock
 
     def is_alive(self, run_id: str) -> bool:
-        """Return whether a process of this machine has the fire: its own one, or a scheduler that will start it."""
+        """Return whether a process of this machine has the fire: its own process, or a scheduler that will start it."""
         try:
             with (self._home / run_id).open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -106,6 +106,6 @@ class Processes:
 
 
 def _reason(lines: Sequence[str]) -> str:
-    """Return the last line; if the commands of jobs are missing, why, and not that their commands are unknown."""
+    """Return the last line; if the Compose file cannot be read, that error, not that the command is unknown."""
     unknown = (line for line in lines if line.startswith(f"twelfth: {JOBS_UNKNOWN}"))
     return next(unknown, lines[-1] if lines else "").removeprefix("twelfth: ")

@@ -20,7 +20,7 @@ LOCALTIME = Path("/etc/localtime")
 
 DOCKER = ("HOST", "CONTEXT", "CONFIG", "CERT_PATH", "TLS", "TLS_VERIFY", "API_VERSION")
 PASSED = {*(f"DOCKER_{name}" for name in DOCKER), "INVOKE_ENGINE", "XDG_STATE_HOME", "TZ", "LANG"}
-"""The variables that decide which stack a scheduler works for, and how it reaches that, next to those of Compose."""
+"""The variables that decide which stack a scheduler works for and how it reaches it, apart from those of Compose."""
 
 UNIT = """\
 [Unit]
@@ -58,7 +58,7 @@ def machine_zone(environment: Mapping[str, str] = os.environ) -> tzinfo:
 
 
 def passed(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a scheduler needs which is started without this shell."""
+    """Return the variables of this shell that a scheduler needs if another program starts it."""
     return {name: environment[name] for name in sorted(environment) if name in PASSED or name.startswith("COMPOSE_")}
 
 

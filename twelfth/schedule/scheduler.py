@@ -1,7 +1,7 @@
-"""Start the jobs of a stack when they are due: each fire once, however many schedulers there are, or a record why not.
+"""Start the jobs of a stack when they are due: each fire once, or a record of why it was not started.
 
-A fire is claimed first, then looked up in the ledger, then recorded there, and only then its process is started. So one
-that is found claimed or recorded after a kill is never started.
+A stack may have several schedulers. A fire is claimed first, then looked up in the ledger, then recorded there, and
+only then its process is started. So a fire that a killed scheduler has claimed or recorded is never started.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from twelfth.schedule.fires import DueFire
 
 WAITING = 10
-"""Fires of a job that wait for the one before, with `concurrency: queue`; later ones are not started."""
+"""Fires of a job that wait at most, with `concurrency: queue`; later ones are not started."""
 
 CHECK_EVERY = timedelta(minutes=5)
 """The time between two searches for fires of schedulers that were killed."""
@@ -282,7 +282,7 @@ class Scheduler:
             self.around.say(f"{record.job}: failed after its run: {end.error}")
 
     def _abandon(self, engine: Engine, heartbeats: Iterable[Heartbeat], now: datetime) -> None:
-        """Record that fires were not started whose scheduler has been killed since it recorded them."""
+        """Complete the records of fires whose scheduler was killed before it started them."""
         alive = {beat.host for beat in heartbeats if now - beat.at <= LATE} - {self.around.host}
         mine = {*self.running.values(), *(fire.run_id for fires in self.waiting.values() for fire in fires)}
         abandoned = [

@@ -340,7 +340,7 @@ class _ReplicaExecutor:
             self.report_post_start(old)
 
     def report_post_start(self, replica: Replica) -> None:
-        """Execute the hooks of a replica that is restored; the error that led to that is the one to raise."""
+        """Execute the hooks of a restored replica; an error is only reported: the caller raises an earlier one."""
         try:
             hooks.post_start(self.engine, replica, self.report.detail)
         except EngineError as error:

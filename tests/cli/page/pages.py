@@ -31,7 +31,7 @@ HOSTILE = TAGS + CONTROLS
 
 
 def record(hours: float = 1, **values: Any) -> Record:
-    """Return the record of a run so many hours ago; `ident` replaces its id."""
+    """Return the record of a run some hours ago; `ident` replaces its id."""
     ident = values.pop("ident", f"{int(hours * 1000):08x}")
     return replace(RECORD, id=ident, started=(NOW - timedelta(hours=hours)).isoformat(), **values)
 

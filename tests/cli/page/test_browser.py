@@ -160,7 +160,7 @@ def test_hostile_text_is_not_wider_than_a_phone(chromium: str, tmp_path: Path) -
 
 
 def test_nothing_is_requested_even_if_text_were_not_escaped(chromium: str, tmp_path: Path, server: Server) -> None:
-    """The policy of the page is a second wall."""
+    """The Content-Security-Policy of the page blocks it, too."""
     file = tmp_path / "page.html"
     text = document(page(record()))
     injected = text.replace("</main>", f"{INJECTED.format(server=server.address)}</main>")

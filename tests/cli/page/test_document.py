@@ -43,7 +43,7 @@ class Elements(HTMLParser):
         self.attributes += [(name, value or "") for name, value in attrs]
 
     def handle_endtag(self, tag: str) -> None:
-        """Each element is closed in its place."""
+        """Check that elements are closed in the order of their nesting."""
         assert tag == self.open.pop()
 
     def handle_data(self, data: str) -> None:
@@ -85,8 +85,8 @@ def test_page_has_its_mark() -> None:
     assert document(page()).startswith(MARK)
 
 
-def test_page_without_records_says_so() -> None:
-    """It is no success: nothing may have been recorded because a schedule has stopped."""
+def test_page_without_records_is_not_a_success() -> None:
+    """Nothing may have been recorded because a schedule has stopped."""
     assert "Nothing is recorded in this time." in document(page())
 
 
@@ -143,7 +143,7 @@ def test_job_is_named_before_its_command() -> None:
 
 
 def test_missing_output_is_not_shown_as_empty() -> None:
-    """A run without output says so."""
+    """A run that printed nothing is shown as such."""
     run = record(1)
 
     assert "Last output" not in document(page(run))

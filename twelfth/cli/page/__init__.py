@@ -1,5 +1,5 @@
 """A page of runs: one HTML file that needs nothing else, from records and outputs.
 
-Its policy allows no request, and no style or script but those whose checksums it names. All text from outside is
-escaped twice: characters that act (`stack/formatting.py`), then HTML.
+Its Content-Security-Policy allows no request, and only the style and script whose checksums it contains. Text from
+outside is escaped twice: control characters (`stack/formatting.py`), then HTML.
 """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from twelfth.model.record import Record
 
 MARK = '<!doctype html>\n<html lang="en" data-page="twelfth history">\n'
-"""How each page begins, and no other file does: only a page is replaced by one."""
+"""The start of each page, by which `history --html` knows that it may replace a file."""
 
 RECENT = timedelta(hours=24)
 """Failures of this time are counted in the headline."""

@@ -1,4 +1,4 @@
-"""What a page calls a record: its lane in the timeline, and how it ended."""
+"""The lane of a record in the timeline, and the class of its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make text from outside harmless in HTML and readable."""
+"""Make text from outside safe in HTML, and readable."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ LAST_LABEL = 96
 """Percent of the width after which a label would be cut off."""
 
 NARROWEST = 0.4
-"""Percent of the width from which on the duration of a run is drawn."""
+"""Percent of the width below which the duration of a run is not drawn."""
 
 
 @dataclass(frozen=True)

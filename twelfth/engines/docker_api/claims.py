@@ -1,4 +1,4 @@
-"""Claims of a stack on a daemon: containers that are never started, whose names exclude others.
+"""Claims of a stack on a daemon: containers that are never started, whose names are unique.
 
 They have no label of Compose or of a run, so they are neither services nor orphans. `docker container prune` removes
 them: the process that claims something has to record it elsewhere, too.

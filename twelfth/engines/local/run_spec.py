@@ -32,7 +32,7 @@ def run_environment(worker: Spec, request: RunRequest) -> dict[str, str]:
 
 
 def directories(changes: Changes | None) -> list[PurePosixPath]:
-    """Return the paths in the release that may be the declared working directory, the first that exists is it.
+    """Return the paths in the release that may be the declared working directory; the first that exists is used.
 
     The image may have the release in a directory, which is not known here, so each tail of the path may be one.
     """

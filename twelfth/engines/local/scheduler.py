@@ -26,7 +26,7 @@ GRACE = 5
 
 
 def keep(supervisor: Supervisor, home: Path, directory: Path, variables: Mapping[str, str]) -> None:
-    """Start it in a project's directory, or again if it would be started differently now; raises `OSError`."""
+    """Start it in a project's directory; restart it if its specification has changed. Raises `OSError`."""
     environment = {**inherited(), **variables, "INVOKE_ENGINE": "local", "XDG_STATE_HOME": str(home.parents[1])}
     environment["PYTHONPATH"] = str(Path(twelfth.__file__).parents[1])
     spec = {
