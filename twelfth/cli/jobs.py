@@ -113,7 +113,7 @@ def job_words(target: Target) -> list[str]:
 
 def _refuse_terminal(job: Job, options: RunOptions) -> None:
     if job.tty is False and options.tty:
-        raise MisuseError(f"{job.name} never has a terminal: its x-twelfth.tty is false. Omit --tty")
+        raise MisuseError(f"cannot start {job.name} with --tty: its x-twelfth.tty is false. Omit --tty")
     if job.tty and (options.no_tty or options.detach or not on_terminal()):
-        why = "its x-twelfth.tty is true, and this start has none"
-        raise MisuseError(f"{job.name} needs a terminal: {why}. Start it in a terminal, without --detach and --no-tty")
+        why = "its x-twelfth.tty is true, so it needs a terminal"
+        raise MisuseError(f"cannot start {job.name}: {why}. Start it in one, without --detach and --no-tty")

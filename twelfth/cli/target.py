@@ -92,7 +92,9 @@ class Target:
 
     def _with_job(self, job: Job, *, has_entry: bool) -> Target:
         if self.service and job.has_separate_image:
-            raise MisuseError(f"--service {self.service}: {job.name} has a separate image. Omit --service")
+            raise MisuseError(
+                f"cannot run {job.name} from service {self.service}: it has a separate image. Omit --service"
+            )
         target = copy.copy(self)
         target.__dict__.pop("source", None)
         target.job, target.has_entry = job, has_entry
