@@ -7,17 +7,21 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from docker.errors import APIError
+from requests import Response
 
 from tests.conftest import EVERY, ROOT, engine_at_hand, eventually
 from tests.memory_engine import Memory, World
 from twelfth.engines import choice
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.docker_api import state_image
+from twelfth.engines.docker_api.errors import CONFLICT
 from twelfth.engines.docker_api.state_volume import StateVolume
 from twelfth.errors import BusyError, EngineError
 from twelfth.model.stack import Stack
@@ -247,6 +251,27 @@ def test_container_that_another_process_has_just_created_is_read(opened: Open, m
 
     monkeypatch.setattr(StateVolume, "_create_pruned_container", created_by_another)
     assert opened().state.read("stack") == {"a": b"1"}
+
+
+def test_container_that_another_process_is_creating_is_waited_for(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon takes its name first, so that a second one is refused before the first one exists."""
+    engine = opened()
+    if not isinstance(engine, Docker):
+        pytest.skip("its state has no container")
+    engine.state.write({"stack/a": b"1"})
+    engine.api.remove_container(f"twelfth-state-{engine.stack.project}")
+    reader = cast("Docker", opened())
+
+    def refuse(*_: object) -> None:
+        threading.Timer(0.3, engine.state.write, [{"stack/b": b"2"}]).start()
+        response = Response()
+        response.status_code = CONFLICT
+        raise APIError("in use", response)
+
+    monkeypatch.setattr(reader.api, "create_container_from_config", refuse)
+    assert reader.state.read("stack")["a"] == b"1"
 
 
 def test_pruned_container_is_created_again(opened: Open) -> None:

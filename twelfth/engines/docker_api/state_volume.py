@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast
 
@@ -38,6 +39,9 @@ STATE = "twelfth.state"
 
 NO_CONTAINER = "No such container"
 """The daemon's message if a container is missing, and not a file in it."""
+
+CREATED_WITHIN, LOOK_EVERY = 10.0, 0.05
+"""Seconds that a daemon under load may need to create a container, and between checks for it."""
 
 HOME = "/state"
 """The directory of the volume in its container."""
@@ -217,8 +221,15 @@ class StateVolume(State):
         try:
             self.api.create_container_from_config(self._body(state_image.WAIT), self.name)
         except APIError as error:
-            if error.status_code != CONFLICT:  # another process has just created it
+            if error.status_code != CONFLICT:
                 raise
+            self._wait_for_container()
+
+    def _wait_for_container(self) -> None:
+        """Wait while another process or thread creates the container, whose name is taken before it exists."""
+        deadline = time.monotonic() + CREATED_WITHIN
+        while not self._has_container() and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY)
 
     def _body(self, *command: str) -> Body:
         """Return the body of a container with the volume."""
