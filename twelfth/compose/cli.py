@@ -52,6 +52,9 @@ _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _USED = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 """Matches the variables in the text of a Compose file."""
 
+_NEWER_KEYS = re.compile(r"\b(jobs|pre_start)\b")
+"""Matches the keys that only newer Composes know, in an error."""
+
 _LOG = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<message>"(?:\\.|[^"\\])*"|\S*).*')
 _SCALARS = {
     "null": ("null|~|", ["n", "~", ""]),
@@ -88,11 +91,14 @@ def read(
     paths = _files(directory, _with_dotenv(program, directory, environment))
     if not answer.stdout:
         why = _explained(_split(answer.stderr)[1], program, paths, directory, environment)
-        answers = _answers_of_bundled(program, directory, environment)
-        if not answers:
+        for other, second in _answers_of_bundled(program, directory, environment):
+            if second.stdout:
+                warn(f"{program} {why}. Using the docker compose that is installed with twelfth")
+                program, answer = other, second
+            elif _NEWER_KEYS.search(why):
+                program, why = other, _explained(_split(second.stderr)[1], other, paths, directory, environment)
+        if not answer.stdout:
             raise MisuseError(f"{why}. Try: {shlex.quote(program)} config --quiet")
-        warn(f"{program} {why}. Using the docker compose that is installed with twelfth")
-        program, answer = answers[0]
     warnings, _ = _split(answer.stderr)
     for warning in dict.fromkeys(warnings):
         if not any(text in warning for text in FOR_SWARM):
@@ -117,13 +123,13 @@ def _converted(program: str, directory: Path, environment: Mapping[str, str], te
 def _answers_of_bundled(
     rejecting: str, directory: Path, environment: Mapping[str, str]
 ) -> list[tuple[str, CompletedProcess[str]]]:
-    """Return the answer of the Compose that is installed with twelfth if it reads files that another one rejects.
+    """Return the answer of the Compose that is installed with twelfth about files that another one rejects.
 
     The `rejecting` one may be older than a key of the files, such as `jobs`.
     """
     bundled = _bundled()
     answers = _run(bundled, directory, environment, _CONFIG) if bundled and bundled != rejecting else []
-    return [(str(bundled), answer) for answer in answers if answer.stdout]
+    return [(str(bundled), answer) for answer in answers]
 
 
 def _explained(
