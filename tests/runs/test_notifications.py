@@ -364,6 +364,17 @@ def test_command_that_fails_is_repeated(warnings: list[str], command: tuple[str,
     assert [f"the notification of run {run_id} was not delivered: {why}; it is sent again later"] == warnings
 
 
+def test_url_that_hangs_does_not_delay_the_command(receiver: Receiver, tmp_path: Path, warnings: list[str]) -> None:
+    """Both have the same time."""
+    command = ("sh", "-c", f"sleep 0.3; cat >{tmp_path}/got")
+    engine = engine_with(Notify(url=receiver.url, command=command))
+    with receiver.listening("slow"):
+        attached(engine, warnings.append, "false")
+
+    assert (tmp_path / "got").exists()
+    assert ["http://127.0.0.1 took too long" in line and "sh " not in line for line in warnings] == [True]
+
+
 def test_failed_changes_are_reported(engine: Memory, receiver: Receiver) -> None:
     """Each deploy, rollback and change of scale; its error is the first line."""
     engine.world.failures["clone worker-1 as worker-2"] = EngineError("no space left\nmore")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,10 +25,16 @@ def send(notify: Notify, content: bytes, run_id: str, directory: Path, seconds: 
     A command is executed in the directory, and killed after this many seconds. The text names no path of a URL, which
     may be secret.
     """
-    failures = [
-        _post(notify.url, content, run_id, seconds) if notify.url else "",
-        _execute(notify.command, content, directory, seconds) if notify.command else "",
-    ]
+    # At the same time: a URL that does not answer must not keep the command from being executed, and killed, in time.
+    posted: list[str] = []
+    post = threading.Thread(target=lambda: posted.append(_post(notify.url, content, run_id, seconds)), daemon=True)
+    deadline = time.monotonic() + seconds
+    if notify.url:
+        post.start()
+    executed = _execute(notify.command, content, directory, seconds) if notify.command else ""
+    if notify.url:
+        post.join(max(0, deadline - time.monotonic()))
+    failures = [*(posted or [f"{_origin(notify.url)} {LATE}"] * bool(notify.url)), executed]
     return "; ".join(filter(None, failures))
 
 
