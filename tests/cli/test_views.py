@@ -161,6 +161,15 @@ def test_one_record_is_shown_in_full() -> None:
     assert "output" not in views.record(CHANGE, NOW)
 
 
+def test_hint_in_an_error_of_a_record_names_the_program_that_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record has the words of the code."""
+    monkeypatch.setattr("twelfth.hints.program", lambda: "X")
+    record = replace(RUN, error="cannot start nightly: run a is still running. Try: invoke history a")
+
+    for text in (views.history([record], NOW), views.record(record, NOW)):
+        assert " Try: X history a" in text
+
+
 @pytest.mark.parametrize("width", [80, 120, None])
 def test_tables_fit_a_terminal(width: int | None) -> None:
     """The longest columns are cut; the identifiers that are copied are not. A pipe gets all of them."""

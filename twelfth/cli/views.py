@@ -156,7 +156,7 @@ def _record(record: Record, now: datetime) -> tuple[str, ...]:
         (record.release or record.release_before or "-") + "*" * record.source_mounted,
         record.operator,
         action(record),
-        record.reason or record.error,
+        record.reason or as_typed(record.error),
     )
 
 
@@ -182,6 +182,7 @@ def record_values(record: Record) -> dict[str, str]:
     values = asdict(record) | {"command": shlex.join(record.command), "overrides": ", ".join(record.overrides)}
     for name in ("has_output", "notify"):
         del values[name]
+    values["error"] = as_typed(record.error)
     values["notified"] = _notified(record.notified) if record.is_reported else None
     if record.is_run:
         values["output"] = as_typed(f"invoke logs --run {record.id}") if record.has_output else "no longer kept"
