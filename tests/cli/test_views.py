@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from twelfth.cli import views
+from twelfth.model.job import Changes, Job
 from twelfth.model.record import of_run
 from twelfth.model.run import Run
+from twelfth.model.stack import Service, Stack
 from twelfth.stack.deploy_record import Deploy
 from twelfth.stack.release_choice import ReleaseStatus
 from twelfth.stack.status import ServiceStatus, Status
@@ -236,3 +238,11 @@ def test_width_is_that_of_the_terminal_and_a_pipe_has_none() -> None:
     os.close(far)
 
     assert [b"132", b"None"] == widths
+
+
+def test_jobs_are_part_of_the_configuration() -> None:
+    """With the keys that they set."""
+    job = Job("report", Changes(Service("report", "", user="1"), frozenset({"user", "command"})))
+    shown = json.loads(views.config_json(Stack("p", Path(), (), jobs=(job,))))
+
+    assert ["command", "user"] == shown["jobs"][0]["changes"]["keys"]

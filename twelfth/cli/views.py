@@ -261,6 +261,8 @@ def _as_json_types(value: Any) -> Any:
         if values.get("content") is not None:  # it may be a secret
             values["content"] = f"{len(values['content'])} characters"
         return {name: _as_json_types(item) for name, item in values.items() if item not in (None, "", (), False)}
+    if isinstance(value, frozenset):
+        return sorted(value)
     if isinstance(value, tuple):
         return dict(value) if value and all(map(_is_pair, value)) else [*map(_as_json_types, value)]
     return value if isinstance(value, str | int | float) else str(value)
