@@ -246,3 +246,13 @@ def test_jobs_are_part_of_the_configuration() -> None:
     shown = json.loads(views.config_json(Stack("p", Path(), (), jobs=(job,))))
 
     assert ["command", "user"] == shown["jobs"][0]["changes"]["keys"]
+
+
+def test_run_of_a_job_is_shown_with_its_name() -> None:
+    """Unless its command begins with that. A run that a schedule started is not shown as an operator's."""
+    nightly = replace(RUN, job="nightly", trigger="schedule", command=("sh", "-c", "true"))
+    backup = replace(RUN, job="backup", operator="ann", command=("python", "-m", "admin.backup"))
+    first, second = views.history([nightly, backup], NOW).splitlines()[1:]
+
+    assert "  schedule  nightly: sh -c true" in first
+    assert "  ann       backup" in second

@@ -108,9 +108,13 @@ def test_this_project_is_backed_up_each_night() -> None:
     [
         ("{x-twelfth: {timeout: soon}}", "jobs.job.x-twelfth.timeout is soon. Try: write a duration such as 30"),
         ("{x-twelfth: {reason: maybe}}", "jobs.job.x-twelfth.reason is maybe, which is unsupported"),
-        ("{x-twelfth: {concurrency: 2}}", "jobs.job.x-twelfth.concurrency is 2, which is unsupported. Try: write forb"),
+        (
+            "{x-twelfth: {concurrency: 2}}",
+            "x-twelfth.concurrency is 2, which is unsupported. Try: write forbid or queue",
+        ),
         ("{x-twelfth: {tty: 1}}", "jobs.job.x-twelfth.tty is 1. Try: write true or false"),
         ("{x-twelfth: {keep: 0}}", "jobs.job.x-twelfth.keep is 0. Try: write a number, 1 or more"),
+        ("{x-twelfth: {concurency: forbid}}", "jobs.job.x-twelfth.concurency is unsupported. Try: concurrency"),
         ("{x-twelfth: {retries: 1}}", "jobs.job.x-twelfth.retries is unsupported. Try: remove it"),
         ("{x-twelfth: fast}", "jobs.job.x-twelfth must be a mapping"),
         ("{x-twelfth: {service: none}}", "jobs.job.x-twelfth.service is none, and there is no such service"),
@@ -165,6 +169,22 @@ def test_job_of_a_disabled_profile_does_not_exist(tmp_path: Path) -> None:
 
     assert ["b"] == [job.name for job in stack(tmp_path, text).jobs]
     assert ["a", "b"] == [job.name for job in stack(tmp_path, text, COMPOSE_PROFILES="p").jobs]
+
+
+def test_jobs_that_depend_on_each_other_are_refused(tmp_path: Path) -> None:
+    """By all that read the whole file, and not only by the schedule at night."""
+    jobs = "x-jobs: {a: {command: [a], depends_on: [b]}, b: {command: [b], depends_on: [a]}}"
+    with pytest.raises(MisuseError, match=r"^compose.yaml: jobs depend on each other: a → b → a. Remove one of them"):
+        stack(tmp_path, jobs)
+
+
+@pytest.mark.parametrize(
+    ("key", "similar"),
+    [("x-job", "x-jobs"), ("x-twelth", "x-twelfth"), ("x-jobs", ""), ("x-logging", ""), ("x-common", ""), ("jobs", "")],
+)
+def test_misspelled_key_is_reported(key: str, similar: str) -> None:
+    """Compose ignores all `x-` keys that it does not know."""
+    assert similar == load.similar_extension(key)
 
 
 def test_job_under_both_keys_is_refused(tmp_path: Path) -> None:

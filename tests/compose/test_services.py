@@ -195,7 +195,10 @@ REFUSED = [
         "configs: [outside]",
         "configs[0] is external, which only Swarm supports. Try: declare file, content or environment instead",
     ),
-    ("pull_policy: daily", "pull_policy is daily, which is unsupported. Try: write missing"),
+    (
+        "pull_policy: daily",
+        "pull_policy is daily, which is unsupported. Try: write missing, if_not_present, always, never or build",
+    ),
     (
         "healthcheck: {interval: 1s}",
         "healthcheck.test has no command. Try: write [CMD, program, ...], or remove the healthcheck",
@@ -312,7 +315,7 @@ def test_what_is_said_to_the_tool_is_part_of_the_stack(project: Project) -> None
         ("{ingress: [a]}", ".ingress is ['a'], and there is no such service. Try: write one of a, b"),
         ("{max-replicas: {a: many}}", ".max-replicas must be a mapping. Try: write SERVICE: NUMBER"),
         ("{max-replicas: {c: 9}}", ".max-replicas.c is not a service. Try: write one of a, b"),
-        ("{runs_from: a}", ".runs_from is unsupported. Try: remove it"),
+        ("{runs_from: a}", ".runs_from is unsupported. Try: runs-from"),
         ("a", " must be a mapping. Try: write runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}"),
     ],
 )

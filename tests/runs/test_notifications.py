@@ -155,9 +155,8 @@ def test_receiver_that_fails_gets_each_failure_later(
         deliver_due(engine, after(seconds=50))
 
     (warning,) = warnings
-    assert (
-        f"the notification of run {run.id} was not delivered: http://127.0.0.1 {why}; it is sent again later" == warning
-    )
+    origin = receiver.url.rpartition("/")[0]
+    assert f"the notification of run {run.id} was not delivered: {origin} {why}; it is sent again later" == warning
     assert (1, "") == ((kept := delivery(engine, run.id)) and (kept.attempts, kept.delivered))
     assert [] == receiver.ids
     with receiver.listening("ok"):
@@ -372,7 +371,7 @@ def test_url_that_hangs_does_not_delay_the_command(receiver: Receiver, tmp_path:
         attached(engine, warnings.append, "false")
 
     assert (tmp_path / "got").exists()
-    assert ["http://127.0.0.1 took too long" in line and "sh " not in line for line in warnings] == [True]
+    assert [" took too long" in line and "sh " not in line for line in warnings] == [True]
 
 
 def test_failed_changes_are_reported(engine: Memory, receiver: Receiver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -12,7 +13,7 @@ from twelfth.cli.command import command, ended_by_ctrl_c, warn
 from twelfth.cli.outputs import terminal_width
 from twelfth.cli.target import Target
 from twelfth.engines.local.presence import has_stack
-from twelfth.errors import EngineError, MisuseError
+from twelfth.errors import EngineError, MisuseError, TwelfthError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -74,7 +75,21 @@ def _run(c: Context, target: Target, machine: tzinfo) -> None:
     if not scheduled:
         warn(f"no job of {stack.files[0].name} has a schedule yet; the file is read again when it changes")
     print(f"schedules of {stack.project}: {', '.join(scheduled) or 'none'}", flush=True)
+    _report_others(target, machine)
     Scheduler(surroundings(c, stack, machine)).run()
+
+
+def _report_others(target: Target, machine: tzinfo) -> None:
+    from datetime import UTC, datetime
+
+    from twelfth.schedule.heartbeat import LATE, read
+
+    now = datetime.now(UTC)
+    with contextlib.suppress(TwelfthError):  # the scheduler reports it
+        for beat in read(target.engine().state):
+            if now - beat.at <= LATE:
+                active = f"a scheduler was active at {beat.at.astimezone(machine):%H:%M} on {beat.host}"
+                print(f"{active}; if it still runs, each fire is started by one of them", flush=True)
 
 
 def surroundings(c: Context, stack: Stack, machine: tzinfo) -> Surroundings:

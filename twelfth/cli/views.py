@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from twelfth.hints import as_typed
-from twelfth.model.run import RUN
+from twelfth.model.run import RUN, SCHEDULE
 from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
@@ -154,10 +154,16 @@ def _record(record: Record, now: datetime) -> tuple[str, ...]:
         "-" if record.seconds is None else duration(record.seconds),
         f"{record.state} {record.exit_code}" if record.exit_code else record.state,
         (record.release or record.release_before or "-") + "*" * record.source_mounted,
-        record.operator,
-        action(record),
+        record.trigger if record.trigger == SCHEDULE else record.operator,
+        _named_action(record),
         record.reason or as_typed(record.error),
     )
+
+
+def _named_action(record: Record) -> str:
+    """Return the action after the name of its job, unless the action begins with that."""
+    text = action(record)
+    return f"{record.job}: {text}" if record.job and text.split(" ")[0] != record.job else text
 
 
 def action(record: Record) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Reader = Callable[["Value"], Any]
 Table = Mapping[str, Reader | None]
@@ -51,15 +52,16 @@ class Value:
         values = {}
         for key, below in self.below():
             if key not in table:
-                below.refuse_unknown(key)
+                below.refuse_unknown(key, table)
             elif below.value is not None and (reader := table[key]):
                 values[key] = reader(below)
         return values
 
-    def refuse_unknown(self, key: str) -> None:
-        """Refuse an unsupported key, unless it is empty."""
+    def refuse_unknown(self, key: str, known: Iterable[str]) -> None:
+        """Refuse an unsupported key, unless it is empty; Compose has corrected those that are not under an `x-` key."""
         if not key.startswith("x-") and self.value not in (None, {}, []):
-            self.refuse("", "is unsupported", _ALTERNATIVES.get(key, "remove it"))
+            similar = difflib.get_close_matches(key, known, 1) if "x-" in self.path else []
+            self.refuse("", "is unsupported", _ALTERNATIVES.get(key) or next(iter(similar), "remove it"))
 
 
 def as_is(at: Value) -> object:
@@ -96,10 +98,12 @@ def each(reader: Reader) -> Reader:
 
 def only(*accepted: str) -> Reader:
     """Return a reader that accepts only these values."""
+    *others, last = accepted
+    remedy = f"write {', '.join(others)} or {last}" if others else f"write {last}"
 
     def read(at: Value) -> object:
         if at.value not in accepted:
-            at.refuse("", f"is {at.value}, which is unsupported", f"write {accepted[0]}")
+            at.refuse("", f"is {at.value}, which is unsupported", remedy)
         return at.value
 
     return read

@@ -19,22 +19,29 @@ HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
 
 def chain(stack: Stack, job: Job) -> tuple[Job, ...]:
     """Return the jobs that run before a job, and it, in order; raises `MisuseError` for a cycle."""
+    if path := cycle(stack, job):
+        why = f"jobs depend on each other: {' → '.join(path)}. Remove one of them from depends_on"
+        raise MisuseError(f"cannot start {job.name}: {why}")
     ordered: list[Job] = []
 
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        if name in path:
-            cycle = " → ".join((*path[path.index(name) :], name))
-            raise MisuseError(
-                f"cannot start {job.name}: jobs depend on each other: {cycle}. Remove one of them from depends_on"
-            )
+    def visit(name: str) -> None:
         visited = job if name == job.name else stack.job(name)
         if visited and visited not in ordered:
             for dependency in visited.after:
-                visit(dependency, (*path, name))
+                visit(dependency)
             ordered.append(visited)
 
-    visit(job.name, ())
+    visit(job.name)
     return tuple(ordered)
+
+
+def cycle(stack: Stack, job: Job, before: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the names of jobs that depend on each other, of those that run before a job; () if there is no cycle."""
+    if job.name in before:
+        return (*before[before.index(job.name) :], job.name)
+    dependencies = filter(None, map(stack.job, job.after))
+    paths = (cycle(stack, dependency, (*before, job.name)) for dependency in dependencies)
+    return next(filter(None, paths), ())
 
 
 def refuse_start(job: Job, file: str, *, is_fire: bool) -> None:

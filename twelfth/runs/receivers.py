@@ -62,10 +62,10 @@ def _post(url: str, content: bytes, run_id: str, seconds: float) -> str:
 
 
 def _origin(url: str) -> str:
-    """Return the scheme and host of a URL: user, path and query may be secret."""
+    """Return the scheme, host and port of a URL: user, path and query may be secret."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.hostname or ''}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return "the URL"
 
 

@@ -221,7 +221,7 @@ class Scheduler:
         elif current and len(self.waiting[due.job]) >= WAITING:
             refusal = f"{WAITING} fires of {due.job} already wait for run {current}"
         if refusal:
-            Ledger(engine.state).start(record.ended(NOT_STARTED, now, refusal))
+            Ledger(engine.state).start(record.ended(NOT_STARTED, now, _due(due, refusal)))
             return
         try:
             self.around.processes.reserve(fire.run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from twelfth.compose import cli, jobs, services
 from twelfth.errors import MisuseError
 from twelfth.model.job import OF_JOB
 from twelfth.model.stack import with_builds, with_release
+from twelfth.runs.jobs import cycle
 from twelfth.schedule import fires
 
 if TYPE_CHECKING:
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Service, Stack
 
     Warn = Callable[[str], None]
+
+
+EXTENSIONS = ("x-jobs", "x-swarm", "x-twelfth")
+"""The keys of twelfth at the top level of a Compose file."""
+
+SIMILAR = 0.8
+"""The similarity from which a key counts as a typing error; see `difflib`."""
 
 
 def load_stack(
@@ -38,6 +47,9 @@ def load_stack(
     configuration = cli.read(directory, environment, warn)
     stack = _with_jobs(services.stack(configuration.model, configuration.files), configuration)
     _refuse_invalid(stack)
+    for key in configuration.model:
+        if similar := similar_extension(key):
+            warn(f"{stack.files[0].name}: {key} has no effect. Did you mean {similar}?")
     return with_release(with_builds(stack, lambda build: replace(build, is_named=True)), release) if release else stack
 
 
@@ -45,6 +57,12 @@ def load_names(directory: Path, environment: Mapping[str, str]) -> Stack:
     """Return a stack with the names in a directory's Compose files, which are enough for a run."""
     configuration = cli.read(directory, environment)
     return _with_jobs(services.names(configuration.model, configuration.files), configuration)
+
+
+def similar_extension(key: str) -> str:
+    """Return the key of twelfth that an unknown `x-` key of the top level is probably a typing error of, or ""."""
+    is_unknown = key.startswith("x-") and key not in EXTENSIONS
+    return next(iter(difflib.get_close_matches(key, EXTENSIONS, 1, SIMILAR)), "") if is_unknown else ""
 
 
 def _with_jobs(stack: Stack, configuration: cli.Config) -> Stack:
@@ -55,6 +73,10 @@ def _refuse_invalid(stack: Stack) -> None:
     refusals = [refusal for job in stack.jobs for refusal in job.refusals]
     if refusals := refusals or fires.refusals(stack.jobs, datetime.now(UTC)):
         raise MisuseError("\n".join(f"{stack.files[0].name}: {refusal}" for refusal in refusals))
+    for job in stack.jobs:
+        if path := cycle(stack, job):
+            why = f"jobs depend on each other: {' → '.join(path)}. Remove one of them from depends_on"
+            raise MisuseError(f"{stack.files[0].name}: {why}")
 
 
 def of_current_release(stack: Stack, has_buildkit: Callable[[], bool] = lambda: False) -> Stack:
