@@ -290,7 +290,8 @@ def test_job_can_be_typed_by_its_name(project: Project) -> None:
     """As well as with the dashes of commands; the words for its program stay."""
     assert (0, "report a_b\n") == project.typed("nightly_report", "--reason", "x", "--", "a_b")[:2]
     for words in (("nightly_report", "--help"), ("--help", "nightly_report")):
-        assert (0, "Usage: X nightly-report ") == (project.typed(*words)[0], project.typed(*words)[1][:24])
+        code, out, _ = project.typed(*words)
+        assert (0, ["nightly-report"]) == (code, out.split()[2:3])
 
 
 def test_job_with_the_name_of_a_command_is_an_error_of_up_and_config(project: Project) -> None:
