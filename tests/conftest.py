@@ -52,10 +52,12 @@ REQUIRED = os.environ.get("TWELFTH_REQUIRE", "").split(",")
 
 LONGEST = (
     "test_two_nodes.py",
+    "test_schedules.py",
     "test_interrupted.py",
     "test_deploys.py",
     "swarm",
     "test_contract.py",
+    "test_compose_hooks.py",
     "scenarios",
     "test_data.py",
     "runs",
