@@ -10,8 +10,8 @@ import pytest
 from twelfth.errors import MisuseError, NotUpError
 from twelfth.model.job import Changes, Job
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import Service, Stack
-from twelfth.runs.jobs import COMPLETED, HEALTHY, chain, refuse_unmet
+from twelfth.model.stack import SERVICE_COMPLETED, SERVICE_HEALTHY, Service, Stack
+from twelfth.runs.jobs import chain, refuse_unmet
 
 STARTED = "service_started"
 
@@ -45,11 +45,11 @@ def test_cycle_of_jobs_is_refused(jobs: tuple[Job, ...]) -> None:
         (STARTED, ["running"], ""),
         (STARTED, [], "is not running"),
         (STARTED, ["exited (0)"], "is not running"),
-        (HEALTHY, ["starting", "running"], ""),
-        (HEALTHY, ["starting"], "is not healthy"),
-        (COMPLETED, ["exited (0)"], ""),
-        (COMPLETED, ["exited (1)"], "has not completed successfully"),
-        (COMPLETED, ["running"], "has not completed successfully"),
+        (SERVICE_HEALTHY, ["starting", "running"], ""),
+        (SERVICE_HEALTHY, ["starting"], "is not healthy"),
+        (SERVICE_COMPLETED, ["exited (0)"], ""),
+        (SERVICE_COMPLETED, ["exited (1)"], "has not completed successfully"),
+        (SERVICE_COMPLETED, ["running"], "has not completed successfully"),
     ],
 )
 def test_services_must_fulfil_their_condition(condition: str, states: list[str], why: str) -> None:

@@ -40,7 +40,6 @@ def disabled_by(directory: Path, command: str) -> str:
 
 def current_location(directory: Path) -> Location | None:
     """Return the only location of a stack of the directory that its Compose file certainly still names, or None."""
-    from twelfth.stack.stack_file import recall
+    from twelfth.stack.stack_file import certain, recall
 
-    current = [location for location in recall(directory) if location.is_current(directory, os.environ)]
-    return current[0] if len(current) == 1 else None
+    return certain(recall(directory), directory)

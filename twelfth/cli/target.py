@@ -136,8 +136,9 @@ class Target:
     @functools.cached_property
     def _current(self) -> Location | None:
         """Return the only location that the Compose file certainly still names, None if it is not certain."""
-        current = [location for location in self.known if location.is_current(self.directory, os.environ)]
-        return current[0] if len(current) == 1 else None
+        from twelfth.stack.stack_file import certain
+
+        return certain(self.known, self.directory)
 
     @functools.cached_property
     def location(self) -> Location | None:

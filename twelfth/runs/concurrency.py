@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from twelfth.errors import JobRunningError
 from twelfth.model.job import QUEUE
 from twelfth.model.record import CREATED
+from twelfth.runs.history import STARTED_WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,9 +34,6 @@ LOOK_EVERY = 0.05
 
 WAIT_EVERY = 0.5
 """Seconds between checks of a run that is running."""
-
-STARTED_WITHIN = timedelta(seconds=60)
-"""The age of a created run after which its client no longer starts it; see `twelfth.runs.history`."""
 
 T = TypeVar("T")
 

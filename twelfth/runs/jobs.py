@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NotUpError
 from twelfth.hints import command_name
+from twelfth.model.stack import SERVICE_COMPLETED, SERVICE_HEALTHY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -14,13 +15,10 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Stack
 
-HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
-
 
 def chain(stack: Stack, job: Job) -> tuple[Job, ...]:
     """Return the jobs that run before a job, and it, in order; raises `MisuseError` for a cycle."""
-    if path := cycle(stack, job):
-        why = f"jobs depend on each other: {' → '.join(path)}. Remove one of them from depends_on"
+    if why := why_cyclic(stack, job):
         raise MisuseError(f"cannot start {job.name}: {why}")
     ordered: list[Job] = []
 
@@ -35,12 +33,17 @@ def chain(stack: Stack, job: Job) -> tuple[Job, ...]:
     return tuple(ordered)
 
 
-def cycle(stack: Stack, job: Job, before: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the names of jobs that depend on each other, of those that run before a job; () if there is no cycle."""
+def why_cyclic(stack: Stack, job: Job) -> str:
+    """Return which of the jobs that run before a job depend on each other, and what to do; "" if none do."""
+    path = " → ".join(_cycle(stack, job, ()))
+    return path and f"jobs depend on each other: {path}. Remove one of them from depends_on"
+
+
+def _cycle(stack: Stack, job: Job, before: tuple[str, ...]) -> tuple[str, ...]:
     if job.name in before:
         return (*before[before.index(job.name) :], job.name)
     dependencies = filter(None, map(stack.job, job.after))
-    paths = (cycle(stack, dependency, (*before, job.name)) for dependency in dependencies)
+    paths = (_cycle(stack, dependency, (*before, job.name)) for dependency in dependencies)
     return next(filter(None, paths), ())
 
 
@@ -69,9 +72,9 @@ def refuse_unmet(job: Job, replicas: Callable[[str], Sequence[Replica]], is_heal
 
 def _unmet(condition: str, replicas: Iterable[Replica], is_healthy: Callable[[Replica], bool]) -> str:
     replicas = [*replicas]
-    if condition == COMPLETED:
+    if condition == SERVICE_COMPLETED:
         return "" if any(replica.has_completed for replica in replicas) else "has not completed successfully"
     running = [replica for replica in replicas if replica.serves]
     if not running:
         return "is not running"
-    return "is not healthy" if condition == HEALTHY and not any(map(is_healthy, running)) else ""
+    return "is not healthy" if condition == SERVICE_HEALTHY and not any(map(is_healthy, running)) else ""

@@ -14,7 +14,7 @@ from twelfth.compose import cli, jobs, services
 from twelfth.errors import MisuseError
 from twelfth.model.job import OF_JOB
 from twelfth.model.stack import with_builds, with_release
-from twelfth.runs.jobs import cycle
+from twelfth.runs.jobs import why_cyclic
 from twelfth.schedule import fires
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def _refuse_invalid(stack: Stack) -> None:
     if refusals := refusals or fires.refusals(stack.jobs, datetime.now(UTC)):
         raise MisuseError("\n".join(f"{stack.files[0].name}: {refusal}" for refusal in refusals))
     for job in stack.jobs:
-        if path := cycle(stack, job):
-            why = f"jobs depend on each other: {' → '.join(path)}. Remove one of them from depends_on"
+        if why := why_cyclic(stack, job):
             raise MisuseError(f"{stack.files[0].name}: {why}")
 
 

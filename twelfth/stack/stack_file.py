@@ -97,6 +97,12 @@ def recall(directory: Path) -> tuple[Location, ...]:
     return tuple(location for path in paths if (location := _read(path)))
 
 
+def certain(locations: Iterable[Location], directory: Path) -> Location | None:
+    """Return the only location of a directory's stacks that its Compose file certainly still names, or None."""
+    current = [location for location in locations if location.is_current(directory, os.environ)]
+    return current[0] if len(current) == 1 else None
+
+
 def is_elsewhere(engine: Engine) -> bool:
     """Return whether the last `up` of the stack was on another engine."""
     location = _read(_path(engine.stack))
