@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import traceback
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.cli import admin, backups, history, migrate, releases, restore, runs, schedule, stack
+from twelfth.cli import admin, history, releases, runs, schedule, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
 from twelfth.cli.job_commands import job_command
@@ -33,14 +35,16 @@ if TYPE_CHECKING:
     from invoke.config import Config
     from invoke.parser.argument import Argument
 
+    from twelfth.cli.command import Command
+
 
 ALWAYS = (
     *(stack.up, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
     *(releases.releases, releases.rollback, releases.prune),
     *(runs.run, runs.stop, history.history, schedule.schedule),
 )
-WITH_PROGRAM = (migrate.migrate, backups.backup, backups.verify, restore.restore)
-"""Commands with separate options for programs of these names in `admin/`."""
+PROGRAM_COMMANDS = "twelfth_redis.commands"
+"""The package with commands for some programs of `admin/`; if it is not installed, those are like all others."""
 
 
 def collection(directory: Path) -> Collection:
@@ -48,12 +52,20 @@ def collection(directory: Path) -> Collection:
     install_parser_extensions()
     atexit.register(gc.freeze)  # else Python looks through all modules for garbage before it exits: 40 ms
     programs = {program.command: program for program in admin.programs(directory)}
-    tasks = Collection(*ALWAYS, *(task for task in WITH_PROGRAM if task.name in programs))
+    tasks = Collection(*ALWAYS, *(task for task in _program_commands() if task.name in programs))
     for program in programs.values():
         if program.command not in tasks.task_names:
             tasks.add_task(job_command(program.name, program.summary))
     tasks.configure({"engine": "auto", "project": {"directory": str(directory)}})
     return tasks
+
+
+def _program_commands() -> tuple[Command, ...]:
+    package, _, _ = PROGRAM_COMMANDS.partition(".")
+    if not find_spec(package) or not find_spec(PROGRAM_COMMANDS):
+        return ()
+    commands: tuple[Command, ...] = import_module(PROGRAM_COMMANDS).COMMANDS
+    return commands
 
 
 class Twelfth(Program):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import os
 import secrets
@@ -91,8 +92,9 @@ class Local(ReplicaEngine):
         return service.local is not None
 
     def why_unavailable(self) -> str:
-        """Return an empty string: everything that this engine needs is installed with twelfth."""
-        return ""
+        """Return what to install if supervisor is missing: only `twelfth[local]` requires it."""
+        is_installed = importlib.util.find_spec("supervisor")
+        return "" if is_installed else "engine local: supervisor is not installed. Try: pip install 'twelfth[local]'"
 
     def observe(self) -> Snapshot:
         """Return the launched processes, the directories of volumes, and the images of copied releases."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twelfth.cli.backups import existing_file, save, verify_file
 from twelfth.cli.command import command
 from twelfth.cli.jobs import prepare, start_admin
 from twelfth.cli.target import Target
+from twelfth_redis.commands.backups import existing_file, save, verify_file
 
 if TYPE_CHECKING:
     from invoke.context import Context

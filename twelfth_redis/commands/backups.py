@@ -62,7 +62,7 @@ def backup(
 
 
 def _rotate(c: Context, target: Target, new: Path, keep: int) -> None:
-    from twelfth.cli.rotation import rotate
+    from twelfth_redis.commands.rotation import rotate
 
     def is_valid(path: Path) -> bool:
         try:

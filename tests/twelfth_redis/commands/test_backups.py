@@ -11,12 +11,12 @@ import pytest
 from tests.real_redis import eventually
 from tests.twelfth_redis.backup.test_format import ENTRIES, packed, plain
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SAVE = """
 import os, sys
 from pathlib import Path
 from invoke import Context
-from twelfth.cli import backups
+from twelfth_redis.commands import backups
 
 class Target:
     directory = Path(sys.argv[1])

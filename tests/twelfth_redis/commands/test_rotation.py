@@ -13,15 +13,15 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from twelfth.cli import backups
-from twelfth.cli.rotation import rotate
 from twelfth.model.job import Changes, Job
 from twelfth.model.stack import Service, Stack
+from twelfth_redis.commands import backups
+from twelfth_redis.commands.rotation import rotate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 VALID, DAMAGED = b"valid", b"torn"
 OTHERS = ("2025-01-01T00-00-00.000Z-before-restore.resp.gz", "hits.resp.gz", ".2025-01-01T00-00-00.000Z.resp.gz.part")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twelfth.cli.backups import save
 from twelfth.cli.command import command
 from twelfth.cli.jobs import prepare, start_admin
 from twelfth.cli.runs import waiting
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
+from twelfth_redis.commands.backups import save
 
 if TYPE_CHECKING:
     from invoke.context import Context
