@@ -738,6 +738,7 @@ def _record(process: Process) -> Run:
         job=request.job,
         trigger=request.trigger,
         notify=request.notify,
+        discards_output=not request.kept,
     )
 
 

@@ -519,7 +519,7 @@ def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) 
     [
         ("do", ["down"]),
         ("up --sc", ["--scale"]),
-        ("logs --", ["--follow", "--run", "--service", "--since", "--tail"]),
+        ("logs --", ["--run", "--service", "--since", "--follow", "--tail"]),
         ("--dry up --rea", ["--ready-within"]),
     ],
 )
@@ -599,14 +599,6 @@ def test_words_of_a_run_may_be_such_an_option() -> None:
     words = ["run", "--env", "A=secret", "--file", "x", "--", "grep", "-f", "y"]
 
     assert refusal("--file", words).endswith("Try: COMPOSE_FILE=x invoke config")
-
-
-@pytest.mark.parametrize("words", [("logs", "-f"), ("logs", "-f", "app"), ("logs", "app", "-f")])
-def test_option_of_logs_that_follows_in_compose_is_refused_as_that(directory: Path, words: tuple[str, ...]) -> None:
-    """In `logs`, `-f` names no Compose file."""
-    done = run(directory, *words)
-
-    assert (2, "twelfth: -f is not supported. Try: twelfth logs --follow\n") == (done.returncode, done.stderr)
 
 
 def test_tasks_of_a_project_may_have_such_an_option(directory: Path) -> None:

@@ -34,6 +34,7 @@ HELP = {
     "detach": "Run in the background and print the run's id",
     "env": "Set a variable for the run; NAME alone takes its value from this shell",
     "json": "Print one JSON document",
+    "no-output": "Keep no copy of the output, which then only the client gets",
     "no-tty": "Allocate no terminal",
     "node": "Run on this node of the swarm, by name or label",
     "ready-within": "Allow each new replica this time to become ready (default: 60 plus its start_period)",
@@ -56,6 +57,22 @@ PLACEHOLDERS = {
     "wait": "SECONDS",
 }
 """How `--help` shows the values of such options; by default an option's value is shown as its name."""
+
+LETTERS = {
+    "all": "a",
+    "detach": "d",
+    "env": "e",
+    "follow": "f",
+    "no-tty": "T",
+    "quiet": "q",
+    "tail": "n",
+    "tty": "t",
+    "user": "u",
+    "volume": "v",
+    "volumes": "v",
+    "workdir": "w",
+}
+"""The letters that Compose's users type for options, by name; no other option has one."""
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 143, 1, 2, 125
 
@@ -96,7 +113,7 @@ class Command(Task):  # type: ignore[type-arg]
         clean = exit_cleanly(
             body, takes_words=bool(self.words), has_plan=has_plan, positional=options.get("positional", required)
         )
-        # No letters: Invoke would give `down -h` to --history, and each command another meaning to -r and -t.
+        # Not Invoke's letters: it would give `down -h` to --history, and each command another meaning to -r and -t.
         super().__init__(clean, auto_shortflags=False, **options)
         # Invoke takes a list, which has no default, for positional, and then fills it from its option only.
         self.positional = [name for name in self.positional if name not in self.iterable]
@@ -108,6 +125,8 @@ class Command(Task):  # type: ignore[type-arg]
         parameters = inspect.signature(self.body).parameters
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
         for argument in arguments:
+            if letter := LETTERS.get(argument.names[0]):
+                argument.names = (*argument.names, letter)
             default = parameters[str(argument.name).replace("-", "_")].default
             argument.may_be_missing = default is None  # type: ignore[attr-defined]
             argument.help = " ".join(filter(None, (argument.help, _note(argument, default))))

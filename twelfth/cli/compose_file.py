@@ -39,8 +39,6 @@ def refusal(option: str, words: Sequence[str], file: str = "") -> str:
     `file` is the file if the words do not name it, as in `-ef FILE`. Values of other options are not shown.
     """
     typed = words_before_dashes(words)
-    if option == SHORT and "logs" in typed and SHORT in typed[typed.index("logs") :]:
-        return "-f is not supported. Try: invoke logs --follow"
     files = [value for word, value in itertools.pairwise(typed) if word in {SHORT, LONG}]
     files += [match[1] for word in typed if (match := re.fullmatch(r"(?:-f=?|--file=)(.+)", word, re.DOTALL))]
     value = shlex.quote(os.pathsep.join(files) or file or "FILE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING
 
 from invoke.parser.context import flag_key, to_flag
@@ -39,7 +40,8 @@ def _options(context: ParserContext, placeholders: Mapping[str, str]) -> list[tu
         flag, text = context.help_for(to_flag(option.name))
         name = str(option.name).replace("_", "-")
         value = placeholders.get(name, name.upper())
-        rows.append((f"{flag.removesuffix('=STRING')}={value}" if option.kind in {str, list} else flag, text))
+        flag = re.sub(r"[ =]STRING\b", "", flag)
+        rows.append((f"{flag}={value}" if option.kind in {str, list} else flag, text))
     return rows
 
 

@@ -12,7 +12,7 @@ from invoke.exceptions import Exit
 from twelfth.cli.command import FAILED, MISUSE, Command, failure, warn, words_after_dashes
 from twelfth.cli.hidden import hidden_jobs, hidden_programs
 from twelfth.cli.job_names import current_location, disabled_by, job_names
-from twelfth.cli.runs import RunOptions
+from twelfth.cli.run_options import REPEATABLE, RunOptions, taking_options
 from twelfth.cli.target import Target
 from twelfth.compose.presence import job_keys
 from twelfth.errors import TwelfthError
@@ -30,23 +30,11 @@ if TYPE_CHECKING:
 def job_command(name: str, summary: str) -> Command:
     """Return the command that starts a job or program with the options of `run`."""
 
-    def body(
-        c: Context,
-        env: list[str],
-        detach: bool = False,
-        node: str = "",
-        reason: str = "",
-        release: str = "",
-        service: str = "",
-        timeout: str = "",
-        tty: bool = False,
-        no_tty: bool = False,
-        yes: bool = False,
-    ) -> None:
+    @taking_options
+    def body(c: Context, options: RunOptions, yes: bool = False) -> None:
         from twelfth.cli.jobs import start_job
 
-        target = Target(c, release, service)
-        options = RunOptions(env, detach, node, reason, timeout, tty, no_tty)
+        target = Target(c, options.release, options.service)
         try:
             start_job(c, target, name, words_after_dashes(), options, yes=yes)
         except Exit as failure:
@@ -56,7 +44,7 @@ def job_command(name: str, summary: str) -> Command:
 
     body.__doc__ = summary
     help_texts = {"yes": "Do not ask the job's question"}
-    return Command(body, name=command_name(name), job=name, words="[-- ARG…]", iterable=["env"], help=help_texts)
+    return Command(body, name=command_name(name), job=name, words="[-- ARG…]", iterable=REPEATABLE, help=help_texts)
 
 
 def add_jobs(collection: Collection, say: Callable[[str], None]) -> list[str]:

@@ -8,7 +8,7 @@ from invoke.exceptions import Exit
 
 from twelfth.cli.command import on_terminal, warn
 from twelfth.cli.confirmation import confirm
-from twelfth.cli.runs import RunOptions, start, start_as_typed
+from twelfth.cli.runs import start, start_as_typed
 from twelfth.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from invoke.context import Context
 
+    from twelfth.cli.run_options import RunOptions
     from twelfth.cli.target import Target
     from twelfth.model.job import Job
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ALWAYS = (
     *(stack.up, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
     *(releases.releases, releases.rollback, releases.prune),
-    *(runs.run, runs.stop, history.history, schedule.schedule),
+    *(runs.run, runs.wait, runs.stop, history.history, schedule.schedule),
 )
 PROGRAM_COMMANDS = "twelfth_redis.commands"
 """The package with commands for some programs of `admin/`; if it is not installed, those are like all others."""

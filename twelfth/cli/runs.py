@@ -1,15 +1,15 @@
-"""The commands about runs: run and stop; and how every other command starts a run."""
+"""The commands about runs: run, wait and stop; and how every other command starts a run."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, on_terminal, warn, words_after_dashes
+from twelfth.cli.command import command, ended_by_ctrl_c, on_terminal, warn, words_after_dashes
 from twelfth.cli.notifying import notifying
+from twelfth.cli.run_options import REPEATABLE, RunOptions, taking_options
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError
 from twelfth.model.duration import LONGEST, parse_seconds, plain
@@ -20,41 +20,14 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of `run` that are about the run itself, as they were typed."""
-
-    env: Sequence[str]
-    detach: bool
-    node: str
-    reason: str
-    timeout: str
-    tty: bool
-    no_tty: bool
-
-    def with_terminal(self, tty: bool | None) -> RunOptions:
-        """Return the options with the terminal that a job requires or refuses; unchanged for None."""
-        return self if tty is None else replace(self, tty=tty, no_tty=not tty)
-
-
-@command(words="-- COMMAND [ARG…]", iterable=["env"])
-def run(
-    c: Context,
-    env: list[str],
-    detach: bool = False,
-    node: str = "",
-    reason: str = "",
-    release: str = "",
-    service: str = "",
-    timeout: str = "",
-    tty: bool = False,
-    no_tty: bool = False,
-) -> None:
+@command(words="-- COMMAND [ARG…]", iterable=REPEATABLE)
+@taking_options
+def run(c: Context, options: RunOptions) -> None:
     """Run a command in a new process with the release, configuration and services of the running container."""
     from twelfth.runs import request
 
-    options = RunOptions(env, detach, node, reason, timeout, tty, no_tty)
-    start_as_typed(c, Target(c, release, service), request.command(words_after_dashes()), options)
+    target = Target(c, options.release, options.service)
+    start_as_typed(c, target, request.command(words_after_dashes()), options)
 
 
 def start_as_typed(
@@ -80,6 +53,7 @@ def start_as_typed(
         interactive=not options.detach,
         reason=options.reason,
         node=options.node,
+        kept=not options.no_output,
         is_admin_process=is_admin_process,
         **settings,
     )
@@ -110,8 +84,20 @@ def start(
         print(start_detached(engine, request, warn, target.choose_source_again))
     elif code := start_attached(engine, request, warn, streams, target.choose_source_again):
         if timed_out(engine, request, code):
-            limit = f"{plain(request.timeout or 0)} s"
-            warn(f"run {request.id} timed out after {limit}; its output: invoke logs --run {request.id}")
+            output = f"; its output: invoke logs --run {request.id}" if request.kept else ""
+            warn(f"run {request.id} timed out after {plain(request.timeout or 0)} s{output}")
+        raise Exit(code=code)
+
+
+@command(has_plan=False, help={"run": "The run's id, or the beginning of it"})
+def wait(c: Context, run: str) -> None:
+    """Wait until a run has exited, and exit with its code; Ctrl-C stops waiting, and the run continues."""
+    from twelfth.runs.manage import wait_for_run
+
+    engine = Target(c).engine()
+    with ended_by_ctrl_c(), notifying(engine):
+        code = wait_for_run(engine, run)
+    if code:
         raise Exit(code=code)
 
 

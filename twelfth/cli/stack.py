@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ACCEPT_WEAKER = "Deploy even if the engine cannot provide all of the declared protection"
 
+HAS_NO_EFFECT = "Accepted as in Compose, without an effect: up always {}"
+
 REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
 
 
@@ -33,10 +35,13 @@ REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
     iterable=["scale"],
     help={
         "accept-weaker": ACCEPT_WEAKER,
+        "build": HAS_NO_EFFECT.format("builds what has changed"),
+        "detach": HAS_NO_EFFECT.format("leaves the stack running"),
         "release": "Deploy this built release instead of building the files",
         "remove-orphans": REMOVE_ORPHANS,
         "scale": "Run N replicas of a service, such as worker=2",
         "second-engine": "Deploy although the stack is on another engine: this makes a second one, with separate data",
+        "wait": HAS_NO_EFFECT.format("waits until the stack is ready"),
         "wait-for-runs": "Wait until all runs have exited before replacing anything",
     },
     placeholders={"scale": "SERVICE=N"},
@@ -50,6 +55,9 @@ def up(
     accept_weaker: bool = False,
     remove_orphans: bool = False,
     second_engine: bool = False,
+    build: bool = False,  # noqa: ARG001 - accepted, since Compose's users type it
+    detach: bool = False,  # noqa: ARG001 - the same
+    wait: bool = False,  # noqa: ARG001 - the same
 ) -> None:
     """Build what is missing, deploy the stack, wait until it is ready, and print its address."""
     within, warnings = seconds_to_get_ready(ready_within), list[str]()

@@ -186,12 +186,13 @@ def record(record: Record, now: datetime) -> str:
 def record_values(record: Record) -> dict[str, str]:
     """Return the values of a record for people, by name, without empty ones."""
     values = asdict(record) | {"command": shlex.join(record.command), "overrides": ", ".join(record.overrides)}
-    for name in ("has_output", "notify"):
+    for name in ("discards_output", "has_output", "notify"):
         del values[name]
     values["error"] = as_typed(record.error)
     values["notified"] = _notified(record.notified) if record.is_reported else None
     if record.is_run:
-        values["output"] = as_typed(f"invoke logs --run {record.id}") if record.has_output else "no longer kept"
+        gone = "not kept" if record.discards_output else "no longer kept"
+        values["output"] = as_typed(f"invoke logs --run {record.id}") if record.has_output else gone
     return {name.replace("_", " "): str(value) for name, value in values.items() if value not in ("", None, False)}
 
 
@@ -220,7 +221,7 @@ def _command(words: tuple[str, ...]) -> str:
 TIMES = {"built", "finished", "started"}
 """Fields of a record that are times; their notation depends on the engine."""
 
-SOMETIMES = frozenset({"job", "notified", "notify", "purpose", "source_mounted"})
+SOMETIMES = frozenset({"discards_output", "job", "notified", "notify", "purpose", "source_mounted"})
 """Fields of a record that are shown only if they have a value."""
 
 

@@ -92,6 +92,8 @@ class Record:
     """The name of the job that was started, or ""."""
     notify: str = ""
     """When the end is reported: `failure`, `always`, or "" for never."""
+    discards_output: bool = False
+    """Whether no copy of the output of the run is kept."""
     has_output: bool = False
     """Whether the engine still has the output of the run; this is not stored."""
     notified: Delivery | None = None
@@ -204,6 +206,7 @@ def of_request(request: RunRequest, engine: str, started: datetime) -> Record:
         job=request.job,
         trigger=request.trigger,
         notify=request.notify,
+        discards_output=not request.kept,
     )
 
 

@@ -30,9 +30,9 @@ class Terminal:
 class RunRequest:
     """A requested run: a command, the replica that it is made from, and the requested differences.
 
-    `environment` has the overrides. `timeout` is in seconds, None for no limit. An `interactive` run has an input. The
-    output is in the log unless `kept` is False, as for a backup, whose output is all of the data. An admin process gets
-    variables that name its run; any other command has the environment of the replica.
+    `environment` has the overrides. `timeout` is in seconds, None for no limit. An `interactive` run has an input. A
+    copy of the output is kept unless `kept` is False, as for a backup, whose output is all of the data. An admin
+    process gets variables that name its run; any other command has the environment of the replica.
     """
 
     id: str
@@ -105,7 +105,7 @@ class Run:
     `state` is `running`, `done`, `failed`, `timeout` or `stopped`; `created` if the client died before the start,
     `lost` if the machine failed during the run, `unreachable` if the machine cannot be asked. `seconds` and `exit_code`
     are None for a run that has not exited. With `source_mounted` the code was in a mounted directory of the machine,
-    not in the release.
+    not in the release. With `discards_output` no copy of the output is kept.
     """
 
     id: str
@@ -129,6 +129,7 @@ class Run:
     job: str = ""
     trigger: str = OPERATOR
     notify: str = ""
+    discards_output: bool = False
 
     @property
     def is_running(self) -> bool:

@@ -108,7 +108,12 @@ def _read(engine: Engine, is_complete: Callable[[Mapping[str, Record], Collectio
         ledger.end(run for name, run in current.items() if run.exit_code is not None and _can_change(records.get(name)))
     current = _with_changes(current, lambda: engine.state.holder() is not None)
     return [
-        replace(record, has_output=record.id in ids, notified=notified.get(record.id)) for record in current.values()
+        replace(
+            record,
+            has_output=record.id in ids and not record.discards_output,
+            notified=notified.get(record.id),
+        )
+        for record in current.values()
     ]
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from twelfth.model.run import RunRequest
 
 ASK_EVERY = 0.1
-"""Seconds between reads of the record of a run, while waiting for it."""
+ASK_AT_LEAST_EVERY = 1.0
+"""Seconds between reads of the record of a run while waiting for it: first, and after some time."""
 
 TIMED_OUT = 124
 """The exit code of a run that reached its time limit; a command may also exit with it by itself."""
@@ -36,7 +37,7 @@ def find_run(engine: Engine, prefix: str) -> Record:
     """
     ids = [run_id for run_id in engine.runs.ids() if prefix and run_id.startswith(prefix)]
     if len(ids) == 1 and (runs := engine.runs.records(ids)):
-        return replace(of_run(runs[0]), has_output=True)
+        return replace(of_run(runs[0]), has_output=not runs[0].discards_output)
     record = find_record(engine, prefix)
     if not record.is_run:
         raise MisuseError(f"{record.id} is the record of {record.kind}, not of a run. Try: invoke history {record.id}")
@@ -51,11 +52,20 @@ def timed_out(engine: Engine, request: RunRequest, code: int) -> bool:
 
 def wait_for_run(engine: Engine, run_id: str) -> int:
     """Wait for a run and return its exit code; raises `EngineError` if that is unknown."""
-    while (run := find_run(engine, run_id)).is_running:
-        time.sleep(ASK_EVERY)
+    run = wait_for_end(engine, run_id)
     if run.exit_code is None:
-        raise EngineError(f"cannot wait for run {run.id}: it is {run.state}. Try: invoke history")
+        raise EngineError(f"the exit code of run {run.id} is unknown: it is {run.state}. Try: invoke history {run.id}")
     return run.exit_code
+
+
+def wait_for_end(engine: Engine, prefix: str) -> Record:
+    """Wait for a run and return its record; less often the longer it takes."""
+    run, pause = find_run(engine, prefix), ASK_EVERY
+    while run.is_running:
+        time.sleep(pause)
+        pause = min(pause * 1.2, ASK_AT_LEAST_EVERY)
+        run = find_run(engine, run.id)
+    return run
 
 
 def stop_run(engine: Engine, prefix: str, say: Callable[[str], None]) -> Record:
@@ -81,6 +91,8 @@ def write_output(
 ) -> None:
     """Write the output of a run to standard output and standard error; see `Runs.output`."""
     run = find_run(engine, prefix)
+    if run.discards_output:
+        raise NoLogError(f"run {run.id} was started without keeping its output. Try: invoke history {run.id}")
     if not run.has_output:
         why = f"only that of the last {KEPT} runs is kept, and of failed ones, unless containers were pruned"
         raise NoLogError(f"the output of run {run.id} was removed: {why}. Try: invoke history {run.id}")

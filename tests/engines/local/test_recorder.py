@@ -20,7 +20,7 @@ LIMIT = 1 << 20
 @pytest.mark.parametrize("size", [1, 1000, 2 * LIMIT])
 def test_output_is_recorded_up_to_a_limit(tmp_path: Path, size: int) -> None:
     """The limit counts bytes on the disk, including headers; a reader sees that the limit was reached."""
-    recorder = Recorder(tmp_path, keeps_stdout=True, limit=LIMIT)
+    recorder = Recorder(tmp_path, keeps_output=True, limit=LIMIT)
     for _ in range(2 * LIMIT // size):
         recorder.write(STDOUT, b"x" * size)
     recorder.record_end(datetime.now(UTC), 1, "done", 0)
@@ -34,7 +34,7 @@ def test_output_is_recorded_up_to_a_limit(tmp_path: Path, size: int) -> None:
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")  # a monitor ends
 def test_output_within_the_limit_is_complete(tmp_path: Path) -> None:
     """No warning is added."""
-    recorder = Recorder(tmp_path, keeps_stdout=True, limit=LIMIT)
+    recorder = Recorder(tmp_path, keeps_output=True, limit=LIMIT)
     recorder.write(STDOUT, b"x" * (LIMIT - 100))
     recorder.record_end(datetime.now(UTC), 1, "done", 0)
 

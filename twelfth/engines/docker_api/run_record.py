@@ -63,6 +63,7 @@ def record(run: Body) -> Run:
         job=labels.get(f"{RUN}.job", ""),
         trigger=labels.get(f"{RUN}.trigger", OPERATOR),
         notify=labels.get(f"{RUN}.notify", ""),
+        discards_output=bool(labels.get(f"{RUN}.discards_output")),
     )
 
 

@@ -165,6 +165,7 @@ def labels(worker: Body, request: RunRequest) -> dict[str, str]:
         f"{RUN}.job": request.job,
         f"{RUN}.trigger": request.trigger,
         f"{RUN}.notify": request.notify,
+        f"{RUN}.discards_output": "" if request.kept else "true",
         f"{RUN}.overrides": json.dumps(request.overrides),
         f"{RUN}.timeout": "" if request.timeout is None else plain(request.timeout),
     }

@@ -205,7 +205,7 @@ def main(directory: str, streams: str, control: str) -> None:
     spec = json.loads(sys.stdin.buffer.read())
     client = Client(socket.socket(fileno=int(streams)), socket.socket(fileno=int(control)))
     try:
-        monitor = Monitor(Child(spec), client, Recorder(Path(directory), keeps_stdout=spec["kept"]))
+        monitor = Monitor(Child(spec), client, Recorder(Path(directory), keeps_output=spec["kept"]))
     except OSError as error:
         client.send(multiplex.EXIT, f"{error.filename or directory}: {error.strerror}".encode())
         client.flush()

@@ -27,14 +27,14 @@ RESOLUTION = 0.01
 class Recorder:
     """Writes to the directory of one run."""
 
-    def __init__(self, directory: Path, *, keeps_stdout: bool, limit: int = LIMIT) -> None:
+    def __init__(self, directory: Path, *, keeps_output: bool, limit: int = LIMIT) -> None:
         """Create the files; raises `OSError`."""
-        self.directory, self.keeps_stdout, self.limit = directory, keeps_stdout, limit
+        self.directory, self.limit = directory, limit
         self.cut = ""
         """Why the rest of the output is not recorded, and what to do; an empty string while all of it is."""
         self._size = 0
         self._time = 0.0
-        self._log: IO[bytes] | None = (directory / "output").open("wb", buffering=0)
+        self._log: IO[bytes] | None = (directory / "output").open("wb", buffering=0) if keeps_output else None
         self._staged = directory / "end.json.new"
         self._staged.write_bytes(b" " * RECORD_SIZE)
 
@@ -50,7 +50,7 @@ class Recorder:
 
     def write(self, stream: int, data: bytes) -> None:
         """Record output, and stop recording when the disk is full: half a frame would garble all later ones."""
-        if not self._log or (stream == multiplex.STDOUT and not self.keeps_stdout):
+        if not self._log:
             return
         frames = self._time_frame() + multiplex.frame(stream, data)
         self._size += len(frames)

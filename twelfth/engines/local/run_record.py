@@ -71,6 +71,7 @@ def _record(directory: Path, spec: dict[str, Any]) -> Run:
         job=str(spec.get("job", "")),
         trigger=str(spec.get("trigger", OPERATOR)),
         notify=str(spec.get("notify", "")),
+        discards_output=not spec.get("kept", True),
     )
 
 

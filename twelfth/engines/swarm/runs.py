@@ -200,4 +200,5 @@ def _started(request: RunRequest) -> Run:
         job=request.job,
         trigger=request.trigger,
         notify=request.notify,
+        discards_output=not request.kept,
     )

@@ -1,0 +1,79 @@
+"""The commands about runs, on the engine in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from twelfth.model.stack import Volume
+
+if TYPE_CHECKING:
+    from tests.cli.typed import Project
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("echo hello", 0)])
+def test_wait_exits_with_the_code_of_the_run(project: Project, script: str, code: int) -> None:
+    """It prints nothing; a run that has exited already is not waited for."""
+    _, run_id, _ = project.typed("run", "-d", "--", "sh", "-c", script)
+
+    for _ in range(2):
+        assert (code, "", "") == project.typed("wait", run_id.strip())
+
+
+def test_wait_exits_with_124_after_the_time_limit(project: Project) -> None:
+    """As `run` does."""
+    _, run_id, _ = project.typed("run", "-d", "--timeout", "0.05", "--", "sleep", "60")
+
+    assert (124, "", "") == project.typed("wait", run_id.strip())
+
+
+def test_wait_for_a_run_of_unknown_outcome_is_a_failure(project: Project) -> None:
+    """Its container was removed before a process saw the exit."""
+    _, run_id, _ = project.typed("run", "-d", "--", "sleep", "60")
+    project.engine.world.runs.clear()
+    project.engine.world.files = {
+        path: content.replace(b'"created"', b'"unknown"') for path, content in project.engine.world.files.items()
+    }
+    why = "the exit code of run {0} is unknown: it is unknown. Try: X history {0}".format(run_id.strip())
+
+    assert (125, "", f"twelfth: {why}\n") == project.typed("wait", run_id.strip())
+
+
+def test_ctrl_c_stops_waiting_and_not_the_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other clients may wait for it."""
+    _, run_id, _ = project.typed("run", "-d", "--", "sleep", "60")
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    assert (130, "", "") == project.typed("wait", run_id.strip())
+    assert project.records()[0].is_running
+
+
+@pytest.mark.parametrize("options", [("--no-output",), ("--no-output", "-d")])
+def test_run_without_a_copy_of_its_output(project: Project, options: tuple[str, ...]) -> None:
+    """The client gets it; the record shows that none was kept, and `logs` reports it."""
+    code, out, _ = project.typed("run", *options, "--", "echo", "data")
+    (record,) = project.records()
+
+    assert (0, f"{record.id}\n" if "-d" in options else "data\n") == (code, out)
+    assert (True, False) == (record.discards_output, record.has_output)
+    assert "output    not kept\n" in project.typed("history", record.id)[1]
+    code, out, errors = project.typed("logs", "--run", record.id)
+    why = f"twelfth: run {record.id} was started without keeping its output. Try: X history {record.id}\n"
+    assert (125, "", why) == (code, out, errors)
+
+
+def test_letters_of_compose_are_accepted(project: Project) -> None:
+    """`-d` detaches a run, `-n` limits the lines of a log, and `-e` sets a variable."""
+    assert (0, "debug\n", "") == project.typed("run", "-T", "-e", "LEVEL=debug", "--", "printenv", "LEVEL")
+    project.engine.world.logs["app-1"] = b"one\ntwo\n"
+
+    assert (0, "app-1 | two\n", "") == project.typed("logs", "-n", "1", "app")
+    assert (0, "app-1 | two\n", "") == project.typed("logs", "app", "--tail", "1")
+    assert project.typed("--dry", "up") == project.typed("--dry", "up", "-d", "--build", "--wait")
+    project.engine.create_resource(Volume("data"))
+    assert "data" in project.typed("--dry", "down", "-v")[1]
+    assert "data" not in project.typed("--dry", "down")[1]
