@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from twelfth.model.stack import Volume
-
 if TYPE_CHECKING:
     from tests.cli.typed import Project
 
@@ -74,6 +72,28 @@ def test_letters_of_compose_are_accepted(project: Project) -> None:
     assert (0, "app-1 | two\n", "") == project.typed("logs", "-n", "1", "app")
     assert (0, "app-1 | two\n", "") == project.typed("logs", "app", "--tail", "1")
     assert project.typed("--dry", "up") == project.typed("--dry", "up", "-d", "--build", "--wait")
-    project.engine.create_resource(Volume("data"))
-    assert "data" in project.typed("--dry", "down", "-v")[1]
-    assert "data" not in project.typed("--dry", "down")[1]
+    assert (0, "Remove app-1 (down)\n", "") == project.typed("--dry", "down", "-v")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("cp", "app:/a", "b"), "docker compose cp app:/a b"),
+        (("exec", "app", "sh", "-c", "exit 3"), "docker compose exec app sh -c 'exit 3'"),
+        (("exec", "-e", "A=secret", "app", "sh"), "docker compose exec --help"),
+        (("exec", "app", "--", "sh"), "docker compose exec app sh"),
+        (("restart",), "docker compose restart"),
+        (("images",), "X releases"),
+        (("up", "app"), "X up"),
+        (("down", "app"), "docker compose stop app"),
+    ],
+)
+def test_other_commands_of_compose_are_answered_with_what_to_type(
+    project: Project, words: tuple[str, ...], hint: str
+) -> None:
+    """On one line, and without a value of a variable."""
+    code, out, errors = project.typed(*words)
+
+    assert (2, "", 1) == (code, out, errors.count("\n"))
+    assert errors.endswith(f". Try: {hint}\n")
+    assert "secret" not in errors

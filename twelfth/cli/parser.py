@@ -23,6 +23,7 @@ from invoke.parser.parser import ParseMachine
 from invoke.program import Program
 
 from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, warn
+from twelfth.cli.compose_commands import answer, answer_to_service
 from twelfth.cli.compose_file import SHORT, is_chosen, refusal, unknown_option, words_before_dashes
 from twelfth.cli.help import is_required, print_command_help
 from twelfth.cli.job_commands import add_jobs, refuse_disabled
@@ -160,7 +161,10 @@ def _refuse(parser: ParseMachine, message: str) -> None:
     hint = f"Try: invoke --help {name}" if name else LIST
     if option := unknown_option(sys.argv, parser.context.flags if parser.context and name else ()):
         raise failure(refusal(option, sys.argv[1:]), MISUSE)
-    if name in TAKING_WORDS and _unknown_word(message):
+    word = _unknown_word(message)
+    if "--complete" not in sys.argv and (reply := _reply(parser, name, message)):
+        raise failure(reply, MISUSE)
+    if name in TAKING_WORDS and word:
         hint = f"Words for the program come after --. Try: invoke {name} -- ARG…"
     elif option := _similar(message, parser.context.flags if parser.context else ()):
         hint = f"Did you mean {option}? {hint}"
@@ -169,6 +173,15 @@ def _refuse(parser: ParseMachine, message: str) -> None:
     if "--complete" in sys.argv:
         raise ParseError(message, parser.context)  # for Invoke the line is not complete yet
     raise _invalid(message, hint)
+
+
+def _reply(parser: ParseMachine, command: str | None, message: str) -> str:
+    """Return the error for a word that Compose's users type, "" for any other; it may be a command with a typo."""
+    word = _unknown_word(message)
+    if not word or word.startswith("-"):
+        return ""
+    reply = answer(word, sys.argv[1:])
+    return reply or ("" if _similar(message, parser.contexts) else answer_to_service(command or "", word))
 
 
 def _invalid(message: str, hint: str) -> Exit:
