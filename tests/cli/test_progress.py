@@ -12,7 +12,7 @@ import pytest
 from twelfth.cli import progress
 
 if TYPE_CHECKING:
-    from twelfth.stack.executor import Report
+    from twelfth.stack.report import Report
 
 
 class Terminal(io.StringIO):

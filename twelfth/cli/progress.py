@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
-    from twelfth.stack.executor import Report
+    from twelfth.stack.report import Report
 
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Replica
-    from twelfth.stack.executor import Report
+    from twelfth.stack.report import Report
     from twelfth.stack.steps import Step
 
 FREEING = {"down", "prune"}

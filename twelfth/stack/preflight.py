@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from twelfth.model.run import Run
     from twelfth.model.snapshot import Snapshot
     from twelfth.model.stack import Port, Stack
-    from twelfth.stack.executor import Report
+    from twelfth.stack.report import Report
     from twelfth.stack.steps import Step
 
 
