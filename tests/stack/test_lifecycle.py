@@ -23,7 +23,7 @@ from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import executor, lifecycle, load, status
+from twelfth.stack import lifecycle, load, replicas, status
 from twelfth.stack.stack_file import recall, remember
 
 if TYPE_CHECKING:
@@ -357,7 +357,7 @@ def test_old_one_that_is_put_back_is_told(serving: Project) -> None:
 
 def test_replica_that_takes_its_time_to_end_is_told(serving: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """`up` and `down` report what they wait for, unless the replica stops soon."""
-    monkeypatch.setattr(executor, "SLOW_SECONDS", 0.01)
+    monkeypatch.setattr(replicas, "SLOW_SECONDS", 0.01)
     monkeypatch.setattr(Memory, "remove_replica", slowly(Memory.remove_replica))
     lifecycle.down(serving.engine(), serving.report)
 
