@@ -253,8 +253,9 @@ class Memory(ReplicaEngine):
         ]
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
-        """Return the replicas of one service."""
-        return self.observe().replicas_of(service)
+        """Return the replicas of one service, of all services for ""."""
+        observed = self.observe()
+        return observed.replicas_of(service) if service else observed.replicas
 
     def recipe(self, service: Service) -> Recipe:
         """Return what is said of the service, and its image's name for its content."""

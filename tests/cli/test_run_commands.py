@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,3 +98,27 @@ def test_other_commands_of_compose_are_answered_with_what_to_type(
     assert (2, "", 1) == (code, out, errors.count("\n"))
     assert errors.endswith(f". Try: {hint}\n")
     assert "secret" not in errors
+
+
+def test_ps_lists_replicas_and_runs(project: Project) -> None:
+    """Those that are running; with `-a` all, and with `-q` only their ids."""
+    _, run_id, _ = project.typed("run", "-d", "--", "sleep", "60")
+    project.typed("run", "--", "true")
+    (replica,) = project.engine.replicas("app")
+
+    code, table, _ = project.typed("ps")
+    names = [line.partition("  ")[0] for line in table.splitlines()]
+    assert (0, ["NAME", "app-1", f"run {run_id.strip()}"]) == (code, names)
+    assert table.endswith(" sleep 60\n")
+    assert f"{replica.id}\n{run_id}" == project.typed("ps", "-q")[1]
+    listed = json.loads(project.typed("ps", "-a", "--json")[1])
+    assert [("replica", "running"), ("run", "running"), ("run", "done")] == [
+        (process["kind"], process["state"]) for process in listed
+    ]
+
+
+def test_stop_of_a_service_names_the_command_to_type(project: Project) -> None:
+    """A run whose id starts with the word is stopped instead."""
+    hint = "twelfth: app is a service, and no run has this id. Try: docker compose stop app\n"
+
+    assert (2, "", hint) == project.typed("stop", "app")

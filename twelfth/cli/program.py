@@ -19,7 +19,7 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.cli import admin, history, releases, runs, schedule, stack
+from twelfth.cli import admin, history, ps, releases, runs, schedule, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
 from twelfth.cli.job_commands import job_command
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 ALWAYS = (
-    *(stack.up, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
+    *(stack.up, ps.ps, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
     *(releases.releases, releases.rollback, releases.prune),
     *(runs.run, runs.wait, runs.stop, history.history, schedule.schedule),
 )

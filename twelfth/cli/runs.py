@@ -108,7 +108,14 @@ def stop(c: Context, run: str) -> None:
 
     engine = Target(c).engine()
     with notifying(engine):
-        record = stop_run(engine, run, warn)
+        try:
+            record = stop_run(engine, run, warn)
+        except MisuseError as error:
+            if engine.replicas(run):
+                raise MisuseError(
+                    f"{run} is a service, and no run has this id. Try: docker compose stop {run}"
+                ) from error
+            raise
         print(f"{record.id} {record.state}, exit code {record.exit_code}")
 
 

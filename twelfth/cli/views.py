@@ -15,6 +15,7 @@ from twelfth.stack.formatting import printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from twelfth.cli.ps import Process
     from twelfth.model.record import Delivery, Record
     from twelfth.model.stack import Stack
     from twelfth.stack.release_choice import ReleaseStatus
@@ -122,6 +123,17 @@ def releases(releases: Iterable[ReleaseStatus], now: datetime, width: int | None
     ]
     heads = ("RELEASE", "BUILT", "BY", "SIZE", "DEPLOYED", "STATE")
     return table_of(heads, rows, ("BY",), width) if rows else as_typed("no release is built. Try: invoke up")
+
+
+def processes(processes: Collection[Process], width: int | None = None) -> str:
+    """Return replicas and runs as a table for people, cut to fit a terminal of that width."""
+    if not processes:
+        return as_typed("nothing is running. Try: invoke up")
+    rows = [
+        (process.name, process.state, process.health, process.release, _command(process.command))
+        for process in processes
+    ]
+    return table_of(("NAME", "STATE", "HEALTH", "RELEASE", "COMMAND"), rows, ("COMMAND", "RELEASE"), width)
 
 
 def _release_state(release: ReleaseStatus, now: datetime) -> str:
