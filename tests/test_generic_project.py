@@ -187,8 +187,10 @@ def test_run_is_the_twin_of_such_a_container(stack: Stack) -> None:
     """It sees the same directories and secrets, and differs in nothing."""
     script = "stat -c %a /run/secrets/password; cat /run/secrets/password /code/page"
 
-    told = stack.twelfth("--dry", "up").stderr
-    assert "web: source mounted: " in told
+    assert "web: source mounted: " in stack.twelfth("--dry", "up").stderr
+    assert "web: source mounted: " in stack.twelfth("status").stderr
+    chosen = json.loads(stack.printed("releases", "--json"))[0]["id"]
+    assert "web: source mounted: " in stack.twelfth("--dry", "rollback", chosen).stderr
     assert stack.printed("run", "--", "sh", "-c", script).startswith("400\nhidden")
     assert ["- python -m http.server", "+ true"] == stack.printed("--dry", "run", "--", "true").splitlines()[2:]
     assert "* source mounted" in stack.printed("history")

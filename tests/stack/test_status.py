@@ -12,7 +12,7 @@ from tests.memory_engine import Memory, World
 from twelfth.engines.state import this_process
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Build, Service, Stack
+from twelfth.model.stack import Build, Mount, Service, Stack
 from twelfth.stack import lifecycle, status
 
 STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))
@@ -212,3 +212,13 @@ def test_second_up_observes_once_while_healthchecks_run_and_needs_no_lock() -> N
 
     lifecycle.up(engine, Recorded(), checked=checked)
     assert ["observe", "healthchecks"] == engine.events
+
+
+def test_mounted_source_is_warned_about() -> None:
+    """Because a rollback does not change what such a replica runs."""
+    source = Mount("bind", "/code", "/project")
+    web = Service("worker", "app", build=Build(Path("/project/web")), mounts=(source, Mount("bind", "/data", "/other")))
+    engine = Memory(replace(STACK, services=(web,)), World(replicas={"worker-1": WORKER}))
+
+    line = "worker: source mounted: /code shows /project, which can change without a release"
+    assert (line,) == status.status(engine).warnings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.cli.command import command, number
+from twelfth.cli.command import command, number, warn
 from twelfth.cli.notifying import notifying
 from twelfth.cli.outputs import terminal_width
 from twelfth.cli.progress import with_progress
@@ -41,6 +41,8 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "", acc
 
     chosen = to_roll_back_to(Target(c).engine("declared"), release or "")
     engine = Target(c, chosen).engine("release")
+    for notice in engine.notices():
+        warn(notice)
     if c.config.run.dry:
         print(f"roll back to release {chosen}")
         print_plan(lifecycle.plan_up(engine))

@@ -93,7 +93,7 @@ def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -
     if status.ready and half_done and not holder:
         status = replace(status, ready=False, why=half_done)
     deployed = read_deploys(engine.state).latest
-    warnings = (*notices.of_status(engine, observed), *_of_schedules(engine, deployed))
+    warnings = (*engine.notices(), *notices.of_status(engine, observed), *_of_schedules(engine, deployed))
     scheduler = engine.scheduler_state()
     return replace(status, deploy=str(holder or ""), warnings=warnings, deployed=deployed, scheduler=scheduler)
 
