@@ -241,6 +241,7 @@ class Memory(ReplicaEngine):
             volumes=tuple(each for each in self.world.resources if isinstance(each, Volume)),
             images=self.stack.image_names.intersection(self.world.images),
             attachments=(*self._attachments(), *self.world.others),
+            tries_replicas=True,
         )
 
     def _attachments(self) -> list[Attachment]:
@@ -316,6 +317,11 @@ class Memory(ReplicaEngine):
         """Have a replica that runs, or one that ended at once; its log is what its command `echo`ed."""
         return self._create(service, number, Replica("", 0, "", "running", {}))
 
+    def create_candidate(self, service: Service, number: int) -> Replica:
+        """Have a replica without ports that is never admitted."""
+        self._create(service.candidate, number, Replica("", 0, "", "running", {}, is_candidate=True))
+        return self.world.replicas[f"{service.name}-{number}"]
+
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
         """Create a replica without starting it."""
         return self._create(service, number, Replica("", 0, "", "created", {}, replaces=old.id))
@@ -337,7 +343,9 @@ class Memory(ReplicaEngine):
             image=service.image,
             address=f"{service.ports[0].host}:{service.ports[0].published}" if service.ports else "",
             is_reloadable=any(mount.kind == "config" for mount in service.mounts),
-            is_admitted=bool(service.why_single) or not self.stack.networks_to_dependants(service),
+            is_candidate=like.is_candidate,
+            is_admitted=not like.is_candidate
+            and (bool(service.why_single) or not self.stack.networks_to_dependants(service)),
         )
         self.world.restarts[self.world.replicas[name].id] = service.restart
         if like.is_running:

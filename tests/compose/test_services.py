@@ -243,6 +243,9 @@ def honoured(programs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
     return project.read(of_each([keys for keys, _, _ in HONOURED]), GIVEN="yes")
 
 
+LIMITS = "max-replicas: {SERVICE: NUMBER}, shared: [VOLUME]"
+
+
 @pytest.mark.parametrize("index", range(len(HONOURED)), ids=[keys for keys, _, _ in HONOURED])
 def test_key_is_read(honoured: Stack, index: int) -> None:
     """Each supported key, in each of its notations, becomes the model's value."""
@@ -316,7 +319,9 @@ def test_what_is_said_to_the_tool_is_part_of_the_stack(project: Project) -> None
         ("{max-replicas: {a: many}}", ".max-replicas must be a mapping. Try: write SERVICE: NUMBER"),
         ("{max-replicas: {c: 9}}", ".max-replicas.c is not a service. Try: write one of a, b"),
         ("{runs_from: a}", ".runs_from is unsupported. Try: runs-from"),
-        ("a", " must be a mapping. Try: write runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}"),
+        ("a", f" must be a mapping. Try: write runs-from: SERVICE, ingress: SERVICE, {LIMITS}"),
+        ("{shared: [b]}", ".shared has b, which no service mounts. Try: write the key of a volume, or a path"),
+        ("{shared: media}", ".shared must be a list of texts. Try: write [program, argument, ...], and quote numbers"),
     ],
 )
 def test_what_is_said_wrongly_to_the_tool_is_refused_by_name(project: Project, said: str, expected: str) -> None:

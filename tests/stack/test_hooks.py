@@ -99,15 +99,15 @@ def test_replica_whose_post_start_fails_is_removed(site: Site) -> None:
     assert "execute echo warm in new app-1" not in site.changes()
 
 
-def test_replica_that_is_replaced_in_place_is_restored_if_post_start_fails(site: Site) -> None:
-    """It is started again, with its hooks."""
+def test_replica_that_would_be_replaced_in_place_keeps_running_if_post_start_fails(site: Site) -> None:
+    """The hooks are executed in the candidate first, so the old one is not even stopped."""
     site.app = replace(APP, ports=(Port(80, 8000),))
     site.up()
     before = site.replica()
     site.changes()
     site.app = replace(site.app, image="app:2", post_start=(FAILING,))
 
-    with pytest.raises(EngineError, match=r"no such cache \(exit code 3\); app-1 is restored\. Fix that"):
+    with pytest.raises(EngineError, match=r"no such cache \(exit code 3\); release 1 is still running\. Fix that"):
         site.up()
     assert before == site.replica()
 

@@ -86,18 +86,45 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
     values = top.read(_TOP)
     if not values.get("services"):
         top.refuse("services", "has no enabled service", "declare one, or enable its profile in COMPOSE_PROFILES")
+    services = _with_shared(top, values, files[0].parent)
     if top.refusals:
         names = ", ".join(file.name for file in files)
         raise MisuseError("\n".join(f"{names}: {refusal}" for refusal in top.refusals))
     return Stack(
         project=values["name"],
         directory=files[0].parent,
-        services=_in_start_order(values["services"]),
+        services=_in_start_order(services),
         networks=tuple(Network(name, **fields) for name, fields in values.get("networks", {}).items()),
         volumes=tuple(Volume(name, **fields) for name, fields in values.get("volumes", {}).items()),
         files=files,
         **_extension_values(values),
     )
+
+
+def _with_shared(top: Value, values: Mapping[str, Any], directory: Path) -> dict[str, Service]:
+    """Return the services with `x-twelfth.shared` mounts marked; refuse an entry that no service mounts."""
+    services: dict[str, Service] = values.get("services") or {}
+    entries = {entry: _shared_source(entry, directory) for entry in values.get("x-twelfth", {}).get("shared", ())}
+    sources = set(entries.values())
+    mounted = {mount.source for service in services.values() for mount in service.mounts}
+    for entry in (entry for entry, source in entries.items() if source not in mounted):
+        top.refuse("x-twelfth.shared", f"has {entry}, which no service mounts", "write the key of a volume, or a path")
+    return {
+        name: replace(
+            service,
+            mounts=tuple(
+                replace(mount, is_shared=mount.kind in {"volume", "bind"} and mount.source in sources)
+                for mount in service.mounts
+            ),
+        )
+        for name, service in services.items()
+    }
+
+
+def _shared_source(entry: str, directory: Path) -> str:
+    """Return a volume's key, or the path of a bind mount as Compose's model has it."""
+    is_path = entry.startswith((".", "/"))
+    return posixpath.normpath(posixpath.join(directory.as_posix(), entry)) if is_path else entry
 
 
 def names(model: Mapping[str, Any], files: tuple[Path, ...] = (Path("compose.yaml"),)) -> Stack:
@@ -576,8 +603,9 @@ _EXTENSIONS: Table = {
             **dict.fromkeys(_INGRESS, service_name),
             "max-replicas": _max_replicas,
             "notify": notify,
+            "shared": texts,
         },
-        "runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}",
+        "runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}, shared: [VOLUME]",
     ),
     "x-swarm": unchecked({"nodes": _text_mapping}, "nodes: {NAME: tcp://HOST:2375}"),
 }

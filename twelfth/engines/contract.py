@@ -265,6 +265,13 @@ class ReplicaEngine(Engine):
     def create_replica(self, service: Service, number: int) -> Replica:
         """Create and start a replica that gets no traffic yet; remove it if it cannot be started."""
 
+    def create_candidate(self, service: Service, number: int) -> Replica:  # noqa: ARG002 - by default none can
+        """Create and start a replica that is never admitted, from `service.candidate`; remove it if it cannot start.
+
+        Only an engine whose snapshots have `tries_replicas` can.
+        """
+        raise EngineError(f"engine {self.name} cannot try {service.name}")
+
     @abstractmethod
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
         """Create the replica that will replace `old`, with the anonymous volumes of `old`, without starting it.

@@ -46,6 +46,8 @@ class Replica:
     is_reloadable: bool = False
     has_own_volumes: bool = False
     replaces: str = ""
+    is_candidate: bool = False
+    """Whether it was created only to be tried, without its ports; it is never admitted."""
 
     @property
     def name(self) -> str:
@@ -125,6 +127,8 @@ class Snapshot:
     attachments: tuple[Attachment, ...] = ()
     rolls_services: bool = False
     """Whether the engine is given whole services and rolls their replicas by itself."""
+    tries_replicas: bool = False
+    """Whether the engine can create candidates."""
 
     def replicas_of(self, service: str) -> tuple[Replica, ...]:
         """Return the replicas of one service, by number."""

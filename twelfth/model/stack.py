@@ -93,6 +93,8 @@ class Mount:
     read_only: bool = False
     content: str | None = None
     options: Options = ()
+    is_shared: bool = False
+    """Whether several replicas may write to it at the same time (`x-twelfth.shared`)."""
 
     @property
     def is_inline(self) -> bool:
@@ -233,12 +235,50 @@ class Service:
     @property
     def why_single(self) -> str:
         """Return why there can be only one replica, an empty string where there can be more."""
-        volumes = (mount.source for mount in self.mounts if mount.kind == "volume" and not mount.read_only)
-        if volume := next(filter(None, volumes), ""):
-            return f"keeps its data in the volume {volume}"
-        if port := next((port for port in self.ports if port.is_fixed), None):
-            return f"publishes port {port.published}"
+        port = f"publishes port {self.fixed_port.published}" if self.fixed_port else ""
+        return self._exclusive_volume or port or self._fixed_name
+
+    @property
+    def why_exclusive(self) -> str:
+        """Return why two replicas cannot exist at the same time, an empty string if they can.
+
+        A fixed port is no such reason: a replica can be tried without its ports.
+        """
+        return self._exclusive_volume or self._exclusive_directory or self._fixed_name or self._fixed_address
+
+    @property
+    def fixed_port(self) -> Port | None:
+        """Return a published port that only one replica can have, None if there is none."""
+        return next((port for port in self.ports if port.is_fixed), None)
+
+    @property
+    def _exclusive_volume(self) -> str:
+        volumes = (mount for mount in self.mounts if mount.kind == "volume" and mount.source)
+        volume = next((mount for mount in volumes if not (mount.read_only or mount.is_shared)), None)
+        return f"keeps its data in the volume {volume.source}" if volume else ""
+
+    @property
+    def _exclusive_directory(self) -> str:
+        # Code that is mounted over that of the image may be seen by several replicas; any other directory may be that
+        # of a database.
+        directories = (mount for mount in self.mounts if mount.kind == "bind" and mount not in self.mounted_source)
+        directory = next((mount for mount in directories if not (mount.read_only or mount.is_shared)), None)
+        return f"writes to {directory.source}" if directory else ""
+
+    @property
+    def _fixed_name(self) -> str:
         return f"is called {self.container_name}" if self.container_name else ""
+
+    @property
+    def _fixed_address(self) -> str:
+        options, endpoints = dict(self.options), [json.loads(settings) for _, settings in self.endpoints]
+        on_networks = ("ipv4_address", "ipv6_address", "mac_address")
+        addresses = (settings[key] for settings in endpoints for key in on_networks if settings.get(key))
+        if "network_mode" in options:
+            return f"has network_mode {json.loads(options['network_mode'])}"
+        if "mac_address" in options or (address := next(addresses, "")):
+            return f"has the address {json.loads(options.get('mac_address', 'null')) or address}"
+        return ""
 
     @property
     def mounted_source(self) -> tuple[Mount, ...]:
@@ -253,8 +293,12 @@ class Service:
     @property
     def is_replaced_in_place(self) -> bool:
         """Return whether a new replica is not to run beside the old one: they would share a port, a name or data."""
-        writes = any(mount.kind == "bind" and not mount.read_only for mount in self.mounts)
-        return bool(self.why_single) or writes or bool({"network_mode", "mac_address"} & dict(self.options).keys())
+        return bool(self.why_single or self.why_exclusive)
+
+    @property
+    def candidate(self) -> Service:
+        """Return the service as it is tried next to its running replica: without ports, and not restarted."""
+        return replace(self, ports=(), restart="no")
 
 
 @dataclass(frozen=True)
@@ -325,6 +369,8 @@ class Stack:
     runs_from: str = ""
     ingress: str = ""
     max_replicas: tuple[tuple[str, int], ...] = ()
+    shared: tuple[str, ...] = ()
+    """Volumes, and sources of bind mounts, to which several replicas may write (`x-twelfth.shared`)."""
     inline: Pairs = ()
     """The services and targets of `inline_files`, for a stack whose services are not known."""
     jobs: tuple[Job, ...] = ()

@@ -32,8 +32,10 @@ from twelfth.stack.steps import (
     ScaleService,
     StartReplica,
     StopRun,
+    TryReplica,
     WatchReplicas,
 )
+from twelfth.stack.trial import try_replica
 from twelfth.stack.watching import reload_replica, watch_replicas
 
 if TYPE_CHECKING:
@@ -121,6 +123,9 @@ def _execute_on_replicas(replicas: Replicas, group: tuple[Step, ...]) -> None:
             replicas.wait_for_health(service)
             replicas.wait_for_admission(service.name)
             replace_replica(replicas, service, number, old, is_watched=is_watched)
+        case TryReplica() as step:
+            replicas.wait_for_health(step.service)
+            try_replica(replicas, step)
         case WatchReplicas() as step:
             watch_replicas(replicas, step)
         case ReloadReplica(service, replica):

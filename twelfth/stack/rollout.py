@@ -28,6 +28,8 @@ from twelfth.stack.steps import (
     ReplaceReplica,
     RollService,
     StartReplica,
+    TryReplica,
+    no_answers,
 )
 
 if TYPE_CHECKING:
@@ -89,6 +91,13 @@ def _sort(service: Service, replicas: tuple[Replica, ...], recipe: Recipe) -> _S
 
 def roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step]:
     """Yield the steps after which a service has its number of replicas, all made from `recipe`."""
+    candidates = [replica for replica in snapshot.replicas_of(service.name) if replica.is_candidate]
+    others = tuple(replica for replica in snapshot.replicas if replica not in candidates)
+    yield from (RemoveReplica(candidate, "its trial was interrupted") for candidate in candidates)
+    yield from _roll(service, replace(snapshot, replicas=others), recipe)
+
+
+def _roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step]:
     replicas = _sort(service, snapshot.replicas_of(service.name), recipe)
     for _, new in replicas.abandoned:
         yield RemoveReplica(new, "its deploy was interrupted")
@@ -111,7 +120,7 @@ def roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step]
     missing = service.replicas - len(replicas.serving) - len(replicas.stopped) - len(replicas.continued)
     replaced, surplus = bad[spare:][: max(missing, 0)], bad[spare:][max(missing, 0) :]
     for old in replaced:
-        yield from _replace(service, old, left, numbers, recipe)
+        yield from _tried(service, snapshot, old, _replace(service, old, left, numbers, recipe))
     added = max(missing - len(replaced), 0)
     admitted, left = [replica.number for replica in left[:added]], left[added:]
     new_numbers = list(itertools.islice(numbers.free, added - len(admitted)))
@@ -147,6 +156,30 @@ def _replace(service: Service, old: Replica, left: list[Replica], numbers: _Numb
         yield CreateReplica(service, number, _cause(recipe, old), old=old if number == old.number else None)
     yield AdmitReplica(service, number)
     yield RemoveReplica(old, f"replaced by {'the new one' if number == old.number else f'{service.name}-{number}'}")
+
+
+def _tried(service: Service, snapshot: Snapshot, old: Replica, steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield the steps that replace a replica, after its trial; if it cannot be tried, they name the reason."""
+    if not (snapshot.tries_replicas and old.serves and _is_in_place(service, old)):
+        yield from steps
+    elif why := _why_untried(service, old):
+        yield from _with_reason(steps, why)
+    else:
+        number = next(free_numbers(snapshot.replicas_of(service.name)))
+        yield TryReplica(service, number, f"before {old.name} is replaced; {no_answers(service)}")
+        yield from steps
+
+
+def _with_reason(steps: Iterable[Step], why: str) -> Iterator[Step]:
+    for step in steps:
+        if isinstance(step, ReplaceReplica):
+            yield replace(step, cause=f"{step.cause}; not tried first: it {why}")
+        else:
+            yield step
+
+
+def _why_untried(service: Service, old: Replica) -> str:
+    return service.why_exclusive or ("has an anonymous volume" if old.has_own_volumes else "")
 
 
 def _is_in_place(service: Service, old: Replica) -> bool:

@@ -123,6 +123,28 @@ class CompleteReplica(Step):
 
 
 @dataclass(frozen=True)
+class TryReplica(Step):
+    """Create a candidate without ports, wait until it is ready, watch it and remove it; the old replica runs on."""
+
+    says = "Try {service.name}-{number} without its ports"
+    service: Service
+    number: int
+    cause: str
+
+
+def no_answers(service: Service, seconds: float | None = None) -> str:
+    """Return that a service will not answer while it is replaced, for how long if a candidate was measured."""
+    port = service.fixed_port.published if service.fixed_port else ""
+    if seconds is None:
+        return f"{service.name} publishes {port}: no answers between stop and start; see docs/proxy.md"
+    about = f"{seconds:.0f}" if seconds >= 1 else f"{seconds:.1f}"
+    return (
+        f"{service.name} publishes {port}: about {about} s without answers (measured on the candidate); "
+        "see docs/proxy.md"
+    )
+
+
+@dataclass(frozen=True)
 class ReplaceReplica(Step):
     """Stop a replica and start a new one, since they cannot run at the same time; restore `old` if that fails."""
 

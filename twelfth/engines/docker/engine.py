@@ -25,7 +25,7 @@ from twelfth.engines.docker_api import (
 )
 from twelfth.engines.docker_api import container_spec as bodies
 from twelfth.engines.docker_api.config_files import ConfigFiles
-from twelfth.engines.docker_api.container_spec import ADMISSION, COMPOSE, COPIES
+from twelfth.engines.docker_api.container_spec import ADMISSION, CANDIDATE, COMPOSE, COPIES
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker_api.runs import DockerRuns
@@ -77,6 +77,7 @@ class Docker(DaemonEngine, ReplicaEngine):
                 attachments=tuple(
                     snapshot.attachment(self.stack.project, network, listed) for network, listed in attached
                 ),
+                tries_replicas=True,
             )
             return self._with_others(observed)
 
@@ -95,6 +96,12 @@ class Docker(DaemonEngine, ReplicaEngine):
         """Create a container, join it to its networks except for those of its admission, and start it."""
         name = service.container_name or self._name(f"{service.name}-{number}")
         return self._create(name, self._creation(service, number))
+
+    def create_candidate(self, service: Service, number: int) -> Replica:
+        """Create a container without ports, joined to its networks except for those of its admission, and start it."""
+        creation = self._creation(service.candidate, number)
+        body = creation.body | {"Labels": creation.body["Labels"] | {CANDIDATE: "true"}}
+        return self._create(self._name(f"{service.name}-{number}"), replace(creation, body=body))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
         """Create a container with the anonymous volumes of `old`, and record how to undo the replacement.

@@ -39,6 +39,9 @@ BUILT_BY = "twelfth.built-by"
 ADMISSION = "twelfth.admission"
 """Label: the networks of the services that depend on this one, as JSON; a replica on all of them is admitted."""
 
+CANDIDATE = "twelfth.candidate"
+"""Label of a container that was created only to be tried."""
+
 LOGGING = "twelfth.logging"
 """Label: the declared logging of a replica, as JSON; the daemon adds options to the container's settings."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.build_context.release import is_release
 from twelfth.engines.docker_api import mounts
-from twelfth.engines.docker_api.container_spec import ADMISSION, BUILT_BY, COMPOSE, RELEASE, SETTINGS
+from twelfth.engines.docker_api.container_spec import ADMISSION, BUILT_BY, CANDIDATE, COMPOSE, RELEASE, SETTINGS
 from twelfth.engines.docker_api.recipe import found_recipe
 from twelfth.engines.docker_api.succession import replaced_by
 from twelfth.model.image_name import image_name
@@ -77,7 +77,8 @@ def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host
         release=labels.get(RELEASE) or _tagged(image),
         image=inspected["Image"],
         address=_address(inspected, host),
-        is_admitted=not not_admitted_on(inspected),
+        is_admitted=CANDIDATE not in labels and not not_admitted_on(inspected),
+        is_candidate=CANDIDATE in labels,
         restarts=inspected.get("RestartCount") or 0,
         recipe=found_recipe(inspected, loaded),
         has_own_volumes=bool(mounts.anonymous_volumes(inspected)),
