@@ -15,7 +15,7 @@ FOLDERS = ("twelfth", "twelfth_redis", "service", "admin")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 ONLY = {
     "invoke": ("tasks.py", "twelfth/cli/", "twelfth/__init__.py", "twelfth_redis/commands/"),
-    "yaml": ("twelfth/compose/", "twelfth/cli/views.py"),
+    "yaml": ("twelfth/compose/", "twelfth/init/compose_text.py", "twelfth/cli/views.py"),
     "docker": ("twelfth/engines/",),
     "supervisor": ("twelfth/engines/local/",),
     "cronsim": ("twelfth/schedule/fires.py",),
@@ -38,6 +38,7 @@ ROOMS = (
     ("twelfth.schedule",),
     ("twelfth.runs",),
     ("twelfth.engines",),
+    ("twelfth.init",),
     ("twelfth.compose", "twelfth.build_context"),
     ("twelfth.model",),
     ("twelfth.errors", "twelfth.hints"),
@@ -87,6 +88,11 @@ PURE = (
     "twelfth/compose/errors.py",
     "twelfth/compose/schema.py",
     "twelfth/compose/services.py",
+    "twelfth/init/compose_text.py",
+    "twelfth/init/databases.py",
+    "twelfth/init/new_project.py",
+    "twelfth/init/proposal.py",
+    "twelfth/init/survey.py",
     "twelfth/cli/page/document.py",
     "twelfth/cli/page/entries.py",
     "twelfth/cli/page/kinds.py",

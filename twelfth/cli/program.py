@@ -19,7 +19,7 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.cli import admin, history, ps, releases, runs, schedule, stack
+from twelfth.cli import admin, history, init, ps, releases, runs, schedule, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
 from twelfth.cli.job_commands import job_command
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ALWAYS = (
     *(stack.up, ps.ps, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
     *(releases.releases, releases.rollback, releases.prune),
-    *(runs.run, runs.wait, runs.stop, history.history, schedule.schedule),
+    *(runs.run, runs.wait, runs.stop, history.history, schedule.schedule, init.init),
 )
 PROGRAM_COMMANDS = "twelfth_redis.commands"
 """The package with commands for some programs of `admin/`; if it is not installed, those are like all others."""

