@@ -103,6 +103,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     StateVolume(made.api, made.name).remove()
 
 
+@pytest.mark.thorough
 def test_everything_about_runs_works_and_nothing_of_the_stack_changes(stack: Stack) -> None:
     """The daemon reports the same before and after; only the records of runs remain."""
     before = stack.inspected()

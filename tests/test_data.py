@@ -260,6 +260,7 @@ def test_nightly_backup_is_stored_verified_and_rotated(serving: Project, taken: 
     assert (fire.run_id, "backup", "schedule") == (record["id"], record["job"], record["trigger"])
 
 
+@pytest.mark.thorough
 def test_restore_succeeds_though_fields_expired_since_the_backup(serving: Project, file: Path) -> None:
     """A hash whose fields all expired is gone; everything else is as it was."""
     in_console(

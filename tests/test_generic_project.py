@@ -196,6 +196,7 @@ def test_run_is_the_twin_of_such_a_container(stack: Stack) -> None:
     assert "* source mounted" in stack.printed("history")
 
 
+@pytest.mark.thorough
 def test_nothing_of_a_stack_that_is_down_is_left(stack: Stack) -> None:
     """Neither copies of its secrets nor volumes that had no name, of which one went over to another container."""
     stack.printed("up", COLOUR="blue")

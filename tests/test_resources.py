@@ -112,6 +112,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     made.remove()
 
 
+@pytest.mark.thorough
 def test_what_is_external_is_never_made_nor_removed(stack: Stack) -> None:
     """Both become external in one `up`, and belong to the stack again in another; the data of each stays."""
     names = {"network": f"{stack.name}-net", "volume": f"{stack.name}-vol"}
@@ -152,6 +153,7 @@ def test_what_the_stack_made_stays_once_it_is_declared_external(stack: Stack) ->
     assert {"_back", "_data"} == stack.resources()
 
 
+@pytest.mark.thorough
 def test_renamed_network_and_volume_converge(stack: Stack) -> None:
     """While the network is used by what is none of the stack's, it stays; the old volume stays in any case."""
     stack.other()

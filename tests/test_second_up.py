@@ -85,6 +85,7 @@ def write(project: OtherProject, names: Iterable[str], number: int, subnet: str)
     (project.directory / "compose.yaml").write_text(text.replace("SUBNET", subnet), "utf-8")
 
 
+@pytest.mark.thorough
 def test_second_up_does_nothing_and_a_change_replaces(project: OtherProject) -> None:
     """With settings that the daemon writes otherwise, or adds something to."""
     subnet = f"10.214.{secrets.randbelow(200)}"

@@ -34,6 +34,7 @@ def url(project: Project) -> str:
     return f"redis://:{WORD}@{where}/0"
 
 
+@pytest.mark.thorough
 def test_dependency_that_its_dependents_cannot_use_any_more_is_reported(project: Project) -> None:
     """Its own healthcheck passes: `redis-cli ping` exits 0 on NOAUTH."""
     project.up()

@@ -124,6 +124,7 @@ def test_containers_restart_without_the_checkout(project: OtherProject) -> None:
     assert "nothing to do\n" == project.printed("--dry", "up")
 
 
+@pytest.mark.thorough
 def test_file_is_reloaded_from_another_clone(project: OtherProject) -> None:
     """The running container sees the new content, also after a restart; a file that fails the check changes nothing."""
     clone(project)
