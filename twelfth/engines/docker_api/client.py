@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import docker
-from docker.context import ContextAPI
-from docker.context.config import get_current_context_name
 from docker.errors import create_api_error_from_http_exception
 from docker.utils import kwargs_from_env, version_gte
 from requests.exceptions import HTTPError
 
-from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, no_daemon, over_ssh
+from twelfth.engines.docker_api import contexts, settings
+from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, no_daemon
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
@@ -39,26 +38,30 @@ def connect(context: str = "") -> docker.APIClient:
 
     Raises `EngineError` if there is no such context or no daemon answers.
     """
-    name = context or os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
     by_environment = not context and os.environ.get("DOCKER_HOST")
     with docker_errors("the Docker settings are wrong"):
-        where = kwargs_from_env() if by_environment else ContextAPI.kwargs_from_context(name)
-    if not where:
-        raise EngineError(f"there is no Docker context {name}; see: docker context ls")
+        where = kwargs_from_env() if by_environment else contexts.settings(context or settings.current_context())
     return connect_to(**where)
 
 
-def connect_to(base_url: str = "", **settings: Any) -> docker.APIClient:
+def connect_to(base_url: str = "", **options: Any) -> docker.APIClient:
     """Return a connected low-level client for a daemon; raises `EngineError` if none answers."""
     url = base_url or "the default socket"
     if url.startswith("ssh://"):
-        raise EngineError(over_ssh(url))
+        return _connect_over_ssh(url)
     try:
-        client = docker.APIClient(base_url or None, version="auto", timeout=ANSWER_WITHIN, **settings)
+        client = docker.APIClient(base_url or None, version="auto", timeout=ANSWER_WITHIN, **options)
     except docker.errors.DockerException as error:
         raise EngineError(no_daemon(url, error)) from error
     client.timeout = LONGEST_CALL
     return client
+
+
+def _connect_over_ssh(url: str) -> docker.APIClient:
+    from twelfth.engines.docker_api import ssh
+
+    with docker_errors(f"cannot connect to {url}"):
+        return ssh.connect(url, LONGEST_CALL)
 
 
 def inspect_container(api: docker.APIClient, container: str) -> Body | None:
@@ -76,9 +79,11 @@ def inspect_containers(api: docker.APIClient, listed: Iterable[Body]) -> list[Bo
 
 
 def remote_host(api: docker.APIClient) -> str:
-    """Return the host of a daemon with a TCP address, an empty string for one on a socket of this machine."""
+    """Return the host of a daemon with a TCP or SSH address, an empty string for one on a socket of this machine."""
     url = urlsplit(api.base_url)
-    return url.hostname or "" if url.scheme in {"http", "https"} else ""
+    if url.scheme in {"http", "https"}:
+        return url.hostname or ""
+    return getattr(api.get_adapter(api.base_url), "remote_host", "")
 
 
 def shares_network(api: docker.APIClient) -> bool:

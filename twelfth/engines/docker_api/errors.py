@@ -84,14 +84,6 @@ def no_daemon(where: str, error: Exception) -> str:
     return f"no Docker daemon answers at {where}. Start it, then try again"
 
 
-def over_ssh(url: str) -> str:
-    """Return the error for a daemon with an ssh:// address, whose connections do not support the streams of a run."""
-    host = url.removeprefix("ssh://").rstrip("/")
-    name, _, port = host.partition(":")
-    way = f"ssh -fnNT {f'-p {port} ' if port else ''}-L /tmp/docker.sock:/var/run/docker.sock {name}"
-    return f"{url} cannot carry the streams of a run; try: {way} && export DOCKER_HOST=unix:///tmp/docker.sock"
-
-
 def cause(error: BaseException) -> str:
     """Return the original cause of a connection's error, which HTTP libraries wrap several times."""
     while error.args and isinstance(error.args[-1], BaseException):

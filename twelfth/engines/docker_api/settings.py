@@ -6,20 +6,29 @@ import json
 import os
 from pathlib import Path
 
+DEFAULT = "default"
+"""The context without settings: the default socket."""
+
 SOCKET = "/var/run/docker.sock"
 
 
 def is_daemon_configured() -> bool:
     """Return whether a daemon is named by DOCKER_HOST, the docker context or the socket of a local daemon."""
-    return bool(os.environ.get("DOCKER_HOST")) or _context() not in {"", "default"} or os.path.lexists(SOCKET)
+    return bool(os.environ.get("DOCKER_HOST")) or current_context() != DEFAULT or os.path.lexists(SOCKET)
 
 
-def _context() -> str:
-    if name := os.environ.get("DOCKER_CONTEXT"):
-        return name
+def current_context() -> str:
+    """Return the name of the context that the docker command uses."""
+    return os.environ.get("DOCKER_CONTEXT") or _chosen_context() or DEFAULT
+
+
+def directory() -> Path:
+    """Return the directory of the docker command's settings, which may not exist."""
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
+def _chosen_context() -> str:
     try:
-        directory = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-        settings = json.loads((directory / "config.json").read_text("utf-8"))
-        return str(settings.get("currentContext") or "")
-    except (OSError, ValueError, AttributeError):
+        return str(json.loads((directory() / "config.json").read_text("utf-8")).get("currentContext") or "")
+    except (OSError, ValueError, AttributeError, RuntimeError):
         return ""
