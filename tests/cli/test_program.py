@@ -16,6 +16,7 @@ import pytest
 import twelfth
 from twelfth import hints
 from twelfth.cli.compose_file import refusal
+from twelfth.cli.compose_options import ComposeOptions
 from twelfth.cli.program import imports_twelfth, project_directory
 from twelfth.compose.file_names import NAMES
 from twelfth.hints import program
@@ -559,39 +560,104 @@ OTHER = "services: {other: {image: other}}"
 
 
 @pytest.mark.parametrize(
-    ("words", "files", "program"),
+    ("words", "hint"),
     [
-        (("-f", "other.yml", "status"), "other.yml", "twelfth"),
-        (("-f", "other.yml", "status"), "other.yml", "invoke"),
-        (("-f=other.yml", "config"), "other.yml", "twelfth"),
-        (("-fother.yml", "up"), "other.yml", "twelfth"),
-        (("-ef", "other.yml", "up"), "other.yml", "twelfth"),
-        (("-f", "a.yml", "-f", "b c.yml", "up"), "'a.yml:b c.yml'", "twelfth"),
-        (("-f", "none.yml", "up"), "none.yml", "twelfth"),
-        (("up", "-f", "other.yml"), "other.yml", "twelfth"),
-        (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "other.yml", "twelfth"),
-        (("-f", "other.yml", "run", "--", "x", "--config", "other.yml"), "other.yml", "twelfth"),
-        (("--config", "invoke.yml", "-f", "other.yml", "up"), "other.yml", "twelfth"),
-        (("logs", "--file", "other.yml"), "other.yml", "twelfth"),
-        (("-f", "other.yml", "logs", "app"), "other.yml", "twelfth"),
-        (("-f", "other.yml"), "other.yml", "twelfth"),
-        (("--file", "other.yml", "down"), "other.yml", "invoke"),
-        (("--file=other.yml", "down"), "other.yml", "twelfth"),
+        (("up", "-f", "other.yml"), "-f other.yml up"),
+        (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "-f other.yml run"),
+        (("status", "-p", "x"), "--project-name PROJECT-NAME status"),
     ],
 )
-def test_option_that_would_choose_a_compose_file_is_refused(
-    directory: Path, words: tuple[str, ...], files: str, program: str
-) -> None:
+def test_option_of_compose_comes_before_the_command(directory: Path, words: tuple[str, ...], hint: str) -> None:
+    """The default Compose file is not deployed."""
+    (directory / "other.yml").write_text(OTHER)
+    done = run(directory, *words)
+
+    assert (2, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    assert done.stderr.endswith(f" comes before the command. Try: twelfth {hint}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("-f", "other.yml", "up"), "COMPOSE_FILE=other.yml invoke up"),
+        (("-f", "none.yml", "up"), "COMPOSE_FILE=none.yml invoke up"),
+        (("up", "-f", "other.yml"), "COMPOSE_FILE=other.yml invoke up"),
+        (("--config", "invoke.yml", "-f", "other.yml", "up"), "COMPOSE_FILE=other.yml invoke config"),
+        (("--file", "other.yml", "down"), "COMPOSE_FILE=other.yml invoke config"),
+    ],
+)
+def test_invoke_refuses_a_compose_file(directory: Path, words: tuple[str, ...], hint: str) -> None:
     """Invoke reads `-f` as its configuration file, so the default Compose file would be deployed."""
     (directory / "other.yml").write_text(OTHER)
     (directory / "tasks.py").write_text("from twelfth import project\nns = project(__file__)\n")
-    done = run(directory, *words, module=program)
+    done = run(directory, *words, module="invoke")
 
     assert (2, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
-    assert done.stderr.startswith("twelfth: -")
-    assert done.stderr.endswith(
-        f"is not supported: COMPOSE_FILE chooses the Compose file. Try: COMPOSE_FILE={files} {program} config\n"
+    assert done.stderr.endswith(f"is not supported: COMPOSE_FILE chooses the Compose file. Try: {hint}\n")
+
+
+@pytest.mark.parametrize("place", ["directory", ".."])
+def test_options_choose_what_they_choose_in_compose(directory: Path, place: str) -> None:
+    """Also from another directory: files, name, profiles and variables."""
+    (directory / "other.yml").write_text("services: {app: {image: 'app:${TAG}', profiles: [extra], labels: {a: $WHO}}}")
+    (directory / "more.yml").write_text("services: {app: {command: [more]}}")
+    (directory / "tag.env").write_text("TAG=5\nWHO=tag\n")
+    (directory / ".env").write_text("TAG=none\n")
+    prefix, here = ("", directory) if place == "directory" else (f"{directory.name}/", directory.parent)
+    names = [f"{prefix}{name}" for name in ("other.yml", "more.yml", "tag.env")]
+    words = ["-f", names[0], "--file", names[1], "--env-file", names[2], "--profile", "extra", "-p", "stage"]
+    theirs = subprocess.run(
+        [Path(sys.executable).parent / "docker-compose", *words, "config", "--format", "json"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=True,
     )
+    done = run(here, *words, "config", "--json")
+
+    expected, stack = json.loads(theirs.stdout), json.loads(done.stdout)
+    [service] = stack["services"]
+    assert ("stage", "app:5") == (expected["name"], expected["services"]["app"]["image"])
+    assert ("stage", str(directory)) == (stack["project"], stack["directory"])
+    assert ("app:5", ["more"]) == (service["image"], service["command"])
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("-f", "none.yml"), "cannot read --file none.yml: no such file"),
+        (("-f", "."), "cannot read --file .: it is not a regular file"),
+        (("-f", "-"), "cannot read --file -: the Compose file is read more than once"),
+        (("--env-file", "none.env"), "cannot read --env-file none.env: no such file"),
+        (("--project-directory", "/", "-f", "compose.yaml"), "cannot use --project-directory /: "),
+        (("--project-directory", "none"), "--project-directory none: no such directory"),
+    ],
+)
+def test_what_the_options_name_must_exist(directory: Path, words: tuple[str, ...], why: str) -> None:
+    """One line, before anything is read."""
+    done = run(directory, *words, "up")
+
+    assert (2, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    assert done.stderr.startswith(f"twelfth: {why}")
+
+
+def test_separator_is_in_none_of_the_names(tmp_path: Path) -> None:
+    """A path may contain a colon."""
+    for name in ("a:b.yml", "c.yml"):
+        (tmp_path / name).touch()
+    variables = ComposeOptions(files=("a:b.yml", "c.yml")).variables(tmp_path)
+
+    assert {"COMPOSE_FILE": f"{tmp_path}/a:b.yml|{tmp_path}/c.yml", "COMPOSE_PATH_SEPARATOR": "|"} == variables
+
+
+def test_help_shows_only_options_with_an_effect(directory: Path) -> None:
+    """Those of Invoke that have none are accepted."""
+    done = run(directory, "--help")
+
+    assert done.stdout.startswith("Usage: twelfth [OPTIONS] COMMAND")
+    assert all(text in done.stdout for text in ("-f, --file FILE", "--profile NAME", "\nStack:\n", "\nRuns:\n"))
+    assert not re.search("--(hide|pty|warn-only|prompt-for-sudo-password|search-root|echo|debug)", done.stdout)
+    assert 0 == run(directory, "--pty", "--warn-only", "history").returncode
 
 
 def test_words_of_a_run_may_be_such_an_option() -> None:

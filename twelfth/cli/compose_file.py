@@ -1,4 +1,4 @@
-"""Refuse `-f FILE`: Compose's users choose a Compose file with it, and Invoke reads it as its configuration."""
+"""Refuse `-f FILE` after a command, and under `invoke`, which reads it as its configuration."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import re
 import shlex
 from typing import TYPE_CHECKING
+
+from twelfth.hints import program
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -33,13 +35,17 @@ def unknown_option(words: Sequence[str], known: Collection[str]) -> str:
     return next((option for option in (LONG, SHORT) if option in typed and option not in known), "")
 
 
-def refusal(option: str, words: Sequence[str], file: str = "") -> str:
-    """Return the error for an option of Compose, with the command to type instead.
+def refusal(option: str, words: Sequence[str], file: str = "", command: str = "config") -> str:
+    """Return the error for `-f` or `--file` where it names no Compose file, with the command to type instead.
 
     `file` is the file if the words do not name it, as in `-ef FILE`. Values of other options are not shown.
     """
     typed = words_before_dashes(words)
     files = [value for word, value in itertools.pairwise(typed) if word in {SHORT, LONG}]
     files += [match[1] for word in typed if (match := re.fullmatch(r"(?:-f=?|--file=)(.+)", word, re.DOTALL))]
-    value = shlex.quote(os.pathsep.join(files) or file or "FILE")
-    return f"{option} is not supported: COMPOSE_FILE chooses the Compose file. Try: COMPOSE_FILE={value} invoke config"
+    files = files or [file or "FILE"]
+    if program() == "twelfth":
+        choice = " ".join(f"-f {shlex.quote(name)}" for name in files)
+        return f"{option} comes before the command. Try: twelfth {choice} {command}"
+    why = "COMPOSE_FILE chooses the Compose file"
+    return f"{option} is not supported: {why}. Try: COMPOSE_FILE={shlex.quote(os.pathsep.join(files))} invoke {command}"

@@ -1,10 +1,10 @@
-"""Print `--help COMMAND`: the usage, the description, the arguments and the options."""
+"""Print `--help COMMAND`: the usage, the description, the arguments and the options; and the help of `twelfth`."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke.parser.context import flag_key, to_flag
 
@@ -18,6 +18,60 @@ if TYPE_CHECKING:
     from invoke.program import Program
 
     from twelfth.cli.command import Command
+
+
+HIDDEN = {
+    *("command-timeout", "complete", "debug", "echo", "hide", "list-depth", "list-format", "print-completion-script"),
+    *("prompt-for-sudo-password", "pty", "search-root", "warn-only", "write-pyc"),
+}
+"""Options of Invoke that are accepted: no command of twelfth uses them, or another option does the same."""
+
+OVERVIEW = {
+    "config": ("FILE", "Read Invoke's configuration from this file"),
+    "dry": ("", "Print the plan, or how a run differs from its service; change nothing"),
+    "env-file": ("FILE", ""),
+    "file": ("FILE", ""),
+    "help": ("[COMMAND]", "Show this help, or that of a command"),
+    "list": ("", "List the commands"),
+    "profile": ("NAME", ""),
+    "project-directory": ("DIRECTORY", ""),
+    "project-name": ("NAME", ""),
+    "version": ("", "Show the versions of twelfth and Compose"),
+}
+"""How the options of the program are shown: their value, and their help if it is not Invoke's."""
+
+SUBJECTS = {"releases": "Releases", "runs": "Runs", "history": "Runs", "schedule": "Runs"}
+"""The subject of the commands of a module; that of all others of twelfth is the stack."""
+
+
+def print_program_overview(invoke: Program) -> None:
+    """Print the help of the program: its options, and its commands by subject."""
+    print(f"Usage: {program()} [OPTIONS] COMMAND [ARG…]\n")
+    options = [option for option in invoke.core_args() if option.name not in HIDDEN]
+    _print_rows(invoke, "Options", [_program_option(option) for option in sorted(options, key=lambda o: str(o.name))])
+    groups: dict[str, list[tuple[str, str]]] = {"Stack": [], "Releases": [], "Runs": []}
+    for name in sorted(invoke.collection.task_names):
+        task = invoke.collection[name]
+        summary = (inspect.getdoc(task) or "").partition("\n")[0]
+        groups.setdefault(_subject(task), []).append((name, summary))
+    for title, rows in groups.items():
+        _print_rows(invoke, title, rows)
+    print(f"Try: {program()} --help COMMAND")
+
+
+def _program_option(option: Argument) -> tuple[str, str]:
+    value, text = OVERVIEW.get(str(option.name), ("", ""))
+    flags = sorted((f"{'-' if len(name) == 1 else '--'}{name}" for name in option.names), key=len)
+    return f"{', '.join(flags)} {value}".rstrip(), text or str(option.help or "")
+
+
+def _subject(task: Any) -> str:
+    package, _, module = task.body.__module__.rpartition(".")
+    if getattr(task, "job", ""):
+        return "Jobs and programs"
+    if package == "twelfth.cli":
+        return SUBJECTS.get(module, "Stack")
+    return "Data" if package.startswith("twelfth_redis") else "Project"
 
 
 def print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:

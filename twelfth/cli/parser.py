@@ -24,7 +24,8 @@ from invoke.program import Program
 
 from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, warn
 from twelfth.cli.compose_commands import answer, answer_to_service
-from twelfth.cli.compose_file import SHORT, is_chosen, refusal, unknown_option, words_before_dashes
+from twelfth.cli.compose_file import LONG, SHORT, is_chosen, refusal, unknown_option, words_before_dashes
+from twelfth.cli.compose_options import NAMES
 from twelfth.cli.help import is_required, print_command_help
 from twelfth.cli.job_commands import add_jobs, refuse_disabled
 from twelfth.cli.outputs import prepare_outputs
@@ -114,9 +115,7 @@ def _unknown_words(invoke: Program) -> list[str]:
 
 def _list_or_help(invoke: Program) -> None:
     with clean_output():
-        file = invoke.args["config"].value or ""
-        if is_chosen(file, sys.argv):
-            raise failure(refusal(SHORT, sys.argv[1:], file), MISUSE)
+        _refuse_compose_options(invoke)
         try:
             _parse_cleanup(invoke)
         except (Exit, ParseError) as error:
@@ -124,6 +123,22 @@ def _list_or_help(invoke: Program) -> None:
                 raise  # the list or the help is printed
             command = _similar(message, invoke.parser.contexts)
             raise _invalid(message, f"Try: invoke --help {command}" if command else LIST) from error
+
+
+def _refuse_compose_options(invoke: Program) -> None:
+    command = next((str(context.name) for context in invoke.tasks), "config")
+    file = invoke.args["config"].value or ""
+    if "file" not in invoke.args and is_chosen(file, sys.argv):
+        raise failure(refusal(SHORT, sys.argv[1:], file, command), MISUSE)
+    late = [name for name in NAMES if name in invoke.args and invoke.core_via_tasks.args[name].got_value]
+    flags = [flag for flag in (SHORT, LONG) if any(flag in context.flags for context in invoke.tasks)]
+    option = unknown_option(words_before_dashes(invoke.core.unparsed), flags)
+    is_last = words_before_dashes(invoke.core.unparsed)[-1:] == [option]  # without a value
+    if "file" in invoke.args and option and (is_last or "file" in late):
+        raise failure(refusal(option, sys.argv[1:], command=command), MISUSE)
+    if late:
+        hint = f"Try: twelfth --{late[0]} {late[0].upper()} {command}"
+        raise failure(f"--{late[0]} comes before the command. {hint}", MISUSE)
 
 
 def _print_help(invoke: Program, name: str) -> None:

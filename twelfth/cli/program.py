@@ -19,9 +19,10 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.cli import admin, history, init, ps, releases, runs, schedule, stack
+from twelfth.cli import admin, compose_options, history, init, ps, releases, runs, schedule, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
+from twelfth.cli.help import print_program_overview
 from twelfth.cli.job_commands import job_command
 from twelfth.cli.ownership import refuse_foreign
 from twelfth.cli.parser import install_parser_extensions
@@ -83,8 +84,17 @@ class Twelfth(Program):
         )
 
     def core_args(self) -> list[Argument]:
-        """Return Invoke's core options and `--search-root`, which Invoke offers only without a namespace."""
-        return [*super().core_args(), *(argument for argument in self.task_args() if argument.name == "search-root")]
+        """Return Compose's options, Invoke's, and `--search-root`, which Invoke offers only without a namespace."""
+        search_root = [argument for argument in self.task_args() if argument.name == "search-root"]
+        options = [*super().core_args(), *search_root]
+        for option in options:
+            if option.name in {"config", "pty"}:  # their letters are Compose's
+                option.names = (option.name,)
+        return [*compose_options.arguments(), *options]
+
+    def print_help(self) -> None:
+        """Print the usage, the options that have an effect here, and the commands by subject."""
+        print_program_overview(self)
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse the options of the program itself, some of which only print something."""
@@ -103,7 +113,7 @@ class Twelfth(Program):
 
     def parse_collection(self) -> None:
         """Load the project's commands and its configuration (`invoke.yaml`), as Invoke does next to a `tasks.py`."""
-        directory = project_directory(self._start(), os.environ)
+        directory = self._directory()
         files = [directory / name for name in ("tasks.py", *FILES, *NAMES, *OVERRIDES, *admin.RUN_HERE)]
         try:
             refuse_foreign(directory, files, os.environ)
@@ -113,6 +123,19 @@ class Twelfth(Program):
         self.config.load_project()
         self.namespace = commands(directory, self.config)
         super().parse_collection()
+
+    def _directory(self) -> Path:
+        """Return the project's directory, and set Compose's variables as its options ask."""
+        here = working_directory(os.environ)
+        options = compose_options.ComposeOptions.parsed(self.args)
+        try:
+            chosen = options.project_directory(here)
+            os.environ.update(options.variables(here))
+        except MisuseError as error:
+            raise failure(str(error), error.exit_code) from error
+        if chosen and not chosen.is_dir():
+            raise failure(f"--project-directory {options.directory}: no such directory; name one that exists", MISUSE)
+        return chosen if options.files and chosen else project_directory(chosen or self._start(), os.environ)
 
     def _start(self) -> Path:
         root = self.args["search-root"].value or self.config.tasks.search_root or ""

@@ -71,7 +71,8 @@ def remember(engine: Engine) -> None:
     """Write the stack's location."""
     stack = engine.stack
     ingress = stack.ingress_of([service.name for service in stack.services if engine.host_ports(service)])
-    names = [*(os.path.relpath(path, stack.directory) for path in stack.files), ".env"]
+    env_files = (os.environ.get("COMPOSE_ENV_FILES") or ".env").split(",")
+    names = [*(os.path.relpath(path, stack.directory) for path in stack.files), *env_files]
     inputs = _inputs(stack.directory, names, _variables_of_name(stack.files), os.environ)
     inline = [[service.name, target] for service in stack.services for target in stack.inline_files(service.name)]
     location = Location(
