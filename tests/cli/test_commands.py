@@ -111,7 +111,7 @@ def test_help_shows_arguments_apart_from_options(helps: dict[str, str]) -> None:
     assert re.search(r"--ready-within=SECONDS .*\(default:\s+60\s+plus", helps["up"], re.DOTALL)
 
 
-YES = "  --yes                  Do not ask the job's question\n"
+YES = "  --yes                       Do not ask the job's question\n"
 
 
 def test_programs_have_the_options_of_run(helps: dict[str, str]) -> None:

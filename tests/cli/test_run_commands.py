@@ -76,6 +76,15 @@ def test_letters_of_compose_are_accepted(project: Project) -> None:
     assert (0, "Remove app-1 (down)\n", "") == project.typed("--dry", "down", "-v")
 
 
+def test_user_working_directory_and_volumes_are_requested_differences(project: Project) -> None:
+    """With the letters of Compose; the record names them."""
+    assert (0, "", "") == project.typed("run", "-u", "0", "-w", "/", "-v", ".:/a", "--volume", "/b:/b:ro", "--", "true")
+    assert ("user", "volumes", "working_dir") == project.records()[0].overrides
+    code, out, errors = project.typed("run", "-v", "a:/a", "--", "true")
+    why = "--volume a:/a: no service has a volume a. For a directory, write ./a"
+    assert (2, "", f"twelfth: {why}\n") == (code, out, errors)
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,22 @@ def test_run_has_each_setting_of_its_job_and_else_those_of_the_service(project: 
     names = {line.removeprefix("~ ") for line in planned.splitlines() if line.startswith("~ ")}
     assert {"environment.B", "environment.C", "cap_add", "labels", "user", "volumes", "working_dir"} <= names
     assert "environment.A" not in names
+
+
+def test_typed_settings_take_precedence_over_those_of_the_job(project: OtherProject) -> None:
+    """A volume at another target is added; a relative path is in the working directory."""
+    options = ["-u", "12:34", "-w", "/var", "-v", "./here:/out", "-v", "data:/x:ro"]
+    command = ["--", "-c", "id -u; pwd; touch /out/new /x/new || echo refused"]
+    planned = project.printed("--dry", "run", *options, "--", "true")
+    (project.directory / "here").chmod(0o777)
+    printed = project.printed("run", *options, "--", "sh", *command[1:])
+
+    assert "12\n/var\nrefused\n" == printed
+    assert (project.directory / "here" / "new").stat().st_uid == 12
+    names = ["user", "volumes", "working_dir"]
+    assert [f"~ {name}" for name in names] == [line for line in planned.splitlines() if line.startswith("~")]
+    [record] = [run for run in json.loads(project.printed("history", "--json")) if run["overrides"] == names]
+    assert ["sh", *command[1:]] == record["command"]
 
 
 def test_separate_image_is_the_one_that_up_has_fixed(project: OtherProject) -> None:

@@ -43,7 +43,10 @@ HELP = {
     "service": "Run in a container like those of this service",
     "timeout": "Stop the run after this time, such as 30, 90s, 5m or 1h: TERM, then KILL",
     "tty": "Allocate a terminal (default: if there is one)",
+    "user": "Run as this user of the image: a name or UID[:GID]",
+    "volume": "Mount a volume of the stack, or a path of the daemon's machine",
     "wait": "Wait this long for the data's lock",
+    "workdir": "Run in this directory of the image",
     "yes": "Do not ask",
 }
 """Help texts of options that several commands have."""
@@ -54,7 +57,9 @@ PLACEHOLDERS = {
     "reason": "TEXT",
     "release": "ID",
     "timeout": "SECONDS",
+    "volume": "SRC:DST[:ro]",
     "wait": "SECONDS",
+    "workdir": "DIR",
 }
 """How `--help` shows the values of such options; by default an option's value is shown as its name."""
 

@@ -16,6 +16,7 @@ class RunOptions:
     """The options of `run`, as they were typed; each field is an option, and a list without a default is repeatable."""
 
     env: Sequence[str]
+    volume: Sequence[str]
     detach: bool = False
     node: str = ""
     reason: str = ""
@@ -25,6 +26,8 @@ class RunOptions:
     tty: bool = False
     no_tty: bool = False
     no_output: bool = False
+    user: str = ""
+    workdir: str = ""
 
     def with_terminal(self, tty: bool | None) -> RunOptions:
         """Return the options with the terminal that a job requires or refuses; unchanged for None."""

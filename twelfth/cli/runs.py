@@ -11,6 +11,7 @@ from twelfth.cli.command import command, ended_by_ctrl_c, on_terminal, warn, wor
 from twelfth.cli.notifying import notifying
 from twelfth.cli.run_options import REPEATABLE, RunOptions, taking_options
 from twelfth.cli.target import Target
+from twelfth.cli.working_directory import working_directory
 from twelfth.errors import MisuseError
 from twelfth.model.duration import LONGEST, parse_seconds, plain
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from invoke.context import Context
+
+    from twelfth.model.job import Changes
 
 
 @command(words="-- COMMAND [ARG…]", iterable=REPEATABLE)
@@ -35,6 +38,7 @@ def start_as_typed(
 ) -> None:
     """Check the options, then start the run."""
     from twelfth.runs import request
+    from twelfth.runs.settings import typed_changes
 
     settings: dict[str, Any] = {
         "environment": request.overrides(options.env, os.environ),
@@ -43,12 +47,15 @@ def start_as_typed(
             tty=options.tty, no_tty=options.no_tty, detach=options.detach, on_terminal=on_terminal()
         ),
     }
+    target.needs_volumes = bool(options.volume)
     if options.node:
         target.engine().refuse_node(options.node)
+    stack, directory = target.engine().stack, working_directory(os.environ)
     start(
         c,
         target,
         command,
+        typed=typed_changes(options.user, options.workdir, options.volume, stack, directory),
         detach=options.detach,
         interactive=not options.detach,
         reason=options.reason,
@@ -66,18 +73,23 @@ def start(
     *,
     detach: bool = False,
     streams: tuple[int, int] = (0, 1),
+    typed: Changes | None = None,
     **settings: Any,
 ) -> None:
     """Start a run and exit with its code if that is not 0; with --dry only show how it differs from its source.
 
-    `settings` are fields of `RunRequest`; those of a job are added.
+    `settings` are fields of `RunRequest`; those of a job are added, and those that were `typed` for its container.
     """
     from twelfth.runs.manage import timed_out
     from twelfth.runs.request import new_request, with_job
+    from twelfth.runs.settings import merged, refuse_ignored
     from twelfth.runs.start import describe, start_attached, start_detached
 
     settings = with_job(target.job, settings) if target.job else settings
+    settings |= {"changes": merged(settings.get("changes"), typed)} if typed else {}
     request, engine = new_request(command, target.source, **settings), target.engine()
+    if typed:
+        refuse_ignored(engine, request, typed)
     if c.config.run.dry:
         print(describe(engine, request))
     elif detach:

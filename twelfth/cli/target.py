@@ -71,6 +71,8 @@ class Target:
         self.job: Job | None = None
         self.has_entry = False
         """Whether the job is in the Compose file."""
+        self.needs_volumes = False
+        """Whether a run needs the names of the stack's volumes, which are only in the Compose file."""
 
     def for_job(self, name: str) -> Target:
         """Return this target for a job by its name or command: that of the Compose file, else the program `admin/NAME`.
@@ -163,7 +165,7 @@ class Target:
         - `declared`: the stack as the Compose file declares it.
         - `release`: the declared stack with the release that was named or that the files make, and with these replicas.
         """
-        key = (need, self.has_entry, *scale)
+        key = (need, self.has_entry, self.needs_volumes, *scale)
         if key not in self._engines:
             self._engines[key] = self._make_engine(need, scale)
         return self._engines[key]
@@ -182,7 +184,8 @@ class Target:
             return self._adopt(self._choose(self.named))
         if self.release:
             return self.engine("declared")
-        knows_enough = self.location and not self.has_entry  # a job may declare networks and volumes
+        # A job may declare networks and volumes.
+        knows_enough = self.location and not (self.has_entry or self.needs_volumes)
         stack = self.location.stack(self.directory) if self.location and knows_enough else self.named
         return self._adopt(self._choose(stack, trusts_last=True))
 
