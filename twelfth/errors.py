@@ -6,6 +6,11 @@ has it (https://docs.docker.com/engine/containers/run/#exit-status).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twelfth.api import RunResult
+
 
 class TwelfthError(Exception):
     """An error that is printed as one line instead of a traceback; `exit_code` is that of the process."""
@@ -55,3 +60,13 @@ class ServiceError(TwelfthError):
     """The service answers with an error, or not at all."""
 
     exit_code = 1
+
+
+class RunFailedError(TwelfthError):
+    """A run that a task started with `check` did not exit with 0; `result` is what it did."""
+
+    def __init__(self, result: RunResult) -> None:
+        """Take the exit code of the run."""
+        hint = f"Try: invoke logs --run {result.id}"
+        super().__init__(f"run {result.id} exited with code {result.exit_code}. {hint}")
+        self.result, self.exit_code = result, result.exit_code

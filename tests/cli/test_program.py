@@ -465,14 +465,14 @@ from invoke import task
 from twelfth import project
 
 @task
-def wait(c):
+def rest(c):
     try:
         import waiting
     finally:
         print("interrupted")
 
 ns = project(__file__)
-ns.add_task(wait)
+ns.add_task(rest)
 """
 
 
@@ -481,7 +481,7 @@ ns.add_task(wait)
     [
         ({"invoke.py": WAITING}, ("--list",), (-signal.SIGINT, "", "")),
         ({"tasks.py": "from twelfth import project" + WAITING}, ("--list",), (-signal.SIGINT, "", "")),
-        ({"tasks.py": WAITING_TASKS, "waiting.py": WAITING}, ("wait",), (1, "interrupted\n", "")),
+        ({"tasks.py": WAITING_TASKS, "waiting.py": WAITING}, ("rest",), (1, "interrupted\n", "")),
     ],
     ids=["imports", "tasks", "command"],
 )

@@ -1,4 +1,4 @@
-"""Replace six methods of Invoke, which has no hooks for what they do (pyproject.toml requires invoke<4).
+"""Replace seven methods of Invoke, which has no hooks for what they do (pyproject.toml requires invoke<4).
 
 - `ParseMachine.error`: exit with 2 after an invalid argument; Invoke exits with 1.
 - `Program.parse_cleanup`: exit with 2 if `--help` or `--list` names an unknown command; exit silently if their reader
@@ -7,6 +7,8 @@
   them may execute Compose.
 - `ParseMachine.complete_context`: allow an argument to be omitted, as in `logs [SERVICE]`.
 - `ParseMachine.see_positional_arg`: treat `--help` after a command as a request for its help, not as its argument.
+- `Program.execute`: print an error of twelfth that a project's task raises as one line, and announce a task that
+  replaces a command.
 - `Program.print_task_help`: show in `--help` which words are arguments, and which come after `--`.
 """
 
@@ -29,10 +31,13 @@ from twelfth.cli.compose_options import NAMES
 from twelfth.cli.help import is_required, print_command_help
 from twelfth.cli.job_commands import add_jobs, refuse_disabled
 from twelfth.cli.outputs import prepare_outputs
+from twelfth.errors import TwelfthError
 from twelfth.hints import command_name, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from invoke.collection import Collection
 
 
 LIST = "Try: invoke --list"
@@ -40,6 +45,9 @@ LIST = "Try: invoke --list"
 _complete_context, _parse_cleanup = ParseMachine.complete_context, Program.parse_cleanup
 _see_positional_arg = ParseMachine.see_positional_arg
 _parse_tasks, _print_task_help = Program.parse_tasks, Program.print_task_help
+_execute_tasks = Program.execute
+_programs: list[Program] = []
+"""The program that executes tasks."""
 
 
 def install_parser_extensions() -> None:
@@ -51,7 +59,7 @@ def install_parser_extensions() -> None:
     machine.see_positional_arg = _take_argument
     invoke: Any = Program
     invoke.parse_tasks, invoke.parse_cleanup = _parse_with_jobs, _list_or_help
-    invoke.print_task_help = _print_help
+    invoke.print_task_help, invoke.execute = _print_help, _execute
 
 
 def _allow_missing(parser: ParseMachine) -> None:
@@ -75,6 +83,7 @@ def _parse_with_jobs(invoke: Program) -> None:
         hidden = add_jobs(invoke.collection, _ignore if invoke.args["complete"].value else warn)
         for line in hidden if invoke.args["list"].value else ():
             warn(line)
+        _announce(invoke, invoke.collection.task_names if invoke.args["list"].value else ())
         if isinstance(helped := invoke.args["help"].value, str):
             [invoke.args["help"].value] = _with_commands(invoke, [helped])
     try:
@@ -150,6 +159,46 @@ def _print_help(invoke: Program, name: str) -> None:
             print_program_help(_context(invoke), task.job, task.__doc__ or "")
     else:
         _print_task_help(invoke, name)
+
+
+def current_context() -> Context:
+    """Return the context of the command that is executed; outside of a program, that of the working directory."""
+    if _programs:
+        return _context(_programs[-1])
+    from twelfth.cli.program import Twelfth
+
+    program_here = Twelfth()
+    program_here.create_config()
+    program_here.parse_core(["twelfth"])
+    program_here.parse_collection()
+    program_here.update_config()
+    return _context(program_here)
+
+
+def _execute(invoke: Program) -> None:
+    """Print an error of twelfth that a project's task raises as one line."""
+    _programs.append(invoke)
+    try:
+        _announce(invoke, [str(context.name) for context in invoke.tasks])
+        _execute_tasks(invoke)
+    except TwelfthError as error:
+        raise failure(str(error), error.exit_code) from error
+
+
+def _announce(invoke: Program, names: Iterable[str]) -> None:
+    for name in dict.fromkeys(names):
+        if is_replaced(invoke.collection, name):
+            warn(f"{name}: tasks.py replaces twelfth's command")
+
+
+def is_replaced(collection: Collection, name: str) -> bool:
+    """Return whether a project's task has the name of a command of twelfth."""
+    from twelfth.cli.program import ALWAYS
+
+    builtin = {task.name: task for task in ALWAYS}
+    is_project = "project" in collection.configuration()
+    # Not the tasks: a collection copies them.
+    return is_project and name in builtin and collection[name].body is not builtin[name].body
 
 
 def _context(invoke: Program) -> Context:

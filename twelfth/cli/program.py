@@ -114,9 +114,10 @@ class Twelfth(Program):
     def parse_collection(self) -> None:
         """Load the project's commands and its configuration (`invoke.yaml`), as Invoke does next to a `tasks.py`."""
         directory = self._directory()
-        files = [directory / name for name in ("tasks.py", *FILES, *NAMES, *OVERRIDES, *admin.RUN_HERE)]
+        package = directory / "tasks"
+        files = [directory / name for name in ("tasks.py", "tasks", *FILES, *NAMES, *OVERRIDES, *admin.RUN_HERE)]
         try:
-            refuse_foreign(directory, files, os.environ)
+            refuse_foreign(directory, [*files, *package.glob("**/*.py")], os.environ)
         except MisuseError as error:
             raise failure(str(error), error.exit_code) from error
         self.config.set_project_location(str(directory))
@@ -162,23 +163,50 @@ def project_directory(start: Path, environment: Mapping[str, str]) -> Path:
 
 
 def commands(directory: Path, config: Config) -> Collection:
-    """Return the commands of a project: those of its `tasks.py` if it imports twelfth, else only twelfth's."""
+    """Return the commands of a project: twelfth's and, if its `tasks.py` or `tasks/` imports twelfth, its own."""
     if not imports_twelfth(directory / "tasks.py"):
         return collection(directory)
     try:
         module, parent = FilesystemLoader(start=str(directory), config=config).load("tasks")
+        tasks = Collection.from_module(module, loaded_from=parent)
     except Exception as error:  # the project's code may raise anything
-        raise failure(f"{_location(error, directory / 'tasks.py')}: {error}", MISUSE) from error
-    return Collection.from_module(module, loaded_from=parent)
+        raise failure(f"{_location(error, directory)}: {error}", MISUSE) from error
+    return tasks if _has_commands(tasks) else _added(collection(directory), tasks)
 
 
-def _location(error: Exception, tasks: Path) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(tasks)]
-    line = error.lineno if isinstance(error, SyntaxError) and not lines else next(reversed(lines), None)
-    return f"{tasks.name}: line {line}: {type(error).__name__}"
+def _has_commands(tasks: Collection) -> bool:
+    return "project" in tasks.configuration() or any(map(_has_commands, tasks.collections.values()))
+
+
+def _added(commands: Collection, tasks: Collection) -> Collection:
+    """Add the tasks of a module without `project(__file__)`, which only imports functions of twelfth."""
+    for name, task in tasks.tasks.items():
+        commands.add_task(task, name)
+    for name, part in tasks.collections.items():
+        commands.add_collection(part, name)
+    commands.configure(tasks.configuration())
+    return commands
+
+
+def _location(error: Exception, directory: Path) -> str:
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        places.append((str(error.filename), error.lineno))
+    of_project = [(Path(file), line) for file, line in places if _is_of_tasks(Path(file), directory)]
+    file, line = of_project[-1] if of_project else (directory / "tasks.py", None)
+    return f"{file.relative_to(directory)}: line {line}: {type(error).__name__}"
+
+
+def _is_of_tasks(file: Path, directory: Path) -> bool:
+    return file == directory / "tasks.py" or directory / "tasks" in file.parents
 
 
 def imports_twelfth(tasks: Path) -> bool:
-    """Return whether a `tasks.py` exists and imports twelfth, without executing it."""
-    text = tasks.read_text("utf-8", errors="replace") if tasks.is_file() else ""
-    return bool(re.search(r"^\s*(?:from|import)\s[^#\n]*\btwelfth\b", text, re.MULTILINE))
+    """Return whether a `tasks.py`, or else a file of the package `tasks/`, imports twelfth, without executing it."""
+    package = tasks.with_suffix("")
+    if tasks.is_file():
+        files = [tasks]
+    else:
+        files = sorted(package.glob("**/*.py")) if (package / "__init__.py").is_file() else []
+    pattern = re.compile(r"^\s*(?:from|import)\s[^#\n]*\btwelfth\b", re.MULTILINE)
+    return any(pattern.search(file.read_text("utf-8", errors="replace")) for file in files)

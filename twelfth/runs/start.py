@@ -55,6 +55,13 @@ def _warn_of_ignored(engine: Engine, request: RunRequest, say: Callable[[str], N
         say(line)
 
 
+def prepared(engine: Engine, request: RunRequest, say: Callable[[str], None]) -> RunRequest:
+    """Create missing networks, warn of what the engine ignores, and set when the end of the run is reported."""
+    make_networks(engine, request)
+    _warn_of_ignored(engine, request, say)
+    return replace(request, notify=engine.stack.notify_on(request.job))
+
+
 def start_attached(
     engine: Engine,
     request: RunRequest,
@@ -67,9 +74,7 @@ def start_attached(
     `streams` are the file descriptors of its input and output; its errors go to standard error. `say` is called with
     each warning. `source` chooses the replica again after the run has waited for another one.
     """
-    make_networks(engine, request)
-    _warn_of_ignored(engine, request, say)
-    request = replace(request, notify=engine.stack.notify_on(request.job))
+    request = prepared(engine, request, say)
     return in_turn(engine, request, say, lambda current: _start_attached(engine, current, say, streams), source)
 
 
@@ -152,9 +157,7 @@ def start_detached(
     source: Callable[[], Replica] | None = None,
 ) -> str:
     """Start a run in the background and return its id; `source` is that of `start_attached`."""
-    make_networks(engine, request)
-    _warn_of_ignored(engine, request, say)
-    request = replace(request, notify=engine.stack.notify_on(request.job))
+    request = prepared(engine, request, say)
     in_turn(engine, request, say, lambda current: _start_detached(engine, current, say), source)
     prune(engine, request.id)
     return request.id

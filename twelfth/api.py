@@ -1,0 +1,116 @@
+"""Functions for the tasks of a project: start a run, and deploy.
+
+They follow the options of the command line: engine, `--dry` and Compose's. All errors are a
+`twelfth.errors.TwelfthError`, with the exit code of the command that would fail in the same way.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twelfth.cli.command import warn
+from twelfth.cli.parser import current_context
+from twelfth.cli.target import Target
+from twelfth.errors import MisuseError, RunFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from twelfth.engines.contract import Engine
+    from twelfth.model.run import RunRequest
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run that has exited; `stdout` and `stderr` are empty unless they were captured.
+
+    `exit_code` is that of the process, 124 after the time limit, and 128+N after signal N.
+    """
+
+    id: str
+    exit_code: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+    def check(self) -> None:
+        """Raise `RunFailedError`, which has this result, unless the exit code is 0."""
+        if self.exit_code:
+            raise RunFailedError(self)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    service: str = "",
+    release: str = "",
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    reason: str = "",
+    stdin: bytes | None = b"",
+    capture: bool = False,
+    check: bool = False,
+) -> RunResult:
+    """Run a command in a new process of the running release, and wait until it exits.
+
+    Its output is that of this process, or is captured. `stdin` is its input, None for the input of this process, which
+    cannot be captured at the same time. `timeout` is in seconds. With Invoke's `--dry` it only prints how the run
+    differs from its service. Call it in the main thread: Ctrl-C and TERM are sent to the run.
+
+    Raises `RunFailedError` with `check` if the exit code is not 0, `NotUpError` if the stack is not up, `MisuseError`
+    for an invalid argument, and other children of `TwelfthError`.
+    """
+    from twelfth.runs.request import as_utf8, new_request
+    from twelfth.runs.request import command as words
+    from twelfth.runs.start import describe
+
+    if isinstance(command, str) or (capture and stdin is None):
+        why = "its command is text; write a list" if isinstance(command, str) else "capture needs stdin as bytes"
+        raise MisuseError(f"cannot start a run: {why}")
+    if timeout is not None and timeout <= 0:
+        raise MisuseError(f"cannot start a run: timeout {timeout} is not above 0")
+    context = current_context()
+    target = Target(context, release, service)
+    variables = tuple((as_utf8(name), as_utf8(value)) for name, value in (environment or {}).items())
+    request = new_request(
+        words(command),
+        target.source,
+        environment=variables,
+        timeout=timeout,
+        reason=reason,
+        interactive=stdin is None or bool(stdin),
+    )
+    if context.config.run.dry:
+        print(describe(target.engine(), request))
+        return RunResult("", 0)
+    result = _executed(target.engine(), request, stdin, capture=capture)
+    if check:
+        result.check()
+    return result
+
+
+def _executed(engine: Engine, request: RunRequest, stdin: bytes | None, *, capture: bool) -> RunResult:
+    from twelfth.runs.capture import start_captured
+    from twelfth.runs.start import start_attached
+
+    if stdin is None:
+        return RunResult(request.id, start_attached(engine, request, warn))
+    code, stdout, stderr = start_captured(engine, request, warn, stdin, passes=not capture)
+    return RunResult(request.id, code, stdout, stderr)
+
+
+def up(*, scale: Mapping[str, int] | None = None, release: str = "") -> str:
+    """Deploy the stack as the command `up` does, and return its address, "" if it has none.
+
+    `release` is a built release to deploy instead of the files. Raises a `TwelfthError` if the deploy fails; the
+    previous release is then still running.
+    """
+    from twelfth.cli import stack
+    from twelfth.stack.status import address
+
+    context = current_context()
+    replicas = [f"{service}={number}" for service, number in (scale or {}).items()]
+    inspect.unwrap(stack.up.body)(context, scale=replicas, release=release)
+    engine = Target(context).engine()
+    return "" if context.config.run.dry else address(engine.stack, engine.observe())
