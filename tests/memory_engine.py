@@ -26,6 +26,7 @@ from twelfth.engines.contract import STDERR, STDOUT, ReplicaEngine, Runs, Sessio
 from twelfth.engines.state import State, locked, this_process
 from twelfth.errors import EngineError, NoReleaseError, NotUpError
 from twelfth.model.image_name import image_name
+from twelfth.model.pin import Pin
 from twelfth.model.run import Run, RunRequest
 from twelfth.model.snapshot import Attachment, BuiltRelease, Health, Replica, Snapshot, differences
 from twelfth.model.stack import Network, Volume
@@ -53,7 +54,8 @@ class World:
     `healths` has what healthchecks say, `refusals` what checks of a configuration say, by service. `others` are the
     containers of other owners on its networks. `restarts` has what the engine does with a replica when it restarts, by
     id; `kill_at` is the change before which `up` is killed. `running_seconds` has for how long replicas without a
-    healthcheck have run, by name; any other has run for long.
+    healthcheck have run, by name; any other has run for long. `digests` has what tags lead to in the registry, `local`
+    what they lead to here.
     """
 
     replicas: dict[str, Replica] = field(default_factory=dict)
@@ -61,7 +63,10 @@ class World:
     others: list[Attachment] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     image_ids: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    local: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    kept_releases: dict[str, str] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, Process] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -284,10 +289,33 @@ class Memory(ReplicaEngine):
 
     def ensure_image(self, service: Service, say: Say) -> None:
         """Have the image from now on."""
+        self.pull_image(service, say)
+
+    def pull_image(self, service: Service, say: Say) -> None:
+        """Have the image from now on, also the one that its tag leads to in the registry."""
         self.world.begin(f"image {service.image}")
         say(f"{service.image} is here")
-        if service.image not in self.world.images:
-            self.world.images.append(service.image)
+        names = [service.image]
+        if digest := self.world.digests.get(service.image):
+            self.world.local[service.image] = digest
+            names.append(f"{image_name(service.image).repository}@sha256:{digest}")
+        self.world.images += [name for name in names if name not in self.world.images]
+
+    def resolve(self, reference: str) -> Pin | None:
+        """Return the image that a tag leads to here."""
+        digest, repository = self.world.local.get(reference), image_name(reference).repository
+        return Pin(reference, f"sha256:id{digest}", f"{repository}@sha256:{digest}") if digest else None
+
+    def keep_pulled(self, release: str, image: str) -> None:
+        """Note it."""
+        self.world.kept_releases[release] = image
+
+    def remove_pulled(self, release: str, names: Collection[str]) -> bool:  # noqa: ARG002 - other names do not matter
+        """Have the image no more."""
+        self.world.begin(f"remove release {release}")
+        self.world.kept_releases.pop(release, None)
+        self.world.images = [image for image in self.world.images if f"@sha256:{release}" not in image]
+        return True
 
     def image_id(self, name: str) -> str:
         """Return the id of an image, if it exists."""

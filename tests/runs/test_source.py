@@ -102,7 +102,7 @@ def test_release_of_a_service_is_of_the_service_that_is_named() -> None:
         image.release,
         image.image,
     )
-    with pytest.raises(MisuseError, match="cannot use release 0123456789ab: redis has no build"):
+    with pytest.raises(MisuseError, match="cannot use release 0123456789ab: redis has no releases"):
         choose_source(stopped, "0123456789ab", "redis")
     with pytest.raises(NoWorkerError, match="no worker is running"):
         choose_source(stopped, service="worker")

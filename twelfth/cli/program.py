@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 ALWAYS = (
     *(stack.up, ps.ps, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
-    *(releases.releases, releases.rollback, releases.prune),
+    *(releases.releases, releases.rollback, releases.prune, releases.pull),
     *(runs.run, runs.wait, runs.stop, history.history, schedule.schedule, init.init),
 )
 PROGRAM_COMMANDS = "twelfth_redis.commands"

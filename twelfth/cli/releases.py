@@ -1,4 +1,4 @@
-"""The commands about releases: releases, rollback, prune."""
+"""The commands about releases: releases, rollback, prune, pull."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from twelfth.cli.target import Target
 if TYPE_CHECKING:
     from invoke.context import Context
 
+NOTHING_TO_PULL = "nothing to pull: all services are built"
+
 
 @command()
 def releases(c: Context, json: bool = False) -> None:
-    """Show the releases that are built: when, by whom, how large, and which is running."""
+    """Show the releases that are built or pulled: when, by whom, how large, and which is running."""
     from datetime import UTC, datetime
 
     from twelfth.cli import views
@@ -35,7 +37,7 @@ def releases(c: Context, json: bool = False) -> None:
     },
 )
 def rollback(c: Context, release: str | None = None, ready_within: str = "", accept_weaker: bool = False) -> None:
-    """Deploy a release that is already built; the next `up` deploys the files again."""
+    """Deploy an earlier release without a build; the next `up` deploys the files again."""
     from twelfth.stack import lifecycle
     from twelfth.stack.release_choice import to_roll_back_to
 
@@ -70,3 +72,17 @@ def prune(c: Context, keep: str = "5") -> None:
         has_changed = with_progress(lambda report: lifecycle.prune(engine, report, limit))
     if not has_changed:
         print("nothing to remove")
+
+
+@command(positional=["service"], help={"service": "The service; if omitted, all that are not built"})
+def pull(c: Context, service: str | None = None) -> None:
+    """Pull images for the next `up`; no container is changed."""
+    from twelfth.stack.pull import plan_pull, pull
+
+    engine = Target(c).engine("declared")
+    services = plan_pull(engine, [service] if service else [])
+    if c.config.run.dry:
+        print("\n".join(f"Pull {service.image}" for service in services) or NOTHING_TO_PULL)
+        return
+    lines = with_progress(lambda report: pull(engine, services, report)) if services else ()
+    print("\n".join(lines) or NOTHING_TO_PULL)

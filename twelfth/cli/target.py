@@ -326,13 +326,18 @@ class Target:
     def _scaled_as_before(self, engine: Engine) -> Engine:
         from twelfth.stack.deploy_record import scaled_as_before
         from twelfth.stack.old_record import adopt_old_record
+        from twelfth.stack.pins import with_pins
 
         if not self._is_dry and (report := adopt_old_record(engine)):
             self.warn(report)
-        return engine.with_stack(scaled_as_before(self.declared, engine.state))
+        engine = engine.with_stack(scaled_as_before(self.declared, engine.state))
+        return with_pins(engine, self.release) if self.release else engine
 
     def _engine_of_release(self, engine: Engine, scale: Sequence[str]) -> Engine:
         from twelfth.stack import load
+        from twelfth.stack.pins import with_pins
 
         stack = load.scaled(engine.stack, scale)
-        return engine.with_stack(stack if self.release else load.of_current_release(stack, engine.has_buildkit))
+        if self.release:
+            return engine.with_stack(stack)
+        return with_pins(engine.with_stack(load.of_current_release(stack, engine.has_buildkit)))

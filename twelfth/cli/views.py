@@ -110,9 +110,12 @@ def to_json(value: object) -> str:
 
 def releases(releases: Iterable[ReleaseStatus], now: datetime, width: int | None = None) -> str:
     """Return releases as a table for people, cut to fit a terminal of that width."""
+    releases = tuple(releases)
+    are_pulled = any(release.references for release in releases)
     rows = [
         (
             release.id,
+            *([", ".join(release.references)] if are_pulled else []),
             f"{age(release.built, now)} ago",
             release.operator or "-",
             _size(release.size),
@@ -121,8 +124,8 @@ def releases(releases: Iterable[ReleaseStatus], now: datetime, width: int | None
         )
         for release in releases
     ]
-    heads = ("RELEASE", "BUILT", "BY", "SIZE", "DEPLOYED", "STATE")
-    return table_of(heads, rows, ("BY",), width) if rows else as_typed("no release is built. Try: invoke up")
+    heads = ("RELEASE", *(("IMAGE", "PULLED") if are_pulled else ("BUILT",)), "BY", "SIZE", "DEPLOYED", "STATE")
+    return table_of(heads, rows, ("BY",), width) if rows else as_typed("there is no release. Try: invoke up")
 
 
 def processes(processes: Collection[Process], width: int | None = None) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.state import State
     from twelfth.model.hook import Hook
+    from twelfth.model.pin import Pin
     from twelfth.model.run import Run, RunRequest
     from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica, Snapshot
     from twelfth.model.stack import Network, Port, Service, Stack, Volume
@@ -180,6 +181,24 @@ class Engine(ABC):
     def image_id(self, name: str) -> str:  # noqa: ARG002 - by default there are no images
         """Return the id of an image by its name or id, "" if it is missing."""
         return ""
+
+    def pull_image(self, service: Service, say: Say) -> None:  # noqa: ARG002 - by default there are no images
+        """Pull the service's image, also if the engine has one of that name; `say` is called with the progress."""
+        raise EngineError(f"cannot pull {service.image}: engine {self.name} has no images")
+
+    def resolve(self, reference: str) -> Pin | None:  # noqa: ARG002 - by default there are no images
+        """Return the image that a reference names now, None if it is missing; asks no registry."""
+        return None
+
+    def keep_pulled(self, release: str, image: str) -> None:  # noqa: B027 - by default there are no images
+        """Protect an image by its id from the removal of images without a name."""
+
+    def remove_pulled(self, release: str, names: Collection[str]) -> bool:  # noqa: ARG002 - by default there are none
+        """Remove the image of a pulled release unless a container uses it; return whether it was removed.
+
+        `names` are the names that this stack has given it. If it has others, only its protection is removed.
+        """
+        return True
 
     def keep_job_images(self, images: Mapping[str, str]) -> None:  # noqa: B027 - by default there are no images
         """Protect these images of jobs, by job, from the removal of unused images; remove others that were built.

@@ -92,12 +92,16 @@ class Replica:
 
 @dataclass(frozen=True)
 class BuiltRelease:
-    """A release that needs no building: since when (ISO 8601 in UTC), by whom ("" if unknown), how many bytes."""
+    """A release that needs no building: since when (ISO 8601 in UTC), by whom ("" if unknown), how many bytes.
+
+    `references` are the names under which it was pulled, () if it was built.
+    """
 
     id: str
     built: str
     operator: str
     size: int
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

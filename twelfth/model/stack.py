@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twelfth.model.contents import Contents
     from twelfth.model.hook import Hook
     from twelfth.model.job import Changes, Job, Notify
+    from twelfth.model.pin import Pin
 
 Pairs = tuple[tuple[str, str], ...]
 """A mapping as a value: (name, value) pairs, sorted by name."""
@@ -226,11 +227,15 @@ class Service:
     post_start: tuple[Hook, ...] = ()
     pre_stop: tuple[Hook, ...] = ()
     """What is executed in a replica after its start, and before it is stopped by a command."""
+    pin: Pin | None = None
+    """The image that its reference is pinned to; then `image` is that image's name with its digest, or its id."""
 
     @property
     def release(self) -> str:
-        """Return the release that it is of, which is its image's tag; an empty string where it is not built."""
-        return image_name(self.image).tag if self.build else ""
+        """Return the release that it is of: its image's tag if it is built, else that of its pin; "" without either."""
+        if self.build:
+            return image_name(self.image).tag
+        return self.pin.release if self.pin else ""
 
     @property
     def why_single(self) -> str:
@@ -397,8 +402,25 @@ class Stack:
 
     @property
     def release(self) -> str:
-        """Return the release that its services are of, an empty string where none is built."""
-        return next((service.release for service in self.services if service.build), "")
+        """Return the release that its services are of, "" if none is built or pinned."""
+        return next((service.release for service in self.services if service.build or service.pin), "")
+
+    @property
+    def is_built(self) -> bool:
+        """Return whether a service is built: then only what is built has releases."""
+        return any(service.build for service in self.services)
+
+    @property
+    def released(self) -> tuple[Service, ...]:
+        """Return the pulled services that have releases: those with the image that runs are made from.
+
+        There are none if a service is built, or if runs could be made from several images: one may be a database's.
+        """
+        names = (self.run_service,) if self.run_service else self.candidates
+        images = {service.image for service in self.services if service.name in names}
+        if self.is_built or len(images) != 1:
+            return ()
+        return tuple(service for service in self.services if service.image in images - {""})
 
     @property
     def resources(self) -> tuple[Network | Volume, ...]:
@@ -500,6 +522,21 @@ def with_release(stack: Stack, release: str) -> Stack:
         return replace(service, image=f"{name}:{release}" if name else service.image, pre_start=tuple(commands))
 
     return replace(stack, services=tuple(map(released, stack.services)))
+
+
+def with_pin(stack: Stack, pin: Pin, image: str) -> Stack:
+    """Return a stack whose `released` services, and their release commands, are made from a pinned image.
+
+    `image` is the name or id by which the engine has it.
+    """
+    references = {service.image for service in stack.released}
+
+    def pinned(service: Service) -> Service:
+        commands = (replace(command, container=pinned(command.container)) for command in service.pre_start)
+        service = replace(service, pre_start=tuple(commands))
+        return replace(service, image=image, pin=pin) if service.image in references else service
+
+    return replace(stack, services=tuple(map(pinned, stack.services)))
 
 
 def with_builds(stack: Stack, change: Callable[[Build], Build]) -> Stack:

@@ -76,11 +76,11 @@ def _refuse_differences(running: Sequence[Replica]) -> None:
 def from_release(stack: Stack, release: str = "", service: str = "") -> Replica:
     """Return a replica of a built release, with the configuration that is declared now; none needs to be running.
 
-    Raises `MisuseError` if a release is named of a service that is not built.
+    Raises `MisuseError` if a release is named of a service that has no releases.
     """
     declared = source_service(stack, service)
-    if release and not declared.build:
-        raise MisuseError(f"cannot use release {release}: {declared.name} has no build. Omit --release")
+    if release and not (declared.build or declared.pin):
+        raise MisuseError(f"cannot use release {release}: {declared.name} has no releases. Omit --release")
     return Replica(declared.name, 0, "", "not running", {}, release=release or declared.release, image=declared.image)
 
 

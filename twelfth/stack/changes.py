@@ -50,14 +50,22 @@ class Change:
         )
 
 
+@dataclass
+class Changing:
+    """A change in progress; a `release` that has to be pulled is known only after the start."""
+
+    release: str
+
+
 @contextlib.contextmanager
-def recorded(engine: Engine, report: Report, change: Change, steps: Collection[Step]) -> Iterator[None]:
+def recorded(engine: Engine, report: Report, change: Change, steps: Collection[Step]) -> Iterator[Changing]:
     """Record a change before its first step, and its end; nothing is recorded without steps.
 
     Raises `EngineError` if the start cannot be recorded; then nothing was changed.
     """
+    changing = Changing(change.release)
     if not steps:
-        yield
+        yield changing
         return
     record = replace(change.record(engine.name), notify=engine.stack.notify_on())
     ledger = Ledger(engine.state)
@@ -68,11 +76,13 @@ def recorded(engine: Engine, report: Report, change: Change, steps: Collection[S
             raise
         report.detail(f"this is not recorded: {error}")
     try:
-        yield
+        yield changing
     except BaseException as error:
         state = "failed" if isinstance(error, Exception) else "interrupted"
+        record = replace(record, release=changing.release)
         _end(ledger, report, record.ended(state, datetime.now(UTC), str(error).partition("\n")[0]))
         raise
+    record = replace(record, release=changing.release)
     _end(ledger, report, record.ended("done", datetime.now(UTC)))
 
 

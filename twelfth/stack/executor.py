@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from twelfth.engines.contract import ServiceEngine
 from twelfth.runs.manage import stop
+from twelfth.stack import pins
 from twelfth.stack.job_images import fix_image
 from twelfth.stack.readiness import ready_within
 from twelfth.stack.release_command import run_release_command
@@ -105,7 +106,8 @@ class _Executor:
 
     def remove_release(self, release: BuiltRelease) -> None:
         """Remove a release, unless another stack needs it."""
-        if not self.engine.remove_release(release.id):
+        is_removed = pins.remove(self.engine, release) if release.references else self.engine.remove_release(release.id)
+        if not is_removed:
             self.report.detail("it stays, since another stack or container needs it")
 
 

@@ -14,7 +14,7 @@ from twelfth.runs.ledger import Ledger
 from twelfth.runs.recording import complete
 from twelfth.schedule import heartbeat
 from twelfth.schedule.place import passed
-from twelfth.stack import notices, plan, preflight
+from twelfth.stack import notices, pins, plan, preflight
 from twelfth.stack.changes import Change, recorded
 from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale, scaled_as_before
 from twelfth.stack.executor import execute
@@ -111,7 +111,7 @@ def up(
     snapshot = engine.observe()
     steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
     # The lock is a container on some engines. Without steps it is not needed; with steps, they are planned again.
-    if steps or options.scaled or engine.losses() or not _keeps_releases(engine, snapshot):
+    if steps or options.scaled or engine.losses() or not _is_stored(engine, snapshot):
         with engine.state.lock("deploying"):
             snapshot = _deploy(engine, report, options, checked)
     else:
@@ -132,6 +132,10 @@ def _keep_scheduler(engine: Engine, snapshot: Snapshot) -> None:
 def _warn_of_resources(engine: Engine, snapshot: Snapshot, options: UpOptions) -> None:
     for line in notices.of_up(engine, snapshot, remove_orphans=options.remove_orphans):
         options.warn(line)
+
+
+def _is_stored(engine: Engine, snapshot: Snapshot) -> bool:
+    return pins.is_recorded(engine) and _keeps_releases(engine, snapshot)
 
 
 def _keeps_releases(engine: Engine, snapshot: Snapshot) -> bool:
@@ -157,17 +161,25 @@ def _deploy(
     remember(engine)
     kind = "rollback" if options.is_rollback else "up"
     change = Change(kind, before=snapshot.replicas, release=engine.stack.release)
-    with recorded(engine, report, change, steps):
+    with recorded(engine, report, change, steps) as changing:
+        # Images come first: what replicas are made from, and the release of pulled ones, is known only when they exist.
+        missing = [step for step in steps if isinstance(step, EnsureImage)]
+        if execute(engine, missing, report):
+            engine = pins.pin_pulled(engine)
+            changing.release = engine.stack.release
+            note_build(engine.state, engine.stack.release)
+            steps = plan_up(engine, remove_orphans=options.remove_orphans)
+        is_new = not pins.is_recorded(engine)
+        if steps or is_new:
+            pins.record_stack(engine, [step.service.image for step in missing])
+        if is_new and not steps:  # Compose, or an older version, has deployed it
+            _note(engine, is_rollback=False)
         return _roll_out(engine, report, options, snapshot, steps)
 
 
 def _roll_out(
     engine: Engine, report: Report, options: UpOptions, snapshot: Snapshot, steps: tuple[Step, ...]
 ) -> Snapshot:
-    # Images come first: what replicas are made from is known only when they exist.
-    if execute(engine, [step for step in steps if isinstance(step, EnsureImage)], report):
-        note_build(engine.state, engine.stack.release)
-        steps = plan_up(engine, remove_orphans=options.remove_orphans)
     preflight.refuse_configuration(engine, steps)
     if steps and options.waits_for_runs:
         preflight.wait_for_runs(engine, report)
@@ -278,6 +290,7 @@ def down(
             engine.clean_up()
         if (volumes or history) and not left.replicas and not own_volumes(engine.stack, left):
             forget_deploys(engine.state)
+            pins.forget(engine)
             heartbeat.forget(engine.state)
             engine.state.forget_claims(engine.state.claims())
             engine.keep_releases(())

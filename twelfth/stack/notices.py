@@ -1,10 +1,10 @@
-"""Warnings about resources that differ from the Compose file and stay, with the command to type; pure."""
+"""Warnings about resources that differ from the Compose file and stay, with the command to type."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.stack import resources
+from twelfth.stack import pins, resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,12 +23,14 @@ def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterat
         yield f"the {resource.kind} {name} is used unchanged: this stack did not create it; {hint}"
     yield from _changed_volumes(engine, snapshot)
     yield from _superseded(engine, snapshot)
+    yield from moved_tags(engine)
 
 
 def of_status(engine: Engine, snapshot: Snapshot) -> Iterator[str]:
     """Yield warnings about differences from the Compose file that do not affect readiness."""
     yield from _orphans(engine, snapshot, "invoke up --remove-orphans")
     yield from _changed_volumes(engine, snapshot)
+    yield from moved_tags(engine)
 
 
 def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
@@ -64,6 +66,18 @@ def _superseded(engine: Engine, snapshot: Snapshot) -> Iterator[str]:
         old, new = engine.stack.engine_name(volume), engine.stack.known_as("volume", volume.name)
         hint = f"to remove it with its data: {engine.removal(volume)}"
         yield f"the volume {old} stays with its data: volumes.{volume.name} is now {new}; {hint}"
+
+
+def moved_tags(engine: Engine) -> Iterator[str]:
+    """Yield a warning if the engine has another image under the reference of the released services."""
+    released = [service for service in engine.stack.released if service.pull_policy != pins.ALWAYS]
+    service = released[0] if released and engine.has_images else None
+    reference = (service.pin.reference if service.pin else service.image) if service else ""
+    kept = pins.pinned(pins.read_pulled(engine.state), reference) if reference else None
+    local = engine.resolve(reference) if kept else None
+    if service and kept and local and local.image != kept.image:
+        hint = f"invoke pull {service.name}" if local.digest else f"docker tag {reference} NEW, and declare that"
+        yield f"{reference} is now {local.release} on this machine; {service.name} keeps {kept.release}. Try: {hint}"
 
 
 def _joined(names: Iterable[str]) -> str:

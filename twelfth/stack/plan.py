@@ -181,13 +181,16 @@ def _images(services: list[Service], snapshot: Snapshot) -> Iterator[Step]:
     built = {service.image for service in services if service.build}
     commands = {command.container.image: command.container for service in services for command in service.pre_start}
     others = [commands[image] for image in commands.keys() - {"", *(service.image for service in services)}]
+    pulled = set[str]()
     for service in (*services, *others):
-        if service.image in built and not service.build:
-            continue  # it is built for another service
+        if service.image in built | pulled and not service.build:
+            continue  # it is built or pulled for another service
         if service.image not in snapshot.images:
             yield EnsureImage(service, "missing")
-        elif service.pull_policy == "always" and not service.build:
+            pulled.add(service.image)
+        elif service.pull_policy == "always" and not (service.build or service.pin):
             yield EnsureImage(service, "pull_policy is always")
+            pulled.add(service.image)
 
 
 def _refuse_missing_release(services: list[Service], snapshot: Snapshot) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, MisuseError, NotUpError
 from twelfth.stack.deploy_record import read_deploys
+from twelfth.stack.pins import stack_releases
 from twelfth.stack.steps import RemoveRelease
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ KEPT = 5
 
 @dataclass(frozen=True)
 class ReleaseStatus:
-    """A built release; `serving` is True if a replica of it is running and admitted. Times are ISO 8601 in UTC.
+    """A release; `serving` is True if a replica of it is running and admitted. Times are ISO 8601 in UTC.
 
+    `references` are the names under which its image was pulled, () if it was built.
     `deployed` and `failed` are the times of its last deploy that succeeded and that failed, "" if there was none.
     `is_previous` is True for the release that `rollback` deploys.
     """
@@ -37,10 +39,11 @@ class ReleaseStatus:
     deployed: str = ""
     failed: str = ""
     is_previous: bool = False
+    references: tuple[str, ...] = ()
 
 
 def releases(engine: Engine) -> tuple[ReleaseStatus, ...]:
-    """Return the built releases, the newest first."""
+    """Return the releases that were built or pulled for this stack, the newest first."""
     serving = {replica.release for replica in engine.observe().replicas if replica.serves}
     deploys, previous = read_deploys(engine.state), previous_release(engine)
     return tuple(
@@ -53,8 +56,9 @@ def releases(engine: Engine) -> tuple[ReleaseStatus, ...]:
             deploys.last(release.id, has_failed=False),
             deploys.last(release.id, has_failed=True),
             release.id == previous,
+            release.references,
         )
-        for release in engine.releases()
+        for release in stack_releases(engine)
     )
 
 
@@ -63,7 +67,7 @@ def to_roll_back_to(engine: Engine, prefix: str = "") -> str:
 
     Raises `MisuseError` for a prefix of no release or several, `NotUpError` if nothing runs or nothing ran before.
     """
-    built = [release.id for release in engine.releases()]
+    built = [release.id for release in stack_releases(engine)]
     if prefix:
         matches = [name for name in built if name.startswith(prefix)]
         if len(matches) != 1:
@@ -105,7 +109,7 @@ def _previous(running: Collection[str], deployed: Iterable[Deploy], built: Colle
 def needed(engine: Engine, snapshot: Snapshot) -> frozenset[str]:
     """Return the running releases of this stack, and the one that `rollback` would deploy."""
     running = {replica.release for replica in snapshot.replicas if replica.release}
-    built = [release.id for release in engine.releases()]
+    built = [release.id for release in stack_releases(engine)]
     previous = _previous(running, read_deploys(engine.state).deployed, built)
     return frozenset({*running, previous} - {""})
 
@@ -114,9 +118,11 @@ def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     """Return the steps that remove unused releases."""
     used = {replica.release for replica in engine.observe().replicas}
     used |= {run.release for run in engine.runs.records() if run.is_running}
-    deploys, releases = read_deploys(engine.state), engine.releases()
+    used -= {""}  # of services without releases
+    deploys, releases = read_deploys(engine.state), stack_releases(engine)
     used.add(_previous(used, deploys.deployed, [release.id for release in releases]))
-    return prunable([release for release in releases if release.id in deploys.built], deploys, used, keep)
+    own = [release for release in releases if release.references or release.id in deploys.built]
+    return prunable(own, deploys, used, keep)
 
 
 def prunable(

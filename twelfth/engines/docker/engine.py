@@ -25,7 +25,7 @@ from twelfth.engines.docker_api import (
 )
 from twelfth.engines.docker_api import container_spec as bodies
 from twelfth.engines.docker_api.config_files import ConfigFiles
-from twelfth.engines.docker_api.container_spec import ADMISSION, CANDIDATE, COMPOSE, COPIES
+from twelfth.engines.docker_api.container_spec import ADMISSION, CANDIDATE, COMPOSE, COPIES, RELEASE
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker_api.runs import DockerRuns
@@ -349,9 +349,11 @@ class Docker(DaemonEngine, ReplicaEngine):
         )
 
     def _replica(self, inspected: Body) -> Replica:
-        image = None if snapshot.is_labelled(inspected) else images.inspect(self.api, inspected["Image"])
+        release = inspected["Config"]["Labels"].get(RELEASE)
+        may_have_name = release is None or (not release and self.stack.services and not self.stack.is_built)
+        image = images.inspect(self.api, inspected["Image"]) if may_have_name else None
         copied = self._copied(inspected, inspected["Config"]["Labels"][f"{COMPOSE}service"])
         loaded = self.config.loaded(inspected)
         digests = config_files.loaded_digests(inspected, loaded) | config_files.digests(copied)
-        replica = snapshot.replica(inspected, image, digests, client.remote_host(self.api))
+        replica = snapshot.replica(inspected, image, digests, client.remote_host(self.api), self._pulled)
         return replace(replica, is_reloadable=loaded is not None)

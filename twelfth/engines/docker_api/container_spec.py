@@ -33,6 +33,9 @@ It is in the state volume, or, if twelfth 0.2 created the container, an absolute
 """
 
 RELEASE = "twelfth.release"
+KEPT = "twelfth-kept/"
+"""Prefix of the names that keep an image while a stack may roll back to it."""
+
 BUILT_BY = "twelfth.built-by"
 """Label of an image: the operator who built it."""
 

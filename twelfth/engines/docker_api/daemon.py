@@ -16,12 +16,13 @@ from twelfth.compose import container_keys
 from twelfth.engines import tcp
 from twelfth.engines.contract import Engine
 from twelfth.engines.docker_api import buildkit, client, config_files, images, ports, recipe, snapshot
-from twelfth.engines.docker_api.container_spec import COMPOSE, SETTINGS, network_settings
+from twelfth.engines.docker_api.container_spec import COMPOSE, KEPT, SETTINGS, network_settings
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
 from twelfth.engines.docker_api.run_spec import RUN
 from twelfth.errors import BusyError, EngineError, MisuseError
 from twelfth.model.image_name import image_name
 from twelfth.model.job import OF_JOB
+from twelfth.model.pin import Pin
 from twelfth.model.snapshot import missing_resources
 from twelfth.model.stack import Network, Volume
 
@@ -43,9 +44,6 @@ SHARED = ("api", "state")
 
 PAUSE = "twelfth.pause"
 """Label of idle containers on a stack's networks, which versions before 0.3 created to start runs faster."""
-
-KEPT = "twelfth-kept/"
-"""Prefix of the names that keep an image while a stack may roll back to it."""
 
 
 class DaemonEngine(Engine):
@@ -123,6 +121,18 @@ class DaemonEngine(Engine):
             why = f"{service.image} is missing, and services.{service.name}.pull_policy is never"
             raise EngineError(f"{why}. Try: docker pull {service.image}")
         return images.pull(self.api, service.image, service.platform)
+
+    def pull_image(self, service: Service, say: Say) -> None:
+        """Pull the image from its registry."""
+        with docker_errors(f"cannot pull {service.image}"):
+            for line in images.pull(self.api, service.image, service.platform):
+                say(line)
+
+    def resolve(self, reference: str) -> Pin | None:
+        """Return the image that the daemon has under a name."""
+        with docker_errors():
+            image = images.inspect(self.api, reference)
+        return Pin(reference, image["Id"], images.digest(image, reference), image["Size"]) if image else None
 
     def create_resource(self, resource: Network | Volume) -> None:
         """Create a network or volume with the labels of Compose."""
@@ -241,6 +251,26 @@ class DaemonEngine(Engine):
         """Return the id that the daemon reports."""
         with docker_errors():
             return str((images.inspect(self.api, name) or {}).get("Id", ""))
+
+    def keep_pulled(self, release: str, image: str) -> None:
+        """Tag the image with a name of this stack: an image whose tag was moved has no other name."""
+        with docker_errors(), gone_is_fine():
+            self.api.tag(image, self._pulled, release)
+
+    def remove_pulled(self, release: str, names: Collection[str]) -> bool:
+        """Remove this stack's name of an image, and the others if they are all that it has."""
+        kept = f"{self._pulled}:{release}"
+        with docker_errors(), gone_is_fine():
+            image = self.api.inspect_image(kept)
+            if not all(map(snapshot.is_over, self.api.containers(all=True, filters={"ancestor": image["Id"]}))):
+                return False
+            self.api.remove_image(snapshot.name_to_remove(image, kept, names), force=True)
+        return True
+
+    @property
+    def _pulled(self) -> str:
+        """The repository of the names that keep pulled images."""
+        return self._kept_name("pulled")
 
     def keep_job_images(self, images: Mapping[str, str]) -> None:
         """Tag the images with a name of this stack: else one whose tag was moved would count as unused."""

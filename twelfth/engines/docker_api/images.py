@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from docker.errors import APIError
 
 from twelfth import build_context
 from twelfth.compose import container_keys
 from twelfth.engines.docker_api import buildkit, progress
 from twelfth.engines.docker_api.container_spec import BUILT_BY
-from twelfth.engines.docker_api.errors import gone_is_fine
+from twelfth.engines.docker_api.errors import gone_is_fine, one_line
 from twelfth.errors import EngineError
-from twelfth.model.image_name import image_name
+from twelfth.model.image_name import HUB, image_name
 from twelfth.operator_name import operator
 
 if TYPE_CHECKING:
@@ -28,6 +31,14 @@ def inspect(api: docker.APIClient, name: str) -> Body | None:
         answer: Body = api.inspect_image(name)
         return answer
     return None
+
+
+def digest(image: Body, reference: str) -> str:
+    """Return an inspected image's name with the digest in the repository of a reference, "" if it has none there."""
+    wanted, names = image_name(reference), map(image_name, image.get("RepoDigests") or [])
+    digests = [name.digest for name in names if name.familiar == wanted.familiar]
+    chosen = wanted.digest if wanted.digest in digests else next(iter(digests), "")
+    return f"{wanted.repository}@{chosen}" if chosen else ""
 
 
 def build(api: docker.APIClient, image: str, spec: Build) -> Iterator[str]:
@@ -75,5 +86,32 @@ def _settings(spec: Build) -> Body:
 
 def pull(api: docker.APIClient, image: str, platform: str = "") -> Iterator[str]:
     """Pull an image, and yield its progress; raises `EngineError` if it cannot be pulled."""
-    stream = api.pull(image, stream=True, decode=True, platform=platform or None)
-    yield from progress.lines(stream, f"cannot pull {image}")
+    try:
+        stream = api.pull(image, stream=True, decode=True, platform=platform or None)
+        yield from progress.lines(stream, f"cannot pull {image}")
+    except (APIError, EngineError) as error:
+        if refused := unpulled(image, str(getattr(error, "explanation", None) or error)):
+            raise EngineError(refused) from error
+        raise
+
+
+DENIED = re.compile("no basic auth|unauthorized|authentication required|denied|forbidden", re.IGNORECASE)
+MISSING = re.compile("manifest unknown|manifest for .* not found|name unknown|not found: manifest", re.IGNORECASE)
+
+
+def unpulled(image: str, why: str) -> str:
+    """Return the error for an image that its registry refuses or does not have, "" for any other failure."""
+    host = registry_host(image)
+    where = host or "Docker Hub"
+    if MISSING.search(why):
+        return f"cannot pull {image}: {where} does not have it. Correct the name or its tag, then: invoke up"
+    if DENIED.search(why):
+        return f"cannot pull {image}: {where} refuses it ({one_line(why, 80)}). Try: {f'docker login {host}'.strip()}"
+    return ""
+
+
+def registry_host(image: str) -> str:
+    """Return the registry that an image's name has, "" for Docker Hub."""
+    name = image_name(image)
+    host = name.repository.removesuffix(name.path).rstrip("/")
+    return "" if host in HUB else host

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from twelfth.build_context.release import is_release
 from twelfth.engines.docker_api import mounts
-from twelfth.engines.docker_api.container_spec import ADMISSION, BUILT_BY, CANDIDATE, COMPOSE, RELEASE, SETTINGS
+from twelfth.engines.docker_api.container_spec import ADMISSION, BUILT_BY, CANDIDATE, COMPOSE, KEPT, RELEASE, SETTINGS
 from twelfth.engines.docker_api.recipe import found_recipe
 from twelfth.engines.docker_api.succession import replaced_by
-from twelfth.model.image_name import image_name
+from twelfth.model.image_name import image_name, is_same
 from twelfth.model.snapshot import Attachment, BuiltRelease, Replica
 from twelfth.model.stack import Network, Volume, as_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.stack import Options
@@ -61,10 +61,13 @@ def _settings(answer: Body) -> Options | None:
     return None if text is None else tuple(sorted(json.loads(text).items()))
 
 
-def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host: str = "") -> Replica:
+def replica(
+    inspected: Body, image: Body | None, loaded: Mapping[str, str], host: str = "", pulled: str = ""
+) -> Replica:
     """Return an inspected container as a value; `loaded` has the digests of files that it loaded after its creation.
 
     `host` is the daemon's machine, empty for this one; ports that are published on all addresses are reached there.
+    `pulled` is the repository of the names that keep the stack's pulled releases.
     """
     labels = inspected["Config"]["Labels"]
     state = inspected["State"]
@@ -74,7 +77,7 @@ def replica(inspected: Body, image: Body | None, loaded: Mapping[str, str], host
         id=inspected["Id"],
         state=f"{state['Status']} ({state['ExitCode']})" if state["Status"] == "exited" else state["Status"],
         health=(state.get("Health") or {}).get("Status", ""),
-        release=labels.get(RELEASE) or _tagged(image),
+        release=labels.get(RELEASE) or _tagged(image, pulled, is_labelled=RELEASE in labels),
         image=inspected["Image"],
         address=_address(inspected, host),
         is_admitted=CANDIDATE not in labels and not not_admitted_on(inspected),
@@ -106,9 +109,16 @@ def is_over(listed: Body) -> bool:
     return starts_once and listed["State"] in {"exited", "dead", "removing"}
 
 
-def is_labelled(inspected: Body) -> bool:
-    """Return whether a container has the label with its release, which may be empty."""
-    return RELEASE in inspected["Config"]["Labels"]
+def name_to_remove(image: Body, kept: str, names: Collection[str]) -> str:
+    """Return what to remove of an unused image: the image by its id, or only the name `kept` if others need it.
+
+    They do if it has a name that is not of the stack, or a digest in another repository.
+    """
+    tags = [tag for tag in image["RepoTags"] or [] if tag != kept]
+    repositories = {image_name(name).familiar for name in names}
+    is_pulled_elsewhere = {image_name(name).familiar for name in image.get("RepoDigests") or []} - repositories
+    has_others = any(not any(is_same(tag, name) for name in names) for tag in tags)
+    return kept if has_others or is_pulled_elsewhere else str(image["Id"])
 
 
 def not_admitted_on(inspected: Body) -> list[str]:
@@ -122,10 +132,15 @@ def not_admitted_on(inspected: Body) -> list[str]:
     return [network for network in admission if name not in ((networks.get(network) or {}).get("Aliases") or ())]
 
 
-def _tagged(image: Body | None) -> str:
-    """Return the release among an image's tags, for a container without the label."""
-    tags = [image_name(name).tag for name in (image or {}).get("RepoTags") or []]
-    return next(filter(is_release, tags), "")
+def _tagged(image: Body | None, pulled: str, *, is_labelled: bool) -> str:
+    """Return the release among an image's names, for a container that was created without one.
+
+    A pulled image gets its name only after Compose or an older version has created the container.
+    """
+    names = [image_name(name) for name in (image or {}).get("RepoTags") or []]
+    kept = [name.tag for name in names if name.repository == pulled]
+    built = [name.tag for name in names if not (is_labelled or name.repository.startswith(KEPT))]
+    return next(filter(is_release, (*kept, *built)), "")
 
 
 def _address(inspected: Body, host: str) -> str:

@@ -26,7 +26,7 @@ from twelfth.model.snapshot import Attachment, Health, Replica, Snapshot
 from twelfth.model.stack import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from datetime import datetime
 
     import docker
@@ -160,6 +160,17 @@ class Swarm(DaemonEngine, ServiceEngine):
             super().ensure_image(service, say)
         if registry.named() and not registry.reference(self.api, service.image):
             registry.push(self.api, service.image, say)
+
+    def pull_image(self, service: Service, say: Say) -> None:
+        """Pull the image, and push it to the operator's registry if there is one."""
+        super().pull_image(service, say)
+        if registry.named():
+            registry.push(self.api, service.image, say)
+
+    def remove_pulled(self, release: str, names: Collection[str]) -> bool:
+        """Remove the image under these names and those that it has in the operator's registry."""
+        pushed = [registry.in_registry(name).tagged for name in names] if registry.named() else []
+        return super().remove_pulled(release, (*names, *pushed))
 
     def image_id(self, name: str) -> str:
         """Return the name by which each node gets the image, with its digest in the registry if there is one."""
