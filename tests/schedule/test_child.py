@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import ROOT, eventually
+from twelfth.cli.compose_options import ComposeOptions
 from twelfth.runs.fire import VARIABLE, Fire
 from twelfth.schedule.child import Processes
 from twelfth.schedule.scheduler import Exit
@@ -59,6 +60,28 @@ def test_process_is_the_command_of_the_job(directory: Directory) -> None:
     assert f"-P -m twelfth my-job {FIRE.to_environment()[VARIABLE]}\n" == (directory / "started").read_text()
     processes.release(FIRE.run_id)
     assert ({}, False) == (processes.ended(), processes.is_alive(FIRE.run_id))
+
+
+def test_process_inherits_the_options_of_the_scheduler(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the command of the job reads the same files, with the same name and profiles."""
+    Path(sys.executable).write_text("#!/bin/sh\nenv | grep ^COMPOSE_ | sort >variables; mv variables started\n")
+    for name in ("app.yml", "app.env"):
+        (directory / name).touch()
+    for name in [name for name in os.environ if name.startswith("COMPOSE_")]:
+        monkeypatch.delenv(name)
+    options = ComposeOptions(files=("app.yml",), project="stage", env_files=("app.env",), profiles=("extra",))
+    variables = options.variables(directory)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    processes = Processes(directory)
+    processes.reserve(FIRE.run_id)
+    processes.start(FIRE)
+    assert eventually((directory / "started").exists)
+
+    assert {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_ENV_FILES", "COMPOSE_PROFILES"} < variables.keys()
+    lines = (directory / "started").read_text().splitlines()
+    assert variables == dict(line.split("=", 1) for line in lines)
+    processes.release(FIRE.run_id)
 
 
 SCHEDULER = """

@@ -99,6 +99,22 @@ def test_scheduler_runs_from_up_to_down(tmp_path: Path) -> None:
     assert [] == stack.heartbeats()
 
 
+def test_scheduler_and_replicas_have_the_options_of_up(tmp_path: Path) -> None:
+    """There is no other file that the scheduler could read."""
+    stack = Stack(tmp_path)
+    (tmp_path / "compose.yaml").rename(tmp_path / "other.yml")
+    (tmp_path / "more.yml").write_text("services: {app: {environment: {A: $WHO}}}\n")
+    (tmp_path / "more.env").write_text("WHO=more\n")
+    words = ("-f", "other.yml", "-f", "more.yml", "--env-file", "more.env", "-p", "stage")
+    try:
+        assert 0 == stack.type(*words, "up").returncode
+        assert eventually(lambda: "scheduler: running" in stack.type(*words, "status").stdout)
+        assert "more\n" == stack.type(*words, "run", "--", "sh", "-c", "echo $A").stdout
+        assert "nightly" in stack.type(*words, "schedule", "--list").stdout
+    finally:
+        stack.type(*words, "down", "--history", "--yes")
+
+
 def test_schedule_is_shown(tmp_path: Path) -> None:
     """The next fires in their time zone, also before the first `up`; and that no scheduler runs."""
     stack = Stack(tmp_path)
