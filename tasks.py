@@ -10,13 +10,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from twelfth import project
+from twelfth import project, run_job
 from twelfth.cli.command import FAILED, command, number, words_after_dashes
-from twelfth.cli.jobs import start_admin
 from twelfth.cli.outputs import drawing
 from twelfth.cli.runs import waiting
 from twelfth.cli.target import Target
@@ -70,7 +69,7 @@ def _releases(engine: Engine) -> dict[str, str]:
 
 @command(help={"to": "Set the counter to N"}, placeholders={"to": "N"}, words="[-- ARG…]")
 def reset(
-    c: Context,
+    _: Context,
     to: str = "0",
     wait: str = "0",
     detach: bool = False,
@@ -81,8 +80,7 @@ def reset(
 ) -> None:
     """Set the counter of hits, and print its previous value."""
     words = ("--to", to, *waiting(wait), *words_after_dashes())
-    settings: dict[str, Any] = {"timeout": timeout, "detach": detach, "reason": reason, "yes": yes}
-    start_admin(c, Target(c, release), "reset", *words, interactive=False, **settings)
+    run_job("reset", words, release=release, timeout=timeout, reason=reason, detach=detach, yes=yes)
 
 
 def _develop(c: Context, *commands: str) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from invoke.collection import Collection
 
-    from twelfth.api import RunResult, run, up
+    from twelfth.api import RunResult, run, run_job, up
 
 __version__ = "0.3.0"
-__all__ = ["RunResult", "project", "run", "up"]
+__all__ = ["RunResult", "project", "run", "run_job", "up"]
 
 
 def project(file: str | Path) -> Collection:
@@ -31,7 +31,7 @@ def project(file: str | Path) -> Collection:
 
 def __getattr__(name: str) -> object:
     """Load the functions for tasks when they are used: `import twelfth` imports none of its other modules."""
-    if name not in {"RunResult", "run", "up"}:
+    if name not in {"RunResult", "run", "run_job", "up"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from twelfth import api
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelfth.cli.command import warn
 from twelfth.cli.parser import current_context
@@ -88,6 +88,28 @@ def run(
     if check:
         result.check()
     return result
+
+
+def run_job(
+    name: str,
+    arguments: Sequence[str] = (),
+    *,
+    release: str = "",
+    timeout: str = "",
+    reason: str = "",
+    detach: bool = False,
+    yes: bool = False,
+) -> None:
+    """Start a job of the Compose file or a program of `admin/`, without input, as its command does.
+
+    Its rules apply, its question is asked unless `yes`, and the jobs before it are run. The options are as they are
+    typed (`timeout="5m"`). If the run fails, the task ends with its exit code.
+    """
+    from twelfth.cli.jobs import start_admin
+
+    context = current_context()
+    settings: dict[str, Any] = {"timeout": timeout, "reason": reason, "detach": detach, "yes": yes}
+    start_admin(context, Target(context, release), name, *arguments, interactive=False, **settings)
 
 
 def _executed(engine: Engine, request: RunRequest, stdin: bytes | None, *, capture: bool) -> RunResult:

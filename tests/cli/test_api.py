@@ -24,11 +24,13 @@ services:
     build: .
     deploy: {update_config: {monitor: 300ms}}
     x-local: {command: [sleep, "60"]}
+x-jobs:
+  nightly: {command: [sh, -c, "echo $0; exit 6"], x-twelfth: {reason: required}}
 """
 TASKS = """
 import sys
 from invoke import Collection, task
-from twelfth import project, run, up
+from twelfth import project, run, run_job, up
 from twelfth.errors import RunFailedError
 
 @task
@@ -51,6 +53,11 @@ def runs(c):
     run(["sh", "-c", "exit 5"], check=True)
 
 @task
+def job(c, reason=""):
+    run_job("nightly", ["full"], reason=reason)
+    print("not reached")
+
+@task
 def status(c):
     print("mine")
 
@@ -59,7 +66,7 @@ def reset(c):
     print("reset of db")
 
 ns = project(__file__)
-for own in (deploy, runs, status):
+for own in (deploy, runs, job, status):
     ns.add_task(own)
 ns.add_collection(Collection("db", reset))
 """
@@ -89,10 +96,11 @@ def typed(directory: Path, *words: str, module: str = "twelfth") -> subprocess.C
 
 
 def test_tasks_deploy_and_start_runs(directory: Path) -> None:
-    """Output is captured or passed on; a failure is an error with its result, and the exit code of the command."""
+    """Output is captured or passed on; a failure is the exit code; a job has its rules."""
     try:
         assert "address ''" in typed(directory, "deploy").stdout
         dry, done = typed(directory, "--dry", "runs"), typed(directory, "runs")
+        refused, job = typed(directory, "job"), typed(directory, "job", "--reason", "test")
         records = json.loads(typed(directory, "history", "--json").stdout)
     finally:
         typed(directory, "down", "--volumes", "--history", "--yes")
@@ -100,7 +108,9 @@ def test_tasks_deploy_and_start_runs(directory: Path) -> None:
     assert "+++ run on local" in dry.stdout
     assert ("3 b'ain' b''\nshown\nb''\n4\n", 5) == (done.stdout, done.returncode)
     assert re.fullmatch(r"twelfth: run \w+ exited with code 5. Try: twelfth logs --run \w+\n", done.stderr)
-    assert ["up", *["run"] * 4] == [record["kind"] for record in records]
+    assert (2, 1, True) == (refused.returncode, refused.stderr.count("\n"), "reason" in refused.stderr)
+    assert (6, "full\n", "") == (job.returncode, job.stdout, job.stderr)
+    assert ["up", *["run"] * 5] == [record["kind"] for record in records]
 
 
 @pytest.mark.parametrize("module", ["twelfth", "invoke"])
