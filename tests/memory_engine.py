@@ -430,6 +430,13 @@ class Memory(ReplicaEngine):
         process.begin()
         return process.wait(), b"".join(data for _, data in process.output()).decode()
 
+    def execute(self, replica: Replica, hook: Hook, *, tty: bool, interactive: bool) -> Session:
+        """Interpret the command with the replica's environment and the hook's."""
+        request = RunRequest("", hook.command, replica, interactive=interactive, tty=tty)
+        process = Process(self.world, request, _environment(replica.recipe) | dict(hook.environment), 0)
+        process.begin()
+        return process
+
     def stop_replica(self, replica: Replica) -> None:
         """Stop it."""
         name = self.world.name(replica)

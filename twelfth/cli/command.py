@@ -26,7 +26,7 @@ from twelfth.runs.descriptors import is_in_background
 from twelfth.stack.formatting import LAYOUT, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from invoke.parser.argument import Argument
 
@@ -68,6 +68,7 @@ LETTERS = {
     "detach": "d",
     "env": "e",
     "follow": "f",
+    "interactive": "i",
     "no-tty": "T",
     "quiet": "q",
     "tail": "n",
@@ -102,7 +103,8 @@ class Command(Task):  # type: ignore[type-arg]
     def __init__(self, body: Callable[..., Any], **options: Any) -> None:
         """Wrap the body.
 
-        `words` is how `--help` shows the words after `--`, "" if the command takes none; `placeholders` is how it shows
+        `words` is how `--help` shows the words after `--`, "" if the command takes none; if it does not start with
+        `--`, they may be typed without it, after the positional arguments. `placeholders` is how it shows
         the values of options; `job` is the job whose program's help is shown below. With `has_plan`, the body handles
         Invoke's `--dry`.
         """
@@ -123,6 +125,23 @@ class Command(Task):  # type: ignore[type-arg]
         # Invoke takes a list, which has no default, for positional, and then fills it from its option only.
         self.positional = [name for name in self.positional if name not in self.iterable]
 
+    @property
+    def has_bare_words(self) -> bool:
+        """Return whether the words may be typed without `--`."""
+        return bool(self.words) and not self.words.startswith("--")
+
+    def place_of_words(self, typed: Sequence[str]) -> int:
+        """Return the place of the words in a command line that starts with this command's name and has no `--`."""
+        valued = {name for argument in self.get_arguments() if argument.takes_value for name in argument.names}
+        missing, place = len([*self.positional]), 1
+        while place < len(typed):
+            is_option = typed[place].startswith("-") and typed[place] != "-"
+            if not is_option and not missing:
+                break
+            missing -= not is_option
+            place += 2 if is_option and _expects_value(typed[place], valued) else 1
+        return place
+
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments with their defaults in their help; mark those that may be omitted."""
         if self.words:  # here and not in __init__: this is called only for commands that can be typed
@@ -136,6 +155,14 @@ class Command(Task):  # type: ignore[type-arg]
             argument.may_be_missing = default is None  # type: ignore[attr-defined]
             argument.help = " ".join(filter(None, (argument.help, _note(argument, default))))
         return arguments
+
+
+def _expects_value(option: str, valued: Collection[str]) -> bool:
+    """Return whether the next word is the value of an option, or of the last one of joined letters."""
+    if option.startswith("--"):
+        return option[2:] in valued
+    first = next((place for place, letter in enumerate(option) if letter in valued), 0)
+    return first == len(option) - 1
 
 
 def _note(argument: Argument, default: object) -> str:

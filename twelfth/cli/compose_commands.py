@@ -16,7 +16,7 @@ INSTEAD = {
 """What twelfth has instead, by the command of Compose."""
 
 OF_COMPOSE = {
-    *("attach", "commit", "cp", "events", "exec", "export", "kill", "ls", "pause", "port", "push", "restart"),
+    *("attach", "commit", "cp", "events", "export", "kill", "ls", "pause", "port", "push", "restart"),
     *("rm", "start", "stats", "top", "unpause", "volumes", "watch"),
 }
 """The commands that Compose executes on the containers of a stack, also if twelfth has created them."""

@@ -3,8 +3,8 @@
 - `ParseMachine.error`: exit with 2 after an invalid argument; Invoke exits with 1.
 - `Program.parse_cleanup`: exit with 2 if `--help` or `--list` names an unknown command; exit silently if their reader
   has exited, such as `head`; refuse `-f FILE`: for Compose it is the file to deploy, for Invoke its configuration.
-- `Program.parse_tasks`: add the commands of jobs if they are shown, or if a word is not another command, since reading
-  them may execute Compose.
+- `Program.parse_tasks`: allow `--` to be omitted, as in `exec SERVICE COMMAND`; add the commands of jobs if they are
+  shown, or if a word is not another command, since reading them may execute Compose.
 - `ParseMachine.complete_context`: allow an argument to be omitted, as in `logs [SERVICE]`.
 - `ParseMachine.see_positional_arg`: treat `--help` after a command as a request for its help, not as its argument.
 - `Program.execute`: print an error of twelfth that a project's task raises as one line, and announce a task that
@@ -78,7 +78,17 @@ def _take_argument(parser: ParseMachine, value: str) -> None:
         argument.value = ""
 
 
+def _separate_words(invoke: Program) -> None:
+    """Insert `--` before the words of a command that may be typed without it, such as those of `exec`."""
+    typed = words_before_dashes(invoke.core.unparsed)
+    task = invoke.collection[typed[0]] if typed[:1] and typed[0] in invoke.collection.task_names else None
+    if isinstance(task, Command) and task.has_bare_words and (place := task.place_of_words(typed)) < len(typed):
+        sys.argv.insert(len(words_before_dashes(sys.argv)) - len(typed) + place, "--")
+        invoke.core.unparsed = typed[:place]
+
+
 def _parse_with_jobs(invoke: Program) -> None:
+    _separate_words(invoke)
     if _shows_jobs(invoke):
         hidden = add_jobs(invoke.collection, _ignore if invoke.args["complete"].value else warn)
         for line in hidden if invoke.args["list"].value else ():

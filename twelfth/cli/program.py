@@ -19,7 +19,7 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
-from twelfth.cli import admin, compose_options, history, init, ps, releases, runs, schedule, stack
+from twelfth.cli import admin, compose_options, history, init, ps, releases, runs, schedule, services, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
 from twelfth.cli.help import print_program_overview
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 ALWAYS = (
     *(stack.up, ps.ps, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
     *(releases.releases, releases.rollback, releases.prune, releases.pull),
+    services.exec,
     *(runs.run, runs.wait, runs.stop, history.history, schedule.schedule, init.init),
 )
 PROGRAM_COMMANDS = "twelfth_redis.commands"

@@ -6,6 +6,7 @@ line if the daemon, supervisord or the disk fails.
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
@@ -262,6 +263,11 @@ class Engine(ABC):
     @abstractmethod
     def remove_release(self, release: str) -> bool:
         """Remove a release unless another stack uses or protects it; return whether it was removed."""
+
+    def execute(self, replica: Replica, hook: Hook, *, tty: bool, interactive: bool) -> Session:  # noqa: ARG002 - no container
+        """Start a command in a running replica, and return its streams; raises `MisuseError` without a container."""
+        command = shlex.join(["invoke", "run", "--service", replica.service, "--", *hook.command])
+        raise MisuseError(f"cannot execute in {replica.name}: engine {self.name} has no containers. Try: {command}")
 
     @property
     @abstractmethod

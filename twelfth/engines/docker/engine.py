@@ -28,6 +28,7 @@ from twelfth.engines.docker_api.config_files import ConfigFiles
 from twelfth.engines.docker_api.container_spec import ADMISSION, CANDIDATE, COMPOSE, COPIES, RELEASE
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine
+from twelfth.engines.docker_api.exec_session import ExecSession
 from twelfth.engines.docker_api.runs import DockerRuns
 from twelfth.engines.docker_api.state_volume import StateVolume
 from twelfth.errors import BusyError, EngineError
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from twelfth.engines.contract import Runs
+    from twelfth.engines.contract import Runs, Session
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.docker_api.file_archive import File
     from twelfth.model.hook import Hook
@@ -218,6 +219,10 @@ class Docker(DaemonEngine, ReplicaEngine):
             with client.post_stream(self.api, f"/exec/{created}/start", {"Detach": False, "Tty": False}) as answer:
                 output = healthcheck.last(piece for _, piece in multiplex.output(answer.raw.read1))
             return int(self.api.exec_inspect(created)["ExitCode"]), output
+
+    def execute(self, replica: Replica, hook: Hook, *, tty: bool, interactive: bool) -> Session:
+        """Start a command in the container."""
+        return ExecSession(self.api, replica.id, hook, tty=tty, interactive=interactive)
 
     def stop_replica(self, replica: Replica) -> None:
         """Stop a container with its grace period."""

@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 import shlex
+import signal
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from twelfth.engines import healthcheck, multiplex
 from twelfth.engines.docker_api import client
 from twelfth.engines.docker_api.container_spec import NANO
 from twelfth.engines.docker_api.errors import docker_errors
+from twelfth.engines.docker_api.marked_processes import SHELL, send_signal
 from twelfth.errors import BusyError, EngineError
 from twelfth.model.snapshot import Health
 
@@ -23,18 +25,8 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
 
 
-SHELL = ["/bin/sh", "-c"]
-
 MARK = "TWELFTH_HEALTHCHECK"
 """The environment variable that marks the processes of one check."""
-
-KILL = """\
-for file in $(grep -slF "$1" /proc/[0-9]*/environ); do
-    file=${file#/proc/}
-    kill -9 "${file%/environ}"
-done
-"""
-"""Kills all processes with a variable in their environment: the Engine API cannot stop an `exec`."""
 
 
 def check_health(api: docker.APIClient, replica: Replica, monitor: float, within: float | None = None) -> Health:
@@ -72,8 +64,7 @@ def _check(api: docker.APIClient, container: str, command: list[str], limit: flo
 def _kill(api: docker.APIClient, container: str, mark: str) -> None:
     """Kill a check that has timed out, so that checks do not pile up; in an image without a shell it keeps running."""
     with contextlib.suppress(EngineError, BusyError), docker_errors():
-        killer = api.exec_create(container, [*SHELL, KILL, "sh", mark])["Id"]
-        api.exec_start(killer, detach=True)
+        send_signal(api, container, mark, signal.SIGKILL)
 
 
 def running_seconds(api: docker.APIClient, container: str) -> float:

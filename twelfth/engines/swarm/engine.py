@@ -15,6 +15,7 @@ from twelfth.engines.docker_api import client, daemon, health, images, logs
 from twelfth.engines.docker_api import snapshot as docker_snapshot
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.docker_api.errors import docker_errors, gone_is_fine, one_line
+from twelfth.engines.docker_api.exec_session import ExecSession
 from twelfth.engines.swarm import config_files, registry, rolling, service_spec, snapshot
 from twelfth.engines.swarm.nodes import Nodes
 from twelfth.engines.swarm.rolling import Rolling
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 
     import docker
 
-    from twelfth.engines.contract import Runs, Say
+    from twelfth.engines.contract import Runs, Say, Session
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.state import State
+    from twelfth.model.hook import Hook
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Network, Service
 
@@ -267,6 +269,15 @@ class Swarm(DaemonEngine, ServiceEngine):
         if replica.state != "running":
             return Health(is_ready=False, output=replica.state)
         return healthcheck.of_process(replica, lambda: self._running_seconds(replica), monitor)
+
+    def execute(self, replica: Replica, hook: Hook, *, tty: bool, interactive: bool) -> Session:
+        """Start a command in the task's container; raises `EngineError` if its node cannot be reached from here."""
+        with docker_errors():
+            api, container, _ = self._located(replica)
+        if api is None or not container:
+            hint = f"On its node: docker exec; for a new process: invoke run --service {replica.service} -- COMMAND"
+            raise EngineError(f"cannot execute in {replica.name}: its node cannot be reached from here. {hint}")
+        return ExecSession(api, container, hook, tty=tty, interactive=interactive)
 
     def _running_seconds(self, replica: Replica) -> float:
         with docker_errors(), gone_is_fine():
