@@ -91,10 +91,9 @@ def test_user_working_directory_and_volumes_are_requested_differences(project: P
         (("cp", "app:/a", "b"), "docker compose cp app:/a b"),
         (("cp", "A=secret", "b"), "docker compose cp --help"),
         (("top", "--", "app"), "docker compose top app"),
-        (("restart",), "docker compose restart"),
         (("images",), "X releases"),
         (("up", "app"), "X up"),
-        (("down", "app"), "docker compose stop app"),
+        (("down", "app"), "X stop app"),
     ],
 )
 def test_other_commands_of_compose_are_answered_with_what_to_type(
@@ -123,10 +122,3 @@ def test_ps_lists_replicas_and_runs(project: Project) -> None:
     assert [("replica", "running"), ("run", "running"), ("run", "done")] == [
         (process["kind"], process["state"]) for process in listed
     ]
-
-
-def test_stop_of_a_service_names_the_command_to_type(project: Project) -> None:
-    """A run whose id starts with the word is stopped instead."""
-    hint = "twelfth: app is a service, and no run has this id. Try: docker compose stop app\n"
-
-    assert (2, "", hint) == project.typed("stop", "app")

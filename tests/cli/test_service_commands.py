@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,3 +52,49 @@ def test_exec_that_is_impossible(project: Project, words: tuple[str, ...], code:
 def test_help_of_exec_shows_its_words_without_dashes(project: Project) -> None:
     """As they are typed."""
     assert project.typed("exec", "--help")[1].splitlines()[0].endswith(" exec SERVICE [OPTIONS] COMMAND [ARG…]")
+
+
+def test_service_is_stopped_started_and_restarted(project: Project) -> None:
+    """Each is a change in the history, and `status` fails meanwhile."""
+    assert (0, "Stop app-1 (stop)\n", "") == project.typed("--dry", "stop", "app")
+    code, out, _ = project.typed("stop", "app")
+    assert (0, "service app stopped. To start again: X start app") == (code, out.splitlines()[-1])
+    assert "stopped" in project.typed("ps", "-a")[1]
+    code, out, _ = project.typed("status")
+    assert (1, True) == (code, "stopped" in out)
+    assert (0, "Start app-1 (stopped)\n", "") == project.typed("--dry", "restart")
+
+    assert 0 == project.typed("start")[0]
+    assert (0, "nothing to start\n", "") == project.typed("start", "app")
+    assert (0, "Stop app-1 (restart)\nStart app-1 (restart)\n", "") == project.typed("--dry", "restart", "app")
+    assert 0 == project.typed("restart", "--ready-within", "5", "app")[0]
+    history = project.typed("history")[1]
+    assert all(f" {change}" in history for change in ("stop app", "start", "restart app"))
+
+
+def test_stop_of_a_run_wins_over_a_service(project: Project) -> None:
+    """The output says which was stopped."""
+    _, run_id, _ = project.typed("run", "-d", "--", "sleep", "60")
+    project.engine.world.runs["app"] = project.engine.world.runs.pop(run_id.strip())
+    project.engine.world.runs["app"].request = replace(project.engine.world.runs["app"].request, id="app")
+
+    code, out, errors = project.typed("stop", "app")
+    assert (0, "app stopped, exit code 143\n") == (code, out)
+    assert errors.endswith("this was a run; the service app is unchanged. Try: X ps\n")
+    assert project.engine.replicas("app")[0].is_running
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("restart", "nosuch"), "cannot restart nosuch: there is no such service, only app, db. Try: X ps --all"),
+        (("start", "db"), "cannot start db: it has no replicas. Try: X up"),
+        (("start", "app", "--wait"), "--wait comes after a service: options come first. Try: X --help start"),
+    ],
+)
+def test_services_that_cannot_be_changed(project: Project, words: tuple[str, ...], message: str) -> None:
+    """One line names the reason."""
+    code, out, errors = project.typed(*words)
+
+    assert code
+    assert ("", f"twelfth: {message}\n") == (out, errors)

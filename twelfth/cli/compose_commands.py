@@ -16,8 +16,8 @@ INSTEAD = {
 """What twelfth has instead, by the command of Compose."""
 
 OF_COMPOSE = {
-    *("attach", "commit", "cp", "events", "export", "kill", "ls", "pause", "port", "push", "restart"),
-    *("rm", "start", "stats", "top", "unpause", "volumes", "watch"),
+    *("attach", "commit", "cp", "events", "export", "kill", "ls", "pause", "port", "push", "rm"),
+    *("stats", "top", "unpause", "volumes", "watch"),
 }
 """The commands that Compose executes on the containers of a stack, also if twelfth has created them."""
 
@@ -41,5 +41,5 @@ def answer_to_service(command: str, word: str) -> str:
     if command == "up":
         return f"up takes no {word}: it deploys the whole stack, and replaces only what has changed. Try: invoke up"
     if command == "down":
-        return f"down takes no {word}: it removes the whole stack. Try: docker compose stop {shlex.quote(word)}"
+        return f"down takes no {word}: it removes the whole stack. Try: invoke stop {shlex.quote(word)}"
     return ""

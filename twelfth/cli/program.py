@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ALWAYS = (
     *(stack.up, ps.ps, stack.scale, stack.down, stack.status, stack.config, stack.logs, stack.build, stack.unlock),
     *(releases.releases, releases.rollback, releases.prune, releases.pull),
-    services.exec,
+    *(services.exec, services.start, services.restart),
     *(runs.run, runs.wait, runs.stop, history.history, schedule.schedule, init.init),
 )
 PROGRAM_COMMANDS = "twelfth_redis.commands"

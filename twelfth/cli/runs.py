@@ -113,22 +113,28 @@ def wait(c: Context, run: str) -> None:
         raise Exit(code=code)
 
 
-@command(has_plan=False, help={"run": "The run's id, or the beginning of it"})
+@command(positional=["run"], help={"run": "The run's id, or the beginning of it; or a service"})
 def stop(c: Context, run: str) -> None:
-    """Stop a run: TERM, and KILL after its grace period."""
-    from twelfth.runs.manage import stop_run
+    """Stop a run or a service: TERM, and KILL after its grace period. A stopped service stays down until `start`."""
+    from twelfth.cli.services import change_services
+    from twelfth.runs.manage import find_run, stop_run
 
     engine = Target(c).engine()
-    with notifying(engine):
-        try:
+    is_service = engine.stack.service(run) is not None
+    try:
+        if c.config.run.dry:
+            print(f"Stop run {find_run(engine, run).id} (stop)")
+            return
+        with notifying(engine):
             record = stop_run(engine, run, warn)
-        except MisuseError as error:
-            if engine.replicas(run):
-                raise MisuseError(
-                    f"{run} is a service, and no run has this id. Try: docker compose stop {run}"
-                ) from error
+    except MisuseError:
+        if not is_service:
             raise
-        print(f"{record.id} {record.state}, exit code {record.exit_code}")
+        change_services(c, "stop", [run])
+        return
+    print(f"{record.id} {record.state}, exit code {record.exit_code}")
+    if is_service:
+        warn(f"this was a run; the service {run} is unchanged. Try: invoke ps")
 
 
 def waiting(wait: str) -> tuple[str, ...]:

@@ -1,16 +1,23 @@
-"""The commands about running services: exec."""
+"""The commands about existing services: exec, start and restart; `runs.stop` also stops services."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
 from twelfth.cli.command import command, number, on_terminal, warn, words_after_dashes
+from twelfth.cli.notifying import notifying
+from twelfth.cli.progress import with_progress
 from twelfth.cli.target import Target
+from twelfth.errors import MisuseError
+from twelfth.hints import as_typed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from invoke.context import Context
 
 
@@ -55,3 +62,43 @@ def exec(  # noqa: A001 - the name of Compose's command
         warn(f"exec works inside {replica.name} and keeps no record. {hint}")
     if code := execute(engine, replica, hook, tty=has_terminal):
         raise Exit(code=code)
+
+
+@command(words="[SERVICE…]")
+def start(c: Context, ready_within: str = "") -> None:
+    """Start the stopped replicas of services as they are, by default of all, and wait until they are ready."""
+    change_services(c, "start", _names("start"), ready_within)
+
+
+@command(words="[SERVICE…]")
+def restart(c: Context, ready_within: str = "") -> None:
+    """Restart services as they are, by default all: one replica after the other, and wait until each is ready."""
+    change_services(c, "restart", _names("restart"), ready_within)
+
+
+def _names(name: str) -> list[str]:
+    """Return the words, without repetitions."""
+    words = list(dict.fromkeys(words_after_dashes()))
+    if option := next((word for word in words if word.startswith("-")), ""):
+        raise MisuseError(f"{option} comes after a service: options come first. Try: invoke --help {name}")
+    return words
+
+
+def change_services(c: Context, name: str, services: Sequence[str], ready_within: str = "") -> None:
+    """Execute `stop`, `start` or `restart`, or show its plan with --dry."""
+    from twelfth.cli.stack import print_plan, seconds_to_get_ready
+    from twelfth.stack.service_changes import change, plan_change, restarts_with_daemon
+
+    engine, within = Target(c).engine("existing"), seconds_to_get_ready(ready_within)
+    if c.config.run.dry:
+        print_plan(plan_change(engine, name, services))
+        return
+    with notifying(engine):
+        has_changed = with_progress(lambda report: change(engine, name, services, report, within))
+    what = f"service {services[0]}" if len(services) == 1 else "services"
+    if not has_changed:
+        print(f"nothing to {name}")
+    elif name == "stop":
+        print(f"{what} stopped. To start again: {as_typed(f'invoke start {shlex.join(services)}')}")
+        for service in restarts_with_daemon(engine, services):
+            warn(f"{service} has restart: always, so Docker starts it again when its daemon restarts")

@@ -60,8 +60,8 @@ class Delivery:
 class Record:
     """Who did what, on which host, why, when, and how it ended. Times are ISO 8601 in UTC.
 
-    `kind` is `run`, `restore` (a run, too), `up`, `rollback`, `scale`, `down` or `prune`; `what` is what it was done
-    to, such as `worker=3` or a file's name. `overrides` are names of settings, never values.
+    `kind` is `run`, `restore` (a run, too), `up`, `rollback`, `scale`, `stop`, `start`, `restart`, `down` or `prune`;
+    `what` is what it was done to, such as `worker=3` or a file's name. `overrides` are names of settings, never values.
     `release_before` and `release` are the running releases before and after a change; a run has one release. `state` is
     that of a `Run`, or `interrupted`, `not started`, or `unknown` if no process saw the end. `error` is the first line
     of the error of a change that failed. `trigger` is what started it: `operator` or `schedule`.

@@ -1,4 +1,4 @@
-"""Record a change to a stack in its ledger: up, rollback, scale, down or prune."""
+"""Record a change to a stack in its ledger: up, rollback, scale, stop, start, restart, down or prune."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ from twelfth.stack.steps import (
     RunReleaseCommand,
     ScaleService,
     StartReplica,
+    StopReplica,
     StopRun,
     TryReplica,
     WatchReplicas,
@@ -118,7 +119,10 @@ def _execute_on_replicas(replicas: Replicas, group: tuple[Step, ...]) -> None:
             replicas.admit_all(service, [step.number for step in group if isinstance(step, AdmitReplica)])
         case StartReplica(service):
             replicas.wait_for_health(service)
-            replicas.start_all([step.replica for step in cast("tuple[StartReplica, ...]", group)])
+            replicas.start_all(cast("tuple[StartReplica, ...]", group))
+        case StopReplica(replica):
+            replicas.wait_for_admission(replica.service)
+            replicas.stop_all([step.replica for step in cast("tuple[StopReplica, ...]", group)])
         case CompleteReplica(service, number):
             replicas.complete(service, number)
         case ReplaceReplica(service, number, old, is_watched=is_watched):

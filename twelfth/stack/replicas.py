@@ -28,12 +28,12 @@ from twelfth.stack.readiness import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from twelfth.engines.contract import ReplicaEngine
     from twelfth.model.stack import Service
     from twelfth.stack.report import Report
-    from twelfth.stack.steps import CreateReplica
+    from twelfth.stack.steps import CreateReplica, StartReplica
 
 RESTARTING = "restarting"
 """The state of a container that has exited and that Docker will start again, according to its restart policy."""
@@ -105,28 +105,30 @@ class Replicas:
         is_first = not any(replica.is_running for replica in replicas if replica not in new)
         tasks.do([functools.partial(self.admit, replica, tasks, is_first=is_first) for replica in new])
 
-    def start_all(self, replicas: list[Replica]) -> None:
+    def start_all(self, steps: Sequence[StartReplica]) -> None:
         """Start replicas of a service that have exited, and admit each when it is ready."""
         tasks = Tasks(self.report.detail)
-        is_first = not any(replica.is_running for replica in self.engine.replicas(replicas[0].service))
-        tasks.do([functools.partial(self.start, replica, tasks, is_first=is_first) for replica in replicas])
+        is_first = not any(replica.is_running for replica in self.engine.replicas(steps[0].replica.service))
+        tasks.do([functools.partial(self.start, step, tasks, is_first=is_first) for step in steps])
 
-    def start(self, replica: Replica, tasks: Tasks, *, is_first: bool) -> None:
+    def start(self, step: StartReplica, tasks: Tasks, *, is_first: bool) -> None:
         """Start a replica that has exited; if it fails, remove it, so that the next `up` creates another one.
 
         Its anonymous volumes would be removed with it, so a replica that has any stays.
         """
+        replica, stays = step.replica, step.is_kept or step.replica.has_own_volumes
         try:
             self.engine.start_replica(replica)
             self.post_start(replica)
         except EngineError:
-            if not replica.has_own_volumes:
+            if not stays:
                 self.engine.remove_replica(replica)
             raise
         started = replace(self.engine.current(replica), restarts=0)
-        if replica.has_own_volumes:
+        if stays:
             wait_until_ready(self.engine, started, self.within, tasks=tasks, is_first=is_first)
             self.engine.admit_replica(started)
+            self.admitted[replica.service] = time.monotonic()
         else:
             self.admit(started, tasks, is_first=is_first)
 
@@ -181,6 +183,16 @@ class Replicas:
         self.pre_stop(replica)
         with self.warn_if_slow(replica):
             self.engine.remove_replica(replica)
+
+    def stop_all(self, replicas: list[Replica]) -> None:
+        """Stop replicas of a service at the same time."""
+        Tasks(self.report.detail).do([functools.partial(self.stop, replica) for replica in replicas])
+
+    def stop(self, replica: Replica) -> None:
+        """Execute the hooks of a replica and stop it; raises `EngineError` if a hook fails, and it keeps running."""
+        self.pre_stop(replica)
+        with self.warn_if_slow(replica):
+            self.engine.stop_replica(replica)
 
     def pre_stop(self, replica: Replica) -> None:
         """Execute the hooks of a replica before it is stopped; raises `EngineError` if one fails."""

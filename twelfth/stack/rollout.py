@@ -28,6 +28,7 @@ from twelfth.stack.steps import (
     ReplaceReplica,
     RollService,
     StartReplica,
+    StopReplica,
     TryReplica,
     no_answers,
 )
@@ -251,6 +252,8 @@ def _group(place: int, step: Step) -> tuple[str, str | int]:
             return "add", service.name
         case StartReplica(service):
             return "start", service.name
+        case StopReplica(replica):
+            return "stop", replica.service
         case RemoveReplica(replica):
             return "remove", replica.service
     return "alone", place

@@ -110,6 +110,17 @@ class StartReplica(Step):
     service: Service
     replica: Replica
     cause: str
+    is_kept: bool = False
+    """Whether it stays if it does not get ready; else it is removed, so that the next `up` creates another one."""
+
+
+@dataclass(frozen=True)
+class StopReplica(Step):
+    """Stop a replica within its grace period; it stays, and can be started again."""
+
+    says = "Stop {replica.name}"
+    replica: Replica
+    cause: str
 
 
 @dataclass(frozen=True)
