@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.typed import deployed
+
 if TYPE_CHECKING:
     from tests.cli.typed import Project
 
@@ -56,6 +58,7 @@ def test_help_of_exec_shows_its_words_without_dashes(project: Project) -> None:
 
 def test_service_is_stopped_started_and_restarted(project: Project) -> None:
     """Each is a change in the history, and `status` fails meanwhile."""
+    deployed(project)  # so commands about runs read no Compose file
     assert (0, "Stop app-1 (stop)\n", "") == project.typed("--dry", "stop", "app")
     code, out, _ = project.typed("stop", "app")
     assert (0, "service app stopped. To start again: X start app") == (code, out.splitlines()[-1])

@@ -120,7 +120,6 @@ def stop(c: Context, run: str) -> None:
     from twelfth.runs.manage import find_run, stop_run
 
     engine = Target(c).engine()
-    is_service = engine.stack.service(run) is not None
     try:
         if c.config.run.dry:
             print(f"Stop run {find_run(engine, run).id} (stop)")
@@ -128,12 +127,12 @@ def stop(c: Context, run: str) -> None:
         with notifying(engine):
             record = stop_run(engine, run, warn)
     except MisuseError:
-        if not is_service:
+        if not engine.replicas(run):
             raise
         change_services(c, "stop", [run])
         return
     print(f"{record.id} {record.state}, exit code {record.exit_code}")
-    if is_service:
+    if engine.replicas(run):
         warn(f"this was a run; the service {run} is unchanged. Try: invoke ps")
 
 
