@@ -48,6 +48,7 @@ def test_wheel_contains_only_twelfth(wheel: zipfile.Path) -> None:
     sources = [
         *(ROOT / "twelfth").rglob("*.py"),
         *(ROOT / "twelfth/cli/page").glob("page.*"),
+        *(path for path in (ROOT / "twelfth/init/template").rglob("*") if path.is_file() and path.suffix != ".pyc"),
         ROOT / "twelfth/py.typed",
     ]
     tree = {str(path.relative_to(ROOT)) for path in sources}

@@ -178,6 +178,7 @@ def test_dependencies_of_several_lines_in_brackets_are_refused() -> None:
         wait_for("services:\n  app:\n    depends_on: [\n      db]\n", "app", {"db": "service_healthy"})
 
 
+@pytest.mark.thorough
 def test_new_project_runs(tmp_path: Path) -> None:
     """In an empty directory: up, a request, and an admin process."""
     require("docker")

@@ -13,6 +13,7 @@ from twelfth.errors import EngineError
 from twelfth.model.snapshot import Health
 from twelfth.model.stack import Build, Mount, Port, Service, Stack, Volume, as_options
 from twelfth.stack import lifecycle
+from twelfth.stack.steps import TryReplica
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,9 @@ def test_candidate_has_no_port_and_is_removed_before_the_old_replica_is_stopped(
         report.details
     )
     assert [] == site.up().steps
+    site.web = replace(WEB, image="web:3")
+    [step] = (step for step in lifecycle.plan_up(site.engine()) if isinstance(step, TryReplica))
+    assert "web publishes 8000: about 0.0 s without answers (measured on the last candidate)" in str(step)
 
 
 @pytest.mark.parametrize("failure", ["exits", "is never ready", "cannot be created", "is interrupted"])
@@ -109,6 +113,9 @@ def test_candidate_of_a_killed_up_is_removed_by_the_next(site: Site, deploys_nex
     assert 1 == len(site.replicas())
     assert deploys_next == (before != site.replicas())
     assert [] == site.up().steps
+    site.web = replace(WEB, image="web:3")
+    [step] = (step for step in lifecycle.plan_up(site.engine()) if isinstance(step, TryReplica))
+    assert "web publishes 8000: about 0.0 s without answers (measured on the last candidate)" in str(step)
 
 
 @pytest.mark.parametrize(

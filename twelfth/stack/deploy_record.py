@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Stack
 
 DIRECTORY = job_images.DIRECTORY
-SCALE, BUILT, ACCEPTED = "scale-", "built-", "accepted.json"
-"""The prefixes of files of a service's number of replicas and of a release that was built, and the file of losses."""
+SCALE, BUILT, ACCEPTED, TRIAL = "scale-", "built-", "accepted.json", "trial-"
+"""The prefixes of files of a service's number of replicas and of a release that was built, the file of losses, and the
+prefix of files of a service's last trial."""
 
 MOST = {False: 50, True: 20}
 """Deploys that are kept, by whether they failed."""
@@ -51,6 +52,8 @@ class Deploys:
     scale: Mapping[str, int] = field(default_factory=dict)
     built: frozenset[str] = frozenset()
     accepted: tuple[str, ...] = ()
+    trials: Mapping[str, float] = field(default_factory=dict)
+    """The seconds that the last candidate of a service took to start and stop."""
 
     @property
     def deployed(self) -> tuple[Deploy, ...]:
@@ -87,11 +90,16 @@ def read_deploys(state: State) -> Deploys:
         {name.removeprefix(SCALE): int(text) for name, text in files.items() if _is_scale(name, text)},
         frozenset(name.removeprefix(BUILT) for name in files if name.startswith(BUILT)),
         tuple(map(str, accepted if isinstance(accepted, list) else ())),
+        {name.removeprefix(TRIAL): float(text) for name, text in files.items() if _is_trial(name, text)},
     )
 
 
 def _is_scale(name: str, text: bytes) -> bool:
     return name.startswith(SCALE) and bool(re.fullmatch(rb"[1-9][0-9]{0,8}", text))
+
+
+def _is_trial(name: str, text: bytes) -> bool:
+    return name.startswith(TRIAL) and bool(re.fullmatch(rb"[0-9]{1,6}\.[0-9]", text))
 
 
 def _parsed(content: bytes) -> object:
@@ -153,10 +161,15 @@ def note_scale(state: State, numbers: Mapping[str, int]) -> None:
         state.write({f"{DIRECTORY}/{SCALE}{service}": str(number).encode() for service, number in changed.items()})
 
 
+def note_trial(state: State, service: str, seconds: float) -> None:
+    """Record how long the candidate of a service took to start and stop; raises `EngineError`."""
+    state.write({f"{DIRECTORY}/{TRIAL}{service}": f"{seconds:.1f}".encode()})
+
+
 def forget_deploys(state: State) -> None:
     """Forget everything, also the images of jobs, except the built releases, which `prune` still needs."""
     files = [name for name, content in state.read(DIRECTORY).items() if content and not name.startswith(BUILT)]
-    known = [name for name in files if name.startswith(("deploy", SCALE, job_images.PREFIX)) or name == ACCEPTED]
+    known = [name for name in files if name.startswith(("deploy", SCALE, TRIAL, job_images.PREFIX)) or name == ACCEPTED]
     if known:
         state.write({f"{DIRECTORY}/{name}": b"" for name in known})
 

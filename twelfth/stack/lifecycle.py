@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from twelfth.errors import BusyError, EngineError, TwelfthError
@@ -16,7 +16,14 @@ from twelfth.schedule import heartbeat
 from twelfth.schedule.place import passed
 from twelfth.stack import notices, pins, plan, preflight
 from twelfth.stack.changes import Change, recorded
-from twelfth.stack.deploy_record import forget_deploys, note_build, note_deploy, note_scale, scaled_as_before
+from twelfth.stack.deploy_record import (
+    forget_deploys,
+    note_build,
+    note_deploy,
+    note_scale,
+    read_deploys,
+    scaled_as_before,
+)
 from twelfth.stack.executor import execute
 from twelfth.stack.job_images import plan_images
 from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
@@ -24,7 +31,15 @@ from twelfth.stack.release_choice import needed, plan_prune, to_roll_back_to
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
 from twelfth.stack.status import address
-from twelfth.stack.steps import CreateReplica, EnsureImage, ReloadReplica, ReplaceReplica, RollService, StartReplica
+from twelfth.stack.steps import (
+    CreateReplica,
+    EnsureImage,
+    ReloadReplica,
+    ReplaceReplica,
+    RollService,
+    StartReplica,
+    TryReplica,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -62,7 +77,14 @@ def _plan(
             unready=complaints.result(),
             remove_orphans=remove_orphans,
         )
-    return (*preflight.without_networks_of_runs(engine, steps), *plan_images(engine))
+    return (*preflight.without_networks_of_runs(engine, _with_measured(engine, steps)), *plan_images(engine))
+
+
+def _with_measured(engine: Engine, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    trials = read_deploys(engine.state).trials if any(isinstance(step, TryReplica) for step in steps) else {}
+    return tuple(
+        replace(step, seconds=trials.get(step.service.name)) if isinstance(step, TryReplica) else step for step in steps
+    )
 
 
 def unready(engine: Engine, snapshot: Snapshot, checked: Mapping[str, Health]) -> dict[str, str]:

@@ -30,7 +30,6 @@ from twelfth.stack.steps import (
     StartReplica,
     StopReplica,
     TryReplica,
-    no_answers,
 )
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ def _tried(service: Service, snapshot: Snapshot, old: Replica, steps: Iterable[S
         yield from _with_reason(steps, why)
     else:
         number = next(free_numbers(snapshot.replicas_of(service.name)))
-        yield TryReplica(service, number, f"before {old.name} is replaced; {no_answers(service)}")
+        yield TryReplica(service, number, f"before {old.name} is replaced")
         yield from steps
 
 

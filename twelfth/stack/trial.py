@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError
+from twelfth.stack.deploy_record import note_trial
 from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.readiness import FIX, still_running, wait_until_ready, watch
 from twelfth.stack.steps import no_answers
@@ -28,7 +29,9 @@ def try_replica(replicas: Replicas, step: TryReplica) -> None:
         start = _pass(replicas, step.service, candidate, began)
         began = time.monotonic()
         replicas.remove(candidate)
-        replicas.report.detail(no_answers(step.service, start + time.monotonic() - began))
+        seconds = start + time.monotonic() - began
+        replicas.report.detail(no_answers(step.service, seconds))
+        note_trial(replicas.engine.state, step.service.name, seconds)
     except BaseException:
         with uninterrupted(replicas.report.detail, f"{candidate.name} is removed"):
             replicas.engine.remove_replica(candidate)
