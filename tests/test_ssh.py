@@ -128,6 +128,7 @@ def test_terminal_is_a_terminal_of_the_same_size(project: OtherProject) -> None:
     assert "33 99" in run.stdout
 
 
+@pytest.mark.thorough
 def test_deploy_logs_and_history(project: OtherProject) -> None:
     """A changed service is re-created; both runs and deploys are recorded on the other machine."""
     assert "Deploy" in project.printed("up", CHANGE="1")
@@ -137,6 +138,7 @@ def test_deploy_logs_and_history(project: OtherProject) -> None:
     assert "echo written" in project.printed("history")
 
 
+@pytest.mark.thorough
 def test_lost_connection_is_an_engine_failure_and_the_run_continues(project: OtherProject) -> None:
     """Every ssh of the client dies; the run is found afterwards."""
     client = subprocess.Popen(
