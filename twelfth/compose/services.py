@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twelfth.compose import hooks
+from twelfth.compose import hooks, proxy
 from twelfth.compose.container_keys import KEYS
 from twelfth.compose.notify import notify
 from twelfth.compose.schema import (
@@ -25,6 +25,7 @@ from twelfth.compose.schema import (
     each,
     matching,
     nested,
+    number,
     only,
     service_name,
     texts,
@@ -45,6 +46,7 @@ from twelfth.model.stack import (
     Mount,
     Network,
     Port,
+    Proxy,
     Reload,
     Service,
     Stack,
@@ -90,7 +92,7 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
     if top.refusals:
         names = ", ".join(file.name for file in files)
         raise MisuseError("\n".join(f"{names}: {refusal}" for refusal in top.refusals))
-    return Stack(
+    declared = Stack(
         project=values["name"],
         directory=files[0].parent,
         services=_in_start_order(services),
@@ -99,6 +101,9 @@ def stack(model: Mapping[str, Any], files: tuple[Path, ...]) -> Stack:
         files=files,
         **_extension_values(values),
     )
+    if why := proxy.why_refused(declared):
+        raise MisuseError(f"{files[0].name}: x-twelfth.proxy: {why}")
+    return proxy.with_proxy(declared)
 
 
 def _with_shared(top: Value, values: Mapping[str, Any], directory: Path) -> dict[str, Service]:
@@ -419,6 +424,19 @@ def _extension_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"ingress" if key in _INGRESS else key.replace("-", "_"): value for key, value in settings.items()}
 
 
+def _drain(at: Value) -> float:
+    return _seconds(replace(at, value=str(at.value)))
+
+
+def _proxy(at: Value) -> Proxy | None:
+    required = {"service", "port"}
+    if not isinstance(at.value, dict) or not required <= at.value.keys():
+        at.refuse("", "needs a service and its port", "write proxy: {service: SERVICE, port: PORT}")
+        return None
+    before, values = len(at.refusals), at.read(_PROXY)
+    return Proxy(**values) if len(at.refusals) == before else None
+
+
 def _max_replicas(at: Value) -> tuple[tuple[str, int], ...]:
     if not isinstance(at.value, dict) or not all(isinstance(limit, int) for limit in at.value.values()):
         at.refuse("", "must be a mapping", "write SERVICE: NUMBER")
@@ -596,6 +614,14 @@ _RESOURCE: Table = dict.fromkeys(
 _INGRESS = ("ingress", "door")
 """The key of the service that gets the requests of clients, and its former name."""
 
+_PROXY: Table = {
+    "service": service_name,
+    "port": number,
+    "drain": _drain,
+    "health": matching("/[^ ]*", "write a path, such as /healthz"),
+    "image": as_is,
+}
+
 _EXTENSIONS: Table = {
     "x-twelfth": unchecked(
         {
@@ -604,6 +630,7 @@ _EXTENSIONS: Table = {
             "max-replicas": _max_replicas,
             "notify": notify,
             "shared": texts,
+            "proxy": _proxy,
         },
         "runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}, shared: [VOLUME]",
     ),

@@ -355,6 +355,25 @@ def _volume_settings(options: Options) -> dict[str, str]:
     return {name: value for name, value in settings.items() if (name, value) != ("driver", "local")}
 
 
+PROXY = "proxy"
+"""The name of the generated service."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy to generate in front of a service (`x-twelfth.proxy`).
+
+    `port` is the port of the service's containers, `health` the path of its HTTP checks, "" for checks by TCP. Before a
+    replica is removed, its open requests are waited for, at most `drain` seconds.
+    """
+
+    service: str
+    port: int
+    drain: float = 10.0
+    health: str = ""
+    image: str = "haproxy:3.0-alpine"
+
+
 @dataclass(frozen=True)
 class Stack:
     """Everything that a project's Compose files declare, services in the order in which they start.
@@ -376,6 +395,7 @@ class Stack:
     max_replicas: tuple[tuple[str, int], ...] = ()
     shared: tuple[str, ...] = ()
     """Volumes, and sources of bind mounts, to which several replicas may write (`x-twelfth.shared`)."""
+    proxy: Proxy | None = None
     inline: Pairs = ()
     """The services and targets of `inline_files`, for a stack whose services are not known."""
     jobs: tuple[Job, ...] = ()
@@ -460,7 +480,8 @@ class Stack:
 
         The default is the one that runs are made from, else the last to start: a proxy depends on what it forwards to.
         """
-        order = (self.run_service, *(service.name for service in reversed(self.services)), *sorted(publishing))
+        first = (PROXY if self.proxy else "", self.run_service)
+        order = (*first, *(service.name for service in reversed(self.services)), *sorted(publishing))
         return self.ingress or next((name for name in order if name in publishing), "")
 
     def service(self, name: str) -> Service | None:

@@ -1,0 +1,56 @@
+"""The generated proxy: what it takes over, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from twelfth.compose.proxy import LISTEN, configuration, why_refused, with_proxy
+from twelfth.model.stack import PROXY, Mount, Port, Proxy, Service, Stack
+
+APP = Service("app", "app", networks=("default",), ports=(Port(8000, 80), Port(9000)))
+STACK = Stack("project", Path(), (APP,), proxy=Proxy("app", 8000))
+
+
+def test_proxy_takes_over_the_published_port_only() -> None:
+    """Another port of the service stays."""
+    stack = with_proxy(STACK)
+    app, proxy = stack.services
+
+    assert app.ports == (Port(9000),)
+    assert (proxy.name, proxy.ports, proxy.depends_on) == (PROXY, (Port(LISTEN, 80),), ("app",))
+    assert not app.is_replaced_in_place
+    assert (stack.run_service, stack.ingress_of(["app", PROXY])) == ("app", PROXY)
+
+
+@pytest.mark.parametrize(
+    ("app", "why"),
+    [
+        (replace(APP, ports=()), "is not published"),
+        (replace(APP, ports=(Port(8000, 80), Port(8000, 81))), "more than once"),
+        (replace(APP, ports=(Port(8000, 80, protocol="udp"),)), "is not published"),
+        (replace(APP, container_name="one"), "is called one"),
+        (replace(APP, mounts=(Mount("volume", "/data", "data"),)), "keeps its data in the volume data"),
+        (replace(APP, networks=()), "has no network"),
+    ],
+)
+def test_service_that_cannot_roll_behind_a_proxy_is_refused(app: Service, why: str) -> None:
+    """The message has the reason."""
+    assert why in why_refused(STACK.with_service(app))
+
+
+def test_service_that_has_the_name_of_the_proxy_is_refused() -> None:
+    """It would be replaced by the proxy."""
+    assert "rename" in why_refused(replace(STACK, services=(APP, Service(PROXY, "nginx"))))
+    assert not why_refused(STACK)
+
+
+def test_checks_are_by_tcp_unless_a_path_is_declared() -> None:
+    """The number of slots is that of the most replicas."""
+    by_tcp, by_http = (configuration(Proxy("app", 8000, health=path), 7) for path in ("", "/healthz"))
+
+    assert "option httpchk" not in by_tcp
+    assert "uri /healthz" in by_http
+    assert "server-template replica 1-7 app:8000 check" in by_tcp
