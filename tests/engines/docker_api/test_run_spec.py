@@ -31,6 +31,23 @@ def test_variable_that_compose_left_unset_stays_unset() -> None:
     assert "REDIS_URL" in run_spec.body(worker, REQUEST)["Env"]
 
 
+def test_run_has_nothing_by_which_a_proxy_that_watches_containers_finds_it() -> None:
+    """Its labels are not those of the service; variables of nginx-proxy are dropped, unless they are requested."""
+    worker = inspected()
+    worker["Config"]["Env"] = [*worker["Config"]["Env"], "VIRTUAL_HOST=a.example", "VIRTUAL_PORT=80"]
+    worker["Config"]["Labels"] = worker["Config"]["Labels"] | {"traefik.enable": "true"}
+    requested = replace(REQUEST, environment=(("VIRTUAL_PORT", "81"),))
+    body, other = run_spec.body(worker, REQUEST), run_spec.body(worker, requested)
+    run = worker | {"Config": body}
+
+    assert not [pair for pair in body["Env"] if pair.startswith("VIRTUAL_")]
+    assert ["VIRTUAL_PORT=81"] == [pair for pair in other["Env"] if pair.startswith("VIRTUAL_")]
+    assert "traefik.enable" not in body["Labels"]
+    assert not [name for name in identity.differences(worker, run, REQUEST) if "VIRTUAL" in name]
+    changed = worker | {"Config": other}
+    assert "environment.VIRTUAL_PORT" in identity.differences(worker, changed, requested)
+
+
 @pytest.mark.parametrize(
     "words", [{"command": ("echo", "\udcff")}, {"environment": (("X", "\udcff"),)}, {"reason": "\udcff"}]
 )

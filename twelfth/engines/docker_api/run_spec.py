@@ -44,6 +44,15 @@ CONSOLE_SIZE = "ConsoleSize"
 """The setting that gives a run's terminal its size from the start; ignored below API 1.42."""
 
 
+ROUTED_BY = frozenset(
+    {
+        *("VIRTUAL_HOST", "VIRTUAL_HOST_MULTIPORTS", "VIRTUAL_PORT", "VIRTUAL_PATH", "VIRTUAL_DEST", "VIRTUAL_PROTO"),
+        *("LETSENCRYPT_HOST", "LETSENCRYPT_EMAIL"),
+    }
+)
+"""Variables by which nginx-proxy and its companion find containers; a run has none, else it would get requests."""
+
+
 def body(worker: Body, request: RunRequest) -> Body:
     """Return the body that creates a run from an inspected worker, without its networks."""
     config, host = worker["Config"], mounts.with_new_anonymous_volumes(worker)["HostConfig"]
@@ -187,4 +196,5 @@ def planned(worker: Body, request: RunRequest) -> Body:
 def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:
     """Return the worker's variables with the overrides; one without `=`, as Compose writes it, stays unset."""
     variables = {pair.partition("=")[0]: pair for pair in worker}
-    return list((variables | {name: f"{name}={value}" for name, value in overrides}).values())
+    inherited = {name: pair for name, pair in variables.items() if name not in ROUTED_BY}
+    return list((inherited | {name: f"{name}={value}" for name, value in overrides}).values())
