@@ -281,7 +281,7 @@ class Memory(ReplicaEngine):
             },
             **{f"port.{port.published}": port.host for port in service.ports},
             **{
-                f"config.{mount.target}": Path(mount.source).read_text("utf-8")
+                f"config.{mount.target}": mount.content or Path(mount.source).read_text("utf-8")
                 for mount in service.mounts
                 if mount.kind == "config"
             },

@@ -22,6 +22,7 @@ def test_proxy_takes_over_the_published_port_only() -> None:
     assert app.ports == (Port(9000),)
     assert (proxy.name, proxy.ports, proxy.depends_on) == (PROXY, (Port(LISTEN, 80),), ("app",))
     assert not app.is_replaced_in_place
+    assert proxy.local is None
     assert (stack.run_service, stack.ingress_of(["app", PROXY])) == ("app", PROXY)
 
 

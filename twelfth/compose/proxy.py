@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twelfth.model.stack import PROXY, Healthcheck, Mount, Port, Service
 
 if TYPE_CHECKING:
+    from twelfth.model.snapshot import Replica
     from twelfth.model.stack import Proxy, Stack
 
 SLOTS = 100
@@ -20,7 +21,11 @@ SLOTS = 100
 LISTEN, MONITOR, RUNTIME = 8000, 8404, 9999
 """Ports in the proxy's container: of clients, and, on its loopback, of its healthcheck and its runtime API."""
 
-_CONFIG = "/usr/local/etc/haproxy/haproxy.cfg"
+BACKEND = "replicas"
+"""The backend that has the replicas as servers."""
+
+CONFIG = "/usr/local/etc/haproxy/twelfth.cfg"
+"""The path of the configuration file, by which a generated proxy is recognized when its key is removed."""
 
 _TEMPLATE = """\
 global
@@ -93,12 +98,12 @@ def with_proxy(stack: Stack) -> Stack:
     if not (declared := stack.proxy) or not (service := stack.service(declared.service)):
         return stack
     port = next(port for port in service.ports if port.target == declared.port)
-    others = tuple(other for other in service.ports if other != port)
+    ports = tuple(published for published in service.ports if published != port)
     limits = {declared.service: SLOTS} | dict(stack.max_replicas)
     proxy = _proxy(declared, service, port, limits[declared.service])
     return replace(
         stack,
-        services=(*stack.with_service(replace(service, ports=others)).services, proxy),
+        services=(*stack.with_service(replace(service, ports=ports)).services, proxy),
         runs_from=stack.runs_from or stack.run_service,
         max_replicas=tuple(sorted(limits.items())),
     )
@@ -124,6 +129,12 @@ def why_refused(stack: Stack) -> str:
     return ""
 
 
+def is_former_proxy(stack: Stack, replica: Replica) -> bool:
+    """Return whether a replica is of the proxy that the stack declared before: it still has the port of its service."""
+    is_generated = replica.service == PROXY and f"config.{CONFIG}" in replica.recipe
+    return is_generated and stack.service(PROXY) is None
+
+
 def configuration(declared: Proxy, slots: int) -> str:
     """Return the proxy's configuration file."""
     names = {"service": declared.service, "port": declared.port, "slots": slots}
@@ -139,9 +150,9 @@ def _proxy(declared: Proxy, service: Service, port: Port, slots: int) -> Service
     return Service(
         PROXY,
         declared.image,
-        command=("haproxy", "-W", "-db", "-f", _CONFIG),
+        command=("haproxy", "-W", "-db", "-f", CONFIG),
         networks=service.networks,
-        mounts=(Mount("config", _CONFIG, read_only=True, content=configuration(declared, slots)),),
+        mounts=(Mount("config", CONFIG, read_only=True, content=configuration(declared, slots)),),
         ports=(replace(port, target=LISTEN),),
         depends_on=(service.name,),
         healthcheck=Healthcheck(("CMD-SHELL", check), interval=5.0, timeout=3.0, retries=3),

@@ -335,6 +335,10 @@ class ReplicaEngine(Engine):
     def execute_hook(self, replica: Replica, hook: Hook) -> tuple[int, str]:
         """Execute a hook in a running replica, and return its exit code and the end of its output."""
 
+    def addresses(self, replica: Replica) -> tuple[str, ...]:  # noqa: ARG002 - by default none is known
+        """Return the IPv4 addresses at which other services reach a running replica."""
+        return ()
+
     @abstractmethod
     def stop_replica(self, replica: Replica) -> None:
         """Stop a replica with its service's grace period; it can be started again."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from twelfth.compose.proxy import is_former_proxy
 from twelfth.stack import pins, resources
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterator[str]:
     """Yield warnings about what `up` leaves unchanged."""
     if not remove_orphans:
-        yield from _orphans(engine, snapshot, "invoke up --remove-orphans")
+        left = (replica for replica in snapshot.replicas if not is_former_proxy(engine.stack, replica))
+        yield from _orphans(engine, replace(snapshot, replicas=tuple(left)), "invoke up --remove-orphans")
     for resource in snapshot.foreign_resources:
         name, key = engine.stack.engine_name(resource), f"{resource.kind}s.{resource.name}"
         hint = f"to declare that: {key}.external: true"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from twelfth.compose.proxy import is_former_proxy
 from twelfth.errors import NoReleaseError, NotUpError
 from twelfth.model.snapshot import UNHEALTHY, differences, missing_resources
 from twelfth.stack import resources
@@ -229,10 +230,13 @@ def _roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step
 
 def _is_unwanted(replica: Replica, stack: Stack, recipes: Mapping[str, Recipe], *, remove_orphans: bool) -> bool:
     is_declared = stack.service(replica.service) is not None
-    return replica.service not in recipes and (is_declared or remove_orphans)
+    return replica.service not in recipes and (is_declared or remove_orphans or is_former_proxy(stack, replica))
 
 
 def _remove_unwanted(stack: Stack, snapshot: Snapshot, unwanted: Iterable[Replica]) -> Iterator[Step]:
+    proxies = [replica for replica in unwanted if is_former_proxy(stack, replica)]
+    yield from remove(snapshot, proxies, "x-twelfth.proxy was removed")
+    unwanted = [replica for replica in unwanted if replica not in proxies]
     orphans = [replica for replica in unwanted if stack.service(replica.service) is None]
     yield from remove(snapshot, orphans, "--remove-orphans")
     declared = (replica for replica in unwanted if replica not in orphans)

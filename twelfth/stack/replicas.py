@@ -15,6 +15,7 @@ from twelfth.model.snapshot import Replica
 from twelfth.model.stack import SERVICE_HEALTHY
 from twelfth.stack import hooks
 from twelfth.stack.at_once import Tasks
+from twelfth.stack.draining import drained
 from twelfth.stack.logs import last_lines
 from twelfth.stack.readiness import (
     ASK_EVERY,
@@ -176,7 +177,8 @@ class Replicas:
         ids = {replica.id for replica in replicas}
         for is_new in (True, False):
             wave = [replica for replica in replicas if (replica.replaces in ids) == is_new]
-            Tasks(self.report.detail).do([functools.partial(self.remove, replica) for replica in wave])
+            with drained(self.engine, wave, self.report.detail):
+                Tasks(self.report.detail).do([functools.partial(self.remove, replica) for replica in wave])
 
     def remove(self, replica: Replica) -> None:
         """Execute the hooks of a replica and remove it; raises `EngineError` if a hook fails, and it keeps running."""

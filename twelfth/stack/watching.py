@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from twelfth.errors import EngineError
 from twelfth.stack import readiness
+from twelfth.stack.draining import drained
 from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.readiness import FIX, still_running, wait_until_ready
 from twelfth.stack.rollout import free_numbers
@@ -44,8 +45,9 @@ def _go_back(replicas: Replicas, new: list[Replica], removed: int) -> None:
         replicas.report_post_start(clone)
         wait_until_ready(engine, clone, replicas.within)
         engine.admit_replica(clone)
-    for replica in new:
-        engine.remove_replica(replica)
+    with drained(engine, new, replicas.report.detail):
+        for replica in new:
+            engine.remove_replica(replica)
 
 
 def reload_replica(replicas: Replicas, service: Service, replica: Replica) -> None:

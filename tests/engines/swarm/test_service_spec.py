@@ -9,11 +9,24 @@ from typing import Any
 import pytest
 
 from tests.engines.docker_api.values import REQUEST
+from twelfth.compose.proxy import with_proxy
 from twelfth.engines.docker_api import identity, run_spec
 from twelfth.engines.docker_api.recipe import found_recipe, wanted_recipe
 from twelfth.engines.swarm import service_spec
 from twelfth.model.snapshot import differences
-from twelfth.model.stack import Healthcheck, Limits, Logging, Mount, Network, Port, Service, Stack, Volume, as_options
+from twelfth.model.stack import (
+    Healthcheck,
+    Limits,
+    Logging,
+    Mount,
+    Network,
+    Port,
+    Proxy,
+    Service,
+    Stack,
+    Volume,
+    as_options,
+)
 
 WORKER = Service(
     "worker",
@@ -231,6 +244,14 @@ def test_unsupported_security_option_is_refused_by_its_full_name() -> None:
 
     assert [] == service_spec.refusals(STACK, WORKER)
     assert ["services.worker.security_opt"] == service_spec.refusals(STACK, odd)
+
+
+def test_generated_proxy_is_refused() -> None:
+    """Swarm spreads the requests on a published port itself."""
+    app = Service("app", "app:1", networks=("default",), ports=(Port(8000, 80),))
+    stack = with_proxy(Stack("p", Path(), (app,), proxy=Proxy("app", 8000)))
+
+    assert ["x-twelfth.proxy"] == [name for service in stack.services for name in service_spec.refusals(stack, service)]
 
 
 def test_only_replica_is_stopped_first() -> None:

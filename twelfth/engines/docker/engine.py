@@ -224,6 +224,13 @@ class Docker(DaemonEngine, ReplicaEngine):
         """Start a command in the container."""
         return ExecSession(self.api, replica.id, hook, tty=tty, interactive=interactive)
 
+    def addresses(self, replica: Replica) -> tuple[str, ...]:
+        """Return the container's addresses on its networks."""
+        with docker_errors():
+            inspected = client.inspect_container(self.api, replica.id)
+        networks = inspected["NetworkSettings"]["Networks"] if inspected else {}
+        return tuple(settings["IPAddress"] for settings in networks.values() if settings.get("IPAddress"))
+
     def stop_replica(self, replica: Replica) -> None:
         """Stop a container with its grace period."""
         with docker_errors(), gone_is_fine():

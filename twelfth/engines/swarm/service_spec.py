@@ -22,7 +22,7 @@ from twelfth.engines.docker_api.container_spec import COMPOSE, NANO
 from twelfth.engines.docker_api.recipe import completed
 from twelfth.engines.swarm import snapshot
 from twelfth.engines.swarm.snapshot import NAMESPACE
-from twelfth.model.stack import as_options
+from twelfth.model.stack import PROXY, as_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,7 +154,9 @@ def refusals(stack: Stack, service: Service) -> list[str]:
     names = dict.fromkeys(
         [*(name for name in unknown if name != "binds"), *(name for name in declared if declared[name])]
     )
-    return [f"services.{service.name}.{name}" for name in names]
+    # Swarm spreads the requests on a published port itself, and nothing could be drained between its steps.
+    proxy = ["x-twelfth.proxy"] if stack.proxy and service.name == PROXY else []
+    return proxy + [f"services.{service.name}.{name}" for name in names]
 
 
 def secrets(task: Body) -> list[str]:

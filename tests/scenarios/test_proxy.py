@@ -1,0 +1,111 @@
+"""A service behind the generated proxy, which knows nothing of draining, deployed and scaled under load."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import require
+from tests.other_project import OtherProject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.measures, pytest.mark.thorough]
+
+APP = """
+import http.server, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(0.2)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+"""
+
+FILE = """
+services:
+  app:
+    image: ${PYTHON_IMAGE:-python:3.13-slim}
+    command: [python, /app.py, "${RELEASE-1}"]
+    init: true
+    ports: ["127.0.0.1:${PORT}:8000"]
+    deploy: {update_config: {monitor: 0s}}
+    volumes: ["./app.py:/app.py:ro"]
+    healthcheck:
+      test: [CMD, python, -c, "import socket; socket.create_connection(('127.0.0.1', 8000))"]
+      interval: 1s
+      start_period: 20s
+      start_interval: 200ms
+"""
+
+PROXY = """
+x-twelfth: {proxy: {service: app, port: 8000, image: "${WEB_IMAGE:-haproxy:3.0-alpine}"}}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[OtherProject]:
+    """Return the project, up behind the proxy."""
+    require("docker")
+    site = OtherProject(tmp_path)
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "compose.yaml").write_text(FILE + PROXY)
+    try:
+        site.printed("up")
+        yield site
+    finally:
+        site.printed("down", "--volumes", "--history", "--yes")
+
+
+def answer(port: int) -> str:
+    """Return "" if a request is answered, else the error."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=10) as response:
+            return "" if response.read() == b"ok" else "another answer"
+    except OSError as error:
+        return str(error)
+
+
+@contextlib.contextmanager
+def load(port: int, clients: int = 8) -> Iterator[list[str]]:
+    """Send requests inside the block, and note the error of each, "" if it was answered."""
+    errors, is_over = list[str](), threading.Event()
+
+    def send() -> None:
+        while not is_over.is_set():
+            errors.append(answer(port))
+
+    senders = [threading.Thread(target=send) for _ in range(clients)]
+    for sender in senders:
+        sender.start()
+    try:
+        yield errors
+    finally:
+        is_over.set()
+        for sender in senders:
+            sender.join()
+
+
+def test_deploys_and_scaling_lose_no_request_and_the_port_is_given_back(site: OtherProject) -> None:
+    """The app exits at SIGTERM at once, so a request that is not waited for would fail."""
+    with load(site.port) as errors:
+        output = "".join(site.printed("up", RELEASE=release) for release in ("2", "3", "4"))
+        output += site.printed("scale", "app=3", RELEASE="4") + site.printed("scale", "app=1", RELEASE="4")
+    assert "Replace app" not in output
+    assert "did not" not in output
+    assert len(errors) > 100
+    assert not [error for error in errors if error]
+
+    (site.directory / "compose.yaml").write_text(FILE)
+    site.printed("up", RELEASE="4")
+    containers = site.api.containers(filters={"label": f"com.docker.compose.project={site.name}"})
+    assert [f"/{site.name}-app-1"] == [name for container in containers for name in container["Names"]]
+    assert not answer(site.port)
