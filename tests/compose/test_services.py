@@ -243,7 +243,7 @@ def honoured(programs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
     return project.read(of_each([keys for keys, _, _ in HONOURED]), GIVEN="yes")
 
 
-LIMITS = "max-replicas: {SERVICE: NUMBER}, shared: [VOLUME]"
+LIMITS = "max-replicas: {SERVICE: NUMBER}, shared: [VOLUME], proxy: {service: SERVICE, port: PORT}"
 
 
 @pytest.mark.parametrize("index", range(len(HONOURED)), ids=[keys for keys, _, _ in HONOURED])

@@ -632,7 +632,8 @@ _EXTENSIONS: Table = {
             "shared": texts,
             "proxy": _proxy,
         },
-        "runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}, shared: [VOLUME]",
+        "runs-from: SERVICE, ingress: SERVICE, max-replicas: {SERVICE: NUMBER}, shared: [VOLUME], "
+        "proxy: {service: SERVICE, port: PORT}",
     ),
     "x-swarm": unchecked({"nodes": _text_mapping}, "nodes: {NAME: tcp://HOST:2375}"),
 }
