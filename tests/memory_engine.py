@@ -473,7 +473,7 @@ class Memory(ReplicaEngine):
 
     def remove_replica(self, replica: Replica) -> None:
         """Remove it; the engine may start the one that it replaced again."""
-        by_id = {each.id: each for each in self.world.replicas.values()}
+        by_id = {each.id: each for each in tuple(self.world.replicas.values())}
         if replica.id in by_id and (old := by_id.get(replica.replaces)):
             self.stop_replica(replica)
             self._let_restart(replica.id, "no")

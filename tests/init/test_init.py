@@ -35,6 +35,7 @@ def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
     monkeypatch.delenv("COMPOSE_FILE", raising=False)
+    monkeypatch.delenv("TWELFTH_PROGRAM", raising=False)
 
     def run(*words: str, code: int = 0) -> str:
         monkeypatch.setattr(sys, "argv", ["twelfth", *words])
