@@ -157,7 +157,7 @@ class _Connection:
         return bool(select.select([self.socket], [], [], 0)[0])
 
     def close(self) -> None:
-        """Close the connection: first the response, which reads from the socket; see `DockerSession.close`."""
+        """Close the connection: first the response, which reads from the socket; see `AttachedSession.close`."""
         self._response.close()
         self._answer.close()
         self.socket.close()

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docker.errors import APIError
 
-from twelfth.engines import multiplex
-from twelfth.engines.contract import Session
+from twelfth.engines.docker_api.attached_session import AttachedSession
 from twelfth.engines.docker_api.errors import docker_errors
 from twelfth.engines.docker_api.marked_processes import send_signal
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import docker
 
     from twelfth.model.hook import Hook
@@ -39,14 +35,13 @@ RECORDED_WITHIN = 10
 LOST = "the connection to the command broke ({}); it may still be running. Try: invoke ps"
 
 
-class ExecSession(Session):
+class ExecSession(AttachedSession):
     """The streams of one command in a container; a terminal has the key Ctrl-C instead of signals."""
 
     def __init__(self, api: docker.APIClient, container: str, hook: Hook, *, tty: bool, interactive: bool) -> None:
         """Start the command."""
-        self.api, self.container, self.user, self.tty = api, container, hook.user, tty
+        self.api, self.container, self.user = api, container, hook.user
         self.mark = f"{MARK}={secrets.token_hex(8)}"
-        self._broken: OSError | None = None
         with docker_errors():
             self.id = api.exec_create(
                 container,
@@ -58,26 +53,8 @@ class ExecSession(Session):
                 environment=[*(f"{name}={value}" for name, value in hook.environment), self.mark],
                 detach_keys=NEVER_TYPED,
             )["Id"]
-            answer: Any = api.exec_start(self.id, tty=tty, socket=True)
-        self.socket: socket.socket = getattr(answer, "_sock", answer)
-        self.socket.settimeout(None)
-        self._answer, self._response = answer, getattr(answer, "_response", answer)
-
-    def output(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the output; if the connection breaks, the output ends, and `wait` raises the reason."""
-        try:
-            yield from (multiplex.raw if self.tty else multiplex.output)(self.socket.recv)
-        except OSError as error:
-            self._broken = error
-
-    def write_stdin(self, data: bytes) -> None:
-        """Write to the command's stdin."""
-        self.socket.sendall(data)
-
-    def close_stdin(self) -> None:
-        """Close the command's stdin by closing one direction of the connection."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
+            answer = api.exec_start(self.id, tty=tty, socket=True)
+        super().__init__(answer, tty=tty)
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal; the daemon refuses it if the command has exited."""
@@ -92,18 +69,12 @@ class ExecSession(Session):
     def wait(self) -> int:
         """Return the exit code; raises `EngineError` if the connection broke, since output may be missing."""
         with docker_errors(gone=LOST):
-            if self._broken:
-                raise self._broken
+            self.raise_broken()
             deadline = time.monotonic() + RECORDED_WITHIN
             while (state := self.api.exec_inspect(self.id))["Running"] and time.monotonic() < deadline:
                 time.sleep(ASK_EVERY)
-        self._close()
+        self.close()
         if state["ExitCode"] is None:
             raise EngineError("the exit code of the command is unknown: it has closed its output and is still running")
         self.exit_code = int(state["ExitCode"])
         return self.exit_code
-
-    def _close(self) -> None:
-        self._response.close()
-        self._answer.close()
-        self.socket.close()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 from docker.errors import APIError
 
-from twelfth.engines import end_of_input, multiplex
-from twelfth.engines.contract import Session
+from twelfth.engines import end_of_input
+from twelfth.engines.docker_api.attached_session import AttachedSession
 from twelfth.engines.docker_api.client import inspect_container
 from twelfth.engines.docker_api.errors import docker_errors
 from twelfth.engines.docker_api.run_record import exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import docker
 
 LOST = "the connection to the run broke ({}); it may still be running, see: invoke history"
@@ -36,38 +33,18 @@ exits.
 """
 
 
-class DockerSession(Session):
+class DockerSession(AttachedSession):
     """The attached streams of one container."""
 
     def __init__(
         self, api: docker.APIClient, container: str, *, tty: bool, interactive: bool, limited: bool = False
     ) -> None:
         """Attach to a container that is not started yet; `limited` if its run has a time limit."""
-        self.api, self.container, self.tty, self.limited = api, container, tty, limited
+        self.api, self.container, self.limited = api, container, limited
         parameters = {"stdin": int(interactive), "stdout": 1, "stderr": 1, "stream": 1, "detachKeys": NEVER_TYPED}
-        answer = api.attach_socket(container, params=parameters)
-        self.socket: socket.socket = getattr(answer, "_sock", answer)
-        self.socket.settimeout(None)
-        self._answer, self._response = answer, getattr(answer, "_response", answer)
-        self._broken: OSError | None = None
+        super().__init__(api.attach_socket(container, params=parameters), tty=tty)
         if tty and interactive:
             end_of_input.leave_behind(self.socket)
-
-    def output(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the run's output; if the connection breaks, the output ends, and `wait` raises the reason."""
-        try:
-            yield from (multiplex.raw if self.tty else multiplex.output)(self.socket.recv)
-        except OSError as error:
-            self._broken = error
-
-    def write_stdin(self, data: bytes) -> None:
-        """Write to the run's stdin."""
-        self.socket.sendall(data)
-
-    def close_stdin(self) -> None:
-        """Close the run's stdin by closing one direction of the connection."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the run's terminal; the daemon answers 409 if the run has exited."""
@@ -82,8 +59,7 @@ class DockerSession(Session):
     def wait(self) -> int:
         """Return the exit code; raises `EngineError` if the connection broke, since output may be missing."""
         with docker_errors(gone=LOST):
-            if self._broken:
-                raise self._broken
+            self.raise_broken()
             code = int(self.api.wait(self.container, timeout=RECORDED_WITHIN)["StatusCode"])
             self.close()
             self.exit_code = self._checked(code) if code or self.limited else 0
@@ -93,12 +69,3 @@ class DockerSession(Session):
         """Return 124 if the run reached its time limit, which only its container shows, if that still exists."""
         container = inspect_container(self.api, self.container)
         return exit_code(container) if container else code
-
-    def close(self) -> None:
-        """Close the streams: first the response, which reads from the socket.
-
-        Otherwise Python 3.13 prints an ignored exception when the response is collected.
-        """
-        self._response.close()
-        self._answer.close()
-        self.socket.close()

@@ -1,0 +1,55 @@
+"""The streams of a container or of a command in it, on the socket that the daemon has turned into them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+from twelfth.engines import multiplex
+from twelfth.engines.contract import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class AttachedSession(Session):
+    """Output, input and end of both; `answer` is what the SDK returns for such a connection."""
+
+    def __init__(self, answer: Any, *, tty: bool) -> None:
+        """Take the socket of the answer, without a time limit."""
+        self.tty = tty
+        self.socket: socket.socket = getattr(answer, "_sock", answer)
+        self.socket.settimeout(None)
+        self._answer, self._response = answer, getattr(answer, "_response", answer)
+        self._broken: OSError | None = None
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the output; if the connection breaks, the output ends, and `wait` raises the reason."""
+        try:
+            yield from (multiplex.raw if self.tty else multiplex.output)(self.socket.recv)
+        except OSError as error:
+            self._broken = error
+
+    def write_stdin(self, data: bytes) -> None:
+        """Write to the stdin of the process."""
+        self.socket.sendall(data)
+
+    def close_stdin(self) -> None:
+        """Close the stdin of the process by closing one direction of the connection."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def raise_broken(self) -> None:
+        """Raise the error that ended the output, if there was one: output may be missing."""
+        if self._broken:
+            raise self._broken
+
+    def close(self) -> None:
+        """Close the streams: first the response, which reads from the socket.
+
+        Otherwise Python 3.13 prints an ignored exception when the response is collected.
+        """
+        self._response.close()
+        self._answer.close()
+        self.socket.close()
