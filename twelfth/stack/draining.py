@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import ReplicaEngine, Say
     from twelfth.model.snapshot import Replica
+    from twelfth.model.stack import Proxy
 
 # The official images have nc (Alpine) or bash (Debian), and not both. HAProxy closes the connection after one command.
 _ASK = f"""\
@@ -67,8 +68,10 @@ def drained(engine: ReplicaEngine, replicas: Collection[Replica], say: Say) -> I
 
     A replica that cannot be drained is only reported: a deploy must not depend on the proxy.
     """
-    proxies, addresses = _proxies(engine, replicas), _addresses(engine, replicas)
-    if not (declared := engine.stack.proxy) or not proxies or not addresses:
+    declared = engine.stack.proxy
+    proxies = _proxies(engine, replicas, declared) if declared else []
+    addresses = [address for replica in replicas for address in engine.addresses(replica)] if proxies else []
+    if not (declared and addresses):
         yield
         return
     names = ", ".join(replica.name for replica in replicas)
@@ -92,19 +95,13 @@ def readmit_script() -> str:
     return _ASK + _READMIT.format(backend=BACKEND)
 
 
-def _proxies(engine: ReplicaEngine, replicas: Collection[Replica]) -> list[Replica]:
-    declared, ids = engine.stack.proxy, {replica.id for replica in replicas}
-    if not declared or not any(replica.service == declared.service and replica.is_running for replica in replicas):
+def _proxies(engine: ReplicaEngine, replicas: Collection[Replica], declared: Proxy) -> list[Replica]:
+    ids = {replica.id for replica in replicas}
+    if not any(replica.service == declared.service and replica.is_running for replica in replicas):
         return []
     if not any(replica.serves and replica.id not in ids for replica in engine.replicas(declared.service)):
         return []
     return [proxy for proxy in engine.replicas(PROXY) if proxy.is_running]
-
-
-def _addresses(engine: ReplicaEngine, replicas: Collection[Replica]) -> list[str]:
-    if not engine.stack.proxy:
-        return []
-    return [address for replica in replicas for address in engine.addresses(replica)]
 
 
 def _execute(engine: ReplicaEngine, proxies: Collection[Replica], script: str, what: str, say: Say) -> None:

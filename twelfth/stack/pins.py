@@ -20,7 +20,7 @@ from twelfth.operator_name import operator
 from twelfth.runs.job_images import DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from twelfth.engines.contract import Engine
     from twelfth.engines.state import State
@@ -170,8 +170,8 @@ def remove(engine: Engine, release: BuiltRelease) -> bool:
 
 def forget(engine: Engine) -> None:
     """Forget all pulled releases of a stack that was removed; their images stay, without protection."""
-    for release in releases(read_pulled(engine.state)):
+    images = read_pulled(engine.state)
+    for release in releases(images):
         engine.remove_pulled(release.id, ())
-    files: Mapping[str, bytes] = {_path(image.pin): b"" for image in read_pulled(engine.state)}
-    if files:
-        engine.state.write(files)
+    if images:
+        engine.state.write({_path(image.pin): b"" for image in images})
