@@ -35,10 +35,10 @@ def inspect(api: docker.APIClient, name: str) -> Body | None:
 
 def digest(image: Body, reference: str) -> str:
     """Return an inspected image's name with the digest in the repository of a reference, "" if it has none there."""
-    wanted, names = image_name(reference), map(image_name, image.get("RepoDigests") or [])
-    digests = [name.digest for name in names if name.familiar == wanted.familiar]
-    chosen = wanted.digest if wanted.digest in digests else next(iter(digests), "")
-    return f"{wanted.repository}@{chosen}" if chosen else ""
+    searched, names = image_name(reference), map(image_name, image.get("RepoDigests") or [])
+    digests = [name.digest for name in names if name.familiar == searched.familiar]
+    chosen = searched.digest if searched.digest in digests else next(iter(digests), "")
+    return f"{searched.repository}@{chosen}" if chosen else ""
 
 
 def build(api: docker.APIClient, image: str, spec: Build) -> Iterator[str]:

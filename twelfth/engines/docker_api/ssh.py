@@ -114,12 +114,12 @@ class Adapter(BaseHTTPAdapter):
         """Return a new connection to the daemon."""
         self._processes = [process for process in self._processes if process.poll() is None]
         ssh = ["ssh", *OPTIONS, *self._shared, *([] if _can_ask() else ["-oBatchMode=yes"]), *self._destination]
-        here, there = socket.socketpair()
-        with there:
-            command, end = [*WITHOUT_SIGNALS, *ssh, self._command], there.fileno()
+        connection, far_end = socket.socketpair()
+        with far_end:
+            command, end = [*WITHOUT_SIGNALS, *ssh, self._command], far_end.fileno()
             process = subprocess.Popen(command, stdin=end, stdout=end, stderr=self._errors)  # noqa: S603
         self._processes.append(process)
-        return here
+        return connection
 
     def get_connection(self, url: str | bytes, proxies: Any = None) -> urllib3.connectionpool.HTTPConnectionPool:
         """Return the connections, whatever the URL."""
