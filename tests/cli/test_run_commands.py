@@ -92,7 +92,10 @@ def test_user_working_directory_and_volumes_are_requested_differences(project: P
         (("cp", "A=secret", "b"), "docker compose cp --help"),
         (("top", "--", "app"), "docker compose top app"),
         (("images",), "X releases"),
-        (("up", "app"), "X up"),
+        (("build", "app"), "X build"),
+        (("down", "--rmi", "all"), "X prune"),
+        (("ps", "--services"), "X config --services"),
+        (("logs", "--timestamps", "app"), "docker compose logs --timestamps"),
         (("down", "app"), "X stop app"),
     ],
 )
@@ -105,6 +108,34 @@ def test_other_commands_of_compose_are_answered_with_what_to_type(
     assert (2, "", 1) == (code, out, errors.count("\n"))
     assert errors.endswith(f". Try: {hint}\n")
     assert "secret" not in errors
+
+
+TWO_SERVICES = 'name: shop\nservices: {app: {image: "app:two"}, db: {image: "db:one"}}\n'
+
+
+def test_up_of_a_service_deploys_no_other(project: Project) -> None:
+    """Also with options after it; a word that is neither a service nor a command is refused."""
+    (project.directory / "compose.yaml").write_text(TWO_SERVICES)
+    planned = [project.typed("--dry", "up", *words) for words in (("db",), ("--service", "db"), ("-d", "db", "--wait"))]
+    code, out, errors = project.typed("up", "nothing", "db")
+
+    assert planned[0] == planned[1] == planned[2]
+    assert "Create db-1 (missing)" in planned[0][1]
+    assert "app" not in planned[0][1]
+    assert (2, "") == (code, out)
+    assert errors.startswith("twelfth: there is no service nothing; there are ")
+
+
+def test_config_and_ps_answer_for_services(project: Project) -> None:
+    """As in Compose; without runs."""
+    (project.directory / "compose.yaml").write_text(TWO_SERVICES)
+    project.typed("run", "-d", "--", "sleep", "60")
+    (replica,) = project.engine.replicas("app")
+
+    assert (0, "app\ndb\n", "") == project.typed("config", "--services")
+    assert (0, "", "") == project.typed("config", "-q")
+    assert (0, f"{replica.id}\n", "") == project.typed("ps", "app", "-q")
+    assert 2 == project.typed("ps", "nothing")[0]
 
 
 def test_ps_lists_replicas_and_runs(project: Project) -> None:

@@ -21,6 +21,7 @@ from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError, ServiceError
 from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
+from twelfth.runs.history import Query, history
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, load, replicas, status
@@ -189,6 +190,23 @@ def test_new_release_replaces_only_its_own(serving: Project) -> None:
 
     assert ["image app:two", MIGRATE, *ROLLED] == serving.up()
     assert {"worker-1"} == {name for name, replica in serving.ids().items() if replica != before[name]}
+
+
+def test_up_of_one_service_leaves_the_others_as_they_are(serving: Project) -> None:
+    """It does not wait for them, and deploys no release; its record names it."""
+    serving.edit("redis", environment=(("A", "2"),))
+    serving.edit("worker", image="app:def")
+    serving.world.healths["worker-1"] = Health(is_ready=False, output="broken")
+    before = serving.ids()
+    lifecycle.up(serving.engine(), Recorded(), lifecycle.UpOptions(0.2, only=["redis"]))
+    after = serving.ids()
+    [record] = [record for record in history(serving.engine(), Query()) if record.what]
+
+    assert {"redis-1"} == {name for name in before if before[name] != after[name]}
+    assert ("up", "redis", "") == (record.kind, record.what, record.release)
+    serving.world.healths.clear()
+    lifecycle.up(serving.engine(), Recorded(), lifecycle.UpOptions(1.0, only=["worker"]))
+    assert "def" in {record.release for record in history(serving.engine(), Query()) if record.what == "worker"}
 
 
 def test_replicas_are_rolled_one_by_one(serving: Project) -> None:

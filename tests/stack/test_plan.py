@@ -13,6 +13,7 @@ from twelfth.errors import MisuseError
 from twelfth.model.snapshot import UNKNOWN, Replica, Snapshot
 from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
 from twelfth.stack import load, plan
+from twelfth.stack.steps import RemoveResource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +46,26 @@ def steps(found: Snapshot, stack: Stack = STACK, recipes: dict[str, dict[str, st
 def created(name: str, cause: str = "missing") -> list[str]:
     """Return the steps that make a replica."""
     return [f"Create {name} ({cause})", f"Wait for {name} (until it is ready)"]
+
+
+def test_chosen_services_are_deployed_with_what_they_depend_on() -> None:
+    """Others, orphans and networks stay as they are, also if they have changed."""
+    recipes = {name: recipe | {"environment.A": "2"} for name, recipe in RECIPES.items()}
+    snapshot = replace(
+        CONVERGED,
+        replicas=(*CONVERGED.replicas, replace(replica("web"), service="old")),
+        networks=(Network("front", internal=True), Network("back", known_as="renamed")),
+    )
+
+    assert ["Create network back (missing)", "Replace redis-1 (environment.A changed)"] == [
+        str(step) for step in plan.up(STACK, snapshot, recipes, only=["redis"])
+    ][:2]
+    planned = plan.up(STACK, snapshot, recipes, only=["worker"])
+    assert {"redis", "worker"} == {step.service.name for step in planned if hasattr(step, "service")}
+    assert not any(isinstance(step, RemoveResource) for step in planned)
+    everything = [str(step) for step in plan.up(STACK, Snapshot(), RECIPES, only=["redis"])]
+    assert "Pull redis:8 (missing)" == everything[0]
+    assert created("redis-1") == everything[-2:]
 
 
 WATCHED = "Watch worker-1 for 5 s (before the old worker-1 is removed)"

@@ -104,12 +104,15 @@ class Command(Task):  # type: ignore[type-arg]
         """Wrap the body.
 
         `words` is how `--help` shows the words after `--`, "" if the command takes none; if it does not start with
-        `--`, they may be typed without it, after the positional arguments. `placeholders` is how it shows
-        the values of options; `job` is the job whose program's help is shown below. With `has_plan`, the body handles
-        Invoke's `--dry`.
+        `--`, they may be typed without it, after the positional arguments. `placeholders` is how it shows the values of
+        options; `job` is the job whose program's help is shown below. `rest` is the list option whose values may also
+        be typed without it. With `has_plan`, the body handles Invoke's `--dry`.
         """
         self.words: str = options.pop("words", "")
         self.job: str = options.pop("job", "")
+        self.rest: str = options.pop("rest", "")
+        self.takes_rest = False
+        """Whether each word that is no command is added to the list `rest`; not before all commands are known."""
         self.placeholders: dict[str, str] = PLACEHOLDERS | options.pop("placeholders", {})
         has_plan = options.pop("has_plan", True)
         parameters = inspect.signature(body).parameters
@@ -153,6 +156,7 @@ class Command(Task):  # type: ignore[type-arg]
                 argument.names = (*argument.names, letter)
             default = parameters[str(argument.name).replace("-", "_")].default
             argument.may_be_missing = default is None  # type: ignore[attr-defined]
+            argument.takes_rest = self.takes_rest and argument.name == self.rest  # type: ignore[attr-defined]
             argument.help = " ".join(filter(None, (argument.help, _note(argument, default))))
         return arguments
 

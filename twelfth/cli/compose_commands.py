@@ -36,10 +36,34 @@ def answer(word: str, words: Sequence[str]) -> str:
     return f"there is no command {word}. Try: docker compose {shlex.join(typed)}"
 
 
+OPTIONS = {
+    "build --no-cache": "a release is built once. For the next one, set build.no_cache: true in the Compose file",
+    "build --pull": "a release is built once. For the next one, set build.pull: true in the Compose file",
+    "down --rmi": "rollback needs the images of releases. Try: invoke prune",
+    "down --timeout": "each service has a grace period. Set stop_grace_period in the Compose file",
+    "logs --no-color": "its output has no colors. Omit --no-color",
+    "logs --timestamps": "a line has no time. Try: docker compose logs --timestamps",
+    "ps --services": "it lists replicas and runs. Try: invoke config --services",
+    "run --no-deps": "a run never starts a service. Omit --no-deps",
+    "run --rm": "the container of a run is its record, and later runs remove it. Omit --rm",
+    "up --force-recreate": "it replaces only what has changed. Try: invoke restart",
+    "up --no-build": "it builds only what is missing. Try: invoke up --release ID, with one of invoke releases",
+    "up --no-deps": "what a service depends on is replaced only if it has changed. Omit --no-deps",
+}
+"""Why twelfth does not have an option of Compose, and what to type instead."""
+
+
+def answer_to_option(command: str, option: str) -> str:
+    """Return the error for an option of Compose that a command does not have, "" for any other."""
+    name = option.partition("=")[0]
+    why = OPTIONS.get(f"{command} {name}")
+    return f"{command} has no option {name}: {why}" if why else ""
+
+
 def answer_to_service(command: str, word: str) -> str:
-    """Return the error for a word after `up` or `down`, which take no services; "" for any other command."""
-    if command == "up":
-        return f"up takes no {word}: it deploys the whole stack, and replaces only what has changed. Try: invoke up"
+    """Return the error for a word after `build` or `down`, which take no services; "" for any other command."""
+    if command == "build":
+        return f"build takes no {word}: a release has the images of all services. Try: invoke build"
     if command == "down":
         return f"down takes no {word}: it removes the whole stack. Try: invoke stop {shlex.quote(word)}"
     return ""

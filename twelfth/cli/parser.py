@@ -25,7 +25,7 @@ from invoke.parser.parser import ParseMachine
 from invoke.program import Program
 
 from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, warn
-from twelfth.cli.compose_commands import answer, answer_to_service
+from twelfth.cli.compose_commands import answer, answer_to_option, answer_to_service
 from twelfth.cli.compose_file import LONG, SHORT, is_chosen, refusal, unknown_option, words_before_dashes
 from twelfth.cli.compose_options import NAMES
 from twelfth.cli.help import is_required, print_command_help
@@ -70,6 +70,8 @@ def _allow_missing(parser: ParseMachine) -> None:
 
 
 def _take_argument(parser: ParseMachine, value: str) -> None:
+    if reply := answer_to_option(parser.context.name or "", value):
+        raise failure(reply, MISUSE)
     if value not in {"-h", "--help"}:
         _see_positional_arg(parser, value)
         return
@@ -103,10 +105,24 @@ def _parse_with_jobs(invoke: Program) -> None:
             raise
         add_jobs(invoke.collection, warn)
         invoke.core.unparsed = _with_commands(invoke, invoke.core.unparsed)
+        takes_rest = _take_rest(invoke)
         if words == _unknown_words(invoke):
             refuse_disabled(invoke.collection, words)
-            raise
+            if not takes_rest:
+                raise
         _parse_tasks(invoke)
+
+
+def _take_rest(invoke: Program) -> bool:
+    """Let commands take words that are no commands, such as `up SERVICE`; return whether the line has such a command.
+
+    Before the commands of jobs are known, such a word may be one of them.
+    """
+    typed = {name for name in invoke.core.unparsed if name in invoke.collection.task_names}
+    commands = [task for name in typed if getattr(task := invoke.collection[name], "rest", "")]
+    for task in commands:
+        task.takes_rest = True
+    return bool(commands)
 
 
 def _ignore(_: str) -> None:
@@ -236,6 +252,14 @@ def _refuse(parser: ParseMachine, message: str) -> None:
     if option := unknown_option(sys.argv, parser.context.flags if parser.context and name else ()):
         raise failure(refusal(option, sys.argv[1:]), MISUSE)
     word = _unknown_word(message)
+    rest = (
+        [argument for argument in parser.context.args.values() if getattr(argument, "takes_rest", False)]
+        if name
+        else []
+    )
+    if word and rest and not word.startswith("-"):
+        rest[0].set_value(word)
+        return
     if "--complete" not in sys.argv and (reply := _reply(parser, name, message)):
         raise failure(reply, MISUSE)
     if name in TAKING_WORDS and word:
@@ -250,9 +274,11 @@ def _refuse(parser: ParseMachine, message: str) -> None:
 
 
 def _reply(parser: ParseMachine, command: str | None, message: str) -> str:
-    """Return the error for a word that Compose's users type, "" for any other; it may be a command with a typo."""
+    """Return the error for a word or option of Compose, "" for any other; it may be a command with a typo."""
     word = _unknown_word(message)
-    if not word or word.startswith("-"):
+    if word.startswith("-"):
+        return answer_to_option(command or "", word)
+    if not word:
         return ""
     reply = answer(word, sys.argv[1:])
     return reply or ("" if _similar(message, parser.contexts) else answer_to_service(command or "", word))

@@ -30,20 +30,29 @@ class Process:
 
 
 @command(
-    help={"all": "Also list replicas and runs that are not running", "quiet": "Print only the ids"},
+    positional=["service"],
+    help={
+        "service": "The service; if omitted, all services, and runs",
+        "all": "Also list replicas and runs that are not running",
+        "quiet": "Print only the ids",
+    },
 )
 def ps(
     c: Context,
+    service: str | None = None,
     all: bool = False,  # noqa: A002 - the name of the option, as in Compose
     quiet: bool = False,
     json: bool = False,
 ) -> None:
     """List the running replicas of the services, and the runs that are running."""
     from twelfth.cli import views
+    from twelfth.stack.load import refuse_unknown_services
 
     engine = Target(c).engine("existing")
-    replicas = [replica for replica in engine.replicas("") if all or replica.is_running]
-    runs = [run for run in engine.runs.records() if all or run.is_running]
+    if service:
+        refuse_unknown_services(engine.stack, [service])
+    replicas = [replica for replica in engine.replicas(service or "") if all or replica.is_running]
+    runs = [run for run in engine.runs.records() if all or run.is_running] if not service else []
     processes = [*map(of_replica, replicas), *map(of_run, runs)]
     if quiet:
         print("".join(f"{process.id}\n" for process in processes), end="")

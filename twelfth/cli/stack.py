@@ -32,7 +32,8 @@ REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
 
 
 @command(
-    iterable=["scale"],
+    iterable=["scale", "service"],
+    rest="service",
     help={
         "accept-weaker": ACCEPT_WEAKER,
         "build": HAS_NO_EFFECT.format("builds what has changed"),
@@ -40,6 +41,7 @@ REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
         "release": "Deploy this built release instead of building the files",
         "remove-orphans": REMOVE_ORPHANS,
         "scale": "Run N replicas of a service, such as worker=2",
+        "service": "Deploy only this service and what it depends on; up SERVICE… is the same",
         "second-engine": "Deploy although the stack is on another engine: this makes a second one, with separate data",
         "wait": HAS_NO_EFFECT.format("waits until the stack is ready"),
         "wait-for-runs": "Wait until all runs have exited before replacing anything",
@@ -49,6 +51,7 @@ REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
 def up(
     c: Context,
     scale: list[str],
+    service: list[str],
     release: str = "",
     ready_within: str = "",
     wait_for_runs: bool = False,
@@ -63,17 +66,22 @@ def up(
     within, warnings = seconds_to_get_ready(ready_within), list[str]()
     if second_engine and c.config.engine == "auto":
         raise MisuseError("--second-engine needs an engine. Try: INVOKE_ENGINE=local invoke up --second-engine")
+    if service and remove_orphans:
+        raise MisuseError("--remove-orphans concerns the whole stack. Try: invoke up --remove-orphans")
     target = Target(c, release, deploys=True, second_engine=second_engine)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths, of_first=True)
         engine = target.engine("release", scale)
         from twelfth.stack import lifecycle, notices
+        from twelfth.stack.load import refuse_unknown_services
+
+        refuse_unknown_services(engine.stack, service)
 
         for notice in engine.notices():
             warn(notice)
         if c.config.run.dry:
             engine.refuse_stack()
-            print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans))
+            print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans, only=service))
             warnings += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
         else:
             if second_engine:
@@ -85,8 +93,9 @@ def up(
                 remove_orphans=remove_orphans,
                 warn=warnings.append,
                 scaled=[option.partition("=")[0] for option in scale],
+                only=service,
             )
-            title = f"Deploy {engine.stack.project} on {engine.name}"
+            title = f"Deploy {', '.join(service) or engine.stack.project} on {engine.name}"
             with notifying(engine):
                 address = with_progress(
                     lambda report: lifecycle.up(engine, TitledReport(report, title), options, checks.result)
@@ -181,13 +190,16 @@ def status(c: Context, json: bool = False) -> None:
         raise Exit(code=1)
 
 
-@command()
-def config(c: Context, json: bool = False) -> None:
+@command(help={"quiet": "Print nothing, only check the file", "services": "Print only the names of the services"})
+def config(c: Context, json: bool = False, quiet: bool = False, services: bool = False) -> None:
     """Show the stack as the Compose file declares it, with the values of its environment; refuse unsupported keys."""
     from twelfth.cli import views
 
     stack = Target(c).declared
-    print(views.config_json(stack) if json else views.config(stack))
+    if services:
+        print("\n".join(service.name for service in stack.services))
+    elif not quiet:
+        print(views.config_json(stack) if json else views.config(stack))
 
 
 @command(

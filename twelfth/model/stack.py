@@ -520,6 +520,11 @@ class Stack:
                 pending += dependency.depends_on
         return tuple(service for service in self.services if service.name in names)
 
+    def with_dependencies(self, names: Collection[str]) -> frozenset[str]:
+        """Return the names of services and of what these depend on; of all services for no names."""
+        services = [service for service in self.services if service.name in names or not names]
+        return frozenset(needed.name for service in services for needed in (service, *self.dependencies(service)))
+
     def networks_to_dependants(self, service: Service) -> tuple[str, ...]:
         """Return the networks of a service on which one that depends on it is, too: there it is looked for."""
         dependants = [other for other in self.services if service.name in other.depends_on]

@@ -56,13 +56,18 @@ CHANGES = CreateReplica | StartReplica | ReplaceReplica | ReloadReplica | RollSe
 """Steps that change a service."""
 
 
-def plan_up(engine: Engine, *, remove_orphans: bool = False) -> tuple[Step, ...]:
+def plan_up(engine: Engine, *, remove_orphans: bool = False, only: Collection[str] = ()) -> tuple[Step, ...]:
     """Return the steps of `up`, without executing them."""
-    return _plan(engine, engine.observe(), dict, remove_orphans=remove_orphans)
+    return _plan(engine, engine.observe(), dict, remove_orphans=remove_orphans, only=only)
 
 
 def _plan(
-    engine: Engine, snapshot: Snapshot, checked: Callable[[], Mapping[str, Health]], *, remove_orphans: bool
+    engine: Engine,
+    snapshot: Snapshot,
+    checked: Callable[[], Mapping[str, Health]],
+    *,
+    remove_orphans: bool,
+    only: Collection[str],
 ) -> tuple[Step, ...]:
     preflight.refuse_idle(engine)
     preflight.refuse_contradictions(engine.stack)
@@ -76,8 +81,10 @@ def _plan(
             known,
             unready=complaints.result(),
             remove_orphans=remove_orphans,
+            only=only,
         )
-    return (*preflight.without_networks_of_runs(engine, _with_measured(engine, steps)), *plan_images(engine))
+    steps = preflight.without_networks_of_runs(engine, _with_measured(engine, steps))
+    return (*steps, *(() if only else plan_images(engine)))
 
 
 def _with_measured(engine: Engine, steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -104,7 +111,8 @@ class UpOptions:
     `ready_within` are the seconds that a replica has to get ready, None for the default of its service. The numbers of
     replicas of `scaled` services are remembered. `accepts_weaker` accepts that the engine lacks declared protections.
     A rollback `is_to_previous` if the operator named no release.
-    `remove_orphans` removes services that the stack does not declare. `warn` is called with each warning.
+    `remove_orphans` removes services that the stack does not declare. With `only`, these services and what they depend
+    on are deployed. `warn` is called with each warning.
     """
 
     ready_within: float | None = None
@@ -115,6 +123,7 @@ class UpOptions:
     remove_orphans: bool = False
     warn: Callable[[str], None] = lambda _: None
     scaled: Collection[str] = ()
+    only: Collection[str] = ()
 
 
 def up(
@@ -131,7 +140,7 @@ def up(
     """
     engine.refuse_stack()
     snapshot = engine.observe()
-    steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
+    steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans, only=options.only)
     # The lock is a container on some engines. Without steps it is not needed; with steps, they are planned again.
     if steps or options.scaled or engine.losses() or not _is_stored(engine, snapshot):
         with engine.state.lock("deploying"):
@@ -139,7 +148,7 @@ def up(
     else:
         _warn_of_resources(engine, snapshot, options)
         remember(engine)
-        _wait_for_all(engine, snapshot, steps, options.ready_within)
+        _wait_for_all(engine, snapshot, steps, options)
     _keep_scheduler(engine, snapshot)
     return address(engine.stack, snapshot)
 
@@ -174,7 +183,7 @@ def _deploy(
         raise BusyError("cannot roll back: another command has changed the running release. Try: invoke rollback")
     preflight.refuse_losses(engine, accepts=options.accepts_weaker)
     snapshot = engine.observe()
-    steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans)
+    steps = _plan(engine, snapshot, checked, remove_orphans=options.remove_orphans, only=options.only)
     preflight.refuse_taken_ports(engine, steps, snapshot)
     preflight.refuse_disturbing_others(steps, engine.stack, snapshot)
     if not options.waits_for_runs:
@@ -182,20 +191,21 @@ def _deploy(
     _warn_of_resources(engine, snapshot, options)
     remember(engine)
     kind = "rollback" if options.is_rollback else "up"
-    change = Change(kind, before=snapshot.replicas, release=engine.stack.release)
+    release = _deployed_release(engine, options)
+    change = Change(kind, ", ".join(options.only), before=snapshot.replicas, release=release)
     with recorded(engine, report, change, steps) as changing:
         # Images come first: what replicas are made from, and the release of pulled ones, is known only when they exist.
         missing = [step for step in steps if isinstance(step, EnsureImage)]
         if execute(engine, missing, report):
             engine = pins.pin_pulled(engine)
-            changing.release = engine.stack.release
+            changing.release = _deployed_release(engine, options)
             note_build(engine.state, engine.stack.release)
-            steps = plan_up(engine, remove_orphans=options.remove_orphans)
+            steps = plan_up(engine, remove_orphans=options.remove_orphans, only=options.only)
         is_new = not pins.is_recorded(engine)
         if steps or is_new:
             pins.record_stack(engine, [step.service.image for step in missing])
         if is_new and not steps:  # Compose, or an older version, has deployed it
-            _note(engine, is_rollback=False)
+            _note(engine, options)
         return _roll_out(engine, report, options, snapshot, steps)
 
 
@@ -207,18 +217,18 @@ def _roll_out(
         preflight.wait_for_runs(engine, report)
     within = options.ready_within
     steps_after_build = [step for step in steps if not isinstance(step, EnsureImage)]
-    with _noting_failure(engine, is_rollback=options.is_rollback):
+    with _noting_failure(engine, options):
         has_changed = execute(engine, steps_after_build, report, within)
     if has_changed:
         snapshot = engine.observe()
-        _note(engine, is_rollback=options.is_rollback)
+        _note(engine, options)
     note_scale(
         engine.state,
         {service.name: service.replicas for service in engine.stack.services if service.name in options.scaled},
     )
     if steps or not _keeps_releases(engine, snapshot):
         _keep_and_prune(engine, snapshot, report, prunes=False)
-    _wait_for_all(engine, snapshot, steps, within)
+    _wait_for_all(engine, snapshot, steps, options)
     if steps:
         _keep_and_prune(engine, snapshot, report, prunes=True)
     return snapshot
@@ -235,29 +245,36 @@ def _keep_and_prune(engine: Engine, snapshot: Snapshot, report: Report, *, prune
 
 
 @contextlib.contextmanager
-def _noting_failure(engine: Engine, *, is_rollback: bool) -> Iterator[None]:
+def _noting_failure(engine: Engine, options: UpOptions) -> Iterator[None]:
     try:
         yield
     except TwelfthError:
         with contextlib.suppress(EngineError):  # the first error is the one to show
-            _note(engine, is_rollback=is_rollback, has_failed=True)
+            _note(engine, options, has_failed=True)
         raise
 
 
-def _note(engine: Engine, *, is_rollback: bool, has_failed: bool = False) -> None:
+def _note(engine: Engine, options: UpOptions, *, has_failed: bool = False) -> None:
     engine.state.check_lock()  # else this would replace what another command has recorded
-    if release := engine.stack.release:
-        note_deploy(engine.state, release, operator(), is_rollback=is_rollback, has_failed=has_failed)
+    if release := _deployed_release(engine, options):
+        note_deploy(engine.state, release, operator(), is_rollback=options.is_rollback, has_failed=has_failed)
 
 
-def _wait_for_all(engine: Engine, snapshot: Snapshot, steps: Collection[Step], within: float | None) -> None:
+def _deployed_release(engine: Engine, options: UpOptions) -> str:
+    """Return the stack's release, "" if none of the chosen services has releases."""
+    names = engine.stack.with_dependencies(options.only)
+    releases = (service.release for service in engine.stack.services if service.name in names)
+    return engine.stack.release if any(releases) else ""
+
+
+def _wait_for_all(engine: Engine, snapshot: Snapshot, steps: Collection[Step], options: UpOptions) -> None:
     # A change may have broken dependents, so all replicas are checked. If nothing changed, it is enough to check those
     # that the engine does not report as healthy.
-    names = {service.name for service in engine.stack.services} - engine.stack.completing
+    names = engine.stack.with_dependencies(options.only) - engine.stack.completing
     replicas = [replica for replica in snapshot.replicas if replica.service in names]
     unsure = [replica for replica in replicas if steps or replica.health != HEALTHY]
     changed = {step.service.name for step in steps if isinstance(step, CHANGES)}
-    wait_until_all_serve(engine, unsure, within, changed)
+    wait_until_all_serve(engine, unsure, options.ready_within, changed)
 
 
 def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:

@@ -127,3 +127,10 @@ def scaled_service(stack: Stack, scale: str) -> Service:
     if replicas > 1 and (why := service.why_single):
         raise MisuseError(f"{scale}: {name} {why}, so there can be only one replica. Try: invoke scale {name}=1")
     return replace(service, replicas=replicas)
+
+
+def refuse_unknown_services(stack: Stack, names: Iterable[str]) -> None:
+    """Raise `MisuseError` for a name that is no service's."""
+    known = [service.name for service in stack.services]
+    if unknown := ", ".join(name for name in names if name not in known):
+        raise MisuseError(f"there is no service {unknown}; there are {', '.join(known)}")

@@ -41,28 +41,33 @@ if TYPE_CHECKING:
     from twelfth.model.stack import Network, Service, Stack
 
 
-def up(
+def up(  # noqa: PLR0913 - most are passed by name
     stack: Stack,
     snapshot: Snapshot,
     recipes: Mapping[str, Recipe],
     *,
     unready: Mapping[str, str] = MappingProxyType({}),
     remove_orphans: bool = False,
+    only: Collection[str] = (),
 ) -> tuple[Step, ...]:
     """Return the steps that turn a snapshot into the stack as it is declared.
 
     `recipes` has, by service, what a replica would be made from now; a service without one does not run on this engine.
     `unready` has, by service, why its running replicas are not ready. Services that the stack does not declare stay,
-    unless `remove_orphans`.
+    unless `remove_orphans`. With `only`, these services and what they depend on are changed; nothing is removed, and no
+    network is re-created.
     """
+    recipes = {name: recipe for name, recipe in recipes.items() if name in stack.with_dependencies(only)}
     services = [service for service in stack.services if service.name in recipes]
-    networks = resources.changed_networks(stack, snapshot)
+    networks = {} if only else resources.changed_networks(stack, snapshot)
     disconnected = _disconnected(stack, snapshot, networks)
     rollouts = _rollouts(stack, snapshot, recipes, disconnected)
     commands = _release_commands(services, snapshot, recipes, rollouts, unready)
     needed = _needed(stack, snapshot, recipes, commands, unready)
     unwanted = [
-        replica for replica in snapshot.replicas if _is_unwanted(replica, stack, recipes, remove_orphans=remove_orphans)
+        replica
+        for replica in snapshot.replicas
+        if not only and _is_unwanted(replica, stack, recipes, remove_orphans=remove_orphans)
     ]
     gone = {replica.service for replica in unwanted}.union(recipes)
     recreations = (
@@ -70,12 +75,13 @@ def up(
         *_recreate_networks(stack, snapshot, disconnected, networks),
     )
     on_networks = {replica.service for replica in disconnected} | _members(stack, networks) - stack.completing
+    left = () if only else resources.left_networks(stack, snapshot, gone)
     is_blocked = not on_networks.isdisjoint(needed)
     return (
         *_images(services, snapshot),
         *(CreateResource(resource, "missing") for resource in missing_resources(stack, snapshot)),
         *_with_commands(commands, needed, rollouts, snapshot, recreations, is_blocked=is_blocked),
-        *(RemoveResource(network, "it was renamed") for network in resources.left_networks(stack, snapshot, gone)),
+        *(RemoveResource(network, "it was renamed") for network in left),
     )
 
 
