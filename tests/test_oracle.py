@@ -11,8 +11,8 @@ from tests import oracle
 from tests.conftest import DOCKER_COMPOSE, ROOT, engine_at_hand, require, require_program
 from tests.sample import MODERN
 from twelfth.compose import container_keys
-from twelfth.compose.services import _BUILD as BUILD
-from twelfth.compose.services import _SERVICE as SERVICE
+from twelfth.compose.service_keys import _BUILD as BUILD
+from twelfth.compose.service_keys import _SERVICE as SERVICE
 from twelfth.model.stack import as_options
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The keys of a service that become fields of a container and mean nothing else to twelfth; pure.
 
-`FIELDS` is their only declaration: `services.py` accepts these keys, and the engines create containers with these
+`FIELDS` is their only declaration: `service_keys.py` accepts these keys, and the engines create containers with these
 fields and compare them. Keys: https://github.com/compose-spec/compose-spec/blob/main/05-services.md. Fields:
 `POST /containers/create`, https://docs.docker.com/reference/api/engine/version/v1.41/. Compose does the same in
 https://github.com/docker/compose/blob/main/pkg/compose/create.go.

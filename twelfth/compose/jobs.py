@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twelfth.compose import services
+from twelfth.compose import service_keys, services
 from twelfth.compose.notify import notify
 from twelfth.compose.schema import Value, as_is, each, nested, number, only, service_name, unchecked
 from twelfth.model.duration import LONGEST, parse_seconds
@@ -65,7 +65,7 @@ def _changes(at: Value, service: str) -> Changes:
     keys = {key: value for key, value in at.value.items() if key not in ignored and value is not None}
     if service:
         keys = _differing(keys, at.model["services"][service] or {})
-    container = services.container(at.path.rpartition(".")[2], Value(at.path, keys, at.model, at.refusals))
+    container = service_keys.container(at.path.rpartition(".")[2], Value(at.path, keys, at.model, at.refusals))
     of_service = {"image", "build"} if service else set()
     return Changes(container, frozenset(keys.keys() - of_service))
 

@@ -23,6 +23,9 @@ _ALTERNATIVES = {
 }
 """What to do instead of an unsupported key."""
 
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+_DURATION = re.compile(r"([0-9.]+)(ms|µs|ns|h|m|s)")
+
 
 @dataclass(frozen=True)
 class Value:
@@ -142,3 +145,26 @@ def number(at: Value) -> int:
         at.refuse("", f"is {at.value}", "write a number, 1 or more")
         return 1
     return at.value
+
+
+def seconds(at: Value) -> float:
+    """Read a duration as Go prints it, such as `1m30s`."""
+    parts = _DURATION.findall(at.value)
+    if "".join(map("".join, parts)) != at.value:
+        at.refuse("", f"is {at.value}", "write a duration such as 90s or 1m30s")
+    return float(sum(round(float(amount) * _SECONDS[unit] * 10**9) for amount, unit in parts) / 10**9)
+
+
+def text_mapping(at: Value) -> tuple[tuple[str, str], ...]:
+    """Read names and values under an `x-` key."""
+    if not isinstance(at.value, dict):
+        at.refuse("", "must be a mapping", "write NAME: value")
+        return ()
+    for name, below in at.below():
+        if not isinstance(below.value, str | int):
+            below.refuse("", "must be text", f"quote it, or write ${{{name}}} for the operator's own")
+    return tuple(sorted((name, _shown(value)) for name, value in at.value.items()))
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,6 +1,6 @@
 """An example of each key of a service, and a change of it: fragments of Compose files, by the key's full name.
 
-`test_keys.py` requires an entry for every key that the Compose reader accepts (`services.TABLES`).
+`test_keys.py` requires an entry for every key that the Compose reader accepts (`service_keys.TABLES`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pytest
 
 from tests.compose.conftest import HOME, OWN
 from tests.engines.docker_api import daemon, keys
-from twelfth.compose import cli, services
+from twelfth.compose import cli, service_keys, services
 from twelfth.engines.docker_api import config_files, container_spec, recipe
 from twelfth.engines.docker_api.container_spec import COMPOSE
 from twelfth.engines.swarm import config_files as swarm_config_files
@@ -185,8 +185,11 @@ def can_have(stack: Stack, fragment: str) -> bool:
 
 def test_every_key_has_an_example_and_a_change() -> None:
     """A new key of the reader has to be added to the table."""
-    known = {f"{name}.{key}".lstrip(".") for name, table in services.TABLES.items() for key in table}
-    nested = {name for name in services.TABLES if name} - {"deploy.resources.limits", "deploy.resources.reservations"}
+    known = {f"{name}.{key}".lstrip(".") for name, table in service_keys.TABLES.items() for key in table}
+    nested = {name for name in service_keys.TABLES if name} - {
+        "deploy.resources.limits",
+        "deploy.resources.reservations",
+    }
 
     assert known == {*keys.SEEN, *keys.ELSEWHERE} | keys.NOT_IN_THE_SCHEMA
     assert set() == nested - known
