@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
@@ -13,9 +14,10 @@ from twelfth.engines import tcp
 from twelfth.engines.docker_api import client
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import docker
+
+POSTGRES = "twelfth-base/postgres:17-debian"
+"""PostgreSQL of Debian's packages, which stands in for the official image (tests/projects/postgres)."""
 
 
 class OtherProject:
@@ -49,3 +51,14 @@ class OtherProject:
         done = self.twelfth(*words, stdin=stdin, **environment)
         assert 0 == done.returncode, done.stdout + done.stderr
         return done.stdout
+
+
+def build_postgres(api: docker.APIClient) -> None:
+    """Build the image `POSTGRES`; parts that exist are not built again."""
+    events = api.build(
+        path=str(Path(__file__).parent / "projects" / "postgres"),
+        tag=POSTGRES,
+        buildargs={"DEBIAN_IMAGE": os.environ.get("PYTHON_IMAGE", "python:3.13-slim")},
+        decode=True,
+    )
+    assert not [event["error"] for event in events if "error" in event]

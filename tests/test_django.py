@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import urllib.request
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import require
-from tests.other_project import OtherProject
+from tests.other_project import POSTGRES, OtherProject, build_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.thorough
 
 PROJECTS = Path(__file__).parent / "projects"
-POSTGRES = "twelfth-base/postgres:17-debian"
-"""PostgreSQL of Debian's packages, which stands in for the official image (tests/projects/postgres)."""
-
 FIELD = "    done = models.BooleanField(default=False, db_default=False)\n"
 MIGRATION = '''"""Let a note be done."""
 
@@ -60,13 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Return the project, up."""
     require("docker")
     made = Site(tmp_path_factory.mktemp("django"))
-    image = made.api.build(
-        path=str(PROJECTS / "postgres"),
-        tag=POSTGRES,
-        buildargs={"DEBIAN_IMAGE": os.environ.get("PYTHON_IMAGE", "python:3.13-slim")},
-        decode=True,
-    )
-    assert not [event["error"] for event in image if "error" in event]
+    build_postgres(made.api)
     try:
         made.printed("up")
         yield made

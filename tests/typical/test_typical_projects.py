@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import eventually, require
-from tests.other_project import OtherProject
+from tests.other_project import POSTGRES, OtherProject, build_postgres
 from tests.typical.load import load
 
 if TYPE_CHECKING:
@@ -25,12 +25,28 @@ IMPORT_ERROR = "\nimport missing_module\n"
 CRASH = "\nimport os, threading\nthreading.Timer(3, os._exit, [3]).start()\n"
 """A process that exits when it has been ready for a moment; gunicorn exits with a worker that has this code."""
 
+MIGRATION = """
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("notes", "0001_initial")]
+    operations = [migrations.RunSQL("SELECT missing")]
+"""
+
 CHANGES = {
     "flask": {
         "import error": ("app/__init__.py", IMPORT_ERROR),
         "never ready": ("app/__init__.py", '\napp.view_functions["health"] = lambda: ("no", 500)\n'),
         "crash after ready": ("app/__init__.py", CRASH),
         "good": ("app/__init__.py", '\napp.view_functions["index"] = lambda: "second"\n'),
+    },
+    "django": {
+        "import error": ("config/wsgi.py", IMPORT_ERROR),
+        "never ready": ("config/wsgi.py", "\napplication = lambda _, start: start('500 No', []) and []\n"),
+        "crash after ready": ("config/wsgi.py", CRASH),
+        "failing migration": ("notes/migrations/0002_failing.py", MIGRATION),
+        "good": ("notes/views.py", '\nindex = lambda _: HttpResponse("second")\n'),
     },
     "fastapi": {
         "import error": ("app/main.py", IMPORT_ERROR),
@@ -96,7 +112,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 
         @functools.cache
         def start(name: str) -> Typical:
-            typical = Typical(name, tmp_path_factory.mktemp(name))
+            environment = {"COMPOSE_FILE": "celery.yaml", "POSTGRES_IMAGE": POSTGRES} if name == "django" else {}
+            typical = Typical(name, tmp_path_factory.mktemp(name), **environment)
+            if name == "django":
+                build_postgres(typical.api)
             projects.callback(typical.printed, "down", "--volumes", "--history", "--yes")
             typical.printed("up")
             return typical
@@ -129,6 +148,16 @@ def test_good_deploy_is_announced(running: Callable[[str], Typical], name: str) 
     assert f"web publishes {project.port}: about " in done.stdout + done.stderr
     assert clients.answered > clients.failed
     assert eventually(lambda: "second" in project.page())
+
+
+@pytest.mark.thorough
+def test_celery_and_django_share_a_directory(running: Callable[[str], Typical]) -> None:
+    """The worker writes what a run of the web service reads; a new release may be tried next to both."""
+    project = running("django")
+    publish = "from config.celery import publish; publish.delay('kept')"
+    project.printed("run", "--", "python", "manage.py", "shell", "--verbosity", "0", "--command", publish)
+
+    assert eventually(lambda: "kept" == project.twelfth("run", "--", "cat", "public/text").stdout)
 
 
 @pytest.mark.thorough
