@@ -1,4 +1,4 @@
-"""The commands of docs/from-compose.md, typed in the project that it contains."""
+"""The commands of docs/from-compose.md and of the tutorials, typed in the project that each page contains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PROJECTS = {"from-compose": "shop"}
+PROJECTS = {"from-compose": "shop", "tutorial-flask": "hits", "tutorial-django": "club"}
 """The name of the project of each page."""
 
 POSTGRES = "twelfth-base/postgres:17-debian"
