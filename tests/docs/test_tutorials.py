@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PROJECTS = {"from-compose": "shop", "tutorial-flask": "hits", "tutorial-django": "club"}
+PROJECTS = {"from-compose": "shop", "tutorial-flask": "hits", "tutorial-django": "club", "tutorial-fastapi": "sums"}
 """The name of the project of each page."""
 
 POSTGRES = "twelfth-base/postgres:17-debian"
@@ -66,6 +66,7 @@ class Page(OtherProject):
             r"redis:8\b": os.environ.get("REDIS_IMAGE", "redis:8"),
             r"redis-server": "redis-server --protected-mode no",  # as in the official image
             r"postgres:17": POSTGRES,
+            r"RUN pip install": "RUN pip install --ignore-installed",  # pip cannot replace packages of Debian
             r"(127\.0\.0\.1:|:-)8000(:8000|\}:8000)": rf"\g<1>{self.port}\2",
             r"localhost:8000": f"localhost:{self.port}",
             r"PORT=8001": f"PORT={self.second_port}",
