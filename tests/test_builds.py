@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import subprocess
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import engine_at_hand, require
+from tests.conftest import engine_at_hand, eventually, require, require_program
 from tests.sample import MODERN
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.docker_api import buildkit
@@ -19,7 +22,6 @@ from twelfth.stack import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 COMPOSE = """
 services:
@@ -38,6 +40,36 @@ RUN --mount=type=secret,id=file --mount=type=secret,id=other <<EOF
 cat /run/secrets/file /run/secrets/other | sha256sum > /digest
 EOF
 """
+CONTEXTS = """
+services:
+  app:
+    build:
+      context: .
+      ssh: [default]
+      additional_contexts: {lib: ./lib, other: "service:z"}
+      dockerfile_inline: |
+        FROM other
+        COPY --from=lib text /text
+        RUN --mount=type=ssh --mount=type=bind,target=/here python /here/fingerprint.py > /fingerprint
+  z:
+    build:
+      context: ./lib
+      dockerfile_inline: |
+        FROM ${PYTHON_IMAGE:-python:3.13-slim}
+        RUN echo of z > /of-z
+"""
+FINGERPRINT = """
+import base64, hashlib, os, socket
+agent = socket.socket(socket.AF_UNIX)
+agent.connect(os.environ["SSH_AUTH_SOCK"])
+agent.sendall(bytes([0, 0, 0, 1, 11]))
+answer = agent.makefile("rb")
+number = lambda: int.from_bytes(answer.read(4), "big")
+size, kind, keys = number(), answer.read(1), number()
+key = answer.read(number())
+print("SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("="))
+"""
+"""Prints the fingerprint of the agent's first key, by its protocol: the image has no OpenSSH."""
 DIGEST = hashlib.sha256(b"from a file, from a variable").hexdigest()
 
 
@@ -84,6 +116,43 @@ def test_release_does_not_depend_on_a_secret(engine: Docker) -> None:
     changed = load.of_current_release(load.load_stack(engine.stack.directory, {**os.environ, **own}))
 
     assert engine.stack.release == changed.release
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("engine", [MODERN], indirect=True)
+def test_other_contexts_and_an_ssh_agent_are_used(engine: Docker, tmp_path: Path) -> None:
+    """A directory, the image of another service, and the socket of an agent, which is not part of the release."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "text").write_text("of lib", "utf-8")
+    (tmp_path / "fingerprint.py").write_text(FINGERPRINT, "utf-8")
+    (tmp_path / "compose.yaml").write_text(CONTEXTS, "utf-8")
+    own = {"COMPOSE_PROJECT_NAME": engine.stack.project}
+    engine = Docker(load.of_current_release(load.load_stack(tmp_path, {**os.environ, **own})))
+    z, app = engine.stack.services
+    with ssh_agent() as listed, removed(engine, z.image), removed(engine, app.image):
+        engine.ensure_image(z, lambda _: None)
+        engine.ensure_image(app, lambda _: None)
+        printed = run(engine, app.image, "cat /text /of-z /fingerprint")
+
+    assert ("z", "app") == (z.name, app.name)
+    assert f"of libof z\n{listed.split()[1]}\n" == printed
+
+
+@contextmanager
+def ssh_agent() -> Iterator[str]:
+    """Run an agent with a new key, and yield its list of keys."""
+    require_program("ssh-agent")
+    with tempfile.TemporaryDirectory(prefix="twelfth-") as home:  # short, as an address has to be
+        socket, key = f"{home}/socket", f"{home}/key"
+        agent = subprocess.Popen(["/usr/bin/ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SSH_AUTH_SOCK", socket)
+            assert eventually(Path(socket).exists)
+            subprocess.run(["/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+            subprocess.run(["/usr/bin/ssh-add", "-q", key], check=True)
+            yield subprocess.run(["/usr/bin/ssh-add", "-l"], check=True, capture_output=True, text=True).stdout
+        agent.terminate()
+        agent.wait()
 
 
 @pytest.mark.parametrize("engine", ["docker"], indirect=True)

@@ -10,6 +10,7 @@ import pytest
 
 from twelfth import build_context
 from twelfth.build_context import release
+from twelfth.errors import MisuseError
 from twelfth.model.stack import Build
 
 if TYPE_CHECKING:
@@ -118,3 +119,32 @@ def test_another_way_to_build_is_another_release(context: Path, changes: dict[st
     first, second = (release.digest(build_context.read(each), each) for each in (build, other))
 
     assert first != second
+
+
+def test_files_of_an_additional_context_are_part_of_a_release(tmp_path: Path) -> None:
+    """Where they are is not, and what its `.dockerignore` excludes is not; others are known by their text."""
+
+    def name(directory: str, **contexts: str) -> str:
+        pairs = tuple((name, path.replace("DIR", f"{tmp_path}/{directory}")) for name, path in contexts.items())
+        build = Build(tmp_path / "app", additional_contexts=pairs)
+        return release.digest(build_context.read(build), build)
+
+    for directory, content in (("app", ""), ("one", "a"), ("two", "a"), ("other", "b")):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "Dockerfile").touch()
+        (tmp_path / directory / "a").write_text(content)
+        (tmp_path / directory / ".dockerignore").write_text("hidden")
+    (tmp_path / "two" / "hidden").write_text("b")
+
+    assert name("one", x="DIR") == name("two", x="DIR")
+    different = [name("one", x="DIR"), name("other", x="DIR"), name("one", y="DIR"), name("one")]
+    different += [name("one", x=f"docker-image://{tag}") for tag in ("a", "b")]
+    assert len(different) == len({*different})
+
+
+def test_additional_context_that_is_no_directory_is_refused(tmp_path: Path) -> None:
+    """Before anything is built."""
+    (tmp_path / "Dockerfile").touch()
+    build = Build(tmp_path, additional_contexts=(("x", "/nowhere"),))
+    with pytest.raises(MisuseError, match=r"additional_contexts\.x is /nowhere, which is no directory\. Try: "):
+        build_context.read(build)

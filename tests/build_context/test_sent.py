@@ -136,7 +136,7 @@ def test_unpacked_context_is_the_same(context: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     found = build_context.read(Build(context))
-    unpack(found, copy)
+    unpack(found.tar, copy)
     again = build_context.read(Build(copy))
 
     first, second = (listed(io.BufferedReader(Reader(each.tar, END))) for each in (found, again))

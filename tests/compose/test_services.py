@@ -65,6 +65,20 @@ HONOURED = [
         "build",
         Build(HERE, tag="a", secrets=(BuildSecret("kept", "/project/kept"), BuildSecret("npm", content="yes"))),
     ),
+    (
+        "build: {context: ., ssh: [default, gh=./key]}",
+        "build",
+        Build(HERE, tag="a", ssh=("default", "gh=/project/key")),
+    ),
+    (
+        "build: {context: ., additional_contexts: {x: ./lib, i: 'docker-image://i:1', s: 'service:s0'}}",
+        "build",
+        Build(
+            HERE,
+            tag="a",
+            additional_contexts=(("i", "docker-image://i:1"), ("s", "service:s0"), ("x", "/project/lib")),
+        ),
+    ),
     ("build: {dockerfile_inline: FROM a}", "build", Build(HERE, inline="FROM a", tag="a")),
     ("command: [a, '', 'b c']", "command", ("a", "", "b c")),
     ("command: a 'b c'", "command", ("a", "b c")),
@@ -182,7 +196,13 @@ REFUSED = [
         "build: https://github.com/x/y.git",
         "build.context is https://github.com/x/y.git, which is unsupported. Try: write a path",
     ),
-    ("build: {additional_contexts: {x: .}}", "build.additional_contexts is unsupported. Try: remove it"),
+    (
+        "build: {additional_contexts: {x: 'oci-layout://./x'}}",
+        (
+            "build.additional_contexts.x is oci-layout://./x, which is unsupported. "
+            "Try: write a path, docker-image://IMAGE or a URL"
+        ),
+    ),
     (
         "environment: {x-a: 1}",
         (
@@ -338,6 +358,23 @@ def test_services_stand_in_the_order_in_which_they_start(project: Project) -> No
     names = [service.name for service in project.read(text).services]
 
     assert ["b", "z", "app", "web"] == names
+
+
+def test_service_whose_image_another_is_built_from_stands_before_it(project: Project) -> None:
+    """Images are built in that order. It must be enabled, and two services cannot need each other."""
+    text = "services:\n  z: {build: z}\n  a: {build: {context: a, additional_contexts: {base: 'service:z'}}}\n"
+    [z, a] = project.read(text).services
+
+    assert ("z", "a", ("z",)) == (z.name, a.name, a.build and a.build.services)
+    assert "services.a.build.additional_contexts.base is service:z, which is not enabled" in project.refused(
+        text.replace("{build: z}", "{build: z, profiles: [p]}")
+    )
+    assert project.refused(
+        text.replace("{build: z}", "{build: {context: z, additional_contexts: {base: 'service:a'}}}")
+    ) == (
+        "a, z depend on one another through build.additional_contexts. "
+        "Try: write docker-image://IMAGE instead of service:NAME"
+    )
 
 
 def test_only_what_a_service_uses_is_part_of_the_stack(project: Project) -> None:

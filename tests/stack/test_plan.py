@@ -48,6 +48,19 @@ def created(name: str, cause: str = "missing") -> list[str]:
     return [f"Create {name} ({cause})", f"Wait for {name} (until it is ready)"]
 
 
+def test_image_that_a_chosen_service_is_built_from_is_built_first() -> None:
+    """Its service is not deployed; and with the image of the chosen service, nothing is built."""
+    base = Service("base", "base:abc", build=Build(Path()))
+    worker = replace(WORKER, build=Build(Path(), additional_contexts=(("b", "service:base"),)), depends_on=())
+    stack, recipes = Stack("p", Path(), (base, worker)), {"base": {}, **RECIPES}
+    planned = plan.up(stack, Snapshot(), recipes, only=["worker"])
+    names = [str(step) for step in planned if "base" in str(step) or "Build" in str(step)]
+
+    assert ["Build base:abc (missing)", "Build app:abc (missing)"] == names
+    built = Snapshot(images=frozenset({"app:abc"}))
+    assert not [step for step in plan.up(stack, built, recipes, only=["worker"]) if "Build" in str(step)]
+
+
 def test_chosen_services_are_deployed_with_what_they_depend_on() -> None:
     """Others, orphans and networks stay as they are, also if they have changed."""
     recipes = {name: recipe | {"environment.A": "2"} for name, recipe in RECIPES.items()}

@@ -6,6 +6,8 @@ contents into a release than its name says.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
 from pathlib import Path
@@ -48,16 +50,33 @@ def read(build: Build, has_buildkit: Callable[[], bool] = lambda: False) -> Cont
     ignore = Ignore([*patterns, OURS], name)
     paths = walk(build.context, ignore, as_buildkit=ignore.has_exceptions and has_buildkit())
     archive, unusual, admitted = _archived(build.context, paths, known)
+    additional = {name: _additional(name, Path(directory)) for name, directory in build.directories}
     return Contents(
         tar=archive.spool,
-        digest=archive.digest(),
+        digest=_combined(archive.digest(), {name: added.digest() for name, added in additional.items()}),
         dockerfile=text,
         is_dockerfile_admitted=dockerfile(build) in admitted,
         ignore=usual,
         is_ignore_admitted=IGNORE in admitted,
         has_own_ignore=specific is not None,
         unusual=unusual,
+        additional={name: added.spool for name, added in additional.items()},
     )
+
+
+def _additional(name: str, directory: Path) -> Archive:
+    """Return an archive of an additional context as BuildKit reads it, which alone supports them."""
+    if not directory.is_dir():
+        why = f"build.additional_contexts.{name} is {directory}, which is no directory"
+        raise MisuseError(f"{why}. Try: write the path of a directory, then invoke up")
+    ignore = Ignore([*read_patterns(_optional(directory / IGNORE) or b"", IGNORE), OURS], IGNORE)
+    archive, _, _ = _archived(directory, walk(directory, ignore, as_buildkit=ignore.has_exceptions), {})
+    return archive
+
+
+def _combined(digest: str, additional: Mapping[str, str]) -> str:
+    # Without additional contexts a release keeps the name that it always had.
+    return hashlib.sha256(json.dumps([digest, additional]).encode()).hexdigest() if additional else digest
 
 
 def require_contents(build: Build) -> Contents:

@@ -43,4 +43,6 @@ def requested_options(build: Build) -> dict[str, str]:
     settings |= {
         name: value for name, value in build.options if name in {"labels", "platforms", "network", "extra_hosts"}
     }
+    others = [context for context in build.additional_contexts if context not in build.directories]
+    settings["additional_contexts"] = json.dumps(others) if others else ""
     return {name: value for name, value in settings.items() if value}

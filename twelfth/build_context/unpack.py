@@ -15,14 +15,14 @@ from twelfth.build_context.tar import CAPABILITY, END, PAX_ATTRIBUTE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from twelfth.model.contents import Contents
+    from twelfth.model.contents import Bytes
 
 
-def unpack(contents: Contents, directory: Path) -> None:
-    """Write what `COPY . .` would copy to an empty directory, owned by this user; raises `OSError`."""
+def unpack(archive: Bytes, directory: Path) -> None:
+    """Write what `COPY . .` would copy from an archive to an empty directory, owned by this user; raises `OSError`."""
     top, directories = os.fsencode(directory), list[tarfile.TarInfo]()
     with tarfile.open(
-        fileobj=io.BufferedReader(Reader(contents.tar, END)), mode="r:", encoding="utf-8", errors="surrogateescape"
+        fileobj=io.BufferedReader(Reader(archive, END)), mode="r:", encoding="utf-8", errors="surrogateescape"
     ) as tar:
         for entry in tar:
             tar.members.clear()  # type: ignore[attr-defined] # else the archive keeps every header in memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,8 @@ def _build(at: Value) -> Build:
     context = options.pop("context", "")
     if not posixpath.isabs(context):
         at.refuse("context", f"is {context}, which is unsupported", "write a path")
-    fields = {key: options.pop(key) for key in ("args", "dockerfile", "target", "secrets") if key in options}
+    names = ("args", "dockerfile", "target", "secrets", "ssh", "additional_contexts")
+    fields = {key: options.pop(key) for key in names if key in options}
     return Build(Path(context), inline=options.pop("dockerfile_inline", ""), options=as_options(options), **fields)
 
 
@@ -114,6 +116,22 @@ def _port(at: Value) -> Port:
 def _build_secret(at: Value) -> BuildSecret:
     values = at.read(_BUILD_SECRET)
     return BuildSecret(values.get("target") or values["source"], *declared_file(at, "secrets", values["source"]))
+
+
+def _ssh(at: Value) -> tuple[str, ...]:
+    """Return agents and keys as buildx takes them; Compose prints `ID` or, as one text, `ID: PATH`."""
+    return tuple(re.sub("^([^:=]+): ", r"\1=", agent) for agent in at.value)
+
+
+def _additional_contexts(at: Value) -> Pairs:
+    enabled = ", ".join(at.model["services"])
+    for _, below in at.below():
+        kind, _, name = str(below.value).partition(":")
+        if kind == "oci-layout":
+            below.refuse("", f"is {below.value}, which is unsupported", "write a path, docker-image://IMAGE or a URL")
+        if kind == "service" and name not in at.model["services"]:
+            below.refuse("", f"is {below.value}, which is not enabled", f"write service: and one of {enabled}")
+    return tuple(sorted((name, str(context)) for name, context in at.value.items()))
 
 
 def _networks(at: Value) -> tuple[tuple[str, ...], Options]:
@@ -219,6 +237,8 @@ _BUILD: Table = {
     "context": as_is,
     "args": _pairs,
     "secrets": each(_build_secret),
+    "ssh": _ssh,
+    "additional_contexts": _additional_contexts,
     **dict.fromkeys(BUILD_OPTIONS | {"dockerfile", "dockerfile_inline", "target"}, as_is),
     **dict.fromkeys(("provenance", "sbom", "cache_to")),  # these do not change the image
 }

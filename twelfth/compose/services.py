@@ -6,7 +6,7 @@ notation for each thing, checked by Compose, with variables, `extends` and inclu
 
 from __future__ import annotations
 
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,13 +109,23 @@ def _inline_files(service: Mapping[str, Any], model: Mapping[str, Any]) -> tuple
 
 
 def _in_start_order(services: Mapping[str, Service]) -> tuple[Service, ...]:
-    sorter = TopologicalSorter({name: service.depends_on for name, service in services.items()})
-    sorter.prepare()
+    sorter = TopologicalSorter({name: _preceding(service) for name, service in services.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:  # Compose refuses one of depends_on alone
+        names = ", ".join(sorted({*error.args[1]}))
+        why = f"{names} depend on one another through build.additional_contexts"
+        raise MisuseError(f"{why}. Try: write docker-image://IMAGE instead of service:NAME") from error
     order: list[str] = []
     while ready := sorted(sorter.get_ready()):
         order += ready
         sorter.done(*ready)
     return tuple(services[name] for name in order)
+
+
+def _preceding(service: Service) -> tuple[str, ...]:
+    """Return the services that start before a service, or whose images are built before its image."""
+    return (*service.depends_on, *(service.build.services if service.build else ()))
 
 
 def _declared(at: Value) -> dict[str, dict[str, Any]]:

@@ -28,6 +28,7 @@ class Contents:
     in it only if they are admitted; the builder gets them in any case. `digest` covers the archive's paths, bytes,
     executable bits and links. `ignore` is None without a `.dockerignore`; `has_own_ignore` is set if
     `NAME.dockerignore` was read instead. `unusual` has the sizes of directories that are usually excluded, by name.
+    `additional` are archives of the additional contexts that are directories, by name; the digest covers them, too.
     """
 
     tar: Bytes
@@ -38,3 +39,4 @@ class Contents:
     is_ignore_admitted: bool = False
     has_own_ignore: bool = False
     unusual: Mapping[str, int] = field(default_factory=dict)
+    additional: Mapping[str, Bytes] = field(default_factory=dict)

@@ -40,6 +40,13 @@ SERVICE_HEALTHY, SERVICE_COMPLETED = "service_healthy", "service_completed_succe
 """Conditions for which dependents may wait (`depends_on.NAME.condition`)."""
 
 
+OF_SERVICE = "service:"
+"""The prefix of an additional build context that is the image of a service."""
+
+OF_IMAGE = "docker-image://"
+"""The prefix of one that is an image."""
+
+
 @dataclass(frozen=True)
 class BuildSecret:
     """A file that a build can read (`RUN --mount=type=secret,id=ID`) and that is not in the image.
@@ -59,7 +66,9 @@ class Build:
     `dockerfile` is its path, from the context or from the root; `inline` is its text if the Compose file contains it.
     `tag` is the image's name in the Compose file, in addition to the release's name. `contents` are the contents of the
     context that gave the release its name. `is_named` is set if the operator named the release instead: then it can be
-    used, but not built from the current files.
+    used, but not built from the current files. `ssh` are agents and keys that a build can use, as options of buildx.
+    `additional_contexts` are what else the Dockerfile can read, by name: a directory's absolute path, `service:NAME`,
+    or what only BuildKit reads (`docker-image://IMAGE`, a URL).
     """
 
     context: Path
@@ -70,13 +79,32 @@ class Build:
     tag: str = ""
     options: Options = ()
     secrets: tuple[BuildSecret, ...] = ()
+    ssh: tuple[str, ...] = ()
+    additional_contexts: Pairs = ()
     contents: Contents | None = field(default=None, compare=False, repr=False)
     is_named: bool = False
 
     @property
-    def read(self) -> tuple[Path, str, str]:
+    def read(self) -> tuple[Path, str, str, Pairs]:
         """Return what decides which files are read for it; several builds may have that in common."""
-        return self.context, self.dockerfile, self.inline
+        return self.context, self.dockerfile, self.inline, self.directories
+
+    @property
+    def directories(self) -> Pairs:
+        """Return the additional contexts that are directories."""
+        return tuple((name, context) for name, context in self.additional_contexts if context.startswith("/"))
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Return the services whose images are additional contexts."""
+        contexts = (context for _, context in self.additional_contexts)
+        return tuple(context.removeprefix(OF_SERVICE) for context in contexts if context.startswith(OF_SERVICE))
+
+    def with_images(self, images: Mapping[str, str]) -> Build:
+        """Return a build whose additional contexts name images instead of services; `images` has them by service."""
+        named = {f"{OF_SERVICE}{service}": f"{OF_IMAGE}{image}" for service, image in images.items()}
+        contexts = tuple((name, named.get(context, context)) for name, context in self.additional_contexts)
+        return replace(self, additional_contexts=contexts)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from twelfth.model.contents import Contents
     from twelfth.model.job import Job
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Pairs, Service, Stack
 
+    FilesRead = tuple[Path, str, str, Pairs]
     Warn = Callable[[str], None]
 
 
@@ -84,20 +85,21 @@ def of_current_release(stack: Stack, has_buildkit: Callable[[], bool] = lambda: 
     of_jobs = [build for job in stack.jobs if job.has_separate_image and (build := job.changes.container.build)]
     builds_by_files = {build.read: build for build in (*builds, *of_jobs)}
     contents = {key: read(build, has_buildkit) for key, build in builds_by_files.items()}
-    stack = replace(stack, jobs=tuple(_with_digest(job, contents) for job in stack.jobs))
+    release = combined(digest(contents[build.read], build) for build in builds) if builds else ""
+    stack = replace(stack, jobs=tuple(_with_digest(job, contents, release) for job in stack.jobs))
     if not builds:
         return stack
-    release = combined(digest(contents[build.read], build) for build in builds)
     return with_release(with_builds(stack, lambda build: replace(build, contents=contents[build.read])), release)
 
 
-def _with_digest(job: Job, contents: Mapping[tuple[Path, str, str], Contents]) -> Job:
+def _with_digest(job: Job, contents: Mapping[FilesRead, Contents], release: str) -> Job:
     """Return a job whose separate image is built with the digest of its build context in the image's tag."""
     container = job.changes.container
     if not (job.has_separate_image and container.build):
         return job
     build = replace(container.build, contents=contents[container.build.read])
-    image = f"{container.image}:{OF_JOB}{digest(contents[build.read], build)}"
+    digests = (digest(contents[build.read], build), *([release] if build.services else []))
+    image = f"{container.image}:{OF_JOB}{combined(digests)}"
     return replace(job, changes=replace(job.changes, container=replace(container, image=image, build=build)))
 
 

@@ -57,6 +57,7 @@ def up(  # noqa: PLR0913 - most are passed by name
     unless `remove_orphans`. With `only`, these services and what they depend on are changed; nothing is removed, and no
     network is re-created.
     """
+    declared = [service for service in stack.services if service.name in recipes]
     recipes = {name: recipe for name, recipe in recipes.items() if name in stack.with_dependencies(only)}
     services = [service for service in stack.services if service.name in recipes]
     networks = {} if only else resources.changed_networks(stack, snapshot)
@@ -78,7 +79,7 @@ def up(  # noqa: PLR0913 - most are passed by name
     left = () if only else resources.left_networks(stack, snapshot, gone)
     is_blocked = not on_networks.isdisjoint(needed)
     return (
-        *_images(services, snapshot),
+        *_images(_with_bases(services, declared, snapshot), snapshot),
         *(CreateResource(resource, "missing") for resource in missing_resources(stack, snapshot)),
         *_with_commands(commands, needed, rollouts, snapshot, recreations, is_blocked=is_blocked),
         *(RemoveResource(network, "it was renamed") for network in left),
@@ -181,6 +182,15 @@ def _rollouts(
             steps = _roll(service, snapshot, recipe)
         rollouts[service.name] = tuple(steps)
     return rollouts
+
+
+def _with_bases(services: list[Service], declared: list[Service], snapshot: Snapshot) -> list[Service]:
+    """Add the declared services whose images are needed to build those that are missing."""
+    needed = {service.name for service in services}
+    for service in reversed(declared):  # an image is built after those that it is built from
+        if service.name in needed and service.build and service.image not in snapshot.images:
+            needed.update(service.build.services)
+    return [service for service in declared if service.name in needed]
 
 
 def _images(services: list[Service], snapshot: Snapshot) -> Iterator[Step]:

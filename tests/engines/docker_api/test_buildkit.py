@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from twelfth.engines.docker_api import buildkit
 from twelfth.errors import EngineError
-from twelfth.model.stack import BuildSecret
+from twelfth.model.stack import Build, BuildSecret
 
 STEPS = """\
 #0 building with "default" instance using docker driver
@@ -100,3 +102,15 @@ def test_content_of_a_secret_is_not_on_the_command_line() -> None:
         "--secret=id=npm,env=TWELFTH_BUILD_SECRET_1",
     ] == buildkit.secret_options(secrets)
     assert {"TWELFTH_BUILD_SECRET_1": "hidden"} == buildkit.secret_variables(secrets)
+
+
+def test_additional_contexts_are_options() -> None:
+    """A directory is replaced by its copy, next to the context; the copy's name has no slash."""
+    contexts = (("base", "service:base"), ("i", "docker-image://i"), ("x/y", "/project/lib"))
+    build = Build(Path(), additional_contexts=contexts).with_images({"base": "base:0123456789ab"})
+
+    assert [
+        "--build-context=base=docker-image://base:0123456789ab",
+        "--build-context=i=docker-image://i",
+        "--build-context=x/y=/copies/context-x%2Fy",
+    ] == buildkit.context_options(build.additional_contexts, Path("/copies"))

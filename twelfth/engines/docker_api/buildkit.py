@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from twelfth.build_context.unpack import unpack
 from twelfth.engines.disk_errors import disk_errors
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.model.contents import Contents
-    from twelfth.model.stack import BuildSecret
+    from twelfth.model.stack import Build, BuildSecret, Pairs
 
 DOCKERFILE = "Dockerfile"
 
@@ -57,7 +58,7 @@ def build(
     image: str,
     contents: Contents,
     settings: Mapping[str, Any],
-    secrets: Sequence[BuildSecret] = (),
+    spec: Build,
 ) -> Iterator[str]:
     """Build an image from a context, and yield its steps; `settings` are arguments of the SDK's `build`.
 
@@ -67,18 +68,26 @@ def build(
     with temporary_directory() as directory:
         with disk_errors(directory):
             _unpack(contents, directory)
-        options = [*arguments(image, {**settings, "dockerfile": directory / DOCKERFILE}), *secret_options(secrets)]
+        options = [
+            *arguments(image, {**settings, "dockerfile": directory / DOCKERFILE}),
+            *secret_options(spec.secrets),
+            *(f"--ssh={agent}" for agent in spec.ssh),
+            *context_options(spec.additional_contexts, directory),
+        ]
         command = ["docker", "buildx", "build", *options, str(directory / "context")]
-        with _run(command, api, build_arguments(settings) | secret_variables(secrets)) as client:
+        with _run(command, api, build_arguments(settings) | secret_variables(spec.secrets)) as client:
             yield from lines(client.stdout or (), failed)
             if client.wait():
                 raise EngineError(f"{failed}: docker buildx exited with {client.returncode}. Try: docker buildx ls")
 
 
 def _unpack(contents: Contents, directory: Path) -> None:
-    """Unpack a context and, next to it, the Dockerfile with a `.dockerignore` that excludes nothing."""
-    (directory / "context").mkdir()
-    unpack(contents, directory / "context")
+    """Unpack all contexts and, next to them, the Dockerfile with a `.dockerignore` that excludes nothing."""
+    places = {directory / "context": contents.tar}
+    places |= {_place(directory, name): archive for name, archive in contents.additional.items()}
+    for place, archive in places.items():
+        place.mkdir()
+        unpack(archive, place)
     (directory / DOCKERFILE).write_bytes(contents.dockerfile)
     (directory / f"{DOCKERFILE}.dockerignore").write_text("# the context contains only admitted files\n", "utf-8")
 
@@ -113,6 +122,18 @@ def secret_options(secrets: Sequence[BuildSecret]) -> list[str]:
         f"--secret=id={secret.id},{f'src={secret.source}' if secret.content is None else f'env={_variable(index)}'}"
         for index, secret in enumerate(secrets)
     ]
+
+
+def context_options(contexts: Pairs, directory: Path) -> list[str]:
+    """Return the options that name additional contexts; those that are directories are unpacked below `directory`."""
+    return [
+        f"--build-context={name}={_place(directory, name) if context.startswith('/') else context}"
+        for name, context in contexts
+    ]
+
+
+def _place(directory: Path, name: str) -> Path:
+    return directory / f"context-{quote(name, safe='')}"
 
 
 def _variable(index: int) -> str:

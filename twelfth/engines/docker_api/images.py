@@ -52,10 +52,10 @@ def build(api: docker.APIClient, image: str, spec: Build) -> Iterator[str]:
         size = sum(unusual.values()) / 10**6
         yield f"{', '.join(unusual)} ({size:.1f} MB) are part of the build context; a .dockerignore can exclude them"
     if buildkit.is_available(api):
-        yield from buildkit.build(api, image, contents, _settings(spec), spec.secrets)
-    elif spec.secrets:
+        yield from buildkit.build(api, image, contents, _settings(spec), spec)
+    elif needs := [key for key in ("secrets", "ssh", "additional_contexts") if getattr(spec, key)]:
         raise EngineError(
-            f"cannot build {image}: build.secrets requires BuildKit; install docker buildx, then: invoke up"
+            f"cannot build {image}: build.{needs[0]} requires BuildKit; install docker buildx, then: invoke up"
         )
     else:
         context, dockerfile = build_context.for_daemon(contents, spec)

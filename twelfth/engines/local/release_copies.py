@@ -29,7 +29,7 @@ def copy(build: Build, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
     try:
-        unpack(build_context.require_contents(build), staged)
+        unpack(build_context.require_contents(build).tar, staged)
         _refuse_links_that_lead_out(staged)
         compileall.compile_dir(staged, quiet=2)
         _make_read_only(staged)
