@@ -41,7 +41,10 @@ TESTS_FAILED = 1
     placeholders={"count": "N", "concurrency": "N"},
 )
 def hit(c: Context, count: str = "", concurrency: str = "1", json: bool = False) -> None:
-    """Request the service: print its answer, or with --count check that no number is returned twice."""
+    """Request the service and print its answer.
+
+    With --count, check that no number is returned twice.
+    """
     from bench import hits
     from twelfth.cli import progress
     from twelfth.stack.status import require_address
@@ -97,17 +100,17 @@ def _develop(c: Context, *commands: str) -> None:
 
 @command()
 def check(c: Context) -> None:
-    """Lint, check the format and check the types of all files."""
+    """Check the format, the types and the style of all files."""
     _develop(c, "ruff check .", "ruff format --check .", "mypy")
 
 
 @command(words="[-- ARG…]")
 def test(c: Context) -> None:
-    """Run the tests; words after -- are arguments of pytest, which then runs one test at a time.
+    """Run the tests.
 
-    Without words it runs a sample, several tests at a time, for about nine minutes on two cores; with
-    TWELFTH_SCENARIOS=full it runs all tests. Failed tests are repeated one at a time: they may have
-    failed because of the load.
+    Words after -- are arguments of pytest, which then runs one test at a time. Without words it runs a sample, several
+    tests at a time, for about nine minutes on two cores; with TWELFTH_SCENARIOS=full it runs all tests. Failed tests
+    are repeated one at a time: they may have failed because of the load.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else hundreds of processes compile the same files
     if words := words_after_dashes():
@@ -127,7 +130,10 @@ def test(c: Context) -> None:
 
 @command(words="[-- ROUNDS]")
 def bench(c: Context) -> None:
-    """Compare twelfth with docker compose, redis-cli, Flask and others; the word after -- is the number of rounds."""
+    """Compare twelfth with docker compose, redis-cli and others.
+
+    The word after -- is the number of rounds.
+    """
     programs = ("bench.beside_compose", "bench.beside_redis_cli", "bench.limit")
     _develop(c, *(shlex.join(["python", "-m", program, *words_after_dashes()]) for program in programs))
 

@@ -70,7 +70,7 @@ def test_every_option_is_explained(helps: dict[str, str]) -> None:
     bare = {
         (name, line)
         for name, text in helps.items()
-        for line in re.findall(r"^  -.*$", text.partition("Options:")[2], re.MULTILINE)
+        for line in re.findall(r"^ +-.*$", text.partition("Options:")[2], re.MULTILINE)
         if not re.search(r"\S {2,}\S", line.strip())
     }
 
@@ -87,8 +87,9 @@ def is_continued(text: str, line: str) -> bool:
     ("name", "usage"),
     [
         ("backup", "[FILE] [OPTIONS]"),
-        ("stop", "RUN"),
-        ("up", "[OPTIONS]"),
+        ("stop", "RUN|SERVICE"),
+        ("up", "[OPTIONS] [SERVICE…]"),
+        ("exec", "SERVICE [OPTIONS] COMMAND [ARG…]"),
         ("run", "[OPTIONS] -- COMMAND [ARG…]"),
         ("console", "[OPTIONS] [-- ARG…]"),
         ("check", ""),
@@ -106,12 +107,12 @@ def test_help_shows_arguments_apart_from_options(helps: dict[str, str]) -> None:
 
     assert re.search(r"Arguments:\n  FILE +The file to write; if omitted, one in the state directory\n", arguments)
     assert "--file" not in text
-    assert re.search(r"--wait=SECONDS .*\(default:\s+0\)", options)
-    assert re.search(r"--scale=SERVICE=N .*\(repeatable\)", helps["up"], re.DOTALL)
-    assert re.search(r"--ready-within=SECONDS .*\(default:\s+60\s+plus", helps["up"], re.DOTALL)
+    assert re.search(r"--wait SECONDS .*\(default:\s+0\)", options)
+    assert re.search(r"--scale SERVICE=N .*\(repeatable\)", helps["up"], re.DOTALL)
+    assert re.search(r"--ready-within SECONDS .*\(default:\s+60\s+plus", helps["up"], re.DOTALL)
 
 
-YES = "  --yes                       Do not ask the job's question\n"
+YES = "      --yes                   Do not ask the job's question\n"
 
 
 def test_programs_have_the_options_of_run(helps: dict[str, str]) -> None:
@@ -119,7 +120,7 @@ def test_programs_have_the_options_of_run(helps: dict[str, str]) -> None:
     options = [text.partition("Options:")[2] for text in (helps["run"], helps["console"])]
 
     assert options[0] == options[1].replace(YES, "")
-    assert all(f"--{name}" in options[1] for name in ("detach", "timeout=SECONDS", "env=NAME=VALUE", "no-tty"))
+    assert all(f"--{name}" in options[1] for name in ("detach", "timeout SECONDS", "env NAME=VALUE", "no-tty"))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ HELP = {
     "detach": "Run in the background and print the run's id",
     "env": "Set a variable for the run; NAME alone takes its value from this shell",
     "json": "Print one JSON document",
-    "no-output": "Keep no copy of the output, which then only the client gets",
+    "no-output": "Keep no copy of the output; only the client gets it",
     "no-tty": "Allocate no terminal",
     "node": "Run on this node of the swarm, by name or label",
     "ready-within": "Allow each new replica this time to become ready (default: 60 plus its start_period)",
@@ -78,7 +78,7 @@ LETTERS = {
     "volumes": "v",
     "workdir": "w",
 }
-"""The letters that Compose's users type for options, by name; no other option has one."""
+"""The short options, by their long names: those that Compose has too."""
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 143, 1, 2, 125
 
@@ -103,16 +103,17 @@ class Command(Task):  # type: ignore[type-arg]
     def __init__(self, body: Callable[..., Any], **options: Any) -> None:
         """Wrap the body.
 
-        `words` is how `--help` shows the words after `--`, "" if the command takes none; if it does not start with
-        `--`, they may be typed without it, after the positional arguments. `placeholders` is how it shows the values of
-        options; `job` is the job whose program's help is shown below. `rest` is the list option whose values may also
-        be typed without it. With `has_plan`, the body handles Invoke's `--dry`.
+        `words` is how `--help` shows the words after `--`, "" if the command takes none. If it does not start with
+        `--`, the words may be typed without `--`, after the positional arguments. `placeholders` is how `--help` shows
+        the values of options and arguments. `job` is the job whose program's help is shown below. `rest` is the list
+        option whose values may also be typed without the option, as in `up SERVICE`. With `has_plan`, the body handles
+        Invoke's `--dry`.
         """
         self.words: str = options.pop("words", "")
         self.job: str = options.pop("job", "")
         self.rest: str = options.pop("rest", "")
         self.takes_rest = False
-        """Whether each word that is no command is added to the list `rest`; not before all commands are known."""
+        """Whether a word that is not a command is added to the list `rest`; set when all commands are known."""
         self.placeholders: dict[str, str] = PLACEHOLDERS | options.pop("placeholders", {})
         has_plan = options.pop("has_plan", True)
         parameters = inspect.signature(body).parameters
@@ -123,7 +124,7 @@ class Command(Task):  # type: ignore[type-arg]
         clean = exit_cleanly(
             body, takes_words=bool(self.words), has_plan=has_plan, positional=options.get("positional", required)
         )
-        # Not Invoke's letters: it would give `down -h` to --history, and each command another meaning to -r and -t.
+        # Without Invoke's letters: it would make `down -h` mean --history, and -r and -t different in each command.
         super().__init__(clean, auto_shortflags=False, **options)
         # Invoke takes a list, which has no default, for positional, and then fills it from its option only.
         self.positional = [name for name in self.positional if name not in self.iterable]
@@ -134,7 +135,7 @@ class Command(Task):  # type: ignore[type-arg]
         return bool(self.words) and not self.words.startswith("--")
 
     def place_of_words(self, typed: Sequence[str]) -> int:
-        """Return the place of the words in a command line that starts with this command's name and has no `--`."""
+        """Return the index of the first word in a command line that starts with this command's name and has no `--`."""
         valued = {name for argument in self.get_arguments() if argument.takes_value for name in argument.names}
         missing, place = len([*self.positional]), 1
         while place < len(typed):
@@ -150,7 +151,9 @@ class Command(Task):  # type: ignore[type-arg]
         if self.words:  # here and not in __init__: this is called only for commands that can be typed
             TAKING_WORDS.add(self.name)
         parameters = inspect.signature(self.body).parameters
+        help_texts = dict(self.help)
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
+        self.help = help_texts  # Invoke empties it, and one command line may need the arguments twice
         for argument in arguments:
             if letter := LETTERS.get(argument.names[0]):
                 argument.names = (*argument.names, letter)
@@ -162,7 +165,7 @@ class Command(Task):  # type: ignore[type-arg]
 
 
 def _expects_value(option: str, valued: Collection[str]) -> bool:
-    """Return whether the next word is the value of an option, or of the last one of joined letters."""
+    """Return whether the next word is the value of this option, or of the last letter in `-dt`."""
     if option.startswith("--"):
         return option[2:] in valued
     first = next((place for place, letter in enumerate(option) if letter in valued), 0)

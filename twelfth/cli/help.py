@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import TYPE_CHECKING, Any
-
-from invoke.parser.context import flag_key, to_flag
 
 from twelfth.hints import program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from invoke.parser.argument import Argument
     from invoke.parser.context import ParserContext
@@ -24,7 +21,7 @@ HIDDEN = {
     *("command-timeout", "complete", "debug", "echo", "hide", "list-depth", "list-format", "print-completion-script"),
     *("prompt-for-sudo-password", "pty", "search-root", "warn-only", "write-pyc"),
 }
-"""Options of Invoke that are accepted: no command of twelfth uses them, or another option does the same."""
+"""Options of Invoke that work and are not shown: they have no effect here, or another option does the same."""
 
 OVERVIEW = {
     "config": ("FILE", "Read Invoke's configuration from this file"),
@@ -34,14 +31,14 @@ OVERVIEW = {
     "help": ("[COMMAND]", "Show this help, or that of a command"),
     "list": ("", "List the commands"),
     "profile": ("NAME", ""),
-    "project-directory": ("DIRECTORY", ""),
+    "project-directory": ("DIR", ""),
     "project-name": ("NAME", ""),
     "version": ("", "Show the versions of twelfth and Compose"),
 }
-"""How the options of the program are shown: their value, and their help if it is not Invoke's."""
+"""How the program's options are shown: the value, and the help unless that of the argument is used."""
 
 SUBJECTS = {"releases": "Releases", "runs": "Runs", "history": "Runs", "schedule": "Runs"}
-"""The subject of the commands of a module; that of all others of twelfth is the stack."""
+"""Subjects by the module of a command; that of all other modules of twelfth is the stack."""
 
 
 def print_program_overview(invoke: Program) -> None:
@@ -50,10 +47,12 @@ def print_program_overview(invoke: Program) -> None:
     options = [option for option in invoke.core_args() if option.name not in HIDDEN]
     _print_rows(invoke, "Options", [_program_option(option) for option in sorted(options, key=lambda o: str(o.name))])
     groups: dict[str, list[tuple[str, str]]] = {"Stack": [], "Releases": [], "Runs": []}
-    for name in sorted(invoke.collection.task_names):
+    names = sorted(invoke.collection.task_names)
+    width = max(map(len, names), default=0)
+    for name in names:
         task = invoke.collection[name]
-        summary = (inspect.getdoc(task) or "").partition("\n")[0]
-        groups.setdefault(_subject(task), []).append((name, summary))
+        summary = (inspect.getdoc(task) or "").partition("\n")[0].removesuffix(".")
+        groups.setdefault(_subject(task), []).append((name.ljust(width), summary))
     for title, rows in groups.items():
         _print_rows(invoke, title, rows)
     print(f"Try: {program()} --help COMMAND")
@@ -61,8 +60,12 @@ def print_program_overview(invoke: Program) -> None:
 
 def _program_option(option: Argument) -> tuple[str, str]:
     value, text = OVERVIEW.get(str(option.name), ("", ""))
-    flags = sorted((f"{'-' if len(name) == 1 else '--'}{name}" for name in option.names), key=len)
-    return f"{', '.join(flags)} {value}".rstrip(), text or str(option.help or "")
+    return f"{_flags(option.names)} {value}".rstrip(), text or str(option.help or "")
+
+
+def _flags(names: Collection[str]) -> str:
+    letter = next((f"-{name}, " for name in names if len(name) == 1), "    ")  # the long names are below each other
+    return letter + next(f"--{name}" for name in names if len(name) > 1)
 
 
 def _subject(task: Any) -> str:
@@ -76,10 +79,11 @@ def _subject(task: Any) -> str:
 
 def print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
     """Print the help of a command of twelfth."""
-    arguments = [(str(argument.name).upper(), argument) for argument in context.positional_args]
+    arguments = [(_value(argument, task.placeholders), argument) for argument in context.positional_args]
     words = [name if is_required(argument) else f"[{name}]" for name, argument in arguments]
     options = _options(context, task.placeholders)
     words += [*(["[OPTIONS]"] if options else []), *([task.words] if task.words else [])]
+    words += [f"[{task.rest.upper()}…]"] if task.rest else []
     print("Usage:", program(), context.name, *words)
     print(f"\n{inspect.getdoc(task)}\n")
     _print_rows(invoke, "Arguments", [(name, argument.help or "") for name, argument in arguments])
@@ -87,16 +91,19 @@ def print_command_help(invoke: Program, task: Command, context: ParserContext) -
 
 
 def _options(context: ParserContext, placeholders: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Invoke shows the value of each option as STRING, and no value for an option that is repeatable."""
-    options = sorted((option for option in context.args.values() if not option.positional), key=flag_key)
-    rows = []
-    for option in options:
-        flag, text = context.help_for(to_flag(option.name))
-        name = str(option.name).replace("_", "-")
-        value = placeholders.get(name, name.upper())
-        flag = re.sub(r"[ =]STRING\b", "", flag)
-        rows.append((f"{flag}={value}" if option.kind in {str, list} else flag, text))
-    return rows
+    options = (option for option in context.args.values() if not option.positional)
+    return [
+        (
+            f"{_flags(option.names)} {_value(option, placeholders) if option.takes_value else ''}".rstrip(),
+            str(option.help or ""),
+        )
+        for option in sorted(options, key=lambda option: str(option.name))
+    ]
+
+
+def _value(argument: Argument, placeholders: Mapping[str, str]) -> str:
+    name = str(argument.name).replace("_", "-")
+    return placeholders.get(name, name.upper())
 
 
 def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> None:

@@ -48,7 +48,7 @@ def history(
     json: bool = False,
     html: str = "",
 ) -> None:
-    """Show the record of runs and of changes to the stack, the oldest first."""
+    """Show the record of runs and of changes, the oldest first."""
     from datetime import UTC, datetime
 
     from twelfth.cli import views

@@ -42,7 +42,10 @@ _SKIPPED = {"node_modules", "venv", "__pycache__", "dist", "build"}
 
 @command(help={"yes": "Write everything without a question"})
 def init(c: Context, yes: bool = False) -> None:
-    """Propose what helps this project as a diff, and write what is confirmed; in an empty directory, a new project."""
+    """Propose changes to this project as a diff, and write them.
+
+    Only what you confirm is written. In an empty directory, it proposes a new project.
+    """
     from twelfth.cli.confirmation import is_answerable
     from twelfth.init.proposal import proposal
 

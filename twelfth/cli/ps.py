@@ -44,7 +44,7 @@ def ps(
     quiet: bool = False,
     json: bool = False,
 ) -> None:
-    """List the running replicas of the services, and the runs that are running."""
+    """List the running replicas and runs."""
     from twelfth.cli import views
     from twelfth.stack.load import refuse_unknown_services
 

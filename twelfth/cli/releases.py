@@ -19,7 +19,7 @@ NOTHING_TO_PULL = "nothing to pull: all services are built"
 
 @command()
 def releases(c: Context, json: bool = False) -> None:
-    """Show the releases that are built or pulled: when, by whom, how large, and which is running."""
+    """Show the releases, and which of them is running."""
     from datetime import UTC, datetime
 
     from twelfth.cli import views
@@ -37,7 +37,10 @@ def releases(c: Context, json: bool = False) -> None:
     },
 )
 def rollback(c: Context, release: str | None = None, ready_within: str = "", accept_weaker: bool = False) -> None:
-    """Deploy an earlier release without a build; the next `up` deploys the files again."""
+    """Deploy an earlier release without a build.
+
+    The next `up` deploys the files again.
+    """
     from twelfth.stack import lifecycle
     from twelfth.stack.release_choice import to_roll_back_to
 
@@ -60,7 +63,7 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "", acc
 
 @command(help={"keep": "Keep at least the newest N releases"}, placeholders={"keep": "N"})
 def prune(c: Context, keep: str = "5") -> None:
-    """Remove releases that nothing is running from and that no unfinished run needs."""
+    """Remove old releases that no replica and no unfinished run needs."""
     from twelfth.stack import lifecycle
     from twelfth.stack.release_choice import plan_prune
 
@@ -76,7 +79,10 @@ def prune(c: Context, keep: str = "5") -> None:
 
 @command(positional=["service"], help={"service": "The service; if omitted, all that are not built"})
 def pull(c: Context, service: str | None = None) -> None:
-    """Pull images for the next `up`; no container is changed."""
+    """Pull images for the next `up`.
+
+    No container is changed.
+    """
     from twelfth.stack.pull import plan_pull, pull
 
     engine = Target(c).engine("declared")

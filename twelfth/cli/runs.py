@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 @command(words="-- COMMAND [ARG…]", iterable=REPEATABLE)
 @taking_options
 def run(c: Context, options: RunOptions) -> None:
-    """Run a command in a new process with the release, configuration and services of the running container."""
+    """Run a command in a new process of the running release.
+
+    It has the configuration and the services of the running container.
+    """
     from twelfth.runs import request
 
     target = Target(c, options.release, options.service)
@@ -103,7 +106,10 @@ def start(
 
 @command(has_plan=False, help={"run": "The run's id, or the beginning of it"})
 def wait(c: Context, run: str) -> None:
-    """Wait until a run has exited, and exit with its code; Ctrl-C stops waiting, and the run continues."""
+    """Wait until a run has exited, and exit with its code.
+
+    Ctrl-C ends only the wait; the run continues.
+    """
     from twelfth.runs.manage import wait_for_run
 
     engine = Target(c).engine()
@@ -113,9 +119,16 @@ def wait(c: Context, run: str) -> None:
         raise Exit(code=code)
 
 
-@command(positional=["run"], help={"run": "The run's id, or the beginning of it; or a service"})
+@command(
+    positional=["run"],
+    help={"run": "The run's id, or the beginning of it; or a service"},
+    placeholders={"run": "RUN|SERVICE"},
+)
 def stop(c: Context, run: str) -> None:
-    """Stop a run or a service: TERM, and KILL after its grace period. A stopped service stays down until `start`."""
+    """Stop a run or a service.
+
+    It gets TERM, and KILL after its grace period. A service stays stopped until `start` or `up`.
+    """
     from twelfth.cli.services import change_services
     from twelfth.runs.manage import find_run, stop_run
 

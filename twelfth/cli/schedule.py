@@ -42,7 +42,7 @@ SHOWN = 3
     }
 )
 def schedule(c: Context, list: bool = False, json: bool = False, systemd: bool = False) -> None:  # noqa: A002 - an option
-    """Start each job of the Compose file when its schedule is due, until this command is stopped."""
+    """Start jobs when their schedules are due, until stopped."""
     from twelfth.schedule.place import machine_zone
 
     if json and not list:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help={
         "env": "Set a variable for the command; NAME alone takes its value from this shell",
         "index": "Execute in the replica with this number (default: the first that gets requests)",
-        "interactive": "Accepted as in Compose, without an effect: input is always passed",
+        "interactive": "Accepted as in Compose; input is always passed",
         "service": "The service",
         "user": "Execute as this user of the container: a name or UID[:GID]",
         "workdir": "Execute in this directory of the container",
@@ -46,7 +46,10 @@ def exec(  # noqa: A001 - the name of Compose's command
     user: str = "",
     workdir: str = "",
 ) -> None:
-    """Execute a command in a running replica, without a record; `run` starts a new process with one."""
+    """Execute a command in a running replica.
+
+    No record is kept. `run` starts a new container instead, and keeps a record.
+    """
     from twelfth.model.hook import Hook
     from twelfth.runs.in_replica import chosen, execute, refuse_without
     from twelfth.runs.request import overrides, wants_terminal
@@ -66,13 +69,19 @@ def exec(  # noqa: A001 - the name of Compose's command
 
 @command(words="[SERVICE…]")
 def start(c: Context, ready_within: str = "") -> None:
-    """Start the stopped replicas of services as they are, by default of all, and wait until they are ready."""
+    """Start stopped services as they are, by default all.
+
+    Waits until they are ready.
+    """
     change_services(c, "start", _names("start"), ready_within)
 
 
 @command(words="[SERVICE…]")
 def restart(c: Context, ready_within: str = "") -> None:
-    """Restart services as they are, by default all: one replica after the other, and wait until each is ready."""
+    """Restart services as they are, by default all.
+
+    One replica is restarted after the other; each must become ready before the next.
+    """
     change_services(c, "restart", _names("restart"), ready_within)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ACCEPT_WEAKER = "Deploy even if the engine cannot provide all of the declared protection"
 
-HAS_NO_EFFECT = "Accepted as in Compose, without an effect: up always {}"
+HAS_NO_EFFECT = "Accepted as in Compose; up always {}"
 
 REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
 
@@ -41,7 +41,7 @@ REMOVE_ORPHANS = "Also remove services that the Compose file does not declare"
         "release": "Deploy this built release instead of building the files",
         "remove-orphans": REMOVE_ORPHANS,
         "scale": "Run N replicas of a service, such as worker=2",
-        "service": "Deploy only this service and what it depends on; up SERVICE… is the same",
+        "service": "Deploy only this service and what it depends on; SERVICE… is the same",
         "second-engine": "Deploy although the stack is on another engine: this makes a second one, with separate data",
         "wait": HAS_NO_EFFECT.format("waits until the stack is ready"),
         "wait-for-runs": "Wait until all runs have exited before replacing anything",
@@ -62,7 +62,10 @@ def up(
     detach: bool = False,  # noqa: ARG001 - the same
     wait: bool = False,  # noqa: ARG001 - the same
 ) -> None:
-    """Build what is missing, deploy the stack, wait until it is ready, and print its address."""
+    """Build and deploy the stack, and wait until it is ready.
+
+    Only what has changed is built and replaced. The address of the stack is printed at the end.
+    """
     within, warnings = seconds_to_get_ready(ready_within), list[str]()
     if second_engine and c.config.engine == "auto":
         raise MisuseError("--second-engine needs an engine. Try: INVOKE_ENGINE=local invoke up --second-engine")
@@ -115,9 +118,16 @@ def seconds_to_get_ready(text: str) -> float | None:
     return seconds(text, "--ready-within")
 
 
-@command(positional=["replicas"], help={"replicas": "The service and its number of replicas, such as worker=4"})
+@command(
+    positional=["replicas"],
+    help={"replicas": "The service and its number of replicas, such as worker=4"},
+    placeholders={"replicas": "SERVICE=N"},
+)
 def scale(c: Context, replicas: str, ready_within: str = "") -> None:
-    """Set the number of replicas of a service; nothing is deployed, and `up` keeps the number."""
+    """Set the number of replicas of a service.
+
+    Nothing is deployed, and later `up`s keep the number.
+    """
     from twelfth.stack import lifecycle
     from twelfth.stack.load import scaled_service
 
@@ -144,7 +154,10 @@ def scale(c: Context, replicas: str, ready_within: str = "") -> None:
 def down(
     c: Context, volumes: bool = False, history: bool = False, remove_orphans: bool = False, yes: bool = False
 ) -> None:
-    """Stop and remove the stack; its data and the record of runs stay unless options say otherwise."""
+    """Stop and remove the stack; its data stays.
+
+    The record of runs stays too. Options remove them.
+    """
     from twelfth.cli.confirmation import confirm
     from twelfth.stack import lifecycle, notices
 
@@ -172,7 +185,10 @@ def print_plan(steps: Iterable[object]) -> None:
 
 @command()
 def status(c: Context, json: bool = False) -> None:
-    """Show services, replicas, health, releases and the address; exit with 1 unless all declared replicas are ready."""
+    """Show services, replicas, health, releases and the address.
+
+    The exit code is 1 unless all declared replicas are ready.
+    """
     target = Target(c)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths)
@@ -192,7 +208,10 @@ def status(c: Context, json: bool = False) -> None:
 
 @command(help={"quiet": "Print nothing, only check the file", "services": "Print only the names of the services"})
 def config(c: Context, json: bool = False, quiet: bool = False, services: bool = False) -> None:
-    """Show the stack as the Compose file declares it, with the values of its environment; refuse unsupported keys."""
+    """Show the stack as the Compose file declares it.
+
+    Values of environment variables are shown. Unsupported keys are refused.
+    """
     from twelfth.cli import views
 
     stack = Target(c).declared
@@ -247,7 +266,10 @@ def logs(
 
 @command(help={"yes": "Do not ask"})
 def unlock(c: Context, yes: bool = False) -> None:
-    """Take the lock of the stack away from the process that has it; it stops at its next step, if it still runs."""
+    """Take the lock of the stack away from another command.
+
+    If that command is still running, it stops at its next step.
+    """
     from twelfth.cli.confirmation import confirm
 
     state = Target(c).engine().state
@@ -273,7 +295,10 @@ def _refuse_another(shown: Holder, holder: Holder | None) -> None:
 
 @command(has_plan=False)
 def build(c: Context) -> None:
-    """Build the release of the files in this directory if it is missing, and print its id."""
+    """Build the release of these files, and print its id.
+
+    A release that exists is not built again.
+    """
     from twelfth.stack import lifecycle
 
     engine = Target(c).engine("release")

@@ -43,7 +43,10 @@ def backup(
     release: str = "",
     yes: bool = False,
 ) -> None:
-    """Write all keys of the database to a file, and verify it; `restore` and `redis-cli --pipe` can load it."""
+    """Write all keys of the database to a file, and verify it.
+
+    `restore` and `redis-cli --pipe` can load the file.
+    """
     if file and file.startswith("-"):
         raise MisuseError(f"unknown option {file}. Try: invoke backup --stdout, or for a file of this name: ./{file}")
     if stdout and (file or sys.stdout.isatty()):
@@ -113,7 +116,10 @@ def _directory(target: Target) -> Path:
 
 @command(positional=["file"], help={"file": "The backup"})
 def verify(c: Context, file: str, json: bool = False) -> None:
-    """Check a complete backup and show what it contains; no stack is needed."""
+    """Verify a backup and show what it contains.
+
+    The whole file is read. No stack is needed.
+    """
     target = Target(c)
     verify_file(c, target, existing_file(file), *(["--json"] if json else []))
 

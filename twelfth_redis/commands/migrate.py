@@ -44,7 +44,10 @@ def migrate(
     reason: str = "",
     release: str = "",
 ) -> None:
-    """Apply the migrations that the release needs; with --dry only show them."""
+    """Apply the migrations that the release needs.
+
+    With --dry they are only shown.
+    """
     flags = {"--status": status, "--json": json, "--take-over": take_over, "--dry": c.config.run.dry}
     values = {"--to": to, "--baseline": baseline, "--throttle": throttle, "--abandon": abandon}
     words = [name for name, is_set in flags.items() if is_set]

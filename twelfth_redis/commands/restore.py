@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @command(positional=["file"], help={"file": "The backup", "yes": "Do not ask"})
 def restore(c: Context, file: str, yes: bool = False, wait: str = "0", reason: str = "", release: str = "") -> None:
-    """Replace all data with a backup, completely or not at all; the current data is saved first."""
+    """Replace all data with a backup, completely or not at all.
+
+    The current data is saved first.
+    """
     target = Target(c, release)
     verify_file(c, target, path := existing_file(file))
     _ = target.source  # fail before the question if no run can be started
