@@ -40,6 +40,11 @@ def test_clone_is_not_created_on_the_networks_of_its_admission(worker: dict[str,
     assert {"p_back": {"Aliases": ["worker"]}} == container_spec.endpoints_of_clone(worker, body["Labels"])
 
 
+def test_candidate_is_on_all_networks_without_a_name() -> None:
+    """Its clients look for the service there, and it is not ready."""
+    assert {"p_back": {"Aliases": []}, "p_front": {"Aliases": []}} == container_spec.nameless_endpoints(STACK, WORKER)
+
+
 def test_clone_has_separate_configuration_files() -> None:
     """Its other mounts are those of the original."""
     copy = {"Type": "bind", "Source": "/slots/2/etc/a", "Target": "/etc/a", "ReadOnly": True}

@@ -99,10 +99,11 @@ class Docker(DaemonEngine, ReplicaEngine):
         return self._create(name, self._creation(service, number))
 
     def create_candidate(self, service: Service, number: int) -> Replica:
-        """Create a container without ports, joined to its networks except for those of its admission, and start it."""
+        """Create a container without ports and its service's name, joined to all of its networks, and start it."""
         creation = self._creation(service.candidate, number)
         body = creation.body | {"Labels": creation.body["Labels"] | {CANDIDATE: "true"}}
-        return self._create(self._name(f"{service.name}-{number}"), replace(creation, body=body))
+        endpoints = bodies.nameless_endpoints(self.stack, service)
+        return self._create(self._name(f"{service.name}-{number}"), Creation(body, endpoints, creation.platform))
 
     def prepare_replica(self, service: Service, number: int, old: Replica) -> Replica:
         """Create a container with the anonymous volumes of `old`, and record how to undo the replacement.

@@ -185,6 +185,11 @@ def endpoints(stack: Stack, service: Service) -> dict[str, Body]:
     return _before_admission(declared_endpoints(stack, service), admission_networks(stack, service))
 
 
+def nameless_endpoints(stack: Stack, service: Service) -> dict[str, Body]:
+    """Return all networks of a service for a container that clients must not find."""
+    return _nameless(declared_endpoints(stack, service))
+
+
 def declared_endpoints(stack: Stack, service: Service) -> dict[str, Body]:
     """Return the networks of an admitted replica, with its settings."""
     declared, names = declared_options(stack, service), network_names(stack, service)
@@ -199,8 +204,11 @@ def attached_networks(stack: Stack, service: Service) -> dict[str, Body]:
 
 
 def _before_admission(settings: Mapping[str, Body], admission: Sequence[str]) -> dict[str, Body]:
-    others = {name: endpoint for name, endpoint in settings.items() if name not in admission}
-    return others or {name: endpoint | {"Aliases": []} for name, endpoint in settings.items()}
+    return {name: endpoint for name, endpoint in settings.items() if name not in admission} or _nameless(settings)
+
+
+def _nameless(settings: Mapping[str, Body]) -> dict[str, Body]:
+    return {name: endpoint | {"Aliases": []} for name, endpoint in settings.items()}
 
 
 def network_settings(declared: Body) -> Body:
