@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
+from twelfth.engines import multiplex
+from twelfth.engines.docker_api.exec_session import ExecSession
 from twelfth.engines.docker_api.session import DockerSession
+from twelfth.model.hook import Hook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +24,7 @@ UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\
 
 
 class Daemon(http.server.BaseHTTPRequestHandler):
-    """A daemon with one run, which prints its input and exits."""
+    """A daemon with one run, which prints its input and exits, and commands that print `hello`."""
 
     def do_POST(self) -> None:
         """Attach the client; every other request has an empty answer."""
@@ -29,6 +32,10 @@ class Daemon(http.server.BaseHTTPRequestHandler):
             Daemon.asked = self.path
             self.wfile.write(UPGRADED)
             self.wfile.write(self.connection.recv(100))
+        elif "/start" in self.path:
+            self.wfile.write(UPGRADED + multiplex.frame(1, b"hello"))
+        elif self.path.endswith("/exec"):
+            self.wfile.write(b'HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n{"Id":"1"}')
         elif "/wait" in self.path:
             answer = b'{"StatusCode":137}' if "/removed/" in self.path else b'{"StatusCode":0}'
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
@@ -97,3 +104,11 @@ def test_daemon_has_no_keys_that_detach(api: docker.APIClient) -> None:
     session.close()
 
     assert "detachKeys=%FF" in Daemon.asked
+
+
+def test_output_that_arrives_with_the_headers_is_not_lost(api: docker.APIClient) -> None:
+    """A command in a container runs before its client has read them."""
+    session = ExecSession(api, "abc", Hook(("echo", "hello")), tty=False, interactive=False)
+
+    assert [(1, b"hello")] == list(session.output())
+    session.close()

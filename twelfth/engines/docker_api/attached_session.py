@@ -20,14 +20,27 @@ class AttachedSession(Session):
         """Take the socket of the answer, without a time limit."""
         self.tty = tty
         self.socket: socket.socket = getattr(answer, "_sock", answer)
-        self.socket.settimeout(None)
         self._answer, self._response = answer, getattr(answer, "_response", answer)
+        self._ahead = self._read_ahead()
+        self.socket.settimeout(None)
         self._broken: OSError | None = None
+
+    def _read_ahead(self) -> bytes:
+        # A command runs before its client has read the headers: its first output may be in their buffer already.
+        self.socket.settimeout(0)
+        with contextlib.suppress(OSError):  # TLS has no more data now
+            ahead: bytes = self._response.raw._fp.fp.peek()  # noqa: SLF001 - the SDK returns the socket below it
+            return ahead
+        return b""
+
+    def _read(self, at_most: int) -> bytes:
+        ahead, self._ahead = self._ahead, b""
+        return ahead or self.socket.recv(at_most)
 
     def output(self) -> Iterator[tuple[int, bytes]]:
         """Yield the output; if the connection breaks, the output ends, and `wait` raises the reason."""
         try:
-            yield from (multiplex.raw if self.tty else multiplex.output)(self.socket.recv)
+            yield from (multiplex.raw if self.tty else multiplex.output)(self._read)
         except OSError as error:
             self._broken = error
 
