@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.engines.docker_api.values import REPLICA, REQUEST, inspected
-from twelfth.engines.docker_api import container_spec, identity, run_spec
+from tests.engines.docker_api.values import REPLICA, REQUEST, STACK, inspected
+from twelfth.engines.docker_api import container_spec, identity, run_changes, run_spec
 from twelfth.errors import MisuseError
+from twelfth.model.job import Changes
 from twelfth.model.run import RunRequest, Terminal
+from twelfth.model.stack import Service
 
 
 def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:
@@ -31,21 +33,42 @@ def test_variable_that_compose_left_unset_stays_unset() -> None:
     assert "REDIS_URL" in run_spec.body(worker, REQUEST)["Env"]
 
 
-def test_run_has_nothing_by_which_a_proxy_that_watches_containers_finds_it() -> None:
-    """Its labels are not those of the service; variables of nginx-proxy are dropped, unless they are requested."""
+def routed() -> dict[str, Any]:
+    """Return an inspected worker to which proxies that watch containers send requests."""
     worker = inspected()
-    worker["Config"]["Env"] = [*worker["Config"]["Env"], "VIRTUAL_HOST=a.example", "VIRTUAL_PORT=80"]
-    worker["Config"]["Labels"] = worker["Config"]["Labels"] | {"traefik.enable": "true"}
-    requested = replace(REQUEST, environment=(("VIRTUAL_PORT", "81"),))
-    body, other = run_spec.body(worker, REQUEST), run_spec.body(worker, requested)
-    run = worker | {"Config": body}
+    variables = ["VIRTUAL_HOST=a.example", "VIRTUAL_HOST_MULTIPORTS={}", "LETSENCRYPT_HOST=a.example", "VIRTUAL_ENV=/v"]
+    labels = {"traefik.enable": "true", "caddy": "a.example", "caddy.reverse_proxy": "{{upstreams 80}}"}
+    config = worker["Config"]
+    changed = {"Env": [*config["Env"], *variables], "Labels": config["Labels"] | labels, "ExposedPorts": {"80/tcp": {}}}
+    return worker | {"Config": config | changed}
 
-    assert not [pair for pair in body["Env"] if pair.startswith("VIRTUAL_")]
-    assert ["VIRTUAL_PORT=81"] == [pair for pair in other["Env"] if pair.startswith("VIRTUAL_")]
-    assert "traefik.enable" not in body["Labels"]
-    assert not [name for name in identity.differences(worker, run, REQUEST) if "VIRTUAL" in name]
-    changed = worker | {"Config": other}
-    assert "environment.VIRTUAL_PORT" in identity.differences(worker, changed, requested)
+
+def test_run_has_nothing_by_which_a_proxy_that_watches_containers_finds_it() -> None:
+    """The variables of nginx-proxy and its companion, the labels of Traefik and Caddy, and ports are not inherited."""
+    worker = routed()
+    body = run_spec.body(worker, REQUEST)
+
+    names = {pair.partition("=")[0] for pair in body["Env"]}
+    assert {"VIRTUAL_ENV"} == names & {"VIRTUAL_ENV", *run_spec.ROUTED_BY}
+    assert not [name for name in body["Labels"] if not name.startswith(("com.docker.compose.", "twelfth."))]
+    assert "ExposedPorts" not in body
+    assert {} == body["HostConfig"]["PortBindings"]
+    assert () == identity.unrequested(worker, worker | {"Config": body, "HostConfig": body["HostConfig"]}, REQUEST)
+
+
+def test_variable_of_a_proxy_that_is_declared_for_a_run_stays() -> None:
+    """It is given with --env, or declared by the job."""
+    given = replace(REQUEST, environment=(("VIRTUAL_HOST", "b.example"),))
+    job = Service("job", "", environment=(("VIRTUAL_HOST", "b.example"),))
+    by_job = replace(REQUEST, changes=Changes(job, frozenset({"environment"})))
+    worker = run_changes.changed(STACK, routed(), by_job.changes)
+
+    for source, request in ((routed(), given), (worker, by_job)):
+        body = run_spec.body(source, request)
+        run = source | {"Config": body, "HostConfig": body["HostConfig"]}
+        assert "VIRTUAL_HOST=b.example" in body["Env"]
+        assert "LETSENCRYPT_HOST=a.example" not in body["Env"]
+        assert "environment.VIRTUAL_HOST" not in identity.unrequested(source, run, request)
 
 
 @pytest.mark.parametrize(

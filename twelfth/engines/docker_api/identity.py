@@ -46,8 +46,7 @@ def differences(worker: Body, run: Body, request: RunRequest) -> tuple[str, ...]
     """Return the names of the settings in which an inspected run differs from its inspected worker."""
     worker = mounts.with_new_anonymous_volumes(worker)
     identifying = {f"environment.{name}" for name, _ in request.identifying_environment}
-    requested = {name for name, _ in request.environment}
-    identifying |= {f"environment.{name}" for name in run_spec.ROUTED_BY - requested}
+    identifying |= {f"environment.{name}" for name in run_spec.dropped_variables(request)}
     declared = run_changes.fields(request.changes)
     elsewhere = {*identifying, *(name for field, name in REWRITTEN.items() if field in declared)}
     names = snapshot.differences(observed_recipe(worker), observed_recipe(run))

@@ -103,6 +103,11 @@ def labels(changes: Changes | None) -> dict[str, str]:
     return declared
 
 
+def variables(changes: Changes | None) -> frozenset[str]:
+    """Return the names of the declared variables."""
+    return frozenset(name for name, _ in changes.container.environment) if changes else frozenset()
+
+
 def names(stack: Stack, worker: Body, changes: Changes | None) -> tuple[str, ...]:
     """Return the names of the declared settings that differ from the container's; files always count as different."""
     if changes is None:

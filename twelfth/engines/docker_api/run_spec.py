@@ -18,8 +18,6 @@ from twelfth.errors import MisuseError
 from twelfth.model.duration import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.run import RunRequest
     from twelfth.model.stack import Service, Stack
@@ -44,13 +42,11 @@ CONSOLE_SIZE = "ConsoleSize"
 """The setting that gives a run's terminal its size from the start; ignored below API 1.42."""
 
 
-ROUTED_BY = frozenset(
-    {
-        *("VIRTUAL_HOST", "VIRTUAL_HOST_MULTIPORTS", "VIRTUAL_PORT", "VIRTUAL_PATH", "VIRTUAL_DEST", "VIRTUAL_PROTO"),
-        *("LETSENCRYPT_HOST", "LETSENCRYPT_EMAIL"),
-    }
-)
-"""Variables by which nginx-proxy and its companion find containers; a run has none, else it would get requests."""
+ROUTED_BY = frozenset({"VIRTUAL_HOST", "VIRTUAL_HOST_MULTIPORTS", "LETSENCRYPT_HOST"})
+"""Variables by which nginx-proxy and its companion find containers; a run inherits none, else it would get requests.
+
+Their other variables, such as VIRTUAL_PORT, have no effect without these.
+"""
 
 
 def body(worker: Body, request: RunRequest) -> Body:
@@ -60,7 +56,7 @@ def body(worker: Body, request: RunRequest) -> Body:
         "Image": worker["Image"],
         "Entrypoint": process_one.entrypoint(worker, request),
         "Cmd": list(request.command) or config.get("Cmd") or [],
-        "Env": _environment(config.get("Env") or [], request.environment + request.identifying_environment),
+        "Env": _environment(worker, request),
         "User": config.get("User") or "",
         "WorkingDir": config.get("WorkingDir") or "",
         "Hostname": hostname(worker),
@@ -193,8 +189,14 @@ def planned(worker: Body, request: RunRequest) -> Body:
     return {**worker, "Config": config, "HostConfig": config["HostConfig"]}
 
 
-def _environment(worker: list[str], overrides: Iterable[tuple[str, str]]) -> list[str]:
+def dropped_variables(request: RunRequest) -> frozenset[str]:
+    """Return the variables that a run does not inherit: those of `ROUTED_BY`, unless they are declared for it."""
+    return ROUTED_BY - {name for name, _ in request.environment} - run_changes.variables(request.changes)
+
+
+def _environment(worker: Body, request: RunRequest) -> list[str]:
     """Return the worker's variables with the overrides; one without `=`, as Compose writes it, stays unset."""
-    variables = {pair.partition("=")[0]: pair for pair in worker}
-    inherited = {name: pair for name, pair in variables.items() if name not in ROUTED_BY}
+    variables = {pair.partition("=")[0]: pair for pair in worker["Config"].get("Env") or []}
+    inherited = {name: pair for name, pair in variables.items() if name not in dropped_variables(request)}
+    overrides = request.environment + request.identifying_environment
     return list((inherited | {name: f"{name}={value}" for name, value in overrides}).values())
