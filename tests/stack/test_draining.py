@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.compose.proxy import with_proxy
-from twelfth.model.stack import PROXY, Network, Port, Proxy, Service, Stack
+from twelfth.model.stack import Network, Port, Proxy, Service, Stack
 from twelfth.stack import lifecycle
 from twelfth.stack.draining import drain_script
 
@@ -68,14 +68,6 @@ def test_deploy_does_not_depend_on_draining(world: World, tmp_path: Path) -> Non
     done, details = up(world, changed, (1, "it has open requests after 3 s\n"))
     assert "remove app-1" in done
     assert "proxy-1 did not drain app-1: it has open requests after 3 s" in details
-
-
-def test_removed_key_removes_the_proxy_before_the_service_gets_the_port(world: World, tmp_path: Path) -> None:
-    """It needs no --remove-orphans."""
-    done, details = up(world, replace(STACK, directory=tmp_path, proxy=None))
-    assert f"remove {PROXY}-1" == done[0]
-    assert not [line for line in details if "orphans" in line]
-    assert ["app-1"] == [replica.name for replica in Site(STACK, world).observe().replicas]
 
 
 def test_script_has_the_addresses_and_whole_seconds() -> None:

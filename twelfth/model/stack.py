@@ -549,9 +549,13 @@ class Stack:
         return tuple(service for service in self.services if service.name in names)
 
     def with_dependencies(self, names: Collection[str]) -> frozenset[str]:
-        """Return the names of services and of what these depend on; of all services for no names."""
+        """Return the names of services and of what these depend on; of all services for no names.
+
+        The generated proxy belongs to its service, which cannot be reached without it.
+        """
         services = [service for service in self.services if service.name in names or not names]
-        return frozenset(needed.name for service in services for needed in (service, *self.dependencies(service)))
+        names = {needed.name for service in services for needed in (service, *self.dependencies(service))}
+        return frozenset(names | ({PROXY} if self.proxy and self.proxy.service in names else set()))
 
     def networks_to_dependants(self, service: Service) -> tuple[str, ...]:
         """Return the networks of a service on which one that depends on it is, too: there it is looked for."""

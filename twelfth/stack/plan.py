@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from twelfth.compose.proxy import is_former_proxy
 from twelfth.errors import NoReleaseError, NotUpError
 from twelfth.model.snapshot import UNHEALTHY, differences, missing_resources
-from twelfth.stack import resources
+from twelfth.stack import handover, resources
 from twelfth.stack.rollout import complete, create, free_numbers, remove, roll, roll_by_engine
 from twelfth.stack.steps import (
     CreateReplica,
@@ -71,8 +71,12 @@ def up(  # noqa: PLR0913 - most are passed by name
         if not only and _is_unwanted(replica, stack, recipes, remove_orphans=remove_orphans)
     ]
     gone = {replica.service for replica in unwanted}.union(recipes)
+    rollouts = handover.with_port_to_proxy(stack, snapshot, recipes, rollouts)
+    if not networks:  # else the former proxy must leave its network first
+        rollouts = handover.with_port_from_proxy(stack, snapshot, recipes, rollouts)
+    removed = [step.replica for step in itertools.chain(*rollouts.values()) if isinstance(step, RemoveReplica)]
     recreations = (
-        *_remove_unwanted(stack, snapshot, unwanted),
+        *_remove_unwanted(stack, snapshot, [replica for replica in unwanted if replica not in removed]),
         *_recreate_networks(stack, snapshot, disconnected, networks),
     )
     on_networks = {replica.service for replica in disconnected} | _members(stack, networks) - stack.completing
@@ -117,9 +121,10 @@ def down(  # noqa: PLR0913 - most are passed by name
     """Return the steps that remove the stack: runs first, then dependents before their dependencies, then networks.
 
     Volumes and the record of runs stay unless requested. Orphans stay, with the networks that they use;
-    `remove_orphans` removes their services and networks, and never their volumes.
+    `remove_orphans` removes their services and networks, and never their volumes. A generated proxy is no orphan.
     """
-    order = [service.name for service in stack.services]
+    proxies = handover.former_proxies(stack, snapshot.replicas)
+    order = [*(service.name for service in stack.services), *(proxy.service for proxy in proxies)]
     replicas = [replica for replica in snapshot.replicas if remove_orphans or replica.service in order]
     replicas.sort(key=lambda replica: order.index(replica.service) if replica.service in order else -1)
     gone = {replica.service for replica in replicas}
@@ -250,8 +255,8 @@ def _is_unwanted(replica: Replica, stack: Stack, recipes: Mapping[str, Recipe], 
 
 
 def _remove_unwanted(stack: Stack, snapshot: Snapshot, unwanted: Iterable[Replica]) -> Iterator[Step]:
-    proxies = [replica for replica in unwanted if is_former_proxy(stack, replica)]
-    yield from remove(snapshot, proxies, "x-twelfth.proxy was removed")
+    proxies = handover.former_proxies(stack, unwanted)
+    yield from remove(snapshot, proxies, handover.KEY_REMOVED)
     unwanted = [replica for replica in unwanted if replica not in proxies]
     orphans = [replica for replica in unwanted if stack.service(replica.service) is None]
     yield from remove(snapshot, orphans, "--remove-orphans")
