@@ -1,6 +1,6 @@
 """An engine in memory: all of the contract, in no time, and with failures at will.
 
-It is held by the same tests as the real engines (tests/engines/test_contract.py), so what is about the tool itself can
+The same tests as for the real engines check it (tests/engines/test_contract.py), so what is about the tool itself can
 be tested on it. Its runs interpret a few commands, see `PROGRAMS`.
 """
 
@@ -131,7 +131,7 @@ class MemoryState(State):
     """The state of a stack in its world."""
 
     def __init__(self, world: World) -> None:
-        """Take the world; no lock is held yet."""
+        """Take the world; the lock is free."""
         self.world = world
         self._held: Holder | None = None
 
@@ -221,7 +221,7 @@ class KilledProcessError(BaseException):
 
 
 class Memory(ReplicaEngine):
-    """The stack in a world of its own."""
+    """The stack in a separate world."""
 
     name = "memory"
 
@@ -292,9 +292,9 @@ class Memory(ReplicaEngine):
         self.pull_image(service, say)
 
     def pull_image(self, service: Service, say: Say) -> None:
-        """Have the image from now on, also the one that its tag leads to in the registry."""
+        """Add the image, also the one that its tag names in the registry."""
         self.world.begin(f"image {service.image}")
-        say(f"{service.image} is here")
+        say(f"{service.image} was built")
         names = [service.image]
         if digest := self.world.digests.get(service.image):
             self.world.local[service.image] = digest
@@ -302,12 +302,12 @@ class Memory(ReplicaEngine):
         self.world.images += [name for name in names if name not in self.world.images]
 
     def resolve(self, reference: str) -> Pin | None:
-        """Return the image that a tag leads to here."""
+        """Return the image that a tag names on this engine."""
         digest, repository = self.world.local.get(reference), image_name(reference).repository
         return Pin(reference, f"sha256:id{digest}", f"{repository}@sha256:{digest}") if digest else None
 
     def keep_pulled(self, release: str, image: str) -> None:
-        """Note it."""
+        """Record the release."""
         self.world.kept_releases[release] = image
 
     def remove_pulled(self, release: str, names: Collection[str]) -> bool:  # noqa: ARG002 - other names do not matter
@@ -346,7 +346,7 @@ class Memory(ReplicaEngine):
         return self._create(service, number, Replica("", 0, "", "running", {}))
 
     def create_candidate(self, service: Service, number: int) -> Replica:
-        """Have a replica without ports that is never admitted."""
+        """Add a replica without ports that is never admitted."""
         self._create(service.candidate, number, Replica("", 0, "", "running", {}, is_candidate=True))
         return self.world.replicas[f"{service.name}-{number}"]
 
@@ -395,7 +395,7 @@ class Memory(ReplicaEngine):
         return self.world.replicas[name]
 
     def admit_replica(self, replica: Replica) -> None:
-        """Have visitors find it."""
+        """Admit it to the service."""
         name = self.world.name(replica)
         if not self.world.replicas[name].is_admitted:
             self.world.change(f"admit {name}", name, is_admitted=True)
@@ -464,12 +464,12 @@ class Memory(ReplicaEngine):
                 self._die(name)
 
     def _refuse_missing(self, service: Service) -> None:
-        """Raise `EngineError` where the image or a network is not there, as any engine would."""
+        """Raise `EngineError` if the image or a network is missing, as any engine would."""
         networks = {self.stack.engine_name(network) for network in self.world.resources}
         wanted = {self.stack.known_as("network", name) for name in service.networks}
         external = {self.stack.engine_name(network) for network in self.stack.networks if network.external}
         if service.image not in self.world.images or not wanted <= networks | external:
-            raise EngineError(f"the image or a network of {service.name} is not there; try: invoke up")
+            raise EngineError(f"the image or a network of {service.name} is missing. Try: invoke up")
 
     def remove_replica(self, replica: Replica) -> None:
         """Remove it; the engine may start the one that it replaced again."""
@@ -542,7 +542,7 @@ class Memory(ReplicaEngine):
 
 
 def _echoed(command: Sequence[str]) -> bytes:
-    """Return what a service's shell script echoes before it goes on."""
+    """Return what a service's shell script echoes before it continues."""
     scripts = [shlex.split(each) for each in command[-1].split(";")] if command else []
     return b"".join(f"{' '.join(words[1:])}\n".encode() for words in scripts if words[:1] == ["echo"])
 
@@ -849,4 +849,4 @@ PROGRAMS: dict[str, Callable[[Process, Sequence[str]], int]] = {
     "printenv": _printenv,
     "pwd": _pwd,
 }
-"""What a run can do, by its first word; any other is a program that is not there."""
+"""What a run can do, by its first word; any other is a program that is missing."""

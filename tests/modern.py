@@ -1,7 +1,7 @@
 """Run a current Docker Engine with a separate file system and network, like a remote one.
 
 Its programs are in a root file system that `.ci/modern-engine` creates. Its API is reached over TCP, and published
-ports at the address of its machine. /tmp is shared with this machine: what Compose mounts for comparison is there.
+ports at the address of its machine. /tmp is shared with this machine: it contains what Compose mounts for comparison.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def _without_engine(test: str) -> str:
 
 
 class ByDaemon(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
-    """Gives the tests of one file to one process, and those that need a daemon of their own to the process that has it.
+    """Gives the tests of one file to one process, and those that need a separate daemon to the process that has it.
 
     A Swarm or a modern engine takes seconds to start, and a third of a processor.
     """

@@ -85,7 +85,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """Return a project with images in a registry of its own."""
+    """Return a project with images in a separate registry."""
     require("docker")
     require_program("docker-registry")
     (tmp_path / "compose.yaml").write_text(COMPOSE)

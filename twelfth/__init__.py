@@ -16,9 +16,9 @@ __all__ = ["RunResult", "project", "run", "run_job", "up"]
 
 
 def project(file: str | Path) -> Collection:
-    """Return the commands of the project whose `tasks.py` or `tasks/__init__.py` this file is, for its `ns`.
+    """Return the commands of a project for its `ns`; `file` is its `tasks.py` or `tasks/__init__.py`.
 
-    It is an ordinary collection of Invoke's, to which a project adds its own tasks (`ns.add_task`).
+    It is an ordinary collection of Invoke's, to which a project adds its tasks (`ns.add_task`).
     """
     from twelfth.cli.program import collection
     from twelfth.cli.working_directory import as_entered

@@ -35,7 +35,7 @@ class RunResult:
     stderr: bytes = b""
 
     def check(self) -> None:
-        """Raise `RunFailedError`, which has this result, unless the exit code is 0."""
+        """Raise `RunFailedError` with this result unless the exit code is 0."""
         if self.exit_code:
             raise RunFailedError(self)
 
@@ -54,9 +54,9 @@ def run(
 ) -> RunResult:
     """Run a command in a new process of the running release, and wait until it exits.
 
-    Its output is that of this process, or is captured. `stdin` is its input, None for the input of this process, which
-    cannot be captured at the same time. `timeout` is in seconds. With Invoke's `--dry` it only prints how the run
-    differs from its service. Call it in the main thread: Ctrl-C and TERM are sent to the run.
+    Its output goes to that of this process; with `capture` it is returned. `stdin` is its input; None passes on the
+    input of this process, and cannot be combined with `capture`. `timeout` is in seconds. With Invoke's `--dry`, only
+    print how the run differs from its service. Call it in the main thread: Ctrl-C and TERM are sent to the run.
 
     Raises `RunFailedError` with `check` if the exit code is not 0, `NotUpError` if the stack is not up, `MisuseError`
     for an invalid argument, and other children of `TwelfthError`.
@@ -66,7 +66,7 @@ def run(
     from twelfth.runs.start import describe
 
     if isinstance(command, str) or (capture and stdin is None):
-        why = "its command is text; write a list" if isinstance(command, str) else "capture needs stdin as bytes"
+        why = "the command must be a list" if isinstance(command, str) else "capture needs stdin as bytes"
         raise MisuseError(f"cannot start a run: {why}")
     if timeout is not None and timeout <= 0:
         raise MisuseError(f"cannot start a run: timeout {timeout} is not above 0")
@@ -102,8 +102,8 @@ def run_job(
 ) -> None:
     """Start a job of the Compose file or a program of `admin/`, without input, as its command does.
 
-    Its rules apply, its question is asked unless `yes`, and the jobs before it are run. The options are as they are
-    typed (`timeout="5m"`). If the run fails, the task ends with its exit code.
+    Its rules apply: its question is asked unless `yes`, and the jobs that it depends on run first. Options have the
+    format of the command line (`timeout="5m"`). If the run fails, the task exits with its exit code.
     """
     from twelfth.cli.jobs import start_admin
 
@@ -125,8 +125,7 @@ def _executed(engine: Engine, request: RunRequest, stdin: bytes | None, *, captu
 def up(*, scale: Mapping[str, int] | None = None, release: str = "") -> str:
     """Deploy the stack as the command `up` does, and return its address, "" if it has none.
 
-    `release` is a built release to deploy instead of the files. Raises a `TwelfthError` if the deploy fails; the
-    previous release is then still running.
+    With `release`, deploy this release instead of the files. Raises a `TwelfthError` if the deploy fails.
     """
     from twelfth.cli import stack
     from twelfth.stack.status import address

@@ -63,7 +63,7 @@ class ServiceError(TwelfthError):
 
 
 class RunFailedError(TwelfthError):
-    """A run that a task started with `check` did not exit with 0; `result` is what it did."""
+    """A run that a task started with `check` failed; `result` is its `RunResult`."""
 
     def __init__(self, result: RunResult) -> None:
         """Take the exit code of the run."""

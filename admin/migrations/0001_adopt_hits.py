@@ -17,12 +17,12 @@ FORMER_CHECKSUMS = ("5b6e9f771cf8fe367ca25574b0b8c50f147b26110ac880a08aecdb6cb93
 def up(read: Redis, write: Pipeline) -> None:
     """Leave a counter as it is; raises RefusedError for what cannot be counted on.
 
-    Visitors may count while this looks: INCR keeps an integer one, and NX leaves alone what they began.
+    Requests may be counted meanwhile: INCR keeps an integer, and NX keeps a counter that they have created.
     """
     kind = read.type(KEY)
-    held = read.get(KEY) if kind == b"string" else None
-    if kind != b"none" and integer(held) is None:
-        what = repr(held[:40]) if held is not None else f"a {str(kind, 'ascii') if isinstance(kind, bytes) else kind}"
+    value = read.get(KEY) if kind == b"string" else None
+    if kind != b"none" and integer(value) is None:
+        what = repr(value[:40]) if value is not None else f"a {str(kind, 'ascii') if isinstance(kind, bytes) else kind}"
         raise RefusedError(f"the key {KEY} holds {what}, which is no integer, and is left alone; try: invoke reset")
     write.set(KEY, 0, nx=True)
 

@@ -597,7 +597,7 @@ def test_invoke_refuses_a_compose_file(directory: Path, words: tuple[str, ...], 
 
 
 @pytest.mark.parametrize("place", ["directory", ".."])
-def test_options_choose_what_they_choose_in_compose(directory: Path, place: str) -> None:
+def test_options_have_the_effect_that_they_have_in_compose(directory: Path, place: str) -> None:
     """Also from another directory: files, name, profiles and variables."""
     (directory / "other.yml").write_text("services: {app: {image: 'app:${TAG}', profiles: [extra], labels: {a: $WHO}}}")
     (directory / "more.yml").write_text("services: {app: {command: [more]}}")

@@ -65,7 +65,7 @@ def test_run_without_a_copy_of_its_output(project: Project, options: tuple[str, 
     assert (125, "", why) == (code, out, errors)
 
 
-def test_letters_of_compose_are_accepted(project: Project) -> None:
+def test_short_options_of_compose_are_accepted(project: Project) -> None:
     """`-d` detaches a run, `-n` limits the lines of a log, and `-e` sets a variable."""
     assert (0, "debug\n", "") == project.typed("run", "-T", "-e", "LEVEL=debug", "--", "printenv", "LEVEL")
     project.engine.world.logs["app-1"] = b"one\ntwo\n"
@@ -77,7 +77,7 @@ def test_letters_of_compose_are_accepted(project: Project) -> None:
 
 
 def test_user_working_directory_and_volumes_are_requested_differences(project: Project) -> None:
-    """With the letters of Compose; the record names them."""
+    """With Compose's short options; the record names them."""
     assert (0, "", "") == project.typed("run", "-u", "0", "-w", "/", "-v", ".:/a", "--volume", "/b:/b:ro", "--", "true")
     assert ("user", "volumes", "working_dir") == project.records()[0].overrides
     code, out, errors = project.typed("run", "-v", "a:/a", "--", "true")

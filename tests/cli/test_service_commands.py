@@ -76,7 +76,7 @@ def test_service_is_stopped_started_and_restarted(project: Project) -> None:
 
 
 def test_stop_of_a_run_wins_over_a_service(project: Project) -> None:
-    """The output says which was stopped."""
+    """The output shows which was stopped."""
     _, run_id, _ = project.typed("run", "-d", "--", "sleep", "60")
     project.engine.world.runs["app"] = project.engine.world.runs.pop(run_id.strip())
     project.engine.world.runs["app"].request = replace(project.engine.world.runs["app"].request, id="app")

@@ -47,7 +47,7 @@ def test_words_do_not_overlap() -> None:
 
 @pytest.mark.parametrize("part", ["title", "desc"])
 def test_drawing_can_be_read_aloud(part: str) -> None:
-    """A screen reader is told what the picture shows."""
+    """A screen reader reads what the picture shows."""
     spoken = PICTURE.find(f"{SVG}{part}")
 
     assert spoken is not None

@@ -58,7 +58,7 @@ def test_volume_is_one_of_the_stack_or_a_path(text: str, mount: Mount, monkeypat
     ],
 )
 def test_other_volume_is_refused(text: str, why: str) -> None:
-    """The error is one line that says what to write."""
+    """The error is one line, and shows what to write."""
     with pytest.raises(MisuseError) as refused:
         typed(text)
 

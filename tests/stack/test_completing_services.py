@@ -30,7 +30,7 @@ def steps(*found: Replica, stack: Stack = STACK) -> list[str]:
 
 
 def test_job_comes_to_its_end_before_others_start() -> None:
-    """It is never admitted: nobody is sent to it."""
+    """It is never admitted: it gets no requests."""
     assert [
         "Create prepare-1 (missing)",
         "Wait for prepare-1 (until it exits)",
@@ -63,7 +63,7 @@ def test_job_comes_to_its_end_before_others_start() -> None:
     ],
 )
 def test_job_is_done_once_for_what_it_is_made_from(job: Replica, expected: list[str]) -> None:
-    """One that failed is tried again, and one that goes on is waited for."""
+    """A failed one is repeated, and one that is running is waited for."""
     assert expected == steps(job, replica("web"))
 
 
@@ -80,15 +80,15 @@ def test_service_that_follows_another_is_replaced_with_it(database: Replica) -> 
     )
 
 
-def test_volume_of_its_own_keeps_a_replica_from_having_another_beside_it() -> None:
-    """The one in its place takes it over."""
+def test_replica_with_an_anonymous_volume_is_replaced_in_place() -> None:
+    """The new replica has its number and its volume."""
     old = replace(replica("db", image="two"), has_own_volumes=True)
 
     assert ["Replace db-1 (image changed)"] == steps(old, stack=Stack("p", Path(), (Service("db", "db:1"),)))
 
 
-def test_image_that_is_always_to_be_pulled_is(tmp_path: Path) -> None:
-    """Whether it is here or not."""
+def test_image_that_is_always_pulled_is_pulled(tmp_path: Path) -> None:
+    """Even if the engine has it."""
     stack = Stack("p", tmp_path, (Service("db", "db:1", pull_policy="always"),))
 
     assert ["Pull db:1 (pull_policy is always)"] == steps(replica("db"), stack=stack)

@@ -149,7 +149,7 @@ def happen(world: World, stack: Stack, end: str | int) -> None:
 def test_next_up_finishes_and_the_one_after_it_does_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """Everything that is declared serves then, and nothing else is there."""
+    """All declared replicas serve then, and no others exist."""
     monkeypatch.setattr(Memory, "why_taken", lambda *_: "")  # whatever listens on this machine
     choose, world = random.Random(seed), World()  # noqa: S311 - no secret
     for value in "ab":

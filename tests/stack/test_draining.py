@@ -65,9 +65,9 @@ def test_replaced_replica_is_drained_before_it_is_removed(world: World, tmp_path
 def test_deploy_does_not_depend_on_draining(world: World, tmp_path: Path) -> None:
     """A failure is reported."""
     changed = with_proxy(replace(STACK, directory=tmp_path).with_service(replace(APP, image="app:2")))
-    done, details = up(world, changed, (1, "it has open requests after 3 s\n"))
+    done, details = up(world, changed, (1, "requests are still open after 3 s\n"))
     assert "remove app-1" in done
-    assert "proxy-1 did not drain app-1: it has open requests after 3 s" in details
+    assert "proxy-1 did not drain app-1: requests are still open after 3 s" in details
 
 
 def test_script_has_the_addresses_and_whole_seconds() -> None:

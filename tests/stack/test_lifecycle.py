@@ -179,7 +179,7 @@ def test_each_step_is_told_before_what_it_has_to_tell(project: Project) -> None:
 
     assert ["Pull redis:8 (missing)", "Build app:one (missing)"] == project.report.steps[:2]
     assert f"R{MIGRATE[1:]} (before the first worker of its release)" == project.report.steps[-5]
-    assert ["redis:8 is here", "app:one is here"] == project.report.details[:2]
+    assert ["redis:8 was built", "app:one was built"] == project.report.details[:2]
     assert ["applying 0001", "applied"] == project.report.details[-2:]
 
 

@@ -87,8 +87,8 @@ def test_log_that_is_kept_nowhere_does_not_hide_the_others() -> None:
         (["worker-1", "worker-2"], "cannot show logs: the output of worker-1, worker-2"),
     ],
 )
-def test_log_that_is_kept_nowhere_is_an_error_where_there_is_no_other(names: list[str], message: str) -> None:
-    """Whoever asked for it got nothing."""
+def test_log_that_is_not_kept_is_an_error_if_there_is_no_other(names: list[str], message: str) -> None:
+    """Otherwise the client would get nothing."""
     asked = [(name, log) for name, log in printed() if name in names]
     with pytest.raises(NoLogError, match=f"^{message}"):
         list(logs.lines(asked, lambda _: None))

@@ -96,7 +96,7 @@ def test_services_with_the_image_of_runs_have_releases() -> None:
 
 
 def test_release_commands_are_made_from_the_pinned_image() -> None:
-    """Those with the image of their service; others keep theirs."""
+    """Those with the image of their service; other commands keep their image."""
     commands = (Changes(Service("app", APP.image)), Changes(Service("app", "other")))
     stack = Stack("p", Path(), (replace(APP, pre_start=commands),))
     service = with_pin(stack, Pin("r/app:v1", "sha256:a"), "sha256:a").services[0]
@@ -130,7 +130,7 @@ def test_moved_tag_changes_nothing_until_pull(project: Project) -> None:
 
     project.world.local["r/app:v1"] = TWO
     assert [] == project.up("v1")
-    assert [f"r/app:v1 is now {R2} on this machine; worker keeps {R1}. Try: invoke pull worker"] == [
+    assert [f"r/app:v1 is now {R2} on the daemon; worker keeps {R1}. Try: invoke pull worker"] == [
         *notices.moved_tags(project.engine())
     ]
 
@@ -200,7 +200,7 @@ def test_rollback_deploys_the_previous_digest_and_the_next_up_the_tag_again(proj
 
 
 def test_missing_image_of_a_release_is_pulled_by_its_digest(project: Project) -> None:
-    """Its tag may lead elsewhere by now."""
+    """Its tag may name another image by now."""
     project.up("v1")
     project.up("v2")
     project.world.images.remove("r/app@sha256:" + ONE)
@@ -220,7 +220,7 @@ def test_run_is_made_from_a_named_release(project: Project) -> None:
     with pytest.raises(NoReleaseError, match=f"release {R3}: this stack has no such release. Try: invoke releases"):
         project.engine("v2", R3)
     ambiguous = Memory(replace(project.stack("v1"), runs_from=""), project.world)
-    with pytest.raises(MisuseError, match=r"it could be of any of db, worker, app\. Add to the Compose file x-twelfth"):
+    with pytest.raises(MisuseError, match=r"made from any of db, worker, app\. Add to the Compose file x-twelfth"):
         pins.with_pins(cast("Engine", ambiguous), R1)
 
 

@@ -165,7 +165,7 @@ def test_replica_that_cannot_be_reloaded_is_replaced(stack: Stack, changes: dict
 
 
 def test_each_replica_that_stays_is_reloaded_and_no_other() -> None:
-    """One that is to go, or that nobody is sent to yet, needs nothing new."""
+    """One that will be removed, or that gets no requests yet, is not changed."""
     recipes = {**RECIPES, "worker": {**RECIPES["worker"], "config./etc/a": "one"}}
     stack = replace(STACK, services=(REDIS, replace(WORKER, replicas=2, reload=Reload("SIGHUP")), WEB))
     old = replica("worker", recipe={**recipes["worker"], "config./etc/a": "zero"}, is_reloadable=True)
@@ -190,7 +190,7 @@ def test_what_the_engine_cannot_tell_is_not_held_against_a_replica() -> None:
 
 @pytest.mark.parametrize("state", ["created", "restarting", "paused"])
 def test_replica_that_does_not_run_is_replaced(state: str) -> None:
-    """What a half-failed `up` left behind is made anew, with its state as the cause."""
+    """What a failed `up` left is re-created, with its state as the cause."""
     found = replace(CONVERGED, replicas=(replica("redis", state=state), *CONVERGED.replicas[1:]))
 
     assert [f"Replace redis-1 ({state})"] == steps(found)
@@ -340,7 +340,7 @@ def test_release_command_does_not_run_for_more_of_what_serves() -> None:
 
 
 def test_release_command_runs_before_anything_of_a_new_configuration() -> None:
-    """Another address or password of Redis is tried before what serves is touched; another limit is not."""
+    """Another address or password of Redis is tried before a serving replica is replaced; another limit is not."""
     stack, recipes = released(**{"environment.A": "2"})
     _, filed = released(**{"config./etc/a": "2"})
     assert "Run migrate 'a b' (before the first worker with its configuration)" == steps(CONVERGED, stack, filed)[0]
@@ -459,7 +459,7 @@ def test_replicas_that_do_not_serve_are_the_first_to_go() -> None:
 
 
 def test_replica_that_was_never_admitted_is_admitted_now() -> None:
-    """A deploy that was cut off goes on where it was."""
+    """An interrupted deploy continues where it was."""
     found = replace(
         CONVERGED,
         replicas=(

@@ -67,7 +67,7 @@ class CutOff(Memory):
     """An engine whose healthcheck says why it fails after 0.1 s, unless it has less than that."""
 
     def check_health(self, replica: Replica, within: float | None = None) -> Health:  # noqa: ARG002 - all alike
-        """Take that long, and only say that it did not finish if it has less."""
+        """Take that long; with less time, only report that it did not finish."""
         time.sleep(min(CHECK_SECONDS, within or CHECK_SECONDS))
         if within is not None and within < CHECK_SECONDS:
             return healthcheck.timed_out(within, CHECK_SECONDS, "check")
@@ -98,7 +98,7 @@ class Swarmlike(Memory):
     """An engine that has another replica in the place of one that exited, which is ready."""
 
     def check_health(self, replica: Replica, within: float | None = None) -> Health:
-        """Replace the first one when it is asked a second time, and tell of that what was known before."""
+        """Replace the first one at the second call, and return its earlier state."""
         if replica.id == "plain-1-1":
             self.world.replicas["plain-1"] = replace(self.world.replicas["plain-1"], id="plain-1-2")
             return Health(is_ready=False, output="it has run for 0.0 of 0.2 s", has_check=False)

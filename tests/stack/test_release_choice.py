@@ -59,7 +59,7 @@ class Project:
         return report.steps
 
     def scale(self, number: int) -> list[str]:
-        """Scale what runs, whatever release the files would give; return the steps."""
+        """Scale the running release, whatever the files are; return the steps."""
         report, engine = Recorded(), self.engine("of-the-files")
         lifecycle.scale(engine, load.scaled_service(engine.stack, f"worker={number}"), report, 1)
         return report.steps
@@ -236,7 +236,7 @@ def test_rollback_to_a_release_that_is_named_is_what_the_next_goes_back_from(pro
 
 
 def test_rollback_builds_nothing(project: Project) -> None:
-    """The release is here."""
+    """The release exists."""
     project.up("two")
 
     assert not [step for step in project.up("one", is_rollback=True) if step.startswith("Build")]
@@ -246,7 +246,7 @@ def test_rollback_builds_nothing(project: Project) -> None:
     ("named", "message"), [("x", "release x is not built"), ("t", "2 releases start with t"), ("two", "")]
 )
 def test_release_to_go_back_to_is_named_by_its_beginning(project: Project, named: str, message: str) -> None:
-    """One that is not here, or not the only one, is refused."""
+    """One that does not exist, or is not the only one, is refused."""
     project.up("two")
     project.up("three")
 
@@ -307,7 +307,7 @@ def test_releases_say_which_serves(project: Project) -> None:
 
 
 def test_up_removes_the_releases_that_nothing_needs(project: Project) -> None:
-    """All but the newest five; it says so."""
+    """All but the newest five; each is reported."""
     for number in range(2, 6):
         project.up(f"r{number}")
 
@@ -377,8 +377,8 @@ def test_failed_deploy_is_recorded(project: Project) -> None:
     assert ["one"] == [name for name, release in releases.items() if release.is_previous]
 
 
-def test_release_of_a_run_that_goes_on_is_kept(project: Project) -> None:
-    """What it began with is there to its end."""
+def test_release_of_a_running_run_is_kept(project: Project) -> None:
+    """The run needs it until it exits."""
     engine = project.engine()
     request = new_request(("sleep", "60"), choose_source(engine))
     engine.runs.detach(request)
@@ -429,7 +429,7 @@ def test_what_is_noted_at_once_is_all_kept(tmp_path: Path) -> None:
 
 
 def test_what_was_built_is_known_after_the_stack_has_gone(project: Project) -> None:
-    """Else nobody could `prune` its images; all else is forgotten."""
+    """Otherwise its images could not be pruned; all else is forgotten."""
     state = project.engine().state
     project.scale(2)
     note_build(state, "r1")
@@ -439,8 +439,8 @@ def test_what_was_built_is_known_after_the_stack_has_gone(project: Project) -> N
     assert ({"r1"}, (), {}) == ({*found.built} & {"r1"}, found.deployed, found.scale)
 
 
-def test_status_says_who_is_at_work(project: Project) -> None:
-    """And what with; nobody when it is over, whatever the file says."""
+def test_status_shows_who_has_the_lock(project: Project) -> None:
+    """And for what; nothing after that, whatever the file contains."""
     with project.engine().state.lock("deploying"):
         assert "(deploying since" in status(project.engine()).deploy
     assert "" == status(project.engine()).deploy
@@ -460,7 +460,7 @@ def test_status_counts_what_serves(project: Project) -> None:
 
 
 class Keeping(Memory):
-    """An engine that keeps releases, and forgets them if a test says so."""
+    """An engine that keeps releases, and forgets them when a test asks it to."""
 
     kept: frozenset[str] = frozenset()
     calls = 0

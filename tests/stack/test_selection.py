@@ -100,7 +100,7 @@ def test_service_that_has_completed_is_not_started_again(tmp_path: Path) -> None
         (selection.restart, "docker service update --force p_app"),
     ],
 )
-def test_engine_that_rolls_services_is_not_told(tmp_path: Path, command: type, hint: str) -> None:
+def test_engine_that_rolls_services_refuses_to_stop_and_start_them(tmp_path: Path, command: type, hint: str) -> None:
     """The error names the command of Swarm."""
     snapshot = Snapshot((Replica("app", 1, "a", "running", {}),), rolls_services=True)
     with pytest.raises(MisuseError, match=f"Try: {hint}$"):

@@ -1,4 +1,4 @@
-"""How a stack is, from what was found and what its healthchecks say."""
+"""The status of a stack, from its snapshot and its healthchecks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOUND = Snapshot((REDIS, WORKER))
 
 
 def test_stack_is_ready_when_every_replica_is() -> None:
-    """And tells what healthchecks print as JSON."""
+    """And prints the output of healthchecks as JSON."""
     healths = {"a": Health(is_ready=True), "b": Health(is_ready=True, output='{"revision": "0002"}')}
     found = status.summary(STACK, "e", FOUND, healths)
 
@@ -33,7 +33,7 @@ def test_stack_is_ready_when_every_replica_is() -> None:
 
 
 def test_what_has_crashed_is_there_to_be_looked_at() -> None:
-    """Such as its log, which is wanted most then; a command that needs what runs is refused."""
+    """Such as its log, which is needed most then; a command that needs a running replica is refused."""
     world = World(replicas={"worker-1": replace(WORKER, state="exited (1)")})
     engine = Memory(STACK, world)
 
@@ -81,7 +81,7 @@ def test_stack_that_cannot_serve_says_why(health: Health, why: str) -> None:
     ],
 )
 def test_service_that_lacks_replicas_is_not_ready(wanted: Service, row: tuple[object, ...], why: str) -> None:
-    """As after an interrupt: what is there may be well, and what is not there has a row of its own."""
+    """As after an interrupt: existing replicas may be healthy, and missing ones have a separate row."""
     others = tuple(each for each in STACK.services if each.name != wanted.name)
     stack = Stack("p", Path(), (*others, wanted))
     found = status.summary(stack, "e", FOUND, dict.fromkeys("ab", Health(is_ready=True)))
@@ -116,7 +116,7 @@ class Deploying(Memory):
 
 
 def test_replica_that_is_removed_meanwhile_is_not_reported() -> None:
-    """What is there is."""
+    """The others are."""
     found = status.status(Deploying(STACK, World(replicas={"redis-1": REDIS, "worker-1": WORKER})))
 
     assert ["worker-1"] == [each.name for row in found.services for each in row.each]
@@ -131,8 +131,8 @@ class Away(Memory):
         raise EngineError(f"cannot ask {replica.name}")
 
 
-def test_engine_that_fails_is_told() -> None:
-    """The replica is there all the same."""
+def test_error_of_the_engine_is_raised() -> None:
+    """It says nothing about the replica."""
     with pytest.raises(EngineError, match=r"^cannot ask redis-1$"):
         status.status(Away(STACK, World(replicas={"redis-1": REDIS})))
 

@@ -61,7 +61,7 @@ def test_first_and_last_removal_are_watched() -> None:
         ([replica(1, "one", state="exited (1)")], 1, ["Create worker-1", "Wait for worker-1", "Remove worker-1"]),
         ([], 1, ["Create worker-1", "Wait for worker-1"]),
     ],
-    ids=["what an interrupted up left", "scaled down", "nothing serves", "nothing is there"],
+    ids=["what an interrupted up left", "scaled down", "nothing serves", "nothing exists"],
 )
 def test_replicas_are_watched_where_one_that_serves_is_replaced(
     replicas: list[Replica], wanted: int, expected: list[str]

@@ -19,7 +19,7 @@ OF_COMPOSE = {
     *("attach", "commit", "cp", "events", "export", "kill", "ls", "pause", "port", "push", "rm"),
     *("stats", "top", "unpause", "volumes", "watch"),
 }
-"""The commands that Compose executes on the containers of a stack, also if twelfth has created them."""
+"""Commands of Compose that also work on containers that twelfth has created."""
 
 
 def answer(word: str, words: Sequence[str]) -> str:
@@ -42,12 +42,12 @@ OPTIONS = {
     "down --rmi": "rollback needs the images of releases. Try: invoke prune",
     "down --timeout": "each service has a grace period. Set stop_grace_period in the Compose file",
     "logs --no-color": "its output has no colors. Omit --no-color",
-    "logs --timestamps": "a line has no time. Try: docker compose logs --timestamps",
+    "logs --timestamps": "lines have no timestamps. Try: docker compose logs --timestamps",
     "ps --services": "it lists replicas and runs. Try: invoke config --services",
     "run --no-deps": "a run never starts a service. Omit --no-deps",
-    "run --rm": "the container of a run is its record, and later runs remove it. Omit --rm",
+    "run --rm": "the container keeps the output of the run, and later runs remove it. Omit --rm",
     "up --force-recreate": "it replaces only what has changed. Try: invoke restart",
-    "up --no-build": "it builds only what is missing. Try: invoke up --release ID, with one of invoke releases",
+    "up --no-build": "it builds only what is missing. To deploy a release without a build: invoke up --release ID",
     "up --no-deps": "what a service depends on is replaced only if it has changed. Omit --no-deps",
 }
 """Why twelfth does not have an option of Compose, and what to type instead."""
@@ -63,7 +63,7 @@ def answer_to_option(command: str, option: str) -> str:
 def answer_to_service(command: str, word: str) -> str:
     """Return the error for a word after `build` or `down`, which take no services; "" for any other command."""
     if command == "build":
-        return f"build takes no {word}: a release has the images of all services. Try: invoke build"
+        return f"build {word} is not supported: a release has the images of all services. Try: invoke build"
     if command == "down":
-        return f"down takes no {word}: it removes the whole stack. Try: invoke stop {shlex.quote(word)}"
+        return f"down {word} is not supported: down removes the whole stack. Try: invoke stop {shlex.quote(word)}"
     return ""

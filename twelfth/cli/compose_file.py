@@ -36,7 +36,7 @@ def unknown_option(words: Sequence[str], known: Collection[str]) -> str:
 
 
 def refusal(option: str, words: Sequence[str], file: str = "", command: str = "config") -> str:
-    """Return the error for `-f` or `--file` where it names no Compose file, with the command to type instead.
+    """Return the error for a `-f` or `--file` that does not name a Compose file, with the command to type instead.
 
     `file` is the file if the words do not name it, as in `-ef FILE`. Values of other options are not shown.
     """

@@ -1,4 +1,4 @@
-"""Compose's options before the command, as `docker compose` has them, in Compose's own variables.
+"""Translate Compose's options before the command, such as `-f`, into Compose's variables.
 
 Compose reads these variables, and so do all processes that are started from here.
 """
@@ -67,10 +67,10 @@ def arguments() -> list[Argument]:
     """Return the options for Invoke's parser."""
     return [
         Argument(names=("file", "f"), kind=list, help="Read this Compose file (repeatable)"),
-        Argument(names=("project-name", "p"), help="Name the stack"),
+        Argument(names=("project-name", "p"), help="Set the name of the stack"),
         Argument(names=("env-file",), kind=list, help="Read this file instead of .env (repeatable)"),
         Argument(names=("profile",), kind=list, help="Enable this profile (repeatable)"),
-        Argument(names=("project-directory",), help="Look for the project here (default: that of the first file)"),
+        Argument(names=("project-directory",), help="Use this directory (default: that of the first file)"),
     ]
 
 

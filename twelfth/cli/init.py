@@ -35,12 +35,12 @@ _READ = (
     ".dockerignore",
     "Pipfile",
 )
-"""Endings of the files whose text is read; of others only the name is known."""
+"""Endings of the files whose text is read; of other files only the name is used."""
 
 _SKIPPED = {"node_modules", "venv", "__pycache__", "dist", "build"}
 
 
-@command(help={"yes": "Write everything without a question"})
+@command(help={"yes": "Write all changes without asking"})
 def init(c: Context, yes: bool = False) -> None:
     """Propose changes to this project as a diff, and write them.
 
@@ -165,7 +165,7 @@ def _write(directory: Path, edits: list[FileEdit]) -> None:
 def _refuse_unwritable(edit: FileEdit, path: Path) -> None:
     place = next(parent for parent in path.parents if parent.exists())
     if not os.access(place, os.W_OK):
-        raise MisuseError(f"cannot write {edit.path}: {place} is read-only for you. Try: ls -ld {place}")
+        raise MisuseError(f"cannot write {edit.path}: you may not write to {place}. Try: ls -ld {place}")
     if edit.before is not None and _text(path) != edit.before:
         raise MisuseError(f"cannot write {edit.path}: it has changed meanwhile. Try: invoke init")
 

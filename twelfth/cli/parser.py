@@ -116,7 +116,7 @@ def _parse_with_jobs(invoke: Program) -> None:
 def _take_rest(invoke: Program) -> bool:
     """Let commands take words that are no commands, such as `up SERVICE`; return whether the line has such a command.
 
-    Before the commands of jobs are known, such a word may be one of them.
+    Before the commands of jobs are known, such a word may be the name of a job.
     """
     typed = {name for name in invoke.core.unparsed if name in invoke.collection.task_names}
     commands = [task for name in typed if getattr(task := invoke.collection[name], "rest", "")]
@@ -274,7 +274,7 @@ def _refuse(parser: ParseMachine, message: str) -> None:
 
 
 def _reply(parser: ParseMachine, command: str | None, message: str) -> str:
-    """Return the error for a word or option of Compose, "" for any other; it may be a command with a typo."""
+    """Return the error for a word or option of Compose, "" for any other, such as a mistyped command."""
     word = _unknown_word(message)
     if word.startswith("-"):
         return answer_to_option(command or "", word)

@@ -46,7 +46,7 @@ ALWAYS = (
     *(runs.run, runs.wait, runs.stop, history.history, schedule.schedule, init.init),
 )
 PROGRAM_COMMANDS = "twelfth_redis.commands"
-"""The package with commands for some programs of `admin/`; if it is not installed, those are like all others."""
+"""The package with commands for some programs of `admin/`; without it, these programs are like all others."""
 
 
 def collection(directory: Path) -> Collection:
@@ -127,7 +127,7 @@ class Twelfth(Program):
         super().parse_collection()
 
     def _directory(self) -> Path:
-        """Return the project's directory, and set Compose's variables as its options ask."""
+        """Return the project's directory, and set Compose's variables from the options."""
         here = working_directory(os.environ)
         options = compose_options.ComposeOptions.parsed(self.args)
         try:

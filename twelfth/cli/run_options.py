@@ -38,7 +38,7 @@ REPEATABLE = [field.name for field in fields(RunOptions) if field.default is MIS
 
 
 def taking_options(body: Callable[..., None]) -> Callable[..., None]:
-    """Return a function with one parameter for each option in place of the parameter `options` of the body.
+    """Return the body as a function with a parameter for each option instead of its parameter `options`.
 
     Invoke makes the options of a command from the parameters of its function.
     """

@@ -62,7 +62,7 @@ def exec(  # noqa: A001 - the name of Compose's command
     replica = chosen(engine.replicas(service), service, number(index, "--index", 1) if index else None)
     if on_terminal():
         hint = f"For a new process with a record: invoke run --service {service} -- COMMAND"
-        warn(f"exec works inside {replica.name} and keeps no record. {hint}")
+        warn(f"exec works inside {replica.name}, and keeps no record. {hint}")
     if code := execute(engine, replica, hook, tty=has_terminal):
         raise Exit(code=code)
 
@@ -86,7 +86,6 @@ def restart(c: Context, ready_within: str = "") -> None:
 
 
 def _names(name: str) -> list[str]:
-    """Return the words, without repetitions."""
     words = list(dict.fromkeys(words_after_dashes()))
     if option := next((word for word in words if word.startswith("-")), ""):
         raise MisuseError(f"{option} comes after a service: options come first. Try: invoke --help {name}")

@@ -70,7 +70,7 @@ def up(
     if second_engine and c.config.engine == "auto":
         raise MisuseError("--second-engine needs an engine. Try: INVOKE_ENGINE=local invoke up --second-engine")
     if service and remove_orphans:
-        raise MisuseError("--remove-orphans concerns the whole stack. Try: invoke up --remove-orphans")
+        raise MisuseError("--remove-orphans cannot be combined with a service. Try: invoke up --remove-orphans")
     target = Target(c, release, deploys=True, second_engine=second_engine)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths, of_first=True)

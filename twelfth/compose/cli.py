@@ -94,12 +94,12 @@ def read(
     paths = _files(directory, _with_dotenv(program, directory, environment))
     if not answer.stdout:
         why = _explained(_split(answer.stderr)[1], program, paths, directory, environment)
-        for other, second in _answers_of_bundled(program, directory, environment):
+        for bundled, second in _answers_of_bundled(program, directory, environment):
             if second.stdout:
                 warn(f"{program} {why}. Using the docker compose that is installed with twelfth")
-                program, answer = other, second
+                program, answer = bundled, second
             elif _NEWER_KEYS.search(why):
-                program, why = other, _explained(_split(second.stderr)[1], other, paths, directory, environment)
+                program, why = bundled, _explained(_split(second.stderr)[1], bundled, paths, directory, environment)
         if not answer.stdout:
             raise MisuseError(f"{why}. Try: {shlex.quote(program)} config --quiet")
     warnings, _ = _split(answer.stderr)
@@ -208,7 +208,7 @@ def reads_pre_start(environment: Mapping[str, str]) -> bool:
 
 
 def refusal(directory: Path, environment: Mapping[str, str], text: str) -> str:
-    """Return why Compose rejects a project's files, if the first has this text; "" if it accepts them."""
+    """Return why Compose rejects a project's files if this is the text of the first, "" if it accepts them."""
     environment = {**environment, "PWD": str(directory), "COMPOSE_ANSI": "never"}
     chosen = next(programs(environment), "")
     first, *others = _files(directory, _with_dotenv(chosen, directory, environment))

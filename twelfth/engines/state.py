@@ -1,6 +1,6 @@
 """The state of a stack: small files and a lock, stored where the stack is, so that every checkout has the same.
 
-Files are written whole. A file that was torn by a crash must not hurt: whoever reads one ignores what is not valid.
+Files are written whole. A crash can tear a file: readers ignore what is not valid.
 No single file is ever deleted, since the archive API of a Docker daemon can only add and replace.
 """
 

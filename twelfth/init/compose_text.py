@@ -1,7 +1,7 @@
 """Insert keys into the text of a Compose file; every other byte stays.
 
-A file that a YAML library writes back has other quotes, widths or blank lines. Here the library only says where a
-value ends, and the result is parsed again: it must be the previous document and the inserted keys.
+A file that a YAML library writes back has other quotes, widths or blank lines. Here the library only reports
+where a value ends, and the result is parsed again: it must be the previous document and the inserted keys.
 """
 
 from __future__ import annotations

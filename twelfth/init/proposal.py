@@ -167,24 +167,24 @@ def _conditions(member: Member, facts: Survey, checked: set[str]) -> Iterator[tu
     """Wait for databases. Conditions that the file has in the long notation are not changed."""
     present = {name: keys["condition"] for name, keys in (member.keys.get("depends_on") or {}).items()}
     missing = [
-        other.name
-        for other in facts.members
-        if other.database
-        and other.name in checked
-        and other.name not in present
+        dependency.name
+        for dependency in facts.members
+        if dependency.database
+        and dependency.name in checked
+        and dependency.name not in present
         and member.is_built
-        and member.uses(other.name)
+        and member.uses(dependency.name)
     ]
     replaced = present | {
-        other.name: "service_healthy"
-        for other in facts.members
-        if other.database and other.name in checked and present.get(other.name) == "service_started"
+        dependency.name: "service_healthy"
+        for dependency in facts.members
+        if dependency.database and dependency.name in checked and present.get(dependency.name) == "service_started"
     }
     if present and replaced != present and not _is_long(member.keys["depends_on"], facts, member.name):
         yield lambda text: compose_text.wait_for(text, member.name, replaced), _depends_on(member.name, replaced)
     if missing and not present:
-        wanted = dict.fromkeys(missing, "service_healthy")
-        lines = _depends_on(member.name, wanted).splitlines()[2:]
+        conditions = dict.fromkeys(missing, "service_healthy")
+        lines = _depends_on(member.name, conditions).splitlines()[2:]
         yield _insertion(("services", member.name), "".join(f"{line[4:]}\n" for line in lines))
 
 
@@ -253,10 +253,10 @@ def _jobs(facts: Survey) -> Iterator[tuple[Callable[[str], str], str]]:
     member, snippet = run_member(facts), ""
     if member and member.app:
         snippet = jobs_of_app(member.app)
-    for other in facts.members:
-        has_password = "POSTGRES_PASSWORD" in (other.keys.get("environment") or {})
-        if other.database == "postgres" and has_password and "pg-dump" not in snippet:
-            snippet += _DUMP.format(host=other.name)
+    for service in facts.members:
+        has_password = "POSTGRES_PASSWORD" in (service.keys.get("environment") or {})
+        if service.database == "postgres" and has_password and "pg-dump" not in snippet:
+            snippet += _DUMP.format(host=service.name)
     if snippet:
         yield _insertion((), "x-jobs:\n" + "".join(f"  {line}\n" for line in snippet.splitlines()))
 

@@ -216,11 +216,11 @@ def _with_dockerfile(app: App | None, build: Mapping[str, Any]) -> App | None:
 def _apps(files: Files, directories: set[str]) -> Iterator[App]:
     for directory in sorted(directories):
         start = f"{directory}/" if directory else ""
-        own = {name.removeprefix(start): text for name, text in files.items() if name.startswith(start)}
-        texts = [text for name, text in own.items() if REQUIREMENTS.fullmatch(name)]
-        is_python = texts or "manage.py" in own or any(name.endswith(".py") and "/" not in name for name in own)
+        inside = {name.removeprefix(start): text for name, text in files.items() if name.startswith(start)}
+        texts = [text for name, text in inside.items() if REQUIREMENTS.fullmatch(name)]
+        is_python = texts or "manage.py" in inside or any(name.endswith(".py") and "/" not in name for name in inside)
         if is_python:
-            yield App(directory, frozenset(_packages("\n".join(texts))), own)
+            yield App(directory, frozenset(_packages("\n".join(texts))), inside)
 
 
 def _packages(text: str) -> Iterator[str]:

@@ -161,15 +161,15 @@ def missing_resources(stack: Stack, snapshot: Snapshot) -> tuple[Network | Volum
     return tuple(resource for resource in stack.resources if resource in missing)
 
 
-def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
+def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> tuple[str, ...]:
     """Return the sorted names of what differs between two recipes, as far as both are known.
 
-    Where the rest of a kind is not known (`environment`), only what is wanted of it by name counts; where nothing of a
-    kind was found out (`option`), none of it does.
+    If the rest of a kind is not known (`environment`), only what is expected by name counts; if nothing of a
+    kind was observed (`option`), none of it does.
     """
-    names = [name for name in sorted(wanted.keys() | found.keys()) if name in wanted or _kind(name) not in wanted]
-    known = [name for name in names if UNKNOWN not in (wanted.get(name), found.get(name), found.get(_kind(name)))]
-    return tuple(name for name in known if wanted.get(name) != found.get(name))
+    names = [name for name in sorted({*expected, *actual}) if name in expected or _kind(name) not in expected]
+    known = [name for name in names if UNKNOWN not in (expected.get(name), actual.get(name), actual.get(_kind(name)))]
+    return tuple(name for name in known if expected.get(name) != actual.get(name))
 
 
 def _kind(name: str) -> str:

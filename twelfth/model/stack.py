@@ -260,14 +260,14 @@ class Service:
 
     @property
     def release(self) -> str:
-        """Return the release that it is of: its image's tag if it is built, else that of its pin; "" without either."""
+        """Return its release: its image's tag if it is built, else that of its pin; "" without either."""
         if self.build:
             return image_name(self.image).tag
         return self.pin.release if self.pin else ""
 
     @property
     def why_single(self) -> str:
-        """Return why there can be only one replica, an empty string where there can be more."""
+        """Return why there can be only one replica, an empty string if there can be more."""
         port = f"publishes port {self.fixed_port.published}" if self.fixed_port else ""
         return self._exclusive_volume or port or self._fixed_name
 
@@ -315,9 +315,9 @@ class Service:
 
     @property
     def mounted_source(self) -> tuple[Mount, ...]:
-        """Return the mounts by which its replicas see all that its image is built from, and not only what was built.
+        """Return the mounts that show its replicas the whole build context, instead of the code in the image.
 
-        A directory below may as well hold data.
+        A mount of a directory in it may as well contain data.
         """
         context = self.build and self.build.context
         mounts = [mount for mount in self.mounts if mount.kind == "bind"]
@@ -325,7 +325,7 @@ class Service:
 
     @property
     def is_replaced_in_place(self) -> bool:
-        """Return whether a new replica is not to run beside the old one: they would share a port, a name or data."""
+        """Return whether a new replica cannot run next to the old one: they would share a port, a name or data."""
         return bool(self.why_single or self.why_exclusive)
 
     @property
@@ -349,10 +349,10 @@ class Network:
     external: bool = False
     options: Options | None = ()
 
-    def differs(self, other: Network) -> bool:
-        """Return whether another of its name is made differently, as far as that is known of both."""
-        is_known = None not in (self.options, other.options)
-        return self.internal != other.internal or (is_known and self.options != other.options)
+    def differs(self, network: Network) -> bool:
+        """Return whether a network of the same name has other settings, as far as those of both are known."""
+        is_known = None not in (self.options, network.options)
+        return self.internal != network.internal or (is_known and self.options != network.options)
 
 
 @dataclass(frozen=True)
@@ -455,7 +455,7 @@ class Stack:
 
     @property
     def is_built(self) -> bool:
-        """Return whether a service is built: then only what is built has releases."""
+        """Return whether a service is built: then only built services have releases."""
         return any(service.build for service in self.services)
 
     @property
@@ -528,8 +528,8 @@ class Stack:
 
     def known_as(self, kind: str, name: str) -> str:
         """Return the engine's name of the network or volume that is declared under a key."""
-        declared = (self.engine_name(each) for each in self.resources if (each.kind, each.name) == (kind, name))
-        return next(declared, f"{self.project}_{name}")
+        resources = (resource for resource in self.resources if (resource.kind, resource.name) == (kind, name))
+        return next(map(self.engine_name, resources), f"{self.project}_{name}")
 
     def engine_name(self, resource: Network | Volume) -> str:
         """Return the engine's name of a declared or observed network or volume."""
@@ -549,7 +549,7 @@ class Stack:
         return tuple(service for service in self.services if service.name in names)
 
     def with_dependencies(self, names: Collection[str]) -> frozenset[str]:
-        """Return the names of services and of what these depend on; of all services for no names.
+        """Return the names of these services and of their dependencies; without names, those of all services.
 
         The generated proxy belongs to its service, which cannot be reached without it.
         """
@@ -558,17 +558,17 @@ class Stack:
         return frozenset(names | ({PROXY} if self.proxy and self.proxy.service in names else set()))
 
     def networks_to_dependants(self, service: Service) -> tuple[str, ...]:
-        """Return the networks of a service on which one that depends on it is, too: there it is looked for."""
-        dependants = [other for other in self.services if service.name in other.depends_on]
-        return tuple(name for name in service.networks if any(name in other.networks for other in dependants))
+        """Return the networks that a service shares with its dependents, which look for it there."""
+        dependants = [dependant for dependant in self.services if service.name in dependant.depends_on]
+        return tuple(name for name in service.networks if any(name in dependant.networks for dependant in dependants))
 
 
 def with_release(stack: Stack, release: str) -> Stack:
-    """Return a stack whose release was none in particular, of that release: the tag of each image that it builds.
+    """Return a stack of no release as one of this release: the tag of each image that it builds.
 
-    A service that is not built, and whose image is what another's is called, is of that release, too.
+    A service that is not built has the release, too, if its image is that of a service that is built.
     """
-    built = [(each.build.tag or each.image, each.image) for each in stack.services if each.build]
+    built = [(service.build.tag or service.image, service.image) for service in stack.services if service.build]
 
     def unreleased(service: Service) -> str:
         same = (image for tag, image in built if service.image and is_same(tag, service.image))
@@ -599,5 +599,8 @@ def with_pin(stack: Stack, pin: Pin, image: str) -> Stack:
 
 def with_builds(stack: Stack, change: Callable[[Build], Build]) -> Stack:
     """Return a stack with each build replaced by the result of `change`."""
-    services = (replace(each, build=change(each.build)) if each.build else each for each in stack.services)
-    return replace(stack, services=tuple(services))
+
+    def changed(service: Service) -> Service:
+        return replace(service, build=change(service.build)) if service.build else service
+
+    return replace(stack, services=tuple(map(changed, stack.services)))

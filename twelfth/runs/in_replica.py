@@ -45,7 +45,7 @@ def execute(engine: Engine, replica: Replica, hook: Hook, *, tty: bool) -> int:
         for number in early:
             session.signal(number)
         with raw_terminal(session) if tty else contextlib.nullcontext():
-            # Ctrl-P Ctrl-Q has no meaning here: there is no command to attach again.
+            # Ctrl-P Ctrl-Q has no meaning here: there is no command that attaches again.
             ending = pass_streams(session, (0, 1), interactive=True, tty=False)
         if isinstance(ending, OSError):
             end(session)

@@ -59,7 +59,7 @@ def wait_for_run(engine: Engine, run_id: str) -> int:
 
 
 def wait_for_end(engine: Engine, prefix: str) -> Record:
-    """Wait for a run and return its record; less often the longer it takes."""
+    """Wait for a run and return its record, which is read less often the longer the run takes."""
     run, pause = find_run(engine, prefix), ASK_EVERY
     while run.is_running:
         time.sleep(pause)

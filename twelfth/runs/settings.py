@@ -1,6 +1,6 @@
 """Settings that are typed for one run: its user, working directory and volumes.
 
-They are requested differences, as those that a job declares, and take precedence over these.
+They are requested differences, like those that a job declares, and take precedence over them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VOLUME = re.compile("([^:]+):(/[^:]*)(?::(ro|rw))?")
 
 
 def typed_changes(user: str, workdir: str, volumes: Sequence[str], stack: Stack, directory: Path) -> Changes:
-    """Return what the values of the options set; a relative path of a volume is in this directory.
+    """Return the settings of these options; relative paths of volumes are in `directory`.
 
     Raises `MisuseError` for an invalid value.
     """

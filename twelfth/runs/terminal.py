@@ -194,8 +194,8 @@ def forwarded_signals(begin: Callable[[], Session], identity: str) -> Iterator[S
 
 def size() -> tuple[int, int]:
     """Return the rows and columns of the operator's terminal."""
-    found = os.get_terminal_size(sys.stdout.fileno())
-    return found.lines, found.columns
+    terminal = os.get_terminal_size(sys.stdout.fileno())
+    return terminal.lines, terminal.columns
 
 
 @contextlib.contextmanager

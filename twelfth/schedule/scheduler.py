@@ -267,7 +267,7 @@ class Scheduler:
             self.around.processes.release(fire.run_id)
 
     def _complete(self, engine: Engine, run_id: str, end: Exit) -> None:
-        """Record that a fire did not start, unless its process has started the run; or what failed after that."""
+        """Record that a fire did not start, unless its process has started the run; record a later failure, too."""
         now, record = self.around.now(), _record_of(engine, run_id)
         run = next(iter(engine.runs.records([run_id])), None)
         if record and record.state == CREATED:

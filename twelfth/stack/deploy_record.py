@@ -1,6 +1,6 @@
 """The deploys of a stack and its numbers of replicas, stored with the stack for the next `up` and for `rollback`.
 
-Each deploy and each number has a file of its own, since a full disk can tear a file that is being replaced. Files
+Each deploy and each number is in a separate file, since a full disk can tear a file that is being replaced. Files
 cannot be deleted singly, so the names of deploys are used again.
 """
 

@@ -42,12 +42,12 @@ busy() {{
 }}
 end=$(($(date +%s) + {seconds}))
 while [ -n "$(busy)" ]; do
-    [ "$(date +%s)" -lt "$end" ] || {{ echo "it has open requests after {seconds} s"; exit 1; }}
+    [ "$(date +%s)" -lt "$end" ] || {{ echo "requests are still open after {seconds} s"; exit 1; }}
     sleep 0.1
 done
 """
 
-# A removed replica is found to be stopped by the resolver or the check within a second.
+# The resolver or the check finds within a second that a removed replica has stopped.
 _READMIT = """\
 drained() {{
     ask 'show servers state {backend}' | while read -r _ _ _ name _ state admin _; do
@@ -64,7 +64,7 @@ drained | while read -r name _; do ask "set server {backend}/$name state ready" 
 
 @contextlib.contextmanager
 def drained(engine: ReplicaEngine, replicas: Collection[Replica], say: Say) -> Iterator[None]:
-    """Drain replicas of the proxied service for the block that removes them, if others of it serve.
+    """Drain replicas of the proxied service while the block removes them, if other replicas of it serve.
 
     A replica that cannot be drained is only reported: a deploy must not depend on the proxy.
     """

@@ -194,7 +194,7 @@ def _deploy(
     release = _deployed_release(engine, options)
     change = Change(kind, ", ".join(options.only), before=snapshot.replicas, release=release)
     with recorded(engine, report, change, steps) as changing:
-        # Images come first: what replicas are made from, and the release of pulled ones, is known only when they exist.
+        # Images come first: only when they exist, the recipes of replicas and the release of pulled images are known.
         missing = [step for step in steps if isinstance(step, EnsureImage)]
         if execute(engine, missing, report):
             engine = pins.pin_pulled(engine)

@@ -80,7 +80,7 @@ def moved_tags(engine: Engine) -> Iterator[str]:
     local = engine.resolve(reference) if kept else None
     if service and kept and local and local.image != kept.image:
         hint = f"invoke pull {service.name}" if local.digest else f"docker tag {reference} NEW, and declare that"
-        yield f"{reference} is now {local.release} on this machine; {service.name} keeps {kept.release}. Try: {hint}"
+        yield f"{reference} is now {local.release} on the daemon; {service.name} keeps {kept.release}. Try: {hint}"
 
 
 def _joined(names: Iterable[str]) -> str:

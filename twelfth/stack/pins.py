@@ -1,7 +1,7 @@
-"""The images that references are pinned to, and so the releases of a stack whose images are pulled.
+"""The images that references are pinned to: the releases of a stack whose images are pulled.
 
-They are stored with the stack, one file for each release and reference: `up` keeps the image of a reference until
-`pull`, also if the tag is moved. Another machine and a fresh clone have the same.
+They are stored with the stack, one file for each release and reference, so that another machine and a fresh clone have
+the same. `up` keeps the image of a reference until `pull`, even if the tag is moved.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ALWAYS = "always"
 class PulledImage:
     """An image that a reference was pinned to: when (ISO 8601 in UTC), and by whom.
 
-    `is_pulled` is set if twelfth pulled it, and not set if the engine had it already: then only its owner removes it.
+    `is_pulled` is False if the engine had the image before: then twelfth does not remove it.
     """
 
     pin: Pin
@@ -57,7 +57,7 @@ def pinned(images: Iterable[PulledImage], reference: str) -> Pin | None:
 
 
 def releases(images: Iterable[PulledImage]) -> tuple[BuiltRelease, ...]:
-    """Return the releases, the one that was pinned last first."""
+    """Return the releases, the latest pin first."""
     listed: dict[str, BuiltRelease] = {}
     for image in reversed([*images]):
         pin = image.pin
@@ -106,14 +106,14 @@ def _pin_of(stack: Stack, images: Iterable[PulledImage], release: str) -> Pin:
     if not stack.released:
         names = ", ".join(stack.candidates)
         hint = f"Add to the Compose file x-twelfth: {{runs-from: {next(iter(stack.candidates), 'SERVICE')}}}"
-        raise MisuseError(f"cannot use release {release}: it could be of any of {names}. {hint}")
+        raise MisuseError(f"cannot use release {release}: runs can be made from any of {names}. {hint}")
     if pin := next((image.pin for image in reversed([*images]) if image.pin.release == release), None):
         return pin
     raise NoReleaseError(f"cannot use release {release}: this stack has no such release. Try: invoke releases")
 
 
 def _engine_of(engine: Engine, pin: Pin) -> Engine:
-    # The name with the digest can be pulled again; an image that has lost it is still there by its id.
+    # The name with the digest can be pulled again. An image that has lost this name still has its id.
     has_digest = pin.digest and (engine.image_id(pin.digest) or not engine.image_id(pin.image))
     return engine.with_stack(with_pin(engine.stack, pin, pin.digest if has_digest else pin.image))
 

@@ -121,8 +121,8 @@ def plan_prune(engine: Engine, keep: int = KEPT) -> tuple[RemoveRelease, ...]:
     used -= {""}  # of services without releases
     deploys, releases = read_deploys(engine.state), stack_releases(engine)
     used.add(_previous(used, deploys.deployed, [release.id for release in releases]))
-    own = [release for release in releases if release.references or release.id in deploys.built]
-    return prunable(own, deploys, used, keep)
+    deployed_here = [release for release in releases if release.references or release.id in deploys.built]
+    return prunable(deployed_here, deploys, used, keep)
 
 
 def prunable(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def replace_replica(replicas: Replicas, service: Service, number: int, old: Replica, *, is_watched: bool) -> None:
     """Replace a replica in place, or continue an interrupted replacement; if it fails, restore the old one.
 
-    Wherever this is interrupted, a restart of the engine starts at most one of the two replicas.
+    If this is interrupted at any point, a restart of the engine starts at most one of the two replicas.
     """
     new = _replacement_of(replicas, old)
     old_ran = old.is_running or new is not None

@@ -84,7 +84,7 @@ class Replicas:
             raise
 
     def post_start(self, replica: Replica, rest: str = "") -> None:
-        """Execute the hooks of a replica that has started; `rest` ends the error: what runs now."""
+        """Execute the hooks of a replica that has started; `rest` is the end of an error: what is running then."""
         self.hooked.add(replica.id)
         try:
             hooks.post_start(self.engine, replica, self.report.detail)

@@ -135,7 +135,7 @@ class CompleteReplica(Step):
 
 @dataclass(frozen=True)
 class TryReplica(Step):
-    """Create a candidate without ports, wait until it is ready, watch it and remove it; the old replica runs on.
+    """Create a candidate without ports, wait until it is ready, watch it and remove it; the old replica keeps running.
 
     `seconds` is how long the last candidate of the service took to start and stop, None if that is not known.
     """
@@ -147,12 +147,12 @@ class TryReplica(Step):
     seconds: float | None = None
 
     def __str__(self) -> str:
-        """Return the step with how long the service will not answer after it."""
+        """Return the step with the time for which the service will not answer after it."""
         return f"{self.what} ({self.cause}; {no_answers(self.service, self.seconds, 'the last candidate')})"
 
 
 def no_answers(service: Service, seconds: float | None, measured_on: str = "the candidate") -> str:
-    """Return that a service will not answer while it is replaced, for how long if a candidate was measured."""
+    """Return that a service will not answer while it is replaced, and how long if a candidate was measured."""
     port = service.fixed_port.published if service.fixed_port else ""
     if seconds is None:
         return f"{service.name} publishes {port}: no answers between stop and start; see docs/proxy.md"

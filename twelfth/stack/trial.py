@@ -26,7 +26,7 @@ def try_replica(replicas: Replicas, step: TryReplica) -> None:
     began = time.monotonic()
     candidate = replicas.engine.create_candidate(step.service, step.number)
     try:
-        start = _pass(replicas, step.service, candidate, began)
+        start = _seconds_until_ready(replicas, step.service, candidate, began)
         began = time.monotonic()
         replicas.remove(candidate)
         seconds = start + time.monotonic() - began
@@ -38,8 +38,7 @@ def try_replica(replicas: Replicas, step: TryReplica) -> None:
         raise
 
 
-def _pass(replicas: Replicas, service: Service, candidate: Replica, began: float) -> float:
-    """Return the seconds after which a candidate was ready."""
+def _seconds_until_ready(replicas: Replicas, service: Service, candidate: Replica, began: float) -> float:
     replicas.post_start(candidate)
     try:
         wait_until_ready(replicas.engine, candidate, replicas.within)

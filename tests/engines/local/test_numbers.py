@@ -35,7 +35,7 @@ def test_name_of_a_program_contains_service_and_number(name: str, expected: tupl
 
 
 def test_programs_and_logs_do_not_accumulate(tmp_path: Path) -> None:
-    """The log of a removed replica stays until the next one of its number, so that it can be read to its end."""
+    """The log of a removed replica stays until the next one of its number, so that all of it can be read."""
     engine = Local(Stack("p", tmp_path, (APP,)))
     names, replica = [], prepared(engine, None)
     for _ in range(3):

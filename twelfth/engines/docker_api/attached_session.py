@@ -1,4 +1,4 @@
-"""The streams of a container or of a command in it, on the socket that the daemon has turned into them."""
+"""The streams of a container, or of a command in it, on one connection to the daemon."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AttachedSession(Session):
-    """Output, input and end of both; `answer` is what the SDK returns for such a connection."""
+    """Attached streams; `answer` is the SDK's object for the connection."""
 
     def __init__(self, answer: Any, *, tty: bool) -> None:
         """Take the socket of the answer, without a time limit."""

@@ -127,7 +127,7 @@ class ConfigFiles:
 
     def _record_with(self, loaded: Loaded) -> dict[str, bytes]:
         """Return the file of a slot's records with a new one; it also has those of the latest others."""
-        others = [other for other in self._records(loaded.slot) if other.slot != loaded.slot]
+        others = [record for record in self._records(loaded.slot) if record.slot != loaded.slot]
         content = json.dumps([asdict(record) for record in (*others[1 - KEPT :], loaded)]).encode()
         return {f"{RECORDS}/{_record_name(loaded.slot)}": content}
 

@@ -25,7 +25,7 @@ MARK = "TWELFTH_EXEC"
 NEVER_TYPED = ",".join(["\0"] * 8)
 """Keys at which the daemon would detach the client of a terminal.
 
-With its default the daemon would delay a Ctrl-P until the next key. JSON has no byte that no key sends.
+By default the daemon would delay a Ctrl-P until the next key. JSON cannot express a byte that no key sends.
 """
 
 ASK_EVERY = 0.02

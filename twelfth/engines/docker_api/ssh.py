@@ -174,7 +174,7 @@ class _Connection(urllib3.connection.HTTPConnection):
 
 
 def _can_ask() -> bool:
-    """Return whether a question of ssh, which it asks on the terminal, would be seen."""
+    """Return whether the operator would see a question of ssh, which asks on the terminal."""
     return any(stream and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 

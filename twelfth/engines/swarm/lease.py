@@ -81,7 +81,7 @@ class Lease:
         return None if config is None or _has_ended(config) else holder_of(config["Spec"]["Labels"].get(LABEL, ""))
 
     def remove(self) -> None:
-        """Remove the lease, whoever has it."""
+        """Remove the lease of any holder."""
         with docker_errors(), gone_is_fine():
             self.manager.remove_config(self.name)
 

@@ -4,6 +4,6 @@ from django.db import models
 
 
 class Note(models.Model):
-    """What somebody wrote down."""
+    """A text that a user wrote."""
 
     text = models.TextField()
