@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import Recorded
-from tests.memory_engine import Memory, World
+from tests.memory_engine import KilledProcessError, Memory, World
 from twelfth.errors import EngineError, MisuseError
 from twelfth.model.hook import Hook
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Service, Stack
+from twelfth.model.stack import Mount, Service, Stack
 from twelfth.stack import lifecycle, selection
 from twelfth.stack.service_changes import change
 from twelfth.stack.status import status
@@ -90,6 +91,46 @@ def test_service_that_has_completed_is_not_started_again(tmp_path: Path) -> None
 
     assert () == selection.start(stack, snapshot, ())
     assert ["Stop app-1 (restart)", "Start app-1 (restart)"] == [*map(str, selection.restart(stack, snapshot, ()))]
+
+
+@pytest.mark.parametrize("commands", [["start"], ["restart"], ["stop", "start"]])
+@pytest.mark.parametrize("kill_at", range(8))
+def test_never_starts_two_replicas_on_one_volume(tmp_path: Path, kill_at: int, commands: list[str]) -> None:
+    """A killed `up` may leave an old replica and its replacement."""
+    db = replace(DB, mounts=(Mount("volume", "/data", "data"),))
+    site = Site(tmp_path, db)
+    site.world.kill_at = kill_at
+    with contextlib.suppress(KilledProcessError):
+        lifecycle.up(Memory(Stack("p", tmp_path, (replace(db, image="db:2"),)), site.world), Recorded())
+    site.world.kill_at, site.world.holder = None, None
+    for command in commands:
+        site.do(command, "db")
+
+    assert ["db-1"] == [replica.name for replica in site.engine.replicas("db") if replica.is_running]
+
+
+@pytest.mark.parametrize("state", ["paused", "restarting"])
+def test_replica_that_is_paused_or_crashes_is_stopped_and_restarted(tmp_path: Path, state: str) -> None:
+    """The engine would start it again."""
+    stack, snapshot = Stack("p", tmp_path, (DB,)), Snapshot((Replica("db", 1, "a", state, {}),))
+
+    assert ["Stop db-1 (stop)"] == [*map(str, selection.stop(stack, snapshot, ["db"]))]
+    assert ["Stop db-1 (restart)", "Start db-1 (restart)"] == [*map(str, selection.restart(stack, snapshot, ["db"]))]
+
+
+def test_service_in_the_network_of_another_is_restarted_with_it(tmp_path: Path) -> None:
+    """Else it would stay in a network that no longer exists; one that is stopped stays so."""
+    side, down = (replace(DB, name=name, follows=("db",)) for name in ("side", "down"))
+    stack = Stack("p", tmp_path, (DB, side, down))
+    others = Replica("side", 1, "b", "running", {}), Replica("down", 1, "c", "exited (0)", {})
+    running, stopped = (Replica("db", 1, "a", state, {}) for state in ("running", "exited (0)"))
+    follow = ["Stop side-1 (follows db)", "Start side-1 (follows db)"]
+
+    restarted = selection.restart(stack, Snapshot((running, *others)), ["db"])
+    assert ["Stop db-1 (restart)", "Start db-1 (restart)", *follow] == [*map(str, restarted)]
+    started = selection.start(stack, Snapshot((stopped, *others)), ["db"])
+    assert ["Start db-1 (exited (0))", *follow] == [*map(str, started)]
+    assert () == selection.start(stack, Snapshot((running, *others)), ["db"])
 
 
 @pytest.mark.parametrize(

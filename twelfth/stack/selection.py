@@ -1,17 +1,19 @@
 """Decide the steps that stop, start and restart the replicas of chosen services as they exist; pure.
 
 Nothing is created or replaced: `up` does that. Dependents are stopped before their dependencies, and started after.
+Services that hold on to the replicas of others, such as their network, are restarted after them.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NotUpError
 from twelfth.stack.steps import StartReplica, StopReplica
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from twelfth.model.snapshot import Replica, Snapshot
     from twelfth.model.stack import Service, Stack
@@ -25,33 +27,56 @@ def stop(stack: Stack, snapshot: Snapshot, names: Sequence[str]) -> tuple[Step, 
         StopReplica(replica, "stop")
         for service in reversed(services)
         for replica in reversed(snapshot.replicas_of(service.name))
-        if replica.is_running
+        if _is_active(replica)
     )
 
 
 def start(stack: Stack, snapshot: Snapshot, names: Sequence[str]) -> tuple[Step, ...]:
     """Return the steps that start the replicas of services that are stopped."""
-    return tuple(
-        StartReplica(service, replica, replica.state, is_kept=True)
-        for service in _chosen(stack, snapshot, names, "start")
-        for replica in snapshot.replicas_of(service.name)
-        if replica.is_stopped and not _is_done(stack, replica)
-    )
+    services = _chosen(stack, snapshot, names, "start")
+    steps = {service.name: _start(stack, service, snapshot) for service in services}
+    return (*itertools.chain(*steps.values()), *_restart_followers(stack, snapshot, steps))
 
 
 def restart(stack: Stack, snapshot: Snapshot, names: Sequence[str]) -> tuple[Step, ...]:
     """Return the steps that stop and start the replicas of services, one after the other; stopped ones are started."""
     services = _chosen(stack, snapshot, names, "restart")
-    return tuple(step for service in services for step in _restart(stack, service, snapshot))
+    steps = {
+        service.name: (*_restart(stack, service, snapshot, "restart"), *_start(stack, service, snapshot))
+        for service in services
+    }
+    return (*itertools.chain(*steps.values()), *_restart_followers(stack, snapshot, steps))
 
 
-def _restart(stack: Stack, service: Service, snapshot: Snapshot) -> Iterator[Step]:
+def _start(stack: Stack, service: Service, snapshot: Snapshot) -> tuple[Step, ...]:
+    replicas = snapshot.replicas_of(service.name)
+    # A killed `up` may have stopped a replica and started its replacement, which has the same data.
+    replaced = {replica.replaces for replica in replicas if _is_active(replica) or replica.is_stopped}
+    return tuple(
+        StartReplica(service, replica, replica.state, is_kept=True)
+        for replica in replicas
+        if replica.is_stopped and replica.id not in replaced and not _is_done(stack, replica)
+    )
+
+
+def _restart(stack: Stack, service: Service, snapshot: Snapshot, cause: str) -> Iterator[Step]:
     for replica in snapshot.replicas_of(service.name):
-        if replica.serves and service.name not in stack.completing:
-            yield StopReplica(replica, "restart")
-            yield StartReplica(service, replica, "restart", is_kept=True)
-        elif replica.is_stopped and not _is_done(stack, replica):
-            yield StartReplica(service, replica, replica.state, is_kept=True)
+        if _is_active(replica) and replica.is_admitted and service.name not in stack.completing:
+            yield StopReplica(replica, cause)
+            yield StartReplica(service, replica, cause, is_kept=True)
+
+
+def _restart_followers(stack: Stack, snapshot: Snapshot, steps: Mapping[str, Sequence[Step]]) -> Iterator[Step]:
+    changed = {name for name, changes in steps.items() if changes}
+    for service in stack.services:
+        if service.name not in changed and (followed := sorted(changed.intersection(service.follows))):
+            changed.add(service.name)
+            yield from _restart(stack, service, snapshot, f"follows {', '.join(followed)}")
+
+
+def _is_active(replica: Replica) -> bool:
+    """Return whether a replica has a process, or gets one again: it is paused, or restarted after a crash."""
+    return replica.is_running or replica.state in {"paused", "restarting"}
 
 
 def _chosen(stack: Stack, snapshot: Snapshot, names: Sequence[str], verb: str) -> list[Service]:
