@@ -14,6 +14,7 @@ from twelfth.compose.proxy import with_proxy
 from twelfth.model.stack import Network, Port, Proxy, Service, Stack
 from twelfth.stack import lifecycle
 from twelfth.stack.draining import drain_script
+from twelfth.stack.service_changes import change
 
 if TYPE_CHECKING:
     from twelfth.model.hook import Hook
@@ -60,6 +61,22 @@ def test_replaced_replica_is_drained_before_it_is_removed(world: World, tmp_path
     """Its place in the proxy can be used again after that."""
     done, _ = up(world, with_proxy(replace(STACK, directory=tmp_path).with_service(replace(APP, image="app:2"))))
     assert ["drain by proxy-1", "remove app-1", "readmit by proxy-1"] == done
+
+
+def test_replica_is_drained_before_a_restart_stops_it(world: World, tmp_path: Path) -> None:
+    """The other one answers meanwhile; `stop` leaves none that could."""
+    site = Site(with_proxy(replace(STACK, directory=tmp_path)), world)
+    lifecycle.scale(site, replace(APP, replicas=2), Recorded())
+    world.done.clear()
+    change(site, "restart", ["app"], Recorded())
+    first, second = (
+        ["drain by proxy-1", f"stop app-{number}", "readmit by proxy-1", f"start app-{number}"] for number in (1, 2)
+    )
+    assert first + second == world.done
+
+    world.done.clear()
+    change(site, "stop", ["app"], Recorded())
+    assert ["stop app-1", "stop app-2"] == sorted(world.done)
 
 
 def test_deploy_does_not_depend_on_draining(world: World, tmp_path: Path) -> None:

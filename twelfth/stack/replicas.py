@@ -188,7 +188,8 @@ class Replicas:
 
     def stop_all(self, replicas: list[Replica]) -> None:
         """Stop replicas of a service at the same time."""
-        Tasks(self.report.detail).do([functools.partial(self.stop, replica) for replica in replicas])
+        with drained(self.engine, replicas, self.report.detail):
+            Tasks(self.report.detail).do([functools.partial(self.stop, replica) for replica in replicas])
 
     def stop(self, replica: Replica) -> None:
         """Execute the hooks of a replica and stop it; raises `EngineError` if a hook fails, and it keeps running."""
