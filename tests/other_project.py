@@ -59,6 +59,7 @@ def build_postgres(api: docker.APIClient) -> None:
         path=str(Path(__file__).parent / "projects" / "postgres"),
         tag=POSTGRES,
         buildargs={"DEBIAN_IMAGE": os.environ.get("PYTHON_IMAGE", "python:3.13-slim")},
+        rm=True,
         decode=True,
     )
     assert not [event["error"] for event in events if "error" in event]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import secrets
-import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,8 +12,8 @@ import pytest
 
 from tests import tiny_image
 from tests.conftest import Recorded, require, require_program
-from tests.real_redis import eventually, free_port
-from twelfth.engines import choice, tcp
+from tests.registry import push, registry, remove_images
+from twelfth.engines import choice
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.errors import EngineError
 from twelfth.stack import lifecycle, load, pins, release_choice
@@ -77,10 +75,7 @@ class Project:
         ]
         dockerfile = io.BytesIO("\n".join(lines).encode())
         [*engine.api.build(fileobj=dockerfile, tag=name, rm=True, decode=True)]
-        repository, _, tag = name.rpartition(":")
-        answers = [*engine.api.push(repository, tag, stream=True, decode=True)]
-        assert not [answer for answer in answers if "error" in answer]
-        engine.api.remove_image(name)
+        push(engine.api, name)
 
 
 @pytest.fixture
@@ -99,30 +94,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
             yield project
         finally:
             lifecycle.down(engine, Recorded(), volumes=True, history=True)
-            names = [name for image in engine.api.images() for name in image["RepoTags"] or []]
-            digests = [name for image in engine.api.images() for name in image["RepoDigests"] or []]
-            for name in (*names, *digests, base):
-                if name.startswith((host, base)):
-                    with contextlib.suppress(Exception):
-                        engine.api.remove_image(name, force=True)
-
-
-@contextlib.contextmanager
-def registry(directory: Path) -> Iterator[str]:
-    """Run a registry, and return its host and port, which the daemon uses without TLS."""
-    port, settings = free_port(), directory / "registry.yml"
-    settings.write_text(
-        f"{{version: 0.1, http: {{addr: '127.0.0.1:{port}'}}, log: {{level: error}}, "
-        f"storage: {{filesystem: {{rootdirectory: {directory / 'images'}}}}}}}"
-    )
-    with (directory / "registry.log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", settings], stdout=log, stderr=log)  # noqa: S607
-    try:
-        eventually(lambda: tcp.answers("127.0.0.1", port), 10)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
+            remove_images(engine.api, host, base)
 
 
 def test_stack_is_deployed_by_tag_and_rolled_back_by_digest(project: Project) -> None:

@@ -27,25 +27,38 @@ class Load:
 
     answered: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    silence: float = 0.0
+    """The longest time without an answer of 200 to any client, in seconds."""
 
     @property
     def failed(self) -> int:
         """Return the number of requests that got no answer of 200."""
         return self.failures.total()
 
+    def __str__(self) -> str:
+        """Return the failed requests and the longest time without an answer."""
+        return f"{self.failed} ({self.silence:.1f} s)" if self.failed else "0"
+
 
 @contextlib.contextmanager
 def load(port: int, path: str = "/") -> Iterator[Load]:
     """Send requests while the context is open; every second client keeps its connection."""
     result, stop, lock = Load(), threading.Event(), threading.Lock()
+    last_answer = time.monotonic()
+
+    def note(reason: str) -> None:
+        nonlocal last_answer
+        with lock:
+            result.answered += not reason
+            result.failures.update([reason] if reason else [])
+            result.silence = max(result.silence, (now := time.monotonic()) - last_answer)
+            last_answer = last_answer if reason else now
 
     def send(*, keeps: bool) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
         while not stop.is_set():
             reason = _request(connection, path)
-            with lock:
-                result.answered += not reason
-                result.failures.update([reason] if reason else [])
+            note(reason)
             if reason or not keeps:
                 connection.close()
             time.sleep(PAUSE)
