@@ -6,7 +6,6 @@ They follow the options of the command line: engine, `--dry` and Compose's. All 
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,11 +126,11 @@ def up(*, scale: Mapping[str, int] | None = None, release: str = "") -> str:
 
     With `release`, deploy this release instead of the files. Raises a `TwelfthError` if the deploy fails.
     """
-    from twelfth.cli import stack
+    from twelfth.cli.stack import deploy
     from twelfth.stack.status import address
 
     context = current_context()
     replicas = [f"{service}={number}" for service, number in (scale or {}).items()]
-    inspect.unwrap(stack.up.body)(context, scale=replicas, release=release)
+    deploy(context, replicas, release=release)
     engine = Target(context).engine()
     return "" if context.config.run.dry else address(engine.stack, engine.observe())

@@ -17,7 +17,7 @@ from twelfth.engines.local.presence import mark_second
 from twelfth.errors import BusyError, MisuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from invoke.context import Context
 
@@ -66,6 +66,32 @@ def up(
 
     Only what has changed is built and replaced. The address of the stack is printed at the end.
     """
+    deploy(
+        c,
+        scale,
+        service,
+        release=release,
+        ready_within=ready_within,
+        wait_for_runs=wait_for_runs,
+        accept_weaker=accept_weaker,
+        remove_orphans=remove_orphans,
+        second_engine=second_engine,
+    )
+
+
+def deploy(
+    c: Context,
+    scale: Sequence[str] = (),
+    service: Sequence[str] = (),
+    *,
+    release: str = "",
+    ready_within: str = "",
+    wait_for_runs: bool = False,
+    accept_weaker: bool = False,
+    remove_orphans: bool = False,
+    second_engine: bool = False,
+) -> None:
+    """Deploy the stack with the options of `up`, or print the plan with --dry."""
     within, warnings = seconds_to_get_ready(ready_within), list[str]()
     if second_engine and c.config.engine == "auto":
         raise MisuseError("--second-engine needs an engine. Try: INVOKE_ENGINE=local invoke up --second-engine")
