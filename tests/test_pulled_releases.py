@@ -117,7 +117,7 @@ def test_stack_is_deployed_by_tag_and_rolled_back_by_digest(project: Project) ->
     assert {second} == project.running()
     engine = project.engine("v2")
     before = {replica.id for replica in engine.replicas("")}
-    (line, _) = pull(engine, plan_pull(engine, ["app"]), Recorded())
+    (line, _) = pull(engine, plan_pull(engine, ["app"]), Recorded()).lines
     assert line.endswith(f", was {second}")
     assert before == {replica.id for replica in engine.replicas("")}
     project.up("v2")

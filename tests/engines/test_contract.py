@@ -514,6 +514,7 @@ def test_restarts_of_a_replica_are_counted(empty: Site) -> None:
     empty.create()
     replica = empty.replica()
     assert 0 == replica.restarts
+    assert empty.engine().restarts_with_daemon(replica) == ("Docker" == type(empty.engine()).__name__)
     assert eventually(lambda: b"two" in b"".join(empty.engine().logs(replica, follow=False)))
 
     empty.end(replica)

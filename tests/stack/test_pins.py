@@ -57,7 +57,9 @@ class Project:
     def pull(self, name: str = "") -> tuple[str, ...]:
         """Pull, and return what has changed."""
         engine = Memory(self.stack("v1"), self.world)
-        return pull(engine, plan_pull(engine, [name] if name else []), Recorded())
+        pulled = pull(engine, plan_pull(engine, [name] if name else []), Recorded())
+        assert () == pulled.errors
+        return pulled.lines
 
     def running(self) -> dict[str, str]:
         """Return the running releases by service."""
@@ -150,6 +152,19 @@ def test_pull_of_all_includes_the_database_which_has_no_release(project: Project
     lines = project.pull()
     assert (f"db: redis:8 is now {R2}, was {R3}", f"worker: r/app:v1 is unchanged, {R1}", "Try: invoke up") == lines
     assert [R1] == project.releases()
+
+
+def test_image_that_cannot_be_pulled_does_not_keep_the_others_from_it(project: Project) -> None:
+    """Each error is reported."""
+    project.up("v1")
+    project.world.digests["r/app:v1"] = TWO
+    project.world.failures["image redis:8"] = EngineError("cannot pull redis:8")
+    engine = Memory(project.stack("v1"), project.world)
+
+    pulled = pull(engine, plan_pull(engine), Recorded())
+
+    assert ("cannot pull redis:8",) == pulled.errors
+    assert (f"worker: r/app:v1 is now {R2}, was {R1}", "Try: invoke up") == pulled.lines
 
 
 def test_pull_names_what_it_cannot_pull(project: Project) -> None:

@@ -306,6 +306,17 @@ def test_releases_say_which_serves(project: Project) -> None:
     ]
 
 
+def test_releases_of_other_projects_are_omitted_unless_they_were_deployed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their images have the same name, if a Compose file names it."""
+    project.up("two")
+    images = [replace(release, project="other") for release in (*project.engine().releases(), *built("three"))]
+    monkeypatch.setattr(Memory, "releases", lambda _: (*images, replace(built("four")[0], project="p")))
+
+    assert ["two", "one", "four"] == [release.id for release in release_choice.releases(project.engine())]
+
+
 def test_up_removes_the_releases_that_nothing_needs(project: Project) -> None:
     """All but the newest five; each is reported."""
     for number in range(2, 6):

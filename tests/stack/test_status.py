@@ -12,7 +12,7 @@ from tests.memory_engine import Memory, World
 from twelfth.engines.state import this_process
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Build, Mount, Service, Stack
+from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Service, Stack
 from twelfth.stack import lifecycle, status
 
 STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))
@@ -222,3 +222,50 @@ def test_mounted_source_is_warned_about() -> None:
 
     line = "worker: source mounted: /code shows /project, which can change without a release"
     assert (line,) == status.status(engine).warnings
+
+
+PRESTART = Service("prestart", "app")
+WEB = Service("web", "app", conditions=(("prestart", SERVICE_COMPLETED),))
+
+
+@pytest.mark.parametrize(
+    ("prestart", "running", "ready", "warning"),
+    [
+        ("exited (0)", "old", True, ""),
+        ("exited (0)", "new", True, "prestart-1 (exited (0), release old)"),
+        ("exited (1)", "new", True, "prestart-1 (exited (1), release old)"),
+        ("exited (1)", "old", True, "prestart-1 (exited (1), release old)"),
+        ("exited (1)", "", False, ""),
+    ],
+)
+def test_service_that_a_failed_deploy_has_started_does_not_count(
+    prestart: str,
+    running: str,
+    ready: bool,  # noqa: FBT001 - it is a case
+    warning: str,
+) -> None:
+    """The release is that of the replicas that serve; a warning names the other one."""
+    replicas = {"prestart-1": Replica("prestart", 1, "a", prestart, {}, is_admitted=False, release="old")}
+    if running:
+        replicas["web-1"] = Replica("web", 1, "b", "running", {}, release=running)
+
+    shown = status.status(Memory(Stack("p", Path(), (PRESTART, WEB)), World(replicas=replicas)))
+
+    rest = f" is from a deploy that did not finish; release {running} is running. Try: invoke up"
+    assert (ready, running or "old") == (shown.ready, shown.release), shown.why
+    assert ((warning + rest,) if warning else ()) == shown.warnings
+
+
+def test_service_that_another_one_waits_for_counts_until_that_one_has_exited() -> None:
+    """Here `web` waits for `seed`, and `seed` for `prestart`."""
+    seed = Service("seed", "app", conditions=(("prestart", SERVICE_COMPLETED),))
+    stack = Stack("p", Path(), (PRESTART, seed, replace(WEB, conditions=(("seed", SERVICE_COMPLETED),))))
+    failed = Replica("prestart", 1, "a", "exited (1)", {}, is_admitted=False)
+    done = replace(failed, service="seed", id="c", state="exited (0)")
+    web = Replica("web", 1, "b", "running", {})
+    healths = dict.fromkeys("abc", Health(is_ready=True))
+
+    whys = [
+        status.summary(stack, "e", Snapshot(replicas), healths).why for replicas in ((failed,), (failed, done, web))
+    ]
+    assert ["prestart has 0 of 1 replicas. Try: invoke up", ""] == whys

@@ -10,6 +10,7 @@ from twelfth.cli.outputs import terminal_width
 from twelfth.cli.progress import with_progress
 from twelfth.cli.stack import ACCEPT_WEAKER, print_plan, seconds_to_get_ready
 from twelfth.cli.target import Target
+from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -90,5 +91,11 @@ def pull(c: Context, service: str | None = None) -> None:
     if c.config.run.dry:
         print("\n".join(f"Pull {service.image}" for service in services) or NOTHING_TO_PULL)
         return
-    lines = with_progress(lambda report: pull(engine, services, report)) if services else ()
-    print("\n".join(lines) or NOTHING_TO_PULL)
+    if not services:
+        print(NOTHING_TO_PULL)
+        return
+    pulled = with_progress(lambda report: pull(engine, services, report))
+    for line in pulled.lines:
+        print(line)
+    if pulled.errors:
+        raise EngineError("\n".join(pulled.errors))

@@ -140,6 +140,10 @@ class Engine(ABC):
             if self.mounts_directories
         ]
 
+    def restarts_with_daemon(self, replica: Replica) -> bool:  # noqa: ARG002 - by default there is no daemon
+        """Return whether a stopped replica is started again when the daemon of the engine restarts."""
+        return False
+
     def losses(self) -> tuple[str, ...]:
         """Return sentences on the declared protection that this engine does not enforce."""
         return ()

@@ -94,7 +94,8 @@ class Replica:
 class BuiltRelease:
     """A release that needs no building: since when (ISO 8601 in UTC), by whom ("" if unknown), how many bytes.
 
-    `references` are the names under which it was pulled, () if it was built.
+    `references` are the names under which it was pulled, () if it was built. `project` is that of the stack that it was
+    built for, "" if that is not known.
     """
 
     id: str
@@ -102,6 +103,7 @@ class BuiltRelease:
     operator: str
     size: int
     references: tuple[str, ...] = ()
+    project: str = ""
 
 
 @dataclass(frozen=True)

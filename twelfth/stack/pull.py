@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twelfth.errors import MisuseError
+from twelfth.errors import EngineError, MisuseError
 from twelfth.hints import as_typed
 from twelfth.stack import pins
 
@@ -39,15 +40,29 @@ def plan_pull(engine: Engine, names: Collection[str] = ()) -> tuple[Service, ...
     return tuple({service.image: service for service in reversed(chosen)}.values())[::-1]
 
 
-def pull(engine: Engine, services: Collection[Service], report: Report) -> tuple[str, ...]:
-    """Pull images, pin those that have releases, and return a line for each; raises `EngineError`.
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull has done: a line for each image that was pulled, and the error of each other one."""
+
+    lines: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
+def pull(engine: Engine, services: Collection[Service], report: Report) -> Pulled:
+    """Pull images and pin those that have releases; one that cannot be pulled does not keep the others from it.
 
     An image with `pull_policy: never` is not pulled: what the engine has under its name is pinned.
     """
+    lines, errors = list[str](), list[str]()
     with engine.state.lock("pulling images"):
-        lines = [_pull(engine, service, report) for service in services]
-    has_changed = any(" is now " in line for line in lines)
-    return (*lines, *([as_typed("Try: invoke up")] if has_changed else ()))
+        for service in services:
+            try:
+                lines.append(_pull(engine, service, report))
+            except EngineError as error:
+                errors.append(str(error))
+    if any(" is now " in line for line in lines):
+        lines.append(as_typed("Try: invoke up"))
+    return Pulled(tuple(lines), tuple(errors))
 
 
 def _pull(engine: Engine, service: Service, report: Report) -> str:

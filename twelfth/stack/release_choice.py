@@ -43,9 +43,14 @@ class ReleaseStatus:
 
 
 def releases(engine: Engine) -> tuple[ReleaseStatus, ...]:
-    """Return the releases that were built or pulled for this stack, the newest first."""
+    """Return the releases that were built or pulled for this stack, the newest first.
+
+    Stacks of other projects may build images of the same name; their releases are omitted unless this stack has
+    deployed them.
+    """
     serving = {replica.release for replica in engine.observe().replicas if replica.serves}
     deploys, previous = read_deploys(engine.state), previous_release(engine)
+    known = serving | deploys.built | {deploy.release for deploy in deploys.all}
     return tuple(
         ReleaseStatus(
             release.id,
@@ -59,6 +64,7 @@ def releases(engine: Engine) -> tuple[ReleaseStatus, ...]:
             release.references,
         )
         for release in stack_releases(engine)
+        if release.project in {"", engine.stack.project} or release.id in known
     )
 
 

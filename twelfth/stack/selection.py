@@ -10,6 +10,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NotUpError
+from twelfth.stack.completion import is_done
 from twelfth.stack.steps import StartReplica, StopReplica
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _start(stack: Stack, service: Service, snapshot: Snapshot) -> tuple[Step, ..
     return tuple(
         StartReplica(service, replica, replica.state, is_kept=True)
         for replica in replicas
-        if replica.is_stopped and replica.id not in replaced and not _is_done(stack, replica)
+        if replica.is_stopped and replica.id not in replaced and not is_done(stack, replica)
     )
 
 
@@ -105,7 +106,3 @@ def _on_swarm(stack: Stack, name: str, verb: str) -> str:
         "restart": f"docker service update --force {service}",
     }
     return f"cannot {verb} {name}: Swarm starts the tasks of a service by itself. Try: {commands[verb]}"
-
-
-def _is_done(stack: Stack, replica: Replica) -> bool:
-    return replica.service in stack.completing and replica.has_completed

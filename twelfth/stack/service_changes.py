@@ -35,7 +35,5 @@ def change(engine: Engine, command: str, names: Sequence[str], report: Report, w
 
 def restarts_with_daemon(engine: Engine, names: Sequence[str]) -> tuple[str, ...]:
     """Return the services that the engine starts again when it restarts itself, although they were stopped."""
-    policies = {
-        replica.service: replica.recipe.get("restart", "") for name in names for replica in engine.replicas(name)
-    }
-    return tuple(service for service, policy in policies.items() if policy == "always")
+    replicas = [replica for name in names or [""] for replica in engine.replicas(name)]
+    return tuple(dict.fromkeys(replica.service for replica in replicas if engine.restarts_with_daemon(replica)))

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from twelfth.errors import NotUpError
-from twelfth.stack import notices
+from twelfth.stack import completion, notices
 from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.formatting import printable
 from twelfth.stack.readiness import crash_loop, healths
 from twelfth.stack.release_choice import previous_release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Health, Replica, Snapshot
@@ -93,7 +93,8 @@ def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -
     if status.ready and half_done and not holder:
         status = replace(status, ready=False, why=half_done)
     deployed = read_deploys(engine.state).latest
-    warnings = (*engine.notices(), *notices.of_status(engine, observed), *_of_schedules(engine, deployed))
+    unfinished = () if holder else completion.unfinished(engine.stack, snapshot)
+    warnings = (*engine.notices(), *unfinished, *notices.of_status(engine, observed), *_of_schedules(engine, deployed))
     scheduler = engine.scheduler_state()
     return replace(status, deploy=str(holder or ""), warnings=warnings, deployed=deployed, scheduler=scheduler)
 
@@ -131,21 +132,25 @@ def summary(stack: Stack, engine: str, snapshot: Snapshot, healths: Mapping[str,
     """
     services = [*(service.name for service in stack.services), *(replica.service for replica in snapshot.replicas)]
     details = {name: value for health in healths.values() for name, value in health.details.items()}
+    settled = completion.settled(stack, snapshot)
     unready = (
         _unready(replica, healths[replica.id])
         for replica in snapshot.replicas
-        if replica.is_admitted and not healths[replica.id].is_ready and not _is_done(stack, replica)
+        if replica.is_admitted
+        and not healths[replica.id].is_ready
+        and not (completion.is_done(stack, replica) or replica.service in settled)
     )
     crashing = (crash_loop(replica, previous) for replica in snapshot.replicas if healths[replica.id].is_crashing)
-    reasons = [*crashing, *_missing(stack, snapshot), *unready, str(details.get("error") or "")]
+    reasons = [*crashing, *_missing(stack, snapshot, settled), *unready, str(details.get("error") or "")]
     why = next(filter(None, reasons), "")
+    lasting = [replica for replica in snapshot.replicas if replica.service not in stack.completing]
     return Status(
         project=stack.project,
         engine=engine,
         address=address(stack, snapshot),
         ready=bool(healths) and not why,
         why=printable(why),
-        release=_joined(replica.release for replica in snapshot.replicas),
+        release=_joined(replica.release for replica in lasting or snapshot.replicas),
         services=tuple(
             _service(name, stack, snapshot.replicas_of(name), healths) for name in dict.fromkeys(services) if healths
         ),
@@ -158,23 +163,19 @@ def _unready(replica: Replica, health: Health) -> str:
     return str(health.details.get("error") or f"{replica.name}: {health.complaint}")
 
 
-def _missing(stack: Stack, snapshot: Snapshot) -> Iterator[str]:
-    for service in stack.services:
+def _missing(stack: Stack, snapshot: Snapshot, settled: Collection[str]) -> Iterator[str]:
+    for service in (service for service in stack.services if service.name not in settled):
         replicas = snapshot.replicas_of(service.name)
-        serving = sum(replica.serves or _is_done(stack, replica) for replica in replicas)
+        serving = sum(replica.serves or completion.is_done(stack, replica) for replica in replicas)
         if serving < service.replicas:
             yield f"{service.name} has {serving} of {service.replicas} replicas. Try: invoke up"
-
-
-def _is_done(stack: Stack, replica: Replica) -> bool:
-    return replica.service in stack.completing and replica.has_completed
 
 
 def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], healths: Mapping[str, Health]) -> ServiceStatus:
     declared = stack.service(name)
 
     def is_ready(replica: Replica) -> bool:
-        return _is_done(stack, replica) or (replica.is_admitted and healths[replica.id].is_ready)
+        return completion.is_done(stack, replica) or (replica.is_admitted and healths[replica.id].is_ready)
 
     each = tuple(
         ReplicaStatus(replica.name, replica.state, is_ready(replica), replica.release, replica.restarts)
@@ -186,7 +187,9 @@ def _service(name: str, stack: Stack, replicas: tuple[Replica, ...], healths: Ma
         ready=sum(replica.ready for replica in each),
         wanted=declared.replicas if declared else 0,
         state=_joined(replica.state for replica in replicas) or "missing",
-        health=_joined("done" if _is_done(stack, replica) else _health(healths[replica.id]) for replica in replicas),
+        health=_joined(
+            "done" if completion.is_done(stack, replica) else _health(healths[replica.id]) for replica in replicas
+        ),
         release=_joined(replica.release for replica in replicas),
         restarts=sum(replica.restarts for replica in replicas),
         each=each,

@@ -59,6 +59,7 @@ def test_only_an_image_that_nothing_else_names_is_removed(
         ("h/a:1", "received unexpected HTTP status: 403 Forbidden", ""),
         ("ghcr.io/a:1", "403 Forbidden", "ghcr.io refuses it (403 Forbidden). Try: docker login ghcr.io"),
         ("h:5000/a:1", "manifest unknown", "h:5000 does not have it. Correct the name or its tag, then: invoke up"),
+        ("h:5000/a@sha256:1", "manifest unknown", "h:5000 does not have it. Try: invoke releases"),
         ("h:5000/a:1", "dial tcp: connection refused", ""),
     ],
 )

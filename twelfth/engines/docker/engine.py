@@ -237,6 +237,10 @@ class Docker(DaemonEngine, ReplicaEngine):
         with docker_errors(), gone_is_fine():
             self.api.stop(replica.id, timeout=int(replica.recipe["stop_grace_period"].rstrip("s")))
 
+    def restarts_with_daemon(self, replica: Replica) -> bool:
+        """Return whether the restart policy is `always`; other policies leave a stopped container alone."""
+        return replica.recipe.get("restart") == "always"
+
     def retire_replica(self, replica: Replica) -> None:
         """Stop a container, set its restart policy to `no`, and rename it, so that the new one can take its name."""
         self.stop_replica(replica)

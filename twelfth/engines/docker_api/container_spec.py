@@ -39,6 +39,9 @@ KEPT = "twelfth-kept/"
 BUILT_BY = "twelfth.built-by"
 """Label of an image: the operator who built it."""
 
+BUILT_FOR = "twelfth.built-for"
+"""Label of an image: the project of the stack that it was built for; several may build images of one name."""
+
 ADMISSION = "twelfth.admission"
 """Label: the networks of the services that depend on this one, as JSON; a replica on all of them is admitted."""
 

@@ -10,7 +10,7 @@ from docker.errors import APIError
 from twelfth import build_context
 from twelfth.compose import container_keys
 from twelfth.engines.docker_api import buildkit, progress
-from twelfth.engines.docker_api.container_spec import BUILT_BY
+from twelfth.engines.docker_api.container_spec import BUILT_BY, BUILT_FOR
 from twelfth.engines.docker_api.errors import gone_is_fine, one_line
 from twelfth.errors import EngineError
 from twelfth.model.image_name import HUB, image_name
@@ -41,25 +41,25 @@ def digest(image: Body, reference: str) -> str:
     return f"{searched.repository}@{chosen}" if chosen else ""
 
 
-def build(api: docker.APIClient, image: str, spec: Build) -> Iterator[str]:
+def build(api: docker.APIClient, image: str, spec: Build, project: str = "") -> Iterator[str]:
     """Build an image, and yield its steps; raises `EngineError` if a step fails.
 
     BuildKit builds it if the docker command has buildx, else the daemon's classic builder. The names that the Compose
     file declares become its tags.
     """
-    contents = build_context.require_contents(spec)
+    contents, settings = build_context.require_contents(spec), _settings(spec, project)
     if unusual := contents.unusual:
         size = sum(unusual.values()) / 10**6
         yield f"{', '.join(unusual)} ({size:.1f} MB) are part of the build context; a .dockerignore can exclude them"
     if buildkit.is_available(api):
-        yield from buildkit.build(api, image, contents, _settings(spec), spec)
+        yield from buildkit.build(api, image, contents, settings, spec)
     elif needs := [key for key in ("secrets", "ssh", "additional_contexts") if getattr(spec, key)]:
         raise EngineError(
             f"cannot build {image}: build.{needs[0]} requires BuildKit; install docker buildx, then: invoke up"
         )
     else:
         context, dockerfile = build_context.for_daemon(contents, spec)
-        settings = _settings(spec) | {"dockerfile": dockerfile, "custom_context": True, "fileobj": context}
+        settings |= {"dockerfile": dockerfile, "custom_context": True, "fileobj": context}
         stream = api.build(tag=image, rm=True, forcerm=True, decode=True, **settings)
         yield from progress.lines(stream, f"cannot build {image}")
     for name in (spec.tag, *container_keys.values(spec.options).get("tags", ())):
@@ -67,13 +67,13 @@ def build(api: docker.APIClient, image: str, spec: Build) -> Iterator[str]:
             api.tag(image, image_name(name).repository, image_name(name).tag or None)
 
 
-def _settings(spec: Build) -> Body:
+def _settings(spec: Build, project: str) -> Body:
     """Return the declared settings as arguments of the SDK's `build`."""
     declared = container_keys.values(spec.options)
     return {
         "buildargs": dict(spec.args),
         "target": spec.target,
-        "labels": {**declared.get("labels", {}), BUILT_BY: operator()},
+        "labels": {**declared.get("labels", {}), BUILT_BY: operator(), BUILT_FOR: project},
         "cache_from": declared.get("cache_from"),
         "extra_hosts": dict(pair.split("=", 1) for pair in declared.get("extra_hosts", ())) or None,
         "network_mode": declared.get("network"),
@@ -104,7 +104,9 @@ def unpulled(image: str, why: str) -> str:
     host = registry_host(image)
     where = host or "Docker Hub"
     if MISSING.search(why):
-        return f"cannot pull {image}: {where} does not have it. Correct the name or its tag, then: invoke up"
+        # A digest is that of a release, whose image was removed here and in its registry.
+        hint = "Try: invoke releases" if "@" in image else "Correct the name or its tag, then: invoke up"
+        return f"cannot pull {image}: {where} does not have it. {hint}"
     if DENIED.search(why):
         return f"cannot pull {image}: {where} refuses it ({one_line(why, 80)}). Try: {f'docker login {host}'.strip()}"
     return ""

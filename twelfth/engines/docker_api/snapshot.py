@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from twelfth.build_context.release import is_release
 from twelfth.engines.docker_api import mounts
-from twelfth.engines.docker_api.container_spec import ADMISSION, BUILT_BY, CANDIDATE, COMPOSE, KEPT, RELEASE, SETTINGS
+from twelfth.engines.docker_api.container_spec import (
+    ADMISSION,
+    BUILT_BY,
+    BUILT_FOR,
+    CANDIDATE,
+    COMPOSE,
+    KEPT,
+    RELEASE,
+    SETTINGS,
+)
 from twelfth.engines.docker_api.recipe import found_recipe
 from twelfth.engines.docker_api.succession import replaced_by
 from twelfth.model.image_name import image_name, is_same
@@ -92,10 +101,11 @@ def replica(
 def releases(image: Body, repository: str) -> list[BuiltRelease]:
     """Return the releases among the tags of a listed image."""
     built = datetime.fromtimestamp(image["Created"], UTC).isoformat()
-    operator = (image["Labels"] or {}).get(BUILT_BY, "")
+    labels = image["Labels"] or {}
+    operator, project = labels.get(BUILT_BY, ""), labels.get(BUILT_FOR, "")
     names, familiar = map(image_name, image["RepoTags"] or []), image_name(repository).familiar
     tags = [name.tag for name in names if name.familiar == familiar]
-    return [BuiltRelease(tag, built, operator, image["Size"]) for tag in tags if is_release(tag)]
+    return [BuiltRelease(tag, built, operator, image["Size"], project=project) for tag in tags if is_release(tag)]
 
 
 TASK = "com.docker.swarm.task.id"
