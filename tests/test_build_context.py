@@ -211,9 +211,9 @@ def test_a_failed_build_tells_what_the_step_that_failed_said_last(
     (context / "Dockerfile").write_text(f"{DOCKERFILE}RUN echo zero\nRUN {step}\n")
     said: list[str] = []
 
-    with pytest.raises(EngineError, match=r": no such package \(step 5/6, exit code 3\); fix that, then: invoke up$"):
+    with pytest.raises(EngineError, match=r": no such package \(step 5/7, exit code 3\); fix that, then: invoke up$"):
         prepare("docker", context, said)
-    assert [f"Step 5/6 : RUN {step}", "one", "no such package"] == said[4:]
+    assert [f"Step 5/7 : RUN {step}", "one", "no such package"] == said[4:]
 
 
 def test_buildkit_builds_what_needs_it_and_tells_as_much_of_what_fails(context: Path) -> None:

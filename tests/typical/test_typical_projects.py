@@ -117,4 +117,5 @@ def test_mounted_source_is_outside_the_release(tmp_path: Path) -> None:
     assert (0, 0, 0) == (first.returncode, good.returncode, clients.failed)
     assert "second" in page  # the release is the previous one, and the code is not
     assert (True, True) == (bad.returncode > 0, back.returncode > 0)
+    assert f"does not change {tmp_path}, which is mounted over the code" in back.stderr
     assert ["web: source mounted: " in done.stderr for done in (first, good, bad, back, status)] == [True] * 5

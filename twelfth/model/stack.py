@@ -125,6 +125,9 @@ class Mount:
     is_shared: bool = False
     """Whether several replicas may write to it at the same time (`x-twelfth.shared`)."""
 
+    is_source: bool = False
+    """Whether it has programs that the service's image contains at the same path."""
+
     @property
     def is_inline(self) -> bool:
         """Return whether it is a config or secret with inline content instead of a file."""
@@ -315,13 +318,13 @@ class Service:
 
     @property
     def mounted_source(self) -> tuple[Mount, ...]:
-        """Return the mounts that show its replicas the whole build context, instead of the code in the image.
+        """Return the mounts that show its replicas the build context or its programs, instead of the code in the image.
 
-        A mount of a directory in it may as well contain data.
+        A mount of another directory in it may as well contain data.
         """
         context = self.build and self.build.context
         mounts = [mount for mount in self.mounts if mount.kind == "bind"]
-        return tuple(mount for mount in mounts if context and context.is_relative_to(mount.source))
+        return tuple(mount for mount in mounts if context and (mount.is_source or context.is_relative_to(mount.source)))
 
     @property
     def is_replaced_in_place(self) -> bool:

@@ -26,7 +26,7 @@ from twelfth.stack.deploy_record import (
 )
 from twelfth.stack.executor import execute
 from twelfth.stack.job_images import plan_images
-from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
+from twelfth.stack.readiness import FIX, HEALTHY, first_serving, healths, wait_until_all_serve
 from twelfth.stack.release_choice import needed, plan_prune, to_roll_back_to
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere, remember
@@ -217,7 +217,7 @@ def _roll_out(
         preflight.wait_for_runs(engine, report)
     within = options.ready_within
     steps_after_build = [step for step in steps if not isinstance(step, EnsureImage)]
-    with _noting_failure(engine, options):
+    with _noting_failure(engine, options), _naming_mounted_source(engine, options):
         has_changed = execute(engine, steps_after_build, report, within)
     if has_changed:
         snapshot = engine.observe()
@@ -252,6 +252,22 @@ def _noting_failure(engine: Engine, options: UpOptions) -> Iterator[None]:
         with contextlib.suppress(EngineError):  # the first error is the one to show
             _note(engine, options, has_failed=True)
         raise
+
+
+@contextlib.contextmanager
+def _naming_mounted_source(engine: Engine, options: UpOptions) -> Iterator[None]:
+    """Report why a rollback cannot help if the code is not part of the release."""
+    try:
+        yield
+    except EngineError as error:
+        mounted = [mount for service in engine.stack.services for mount in service.mounted_source]
+        if not (options.is_rollback and engine.mounts_directories and mounted):
+            raise
+        sources = ", ".join(dict.fromkeys(mount.source for mount in mounted))
+        rest = f"a rollback does not change {sources}, which is mounted over the code of the release"
+        raise EngineError(
+            f"{str(error).removesuffix(f'. {FIX}')}; {rest}. Restore its files, then: invoke up"
+        ) from error
 
 
 def _note(engine: Engine, options: UpOptions, *, has_failed: bool = False) -> None:

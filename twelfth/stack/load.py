@@ -16,6 +16,7 @@ from twelfth.model.job import OF_JOB
 from twelfth.model.stack import with_builds, with_release
 from twelfth.runs.jobs import why_cyclic
 from twelfth.schedule import fires
+from twelfth.stack.mounted_source import with_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,7 +47,7 @@ def load_stack(
     if release and not is_release(release):
         raise MisuseError(f"--release {release} is not a release: write 12 hexadecimal digits. Try: invoke releases")
     configuration = cli.read(directory, environment, warn)
-    stack = _with_jobs(services.stack(configuration.model, configuration.files), configuration)
+    stack = with_source(_with_jobs(services.stack(configuration.model, configuration.files), configuration))
     _refuse_invalid(stack)
     for key in configuration.model:
         if similar := similar_extension(key):
