@@ -13,9 +13,12 @@ from twelfth.cli.command import warn
 from twelfth.cli.parser import current_context
 from twelfth.cli.target import Target
 from twelfth.errors import MisuseError, RunFailedError
+from twelfth.model.duration import LONGEST
+from twelfth.runs.request import SHORTEST, as_utf8, new_request
+from twelfth.runs.request import command as words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from twelfth.engines.contract import Engine
     from twelfth.model.run import RunRequest
@@ -60,15 +63,12 @@ def run(
     Raises `RunFailedError` with `check` if the exit code is not 0, `NotUpError` if the stack is not up, `MisuseError`
     for an invalid argument, and other children of `TwelfthError`.
     """
-    from twelfth.runs.request import as_utf8, new_request
-    from twelfth.runs.request import command as words
     from twelfth.runs.start import describe
 
-    if isinstance(command, str) or (capture and stdin is None):
-        why = "the command must be a list" if isinstance(command, str) else "capture needs stdin as bytes"
+    if why := _why_invalid(command, environment or {}, timeout, stdin):
         raise MisuseError(f"cannot start a run: {why}")
-    if timeout is not None and timeout <= 0:
-        raise MisuseError(f"cannot start a run: timeout {timeout} is not above 0")
+    if capture and stdin is None:
+        raise MisuseError("cannot start a run: capture needs stdin as bytes")
     context = current_context()
     target = Target(context, release, service)
     variables = tuple((as_utf8(name), as_utf8(value)) for name, value in (environment or {}).items())
@@ -87,6 +87,23 @@ def run(
     if check:
         result.check()
     return result
+
+
+def _why_invalid(
+    command: Iterable[object], environment: Mapping[str, str], timeout: float | None, stdin: object
+) -> str:
+    """Tasks are rarely checked for types, and text as input would wait forever."""
+    if isinstance(command, str) or not _are_texts(command):
+        return "its command must be a list of texts"
+    if not _are_texts((*environment, *environment.values())) or any("=" in name for name in environment):
+        return "its environment must have texts, and names without ="
+    if timeout is not None and not SHORTEST <= timeout < LONGEST:
+        return f"timeout {timeout} is not a number of seconds above 0"
+    return "" if stdin is None or isinstance(stdin, bytes) else "stdin must be bytes or None"
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) and "\0" not in value for value in values)
 
 
 def run_job(

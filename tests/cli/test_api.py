@@ -8,12 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from twelfth.api import RunResult
+from twelfth.api import RunResult, run
 from twelfth.cli.program import imports_twelfth
-from twelfth.errors import RunFailedError
+from twelfth.errors import MisuseError, RunFailedError
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("state_of_test")
@@ -169,6 +170,30 @@ def test_result_raises_for_a_failure() -> None:
         RunResult("a", 7).check()
 
     assert 7 == failure.value.exit_code
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"command": "echo hi"}, "list of texts"),
+        ({"command": ["echo", 1]}, "list of texts"),
+        ({"command": []}, "no command"),
+        ({"environment": {"A": 7}}, "environment"),
+        ({"environment": {"A=": "7"}}, "environment"),
+        ({"timeout": 0}, "timeout 0 "),
+        ({"timeout": float("nan")}, "timeout nan "),
+        ({"stdin": "text"}, "stdin"),
+        ({"stdin": None, "capture": True}, "capture"),
+    ],
+    ids=str,
+)
+def test_invalid_arguments_are_refused(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], why: str
+) -> None:
+    """Before anything is started; text as input would wait forever."""
+    monkeypatch.chdir(directory)
+    with pytest.raises(MisuseError, match=f"^cannot start a run: .*{why}"):
+        run(**{"command": ["echo"], **changed})
 
 
 def test_example_of_the_page_can_be_loaded(directory: Path) -> None:
