@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from tests.memory_engine import KilledProcessError, Memory, World
 from twelfth.errors import EngineError
 from twelfth.model.snapshot import Health
 from twelfth.model.stack import Build, Mount, Port, Service, Stack, Volume, as_options
-from twelfth.stack import lifecycle
+from twelfth.stack import lifecycle, trial
 from twelfth.stack.steps import TryReplica
 
 if TYPE_CHECKING:
@@ -69,6 +70,21 @@ def test_candidate_has_no_port_and_is_removed_before_the_old_replica_is_stopped(
     site.web = replace(WEB, image="web:3")
     [step] = (step for step in lifecycle.plan_up(site.engine()) if isinstance(step, TryReplica))
     assert "web publishes 8000: about 0.0 s without answers (measured on the last candidate)" in str(step)
+
+
+@pytest.mark.parametrize(("has_check", "seconds"), [(True, "0.3"), (False, "0.0")])
+def test_time_for_which_a_service_without_a_healthcheck_has_to_run_is_not_counted(
+    site: Site, monkeypatch: pytest.MonkeyPatch, seconds: str, *, has_check: bool
+) -> None:
+    """It answers meanwhile, as far as is known."""
+
+    def wait(*_: object) -> Health:
+        time.sleep(0.3)
+        return Health(is_ready=True, has_check=has_check)
+
+    monkeypatch.setattr(trial, "wait_until_ready", wait)
+
+    assert any(f"about {seconds} s without answers" in line for line in site.up().details)
 
 
 @pytest.mark.parametrize("failure", ["exits", "is never ready", "cannot be created", "is interrupted"])

@@ -39,10 +39,12 @@ def try_replica(replicas: Replicas, step: TryReplica) -> None:
 
 
 def _seconds_until_ready(replicas: Replicas, service: Service, candidate: Replica, began: float) -> float:
+    # Without a healthcheck, the time that it has to run is not one in which it cannot answer.
     replicas.post_start(candidate)
+    started = time.monotonic() - began
     try:
-        wait_until_ready(replicas.engine, candidate, replicas.within)
-        seconds = time.monotonic() - began
+        health = wait_until_ready(replicas.engine, candidate, replicas.within)
+        seconds = time.monotonic() - began if health.has_check else started
         watch(replicas.engine, [candidate], service.monitor)
     except EngineError as error:
         replicas.show_last_lines(candidate)
