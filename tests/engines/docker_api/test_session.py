@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 
+NOT_FOUND = b'OCI runtime exec failed: exec failed: exec: "x": executable file not found in $PATH: unknown'
+
 
 class Daemon(http.server.BaseHTTPRequestHandler):
     """A daemon with one run, which prints its input and exits, and commands that print `hello`."""
@@ -33,17 +35,22 @@ class Daemon(http.server.BaseHTTPRequestHandler):
             self.wfile.write(UPGRADED)
             self.wfile.write(self.connection.recv(100))
         elif "/start" in self.path:
-            self.wfile.write(UPGRADED + multiplex.frame(1, b"hello"))
+            self.wfile.write(UPGRADED + multiplex.frame(1, NOT_FOUND if "/exec/0/" in self.path else b"hello"))
         elif self.path.endswith("/exec"):
-            self.wfile.write(b'HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n{"Id":"1"}')
+            number = 0 if "/missing/" in self.path else 1
+            self.wfile.write(b'HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n{"Id":"%d"}' % number)
         elif "/wait" in self.path:
             answer = b'{"StatusCode":137}' if "/removed/" in self.path else b'{"StatusCode":0}'
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
         self.close_connection = True
 
     def do_GET(self) -> None:
-        """Answer that the container does not exist."""
-        self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        """Answer that a command could not be executed, and that the container does not exist."""
+        answer = b'{"Running":false,"ExitCode":126}'
+        if "/exec/" in self.path:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+        else:
+            self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         self.close_connection = True
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name of the library
@@ -112,3 +119,14 @@ def test_output_that_arrives_with_the_headers_is_not_lost(api: docker.APIClient)
 
     assert [(1, b"hello")] == list(session.output())
     session.close()
+
+
+@pytest.mark.parametrize(("container", "code"), [("missing", 127), ("abc", 126)])
+def test_command_that_does_not_exist_has_the_exit_code_of_a_shell(
+    api: docker.APIClient, container: str, code: int
+) -> None:
+    """Some daemons have 126 for each command that they cannot execute."""
+    session = ExecSession(api, container, Hook(("x",)), tty=False, interactive=False)
+    assert [*session.output()]
+
+    assert code == session.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from twelfth.engines.docker_api.marked_processes import send_signal
 from twelfth.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import docker
 
     from twelfth.model.hook import Hook
@@ -31,6 +34,10 @@ By default the daemon would delay a Ctrl-P until the next key. JSON cannot expre
 ASK_EVERY = 0.02
 RECORDED_WITHIN = 10
 """Seconds between reads of the exit code, and from the end of the streams to the exit code."""
+
+CANNOT_EXECUTE, NOT_FOUND = 126, 127
+MISSING = re.compile(rb"exec failed: .*(executable file not found|stat .*no such file or directory)")
+"""What a daemon prints for a missing program, with the exit code 126."""
 
 LOST = "the connection to the command broke ({}); it may still be running. Try: invoke ps"
 
@@ -55,6 +62,13 @@ class ExecSession(AttachedSession):
             )["Id"]
             answer = api.exec_start(self.id, tty=tty, socket=True)
         super().__init__(answer, tty=tty)
+        self._first = b""
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the output, and keep the first piece."""
+        for stream, data in super().output():
+            self._first = self._first or data
+            yield stream, data
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal; the daemon refuses it if the command has exited."""
@@ -77,4 +91,6 @@ class ExecSession(AttachedSession):
         if state["ExitCode"] is None:
             raise EngineError("the exit code of the command is unknown: it has closed its output and is still running")
         self.exit_code = int(state["ExitCode"])
+        if self.exit_code == CANNOT_EXECUTE and MISSING.search(self._first):
+            self.exit_code = NOT_FOUND
         return self.exit_code
