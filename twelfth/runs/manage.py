@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twelfth.errors import EngineError, MisuseError, NoLogError, TwelfthError
-from twelfth.model.record import of_run
+from twelfth.model.record import CREATED, of_run
 from twelfth.runs import descriptors
 from twelfth.runs.history import find_record
 from twelfth.runs.ledger import Ledger
@@ -36,7 +36,8 @@ def find_run(engine: Engine, prefix: str) -> Record:
     The ledger is read only if the engine has no such run.
     """
     ids = [run_id for run_id in engine.runs.ids() if prefix and run_id.startswith(prefix)]
-    if len(ids) == 1 and (runs := engine.runs.records(ids)):
+    runs = engine.runs.records(ids) if len(ids) == 1 else ()
+    if runs and runs[0].state != CREATED:
         return replace(of_run(runs[0]), has_output=not runs[0].discards_output)
     record = find_record(engine, prefix)
     if not record.is_run:
@@ -61,7 +62,7 @@ def wait_for_run(engine: Engine, run_id: str) -> int:
 def wait_for_end(engine: Engine, prefix: str) -> Record:
     """Wait for a run and return its record, which is read less often the longer the run takes."""
     run, pause = find_run(engine, prefix), ASK_EVERY
-    while run.is_running:
+    while run.is_running or run.state == CREATED:  # it may be about to start
         time.sleep(pause)
         pause = min(pause * 1.2, ASK_AT_LEAST_EVERY)
         run = find_run(engine, run.id)
@@ -70,11 +71,16 @@ def wait_for_end(engine: Engine, prefix: str) -> Record:
 
 def stop_run(engine: Engine, prefix: str, say: Callable[[str], None]) -> Record:
     """Stop a run, report the wait, and return its record; raises `MisuseError` if the run is not running."""
+    return stop(engine, running_run(engine, prefix).id, say)
+
+
+def running_run(engine: Engine, prefix: str) -> Record:
+    """Return the run to stop; raises `MisuseError` if it is not running."""
     run = find_run(engine, prefix)
     if not run.is_running:
         code = "" if run.exit_code is None else f", exit code {run.exit_code}"
         raise MisuseError(f"cannot stop run {run.id}: it is not running ({run.state}{code}). Try: invoke history")
-    return stop(engine, run.id, say)
+    return run
 
 
 def stop(engine: Engine, run_id: str, say: Callable[[str], None]) -> Record:
