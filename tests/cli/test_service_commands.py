@@ -87,6 +87,17 @@ def test_stop_of_a_run_wins_over_a_service(project: Project) -> None:
     assert project.engine.replicas("app")[0].is_running
 
 
+def test_run_that_has_ended_does_not_win_over_a_service(project: Project) -> None:
+    """Also in the plan."""
+    _, run_id, _ = project.typed("run", "-d", "--", "true")
+    run = project.engine.world.runs["app"] = project.engine.world.runs.pop(run_id.strip())
+    run.request = replace(run.request, id="app")
+    assert 0 == project.typed("wait", "app")[0]
+
+    assert (0, "Stop app-1 (stop)\n", "") == project.typed("--dry", "stop", "app")
+    assert "service app stopped" in project.typed("stop", "app")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

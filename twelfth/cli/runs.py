@@ -130,12 +130,12 @@ def stop(c: Context, run: str) -> None:
     It gets TERM, and KILL after its grace period. A service stays stopped until `start` or `up`.
     """
     from twelfth.cli.services import change_services
-    from twelfth.runs.manage import find_run, stop_run
+    from twelfth.runs.manage import running_run, stop_run
 
     engine = Target(c).engine()
     try:
         if c.config.run.dry:
-            print(f"Stop run {find_run(engine, run).id} (stop)")
+            print(f"Stop run {running_run(engine, run).id} (stop)")
             return
         with notifying(engine):
             record = stop_run(engine, run, warn)
