@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -142,6 +143,18 @@ def test_moved_tag_changes_nothing_until_pull(project: Project) -> None:
     project.up("v1")
     assert running(R2) == project.running()
     assert [] == [*notices.moved_tags(project.engine())]
+
+
+def test_pull_counts_although_another_machine_pulled_with_a_clock_that_is_ahead(project: Project) -> None:
+    """The order of pulls is not that of clocks."""
+    project.up("v1")
+    year = str(datetime.now(UTC).year).encode()
+    project.world.files = {name: text.replace(year + b"-", b"2999-") for name, text in project.world.files.items()}
+    project.world.digests["r/app:v1"] = TWO
+    project.pull("app")
+
+    project.up("v1")
+    assert running(R2) == project.running()
 
 
 def test_pull_of_all_includes_the_database_which_has_no_release(project: Project) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NoReleaseError
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PREFIX = "pulled-"
 ALWAYS = "always"
 """The pull policy with which each `up` pulls."""
+
+MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,11 @@ def releases(images: Iterable[PulledImage]) -> tuple[BuiltRelease, ...]:
 def _parsed(content: bytes) -> PulledImage | None:
     try:
         values = json.loads(content)
-        return PulledImage(**values | {"pin": Pin(**values["pin"])})
+        image = PulledImage(**values | {"pin": Pin(**values["pin"])})
+        datetime.fromisoformat(image.at)
     except (ValueError, TypeError, KeyError):
         return None
+    return image
 
 
 def _path(pin: Pin) -> str:
@@ -135,10 +139,11 @@ def is_recorded(engine: Engine) -> bool:
 
 def record(engine: Engine, pin: Pin, *, is_pulled: bool) -> None:
     """Store the pin of a reference, and protect its image from removal; raises `EngineError`."""
-    known = {image.pin: image for image in read_pulled(engine.state)}
-    was_pulled = pin in known and known[pin].is_pulled
-    now = datetime.now(UTC).isoformat()
-    image = PulledImage(pin, now, operator(), is_pulled or was_pulled)
+    images = read_pulled(engine.state)
+    was_pulled = any(image.is_pulled for image in images if image.pin == pin)
+    # The latest counts, so it must be the last one, also if the clock of another machine is ahead.
+    times = [datetime.now(UTC), *(datetime.fromisoformat(image.at) + MOMENT for image in images)]
+    image = PulledImage(pin, max(times).isoformat(), operator(), is_pulled or was_pulled)
     engine.state.write({_path(pin): json.dumps(asdict(image)).encode()})
     engine.keep_pulled(pin.release, pin.image)
 
