@@ -135,7 +135,7 @@ def test_programs_have_the_options_of_run(helps: dict[str, str]) -> None:
         (("run", "--timeout", "nan", "--", "true"), "--timeout nan"),
         (("run", "--timeout", "-1", "--", "true"), "--timeout -1"),
         (("run", "--tty", "--detach", "--", "true"), "--tty and --detach exclude each other"),
-        (("stop",), "'run'. Try: invoke --help stop"),
+        (("stop",), "stop needs RUN|SERVICE. Try: invoke --help stop"),
         (("console", "--timeout", "soon"), "invalid --timeout soon: "),
         (("reset", "--timeout", "0"), "invalid --timeout 0: "),
         (("up", "--scale", "worker"), "write SERVICE=N"),

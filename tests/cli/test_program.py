@@ -564,7 +564,7 @@ OTHER = "services: {other: {image: other}}"
     [
         (("up", "-f", "other.yml"), "-f other.yml up"),
         (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "-f other.yml run"),
-        (("status", "-p", "x"), "--project-name PROJECT-NAME status"),
+        (("status", "-p", "x"), "--project-name NAME status"),
     ],
 )
 def test_option_of_compose_comes_before_the_command(directory: Path, words: tuple[str, ...], hint: str) -> None:

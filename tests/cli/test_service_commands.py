@@ -101,7 +101,7 @@ def test_run_that_has_ended_does_not_win_over_a_service(project: Project) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("restart", "nosuch"), "cannot restart nosuch: there is no such service, only app, db. Try: X ps --all"),
+        (("restart", "nosuch"), "cannot restart nosuch: there is no such service; there are app, db. Try: X ps --all"),
         (("start", "db"), "cannot start db: it has no replicas. Try: X up"),
         (("start", "app", "--wait"), "--wait comes after a service: options come first. Try: X --help start"),
     ],

@@ -103,8 +103,8 @@ class Command(Task):  # type: ignore[type-arg]
     def __init__(self, body: Callable[..., Any], **options: Any) -> None:
         """Wrap the body.
 
-        `words` is how `--help` shows the words after `--`, "" if the command takes none. If it does not start with
-        `--`, the words may be typed without `--`, after the positional arguments. `placeholders` is how `--help` shows
+        `words` is how `--help` shows the words after `--`, "" if the command takes none. Without `--` in it, the
+        words may be typed without `--`, after the positional arguments. `placeholders` is how `--help` shows
         the values of options and arguments. `job` is the job whose program's help is shown below. `rest` is the list
         option whose values may also be typed without the option, as in `up SERVICE`. With `has_plan`, the body handles
         Invoke's `--dry`.
@@ -132,7 +132,7 @@ class Command(Task):  # type: ignore[type-arg]
     @property
     def has_bare_words(self) -> bool:
         """Return whether the words may be typed without `--`."""
-        return bool(self.words) and not self.words.startswith("--")
+        return bool(self.words) and "--" not in self.words
 
     def place_of_words(self, typed: Sequence[str]) -> int:
         """Return the index of the first word in a command line that starts with this command's name and has no `--`."""
@@ -148,7 +148,7 @@ class Command(Task):  # type: ignore[type-arg]
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments with their defaults in their help; mark those that may be omitted."""
-        if self.words:  # here and not in __init__: this is called only for commands that can be typed
+        if "--" in self.words:  # here and not in __init__: this is called only for commands that can be typed
             TAKING_WORDS.add(self.name)
         parameters = inspect.signature(self.body).parameters
         help_texts = dict(self.help)
@@ -159,6 +159,7 @@ class Command(Task):  # type: ignore[type-arg]
                 argument.names = (*argument.names, letter)
             default = parameters[str(argument.name).replace("-", "_")].default
             argument.may_be_missing = default is None  # type: ignore[attr-defined]
+            argument.value_name = self.placeholders.get(str(argument.name).replace("_", "-"))  # type: ignore[attr-defined]
             argument.takes_rest = self.takes_rest and argument.name == self.rest  # type: ignore[attr-defined]
             argument.help = " ".join(filter(None, (argument.help, _note(argument, default))))
         return arguments

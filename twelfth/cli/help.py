@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twelfth.hints import program
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from invoke.parser.argument import Argument
     from invoke.parser.context import ParserContext
@@ -79,9 +79,9 @@ def _subject(task: Any) -> str:
 
 def print_command_help(invoke: Program, task: Command, context: ParserContext) -> None:
     """Print the help of a command of twelfth."""
-    arguments = [(_value(argument, task.placeholders), argument) for argument in context.positional_args]
+    arguments = [(value_name(argument), argument) for argument in context.positional_args]
     words = [name if is_required(argument) else f"[{name}]" for name, argument in arguments]
-    options = _options(context, task.placeholders)
+    options = _options(context)
     words += [*(["[OPTIONS]"] if options else []), *([task.words] if task.words else [])]
     words += [f"[{task.rest.upper()}…]"] if task.rest else []
     print("Usage:", program(), context.name, *words)
@@ -90,26 +90,26 @@ def print_command_help(invoke: Program, task: Command, context: ParserContext) -
     _print_rows(invoke, "Options", options)
 
 
-def _options(context: ParserContext, placeholders: Mapping[str, str]) -> list[tuple[str, str]]:
+def _options(context: ParserContext) -> list[tuple[str, str]]:
     options = (option for option in context.args.values() if not option.positional)
     return [
         (
-            f"{_flags(option.names)} {_value(option, placeholders) if option.takes_value else ''}".rstrip(),
+            f"{_flags(option.names)} {value_name(option) if option.takes_value else ''}".rstrip(),
             str(option.help or ""),
         )
         for option in sorted(options, key=lambda option: str(option.name))
     ]
 
 
-def _value(argument: Argument, placeholders: Mapping[str, str]) -> str:
-    name = str(argument.name).replace("_", "-")
-    return placeholders.get(name, name.upper())
-
-
 def _print_rows(invoke: Program, title: str, rows: list[tuple[str, str]]) -> None:
     if rows:
         print(f"{title}:")
         invoke.print_columns(rows)
+
+
+def value_name(argument: Argument) -> str:
+    """Return how the value of an argument or option is shown."""
+    return getattr(argument, "value_name", None) or str(argument.name).upper()
 
 
 def is_required(argument: Argument) -> bool:

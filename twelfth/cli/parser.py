@@ -28,7 +28,7 @@ from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, fai
 from twelfth.cli.compose_commands import answer, answer_to_option, answer_to_service
 from twelfth.cli.compose_file import LONG, SHORT, is_chosen, refusal, unknown_option, words_before_dashes
 from twelfth.cli.compose_options import NAMES
-from twelfth.cli.help import is_required, print_command_help
+from twelfth.cli.help import OVERVIEW, is_required, print_command_help, value_name
 from twelfth.cli.job_commands import add_jobs, refuse_disabled
 from twelfth.cli.outputs import prepare_outputs
 from twelfth.errors import TwelfthError
@@ -172,7 +172,7 @@ def _refuse_compose_options(invoke: Program) -> None:
     if "file" in invoke.args and option and (is_last or "file" in late):
         raise failure(refusal(option, sys.argv[1:], command=command), MISUSE)
     if late:
-        hint = f"Try: twelfth --{late[0]} {late[0].upper()} {command}"
+        hint = f"Try: twelfth --{late[0]} {OVERVIEW[late[0]][0]} {command}"
         raise failure(f"--{late[0]} comes before the command. {hint}", MISUSE)
 
 
@@ -270,6 +270,8 @@ def _refuse(parser: ParseMachine, message: str) -> None:
         hint = f"Try: invoke {command}"
     if "--complete" in sys.argv:
         raise ParseError(message, parser.context)  # for Invoke the line is not complete yet
+    if name and (missing := " ".join(map(value_name, parser.context.missing_positional_args))):
+        message = f"{name} needs {missing}"
     raise _invalid(message, hint)
 
 
@@ -278,7 +280,7 @@ def _reply(parser: ParseMachine, command: str | None, message: str) -> str:
     word = _unknown_word(message)
     if word.startswith("-"):
         return answer_to_option(command or "", word)
-    if not word:
+    if not word or command in TAKING_WORDS:
         return ""
     reply = answer(word, sys.argv[1:])
     return reply or ("" if _similar(message, parser.contexts) else answer_to_service(command or "", word))

@@ -136,7 +136,7 @@ class Twelfth(Program):
         except MisuseError as error:
             raise failure(str(error), error.exit_code) from error
         if chosen and not chosen.is_dir():
-            raise failure(f"--project-directory {options.directory}: no such directory; name one that exists", MISUSE)
+            raise failure(f"--project-directory {options.directory}: no such directory. Name one that exists", MISUSE)
         return chosen if options.files and chosen else project_directory(chosen or self._start(), os.environ)
 
     def _start(self) -> Path:

@@ -140,7 +140,7 @@ def stop(c: Context, run: str) -> None:
         with notifying(engine):
             record = stop_run(engine, run, warn)
     except MisuseError:
-        if not engine.replicas(run):
+        if not engine.replicas(run) and engine.stack.service(run) is None:
             raise
         change_services(c, "stop", [run])
         return

@@ -86,7 +86,9 @@ def _chosen(stack: Stack, snapshot: Snapshot, names: Sequence[str], verb: str) -
     for name in names:
         if stack.service(name) is None:
             known = ", ".join(service.name for service in stack.services)
-            raise MisuseError(f"cannot {verb} {name}: there is no such service, only {known}. Try: invoke ps --all")
+            raise MisuseError(
+                f"cannot {verb} {name}: there is no such service; there are {known}. Try: invoke ps --all"
+            )
     if missing := [name for name in names if name not in existing]:
         raise NotUpError(f"cannot {verb} {missing[0]}: it has no replicas. Try: invoke up")
     if not existing:
