@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import fcntl
+import os
+import pty
+import re
 import shutil
+import subprocess
 import sys
+import termios
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +20,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.conftest import require
+from tests.conftest import ROOT, require
 from tests.other_project import OtherProject
 from twelfth.init.compose_text import UnchangeableError, insert, wait_for
 
@@ -24,7 +31,6 @@ if TYPE_CHECKING:
 
 FIXTURES = Path(__file__).parents[1] / "projects" / "init"
 COMPOSE_FILES = {path.parent.name: path for path in FIXTURES.glob("*/*compose.y*ml")}
-NOT_INSERTED = {"registry": ["services.cache is not written as a block of keys"]}
 
 
 @pytest.fixture
@@ -73,16 +79,14 @@ def test_project_gets_keys_and_keeps_its_lines_and_the_second_time_nothing(
     init("init", "--yes")
     after = file.read_text()
     removed = [line[2:] for line in difflib.ndiff(before.decode().splitlines(), after.splitlines()) if line[0] == "-"]
-    assert all("depends_on: [" in line or line.lstrip().startswith("- ") for line in removed)
+    assert all("depends_on: [" in line or line.lstrip().startswith(("- ", "cache: {")) for line in removed)
     comments = [line.partition("#")[2] for line in before.decode().splitlines() if "#" in line]
     assert [] == [comment for comment in comments if comment not in after]
 
     init("config")
     second = init("init", "--yes")
     assert after == file.read_text()
-    for why in NOT_INSERTED.get(name, []):
-        assert why in second
-    assert ("nothing to propose" in second) == (name not in NOT_INSERTED)
+    assert second.startswith("nothing to propose\n")  # then warnings, such as of `version`
 
 
 def test_compose_file_with_crlf_keeps_it(init: Init, tmp_path: Path) -> None:
@@ -94,6 +98,111 @@ def test_compose_file_with_crlf_keeps_it(init: Init, tmp_path: Path) -> None:
 
     assert b"pre_start:\r\n" in file.read_bytes()
     assert b"\n" not in file.read_bytes().replace(b"\r\n", b"")
+
+
+def test_compose_file_with_byte_order_mark_keeps_it(init: Init, tmp_path: Path) -> None:
+    """Also in front of a service in brackets."""
+    file = copied("registry", tmp_path)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+
+    init("init", "--yes")
+
+    assert file.read_bytes().startswith(b"\xef\xbb\xbfservices:")
+    assert b"restart: always, healthcheck: {" in file.read_bytes()
+    assert init("init", "--yes").startswith("nothing to propose\n")
+
+
+def test_override_file_stays_and_counts(init: Init, tmp_path: Path) -> None:
+    """What it declares is not proposed for the first file."""
+    file = copied("flask", tmp_path)
+    override = tmp_path / "compose.override.yaml"
+    override.write_text("services:\n  redis:\n    healthcheck: {test: [CMD, 'true']}\n")
+
+    init("init", "--yes")
+
+    assert "redis-cli ping" not in file.read_text()
+    assert "condition: service_healthy" in file.read_text()
+    assert "services:\n  redis:\n    healthcheck: {test: [CMD, 'true']}\n" == override.read_text()
+
+
+@pytest.mark.parametrize("name", ["tasks.py", "tasks/__init__.py"])
+def test_tasks_of_a_project_stay(init: Init, tmp_path: Path, name: str) -> None:
+    """A project that uses Invoke gets a `tasks.py` only if it has none."""
+    copied("flask", tmp_path)
+    (tmp_path / "requirements.txt").write_text("flask\ninvoke\n")
+    assert "+++ b/tasks.py" in init("init")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("# mine\n")
+
+    init("init", "--yes")
+
+    assert "# mine\n" == (tmp_path / name).read_text()
+    assert (name == "tasks.py") == (tmp_path / "tasks.py").exists()
+
+
+def test_directory_that_cannot_be_written_is_one_line(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written, also not in other directories."""
+    before = copied("flask", tmp_path).read_bytes()
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)  # root can write
+
+    message = init("init", "--yes", code=2).splitlines()[-1]
+
+    assert message.startswith("twelfth: cannot write compose.yaml: ")
+    assert message.endswith(f"you may not write to {tmp_path}. Try: ls -ld {tmp_path}")
+    assert (before, False) == ((tmp_path / "compose.yaml").read_bytes(), (tmp_path / ".dockerignore").exists())
+
+
+@pytest.mark.parametrize(
+    ("replies", "written", "code"),
+    [
+        (b"y\nn\n", {"docker-compose.yml"}, 0),
+        pytest.param(b"n\nY\n", {".dockerignore"}, 0, marks=pytest.mark.thorough),
+        (b"all\n", {"docker-compose.yml", ".dockerignore"}, 0),
+        pytest.param(b"\n\n", set(), 0, marks=pytest.mark.thorough),
+        (b"y\n\x03", set(), 130),
+    ],
+)
+def test_only_confirmed_files_are_written(tmp_path: Path, replies: bytes, written: set[str], code: int) -> None:
+    """On a terminal each file is a question; nothing is written before the last answer, and nothing after Ctrl-C."""
+    copied("django", tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in ("docker-compose.yml", ".dockerignore")}
+    main, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "twelfth", "init"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        preexec_fn=_take_terminal,  # noqa: PLW1509 - no threads run here
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        for reply in re.findall(rb"[^\n\x03]*[\n\x03]", replies):
+            _read_until(main, b"[y/n/all] ")
+            os.write(main, reply)
+        _read_until(main, b"")
+        exited = process.wait(60)
+    os.close(main)
+
+    assert code == exited
+    assert written == {name for name, content in before.items() if content != (tmp_path / name).read_bytes()}
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _read_until(terminal: int, end: bytes) -> None:
+    """Read to a text, or to the end of the output."""
+    output = b""
+    with contextlib.suppress(OSError):  # how a terminal reports that its last process has exited
+        while not (end and output.endswith(end)):
+            if not (piece := os.read(terminal, 1024)):
+                return
+            output += piece
 
 
 @pytest.mark.parametrize("text", ["services: [", "services: {app: {image: x, unknown_key: 1}}\n"])
@@ -161,7 +270,8 @@ def test_insertion_only_adds_lines(keys: dict[str, object], comment: str) -> Non
     [
         "services:\n  app: &app\n    image: x\n  other: *app\n",
         "services:\n  app: &app\n    image: x\n  other:\n    <<: *app\n",
-        "services:\n  app: {image: x}\n",
+        "services:\n  app: &app {image: x}\n  other:\n    <<: *app\n",
+        "services:\n  app: {image: x,}\n",
         "services: {}\n",
         "- a\n",
         "a: [\n",

@@ -6,6 +6,7 @@ where a value ends, and the result is parsed again: it must be the previous docu
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,14 @@ class UnchangeableError(Exception):
 
 
 def insert(text: str, path: Sequence[str], snippet: str) -> str:
-    """Insert a snippet, keys in block style, as the last keys of the mapping at a path."""
+    """Insert a snippet, keys in block style, as the last keys of the mapping at a path.
+
+    Into a mapping in brackets it is written in brackets, too.
+    """
     root = _root(text)
     mapping, step = _at(root, path)
+    if path and mapping.flow_style:
+        return _insert_in_brackets(text, root, path, mapping, snippet)
     if not _is_block(mapping, "mapping"):
         raise UnchangeableError(f"{'.'.join(path) or 'the file'} is not written as a block of keys")
     lines, newline = _lines(text)
@@ -35,6 +41,20 @@ def insert(text: str, path: Sequence[str], snippet: str) -> str:
     expected = _tree(root)
     _subtree(expected, path).extend(_tree(_root(snippet)))
     return _checked(newline.join([*lines[:last], *inserted, *lines[last:]]), expected)
+
+
+def _insert_in_brackets(text: str, root: Any, path: Sequence[str], mapping: Any, snippet: str) -> str:
+    import yaml
+
+    keys = ", ".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in yaml.safe_load(snippet).items()
+    )
+    end = mapping.end_mark.index - 1
+    before = text[:end].rstrip(" ")
+    separator = ", " if mapping.value else ""
+    expected = _tree(root)
+    _subtree(expected, path).extend(_tree(_root(snippet)))
+    return _checked(f"{before}{separator}{keys}{text[end:]}", expected)
 
 
 def wait_for(text: str, service: str, conditions: Mapping[str, str]) -> str:

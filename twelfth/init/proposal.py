@@ -213,14 +213,21 @@ def release_command(command: tuple[str, ...], *, newer: bool) -> str:
 
 def _settings(facts: Survey) -> Iterator[tuple[Callable[[str], str], str]]:
     settings = facts.model.get("x-twelfth") or {}
-    candidates = _candidates(facts)
-    member = run_member(facts)
-    if "runs-from" in settings or not member or len(candidates) < 2:  # noqa: PLR2004 - a choice needs two
-        return
-    if "x-twelfth" in facts.model:
-        yield _insertion(("x-twelfth",), f"runs-from: {member.name}\n")
-    else:
-        yield _insertion((), f"x-twelfth:\n  runs-from: {member.name}\n")
+    lines, member = "", run_member(facts)
+    if "runs-from" not in settings and member and len(_candidates(facts)) > 1:
+        lines += f"runs-from: {member.name}\n"
+    if "shared" not in settings and (shared := _shared(facts)):
+        lines += f"shared: {flow(shared)} # several replicas may write there, so a release is tried first\n"
+    if lines and "x-twelfth" in facts.model:
+        yield _insertion(("x-twelfth",), lines)
+    elif lines:
+        yield _insertion((), "x-twelfth:\n" + "".join(f"  {line}\n" for line in lines.splitlines()))
+
+
+def _shared(facts: Survey) -> tuple[str, ...]:
+    """Return what web services write that is not a database, as far as its name shows that."""
+    serving = [member for member in facts.members if member.app and member.port]
+    return tuple(dict.fromkeys(source for member in serving for source in member.content))
 
 
 def _candidates(facts: Survey) -> list[Member]:

@@ -25,6 +25,9 @@ _APPLICATION = re.compile(
 )
 _HEALTH = re.compile(r"""["'](/(?:[\w./-]*/)?(?:healthz?|health[-_]check|readyz|livez|ping)/?)["']""")
 _ADDRESS = re.compile(r"(?:.*=)?(?:[\d.]+|\[::\]|\*|localhost)?:(\d{2,5})")
+_CONTENT = {"assets", "media", "public", "static", "staticfiles", "uploads"}
+"""Words in the names of volumes that web services write to, and that are no databases."""
+
 _WORKERS = re.compile(r"\b(celery|rq|dramatiq|huey|arq|taskiq|flower)\b")
 _SELF_MIGRATING = re.compile(r"(manage\.py|django-admin)[\"',\s]+migrate|alembic[\"',\s]+upgrade|db[\"',\s]+upgrade")
 
@@ -96,6 +99,8 @@ class Member:
     keys: Mapping[str, Any]
     app: App | None
     is_built: bool
+    directory: str = "/"
+    """The project's directory, from which paths are written in its Compose file."""
 
     @property
     def database(self) -> str:
@@ -115,6 +120,16 @@ class Member:
         targets = [port["target"] for port in self.keys.get("ports") or () if port.get("protocol", "tcp") == "tcp"]
         targets += [int(port) for port in self.keys.get("expose") or () if str(port).isdigit()]
         return next(iter([*targets, *self._port_of_command]), 0)
+
+    @property
+    def content(self) -> Iterator[str]:
+        """Yield the volumes, and directories of the project, to which it writes content such as uploads."""
+        for volume in self.keys.get("volumes") or ():
+            source = str(volume.get("source") or "")
+            is_writable = volume["type"] in {"volume", "bind"} and not volume.get("read_only")
+            if is_writable and _CONTENT.intersection(re.split(r"[-_.]", posixpath.basename(source).lower())):
+                path = posixpath.relpath(source, self.directory) if volume["type"] == "bind" else source
+                yield f"./{path}" if volume["type"] == "bind" and not path.startswith("..") else path
 
     @property
     def migrates_itself(self) -> bool:
@@ -189,7 +204,7 @@ def survey(
         builder = name if name in contexts else _builder(keys.get("image") or "", builders)
         context = contexts.get(builder)
         app = None if context is None else _with_dockerfile(apps.get(context), services[builder]["build"])
-        members.append(Member(name, keys, app, bool(builder)))
+        members.append(Member(name, keys, app, bool(builder), directory or "/"))
     return Survey(files, compose_file, model, tuple(members), tuple(apps.values()), newer)
 
 
