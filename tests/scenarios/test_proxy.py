@@ -1,15 +1,16 @@
-"""A service behind the generated proxy, which knows nothing of draining, deployed and scaled under load."""
+"""A service behind the generated proxy, and behind those of docs/proxy.md, deployed and scaled under load."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import require
+from tests.conftest import ROOT, require
 from tests.other_project import OtherProject
 
 if TYPE_CHECKING:
@@ -49,6 +50,45 @@ services:
 PROXY = """
 x-twelfth: {proxy: {service: app, port: 8000, image: "${WEB_IMAGE:-haproxy:3.0-alpine}"}}
 """
+
+
+FINISHES_REQUESTS = """
+import signal, threading
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads, request_queue_size = False, 128
+server = Server(("", 8000), Handler)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+server.serve_forever(0.1)
+server.server_close()
+"""
+
+OTHER_PROXY = """
+  web:
+    build: {context: web, args: {DEBIAN_IMAGE: "${PYTHON_IMAGE:-python:3.13-slim}"}}
+    command: COMMAND
+    ports: ["127.0.0.1:${PORT}:80"]
+    volumes: ["./page.conf:/page.conf:ro"]
+    depends_on: [app]
+x-twelfth: {runs-from: app}
+"""
+
+DOCKERFILE = """
+ARG DEBIAN_IMAGE
+FROM ${DEBIAN_IMAGE}
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light caddy
+RUN ln -sf /page.conf /etc/nginx/sites-enabled/default
+"""
+
+COMMANDS = {
+    "nginx": '[nginx, -g, "daemon off;"]',
+    "Caddy": "[caddy, run, --adapter, caddyfile, --config, /page.conf]",
+}
+
+
+def configuration(proxy: str) -> str:
+    """Return the configuration that the page has for a proxy."""
+    page = (ROOT / "docs" / "proxy.md").read_text("utf-8")
+    return re.split("```.*\n", page.split(f"### {proxy}\n")[1])[1]
 
 
 @pytest.fixture
@@ -109,3 +149,28 @@ def test_deploys_and_scaling_lose_no_request_and_the_port_is_given_back(site: Ot
     containers = site.api.containers(filters={"label": f"com.docker.compose.project={site.name}"})
     assert [f"/{site.name}-app-1"] == [name for container in containers for name in container["Names"]]
     assert not answer(site.port)
+
+
+@pytest.mark.parametrize("proxy", COMMANDS)
+def test_deploys_behind_a_proxy_of_the_page_lose_no_request(tmp_path: Path, proxy: str) -> None:
+    """The app finishes its requests after SIGTERM, as the page requires."""
+    require("docker")
+    site = OtherProject(tmp_path)
+    app = FILE.replace('    ports: ["127.0.0.1:${PORT}:8000"]\n', "").replace("monitor: 0s", "monitor: 2s")
+    (tmp_path / "app.py").write_text(APP.rpartition("http.server.Threading")[0] + FINISHES_REQUESTS)
+    (tmp_path / "compose.yaml").write_text(app + OTHER_PROXY.replace("COMMAND", COMMANDS[proxy]))
+    (tmp_path / "page.conf").write_text(configuration(proxy))
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "Dockerfile").write_text(DOCKERFILE)
+    try:
+        site.printed("up")
+        with load(site.port) as errors:
+            for release in ("2", "3"):
+                site.printed("up", RELEASE=release)
+            site.printed("scale", "app=2", RELEASE="3")
+            site.printed("scale", "app=1", RELEASE="3")
+        assert len(errors) > 100
+        assert not [error for error in errors if error]
+    finally:
+        site.printed("down", "--volumes", "--history", "--yes")
+        site.printed("prune", "--keep", "0")
