@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from twelfth.compose.proxy import LISTEN, configuration, why_refused, with_proxy
 from twelfth.model.stack import PROXY, Mount, Port, Proxy, Service, Stack
+
+if TYPE_CHECKING:
+    from tests.compose.conftest import Project
 
 APP = Service("app", "app", networks=("default",), ports=(Port(8000, 80), Port(9000)))
 STACK = Stack("project", Path(), (APP,), proxy=Proxy("app", 8000))
@@ -46,6 +50,28 @@ def test_service_that_has_the_name_of_the_proxy_is_refused() -> None:
     """It would be replaced by the proxy."""
     assert "rename" in why_refused(replace(STACK, services=(APP, Service(PROXY, "nginx"))))
     assert not why_refused(STACK)
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("port: '0'", "port is 0"),
+        ("port: http", "port is http"),
+        ("port: 80, image: ''", "image is not the name of an image"),
+        (r'port: 80, health: "/a\n  b"', "health is /a"),
+        ("port: 80, health: '/a#b'", "health is /a#b"),
+    ],
+)
+def test_invalid_value_is_refused(project: Project, key: str, why: str) -> None:
+    """A path of the healthcheck is a word of the generated configuration."""
+    text = f"services: {{app: {{image: x, ports: ['8000:80']}}}}\nx-twelfth: {{proxy: {{service: app, {key}}}}}\n"
+    assert f"x-twelfth.proxy.{why}" in project.refused(text)
+
+
+def test_port_may_be_a_variable(project: Project) -> None:
+    """Compose makes a text of it under an `x-` key."""
+    text = "services: {app: {image: x, ports: ['8000:80']}}\nx-twelfth: {proxy: {service: app, port: '$PORT'}}\n"
+    assert Proxy("app", 80) == project.read(text, PORT="80").proxy
 
 
 def test_checks_are_by_tcp_unless_a_path_is_declared() -> None:

@@ -10,7 +10,6 @@ from twelfth.compose.notify import notify
 from twelfth.compose.schema import (
     Table,
     Value,
-    as_is,
     matching,
     number,
     seconds,
@@ -62,6 +61,17 @@ def _drain(at: Value) -> float:
     return seconds(replace(at, value=str(at.value)))
 
 
+def _proxied_port(at: Value) -> int:
+    is_text = isinstance(at.value, str) and at.value.isdecimal()  # an interpolated variable
+    return number(replace(at, value=int(at.value)) if is_text else at)
+
+
+def _proxy_image(at: Value) -> str:
+    if not isinstance(at.value, str) or not at.value:
+        at.refuse("", "is not the name of an image", "remove it, or write one")
+    return str(at.value)
+
+
 def _proxy(at: Value) -> Proxy | None:
     required = {"service", "port"}
     if not isinstance(at.value, dict) or not required <= at.value.keys():
@@ -86,10 +96,10 @@ _INGRESS = ("ingress", "door")
 
 _PROXY: Table = {
     "service": service_name,
-    "port": number,
+    "port": _proxied_port,
     "drain": _drain,
-    "health": matching("/[^ ]*", "write a path, such as /healthz"),
-    "image": as_is,
+    "health": matching(r"/[^\s\"'#\\]*", "write a path, such as /healthz"),
+    "image": _proxy_image,
 }
 
 EXTENSIONS: Table = {
