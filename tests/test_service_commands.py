@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import require
 from tests.other_project import OtherProject
+from twelfth.engines.docker.engine import Docker
+from twelfth.stack import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,13 @@ services:
     init: true
     restart: unless-stopped
     stop_grace_period: 1s
+    deploy: {update_config: {monitor: 100ms}}
+  client:
+    image: "${PYTHON_IMAGE:-python:3.13-slim}"
+    command: [sleep, "600"]
+    init: true
+    stop_grace_period: 1s
+    depends_on: [app]
     deploy: {update_config: {monitor: 100ms}}
 """
 
@@ -66,3 +75,19 @@ def test_command_in_a_service_that_is_stopped_and_started(other: OtherProject) -
     other.printed("start", "app")
     assert before == other.printed("ps", "-q")
     assert 0 == other.twelfth("status").returncode
+
+
+def test_withdrawn_replica_has_no_name_until_it_is_admitted(other: OtherProject) -> None:
+    """Then clients find it again; here its only network is that of its clients."""
+    engine = Docker(load.load_stack(other.directory, other.environment))
+    [replica] = engine.replicas("app")
+    assert replica.is_admitted
+    engine.stop_replica(replica)
+
+    engine.withdraw_replica(replica)
+    engine.start_replica(replica)
+    started = engine.current(replica)
+    assert (True, False) == (started.is_running, started.is_admitted)
+
+    engine.admit_replica(replica)
+    assert engine.current(replica).is_admitted

@@ -317,6 +317,9 @@ class ReplicaEngine(Engine):
     def admit_replica(self, replica: Replica) -> None:
         """Let requests, and the services that depend on this one, reach the replica."""
 
+    def withdraw_replica(self, replica: Replica) -> None:
+        """Keep requests from a stopped replica after its next start, until it is admitted again."""
+
     def check_reload(self, service: Service, replica: Replica) -> None:  # noqa: ARG002 - by default none can
         """Raise `EngineError` if the service's check rejects its current configuration files.
 

@@ -119,6 +119,8 @@ class Replicas:
         """
         replica, stays = step.replica, step.is_kept or step.replica.has_own_volumes
         try:
+            if not is_first:  # else it is better than none, should this command be killed
+                self.engine.withdraw_replica(replica)
             self.engine.start_replica(replica)
             self.post_start(replica)
         except EngineError:

@@ -192,6 +192,17 @@ class Docker(DaemonEngine, ReplicaEngine):
                     self.api.disconnect_container_from_network(replica.id, network)
                 client.join_network(self.api, replica.id, network, bodies.endpoint(replica.service, declared, network))
 
+    def withdraw_replica(self, replica: Replica) -> None:
+        """Take a container from the networks of its admission, or its service's name there if it has no others."""
+        with docker_errors(), gone_is_fine():
+            inspected = self.api.inspect_container(replica.id)
+            labels = inspected["Config"]["Labels"]
+            before = bodies.endpoints_of_clone(inspected, labels)
+            for network in {*json.loads(labels.get(ADMISSION) or "[]")} & {*inspected["NetworkSettings"]["Networks"]}:
+                self.api.disconnect_container_from_network(replica.id, network)
+                if network in before:
+                    client.join_network(self.api, replica.id, network, before[network])
+
     def check_reload(self, service: Service, replica: Replica) -> None:
         """Run the service's check in a separate container on the replica's network."""
         reload.check(self.api, self.config, self.stack, service, replica)
