@@ -38,7 +38,7 @@ def _is_below(path: str, directory: str) -> bool:
 
 
 def _path_below(place: str, path: str, directory: str) -> str:
-    """Return where a path is below `place` if its directory is there."""
+    """Return the place of a path whose directory is copied to `place`."""
     return posixpath.normpath(posixpath.join(place, posixpath.relpath(path, directory)))
 
 

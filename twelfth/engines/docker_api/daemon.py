@@ -116,8 +116,8 @@ class DaemonEngine(Engine):
 
     def _build_or_pull(self, service: Service) -> Iterator[str]:
         if service.build:
-            named = {other.name: other.image for other in self.stack.services}
-            return images.build(self.api, service.image, service.build.with_images(named), self.stack.project)
+            by_name = {declared.name: declared.image for declared in self.stack.services}
+            return images.build(self.api, service.image, service.build.with_images(by_name), self.stack.project)
         if service.pull_policy == "never":
             why = f"{service.image} is missing, and services.{service.name}.pull_policy is never"
             raise EngineError(f"{why}. Try: docker pull {service.image}")
