@@ -119,8 +119,8 @@ def _build_secret(at: Value) -> BuildSecret:
 
 
 def _ssh(at: Value) -> tuple[str, ...]:
-    """Return agents and keys as buildx takes them; Compose prints `ID` or, as one text, `ID: PATH`."""
-    return tuple(re.sub("^([^:=]+): ", r"\1=", agent) for agent in at.value)
+    """Return agents and keys as buildx takes them; Compose prints `ID` or `ID: PATH`, in random order."""
+    return tuple(sorted(re.sub("^([^:=]+): ", r"\1=", agent) for agent in at.value))
 
 
 def _additional_contexts(at: Value) -> Pairs:
