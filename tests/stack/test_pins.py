@@ -157,6 +157,20 @@ def test_pull_counts_although_another_machine_pulled_with_a_clock_that_is_ahead(
     assert running(R2) == project.running()
 
 
+def test_loaded_image_that_was_removed_is_no_longer_pinned(project: Project) -> None:
+    """It cannot be pulled by its id; its tag may lead to another image by now."""
+    gone = Pin("r/app:v1", f"sha256:{THREE}")
+    pins.record(Memory(project.stack("v1"), project.world), gone, is_pulled=False)
+    project.world.local["r/app:v1"] = TWO
+    assert [] == [*notices.moved_tags(project.engine())]
+    del project.world.local["r/app:v1"]
+    with pytest.raises(NoReleaseError, match="its image was removed, and no registry has it"):
+        project.engine("v1", R3)
+
+    project.up("v1")
+    assert running(R1) == project.running()
+
+
 def test_pull_of_all_includes_the_database_which_has_no_release(project: Project) -> None:
     """Nothing is pinned for it."""
     project.up("v1")

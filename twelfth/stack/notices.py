@@ -76,7 +76,7 @@ def moved_tags(engine: Engine) -> Iterator[str]:
     released = [service for service in engine.stack.released if service.pull_policy != pins.ALWAYS]
     service = released[0] if released and engine.has_images else None
     reference = (service.pin.reference if service.pin else service.image) if service else ""
-    kept = pins.pinned(pins.read_pulled(engine.state), reference) if reference else None
+    kept = pins.kept(engine, reference) if reference else None
     local = engine.resolve(reference) if kept else None
     if service and kept and local and local.image != kept.image:
         hint = f"invoke pull {service.name}" if local.digest else f"docker tag {reference} NEW, and declare that"

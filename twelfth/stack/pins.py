@@ -97,13 +97,29 @@ def with_pins(engine: Engine, release: str = "") -> Engine:
     if stack.is_built or not engine.has_images:
         return engine
     if release:
-        return _engine_of(engine, _pin_of(stack, read_pulled(engine.state), release))
+        named = _pin_of(stack, read_pulled(engine.state), release)
+        if _is_gone(engine, named):
+            why = "its image was removed, and no registry has it"
+            raise NoReleaseError(f"cannot use release {release}: {why}. Try: invoke releases")
+        return _engine_of(engine, named)
     if not stack.released or any(service.pin for service in stack.released):
         return engine
     reference = stack.released[0].image
-    is_always = any(service.pull_policy == ALWAYS for service in stack.released)
-    pin = None if is_always else pinned(read_pulled(engine.state), reference) or engine.resolve(reference)
+    if any(service.pull_policy == ALWAYS for service in stack.released):
+        return engine
+    pin = kept(engine, reference) or engine.resolve(reference)
     return _engine_of(engine, pin) if pin else engine
+
+
+def kept(engine: Engine, reference: str) -> Pin | None:
+    """Return the stored pin of a reference, None if there is none or its image is gone for good."""
+    pin = pinned(read_pulled(engine.state), reference)
+    return pin if pin and not _is_gone(engine, pin) else None
+
+
+def _is_gone(engine: Engine, pin: Pin) -> bool:
+    """Return whether an image that was only loaded was removed: it cannot be pulled again."""
+    return not (pin.digest or engine.image_id(pin.image))
 
 
 def _pin_of(stack: Stack, images: Iterable[PulledImage], release: str) -> Pin:
