@@ -98,6 +98,17 @@ def test_run_that_has_ended_does_not_win_over_a_service(project: Project) -> Non
     assert "service app stopped" in project.typed("stop", "app")[1]
 
 
+def test_name_of_a_service_wins_over_the_beginning_of_an_id(project: Project) -> None:
+    """A service may be called db."""
+    _, run_id, _ = project.typed("run", "-d", "--", "sleep", "60")
+    project.engine.world.runs["app12345"] = project.engine.world.runs.pop(run_id.strip())
+    request = replace(project.engine.world.runs["app12345"].request, id="app12345")
+    project.engine.world.runs["app12345"].request = request
+
+    assert (0, "Stop app-1 (stop)\n", "") == project.typed("--dry", "stop", "app")
+    assert (0, "Stop run app12345 (stop)\n", "") == project.typed("--dry", "stop", "app1")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -133,19 +133,19 @@ def stop(c: Context, run: str) -> None:
     from twelfth.runs.manage import running_run, stop_run
 
     engine = Target(c).engine()
-    try:
-        if c.config.run.dry:
-            print(f"Stop run {running_run(engine, run).id} (stop)")
-            return
-        with notifying(engine):
-            record = stop_run(engine, run, warn)
-    except MisuseError:
-        if not engine.replicas(run) and engine.stack.service(run) is None:
-            raise
+    is_service = engine.stack.service(run) is not None or bool(engine.replicas(run))
+    # The beginning of an id may be the name of a service, such as db.
+    is_run = run in engine.runs.ids() and any(record.is_running for record in engine.runs.records([run]))
+    if is_service and not is_run:
         change_services(c, "stop", [run])
         return
+    if c.config.run.dry:
+        print(f"Stop run {running_run(engine, run).id} (stop)")
+        return
+    with notifying(engine):
+        record = stop_run(engine, run, warn)
     print(f"{record.id} {record.state}, exit code {record.exit_code}")
-    if engine.replicas(run):
+    if is_service:
         warn(f"this was a run; the service {run} is unchanged. Try: invoke ps")
 
 
