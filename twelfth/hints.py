@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,6 +14,9 @@ PROGRAMS = ("invoke", "inv", "twelfth")
 
 JOBS_UNKNOWN = "the commands of jobs are missing"
 """What a command reports before the reason if the Compose file cannot be read; the scheduler looks for it."""
+
+options: list[str] = []
+"""Compose's options before the command, such as `-p stage`: a hint without them would concern another stack."""
 
 
 @functools.cache
@@ -27,8 +31,11 @@ def program() -> str:
 
 
 def as_typed(message: str) -> str:
-    """Return a message whose hints (`invoke up`) name the program that was typed."""
-    return re.sub(r"(?<![\w/.-])invoke (?=-?-?[a-z])", lambda _: f"{program()} ", message)
+    """Return a message whose hints (`invoke up`) start with the program and Compose's options that were typed."""
+    typed = shlex.join(options)
+    compose, invoke = (" ".join(filter(None, (name, typed))) for name in ("docker compose", program()))
+    message = re.sub(r"(?<=Try: )docker compose (?=[a-z])", lambda _: f"{compose} ", message)
+    return re.sub(r"(?<![\w/.-])invoke (?=-?-?[a-z])", lambda _: f"{invoke} ", message)
 
 
 def command_name(name: str) -> str:

@@ -308,7 +308,9 @@ def test_program_with_an_underscore_is_a_command_with_a_dash(directory: Path) ->
     assert run(directory, "say-it").stderr == run(directory, "say_it").stderr
 
 
-@pytest.mark.parametrize("words", [("rollback", "--dry"), ("stop", "--dry"), ("logs", "--foo"), ("restore", "--foo")])
+@pytest.mark.parametrize(
+    "words", [("rollback", "--dry"), ("stop", "--dry"), ("logs", "--foo", "web"), ("restore", "--foo"), ("pull", "-x")]
+)
 def test_unknown_option_is_no_argument(directory: Path, words: tuple[str, ...]) -> None:
     """Invoke takes it for an argument."""
     (directory / "admin").mkdir()
@@ -564,7 +566,8 @@ OTHER = "services: {other: {image: other}}"
     [
         (("up", "-f", "other.yml"), "-f other.yml up"),
         (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "-f other.yml run"),
-        (("status", "-p", "x"), "--project-name NAME status"),
+        (("status", "-p", "x"), "--project-name x status"),
+        (("config", "--profile", "a b"), "--profile 'a b' config"),
     ],
 )
 def test_option_of_compose_comes_before_the_command(directory: Path, words: tuple[str, ...], hint: str) -> None:
@@ -574,6 +577,33 @@ def test_option_of_compose_comes_before_the_command(directory: Path, words: tupl
 
     assert (2, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
     assert done.stderr.endswith(f" comes before the command. Try: twelfth {hint}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("help", "up"), "there is no command help. Try: X --help up"),
+        (("rm", "-f", "app"), "there is no command rm. Try: docker compose rm -f app"),
+        (("-p", "stage", "kill", "app"), "there is no command kill. Try: docker compose -p stage kill app"),
+        (("-p", "stage", "upp"), "unknown command upp. Try: X -p stage up"),
+        (("run", "app", "cmd", "-f", "x"), "run app is not supported: the command comes after --. Try: X run -- app …"),
+        (("run", "--reasn", "x", "--", "ls"), "unknown option --reasn. Did you mean --reason? Try: X --help run"),
+        (("run", "-p", "80:80", "--", "ls"), "run has no option -p: a run publishes no ports. Omit -p"),
+        (("exec", "--privileged", "app", "ls"), "exec has no option --privileged. Try: X --help exec"),
+        (("restart", "-t", "5", "app"), "restart has no option -t: each service has a grace period. Set stop_grace"),
+        (("logs", "--no-log-prefix", "app"), "logs has no option --no-log-prefix. Try: X --help logs"),
+        (("stop", "app", "other"), "stop takes one service. Try also: X stop other"),
+        (("stop", "nosuch"), "cannot find the record: no id starts with nosuch. Try: X history"),
+        (("up", "-V"), "up has no option --version. Try: X --version"),
+    ],
+    ids=" ".join,
+)
+def test_habits_of_compose_are_answered(directory: Path, words: tuple[str, ...], message: str) -> None:
+    """One line names what to type; nothing is done."""
+    done = run(directory, *words)
+
+    assert (2, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    assert done.stderr.startswith(f"twelfth: {message}".replace("X ", "twelfth "))
 
 
 @pytest.mark.parametrize(

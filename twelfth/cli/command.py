@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from twelfth.cli.compose_file import LONG, SHORT, refusal
 from twelfth.cli.outputs import escaped_outputs
 from twelfth.errors import MisuseError, TwelfthError
 from twelfth.hints import as_typed
@@ -26,7 +25,7 @@ from twelfth.runs.descriptors import is_in_background
 from twelfth.stack.formatting import LAYOUT, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from invoke.parser.argument import Argument
 
@@ -83,7 +82,7 @@ LETTERS = {
 INTERRUPTED, BROKEN_PIPE, TERMINATED, FAILED, MISUSE, ENGINE_FAILED = 130, 141, 143, 1, 2, 125
 
 TAKING_WORDS: set[str] = set()
-"""The commands that take words after `--`."""
+"""The commands whose words need the `--` before them."""
 
 
 LONGEST_NUMBER = 12
@@ -120,10 +119,7 @@ class Command(Task):  # type: ignore[type-arg]
         names = [name.replace("_", "-") for name in parameters]
         shared = {name: HELP[name] for name in names if name in HELP}
         options["help"] = shared | options.get("help", {})
-        required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
-        clean = exit_cleanly(
-            body, takes_words=bool(self.words), has_plan=has_plan, positional=options.get("positional", required)
-        )
+        clean = exit_cleanly(body, takes_words=bool(self.words), has_plan=has_plan)
         # Without Invoke's letters: it would make `down -h` mean --history, and -r and -t different in each command.
         super().__init__(clean, auto_shortflags=False, **options)
         # Invoke takes a list, which has no default, for positional, and then fills it from its option only.
@@ -183,9 +179,7 @@ def _note(argument: Argument, default: object) -> str:
 command = functools.partial(task, klass=Command)
 
 
-def exit_cleanly(
-    body: Callable[..., Any], *, takes_words: bool, has_plan: bool, positional: Collection[str]
-) -> Callable[..., Any]:
+def exit_cleanly(body: Callable[..., Any], *, takes_words: bool, has_plan: bool) -> Callable[..., Any]:
     """Return the body with twelfth's errors, Ctrl-C and TERM translated into Invoke's clean exit."""
 
     @functools.wraps(body)
@@ -195,7 +189,6 @@ def exit_cleanly(
             with clean_output():
                 if "--" in sys.argv and not takes_words:
                     raise MisuseError(f"{body.__name__} takes no words after --. Try: invoke --help {body.__name__}")
-                _refuse_options(body.__name__, [kwargs.get(name) for name in positional])
                 if args[0].config.run.dry and not has_plan:
                     print(f"{body.__name__} has no plan to show; nothing was done")
                     return None
@@ -210,16 +203,6 @@ def exit_cleanly(
             signal.signal(signal.SIGTERM, previous_handler)
 
     return wrapped
-
-
-def _refuse_options(name: str, arguments: Iterable[object]) -> None:
-    """Invoke takes an unknown option for the value of a positional argument."""
-    for word in arguments:
-        if isinstance(word, str) and word.startswith((SHORT, LONG)):
-            raise MisuseError(refusal(LONG if word.startswith(LONG) else SHORT, sys.argv[1:]))
-        if isinstance(word, str) and word.startswith("--"):
-            hint = f"invoke --dry {name}" if word == "--dry" else f"invoke --help {name}"
-            raise MisuseError(f"{name} has no option {word}. Try: {hint}")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INSTEAD = {
+    "convert": "invoke config",
     "create": "invoke up",
     "images": "invoke releases",
     "version": "invoke --version",
@@ -27,6 +28,9 @@ def answer(word: str, words: Sequence[str]) -> str:
 
     `words` are those of the command line. They are repeated only without a `NAME=VALUE`, which may be a secret.
     """
+    if word == "help":
+        names = [name for name in words[words.index(word) + 1 :] if not name.startswith("-")] if word in words else []
+        return f"there is no command help. Try: {' '.join(['invoke --help', *names[:1]])}"
     if word in INSTEAD:
         return f"there is no command {word}. Try: {INSTEAD[word]}"
     if word not in OF_COMPOSE:
@@ -36,19 +40,42 @@ def answer(word: str, words: Sequence[str]) -> str:
     return f"there is no command {word}. Try: docker compose {shlex.join(typed)}"
 
 
+_GRACE = "each service has a grace period. Set stop_grace_period in the Compose file"
+
 OPTIONS = {
     "build --no-cache": "a release is built once. For the next one, set build.no_cache: true in the Compose file",
     "build --pull": "a release is built once. For the next one, set build.pull: true in the Compose file",
+    "config --format": "it prints YAML or JSON. Try: invoke config --json",
     "down --rmi": "rollback needs the images of releases. Try: invoke prune",
-    "down --timeout": "each service has a grace period. Set stop_grace_period in the Compose file",
+    "down --timeout": _GRACE,
+    "down -t": _GRACE,
+    "exec --detach": "it keeps no record. Try: invoke run --detach -- COMMAND",
+    "exec -d": "it keeps no record. Try: invoke run --detach -- COMMAND",
     "logs --no-color": "its output has no colors. Omit --no-color",
     "logs --timestamps": "lines have no timestamps. Try: docker compose logs --timestamps",
+    "logs -t": "lines have no timestamps. Try: docker compose logs --timestamps",
+    "ps --format": "it prints a table or JSON. Try: invoke ps --json",
     "ps --services": "it lists replicas and runs. Try: invoke config --services",
+    "restart --timeout": _GRACE,
+    "restart -t": _GRACE,
+    "run --interactive": "input is always passed. Omit --interactive",
+    "run --name": "a run has an id. Omit --name",
     "run --no-deps": "a run never starts a service. Omit --no-deps",
+    "run --publish": "a run publishes no ports. Omit --publish",
     "run --rm": "the container keeps the output of the run, and later runs remove it. Omit --rm",
+    "run --service-ports": "a run publishes no ports. Omit --service-ports",
+    "run -P": "a run publishes no ports. Omit -P",
+    "run -i": "input is always passed. Omit -i",
+    "run -p": "a run publishes no ports. Omit -p",
+    "stop --timeout": _GRACE,
+    "stop -t": _GRACE,
     "up --force-recreate": "it replaces only what has changed. Try: invoke restart",
     "up --no-build": "it builds only what is missing. To deploy a release without a build: invoke up --release ID",
     "up --no-deps": "what a service depends on is replaced only if it has changed. Omit --no-deps",
+    "up --no-recreate": "it replaces only what has changed. Try: invoke start",
+    "up --pull": "images are pulled separately. Try: invoke pull",
+    "up --timeout": _GRACE,
+    "up -t": _GRACE,
 }
 """Why twelfth does not have an option of Compose, and what to type instead."""
 
@@ -64,9 +91,19 @@ def answer_to_option(command: str, option: str) -> str:
 
 
 def answer_to_service(command: str, word: str) -> str:
-    """Return the error for a word after `build` or `down`, which take no services; "" for any other command."""
+    """Return the error for a word that a command does not take, such as a second service; "" for any other command."""
     if command == "build":
         return f"build {word} is not supported: a release has the images of all services. Try: invoke build"
     if command == "down":
         return f"down {word} is not supported: down removes the whole stack. Try: invoke stop {shlex.quote(word)}"
+    if command == "run":
+        words = shlex.quote(word)
+        hint = f"Try: invoke run -- {words} …, or, if it is a service: invoke run --service {words} -- COMMAND"
+        return f"run {word} is not supported: the command comes after --. {hint}"
+    if command in ONE_SERVICE:
+        return f"{command} takes one service. Try also: invoke {command} {shlex.quote(word)}"
     return ""
+
+
+ONE_SERVICE = {"logs", "ps", "pull", "stop"}
+"""The commands that take a service, and not several."""

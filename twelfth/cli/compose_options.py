@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = (os.pathsep, "|", ";", "\n")
 NAMES = ("file", "project-name", "env-file", "profile", "project-directory")
+FLAGS = ("-f", "-p", *(f"--{name}" for name in NAMES[2:]))
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class ComposeOptions:
         """Return the options from the parsed arguments."""
         files, project, env_files, profiles, directory = (arguments[name].value for name in NAMES)
         return cls(tuple(files), project or "", tuple(env_files), tuple(profiles), directory or "")
+
+    def words(self) -> list[str]:
+        """Return the options as they can be typed."""
+        values = (self.files, self.project, self.env_files, self.profiles, self.directory)
+        pairs = zip(FLAGS, ((value,) if isinstance(value, str) else value for value in values), strict=True)
+        return [word for flag, names in pairs for name in names if name for word in (flag, name)]
 
     def project_directory(self, here: Path) -> Path | None:
         """Return the directory that the options choose, as Compose does: that of the first file; None without any.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, fai
 from twelfth.cli.compose_commands import answer, answer_to_option, answer_to_service
 from twelfth.cli.compose_file import LONG, SHORT, is_chosen, refusal, unknown_option, words_before_dashes
 from twelfth.cli.compose_options import NAMES
-from twelfth.cli.help import OVERVIEW, is_required, print_command_help, value_name
+from twelfth.cli.help import is_required, print_command_help, value_name
 from twelfth.cli.job_commands import add_jobs, refuse_disabled
 from twelfth.cli.outputs import prepare_outputs
 from twelfth.errors import TwelfthError
@@ -73,11 +74,23 @@ def _take_argument(parser: ParseMachine, value: str) -> None:
     if reply := answer_to_option(parser.context.name or "", value):
         raise failure(reply, MISUSE)
     if value not in {"-h", "--help"}:
+        _refuse_option(parser, value)
         _see_positional_arg(parser, value)
         return
     parser.initial.flags["--help"].value = parser.context.name
     for argument in parser.context.missing_positional_args:
         argument.value = ""
+
+
+def _refuse_option(parser: ParseMachine, word: str) -> None:
+    """Refuse an unknown option, which Invoke takes for the value of a positional argument of our commands."""
+    name = parser.context.name or ""
+    is_our_command = hasattr(parser.context.missing_positional_args[0], "may_be_missing")
+    if is_our_command and word.startswith((SHORT, LONG)):
+        raise failure(refusal(LONG if word.startswith(LONG) else SHORT, sys.argv[1:]), MISUSE)
+    if is_our_command and word.startswith("-") and word != "-":
+        hint = f"invoke --dry {name}" if word == "--dry" else f"invoke --help {name}"
+        raise failure(f"{name} has no option {word}. Try: {hint}", MISUSE)
 
 
 def _separate_words(invoke: Program) -> None:
@@ -165,6 +178,8 @@ def _refuse_compose_options(invoke: Program) -> None:
     file = invoke.args["config"].value or ""
     if "file" not in invoke.args and is_chosen(file, sys.argv):
         raise failure(refusal(SHORT, sys.argv[1:], file, command), MISUSE)
+    if invoke.core_via_tasks.args["version"].value:
+        raise failure(f"{command} has no option --version. Try: invoke --version", MISUSE)
     late = [name for name in NAMES if name in invoke.args and invoke.core_via_tasks.args[name].got_value]
     flags = [flag for flag in (SHORT, LONG) if any(flag in context.flags for context in invoke.tasks)]
     option = unknown_option(words_before_dashes(invoke.core.unparsed), flags)
@@ -172,8 +187,11 @@ def _refuse_compose_options(invoke: Program) -> None:
     if "file" in invoke.args and option and (is_last or "file" in late):
         raise failure(refusal(option, sys.argv[1:], command=command), MISUSE)
     if late:
-        hint = f"Try: twelfth --{late[0]} {OVERVIEW[late[0]][0]} {command}"
-        raise failure(f"--{late[0]} comes before the command. {hint}", MISUSE)
+        if late[0] == "project-name" and (reply := answer_to_option(command, "-p")):
+            raise failure(reply, MISUSE)
+        value = invoke.core_via_tasks.args[late[0]].value
+        words = [f"--{late[0]}", value if isinstance(value, str) else value[0], command]
+        raise failure(f"--{late[0]} comes before the command. Try: twelfth {shlex.join(words)}", MISUSE)
 
 
 def _print_help(invoke: Program, name: str) -> None:
@@ -249,41 +267,41 @@ def _similar(message: str, names: Iterable[str]) -> str:
 def _refuse(parser: ParseMachine, message: str) -> None:
     name = parser.context.name if parser.context else None
     hint = f"Try: invoke --help {name}" if name else LIST
+    word = _unknown_word(message)
+    arguments = parser.context.args.values() if parser.context and name else ()
+    rest = [argument for argument in arguments if getattr(argument, "takes_rest", False)]
+    is_complete = "--complete" not in sys.argv
+    # Before -f: it may be an option of a command of Compose, or of the command of a run.
+    if word and not rest and is_complete and (reply := _reply(parser, name or "", word)):
+        raise failure(reply, MISUSE)
     if option := unknown_option(sys.argv, parser.context.flags if parser.context and name else ()):
         raise failure(refusal(option, sys.argv[1:]), MISUSE)
-    word = _unknown_word(message)
-    rest = (
-        [argument for argument in parser.context.args.values() if getattr(argument, "takes_rest", False)]
-        if name
-        else []
-    )
     if word and rest and not word.startswith("-"):
         rest[0].set_value(word)
         return
-    if "--complete" not in sys.argv and (reply := _reply(parser, name, message)):
+    if word and is_complete and (reply := _reply(parser, name or "", word)):
         raise failure(reply, MISUSE)
-    if name in TAKING_WORDS and word:
+    if name in TAKING_WORDS and word and "--" not in sys.argv:
         hint = f"Words for the program come after --. Try: invoke {name} -- ARG…"
     elif option := _similar(message, parser.context.flags if parser.context else ()):
         hint = f"Did you mean {option}? {hint}"
     elif command := _similar(message, parser.contexts):
         hint = f"Try: invoke {command}"
-    if "--complete" in sys.argv:
+    if not is_complete:
         raise ParseError(message, parser.context)  # for Invoke the line is not complete yet
     if name and (missing := " ".join(map(value_name, parser.context.missing_positional_args))):
         message = f"{name} needs {missing}"
     raise _invalid(message, hint)
 
 
-def _reply(parser: ParseMachine, command: str | None, message: str) -> str:
+def _reply(parser: ParseMachine, command: str, word: str) -> str:
     """Return the error for a word or option of Compose, "" for any other, such as a mistyped command."""
-    word = _unknown_word(message)
     if word.startswith("-"):
-        return answer_to_option(command or "", word)
-    if not word or command in TAKING_WORDS:
-        return ""
-    reply = answer(word, sys.argv[1:])
-    return reply or ("" if _similar(message, parser.contexts) else answer_to_service(command or "", word))
+        return answer_to_option(command, word)
+    if command in TAKING_WORDS:
+        return answer_to_service(command, word)
+    is_mistyped = difflib.get_close_matches(word, parser.contexts, 1)
+    return answer(word, sys.argv[1:]) or ("" if is_mistyped else answer_to_service(command, word))
 
 
 def _invalid(message: str, hint: str) -> Exit:

@@ -19,6 +19,7 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 import twelfth
+from twelfth import hints
 from twelfth.cli import admin, compose_options, history, init, ps, releases, runs, schedule, services, stack
 from twelfth.cli.command import MISUSE, clean_output, failure
 from twelfth.cli.configuration import FILES, Configuration
@@ -130,6 +131,7 @@ class Twelfth(Program):
         """Return the project's directory, and set Compose's variables from the options."""
         here = working_directory(os.environ)
         options = compose_options.ComposeOptions.parsed(self.args)
+        hints.options[:] = options.words()
         try:
             chosen = options.project_directory(here)
             os.environ.update(options.variables(here))

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from twelfth import hints
 from twelfth.compose import extension_jobs
 from twelfth.compose.errors import explain
 from twelfth.compose.file_names import NAMES, OVERRIDES
@@ -101,7 +102,7 @@ def read(
             elif _NEWER_KEYS.search(why):
                 program, why = bundled, _explained(_split(second.stderr)[1], bundled, paths, directory, environment)
         if not answer.stdout:
-            raise MisuseError(f"{why}. Try: {shlex.quote(program)} config --quiet")
+            raise MisuseError(f"{why}. Try: {shlex.join([program, *hints.options, 'config', '--quiet'])}")
     warnings, _ = _split(answer.stderr)
     for warning in dict.fromkeys(warnings):
         if not any(text in warning for text in FOR_SWARM):
