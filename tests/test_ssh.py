@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,87 @@ def test_deploy_logs_and_history(project: OtherProject) -> None:
     project.printed("run", "--", "echo", "written")
 
     assert "echo written" in project.printed("history")
+
+
+@pytest.mark.thorough
+def test_ctrl_c_is_for_the_run(project: OtherProject) -> None:
+    """A terminal sends it to all processes of the command; the connection stays."""
+    client = subprocess.Popen(
+        command(
+            "run", "--", "sh", "-c", "trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.1; done"
+        ),
+        cwd=project.directory,
+        env=project.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert client.stdout
+    assert "ready\n" == client.stdout.readline()
+    os.killpg(client.pid, signal.SIGINT)
+
+    output, _ = client.communicate(timeout=60)
+    assert ("interrupted\n", 5) == (output, client.returncode)
+
+
+@pytest.mark.thorough
+def test_question_about_an_unknown_host_is_asked_once(project: OtherProject) -> None:
+    """Although the command connects a second time; without a terminal it is not asked."""
+    home = project.directory.parent
+    config = (home / "ssh_config").read_text("utf-8").replace("accept-new", "ask").replace(f"{home}/known", "/dev/null")
+    programs = home / "asking"
+    programs.mkdir()
+    (programs / "config").write_text(config, "utf-8")
+    (programs / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {programs}/config "$@"\n', "utf-8")
+    (programs / "ssh").chmod(0o755)
+    path = f"{programs}:{project.environment['PATH']}"
+    client = subprocess.Popen(
+        ["/usr/bin/script", "-qec", shlex.join(command("status")), "/dev/null"],
+        cwd=project.directory,
+        env=project.environment | {"PATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert client.stdin
+    assert client.stdout
+    printed = b""
+    while b"(yes/no" not in printed:  # ssh drops what is typed before
+        piece = os.read(client.stdout.fileno(), 4096)
+        assert piece, printed
+        printed += piece
+    client.stdin.write(b"no\n")
+    client.stdin.flush()
+    with client:  # closes its pipes
+        printed += client.stdout.read()
+    failed = project.twelfth("status", PATH=path)
+
+    assert 1 == printed.count(b"Are you sure you want to continue connecting")
+    assert (125, 125) == (client.returncode, failed.returncode)
+    assert "Host key verification failed. Try: ssh far docker version" in failed.stderr
+
+
+@pytest.mark.thorough
+def test_context_is_used_without_a_config_file(project: OtherProject, tmp_path: Path) -> None:
+    """`docker context create` writes none."""
+    environment = {name: value for name, value in project.environment.items() if name != "DOCKER_HOST"}
+    environment |= {"DOCKER_CONFIG": str(tmp_path)}
+    host = f"host={project.environment['DOCKER_HOST']}"
+    docker = str(shutil.which("docker"))
+    subprocess.run([docker, "context", "create", "far", "--docker", host], env=environment, check=True)
+    run = subprocess.run(
+        command("run", "--", "echo", "by context"),
+        cwd=project.directory,
+        env=environment | {"DOCKER_CONTEXT": "far"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert not (tmp_path / "config.json").exists()
+    assert ("by context\n", "", 0) == (run.stdout, run.stderr, run.returncode)
 
 
 @pytest.mark.thorough

@@ -89,7 +89,9 @@ class ExecSession(AttachedSession):
                 time.sleep(ASK_EVERY)
         self.close()
         if state["ExitCode"] is None:
-            raise EngineError("the exit code of the command is unknown: it has closed its output and is still running")
+            raise EngineError(
+                "the exit code of the command is unknown: its output ended, and it is still running. Try: invoke ps"
+            )
         self.exit_code = int(state["ExitCode"])
         if self.exit_code == CANNOT_EXECUTE and MISSING.search(self._first):
             self.exit_code = NOT_FOUND

@@ -3,7 +3,7 @@
 Each connection is one `ssh HOST docker system dial-stdio`, whose standard input and output are one end of a socket
 pair. The other end is a real socket, which can be half closed and times out, unlike the SDK's own over ssh. The docker
 command must be installed on that machine: to forward the daemon's socket (`ssh -L`), its path would have to be known.
-The first connection stays open and carries the others, so that ssh authenticates once.
+The first one leaves a master in the background, which carries the others, so that ssh authenticates once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import docker
@@ -27,6 +28,9 @@ from docker.transport.basehttpadapter import BaseHTTPAdapter
 from twelfth.engines.docker_api.errors import one_line
 from twelfth.engines.temporary_directory import temporary_directory
 from twelfth.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ANSWER_WITHIN = 60
 """Seconds for the first answer if ssh cannot ask the operator anything; without a limit if it can."""
@@ -39,16 +43,30 @@ CONNECTIONS = 10
 OLDEST = "1.24"
 """The API version of the request for the daemon's version, which is in no path."""
 
+BATCH = ("-oBatchMode=yes",)
+
 OPTIONS = ("-T", "-oConnectTimeout=30", "-oServerAliveInterval=15", "-oServerAliveCountMax=3")
 
-WITHOUT_SIGNALS = ("sh", "-c", 'trap "" HUP INT QUIT; exec "$@"', "sh")
-"""Ctrl-C is for the run: ssh must not exit. A separate process group could not ask for a passphrase."""
+LASTS = 3
+"""Seconds that the master stays after its last connection."""
+
+NOT_AGAIN = 5
+"""Seconds after a failure in which it counts for the same address: else a command that connects twice asks twice."""
+
+_failures: dict[str, tuple[float, EngineError]] = {}
 
 
 def connect(url: str, timeout: int) -> docker.APIClient:
     """Return a connected low-level client; raises `EngineError` with ssh's own message if it cannot connect."""
+    at, failure = _failures.get(url, (0.0, None))
+    if failure and time.monotonic() - at < NOT_AGAIN:
+        raise failure
     adapter = Adapter(url)
-    adapter.open()
+    try:
+        adapter.open()
+    except EngineError as error:
+        _failures[url] = time.monotonic(), error
+        raise
     version = _client(adapter, OLDEST, timeout).version(api_version=False)["ApiVersion"]
     return _client(adapter, version, timeout)
 
@@ -88,20 +106,23 @@ class Adapter(BaseHTTPAdapter):
         self._stack = contextlib.ExitStack()
         self._errors = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._pool = urllib3.connectionpool.HTTPConnectionPool("localhost", maxsize=CONNECTIONS, dial=self.dial)
-        self._pool.ConnectionCls = _Connection
+        self._pool = _Pool("localhost", maxsize=CONNECTIONS, dial=self.dial)
 
     @property
     def remote_host(self) -> str:
         """The name of the machine: a host in ssh's configuration may be an alias."""
         return self._settings.get("hostname") or str(urlsplit(self.url).hostname)
 
+    @property
+    def machine(self) -> str:
+        """The machine as the operator wrote it."""
+        return urlsplit(self.url).netloc
+
     def open(self) -> None:
-        """Open the connection that carries the others; ssh may ask the operator for a passphrase now."""
-        connection = self._stack.enter_context(self.dial())
-        connection.settimeout(None if _can_ask() else ANSWER_WITHIN)
-        answer = b""
-        with contextlib.suppress(OSError):
+        """Start the master that carries the others; ssh may ask the operator for a passphrase now."""
+        asks, answer = _can_ask(), b""
+        with self._start([] if asks else BATCH, group=None if asks else 0) as connection, contextlib.suppress(OSError):
+            connection.settimeout(None if asks else ANSWER_WITHIN)
             connection.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")
             answer = connection.recv(PIECE)
         if not answer.startswith(b"HTTP"):
@@ -111,13 +132,21 @@ class Adapter(BaseHTTPAdapter):
             raise EngineError(f"cannot connect to {self.url}: {why}. Try: {way}")
 
     def dial(self) -> socket.socket:
-        """Return a new connection to the daemon."""
+        """Return a new connection to the daemon.
+
+        It is in a separate process group, since Ctrl-C is for the run. There it cannot ask for anything.
+        """
+        return self._start(BATCH, group=0)
+
+    def _start(self, options: Sequence[str], *, group: int | None) -> socket.socket:
         self._processes = [process for process in self._processes if process.poll() is None]
-        ssh = ["ssh", *OPTIONS, *self._shared, *([] if _can_ask() else ["-oBatchMode=yes"]), *self._destination]
+        command = ["ssh", *OPTIONS, *self._shared, *options, *self._destination, self._command]
         connection, far_end = socket.socketpair()
         with far_end:
-            command, end = [*WITHOUT_SIGNALS, *ssh, self._command], far_end.fileno()
-            process = subprocess.Popen(command, stdin=end, stdout=end, stderr=self._errors)  # noqa: S603
+            end = far_end.fileno()
+            process = subprocess.Popen(  # noqa: S603
+                command, stdin=end, stdout=end, stderr=self._errors, process_group=group
+            )
         self._processes.append(process)
         return connection
 
@@ -146,11 +175,16 @@ class Adapter(BaseHTTPAdapter):
 
     @functools.cached_property
     def _shared(self) -> list[str]:
-        """Options to share one connection, unless the operator's configuration already does."""
-        if self._settings.get("controlpath", "none") != "none":
-            return []
-        directory = self._stack.enter_context(temporary_directory())
-        return ["-oControlMaster=auto", f"-oControlPath={directory}/ssh", "-oControlPersist=no"]
+        """Options to share one connection, which Ctrl-C does not end, as far as the operator's settings do not."""
+        options = []
+        if self._settings.get("controlpath", "none") == "none":
+            directory = self._stack.enter_context(temporary_directory())
+            options += [f"-oControlPath={directory}/ssh"]
+        if self._settings.get("controlmaster", "false") == "false":
+            options += ["-oControlMaster=auto"]
+        if self._settings.get("controlpersist", "no") == "no":
+            options += [f"-oControlPersist={LASTS}"]
+        return options
 
     def _last_error(self) -> str:
         """Return what ssh printed last."""
@@ -171,6 +205,17 @@ class _Connection(urllib3.connection.HTTPConnection):
     def connect(self) -> None:
         self.sock = self._dial()
         self.sock.settimeout(self.timeout)
+
+
+class _Pool(urllib3.connectionpool.HTTPConnectionPool):
+    """Connections for later requests, the last one first."""
+
+    ConnectionCls = _Connection
+
+    def _put_conn(self, conn: Any) -> None:
+        # A closed one, such as that of a run's streams, would be opened again although others are idle.
+        if conn and conn.sock:
+            super()._put_conn(conn)
 
 
 def _can_ask() -> bool:
