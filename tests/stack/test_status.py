@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from twelfth.engines.state import this_process
 from twelfth.errors import EngineError, NotUpError
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Service, Stack
-from twelfth.stack import lifecycle, status
+from twelfth.stack import lifecycle, notices, status
 
 STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))
 REDIS = Replica("redis", 1, "a", "running", {})
@@ -269,3 +271,36 @@ def test_service_that_another_one_waits_for_counts_until_that_one_has_exited() -
         status.summary(stack, "e", Snapshot(replicas), healths).why for replicas in ((failed,), (failed, done, web))
     ]
     assert ["prestart has 0 of 1 replicas. Try: invoke up", ""] == whys
+
+
+class Far(Memory):
+    """An engine on another machine."""
+
+    machine = "ann@far"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:80", "only ann@far itself has this address. Try: ssh ssh://ann@far curl -s http://127.0.0.1:80"),
+        ("far:80", ""),
+    ],
+)
+def test_loopback_address_of_another_machine_is_not_requested(address: str, expected: str) -> None:
+    """A process of this machine may listen there."""
+    far = Far(Stack("p", Path(), (API,)), World(replicas={"api-1": replace(WORKER, service="api", address=address)}))
+    with pytest.raises(EngineError, match=re.escape(expected)) if expected else contextlib.nullcontext():
+        assert "http://far:80" == status.require_address(far)
+
+    assert status.located(f"http://{address}", "ann@far").endswith(" on ann@far") == bool(expected)
+    assert f"http://{address}" == status.located(f"http://{address}", "")
+
+
+def test_directory_of_the_project_is_mounted_from_another_machine() -> None:
+    """`up` warns, since the daemon creates an empty one there; other paths are meant for that machine."""
+    sources = ("/project/media", "/srv/data")
+    stack = Stack("p", Path("/project"), (replace(API, mounts=tuple(Mount("bind", "/x", path) for path in sources)),))
+    warnings = [*notices.of_up(Far(stack, World()), Snapshot(), remove_orphans=False)]
+
+    assert ["api mounts /project/media of ann@far: files of this machine are not copied there"] == warnings
+    assert [] == [*notices.of_up(Memory(stack, World()), Snapshot(), remove_orphans=False)]

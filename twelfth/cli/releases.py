@@ -44,6 +44,7 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "", acc
     """
     from twelfth.stack import lifecycle
     from twelfth.stack.release_choice import to_roll_back_to
+    from twelfth.stack.status import located
 
     chosen = to_roll_back_to(Target(c).engine("declared"), release or "")
     engine = Target(c, chosen).engine("release")
@@ -59,7 +60,8 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "", acc
     )
     with notifying(engine):
         address = with_progress(lambda report: lifecycle.up(engine, report, options))
-    print(f"release {chosen} is deployed until the next up" + (f": {address}" if address else ""))
+    where = f": {located(address, engine.machine)}" if address else ""
+    print(f"release {chosen} is deployed until the next up{where}")
 
 
 @command(help={"keep": "Keep at least the newest N releases"}, placeholders={"keep": "N"})

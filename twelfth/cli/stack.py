@@ -103,6 +103,7 @@ def deploy(
         engine = target.engine("release", scale)
         from twelfth.stack import lifecycle, notices
         from twelfth.stack.load import refuse_unknown_services
+        from twelfth.stack.status import located
 
         refuse_unknown_services(engine.stack, service)
 
@@ -130,7 +131,7 @@ def deploy(
                     lambda report: lifecycle.up(engine, TitledReport(report, title), options, checks.result)
                 )
             if address:
-                print(address)
+                print(located(address, engine.machine))
     for line in (*warnings, *hidden_programs(target.directory)):
         warn(line)
 

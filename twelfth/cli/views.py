@@ -61,10 +61,12 @@ def _in_largest_unit(seconds: float) -> str:
 
 def status(status: Status, now: datetime) -> str:
     """Return a stack's status for people: whether it is ready, then one line for each service."""
+    from twelfth.stack.status import located
+
     if not status.services:
         rest = f" yet; in progress: {printable(status.deploy)}" if status.deploy else ". Try: invoke up"
         return as_typed(f"{status.project} is not running on {status.engine}{rest}")
-    address = f" at {status.address}" if status.address else ""
+    address = f" at {located(status.address, status.machine)}" if status.address else ""
     readiness = "is ready" if status.ready else f"is not ready: {status.why or 'nothing is running'}"
     width = max(len(service.service) for service in status.services)
     services = (f"  {service.service.ljust(width)}  {_service(service, status, now)}" for service in status.services)

@@ -108,6 +108,11 @@ class Engine(ABC):
         """Return the directory that the stack was deployed from if it exists and is another one than this."""
         return None
 
+    @property
+    def machine(self) -> str:
+        """The machine of published ports and bind mounts, as in `ssh://MACHINE`, "" for this one."""
+        return ""
+
     def host_ports(self, service: Service) -> tuple[Port, ...]:
         """Return the ports of this machine that a new replica of the service must be able to bind."""
         return service.ports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelfth.compose.proxy import is_former_proxy
@@ -27,6 +28,7 @@ def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterat
     yield from _changed_volumes(engine, snapshot)
     yield from _superseded(engine, snapshot)
     yield from moved_tags(engine)
+    yield from _directories_elsewhere(engine)
 
 
 def of_status(engine: Engine, snapshot: Snapshot) -> Iterator[str]:
@@ -49,6 +51,14 @@ def of_down(engine: Engine, left: Snapshot, *, volumes: bool) -> Iterator[str]:
             name = engine.stack.engine_name(volume)
             hint = f"to remove it with its data: {engine.removal(volume)}"
             yield f"the volume {name} stays: the Compose file does not declare it; {hint}"
+
+
+def _directories_elsewhere(engine: Engine) -> Iterator[str]:
+    project = engine.stack.directory
+    for service in engine.stack.services if engine.machine else ():
+        sources = [mount.source for mount in service.mounts if mount.kind == "bind"]
+        if mounted := ", ".join(source for source in sources if project in (Path(source), *Path(source).parents)):
+            yield f"{service.name} mounts {mounted} of {engine.machine}: files of this machine are not copied there"
 
 
 def _orphans(engine: Engine, snapshot: Snapshot, command: str) -> Iterator[str]:

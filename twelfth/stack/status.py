@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from twelfth.errors import NotUpError
+from twelfth.errors import EngineError, NotUpError
 from twelfth.stack import completion, notices
 from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.formatting import printable
@@ -55,6 +56,7 @@ class Status:
     `scheduler` is the state of the scheduler that the engine keeps running.
     `deploy` names who is changing it now; `deployed` is its last successful deploy;
     `warnings` are differences from the Compose file that do not affect readiness, and missed fires of schedules.
+    `machine` is where the stack runs, "" for this machine.
     """
 
     project: str
@@ -69,6 +71,7 @@ class Status:
     warnings: tuple[str, ...] = ()
     scheduler: str = ""
     deployed: Deploy | None = None
+    machine: str = ""
 
 
 def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -> Status:
@@ -96,7 +99,14 @@ def status(engine: Engine, checked: Callable[[], Mapping[str, Health]] = dict) -
     unfinished = () if holder else completion.unfinished(engine.stack, snapshot)
     warnings = (*engine.notices(), *unfinished, *notices.of_status(engine, observed), *_of_schedules(engine, deployed))
     scheduler = engine.scheduler_state()
-    return replace(status, deploy=str(holder or ""), warnings=warnings, deployed=deployed, scheduler=scheduler)
+    return replace(
+        status,
+        deploy=str(holder or ""),
+        warnings=warnings,
+        deployed=deployed,
+        scheduler=scheduler,
+        machine=engine.machine,
+    )
 
 
 def _of_schedules(engine: Engine, deployed: Deploy | None) -> Iterator[str]:
@@ -213,8 +223,14 @@ def require_up(engine: Engine, *, also_ended: bool = False) -> Snapshot:
 
 
 def require_address(engine: Engine) -> str:
-    """Return the stack's URL; raises `NotUpError` if no running replica publishes a port."""
+    """Return the stack's URL.
+
+    Raises `NotUpError` if no running replica publishes a port, `EngineError` if this machine cannot reach it.
+    """
     if url := address(engine.stack, require_up(engine)):
+        if is_elsewhere(url, engine.machine):
+            why = f"only {engine.machine} itself has this address"
+            raise EngineError(f"cannot request {url}: {why}. Try: ssh ssh://{engine.machine} curl -s {url}")
         return url
     raise NotUpError(f"no running replica of {engine.stack.project} publishes a port. Try: invoke status")
 
@@ -224,6 +240,16 @@ def address(stack: Stack, snapshot: Snapshot) -> str:
     replicas = (replica for replica in snapshot.replicas if replica.is_running and replica.address)
     published = {replica.service: replica.address for replica in replicas}
     return url(published.get(stack.ingress_of(published), ""))
+
+
+def located(url: str, machine: str) -> str:
+    """Return a URL with the machine on which alone it can be requested, if that is another one than this."""
+    return f"{url} on {machine}" if is_elsewhere(url, machine) else url
+
+
+def is_elsewhere(url: str, machine: str) -> bool:
+    """Return whether a URL has a loopback address of another machine; `machine` is "" for this one."""
+    return bool(url and machine) and urlsplit(url).hostname in {"127.0.0.1", "::1"}
 
 
 def url(address: str) -> str:

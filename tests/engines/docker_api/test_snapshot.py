@@ -7,8 +7,9 @@ import contextlib
 import docker
 import pytest
 
+from tests.conftest import require_program
 from tests.engines.docker_api.values import IMAGE, inspected
-from twelfth.engines.docker_api import client, snapshot
+from twelfth.engines.docker_api import client, snapshot, ssh
 
 
 def test_release_is_read_from_the_label_not_the_tag() -> None:
@@ -49,3 +50,25 @@ def test_only_a_daemon_over_tcp_is_remote(url: str, host: str) -> None:
     """A socket belongs to this machine."""
     with contextlib.closing(docker.APIClient(url, version="1.41")) as api:
         assert host == client.remote_host(api)
+
+
+@pytest.mark.parametrize(
+    ("url", "machine"),
+    [
+        ("tcp://engine.example:2375", "engine.example"),
+        ("tcp://127.0.0.1:2375", ""),
+        ("unix:///var/run/docker.sock", ""),
+        ("ssh://ann@engine.example:2222/run/docker.sock", "ann@engine.example:2222"),
+        ("ssh://localhost", ""),
+    ],
+)
+def test_machine_of_a_daemon_is_named_as_ssh_takes_it(url: str, machine: str) -> None:
+    """It shares no addresses with this machine; a loopback address does."""
+    is_ssh = url.startswith("ssh:")
+    if is_ssh:
+        require_program("ssh")
+    with contextlib.closing(docker.APIClient("unix:///nowhere" if is_ssh else url, version="1.41")) as api:
+        if is_ssh:
+            api.mount("http+docker://", ssh.Adapter(url))
+        assert machine == client.machine(api)
+        assert not (is_ssh and client.shares_network(api))

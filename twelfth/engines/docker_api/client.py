@@ -86,6 +86,12 @@ def remote_host(api: docker.APIClient) -> str:
     return getattr(api.get_adapter(api.base_url), "remote_host", "")
 
 
+def machine(api: docker.APIClient) -> str:
+    """Return the machine of a daemon with a TCP or SSH address as ssh takes it, "" for a socket or loopback address."""
+    name: str = getattr(api.get_adapter(api.base_url), "machine", "") or remote_host(api)
+    return "" if urlsplit(f"//{name}").hostname in {"localhost", "127.0.0.1", "::1"} else name
+
+
 def shares_network(api: docker.APIClient) -> bool:
     """Return whether a daemon shares the network namespace of this process.
 

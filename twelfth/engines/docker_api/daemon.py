@@ -89,6 +89,11 @@ class DaemonEngine(Engine):
         with docker_errors():
             return client.shares_network(self.api)
 
+    @property
+    def machine(self) -> str:
+        """The machine of the daemon, "" for this one."""
+        return client.machine(self.api)
+
     def recipe(self, service: Service) -> Recipe | None:
         """Return what a container of the service would be created from: its image, settings and configuration files."""
         return self._recipe(service, self._digests(service))
