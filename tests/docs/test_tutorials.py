@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
-from invoke.parser.context import ParserContext
-from invoke.parser.parser import Parser
 
+from tests.cli.typed import deployed
 from tests.conftest import ROOT, require
 from tests.other_project import OtherProject
 from twelfth.cli.compose_commands import answer
-from twelfth.cli.program import Twelfth, collection
+from twelfth.cli.program import Twelfth
 from twelfth.engines import tcp
 from twelfth.operator_name import operator
 
@@ -25,14 +26,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.cli.typed import Project
+
 PROJECTS = {"from-compose": "shop", "tutorial-flask": "hits", "tutorial-django": "club", "tutorial-fastapi": "sums"}
 """The name of the project of each page."""
+
+SAMPLE = "tutorial-flask"
+"""The page that is typed in each run of the tests; it takes the least time."""
+
+COMPOSE = f"""
+name: shop
+services:
+  app:
+    build: {ROOT}/tests/projects/flask
+    deploy: {{update_config: {{monitor: 0s}}}}
+"""
+"""A project for the table of commands."""
 
 POSTGRES = "twelfth-base/postgres:17-debian"
 TABLE = re.findall(
     r"^\| `docker compose (.+?)` \| `(.+?)` \|", (ROOT / "docs" / "from-compose.md").read_text("utf-8"), re.MULTILINE
 )
 FILES = re.compile(r"^`([\w./-]+)`:\n\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMANDS = re.compile(r"^\$ (.*)|^ *- run: (.*)|`([^`\n]+)`", re.MULTILINE)
 SESSIONS = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -46,9 +62,7 @@ class Page(OtherProject):
         self.second_port = tcp.free("127.0.0.1")
         self.text = self.replaced((ROOT / "docs" / f"{name}.md").read_text("utf-8"))
         self.directory = directory / self.name
-        for path, text in FILES.findall(self.text):
-            (self.directory / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.directory / path).write_text(text, "utf-8")
+        write_files(self.text, self.directory)
         program = directory / "bin" / "twelfth"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m twelfth "$@"\n', "utf-8")
@@ -68,6 +82,7 @@ class Page(OtherProject):
             r"postgres:17": POSTGRES,
             r"RUN pip install": "RUN pip install --ignore-installed",  # pip cannot replace packages of Debian
             r"(127\.0\.0\.1:|:-)8000(:8000|\}:8000)": rf"\g<1>{self.port}\2",
+            r"port: 8000\}": f"port: 8000, image: {os.environ.get('WEB_IMAGE', 'haproxy:3.0-alpine')}}}",
             r"localhost:8000": f"localhost:{self.port}",
             r"PORT=8001": f"PORT={self.second_port}",
         }
@@ -129,6 +144,35 @@ class Page(OtherProject):
                     self.api.remove_image(tag)
 
 
+def write_files(page: str, directory: Path) -> None:
+    """Write the files that a page contains."""
+    for path, text in FILES.findall(page):
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text, "utf-8")
+
+
+def lines_of_commands(page: str) -> list[str]:
+    """Return the shell lines of a page: of its sessions, its CI job, its text and its tables."""
+    table = [typed for _, typed in TABLE]  # tested by itself, with values for its placeholders
+    lines = map("".join, COMMANDS.findall(page))
+    return [line for line in lines if "twelfth " in line and line not in table]
+
+
+def commands_of_twelfth(line: str) -> list[list[str]]:
+    """Return the words after each `twelfth` that a shell line executes."""
+    tokens = shlex.shlex(line, posix=True, punctuation_chars=True)
+    tokens.whitespace_split = True
+    commands: list[list[str]] = [[]]
+    for token in tokens:
+        if set(token) <= set("|&;"):
+            commands.append([])
+        else:
+            commands[-1].append(token)
+    without_files = [list(itertools.takewhile(lambda word: word not in {"<", ">"}, words)) for words in commands]
+    words = [list(itertools.dropwhile(lambda word: "=" in word, words)) for words in without_files]
+    return [rest for program, *rest in filter(None, words) if program == "twelfth"]
+
+
 def _without_numbers(text: str) -> list[str]:
     """Return the lines with one mark for each id, number and unit of time; without empty ones and `…`."""
     lines = (re.sub(r"\b[0-9a-f]{12}\b|\b[0-9a-f]{8}\b", "ID", line) for line in text.splitlines())
@@ -140,34 +184,69 @@ def _without_numbers(text: str) -> list[str]:
 def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
     """Return the project of a page."""
     require("docker")
-    made = Page(request.param, tmp_path)
+    project = Page(request.param, tmp_path)
     try:
-        yield made
+        yield project
     finally:
-        made.end()
+        project.end()
 
 
 @pytest.mark.parametrize(("compose", "typed"), TABLE)
-def test_each_command_of_the_table_exists(compose: str, typed: str, tmp_path: Path) -> None:
-    """In the parser of twelfth; or the command to type is the answer to that of Compose."""
-    words = shlex.split(typed)
-    if words[0] == "docker":
-        command = shlex.split(compose)[0]
-        assert f"Try: docker compose {compose}" in answer(command, shlex.split(compose))
+def test_command_of_the_table_succeeds(
+    compose: str, typed: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the engine in memory; or the command to type is the answer to that of Compose."""
+    for name in ("compose.yaml", "prod.yaml"):
+        (project.directory / name).write_text(COMPOSE, "utf-8")
+    deployed(project)
+    monkeypatch.setenv("NAME", "value")
+    monkeypatch.setattr("twelfth.stack.follow.Follower.lines", lambda *_: ())  # `logs -f` does not end by itself
+    _, run, _ = project.typed("run", "-d", "--", "true")
+    program, *words = shlex.split(typed.replace("CMD", "true").replace("ID", run.strip()))
+    if program == "docker":
+        assert f"Try: docker compose {compose}" in answer(words[1], words[1:])
         return
-    program, commands = Twelfth(), collection(tmp_path)
-    for place, task in [(place, commands[word]) for place, word in enumerate(words) if word in commands.task_names]:
-        task.takes_rest = bool(task.rest)
-        if task.has_bare_words:  # the program inserts `--` before them
-            words = words[: place + task.place_of_words(words[place:])]
-    parser = Parser(initial=ParserContext(args=program.core_args()), contexts=commands.to_contexts())
-    parsed = parser.parse_argv(words[1:])
-    assert [] == parsed.unparsed
-    assert len(parsed) == 2 or "--version" in words
+    with mock.patch.dict(os.environ):  # which the options before the command change
+        code, _, errors = project.typed(*words)
+    assert 0 == code, errors
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("page", PROJECTS, indirect=True)
+@pytest.mark.parametrize("name", PROJECTS)
+def test_commands_of_a_page_are_valid(name: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program itself separates their words, and executes nothing."""
+    text = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+    write_files(text, project.directory)
+    monkeypatch.setattr(Twelfth, "execute", lambda _: None)
+    commands = [words for line in lines_of_commands(text) for words in commands_of_twelfth(line)]
+    assert commands
+    for words in commands:
+        with mock.patch.dict(os.environ):
+            assert (0, "") == project.typed(*words)[::2], words
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("TAG=v2 twelfth -p shop up", [["-p", "shop", "up"]]),
+        ("cd /srv && twelfth run -- ./report", [["run", "--", "./report"]]),
+        (
+            "echo 'a b' | twelfth run -- python -c 'print(\"a > b\")' >out.txt",
+            [["run", "--", "python", "-c", 'print("a > b")']],
+        ),
+        ("twelfth status || twelfth up  # comment", [["status"], ["up"]]),
+        ("pip install twelfth", []),
+    ],
+)
+def test_commands_of_twelfth_in_a_line(line: str, expected: list[list[str]]) -> None:
+    """Without the other programs of the shell line."""
+    assert expected == commands_of_twelfth(line)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(name, marks=[] if name == SAMPLE else pytest.mark.thorough) for name in PROJECTS],
+    indirect=True,
+)
 def test_page_can_be_typed(page: Page) -> None:
     """Each command does what the page shows."""
     page.prepare_images()
