@@ -108,7 +108,7 @@ class World:
 
     def name(self, replica: Replica) -> str:
         """Return the key of a replica, "" if it was removed."""
-        return next((name for name, existing in self.replicas.items() if existing.id == replica.id), "")
+        return next((name for name, existing in dict(self.replicas).items() if existing.id == replica.id), "")
 
     def restart(self) -> None:
         """Restart the engine: everything exits, and replicas are restarted according to their policies."""
