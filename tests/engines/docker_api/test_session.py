@@ -30,6 +30,8 @@ class Daemon(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Attach the client; every other request has an empty answer."""
+        # What is left unread when the socket is closed resets the connection.
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if "/attach" in self.path:
             Daemon.asked = self.path
             self.wfile.write(UPGRADED)
