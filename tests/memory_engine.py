@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Say
     from twelfth.engines.state import Holder
     from twelfth.model.hook import Hook
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Stack
 
 TIMED_OUT = 124
 NO_SUCH_PROGRAM = 127

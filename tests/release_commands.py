@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.model.job import Changes
-from twelfth.model.stack import Service
+from twelfth.model.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from twelfth.engines import choice
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.docker_api import buildkit, client
 from twelfth.errors import EngineError, MisuseError
-from twelfth.model.stack import Build
+from twelfth.model.service import Build
 from twelfth.stack import load
 
 if TYPE_CHECKING:

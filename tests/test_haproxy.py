@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import eventually, make_project, require
 from twelfth.engines.docker.engine import Docker
 from twelfth.errors import EngineError
-from twelfth.model.stack import Reload
+from twelfth.model.service import Reload
 from twelfth.stack import lifecycle
 
 if TYPE_CHECKING:

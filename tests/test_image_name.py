@@ -12,7 +12,8 @@ from twelfth.engines.docker_api import snapshot
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.engines.swarm import registry
 from twelfth.model.image_name import ImageName, image_name, is_same
-from twelfth.model.stack import Build, Service, Stack, with_release
+from twelfth.model.service import Build, Service
+from twelfth.model.stack import Stack, with_release
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 RELEASE = "0123456789ab"

@@ -13,7 +13,7 @@ from tests.sample import MODERN
 from twelfth.compose import container_keys
 from twelfth.compose.service_keys import _BUILD as BUILD
 from twelfth.compose.service_keys import _SERVICE as SERVICE
-from twelfth.model.stack import as_options
+from twelfth.model.service import as_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

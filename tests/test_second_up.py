@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twelfth.engines.docker.engine import Docker
-    from twelfth.model.stack import Service
+    from twelfth.model.service import Service
 
 SAMPLE = ("cap_drop", "configs.mode", "hostname", "links", "network_mode", "pid", "ports", "tmpfs", "uts")
 """Keys whose values the daemon writes otherwise, or adds something to."""

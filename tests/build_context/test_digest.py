@@ -11,7 +11,7 @@ import pytest
 from twelfth import build_context
 from twelfth.build_context import release
 from twelfth.errors import MisuseError
-from twelfth.model.stack import Build
+from twelfth.model.service import Build
 
 if TYPE_CHECKING:
     from collections.abc import Callable

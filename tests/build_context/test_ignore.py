@@ -13,7 +13,7 @@ from tests.sample import FULL
 from twelfth import build_context
 from twelfth.build_context.ignore import Ignore, read_patterns
 from twelfth.errors import MisuseError
-from twelfth.model.stack import Build
+from twelfth.model.service import Build
 
 if TYPE_CHECKING:
     from pathlib import Path

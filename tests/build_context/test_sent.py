@@ -19,7 +19,7 @@ from twelfth.build_context.spool import Reader
 from twelfth.build_context.tar import END
 from twelfth.build_context.unpack import unpack
 from twelfth.errors import MisuseError
-from twelfth.model.stack import Build
+from twelfth.model.service import Build
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,13 +16,13 @@ from tests.docker_client import listed
 from twelfth import build_context
 from twelfth.build_context.spool import Reader
 from twelfth.errors import EngineError, MisuseError, NoReleaseError
-from twelfth.model.stack import Build
+from twelfth.model.service import Build
 
 READ = """
 import re, sys, time
 from pathlib import Path
 from twelfth import build_context
-from twelfth.model.stack import Build
+from twelfth.model.service import Build
 contents = build_context.read(Build(Path(sys.argv[1])))
 # Not ru_maxrss, which is that of the parent if it was higher before exec.
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1], flush=True)

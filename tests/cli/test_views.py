@@ -19,7 +19,8 @@ from twelfth.cli import views
 from twelfth.model.job import Changes, Job
 from twelfth.model.record import of_run
 from twelfth.model.run import Run
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.stack.deploy_record import Deploy
 from twelfth.stack.release_choice import ReleaseStatus
 from twelfth.stack.status import ServiceStatus, Status

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tests.memory_engine import Memory, World
 from twelfth.__main__ import main
 from twelfth.compose import cli
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.runs.history import Query, history
 from twelfth.stack.load import load_names
 from twelfth.stack.stack_file import remember

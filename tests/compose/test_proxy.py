@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from twelfth.compose.proxy import LISTEN, configuration, why_refused, with_proxy
-from twelfth.model.stack import PROXY, Mount, Port, Proxy, Service, Stack
+from twelfth.model.service import Mount, Port, Service
+from twelfth.model.stack import PROXY, Proxy, Stack
 
 if TYPE_CHECKING:
     from tests.compose.conftest import Project

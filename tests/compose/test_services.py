@@ -13,22 +13,8 @@ from tests.release_commands import release_command
 from twelfth.compose import cli, services
 from twelfth.errors import MisuseError
 from twelfth.model.hook import Hook
-from twelfth.model.stack import (
-    Build,
-    BuildSecret,
-    Healthcheck,
-    Limits,
-    Local,
-    Logging,
-    Mount,
-    Network,
-    Port,
-    Reload,
-    Service,
-    Stack,
-    Volume,
-    with_release,
-)
+from twelfth.model.service import Build, BuildSecret, Healthcheck, Limits, Local, Logging, Mount, Port, Reload, Service
+from twelfth.model.stack import Network, Stack, Volume, with_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,9 @@ from twelfth.engines.choice import Facts, decide, refuse_second
 from twelfth.engines.docker_api import settings
 from twelfth.engines.local import presence
 from twelfth.errors import EngineError, MisuseError
+from twelfth.model.service import Local, Service
 from twelfth.model.snapshot import Replica, Snapshot
-from twelfth.model.stack import Local, Service, Stack, Volume
+from twelfth.model.stack import Stack, Volume
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,9 +23,9 @@ from twelfth.engines.swarm.engine import Swarm
 from twelfth.errors import EngineError, IdentityError, MisuseError, NotUpError
 from twelfth.model.hook import Hook
 from twelfth.model.job import Changes
+from twelfth.model.service import Local as LocalSettings
+from twelfth.model.service import Mount, Reload, Service, as_options
 from twelfth.model.snapshot import differences
-from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Mount, Reload, Service, as_options
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
 from twelfth.runs.start import follow_with_report

@@ -18,8 +18,8 @@ from tests.engines.test_contract import COMPOSE, Site, declared, make_site
 from twelfth.engines import healthcheck
 from twelfth.engines.healthcheck import KEPT
 from twelfth.errors import EngineError
+from twelfth.model.service import Healthcheck, Local
 from twelfth.model.snapshot import Health, Replica
-from twelfth.model.stack import Healthcheck, Local
 from twelfth.stack import lifecycle, status
 
 if TYPE_CHECKING:

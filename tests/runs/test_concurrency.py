@@ -15,7 +15,8 @@ from tests.memory_engine import Memory, Process, World
 from twelfth.errors import JobRunningError
 from twelfth.model.job import FORBID, QUEUE
 from twelfth.model.run import Run, RunRequest
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.runs import concurrency
 from twelfth.runs.concurrency import blocking
 from twelfth.runs.history import Query, history

@@ -9,8 +9,9 @@ import pytest
 
 from twelfth.errors import MisuseError, NotUpError
 from twelfth.model.job import Changes, Job
+from twelfth.model.service import SERVICE_COMPLETED, SERVICE_HEALTHY, Service
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import SERVICE_COMPLETED, SERVICE_HEALTHY, Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.runs.jobs import chain, refuse_unmet
 
 STARTED = "service_started"

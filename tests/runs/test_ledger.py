@@ -14,7 +14,8 @@ from tests.conftest import eventually
 from tests.memory_engine import Memory, Process, World
 from twelfth.errors import EngineError, MisuseError
 from twelfth.model.record import Record, from_json
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.runs import ledger as ledgers
 from twelfth.runs.history import Query, find_record, history
 from twelfth.runs.ledger import Ledger

@@ -19,7 +19,8 @@ from tests.receiver import Receiver
 from twelfth.errors import EngineError, JobRunningError
 from twelfth.model.job import Changes, Job, Notify
 from twelfth.model.record import PAUSES, Delivery, Record, delivery_from_json
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.runs.history import Query, find_record, history
 from twelfth.runs.ledger import Ledger
 from twelfth.runs.manage import stop_run

@@ -13,8 +13,9 @@ import pytest
 
 from tests.conftest import ROOT
 from twelfth.errors import IdentityError, MisuseError
+from twelfth.model.service import Build, Service
 from twelfth.model.snapshot import UNKNOWN, Replica
-from twelfth.model.stack import Build, Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.runs import request
 from twelfth.runs.fire import VARIABLE, Fire, current
 from twelfth.runs.source import choose_source

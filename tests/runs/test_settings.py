@@ -13,7 +13,8 @@ from tests.runs.test_request import worker
 from twelfth.errors import MisuseError
 from twelfth.model.job import Changes
 from twelfth.model.run import RunRequest
-from twelfth.model.stack import Mount, Service, Stack, Volume, as_options
+from twelfth.model.service import Mount, Service, as_options
+from twelfth.model.stack import Stack, Volume
 from twelfth.runs.settings import merged, refuse_ignored, typed_changes
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from tests.memory_engine import Memory, World
 from twelfth.engines.local.engine import Local
 from twelfth.errors import MisuseError, NotUpError, NoWorkerError
 from twelfth.model.job import Changes, Job
+from twelfth.model.service import SERVICE_COMPLETED, Build, Service
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import SERVICE_COMPLETED, Build, Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.runs.job_images import FixedImage, fix
 from twelfth.runs.source import choose_source, from_release, source_of_job
 

@@ -14,8 +14,9 @@ from twelfth.engines.contract import STDOUT
 from twelfth.errors import NotUpError
 from twelfth.model.job import Changes
 from twelfth.model.run import RunRequest
+from twelfth.model.service import Mount, Service
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import Mount, Network, Service, Stack, Volume
+from twelfth.model.stack import Network, Stack, Volume
 from twelfth.runs.recording import KEPT
 from twelfth.runs.start import describe, start_attached, start_detached
 

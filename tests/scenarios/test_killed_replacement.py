@@ -22,8 +22,9 @@ from tests.sample import FULL
 from twelfth.engines.docker.engine import Docker
 from twelfth.engines.local.engine import Local
 from twelfth.engines.local.supervisord import Supervisor
-from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Mount, Network, Service, Stack, Volume
+from twelfth.model.service import Local as LocalSettings
+from twelfth.model.service import Mount, Service
+from twelfth.model.stack import Network, Stack, Volume
 from twelfth.stack import lifecycle
 
 if TYPE_CHECKING:

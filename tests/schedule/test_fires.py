@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from twelfth.model.job import Changes, Job, Schedule
-from twelfth.model.stack import Service
+from twelfth.model.service import Service
 from twelfth.schedule.fires import DueFire, due, of_name, upcoming
 
 if TYPE_CHECKING:

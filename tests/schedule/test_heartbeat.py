@@ -9,7 +9,8 @@ import pytest
 
 from tests.memory_engine import Memory, World
 from twelfth.model.job import Changes, Job, Schedule
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.schedule import heartbeat
 from twelfth.schedule.heartbeat import Heartbeat
 from twelfth.stack.status import status

@@ -15,7 +15,8 @@ from tests.memory_engine import Memory, MemoryState, World
 from twelfth.errors import EngineError
 from twelfth.model.job import Changes, Job, Notify, Schedule
 from twelfth.model.record import NOT_STARTED, Delivery, from_json
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.runs.ledger import Ledger
 from twelfth.schedule import heartbeat
 from twelfth.schedule.decision import KEPT, RECORDED, expired

@@ -11,7 +11,8 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError
-from twelfth.model.stack import Build, Service, Stack
+from twelfth.model.service import Build, Service
+from twelfth.model.stack import Stack
 from twelfth.runs.history import Query, history
 from twelfth.stack import lifecycle
 

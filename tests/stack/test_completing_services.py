@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from twelfth.model.service import SERVICE_COMPLETED, Service
 from twelfth.model.snapshot import Replica, Snapshot
-from twelfth.model.stack import SERVICE_COMPLETED, Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.stack import plan
 
 JOB = Service("prepare", "job:1")

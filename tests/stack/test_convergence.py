@@ -18,7 +18,8 @@ from tests.memory_engine import KilledProcessError, Memory, World
 from tests.release_commands import release_command
 from tests.sample import FULL
 from twelfth.errors import BusyError, EngineError, ServiceError
-from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Network, Port, Reload, Service, Stack, Volume
+from twelfth.model.service import SERVICE_COMPLETED, Build, Mount, Port, Reload, Service
+from twelfth.model.stack import Network, Stack, Volume
 from twelfth.stack import lifecycle, status
 
 if TYPE_CHECKING:

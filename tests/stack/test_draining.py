@@ -11,7 +11,8 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.compose.proxy import with_proxy
-from twelfth.model.stack import Network, Port, Proxy, Service, Stack
+from twelfth.model.service import Port, Service
+from twelfth.model.stack import Network, Proxy, Stack
 from twelfth.stack import lifecycle
 from twelfth.stack.draining import drain_script
 from twelfth.stack.service_changes import change

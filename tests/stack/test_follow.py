@@ -11,8 +11,9 @@ import pytest
 
 from tests.memory_engine import MemoryState, World
 from twelfth.errors import EngineError, NoLogError
+from twelfth.model.service import Service
 from twelfth.model.snapshot import Replica, Snapshot
-from twelfth.model.stack import Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.stack import follow
 from twelfth.stack.follow import Follower
 

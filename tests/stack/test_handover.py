@@ -11,7 +11,8 @@ from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.compose.proxy import with_proxy
 from twelfth.errors import EngineError
-from twelfth.model.stack import PROXY, Network, Port, Proxy, Service, Stack
+from twelfth.model.service import Port, Service
+from twelfth.model.stack import PROXY, Network, Proxy, Stack
 from twelfth.stack import lifecycle
 
 if TYPE_CHECKING:

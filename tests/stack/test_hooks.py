@@ -11,7 +11,8 @@ from tests.conftest import Recorded
 from tests.memory_engine import KilledProcessError, Memory, World
 from twelfth.errors import EngineError
 from twelfth.model.hook import Hook
-from twelfth.model.stack import Build, Network, Port, Service, Stack
+from twelfth.model.service import Build, Port, Service
+from twelfth.model.stack import Network, Stack
 from twelfth.stack import lifecycle
 
 WARM, BYE = Hook(("echo", "warm")), Hook(("printenv", "NAME"), environment=(("NAME", "bye"),))

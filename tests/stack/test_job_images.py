@@ -14,7 +14,8 @@ from tests.memory_engine import Memory, World
 from twelfth.errors import NotUpError
 from twelfth.model.contents import Contents
 from twelfth.model.job import Changes, Job
-from twelfth.model.stack import Build, Service, Stack
+from twelfth.model.service import Build, Service
+from twelfth.model.stack import Stack
 from twelfth.runs.job_images import FixedImage, read_fixed
 from twelfth.runs.request import new_request, with_job
 from twelfth.runs.source import source_of_job

@@ -19,8 +19,9 @@ from tests.memory_engine import Memory, World
 from tests.release_commands import release_command
 from twelfth.engines import tcp
 from twelfth.errors import BusyError, EngineError, IdentityError, MisuseError, NotUpError, ServiceError
+from twelfth.model.service import Build, Mount, Port, Reload, Service
 from twelfth.model.snapshot import Health, Replica
-from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
+from twelfth.model.stack import Network, Stack, Volume
 from twelfth.runs.history import Query, history
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source

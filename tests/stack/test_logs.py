@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from twelfth.errors import MisuseError, NoLogError
+from twelfth.model.service import Service
 from twelfth.model.snapshot import Replica, Snapshot
-from twelfth.model.stack import Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.stack import logs
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError
-from twelfth.model.stack import Build, Mount, Service, Stack
+from twelfth.model.service import Build, Mount, Service
+from twelfth.model.stack import Stack
 from twelfth.stack import lifecycle
 from twelfth.stack.mounted_source import with_source
 

@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.errors import NoReleaseError
-from twelfth.model.stack import Build, Service, Stack, with_builds, with_release
+from twelfth.model.service import Build, Service
+from twelfth.model.stack import Stack, with_builds, with_release
 from twelfth.stack import lifecycle
 
 SERVICES = tuple(Service(name, name, build=Build(Path(f"/{name}"))) for name in ("api", "web"))

@@ -10,8 +10,9 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import KilledProcessError, Memory, World
 from twelfth.errors import EngineError
+from twelfth.model.service import Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Network, Service, Stack
+from twelfth.model.stack import Network, Stack
 from twelfth.stack import lifecycle
 from twelfth.stack.rollout import roll
 from twelfth.stack.steps import RemoveReplica

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.memory_engine import Memory, World
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.stack.deploy_record import Deploy, Deploys, note_scale, read_deploys
 from twelfth.stack.old_record import adopt_old_record
 

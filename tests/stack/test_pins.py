@@ -14,7 +14,8 @@ from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError, MisuseError, NoReleaseError
 from twelfth.model.job import Changes
 from twelfth.model.pin import Pin
-from twelfth.model.stack import Build, Mount, Service, Stack, with_pin
+from twelfth.model.service import Build, Mount, Service
+from twelfth.model.stack import Stack, with_pin
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, notices, pins, release_choice
 from twelfth.stack.pull import changed, plan_pull, pull

@@ -10,8 +10,9 @@ import pytest
 
 from tests.release_commands import release_command
 from twelfth.errors import MisuseError
+from twelfth.model.service import Build, Mount, Port, Reload, Service
 from twelfth.model.snapshot import UNKNOWN, Replica, Snapshot
-from twelfth.model.stack import Build, Mount, Network, Port, Reload, Service, Stack, Volume
+from twelfth.model.stack import Network, Stack, Volume
 from twelfth.stack import load, plan
 from twelfth.stack.steps import RemoveResource
 

@@ -14,8 +14,9 @@ from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.engines import healthcheck
 from twelfth.errors import EngineError
+from twelfth.model.service import Healthcheck, Service
 from twelfth.model.snapshot import Health, Replica
-from twelfth.model.stack import Healthcheck, Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.stack import lifecycle, readiness
 from twelfth.stack.readiness import ready_within
 from twelfth.stack.status import status

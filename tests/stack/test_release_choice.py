@@ -15,8 +15,9 @@ from tests.conftest import Recorded, eventually
 from tests.memory_engine import Memory, MemoryState, World
 from twelfth.engines.local.state_directory import StateDirectory
 from twelfth.errors import BusyError, EngineError, MisuseError, NotUpError
+from twelfth.model.service import Build, Port, Service
 from twelfth.model.snapshot import BuiltRelease
-from twelfth.model.stack import Build, Port, Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle, load, release_choice

@@ -12,7 +12,8 @@ from tests.memory_engine import Memory, World
 from tests.release_commands import release_command
 from twelfth.errors import ServiceError
 from twelfth.model.job import Changes
-from twelfth.model.stack import Build, Service, Stack
+from twelfth.model.service import Build, Service
+from twelfth.model.stack import Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.stack import lifecycle

@@ -14,8 +14,9 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import KilledProcessError, Memory, World
 from twelfth.errors import EngineError
+from twelfth.model.service import Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Mount, Service, Stack, Volume
+from twelfth.model.stack import Stack, Volume
 from twelfth.stack import lifecycle
 from twelfth.stack.rollout import roll
 

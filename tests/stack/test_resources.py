@@ -15,8 +15,9 @@ from tests.memory_engine import Memory, World
 from tests.real_redis import eventually
 from tests.release_commands import release_command
 from twelfth.errors import BusyError, MisuseError, ServiceError
+from twelfth.model.service import SERVICE_COMPLETED, Build, Mount, Service, as_options
 from twelfth.model.snapshot import Attachment, Replica, Snapshot
-from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Network, Service, Stack, Volume, as_options
+from twelfth.model.stack import Network, Stack, Volume
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
 from twelfth.runs.start import make_networks

@@ -11,8 +11,9 @@ from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from tests.release_commands import release_command
 from twelfth.errors import EngineError
+from twelfth.model.service import Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Mount, Network, Service, Stack, Volume
+from twelfth.model.stack import Network, Stack, Volume
 from twelfth.stack import lifecycle
 from twelfth.stack.rollout import roll
 

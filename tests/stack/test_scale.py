@@ -13,8 +13,9 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError
+from twelfth.model.service import Build, Mount, Service
 from twelfth.model.snapshot import Health, Replica
-from twelfth.model.stack import Build, Mount, Network, Service, Stack
+from twelfth.model.stack import Network, Stack
 from twelfth.stack import at_once, lifecycle
 from twelfth.stack.rollout import create, groups
 from twelfth.stack.steps import AdmitReplica, CreateReplica, RemoveReplica

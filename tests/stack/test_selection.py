@@ -12,8 +12,9 @@ from tests.conftest import Recorded
 from tests.memory_engine import KilledProcessError, Memory, World
 from twelfth.errors import EngineError, MisuseError
 from twelfth.model.hook import Hook
+from twelfth.model.service import Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Mount, Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.stack import lifecycle, selection
 from twelfth.stack.service_changes import change
 from twelfth.stack.status import status

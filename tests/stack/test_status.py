@@ -13,8 +13,9 @@ from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.engines.state import this_process
 from twelfth.errors import EngineError, NotUpError
+from twelfth.model.service import SERVICE_COMPLETED, Build, Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import SERVICE_COMPLETED, Build, Mount, Service, Stack
+from twelfth.model.stack import Stack
 from twelfth.stack import lifecycle, notices, status
 
 STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))

@@ -11,8 +11,9 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import KilledProcessError, Memory, World
 from twelfth.errors import EngineError
+from twelfth.model.service import Build, Mount, Port, Service, as_options
 from twelfth.model.snapshot import Health
-from twelfth.model.stack import Build, Mount, Port, Service, Stack, Volume, as_options
+from twelfth.model.stack import Stack, Volume
 from twelfth.stack import lifecycle, trial
 from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.steps import TryReplica

@@ -11,8 +11,9 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError
+from twelfth.model.service import Build, Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
-from twelfth.model.stack import Build, Mount, Network, Service, Stack
+from twelfth.model.stack import Network, Stack
 from twelfth.stack import lifecycle, readiness
 from twelfth.stack.deploy_record import note_deploy
 from twelfth.stack.readiness import what_to_do

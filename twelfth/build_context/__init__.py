@@ -23,7 +23,7 @@ from twelfth.model.contents import Contents
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from twelfth.model.stack import Build
+    from twelfth.model.service import Build
 
 OURS = "**/.twelfth"
 """The state of twelfth, which every command changes: never part of a release, whatever `.dockerignore` admits."""

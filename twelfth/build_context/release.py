@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twelfth.model.contents import Contents
-    from twelfth.model.stack import Build
+    from twelfth.model.service import Build
 
 DIGITS = 12
 """Length of a release's name in hexadecimal digits, as Docker shortens its own ids."""

@@ -84,7 +84,7 @@ class Target:
         if declared and (job := self.named.job(declared)):
             return self.with_job(job)
         from twelfth.model.job import Changes, Job
-        from twelfth.model.stack import Service
+        from twelfth.model.service import Service
 
         return self._with_job(Job(name, Changes(Service(name, ""))), has_entry=False)
 

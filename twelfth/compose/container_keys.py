@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from twelfth.model.stack import Options
+    from twelfth.model.service import Options
 
     Body = dict[str, Any]
 

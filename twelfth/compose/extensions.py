@@ -18,11 +18,13 @@ from twelfth.compose.schema import (
     texts,
     unchecked,
 )
-from twelfth.model.stack import Proxy, Service
+from twelfth.model.stack import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from twelfth.model.service import Service
 
 
 def with_shared(top: Value, values: Mapping[str, Any], directory: Path) -> dict[str, Service]:

@@ -14,7 +14,7 @@ from twelfth.model.job import Changes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from twelfth.model.stack import Service
+    from twelfth.model.service import Service
 
     Keys = Mapping[str, Any]
 

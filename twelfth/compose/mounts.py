@@ -6,7 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 
 from twelfth.compose.schema import Table, Value, as_is, matching, nested, only
-from twelfth.model.stack import Mount, as_options
+from twelfth.model.service import Mount, as_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

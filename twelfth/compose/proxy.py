@@ -9,7 +9,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twelfth.model.stack import PROXY, Healthcheck, Mount, Port, Service
+from twelfth.model.service import Healthcheck, Mount, Port, Service
+from twelfth.model.stack import PROXY
 
 if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica

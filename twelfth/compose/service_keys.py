@@ -25,7 +25,7 @@ from twelfth.compose.mounts import (
 from twelfth.compose.schema import Table, Value, as_is, cast, each, matching, nested, only, seconds, text_mapping, texts
 from twelfth.model.hook import Hook
 from twelfth.model.image_name import image_name
-from twelfth.model.stack import (
+from twelfth.model.service import (
     SERVICE_COMPLETED,
     SERVICE_HEALTHY,
     Build,
@@ -43,7 +43,7 @@ from twelfth.model.stack import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from twelfth.model.stack import Options, Pairs
+    from twelfth.model.service import Options, Pairs
 
 _NAMES = {
     "cpus": "limits.cpus",

@@ -16,7 +16,8 @@ from twelfth.compose.mounts import HOMES, target_path
 from twelfth.compose.schema import Table, Value, as_is
 from twelfth.compose.service_keys import image_repository, read_service, start_conditions
 from twelfth.errors import MisuseError
-from twelfth.model.stack import Build, Local, Mount, Network, Service, Stack, Volume, as_options
+from twelfth.model.service import Build, Local, Mount, Service, as_options
+from twelfth.model.stack import Network, Stack, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

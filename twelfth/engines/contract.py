@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from twelfth.engines import tcp
 from twelfth.errors import EngineError, MisuseError
-from twelfth.model.stack import MONITOR_SECONDS
+from twelfth.model.service import MONITOR_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from twelfth.model.hook import Hook
     from twelfth.model.pin import Pin
     from twelfth.model.run import Run, RunRequest
+    from twelfth.model.service import Port, Service
     from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica, Snapshot
-    from twelfth.model.stack import Network, Port, Service, Stack, Volume
+    from twelfth.model.stack import Network, Stack, Volume
 
     Say = Callable[[str], None]
 

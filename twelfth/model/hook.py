@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from twelfth.model.stack import Pairs
+    from twelfth.model.service import Pairs
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from twelfth.model.stack import Service
+    from twelfth.model.service import Service
 
 FORBID, QUEUE = "forbid", "queue"
 """What happens to a run while another one of its job is in progress: it is refused, or waits."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from twelfth.model.job import Changes
+    from twelfth.model.service import Pairs
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Pairs
 
 
 RUN = "run"

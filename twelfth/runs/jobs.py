@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError, NotUpError
 from twelfth.hints import command_name
-from twelfth.model.stack import SERVICE_COMPLETED, SERVICE_HEALTHY
+from twelfth.model.service import SERVICE_COMPLETED, SERVICE_HEALTHY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

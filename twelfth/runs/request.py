@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from twelfth.model.job import Job
+    from twelfth.model.service import Pairs
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Pairs
 
 
 SHORTEST = 0.001

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from twelfth.errors import MisuseError
 from twelfth.model.job import Changes
-from twelfth.model.stack import Mount, Service, as_options
+from twelfth.model.service import Mount, Service, as_options
 from twelfth.runs.request import as_utf8
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.job import Job
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.service import Service
+    from twelfth.model.stack import Stack
 
 
 def choose_source(engine: Engine, release: str = "", service: str = "") -> Replica:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine, Session
     from twelfth.model.run import RunRequest
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Service
 
 
 SEARCHED = 20

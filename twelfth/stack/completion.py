@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.model.stack import SERVICE_COMPLETED
+from twelfth.model.service import SERVICE_COMPLETED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

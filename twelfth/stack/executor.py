@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twelfth.engines.contract import Engine, ReplicaEngine
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import BuiltRelease
-    from twelfth.model.stack import Service
     from twelfth.stack.report import Report
     from twelfth.stack.steps import Step
 

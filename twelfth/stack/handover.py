@@ -15,8 +15,9 @@ from twelfth.stack.steps import CreateReplica, RemoveReplica, ReplaceReplica, St
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Stack
     from twelfth.stack.steps import Step
 
     Rollouts = dict[str, tuple[Step, ...]]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.job import Job
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.service import Service
+    from twelfth.model.stack import Stack
     from twelfth.stack.steps import Step
 
 

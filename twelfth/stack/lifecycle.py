@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.run import Run
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Health, Snapshot
-    from twelfth.model.stack import Service
     from twelfth.stack.report import Report
     from twelfth.stack.steps import Step
 

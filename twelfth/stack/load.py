@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from twelfth.model.contents import Contents
     from twelfth.model.job import Job
-    from twelfth.model.stack import Pairs, Service, Stack
+    from twelfth.model.service import Pairs, Service
+    from twelfth.model.stack import Stack
 
     FilesRead = tuple[Path, str, str, Pairs]
     Warn = Callable[[str], None]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from twelfth.build_context.copied import is_copied
 
 if TYPE_CHECKING:
-    from twelfth.model.stack import Build, Mount, Service, Stack
+    from twelfth.model.service import Build, Mount, Service
+    from twelfth.model.stack import Stack
 
 PROGRAMS = frozenset(
     (

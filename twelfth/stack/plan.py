@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from twelfth.model.run import Run
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
-    from twelfth.model.stack import Network, Service, Stack
+    from twelfth.model.stack import Network, Stack
 
 
 def up(  # noqa: PLR0913 - most are passed by name

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine, ReplicaEngine
     from twelfth.model.run import Run
+    from twelfth.model.service import Port
     from twelfth.model.snapshot import Snapshot
-    from twelfth.model.stack import Port, Stack
+    from twelfth.model.stack import Stack
     from twelfth.stack.report import Report
     from twelfth.stack.steps import Step
 

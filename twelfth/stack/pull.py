@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Engine
     from twelfth.model.pin import Pin
-    from twelfth.model.stack import Service
+    from twelfth.model.service import Service
     from twelfth.stack.report import Report
 
 SHOWN = 12

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from twelfth.engines.contract import Engine, Say
     from twelfth.model.job import Changes
     from twelfth.model.run import Run, RunRequest
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe, Replica
-    from twelfth.model.stack import Service
     from twelfth.stack.steps import RunReleaseCommand
 
 CONFIGURATION = ("image", "environment.", "config.")

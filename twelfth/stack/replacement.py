@@ -11,8 +11,8 @@ from twelfth.stack.interrupts import uninterrupted
 from twelfth.stack.readiness import FIX, watch
 
 if TYPE_CHECKING:
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Service
     from twelfth.stack.replicas import Replicas
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from twelfth.engines.lines import telling
 from twelfth.errors import EngineError
+from twelfth.model.service import SERVICE_HEALTHY
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import SERVICE_HEALTHY
 from twelfth.stack import hooks
 from twelfth.stack.at_once import Tasks
 from twelfth.stack.draining import drained
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from twelfth.engines.contract import ReplicaEngine
-    from twelfth.model.stack import Service
+    from twelfth.model.service import Service
     from twelfth.stack.report import Report
     from twelfth.stack.steps import CreateReplica, StartReplica
 

@@ -35,8 +35,8 @@ from twelfth.stack.steps import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe, Replica, Snapshot
-    from twelfth.model.stack import Service
     from twelfth.stack.steps import Step
 
     Pair = tuple[Replica, Replica]

@@ -16,8 +16,9 @@ from twelfth.stack.steps import StartReplica, StopReplica
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Replica, Snapshot
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Stack
     from twelfth.stack.steps import Step
 
 

@@ -10,8 +10,9 @@ from twelfth.stack.formatting import printable
 
 if TYPE_CHECKING:
     from twelfth.model.run import Run
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import BuiltRelease, Replica
-    from twelfth.model.stack import Network, Service, Volume
+    from twelfth.model.stack import Network, Volume
 
 
 Restarts = tuple[tuple[int, int], ...]

@@ -12,8 +12,8 @@ from twelfth.stack.readiness import FIX, still_running, wait_until_ready, watch
 from twelfth.stack.steps import no_answers
 
 if TYPE_CHECKING:
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Service
     from twelfth.stack.replicas import Replicas
     from twelfth.stack.steps import TryReplica
 

@@ -15,8 +15,8 @@ from twelfth.stack.steps import AdmitReplica, RemoveReplica, ReplaceReplica, Wat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe, Snapshot
-    from twelfth.model.stack import Service
     from twelfth.stack.steps import Restarts, Step
 
 

@@ -13,8 +13,8 @@ from twelfth.stack.readiness import FIX, still_running, wait_until_ready
 from twelfth.stack.rollout import free_numbers
 
 if TYPE_CHECKING:
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Service
     from twelfth.stack.replicas import Replicas
     from twelfth.stack.steps import WatchReplicas
 

@@ -8,7 +8,7 @@ import pytest
 
 from twelfth.engines.docker_api import buildkit
 from twelfth.errors import EngineError
-from twelfth.model.stack import Build, BuildSecret
+from twelfth.model.service import Build, BuildSecret
 
 STEPS = """\
 #0 building with "default" instance using docker driver

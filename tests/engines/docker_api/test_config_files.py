@@ -17,7 +17,7 @@ from twelfth.engines.docker_api.config_files import ConfigFiles, Loaded, loaded_
 from twelfth.engines.docker_api.container_spec import COMPOSE, CONFIGS, COPIES
 from twelfth.engines.docker_api.file_archive import File, pack, unpack
 from twelfth.errors import EngineError
-from twelfth.model.stack import Mount, Reload, Service, as_options
+from twelfth.model.service import Mount, Reload, Service, as_options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engines.docker_api.values import STACK, WORKER, inspected
 from twelfth.engines.docker_api import container_spec
-from twelfth.model.stack import Service
+from twelfth.model.service import Service
 
 
 def test_labels_name_the_files_that_were_read() -> None:

@@ -23,8 +23,9 @@ from twelfth.model.snapshot import differences
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Stack
 
 TOP = """
 networks: {one: , two: }

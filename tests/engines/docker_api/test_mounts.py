@@ -10,8 +10,9 @@ import pytest
 
 from tests.engines.docker_api.values import IMAGE, REQUEST, STACK, WORKER, inspected
 from twelfth.engines.docker_api import container_spec, identity, mounts, recipe, run_spec
+from twelfth.model.service import Mount
 from twelfth.model.snapshot import differences
-from twelfth.model.stack import Mount, Volume
+from twelfth.model.stack import Volume
 
 KEPT, OTHER = "a" * 64, "b" * 64
 """Names that a daemon generated."""

@@ -6,7 +6,7 @@ import pytest
 
 from twelfth.engines.docker_api.errors import unpublished
 from twelfth.engines.docker_api.ports import overlap, owner, publishes
-from twelfth.model.stack import Port
+from twelfth.model.service import Port
 
 
 @pytest.mark.parametrize(

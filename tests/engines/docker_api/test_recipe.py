@@ -10,8 +10,8 @@ import pytest
 from tests.engines.docker_api.values import IMAGE, STACK, WORKER, inspected
 from twelfth.engines.docker_api import recipe
 from twelfth.engines.docker_api.container_spec import LOGGING, declared_logging
+from twelfth.model.service import Logging
 from twelfth.model.snapshot import differences
-from twelfth.model.stack import Logging
 
 
 def test_container_that_was_created_as_declared_has_no_difference() -> None:

@@ -15,8 +15,8 @@ from twelfth.compose.jobs import OF_SERVICE_ONLY
 from twelfth.engines.docker_api import container_spec, identity, run_changes, run_spec
 from twelfth.model.job import Changes
 from twelfth.model.run import RunRequest
+from twelfth.model.service import Mount, Service, as_options
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import Mount, Service, as_options
 
 if TYPE_CHECKING:
     from twelfth.model.stack import Stack

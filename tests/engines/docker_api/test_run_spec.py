@@ -12,7 +12,7 @@ from twelfth.engines.docker_api import container_spec, identity, run_changes, ru
 from twelfth.errors import MisuseError
 from twelfth.model.job import Changes
 from twelfth.model.run import RunRequest, Terminal
-from twelfth.model.stack import Service
+from twelfth.model.service import Service
 
 
 def test_run_is_made_of_the_workers_image_id_environment_and_networks() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from twelfth.engines.docker_api import container_spec, run_spec
 from twelfth.model.run import RunRequest
+from twelfth.model.service import Build, Healthcheck, Limits, Mount, Port, Service
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import Build, Healthcheck, Limits, Mount, Network, Port, Service, Stack
+from twelfth.model.stack import Network, Stack
 
 WORKER = Service(
     "worker",

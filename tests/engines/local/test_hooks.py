@@ -11,8 +11,9 @@ from twelfth.engines.local.engine import Local
 from twelfth.errors import EngineError
 from twelfth.model.hook import Hook
 from twelfth.model.job import Changes
-from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Local as LocalSettings
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.stack import lifecycle
 
 if TYPE_CHECKING:

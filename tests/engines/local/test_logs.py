@@ -15,8 +15,9 @@ from twelfth.engines.local.engine import Local
 from twelfth.engines.local.replica_spec import kept_log
 from twelfth.engines.local.tail import log, tail
 from twelfth.errors import MisuseError
-from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Logging, Service, Stack
+from twelfth.model.service import Local as LocalSettings
+from twelfth.model.service import Logging, Service
+from twelfth.model.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,10 @@ import pytest
 
 from twelfth.engines.local.engine import Local
 from twelfth.engines.local.replica_spec import program, service_and_number
+from twelfth.model.service import Local as LocalSettings
+from twelfth.model.service import Service
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Service, Stack
+from twelfth.model.stack import Stack
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,9 @@ from twelfth.engines.local import engine as engine_module
 from twelfth.engines.local.engine import Local
 from twelfth.engines.local.run_record import make_private
 from twelfth.errors import BusyError
-from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Mount, Service, Stack, Volume
+from twelfth.model.service import Local as LocalSettings
+from twelfth.model.service import Mount, Service
+from twelfth.model.stack import Stack, Volume
 from twelfth.stack import lifecycle
 
 if TYPE_CHECKING:

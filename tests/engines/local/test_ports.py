@@ -13,8 +13,9 @@ from tests.conftest import Recorded, eventually
 from twelfth.engines import tcp
 from twelfth.engines.json_file import read_json
 from twelfth.engines.local.engine import Local
-from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Local as LocalSettings
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth.stack import lifecycle
 from twelfth.stack.status import address
 

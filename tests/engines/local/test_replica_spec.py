@@ -11,8 +11,9 @@ from twelfth.engines.local import replica_spec, run_spec
 from twelfth.errors import EngineError
 from twelfth.model.job import Changes
 from twelfth.model.run import RunRequest
+from twelfth.model.service import Local, Mount, Service, as_options
 from twelfth.model.snapshot import Replica
-from twelfth.model.stack import Local, Mount, Service, Stack, as_options
+from twelfth.model.stack import Stack
 
 REDIS = Service("redis", "redis:8", mounts=(Mount("volume", "/data", "redis-data"),), local=Local(("serve",)))
 WORKER = Service("worker", "app:abc", environment=(("A", "1"), ("B", "2")), local=Local(("w",), (("B", "<port>"),)))

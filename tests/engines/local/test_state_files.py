@@ -17,8 +17,9 @@ from twelfth.engines.json_file import read_json, write_json
 from twelfth.engines.local import supervisord
 from twelfth.engines.local.engine import Local
 from twelfth.errors import EngineError
-from twelfth.model.stack import Local as LocalSettings
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Local as LocalSettings
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,10 @@ import pytest
 from tests.conftest import ROOT
 from twelfth.engines.local.engine import Local
 from twelfth.errors import MisuseError
+from twelfth.model.service import Local as Settings
+from twelfth.model.service import Mount, Service, as_options
 from twelfth.model.snapshot import missing_resources
-from twelfth.model.stack import Local as Settings
-from twelfth.model.stack import Mount, Service, Stack, Volume, as_options
+from twelfth.model.stack import Stack, Volume
 from twelfth.stack import lifecycle, notices
 
 if TYPE_CHECKING:

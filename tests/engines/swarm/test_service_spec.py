@@ -13,20 +13,9 @@ from twelfth.compose.proxy import with_proxy
 from twelfth.engines.docker_api import identity, run_spec
 from twelfth.engines.docker_api.recipe import found_recipe, wanted_recipe
 from twelfth.engines.swarm import service_spec
+from twelfth.model.service import Healthcheck, Limits, Logging, Mount, Port, Service, as_options
 from twelfth.model.snapshot import differences
-from twelfth.model.stack import (
-    Healthcheck,
-    Limits,
-    Logging,
-    Mount,
-    Network,
-    Port,
-    Proxy,
-    Service,
-    Stack,
-    Volume,
-    as_options,
-)
+from twelfth.model.stack import Network, Proxy, Stack, Volume
 
 WORKER = Service(
     "worker",

@@ -14,7 +14,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from twelfth.model.job import Changes, Job
-from twelfth.model.stack import Service, Stack
+from twelfth.model.service import Service
+from twelfth.model.stack import Stack
 from twelfth_redis.commands import backups
 from twelfth_redis.commands.rotation import rotate
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.docker_api.file_archive import File
     from twelfth.model.hook import Hook
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Health, Replica
-    from twelfth.model.stack import Service
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from twelfth.engines.docker_api.config_files import ConfigFiles, Version
     from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Stack
 
 LAST_LINES, LONGEST = 3, 400
 """How many lines and characters of a check's output are shown: its cause comes before its conclusion."""

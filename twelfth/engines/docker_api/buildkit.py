@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.model.contents import Contents
-    from twelfth.model.stack import Build, BuildSecret, Pairs
+    from twelfth.model.service import Build, BuildSecret, Pairs
 
 DOCKERFILE = "Dockerfile"
 

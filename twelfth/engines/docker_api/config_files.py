@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.docker_api.state_volume import StateVolume
-    from twelfth.model.stack import Mount, Service, Stack
+    from twelfth.model.service import Mount, Service
+    from twelfth.model.stack import Stack
 
 FILES, RECORDS = "files", "stack"
 """The directories of the volume with the files, and with the records of what replicas have loaded."""

@@ -20,8 +20,9 @@ from twelfth.model.snapshot import UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from twelfth.model.service import Healthcheck, Mount, Service
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Healthcheck, Mount, Service, Stack
+    from twelfth.model.stack import Stack
 
 Body = dict[str, Any]
 COMPOSE = "com.docker.compose."

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from twelfth.engines.contract import Say
     from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.model.service import Port, Service
     from twelfth.model.snapshot import BuiltRelease, Recipe, Replica, Snapshot
-    from twelfth.model.stack import Port, Service, Stack
+    from twelfth.model.stack import Stack
 
 HAS_START_INTERVAL = "1.44"
 """The first version of the API that supports `start_interval` of a healthcheck."""

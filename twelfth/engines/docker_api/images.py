@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.docker_api.container_spec import Body
-    from twelfth.model.stack import Build
+    from twelfth.model.service import Build
 
 
 def inspect(api: docker.APIClient, name: str) -> Body | None:

@@ -15,8 +15,9 @@ from twelfth.compose import container_keys
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from twelfth.model.service import Mount, Service
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Mount, Service, Stack
+    from twelfth.model.stack import Stack
 
     Body = dict[str, Any]
 

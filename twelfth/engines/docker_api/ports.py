@@ -9,7 +9,7 @@ from twelfth.engines.docker_api.container_spec import COMPOSE
 
 if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
-    from twelfth.model.stack import Port
+    from twelfth.model.service import Port
 
 
 def publishes(listed: Body, port: Port) -> bool:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from twelfth.engines.docker_api.container_spec import Body
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Stack
 
 
 OF_THE_DAEMON = ("bind", "cap_drop", "security_opt", "tmpfs")

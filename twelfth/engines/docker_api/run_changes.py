@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.job import Changes
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.service import Service
+    from twelfth.model.stack import Stack
 
 OF_RUN = {"labels", "stdin_open", "tty"}
 """Keys whose fields depend on the run, not on the container that it is made from."""

@@ -20,7 +20,8 @@ from twelfth.model.duration import plain
 if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.model.run import RunRequest
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.service import Service
+    from twelfth.model.stack import Stack
 
 RUN = "twelfth.run"
 NO_LOG = {"Type": "none", "Config": {}}

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.docker_api.file_archive import File
     from twelfth.model.run import Run, RunRequest
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Replica
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Stack
 
 
 class DockerRuns(Runs):

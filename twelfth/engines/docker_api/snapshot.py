@@ -21,14 +21,15 @@ from twelfth.engines.docker_api.container_spec import (
 from twelfth.engines.docker_api.recipe import found_recipe
 from twelfth.engines.docker_api.succession import replaced_by
 from twelfth.model.image_name import image_name, is_same
+from twelfth.model.service import as_options
 from twelfth.model.snapshot import Attachment, BuiltRelease, Replica
-from twelfth.model.stack import Network, Volume, as_options
+from twelfth.model.stack import Network, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from twelfth.engines.docker_api.container_spec import Body
-    from twelfth.model.stack import Options
+    from twelfth.model.service import Options
 
 
 def network(answer: Body) -> Network:

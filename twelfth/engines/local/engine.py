@@ -31,8 +31,9 @@ from twelfth.engines.local.service_ports import ServicePorts
 from twelfth.engines.local.state_directory import StateDirectory
 from twelfth.engines.local.supervisord import Supervisor
 from twelfth.errors import EngineError, MisuseError, NoReleaseError
+from twelfth.model.service import Port
 from twelfth.model.snapshot import Snapshot
-from twelfth.model.stack import Port, Volume
+from twelfth.model.stack import Volume
 from twelfth.state_home import state_home
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from twelfth.engines.local.replica_spec import Spec
     from twelfth.engines.state import State
     from twelfth.model.hook import Hook
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import BuiltRelease, Health, Recipe, Replica
-    from twelfth.model.stack import Network, Service, Stack
+    from twelfth.model.stack import Network, Stack
 
 
 class Local(ReplicaEngine):

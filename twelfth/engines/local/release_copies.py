@@ -17,7 +17,7 @@ from twelfth.errors import MisuseError
 from twelfth.model.snapshot import BuiltRelease
 
 if TYPE_CHECKING:
-    from twelfth.model.stack import Build
+    from twelfth.model.service import Build
 
 
 def copy(build: Build, target: Path) -> None:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from twelfth.model import stack
+    from twelfth.model import service
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.stack import Stack
 
     Fill = Callable[[str], str]
 
@@ -32,7 +33,7 @@ KEPT_LOG = (10_000_000, 2)
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
-def declared_local(service: Service) -> stack.Local:
+def declared_local(service: Service) -> service.Local:
     """Return a service's `x-local`; raises `EngineError` if it has none."""
     if service.local is None:
         raise EngineError(
@@ -97,7 +98,7 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
     }
 
 
-def _healthcheck(service: Service, local: stack.Local, fill: Fill) -> Recipe:
+def _healthcheck(service: Service, local: service.Local, fill: Fill) -> Recipe:
     if not local.healthcheck:
         return {}
     timeout = service.healthcheck.timeout if service.healthcheck else None

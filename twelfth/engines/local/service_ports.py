@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twelfth.engines.local.supervisord import Supervisor
-    from twelfth.model.stack import Service, Stack
+    from twelfth.model.service import Service
+    from twelfth.model.stack import Stack
 
 
 class ServicePorts:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import docker
 
     from twelfth.engines.docker_api.container_spec import Body
-    from twelfth.model.stack import Service
+    from twelfth.model.service import Service
 
 
 def declared(service: Service) -> dict[str, File]:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from twelfth.engines.docker_api.container_spec import Body
     from twelfth.engines.state import State
     from twelfth.model.hook import Hook
+    from twelfth.model.service import Service
     from twelfth.model.snapshot import Recipe
-    from twelfth.model.stack import Network, Service
+    from twelfth.model.stack import Network
 
 POLL = 0.1
 """Seconds between two checks of a service that is being rolled out."""

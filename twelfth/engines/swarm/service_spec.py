@@ -22,13 +22,15 @@ from twelfth.engines.docker_api.container_spec import COMPOSE, NANO
 from twelfth.engines.docker_api.recipe import completed
 from twelfth.engines.swarm import snapshot
 from twelfth.engines.swarm.snapshot import NAMESPACE
-from twelfth.model.stack import PROXY, as_options
+from twelfth.model.service import as_options
+from twelfth.model.stack import PROXY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from twelfth.engines.docker_api.container_spec import Body
-    from twelfth.model.stack import Mount, Port, Service, Stack
+    from twelfth.model.service import Mount, Port, Service
+    from twelfth.model.stack import Stack
 
 SPEC = "twelfth.spec"
 """Label of a service's containers: the digest of their specification, which tells new tasks from old ones."""
