@@ -23,7 +23,7 @@ from tests.sample import MODERN
 from twelfth.engines import choice, tcp
 from twelfth.engines.local import release_copies
 from twelfth.errors import EngineError
-from twelfth.stack import lifecycle, load
+from twelfth.stack import deploy, lifecycle, load
 from twelfth.state_home import state_home
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Project:
     def up(self, *scale: str) -> str:
         """Bring the stack up and return its address; the steps are in `report`."""
         self.report = Recorded()
-        return lifecycle.up(self.engine(*scale), self.report)
+        return deploy.up(self.engine(*scale), self.report)
 
     def steps(self) -> list[str]:
         """Return the steps that the last `up` took, without the progress of each."""
@@ -188,7 +188,7 @@ class Project:
 
     def plan(self, *scale: str) -> list[str]:
         """Return what `up` would do now."""
-        return [str(step) for step in lifecycle.plan_up(self.engine(*scale))]
+        return [str(step) for step in deploy.plan_up(self.engine(*scale))]
 
     def down(self, *, volumes: bool = True) -> None:
         """Remove the stack."""

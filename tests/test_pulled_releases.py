@@ -16,7 +16,7 @@ from tests.registry import push, registry, remove_images
 from twelfth.engines import choice
 from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.errors import EngineError
-from twelfth.stack import lifecycle, load, pins, release_choice
+from twelfth.stack import deploy, lifecycle, load, pins, release_choice
 from twelfth.stack.pull import plan_pull, pull
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Project:
     def up(self, tag: str, release: str = "") -> list[str]:
         """Deploy a tag, or roll back to a release; return the steps."""
         report = Recorded()
-        options = lifecycle.UpOptions(10, is_rollback=bool(release))
-        lifecycle.up(pins.with_pins(self.engine(tag), release), report, options)
+        options = deploy.UpOptions(10, is_rollback=bool(release))
+        deploy.up(pins.with_pins(self.engine(tag), release), report, options)
         return report.steps
 
     def running(self) -> set[str]:

@@ -29,7 +29,7 @@ from twelfth.model.snapshot import differences
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
 from twelfth.runs.start import follow_with_report
-from twelfth.stack import lifecycle, load
+from twelfth.stack import deploy, lifecycle, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -345,12 +345,12 @@ def test_replica_that_was_stopped_is_started_by_the_next_up(placing: Site) -> No
     assert (before.id, False) == (stopped.id, stopped.is_running)
 
     report = Recorded()
-    lifecycle.up(placing.engine(), report, lifecycle.UpOptions(10))
+    deploy.up(placing.engine(), report, deploy.UpOptions(10))
     assert [f"Start app-1 ({stopped.state})"] == report.steps
     (started,) = engine.replicas("app")
     assert (before.id, True, 0) == (started.id, started.is_running, started.restarts)
     engine.start_replica(before)
-    assert () == lifecycle.plan_up(placing.engine())
+    assert () == deploy.plan_up(placing.engine())
 
 
 def test_replacing_replica_records_the_replaced_one_until_that_is_gone(placing: Site) -> None:
@@ -587,7 +587,7 @@ def test_service_without_a_recipe_does_not_run(site: Site) -> None:
 
 def test_plan_for_the_running_stack_is_empty(site: Site) -> None:
     """The engine observes what the stack declares."""
-    assert () == lifecycle.plan_up(site.engine())
+    assert () == deploy.plan_up(site.engine())
 
 
 def test_replica_knows_its_release(site: Site) -> None:

@@ -20,7 +20,7 @@ from twelfth.engines.healthcheck import KEPT
 from twelfth.errors import EngineError
 from twelfth.model.service import Healthcheck, Local
 from twelfth.model.snapshot import Health, Replica
-from twelfth.stack import lifecycle, status
+from twelfth.stack import deploy, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,9 +139,9 @@ def test_up_gives_up_in_time_on_a_check_that_hangs(near: Site) -> None:
     check = ("sh", "-c", "sleep 600")
     app = replace(near.app, healthcheck=Healthcheck(("CMD", *check)))
     near.stack = replace(near.stack, services=(replace(app, local=Local(app.command or (), healthcheck=check)),))
-    began, options = time.monotonic(), lifecycle.UpOptions(ready_within=2.0)
+    began, options = time.monotonic(), deploy.UpOptions(ready_within=2.0)
     with pytest.raises(EngineError, match=r"not ready after 2 s"):
-        lifecycle.up(near.engine(), Recorded(), options)
+        deploy.up(near.engine(), Recorded(), options)
 
     assert time.monotonic() - began < 2.0 + 2 * LATE
 
@@ -152,7 +152,7 @@ def test_replica_without_a_check_is_ready_when_it_has_run_for_a_while(site: Site
     began = time.monotonic()
     site.create()
     early = status.status(site.engine())
-    lifecycle.up(site.engine(), Recorded())
+    deploy.up(site.engine(), Recorded())
 
     assert (False, True) == (early.ready, early.why.endswith(" of 1.5 s"))
     assert 1.5 <= time.monotonic() - began
@@ -167,7 +167,7 @@ def test_up_and_status_agree_on_a_replica_that_exits_after_it_started(near: Site
     near.stack = replace(near.stack, services=(app,))
 
     with pytest.raises(EngineError, match="out of luck"):
-        lifecycle.up(near.engine(), Recorded(), lifecycle.UpOptions(ready_within=10.0))
+        deploy.up(near.engine(), Recorded(), deploy.UpOptions(ready_within=10.0))
     assert not status.status(near.engine()).ready
 
 

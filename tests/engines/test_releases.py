@@ -16,7 +16,7 @@ from twelfth.engines.docker_api.daemon import DaemonEngine
 from twelfth.model.image_name import image_name
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, load
+from twelfth.stack import deploy, lifecycle, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ class Checkout:
     def up(self, text: str) -> str:
         """Deploy a release and return its name."""
         engine = self.engine(text)
-        lifecycle.up(engine, Recorded())
+        deploy.up(engine, Recorded())
         return engine.stack.release
 
     def releases(self) -> set[str]:

@@ -25,7 +25,7 @@ from twelfth.engines.local.supervisord import Supervisor
 from twelfth.model.service import Local as LocalSettings
 from twelfth.model.service import Mount, Service
 from twelfth.model.stack import Network, Stack, Volume
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy, lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ class Site:
     def deploy(self, value: str) -> list[str]:
         """Deploy and return the steps."""
         report = Recorded()
-        lifecycle.up(self.engine(value), report)
+        deploy.up(self.engine(value), report)
         return report.steps
 
     def killed_at(self, request: int, value: str) -> bool:
@@ -149,7 +149,7 @@ def test_up_killed_at_any_request_never_leaves_two_that_run(
         assert (True, policy) == (only["State"]["Running"], only["HostConfig"]["RestartPolicy"]["Name"])
         assert f"VALUE={again}" in only["Config"]["Env"]
         assert f"/{name or 'p-db-1'}" == only["Name"]
-        assert () == lifecycle.plan_up(site.engine(again))
+        assert () == deploy.plan_up(site.engine(again))
     assert killed >= (len(MOMENTS) if not FULL else 6)
 
 
@@ -177,14 +177,14 @@ def _deploy_locally_and_die(directory: Path, moment: int, value: str) -> None:
         return call(self, method, *arguments)
 
     cast("Any", Supervisor)._call = counted  # noqa: SLF001 - as above
-    lifecycle.up(local(directory, value), Recorded())
+    deploy.up(local(directory, value), Recorded())
 
 
 @pytest.mark.thorough
 def test_local_up_killed_at_any_call_never_leaves_two_that_run(tmp_path: Path) -> None:
     """Also after its supervisord was killed; the next `up` makes the one process that is declared."""
     values = map(str, itertools.count())
-    lifecycle.up(local(tmp_path, next(values)), Recorded())
+    deploy.up(local(tmp_path, next(values)), Recorded())
     killed = 0
     try:
         for moment in LOCAL_MOMENTS:
@@ -202,10 +202,10 @@ def test_local_up_killed_at_any_call_never_leaves_two_that_run(tmp_path: Path) -
                 os.kill(int(pidfile.read_text("utf-8")), signal.SIGKILL)
                 pidfile.unlink()
             again = value if moment % 3 else next(values)
-            lifecycle.up(local(tmp_path, again), Recorded())
+            deploy.up(local(tmp_path, again), Recorded())
             (only,) = local(tmp_path, again).replicas("db")
             assert (True, again) == (only.is_running, only.recipe["environment.VALUE"])
-            assert () == lifecycle.plan_up(local(tmp_path, again))
+            assert () == deploy.plan_up(local(tmp_path, again))
     finally:
         lifecycle.down(local(tmp_path, ""), Recorded(), volumes=True)
     assert killed == (len(["stop", "read", "start", "forget"]) if FULL else len(LOCAL_MOMENTS))
@@ -224,13 +224,13 @@ def test_container_of_composes_is_put_back_with_its_name_and_policy(own: daemon.
         api.remove_container(ours["Id"], force=True)
         api.start(api.create_container_from_config(body, "database")["Id"])
     (before,) = site.containers()
-    changes = [str(step) for step in lifecycle.plan_up(site.engine("one"))]
+    changes = [str(step) for step in deploy.plan_up(site.engine("one"))]
     broken = replace(engine.stack.services[0], command=("sh", "-c", "exit 3"))
     with pytest.raises(Exception, match="db-1 is restored"):
-        lifecycle.up(Docker(replace(engine.stack, services=(broken,))), Recorded())
+        deploy.up(Docker(replace(engine.stack, services=(broken,))), Recorded())
 
     (after,) = site.containers()
     assert eventually(lambda: ["/database"] == site.running())
     assert (before["Id"], before["Name"]) == (after["Id"], after["Name"])
     assert before["HostConfig"]["RestartPolicy"] == after["HostConfig"]["RestartPolicy"]
-    assert changes == [str(step) for step in lifecycle.plan_up(site.engine("one"))]
+    assert changes == [str(step) for step in deploy.plan_up(site.engine("one"))]

@@ -14,7 +14,7 @@ from twelfth.errors import EngineError
 from twelfth.model.service import Build, Service
 from twelfth.model.stack import Stack
 from twelfth.runs.history import Query, history
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy, lifecycle
 
 if TYPE_CHECKING:
     from twelfth.model.record import Record
@@ -35,7 +35,7 @@ def with_release(engine: Memory, release: str) -> Memory:
 
 def up(engine: Memory, *, is_rollback: bool = False) -> None:
     """Deploy."""
-    lifecycle.up(engine, Recorded(), lifecycle.UpOptions(1, is_rollback=is_rollback))
+    deploy.up(engine, Recorded(), deploy.UpOptions(1, is_rollback=is_rollback))
 
 
 def records(engine: Memory) -> list[Record]:

@@ -20,12 +20,12 @@ from tests.sample import FULL
 from twelfth.errors import BusyError, EngineError, ServiceError
 from twelfth.model.service import SERVICE_COMPLETED, Build, Mount, Port, Reload, Service
 from twelfth.model.stack import Network, Stack, Volume
-from twelfth.stack import lifecycle, status
+from twelfth.stack import deploy, lifecycle, status
 
 if TYPE_CHECKING:
     from twelfth.model.snapshot import Replica
 
-REMOVED = lifecycle.UpOptions(0.05, remove_orphans=True)
+REMOVED = deploy.UpOptions(0.05, remove_orphans=True)
 
 
 class WithJobs(Memory):
@@ -140,7 +140,7 @@ def happen(world: World, stack: Stack, end: str | int) -> None:
         if end == "down":
             lifecycle.down(WithJobs(stack, world), Recorded())
         else:
-            lifecycle.up(WithJobs(stack, world), Recorded(), replace(REMOVED, remove_orphans=end == ""))
+            deploy.up(WithJobs(stack, world), Recorded(), replace(REMOVED, remove_orphans=end == ""))
     world.kill_at, world.dying = None, {}
     if end == "restart":
         world.restart()
@@ -158,9 +158,9 @@ def test_next_up_finishes_and_the_one_after_it_does_nothing(
     for _ in range(choose.randint(1, 4)):
         happen(world, declared(choose).stack(tmp_path, fails=True), choose.choice(ENDS))
     engine = WithJobs(declared(choose).stack(tmp_path, fails=False), world)
-    lifecycle.up(engine, Recorded(), REMOVED)
+    deploy.up(engine, Recorded(), REMOVED)
 
-    assert [] == [str(step) for step in lifecycle.plan_up(engine, remove_orphans=True)]
+    assert [] == [str(step) for step in deploy.plan_up(engine, remove_orphans=True)]
     assert status.status(engine).ready
     wanted = {service.name: service.replicas for service in engine.stack.services}
     assert wanted == {name: len(engine.replicas(name)) for name in wanted}

@@ -13,7 +13,7 @@ from tests.memory_engine import Memory, World
 from twelfth.compose.proxy import with_proxy
 from twelfth.model.service import Port, Service
 from twelfth.model.stack import Network, Proxy, Stack
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy, lifecycle
 from twelfth.stack.draining import drain_script
 from twelfth.stack.service_changes import change
 
@@ -46,7 +46,7 @@ def up(world: World, stack: Stack, result: tuple[int, str] = (0, "")) -> tuple[l
     world.done.clear()
     site, report = Site(stack, world), Recorded()
     site.result = result
-    lifecycle.up(site, report)
+    deploy.up(site, report)
     return [change for change in world.done if change.startswith(("drain", "readmit", "remove"))], report.details
 
 

@@ -13,7 +13,7 @@ from twelfth.compose.proxy import with_proxy
 from twelfth.errors import EngineError
 from twelfth.model.service import Port, Service
 from twelfth.model.stack import PROXY, Network, Proxy, Stack
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy, lifecycle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ class Site:
         """Deploy changes to the service, and return what was done to replicas."""
         self.has_proxy, self.app = has_proxy, replace(self.app, **changes)  # type: ignore[arg-type]
         self.world.done.clear()
-        lifecycle.up(self.engine(), Recorded(), lifecycle.UpOptions(only=only))
+        deploy.up(self.engine(), Recorded(), deploy.UpOptions(only=only))
         return [change for change in self.world.done if change.startswith(("create ", "remove ")) and "-" in change]
 
     @property

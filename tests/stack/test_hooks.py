@@ -13,7 +13,7 @@ from twelfth.errors import EngineError
 from twelfth.model.hook import Hook
 from twelfth.model.service import Build, Port, Service
 from twelfth.model.stack import Network, Stack
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy, lifecycle
 
 WARM, BYE = Hook(("echo", "warm")), Hook(("printenv", "NAME"), environment=(("NAME", "bye"),))
 FAILING = Hook(("sh", "-c", "echo no such cache; exit 3"))
@@ -37,7 +37,7 @@ class Site:
     def up(self) -> list[str]:
         """Bring it up and return the details of its steps."""
         report = Recorded()
-        lifecycle.up(self.engine, report)
+        deploy.up(self.engine, report)
         return report.details
 
     def replica(self) -> str:

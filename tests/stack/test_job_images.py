@@ -19,7 +19,7 @@ from twelfth.model.stack import Stack
 from twelfth.runs.job_images import FixedImage, read_fixed
 from twelfth.runs.request import new_request, with_job
 from twelfth.runs.source import source_of_job
-from twelfth.stack import lifecycle, load
+from twelfth.stack import deploy, lifecycle, load
 from twelfth.stack.job_images import plan_images, steps
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Project:
     def up(self) -> list[str]:
         """Deploy, and return the steps that were reported."""
         report = Recorded()
-        lifecycle.up(self.engine(), report)
+        deploy.up(self.engine(), report)
         return report.steps
 
     def edit(self, job: Job, **changes: object) -> None:

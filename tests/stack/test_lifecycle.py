@@ -25,7 +25,7 @@ from twelfth.model.stack import Network, Stack, Volume
 from twelfth.runs.history import Query, history
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, load, replicas, status
+from twelfth.stack import deploy, lifecycle, load, replicas, status
 from twelfth.stack.stack_file import recall, remember
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ class Project:
         self.world.done.clear()
         self.report = Recorded()
         (port,) = self.stack.services[2].ports
-        assert f"http://127.0.0.1:{port.published}" == lifecycle.up(
-            self.engine(), self.report, lifecycle.UpOptions(within)
-        )
+        assert f"http://127.0.0.1:{port.published}" == deploy.up(self.engine(), self.report, deploy.UpOptions(within))
         return list(self.world.done)
 
     def down(self, *, volumes: bool = False, history: bool = False) -> list[str]:
@@ -97,7 +95,7 @@ class Project:
 
     def plan(self) -> list[str]:
         """Return the steps of `up`, without executing them."""
-        return [str(step) for step in lifecycle.plan_up(self.engine())]
+        return [str(step) for step in deploy.plan_up(self.engine())]
 
     def ids(self) -> dict[str, str]:
         """Return the ids of all replicas, by name."""
@@ -199,14 +197,14 @@ def test_up_of_one_service_leaves_the_others_as_they_are(serving: Project) -> No
     serving.edit("worker", image="app:def")
     serving.world.healths["worker-1"] = Health(is_ready=False, output="broken")
     before = serving.ids()
-    lifecycle.up(serving.engine(), Recorded(), lifecycle.UpOptions(0.2, only=["redis"]))
+    deploy.up(serving.engine(), Recorded(), deploy.UpOptions(0.2, only=["redis"]))
     after = serving.ids()
     [record] = [record for record in history(serving.engine(), Query()) if record.what]
 
     assert {"redis-1"} == {name for name in before if before[name] != after[name]}
     assert ("up", "redis", "") == (record.kind, record.what, record.release)
     serving.world.healths.clear()
-    lifecycle.up(serving.engine(), Recorded(), lifecycle.UpOptions(1.0, only=["worker"]))
+    deploy.up(serving.engine(), Recorded(), deploy.UpOptions(1.0, only=["worker"]))
     assert "def" in {record.release for record in history(serving.engine(), Query()) if record.what == "worker"}
 
 
@@ -436,7 +434,7 @@ def test_replica_that_has_to_be_started_again_is_as_good_as_dead(serving: Projec
             return tuple(replace(each, restarts=next(self.world.ids)) for each in super().replicas(service))
 
     with pytest.raises(EngineError, match=r"worker-1 crashed and was restarted \(\d+ times\)"):
-        lifecycle.up(Restarting(serving.stack, serving.world), Recorded(), lifecycle.UpOptions(60))
+        deploy.up(Restarting(serving.stack, serving.world), Recorded(), deploy.UpOptions(60))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no such address")])
@@ -488,7 +486,7 @@ def test_only_replica_is_put_back_where_its_stop_is_interrupted(serving: Project
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        lifecycle.up(Interrupted(serving.stack, serving.world), Recorded())
+        deploy.up(Interrupted(serving.stack, serving.world), Recorded())
     assert ["web-1"] == [each.name for each in serving.engine().replicas("web") if each.serves]
 
 
@@ -516,7 +514,7 @@ def test_second_ctrl_c_does_not_interrupt_the_putting_back(serving: Project) -> 
 
     report = Recorded()
     with pytest.raises(KeyboardInterrupt):
-        lifecycle.up(Interrupted(serving.stack, serving.world), report)
+        deploy.up(Interrupted(serving.stack, serving.world), report)
     assert ["web-1"] == [each.name for each in serving.engine().replicas("web") if each.serves]
     assert ["web-1 is restored; please wait"] * 2 == report.details[-2:]
     with pytest.raises(KeyboardInterrupt):
@@ -533,10 +531,10 @@ def test_two_at_once_are_one(project: Project) -> None:
             super().step(line)
             plans.append(project.plan())
             if plans[-1]:
-                said.append(refused(lambda: lifecycle.up(project.engine(), Recorded()), BusyError, project))
+                said.append(refused(lambda: deploy.up(project.engine(), Recorded()), BusyError, project))
             said.append(refused(lambda: lifecycle.down(project.engine(), Recorded()), BusyError, project))
 
-    lifecycle.up(project.engine(), Meanwhile())
+    deploy.up(project.engine(), Meanwhile())
 
     steps = len(CHANGES) + len(("admit redis-1", "admit web-1"))
     assert (steps, 1) == (len(plans), plans.count([]))  # web-1 exists, and is only waited for
@@ -686,7 +684,7 @@ def test_configuration_that_makes_a_replica_unready_is_taken_back(configured: Pr
 
     for _ in range(2):
         with pytest.raises(EngineError) as failed:
-            lifecycle.up(Checking(configured.stack, configured.world), Recorded(), lifecycle.UpOptions(0.1))
+            deploy.up(Checking(configured.stack, configured.world), Recorded(), deploy.UpOptions(0.1))
         said = "web-1 is not ready after 0.1 s (no backend); its previous configuration is restored. "
         assert f"{said}Fix that, then repeat the command" == str(failed.value)
         assert status.status(Checking(configured.stack, configured.world)).ready
@@ -917,7 +915,7 @@ def test_release_command_that_fails_after_a_change_says_what_changed(guarded: Pr
 
 def test_git_ignores_the_cache_next_to_the_compose_file(project: Project) -> None:
     """A project needs no line in its own `.gitignore`."""
-    lifecycle.up(project.engine(), project.report)
+    deploy.up(project.engine(), project.report)
 
     assert "*\n" == (project.stack.directory / ".twelfth" / ".gitignore").read_text("utf-8")
 
@@ -926,13 +924,13 @@ def test_release_command_waits_for_what_it_depends_on(serving: Project) -> None:
     """It runs already, and is not ready; the command of the new release is not run until it is."""
     serving.world.healths["redis-1"] = Health(is_ready=False, output="loading")
     serving.edit("worker", image="app:two")
-    deploy = threading.Thread(target=serving.up, args=(20.0,))
-    deploy.start()
+    thread = threading.Thread(target=serving.up, args=(20.0,))
+    thread.start()
 
     assert eventually(lambda: any(step.startswith("Run ") for step in serving.report.steps))
     assert MIGRATE not in serving.world.done
     serving.world.healths["redis-1"] = Health(is_ready=True)
-    deploy.join()
+    thread.join()
     assert ["image app:two", MIGRATE, *ROLLED] == serving.world.done
 
 

@@ -12,7 +12,7 @@ from tests.memory_engine import Memory, World
 from twelfth.errors import EngineError
 from twelfth.model.service import Build, Mount, Service
 from twelfth.model.stack import Stack
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy
 from twelfth.stack.mounted_source import with_source
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def test_failed_rollback_names_the_source_that_it_does_not_change(tmp_path: Path
     mount = Mount("bind", "/srv", str(tmp_path))
     web = Service("web", "web:1", build=Build(tmp_path), mounts=(mount,), monitor=0)
     world = World()
-    lifecycle.up(Memory(Stack("p", tmp_path, (web,)), world), Recorded(), lifecycle.UpOptions(1))
+    deploy.up(Memory(Stack("p", tmp_path, (web,)), world), Recorded(), deploy.UpOptions(1))
     world.dying["web"] = "ImportError"
 
     with pytest.raises(EngineError) as failed:
-        lifecycle.up(
+        deploy.up(
             Memory(Stack("p", tmp_path, (replace(web, image="web:2"),)), world),
             Recorded(),
-            lifecycle.UpOptions(1, is_rollback=is_rollback),
+            deploy.UpOptions(1, is_rollback=is_rollback),
         )
 
     rest = (

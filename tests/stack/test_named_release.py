@@ -12,7 +12,7 @@ from tests.memory_engine import Memory, World
 from twelfth.errors import NoReleaseError
 from twelfth.model.service import Build, Service
 from twelfth.model.stack import Stack, with_builds, with_release
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy
 
 SERVICES = tuple(Service(name, name, build=Build(Path(f"/{name}"))) for name in ("api", "web"))
 
@@ -39,16 +39,16 @@ def test_missing_image_is_refused_before_anything_is_done(
     message = f"^cannot deploy release 0123456789ab: {missing}:0123456789ab is missing. Try: invoke releases$"
 
     with pytest.raises(NoReleaseError, match=message):
-        lifecycle.plan_up(found)
+        deploy.plan_up(found)
     with pytest.raises(NoReleaseError, match=message):
-        lifecycle.up(found, Recorded())
+        deploy.up(found, Recorded())
     assert [] == found.world.done
 
 
 def test_image_that_is_there_is_deployed(directory: Path) -> None:
     """Nothing is built."""
     found = engine(directory, "api", "web")
-    lifecycle.up(found, Recorded())
+    deploy.up(found, Recorded())
 
     assert not [change for change in found.world.done if change.startswith("image")]
 
@@ -56,6 +56,6 @@ def test_image_that_is_there_is_deployed(directory: Path) -> None:
 def test_release_of_the_files_is_built(directory: Path) -> None:
     """It got its name from them."""
     found = engine(directory, is_named=False)
-    lifecycle.up(found, Recorded())
+    deploy.up(found, Recorded())
 
     assert {"image api:0123456789ab", "image web:0123456789ab"} < {*found.world.done}

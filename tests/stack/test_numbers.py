@@ -13,7 +13,7 @@ from twelfth.errors import EngineError
 from twelfth.model.service import Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Network, Stack
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy
 from twelfth.stack.rollout import roll
 from twelfth.stack.steps import RemoveReplica
 
@@ -63,7 +63,7 @@ class Site:
         self.world.kill_at = MOST_CHANGES if kill_at is None else kill_at
         if not self.world.replicas:
             self.world.kill_at = None
-        lifecycle.up(self.engine(value), Recorded(), lifecycle.UpOptions(0.2))
+        deploy.up(self.engine(value), Recorded(), deploy.UpOptions(0.2))
 
     def assert_converged(self, value: str) -> None:
         """Check that three workers serve under their numbers, and that nothing is left to do."""
@@ -72,7 +72,7 @@ class Site:
             (replica.number, replica.serves, replica.recipe["environment.VALUE"]) for replica in workers
         ]
         assert {"worker-1", "worker-2", "worker-3"} == {name for name in self.world.replicas if "worker" in name}
-        assert () == lifecycle.plan_up(self.engine(value))
+        assert () == deploy.plan_up(self.engine(value))
         assert [] == self.world.wrong
 
 

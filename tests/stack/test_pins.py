@@ -17,7 +17,7 @@ from twelfth.model.pin import Pin
 from twelfth.model.service import Build, Mount, Service
 from twelfth.model.stack import Stack, with_pin
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, notices, pins, release_choice
+from twelfth.stack import deploy, lifecycle, notices, pins, release_choice
 from twelfth.stack.pull import changed, plan_pull, pull
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Project:
 
     def up(self, tag: str, release: str = "") -> list[str]:
         """Deploy, and return the steps that were reported."""
-        report, options = Recorded(), lifecycle.UpOptions(1, is_rollback=bool(release))
-        lifecycle.up(self.engine(tag, release), report, options)
+        report, options = Recorded(), deploy.UpOptions(1, is_rollback=bool(release))
+        deploy.up(self.engine(tag, release), report, options)
         return report.steps
 
     def rollback(self, tag: str) -> str:
@@ -286,8 +286,8 @@ def test_image_that_is_always_pulled_follows_its_tag(project: Project) -> None:
     always = replace(stack, services=tuple(replace(service, pull_policy="always") for service in stack.services))
 
     def up(release: str = "") -> list[str]:
-        report, options = Recorded(), lifecycle.UpOptions(1, is_rollback=bool(release))
-        lifecycle.up(pins.with_pins(Memory(always, project.world), release), report, options)
+        report, options = Recorded(), deploy.UpOptions(1, is_rollback=bool(release))
+        deploy.up(pins.with_pins(Memory(always, project.world), release), report, options)
         return report.steps
 
     up()

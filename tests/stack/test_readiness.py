@@ -17,7 +17,7 @@ from twelfth.errors import EngineError
 from twelfth.model.service import Healthcheck, Service
 from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Stack
-from twelfth.stack import lifecycle, readiness
+from twelfth.stack import deploy, readiness
 from twelfth.stack.readiness import ready_within
 from twelfth.stack.status import status
 
@@ -46,7 +46,7 @@ def test_replica_has_its_start_period(tmp_path: Path, monkeypatch: pytest.Monkey
     engine.world.healths["slow-1"] = Health(is_ready=False, output="loading")
 
     with pytest.raises(EngineError, match=r"slow-1 is not ready after 0.3 s \(loading\)"):
-        lifecycle.up(engine, Recorded())
+        deploy.up(engine, Recorded())
 
 
 def test_replica_without_a_check_is_waited_for_once_all_run(tmp_path: Path) -> None:
@@ -56,11 +56,11 @@ def test_replica_without_a_check_is_waited_for_once_all_run(tmp_path: Path) -> N
     with pytest.raises(
         EngineError, match=r"plain-1 is not ready after 0.3 s \(it has run for 0.1 of 0.2 s\). Try: invoke logs plain"
     ):
-        lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.1))
+        deploy.up(engine, Recorded(), deploy.UpOptions(0.1))
 
     assert (False, "plain-1: it has run for 0.1 of 0.2 s") == (status(engine).ready, status(engine).why)
     engine.world.running_seconds["plain-1"] = 0.2
-    lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.1))
+    deploy.up(engine, Recorded(), deploy.UpOptions(0.1))
     assert status(engine).ready
 
 
@@ -84,11 +84,11 @@ def test_why_a_replica_is_not_ready_is_not_lost_when_its_time_is_over(tmp_path: 
     assert not healthcheck.timed_out(1.0, 1.0, "check").is_cut_off  # it hangs: that is the reason
     engine = CutOff(Stack("p", tmp_path, (SLOW,)), World())
     with pytest.raises(EngineError, match=r"slow-1 is not ready after 0.25 s \(no database\)"):
-        lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.25))
+        deploy.up(engine, Recorded(), deploy.UpOptions(0.25))
 
-    lifecycle.up(Memory(engine.stack, engine.world), Recorded())
+    deploy.up(Memory(engine.stack, engine.world), Recorded())
     with pytest.raises(EngineError, match=r"slow-1 is not ready after 0.25 s \(no database\)"):
-        lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.25))
+        deploy.up(engine, Recorded(), deploy.UpOptions(0.25))
 
 
 DATABASE = Service("database", "db:1", monitor=0.2)
@@ -112,7 +112,7 @@ class Swarmlike(Memory):
 def test_replica_in_the_place_of_one_that_exited_is_waited_for(tmp_path: Path) -> None:
     """A Swarm gives it the number of that one, and another id."""
     world = World()
-    lifecycle.up(Swarmlike(Stack("p", tmp_path, (PLAIN,)), world), Recorded(), lifecycle.UpOptions(0.1))
+    deploy.up(Swarmlike(Stack("p", tmp_path, (PLAIN,)), world), Recorded(), deploy.UpOptions(0.1))
 
     assert "plain-1-2" == world.replicas["plain-1"].id
 
@@ -153,7 +153,7 @@ def test_first_replica_that_exits_at_once_stays_if_it_is_restarted(
 
     engine = Exiting(Stack("p", tmp_path, (replace(PLAIN, restart=restart),)), World())
     with pytest.raises(EngineError, match=re.escape(f"plain-1 {'is not ready after' if is_kept else state}")):
-        lifecycle.up(engine, Recorded(), lifecycle.UpOptions(0.1))
+        deploy.up(engine, Recorded(), deploy.UpOptions(0.1))
     assert is_kept == ("plain-1" in engine.world.replicas)
 
 
@@ -169,7 +169,7 @@ def test_service_that_exits_until_its_database_is_ready_is_waited_for(tmp_path: 
     )
 
     with expected:
-        lifecycle.up(engine, Recorded())
+        deploy.up(engine, Recorded())
     assert time.monotonic() - engine.began < SECONDS_AT_MOST
 
 
@@ -185,7 +185,7 @@ def test_replicas_are_asked_at_the_same_time(tmp_path: Path) -> None:
             return Health(is_ready=True)
 
     engine = Slow(Stack("p", tmp_path, (Service("app:1", "app:1", replicas=5),)), World())
-    lifecycle.up(engine, Recorded())
+    deploy.up(engine, Recorded())
     began = time.monotonic()
 
     assert status(engine).ready

@@ -20,7 +20,7 @@ from twelfth.model.snapshot import BuiltRelease
 from twelfth.model.stack import Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle, load, release_choice
+from twelfth.stack import deploy, lifecycle, load, release_choice
 from twelfth.stack.deploy_record import (
     Deploy,
     Deploys,
@@ -56,7 +56,7 @@ class Project:
     def up(self, release: str, *, is_rollback: bool = False) -> list[str]:
         """Deploy a release; return the steps."""
         report = Recorded()
-        lifecycle.up(self.engine(release), report, lifecycle.UpOptions(1, is_rollback=is_rollback))
+        deploy.up(self.engine(release), report, deploy.UpOptions(1, is_rollback=is_rollback))
         return report.steps
 
     def scale(self, number: int) -> list[str]:
@@ -123,10 +123,10 @@ def test_scale_of_another_operator_is_kept_by_an_up_that_began_before(project: P
     late, own = project.engine("two"), project.engine("three")
     own = own.with_stack(load.scaled(own.stack, ["worker=2"]))
     project.scale(3)
-    lifecycle.up(late, Recorded(), lifecycle.UpOptions(1))
+    deploy.up(late, Recorded(), deploy.UpOptions(1))
     assert ["two"] * 3 == project.serving()
 
-    lifecycle.up(own, Recorded(), lifecycle.UpOptions(1, scaled=("worker",)))
+    deploy.up(own, Recorded(), deploy.UpOptions(1, scaled=("worker",)))
     assert ["three"] * 2 == project.serving()
 
 
@@ -199,12 +199,12 @@ def test_rollback_goes_to_the_release_before(project: Project) -> None:
 def test_rollback_to_a_release_that_is_no_longer_the_previous_one_is_refused(project: Project) -> None:
     """Another command deployed one between the choice and the lock."""
     project.up("two")
-    options = lifecycle.UpOptions(1, is_rollback=True, is_to_previous=True)
+    options = deploy.UpOptions(1, is_rollback=True, is_to_previous=True)
     chosen = project.engine(release_choice.to_roll_back_to(project.engine()))
     project.up("three")
 
     with pytest.raises(BusyError, match=r"another command has changed the running release. Try: invoke rollback$"):
-        lifecycle.up(chosen, Recorded(), options)
+        deploy.up(chosen, Recorded(), options)
     assert ["three"] == project.serving()
 
 
@@ -332,7 +332,7 @@ def built(*names: str) -> tuple[BuiltRelease, ...]:
     return tuple(BuiltRelease(name, f"2026-01-0{9 - place}T00:00:00+00:00", "", 1) for place, name in enumerate(names))
 
 
-def deploy(release: str, day: int, *, has_failed: bool = False, is_rollback: bool = False) -> Deploy:
+def deploy_of(release: str, day: int, *, has_failed: bool = False, is_rollback: bool = False) -> Deploy:
     """Return a deploy of a release on a day of January."""
     return Deploy(release, f"2026-01-{day:02}T12:00:00+00:00", "ann", is_rollback, has_failed)
 
@@ -351,10 +351,10 @@ def test_releases_that_are_used_are_kept(used: tuple[str, ...], keep: int, remov
 @pytest.mark.parametrize(
     ("deploys", "removed"),
     [
-        ((deploy("d", 10), deploy("c", 11)), ["a", "b"]),
-        ((deploy("d", 10), deploy("a", 11, has_failed=True), deploy("b", 12)), ["c", "a"]),
-        ((deploy("a", 10), deploy("d", 11), deploy("c", 12), deploy("d", 13)), ["a", "b"]),
-        ((deploy("d", 1), deploy("c", 2)), []),
+        ((deploy_of("d", 10), deploy_of("c", 11)), ["a", "b"]),
+        ((deploy_of("d", 10), deploy_of("a", 11, has_failed=True), deploy_of("b", 12)), ["c", "a"]),
+        ((deploy_of("a", 10), deploy_of("d", 11), deploy_of("c", 12), deploy_of("d", 13)), ["a", "b"]),
+        ((deploy_of("d", 1), deploy_of("c", 2)), []),
     ],
     ids=["others", "failed", "deployed again", "built after the last deploy"],
 )
@@ -367,12 +367,12 @@ def test_releases_that_were_deployed_are_kept_before_others(deploys: tuple[Deplo
 
 def test_rollbacks_take_back_deploys() -> None:
     """The list that later rollbacks go through has no deploy that was rolled back, and no failed one."""
-    deploys = (deploy("a", 1), deploy("b", 2), deploy("x", 3, has_failed=True), deploy("c", 4))
+    deploys = (deploy_of("a", 1), deploy_of("b", 2), deploy_of("x", 3, has_failed=True), deploy_of("c", 4))
 
     assert ["a", "b", "c"] == [past.release for past in Deploys(deploys).deployed]
-    back = (*deploys, deploy("b", 5, is_rollback=True))
+    back = (*deploys, deploy_of("b", 5, is_rollback=True))
     assert ["a", "b"] == [past.release for past in Deploys(back).deployed]
-    assert ["a"] == [past.release for past in Deploys((*back, deploy("a", 6, is_rollback=True))).deployed]
+    assert ["a"] == [past.release for past in Deploys((*back, deploy_of("a", 6, is_rollback=True))).deployed]
 
 
 def test_failed_deploy_is_recorded(project: Project) -> None:
@@ -408,15 +408,15 @@ def test_up_that_waits_for_runs_replaces_nothing_before_they_end(project: Projec
     request = new_request(("sleep", "60"), choose_source(engine))
     engine.runs.detach(request)
     report = Recorded()
-    options = lifecycle.UpOptions(1, waits_for_runs=True)
-    deploy = threading.Thread(target=lifecycle.up, args=(project.engine("two"), report, options))
-    deploy.start()
+    options = deploy.UpOptions(1, waits_for_runs=True)
+    thread = threading.Thread(target=deploy.up, args=(project.engine("two"), report, options))
+    thread.start()
     assert eventually(lambda: f"run {request.id} is running: sleep 60" in report.details)
     time.sleep(0.3)
     assert ["one"] == project.serving()
 
     engine.runs.stop(request.id, lambda _: None)
-    deploy.join(10)
+    thread.join(10)
     assert ["two"] == project.serving()
 
 
@@ -489,12 +489,12 @@ class Keeping(Memory):
 def test_releases_are_listed_only_if_one_has_to_be_kept(tmp_path: Path) -> None:
     """A daemon with many images takes a second to list them; an `up` that was killed may have kept none."""
     engine = Keeping(Stack("p", tmp_path, (WORKER,)), World())
-    lifecycle.up(engine, Recorded())
+    deploy.up(engine, Recorded())
     before = engine.calls
-    lifecycle.up(engine, Recorded())
+    deploy.up(engine, Recorded())
     assert before == engine.calls
     assert {"one"} == engine.kept
 
     engine.kept = frozenset()
-    lifecycle.up(engine, Recorded())
+    deploy.up(engine, Recorded())
     assert {"one"} == engine.kept

@@ -16,7 +16,7 @@ from twelfth.model.service import Build, Service
 from twelfth.model.stack import Stack
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy
 
 SLOW = ("sh", "-c", "echo applying 0001; echo applying 0002; sleep 0.4")
 FAILING = ("sh", "-c", "echo applying 0001; echo applying 0002; sleep 0.5; echo no such key; exit 3")
@@ -60,7 +60,7 @@ class Site:
     def up(self, report: Recorded | None = None) -> list[str]:
         """Bring it up and return the details of its steps."""
         report = report or Recorded()
-        lifecycle.up(self.engine, report)
+        deploy.up(self.engine, report)
         return report.details
 
     def up_that_is_killed(self) -> str:
@@ -197,7 +197,7 @@ def test_release_commands_run_in_order_before_any_replica(site: Site) -> None:
     assert [
         "Run sh -c 'echo first' (before the first app of its release)",
         "Run sh -c 'echo last' (before the first app of its release)",
-    ] == [str(step) for step in lifecycle.plan_up(site.engine)][:2]
+    ] == [str(step) for step in deploy.plan_up(site.engine)][:2]
     site.up()
     site.up()
     assert [FIRST, ("false",), FIRST, LAST] == commands(site)
@@ -233,7 +233,7 @@ def test_release_command_has_its_environment_and_image(site: Site) -> None:
         environment=(("LEVEL", "1"),),
         pre_start=(*release_command(("printenv", "LEVEL")), Changes(changed, frozenset({"image", "environment"}))),
     )
-    steps = [str(step) for step in lifecycle.plan_up(site.engine)]
+    steps = [str(step) for step in deploy.plan_up(site.engine)]
     details = site.up()
 
     assert ["Build app:one (missing)", "Pull tool:1 (missing)"] == steps[:2]

@@ -17,7 +17,7 @@ from twelfth.errors import EngineError
 from twelfth.model.service import Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Stack, Volume
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy, lifecycle
 from twelfth.stack.rollout import roll
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Site:
     def deploy(self, value: str) -> list[str]:
         """Bring it up and return the steps."""
         report = Recorded()
-        lifecycle.up(self.engine(value), report, lifecycle.UpOptions(0.2))
+        deploy.up(self.engine(value), report, deploy.UpOptions(0.2))
         return report.steps
 
     def killed_at(self, change: int, value: str) -> bool:
@@ -85,7 +85,7 @@ class Site:
         (only,) = self.world.replicas.values()
         assert (True, value) == (only.is_running, only.recipe["environment.VALUE"])
         assert self.policy == self.world.restarts[only.id]
-        assert () == lifecycle.plan_up(self.engine(value))
+        assert () == deploy.plan_up(self.engine(value))
         assert [] == self.world.both
 
 

@@ -21,7 +21,7 @@ from twelfth.model.stack import Network, Stack, Volume
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source, from_release
 from twelfth.runs.start import make_networks
-from twelfth.stack import lifecycle, notices, resources, status
+from twelfth.stack import deploy, lifecycle, notices, resources, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +54,8 @@ class Project:
         """Bring it up; return what that changed."""
         self.world.done.clear()
         self.warnings.clear()
-        options = lifecycle.UpOptions(1.0, remove_orphans=remove_orphans, warn=self.warnings.append)
-        lifecycle.up(self.engine(), Recorded(), options)
+        options = deploy.UpOptions(1.0, remove_orphans=remove_orphans, warn=self.warnings.append)
+        deploy.up(self.engine(), Recorded(), options)
         return list(self.world.done)
 
     def down(self, *, volumes: bool = False, remove_orphans: bool = False) -> list[str]:
@@ -203,13 +203,13 @@ def test_changed_network_is_refused_while_a_run_uses_it_unless_up_waits_for_runs
         project.up()
 
     report = Recorded()
-    options = lifecycle.UpOptions(1.0, waits_for_runs=True)
-    deploy = threading.Thread(target=lifecycle.up, args=(project.engine(), report, options))
-    deploy.start()
+    options = deploy.UpOptions(1.0, waits_for_runs=True)
+    thread = threading.Thread(target=deploy.up, args=(project.engine(), report, options))
+    thread.start()
     eventually(lambda: f"run {request.id} is running: sleep 60" in report.details)
     assert "remove back" not in project.world.done
     project.engine().runs.stop(request.id, lambda _: None)
-    deploy.join(10)
+    thread.join(10)
     assert ("remove back" in project.world.done, []) == (True, project.up())
 
 
@@ -431,7 +431,7 @@ def test_job_that_has_changed_does_not_stop_what_serves_before_the_release_comma
     with_job.edit("app", image="app:two", pre_start=release_command(("false",)))
     report = Recorded()
     with pytest.raises(ServiceError):
-        lifecycle.up(with_job.engine(), report)
+        deploy.up(with_job.engine(), report)
 
     assert "Remove job-1 (image changed)" in report.steps
     assert {"db-1", "app-1"} == {each.name for each in with_job.world.replicas.values() if each.serves}

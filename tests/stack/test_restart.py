@@ -14,7 +14,7 @@ from twelfth.errors import EngineError
 from twelfth.model.service import Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Network, Stack, Volume
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy
 from twelfth.stack.rollout import roll
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Site:
     def up(self) -> list[str]:
         """Bring it up, and return the steps."""
         report = Recorded()
-        lifecycle.up(self.engine(), report, lifecycle.UpOptions(0.2))
+        deploy.up(self.engine(), report, deploy.UpOptions(0.2))
         return report.steps
 
     def ids(self) -> dict[str, str]:
@@ -104,7 +104,7 @@ def test_stopped_stack_is_started_in_order(stopped: Site) -> None:
 
     assert starts == stopped.up()
     assert {name: replica.id for name, replica in stopped.before.items()} == stopped.ids()
-    assert () == lifecycle.plan_up(stopped.engine())
+    assert () == deploy.plan_up(stopped.engine())
 
 
 def test_new_release_replaces_exited_replicas_after_its_release_command(stopped: Site) -> None:
@@ -133,7 +133,7 @@ def test_replica_whose_network_was_removed_is_replaced(stopped: Site) -> None:
     stopped.world.resources = [resource for resource in stopped.world.resources if resource.kind != "network"]
 
     assert "Replace db-1 (network.p_back changed)" in stopped.up()
-    assert () == lifecycle.plan_up(stopped.engine())
+    assert () == deploy.plan_up(stopped.engine())
 
 
 def test_replica_that_cannot_be_started_is_removed(stopped: Site) -> None:

@@ -16,7 +16,7 @@ from twelfth.errors import EngineError
 from twelfth.model.service import Build, Mount, Service
 from twelfth.model.snapshot import Health, Replica
 from twelfth.model.stack import Network, Stack
-from twelfth.stack import at_once, lifecycle
+from twelfth.stack import at_once, deploy, lifecycle
 from twelfth.stack.rollout import create, groups
 from twelfth.stack.steps import AdmitReplica, CreateReplica, RemoveReplica
 
@@ -79,7 +79,7 @@ class Site:
     def up(self, replicas: int, within: float = 5.0) -> list[str]:
         """Bring it up; return what that changed."""
         self.world.done.clear()
-        lifecycle.up(self.engine(replicas), self.report, lifecycle.UpOptions(within, scaled=("app",)))
+        deploy.up(self.engine(replicas), self.report, deploy.UpOptions(within, scaled=("app",)))
         return list(self.world.done)
 
     def scale(self, replicas: int, within: float = 5.0) -> list[str]:
@@ -146,12 +146,12 @@ def test_only_what_is_added_or_removed_without_the_other_is_done_at_once() -> No
     gone = [Replica("app", number, f"app-{number}", "running", {}) for number in (1, 2)]
     removals = [RemoveReplica(each, "") for each in gone]
     other = CreateReplica(DOOR, 1, "")
-    deploy = [CreateReplica(APP, 3, ""), AdmitReplica(APP, 3), removals[0], CreateReplica(APP, 4, ""), removals[1]]
+    steps = [CreateReplica(APP, 3, ""), AdmitReplica(APP, 3), removals[0], CreateReplica(APP, 4, ""), removals[1]]
 
-    assert [1, 1, 1, 1, 1] == [len(group) for group in groups(deploy)]
+    assert [1, 1, 1, 1, 1] == [len(group) for group in groups(steps)]
     assert [4, 1, 2] == [len(group) for group in groups([*create(APP, "", [3, 4]), other, *removals])]
     assert [3] == [len(group) for group in groups(create(APP, "", [4], left=[3]))]
-    assert [*deploy, other] == [step for group in groups([*deploy, other]) for step in group]
+    assert [*steps, other] == [step for group in groups([*steps, other]) for step in group]
 
 
 def test_replica_that_does_not_get_ready_takes_all_with_it_that_are_not(site: Site) -> None:

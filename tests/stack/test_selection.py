@@ -15,7 +15,7 @@ from twelfth.model.hook import Hook
 from twelfth.model.service import Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Stack
-from twelfth.stack import lifecycle, selection
+from twelfth.stack import deploy, selection
 from twelfth.stack.service_changes import change
 from twelfth.stack.status import status
 
@@ -34,7 +34,7 @@ class Site:
         """Deploy the services."""
         self.world = World()
         self.engine = Memory(Stack("p", directory, services), self.world)
-        lifecycle.up(self.engine, Recorded())
+        deploy.up(self.engine, Recorded())
         self.world.done.clear()
 
     def do(self, command: str, *names: str, within: float | None = None) -> list[str]:
@@ -53,7 +53,7 @@ def test_dependents_are_stopped_first_and_started_last(tmp_path: Path) -> None:
     assert not status(site.engine).ready
     assert {"stopped"} == {replica.state for replica in site.engine.replicas("")}
     starts = ["Start db-1 (stopped)", "Start app-1 (stopped)", "Start app-2 (stopped)"]
-    assert starts == [str(step) for step in lifecycle.plan_up(site.engine)]
+    assert starts == [str(step) for step in deploy.plan_up(site.engine)]
 
     assert starts == site.do("start")
     assert ids == {replica.id for replica in site.engine.replicas("") if replica.serves}
@@ -102,7 +102,7 @@ def test_never_starts_two_replicas_on_one_volume(tmp_path: Path, kill_at: int, c
     site = Site(tmp_path, db)
     site.world.kill_at = kill_at
     with contextlib.suppress(KilledProcessError):
-        lifecycle.up(Memory(Stack("p", tmp_path, (replace(db, image="db:2"),)), site.world), Recorded())
+        deploy.up(Memory(Stack("p", tmp_path, (replace(db, image="db:2"),)), site.world), Recorded())
     site.world.kill_at, site.world.holder = None, None
     for command in commands:
         site.do(command, "db")

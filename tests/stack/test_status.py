@@ -16,7 +16,7 @@ from twelfth.errors import EngineError, NotUpError
 from twelfth.model.service import SERVICE_COMPLETED, Build, Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Stack
-from twelfth.stack import lifecycle, notices, status
+from twelfth.stack import deploy, notices, status
 
 STACK = Stack("p", Path(), (Service("redis", "redis"), Service("worker", "app")))
 REDIS = Replica("redis", 1, "a", "running", {})
@@ -185,7 +185,7 @@ def test_healthcheck_that_has_run_already_is_not_run_again() -> None:
     engine = Unchecked(Stack("p", Path(), services[:2]), World(replicas=replicas))
 
     assert "no key" == status.status(engine, lambda: checked).why
-    assert {"old": "no key"} == lifecycle.unready(engine, engine.observe(), checked)
+    assert {"old": "no key"} == deploy.unready(engine, engine.observe(), checked)
     left = Memory(Stack("p", Path(), services[2:]), World(replicas={"gone-1": exited}))
     assert not status.status(left, lambda: {"gone": healthy}).ready
 
@@ -205,7 +205,7 @@ def test_second_up_observes_once_while_healthchecks_run_and_needs_no_lock() -> N
     """Also if another process has the lock."""
     engine = Observed(Stack("p", Path(), (Service("app", "app"),)), World(images=["app"]))
     engine.events = []
-    lifecycle.up(engine, Recorded())
+    deploy.up(engine, Recorded())
     engine.events.clear()
     engine.world.holder = this_process("deploying")
 
@@ -213,7 +213,7 @@ def test_second_up_observes_once_while_healthchecks_run_and_needs_no_lock() -> N
         engine.events.append("healthchecks")
         return {}
 
-    lifecycle.up(engine, Recorded(), checked=checked)
+    deploy.up(engine, Recorded(), checked=checked)
     assert ["observe", "healthchecks"] == engine.events
 
 

@@ -14,7 +14,7 @@ from twelfth.errors import EngineError
 from twelfth.model.service import Build, Mount, Port, Service, as_options
 from twelfth.model.snapshot import Health
 from twelfth.model.stack import Stack, Volume
-from twelfth.stack import lifecycle, trial
+from twelfth.stack import deploy, trial
 from twelfth.stack.deploy_record import read_deploys
 from twelfth.stack.steps import TryReplica
 
@@ -41,7 +41,7 @@ class Site:
         """Bring it up, and forget the changes before."""
         report = Recorded()
         self.world.done.clear()
-        lifecycle.up(self.engine(), report, lifecycle.UpOptions(0.1))
+        deploy.up(self.engine(), report, deploy.UpOptions(0.1))
         return report
 
     def replicas(self) -> list[str]:
@@ -70,7 +70,7 @@ def test_candidate_has_no_port_and_is_removed_before_the_old_replica_is_stopped(
     )
     assert [] == site.up().steps
     site.web = replace(WEB, image="web:3")
-    [step] = (step for step in lifecycle.plan_up(site.engine()) if isinstance(step, TryReplica))
+    [step] = (step for step in deploy.plan_up(site.engine()) if isinstance(step, TryReplica))
     assert "web publishes 8000: about 0.0 s without answers (measured on the last candidate)" in str(step)
 
 

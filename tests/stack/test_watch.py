@@ -14,7 +14,7 @@ from twelfth.errors import EngineError
 from twelfth.model.service import Build, Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Network, Stack
-from twelfth.stack import lifecycle, readiness
+from twelfth.stack import deploy, lifecycle, readiness
 from twelfth.stack.deploy_record import note_deploy
 from twelfth.stack.readiness import what_to_do
 from twelfth.stack.rollout import roll
@@ -103,7 +103,7 @@ def deployed(directory: Path, service: Service, replicas: int = 1) -> Memory:
     """Return an engine on which release `one` of a service serves, and release `two` is declared."""
     service = replace(service, replicas=replicas)
     engine = Memory(Stack("p", directory, (service, WEB), (Network("front"),)), World())
-    lifecycle.up(engine, Recorded())
+    deploy.up(engine, Recorded())
     engine.world.done.clear()
     return Memory(engine.stack.with_service(replace(service, image="app:two")), engine.world)
 
@@ -121,13 +121,13 @@ def test_release_that_crashes_while_it_is_watched_is_taken_back(tmp_path: Path, 
     engine.after = after
     report = Recorded()
     with pytest.raises(EngineError) as failed:
-        lifecycle.up(engine, report)
+        deploy.up(engine, report)
 
     assert str(failed.value).startswith("worker-1 crashed and was restarted (once); the new replicas were removed, ")
     assert str(failed.value).endswith("release one is still running. Fix that, then repeat the command")
     assert ["one", "one", "one"] == releases(engine)
     assert "the previous replicas are restored; please wait" in report.details
-    lifecycle.up(before, Recorded())
+    deploy.up(before, Recorded())
     assert ["worker-1", "worker-2", "worker-3"] == [replica.name for replica in engine.replicas("worker")]
 
 
@@ -143,7 +143,7 @@ def test_error_does_not_promise_a_replica_that_could_not_be_restored(tmp_path: P
 
     before = deployed(tmp_path, WORKER)
     with pytest.raises(EngineError) as failed:
-        lifecycle.up(AllCrash(before.stack, before.world), Recorded())
+        deploy.up(AllCrash(before.stack, before.world), Recorded())
 
     assert "; the new replicas were removed, no worker is running. " in str(failed.value)
 
@@ -173,7 +173,7 @@ def test_replica_that_becomes_unhealthy_is_taken_back(
     engine, error = Failing(before.stack, before.world), ""
     engine.failures = failures
     try:
-        lifecycle.up(engine, Recorded())
+        deploy.up(engine, Recorded())
     except EngineError as failed:
         error = str(failed)
 
@@ -188,18 +188,18 @@ def test_replica_that_crashes_in_the_place_of_another_is_taken_back(tmp_path: Pa
     before.world.healths["new database-1"] = Health(is_ready=True)
 
     with pytest.raises(EngineError, match=r"^database-1 crashed and was restarted \(once\)"):
-        lifecycle.up(engine, Recorded())
+        deploy.up(engine, Recorded())
     assert ["one"] == releases(engine)
 
 
 def test_watching_takes_the_monitor_seconds(tmp_path: Path) -> None:
     """Only for replicas with a healthcheck: others have run as long when they are ready."""
     engine, began = deployed(tmp_path, WORKER), time.monotonic()
-    lifecycle.up(engine, Recorded())
+    deploy.up(engine, Recorded())
     without = time.monotonic() - began
     engine.world.healths |= {name: Health(is_ready=True) for name in ("worker-1", "new worker-1")}
     began = time.monotonic()
-    lifecycle.up(Memory(engine.stack.with_service(replace(WORKER, image="app:three")), engine.world), Recorded())
+    deploy.up(Memory(engine.stack.with_service(replace(WORKER, image="app:three")), engine.world), Recorded())
 
     assert without < WORKER.monitor <= time.monotonic() - began
 

@@ -42,7 +42,7 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "", acc
 
     The next `up` deploys the files again.
     """
-    from twelfth.stack import lifecycle
+    from twelfth.stack import deploy
     from twelfth.stack.release_choice import to_roll_back_to
     from twelfth.stack.status import located
 
@@ -52,14 +52,12 @@ def rollback(c: Context, release: str | None = None, ready_within: str = "", acc
         warn(notice)
     if c.config.run.dry:
         print(f"roll back to release {chosen}")
-        print_plan(lifecycle.plan_up(engine))
+        print_plan(deploy.plan_up(engine))
         return
     within = seconds_to_get_ready(ready_within)
-    options = lifecycle.UpOptions(
-        within, is_rollback=True, is_to_previous=release is None, accepts_weaker=accept_weaker
-    )
+    options = deploy.UpOptions(within, is_rollback=True, is_to_previous=release is None, accepts_weaker=accept_weaker)
     with notifying(engine):
-        address = with_progress(lambda report: lifecycle.up(engine, report, options))
+        address = with_progress(lambda report: deploy.up(engine, report, options))
     where = f": {located(address, engine.machine)}" if address else ""
     print(f"release {chosen} is deployed until the next up{where}")
 

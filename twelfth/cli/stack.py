@@ -101,7 +101,7 @@ def deploy(
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths, of_first=True)
         engine = target.engine("release", scale)
-        from twelfth.stack import lifecycle, notices
+        from twelfth.stack import deploy, notices
         from twelfth.stack.load import refuse_unknown_services
         from twelfth.stack.status import located
 
@@ -111,12 +111,12 @@ def deploy(
             warn(notice)
         if c.config.run.dry:
             engine.refuse_stack()
-            print_plan(lifecycle.plan_up(engine, remove_orphans=remove_orphans, only=service))
+            print_plan(deploy.plan_up(engine, remove_orphans=remove_orphans, only=service))
             warnings += notices.of_up(engine, engine.observe(), remove_orphans=remove_orphans)
         else:
             if second_engine:
                 mark_second(engine.stack)
-            options = lifecycle.UpOptions(
+            options = deploy.UpOptions(
                 within,
                 wait_for_runs,
                 accepts_weaker=accept_weaker,
@@ -128,7 +128,7 @@ def deploy(
             title = f"Deploy {', '.join(service) or engine.stack.project} on {engine.name}"
             with notifying(engine):
                 address = with_progress(
-                    lambda report: lifecycle.up(engine, TitledReport(report, title), options, checks.result)
+                    lambda report: deploy.up(engine, TitledReport(report, title), options, checks.result)
                 )
             if address:
                 print(located(address, engine.machine))

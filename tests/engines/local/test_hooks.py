@@ -14,7 +14,7 @@ from twelfth.model.job import Changes
 from twelfth.model.service import Local as LocalSettings
 from twelfth.model.service import Service
 from twelfth.model.stack import Stack
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,5 +40,5 @@ def test_release_command_and_hooks_are_processes_with_the_environment_of_the_ser
     report = Recorded()
 
     with pytest.raises(EngineError, match=r"^post_start of app-1 failed: nonesuch: No such file .*\(exit code 127\)"):
-        lifecycle.up(Local(Stack("p", tmp_path, (app,))), report)
+        deploy.up(Local(Stack("p", tmp_path, (app,))), report)
     assert ["not applied on local: user", "1 2", "app-1 post_start: 1 3 app-1"] == report.details[:3]

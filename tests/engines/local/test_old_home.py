@@ -18,7 +18,7 @@ from twelfth.errors import BusyError
 from twelfth.model.service import Local as LocalSettings
 from twelfth.model.service import Mount, Service
 from twelfth.model.stack import Stack, Volume
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy, lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ def test_running_stack_is_stopped_by_up_only(stack: Stack, monkeypatch: pytest.M
     old = stack.directory / ".twelfth" / "local" / "p"
     with monkeypatch.context() as patch:
         patch.setattr(engine_module, "state_home", lambda _: old)
-        lifecycle.up(Local(stack), Recorded())
+        deploy.up(Local(stack), Recorded())
     engine = Local(stack)
     with pytest.raises(BusyError, match=f"an older version started the stack in {old}.* invoke up$"):
         engine.adopt_old_state(may_stop=False)
@@ -152,7 +152,7 @@ def test_running_stack_is_stopped_by_up_only(stack: Stack, monkeypatch: pytest.M
     assert not old.exists()
     report = Recorded()
     try:
-        lifecycle.up(engine, report)
+        deploy.up(engine, report)
         assert "Replace db-1 (directory changed)" in report.steps
         assert "the data" == (engine.home / "volumes" / "data" / "appendonly" / "1.aof").read_text()
     finally:

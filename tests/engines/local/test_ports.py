@@ -16,7 +16,7 @@ from twelfth.engines.local.engine import Local
 from twelfth.model.service import Local as LocalSettings
 from twelfth.model.service import Service
 from twelfth.model.stack import Stack
-from twelfth.stack import lifecycle
+from twelfth.stack import deploy, lifecycle
 from twelfth.stack.status import address
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def kill(engine: Local, name: str) -> None:
 
 def test_port_of_the_services_load_balancer_is_free_for_its_replicas(stack: Stack) -> None:
     """All processes of the service have exited. A reboot ends the load balancer and supervisord, too."""
-    lifecycle.up(Local(stack), Recorded())
+    deploy.up(Local(stack), Recorded())
     (before,) = Local(stack).replicas("app")
     port = int(before.address.rpartition(":")[2])
     for state in ("exited (-1)", "stopped"):
@@ -58,7 +58,7 @@ def test_port_of_the_services_load_balancer_is_free_for_its_replicas(stack: Stac
         else:
             kill(Local(stack), "app-1")
         report = Recorded()
-        lifecycle.up(Local(stack), report)
+        deploy.up(Local(stack), report)
 
         assert [f"Start app-1 ({state})"] == report.steps
         assert [(before.id, True)] == [(replica.id, replica.serves) for replica in Local(stack).replicas("app")]
@@ -71,7 +71,7 @@ def test_each_replica_without_a_public_port_has_a_separate_one(tmp_path: Path) -
     service = Service("app", "app", local=local, stop_grace=1, replicas=2, monitor=0.2)
     engine = Local(Stack("p", tmp_path, (service,)))
     try:
-        lifecycle.up(engine, Recorded())
+        deploy.up(engine, Recorded())
         specs = [read_json(path) for path in sorted((engine.home / "services").glob("app-?.json"))]
         port = engine.ports.port("app")
         assert 3 == len({port, *(spec["port"] for spec in specs)})
@@ -80,9 +80,9 @@ def test_each_replica_without_a_public_port_has_a_separate_one(tmp_path: Path) -
 
         changed = replace(service, local=replace(local, environment=(("A", "1"),)))
         again = Local(Stack("p", tmp_path, (changed,)))
-        lifecycle.up(again, Recorded())
+        deploy.up(again, Recorded())
         assert port == again.ports.port("app")
         assert tcp.answers("127.0.0.1", port)
-        assert () == lifecycle.plan_up(again)
+        assert () == deploy.plan_up(again)
     finally:
         lifecycle.down(engine, Recorded())
