@@ -113,6 +113,11 @@ class Project:
         return next(each for each in self.engine().runs.records() if each.id == request.id)
 
 
+@pytest.fixture(autouse=True)
+def ports() -> None:
+    """Let ports be checked; the one of these stacks is free."""
+
+
 @pytest.fixture
 def taken() -> Iterator[int]:
     """Return a port on which another program listens."""
