@@ -39,7 +39,7 @@ name: shop
 services:
   app:
     build: {ROOT}/tests/projects/flask
-    deploy: {{update_config: {{monitor: 0s}}}}
+    deploy: {{update_config: {{monitor: 200ms}}}}
 """
 """A project for the table of commands."""
 

@@ -38,7 +38,7 @@ services:
     command: [python, /app.py, "${RELEASE-1}"]
     init: true
     ports: ["127.0.0.1:${PORT}:8000"]
-    deploy: {update_config: {monitor: 0s}}
+    deploy: {update_config: {monitor: 200ms}}
     volumes: ["./app.py:/app.py:ro"]
     healthcheck:
       test: [CMD, python, -c, "import socket; socket.create_connection(('127.0.0.1', 8000))"]
@@ -156,7 +156,7 @@ def test_deploys_behind_a_proxy_of_the_page_lose_no_request(tmp_path: Path, prox
     """The app finishes its requests after SIGTERM, as the page requires."""
     require("docker")
     site = OtherProject(tmp_path)
-    app = FILE.replace('    ports: ["127.0.0.1:${PORT}:8000"]\n', "").replace("monitor: 0s", "monitor: 2s")
+    app = FILE.replace('    ports: ["127.0.0.1:${PORT}:8000"]\n', "").replace("monitor: 200ms", "monitor: 2s")
     (tmp_path / "app.py").write_text(APP.rpartition("http.server.Threading")[0] + FINISHES_REQUESTS)
     (tmp_path / "compose.yaml").write_text(app + OTHER_PROXY.replace("COMMAND", COMMANDS[proxy]))
     (tmp_path / "page.conf").write_text(configuration(proxy))
