@@ -32,6 +32,9 @@ FROM = "FROM python\n"
         ("WORKDIR /srv\nCOPY --from=other . .", "app", "/srv/app", False),
         ("AS base\nWORKDIR /srv\nFROM base\nCOPY . .", "app", "/srv/app", True),
         ("AS base\nWORKDIR /srv\nFROM other\nCOPY . .", "app", "/srv/app", False),
+        ("\n\nWORKDIR\t'/srv'\nCOPY\t.\t.", "app", "/srv/app", True),
+        ("ARG BASE\nFROM $BASE\nRUN <<END\nselect 1\nfrom\n t\nEND\nCOPY . /srv", "app", "/srv/app", True),
+        ("COPY [1, {}]\nCOPY []\nCOPY . /srv", "app", "/srv/app", True),
         ("WORKDIR /srv\nCOPY 'a b' .\nCOPY 'unfinished\nCOPY\nCOPY x", "app", "/srv/app", False),
         ("", "app", "/app", False),
     ],
@@ -44,3 +47,8 @@ def test_directory_is_mounted_over_its_copy(text: str, source: str, target: str,
         target,
         {"HOME": "/from/args"} if "ARG HOME\n" in text else {},
     )
+
+
+def test_invalid_dockerfile_is_left_to_the_builder() -> None:
+    """A command that does not build it must not fail."""
+    assert is_copied("WORKDIR /srv\nCOPY . .", "app", "/srv/app", {})

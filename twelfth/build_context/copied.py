@@ -44,7 +44,7 @@ def _path_below(place: str, path: str, directory: str) -> str:
 
 def _copies(dockerfile: str, arguments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what `COPY` and `ADD` take from the context, and its absolute path in the image."""
-    values, stages, directory = dict[str, str](), dict[str, str](), ""
+    values, stages, stage, directory = dict[str, str](), dict[str, str](), list[str](), ""
     for instruction, text in _instructions(dockerfile):
         rest = _VARIABLE.sub(functools.partial(_value, values), text)
         match instruction:
@@ -54,12 +54,12 @@ def _copies(dockerfile: str, arguments: Mapping[str, str]) -> Iterator[tuple[str
             case "ENV":
                 values |= dict(re.findall(r"(\w+)[= ][\"']?([^\s\"']*)", rest))
             case "FROM":
-                base, *alias = [word for word in rest.split() if not word.startswith("--")]
-                directory = stages.get(base, "")  # that of another image is unknown
-                stages |= dict.fromkeys(alias[1:], directory)
-                stage = alias[1:]
+                base = [word for word in rest.split() if not word.startswith("--")]  # [] if its variable is not known
+                directory = stages.get("".join(base[:1]), "")  # that of another image is unknown
+                stage = base[2:]
+                stages |= dict.fromkeys(stage, directory)
             case "WORKDIR":
-                directory = _joined(directory, rest.strip())
+                directory = _joined(directory, rest.strip("\"'"))
                 stages |= dict.fromkeys(stage, directory)
             case "COPY" | "ADD":
                 yield from _pairs(rest, directory)
@@ -76,7 +76,7 @@ def _joined(directory: str, path: str) -> str:
 
 def _pairs(text: str, directory: str) -> Iterator[tuple[str, str]]:
     try:
-        words: list[str] = json.loads(text) if text.startswith("[") else shlex.split(text)
+        words = [str(word) for word in (json.loads(text) if text.startswith("[") else shlex.split(text))]
     except ValueError:
         return
     paths = [word for word in words if not word.startswith("--")]
@@ -88,5 +88,5 @@ def _pairs(text: str, directory: str) -> Iterator[tuple[str, str]]:
 
 def _instructions(dockerfile: str) -> Iterator[tuple[str, str]]:
     for line in _CONTINUED.sub(" ", dockerfile.replace("\r\n", "\n")).split("\n"):
-        word, _, rest = line.strip().partition(" ")
-        yield word.upper(), rest.strip()
+        word, *rest = line.split(None, 1)[:2] or [""]
+        yield word.upper(), "".join(rest).strip()
