@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Recorded
 from tests.memory_engine import Memory, World
 from twelfth.compose.proxy import with_proxy
-from twelfth.errors import EngineError
+from twelfth.errors import EngineError, MisuseError
 from twelfth.model.service import Port, Service
 from twelfth.model.stack import PROXY, Network, Proxy, Stack
 from twelfth.stack import deploy, lifecycle
@@ -130,6 +130,33 @@ def test_up_of_the_service_includes_its_proxy(tmp_path: Path, *, has_proxy: bool
     site.up("app", has_proxy=has_proxy)
 
     assert has_proxy == ("proxy-1" in site.replicas)
+
+
+@pytest.mark.parametrize("only", [(), ("worker",)])
+def test_proxy_that_moves_to_another_service_is_refused_before_any_change(
+    proxied: Site, monkeypatch: pytest.MonkeyPatch, only: tuple[str, ...]
+) -> None:
+    """The first service needs the port that the proxy has until it is replaced."""
+    worker = replace(OTHER, ports=(Port(9000, 90),))
+    stack = Stack("p", proxied.directory, (APP, worker), (Network("default"),), proxy=Proxy("worker", 9000))
+    monkeypatch.setattr(Site, "engine", lambda site: Memory(with_proxy(stack), site.world))
+
+    with pytest.raises(MisuseError, match=r"^cannot publish port 80 of app: the proxy has it"):
+        proxied.up(*only, has_proxy=True)
+
+    assert [] == proxied.world.done
+
+
+def test_proxy_moves_to_another_service_with_its_port(proxied: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its configuration changes."""
+    worker = replace(OTHER, ports=APP.ports)
+    stack = Stack(
+        "p", proxied.directory, (replace(APP, ports=()), worker), (Network("default"),), proxy=Proxy("worker", 8000)
+    )
+    monkeypatch.setattr(Site, "engine", lambda site: Memory(with_proxy(stack), site.world))
+    proxied.up(has_proxy=True)
+
+    assert "port.80" in proxied.world.replicas["proxy-1"].recipe
 
 
 def test_down_removes_the_proxy_whose_key_was_removed_and_leaves_orphans(proxied: Site) -> None:

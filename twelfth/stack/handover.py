@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelfth.compose.proxy import is_former_proxy
+from twelfth.errors import MisuseError
 from twelfth.model.stack import PROXY
 from twelfth.stack.steps import CreateReplica, RemoveReplica, ReplaceReplica, StartReplica, TryReplica
 
@@ -54,6 +55,21 @@ def with_port_from_proxy(
                 removal = RemoveReplica(replica, KEY_REMOVED)
                 rollouts = {**rollouts, name: (*steps[: takes[0]], removal, *steps[takes[0] :])}
     return rollouts
+
+
+def refuse_moved_proxy(stack: Stack, replicas: Iterable[Replica]) -> None:
+    """Raise `MisuseError` if a service gets a port of the proxy, which gets another one: neither could be first."""
+    proxy = stack.service(PROXY)
+    if not (stack.proxy and proxy):
+        return
+    left = {name for replica in replicas if replica.service == PROXY for name in _ports(replica.recipe)}
+    left -= {f"port.{port.published}" for port in proxy.ports}
+    for service in stack.services:
+        for port in service.ports:
+            if port.is_fixed and f"port.{port.published}" in left:
+                why = f"the proxy has it until it is replaced in front of {stack.proxy.service}"
+                hint = "remove x-twelfth.proxy, invoke up, and add it again"
+                raise MisuseError(f"cannot publish port {port.published} of {service.name}: {why}. Try: {hint}")
 
 
 def former_proxies(stack: Stack, replicas: Iterable[Replica]) -> list[Replica]:

@@ -56,8 +56,9 @@ def up(  # noqa: PLR0913 - most are passed by name
     `recipes` has, by service, what a replica would be made from now; a service without one does not run on this engine.
     `unready` has, by service, why its running replicas are not ready. Services that the stack does not declare stay,
     unless `remove_orphans`. With `only`, these services and what they depend on are changed; nothing is removed, and no
-    network is re-created.
+    network is re-created. Raises `MisuseError` if a port cannot be handed over.
     """
+    handover.refuse_moved_proxy(stack, snapshot.replicas)
     declared = [service for service in stack.services if service.name in recipes]
     recipes = {name: recipe for name, recipe in recipes.items() if name in stack.with_dependencies(only)}
     services = [service for service in stack.services if service.name in recipes]
