@@ -259,6 +259,16 @@ def test_service_that_a_failed_deploy_has_started_does_not_count(
     assert ((warning + rest,) if warning else ()) == shown.warnings
 
 
+def test_completed_service_is_fine_if_those_that_wait_for_it_have_no_releases() -> None:
+    """Such as one that builds the files that a pulled nginx serves."""
+    replicas = {
+        "prestart-1": Replica("prestart", 1, "a", "exited (0)", {}, is_admitted=False, release="new"),
+        "web-1": Replica("web", 1, "b", "running", {}),
+    }
+
+    assert () == status.status(Memory(Stack("p", Path(), (PRESTART, WEB)), World(replicas=replicas))).warnings
+
+
 def test_service_that_another_one_waits_for_counts_until_that_one_has_exited() -> None:
     """Here `web` waits for `seed`, and `seed` for `prestart`."""
     seed = Service("seed", "app", conditions=(("prestart", SERVICE_COMPLETED),))

@@ -46,6 +46,6 @@ def unfinished(stack: Stack, snapshot: Snapshot) -> Iterator[str]:
     running = dict.fromkeys(replica.release for replica in snapshot.replicas if replica.serves and replica.release)
     rest = f"release {' and '.join(running)} is running" if running else "the earlier replicas are running"
     for replica in (replica for name in settled(stack, snapshot) for replica in snapshot.replicas_of(name)):
-        if replica.release not in {"", *running} or not replica.has_completed:
+        if not replica.has_completed or (running and replica.release not in {"", *running}):
             state = ", ".join(filter(None, (replica.state, replica.release and f"release {replica.release}")))
             yield f"{replica.name} ({state}) is from a deploy that did not finish; {rest}. Try: invoke up"
