@@ -13,16 +13,10 @@ from twelfth.operator_name import operator
 from twelfth.schedule.place import passed
 from twelfth.stack import notices, pins, plan, preflight
 from twelfth.stack.changes import Change, recorded
-from twelfth.stack.deploy_record import (
-    note_build,
-    note_deploy,
-    note_scale,
-    read_deploys,
-    scaled_as_before,
-)
+from twelfth.stack.deploy_record import note_build, note_deploy, note_scale, read_deploys, scaled_as_before
 from twelfth.stack.executor import execute
 from twelfth.stack.job_images import plan_images
-from twelfth.stack.readiness import HEALTHY, first_serving, healths, wait_until_all_serve
+from twelfth.stack.readiness import FIX, HEALTHY, first_serving, healths, wait_until_all_serve
 from twelfth.stack.release_choice import needed, plan_prune, to_roll_back_to
 from twelfth.stack.stack_file import remember
 from twelfth.stack.status import address
@@ -43,7 +37,6 @@ if TYPE_CHECKING:
     from twelfth.model.snapshot import Health, Snapshot
     from twelfth.stack.report import Report
     from twelfth.stack.steps import Step
-from twelfth.stack.lifecycle import _naming_mounted_source
 
 CHANGES = CreateReplica | StartReplica | ReplaceReplica | ReloadReplica | RollService
 """Steps that change a service."""
@@ -235,6 +228,22 @@ def _keep_and_prune(engine: Engine, snapshot: Snapshot, report: Report, *, prune
             execute(engine, plan_prune(engine), report)
     except EngineError as error:
         report.detail(str(error))
+
+
+@contextlib.contextmanager
+def _naming_mounted_source(engine: Engine, options: UpOptions) -> Iterator[None]:
+    """Report why a rollback cannot help if the code is not part of the release."""
+    try:
+        yield
+    except EngineError as error:
+        mounted = [mount for service in engine.stack.services for mount in service.mounted_source]
+        if not (options.is_rollback and engine.mounts_directories and mounted):
+            raise
+        sources = ", ".join(dict.fromkeys(mount.source for mount in mounted))
+        rest = f"a rollback does not change {sources}, which is mounted over the code of the release"
+        raise EngineError(
+            f"{str(error).removesuffix(f'. {FIX}')}; {rest}. Restore its files, then: invoke up"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from twelfth.errors import EngineError, TwelfthError
+from twelfth.errors import TwelfthError
 from twelfth.runs.ledger import Ledger
 from twelfth.runs.recording import complete
 from twelfth.schedule import heartbeat
 from twelfth.stack import pins, plan
 from twelfth.stack.changes import Change, recorded
-from twelfth.stack.deploy_record import (
-    forget_deploys,
-    note_build,
-    note_scale,
-)
+from twelfth.stack.deploy_record import forget_deploys, note_build, note_scale
 from twelfth.stack.executor import execute
 from twelfth.stack.job_images import plan_images
-from twelfth.stack.readiness import FIX
 from twelfth.stack.release_choice import plan_prune
 from twelfth.stack.resources import own_volumes
 from twelfth.stack.stack_file import forget, is_elsewhere
-from twelfth.stack.steps import (
-    EnsureImage,
-)
+from twelfth.stack.steps import EnsureImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from twelfth.engines.contract import Engine
     from twelfth.model.run import Run
     from twelfth.model.service import Service
-    from twelfth.stack.deploy import UpOptions
     from twelfth.stack.report import Report
     from twelfth.stack.steps import Step
-
-
-@contextlib.contextmanager
-def _naming_mounted_source(engine: Engine, options: UpOptions) -> Iterator[None]:
-    """Report why a rollback cannot help if the code is not part of the release."""
-    try:
-        yield
-    except EngineError as error:
-        mounted = [mount for service in engine.stack.services for mount in service.mounted_source]
-        if not (options.is_rollback and engine.mounts_directories and mounted):
-            raise
-        sources = ", ".join(dict.fromkeys(mount.source for mount in mounted))
-        rest = f"a rollback does not change {sources}, which is mounted over the code of the release"
-        raise EngineError(
-            f"{str(error).removesuffix(f'. {FIX}')}; {rest}. Restore its files, then: invoke up"
-        ) from error
 
 
 def plan_scale(engine: Engine, service: Service) -> tuple[Step, ...]:

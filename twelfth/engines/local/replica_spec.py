@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from twelfth.model import service
-    from twelfth.model.service import Service
+    from twelfth.model.service import Local, Service
     from twelfth.model.snapshot import Recipe
     from twelfth.model.stack import Stack
 
@@ -33,7 +32,7 @@ KEPT_LOG = (10_000_000, 2)
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
-def declared_local(service: Service) -> service.Local:
+def declared_local(service: Service) -> Local:
     """Return a service's `x-local`; raises `EngineError` if it has none."""
     if service.local is None:
         raise EngineError(
@@ -98,7 +97,7 @@ def recipe(service: Service, directory: Path, fill: Fill) -> Recipe:
     }
 
 
-def _healthcheck(service: Service, local: service.Local, fill: Fill) -> Recipe:
+def _healthcheck(service: Service, local: Local, fill: Fill) -> Recipe:
     if not local.healthcheck:
         return {}
     timeout = service.healthcheck.timeout if service.healthcheck else None
