@@ -97,7 +97,7 @@ def _why_invalid(
         return "its command must be a list of texts"
     if not _are_texts((*environment, *environment.values())) or any("=" in name for name in environment):
         return "its environment must have texts, and names without ="
-    if timeout is not None and not SHORTEST <= timeout < LONGEST:
+    if timeout is not None and not (isinstance(timeout, int | float) and SHORTEST <= timeout < LONGEST):
         return f"timeout {timeout} is not a number of seconds above 0"
     return "" if stdin is None or isinstance(stdin, bytes) else "stdin must be bytes or None"
 

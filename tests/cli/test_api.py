@@ -182,6 +182,7 @@ def test_result_raises_for_a_failure() -> None:
         ({"environment": {"A=": "7"}}, "environment"),
         ({"timeout": 0}, "timeout 0 "),
         ({"timeout": float("nan")}, "timeout nan "),
+        ({"timeout": "5m"}, "timeout 5m "),
         ({"stdin": "text"}, "stdin"),
         ({"stdin": None, "capture": True}, "capture"),
     ],

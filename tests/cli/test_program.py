@@ -568,6 +568,7 @@ OTHER = "services: {other: {image: other}}"
         (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "-f other.yml run"),
         (("status", "-p", "x"), "--project-name x status"),
         (("config", "--profile", "a b"), "--profile 'a b' config"),
+        (("run", "--project-name", "a", "--", "ls"), "--project-name a run"),
     ],
 )
 def test_option_of_compose_comes_before_the_command(directory: Path, words: tuple[str, ...], hint: str) -> None:

@@ -79,14 +79,11 @@ OPTIONS = {
 }
 """Why twelfth does not have an option of Compose, and what to type instead."""
 
-SHORT_OPTIONS = {"down -t": "down --timeout", "logs -t": "logs --timestamps"}
-
 
 def answer_to_option(command: str, option: str) -> str:
     """Return the error for an option of Compose that a command does not have, "" for any other."""
     name = option.partition("=")[0]
-    key = f"{command} {name}"
-    why = OPTIONS.get(SHORT_OPTIONS.get(key, key))
+    why = OPTIONS.get(f"{command} {name}")
     return f"{command} has no option {name}: {why}" if why else ""
 
 

@@ -187,7 +187,8 @@ def _refuse_compose_options(invoke: Program) -> None:
     if "file" in invoke.args and option and (is_last or "file" in late):
         raise failure(refusal(option, sys.argv[1:], command=command), MISUSE)
     if late:
-        if late[0] == "project-name" and (reply := answer_to_option(command, "-p")):
+        is_short = late[0] == "project-name" and not any(word.startswith("--project-name") for word in sys.argv)
+        if is_short and (reply := answer_to_option(command, "-p")):
             raise failure(reply, MISUSE)
         value = invoke.core_via_tasks.args[late[0]].value
         words = [f"--{late[0]}", value if isinstance(value, str) else value[0], command]
