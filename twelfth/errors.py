@@ -24,6 +24,10 @@ class MisuseError(TwelfthError):
     exit_code = 2
 
 
+class NoRecordError(MisuseError):
+    """No record has the id."""
+
+
 class NoReleaseError(MisuseError):
     """The named release is not built."""
 

@@ -87,7 +87,8 @@ def is_continued(text: str, line: str) -> bool:
     ("name", "usage"),
     [
         ("backup", "[FILE] [OPTIONS]"),
-        ("stop", "RUN|SERVICE"),
+        ("stop", "RUN|SERVICE…"),
+        ("logs", "[OPTIONS] [SERVICE…]"),
         ("up", "[OPTIONS] [SERVICE…]"),
         ("exec", "SERVICE [OPTIONS] COMMAND [ARG…]"),
         ("run", "[OPTIONS] -- COMMAND [ARG…]"),
@@ -135,7 +136,7 @@ def test_programs_have_the_options_of_run(helps: dict[str, str]) -> None:
         (("run", "--timeout", "nan", "--", "true"), "--timeout nan"),
         (("run", "--timeout", "-1", "--", "true"), "--timeout -1"),
         (("run", "--tty", "--detach", "--", "true"), "--tty and --detach exclude each other"),
-        (("stop",), "stop needs RUN|SERVICE. Try: invoke --help stop"),
+        (("stop",), "stop needs a run or services. Try: invoke stop SERVICE…, or to stop and remove all: invoke down"),
         (("console", "--timeout", "soon"), "invalid --timeout soon: "),
         (("reset", "--timeout", "0"), "invalid --timeout 0: "),
         (("up", "--scale", "worker"), "write SERVICE=N"),

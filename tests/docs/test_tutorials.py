@@ -20,6 +20,7 @@ from tests.other_project import OtherProject
 from twelfth.cli.compose_commands import answer
 from twelfth.cli.program import Twelfth
 from twelfth.engines import tcp
+from twelfth.model.service import Service
 from twelfth.operator_name import operator
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ services:
   app:
     build: {ROOT}/tests/projects/flask
     deploy: {{update_config: {{monitor: 200ms}}}}
+  db: {{image: "app:one"}}
 """
 """A project for the table of commands."""
 
@@ -198,6 +200,7 @@ def test_command_of_the_table_succeeds(
     """On the engine in memory; or the command to type is the answer to that of Compose."""
     for name in ("compose.yaml", "prod.yaml"):
         (project.directory / name).write_text(COMPOSE, "utf-8")
+    project.engine.create_replica(Service("db", "app:one"), 1)
     deployed(project)
     monkeypatch.setenv("NAME", "value")
     monkeypatch.setattr("twelfth.stack.follow.Follower.lines", lambda *_: ())  # `logs -f` does not end by itself

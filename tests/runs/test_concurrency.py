@@ -20,7 +20,7 @@ from twelfth.model.stack import Stack
 from twelfth.runs import concurrency
 from twelfth.runs.concurrency import blocking
 from twelfth.runs.history import Query, history
-from twelfth.runs.manage import stop_run
+from twelfth.runs.manage import stop
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
 from twelfth.runs.start import start_attached, start_detached
@@ -121,7 +121,7 @@ def test_run_in_a_queue_waits_with_one_line(engine: Memory, monkeypatch: pytest.
 
     assert eventually(lambda: bool(said))
     assert [first] == list(engine.world.runs)
-    stop_run(engine, first, print)
+    stop(engine, first, print)
     second.join(10)
     assert [f"waiting for run {first} of nightly, which ann started"] == said
     assert ["stopped", "done"] == [record.state for record in history(engine, Query())]

@@ -19,7 +19,7 @@ from twelfth.model.stack import Stack
 from twelfth.runs import ledger as ledgers
 from twelfth.runs.history import Query, find_record, history
 from twelfth.runs.ledger import Ledger
-from twelfth.runs.manage import stop_run, write_output
+from twelfth.runs.manage import stop, write_output
 from twelfth.runs.recording import KEPT, remove_old_output
 from twelfth.runs.request import new_request
 from twelfth.runs.source import choose_source
@@ -215,7 +215,7 @@ def test_run_that_was_started_after_all_is_corrected(engine: Memory) -> None:
 def test_stopped_run_is_recorded_as_stopped(engine: Memory) -> None:
     """By the command that stops it."""
     run_id = detached(engine, "sleep", "60")
-    assert "stopped" == stop_run(engine, run_id, print).state
+    assert "stopped" == stop(engine, run_id, print).state
     engine.world.runs.clear()
 
     assert [(run_id, "stopped")] == shown(engine)
@@ -344,7 +344,7 @@ def test_run_that_ends_in_a_later_directory_is_shown_once(engine: Memory) -> Non
     """Its end does not count among the latest records."""
     run_id = detached(engine, "sleep", "60")
     fill(engine, 10)
-    stop_run(engine, run_id, print)
+    stop(engine, run_id, print)
 
     assert 1 == [record.id for record in history(engine, Query())].count(run_id)
     assert run_id not in [record.id for record in history(engine, Query(last=3))][:2]

@@ -23,7 +23,7 @@ from twelfth.model.service import Service
 from twelfth.model.stack import Stack
 from twelfth.runs.history import Query, find_record, history
 from twelfth.runs.ledger import Ledger
-from twelfth.runs.manage import stop_run
+from twelfth.runs.manage import stop
 from twelfth.runs.notification_content import LONGEST_OUTPUT, content
 from twelfth.runs.notifications import AT_ONCE, deliver_due
 from twelfth.runs.request import new_request
@@ -116,7 +116,7 @@ def test_success_and_a_stopped_run_are_reported_only_if_declared(receiver: Recei
         for on, states in (("failure", []), ("always", ["done", "stopped"])):
             engine = engine_with(Notify(on, receiver.url))
             attached(engine, print, "true")
-            stop_run(engine, start_detached(engine, request(engine, "sleep", "60"), print), print)
+            stop(engine, start_detached(engine, request(engine, "sleep", "60"), print), print)
             deliver_due(engine, after(minutes=1))
 
             assert states == [values["state"] for values in receiver.received]

@@ -12,13 +12,13 @@ import pytest
 from tests.memory_engine import MemoryState, World
 from twelfth.errors import EngineError, NoLogError
 from twelfth.model.service import Service
-from twelfth.model.snapshot import Replica, Snapshot
+from twelfth.model.snapshot import Replica
 from twelfth.model.stack import Stack
 from twelfth.stack import follow
 from twelfth.stack.follow import Follower
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from twelfth.engines.contract import Engine
@@ -33,13 +33,10 @@ class Logging:
     asked: list[dict[str, Any]] = field(default_factory=list)
     state: MemoryState = field(default_factory=lambda: MemoryState(World()))
 
-    def replicas(self, service: str) -> tuple[Replica, ...]:
-        """Return those of one service."""
-        return tuple(Replica(service or "worker", int(name[-1]), name, "running", {}) for name in self.here)
-
-    def observe(self) -> Snapshot:
-        """Return all."""
-        return Snapshot(replicas=self.replicas("worker"))
+    def replicas_of(self, services: Sequence[str]) -> tuple[Replica, ...]:
+        """Return those of these services, or all."""
+        replicas = [Replica(name[:-2], int(name[-1]), name, "running", {}) for name in self.here]
+        return tuple(replica for replica in replicas if not services or replica.service in services)
 
     def logs(self, replica: Replica, **asked: Any) -> Iterator[bytes]:
         """Return the log of one."""
@@ -55,28 +52,36 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logging:
     return Logging(Stack("p", tmp_path, (Service("worker", "b"),)))
 
 
-def follower(engine: Logging, service: str = "worker", **begin: Any) -> Iterator[bytes]:
-    """Return the lines of a service, or of all."""
-    return Follower(cast("Engine", engine), service, lambda _: None, **begin).lines(engine.replicas(service))
+WEB = b"web-1    | two\n"
 
 
-@pytest.mark.parametrize("service", ["worker", ""])
-def test_log_goes_on_with_the_replicas_that_a_deploy_makes(engine: Logging, service: str) -> None:
-    """From their first line on, whatever part of the first ones was asked for."""
+def follower(engine: Logging, *services: str, **begin: Any) -> Iterator[bytes]:
+    """Return the lines of services, or of all."""
+    replicas = engine.replicas_of(services)
+    return Follower(cast("Engine", engine), services, lambda _: None, **begin).lines(replicas)
 
-    def second() -> Iterator[bytes]:
-        engine.here.pop("worker-2")
+
+@pytest.mark.parametrize(("services", "others"), [(("worker",), []), (("web", "worker"), [WEB]), ((), [WEB])])
+def test_log_goes_on_with_the_replicas_that_a_deploy_makes(
+    engine: Logging, services: tuple[str, ...], others: list[bytes]
+) -> None:
+    """From their first line on, whatever part of the first ones was asked for; those of other services are left out."""
+
+    def second(name: str) -> Iterator[bytes]:
+        engine.here.pop(name)
         yield b"two\n"
 
     def first() -> Iterator[bytes]:
         yield b"one\n"
         del engine.here["worker-1"]
-        engine.here["worker-2"] = second
+        engine.here |= {name: lambda name=name: second(name) for name in ("web-1", "worker-2")}  # type: ignore[misc]
 
     engine.here["worker-1"] = first
+    first_line, *lines = follower(engine, *services, last=5)
 
-    assert [b"worker-1 | one\n", b"worker-2 | two\n"] == list(follower(engine, service, last=5))
-    assert [5, None] == [asked["last"] for asked in engine.asked]
+    assert b"worker-1 | one\n" == first_line
+    assert sorted([*others, b"worker-2 | two\n"]) == sorted(lines)
+    assert [5, None, *[None for _ in others]] == [asked["last"] for asked in engine.asked]
 
 
 def test_log_is_followed_as_long_as_a_deploy_is_under_way(engine: Logging) -> None:
@@ -155,7 +160,7 @@ def test_log_that_is_not_kept_does_not_hide_the_others(engine: Logging) -> None:
         engine.here.clear()
 
     engine.here |= {"worker-1": unkept, "worker-2": kept}
-    lines = Follower(cast("Engine", engine), "", said.append).lines(engine.replicas("worker"))
+    lines = Follower(cast("Engine", engine), (), said.append).lines(engine.replicas_of(()))
 
     assert [b"worker-2 | two\n"] == list(lines)
     assert ["worker-1: not kept"] == said

@@ -23,14 +23,14 @@ FOUND = Snapshot(replicas=(Replica("worker", 2, "2", "running", {}), Replica("wo
 
 def test_replicas_of_one_service_come_by_number() -> None:
     """Their order does not depend on the engine's."""
-    assert [1, 2] == [one.number for one in logs.replicas_of(STACK, FOUND, "worker")]
+    assert [1, 2] == [one.number for one in logs.replicas_of(STACK, FOUND, ["worker"])]
 
 
 @pytest.mark.parametrize(("name", "why"), [("web", "has no replica"), ("nobody", "is not a service")])
 def test_service_without_replicas_is_refused_with_those_that_have(name: str, why: str) -> None:
     """The refusal says what could be typed."""
     with pytest.raises(MisuseError, match=f"{name} {why}.*worker"):
-        logs.replicas_of(STACK, FOUND, name)
+        logs.replicas_of(STACK, FOUND, ["worker", name])
 
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -15,6 +15,7 @@ from twelfth.model.hook import Hook
 from twelfth.model.service import Mount, Service
 from twelfth.model.snapshot import Health, Replica, Snapshot
 from twelfth.model.stack import Stack
+from twelfth.runs.history import Query, history
 from twelfth.stack import deploy, selection
 from twelfth.stack.service_changes import change
 from twelfth.stack.status import status
@@ -58,6 +59,19 @@ def test_dependents_are_stopped_first_and_started_last(tmp_path: Path) -> None:
     assert starts == site.do("start")
     assert ids == {replica.id for replica in site.engine.replicas("") if replica.serves}
     assert [] == site.do("start")
+
+
+@pytest.mark.parametrize("names", [("db", "app"), ("app", "db")])
+def test_several_services_are_stopped_as_one_change(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """In the order of their dependencies; a name that is no service stops nothing."""
+    site = Site(tmp_path, DB, replace(DB, name="other"), APP)
+    with pytest.raises(MisuseError, match="cannot stop none: there is no such service; there are "):
+        site.do("stop", *names, "none")
+    assert [] == site.world.done
+
+    assert ["Stop app-2 (stop)", "Stop app-1 (stop)", "Stop db-1 (stop)"] == site.do("stop", *names)
+    changes = [record for record in history(site.engine, Query()) if record.kind != "up"]
+    assert [f"stop {' '.join(names)}"] == [f"{record.kind} {record.what}" for record in changes]
 
 
 def test_replicas_are_restarted_one_after_the_other_with_their_hooks(tmp_path: Path) -> None:

@@ -103,10 +103,10 @@ class Command(Task):  # type: ignore[type-arg]
         """Wrap the body.
 
         `words` is how `--help` shows the words after `--`, "" if the command takes none. Without `--` in it, the
-        words may be typed without `--`, after the positional arguments. `placeholders` is how `--help` shows
-        the values of options and arguments. `job` is the job whose program's help is shown below. `rest` is the list
-        option whose values may also be typed without the option, as in `up SERVICE`. With `has_plan`, the body handles
-        Invoke's `--dry`.
+        words may be typed without `--`, after the positional arguments; options may follow the names of services, but
+        not the command of `exec`. `placeholders` is how `--help` shows the values of options and arguments. `job` is
+        the job whose program's help is shown below. `rest` is the list option whose values may also be typed without
+        the option, as in `up SERVICE`. With `has_plan`, the body handles Invoke's `--dry`.
         """
         self.words: str = options.pop("words", "")
         self.job: str = options.pop("job", "")
@@ -130,17 +130,21 @@ class Command(Task):  # type: ignore[type-arg]
         """Return whether the words may be typed without `--`."""
         return bool(self.words) and "--" not in self.words
 
-    def place_of_words(self, typed: Sequence[str]) -> int:
-        """Return the index of the first word in a command line that starts with this command's name and has no `--`."""
+    def separated(self, typed: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return the words that belong before `--` and after it, of a line of this command that has no `--`."""
         valued = {name for argument in self.get_arguments() if argument.takes_value for name in argument.names}
-        missing, place = len([*self.positional]), 1
-        while place < len(typed):
-            is_option = typed[place].startswith("-") and typed[place] != "-"
-            if not is_option and not missing:
-                break
-            missing -= not is_option
-            place += 2 if is_option and _expects_value(typed[place], valued) else 1
-        return place
+        missing, before, words, rest = len([*self.positional]), [typed[0]], list[str](), [*typed[1:]]
+        while rest:
+            is_option = rest[0].startswith("-") and rest[0] != "-"
+            if is_option or missing:
+                missing -= not is_option
+                size = 2 if is_option and _expects_value(rest[0], valued) else 1
+                before += rest[:size]
+            else:
+                size = 1 if "SERVICE" in self.words else len(rest)
+                words += rest[:size]
+            del rest[:size]
+        return before, words
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments with their defaults in their help; mark those that may be omitted."""
@@ -273,6 +277,11 @@ def warn(line: str) -> None:
 def words_after_dashes() -> list[str]:
     """Return the words after `--` as they were typed; Invoke joins them with spaces, which loses their quoting."""
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+
+
+def typed_services() -> list[str]:
+    """Return the names of services that were typed, each once."""
+    return [word for word in dict.fromkeys(words_after_dashes()) if word != "--"]
 
 
 def on_terminal() -> bool:

@@ -52,10 +52,12 @@ OPTIONS = {
     "exec --detach": "it keeps no record. Try: invoke run --detach -- COMMAND",
     "exec -d": "it keeps no record. Try: invoke run --detach -- COMMAND",
     "logs --no-color": "its output has no colors. Omit --no-color",
+    "logs --no-log-prefix": "lines start with the replica. Try: docker compose logs --no-log-prefix",
     "logs --timestamps": "lines have no timestamps. Try: docker compose logs --timestamps",
     "logs -t": "lines have no timestamps. Try: docker compose logs --timestamps",
     "ps --format": "it prints a table or JSON. Try: invoke ps --json",
     "ps --services": "it lists replicas and runs. Try: invoke config --services",
+    "pull --ignore-pull-failures": "it always pulls the other images. Omit --ignore-pull-failures",
     "restart --timeout": _GRACE,
     "restart -t": _GRACE,
     "run --interactive": "input is always passed. Omit --interactive",
@@ -67,6 +69,7 @@ OPTIONS = {
     "run -P": "a run publishes no ports. Omit -P",
     "run -i": "input is always passed. Omit -i",
     "run -p": "a run publishes no ports. Omit -p",
+    "start --wait": "it always waits. Omit --wait",
     "stop --timeout": _GRACE,
     "stop -t": _GRACE,
     "up --force-recreate": "it replaces only what has changed. Try: invoke restart",
@@ -97,10 +100,4 @@ def answer_to_service(command: str, word: str) -> str:
         words = shlex.quote(word)
         hint = f"Try: invoke run -- {words} …, or, if it is a service: invoke run --service {words} -- COMMAND"
         return f"run {word} is not supported: the command comes after --. {hint}"
-    if command in ONE_SERVICE:
-        return f"{command} takes one service. Try also: invoke {command} {shlex.quote(word)}"
     return ""
-
-
-ONE_SERVICE = {"logs", "ps", "pull", "stop"}
-"""The commands that take a service, and not several."""

@@ -5,7 +5,7 @@
   has exited, such as `head`; refuse `-f FILE`: for Compose it is the file to deploy, for Invoke its configuration.
 - `Program.parse_tasks`: allow `--` to be omitted, as in `exec SERVICE COMMAND`; add the commands of jobs if they are
   shown, or if a word is not another command, since reading them may execute Compose.
-- `ParseMachine.complete_context`: allow an argument to be omitted, as in `logs [SERVICE]`.
+- `ParseMachine.complete_context`: allow an argument to be omitted, as in `rollback [RELEASE]`.
 - `ParseMachine.see_positional_arg`: treat `--help` after a command as a request for its help, not as its argument.
 - `Program.execute`: print an error of twelfth that a project's task raises as one line, and announce a task that
   replaces a command.
@@ -97,9 +97,11 @@ def _separate_words(invoke: Program) -> None:
     """Insert `--` before the words of a command that may be typed without it, such as those of `exec`."""
     typed = words_before_dashes(invoke.core.unparsed)
     task = invoke.collection[typed[0]] if typed[:1] and typed[0] in invoke.collection.task_names else None
-    if isinstance(task, Command) and task.has_bare_words and (place := task.place_of_words(typed)) < len(typed):
-        sys.argv.insert(len(words_before_dashes(sys.argv)) - len(typed) + place, "--")
-        invoke.core.unparsed = typed[:place]
+    if isinstance(task, Command) and task.has_bare_words:
+        before, words = task.separated(typed)
+        end = len(words_before_dashes(sys.argv))
+        sys.argv[end - len(typed) : end] = [*before, *(["--", *words] if words else [])]
+        invoke.core.unparsed = before
 
 
 def _parse_with_jobs(invoke: Program) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twelfth.cli.command import command
+from twelfth.cli.command import command, typed_services
 from twelfth.cli.outputs import terminal_width
 from twelfth.cli.target import Target
 
@@ -30,29 +30,29 @@ class Process:
 
 
 @command(
-    positional=["service"],
+    words="[SERVICE…]",
     help={
-        "service": "The service; if omitted, all services, and runs",
         "all": "Also list replicas and runs that are not running",
         "quiet": "Print only the ids",
     },
 )
 def ps(
     c: Context,
-    service: str | None = None,
     all: bool = False,  # noqa: A002 - the name of the option, as in Compose
     quiet: bool = False,
     json: bool = False,
 ) -> None:
-    """List the running replicas and runs."""
+    """List the running replicas and runs.
+
+    With services, only their replicas.
+    """
     from twelfth.cli import views
     from twelfth.stack.load import refuse_unknown_services
 
-    engine = Target(c).engine("existing")
-    if service:
-        refuse_unknown_services(engine.stack, [service])
-    replicas = [replica for replica in engine.replicas(service or "") if all or replica.is_running]
-    runs = [run for run in engine.runs.records() if all or run.is_running] if not service else []
+    engine, services = Target(c).engine("existing"), typed_services()
+    refuse_unknown_services(engine.stack, services)
+    replicas = [replica for replica in engine.replicas_of(services) if all or replica.is_running]
+    runs = [run for run in engine.runs.records() if all or run.is_running] if not services else []
     processes = [*map(of_replica, replicas), *map(of_run, runs)]
     if quiet:
         print("".join(f"{process.id}\n" for process in processes), end="")

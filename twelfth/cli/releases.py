@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twelfth.cli.command import command, number, warn
+from twelfth.cli.command import command, number, typed_services, warn
 from twelfth.cli.notifying import notifying
 from twelfth.cli.outputs import terminal_width
 from twelfth.cli.progress import with_progress
@@ -78,16 +78,16 @@ def prune(c: Context, keep: str = "5") -> None:
         print("nothing to remove")
 
 
-@command(positional=["service"], help={"service": "The service; if omitted, all that are not built"})
-def pull(c: Context, service: str | None = None) -> None:
-    """Pull images for the next `up`.
+@command(words="[SERVICE…]")
+def pull(c: Context) -> None:
+    """Pull images of services for the next `up`, by default of all that are not built.
 
     No container is changed.
     """
     from twelfth.stack.pull import plan_pull, pull
 
     engine = Target(c).engine("declared")
-    services = plan_pull(engine, [service] if service else [])
+    services = plan_pull(engine, typed_services())
     if c.config.run.dry:
         print("\n".join(f"Pull {service.image}" for service in services) or NOTHING_TO_PULL)
         return

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, ended_by_ctrl_c, on_terminal, warn, words_after_dashes
+from twelfth.cli.command import command, ended_by_ctrl_c, on_terminal, typed_services, warn, words_after_dashes
 from twelfth.cli.notifying import notifying
 from twelfth.cli.run_options import REPEATABLE, RunOptions, taking_options
 from twelfth.cli.target import Target
 from twelfth.cli.working_directory import working_directory
-from twelfth.errors import MisuseError
+from twelfth.errors import MisuseError, NoRecordError
 from twelfth.model.duration import LONGEST, parse_seconds, plain
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from invoke.context import Context
 
+    from twelfth.engines.contract import Engine
     from twelfth.model.job import Changes
+    from twelfth.model.record import Record
 
 
 @command(words="-- COMMAND [ARG…]", iterable=REPEATABLE)
@@ -119,18 +122,27 @@ def wait(c: Context, run: str) -> None:
         raise Exit(code=code)
 
 
-@command(
-    positional=["run"],
-    help={"run": "The run's id, or the beginning of it; or a service"},
-    placeholders={"run": "RUN|SERVICE"},
-)
-def stop(c: Context, run: str) -> None:
-    """Stop a run or a service.
+@command(words="RUN|SERVICE…")
+def stop(c: Context) -> None:
+    """Stop a run, by its id or the beginning of it, or services.
 
-    It gets TERM, and KILL after its grace period. A service stays stopped until `start` or `up`.
+    They get TERM, and KILL after their grace period. A service stays stopped until `start` or `up`.
     """
     from twelfth.cli.services import change_services
-    from twelfth.runs.manage import running_run, stop_run
+
+    words = typed_services()
+    if not words:
+        hint = "Try: invoke stop SERVICE…, or to stop and remove all: invoke down"
+        raise MisuseError(f"stop needs a run or services. {hint}")
+    if len(words) > 1:
+        change_services(c, "stop", words)
+    else:
+        _stop_run_or_service(c, words[0])
+
+
+def _stop_run_or_service(c: Context, run: str) -> None:
+    from twelfth.cli.services import change_services
+    from twelfth.runs.manage import stop
 
     engine = Target(c).engine()
     is_service = engine.stack.service(run) is not None or bool(engine.replicas(run))
@@ -139,14 +151,27 @@ def stop(c: Context, run: str) -> None:
     if is_service and not is_run:
         change_services(c, "stop", [run])
         return
+    record = _running_run(engine, run)
     if c.config.run.dry:
-        print(f"Stop run {running_run(engine, run).id} (stop)")
+        print(f"Stop run {record.id} (stop)")
         return
     with notifying(engine):
-        record = stop_run(engine, run, warn)
+        record = stop(engine, record.id, warn)
     print(f"{record.id} {record.state}, exit code {record.exit_code}")
     if is_service:
         warn(f"this was a run; the service {run} is unchanged. Try: invoke ps")
+
+
+def _running_run(engine: Engine, word: str) -> Record:
+    from twelfth.runs.manage import running_run
+
+    try:
+        return running_run(engine, word)
+    except NoRecordError as error:
+        similar = difflib.get_close_matches(word, [service.name for service in engine.stack.services], 1)
+        hint = f"Did you mean {similar[0]}? " if similar else ""
+        why = "there is neither a run nor a service of that name"
+        raise MisuseError(f"cannot stop {word}: {why}. {hint}Try: invoke ps") from error
 
 
 def waiting(wait: str) -> tuple[str, ...]:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, number, on_terminal, warn, words_after_dashes
+from twelfth.cli.command import command, number, on_terminal, typed_services, warn, words_after_dashes
 from twelfth.cli.notifying import notifying
 from twelfth.cli.progress import with_progress
 from twelfth.cli.target import Target
-from twelfth.errors import MisuseError
 from twelfth.hints import as_typed
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def start(c: Context, ready_within: str = "") -> None:
 
     Waits until they are ready.
     """
-    change_services(c, "start", _names("start"), ready_within)
+    change_services(c, "start", typed_services(), ready_within)
 
 
 @command(words="[SERVICE…]")
@@ -82,14 +81,7 @@ def restart(c: Context, ready_within: str = "") -> None:
 
     One replica is restarted after the other; each must become ready before the next.
     """
-    change_services(c, "restart", _names("restart"), ready_within)
-
-
-def _names(name: str) -> list[str]:
-    words = list(dict.fromkeys(words_after_dashes()))
-    if option := next((word for word in words if word.startswith("-")), ""):
-        raise MisuseError(f"{option} comes after a service: options come first. Try: invoke --help {name}")
-    return words
+    change_services(c, "restart", typed_services(), ready_within)
 
 
 def change_services(c: Context, name: str, services: Sequence[str], ready_within: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
-from twelfth.cli.command import command, ended_by_ctrl_c, number, on_terminal, warn
+from twelfth.cli.command import command, ended_by_ctrl_c, number, on_terminal, typed_services, warn
 from twelfth.cli.hidden import hidden_programs
 from twelfth.cli.notifying import notifying
 from twelfth.cli.progress import TitledReport, with_progress
@@ -249,9 +249,8 @@ def config(c: Context, json: bool = False, quiet: bool = False, services: bool =
 
 
 @command(
-    positional=["service"],
+    words="[SERVICE…]",
     help={
-        "service": "The service; if omitted, all services",
         "follow": "Print new lines until interrupted",
         "run": "Print the output of a run instead",
         "tail": "Print only the last N lines",
@@ -259,10 +258,8 @@ def config(c: Context, json: bool = False, quiet: bool = False, services: bool =
     },
     placeholders={"tail": "N", "since": "TIME"},
 )
-def logs(
-    c: Context, service: str | None = None, follow: bool = False, run: str = "", tail: str = "", since: str = ""
-) -> None:
-    """Print the logs of services, or the output of a run."""
+def logs(c: Context, follow: bool = False, run: str = "", tail: str = "", since: str = "") -> None:
+    """Print the logs of services, by default all, or the output of a run."""
     from datetime import UTC, datetime
 
     from twelfth.runs.manage import write_output
@@ -278,10 +275,10 @@ def logs(
         with ended_by_ctrl_c():
             write_output(Target(c).engine(), run, follow=follow, **selection)
         return
-    engine = Target(c).engine("existing")
-    replicas = replicas_of(engine.stack, require_up(engine, also_ended=True), service or "")
+    engine, services = Target(c).engine("existing"), typed_services()
+    replicas = replicas_of(engine.stack, require_up(engine, also_ended=True), services)
     if follow:
-        output = Follower(engine, service or "", warn, **selection).lines(replicas)
+        output = Follower(engine, services, warn, **selection).lines(replicas)
     else:
         logs = [(replica.name, engine.logs(replica, follow=False, **selection)) for replica in replicas]
         output = lines(logs, warn)

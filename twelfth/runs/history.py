@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from twelfth.errors import MisuseError, TwelfthError
+from twelfth.errors import MisuseError, NoRecordError, TwelfthError
 from twelfth.model.record import CREATED, NOT_STARTED, RUNNING, UNKNOWN, of_run
 from twelfth.model.run import SCHEDULE
 from twelfth.runs.ledger import Ledger
@@ -71,11 +71,12 @@ def find_record(engine: Engine, prefix: str) -> Record:
     matches = [record for record in _read(engine, is_complete) if record.id.startswith(prefix)] if prefix else []
     if len(matches) == 1:
         return matches[0]
-    why = f"no id starts with {prefix}" if prefix else "no id was given"
     if matches:
         ids = ", ".join(record.id for record in Query().matching(matches))
         why = f"{len(matches)} ids start with {prefix} ({ids})"
-    raise MisuseError(f"cannot find the record: {why}. Try: invoke history")
+        raise MisuseError(f"cannot find the record: {why}. Try: invoke history")
+    why = f"no id starts with {prefix}" if prefix else "no id was given"
+    raise NoRecordError(f"cannot find the record: {why}. Try: invoke history")
 
 
 def latest_of_jobs(engine: Engine, names: set[str]) -> dict[str, Record]:

@@ -69,11 +69,6 @@ def wait_for_end(engine: Engine, prefix: str) -> Record:
     return run
 
 
-def stop_run(engine: Engine, prefix: str, say: Callable[[str], None]) -> Record:
-    """Stop a run, report the wait, and return its record; raises `MisuseError` if the run is not running."""
-    return stop(engine, running_run(engine, prefix).id, say)
-
-
 def running_run(engine: Engine, prefix: str) -> Record:
     """Return the run to stop; raises `MisuseError` if it is not running."""
     run = find_run(engine, prefix)
@@ -84,7 +79,7 @@ def running_run(engine: Engine, prefix: str) -> Record:
 
 
 def stop(engine: Engine, run_id: str, say: Callable[[str], None]) -> Record:
-    """Stop a running run, complete its record in the ledger, and return that."""
+    """Stop a running run, report the wait, complete its record in the ledger, and return that."""
     engine.runs.stop(run_id, say)
     record = find_run(engine, run_id)
     with contextlib.suppress(TwelfthError):  # a later reader completes it

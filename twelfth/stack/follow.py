@@ -13,7 +13,7 @@ from twelfth.errors import NoLogError, TwelfthError
 from twelfth.stack.logs import prefixed, refuse_unkept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from twelfth.engines.contract import Engine
     from twelfth.model.snapshot import Replica
@@ -30,10 +30,13 @@ SETTLING = 3.0
 
 @dataclass
 class Follower:
-    """Follows the logs of a service, "" for all; `last` and `since` apply to the replicas that run at the start."""
+    """Follows the logs of services, of all if there are none.
+
+    `last` and `since` apply to the replicas that run at the start.
+    """
 
     engine: Engine
-    service: str
+    services: Collection[str]
     say: Callable[[str], None]
     last: int | None = None
     since: datetime | None = None
@@ -88,9 +91,7 @@ class Follower:
 
     def _look(self) -> None:
         """Follow new replicas, and those that were restarted since their log ended."""
-        engine = self.engine
-        replicas = engine.replicas(self.service) if self.service else engine.observe().replicas
-        for replica in replicas:
+        for replica in self.engine.replicas_of(self.services):
             if replica.id in self._open or not replica.is_running or replica.name in self._unkept:
                 continue
             self._follow(replica, None, self._ended.get(replica.id))

@@ -137,4 +137,4 @@ def refuse_unknown_services(stack: Stack, names: Iterable[str]) -> None:
     """Raise `MisuseError` for a name that is no service's."""
     known = [service.name for service in stack.services]
     if unknown := ", ".join(name for name in names if name not in known):
-        raise MisuseError(f"there is no service {unknown}; there are {', '.join(known)}")
+        raise MisuseError(f"there is no service {unknown}; there are {', '.join(known)}. Try: invoke config --services")

@@ -22,14 +22,17 @@ LAST_LINES = 10
 """Lines that are shown of the log of a replica that does not get ready."""
 
 
-def replicas_of(stack: Stack, snapshot: Snapshot, service: str) -> tuple[Replica, ...]:
-    """Return the replicas of a service, "" for all; raises `MisuseError` for an unknown service."""
-    replicas = snapshot.replicas_of(service) if service else tuple(snapshot.replicas)
-    if not replicas:
-        names = ", ".join(dict.fromkeys(replica.service for replica in snapshot.replicas))
-        known = "has no replica" if stack.service(service) else "is not a service"
-        raise MisuseError(f"cannot show logs: {service} {known}. Try: invoke logs SERVICE, with one of {names}")
-    return replicas
+def replicas_of(stack: Stack, snapshot: Snapshot, services: Collection[str]) -> tuple[Replica, ...]:
+    """Return the replicas of services, all if there are none; raises `MisuseError` for a service without replicas."""
+    existing = dict.fromkeys(replica.service for replica in snapshot.replicas)
+    for service in services:
+        if service not in existing:
+            why = "has no replica" if stack.service(service) else "is not a service"
+            hint = f"Try: invoke logs SERVICE, with one of {', '.join(existing)}"
+            raise MisuseError(f"cannot show logs: {service} {why}. {hint}")
+    if not services:
+        return tuple(snapshot.replicas)
+    return tuple(replica for service in services for replica in snapshot.replicas_of(service))
 
 
 def lines(logs: Sequence[tuple[str, Iterator[bytes]]], say: Callable[[str], None]) -> Iterator[bytes]:

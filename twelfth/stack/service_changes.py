@@ -35,5 +35,5 @@ def change(engine: Engine, command: str, names: Sequence[str], report: Report, w
 
 def restarts_with_daemon(engine: Engine, names: Sequence[str]) -> tuple[str, ...]:
     """Return the services that the engine starts again when it restarts itself, although they were stopped."""
-    replicas = [replica for name in names or [""] for replica in engine.replicas(name)]
+    replicas = engine.replicas_of(names)
     return tuple(dict.fromkeys(replica.service for replica in replicas if engine.restarts_with_daemon(replica)))
