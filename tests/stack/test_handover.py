@@ -106,6 +106,23 @@ def test_proxy_is_removed_after_the_trial_right_before_the_service_gets_its_port
     assert ["app-1", "worker-1"] == proxied.replicas
 
 
+def test_all_replicas_serve_until_the_trial_has_succeeded(tmp_path: Path) -> None:
+    """A service that publishes its port has one replica; those that are too many are removed after the trial."""
+    site = Site(tmp_path, replace(APP, replicas=2))
+    site.up(has_proxy=True)
+
+    done = site.up(has_proxy=False, replicas=1, image="app:2")
+    handover = ["remove app-1", "remove proxy-1", "create app-1", "remove app-2"]
+    assert ["create app-3", "remove app-3", *handover] == done
+
+
+def test_replicas_of_a_fixed_port_are_refused_before_anything_is_changed(direct: Site) -> None:
+    """Only one container can have the port."""
+    with pytest.raises(MisuseError, match=r"cannot run 2 replicas of app: it publishes port 80, so .* docs/proxy.md"):
+        direct.up(has_proxy=False, replicas=2)
+    assert [] == direct.world.done
+
+
 def test_bad_release_that_removes_the_proxy_costs_nothing(proxied: Site) -> None:
     """The trial fails, and the proxy still forwards to the old replica."""
     proxied.world.dying["app"] = "cannot import"

@@ -30,6 +30,7 @@ from twelfth.stack.deploy_record import (
     note_scale,
     read_deploys,
     scaled_as_before,
+    why_not_scaled,
 )
 from twelfth.stack.stack_file import recall
 from twelfth.stack.status import status
@@ -164,14 +165,14 @@ def test_torn_record_of_a_deploy_hides_no_other() -> None:
     assert ["one", "three"] == [deploy.release for deploy in read_deploys(state).deployed]
 
 
-def test_number_of_a_service_that_can_have_only_one_is_forgotten(tmp_path: Path) -> None:
-    """It publishes a port by now."""
-
+def test_number_of_a_service_that_can_have_only_one_is_not_used(tmp_path: Path) -> None:
+    """It publishes a port by now; a warning says so."""
     stack = Stack("p", tmp_path, (replace(WORKER, ports=(Port(80, 80),)),))
     state = MemoryState(World())
     note_scale(state, {"worker": 3})
 
     assert stack == scaled_as_before(stack, state)
+    assert ["worker has 1 replica, no longer 3: it publishes port 80"] == [*why_not_scaled(stack, state)]
 
 
 def test_scale_of_what_does_not_run_is_refused(tmp_path: Path) -> None:

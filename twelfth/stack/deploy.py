@@ -13,7 +13,14 @@ from twelfth.operator_name import operator
 from twelfth.schedule.place import passed
 from twelfth.stack import notices, pins, plan, preflight
 from twelfth.stack.changes import Change, recorded
-from twelfth.stack.deploy_record import note_build, note_deploy, note_scale, read_deploys, scaled_as_before
+from twelfth.stack.deploy_record import (
+    note_build,
+    note_deploy,
+    note_scale,
+    read_deploys,
+    scaled_as_before,
+    why_not_scaled,
+)
 from twelfth.stack.executor import execute
 from twelfth.stack.job_images import plan_images
 from twelfth.stack.readiness import FIX, HEALTHY, first_serving, healths, wait_until_all_serve
@@ -57,6 +64,8 @@ def _plan(
 ) -> tuple[Step, ...]:
     preflight.refuse_idle(engine)
     preflight.refuse_contradictions(engine.stack)
+    if not snapshot.rolls_services:
+        preflight.refuse_second_replicas(engine.stack)
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         complaints = pool.submit(lambda: unready(engine, snapshot, checked()))
         recipes = {service.name: engine.recipe(service) for service in engine.stack.services}
@@ -175,6 +184,8 @@ def _deploy(
     if not options.waits_for_runs:
         preflight.refuse_disturbing_runs(engine, steps)
     _warn_of_resources(engine, snapshot, options)
+    for line in why_not_scaled(engine.stack, engine.state):
+        options.warn(line)
     remember(engine)
     kind = "rollback" if options.is_rollback else "up"
     release = _deployed_release(engine, options)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from twelfth.runs import job_images
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from twelfth.engines.state import State
     from twelfth.model.stack import Stack
@@ -182,6 +182,14 @@ def write_deploys(state: State, deploys: Deploys) -> None:
     for number, deploy in enumerate(deploys.all, 1):
         files |= _file(number, deploy)
     state.write(files)
+
+
+def why_not_scaled(stack: Stack, state: State) -> Iterator[str]:
+    """Yield a warning for each service that was scaled before, and can have only one replica now."""
+    for name, replicas in read_deploys(state).scale.items():
+        service = stack.service(name)
+        if service and replicas > 1 and (why := service.why_single):
+            yield f"{name} has 1 replica, no longer {replicas}: it {why}"
 
 
 def scaled_as_before(stack: Stack, state: State, besides: Collection[str] = ()) -> Stack:

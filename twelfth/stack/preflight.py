@@ -122,6 +122,17 @@ def refuse_contradictions(stack: Stack) -> None:
         )
 
 
+def refuse_second_replicas(stack: Stack) -> None:
+    """Raise `MisuseError` if the file declares several replicas of a service that can have only one."""
+    for service in stack.services:
+        if service.replicas > 1 and (why := service.why_single):
+            way = "see docs/proxy.md" if service.fixed_port else "list what replicas may share in x-twelfth.shared"
+            raise MisuseError(
+                f"cannot run {service.replicas} replicas of {service.name}: it {why}, so there can be only one. "
+                f"Set services.{service.name}.scale to 1, or {way}"
+            )
+
+
 def wait_for_runs(engine: Engine, report: Report) -> None:
     """Wait until no run is running, and report the runs."""
     report.step("Wait for runs (--wait-for-runs)")

@@ -114,18 +114,23 @@ def _roll(service: Service, snapshot: Snapshot, recipe: Recipe) -> Iterator[Step
     # Those without requests come first, then those whose replacement exists.
     bad = sorted(replicas.bad, key=lambda replica: (replica.serves, not _replacements(replica, left)))
     spare = max(len(bad) - service.replicas, 0) if service.is_replaced_in_place else 0
-    yield from _removals(bad[:spare], recipe)  # after a killed `up`, both the old and the new one may exist
-    removed = [*(new for _, new in replicas.abandoned), *replicas.replaced, *bad[:spare]]
+    surplus = bad[:spare]  # after a killed `up`, both the old and the new one may exist
+    removed = [*(new for _, new in replicas.abandoned), *replicas.replaced, *surplus]
     numbers = _Numbers(service, [replica for replica in snapshot.replicas_of(service.name) if replica not in removed])
     missing = service.replicas - len(replicas.serving) - len(replicas.stopped) - len(replicas.continued)
-    replaced, surplus = bad[spare:][: max(missing, 0)], bad[spare:][max(missing, 0) :]
+    replaced, unneeded = bad[spare:][: max(missing, 0)], bad[spare:][max(missing, 0) :]
+    steps: list[Step] = []
     for old in replaced:
-        yield from _tried(service, snapshot, old, _replace(service, old, left, numbers, recipe))
+        steps += _tried(service, snapshot, old, _replace(service, old, left, numbers, recipe))
+    trials = [step for step in steps if isinstance(step, TryReplica)]
+    yield from trials
+    yield from _removals(surplus, recipe)
+    yield from (step for step in steps if step not in trials)
     added = max(missing - len(replaced), 0)
     admitted, left = [replica.number for replica in left[:added]], left[added:]
     new_numbers = list(itertools.islice(numbers.free, added - len(admitted)))
     yield from create(service, "missing", new_numbers, left=admitted)
-    yield from _removals([*surplus, *left], recipe)
+    yield from _removals([*unneeded, *left], recipe)
     for replica in replicas.serving[service.replicas :]:
         yield RemoveReplica(replica, f"scale to {service.replicas}")
 
