@@ -59,10 +59,11 @@ def test_first_and_last_removal_are_watched() -> None:
     [
         ([replica(1, "one"), replica(2, "two")], 1, ["Watch worker-2 for 0.3 s", "Remove worker-1"]),
         ([replica(1, "two"), replica(2, "two")], 1, ["Remove worker-2"]),
+        ([replica(1, "two"), replica(1, "one", id="later", replaces="id1")], 1, ["Remove worker-1"]),
         ([replica(1, "one", state="exited (1)")], 1, ["Create worker-1", "Wait for worker-1", "Remove worker-1"]),
         ([], 1, ["Create worker-1", "Wait for worker-1"]),
     ],
-    ids=["what an interrupted up left", "scaled down", "nothing serves", "nothing exists"],
+    ids=["what an interrupted up left", "scaled down", "a later deploy was killed", "nothing serves", "nothing exists"],
 )
 def test_replicas_are_watched_where_one_that_serves_is_replaced(
     replicas: list[Replica], wanted: int, expected: list[str]

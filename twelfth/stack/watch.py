@@ -25,7 +25,8 @@ def watched(service: Service, snapshot: Snapshot, recipe: Recipe, steps: Iterabl
     steps = tuple(steps)
     serving = _serving(service, snapshot, recipe)  # an interrupted `up` may have admitted the new replicas already
     new = [_admitted(steps[:place]) or serving for place in range(len(steps))]
-    removals = [place for place, step in enumerate(steps) if new[place] and _removes_previous(service, step, recipe)]
+    previous = _previous(service, snapshot, recipe)
+    removals = [place for place, step in enumerate(steps) if new[place] and _removed(step) in previous]
     in_place = [place for place, step in enumerate(steps) if isinstance(step, ReplaceReplica)]
     for place, step in enumerate(steps):
         if place in removals[:1] + removals[-1:]:
@@ -37,8 +38,16 @@ def watched(service: Service, snapshot: Snapshot, recipe: Recipe, steps: Iterabl
             yield step
 
 
-def _removes_previous(service: Service, step: Step, recipe: Recipe) -> bool:
-    return isinstance(step, RemoveReplica) and step.replica.serves and not can_have(service, recipe, step.replica)
+def _previous(service: Service, snapshot: Snapshot, recipe: Recipe) -> set[str]:
+    # One that replaces another, which still exists, is from a later deploy that was interrupted.
+    replicas = snapshot.replicas_of(service.name)
+    ids = {replica.id for replica in replicas}
+    serving = (replica for replica in replicas if replica.serves and not can_have(service, recipe, replica))
+    return {replica.id for replica in serving if replica.replaces not in ids}
+
+
+def _removed(step: Step) -> str:
+    return step.replica.id if isinstance(step, RemoveReplica) else ""
 
 
 def _admitted(steps: Iterable[Step]) -> Restarts:
