@@ -522,7 +522,8 @@ def test_offer_to_kill_a_run_names_the_program(monkeypatch: pytest.MonkeyPatch) 
     [
         ("do", ["down"]),
         ("up --sc", ["--scale"]),
-        ("logs --", ["--run", "--service", "--since", "--follow", "--tail"]),
+        ("logs --", ["--run", "--since", "--follow", "--tail"]),
+        ("logs app --t", ["--tail"]),
         ("--dry up --rea", ["--ready-within"]),
     ],
 )
@@ -568,6 +569,8 @@ OTHER = "services: {other: {image: other}}"
         (("run", "-f", "other.yml", "--", "grep", "-f", "x"), "-f other.yml run"),
         (("status", "-p", "x"), "--project-name x status"),
         (("config", "--profile", "a b"), "--profile 'a b' config"),
+        (("logs", "app", "--profile", "a", "db"), "--profile a logs"),
+        (("stop", "app", "-f", "other.yml"), "-f other.yml stop"),
         (("run", "--project-name", "a", "--", "ls"), "--project-name a run"),
     ],
 )
@@ -628,6 +631,23 @@ def test_invoke_refuses_a_compose_file(directory: Path, words: tuple[str, ...], 
 
     assert (2, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
     assert done.stderr.endswith(f"is not supported: COMPOSE_FILE chooses the Compose file. Try: {hint}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("--profile", "a", "--profile=b c", "up"), "COMPOSE_PROFILES='a,b c' invoke config"),
+        (("stop", "app", "--project-name", "x"), "COMPOSE_PROJECT_NAME=x invoke config"),
+        (("logs", "--env-file"), "COMPOSE_ENV_FILES=VALUE invoke config"),
+    ],
+)
+def test_invoke_refuses_other_options_of_compose(directory: Path, words: tuple[str, ...], hint: str) -> None:
+    """It has other options before the command."""
+    (directory / "tasks.py").write_text("from twelfth import project\nns = project(__file__)\n")
+    done = run(directory, *words, module="invoke")
+
+    assert (2, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    assert done.stderr.endswith(f" has the same effect. Try: {hint}\n")
 
 
 @pytest.mark.parametrize("place", ["directory", ".."])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
+from twelfth.cli.compose_options import NAMES
 from twelfth.cli.outputs import escaped_outputs
 from twelfth.errors import MisuseError, TwelfthError
 from twelfth.hints import as_typed
@@ -132,7 +133,9 @@ class Command(Task):  # type: ignore[type-arg]
 
     def separated(self, typed: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the words that belong before `--` and after it, of a line of this command that has no `--`."""
-        valued = {name for argument in self.get_arguments() if argument.takes_value for name in argument.names}
+        takes_value = {name: argument.takes_value for argument in self.get_arguments() for name in argument.names}
+        # Options of Compose come before the command: here they are refused, with their values.
+        valued = {name for name in (*takes_value, *NAMES, "f", "p") if takes_value.get(name, True)}
         missing, before, words, rest = len([*self.positional]), [typed[0]], list[str](), [*typed[1:]]
         while rest:
             is_option = rest[0].startswith("-") and rest[0] != "-"

@@ -1,4 +1,4 @@
-"""Refuse `-f FILE` after a command, and under `invoke`, which reads it as its configuration."""
+"""Refuse `-f FILE` after a command, and under `invoke` also Compose's other options, with what to type instead."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 SHORT, LONG = "-f", "--file"
+VARIABLES = {
+    "--env-file": "COMPOSE_ENV_FILES",
+    "--profile": "COMPOSE_PROFILES",
+    "--project-name": "COMPOSE_PROJECT_NAME",
+}
+"""The variables that replace options of Compose under `invoke`."""
 
 
 def words_before_dashes(words: Sequence[str]) -> list[str]:
@@ -49,3 +55,15 @@ def refusal(option: str, words: Sequence[str], file: str = "", command: str = "c
         return f"{option} comes before the command. Try: twelfth {choice} {command}"
     why = "COMPOSE_FILE chooses the Compose file"
     return f"{option} is not supported: {why}. Try: COMPOSE_FILE={shlex.quote(os.pathsep.join(files))} invoke {command}"
+
+
+def refusal_of_option(option: str, words: Sequence[str]) -> str:
+    """Return the error for an option of Compose that `invoke` does not have, "" for any other."""
+    if option not in VARIABLES:
+        return ""
+    typed = words_before_dashes(words)
+    pairs = itertools.pairwise([part for word in typed for part in re.split(f"(?<=^{option})=", word, maxsplit=1)])
+    values = [value for word, value in pairs if word == option]
+    variable = VARIABLES[option]
+    hint = f"Try: {variable}={shlex.quote(','.join(values) or 'VALUE')} invoke config"
+    return f"{option} is not supported: {variable} has the same effect. {hint}"

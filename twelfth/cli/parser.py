@@ -27,7 +27,15 @@ from invoke.program import Program
 
 from twelfth.cli.command import MISUSE, TAKING_WORDS, Command, clean_output, failure, warn
 from twelfth.cli.compose_commands import answer, answer_to_option, answer_to_service
-from twelfth.cli.compose_file import LONG, SHORT, is_chosen, refusal, unknown_option, words_before_dashes
+from twelfth.cli.compose_file import (
+    LONG,
+    SHORT,
+    is_chosen,
+    refusal,
+    refusal_of_option,
+    unknown_option,
+    words_before_dashes,
+)
 from twelfth.cli.compose_options import NAMES
 from twelfth.cli.help import is_required, print_command_help, value_name
 from twelfth.cli.job_commands import add_jobs, refuse_disabled
@@ -300,7 +308,7 @@ def _refuse(parser: ParseMachine, message: str) -> None:
 def _reply(parser: ParseMachine, command: str, word: str) -> str:
     """Return the error for a word or option of Compose, "" for any other, such as a mistyped command."""
     if word.startswith("-"):
-        return answer_to_option(command, word)
+        return answer_to_option(command, word) or refusal_of_option(word, sys.argv[1:])
     if command in TAKING_WORDS:
         return answer_to_service(command, word)
     is_mistyped = difflib.get_close_matches(word, parser.contexts, 1)
