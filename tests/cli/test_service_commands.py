@@ -168,6 +168,14 @@ def test_several_services_are_stopped(project: Project) -> None:
     assert (1, 0) == (project.typed("status")[0], project.typed("start", "app", "db")[0])
 
 
+def test_up_refuses_a_service_whose_name_is_a_command(project: Project) -> None:
+    """It would deploy all services, and then execute the command."""
+    two_services(project, "status")
+    why = "cannot tell what up status means: status is a command and a service"
+    assert (2, "", f"twelfth: {why}. Try: X up --service status\n") == project.typed("--dry", "up", "status")
+    assert 0 == project.typed("--dry", "up", "--service", "status")[0]
+
+
 def test_logs_and_ps_of_several_services(project: Project) -> None:
     """Options may come before the services and after them; other services are left out."""
     two_services(project, "cache")

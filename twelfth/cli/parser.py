@@ -230,6 +230,12 @@ def current_context() -> Context:
     return _context(program_here)
 
 
+def commands_after(name: str) -> list[str]:
+    """Return the commands of the line that come after this one."""
+    typed = [str(context.name) for context in _programs[-1].tasks] if _programs else []
+    return typed[typed.index(name) + 1 :] if name in typed else []
+
+
 def _execute(invoke: Program) -> None:
     """Print an error of twelfth that a project's task raises as one line."""
     _programs.append(invoke)

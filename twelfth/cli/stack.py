@@ -101,11 +101,15 @@ def deploy(
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths, of_first=True)
         engine = target.engine("release", scale)
+        from twelfth.cli.parser import commands_after
         from twelfth.stack import deploy, notices
         from twelfth.stack.load import refuse_unknown_services
         from twelfth.stack.status import located
 
         refuse_unknown_services(engine.stack, service)
+        if name := next(filter(engine.stack.service, commands_after("up")), ""):
+            why = f"{name} is a command and a service"
+            raise MisuseError(f"cannot tell what up {name} means: {why}. Try: invoke up --service {name}")
 
         for notice in engine.notices():
             warn(notice)
