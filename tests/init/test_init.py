@@ -8,7 +8,9 @@ import fcntl
 import os
 import pty
 import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -192,6 +194,7 @@ def test_only_confirmed_files_are_written(tmp_path: Path, replies: bytes, writte
 
 
 def _take_terminal() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background processes ignore it
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
@@ -200,6 +203,7 @@ def _read_until(terminal: int, end: bytes) -> None:
     output = b""
     with contextlib.suppress(OSError):  # how a terminal reports that its last process has exited
         while not (end and output.endswith(end)):
+            assert select.select([terminal], [], [], 60)[0], output
             if not (piece := os.read(terminal, 1024)):
                 return
             output += piece
