@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 
-MEASURING = "tests/scenarios tests/service tests/swarm"
+MEASURING = "tests/scenarios tests/service tests/swarm tests/typical"
 """The folders of the tests that measure; the other ones take seconds to collect."""
 
 TESTS_FAILED = 1

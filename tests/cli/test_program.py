@@ -349,6 +349,7 @@ def test_release_that_exits_immediately_replaces_nothing(directory: Path) -> Non
     assert (0, True) == (status.returncode, json.loads(status.stdout)["ready"])
 
 
+@pytest.mark.thorough
 def test_each_stack_of_a_directory_is_found_by_its_own_name(directory: Path) -> None:
     """Regardless of which was deployed or removed last."""
     compose = COMPOSE.replace("nobodys", "nobodys-${BRANCH}")

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 PROJECTS = {"from-compose": "shop", "tutorial-flask": "hits", "tutorial-django": "club", "tutorial-fastapi": "sums"}
 """The name of the project of each page."""
 
-SAMPLE = "tutorial-flask"
-"""The page that is typed in each run of the tests; it takes the least time."""
-
 COMPOSE = f"""
 name: shop
 services:
@@ -245,11 +242,8 @@ def test_commands_of_twelfth_in_a_line(line: str, expected: list[list[str]]) -> 
     assert expected == commands_of_twelfth(line)
 
 
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(name, marks=[] if name == SAMPLE else pytest.mark.thorough) for name in PROJECTS],
-    indirect=True,
-)
+@pytest.mark.thorough  # each takes minutes; in the sample their commands are only parsed
+@pytest.mark.parametrize("page", PROJECTS, indirect=True)
 def test_page_can_be_typed(page: Page) -> None:
     """Each command does what the page shows."""
     page.prepare_images()

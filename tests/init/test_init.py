@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT, require
 from tests.other_project import OtherProject
+from twelfth import hints
 from twelfth.init.compose_text import UnchangeableError, insert, wait_for
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
     monkeypatch.delenv("COMPOSE_FILE", raising=False)
-    monkeypatch.delenv("TWELFTH_PROGRAM", raising=False)
+    monkeypatch.setattr(hints, "program", lambda: "twelfth")  # not what the tests were started with
 
     def run(*words: str, code: int = 0) -> str:
         monkeypatch.setattr(sys, "argv", ["twelfth", *words])

@@ -52,6 +52,7 @@ def prune_containers(stack: OtherProject) -> None:
         stack.api.prune_containers({"label": label})
 
 
+@pytest.mark.thorough
 def test_records_outlive_prunes_orphans_and_down(stack: OtherProject) -> None:
     """Also the end of a detached run that a command has shown; one that no command saw is unknown."""
     assert 3 == stack.twelfth("run", "--", "sh", "-c", "exit 3").returncode

@@ -124,6 +124,7 @@ def restart(own: daemon.Daemon) -> None:
     own.start()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", NAMES)
 def test_up_killed_at_any_request_never_leaves_two_that_run(

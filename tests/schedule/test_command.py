@@ -99,6 +99,7 @@ def test_scheduler_runs_from_up_to_down(tmp_path: Path) -> None:
     assert [] == stack.heartbeats()
 
 
+@pytest.mark.thorough
 def test_scheduler_and_replicas_have_the_options_of_up(tmp_path: Path) -> None:
     """There is no other file that the scheduler could read."""
     stack = Stack(tmp_path)

@@ -118,6 +118,7 @@ def test_run_has_what_its_job_declares(serving: OnSwarm) -> None:
     assert ("one, ", "") == (apart.stdout, apart.stderr)
 
 
+@pytest.mark.thorough
 def test_run_has_the_files_of_the_tasks_and_keeps_them(serving: OnSwarm) -> None:
     """They have the owner and mode of the tasks' files; a run that is still running sees no later content."""
     invoke, words = serving.project.invoke, ("cat", "/etc/note", "/run/secrets/token")
