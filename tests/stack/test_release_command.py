@@ -84,6 +84,15 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+@pytest.mark.parametrize("command", ["up", "rollback"])
+def test_run_of_a_release_command_has_the_command_as_its_reason(site: Site, command: str) -> None:
+    """The history shows why it ran."""
+    site.app = replace(APP, pre_start=release_command(FIRST))
+    deploy.up(site.engine, Recorded(), deploy.UpOptions(is_rollback=command == "rollback"))
+
+    assert [command] == [run.reason for run in site.engine.runs.records()]
+
+
 def test_interrupted_up_stops_its_release_command(site: Site) -> None:
     """By Ctrl-C, or TERM, which Python handles alike; the operator sees what is stopped."""
     report = Ended(error=KeyboardInterrupt())

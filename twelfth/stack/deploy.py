@@ -120,6 +120,11 @@ class UpOptions:
     scaled: Collection[str] = ()
     only: Collection[str] = ()
 
+    @property
+    def command(self) -> str:
+        """The command that deploys."""
+        return "rollback" if self.is_rollback else "up"
+
 
 def up(
     engine: Engine,
@@ -187,9 +192,8 @@ def _deploy(
     for line in why_not_scaled(engine.stack, engine.state):
         options.warn(line)
     remember(engine)
-    kind = "rollback" if options.is_rollback else "up"
     release = _deployed_release(engine, options)
-    change = Change(kind, ", ".join(options.only), before=snapshot.replicas, release=release)
+    change = Change(options.command, ", ".join(options.only), before=snapshot.replicas, release=release)
     with recorded(engine, report, change, steps) as changing:
         # Images come first: only when they exist, the recipes of replicas and the release of pulled images are known.
         missing = [step for step in steps if isinstance(step, EnsureImage)]
@@ -215,7 +219,7 @@ def _roll_out(
     within = options.ready_within
     steps_after_build = [step for step in steps if not isinstance(step, EnsureImage)]
     with _noting_failure(engine, options), _naming_mounted_source(engine, options):
-        has_changed = execute(engine, steps_after_build, report, within)
+        has_changed = execute(engine, steps_after_build, report, within, options.command)
     if has_changed:
         snapshot = engine.observe()
         _note(engine, options)

@@ -50,10 +50,15 @@ if TYPE_CHECKING:
     from twelfth.stack.steps import Step
 
 
-def execute(engine: Engine, steps: Iterable[Step], report: Report, within: float | None = None) -> bool:
-    """Execute the steps and report each; return whether there were any. `within` is `--ready-within` in seconds."""
+def execute(
+    engine: Engine, steps: Iterable[Step], report: Report, within: float | None = None, command: str = "up"
+) -> bool:
+    """Execute the steps and report each; return whether there were any.
+
+    `within` is `--ready-within` in seconds; `command` is the reason of the runs of release commands.
+    """
     steps = tuple(steps)
-    executor = _Executor(engine, Replicas(cast("ReplicaEngine", engine), report, within), report, within)
+    executor = _Executor(engine, Replicas(cast("ReplicaEngine", engine), report, within), report, within, command)
     for group in groups(steps):
         engine.state.check_lock()
         for step in group:
@@ -68,6 +73,7 @@ class _Executor:
     replicas: Replicas
     report: Report
     within: float | None
+    command: str
 
     def execute(self, group: tuple[Step, ...]) -> None:
         engine, step = self.engine, group[0]
@@ -87,7 +93,7 @@ class _Executor:
             case DeleteRun(run):
                 engine.runs.delete(run.id)
             case RunReleaseCommand():
-                run_release_command(engine, step, self.report.detail, self.within)
+                run_release_command(engine, step, self.report.detail, self.within, self.command)
             case _ if isinstance(engine, ServiceEngine):
                 self.execute_on_service(engine, step)
             case _:

@@ -36,9 +36,10 @@ CONFIGURATION = ("image", "environment.", "config.")
 """Prefixes of the keys of a recipe that a release command depends on."""
 
 
-def run_release_command(engine: Engine, step: RunReleaseCommand, say: Say, within: float | None) -> None:
+def run_release_command(engine: Engine, step: RunReleaseCommand, say: Say, within: float | None, command: str) -> None:
     """Run a release command when its service's dependencies are ready, unless an earlier `up` started it.
 
+    The reason of the run is `command`.
     Raises `ServiceError` if the command fails, with the line of its output that shows why. An interruption stops the
     run.
     """
@@ -58,18 +59,18 @@ def run_release_command(engine: Engine, step: RunReleaseCommand, say: Say, withi
             if code:
                 raise _failure(code, last, run.id, _consequence(engine, source, step.after))
             return
-    request = _request(service.pre_start[entry], source, goals[entry])
+    request = _request(service.pre_start[entry], source, goals[entry], command)
     with _stopped_if_interrupted(engine, request.id, say):
         code, last = run_with_report(engine, request, say)
     if code:
         raise _failure(code, last, request.id, _consequence(engine, source, step.after))
 
 
-def _request(changes: Changes, source: Replica, purpose: str) -> RunRequest:
+def _request(changes: Changes, source: Replica, purpose: str, reason: str) -> RunRequest:
     return new_request(
         changes.container.command or (),
         replace(source, image=changes.container.image or source.image),
-        reason="up",
+        reason=reason,
         purpose=purpose,
         interactive=False,
         is_admin_process=True,
