@@ -90,6 +90,13 @@ def test_stack_that_is_not_running_has_no_services() -> None:
     assert "shop is not running on docker. Try: invoke up" == shown
 
 
+def test_stack_that_would_not_be_deployed_has_the_reason() -> None:
+    """With the command that works, instead of one that is refused."""
+    shown = views.status(replace(STATUS, services=(), engine="local"), NOW, "its data is on docker. To do X: Y")
+
+    assert "shop is not running on local: its data is on docker. To do X: Y" == shown
+
+
 def test_first_deploy_is_shown_as_in_progress() -> None:
     """Another `up` would be refused."""
     shown = views.status(replace(STATUS, services=(), deploy="ann (deploying)"), NOW)

@@ -67,7 +67,7 @@ def test_stack_on_two_engines_needs_a_choice(facts: Facts, other: str) -> None:
 @pytest.mark.parametrize(
     ("name", "facts", "error"),
     [
-        ("local", Facts(is_on_docker=True), "cannot deploy p on local: it is on docker. "),
+        ("local", Facts(is_on_docker=True, has_containers=True), "cannot deploy p on local: it is on docker. "),
         ("local", Facts(is_on_swarm=True), "cannot deploy p on local: it is on swarm. "),
         ("local", AWAY, f"cannot deploy p on local: it may be on Docker, and {AWAY.no_daemon}. "),
         ("docker", Facts(is_local=True), "cannot deploy p on docker: it is on local. "),
@@ -81,6 +81,16 @@ def test_second_engine_is_refused(name: str, facts: Facts, error: str) -> None:
 
     hint = f"To have a second stack with separate data: INVOKE_ENGINE={name} invoke up --second-engine"
     assert error + hint == str(refused.value)
+
+
+def test_data_that_down_has_left_is_the_reason() -> None:
+    """The stack itself is not running; the error also names the command that deletes the data."""
+    with pytest.raises(MisuseError) as refused:
+        refuse_second("local", "p", Facts(is_on_docker=True))
+
+    second = "To have a second stack with separate data: INVOKE_ENGINE=local invoke up --second-engine"
+    hint = f"{second}. To delete that data: INVOKE_ENGINE=docker invoke down --volumes"
+    assert f"cannot deploy p on local: its data is on docker. {hint}" == str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +212,7 @@ def test_deploy_to_a_second_engine_is_refused(
 ) -> None:
     """Either of them can be the second."""
     set_engines(monkeypatch, docker=engine("docker", DATA))
-    with pytest.raises(MisuseError, match="cannot deploy p on local: it is on docker"):
+    with pytest.raises(MisuseError, match="cannot deploy p on local: its data is on docker"):
         choice.refuse_second_engine("local", stack)
     set_engines(monkeypatch, docker=engine("docker", Snapshot()))
     choice.refuse_second_engine("local", stack)

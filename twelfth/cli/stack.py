@@ -230,7 +230,11 @@ def status(c: Context, json: bool = False) -> None:
         from twelfth.stack.status import status
 
         stack_status = status(engine, checks.result)
-    print(views.status_json(stack_status) if json else views.status(stack_status, datetime.now(UTC)))
+    if json:
+        print(views.status_json(stack_status))
+    else:
+        refusal = "" if stack_status.services else target.refusal_of_deploy(engine.stack)
+        print(views.status(stack_status, datetime.now(UTC), refusal))
     for line in stack_status.warnings:
         warn(line)
     if not stack_status.ready:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from twelfth.cli.command import warn
 from twelfth.cli.hidden import refuse_hidden_jobs
 from twelfth.cli.job_names import job_names
-from twelfth.engines.choice import choose, choose_last, preload, refuse_second_engine
+from twelfth.engines.choice import NAMES, choose, choose_last, preload, refuse_second_engine
 from twelfth.errors import (
     EngineError,
     IdentityError,
@@ -254,6 +254,17 @@ class Target:
         if self.deploys and not self.second_engine and self.engine_name != "auto":
             refuse_second_engine(self.engine_name, stack, last)
         return choose(self.engine_name, stack, last, self._last.get(stack.project))
+
+    def refusal_of_deploy(self, stack: Stack) -> str:
+        """Return why `up` would refuse the engine that INVOKE_ENGINE names, and what to type; "" if it would not."""
+        if self.engine_name not in NAMES:
+            return ""
+        try:
+            with self._naming_last(stack) as last:
+                refuse_second_engine(self.engine_name, stack, last)
+        except TwelfthError as error:
+            return str(error).removeprefix(f"cannot deploy {stack.project} on {self.engine_name}: ")
+        return ""
 
     @functools.cached_property
     def named(self) -> Stack:

@@ -59,12 +59,16 @@ def _in_largest_unit(seconds: float) -> str:
     return f"{seconds // size:.0f} {unit}"
 
 
-def status(status: Status, now: datetime) -> str:
-    """Return a stack's status for people: whether it is ready, then one line for each service."""
+def status(status: Status, now: datetime, refusal: str = "") -> str:
+    """Return a stack's status for people: whether it is ready, then one line for each service.
+
+    `refusal` is why `up` would be refused.
+    """
     from twelfth.stack.status import located
 
     if not status.services:
-        rest = f" yet; in progress: {printable(status.deploy)}" if status.deploy else ". Try: invoke up"
+        rest = f": {printable(refusal)}" if refusal else ". Try: invoke up"
+        rest = f" yet; in progress: {printable(status.deploy)}" if status.deploy else rest
         return as_typed(f"{status.project} is not running on {status.engine}{rest}")
     address = f" at {located(status.address, status.machine)}" if status.address else ""
     readiness = "is ready" if status.ready else f"is not ready: {status.why or 'nothing is running'}"

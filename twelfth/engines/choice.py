@@ -75,6 +75,9 @@ def refuse_second(name: str, project: str, facts: Facts) -> None:
         raise MisuseError(f"cannot deploy {project} on {name}: it is on {rival}. {hint}")
     second = f"To have a second stack with separate data: INVOKE_ENGINE={name} invoke up --second-engine"
     if name == "local" and not facts.is_local:
+        if facts.is_on_docker and not facts.has_containers and not facts.is_on_swarm:  # after `down`
+            hint = f"{second}. To delete that data: INVOKE_ENGINE=docker invoke down --volumes"
+            raise MisuseError(f"cannot deploy {project} on local: its data is on docker. {hint}")
         if facts.on_daemon:
             raise MisuseError(f"cannot deploy {project} on local: it is on {facts.on_daemon}. {second}")
         if facts.no_daemon and facts.expects_daemon:
