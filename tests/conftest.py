@@ -23,6 +23,7 @@ from tests.sample import MODERN
 from twelfth.engines import choice, tcp
 from twelfth.engines.local import release_copies
 from twelfth.errors import EngineError
+from twelfth.hints import program
 from twelfth.stack import deploy, lifecycle, load
 from twelfth.state_home import state_home
 
@@ -48,6 +49,9 @@ DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
 """Compose's own program, which is installed with twelfth."""
 
 REQUIRED = os.environ.get("TWELFTH_REQUIRE", "").split(",")
+
+os.environ["TWELFTH_PROGRAM"] = "invoke"
+program()  # so that hints in tests read as they are written; it removes the variable again
 
 
 LONGEST = (

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 PROGRAMS = ("invoke", "inv", "twelfth")
-"""The programs that these commands are typed with; the first is the one that messages are written with."""
+"""The programs that these commands are typed with."""
 
 JOBS_UNKNOWN = "the commands of jobs are missing"
 """What a command reports before the reason if the Compose file cannot be read; the scheduler looks for it."""
@@ -23,11 +23,12 @@ options: list[str] = []
 def program() -> str:
     """Return the program that was typed, such as `twelfth` or `./inv`.
 
+    For any other program, such as a script that calls `up()`, it is `twelfth`.
     `./inv` sets TWELFTH_PROGRAM, which is removed from the environment here: child processes were not typed as `./inv`.
     """
     path = Path(sys.argv[0])
     name = path.parent.name if path.name == "__main__.py" else path.name
-    return os.environ.pop("TWELFTH_PROGRAM", "") or (name if name in PROGRAMS else PROGRAMS[0])
+    return os.environ.pop("TWELFTH_PROGRAM", "") or (name if name in PROGRAMS else "twelfth")
 
 
 def as_typed(message: str) -> str:

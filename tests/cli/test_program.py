@@ -144,6 +144,8 @@ def test_directory_without_a_compose_file_is_reported(tmp_path: Path) -> None:
 
     assert 0 == run(tmp_path, "--list").returncode
     assert (2, 1, True) == (done.returncode, done.stderr.count("\n"), "found no compose.yaml, " in done.stderr)
+    assert done.stderr.endswith("Try: cd to the project's directory, or, for a new project: twelfth init\n")
+    assert 0 == run(tmp_path, "--dry", "init").returncode
 
 
 @pytest.mark.parametrize("command", ["up", "status", "down", "history"])
@@ -270,11 +272,11 @@ def test_configuration_of_invoke_counts(directory: Path) -> None:
         ("inv", "inv"),
         ("/lib/twelfth/__main__.py", "twelfth"),
         ("/lib/invoke/__main__.py", "invoke"),
-        ("pytest", "invoke"),
+        ("script.py", "twelfth"),
     ],
 )
 def test_program_is_the_one_that_was_typed(called: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any other program is not suggested."""
+    """No other program is suggested."""
     monkeypatch.setattr(sys, "argv", [called])
     monkeypatch.delenv("TWELFTH_PROGRAM", raising=False)
 
@@ -594,7 +596,10 @@ def test_option_of_compose_comes_before_the_command(directory: Path, words: tupl
         (("rm", "-f", "app"), "there is no command rm. Try: docker compose rm -f app"),
         (("-p", "stage", "kill", "app"), "there is no command kill. Try: docker compose -p stage kill app"),
         (("-p", "stage", "upp"), "unknown command upp. Try: X -p stage up"),
-        (("run", "app", "cmd", "-f", "x"), "run app is not supported: the command comes after --. Try: X run -- app …"),
+        (
+            ("run", "app", "cmd", "-f", "x"),
+            "run app is not supported: the command comes after --. Try: X run --service app",
+        ),
         (("run", "--reasn", "x", "--", "ls"), "unknown option --reasn. Did you mean --reason? Try: X --help run"),
         (("run", "-p", "80:80", "--", "ls"), "run has no option -p: a run publishes no ports. Omit -p"),
         (("exec", "--privileged", "app", "ls"), "exec has no option --privileged. Try: X --help exec"),
@@ -605,7 +610,17 @@ def test_option_of_compose_comes_before_the_command(directory: Path, words: tupl
         ),
         (("stop", "app", "-t", "5"), "stop has no option -t: each service has a grace period. Set stop_grace"),
         (("pull", "app", "-x"), "unknown option -x. Try: X --help pull"),
-        (("up", "-V"), "up has no option --version. Try: X --version"),
+        (("up", "-V"), "up has no option -V. Try: X --help up\n"),
+        (("up", "--version"), "up has no option --version. Try: X --version\n"),
+        (("up", "--dry-run"), "up has no option --dry-run. Try: X --dry up\n"),
+        (("scale", "--dry-run"), "scale has no option --dry-run. Try: X --dry scale\n"),
+        (("-f", "compose.yaml", "statsu"), "unknown command statsu. Try: X -f compose.yaml status\n"),
+        (("-f", "compose.yaml", "up", "--dry-run"), "up has no option --dry-run. Try: X -f compose.yaml --dry up\n"),
+        (("-f", "compose.yaml", "up", "--quiet-pull"), "unknown option --quiet-pull. "),
+        (("--file=compose.yaml", "run", "--reasn", "x", "--", "l"), "unknown option --reasn. Did you mean --reason? "),
+        (("-f", "compose.yaml", "statsu", "-f", "other.yaml"), "-f comes before the command. Try: X -f compose.yaml "),
+        (("run", "cmd", "x"), "run cmd is not supported: the command comes after --. Try: X run -- cmd …\n"),
+        (("run", "app", "x"), "run app is not supported: the command comes after --. Try: X run --service app -- CO"),
     ],
     ids=" ".join,
 )

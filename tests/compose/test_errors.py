@@ -84,7 +84,8 @@ def test_directory_without_a_file_is_refused(project: Project) -> None:
     """The error names the files that Compose looks for."""
     error = project.refused()
 
-    assert f"found no {', '.join(NAMES)} here or above. Try: cd to the project's directory" == error
+    hint = "Try: cd to the project's directory, or, for a new project: invoke init"
+    assert f"found no {', '.join(NAMES)} here or above. {hint}" == error
 
 
 def test_file_with_the_mistake_is_named(project: Project) -> None:

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 INSTEAD = {
     "convert": "invoke config",
@@ -90,14 +90,16 @@ def answer_to_option(command: str, option: str) -> str:
     return f"{command} has no option {name}: {why}" if why else ""
 
 
-def answer_to_service(command: str, word: str) -> str:
-    """Return the error for a word that a command does not take, such as a second service; "" for any other command."""
+def answer_to_service(command: str, word: str, services: Collection[str] = ()) -> str:
+    """Return the error for a word that a command does not take, such as a second service; "" for any other command.
+
+    `services` are the names of the stack's services.
+    """
     if command == "build":
         return f"build {word} is not supported: a release has the images of all services. Try: invoke build"
     if command == "down":
         return f"down {word} is not supported: down removes the whole stack. Try: invoke stop {shlex.quote(word)}"
     if command == "run":
-        words = shlex.quote(word)
-        hint = f"Try: invoke run -- {words} …, or, if it is a service: invoke run --service {words} -- COMMAND"
-        return f"run {word} is not supported: the command comes after --. {hint}"
+        typed = f"--service {word} -- COMMAND" if word in services else f"-- {shlex.quote(word)} …"
+        return f"run {word} is not supported: the command comes after --. Try: invoke run {typed}"
     return ""

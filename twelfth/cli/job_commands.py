@@ -82,6 +82,16 @@ def _directory(collection: Collection) -> Path | None:
     return Path(project["directory"]) if project else None
 
 
+def service_names(collection: Collection) -> list[str]:
+    """Return the names of the project's services; none if the Compose file cannot be read."""
+    if directory := _directory(collection):
+        from twelfth.stack.load import load_names
+
+        with suppress(TwelfthError):
+            return [service.name for service in load_names(directory, os.environ).services]
+    return []
+
+
 def _names(directory: Path) -> Mapping[str, str]:
     def load() -> Stack:
         from twelfth.stack.load import load_names

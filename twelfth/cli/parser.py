@@ -38,7 +38,7 @@ from twelfth.cli.compose_file import (
 )
 from twelfth.cli.compose_options import NAMES
 from twelfth.cli.help import is_required, print_command_help, value_name
-from twelfth.cli.job_commands import add_jobs, refuse_disabled
+from twelfth.cli.job_commands import add_jobs, refuse_disabled, service_names
 from twelfth.cli.outputs import prepare_outputs
 from twelfth.errors import TwelfthError
 from twelfth.hints import command_name, program
@@ -57,6 +57,9 @@ _parse_tasks, _print_task_help = Program.parse_tasks, Program.print_task_help
 _execute_tasks = Program.execute
 _programs: list[Program] = []
 """The program that executes tasks."""
+
+_parsing: list[Program] = []
+"""The program whose tasks are parsed; its own options are known."""
 
 
 def install_parser_extensions() -> None:
@@ -97,8 +100,12 @@ def _refuse_option(parser: ParseMachine, word: str) -> None:
     if is_our_command and word.startswith((SHORT, LONG)):
         raise failure(refusal(LONG if word.startswith(LONG) else SHORT, sys.argv[1:]), MISUSE)
     if is_our_command and word.startswith("-") and word != "-":
-        hint = f"invoke --dry {name}" if word == "--dry" else f"invoke --help {name}"
-        raise failure(f"{name} has no option {word}. Try: {hint}", MISUSE)
+        raise failure(_no_option(name, word), MISUSE)
+
+
+def _no_option(command: str, option: str) -> str:
+    hint = f"invoke --dry {command}" if option in {"--dry", "--dry-run"} else f"invoke --help {command}"
+    return f"{command} has no option {option}. Try: {hint}"
 
 
 def _separate_words(invoke: Program) -> None:
@@ -113,6 +120,7 @@ def _separate_words(invoke: Program) -> None:
 
 
 def _parse_with_jobs(invoke: Program) -> None:
+    _parsing[:] = [invoke]
     _separate_words(invoke)
     if _shows_jobs(invoke):
         hidden = add_jobs(invoke.collection, _ignore if invoke.args["complete"].value else warn)
@@ -189,7 +197,9 @@ def _refuse_compose_options(invoke: Program) -> None:
     if "file" not in invoke.args and is_chosen(file, sys.argv):
         raise failure(refusal(SHORT, sys.argv[1:], file, command), MISUSE)
     if invoke.core_via_tasks.args["version"].value:
-        raise failure(f"{command} has no option --version. Try: invoke --version", MISUSE)
+        typed = words_before_dashes(invoke.core.unparsed)
+        version, hint = ("--version", "--version") if "--version" in typed else ("-V", f"--help {command}")
+        raise failure(f"{command} has no option {version}. Try: invoke {hint}", MISUSE)
     late = [name for name in NAMES if name in invoke.args and invoke.core_via_tasks.args[name].got_value]
     flags = [flag for flag in (SHORT, LONG) if any(flag in context.flags for context in invoke.tasks)]
     option = unknown_option(words_before_dashes(invoke.core.unparsed), flags)
@@ -291,7 +301,7 @@ def _refuse(parser: ParseMachine, message: str) -> None:
     # Before -f: it may be an option of a command of Compose, or of the command of a run.
     if word and not rest and is_complete and (reply := _reply(parser, name or "", word)):
         raise failure(reply, MISUSE)
-    if option := unknown_option(sys.argv, parser.context.flags if parser.context and name else ()):
+    if option := unknown_option(_words_with_file(), parser.context.flags if parser.context and name else ()):
         raise failure(refusal(option, sys.argv[1:]), MISUSE)
     if word and rest and not word.startswith("-"):
         rest[0].set_value(word)
@@ -311,12 +321,22 @@ def _refuse(parser: ParseMachine, message: str) -> None:
     raise _invalid(message, hint)
 
 
+def _words_with_file() -> list[str]:
+    """Return the words among which `-f` is invalid: for `twelfth`, those from the command on."""
+    if program() != "twelfth":
+        return sys.argv
+    return _parsing[-1].core.unparsed if _parsing else []
+
+
 def _reply(parser: ParseMachine, command: str, word: str) -> str:
     """Return the error for a word or option of Compose, "" for any other, such as a mistyped command."""
+    if command and word == "--dry-run":
+        return _no_option(command, word)
     if word.startswith("-"):
         return answer_to_option(command, word) or refusal_of_option(word, sys.argv[1:])
     if command in TAKING_WORDS:
-        return answer_to_service(command, word)
+        services = service_names(_parsing[-1].collection) if command == "run" and _parsing else ()
+        return answer_to_service(command, word, services)
     is_mistyped = difflib.get_close_matches(word, parser.contexts, 1)
     return answer(word, sys.argv[1:]) or ("" if is_mistyped else answer_to_service(command, word))
 

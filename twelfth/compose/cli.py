@@ -140,7 +140,8 @@ def _explained(
     error: str, program: str, paths: tuple[Path, ...], directory: Path, environment: Mapping[str, str]
 ) -> str:
     if not paths:
-        raise MisuseError(f"found no {', '.join(NAMES)} here or above. Try: cd to the project's directory")
+        hint = "Try: cd to the project's directory, or, for a new project: invoke init"
+        raise MisuseError(f"found no {', '.join(NAMES)} here or above. {hint}")
     used = {name for text in _texts(paths).values() for name in _USED.findall(text) if not name.startswith("COMPOSE_")}
     variables = {name: environment[name] for name in used & environment.keys()}
     variables |= _variables(program, directory, environment, sorted(used - environment.keys()))
