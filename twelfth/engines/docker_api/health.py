@@ -44,7 +44,9 @@ def check_health(api: docker.APIClient, replica: Replica, monitor: float, within
     try:
         with docker_errors():
             return _check(api, replica.id, command, limit, timeout)
-    except BusyError as error:  # it exited just now
+    except (BusyError, EngineError) as error:  # it exited just now; if after `exec_create`, the daemon answers 500
+        if isinstance(error, EngineError) and running_seconds(api, replica.id):
+            raise
         return Health(is_ready=False, output=str(error))
 
 
