@@ -171,7 +171,7 @@ def test_several_services_are_stopped(project: Project) -> None:
 def test_up_refuses_a_service_whose_name_is_a_command(project: Project) -> None:
     """It would deploy all services, and then execute the command."""
     two_services(project, "status")
-    why = "cannot tell what up status means: status is a command and a service"
+    why = "up status is ambiguous: status is a service and a command"
     assert (2, "", f"twelfth: {why}. Try: X up --service status\n") == project.typed("--dry", "up", "status")
     assert 0 == project.typed("--dry", "up", "--service", "status")[0]
 

@@ -108,8 +108,9 @@ def deploy(
 
         refuse_unknown_services(engine.stack, service)
         if name := next(filter(engine.stack.service, commands_after("up")), ""):
-            why = f"{name} is a command and a service"
-            raise MisuseError(f"cannot tell what up {name} means: {why}. Try: invoke up --service {name}")
+            raise MisuseError(
+                f"up {name} is ambiguous: {name} is a service and a command. Try: invoke up --service {name}"
+            )
 
         for notice in engine.notices():
             warn(notice)
