@@ -6,19 +6,21 @@ They follow the options of the command line: engine, `--dry` and Compose's. All 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twelfth.cli.command import warn
 from twelfth.cli.parser import current_context
 from twelfth.cli.target import Target
-from twelfth.errors import MisuseError, RunFailedError
+from twelfth.errors import MisuseError, RunFailedError, TwelfthError
+from twelfth.hints import as_typed
 from twelfth.model.duration import LONGEST
 from twelfth.runs.request import SHORTEST, as_utf8, new_request
 from twelfth.runs.request import command as words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from twelfth.engines.contract import Engine
     from twelfth.model.run import RunRequest
@@ -42,6 +44,17 @@ class RunResult:
             raise RunFailedError(self)
 
 
+@contextmanager
+def _typed_hints() -> Iterator[None]:
+    """Let the hints of errors name the program, also if they end in a traceback of a script."""
+    try:
+        yield
+    except TwelfthError as error:
+        error.args = tuple(as_typed(part) if isinstance(part, str) else part for part in error.args)
+        raise
+
+
+@_typed_hints()
 def run(
     command: Sequence[str],
     *,
@@ -106,6 +119,7 @@ def _are_texts(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) and "\0" not in value for value in values)
 
 
+@_typed_hints()
 def run_job(
     name: str,
     arguments: Sequence[str] = (),
@@ -138,6 +152,7 @@ def _executed(engine: Engine, request: RunRequest, stdin: bytes | None, *, captu
     return RunResult(request.id, code, stdout, stderr)
 
 
+@_typed_hints()
 def up(*, scale: Mapping[str, int] | None = None, release: str = "") -> str:
     """Deploy the stack as the command `up` does, and return its address, "" if it has none.
 

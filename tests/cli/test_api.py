@@ -163,6 +163,17 @@ def test_import_of_twelfth_is_cheap() -> None:
     assert "[]\n" == done.stdout
 
 
+def test_hints_of_a_script_name_the_program(tmp_path: Path) -> None:
+    """The script itself is no program to type commands with."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    code = "from twelfth import up; up()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (1, True) == (done.returncode, done.stderr.endswith("for a new project: twelfth init\n"))
+
+
 def test_result_raises_for_a_failure() -> None:
     """With the exit code of the run."""
     RunResult("a", 0).check()
