@@ -13,7 +13,7 @@ from twelfth.compose.proxy import with_proxy
 from twelfth.errors import EngineError, MisuseError
 from twelfth.model.service import Port, Service
 from twelfth.model.stack import PROXY, Network, Proxy, Stack
-from twelfth.stack import deploy, lifecycle
+from twelfth.stack import deploy, lifecycle, notices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,6 +121,16 @@ def test_replicas_of_a_fixed_port_are_refused_before_anything_is_changed(direct:
     with pytest.raises(MisuseError, match=r"cannot run 2 replicas of app: it publishes port 80, so .* docs/proxy.md"):
         direct.up(has_proxy=False, replicas=2)
     assert [] == direct.world.done
+
+
+def test_status_says_that_the_proxy_has_the_port_until_the_next_deploy(proxied: Site) -> None:
+    """It is no orphan."""
+    proxied.has_proxy = False
+    engine = proxied.engine()
+
+    warning = "proxy-1 has the port until the next deploy: x-twelfth.proxy was removed. Try: invoke up"
+    assert [warning] == [*notices.of_status(engine, engine.observe())]
+    assert [] == [*notices.of_up(engine, engine.observe(), remove_orphans=False)]
 
 
 def test_bad_release_that_removes_the_proxy_costs_nothing(proxied: Site) -> None:

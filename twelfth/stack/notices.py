@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelfth.compose.proxy import is_former_proxy
 from twelfth.stack import pins, resources
+from twelfth.stack.handover import former_proxies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterator[str]:
     """Yield warnings about what `up` leaves unchanged."""
     if not remove_orphans:
-        left = (replica for replica in snapshot.replicas if not is_former_proxy(engine.stack, replica))
-        yield from _orphans(engine, replace(snapshot, replicas=tuple(left)), "invoke up --remove-orphans")
+        yield from _orphans(engine, snapshot, "invoke up --remove-orphans")
     for resource in snapshot.foreign_resources:
         name, key = engine.stack.engine_name(resource), f"{resource.kind}s.{resource.name}"
         hint = f"to declare that: {key}.external: true"
@@ -34,6 +32,8 @@ def of_up(engine: Engine, snapshot: Snapshot, *, remove_orphans: bool) -> Iterat
 def of_status(engine: Engine, snapshot: Snapshot) -> Iterator[str]:
     """Yield warnings about differences from the Compose file that do not affect readiness."""
     yield from _orphans(engine, snapshot, "invoke up --remove-orphans")
+    if former := _joined(replica.name for replica in former_proxies(engine.stack, snapshot.replicas)):
+        yield f"{former} has the port until the next deploy: x-twelfth.proxy was removed. Try: invoke up"
     yield from _changed_volumes(engine, snapshot)
     yield from moved_tags(engine)
 
@@ -62,8 +62,9 @@ def _directories_elsewhere(engine: Engine) -> Iterator[str]:
 
 
 def _orphans(engine: Engine, snapshot: Snapshot, command: str) -> Iterator[str]:
-    declared = {service.name for service in engine.stack.services}
-    if names := _joined(replica.name for replica in snapshot.replicas if replica.service not in declared):
+    known = {service.name for service in engine.stack.services}
+    known |= {replica.service for replica in former_proxies(engine.stack, snapshot.replicas)}
+    if names := _joined(replica.name for replica in snapshot.replicas if replica.service not in known):
         yield f"orphans stay: {names} (the Compose file does not declare their services). Try: {command}"
 
 
