@@ -135,6 +135,7 @@ def test_wrong_password_is_reported_before_what_serves_is_touched(serving: Proje
     assert visit(serving).startswith("Hello World! ")
 
 
+@pytest.mark.thorough
 def test_refusal_of_redis_is_shown_to_the_operator_and_not_to_visitors(serving: Project) -> None:
     """Redis requires a password that the stack does not have: `status` and `up` report it soon; the proxy does not."""
     redis = redis_of(serving)

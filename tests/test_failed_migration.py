@@ -89,6 +89,7 @@ def test_status_reports_it(failed: Project) -> None:
     assert FACTS in for_people[1].stderr
 
 
+@pytest.mark.thorough
 def test_release_without_it_is_deployed(failed: Project) -> None:
     """The hotfix; what is unfinished is reported and blocks nothing."""
     file_of(failed).unlink()
@@ -177,6 +178,7 @@ def test_what_is_not_unfinished_is_not_abandoned(failed: Project, words: tuple[s
     assert [] == [*failed.backups.glob("*-before-abandon*")]
 
 
+@pytest.mark.thorough
 def test_abandon_saves_first_and_clears_it(failed: Project) -> None:
     """From a release that has no such file; then a corrected one is applied, and the backup can be restored."""
     done = failed.invoke("migrate", "--abandon", "0003", "--yes")

@@ -166,6 +166,7 @@ def test_no_variable_controls_the_terminal(hostile: Project, variable: str) -> N
         assert not acting((done.stdout + done.stderr).decode())
 
 
+@pytest.mark.thorough
 def test_records_and_the_lock_do_not_control_the_terminal(hostile: Project) -> None:
     """The operator's name, a reason, a command, a release, and the holder of the lock."""
     engine = hostile.engine()

@@ -181,7 +181,10 @@ def test_release_that_the_rollback_of_another_stack_needs_is_not_removed(second:
     assert one not in second.releases()
 
 
-@pytest.mark.parametrize("registry", ["localhost:5000/", "docker.io/me/", "localhost/"])
+@pytest.mark.parametrize(
+    "registry",
+    ["localhost:5000/", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("docker.io/me/", "localhost/"))],
+)
 def test_releases_of_an_image_in_a_registry_are_listed(tmp_path: Path, registry: str) -> None:
     """The registry may have a port."""
     require("docker")

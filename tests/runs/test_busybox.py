@@ -59,6 +59,7 @@ def test_process_that_answers_term_was_cut_off_all_the_same(busybox: OtherProjec
     assert ("timeout", 124) == last(busybox)
 
 
+@pytest.mark.thorough
 def test_process_that_ends_in_time_has_its_own_exit_code(busybox: OtherProject) -> None:
     """Also with a limit that a float would write with an exponent, which BusyBox refuses."""
     assert 0 == busybox.twelfth("run", "--timeout", "1000000", "--", "sh", "-c", "exit 0").returncode

@@ -30,6 +30,7 @@ def test_run_of_a_built_release_needs_no_worker(project: Project) -> None:
     assert "here\n" == done.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled_on("local")
 def test_run_goes_on_while_its_release_is_replaced(project: Project) -> None:
     """It finishes on its release; a run that starts after the deploy has the new one."""

@@ -162,6 +162,7 @@ def test_scheduler_does_not_turn_to_local_without_a_daemon(tmp_path: Path, monke
         around.connect()
 
 
+@pytest.mark.thorough
 def test_scheduler_warns_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -324,6 +324,7 @@ def test_program_says_what_was_replaced(store: Store) -> None:
     assert (0, b"", True) == (program.returncode, said, b"; replaced 29 keys\n" in out)
 
 
+@pytest.mark.thorough
 def test_lock_that_is_lost_stops_the_restore(store: Store) -> None:
     """Another process may be changing the data by now."""
     file = large(store)
