@@ -20,7 +20,7 @@ from twelfth.engines.docker_api.run_spec import RUN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.measures
+pytestmark = [pytest.mark.measures, pytest.mark.thorough]
 
 HITS = 20_000 if FULL else 2_000
 
