@@ -109,7 +109,7 @@ def test(c: Context) -> None:
     """Run the tests.
 
     Words after -- are arguments of pytest, which then runs one test at a time. Without words it runs a sample, several
-    tests at a time, for about nine minutes on two cores; with TWELFTH_SCENARIOS=full it runs all tests. Failed tests
+    tests at a time, for about eleven minutes on two cores; with TWELFTH_SCENARIOS=full it runs all tests. Failed tests
     are repeated one at a time: they may have failed because of the load.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else hundreds of processes compile the same files
