@@ -17,11 +17,12 @@ from twelfth.engines.local.presence import mark_second
 from twelfth.errors import BusyError, MisuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from invoke.context import Context
 
     from twelfth.engines.state import Holder
+    from twelfth.model.stack import Stack
 
 
 ACCEPT_WEAKER = "Deploy even if the engine cannot provide all of the declared protection"
@@ -101,17 +102,10 @@ def deploy(
     with ThreadPoolExecutor(1) as pool:  # a healthcheck takes as long as everything else
         checks = pool.submit(target.check_healths, of_first=True)
         engine = target.engine("release", scale)
-        from twelfth.cli.parser import commands_after
         from twelfth.stack import deploy, notices
-        from twelfth.stack.load import refuse_unknown_services
         from twelfth.stack.status import located
 
-        refuse_unknown_services(engine.stack, service)
-        if name := next(filter(engine.stack.service, commands_after("up")), ""):
-            raise MisuseError(
-                f"up {name} is ambiguous: {name} is a service and a command. Try: invoke up --service {name}"
-            )
-
+        _refuse_services(engine.stack, service)
         for notice in engine.notices():
             warn(notice)
         if c.config.run.dry:
@@ -139,6 +133,15 @@ def deploy(
                 print(located(address, engine.machine))
     for line in (*warnings, *hidden_programs(target.directory)):
         warn(line)
+
+
+def _refuse_services(stack: Stack, names: Collection[str]) -> None:
+    from twelfth.cli.parser import commands_after
+    from twelfth.stack.load import refuse_unknown_services
+
+    refuse_unknown_services(stack, names)
+    if name := next(filter(stack.service, commands_after("up")), ""):
+        raise MisuseError(f"up {name} is ambiguous: {name} is a service and a command. Try: invoke up --service {name}")
 
 
 def seconds_to_get_ready(text: str) -> float | None:
