@@ -52,7 +52,7 @@ class Project:
         """Return an engine for a release."""
         service = replace(WORKER, image=f"app:{release}", replicas=replicas)
         engine = Memory(Stack("p", self.directory, (service,)), self.world)
-        return engine.with_stack(scaled_as_before(engine.stack, engine.state))
+        return engine.with_stack(scaled_as_before(engine.stack, read_deploys(engine.state).scale))
 
     def up(self, release: str, *, is_rollback: bool = False) -> list[str]:
         """Deploy a release; return the steps."""
@@ -171,8 +171,9 @@ def test_number_of_a_service_that_can_have_only_one_is_not_used(tmp_path: Path) 
     state = MemoryState(World())
     note_scale(state, {"worker": 3})
 
-    assert stack == scaled_as_before(stack, state)
-    assert ["worker has 1 replica, no longer 3: it publishes port 80"] == [*why_not_scaled(stack, state)]
+    scale = read_deploys(state).scale
+    assert stack == scaled_as_before(stack, scale)
+    assert ["worker has 1 replica, no longer 3: it publishes port 80"] == [*why_not_scaled(stack, scale)]
 
 
 def test_scale_of_what_does_not_run_is_refused(tmp_path: Path) -> None:

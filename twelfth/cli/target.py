@@ -335,13 +335,13 @@ class Target:
             raise error
 
     def _scaled_as_before(self, engine: Engine) -> Engine:
-        from twelfth.stack.deploy_record import scaled_as_before
+        from twelfth.stack.deploy_record import read_deploys, scaled_as_before
         from twelfth.stack.old_record import adopt_old_record
         from twelfth.stack.pins import with_pins
 
         if not self._is_dry and (report := adopt_old_record(engine)):
             self.warn(report)
-        engine = engine.with_stack(scaled_as_before(self.declared, engine.state))
+        engine = engine.with_stack(scaled_as_before(self.declared, read_deploys(engine.state).scale))
         return with_pins(engine, self.release) if self.release else engine
 
     def _engine_of_release(self, engine: Engine, scale: Sequence[str]) -> Engine:

@@ -177,7 +177,8 @@ def _deploy(
     engine: Engine, report: Report, options: UpOptions, checked: Callable[[], Mapping[str, Health]]
 ) -> Snapshot:
     # Another command may have changed the stack, and its scale, before this one got the lock.
-    if (stack := scaled_as_before(engine.stack, engine.state, options.scaled)) != engine.stack:
+    scale = read_deploys(engine.state).scale
+    if (stack := scaled_as_before(engine.stack, scale, options.scaled)) != engine.stack:
         engine = engine.with_stack(stack)
     if options.is_to_previous and to_roll_back_to(engine) != engine.stack.release:
         raise BusyError("cannot roll back: another command has changed the running release. Try: invoke rollback")
@@ -189,7 +190,7 @@ def _deploy(
     if not options.waits_for_runs:
         preflight.refuse_disturbing_runs(engine, steps)
     _warn_of_resources(engine, snapshot, options)
-    for line in why_not_scaled(engine.stack, engine.state):
+    for line in why_not_scaled(engine.stack, scale):
         options.warn(line)
     remember(engine)
     release = _deployed_release(engine, options)

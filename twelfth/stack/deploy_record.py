@@ -184,20 +184,20 @@ def write_deploys(state: State, deploys: Deploys) -> None:
     state.write(files)
 
 
-def why_not_scaled(stack: Stack, state: State) -> Iterator[str]:
+def why_not_scaled(stack: Stack, scale: Mapping[str, int]) -> Iterator[str]:
     """Yield a warning for each service that was scaled before, and can have only one replica now."""
-    for name, replicas in read_deploys(state).scale.items():
+    for name, replicas in scale.items():
         service = stack.service(name)
         if service and replicas > 1 and (why := service.why_single):
             yield f"{name} has 1 replica, no longer {replicas}: it {why}"
 
 
-def scaled_as_before(stack: Stack, state: State, besides: Collection[str] = ()) -> Stack:
+def scaled_as_before(stack: Stack, scale: Mapping[str, int], besides: Collection[str] = ()) -> Stack:
     """Return the stack with the recorded numbers of replicas, except for services that can have only one.
 
     Services in `besides` keep their number.
     """
-    for name, replicas in read_deploys(state).scale.items():
+    for name, replicas in scale.items():
         service = None if name in besides else stack.service(name)
         if service and not service.why_single:
             stack = stack.with_service(replace(service, replicas=replicas))
